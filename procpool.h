@@ -3,6 +3,11 @@
 #ifndef PROCPOOL_H
 #define PROCPOOL_H
 
+/* The implementation needs POSIX names that a strict -std hides. This must come before the first system include. */
+#if defined(PROCPOOL_IMPLEMENTATION) && !defined(_DEFAULT_SOURCE) && !defined(_GNU_SOURCE)
+#define _DEFAULT_SOURCE 1
+#endif
+
 #include <stdbool.h>
 #include <stddef.h>
 #include <stdint.h>
@@ -218,6 +223,10 @@ PROCPOOL_API procpool_status procpool_free(procpool *pool);
 
 /* The start method that was taken (never AUTO); AUTO on a bad handle. */
 PROCPOOL_API procpool_start procpool_start_method(procpool *pool);
+
+/* Why the last refused call on this pool was refused, in any thread: for calls that return a null handle. OK, ARGUMENT,
+ * HANDLE. error->status is OK if none was. */
+PROCPOOL_API procpool_status procpool_last_error(procpool *pool, procpool_error *error);
 
 typedef struct procpool_stats {
   int workers;              /* configured */
@@ -567,3 +576,5762 @@ static PROCPOOL_UNUSED inline void procpool__scope_end(procpool **pool) {
   }
 
 #endif /* PROCPOOL_H */
+
+#ifdef PROCPOOL_IMPLEMENTATION
+#ifndef PROCPOOL_IMPLEMENTATION_ONCE
+#define PROCPOOL_IMPLEMENTATION_ONCE
+
+/* ==== >>platform ====================================================================================================
+ * Runs in host, supervisor and worker alike. The only layer that calls the kernel or knows which kernel it is; it knows
+ * nothing of pools. Constants that _DEFAULT_SOURCE hides are stated here with the kernel's values. */
+
+#ifndef __linux__
+#error "procpool.h: this version runs on Linux only; the platform layer is the one to port"
+#endif
+#if !defined(__GNUC__)
+#error "procpool.h needs the __atomic builtins and attributes of GCC or Clang"
+#endif
+#if !defined(__GCC_ATOMIC_LLONG_LOCK_FREE) || __GCC_ATOMIC_LLONG_LOCK_FREE != 2
+#error "procpool.h needs lock-free 64-bit atomics: the word that decides a task's fate is one of them"
+#endif
+
+#include <errno.h>
+#include <fcntl.h>
+#include <limits.h>
+#include <poll.h>
+#include <pthread.h>
+#include <sched.h>
+#include <signal.h>
+#include <spawn.h>
+#include <stdio.h>
+#include <stdio_ext.h>
+#include <stdlib.h>
+#include <string.h>
+#include <sys/mman.h>
+#include <sys/prctl.h>
+#include <sys/resource.h>
+#include <sys/socket.h>
+#include <sys/stat.h>
+#include <sys/syscall.h>
+#include <sys/types.h>
+#include <sys/wait.h>
+#include <time.h>
+#include <unistd.h>
+
+#if !defined(MAP_ANONYMOUS) || !defined(CLOCK_MONOTONIC)
+#error                                                                                                                 \
+    "procpool.h: define _DEFAULT_SOURCE (or _GNU_SOURCE) before the first #include of the file that defines PROCPOOL_IMPLEMENTATION"
+#endif
+
+#if defined(PROCPOOL_MALLOC) != defined(PROCPOOL_FREE) || defined(PROCPOOL_MALLOC) != defined(PROCPOOL_REALLOC)
+#error "procpool.h: define all of PROCPOOL_MALLOC, PROCPOOL_REALLOC and PROCPOOL_FREE, or none"
+#endif
+#ifndef PROCPOOL_MALLOC
+#define PROCPOOL_MALLOC(size) malloc(size)
+#define PROCPOOL_REALLOC(pointer, size) realloc(pointer, size)
+#define PROCPOOL_FREE(pointer) free(pointer)
+#endif
+#ifndef PROCPOOL_ASSERT
+#define PROCPOOL_ASSERT(condition) ((void)0)
+#endif
+
+#define PROCPOOL__LINE 64 /* bytes that move between processors at once */
+#define PROCPOOL__ALIGNED __attribute__((aligned(PROCPOOL__LINE)))
+#define PROCPOOL__NEVER UINT64_MAX
+
+/* linux/sched.h, linux/memfd.h, linux/futex.h, linux/falloc.h, asm-generic/fcntl.h */
+enum {
+  PROCPOOL__CLONE_VM = 0x100,
+  PROCPOOL__CLONE_VFORK = 0x4000,
+  PROCPOOL__WCLONE = (int)0x80000000u,
+  PROCPOOL__MFD_CLOEXEC = 1,
+  PROCPOOL__MFD_ALLOW_SEALING = 2,
+  PROCPOOL__ADD_SEALS = 1033,
+  PROCPOOL__SEAL_SHRINK = 2,
+  PROCPOOL__FUTEX_WAIT = 0,
+  PROCPOOL__FUTEX_WAKE = 1,
+  PROCPOOL__SETSIG = 10,
+  PROCPOOL__MADV_WIPEONFORK = 18
+};
+#ifndef SYS_close_range
+#define SYS_close_range 436
+#endif
+#ifndef SYS_pidfd_open
+#define SYS_pidfd_open 434
+#endif
+#ifndef __cplusplus /* g++ always defines _GNU_SOURCE, with which sched.h declares it */
+extern int clone(int (*function)(void *), void *stack, int flags, void *argument, ...);
+#endif
+
+/* Sequentially consistent unless the name says otherwise: the publish-then-check pairs of the protocol need that one total
+ * order, and ThreadSanitizer understands it where it does not understand fences. acquire and release serve where a single
+ * flag publishes data; relaxed where a value is a hint or has one thread. */
+static inline uint64_t procpool__load(const uint64_t *p) {
+  return __atomic_load_n(p, __ATOMIC_SEQ_CST);
+}
+static inline uint64_t procpool__load_acquire(const uint64_t *p) {
+  return __atomic_load_n(p, __ATOMIC_ACQUIRE);
+}
+static inline uint64_t procpool__load_relaxed(const uint64_t *p) {
+  return __atomic_load_n(p, __ATOMIC_RELAXED);
+}
+static inline void procpool__store(uint64_t *p, uint64_t value) {
+  __atomic_store_n(p, value, __ATOMIC_SEQ_CST);
+}
+static inline void procpool__store_release(uint64_t *p, uint64_t value) {
+  __atomic_store_n(p, value, __ATOMIC_RELEASE);
+}
+static inline void procpool__store_relaxed(uint64_t *p, uint64_t value) {
+  __atomic_store_n(p, value, __ATOMIC_RELAXED);
+}
+static inline bool procpool__cas(uint64_t *p, uint64_t expected, uint64_t desired) {
+  return __atomic_compare_exchange_n(p, &expected, desired, false, __ATOMIC_SEQ_CST, __ATOMIC_SEQ_CST);
+}
+static inline uint64_t procpool__exchange(uint64_t *p, uint64_t value) {
+  return __atomic_exchange_n(p, value, __ATOMIC_SEQ_CST);
+}
+static inline uint64_t procpool__or(uint64_t *p, uint64_t bits) {
+  return __atomic_fetch_or(p, bits, __ATOMIC_SEQ_CST);
+}
+static inline uint64_t procpool__and(uint64_t *p, uint64_t bits) {
+  return __atomic_fetch_and(p, bits, __ATOMIC_SEQ_CST);
+}
+static inline uint32_t procpool__load32(const uint32_t *p) {
+  return __atomic_load_n(p, __ATOMIC_SEQ_CST);
+}
+static inline void procpool__store32(uint32_t *p, uint32_t value) {
+  __atomic_store_n(p, value, __ATOMIC_SEQ_CST);
+}
+static inline void procpool__add32(uint32_t *p, uint32_t value) {
+  (void)__atomic_fetch_add(p, value, __ATOMIC_SEQ_CST);
+}
+
+/* A hint to the processor that this is a spin loop. */
+static inline void procpool__platform_relax(void) {
+#if defined(__x86_64__) || defined(__i386__)
+  __builtin_ia32_pause();
+#elif defined(__aarch64__) || defined(__arm__)
+  __asm__ __volatile__("yield" ::: "memory");
+#endif
+}
+
+/* Nanoseconds of the monotonic clock (no system call on most machines). */
+static uint64_t procpool__platform_now(void) {
+  struct timespec t;
+  (void)clock_gettime(CLOCK_MONOTONIC, &t);
+  return (uint64_t)t.tv_sec * 1000000000u + (uint64_t)t.tv_nsec;
+}
+
+/* The instant that lies timeout seconds ahead; NEVER from about 31 years on. */
+static uint64_t procpool__platform_deadline(double timeout) {
+  if (timeout >= 1e9)
+    return PROCPOOL__NEVER;
+  return procpool__platform_now() + (timeout > 0 ? (uint64_t)(timeout * 1e9) : 0);
+}
+
+/* ---- parking: sleep while *word == value, across processes ---- */
+
+static long procpool__platform_futex(uint32_t *word, int operation, uint32_t value, const struct timespec *timeout) {
+  return syscall(SYS_futex, word, operation, value, timeout, NULL, 0);
+}
+
+/* Sleeps until woken, *word != value, a signal, or until the deadline. May return early: the caller looks again. */
+static void procpool__platform_park(uint32_t *word, uint32_t value, uint64_t deadline) {
+  struct timespec t;
+  uint64_t now;
+  if (deadline == PROCPOOL__NEVER) {
+    (void)procpool__platform_futex(word, PROCPOOL__FUTEX_WAIT, value, NULL);
+    return;
+  }
+  now = procpool__platform_now();
+  if (now >= deadline)
+    return;
+  t.tv_sec = (time_t)((deadline - now) / 1000000000u);
+  t.tv_nsec = (long)((deadline - now) % 1000000000u);
+  (void)procpool__platform_futex(word, PROCPOOL__FUTEX_WAIT, value, &t);
+}
+
+static void procpool__platform_wake(uint32_t *word, int count) {
+  (void)procpool__platform_futex(word, PROCPOOL__FUTEX_WAKE, (uint32_t)count, NULL);
+}
+
+/* ---- memory ---- */
+
+/* Private zeroed memory that costs nothing until it is touched. Null when there is no room. */
+static void *procpool__platform_pages(size_t size) {
+  void *p = mmap(NULL, size, PROT_READ | PROT_WRITE, MAP_PRIVATE | MAP_ANONYMOUS | MAP_NORESERVE, -1, 0);
+  return p == MAP_FAILED ? NULL : p;
+}
+
+static void procpool__platform_unmap(void *p, size_t size) {
+  if (p != NULL)
+    (void)munmap(p, size);
+}
+
+/* A page whose first word says who owns it. MADV_WIPEONFORK (Linux 4.14) zeroes it in every forked child, so that a child
+ * is told from its parent without a system call. Where the kernel does not know it, the word is the process id. */
+static uint32_t *procpool__platform_guard(bool *by_pid) {
+  const size_t size = (size_t)sysconf(_SC_PAGESIZE);
+  uint32_t *guard = (uint32_t *)procpool__platform_pages(size);
+  if (guard == NULL)
+    return NULL;
+  *by_pid = madvise(guard, size, PROCPOOL__MADV_WIPEONFORK) != 0;
+  *guard = *by_pid ? (uint32_t)getpid() : 1u;
+  return guard;
+}
+
+static bool procpool__platform_guard_ok(const uint32_t *guard, bool by_pid) {
+  return by_pid ? *guard == (uint32_t)getpid() : *guard != 0;
+}
+
+/* Standard descriptors may be closed in the host: nothing of ours may land on 0, 1 or 2. */
+static int procpool__platform_above_std(int fd) {
+  int high;
+  if (fd < 0 || fd > 2)
+    return fd;
+  high = fcntl(fd, F_DUPFD_CLOEXEC, 3);
+  (void)close(fd);
+  return high;
+}
+
+static void procpool__platform_close(int *fd) {
+  if (*fd >= 0)
+    (void)close(*fd);
+  *fd = -1;
+}
+
+/* RLIMIT_FSIZE covers memfds too, and exceeding it raises SIGXFSZ in the caller: look before. */
+static uint64_t procpool__platform_size_limit(void) {
+  struct rlimit limit;
+  if (getrlimit(RLIMIT_FSIZE, &limit) != 0 || limit.rlim_cur == RLIM_INFINITY)
+    return UINT64_MAX;
+  return (uint64_t)limit.rlim_cur;
+}
+
+/* Shared memory without a name: size bytes of address space, nothing of it reserved. */
+static int procpool__platform_shm_create(uint64_t size) {
+  int fd = (int)syscall(SYS_memfd_create, "procpool", PROCPOOL__MFD_CLOEXEC | PROCPOOL__MFD_ALLOW_SEALING);
+  fd = procpool__platform_above_std(fd);
+  if (fd < 0)
+    return -1;
+  if (ftruncate(fd, (off_t)size) == 0) {
+    /* a worker that shrank the file would make the host die by SIGBUS */
+    (void)fcntl(fd, PROCPOOL__ADD_SEALS, PROCPOOL__SEAL_SHRINK);
+    return fd;
+  }
+  procpool__platform_close(&fd);
+  return -1;
+}
+
+static void *procpool__platform_shm_map(int fd, uint64_t size) {
+  void *p = mmap(NULL, (size_t)size, PROT_READ | PROT_WRITE, MAP_SHARED | MAP_NORESERVE, fd, 0);
+  return p == MAP_FAILED ? NULL : p;
+}
+
+/* Takes the pages now, so that a full machine is an error here and not SIGBUS at the first touch. Zero or errno. */
+static int procpool__platform_shm_reserve(int fd, uint64_t offset, uint64_t size) {
+  int error;
+  do
+    error = posix_fallocate(fd, (off_t)offset, (off_t)size);
+  while (error == EINTR);
+  return error;
+}
+
+/* Gives pages back. They read as zeros until they are reserved again. */
+static void procpool__platform_shm_discard(void *start, uint64_t size) {
+  (void)madvise(start, (size_t)size, MADV_REMOVE);
+}
+
+static uint64_t procpool__platform_memory(void) {
+  const long pages = sysconf(_SC_PHYS_PAGES);
+  return pages > 0 ? (uint64_t)pages * (uint64_t)sysconf(_SC_PAGESIZE) : (uint64_t)1 << 30;
+}
+
+/* ---- descriptors ---- */
+
+static bool procpool__platform_pipe(int fds[2]) {
+  if (pipe(fds) != 0) {
+    fds[0] = fds[1] = -1;
+    return false;
+  }
+  for (int i = 0; i < 2; i++) {
+    (void)fcntl(fds[i], F_SETFD, FD_CLOEXEC);
+    fds[i] = procpool__platform_above_std(fds[i]);
+  }
+  return fds[0] >= 0 && fds[1] >= 0;
+}
+
+/* Whole messages in both directions; end of file when the other side is gone. */
+static bool procpool__platform_channel(int fds[2]) {
+  if (socketpair(AF_UNIX, SOCK_SEQPACKET | SOCK_CLOEXEC, 0, fds) != 0) {
+    fds[0] = fds[1] = -1;
+    return false;
+  }
+  for (int i = 0; i < 2; i++)
+    fds[i] = procpool__platform_above_std(fds[i]);
+  return fds[0] >= 0 && fds[1] >= 0;
+}
+
+static int procpool__platform_event(void) {
+  int fd = (int)syscall(SYS_eventfd2, 0, O_CLOEXEC | O_NONBLOCK);
+  return procpool__platform_above_std(fd);
+}
+
+/* Async-signal-safe. EAGAIN means that it is readable already. */
+static void procpool__platform_event_set(int fd) {
+  const uint64_t one = 1;
+  const int saved = errno;
+  if (write(fd, &one, sizeof(one)) < 0)
+    errno = saved;
+}
+
+static void procpool__platform_event_clear(int fd) {
+  uint64_t count;
+  const int saved = errno;
+  if (read(fd, &count, sizeof(count)) < 0)
+    errno = saved;
+}
+
+/* A descriptor that becomes readable when this process ends; -1 where there is none (Linux before 5.3). */
+static int procpool__platform_pidfd_self(void) {
+  return procpool__platform_above_std((int)syscall(SYS_pidfd_open, getpid(), 0));
+}
+
+/* Waits until one of the descriptors has something or the deadline passes. mask: signals blocked meanwhile, or null. */
+static int procpool__platform_poll(struct pollfd *fds, int count, uint64_t deadline, const sigset_t *mask) {
+  struct timespec t;
+  uint64_t now = 0;
+  struct timespec *timeout = NULL;
+  sigset_t kernel_mask;
+  if (mask != NULL)
+    kernel_mask = *mask;
+  if (deadline != PROCPOOL__NEVER) {
+    now = procpool__platform_now();
+    now = deadline > now ? deadline - now : 0;
+    t.tv_sec = (time_t)(now / 1000000000u);
+    t.tv_nsec = (long)(now % 1000000000u);
+    timeout = &t;
+  }
+  /* ppoll by number: its declaration needs _GNU_SOURCE. The kernel's signal set has one bit per signal. */
+  return (int)syscall(SYS_ppoll, fds, count, timeout, mask != NULL ? &kernel_mask : NULL, (size_t)(_NSIG / 8));
+}
+
+/* End of file (or an error) on the reading end of a pipe or channel: the other side is gone. */
+static bool procpool__platform_gone(int fd, uint64_t deadline) {
+  struct pollfd p;
+  p.fd = fd;
+  p.events = 0;
+  p.revents = 0;
+  return procpool__platform_poll(&p, 1, deadline, NULL) > 0 && (p.revents & (POLLHUP | POLLERR | POLLNVAL)) != 0;
+}
+
+/* Closes every descriptor above 2 but those in keep (sorted upwards). */
+static void procpool__platform_close_others(const int *keep, size_t count) {
+  unsigned from = 3;
+  for (size_t i = 0; i <= count; i++) {
+    const unsigned to = i < count ? (unsigned)keep[i] : UINT_MAX;
+    if (from < to && syscall(SYS_close_range, from, to - 1, 0) != 0)
+      for (unsigned fd = from; fd < to && fd < (unsigned)sysconf(_SC_OPEN_MAX); fd++) /* Linux before 5.9 */
+        (void)close((int)fd);
+    if (from <= to)
+      from = to + 1;
+  }
+}
+
+/* ---- processes ---- */
+
+typedef void procpool__platform_main(void *argument);
+
+typedef struct procpool__platform_launch {
+  procpool__platform_main *function; /* fork: runs in the new process and does not return */
+  void *argument;
+  char *const *argv; /* spawn: the same program again, with these and these descriptors */
+  char *const *environment;
+  const int *fds;
+  size_t fd_count;
+  int error; /* out: errno, or 0 */
+} procpool__platform_launch;
+
+static int procpool__platform_spawn_self(const procpool__platform_launch *launch, const sigset_t *all) {
+  posix_spawn_file_actions_t actions;
+  posix_spawnattr_t attributes;
+  pid_t pid;
+  int error = posix_spawn_file_actions_init(&actions);
+  if (error != 0)
+    return error;
+  error = posix_spawnattr_init(&attributes);
+  for (size_t i = 0; i < launch->fd_count && error == 0; i++) /* onto itself: clears close-on-exec, in the child only */
+    error = posix_spawn_file_actions_adddup2(&actions, launch->fds[i], launch->fds[i]);
+  if (error == 0) {
+    (void)posix_spawnattr_setsigmask(&attributes, all);
+    (void)posix_spawnattr_setflags(&attributes, POSIX_SPAWN_SETSIGMASK);
+    error = posix_spawn(&pid, "/proc/self/exe", &actions, &attributes, launch->argv, launch->environment);
+  }
+  (void)posix_spawnattr_destroy(&attributes);
+  (void)posix_spawn_file_actions_destroy(&actions);
+  return error;
+}
+
+/* Runs in the go-between of detach, which shares the host's memory. */
+static int procpool__platform_between(void *argument) {
+  procpool__platform_launch *launch = (procpool__platform_launch *)argument;
+  pid_t pid;
+  if (launch->argv != NULL) {
+    sigset_t all;
+    (void)sigfillset(&all);
+    launch->error = procpool__platform_spawn_self(launch, &all);
+    return 0;
+  }
+  pid = fork();
+  if (pid == 0) {
+    launch->function(launch->argument);
+    _exit(127);
+  }
+  launch->error = pid < 0 ? errno : 0;
+  return 0;
+}
+
+/* Starts a process that the host's wait calls never see. A go-between is cloned with exit signal 0: that raises no
+ * SIGCHLD, and wait() and waitpid(-1) skip it (wait(2), __WCLONE). It shares the host's memory and runs while the caller
+ * is suspended (as vfork does), so that the C library's fork in it finds and takes the real locks of malloc and stdio even
+ * if the host has threads, and so that the page tables are copied once. It ends at once; its child is adopted by init.
+ * The go-between's stack is a part of the caller's, so that the new process goes on with all of the caller's stack.
+ * Returns 0 or errno; all signals stay blocked in the new process. */
+static int procpool__platform_detach(procpool__platform_launch *launch) {
+  PROCPOOL__ALIGNED char stack[65536];
+  sigset_t all, old;
+  pid_t between;
+  int error = 0;
+  launch->error = 0;
+  (void)sigfillset(&all);
+  (void)pthread_sigmask(SIG_BLOCK, &all, &old);
+  between =
+      clone(procpool__platform_between, stack + sizeof(stack), PROCPOOL__CLONE_VM | PROCPOOL__CLONE_VFORK, launch);
+  if (between < 0)
+    error = errno;
+  else
+    while (waitpid(between, NULL, PROCPOOL__WCLONE) < 0 && errno == EINTR)
+      ;
+  (void)pthread_sigmask(SIG_SETMASK, &old, NULL);
+  return error != 0 ? error : launch->error;
+}
+
+/* The kernel ends this process when its parent (single-threaded) has ended; parent guards against the race before. */
+static void procpool__platform_die_with(pid_t parent) {
+  (void)prctl(PR_SET_PDEATHSIG, SIGKILL);
+  if (getppid() != parent)
+    _exit(0);
+}
+
+/* At end of file on fd the kernel itself kills this process: that works also on a stopped one. */
+static void procpool__platform_die_at_eof(int fd) {
+  (void)fcntl(fd, F_SETOWN, getpid());
+  (void)fcntl(fd, PROCPOOL__SETSIG, SIGKILL);
+  (void)fcntl(fd, F_SETFL, O_ASYNC | O_NONBLOCK);
+}
+
+static void procpool__platform_set_name(const char *name, int index) {
+  char comm[32]; /* the kernel takes the first 15 bytes, prctl(2) */
+  if (index < 0)
+    (void)snprintf(comm, sizeof(comm), "%.15s", name);
+  else
+    (void)snprintf(comm, sizeof(comm), "%.10s-%d", name, index);
+  (void)prctl(PR_SET_NAME, comm);
+}
+
+/* The out-of-memory killer shall take a worker before the host. */
+static void procpool__platform_volunteer(void) {
+  int fd = open("/proc/self/oom_score_adj", O_WRONLY | O_CLOEXEC);
+  if (fd >= 0) {
+    if (write(fd, "500", 3) < 0)
+      errno = 0;
+    (void)close(fd);
+  }
+}
+
+static void procpool__platform_no_core(void) {
+  struct rlimit limit;
+  if (getrlimit(RLIMIT_CORE, &limit) == 0) {
+    limit.rlim_cur = 0;
+    (void)setrlimit(RLIMIT_CORE, &limit);
+  }
+}
+
+static void procpool__platform_noop(int signal_number) {
+  (void)signal_number;
+}
+
+/* SIGINT must not end a worker (Ctrl-C goes to the whole group and is the host's to decide), and must not be ignored
+ * either: programs that a task executes would inherit that. */
+static void procpool__platform_worker_signals(void) {
+  struct sigaction action;
+  sigset_t none;
+  memset(&action, 0, sizeof(action));
+  for (int s = 1; s < _NSIG; s++) {
+    action.sa_handler = s == SIGINT ? procpool__platform_noop : SIG_DFL;
+    action.sa_flags = s == SIGINT ? SA_RESTART : 0;
+    (void)sigaction(s, &action, NULL);
+  }
+  (void)sigemptyset(&none);
+  (void)sigprocmask(SIG_SETMASK, &none, NULL);
+}
+
+/* Runs at exit() in a worker, before any handler of the host's (handlers run last in, first out). */
+static void procpool__platform_on_exit(int status, void *unused) {
+  (void)unused;
+  (void)fflush(stdout);
+  (void)fflush(stderr);
+  _exit(status);
+}
+#ifdef __GLIBC__
+static void procpool__platform_catch_exit(void) {
+  (void)on_exit(procpool__platform_on_exit, NULL);
+}
+#else
+static void procpool__platform_at_exit(void) {
+  procpool__platform_on_exit(0, NULL); /* without on_exit the C library does not tell the status */
+}
+static void procpool__platform_catch_exit(void) {
+  (void)atexit(procpool__platform_at_exit);
+}
+#endif
+
+/* How many threads this process has: 1 where it cannot be told. */
+static int procpool__platform_threads(void) {
+  struct stat st;
+  return stat("/proc/self/task", &st) == 0 && st.st_nlink > 2 ? (int)st.st_nlink - 2 : 1;
+}
+
+/* ---- where code lies: executable mappings of files, from /proc/self/maps ---- */
+
+typedef struct procpool__platform_code {
+  uint64_t start, end, offset; /* addresses, and the offset of start in the file */
+  uint64_t device, inode;
+} procpool__platform_code;
+
+static bool procpool__platform_parse_code(const char *line, procpool__platform_code *code) {
+  unsigned long long start, end, offset, inode;
+  unsigned major, minor;
+  char protection[8];
+  if (sscanf(line, "%llx-%llx %7s %llx %x:%x %llu", &start, &end, protection, &offset, &major, &minor, &inode) != 7)
+    return false;
+  code->start = start;
+  code->end = end;
+  code->offset = offset;
+  code->device = ((uint64_t)major << 32) | minor;
+  code->inode = inode;
+  return protection[2] == 'x';
+}
+
+typedef bool procpool__platform_code_visitor(const procpool__platform_code *code, void *context);
+
+/* Calls visit for every executable mapping until it returns true. Returns whether it did. */
+static bool procpool__platform_each_code(procpool__platform_code_visitor *visit, void *context) {
+  char buffer[8192];
+  size_t have = 0;
+  bool found = false;
+  ssize_t got;
+  int fd = open("/proc/self/maps", O_RDONLY | O_CLOEXEC);
+  while (fd >= 0 && !found && (got = read(fd, buffer + have, sizeof(buffer) - 1 - have)) > 0) {
+    char *line = buffer, *end;
+    have += (size_t)got;
+    buffer[have] = 0;
+    for (; !found && (end = strchr(line, '\n')) != NULL; line = end + 1) {
+      procpool__platform_code code;
+      *end = 0;
+      found = procpool__platform_parse_code(line, &code) && visit(&code, context);
+    }
+    have -= (size_t)(line - buffer);
+    memmove(buffer, line, have);
+    if (have == sizeof(buffer) - 1)
+      have = 0; /* a path longer than the buffer: its line is of no use */
+  }
+  procpool__platform_close(&fd);
+  return found;
+}
+/* FOR THE LEAD, not to be pasted. Needs <fcntl.h> <limits.h> <stdio.h> <string.h> <sys/syscall.h> <unistd.h>. */
+
+/* ---- processors: any process, reads files only ----
+ * root is put before every path: "" in production, a fake tree in tests. What is missing or malformed sets no limit. */
+
+#define PROCPOOL__CPU_PATH 4096
+#define PROCPOOL__CPU_NO_LIMIT INT_MAX
+
+/* A file read line by line through a fixed buffer. */
+typedef struct procpool__cpu_lines {
+  int fd;
+  size_t start, end; /* text[start..end) is read and not yet delivered */
+  bool skip;         /* within a line longer than text */
+  char text[PROCPOOL__CPU_PATH];
+} procpool__cpu_lines;
+
+static bool procpool__cpu_join(char *path, const char *first, const char *second) {
+  const int length = snprintf(path, PROCPOOL__CPU_PATH, "%s%s", first, second);
+  return length >= 0 && length < PROCPOOL__CPU_PATH;
+}
+
+static int procpool__cpu_open(const char *directory, const char *name) {
+  char path[PROCPOOL__CPU_PATH];
+  return procpool__cpu_join(path, directory, name) ? open(path, O_RDONLY | O_CLOEXEC) : -1;
+}
+
+/* The file's beginning as a string; false if there is none. One read suffices: these files are shorter than a page,
+ * and sysfs, procfs and cgroupfs give such a file whole. */
+static bool procpool__cpu_read(const char *directory, const char *name, char *text, size_t capacity) {
+  const int fd = procpool__cpu_open(directory, name);
+  if (fd < 0)
+    return false;
+  const ssize_t length = read(fd, text, capacity - 1);
+  (void)close(fd);
+  text[length > 0 ? length : 0] = 0;
+  return length > 0;
+}
+
+static bool procpool__cpu_lines_open(procpool__cpu_lines *lines, const char *root, const char *name) {
+  lines->fd = procpool__cpu_open(root, name);
+  lines->start = lines->end = 0;
+  lines->skip = false;
+  return lines->fd >= 0;
+}
+
+/* Makes room and reads on; a line that fills the buffer (overlay mounts have such) cannot be one of ours: drop it. */
+static bool procpool__cpu_lines_fill(procpool__cpu_lines *lines) {
+  lines->end -= lines->start;
+  memmove(lines->text, lines->text + lines->start, lines->end);
+  lines->start = 0;
+  if (lines->end == sizeof(lines->text)) {
+    lines->end = 0;
+    lines->skip = true;
+  }
+  const ssize_t length = read(lines->fd, lines->text + lines->end, sizeof(lines->text) - lines->end);
+  if (length > 0)
+    lines->end += (size_t)length;
+  return length > 0;
+}
+
+/* The next whole line without its newline, valid until the next call; null at the end. */
+static char *procpool__cpu_lines_next(procpool__cpu_lines *lines) {
+  for (;;) {
+    char *line = lines->text + lines->start;
+    char *newline = (char *)memchr(line, '\n', lines->end - lines->start);
+    if (newline == PROCPOOL_NULL) {
+      if (!procpool__cpu_lines_fill(lines))
+        return PROCPOOL_NULL;
+      continue;
+    }
+    *newline = 0;
+    lines->start = (size_t)(newline + 1 - lines->text);
+    if (!lines->skip)
+      return line;
+    lines->skip = false;
+  }
+}
+
+/* Cuts the text up to the separator off *cursor; the rest, and then "", at the end. */
+static char *procpool__cpu_field(char **cursor, char separator) {
+  char *field = *cursor;
+  char *end = strchr(field, separator);
+  if (end == PROCPOOL_NULL) {
+    *cursor = field + strlen(field);
+    return field;
+  }
+  *end = 0;
+  *cursor = end + 1;
+  return field;
+}
+
+/* Passes a decimal number; false if there is none or it has more than 18 digits. */
+static bool procpool__cpu_digits(const char **text, uint64_t *value) {
+  const char *start = *text;
+  *value = 0;
+  for (; **text >= '0' && **text <= '9' && *text - start < 19; (*text)++)
+    *value = *value * 10 + (uint64_t)(**text - '0');
+  return *text > start && *text - start < 19;
+}
+
+/* A number that ends where a word ends. Passes what follows it. */
+static bool procpool__cpu_number(const char **text, uint64_t *value) {
+  if (!procpool__cpu_digits(text, value))
+    return false;
+  if (**text == ' ' || **text == '\n')
+    (*text)++;
+  else if (**text != 0)
+    return false;
+  return true;
+}
+
+/* Is name an element of the comma-separated list? The empty list has one element, "". */
+static bool procpool__cpu_listed(const char *list, const char *name) {
+  const size_t length = strlen(name);
+  for (;;) {
+    const char *comma = strchr(list, ',');
+    const size_t element = comma != PROCPOOL_NULL ? (size_t)(comma - list) : strlen(list);
+    if (element == length && memcmp(list, name, length) == 0)
+      return true;
+    if (comma == PROCPOOL_NULL)
+      return false;
+    list = comma + 1;
+  }
+}
+
+/* mountinfo writes space, tab, newline and backslash as \ooo. In place. */
+static void procpool__cpu_unescape(char *text) {
+  char *out = text;
+  for (; *text != 0; out++) {
+    if (text[0] == '\\' && text[1] >= '0' && text[1] <= '3' && text[2] >= '0' && text[2] <= '7' && text[3] >= '0' &&
+        text[3] <= '7') {
+      *out = (char)((text[1] - '0') * 64 + (text[2] - '0') * 8 + (text[3] - '0'));
+      text += 4;
+    } else {
+      *out = *text++;
+    }
+  }
+  *out = 0;
+}
+
+/* quota of processor time per period, both in us, as a number of processors: one and a half are two. */
+static int procpool__cpu_quota(uint64_t quota, uint64_t period) {
+  if (quota == 0 || period == 0)
+    return PROCPOOL__CPU_NO_LIMIT;
+  const uint64_t count = quota / period + (quota % period != 0);
+  return count < INT_MAX ? (int)count : PROCPOOL__CPU_NO_LIMIT;
+}
+
+/* cgroup v2: "QUOTA PERIOD" or "max PERIOD"; absent in the root and where the controller is not enabled. */
+static int procpool__cpu_quota_v2(const char *directory) {
+  char text[128];
+  const char *cursor = text;
+  uint64_t quota, period;
+  if (!procpool__cpu_read(directory, "/cpu.max", text, sizeof(text)) || !procpool__cpu_number(&cursor, &quota) ||
+      !procpool__cpu_number(&cursor, &period))
+    return PROCPOOL__CPU_NO_LIMIT;
+  return procpool__cpu_quota(quota, period);
+}
+
+static uint64_t procpool__cpu_read_number(const char *directory, const char *name) {
+  char text[64];
+  const char *cursor = text;
+  uint64_t value;
+  return procpool__cpu_read(directory, name, text, sizeof(text)) && procpool__cpu_number(&cursor, &value) ? value : 0;
+}
+
+/* cgroup v1: the quota is -1 where there is none. */
+static int procpool__cpu_quota_v1(const char *directory) {
+  return procpool__cpu_quota(procpool__cpu_read_number(directory, "/cpu.cfs_quota_us"),
+                             procpool__cpu_read_number(directory, "/cpu.cfs_period_us"));
+}
+
+/* The smallest quota from directory up to its first top bytes (the mount point): each ancestor limits all below it. */
+static int procpool__cpu_quota_upwards(char *directory, size_t top, bool v2) {
+  int smallest = PROCPOOL__CPU_NO_LIMIT;
+  for (size_t length = strlen(directory);; directory[length] = 0) {
+    const int quota = v2 ? procpool__cpu_quota_v2(directory) : procpool__cpu_quota_v1(directory);
+    smallest = quota < smallest ? quota : smallest;
+    if (length <= top)
+      return smallest;
+    do
+      length--;
+    while (length > top && directory[length] != '/');
+  }
+}
+
+/* Our group's path in the hierarchy of a controller ("" is v2), from lines "ID:CONTROLLER,...:PATH". */
+static bool procpool__cpu_group(const char *root, const char *controller, char *group) {
+  procpool__cpu_lines lines;
+  char *cursor;
+  bool found = false;
+  if (!procpool__cpu_lines_open(&lines, root, "/proc/self/cgroup"))
+    return false;
+  while (!found && (cursor = procpool__cpu_lines_next(&lines)) != PROCPOOL_NULL) {
+    (void)procpool__cpu_field(&cursor, ':');
+    const char *controllers = procpool__cpu_field(&cursor, ':');
+    found = cursor[0] == '/' && procpool__cpu_listed(controllers, controller) && procpool__cpu_join(group, cursor, "");
+  }
+  (void)close(lines.fd);
+  return found;
+}
+
+/* The part of group below the directory that a mount shows (mountinfo's root field: not "/" in a container that has no
+ * cgroup namespace of its own), or null if the mount does not show the group. A root of nothing but "/.." is an
+ * ancestor of our namespace: what lies between cannot be named, the mount point itself still limits us. */
+static const char *procpool__cpu_below(const char *group, const char *shown) {
+  const size_t length = strlen(shown);
+  if (strstr(group, "/..") != PROCPOOL_NULL)
+    return PROCPOOL_NULL;
+  if (strcmp(shown, "/") == 0)
+    return strcmp(group, "/") == 0 ? "" : group;
+  if (strncmp(group, shown, length) == 0 && (group[length] == '/' || group[length] == 0))
+    return group + length;
+  while (strncmp(shown, "/..", 3) == 0)
+    shown += 3;
+  return *shown == 0 ? "" : PROCPOOL_NULL;
+}
+
+/* The limit that one line of mountinfo leads to:
+ * ID PARENT MAJOR:MINOR ROOT MOUNT-POINT OPTIONS [TAG...] - TYPE SOURCE SUPER-OPTIONS */
+static int procpool__cpu_mount(const char *root, char *line) {
+  char group[PROCPOOL__CPU_PATH], mount[PROCPOOL__CPU_PATH], directory[PROCPOOL__CPU_PATH];
+  for (int i = 0; i < 3; i++)
+    (void)procpool__cpu_field(&line, ' ');
+  char *shown = procpool__cpu_field(&line, ' ');
+  char *point = procpool__cpu_field(&line, ' ');
+  while (*line != 0 && strcmp(procpool__cpu_field(&line, ' '), "-") != 0)
+    continue;
+  const char *type = procpool__cpu_field(&line, ' ');
+  (void)procpool__cpu_field(&line, ' ');
+  const bool v2 = strcmp(type, "cgroup2") == 0;
+  if (!v2 && (strcmp(type, "cgroup") != 0 || !procpool__cpu_listed(line, "cpu")))
+    return PROCPOOL__CPU_NO_LIMIT;
+  procpool__cpu_unescape(shown);
+  procpool__cpu_unescape(point);
+  const char *below =
+      procpool__cpu_group(root, v2 ? "" : "cpu", group) ? procpool__cpu_below(group, shown) : PROCPOOL_NULL;
+  if (below == PROCPOOL_NULL || !procpool__cpu_join(mount, root, point) || !procpool__cpu_join(directory, mount, below))
+    return PROCPOOL__CPU_NO_LIMIT;
+  return procpool__cpu_quota_upwards(directory, strlen(mount), v2);
+}
+
+/* The smallest quota of all hierarchies that hold us: v1, v2, or both at once (hybrid), however often mounted. */
+static int procpool__cpu_quota_all(const char *root) {
+  procpool__cpu_lines lines;
+  int smallest = PROCPOOL__CPU_NO_LIMIT;
+  char *line;
+  if (!procpool__cpu_lines_open(&lines, root, "/proc/self/mountinfo"))
+    return smallest;
+  while ((line = procpool__cpu_lines_next(&lines)) != PROCPOOL_NULL) {
+    const int quota = procpool__cpu_mount(root, line);
+    smallest = quota < smallest ? quota : smallest;
+  }
+  (void)close(lines.fd);
+  return smallest;
+}
+
+static int procpool__cpu_logical(void) {
+  const long count = sysconf(_SC_NPROCESSORS_ONLN);
+  return count > 0 && count < INT_MAX ? (int)count : 1;
+}
+
+/* Processors in our affinity mask. The kernel refuses a mask that is smaller than its own: this one holds 32768. */
+static int procpool__cpu_affinity(void) {
+  unsigned long mask[4096 / sizeof(unsigned long)];
+  int count = 0;
+  const long size = syscall(SYS_sched_getaffinity, 0, sizeof(mask), mask);
+  for (size_t i = 0; size > 0 && i < (size_t)size / sizeof(mask[0]); i++)
+    count += __builtin_popcountl(mask[i]);
+  return count > 0 ? count : procpool__cpu_logical();
+}
+
+static int procpool__cpu_usable(const char *root, int affinity) {
+  const int quota = procpool__cpu_quota_all(root);
+  return quota < affinity ? quota : affinity;
+}
+
+/* Is this processor the first thread of its core? thread_siblings_list ("0,64" or "0-1") begins with the lowest. */
+static bool procpool__cpu_is_head(const char *root, uint64_t cpu) {
+  char path[PROCPOOL__CPU_PATH], text[64];
+  const char *cursor = text;
+  uint64_t first;
+  const int length = snprintf(path, sizeof(path), "%s/sys/devices/system/cpu/cpu%u", root, (unsigned)cpu);
+  return length > 0 && length < PROCPOOL__CPU_PATH &&
+         procpool__cpu_read(path, "/topology/thread_siblings_list", text, sizeof(text)) &&
+         procpool__cpu_digits(&cursor, &first) && first == cpu;
+}
+
+/* Passes one range ("4" or "4-7") of a list of processors; false at its end, or where it is not a list. */
+static bool procpool__cpu_range(const char **list, uint64_t *first, uint64_t *last) {
+  if (!procpool__cpu_digits(list, first))
+    return false;
+  *last = *first;
+  if (**list == '-') {
+    (*list)++;
+    if (!procpool__cpu_digits(list, last))
+      return false;
+  }
+  if (**list == ',')
+    (*list)++;
+  return *last < 32768;
+}
+
+static int procpool__cpu_physical(const char *root, int logical) {
+  char online[PROCPOOL__CPU_PATH];
+  const char *cursor = online;
+  uint64_t first, last;
+  int count = 0;
+  if (!procpool__cpu_read(root, "/sys/devices/system/cpu/online", online, sizeof(online)))
+    return logical;
+  while (procpool__cpu_range(&cursor, &first, &last))
+    for (; first <= last; first++)
+      count += procpool__cpu_is_head(root, first);
+  return count > 0 && count < logical ? count : logical;
+}
+
+static int procpool__cpu_count(procpool_cpu kind) {
+  switch (kind) {
+  case PROCPOOL_CPU_USABLE:
+    return procpool__cpu_usable("", procpool__cpu_affinity());
+  case PROCPOOL_CPU_LOGICAL:
+    return procpool__cpu_logical();
+  case PROCPOOL_CPU_PHYSICAL:
+    return procpool__cpu_physical("", procpool__cpu_logical());
+  }
+  return 0;
+}
+
+/* ==== >>shm =========================================================================================================
+ * The shared segment: its layout and the words that more than one process writes. Runs anywhere; touches nothing private.
+ * Every field names its writer, its readers, and why its memory order is enough. */
+
+#define PROCPOOL__MAGIC 0x31766c6f6f706370ull /* "pcpoolv1" */
+
+enum {
+  PROCPOOL__MAX_WORKERS = 1024,
+  PROCPOOL__MAX_QUEUED = 1 << 23,
+  PROCPOOL__MAX_DEPTH = 8,
+  PROCPOOL__INLINE_BYTES = 32, /* arguments up to this size lie in the slot itself */
+  PROCPOOL__MESSAGE = 192
+};
+
+/* The state of a task, in the low bits of its word. Order matters: DONE_* is committed by a worker, CRASHED and later is
+ * decided by the supervisor. What the host decides (CANCELLED before the start, SHUTDOWN, ...) needs no further state: the
+ * host takes the word from READY to FREE and keeps the outcome in private memory. */
+typedef enum procpool__state {
+  PROCPOOL__FREE = 0,
+  PROCPOOL__READY,
+  PROCPOOL__RUNNING,
+  PROCPOOL__DONE_OK,
+  PROCPOOL__DONE_FAILED,
+  PROCPOOL__DONE_CODEC,
+  PROCPOOL__DEAD_CRASHED,
+  PROCPOOL__DEAD_SHUTDOWN,
+  PROCPOOL__DEAD_BROKEN
+} procpool__state;
+
+/* word: ticket (48 bits, the task's position in the submission ring plus one, never repeated), worker (12), state (4) */
+static inline uint64_t procpool__word(uint64_t ticket, int worker, procpool__state state) {
+  return (ticket << 16) | ((uint64_t)(unsigned)worker << 4) | (uint64_t)state;
+}
+static inline uint64_t procpool__word_ticket(uint64_t word) {
+  return word >> 16;
+}
+static inline int procpool__word_worker(uint64_t word) {
+  return (int)((word >> 4) & 0xfff);
+}
+static inline procpool__state procpool__word_state(uint64_t word) {
+  return (procpool__state)(word & 0xf);
+}
+static inline bool procpool__state_done(procpool__state state) {
+  return state >= PROCPOOL__DONE_OK && state <= PROCPOOL__DONE_CODEC;
+}
+static inline bool procpool__state_dead(procpool__state state) {
+  return state >= PROCPOOL__DEAD_CRASHED && state <= PROCPOOL__DEAD_BROKEN;
+}
+
+/* cell: low 40 bits of the ticket, then the slot (24): one word, so that a reader never sees half of it. A reader that was
+ * paused while 2^40 tasks went by may take an old cell for a new one; the word's 48 bits then refuse its claim. */
+#define PROCPOOL__CELL_TICKET_BITS 40
+#define PROCPOOL__CELL_TICKET_MASK (((uint64_t)1 << PROCPOOL__CELL_TICKET_BITS) - 1)
+static inline uint64_t procpool__cell(uint64_t ticket, uint32_t slot) {
+  return (ticket << 24) | slot;
+}
+
+enum { PROCPOOL__SLOT_CHUNK = 1, PROCPOOL__SLOT_NO_ARGUMENT = 2, PROCPOOL__SLOT_DISCARD = 4 };
+
+/* What the supervisor writes over the argument of a task whose worker it has reaped. */
+typedef struct procpool__epitaph {
+  int32_t signal, exit_status, pid, pad;
+  uint64_t user_us, system_us;
+  uint64_t rss_kib_next; /* largest resident size in KiB (40 bits), then the next slot of the dead list plus 1 (24) */
+} procpool__epitaph;
+
+/* One task. All but word and flags: written by the host before word becomes READY (release), read by the worker whose CAS
+ * made it RUNNING (acquire), and again by nobody; or the epitaph, by the supervisor while it alone owns the slot, read by
+ * the host after it took the slot from the dead list (acquire). */
+typedef struct procpool__slot {
+  uint64_t word;  /* host, worker, supervisor: by CAS; all read */
+  uint32_t flags; /* host; atomic, since DISCARD may come later */
+  uint32_t pad;
+  uint64_t function; /* from here on the epitaph may lie */
+  uint64_t size;
+  union {
+    unsigned char bytes[PROCPOOL__INLINE_BYTES];
+    uint64_t offset; /* in the arena, for size > INLINE_BYTES */
+  } argument;
+} PROCPOOL__ALIGNED procpool__slot;
+
+static inline procpool__epitaph *procpool__slot_epitaph(procpool__slot *slot) {
+  return (procpool__epitaph *)(void *)&slot->function;
+}
+
+/* What a worker and the supervisor say of themselves. Lines by writer. */
+typedef struct procpool__block {
+  uint64_t intent_slot; /* worker, before each claim; the supervisor reads them after the reap */
+  uint64_t intent_word; /* the RUNNING word it is about to write */
+  uint64_t started_ns;
+  uint64_t tasks; /* bodies begun */
+  uint64_t ready; /* 1: initialized; 2: the initializer failed; 3: leaving of its own accord */
+  int64_t init_code;
+  PROCPOOL__ALIGNED uint64_t
+      tail; /* end of the last published record. CAS by the worker, or by a helper to the same value */
+  PROCPOOL__ALIGNED uint64_t consumed; /* host: end of the last record taken. Worker reads (acquire): room behind it */
+  uint32_t room_seq;                   /* host adds 1 for a worker that waits for room */
+  uint32_t pad0;
+  PROCPOOL__ALIGNED uint32_t room_flag; /* worker: waits for room. Supervisor clears a dead one's. Host reads */
+  uint32_t pad1;
+  PROCPOOL__ALIGNED uint64_t pid; /* supervisor (threads: host): 0 when there is none */
+  uint64_t generation;            /* supervisor: how many have worn this index */
+  uint64_t reset;                 /* host: a new start of the ring after it was found corrupt; supervisor reads */
+} procpool__block;
+
+typedef enum procpool__phase {
+  PROCPOOL__PHASE_RUN = 0,
+  PROCPOOL__PHASE_DRAIN, /* a worker that finds no task leaves */
+  PROCPOOL__PHASE_KILL   /* nobody claims any more */
+} procpool__phase;
+
+typedef enum procpool__health {
+  PROCPOOL__HEALTH_OK = 0,
+  PROCPOOL__HEALTH_INIT_FAIL,  /* no worker gets through the initializer: given up */
+  PROCPOOL__HEALTH_SPAWN_FAIL, /* no worker lives and none can be forked: tried again now and then */
+  PROCPOOL__HEALTH_STRICT      /* a worker of a strict pool died */
+} procpool__health;
+
+enum {
+  PROCPOOL__FLAG_ROOM = 1,
+  PROCPOOL__FLAG_FD = 2,
+  PROCPOOL__FLAG_PARKED = 4,
+  PROCPOOL__FLAG_BITS = 3 /* they take this many bits */
+};
+
+#define PROCPOOL__MASK_WORDS (PROCPOOL__MAX_WORKERS / 64)
+
+typedef struct procpool__header {
+  /* host, before anyone else exists; a spawned supervisor checks them against its own */
+  uint64_t magic, version, total, header_size, workers, capacity, ring_size, arena_size;
+  uint64_t start, max_tasks, strict, core_dumps, depth;
+  int64_t spin_ns;
+  uint64_t initializer, initializer_offset, initializer_size; /* size 0: offset is the pointer itself */
+  char name[16];
+  PROCPOOL__ALIGNED uint64_t head;     /* hint: no position before it is READY. Anyone, by CAS from h to h + 1 */
+  PROCPOOL__ALIGNED uint32_t idle_seq; /* host and supervisor add 1 to wake idle workers, who sleep on it */
+  uint32_t pad0;
+  uint64_t idle_mask[PROCPOOL__MASK_WORDS]; /* each worker its own bit; the supervisor clears a dead one's */
+  PROCPOOL__ALIGNED uint64_t host_flag;     /* host: number of its sleep << 3 | who and why; 0 awake. Workers read */
+  uint32_t host_seq;                        /* whoever wakes the host adds 1; it sleeps on this */
+  uint32_t pad1;
+  PROCPOOL__ALIGNED uint32_t phase; /* host; everyone reads */
+  uint32_t pad2;
+  PROCPOOL__ALIGNED uint64_t dead_list; /* slots (plus 1) that the supervisor decided: it pushes, the host takes all */
+  uint64_t dead_count;                  /* supervisor: how many it ever pushed */
+  uint32_t health;                      /* supervisor: procpool__health; the host reads, cause before it */
+  uint32_t gone;                        /* supervisor: every worker is reaped, and it is leaving */
+  uint64_t alive, started;              /* supervisor: workers that live, workers ever started */
+  int64_t cause_signal, cause_exit, cause_code, cause_errno, cause_pid, cause_worker; /* supervisor, before health */
+} procpool__header;
+
+/* One process's view. Sizes and addresses are its own copies: shared ones may be scribbled upon. */
+typedef struct procpool__segment {
+  int fd;
+  unsigned char *base;
+  uint64_t total, capacity, cell_count, ring_size, arena_size;
+  int workers;
+  procpool__header *header;
+  procpool__block *blocks;
+  uint64_t *cells;
+  procpool__slot *slots;
+  unsigned char *rings;
+  unsigned char *arena;
+} procpool__segment;
+
+typedef char procpool__assert_slot[sizeof(procpool__slot) == 64 ? 1 : -1];
+typedef char procpool__assert_epitaph[sizeof(procpool__epitaph) <= 48 ? 1 : -1];
+typedef char procpool__assert_block[sizeof(procpool__block) % PROCPOOL__LINE == 0 ? 1 : -1];
+
+#define PROCPOOL__PAGE 4096u /* parts of the segment begin at multiples of this */
+
+static uint64_t procpool__round_up(uint64_t value, uint64_t unit) {
+  return (value + unit - 1) / unit * unit;
+}
+
+/* Where each part lies, relative to base (null for a first look at the size). Returns the size of it all. */
+static uint64_t procpool__shm_layout(procpool__segment *s, unsigned char *base) {
+  uint64_t offset[5];
+  offset[0] = procpool__round_up(sizeof(procpool__header), PROCPOOL__PAGE);
+  offset[1] = procpool__round_up(offset[0] + (uint64_t)s->workers * sizeof(procpool__block), PROCPOOL__PAGE);
+  offset[2] = procpool__round_up(offset[1] + (uint64_t)s->workers * s->ring_size, PROCPOOL__PAGE);
+  offset[3] = procpool__round_up(offset[2] + s->cell_count * sizeof(uint64_t), PROCPOOL__PAGE);
+  offset[4] = procpool__round_up(offset[3] + s->capacity * sizeof(procpool__slot), PROCPOOL__PAGE);
+  s->total = offset[4] + s->arena_size;
+  s->base = base;
+  if (base != NULL) {
+    s->header = (procpool__header *)(void *)base;
+    s->blocks = (procpool__block *)(void *)(base + offset[0]);
+    s->rings = base + offset[1];
+    s->cells = (uint64_t *)(void *)(base + offset[2]);
+    s->slots = (procpool__slot *)(void *)(base + offset[3]);
+    s->arena = base + offset[4];
+  }
+  return s->total;
+}
+
+static uint64_t procpool__shm_offset(const procpool__segment *s, const void *p) {
+  return (uint64_t)((const unsigned char *)p - s->base);
+}
+
+/* Wakes every worker that sleeps for lack of tasks, or count of them. */
+static void procpool__shm_wake_workers(const procpool__segment *s, int count) {
+  procpool__add32(&s->header->idle_seq, 1);
+  procpool__platform_wake(&s->header->idle_seq, count);
+}
+
+static void procpool__shm_wake_host(const procpool__segment *s, int event_fd) {
+  const uint64_t flag = procpool__load(&s->header->host_flag);
+  procpool__add32(&s->header->host_seq, 1);
+  procpool__platform_wake(&s->header->host_seq, INT_MAX);
+  if (flag & PROCPOOL__FLAG_FD)
+    procpool__platform_event_set(event_fd);
+}
+
+/* ==== >>ring ========================================================================================================
+ * A result ring: records from one worker to the host. Positions are absolute, and a record lies at position % size. Runs in
+ * the worker (write), in the host (read), and in whoever publishes for a worker that is gone. */
+
+enum { PROCPOOL__UNIT = 32 }; /* records begin and end at multiples of this: a head never wraps */
+
+enum {
+  PROCPOOL__RECORD_FRAGMENT = 1 << 24, /* a piece: 8 bytes of total size, then bytes that follow the earlier pieces' */
+  PROCPOOL__RECORD_WRAPPED =
+      1 << 25,                     /* the bytes begin at the ring's start: built in place, they had to be in one run */
+  PROCPOOL__RECORD_NONE = 1 << 26, /* the task gave no result at all (which is not a result of 0 bytes) */
+  PROCPOOL__RECORD_SLOT = (1 << 24) - 1
+};
+
+typedef struct procpool__record {
+  uint64_t position; /* written last, with release: a record without it was never finished */
+  uint64_t word;     /* what the task's word is when this record counts */
+  uint64_t size;     /* bytes that follow */
+  uint32_t slot;     /* and the flags above */
+  int32_t pid;
+} procpool__record;
+typedef char procpool__assert_record[sizeof(procpool__record) == PROCPOOL__UNIT ? 1 : -1];
+
+/* What precedes the text of a FAILED or CODEC record's bytes. */
+typedef struct procpool__failure {
+  int32_t code;
+  char message[PROCPOOL__MESSAGE];
+} procpool__failure;
+
+static unsigned char *procpool__ring_bytes(const procpool__segment *s, int worker) {
+  return s->rings + (uint64_t)worker * s->ring_size;
+}
+
+/* Bytes of ring that a record with size bytes at position takes. */
+static uint64_t procpool__ring_length(const procpool__segment *s, uint64_t position, uint64_t size, bool wrapped) {
+  uint64_t length = sizeof(procpool__record) + procpool__round_up(size, PROCPOOL__UNIT);
+  if (wrapped)
+    length += s->ring_size - (position + sizeof(procpool__record)) % s->ring_size;
+  return length;
+}
+
+static void procpool__ring_copy_in(const procpool__segment *s, int worker, uint64_t position, const void *data,
+                                   uint64_t size) {
+  unsigned char *ring = procpool__ring_bytes(s, worker);
+  const uint64_t at = position % s->ring_size;
+  const uint64_t first = size < s->ring_size - at ? size : s->ring_size - at;
+  if (size == 0)
+    return;
+  memcpy(ring + at, data, (size_t)first);
+  memcpy(ring, (const unsigned char *)data + first, (size_t)(size - first));
+}
+
+static void procpool__ring_copy_out(const procpool__segment *s, int worker, uint64_t position, void *data,
+                                    uint64_t size) {
+  const unsigned char *ring = procpool__ring_bytes(s, worker);
+  const uint64_t at = position % s->ring_size;
+  const uint64_t first = size < s->ring_size - at ? size : s->ring_size - at;
+  if (size == 0)
+    return;
+  memcpy(data, ring + at, (size_t)first);
+  memcpy((unsigned char *)data + first, ring, (size_t)(size - first));
+}
+
+static procpool__record *procpool__ring_at(const procpool__segment *s, int worker, uint64_t position) {
+  return (procpool__record *)(void *)(procpool__ring_bytes(s, worker) + position % s->ring_size);
+}
+
+/* Writes the head of a record whose bytes are in place; the stamp comes last, so that it vouches for all of them. */
+static void procpool__ring_stamp(const procpool__segment *s, int worker, uint64_t position,
+                                 const procpool__record *head) {
+  procpool__record *r = procpool__ring_at(s, worker, position);
+  procpool__store_relaxed(&r->word, head->word);
+  procpool__store_relaxed(&r->size, head->size);
+  __atomic_store_n(&r->slot, head->slot, __ATOMIC_RELAXED);
+  __atomic_store_n(&r->pid, head->pid, __ATOMIC_RELAXED);
+  procpool__store_release(&r->position, position);
+}
+
+/* Reads a record's head once into *head. False when there is none at this position, or none that can be. */
+static bool procpool__ring_read(const procpool__segment *s, int worker, uint64_t position, procpool__record *head) {
+  const procpool__record *r = procpool__ring_at(s, worker, position);
+  head->position = procpool__load_acquire(&r->position);
+  head->word = procpool__load_relaxed(&r->word);
+  head->size = procpool__load_relaxed(&r->size);
+  head->slot = __atomic_load_n(&r->slot, __ATOMIC_RELAXED);
+  head->pid = __atomic_load_n(&r->pid, __ATOMIC_RELAXED);
+  return head->position == position && head->size <= s->ring_size - sizeof(*r) &&
+         (head->slot & PROCPOOL__RECORD_SLOT) < s->capacity && procpool__word_worker(head->word) == worker;
+}
+
+/* Publishes the record of a worker that committed and then died, was stopped, or is slow. Supervisor, or host when there is
+ * none. Whoever is first, the value is the same. */
+static void procpool__ring_publish_for(const procpool__segment *s, int worker) {
+  procpool__block *block = &s->blocks[worker];
+  const uint64_t tail = procpool__load(&block->tail);
+  procpool__record head;
+  if (tail % PROCPOOL__UNIT != 0 || !procpool__ring_read(s, worker, tail, &head))
+    return;
+  if (!procpool__state_done(procpool__word_state(head.word)))
+    return;
+  if (procpool__load(&s->slots[head.slot & PROCPOOL__RECORD_SLOT].word) != head.word)
+    return;
+  (void)procpool__cas(&block->tail, tail,
+                      tail + procpool__ring_length(s, tail, head.size, (head.slot & PROCPOOL__RECORD_WRAPPED) != 0));
+}
+
+/* ==== >>table =======================================================================================================
+ * The order of tasks and the claim. Runs in workers; in the host where it passes dead cells. */
+
+/* Moves the hint past position h, whose task was seen not READY. Returns whether this call moved it. */
+static bool procpool__table_advance(const procpool__segment *s, uint64_t h) {
+  return procpool__cas(&s->header->head, h, h + 1);
+}
+
+typedef enum procpool__peek { PROCPOOL__PEEK_EMPTY, PROCPOOL__PEEK_TASK, PROCPOOL__PEEK_BEHIND } procpool__peek;
+
+/* What lies at position h: nothing yet, a task in *slot, or a later lap's cell (the hint is behind). */
+static procpool__peek procpool__table_peek(const procpool__segment *s, uint64_t h, uint32_t *slot) {
+  const uint64_t cell = procpool__load(&s->cells[h & (s->cell_count - 1)]);
+  const uint64_t ahead = ((cell >> 24) - (h + 1)) & PROCPOOL__CELL_TICKET_MASK;
+  *slot = (uint32_t)(cell & 0xffffff);
+  if (ahead == 0 && *slot < s->capacity)
+    return PROCPOOL__PEEK_TASK;
+  return ahead != 0 && ahead < ((uint64_t)1 << (PROCPOOL__CELL_TICKET_BITS - 1)) ? PROCPOOL__PEEK_BEHIND
+                                                                                 : PROCPOOL__PEEK_EMPTY;
+}
+
+/* Whether a task may be waiting: a worker looks once more after it said that it will sleep. */
+static bool procpool__table_any(const procpool__segment *s) {
+  uint32_t slot;
+  return procpool__table_peek(s, procpool__load(&s->header->head), &slot) != PROCPOOL__PEEK_EMPTY;
+}
+
+/* Moves the hint past tasks that were cancelled or settled before anyone claimed them. Returns whether one waits behind. */
+static bool procpool__table_waiting(const procpool__segment *s) {
+  for (;;) {
+    const uint64_t h = procpool__load(&s->header->head);
+    uint32_t slot;
+    const procpool__peek peek = procpool__table_peek(s, h, &slot);
+    if (peek == PROCPOOL__PEEK_EMPTY)
+      return false;
+    if (peek == PROCPOOL__PEEK_TASK &&
+        procpool__load(&s->slots[slot].word) == procpool__word(h + 1, 0, PROCPOOL__READY))
+      return true;
+    (void)procpool__table_advance(s, h);
+  }
+}
+
+/* ==== >>worker ======================================================================================================
+ * Runs in a worker process, in a worker thread of the host, or (inline) in the host's calling thread. Writes its own block,
+ * its own ring, words that it claimed, and the hint. It holds nothing that another process waits for. */
+
+enum { PROCPOOL__CODE_CACHE = 64, PROCPOOL__SCRATCH_KEPT = 4 << 20 };
+
+typedef struct procpool__worker procpool__worker;
+
+struct procpool_task {
+  procpool__worker *worker;
+  procpool__slot *slot;
+  uint64_t word; /* RUNNING, as it was claimed */
+  uint32_t slot_index;
+  bool given, in_ring, wrapped, failed, uncarried;
+  int code;
+  const unsigned char *argument;
+  uint64_t argument_size;
+  unsigned char *result;
+  uint64_t result_size;
+  struct procpool__chunk *chunk; /* a map's task: many items */
+  uint64_t item;
+};
+
+struct procpool__worker {
+  const procpool__segment *segment;
+  procpool__block *block;
+  int index;
+  int event_fd;
+  pid_t pid;
+  bool process;  /* a process of its own, not a thread of the host */
+  uint64_t tail; /* end of its last record: its own truth */
+  uint64_t consumed;
+  uint64_t answered; /* number of the host's sleep that it has ended already */
+  uint64_t tasks;
+  void (*make_room)(void *context); /* inline only: nobody else would empty the ring */
+  void *make_room_context;
+  unsigned char *scratch; /* results that do not fit the ring at once */
+  uint64_t scratch_size;
+  uint64_t spin_ns;
+  uint64_t known_code[PROCPOOL__CODE_CACHE];
+  procpool_task task;
+  procpool__failure failure;
+};
+
+/* A map's task, in the arena. The host writes it all before READY; the worker writes begun, failed and what they speak of;
+ * the host reads that after the word says DONE, or after the worker was reaped. Items that ended before a crash keep their
+ * results, the one that was begun crashed, and the rest are handed out again: no body starts twice. */
+typedef struct procpool__chunk {
+  uint64_t count, argument_size, result_size,
+      function;                          /* function: of one item; 0 where the typed layer loops itself */
+  uint64_t arguments, results, failures; /* offsets from the chunk's start */
+  uint64_t begun;                        /* worker: items whose body began */
+  uint64_t failed;                       /* worker: entries in failures */
+  procpool__failure first;               /* worker: of the first failure */
+} procpool__chunk;
+
+/* An entry of failures: the item, and in the top byte its status. */
+static uint32_t procpool__chunk_failure(uint64_t item, procpool_status status) {
+  return (uint32_t)item | ((uint32_t)status << 24);
+}
+
+/* Ends a sleep of the host, if it sleeps and this worker has not yet ended that one. The flag stays for the others: a right
+ * to wake that somebody took along would be lost when he is stopped. */
+static void procpool__worker_answer(procpool__worker *w, uint64_t why) {
+  const procpool__segment *s = w->segment;
+  const uint64_t flag = procpool__load(&s->header->host_flag);
+  if ((flag & why) == 0 || flag >> PROCPOOL__FLAG_BITS == w->answered)
+    return;
+  w->answered = flag >> PROCPOOL__FLAG_BITS;
+  procpool__add32(&s->header->host_seq, 1);
+  if (flag & PROCPOOL__FLAG_PARKED)
+    procpool__platform_wake(&s->header->host_seq, INT_MAX);
+  if (flag & PROCPOOL__FLAG_FD)
+    procpool__platform_event_set(w->event_fd);
+}
+
+static uint32_t procpool__worker_phase(const procpool__worker *w) {
+  return procpool__load32(&w->segment->header->phase);
+}
+
+/* ---- room in the ring ---- */
+
+static bool procpool__worker_fits(procpool__worker *w, uint64_t length) {
+  if (w->tail + length - w->consumed <= w->segment->ring_size)
+    return true;
+  w->consumed = procpool__load(&w->block->consumed);
+  return w->tail + length - w->consumed <= w->segment->ring_size;
+}
+
+/* Waits until length bytes are free. False when the pool is being killed (a thread must find its way out by itself). */
+static bool procpool__worker_wait_room(procpool__worker *w, uint64_t length) {
+  while (!procpool__worker_fits(w, length)) {
+    uint32_t seq;
+    if (procpool__worker_phase(w) == PROCPOOL__PHASE_KILL)
+      return false;
+    if (w->make_room != NULL) {
+      w->make_room(w->make_room_context);
+      continue;
+    }
+    seq = procpool__load32(&w->block->room_seq);
+    procpool__store32(&w->block->room_flag, 1);
+    if (!procpool__worker_fits(w, length) && procpool__worker_phase(w) != PROCPOOL__PHASE_KILL)
+      procpool__platform_park(&w->block->room_seq, seq, PROCPOOL__NEVER);
+    procpool__store32(&w->block->room_flag, 0);
+  }
+  return true;
+}
+
+/* ---- records ---- */
+
+static procpool__record procpool__worker_record(const procpool__worker *w, procpool__state state, uint64_t size,
+                                                uint32_t flags) {
+  procpool__record head;
+  head.position = w->tail;
+  head.word = procpool__word(procpool__word_ticket(w->task.word), w->index, state);
+  head.size = size;
+  head.slot = w->task.slot_index | flags;
+  head.pid = (int32_t)w->pid;
+  return head;
+}
+
+/* Makes the record at the tail count, and passes it. By CAS: the supervisor may have been faster, with the same value. */
+static void procpool__worker_publish(procpool__worker *w, uint64_t length) {
+  (void)procpool__cas(&w->block->tail, w->tail, w->tail + length);
+  w->tail += length;
+  procpool__worker_answer(w, PROCPOOL__FLAG_PARKED | PROCPOOL__FLAG_FD);
+}
+
+/* The commit. From here on the task is done whatever becomes of this worker, and its slot and argument are the host's. False
+ * if the word was taken away: this worker is condemned. */
+static bool procpool__worker_commit(procpool__worker *w, const procpool__record *head, uint64_t length) {
+  procpool__ring_stamp(w->segment, w->index, w->tail, head);
+  if (!procpool__cas(&w->task.slot->word, w->task.word, head->word))
+    return false;
+  procpool__worker_publish(w, length);
+  return true;
+}
+
+/* Sends all of a large result but its last piece, each as soon as there is room. Returns the bytes sent, or -1. */
+static int64_t procpool__worker_send_pieces(procpool__worker *w, const unsigned char *data, uint64_t size,
+                                            uint64_t piece) {
+  uint64_t sent = 0;
+  while (size - sent > piece) {
+    const procpool__record head =
+        procpool__worker_record(w, PROCPOOL__RUNNING, piece + sizeof(size), PROCPOOL__RECORD_FRAGMENT);
+    const uint64_t length = procpool__ring_length(w->segment, w->tail, head.size, false);
+    if (!procpool__worker_wait_room(w, length))
+      return -1;
+    procpool__ring_copy_in(w->segment, w->index, w->tail + sizeof(head), &size, sizeof(size));
+    procpool__ring_copy_in(w->segment, w->index, w->tail + sizeof(head) + sizeof(size), data + sent, piece);
+    procpool__ring_stamp(w->segment, w->index, w->tail, &head);
+    procpool__worker_publish(w, length);
+    sent += piece;
+  }
+  return (int64_t)sent;
+}
+
+/* Commits a result that is not in the ring yet. */
+static bool procpool__worker_send(procpool__worker *w, procpool__state state, const void *data, uint64_t size,
+                                  uint32_t flags) {
+  const uint64_t piece = w->segment->ring_size / 4;
+  uint64_t prefix = 0, length;
+  int64_t sent = 0;
+  procpool__record head;
+  if (size > w->segment->ring_size / 2) {
+    flags |= PROCPOOL__RECORD_FRAGMENT;
+    prefix = sizeof(size);
+    sent = procpool__worker_send_pieces(w, (const unsigned char *)data, size, piece);
+    if (sent < 0)
+      return false;
+  }
+  head = procpool__worker_record(w, state, prefix + size - (uint64_t)sent, flags);
+  length = procpool__ring_length(w->segment, w->tail, head.size, false);
+  if (!procpool__worker_wait_room(w, length))
+    return false;
+  head.position = w->tail;
+  procpool__ring_copy_in(w->segment, w->index, w->tail + sizeof(head), &size, prefix);
+  procpool__ring_copy_in(w->segment, w->index, w->tail + sizeof(head) + prefix,
+                         (const unsigned char *)data + (size > 0 ? sent : 0), size - (uint64_t)sent);
+  return procpool__worker_commit(w, &head, length);
+}
+
+/* A result that nobody wants needs no record when the pool is draining: the host may never look into the ring again. */
+static bool procpool__worker_unwanted(const procpool__worker *w) {
+  return procpool__worker_phase(w) == PROCPOOL__PHASE_DRAIN &&
+         (__atomic_load_n(&w->task.slot->flags, __ATOMIC_RELAXED) & PROCPOOL__SLOT_DISCARD) != 0;
+}
+
+/* ---- running a task ---- */
+
+static bool procpool__worker_is_known(const procpool__platform_code *code, void *context) {
+  const uint64_t function = *(const uint64_t *)context;
+  return function >= code->start && function < code->end;
+}
+
+/* Whether the function lies in code that this process has: one that the host loaded after it opened the pool does not, and
+ * calling it would be a fault where an error is due. */
+static bool procpool__worker_has_code(procpool__worker *w, uint64_t function) {
+  uint64_t *known = &w->known_code[(function >> 4) % PROCPOOL__CODE_CACHE];
+  if (!w->process || *known == function)
+    return true;
+  if (!procpool__platform_each_code(procpool__worker_is_known, &function))
+    return false;
+  *known = function;
+  return true;
+}
+
+static void procpool__worker_describe(procpool__worker *w, int code, const char *message) {
+  w->failure.code = code;
+  (void)snprintf(w->failure.message, sizeof(w->failure.message), "%s", message);
+}
+
+static void procpool__worker_prepare(procpool__worker *w, uint32_t slot_index, uint64_t word) {
+  procpool_task *t = &w->task;
+  const uint32_t flags = __atomic_load_n(&w->segment->slots[slot_index].flags, __ATOMIC_RELAXED);
+  t->worker = w;
+  t->slot = &w->segment->slots[slot_index];
+  t->word = word;
+  t->slot_index = slot_index;
+  t->given = t->in_ring = t->wrapped = t->failed = t->uncarried = false;
+  t->argument_size = t->slot->size;
+  t->argument = t->argument_size <= PROCPOOL__INLINE_BYTES ? t->slot->argument.bytes
+                                                           : w->segment->arena + t->slot->argument.offset;
+  if (flags & PROCPOOL__SLOT_NO_ARGUMENT)
+    t->argument = NULL;
+  t->result_size = 0;
+  t->chunk = NULL;
+  if (flags & PROCPOOL__SLOT_CHUNK)
+    t->chunk = (procpool__chunk *)(void *)(w->segment->arena + t->slot->argument.offset);
+}
+
+static void procpool__worker_end_item(procpool_task *t) {
+  procpool__chunk *chunk = t->chunk;
+  uint32_t *failures = (uint32_t *)(void *)((unsigned char *)chunk + chunk->failures);
+  if (!t->failed && !t->uncarried)
+    return;
+  failures[chunk->failed] = procpool__chunk_failure(t->item, t->failed ? PROCPOOL_FAILED : PROCPOOL_CODEC);
+  if (chunk->failed++ == 0)
+    chunk->first = t->worker->failure;
+  t->failed = t->uncarried = false;
+}
+
+/* The items of a map whose function takes one item at a time. */
+static void procpool__worker_run_items(procpool_task *t) {
+  procpool__chunk *chunk = t->chunk;
+  procpool_function function;
+  memcpy(&function, &chunk->function, sizeof(function));
+  for (uint64_t i = 0; i < chunk->count; i++) {
+    procpool_task_item(t, i);
+    t->argument = (unsigned char *)chunk + chunk->arguments + i * chunk->argument_size;
+    t->argument_size = chunk->argument_size;
+    function(t);
+  }
+}
+
+static void procpool__worker_call(procpool__worker *w) {
+  procpool_task *t = &w->task;
+  const uint64_t address = t->chunk != NULL && t->chunk->function != 0 ? t->chunk->function : t->slot->function;
+  procpool_function function;
+  if (!procpool__worker_has_code(w, address)) {
+    char text[96];
+    (void)snprintf(text, sizeof(text), "function %#llx is not in this worker: was it loaded after the pool was opened?",
+                   (unsigned long long)address);
+    procpool__worker_describe(w, 0, text);
+    t->uncarried = true;
+    t->chunk = NULL;
+    return;
+  }
+  memcpy(&function, &address, sizeof(function));
+  if (t->chunk != NULL && t->chunk->function != 0)
+    procpool__worker_run_items(t);
+  else
+    function(t);
+  if (t->chunk != NULL && t->chunk->begun > 0)
+    procpool__worker_end_item(t);
+}
+
+/* What the task printed shall be out before its result is. */
+static void procpool__worker_flush(const procpool__worker *w) {
+  if (!w->process)
+    return;
+  if (__fpending(stdout) > 0)
+    (void)fflush(stdout);
+  if (__fpending(stderr) > 0)
+    (void)fflush(stderr);
+}
+
+/* Commits what the task gave. False if the task was taken away meanwhile. */
+static bool procpool__worker_finish(procpool__worker *w) {
+  procpool_task *t = &w->task;
+  uint32_t flags = t->given ? 0 : (uint32_t)PROCPOOL__RECORD_NONE;
+  procpool__record head;
+  if (procpool__worker_unwanted(w))
+    return procpool__cas(&t->slot->word, t->word,
+                         procpool__word(procpool__word_ticket(t->word), w->index, PROCPOOL__DONE_OK));
+  if (t->failed || t->uncarried)
+    return procpool__worker_send(w, t->failed ? PROCPOOL__DONE_FAILED : PROCPOOL__DONE_CODEC, &w->failure,
+                                 offsetof(procpool__failure, message) + strlen(w->failure.message) + 1, 0);
+  if (!t->in_ring)
+    return procpool__worker_send(w, PROCPOOL__DONE_OK, t->result, t->result_size, flags);
+  if (t->wrapped)
+    flags |= PROCPOOL__RECORD_WRAPPED;
+  head = procpool__worker_record(w, PROCPOOL__DONE_OK, t->result_size, flags);
+  return procpool__worker_commit(w, &head, procpool__ring_length(w->segment, w->tail, t->result_size, t->wrapped));
+}
+
+static void procpool__worker_trim(procpool__worker *w) {
+  if (w->scratch_size <= PROCPOOL__SCRATCH_KEPT)
+    return;
+  PROCPOOL_FREE(w->scratch);
+  w->scratch = NULL;
+  w->scratch_size = 0;
+}
+
+/* Runs the claimed task. Returns false when this worker must not claim again. */
+static bool procpool__worker_run(procpool__worker *w, uint32_t slot_index, uint64_t word) {
+  procpool__worker_prepare(w, slot_index, word);
+  procpool__store_relaxed(&w->block->tasks, ++w->tasks);
+  procpool__worker_call(w);
+  procpool__worker_flush(w);
+  if (!procpool__worker_finish(w))
+    return false;
+  procpool__worker_trim(w);
+  return w->segment->header->max_tasks == 0 || w->tasks < w->segment->header->max_tasks;
+}
+
+/* ---- claiming and sleeping ---- */
+
+typedef enum procpool__turn { PROCPOOL__TURN_RAN, PROCPOOL__TURN_EMPTY, PROCPOOL__TURN_LEAVE } procpool__turn;
+
+/* Takes the task at the head of the queue, if there is one, and runs it. */
+static procpool__turn procpool__worker_turn(procpool__worker *w) {
+  const procpool__segment *s = w->segment;
+  for (;;) {
+    const uint64_t h = procpool__load(&s->header->head);
+    uint32_t slot;
+    uint64_t word;
+    bool won;
+    const procpool__peek peek = procpool__table_peek(s, h, &slot);
+    if (peek == PROCPOOL__PEEK_EMPTY)
+      return PROCPOOL__TURN_EMPTY;
+    if (procpool__worker_phase(w) == PROCPOOL__PHASE_KILL)
+      return PROCPOOL__TURN_LEAVE;
+    if (peek == PROCPOOL__PEEK_BEHIND) {
+      (void)procpool__table_advance(s, h);
+      continue;
+    }
+    word = procpool__word(h + 1, w->index, PROCPOOL__RUNNING);
+    procpool__store_relaxed(&w->block->intent_slot, slot); /* before the claim: the CAS releases both */
+    procpool__store_relaxed(&w->block->intent_word, word);
+    won = procpool__cas(&s->slots[slot].word, procpool__word(h + 1, 0, PROCPOOL__READY), word);
+    if (procpool__table_advance(s, h))
+      procpool__worker_answer(w, PROCPOOL__FLAG_ROOM);
+    if (won)
+      return procpool__worker_run(w, slot, word) ? PROCPOOL__TURN_RAN : PROCPOOL__TURN_LEAVE;
+  }
+}
+
+/* Looks for a task for a while before it sleeps: a wake costs far more than a few looks. */
+static bool procpool__worker_spin(const procpool__worker *w) {
+  const uint64_t end = w->spin_ns > 0 ? procpool__platform_now() + w->spin_ns : 0;
+  while (w->spin_ns > 0) {
+    for (int i = 0; i < 64; i++) {
+      if (procpool__table_any(w->segment))
+        return true;
+      procpool__platform_relax();
+    }
+    if (procpool__platform_now() >= end)
+      break;
+  }
+  return false;
+}
+
+static void procpool__worker_sleep(procpool__worker *w) {
+  const procpool__segment *s = w->segment;
+  uint64_t *mask = &s->header->idle_mask[w->index / 64];
+  const uint64_t bit = (uint64_t)1 << (w->index % 64);
+  const uint32_t seq = procpool__load32(&s->header->idle_seq);
+  (void)procpool__or(mask, bit);
+  if (!procpool__table_any(s) && procpool__worker_phase(w) == PROCPOOL__PHASE_RUN)
+    procpool__platform_park(&s->header->idle_seq, seq, PROCPOOL__NEVER);
+  (void)procpool__and(mask, ~bit);
+}
+
+/* Runs tasks until it is told to leave, has run its share, or was condemned. */
+static void procpool__worker_loop(procpool__worker *w) {
+  for (;;) {
+    const procpool__turn turn = procpool__worker_turn(w);
+    if (turn == PROCPOOL__TURN_LEAVE)
+      break;
+    if (turn == PROCPOOL__TURN_RAN)
+      continue;
+    if (procpool__worker_phase(w) != PROCPOOL__PHASE_RUN)
+      break; /* draining, and nothing is left: the host published its last task before it said so */
+    if (!procpool__worker_spin(w))
+      procpool__worker_sleep(w);
+  }
+  procpool__store(&w->block->ready, 3);
+  PROCPOOL_FREE(w->scratch);
+  w->scratch = NULL;
+}
+
+static void procpool__worker_setup(procpool__worker *w, const procpool__segment *s, int index, int event_fd,
+                                   bool process) {
+  memset(w, 0, sizeof(*w));
+  w->segment = s;
+  w->block = &s->blocks[index];
+  w->index = index;
+  w->event_fd = event_fd;
+  w->pid = getpid();
+  w->process = process;
+  w->tail = procpool__load(&w->block->tail);
+  w->consumed = procpool__load(&w->block->consumed);
+  w->spin_ns = s->header->spin_ns > 0 ? (uint64_t)s->header->spin_ns : 0;
+}
+
+/* Runs the user's initializer, if there is one. */
+static bool procpool__worker_initialize(procpool__worker *w) {
+  const procpool__header *h = w->segment->header;
+  procpool_initializer initializer;
+  const void *argument;
+  int code;
+  if (h->initializer != 0) {
+    memcpy(&initializer, &h->initializer, sizeof(initializer));
+    memcpy(&argument, &h->initializer_offset, sizeof(argument));
+    if (h->initializer_size > 0)
+      argument = w->segment->arena + h->initializer_offset;
+    code = initializer(argument, (size_t)h->initializer_size);
+    if (code != 0) {
+      w->block->init_code = code;
+      procpool__store(&w->block->ready, 2);
+      return false;
+    }
+  }
+  procpool__store(&w->block->ready, 1);
+  return true;
+}
+
+/* ==== >>supervisor ==================================================================================================
+ * Runs in the supervisor: one single-threaded process per pool. It forks the workers, hears of their deaths and stops from
+ * the kernel, decides what becomes of a dead worker's task, and takes all down when the host is gone. It runs no user code,
+ * holds no lock and allocates nothing. What it reads from shared memory it checks: a worker may have written anything. */
+
+/* Descriptors that a pool's host holds. A supervisor forked for another pool of the same host must close them: it would
+ * keep that pool alive after the host's death. */
+typedef struct procpool__process_pool {
+  struct procpool__process_pool *next;
+  int lifeline, control, all_gone, event_fd, memory;
+} procpool__process_pool;
+
+/* The one piece of mutable file-scope state: whether this process came through the door, how deeply its pools are nested,
+ * and which pools it hosts. All of it concerns the process as a whole, so there is no pool for it to hang off. */
+static struct {
+  pthread_mutex_t lock;
+  procpool__process_pool *pools;
+  uint64_t depth;
+  bool door;
+} procpool__process_record = {PTHREAD_MUTEX_INITIALIZER, NULL, 0, false};
+
+/* What host and supervisor say to each other over the control channel: whole messages of one size. */
+typedef enum procpool__say {
+  PROCPOOL__SAY_CODE = 1, /* supervisor: an executable mapping that its workers have (spawn) */
+  PROCPOOL__SAY_ATTACHED, /* supervisor: that was all of them; waits for BEGIN */
+  PROCPOOL__SAY_BEGIN,    /* host: the initializer is in the header, start the workers */
+  PROCPOOL__SAY_STARTED,  /* supervisor: all workers are forked, or a = errno */
+  PROCPOOL__SAY_PHASE,    /* host: look at the phase */
+  PROCPOOL__SAY_SIGNAL,   /* host: send signal b to worker a */
+  PROCPOOL__SAY_RESET     /* host: worker a's ring is corrupt: end it, its ring begins anew at b */
+} procpool__say;
+
+typedef struct procpool__message {
+  uint64_t say, a, b;
+  procpool__platform_code code;
+} procpool__message;
+
+typedef struct procpool__charge {
+  pid_t pid;          /* 0: there is none */
+  uint64_t born, due; /* when it was started; when to start one (NEVER: not) */
+  uint64_t condemned; /* the word it lost, whose task settles when it is reaped; 0 none */
+  uint32_t condemned_slot;
+  unsigned failures; /* starts in a row that came to nothing */
+} procpool__charge;
+
+typedef struct procpool__super {
+  procpool__segment segment;
+  int lifeline, control, all_gone, event_fd, host_pidfd;
+  pid_t pid;
+  bool strict, core_dumps, ended;
+  unsigned fork_failures;
+  char name[16];
+  procpool__charge *charges; /* one per worker */
+} procpool__super;
+
+static bool procpool__super_send(int channel, const procpool__message *message) {
+  ssize_t sent;
+  do
+    sent = send(channel, message, sizeof(*message), MSG_NOSIGNAL);
+  while (sent < 0 && errno == EINTR);
+  return sent == (ssize_t)sizeof(*message);
+}
+
+/* 1: a message; 0: none yet; -1: the other side is gone. */
+static int procpool__super_receive(int channel, procpool__message *message, int flags) {
+  ssize_t got;
+  do
+    got = recv(channel, message, sizeof(*message), flags);
+  while (got < 0 && errno == EINTR);
+  if (got == (ssize_t)sizeof(*message))
+    return 1;
+  return got < 0 && errno == EAGAIN ? 0 : -1;
+}
+
+/* ---- a worker's life ---- */
+
+static void procpool__super_be_worker(procpool__super *u, int index) {
+  procpool__worker worker;
+  procpool__platform_die_with(u->pid);
+  procpool__platform_close(&u->lifeline);
+  procpool__platform_close(&u->control);
+  procpool__platform_close(&u->host_pidfd);
+  procpool__platform_close(&u->segment.fd);
+  procpool__platform_worker_signals();
+  (void)__fpurge(stdout); /* what the host had buffered is the host's to print */
+  (void)__fpurge(stderr);
+  procpool__platform_set_name(u->name, u->segment.header->capacity == 1 ? -1 : index);
+  procpool__platform_volunteer();
+  if (!u->core_dumps)
+    procpool__platform_no_core();
+  procpool__platform_catch_exit();
+  procpool__worker_setup(&worker, &u->segment, index, u->event_fd, true);
+  if (!procpool__worker_initialize(&worker))
+    _exit(1);
+  procpool__platform_die_with(u->pid); /* a change of credentials in the initializer has cleared it */
+  procpool__worker_loop(&worker);
+  (void)fflush(stdout);
+  _exit(0);
+}
+
+static void procpool__super_note_alive(procpool__super *u) {
+  uint64_t alive = 0;
+  for (int i = 0; i < u->segment.workers; i++)
+    alive += u->charges[i].pid != 0;
+  procpool__store(&u->segment.header->alive, alive);
+}
+
+/* Forks worker index. False (errno) if that fails. The index is free: its last wearer is reaped. */
+static bool procpool__super_start(procpool__super *u, int index) {
+  procpool__charge *charge = &u->charges[index];
+  procpool__block *block = &u->segment.blocks[index];
+  pid_t pid;
+  procpool__store(&block->ready, 0);
+  procpool__store(&block->intent_word, 0);
+  pid = fork();
+  if (pid < 0)
+    return false;
+  if (pid == 0)
+    procpool__super_be_worker(u, index);
+  charge->pid = pid;
+  charge->born = procpool__platform_now();
+  charge->due = PROCPOOL__NEVER;
+  charge->condemned = 0;
+  procpool__store(&block->pid, (uint64_t)pid);
+  procpool__store(&block->generation, block->generation + 1);
+  procpool__store(&u->segment.header->started, u->segment.header->started + 1);
+  procpool__super_note_alive(u);
+  return true;
+}
+
+static void procpool__super_cause(procpool__super *u, procpool__health health, int index, pid_t pid, int status,
+                                  int error) {
+  procpool__header *h = u->segment.header;
+  h->cause_worker = index;
+  h->cause_pid = pid;
+  h->cause_signal = WIFSIGNALED(status) ? WTERMSIG(status) : 0;
+  h->cause_exit = WIFEXITED(status) ? WEXITSTATUS(status) : 0;
+  h->cause_code =
+      index >= 0 && procpool__load(&u->segment.blocks[index].ready) == 2 ? u->segment.blocks[index].init_code : 0;
+  h->cause_errno = error;
+  procpool__store32(&h->health, (uint32_t)health);
+}
+
+/* The task that worker index has claimed and not committed; false if there is none. */
+static bool procpool__super_task_of(procpool__super *u, int index, uint32_t *slot, uint64_t *word) {
+  const procpool__block *block = &u->segment.blocks[index];
+  const uint64_t at = procpool__load(&block->intent_slot);
+  *word = procpool__load(&block->intent_word);
+  *slot = (uint32_t)at;
+  return at < u->segment.capacity && procpool__word_worker(*word) == index &&
+         procpool__word_state(*word) == PROCPOOL__RUNNING && procpool__load(&u->segment.slots[at].word) == *word;
+}
+
+static uint64_t procpool__super_us(const struct timeval *t) {
+  return (uint64_t)t->tv_sec * 1000000u + (uint64_t)t->tv_usec;
+}
+
+/* Writes down how the worker ended, over the argument: it is reaped, so nobody else touches the slot. */
+static void procpool__super_bury(procpool__super *u, uint32_t slot, pid_t pid, int status, const struct rusage *usage) {
+  procpool__header *h = u->segment.header;
+  procpool__epitaph *e = procpool__slot_epitaph(&u->segment.slots[slot]);
+  uint64_t first;
+  e->signal = WIFSIGNALED(status) ? WTERMSIG(status) : 0;
+  e->exit_status = WIFEXITED(status) ? WEXITSTATUS(status) : 0;
+  e->pid = (int32_t)pid;
+  e->user_us = procpool__super_us(&usage->ru_utime);
+  e->system_us = procpool__super_us(&usage->ru_stime);
+  do {
+    first = procpool__load(&h->dead_list);
+    e->rss_kib_next = ((uint64_t)usage->ru_maxrss << 24) | (first & 0xffffff);
+  } while (!procpool__cas(&h->dead_list, first, (uint64_t)slot + 1));
+  procpool__store(&h->dead_count, h->dead_count + 1);
+}
+
+/* Takes the word of what worker index runs away from it. It settles when the worker is reaped: until then it may write. */
+static void procpool__super_condemn(procpool__super *u, int index, procpool__state state) {
+  uint32_t slot;
+  uint64_t word;
+  const uint64_t ticket_mask = ~(uint64_t)0xf;
+  if (!procpool__super_task_of(u, index, &slot, &word))
+    return;
+  if (!procpool__cas(&u->segment.slots[slot].word, word, (word & ticket_mask) | (uint64_t)state))
+    return;
+  u->charges[index].condemned = word;
+  u->charges[index].condemned_slot = slot;
+}
+
+/* The task, if any, that dies with worker index, which is reaped. Returns whether there was one. */
+static bool procpool__super_settle_dead(procpool__super *u, int index, pid_t pid, int status,
+                                        const struct rusage *usage) {
+  procpool__charge *charge = &u->charges[index];
+  procpool__ring_publish_for(&u->segment, index);
+  procpool__super_condemn(u, index, PROCPOOL__DEAD_CRASHED);
+  if (charge->condemned == 0)
+    return false;
+  procpool__super_bury(u, charge->condemned_slot, pid, status, usage);
+  charge->condemned = 0;
+  return true;
+}
+
+static void procpool__super_clear_traces(procpool__super *u, int index) {
+  procpool__block *block = &u->segment.blocks[index];
+  (void)procpool__and(&u->segment.header->idle_mask[index / 64], ~((uint64_t)1 << (index % 64)));
+  procpool__store32(&block->room_flag, 0);
+  procpool__store(&block->pid, 0);
+  if (block->reset != 0) {
+    procpool__store(&block->tail, block->reset);
+    procpool__store(&block->reset, 0);
+  }
+}
+
+/* Ends all workers and waits until each is reaped; what they ran becomes state. */
+static void procpool__super_end_workers(procpool__super *u, procpool__state state) {
+  for (int i = 0; i < u->segment.workers; i++)
+    if (u->charges[i].pid != 0) {
+      procpool__super_condemn(u, i, state);
+      (void)kill(u->charges[i].pid, SIGKILL);
+    }
+  for (int i = 0; i < u->segment.workers; i++) {
+    procpool__charge *charge = &u->charges[i];
+    struct rusage usage;
+    int status = 0;
+    charge->due = PROCPOOL__NEVER;
+    if (charge->pid == 0)
+      continue;
+    memset(&usage, 0, sizeof(usage));
+    while (wait4(charge->pid, &status, 0, &usage) < 0 && errno == EINTR)
+      ;
+    (void)procpool__super_settle_dead(u, i, charge->pid, status, &usage);
+    procpool__super_clear_traces(u, i);
+    charge->pid = 0;
+  }
+  procpool__super_note_alive(u);
+}
+
+/* ---- deaths and replacements ---- */
+
+static bool procpool__super_any_ready(const procpool__super *u) {
+  for (int i = 0; i < u->segment.workers; i++)
+    if (u->charges[i].pid != 0 && procpool__load(&u->segment.blocks[i].ready) == 1)
+      return true;
+  return false;
+}
+
+static bool procpool__super_all_failed(const procpool__super *u, unsigned times) {
+  for (int i = 0; i < u->segment.workers; i++)
+    if (u->charges[i].failures < times)
+      return false;
+  return true;
+}
+
+/* 1 ms, 8 ms, 64 ms, ... at most a second: no crash loop and no full machine makes this process busy. */
+static uint64_t procpool__super_backoff(unsigned failures) {
+  const uint64_t second = 1000000000u;
+  const unsigned shift = failures > 0 ? (failures - 1) * 3 : 0;
+  return procpool__platform_now() + (shift > 9 ? second : (uint64_t)1000000 << shift);
+}
+
+/* When, if at all, the next worker of this index starts. */
+static void procpool__super_plan(procpool__super *u, int index, bool useful) {
+  procpool__charge *charge = &u->charges[index];
+  const uint32_t phase = procpool__load32(&u->segment.header->phase);
+  charge->failures = useful ? 0 : charge->failures + 1;
+  charge->due = useful ? 0 : procpool__super_backoff(charge->failures);
+  if (u->ended || (phase == PROCPOOL__PHASE_DRAIN && !procpool__table_waiting(&u->segment)))
+    charge->due = PROCPOOL__NEVER;
+}
+
+/* A worker's start is useful if it got through its initializer and then either ran tasks, left by itself, or lived a while:
+ * one that dies at once, again and again, is slowed down. */
+static bool procpool__super_was_useful(const procpool__super *u, int index, bool had_task) {
+  const procpool__block *block = &u->segment.blocks[index];
+  const uint64_t ready = procpool__load(&block->ready);
+  const uint64_t age = procpool__platform_now() - u->charges[index].born;
+  return ready == 3 || (ready == 1 && (had_task || age > 100000000u));
+}
+
+static void procpool__super_on_death(procpool__super *u, int index, int status, const struct rusage *usage) {
+  const pid_t pid = u->charges[index].pid;
+  const uint64_t ready = procpool__load(&u->segment.blocks[index].ready);
+  const bool had_task = procpool__super_settle_dead(u, index, pid, status, usage);
+  const bool useful = procpool__super_was_useful(u, index, had_task);
+  procpool__super_clear_traces(u, index);
+  u->charges[index].pid = 0;
+  procpool__super_plan(u, index, useful);
+  procpool__super_note_alive(u);
+  if (u->strict && (ready != 3 || had_task) && !u->ended) {
+    u->ended = true;
+    procpool__super_end_workers(u, PROCPOOL__DEAD_BROKEN);
+    procpool__super_cause(u, PROCPOOL__HEALTH_STRICT, index, pid, status, 0);
+  } else if (ready != 1 && ready != 3 && !procpool__super_any_ready(u) && procpool__super_all_failed(u, 3) &&
+             !u->ended) {
+    u->ended = true;
+    procpool__super_end_workers(u, PROCPOOL__DEAD_BROKEN);
+    procpool__super_cause(u, PROCPOOL__HEALTH_INIT_FAIL, index, pid, status, 0);
+  }
+}
+
+static int procpool__super_find(const procpool__super *u, pid_t pid) {
+  for (int i = 0; i < u->segment.workers; i++)
+    if (u->charges[i].pid == pid)
+      return i;
+  return -1;
+}
+
+/* Signals coalesce: asks until nobody else has died or stopped. Whoever it was may have been woken on behalf of others, so
+ * all who sleep are woken to look again. */
+static void procpool__super_reap(procpool__super *u) {
+  struct rusage usage;
+  int status;
+  pid_t pid;
+  bool any = false;
+  while ((pid = wait4(-1, &status, WNOHANG | WUNTRACED | WCONTINUED, &usage)) > 0) {
+    const int index = procpool__super_find(u, pid);
+    if (index < 0)
+      continue;
+    any = true;
+    if (WIFEXITED(status) || WIFSIGNALED(status))
+      procpool__super_on_death(u, index, status, &usage);
+    else
+      procpool__ring_publish_for(&u->segment, index);
+  }
+  if (!any)
+    return;
+  procpool__shm_wake_workers(&u->segment, INT_MAX);
+  procpool__shm_wake_host(&u->segment, u->event_fd);
+}
+
+/* Called when a fork has failed: with no worker left, those who wait for one are told. */
+static void procpool__super_on_fork_failure(procpool__super *u, int index, int error) {
+  u->charges[index].failures++;
+  u->charges[index].due = procpool__super_backoff(u->charges[index].failures);
+  u->fork_failures++;
+  if (procpool__load(&u->segment.header->alive) == 0 && u->fork_failures >= 4)
+    procpool__super_cause(u, PROCPOOL__HEALTH_SPAWN_FAIL, -1, 0, 0, error);
+  procpool__shm_wake_workers(&u->segment, INT_MAX);
+  procpool__shm_wake_host(&u->segment, u->event_fd);
+}
+
+/* Starts the workers that are due. Returns when the next one will be. */
+static uint64_t procpool__super_replace(procpool__super *u) {
+  uint64_t next = PROCPOOL__NEVER;
+  for (int i = 0; i < u->segment.workers; i++) {
+    procpool__charge *charge = &u->charges[i];
+    if (charge->pid == 0 && charge->due != PROCPOOL__NEVER && charge->due <= procpool__platform_now()) {
+      if (!procpool__super_start(u, i)) {
+        procpool__super_on_fork_failure(u, i, errno);
+      } else {
+        u->fork_failures = 0;
+        if (procpool__load32(&u->segment.header->health) == PROCPOOL__HEALTH_SPAWN_FAIL)
+          procpool__store32(&u->segment.header->health, PROCPOOL__HEALTH_OK);
+      }
+    }
+    if (charge->pid == 0 && charge->due < next)
+      next = charge->due;
+  }
+  return next;
+}
+
+/* ---- the host's wishes ---- */
+
+/* Says that nobody is left, and goes. */
+static void procpool__super_leave(procpool__super *u) {
+  procpool__store32(&u->segment.header->gone, 1);
+  procpool__shm_wake_host(&u->segment, u->event_fd);
+  _exit(0);
+}
+
+static void procpool__super_on_phase(procpool__super *u) {
+  const uint32_t phase = procpool__load32(&u->segment.header->phase);
+  bool waiting = false;
+  if (phase == PROCPOOL__PHASE_KILL) {
+    procpool__super_end_workers(u, PROCPOOL__DEAD_SHUTDOWN);
+    procpool__super_leave(u);
+  }
+  if (phase != PROCPOOL__PHASE_DRAIN)
+    return;
+  for (int i = 0; i < u->segment.workers; i++) {
+    if (u->charges[i].pid == 0 && !procpool__table_waiting(&u->segment))
+      u->charges[i].due = PROCPOOL__NEVER;
+    waiting = waiting || u->charges[i].pid != 0 || u->charges[i].due != PROCPOOL__NEVER;
+  }
+  if (!waiting)
+    procpool__super_leave(u);
+}
+
+static void procpool__super_on_message(procpool__super *u, const procpool__message *m) {
+  procpool__charge *charge;
+  if (m->a >= (uint64_t)u->segment.workers || (m->say != PROCPOOL__SAY_SIGNAL && m->say != PROCPOOL__SAY_RESET))
+    return;
+  charge = &u->charges[m->a];
+  if (m->say == PROCPOOL__SAY_RESET)
+    u->segment.blocks[m->a].reset = m->b;
+  if (charge->pid != 0) /* our own child, not yet reaped: never a stranger */
+    (void)kill(charge->pid, m->say == PROCPOOL__SAY_RESET ? SIGKILL : (int)m->b);
+  else if (m->say == PROCPOOL__SAY_RESET)
+    procpool__super_clear_traces(u, (int)m->a);
+}
+
+static void procpool__super_host_gone(procpool__super *u) {
+  for (int i = 0; i < u->segment.workers; i++)
+    if (u->charges[i].pid != 0)
+      (void)kill(u->charges[i].pid, SIGKILL);
+  _exit(0);
+}
+
+static void procpool__super_hear(procpool__super *u) {
+  procpool__message m;
+  int got;
+  while ((got = procpool__super_receive(u->control, &m, MSG_DONTWAIT)) > 0)
+    procpool__super_on_message(u, &m);
+  if (got < 0)
+    procpool__super_host_gone(u);
+}
+
+static void procpool__super_loop(procpool__super *u) {
+  sigset_t mask;
+  struct pollfd fds[3];
+  (void)sigfillset(&mask);
+  (void)sigdelset(&mask, SIGCHLD);
+  fds[0].fd = u->lifeline;
+  fds[1].fd = u->host_pidfd; /* poll skips negative ones */
+  fds[2].fd = u->control;
+  for (;;) {
+    uint64_t next;
+    procpool__super_reap(u);
+    procpool__super_on_phase(u);
+    next = procpool__super_replace(u);
+    fds[0].events = 0;
+    fds[1].events = fds[2].events = POLLIN;
+    fds[0].revents = fds[1].revents = fds[2].revents = 0;
+    (void)procpool__platform_poll(fds, 3, next, &mask);
+    if (fds[0].revents != 0 || fds[1].revents != 0)
+      procpool__super_host_gone(u);
+    if (fds[2].revents != 0)
+      procpool__super_hear(u);
+  }
+}
+
+/* ---- its start ---- */
+
+/* Forks the first workers: all of them, or none is left. */
+static int procpool__super_start_all(procpool__super *u) {
+  for (int i = 0; i < u->segment.workers; i++)
+    if (!procpool__super_start(u, i)) {
+      const int error = errno;
+      procpool__super_end_workers(u, PROCPOOL__DEAD_BROKEN);
+      return error;
+    }
+  return 0;
+}
+
+static void procpool__super_settle_in(procpool__super *u) {
+  struct sigaction action;
+  sigset_t all;
+  memset(&action, 0, sizeof(action));
+  action.sa_handler = procpool__platform_noop; /* SIGCHLD must interrupt ppoll, also where the host ignored it */
+  (void)sigfillset(&all);
+  (void)sigprocmask(SIG_SETMASK, &all, NULL);
+  (void)sigaction(SIGCHLD, &action, NULL);
+  procpool__platform_die_at_eof(u->lifeline);
+  if (procpool__platform_gone(u->lifeline, 0))
+    _exit(0);
+  procpool__platform_set_name(u->name, -1);
+}
+
+static void procpool__super_run(procpool__super *u) {
+  procpool__message m;
+  memset(&m, 0, sizeof(m));
+  m.say = PROCPOOL__SAY_STARTED;
+  m.a = (uint64_t)procpool__super_start_all(u);
+  if (!procpool__super_send(u->control, &m) || m.a != 0)
+    _exit(1);
+  procpool__super_loop(u);
+}
+
+static int procpool__super_compare(const void *a, const void *b) {
+  const int x = *(const int *)a, y = *(const int *)b;
+  return x < y ? -1 : x > y;
+}
+
+/* Closes what the host held for its pools: this one's other ends, and all of the others'. */
+static void procpool__super_drop_pools(void) {
+  for (procpool__process_pool *p = procpool__process_record.pools; p != NULL; p = p->next) {
+    procpool__platform_close(&p->lifeline);
+    procpool__platform_close(&p->control);
+    procpool__platform_close(&p->all_gone);
+    procpool__platform_close(&p->event_fd);
+    procpool__platform_close(&p->memory);
+  }
+  procpool__process_record.pools = NULL;
+  (void)pthread_mutex_init(&procpool__process_record.lock, NULL); /* the host's thread held it across the fork */
+}
+
+/* What a forked supervisor gets from its host: its state, the host's ends of this pool, and descriptors to keep. */
+typedef struct procpool__super_birth {
+  procpool__super super;
+  procpool__process_pool host_ends;
+  bool close_fds;
+  int *keep; /* room for 6 more */
+  size_t keep_count;
+} procpool__super_birth;
+
+static void procpool__super_close_fds(procpool__super_birth *birth) {
+  const procpool__super *u = &birth->super;
+  const int own[6] = {u->lifeline, u->control, u->all_gone, u->event_fd, u->host_pidfd, u->segment.fd};
+  for (int i = 0; i < 6; i++)
+    if (own[i] >= 0)
+      birth->keep[birth->keep_count++] = own[i];
+  qsort(birth->keep, birth->keep_count, sizeof(int), procpool__super_compare);
+  procpool__platform_close_others(birth->keep, birth->keep_count);
+}
+
+/* Entry of a forked supervisor. */
+static void procpool__super_main(void *argument) {
+  procpool__super_birth *birth = (procpool__super_birth *)argument;
+  procpool__super *u = &birth->super;
+  u->pid = getpid();
+  procpool__super_drop_pools();
+  procpool__platform_close(&birth->host_ends.lifeline);
+  procpool__platform_close(&birth->host_ends.control);
+  procpool__platform_close(&birth->host_ends.all_gone);
+  procpool__super_settle_in(u);
+  if (birth->close_fds)
+    procpool__super_close_fds(birth);
+  procpool__process_record.depth = u->segment.header->depth + 1;
+  procpool__super_run(u);
+}
+
+/* ---- the door: a supervisor that is a fresh start of the program ---- */
+
+#define PROCPOOL__MARKER "PROCPOOL_SPAWNED"
+
+static bool procpool__super_tell_code(const procpool__platform_code *code, void *context) {
+  procpool__message m;
+  memset(&m, 0, sizeof(m));
+  m.say = PROCPOOL__SAY_CODE;
+  m.code = *code;
+  return !procpool__super_send(*(const int *)context, &m);
+}
+
+/* Maps the segment and checks that it was made by the same version of this file. */
+static bool procpool__super_attach(procpool__super *u, uint64_t total) {
+  procpool__segment *s = &u->segment;
+  unsigned char *base = (unsigned char *)procpool__platform_shm_map(s->fd, total);
+  const procpool__header *h = (const procpool__header *)(void *)base;
+  if (base == NULL || h->magic != PROCPOOL__MAGIC || h->version != PROCPOOL_VERSION || h->total != total ||
+      h->header_size != sizeof(*h))
+    return false;
+  s->workers = (int)h->workers;
+  s->capacity = h->capacity;
+  s->cell_count = 2 * h->capacity;
+  s->ring_size = h->ring_size;
+  s->arena_size = h->arena_size;
+  if (procpool__shm_layout(s, base) != total)
+    return false;
+  u->strict = h->strict != 0;
+  u->core_dumps = h->core_dumps != 0;
+  memcpy(u->name, h->name, sizeof(u->name));
+  u->charges = (procpool__charge *)procpool__platform_pages((size_t)s->workers * sizeof(procpool__charge));
+  return u->charges != NULL;
+}
+
+static void procpool__super_spawned(procpool__super *u, uint64_t total) {
+  procpool__message m;
+  u->pid = getpid();
+  procpool__super_settle_in(u);
+  if (!procpool__super_attach(u, total))
+    _exit(1);
+  procpool__process_record.depth = u->segment.header->depth + 1;
+  (void)procpool__platform_each_code(procpool__super_tell_code, &u->control);
+  memset(&m, 0, sizeof(m));
+  m.say = PROCPOOL__SAY_ATTACHED;
+  if (!procpool__super_send(u->control, &m) || procpool__super_receive(u->control, &m, 0) <= 0 ||
+      m.say != PROCPOOL__SAY_BEGIN)
+    _exit(1);
+  procpool__super_run(u);
+}
+
+/* ==== >>host ========================================================================================================
+ * Runs in the host, in whichever thread calls, under the pool's mutex unless a function says otherwise. The truth about
+ * tasks is in private memory here; what is read from the segment is read once, checked against it, and then used. */
+
+enum {
+  PROCPOOL__POOL_LIVE = 0x70706f6c,
+  PROCPOOL__FUTURE_LIVE = 0x70706675,
+  PROCPOOL__FUTURE_FREE = 0x70706672,
+  PROCPOOL__ITERATOR_LIVE = 0x70706974,
+  PROCPOOL__PROCESS_LIVE = 0x70707072,
+  PROCPOOL__CLASSES = 15, /* arena blocks of 64 bytes, 128, ... 1 MiB; larger ones are whole extents */
+  PROCPOOL__SLAB = 64,    /* futures allocated at once */
+  PROCPOOL__SMALL = 16,   /* results up to this size lie in the future itself */
+  PROCPOOL__CODE_SEEN = 16
+};
+#define PROCPOOL__EXTENT ((uint64_t)1 << 20)
+#define PROCPOOL__EXTENT_WARM ((uint64_t)64 << 20) /* free extents beyond this go back to the system */
+#define PROCPOOL__TICK ((uint64_t)200000000) /* ns between looks at the supervisor's health while the host waits */
+#define PROCPOOL__NO_BLOCK UINT64_MAX
+
+/* future flags */
+enum { PROCPOOL__F_RELEASED = 1, PROCPOOL__F_KEEP_BLOCK = 2, PROCPOOL__F_NONE = 4 };
+
+typedef struct procpool__callback_node {
+  struct procpool__callback_node *next;
+  procpool_callback function;
+  void *context;
+} procpool__callback_node;
+
+struct procpool__waiter;
+
+/* One future as seen by one waiter. */
+typedef struct procpool__wait_node {
+  struct procpool__wait_node *next;      /* of this future */
+  struct procpool__wait_node *next_done; /* in the waiter's queue of settled ones */
+  struct procpool__waiter *waiter;
+  procpool_future *future;
+} procpool__wait_node;
+
+/* A call (or an iterator) that waits for several futures, of several pools: its own lock, since each pool has its own. */
+typedef struct procpool__waiter {
+  pthread_mutex_t lock;
+  procpool__wait_node *first_done, *last_done;
+  size_t pending, settled, errors;
+  bool several_pools; /* it sleeps in poll() on the pools' descriptors */
+} procpool__waiter;
+
+struct procpool_future {
+  uint32_t magic;
+  uint8_t status; /* procpool_status; PENDING until settled. Atomic: read without the lock as a hint */
+  uint8_t flags;
+  int16_t worker;
+  procpool *pool;
+  uint64_t ticket;
+  uint32_t slot;
+  uint32_t refs; /* the user's handle, the table, each call that waits */
+  int64_t pid;
+  uint64_t size;
+  union {
+    void *data;
+    unsigned char small[PROCPOOL__SMALL];
+  } result;
+  uint64_t block, block_size; /* its argument in the arena */
+  procpool_error *error;
+  procpool__callback_node *callbacks;
+  procpool__wait_node *nodes;
+  procpool_future *next; /* free list, or list of futures with callbacks due */
+};
+
+typedef struct procpool__slab {
+  struct procpool__slab *next;
+  procpool_future futures[PROCPOOL__SLAB];
+} procpool__slab;
+
+/* The host's end of one worker's ring. */
+typedef struct procpool__inbox {
+  uint64_t head;            /* end of what was taken; relaxed atomic, the drainer looks at it without the lock */
+  procpool_future *partial; /* whose large result is arriving in pieces */
+  unsigned char *data;
+  uint64_t filled, total;
+  bool resetting; /* found corrupt: waits for the supervisor to end the worker */
+} procpool__inbox;
+
+typedef struct procpool__list {
+  uint64_t *items;
+  size_t count, room;
+} procpool__list;
+
+typedef struct procpool__extent {
+  uint64_t offset, size;
+  bool reserved;
+} procpool__extent;
+
+typedef struct procpool__arena {
+  procpool__list classes[PROCPOOL__CLASSES];
+  size_t given[PROCPOOL__CLASSES]; /* blocks handed out: their lists always have room for them */
+  uint64_t carve[PROCPOOL__CLASSES], carve_end[PROCPOOL__CLASSES];
+  procpool__extent *extents; /* free ones, by offset */
+  size_t extent_count, extent_room;
+  uint64_t top;  /* everything above was never used */
+  uint64_t warm; /* bytes of free extents that are still reserved */
+} procpool__arena;
+
+/* A thread that runs callbacks now. */
+typedef struct procpool__frame {
+  struct procpool__frame *next;
+  pthread_t thread;
+} procpool__frame;
+
+typedef struct procpool__thread {
+  pthread_t thread;
+  bool started;
+  procpool *pool;
+  procpool__worker worker;
+} procpool__thread;
+
+struct procpool {
+  uint32_t magic;
+  procpool_start start;
+  uint32_t *guard;
+  bool guard_by_pid;
+  pthread_mutex_t lock;
+  procpool__segment segment;
+  procpool__process_pool fds;
+  /* tasks */
+  uint64_t position;        /* the next task's position in the submission ring */
+  procpool_future **owners; /* by slot */
+  uint32_t *free_slots;
+  uint32_t *cell_slots; /* by position % cells: whose cell it was */
+  uint64_t free_count, slots_used;
+  uint64_t cells_reserved, slots_reserved, shared_bytes;
+  uint64_t submitted, settled, crashed, dead_seen;
+  procpool__inbox *inboxes;
+  procpool__arena arena;
+  procpool__slab *slabs;
+  procpool_future *free_futures;
+  size_t live_futures;
+  procpool_future *first_due, *last_due; /* settled, with callbacks to run */
+  /* waiting */
+  uint32_t turn;       /* threads that wait while another one drains sleep on this */
+  uint32_t interrupts; /* procpool_interrupt adds 1; atomic */
+  uint32_t interrupts_taken;
+  uint64_t sleep_number;
+  uint64_t spin_ns;
+  int sleepers, fd_users;
+  bool draining, parked, wants_room, changed;
+  procpool__frame *frames;
+  /* life */
+  bool closing, finished, freed;
+  procpool_shutdown_mode mode;
+  procpool_status refusal; /* why nothing is accepted any more, OK while it is */
+  procpool_error cause;    /* of that */
+  procpool_error last_error;
+  /* start methods */
+  procpool__thread *threads;
+  procpool__worker *inline_worker;
+  pthread_t inline_thread;
+  bool inline_running;
+  procpool__platform_code *codes; /* spawn: code that workers have */
+  size_t code_count;
+  uint64_t code_seen[PROCPOOL__CODE_SEEN][2]; /* ours, theirs */
+};
+
+/* ---- entering ---- */
+
+static void procpool__host_lock(procpool *p) {
+  (void)pthread_mutex_lock(&p->lock);
+}
+static void procpool__host_unlock(procpool *p) {
+  (void)pthread_mutex_unlock(&p->lock);
+}
+
+/* Checks a handle without the lock: a forked child may have copied the mutex while it was held. */
+static procpool_status procpool__host_check(const procpool *p) {
+  if (p == NULL || p->magic != PROCPOOL__POOL_LIVE)
+    return PROCPOOL_HANDLE;
+  return procpool__platform_guard_ok(p->guard, p->guard_by_pid) ? PROCPOOL_OK : PROCPOOL_FORKED;
+}
+
+static procpool_status procpool__host_check_future(const procpool_future *f) {
+  if (f == NULL || f->magic != PROCPOOL__FUTURE_LIVE)
+    return PROCPOOL_HANDLE;
+  return procpool__platform_guard_ok(f->pool->guard, f->pool->guard_by_pid) ? PROCPOOL_OK : PROCPOOL_FORKED;
+}
+
+static procpool_status procpool__host_refuse(procpool *p, procpool_status status, int error, const char *message) {
+  memset(&p->last_error, 0, sizeof(p->last_error));
+  p->last_error.status = status;
+  p->last_error.system_error = error;
+  p->last_error.worker = -1;
+  (void)snprintf(p->last_error.message, sizeof(p->last_error.message), "%s", message);
+  return status;
+}
+
+/* Whether a wait by this thread would wait for itself. */
+static bool procpool__host_self(const procpool *p) {
+  const pthread_t self = pthread_self();
+  for (const procpool__frame *f = p->frames; f != NULL; f = f->next)
+    if (pthread_equal(f->thread, self))
+      return true;
+  if (p->inline_running && pthread_equal(p->inline_thread, self))
+    return true;
+  for (int i = 0; p->threads != NULL && i < p->segment.workers; i++)
+    if (p->threads[i].started && pthread_equal(p->threads[i].thread, self))
+      return true;
+  return false;
+}
+
+/* ---- shared memory: reserved before use ---- */
+
+static int procpool__host_reserve(procpool *p, uint64_t offset, uint64_t size) {
+  const int error = procpool__platform_shm_reserve(p->segment.fd, offset, size);
+  if (error == 0)
+    p->shared_bytes += size;
+  return error;
+}
+
+/* Grows a part that is used from its start on, so that the first need bytes are there. */
+static bool procpool__host_grow(procpool *p, const void *part, uint64_t limit, uint64_t *reserved, uint64_t need) {
+  uint64_t more;
+  if (need <= *reserved)
+    return true;
+  more = procpool__round_up(need - *reserved, 65536);
+  if (*reserved + more > limit)
+    more = limit - *reserved;
+  if (procpool__host_reserve(p, procpool__shm_offset(&p->segment, part) + *reserved, more) != 0)
+    return false;
+  *reserved += more;
+  return true;
+}
+
+/* ---- arena ---- */
+
+static bool procpool__list_reserve(procpool__list *list, size_t room) {
+  uint64_t *items;
+  size_t wanted = list->room > 0 ? list->room : 16;
+  if (room <= list->room)
+    return true;
+  while (wanted < room)
+    wanted *= 2;
+  items = (uint64_t *)PROCPOOL_REALLOC(list->items, wanted * sizeof(*items));
+  if (items == NULL)
+    return false;
+  list->items = items;
+  list->room = wanted;
+  return true;
+}
+
+static int procpool__arena_class(uint64_t size) {
+  int c = 0;
+  while (((uint64_t)PROCPOOL__LINE << c) < size)
+    c++;
+  return c;
+}
+
+static void procpool__arena_drop_extent(procpool__arena *a, size_t i) {
+  memmove(&a->extents[i], &a->extents[i + 1], (a->extent_count - i - 1) * sizeof(*a->extents));
+  a->extent_count--;
+}
+
+/* Takes size bytes (whole megabytes) from the first free extent that is large enough. */
+static uint64_t procpool__arena_reuse(procpool *p, uint64_t size) {
+  procpool__arena *a = &p->arena;
+  for (size_t i = 0; i < a->extent_count; i++) {
+    procpool__extent *e = &a->extents[i];
+    const uint64_t offset = e->offset;
+    if (e->size < size)
+      continue;
+    if (!e->reserved &&
+        procpool__host_reserve(p, procpool__shm_offset(&p->segment, p->segment.arena) + offset, size) != 0)
+      return PROCPOOL__NO_BLOCK;
+    if (e->reserved)
+      a->warm -= size;
+    e->offset += size;
+    e->size -= size;
+    if (e->size == 0)
+      procpool__arena_drop_extent(a, i);
+    return offset;
+  }
+  return PROCPOOL__NO_BLOCK;
+}
+
+/* Room in the list of extents for one more than could ever be freed: freeing must not fail. */
+static bool procpool__arena_make_room(procpool__arena *a) {
+  procpool__extent *extents;
+  if (a->extent_count + 2 < a->extent_room / 2)
+    return true;
+  extents = (procpool__extent *)PROCPOOL_REALLOC(a->extents, (a->extent_room * 2 + 64) * sizeof(*extents));
+  if (extents == NULL)
+    return false;
+  a->extents = extents;
+  a->extent_room = a->extent_room * 2 + 64;
+  return true;
+}
+
+static uint64_t procpool__arena_take_extent(procpool *p, uint64_t size) {
+  procpool__arena *a = &p->arena;
+  uint64_t offset;
+  if (!procpool__arena_make_room(a))
+    return PROCPOOL__NO_BLOCK;
+  offset = procpool__arena_reuse(p, size);
+  if (offset != PROCPOOL__NO_BLOCK)
+    return offset;
+  if (size > p->segment.arena_size - a->top)
+    return PROCPOOL__NO_BLOCK;
+  if (procpool__host_reserve(p, procpool__shm_offset(&p->segment, p->segment.arena) + a->top, size) != 0)
+    return PROCPOOL__NO_BLOCK;
+  a->top += size;
+  return a->top - size;
+}
+
+static void procpool__arena_merge(procpool__arena *a, size_t i) {
+  procpool__extent *e = &a->extents[i];
+  if (i + 1 >= a->extent_count || e->offset + e->size != e[1].offset || e->reserved != e[1].reserved)
+    return;
+  e->size += e[1].size;
+  procpool__arena_drop_extent(a, i + 1);
+}
+
+static void procpool__arena_give_extent(procpool *p, uint64_t offset, uint64_t size) {
+  procpool__arena *a = &p->arena;
+  size_t i = 0;
+  const bool warm = a->warm + size <= PROCPOOL__EXTENT_WARM;
+  PROCPOOL_ASSERT(a->extent_count < a->extent_room);
+  if (!warm) {
+    procpool__platform_shm_discard(p->segment.arena + offset, size);
+    p->shared_bytes -= size;
+  } else {
+    a->warm += size;
+  }
+  while (i < a->extent_count && a->extents[i].offset < offset)
+    i++;
+  memmove(&a->extents[i + 1], &a->extents[i], (a->extent_count - i) * sizeof(*a->extents));
+  a->extents[i].offset = offset;
+  a->extents[i].size = size;
+  a->extents[i].reserved = warm;
+  a->extent_count++;
+  procpool__arena_merge(a, i);
+  if (i > 0)
+    procpool__arena_merge(a, i - 1);
+}
+
+static uint64_t procpool__arena_carve(procpool *p, int c) {
+  procpool__arena *a = &p->arena;
+  const uint64_t size = (uint64_t)PROCPOOL__LINE << c;
+  if (a->carve[c] == a->carve_end[c]) {
+    const uint64_t extent = procpool__arena_take_extent(p, PROCPOOL__EXTENT);
+    if (extent == PROCPOOL__NO_BLOCK)
+      return PROCPOOL__NO_BLOCK;
+    a->carve[c] = extent;
+    a->carve_end[c] = extent + PROCPOOL__EXTENT;
+  }
+  a->carve[c] += size;
+  return a->carve[c] - size;
+}
+
+/* A block of at least size bytes, aligned to a cache line: its offset in the arena, or NO_BLOCK. */
+static uint64_t procpool__arena_alloc(procpool *p, uint64_t size) {
+  procpool__arena *a = &p->arena;
+  const int c = procpool__arena_class(size);
+  procpool__list *list;
+  uint64_t offset;
+  if (size > p->segment.arena_size)
+    return PROCPOOL__NO_BLOCK;
+  if (c >= PROCPOOL__CLASSES)
+    return procpool__arena_take_extent(p, procpool__round_up(size, PROCPOOL__EXTENT));
+  list = &a->classes[c];
+  if (!procpool__list_reserve(list, list->count + a->given[c] + 1))
+    return PROCPOOL__NO_BLOCK;
+  offset = list->count > 0 ? list->items[--list->count] : procpool__arena_carve(p, c);
+  a->given[c] += offset != PROCPOOL__NO_BLOCK;
+  return offset;
+}
+
+static void procpool__arena_free(procpool *p, uint64_t offset, uint64_t size) {
+  procpool__arena *a = &p->arena;
+  const int c = procpool__arena_class(size);
+  if (offset == PROCPOOL__NO_BLOCK)
+    return;
+  if (c >= PROCPOOL__CLASSES) {
+    procpool__arena_give_extent(p, offset, procpool__round_up(size, PROCPOOL__EXTENT));
+    return;
+  }
+  a->classes[c].items[a->classes[c].count++] = offset;
+  a->given[c]--;
+}
+
+static void procpool__arena_end(procpool__arena *a) {
+  for (int c = 0; c < PROCPOOL__CLASSES; c++)
+    PROCPOOL_FREE(a->classes[c].items);
+  PROCPOOL_FREE(a->extents);
+}
+
+/* ---- futures ---- */
+
+static bool procpool__future_more(procpool *p) {
+  procpool__slab *slab = (procpool__slab *)PROCPOOL_MALLOC(sizeof(*slab));
+  if (slab == NULL)
+    return false;
+  slab->next = p->slabs;
+  p->slabs = slab;
+  for (int i = PROCPOOL__SLAB - 1; i >= 0; i--) {
+    slab->futures[i].magic = PROCPOOL__FUTURE_FREE;
+    slab->futures[i].next = p->free_futures;
+    p->free_futures = &slab->futures[i];
+  }
+  return true;
+}
+
+static procpool_future *procpool__future_new(procpool *p) {
+  procpool_future *f;
+  if (p->free_futures == NULL && !procpool__future_more(p))
+    return NULL;
+  f = p->free_futures;
+  p->free_futures = f->next;
+  memset(f, 0, sizeof(*f));
+  f->magic = PROCPOOL__FUTURE_LIVE;
+  f->status = PROCPOOL_PENDING;
+  f->worker = -1;
+  f->pool = p;
+  f->refs = 2;
+  f->block = PROCPOOL__NO_BLOCK;
+  p->live_futures++;
+  return f;
+}
+
+static void procpool__future_unref(procpool *p, procpool_future *f) {
+  if (--f->refs > 0)
+    return;
+  if (f->size > PROCPOOL__SMALL)
+    PROCPOOL_FREE(f->result.data);
+  PROCPOOL_FREE(f->error);
+  while (f->callbacks != NULL) {
+    procpool__callback_node *next = f->callbacks->next;
+    PROCPOOL_FREE(f->callbacks);
+    f->callbacks = next;
+  }
+  f->magic = PROCPOOL__FUTURE_FREE;
+  f->next = p->free_futures;
+  p->free_futures = f;
+  p->live_futures--;
+}
+
+static procpool_status procpool__future_status(const procpool_future *f) {
+  return (procpool_status)__atomic_load_n(&f->status, __ATOMIC_ACQUIRE);
+}
+
+static bool procpool__future_bad(procpool_status status) {
+  return status != PROCPOOL_OK && status != PROCPOOL_CANCELLED;
+}
+
+/* Tells one waiter that the future behind node has settled. */
+static void procpool__waiter_tell(procpool *p, procpool__wait_node *node) {
+  procpool__waiter *w = node->waiter;
+  (void)pthread_mutex_lock(&w->lock);
+  w->pending--;
+  w->settled++;
+  w->errors += procpool__future_bad(procpool__future_status(node->future));
+  node->next_done = NULL;
+  if (w->last_done != NULL)
+    w->last_done->next_done = node;
+  else
+    w->first_done = node;
+  w->last_done = node;
+  if (w->several_pools && p->fds.event_fd >= 0)
+    procpool__platform_event_set(p->fds.event_fd);
+  (void)pthread_mutex_unlock(&w->lock);
+}
+
+static void procpool__host_make_due(procpool *p, procpool_future *f) {
+  f->refs++;
+  f->next = NULL;
+  if (p->last_due != NULL)
+    p->last_due->next = f;
+  else
+    p->first_due = f;
+  p->last_due = f;
+}
+
+/* The one place where a task settles. Its word is FREE, or soon will be by the caller; nobody else looks at its slot. */
+static void procpool__host_settle(procpool *p, procpool_future *f, procpool_status status) {
+  p->owners[f->slot] = NULL;
+  p->free_slots[p->free_count++] = f->slot;
+  if (!(f->flags & PROCPOOL__F_KEEP_BLOCK))
+    procpool__arena_free(p, f->block, f->block_size);
+  for (int i = 0; i < p->segment.workers; i++)
+    if (p->inboxes[i].partial == f) {
+      PROCPOOL_FREE(p->inboxes[i].data);
+      p->inboxes[i].data = NULL;
+      p->inboxes[i].partial = NULL;
+    }
+  p->settled++;
+  p->crashed += status == PROCPOOL_CRASHED;
+  p->changed = true;
+  __atomic_store_n(&f->status, (uint8_t)status, __ATOMIC_RELEASE);
+  for (procpool__wait_node *n = f->nodes; n != NULL; n = n->next)
+    procpool__waiter_tell(p, n);
+  if (f->callbacks != NULL)
+    procpool__host_make_due(p, f);
+  procpool__future_unref(p, f);
+}
+
+/* An error record for the future; without memory for one the status alone must do. */
+static procpool_error *procpool__host_error(procpool_future *f, procpool_status status) {
+  procpool_error *e = f->error;
+  if (e == NULL)
+    e = (procpool_error *)PROCPOOL_MALLOC(sizeof(*e));
+  if (e == NULL)
+    return NULL;
+  memset(e, 0, sizeof(*e));
+  e->status = status;
+  e->worker = f->worker;
+  e->pid = (long)f->pid;
+  f->error = e;
+  return e;
+}
+
+/* ---- taking results in ---- */
+
+typedef enum procpool__taken { PROCPOOL__TAKEN, PROCPOOL__TAKEN_NOT, PROCPOOL__TAKEN_CORRUPT } procpool__taken;
+
+/* Memory for a result of size bytes in the future; null with *ok true when nobody wants it. */
+static unsigned char *procpool__host_room_for(procpool_future *f, uint64_t size, bool *ok) {
+  *ok = true;
+  if (f->flags & PROCPOOL__F_RELEASED)
+    return NULL;
+  if (size <= PROCPOOL__SMALL)
+    return f->result.small;
+  if (size > (uint64_t)PTRDIFF_MAX)
+    return NULL;
+  f->result.data = PROCPOOL_MALLOC((size_t)size);
+  *ok = f->result.data != NULL;
+  return (unsigned char *)f->result.data;
+}
+
+/* One piece of a large result. */
+static procpool__taken procpool__host_take_piece(procpool *p, int worker, procpool_future *f,
+                                                 const procpool__record *head) {
+  procpool__inbox *in = &p->inboxes[worker];
+  const uint64_t at = head->position + sizeof(*head);
+  uint64_t total;
+  if (head->size < sizeof(total))
+    return PROCPOOL__TAKEN_CORRUPT;
+  procpool__ring_copy_out(&p->segment, worker, at, &total, sizeof(total));
+  if (total > (uint64_t)1 << 47)
+    return PROCPOOL__TAKEN_CORRUPT;
+  if (in->partial != f) {
+    const bool wanted = !(f->flags & PROCPOOL__F_RELEASED);
+    unsigned char *data = wanted ? (unsigned char *)PROCPOOL_MALLOC((size_t)total) : NULL;
+    if (wanted && data == NULL)
+      return PROCPOOL__TAKEN_NOT;
+    PROCPOOL_FREE(in->data);
+    in->partial = f;
+    in->data = data;
+    in->filled = 0;
+    in->total = total;
+  }
+  if (total != in->total || head->size - sizeof(total) > total - in->filled)
+    return PROCPOOL__TAKEN_CORRUPT;
+  if (in->data != NULL)
+    procpool__ring_copy_out(&p->segment, worker, at + sizeof(total), in->data + in->filled, head->size - sizeof(total));
+  in->filled += head->size - sizeof(total);
+  return PROCPOOL__TAKEN;
+}
+
+/* The pieces are all there: they become the result. */
+static procpool__taken procpool__host_join_pieces(procpool *p, int worker, procpool_future *f) {
+  procpool__inbox *in = &p->inboxes[worker];
+  if (in->partial != f || in->filled != in->total || in->total <= PROCPOOL__SMALL)
+    return PROCPOOL__TAKEN_CORRUPT;
+  if (in->data != NULL) {
+    f->result.data = in->data;
+    f->size = in->total;
+  }
+  in->partial = NULL;
+  in->data = NULL;
+  return PROCPOOL__TAKEN;
+}
+
+static procpool__taken procpool__host_take_bytes(procpool *p, int worker, procpool_future *f,
+                                                 const procpool__record *head) {
+  const bool wrapped = (head->slot & PROCPOOL__RECORD_WRAPPED) != 0;
+  const uint64_t at = wrapped ? 0 : head->position + sizeof(*head);
+  bool ok;
+  unsigned char *data = procpool__host_room_for(f, head->size, &ok);
+  if (!ok)
+    return PROCPOOL__TAKEN_NOT;
+  if (data != NULL) {
+    procpool__ring_copy_out(&p->segment, worker, at, data, head->size);
+    f->size = head->size;
+  }
+  if (head->slot & PROCPOOL__RECORD_NONE)
+    f->flags |= PROCPOOL__F_NONE;
+  return PROCPOOL__TAKEN;
+}
+
+static void procpool__host_take_failure(procpool *p, int worker, procpool_future *f, const procpool__record *head,
+                                        procpool_status status) {
+  procpool__failure failure;
+  procpool_error *e = procpool__host_error(f, status);
+  memset(&failure, 0, sizeof(failure));
+  procpool__ring_copy_out(&p->segment, worker, head->position + sizeof(*head), &failure,
+                          head->size < sizeof(failure) ? head->size : sizeof(failure));
+  failure.message[sizeof(failure.message) - 1] = 0;
+  if (e == NULL)
+    return;
+  e->code = failure.code;
+  memcpy(e->message, failure.message, sizeof(e->message));
+}
+
+static procpool_status procpool__host_status_of(procpool__state state) {
+  static const procpool_status statuses[] = {PROCPOOL_PENDING, PROCPOOL_PENDING,  PROCPOOL_PENDING,
+                                             PROCPOOL_OK,      PROCPOOL_FAILED,   PROCPOOL_CODEC,
+                                             PROCPOOL_CRASHED, PROCPOOL_SHUTDOWN, PROCPOOL_BROKEN};
+  return state <= PROCPOOL__DEAD_BROKEN ? statuses[state] : PROCPOOL_BROKEN;
+}
+
+/* Takes the record whose head was read: settles its task, or adds a piece to it. */
+static procpool__taken procpool__host_take(procpool *p, int worker, const procpool__record *head) {
+  const uint32_t slot = head->slot & PROCPOOL__RECORD_SLOT;
+  const procpool__state state = procpool__word_state(head->word);
+  procpool_future *f = p->owners[slot];
+  procpool__taken taken;
+  if (f == NULL || f->ticket != procpool__word_ticket(head->word))
+    return PROCPOOL__TAKEN_CORRUPT;
+  if (head->slot & PROCPOOL__RECORD_FRAGMENT) {
+    taken = procpool__host_take_piece(p, worker, f, head);
+    if (taken != PROCPOOL__TAKEN || state == PROCPOOL__RUNNING)
+      return taken;
+  }
+  if (!procpool__state_done(state) || procpool__load(&p->segment.slots[slot].word) != head->word)
+    return PROCPOOL__TAKEN_CORRUPT;
+  f->worker = (int16_t)worker;
+  f->pid = head->pid;
+  if (state != PROCPOOL__DONE_OK)
+    procpool__host_take_failure(p, worker, f, head, procpool__host_status_of(state));
+  else if (head->slot & PROCPOOL__RECORD_FRAGMENT)
+    taken = procpool__host_join_pieces(p, worker, f);
+  else
+    taken = procpool__host_take_bytes(p, worker, f, head);
+  if (state == PROCPOOL__DONE_OK && taken != PROCPOOL__TAKEN)
+    return taken;
+  procpool__store_release(&p->segment.slots[slot].word, 0); /* workers see it again only after a READY that follows */
+  procpool__host_settle(p, f, procpool__host_status_of(state));
+  return PROCPOOL__TAKEN;
+}
+
+static void procpool__host_tell(procpool *p, procpool__say say, uint64_t a, uint64_t b) {
+  procpool__message m;
+  if (p->fds.control < 0)
+    return;
+  memset(&m, 0, sizeof(m));
+  m.say = say;
+  m.a = a;
+  m.b = b;
+  while (send(p->fds.control, &m, sizeof(m), MSG_NOSIGNAL | MSG_DONTWAIT) < 0 && errno == EINTR)
+    ;
+}
+
+/* A worker wrote nonsense into its ring. It is ended, and its ring begins anew at a position that it never had. */
+static void procpool__host_on_corrupt(procpool *p, int worker) {
+  procpool__inbox *in = &p->inboxes[worker];
+  const uint64_t fresh = procpool__round_up(in->head + ((uint64_t)1 << 40), p->segment.ring_size);
+  PROCPOOL_FREE(in->data);
+  in->data = NULL;
+  in->partial = NULL;
+  in->resetting = true;
+  procpool__store_relaxed(&in->head, fresh);
+  procpool__store(&p->segment.blocks[worker].consumed, fresh);
+  procpool__host_tell(p, PROCPOOL__SAY_RESET, (uint64_t)worker, fresh);
+}
+
+/* The corrupt worker is gone. What it had committed and the ring no longer tells is lost: CRASHED. */
+static void procpool__host_after_reset(procpool *p, int worker) {
+  p->inboxes[worker].resetting = false;
+  for (uint64_t i = 0; i < p->slots_used; i++) {
+    procpool_future *f = p->owners[i];
+    const uint64_t word = f != NULL ? procpool__load(&p->segment.slots[i].word) : 0;
+    procpool_error *e;
+    if (f == NULL || procpool__word_ticket(word) != f->ticket || procpool__word_worker(word) != worker ||
+        !procpool__state_done(procpool__word_state(word)))
+      continue;
+    f->worker = (int16_t)worker;
+    e = procpool__host_error(f, PROCPOOL_CRASHED);
+    if (e != NULL)
+      (void)snprintf(e->message, sizeof(e->message), "the worker corrupted its result ring and was ended");
+    procpool__store_release(&p->segment.slots[i].word, 0);
+    procpool__host_settle(p, f, PROCPOOL_CRASHED);
+  }
+}
+
+/* Gives the worker the room that was taken, and wakes it if it waits for that. */
+static void procpool__host_give_room(procpool *p, int worker) {
+  procpool__block *block = &p->segment.blocks[worker];
+  procpool__store(&block->consumed, p->inboxes[worker].head);
+  if (procpool__load32(&block->room_flag) == 0)
+    return;
+  procpool__add32(&block->room_seq, 1);
+  procpool__platform_wake(&block->room_seq, 1);
+}
+
+/* Takes everything in from one ring. False if memory ran out: the rest stays where it is. */
+static bool procpool__host_drain_ring(procpool *p, int worker) {
+  procpool__inbox *in = &p->inboxes[worker];
+  const uint64_t tail = procpool__load(&p->segment.blocks[worker].tail);
+  const uint64_t begin = in->head;
+  procpool__taken taken = PROCPOOL__TAKEN;
+  if (tail == begin && !in->resetting)
+    return true;
+  if (tail - begin > p->segment.ring_size || tail % PROCPOOL__UNIT != 0) {
+    if (!in->resetting)
+      procpool__host_on_corrupt(p, worker);
+    return true;
+  }
+  if (in->resetting)
+    procpool__host_after_reset(p, worker);
+  while (in->head != tail && taken == PROCPOOL__TAKEN) {
+    procpool__record head;
+    uint64_t length = 0;
+    taken = PROCPOOL__TAKEN_CORRUPT;
+    if (procpool__ring_read(&p->segment, worker, in->head, &head)) {
+      length = procpool__ring_length(&p->segment, in->head, head.size, (head.slot & PROCPOOL__RECORD_WRAPPED) != 0);
+      if (length <= tail - in->head)
+        taken = procpool__host_take(p, worker, &head);
+    }
+    if (taken == PROCPOOL__TAKEN)
+      procpool__store_relaxed(&in->head, in->head + length);
+  }
+  if (in->head != begin)
+    procpool__host_give_room(p, worker);
+  if (taken == PROCPOOL__TAKEN_CORRUPT)
+    procpool__host_on_corrupt(p, worker);
+  return taken != PROCPOOL__TAKEN_NOT;
+}
+
+/* ---- what the supervisor decided ---- */
+
+static void procpool__host_settle_dead(procpool *p, uint32_t slot) {
+  procpool_future *f = slot < p->segment.capacity ? p->owners[slot] : NULL;
+  const uint64_t word = f != NULL ? procpool__load(&p->segment.slots[slot].word) : 0;
+  const procpool__epitaph *e = procpool__slot_epitaph(&p->segment.slots[slot < p->segment.capacity ? slot : 0]);
+  procpool_error *error;
+  procpool_status status;
+  if (f == NULL || procpool__word_ticket(word) != f->ticket || !procpool__state_dead(procpool__word_state(word)))
+    return;
+  status = procpool__host_status_of(procpool__word_state(word));
+  f->worker = (int16_t)procpool__word_worker(word);
+  f->pid = e->pid;
+  error = procpool__host_error(f, status);
+  if (error != NULL) {
+    error->signal = e->signal;
+    error->exit_status = e->exit_status;
+    error->user_seconds = (double)e->user_us / 1e6;
+    error->system_seconds = (double)e->system_us / 1e6;
+    error->max_rss_kib = (long)(e->rss_kib_next >> 24);
+    if (e->signal != 0)
+      (void)snprintf(error->message, sizeof(error->message), "worker %ld was ended by signal %d", (long)e->pid,
+                     e->signal);
+    else
+      (void)snprintf(error->message, sizeof(error->message), "worker %ld exited with status %d", (long)e->pid,
+                     e->exit_status);
+  }
+  procpool__store_release(&p->segment.slots[slot].word, 0);
+  procpool__host_settle(p, f, status);
+}
+
+/* Takes the list of the dead. It lies in shared memory, so it is a hint: at most as many steps as there are slots, and when
+ * the count says that some were missed, every slot is looked at. */
+static void procpool__host_drain_dead(procpool *p) {
+  procpool__header *h = p->segment.header;
+  uint64_t next, steps = 0, count;
+  if (procpool__load(&h->dead_list) == 0 && procpool__load(&h->dead_count) == p->dead_seen)
+    return;
+  count = procpool__load(&h->dead_count);
+  next = procpool__exchange(&h->dead_list, 0);
+  while (next != 0 && next <= p->segment.capacity && steps++ < p->segment.capacity) {
+    const uint32_t slot = (uint32_t)(next - 1);
+    next = procpool__load(&procpool__slot_epitaph(&p->segment.slots[slot])->rss_kib_next) & 0xffffff;
+    procpool__host_settle_dead(p, slot);
+  }
+  if (p->dead_seen + steps < count)
+    for (uint64_t i = 0; i < p->slots_used; i++)
+      procpool__host_settle_dead(p, (uint32_t)i);
+  p->dead_seen = count > p->dead_seen + steps ? count : p->dead_seen + steps;
+}
+
+/* Takes back every task that has not begun, with this outcome. */
+static void procpool__host_take_back(procpool *p, procpool_status status) {
+  for (uint64_t i = 0; i < p->slots_used; i++) {
+    procpool_future *f = p->owners[i];
+    procpool_error *e;
+    if (f == NULL || !procpool__cas(&p->segment.slots[i].word, procpool__word(f->ticket, 0, PROCPOOL__READY), 0))
+      continue;
+    e = procpool__future_bad(status) && p->cause.status == status ? procpool__host_error(f, status) : NULL;
+    if (e != NULL)
+      *e = p->cause;
+    procpool__host_settle(p, f, status);
+  }
+  (void)procpool__table_waiting(&p->segment); /* passes the dead cells at the head */
+}
+
+static void procpool__host_note_cause(procpool *p, procpool_status status) {
+  const procpool__header *h = p->segment.header;
+  memset(&p->cause, 0, sizeof(p->cause));
+  p->cause.status = status;
+  p->cause.worker = (int)h->cause_worker;
+  p->cause.pid = (long)h->cause_pid;
+  p->cause.signal = (int)h->cause_signal;
+  p->cause.exit_status = (int)h->cause_exit;
+  p->cause.code = (int)h->cause_code;
+  p->cause.system_error = (int)h->cause_errno;
+  (void)snprintf(p->cause.message, sizeof(p->cause.message), "%s", procpool_strerror(status));
+}
+
+static void procpool__host_heed_health(procpool *p) {
+  static const procpool_status statuses[] = {PROCPOOL_OK, PROCPOOL_INIT_FAIL, PROCPOOL_SPAWN_FAIL, PROCPOOL_BROKEN};
+  const uint32_t health = procpool__load32(&p->segment.header->health);
+  procpool_status status;
+  if (health == PROCPOOL__HEALTH_OK || health > PROCPOOL__HEALTH_STRICT)
+    return;
+  status = statuses[health];
+  if (p->cause.status != status)
+    procpool__host_note_cause(p, status);
+  if (health != PROCPOOL__HEALTH_SPAWN_FAIL)
+    p->refusal = status; /* a fork may work again: such a pool goes on accepting */
+  if (p->submitted != p->settled)
+    procpool__host_take_back(p, status);
+}
+
+/* ---- the end ---- */
+
+static void procpool__host_forget_fds(procpool *p) {
+  procpool__process_pool **at = &procpool__process_record.pools;
+  (void)pthread_mutex_lock(&procpool__process_record.lock);
+  while (*at != NULL && *at != &p->fds)
+    at = &(*at)->next;
+  if (*at != NULL)
+    *at = p->fds.next;
+  (void)pthread_mutex_unlock(&procpool__process_record.lock);
+}
+
+/* Everything that can still be learnt from the segment, now that no worker lives: then the rest is BROKEN or SHUTDOWN. */
+static void procpool__host_last_words(procpool *p) {
+  const procpool_status rest = p->mode == PROCPOOL_KILL && p->closing ? PROCPOOL_SHUTDOWN : PROCPOOL_BROKEN;
+  for (int i = 0; i < p->segment.workers; i++) {
+    procpool__ring_publish_for(&p->segment, i);
+    while (!procpool__host_drain_ring(p, i) && p->inboxes[i].head != procpool__load(&p->segment.blocks[i].tail)) {
+      procpool__record head; /* out of memory to the last: its status at least shall be told */
+      if (!procpool__ring_read(&p->segment, i, p->inboxes[i].head, &head) ||
+          p->owners[head.slot & PROCPOOL__RECORD_SLOT] == NULL)
+        break;
+      p->owners[head.slot & PROCPOOL__RECORD_SLOT]->flags |= PROCPOOL__F_RELEASED;
+    }
+  }
+  procpool__host_drain_dead(p);
+  for (uint64_t i = 0; i < p->slots_used; i++) {
+    procpool_future *f = p->owners[i];
+    procpool__state state;
+    if (f == NULL)
+      continue;
+    state = procpool__word_state(procpool__load(&p->segment.slots[i].word));
+    if (procpool__state_done(state) && !(f->flags & PROCPOOL__F_RELEASED))
+      state = PROCPOOL__FREE; /* its record is not to be had: no result, so not OK */
+    procpool__store_release(&p->segment.slots[i].word, 0);
+    procpool__host_settle(p, f, state == PROCPOOL__DONE_OK ? PROCPOOL_OK : rest);
+  }
+}
+
+static void procpool__host_join_threads(procpool *p) {
+  for (int i = 0; p->threads != NULL && i < p->segment.workers; i++)
+    if (p->threads[i].started) {
+      (void)pthread_join(p->threads[i].thread, NULL);
+      p->threads[i].started = false;
+    }
+}
+
+/* No worker is left. clean: the supervisor said so itself; else it died, and its workers die with it. */
+static void procpool__host_finish(procpool *p, bool clean) {
+  const uint64_t second = 1000000000u;
+  if (p->finished)
+    return;
+  if (p->fds.control >= 0 && clean)
+    (void)procpool__platform_gone(p->fds.control, procpool__platform_now() + second);
+  procpool__platform_close(&p->fds.lifeline); /* now the kernel ends what is left of it */
+  if (p->fds.all_gone >= 0 && !clean)         /* a task's own child may hold it open: bounded */
+    (void)procpool__platform_gone(p->fds.all_gone, procpool__platform_now() + second);
+  procpool__host_join_threads(p);
+  if (!clean && !p->closing) {
+    memset(&p->cause, 0, sizeof(p->cause));
+    p->cause.status = PROCPOOL_BROKEN;
+    p->cause.worker = -1;
+    (void)snprintf(p->cause.message, sizeof(p->cause.message), "the pool's supervisor is gone");
+    p->refusal = PROCPOOL_BROKEN;
+  }
+  procpool__host_last_words(p);
+  p->finished = true;
+  procpool__host_forget_fds(p);
+  procpool__platform_close(&p->fds.control);
+  procpool__platform_close(&p->fds.all_gone);
+  procpool__platform_close(&p->fds.memory);
+  p->segment.fd = -1;
+}
+
+/* Looks whether the supervisor lives: it sends nothing after its start, so anything but "nothing yet" is its end. */
+static void procpool__host_look_after(procpool *p) {
+  procpool__message m;
+  if (!p->finished && p->fds.control >= 0 && procpool__super_receive(p->fds.control, &m, MSG_DONTWAIT) < 0)
+    procpool__host_finish(p, procpool__load32(&p->segment.header->gone) != 0);
+}
+
+/* Takes in all that has come. OK, or MEMORY. */
+static procpool_status procpool__host_drain(procpool *p) {
+  procpool_status status = PROCPOOL_OK;
+  if (p->finished)
+    return PROCPOOL_OK;
+  for (int i = 0; i < p->segment.workers; i++)
+    if (!procpool__host_drain_ring(p, i))
+      status = PROCPOOL_MEMORY;
+  procpool__host_drain_dead(p);
+  procpool__host_heed_health(p);
+  if (status == PROCPOOL_OK && procpool__load32(&p->segment.header->gone) != 0)
+    procpool__host_finish(p, true);
+  if (p->changed && p->sleepers > 0) {
+    (void)__atomic_fetch_add(&p->turn, 1, __ATOMIC_SEQ_CST);
+    procpool__platform_wake(&p->turn, INT_MAX);
+  }
+  p->changed = false;
+  return status;
+}
+
+/* ---- waiting ---- */
+
+enum { PROCPOOL__WAIT_CALLBACKS = 1, PROCPOOL__WAIT_ROOM = 2, PROCPOOL__WAIT_IMMUNE = 4 };
+
+typedef bool procpool__condition(procpool *p, void *context);
+
+/* Whether there is anything to take in. Runs without the lock: every word it reads is atomic and it changes nothing. */
+static bool procpool__host_news(procpool *p) {
+  const procpool__header *h = p->segment.header;
+  for (int i = 0; i < p->segment.workers; i++)
+    if (procpool__load(&p->segment.blocks[i].tail) != procpool__load_relaxed(&p->inboxes[i].head))
+      return true;
+  return procpool__load(&h->dead_list) != 0 || procpool__load32(&h->gone) != 0 ||
+         procpool__load32(&p->interrupts) != __atomic_load_n(&p->interrupts_taken, __ATOMIC_RELAXED);
+}
+
+static bool procpool__host_spin(procpool *p, uint64_t deadline) {
+  uint64_t end;
+  if (p->spin_ns == 0)
+    return false;
+  end = procpool__platform_now() + p->spin_ns;
+  if (deadline < end)
+    end = deadline;
+  do {
+    for (int i = 0; i < 64; i++) {
+      if (procpool__host_news(p))
+        return true;
+      procpool__platform_relax();
+    }
+  } while (procpool__platform_now() < end);
+  return false;
+}
+
+/* Says with a new number who sleeps; a worker answers each number once. */
+static void procpool__host_arm(procpool *p) {
+  uint64_t flag = 0;
+  if (p->parked)
+    flag |= PROCPOOL__FLAG_PARKED;
+  if (p->parked && p->wants_room)
+    flag |= PROCPOOL__FLAG_ROOM;
+  if (p->fd_users > 0)
+    flag |= PROCPOOL__FLAG_FD;
+  if (flag != 0)
+    flag |= ++p->sleep_number << PROCPOOL__FLAG_BITS;
+  procpool__store(&p->segment.header->host_flag, flag);
+}
+
+/* Whether the next task's cell may be written: its last occupant, a lap ago, is not waiting any more. */
+static bool procpool__host_cell_free(const procpool *p) {
+  const uint32_t slot = p->cell_slots[p->position & (p->segment.cell_count - 1)];
+  const uint64_t ticket = p->position + 1 - p->segment.cell_count;
+  const procpool_future *f = p->owners[slot];
+  return p->position < p->segment.cell_count || f == NULL || f->ticket != ticket ||
+         procpool__load(&p->segment.slots[slot].word) != procpool__word(ticket, 0, PROCPOOL__READY);
+}
+
+static void procpool__host_sleep(procpool *p, uint64_t deadline, bool room) {
+  const uint64_t tick = procpool__platform_now() + PROCPOOL__TICK;
+  const uint32_t seq = procpool__load32(&p->segment.header->host_seq);
+  p->parked = true;
+  p->wants_room = room;
+  procpool__host_arm(p);
+  room = room && p->free_count + p->segment.capacity > p->slots_used && procpool__host_cell_free(p);
+  procpool__host_unlock(p);
+  if (!room && !procpool__host_news(p))
+    procpool__platform_park(&p->segment.header->host_seq, seq, deadline < tick ? deadline : tick);
+  procpool__host_lock(p);
+  p->parked = false;
+  procpool__host_arm(p);
+  procpool__host_look_after(p);
+}
+
+/* Lets another thread take over the draining. */
+static void procpool__host_hand_over(procpool *p) {
+  if (p->sleepers == 0)
+    return;
+  (void)__atomic_fetch_add(&p->turn, 1, __ATOMIC_SEQ_CST);
+  procpool__platform_wake(&p->turn, INT_MAX);
+}
+
+static void procpool__host_follow(procpool *p, uint64_t deadline) {
+  const uint32_t turn = procpool__load32(&p->turn);
+  p->sleepers++;
+  procpool__host_unlock(p);
+  procpool__platform_park(&p->turn, turn, deadline);
+  procpool__host_lock(p);
+  p->sleepers--;
+}
+
+/* An inline pool: runs one task in this thread. */
+static void procpool__host_run_inline(procpool *p, uint64_t deadline) {
+  procpool__turn turn;
+  if (p->inline_running) {
+    procpool__host_follow(p, deadline);
+    return;
+  }
+  p->inline_running = true;
+  p->inline_thread = pthread_self();
+  procpool__host_unlock(p);
+  turn = procpool__worker_turn(p->inline_worker);
+  procpool__host_lock(p);
+  p->inline_running = false;
+  procpool__host_hand_over(p);
+  if (turn != PROCPOOL__TURN_RAN && p->closing)
+    procpool__store32(&p->segment.header->gone, 1);
+  else if (turn != PROCPOOL__TURN_RAN)
+    procpool__host_follow(p, deadline);
+}
+
+static void procpool__host_make_room(void *context) {
+  procpool *p = (procpool *)context;
+  procpool__host_lock(p);
+  (void)procpool__host_drain(p);
+  procpool__host_unlock(p);
+}
+
+/* Rests until something may have changed. */
+static void procpool__host_rest(procpool *p, uint64_t deadline, bool room) {
+  if (p->finished)
+    return;
+  if (p->inline_worker != NULL) {
+    procpool__host_run_inline(p, deadline);
+    return;
+  }
+  if (p->draining) {
+    procpool__host_follow(p, deadline);
+    return;
+  }
+  p->draining = true;
+  procpool__host_unlock(p);
+  if (procpool__host_spin(p, deadline)) {
+    procpool__host_lock(p);
+  } else {
+    procpool__host_lock(p);
+    procpool__host_sleep(p, deadline, room);
+  }
+  p->draining = false;
+}
+
+/* Runs the callbacks of one settled future in the order in which they were added, without the lock. */
+static void procpool__host_call_back(procpool *p, procpool_future *f) {
+  while (f->callbacks != NULL) {
+    procpool__callback_node *node = f->callbacks;
+    f->callbacks = node->next;
+    procpool__host_unlock(p);
+    node->function(f, node->context);
+    PROCPOOL_FREE(node);
+    procpool__host_lock(p);
+  }
+}
+
+static void procpool__host_leave_frame(procpool *p, procpool__frame *frame) {
+  procpool__frame **at = &p->frames;
+  while (*at != frame)
+    at = &(*at)->next;
+  *at = frame->next;
+}
+
+/* Runs all callbacks that are due. Not from within a callback: they would nest without bound. */
+static void procpool__host_run_callbacks(procpool *p) {
+  procpool__frame frame;
+  if (p->first_due == NULL || procpool__host_self(p))
+    return;
+  procpool__host_hand_over(p);
+  frame.thread = pthread_self();
+  frame.next = p->frames;
+  p->frames = &frame;
+  while (p->first_due != NULL) {
+    procpool_future *f = p->first_due;
+    p->first_due = f->next;
+    if (p->first_due == NULL)
+      p->last_due = NULL;
+    procpool__host_call_back(p, f);
+    procpool__future_unref(p, f);
+  }
+  procpool__host_leave_frame(p, &frame);
+}
+
+/* Waits, draining, until condition holds. OK, PENDING, INTERRUPTED, MEMORY. */
+static procpool_status procpool__host_wait(procpool *p, procpool__condition *condition, void *context,
+                                           uint64_t deadline, unsigned how) {
+  const uint32_t interrupts = p->interrupts_taken;
+  procpool_status status = PROCPOOL_OK;
+  for (;;) {
+    const procpool_status drained = procpool__host_drain(p);
+    if (how & PROCPOOL__WAIT_CALLBACKS)
+      procpool__host_run_callbacks(p);
+    if (condition(p, context))
+      break;
+    status = drained;
+    if (status != PROCPOOL_OK)
+      break;
+    if (!(how & PROCPOOL__WAIT_IMMUNE) && procpool__load32(&p->interrupts) != interrupts)
+      status = PROCPOOL_INTERRUPTED;
+    else if (deadline != PROCPOOL__NEVER && procpool__platform_now() >= deadline)
+      status = PROCPOOL_PENDING;
+    if (status != PROCPOOL_OK)
+      break;
+    procpool__host_rest(p, deadline, (how & PROCPOOL__WAIT_ROOM) != 0);
+  }
+  if (status == PROCPOOL_INTERRUPTED || (how & PROCPOOL__WAIT_IMMUNE))
+    __atomic_store_n(&p->interrupts_taken, procpool__load32(&p->interrupts), __ATOMIC_RELAXED);
+  procpool__host_hand_over(p);
+  return status;
+}
+
+/* ==== >>public ======================================================================================================
+ * The calls of the declarations, in their order. They check what they are given, take the lock, and call downwards. */
+
+static bool procpool__public_bad_timeout(double timeout) {
+  return timeout != timeout; /* not a number */
+}
+
+PROCPOOL_API const char *procpool_strerror(procpool_status status) {
+  switch (status) {
+#define PROCPOOL__STATUS_TEXT(name, value, text)                                                                       \
+  case PROCPOOL_##name:                                                                                                \
+    return text;
+    PROCPOOL_STATUSES(PROCPOOL__STATUS_TEXT)
+#undef PROCPOOL__STATUS_TEXT
+  case PROCPOOL_STATUS_LIMIT:
+  default:
+    return "unknown status";
+  }
+}
+
+PROCPOOL_API const char *procpool_status_name(procpool_status status) {
+  switch (status) {
+#define PROCPOOL__STATUS_NAME(name, value, text)                                                                       \
+  case PROCPOOL_##name:                                                                                                \
+    return #name;
+    PROCPOOL_STATUSES(PROCPOOL__STATUS_NAME)
+#undef PROCPOOL__STATUS_NAME
+  case PROCPOOL_STATUS_LIMIT:
+  default:
+    return "UNKNOWN";
+  }
+}
+
+PROCPOOL_API int procpool_version(void) {
+  return PROCPOOL_VERSION;
+}
+
+PROCPOOL_API int procpool_cpu_count(procpool_cpu kind) {
+  return procpool__cpu_count(kind);
+}
+
+/* ---- open ---- */
+
+/* The options with every default filled in, and what is decided from them. */
+typedef struct procpool__plan {
+  procpool_options options;
+  procpool_error error;
+  procpool_start start;
+  int workers;
+  uint64_t spin_ns;
+} procpool__plan;
+
+static bool procpool__open_fail(procpool__plan *plan, procpool_status status, int error, const char *message) {
+  plan->error.status = status;
+  plan->error.system_error = error;
+  plan->error.worker = -1;
+  (void)snprintf(plan->error.message, sizeof(plan->error.message), "%s", message);
+  return false;
+}
+
+static int procpool__open_default_workers(void) {
+  const char *text = getenv("PROCPOOL_WORKERS");
+  char *end;
+  const long n = text != NULL ? strtol(text, &end, 10) : 0;
+  if (text != NULL && *text != 0 && *end == 0 && n > 0 && n <= PROCPOOL__MAX_WORKERS)
+    return (int)n;
+  return procpool__cpu_count(PROCPOOL_CPU_USABLE);
+}
+
+static bool procpool__open_power_of_two(size_t n) {
+  return n != 0 && (n & (n - 1)) == 0;
+}
+
+static bool procpool__open_check(procpool__plan *plan) {
+  const procpool_options *o = &plan->options;
+  const bool processes = o->start <= PROCPOOL_START_SPAWN;
+  if (o->start < PROCPOOL_START_AUTO || o->start > PROCPOOL_START_INLINE)
+    return procpool__open_fail(plan, PROCPOOL_ARGUMENT, 0, "options.start is none of PROCPOOL_START_*");
+  if (o->max_workers < 0 || o->max_workers > PROCPOOL__MAX_WORKERS)
+    return procpool__open_fail(plan, PROCPOOL_ARGUMENT, 0, "options.max_workers must be 0 to 1024");
+  if (o->max_tasks_per_child < 0 || (o->max_tasks_per_child > 0 && !processes))
+    return procpool__open_fail(plan, PROCPOOL_ARGUMENT, 0,
+                               "options.max_tasks_per_child needs fork or spawn and must not be negative");
+  if ((o->strict || o->close_fds) && !processes)
+    return procpool__open_fail(plan, PROCPOOL_ARGUMENT, 0, "options.strict and close_fds need fork or spawn");
+  if (o->max_queued > PROCPOOL__MAX_QUEUED)
+    return procpool__open_fail(plan, PROCPOOL_ARGUMENT, 0, "options.max_queued is above 8388608");
+  if (o->ring_size != 0 &&
+      (o->ring_size < 4096 || o->ring_size > (size_t)1 << 30 || !procpool__open_power_of_two(o->ring_size)))
+    return procpool__open_fail(plan, PROCPOOL_ARGUMENT, 0,
+                               "options.ring_size must be a power of two from 4096 to 2^30");
+  if ((o->keep_fds == NULL && o->keep_fds_count > 0) || o->keep_fds_count > 4096)
+    return procpool__open_fail(plan, PROCPOOL_ARGUMENT, 0, "options.keep_fds is null or longer than 4096");
+  if (o->initializer_argument == NULL && o->initializer_size > 0)
+    return procpool__open_fail(plan, PROCPOOL_ARGUMENT, 0, "options.initializer_argument is null but has a size");
+  if (o->start == PROCPOOL_START_INLINE && o->max_workers > 1)
+    return procpool__open_fail(plan, PROCPOOL_ARGUMENT, 0, "an inline pool has one worker: the caller");
+  return true;
+}
+
+/* Which start method is taken: see PROCPOOL_START_AUTO. */
+static bool procpool__open_method(procpool__plan *plan) {
+  const bool door = procpool__process_record.door;
+  plan->start = plan->options.start;
+  if (plan->start == PROCPOOL_START_AUTO) {
+    const bool threads = procpool__platform_threads() > 1;
+    plan->start = threads ? PROCPOOL_START_SPAWN : PROCPOOL_START_FORK;
+    if (threads && !door)
+      return procpool__open_fail(plan, PROCPOOL_THREADS, 0, procpool_strerror(PROCPOOL_THREADS));
+  }
+  if (plan->start == PROCPOOL_START_SPAWN && (!door || getenv(PROCPOOL__MARKER) != NULL))
+    return procpool__open_fail(plan, PROCPOOL_DOOR, 0, procpool_strerror(PROCPOOL_DOOR));
+  if (plan->start == PROCPOOL_START_SPAWN && plan->options.initializer_argument != NULL &&
+      plan->options.initializer_size == 0)
+    return procpool__open_fail(plan, PROCPOOL_ARGUMENT, 0,
+                               "spawn: an initializer_argument needs its size, a pointer means nothing there");
+  if (plan->start <= PROCPOOL_START_SPAWN && procpool__process_record.depth >= PROCPOOL__MAX_DEPTH)
+    return procpool__open_fail(plan, PROCPOOL_DEPTH, 0, procpool_strerror(PROCPOOL_DEPTH));
+  return true;
+}
+
+static bool procpool__open_plan(procpool__plan *plan, const procpool_options *options) {
+  if (options != NULL)
+    plan->options = *options;
+  if (!procpool__open_check(plan) || !procpool__open_method(plan))
+    return false;
+  plan->workers = plan->options.max_workers > 0 ? plan->options.max_workers : procpool__open_default_workers();
+  if (plan->workers > PROCPOOL__MAX_WORKERS)
+    plan->workers = PROCPOOL__MAX_WORKERS;
+  if (plan->start == PROCPOOL_START_INLINE)
+    plan->workers = 1;
+  if (plan->options.max_queued == 0)
+    plan->options.max_queued = 65536;
+  if (plan->options.ring_size == 0)
+    plan->options.ring_size = 262144;
+  if (plan->options.name == NULL)
+    plan->options.name = "procpool";
+  if (plan->options.spin_us > 0)
+    plan->spin_ns = (uint64_t)plan->options.spin_us * 1000u;
+  else if (plan->options.spin_us == 0 && plan->workers < procpool__cpu_count(PROCPOOL_CPU_USABLE))
+    plan->spin_ns = 50000; /* about what a sleep and a wake cost; none where spinners would outnumber the processors */
+  return true;
+}
+
+static uint64_t procpool__open_capacity(size_t max_queued) {
+  uint64_t capacity = 1;
+  while (capacity < max_queued)
+    capacity *= 2;
+  return capacity;
+}
+
+/* Creates and maps the segment, with as large an arena as there is address space for, and reserves the parts that are
+ * used at once. */
+static bool procpool__open_segment(procpool *p, procpool__plan *plan) {
+  procpool__segment *s = &p->segment;
+  unsigned char *base = NULL;
+  s->workers = plan->workers;
+  s->capacity = plan->options.max_queued;
+  s->cell_count = 2 * procpool__open_capacity(plan->options.max_queued);
+  s->ring_size = plan->options.ring_size;
+  s->arena_size = plan->options.max_memory > 0 ? plan->options.max_memory : procpool__platform_memory();
+  s->arena_size = procpool__round_up(s->arena_size, PROCPOOL__EXTENT);
+  while (base == NULL && s->arena_size >= PROCPOOL__EXTENT) {
+    const uint64_t total = procpool__shm_layout(s, NULL);
+    if (total < procpool__platform_size_limit() && total < (uint64_t)PTRDIFF_MAX)
+      s->fd = procpool__platform_shm_create(total);
+    if (s->fd >= 0)
+      base = (unsigned char *)procpool__platform_shm_map(s->fd, total);
+    if (base == NULL) {
+      procpool__platform_close(&s->fd);
+      s->arena_size = s->arena_size / 2 / PROCPOOL__EXTENT * PROCPOOL__EXTENT;
+    }
+  }
+  if (base == NULL)
+    return procpool__open_fail(plan, PROCPOOL_MEMORY, errno, "no shared memory to be had");
+  (void)procpool__shm_layout(s, base);
+  p->fds.memory = s->fd;
+  if (procpool__host_reserve(p, 0, procpool__shm_offset(s, s->cells)) != 0)
+    return procpool__open_fail(plan, PROCPOOL_MEMORY, ENOSPC, "no shared memory for the workers' rings");
+  return true;
+}
+
+static bool procpool__open_tables(procpool *p, procpool__plan *plan) {
+  const procpool__segment *s = &p->segment;
+  p->owners = (procpool_future **)procpool__platform_pages((size_t)s->capacity * sizeof(*p->owners));
+  p->free_slots = (uint32_t *)procpool__platform_pages((size_t)s->capacity * sizeof(*p->free_slots));
+  p->cell_slots = (uint32_t *)procpool__platform_pages((size_t)s->cell_count * sizeof(*p->cell_slots));
+  p->inboxes = (procpool__inbox *)procpool__platform_pages((size_t)s->workers * sizeof(*p->inboxes));
+  if (p->owners == NULL || p->free_slots == NULL || p->cell_slots == NULL || p->inboxes == NULL)
+    return procpool__open_fail(plan, PROCPOOL_MEMORY, ENOMEM, "no memory for the tables");
+  return true;
+}
+
+static bool procpool__open_header(procpool *p, procpool__plan *plan) {
+  procpool__segment *s = &p->segment;
+  procpool__header *h = s->header;
+  const procpool_options *o = &plan->options;
+  h->magic = PROCPOOL__MAGIC;
+  h->version = PROCPOOL_VERSION;
+  h->total = s->total;
+  h->header_size = sizeof(*h);
+  h->workers = (uint64_t)s->workers;
+  h->capacity = s->capacity;
+  h->ring_size = s->ring_size;
+  h->arena_size = s->arena_size;
+  h->start = (uint64_t)plan->start;
+  h->max_tasks = (uint64_t)o->max_tasks_per_child;
+  h->strict = o->strict;
+  h->core_dumps = o->core_dumps;
+  h->depth = procpool__process_record.depth;
+  h->spin_ns = (int64_t)plan->spin_ns;
+  (void)snprintf(h->name, sizeof(h->name), "%s", o->name);
+  memcpy(&h->initializer, &o->initializer, sizeof(o->initializer));
+  memcpy(&h->initializer_offset, &o->initializer_argument, sizeof(o->initializer_argument));
+  if (o->initializer_size > 0) {
+    const uint64_t block = procpool__arena_alloc(p, o->initializer_size);
+    if (block == PROCPOOL__NO_BLOCK)
+      return procpool__open_fail(plan, PROCPOOL_MEMORY, ENOMEM, "no shared memory for the initializer's argument");
+    memcpy(s->arena + block, o->initializer_argument, o->initializer_size);
+    h->initializer_offset = block;
+    h->initializer_size = o->initializer_size;
+  }
+  for (int i = 0; i < s->workers; i++) { /* positions begin at one lap: fresh memory, all zeros, is no record at 0 */
+    s->blocks[i].tail = s->blocks[i].consumed = p->inboxes[i].head = s->ring_size;
+  }
+  return true;
+}
+
+/* Frees all that a pool holds; it may be half made. */
+static void procpool__open_undo(procpool *p) {
+  const procpool__segment *s = &p->segment;
+  procpool__platform_close(&p->fds.lifeline);
+  procpool__platform_close(&p->fds.control);
+  procpool__platform_close(&p->fds.all_gone);
+  procpool__platform_close(&p->fds.event_fd);
+  procpool__platform_close(&p->fds.memory);
+  procpool__platform_unmap(s->base, (size_t)s->total);
+  procpool__platform_unmap(p->owners, (size_t)s->capacity * sizeof(*p->owners));
+  procpool__platform_unmap(p->free_slots, (size_t)s->capacity * sizeof(*p->free_slots));
+  procpool__platform_unmap(p->cell_slots, (size_t)s->cell_count * sizeof(*p->cell_slots));
+  procpool__platform_unmap(p->inboxes, (size_t)s->workers * sizeof(*p->inboxes));
+  procpool__platform_unmap(p->guard, (size_t)sysconf(_SC_PAGESIZE));
+  procpool__arena_end(&p->arena);
+  PROCPOOL_FREE(p->codes);
+  PROCPOOL_FREE(p->threads);
+  PROCPOOL_FREE(p->inline_worker);
+  while (p->slabs != NULL) {
+    procpool__slab *next = p->slabs->next;
+    PROCPOOL_FREE(p->slabs);
+    p->slabs = next;
+  }
+  (void)pthread_mutex_destroy(&p->lock);
+  p->magic = 0;
+  PROCPOOL_FREE(p);
+}
+
+/* ---- starting workers ---- */
+
+typedef struct procpool__launch {
+  procpool__super_birth birth;
+  int lifeline[2], control[2], all_gone[2];
+} procpool__launch;
+
+static bool procpool__open_channels(procpool *p, procpool__launch *l) {
+  const bool made = procpool__platform_pipe(l->lifeline) && procpool__platform_channel(l->control) &&
+                    procpool__platform_pipe(l->all_gone);
+  procpool__super *u = &l->birth.super;
+  p->fds.event_fd = procpool__platform_event();
+  u->host_pidfd = procpool__platform_pidfd_self();
+  u->segment = p->segment;
+  p->fds.lifeline = l->lifeline[1];
+  p->fds.control = l->control[0];
+  p->fds.all_gone = l->all_gone[0];
+  u->lifeline = l->lifeline[0];
+  u->control = l->control[1];
+  u->all_gone = l->all_gone[1];
+  u->event_fd = p->fds.event_fd;
+  l->birth.host_ends = p->fds;
+  return made && p->fds.event_fd >= 0;
+}
+
+static void procpool__open_close_far_ends(procpool__launch *l) {
+  procpool__platform_close(&l->birth.super.lifeline);
+  procpool__platform_close(&l->birth.super.control);
+  procpool__platform_close(&l->birth.super.all_gone);
+  procpool__platform_close(&l->birth.super.host_pidfd);
+}
+
+/* Forks the supervisor. */
+static int procpool__open_fork(procpool__plan *plan, procpool__launch *l) {
+  procpool__platform_launch launch;
+  procpool__super *u = &l->birth.super;
+  const size_t size = (size_t)plan->workers * sizeof(procpool__charge);
+  const procpool_options *o = &plan->options;
+  int error = ENOMEM;
+  memset(&launch, 0, sizeof(launch));
+  u->strict = o->strict;
+  u->core_dumps = o->core_dumps;
+  memcpy(u->name, u->segment.header->name, sizeof(u->name));
+  l->birth.close_fds = o->close_fds;
+  l->birth.keep = (int *)PROCPOOL_MALLOC((o->keep_fds_count + 6) * sizeof(int));
+  u->charges = (procpool__charge *)procpool__platform_pages(size);
+  if (l->birth.keep != NULL && u->charges != NULL) {
+    for (size_t i = 0; i < o->keep_fds_count; i++)
+      if (o->keep_fds[i] > 2)
+        l->birth.keep[l->birth.keep_count++] = o->keep_fds[i];
+    launch.function = procpool__super_main;
+    launch.argument = &l->birth;
+    error = procpool__platform_detach(&launch);
+  }
+  procpool__platform_unmap(u->charges, size);
+  PROCPOOL_FREE(l->birth.keep);
+  return error;
+}
+
+#ifndef __cplusplus
+extern char **environ; /* g++ declares it, since it always defines _GNU_SOURCE */
+#endif
+
+/* Starts the program again, with a marker in its environment that says what it is and which descriptors it has. */
+static int procpool__open_spawn(procpool__launch *l) {
+  procpool__platform_launch launch;
+  const procpool__super *u = &l->birth.super;
+  char marker[160], name[16];
+  char *argv[2] = {NULL, NULL};
+  char **environment;
+  size_t count = 0;
+  int fds[6] = {u->segment.fd, u->lifeline, u->control, u->all_gone, u->event_fd, u->host_pidfd};
+  int error;
+  (void)snprintf(marker, sizeof(marker), "%s=%llu:%d:%d:%d:%d:%d:%d", PROCPOOL__MARKER,
+                 (unsigned long long)u->segment.total, fds[0], fds[1], fds[2], fds[3], fds[4], fds[5]);
+  while (environ != NULL && environ[count] != NULL)
+    count++;
+  environment = (char **)PROCPOOL_MALLOC((count + 2) * sizeof(char *));
+  if (environment == NULL)
+    return ENOMEM;
+  if (count > 0)
+    memcpy(environment, environ, count * sizeof(char *));
+  environment[count] = marker;
+  environment[count + 1] = NULL;
+  memcpy(name, u->segment.header->name, sizeof(name));
+  argv[0] = name;
+  memset(&launch, 0, sizeof(launch));
+  launch.argv = argv;
+  launch.environment = environment;
+  launch.fds = fds;
+  launch.fd_count = u->host_pidfd >= 0 ? 6 : 5;
+  error = procpool__platform_detach(&launch);
+  PROCPOOL_FREE(environment);
+  return error;
+}
+
+static bool procpool__code_add(procpool *p, const procpool__platform_code *code) {
+  procpool__platform_code *codes;
+  codes = (procpool__platform_code *)PROCPOOL_REALLOC(p->codes, (p->code_count + 1) * sizeof(*codes));
+  if (codes == NULL)
+    return false;
+  p->codes = codes;
+  codes[p->code_count++] = *code;
+  return true;
+}
+
+/* A function of ours and where it lies in a file; then, where the workers have that file's code. */
+typedef struct procpool__code_search {
+  uint64_t function;
+  procpool__platform_code code;
+} procpool__code_search;
+
+static bool procpool__code_here(const procpool__platform_code *code, void *context) {
+  procpool__code_search *search = (procpool__code_search *)context;
+  search->code = *code;
+  return search->function >= code->start && search->function < code->end;
+}
+
+/* The address that function has in the workers: the same under fork; 0 if a spawned worker has no such code. */
+static uint64_t procpool__code_translate(procpool *p, procpool_function function) {
+  procpool__code_search search;
+  uint64_t *seen;
+  uint64_t offset;
+  memcpy(&search.function, &function, sizeof(function));
+  if (p->start != PROCPOOL_START_SPAWN)
+    return search.function;
+  seen = p->code_seen[(search.function >> 4) % PROCPOOL__CODE_SEEN];
+  if (seen[0] == search.function)
+    return seen[1];
+  if (!procpool__platform_each_code(procpool__code_here, &search))
+    return 0;
+  offset = search.function - search.code.start + search.code.offset;
+  for (size_t i = 0; i < p->code_count; i++) {
+    const procpool__platform_code *c = &p->codes[i];
+    if (c->device != search.code.device || c->inode != search.code.inode || c->inode == 0 || offset < c->offset ||
+        offset - c->offset >= c->end - c->start)
+      continue;
+    seen[0] = search.function;
+    seen[1] = c->start + (offset - c->offset);
+    return seen[1];
+  }
+  return 0;
+}
+
+/* Answers a spawned supervisor that has told all of its code. */
+static bool procpool__open_begin(procpool *p, procpool__plan *plan) {
+  procpool_function function;
+  uint64_t address = 0;
+  if (plan->options.initializer != NULL) {
+    memcpy(&function, &plan->options.initializer, sizeof(function));
+    address = procpool__code_translate(p, function);
+    if (address == 0)
+      return procpool__open_fail(plan, PROCPOOL_FUNCTION, 0, "the initializer is not in the program that workers run");
+  }
+  p->segment.header->initializer = address;
+  procpool__host_tell(p, PROCPOOL__SAY_BEGIN, 0, 0);
+  return true;
+}
+
+/* Hears the supervisor out until its workers are started. */
+static bool procpool__open_handshake(procpool *p, procpool__plan *plan) {
+  const uint64_t deadline =
+      procpool__platform_now() + 30u * (uint64_t)1000000000u; /* main may do much before the door */
+  for (;;) {
+    procpool__message m;
+    struct pollfd fd;
+    fd.fd = p->fds.control;
+    fd.events = POLLIN;
+    fd.revents = 0;
+    if (procpool__platform_poll(&fd, 1, deadline, NULL) < 0 && errno == EINTR)
+      continue;
+    if (procpool__super_receive(p->fds.control, &m, MSG_DONTWAIT) <= 0)
+      return procpool__open_fail(plan, PROCPOOL_SPAWN_FAIL, 0,
+                                 "the supervisor did not come up: does main call procpool_worker_main() first?");
+    if (m.say == PROCPOOL__SAY_CODE && !procpool__code_add(p, &m.code))
+      return procpool__open_fail(plan, PROCPOOL_MEMORY, ENOMEM, "no memory");
+    if (m.say == PROCPOOL__SAY_ATTACHED && !procpool__open_begin(p, plan))
+      return false;
+    if (m.say == PROCPOOL__SAY_STARTED && m.a != 0)
+      return procpool__open_fail(plan, PROCPOOL_SPAWN_FAIL, (int)m.a, "a worker process could not be started");
+    if (m.say == PROCPOOL__SAY_STARTED)
+      return true;
+  }
+}
+
+static bool procpool__open_processes(procpool *p, procpool__plan *plan) {
+  procpool__launch l;
+  bool made;
+  int error = 0;
+  memset(&l, 0, sizeof(l));
+  l.lifeline[0] = l.lifeline[1] = l.control[0] = l.control[1] = l.all_gone[0] = l.all_gone[1] = -1;
+  (void)pthread_mutex_lock(&procpool__process_record.lock); /* the new supervisor walks the list of pools */
+  made = procpool__open_channels(p, &l);
+  if (made)
+    error = plan->start == PROCPOOL_START_FORK ? procpool__open_fork(plan, &l) : procpool__open_spawn(&l);
+  else
+    error = errno;
+  if (made && error == 0) {
+    p->fds.next = procpool__process_record.pools;
+    procpool__process_record.pools = &p->fds;
+  }
+  (void)pthread_mutex_unlock(&procpool__process_record.lock);
+  procpool__open_close_far_ends(&l);
+  if (!made)
+    return procpool__open_fail(plan, PROCPOOL_SYSTEM, error, "no descriptors to be had");
+  if (error != 0)
+    return procpool__open_fail(plan, PROCPOOL_SPAWN_FAIL, error, "the supervisor could not be started");
+  if (procpool__open_handshake(p, plan))
+    return true;
+  procpool__host_forget_fds(p);
+  procpool__platform_close(&p->fds.lifeline); /* ends the supervisor, and with it its workers */
+  (void)procpool__platform_gone(p->fds.all_gone, procpool__platform_now() + 1000000000u);
+  return false;
+}
+
+/* ---- threads and the inline worker ---- */
+
+/* Runs in a worker thread: the last one to go, or to fail its initializer, says so. */
+static void *procpool__thread_main(void *argument) {
+  procpool__thread *t = (procpool__thread *)argument;
+  procpool__header *h = t->pool->segment.header;
+  const bool ready = procpool__worker_initialize(&t->worker);
+  if (ready)
+    procpool__worker_loop(&t->worker);
+  if (__atomic_sub_fetch(&h->alive, 1, __ATOMIC_SEQ_CST) == 0) {
+    if (!ready) {
+      h->cause_code = t->worker.block->init_code;
+      h->cause_worker = t->worker.index;
+      procpool__store32(&h->health, PROCPOOL__HEALTH_INIT_FAIL);
+    }
+    procpool__store32(&h->gone, ready || procpool__load32(&h->phase) != PROCPOOL__PHASE_RUN);
+    procpool__shm_wake_host(&t->pool->segment, t->worker.event_fd);
+  }
+  return NULL;
+}
+
+static bool procpool__open_threads(procpool *p, procpool__plan *plan) {
+  const int n = plan->workers;
+  sigset_t all, old;
+  int error = 0;
+  p->fds.event_fd = procpool__platform_event();
+  p->threads = (procpool__thread *)PROCPOOL_MALLOC((size_t)n * sizeof(*p->threads));
+  if (p->fds.event_fd < 0 || p->threads == NULL)
+    return procpool__open_fail(plan, PROCPOOL_MEMORY, ENOMEM, "no memory for the threads");
+  memset((void *)p->threads, 0, (size_t)n * sizeof(*p->threads));
+  p->segment.header->alive = (uint64_t)n;
+  (void)sigfillset(&all);
+  (void)pthread_sigmask(SIG_BLOCK, &all, &old); /* the host's signals are its own threads' to handle */
+  for (int i = 0; i < n && error == 0; i++) {
+    procpool__thread *t = &p->threads[i];
+    t->pool = p;
+    procpool__worker_setup(&t->worker, &p->segment, i, p->fds.event_fd, false);
+    p->segment.blocks[i].pid = (uint64_t)getpid();
+    error = pthread_create(&t->thread, NULL, procpool__thread_main, t);
+    t->started = error == 0;
+  }
+  (void)pthread_sigmask(SIG_SETMASK, &old, NULL);
+  if (error == 0)
+    return true;
+  procpool__store32(&p->segment.header->phase, PROCPOOL__PHASE_KILL);
+  procpool__shm_wake_workers(&p->segment, INT_MAX);
+  procpool__host_join_threads(p);
+  return procpool__open_fail(plan, PROCPOOL_SPAWN_FAIL, error, "a worker thread could not be started");
+}
+
+static bool procpool__open_inline(procpool *p, procpool__plan *plan) {
+  p->fds.event_fd = procpool__platform_event();
+  p->inline_worker = (procpool__worker *)PROCPOOL_MALLOC(sizeof(*p->inline_worker));
+  if (p->fds.event_fd < 0 || p->inline_worker == NULL)
+    return procpool__open_fail(plan, PROCPOOL_MEMORY, ENOMEM, "no memory for the worker");
+  procpool__worker_setup(p->inline_worker, &p->segment, 0, p->fds.event_fd, false);
+  p->inline_worker->make_room = procpool__host_make_room;
+  p->inline_worker->make_room_context = p;
+  p->segment.header->alive = 1;
+  if (!procpool__worker_initialize(p->inline_worker)) {
+    plan->error.code = (int)p->segment.blocks[0].init_code;
+    return procpool__open_fail(plan, PROCPOOL_INIT_FAIL, 0, "the initializer failed");
+  }
+  return true;
+}
+
+static bool procpool__open_workers(procpool *p, procpool__plan *plan) {
+  if (plan->start == PROCPOOL_START_THREAD)
+    return procpool__open_threads(p, plan);
+  if (plan->start == PROCPOOL_START_INLINE)
+    return procpool__open_inline(p, plan);
+  return procpool__open_processes(p, plan);
+}
+
+static procpool *procpool__open_make(procpool__plan *plan) {
+  procpool *p = (procpool *)PROCPOOL_MALLOC(sizeof(*p));
+  if (p == NULL) {
+    (void)procpool__open_fail(plan, PROCPOOL_MEMORY, ENOMEM, "no memory");
+    return NULL;
+  }
+  memset((void *)p, 0, sizeof(*p));
+  (void)pthread_mutex_init(&p->lock, NULL);
+  p->segment.fd = p->fds.lifeline = p->fds.control = p->fds.all_gone = p->fds.event_fd = p->fds.memory = -1;
+  p->start = plan->start;
+  p->spin_ns = plan->spin_ns;
+  p->guard = procpool__platform_guard(&p->guard_by_pid);
+  if (p->guard == NULL)
+    (void)procpool__open_fail(plan, PROCPOOL_MEMORY, ENOMEM, "no memory");
+  if (p->guard == NULL || !procpool__open_segment(p, plan) || !procpool__open_tables(p, plan) ||
+      !procpool__open_header(p, plan) || !procpool__open_workers(p, plan)) {
+    procpool__open_undo(p);
+    return NULL;
+  }
+  p->magic = PROCPOOL__POOL_LIVE;
+  return p;
+}
+
+PROCPOOL_API procpool *procpool_open_checked(const procpool_options *options, int version, size_t options_size) {
+  procpool__plan plan;
+  procpool *p = NULL;
+  memset(&plan, 0, sizeof(plan));
+  if (version / 100 != PROCPOOL_VERSION / 100 || options_size != sizeof(*options))
+    (void)procpool__open_fail(&plan, PROCPOOL_MISMATCH, 0, procpool_strerror(PROCPOOL_MISMATCH));
+  else if (procpool__open_plan(&plan, options))
+    p = procpool__open_make(&plan);
+  /* error is the first field in every version, so it may be used even in a mismatch: its status at least */
+  if (options != NULL && options->error != NULL) {
+    if (plan.error.status == PROCPOOL_MISMATCH)
+      options->error->status = PROCPOOL_MISMATCH;
+    else
+      *options->error = plan.error;
+  }
+  return p;
+}
+
+PROCPOOL_API void procpool_worker_main(void) {
+  procpool__super super;
+  unsigned long long total;
+  int fds[6];
+  const char *marker = getenv(PROCPOOL__MARKER);
+  procpool__process_record.door = true;
+  if (marker == NULL)
+    return;
+  memset(&super, 0, sizeof(super));
+  if (sscanf(marker, "%llu:%d:%d:%d:%d:%d:%d", &total, &fds[0], &fds[1], &fds[2], &fds[3], &fds[4], &fds[5]) != 7)
+    _exit(1);
+  (void)unsetenv(PROCPOOL__MARKER);
+  super.segment.fd = fds[0];
+  super.lifeline = fds[1];
+  super.control = fds[2];
+  super.all_gone = fds[3];
+  super.event_fd = fds[4];
+  super.host_pidfd = fds[5];
+  for (int i = 0; i < 6; i++)
+    if (fds[i] >= 0)
+      (void)fcntl(fds[i], F_SETFD, FD_CLOEXEC);
+  qsort(fds, 6, sizeof(int), procpool__super_compare);
+  procpool__platform_close_others(fds[0] < 0 ? fds + 1 : fds, fds[0] < 0 ? 5 : 6);
+  procpool__super_spawned(&super, total);
+}
+
+/* ---- submit ---- */
+
+typedef struct procpool__order {
+  procpool_function function;
+  const void *argument;
+  size_t size;
+  uint32_t flags;          /* PROCPOOL__SLOT_* */
+  uint64_t block;          /* a chunk's block, already filled; else NO_BLOCK */
+  procpool_future *future; /* out */
+  procpool_status status;  /* out */
+} procpool__order;
+
+/* A free slot and a writable cell, their memory reserved. FULL when there is none now. */
+static procpool_status procpool__submit_place(procpool *p, uint32_t *slot) {
+  const procpool__segment *s = &p->segment;
+  const uint64_t cell = p->position & (s->cell_count - 1);
+  if (p->free_count == 0 && p->slots_used == s->capacity)
+    return PROCPOOL_FULL;
+  if (!procpool__host_cell_free(p))
+    return PROCPOOL_FULL;
+  if (p->free_count == 0) {
+    if (!procpool__host_grow(p, s->slots, s->capacity * sizeof(procpool__slot), &p->slots_reserved,
+                             (p->slots_used + 1) * sizeof(procpool__slot)))
+      return PROCPOOL_MEMORY;
+    p->free_slots[p->free_count++] = (uint32_t)p->slots_used++;
+  }
+  /* one cell ahead, too: workers look at the next position */
+  if (p->position < s->cell_count &&
+      !procpool__host_grow(p, s->cells, s->cell_count * sizeof(uint64_t), &p->cells_reserved,
+                           (cell + 2 < s->cell_count ? cell + 2 : s->cell_count) * sizeof(uint64_t)))
+    return PROCPOOL_MEMORY;
+  *slot = p->free_slots[p->free_count - 1];
+  return PROCPOOL_OK;
+}
+
+/* Copies the argument to where the worker reads it. While other tasks hold arena memory, want of it is only FULL. */
+static procpool_status procpool__submit_argument(procpool *p, const procpool__order *o, procpool__slot *slot,
+                                                 procpool_future *f) {
+  slot->size = o->size;
+  f->block_size = o->size;
+  if (o->block != PROCPOOL__NO_BLOCK) {
+    f->block = o->block;
+    f->flags |= PROCPOOL__F_KEEP_BLOCK;
+  } else if (o->size <= PROCPOOL__INLINE_BYTES) {
+    if (o->size > 0)
+      memcpy(slot->argument.bytes, o->argument, o->size);
+    return PROCPOOL_OK;
+  } else {
+    f->block = procpool__arena_alloc(p, o->size);
+    if (f->block == PROCPOOL__NO_BLOCK)
+      return p->submitted != p->settled && o->size <= p->segment.arena_size / 2 ? PROCPOOL_FULL : PROCPOOL_MEMORY;
+    memcpy(p->segment.arena + f->block, o->argument, o->size);
+  }
+  slot->argument.offset = f->block;
+  return PROCPOOL_OK;
+}
+
+/* The task becomes visible: first its word, then its cell. An idle worker sees the cell or is seen idle. */
+static void procpool__submit_publish(procpool *p, procpool_future *f, uint32_t slot) {
+  const procpool__segment *s = &p->segment;
+  const uint64_t at = p->position & (s->cell_count - 1);
+  const uint64_t ticket = ++p->position;
+  f->ticket = ticket;
+  f->slot = slot;
+  p->free_count--;
+  p->owners[slot] = f;
+  p->cell_slots[at] = slot;
+  p->submitted++;
+  procpool__store_release(&s->slots[slot].word, procpool__word(ticket, 0, PROCPOOL__READY));
+  (void)procpool__exchange(&s->cells[at], procpool__cell(ticket, slot));
+  for (int i = 0; i < s->workers; i += 64)
+    if (procpool__load(&s->header->idle_mask[i / 64]) != 0) {
+      procpool__shm_wake_workers(s, 1);
+      break;
+    }
+}
+
+static procpool_status procpool__submit_now(procpool *p, procpool__order *o) {
+  uint32_t slot;
+  uint64_t address;
+  procpool__slot *shared;
+  procpool_status status = p->closing ? PROCPOOL_SHUTDOWN : p->refusal;
+  if (status == PROCPOOL_OK)
+    status = procpool__submit_place(p, &slot);
+  if (status != PROCPOOL_OK)
+    return status;
+  address = procpool__code_translate(p, o->function);
+  if (address == 0)
+    return PROCPOOL_FUNCTION;
+  o->future = procpool__future_new(p);
+  if (o->future == NULL)
+    return PROCPOOL_MEMORY;
+  shared = &p->segment.slots[slot];
+  status = procpool__submit_argument(p, o, shared, o->future);
+  if (status != PROCPOOL_OK) {
+    o->future->refs = 1;
+    procpool__future_unref(p, o->future);
+    o->future = NULL;
+    return status;
+  }
+  shared->function = address;
+  __atomic_store_n(&shared->flags, o->flags, __ATOMIC_RELAXED); /* published by the word's release */
+  procpool__submit_publish(p, o->future, slot);
+  return PROCPOOL_OK;
+}
+
+static bool procpool__submit_condition(procpool *p, void *context) {
+  procpool__order *o = (procpool__order *)context;
+  o->status = procpool__submit_now(p, o);
+  return o->status != PROCPOOL_FULL;
+}
+
+static procpool_status procpool__submit_refused(procpool *p, const procpool__order *o) {
+  char text[PROCPOOL__MESSAGE];
+  procpool__code_search search;
+  memcpy(&search.function, &o->function, sizeof(search.function));
+  if (o->status != PROCPOOL_FUNCTION)
+    return procpool__host_refuse(p, o->status, 0, procpool_strerror(o->status));
+  if (!procpool__platform_each_code(procpool__code_here, &search))
+    memset(&search.code, 0, sizeof(search.code));
+  (void)snprintf(
+      text, sizeof(text),
+      "function %#llx (offset %#llx of the file with inode %llu) is not in the program that workers run: was its "
+      "library loaded by dlopen?",
+      (unsigned long long)search.function,
+      (unsigned long long)(search.function - search.code.start + search.code.offset),
+      (unsigned long long)search.code.inode);
+  return procpool__host_refuse(p, PROCPOOL_FUNCTION, 0, text);
+}
+
+/* Submits under the lock; waits for room until deadline. */
+static procpool_status procpool__submit_order(procpool *p, procpool__order *o, uint64_t deadline) {
+  procpool_status waited = PROCPOOL_OK;
+  o->status = procpool__submit_now(p, o);
+  if (o->status == PROCPOOL_FULL && procpool__host_self(p) && p->inline_running)
+    deadline = 0; /* the one who could make room is this very task */
+  if (o->status == PROCPOOL_FULL)
+    waited = procpool__host_wait(p, procpool__submit_condition, o, deadline, PROCPOOL__WAIT_ROOM);
+  if (waited == PROCPOOL_INTERRUPTED || waited == PROCPOOL_MEMORY)
+    o->status = waited;
+  return o->status == PROCPOOL_OK ? PROCPOOL_OK : procpool__submit_refused(p, o);
+}
+
+static procpool_status procpool__submit(procpool *p, procpool_function function, const void *argument, size_t size,
+                                        procpool_future **future, uint64_t deadline) {
+  procpool__order o;
+  procpool_status status = procpool__host_check(p);
+  if (future != NULL)
+    *future = NULL;
+  if (status != PROCPOOL_OK)
+    return status;
+  memset(&o, 0, sizeof(o));
+  o.function = function;
+  o.argument = argument;
+  o.size = size;
+  o.block = PROCPOOL__NO_BLOCK;
+  o.flags = argument == NULL ? (uint32_t)PROCPOOL__SLOT_NO_ARGUMENT : 0;
+  procpool__host_lock(p);
+  if (function == NULL || (argument == NULL && size > 0) || size > (size_t)PTRDIFF_MAX)
+    status = procpool__host_refuse(p, PROCPOOL_ARGUMENT, 0, "null function, or null argument with a size");
+  else
+    status = procpool__submit_order(p, &o, deadline);
+  if (status == PROCPOOL_OK && future != NULL) {
+    *future = o.future;
+  } else if (status == PROCPOOL_OK) {
+    o.future->flags |= PROCPOOL__F_RELEASED;
+    procpool__future_unref(p, o.future);
+  }
+  procpool__host_unlock(p);
+  return status;
+}
+
+PROCPOOL_API procpool_status procpool_submit(procpool *pool, procpool_function function, const void *argument,
+                                             size_t size, procpool_future **future) {
+  return procpool__submit(pool, function, argument, size, future, PROCPOOL__NEVER);
+}
+
+PROCPOOL_API procpool_status procpool_try_submit(procpool *pool, procpool_function function, const void *argument,
+                                                 size_t size, procpool_future **future) {
+  return procpool__submit(pool, function, argument, size, future, 0);
+}
+
+PROCPOOL_API procpool_status procpool_submit_timed(procpool *pool, double timeout, procpool_function function,
+                                                   const void *argument, size_t size, procpool_future **future) {
+  if (future != NULL)
+    *future = NULL;
+  if (procpool__public_bad_timeout(timeout))
+    return PROCPOOL_ARGUMENT;
+  return procpool__submit(pool, function, argument, size, future, procpool__platform_deadline(timeout));
+}
+
+PROCPOOL_API procpool_future *procpool_submit_or_null(procpool *pool, procpool_function function, const void *argument,
+                                                      size_t size) {
+  procpool_future *future;
+  return procpool_submit(pool, function, argument, size, &future) == PROCPOOL_OK ? future : NULL;
+}
+
+/* ---- the pool's other calls ---- */
+
+static bool procpool__condition_finished(procpool *p, void *context) {
+  (void)context;
+  return p->finished && p->first_due == NULL;
+}
+
+/* Runs one inline task, if there is one and this thread is not within one. */
+static void procpool__poll_inline(procpool *p) {
+  if (p->inline_worker == NULL || p->inline_running || p->finished)
+    return;
+  if (procpool__table_waiting(&p->segment))
+    procpool__host_run_inline(p, 0);
+}
+
+PROCPOOL_API procpool_status procpool_poll(procpool *pool) {
+  procpool_status status = procpool__host_check(pool);
+  if (status != PROCPOOL_OK)
+    return status;
+  procpool__host_lock(pool);
+  if (pool->fd_users > 0) {
+    procpool__platform_event_clear(pool->fds.event_fd);
+    procpool__host_arm(pool); /* a new number: what comes from now on signals again */
+  }
+  procpool__poll_inline(pool);
+  procpool__host_look_after(pool);
+  status = procpool__host_drain(pool);
+  procpool__host_run_callbacks(pool);
+  procpool__host_hand_over(pool);
+  procpool__host_unlock(pool);
+  return status;
+}
+
+PROCPOOL_API int procpool_fd(procpool *pool) {
+  int fd;
+  if (procpool__host_check(pool) != PROCPOOL_OK)
+    return -1;
+  procpool__host_lock(pool);
+  fd = pool->fds.event_fd;
+  if (pool->fd_users++ == 0)
+    procpool__host_arm(pool);
+  procpool__platform_event_set(fd); /* there may be something already: one spurious wake at most */
+  procpool__host_unlock(pool);
+  return fd;
+}
+
+PROCPOOL_API void procpool_interrupt(procpool *pool) {
+  if (procpool__host_check(pool) != PROCPOOL_OK)
+    return;
+  procpool__add32(&pool->interrupts, 1);
+  procpool__shm_wake_host(&pool->segment, pool->fds.event_fd);
+  (void)__atomic_fetch_add(&pool->turn, 1, __ATOMIC_SEQ_CST);
+  procpool__platform_wake(&pool->turn, INT_MAX);
+}
+
+/* ---- shutdown ---- */
+
+static void procpool__shutdown_discard(procpool *p) {
+  for (uint64_t i = 0; i < p->slots_used; i++)
+    if (p->owners[i] != NULL && (p->owners[i]->flags & PROCPOOL__F_RELEASED))
+      (void)__atomic_fetch_or(&p->segment.slots[i].flags, (uint32_t)PROCPOOL__SLOT_DISCARD, __ATOMIC_RELAXED);
+}
+
+/* Says to everyone what is to happen. */
+static void procpool__shutdown_announce(procpool *p, procpool_shutdown_mode mode) {
+  const uint32_t phase = mode == PROCPOOL_KILL ? PROCPOOL__PHASE_KILL : PROCPOOL__PHASE_DRAIN;
+  if (!p->closing || mode > p->mode)
+    p->mode = mode;
+  p->closing = true;
+  if (mode != PROCPOOL_DRAIN)
+    procpool__host_take_back(p, mode == PROCPOOL_KILL ? PROCPOOL_SHUTDOWN : PROCPOOL_CANCELLED);
+  procpool__shutdown_discard(p);
+  if (procpool__load32(&p->segment.header->phase) < phase)
+    procpool__store32(&p->segment.header->phase, phase);
+  procpool__host_tell(p, PROCPOOL__SAY_PHASE, 0, 0);
+  procpool__shm_wake_workers(&p->segment, INT_MAX);
+  for (int i = 0; i < p->segment.workers; i++) {
+    procpool__add32(&p->segment.blocks[i].room_seq, 1);
+    procpool__platform_wake(&p->segment.blocks[i].room_seq, 1);
+  }
+  if (p->threads != NULL && procpool__load(&p->segment.header->alive) == 0)
+    procpool__store32(&p->segment.header->gone, 1);
+}
+
+static procpool_status procpool__shutdown_locked(procpool *p, procpool_shutdown_mode mode, uint64_t deadline) {
+  const uint64_t patience = procpool__platform_now() + 2u * (uint64_t)1000000000u;
+  const unsigned how = PROCPOOL__WAIT_CALLBACKS | (mode == PROCPOOL_KILL ? (unsigned)PROCPOOL__WAIT_IMMUNE : 0u);
+  procpool_status status;
+  if (!p->finished)
+    procpool__shutdown_announce(p, mode);
+  if (mode != PROCPOOL_KILL || p->fds.lifeline < 0)
+    return procpool__host_wait(p, procpool__condition_finished, NULL, deadline, how);
+  status = procpool__host_wait(p, procpool__condition_finished, NULL, deadline < patience ? deadline : patience, how);
+  if (status == PROCPOOL_PENDING && deadline > patience) {
+    procpool__platform_close(&p->fds.lifeline); /* a stopped supervisor: the kernel ends it, and with it the workers */
+    status = procpool__host_wait(p, procpool__condition_finished, NULL, deadline, how);
+  }
+  return status;
+}
+
+PROCPOOL_API procpool_status procpool_shutdown_timed(procpool *pool, procpool_shutdown_mode mode, double timeout) {
+  procpool_status status = procpool__host_check(pool);
+  if (status != PROCPOOL_OK)
+    return status;
+  if (mode < PROCPOOL_DRAIN || mode > PROCPOOL_KILL || procpool__public_bad_timeout(timeout))
+    return PROCPOOL_ARGUMENT;
+  procpool__host_lock(pool);
+  if (timeout > 0 && procpool__host_self(pool))
+    status = PROCPOOL_DEADLOCK;
+  else
+    status = procpool__shutdown_locked(pool, mode, procpool__platform_deadline(timeout));
+  procpool__host_unlock(pool);
+  return status;
+}
+
+PROCPOOL_API procpool_status procpool_shutdown(procpool *pool, procpool_shutdown_mode mode) {
+  return procpool_shutdown_timed(pool, mode, PROCPOOL_FOREVER);
+}
+
+PROCPOOL_API procpool_status procpool_free(procpool *pool) {
+  procpool_status status;
+  bool last;
+  if (pool == NULL)
+    return PROCPOOL_OK;
+  status = procpool__host_check(pool);
+  if (status != PROCPOOL_OK)
+    return status;
+  procpool__host_lock(pool);
+  if (procpool__host_self(pool)) {
+    procpool__host_unlock(pool);
+    return PROCPOOL_DEADLOCK;
+  }
+  if (!pool->finished)
+    (void)procpool__shutdown_locked(pool, PROCPOOL_KILL, PROCPOOL__NEVER);
+  procpool__host_run_callbacks(pool);
+  procpool__platform_unmap(pool->segment.base, (size_t)pool->segment.total);
+  pool->segment.base = NULL;
+  procpool__platform_close(&pool->fds.event_fd);
+  pool->freed = true;
+  pool->magic = 0;
+  last = pool->live_futures == 0;
+  procpool__host_unlock(pool);
+  if (last)
+    procpool__open_undo(pool);
+  return PROCPOOL_OK;
+}
+
+PROCPOOL_API procpool_start procpool_start_method(procpool *pool) {
+  return procpool__host_check(pool) == PROCPOOL_OK ? pool->start : PROCPOOL_START_AUTO;
+}
+
+PROCPOOL_API procpool_status procpool_last_error(procpool *pool, procpool_error *error) {
+  const procpool_status status = procpool__host_check(pool);
+  if (status != PROCPOOL_OK)
+    return status;
+  if (error == NULL)
+    return PROCPOOL_ARGUMENT;
+  procpool__host_lock(pool);
+  *error = pool->last_error;
+  if (pool->cause.status == error->status && error->status != PROCPOOL_OK)
+    *error = pool->cause;
+  procpool__host_unlock(pool);
+  return PROCPOOL_OK;
+}
+
+static void procpool__stats_count(const procpool *p, procpool_stats *stats) {
+  for (uint64_t i = 0; i < p->slots_used; i++) {
+    const procpool__state state = procpool__word_state(procpool__load(&p->segment.slots[i].word));
+    if (p->owners[i] == NULL)
+      continue;
+    stats->queued += state == PROCPOOL__READY;
+    stats->running += state != PROCPOOL__READY;
+    stats->workers_busy += state == PROCPOOL__RUNNING;
+  }
+}
+
+PROCPOOL_API procpool_status procpool_get_stats(procpool *pool, procpool_stats *stats) {
+  const procpool_status status = procpool__host_check(pool);
+  if (status != PROCPOOL_OK)
+    return status;
+  if (stats == NULL)
+    return PROCPOOL_ARGUMENT;
+  procpool__host_lock(pool);
+  (void)procpool__host_drain(pool);
+  memset(stats, 0, sizeof(*stats));
+  stats->workers = pool->segment.workers;
+  stats->workers_alive = pool->finished ? 0 : (int)procpool__load(&pool->segment.header->alive);
+  stats->workers_started = pool->threads != NULL || pool->inline_worker != NULL
+                               ? (uint64_t)pool->segment.workers
+                               : procpool__load(&pool->segment.header->started);
+  procpool__stats_count(pool, stats);
+  stats->submitted = pool->submitted;
+  stats->settled = pool->settled;
+  stats->crashed = pool->crashed;
+  stats->shared_bytes = pool->shared_bytes;
+  procpool__host_unlock(pool);
+  return PROCPOOL_OK;
+}
+
+/* ---- futures ---- */
+
+PROCPOOL_API procpool_status procpool_future_status(procpool_future *future) {
+  const procpool_status status = procpool__host_check_future(future);
+  return status == PROCPOOL_OK ? procpool__future_status(future) : status;
+}
+
+PROCPOOL_API bool procpool_future_done(procpool_future *future) {
+  return procpool__host_check_future(future) == PROCPOOL_OK && procpool__future_status(future) != PROCPOOL_PENDING;
+}
+
+PROCPOOL_API bool procpool_future_cancelled(procpool_future *future) {
+  return procpool__host_check_future(future) == PROCPOOL_OK && procpool__future_status(future) == PROCPOOL_CANCELLED;
+}
+
+PROCPOOL_API bool procpool_future_running(procpool_future *future) {
+  bool running = false;
+  if (procpool__host_check_future(future) != PROCPOOL_OK)
+    return false;
+  procpool__host_lock(future->pool);
+  if (procpool__future_status(future) == PROCPOOL_PENDING)
+    running = procpool__word_state(procpool__load(&future->pool->segment.slots[future->slot].word)) != PROCPOOL__READY;
+  procpool__host_unlock(future->pool);
+  return running;
+}
+
+static bool procpool__condition_settled(procpool *p, void *context) {
+  (void)p;
+  return procpool__future_status((const procpool_future *)context) != PROCPOOL_PENDING;
+}
+
+/* Waits for one future, under the lock, and returns its outcome or why it did not wait. */
+static procpool_status procpool__future_await(procpool *p, procpool_future *f, double timeout) {
+  procpool_status status = PROCPOOL_OK;
+  if (p->inline_worker == NULL && procpool__future_status(f) == PROCPOOL_PENDING)
+    (void)procpool__host_drain(p);
+  if (procpool__future_status(f) == PROCPOOL_PENDING) {
+    if (procpool__host_self(p))
+      return timeout > 0 ? PROCPOOL_DEADLOCK : PROCPOOL_PENDING;
+    f->refs++;
+    status = procpool__host_wait(p, procpool__condition_settled, f,
+                                 timeout > 0 ? procpool__platform_deadline(timeout) : 0, PROCPOOL__WAIT_CALLBACKS);
+    if (status == PROCPOOL_OK)
+      status = procpool__future_status(f);
+    procpool__future_unref(p, f);
+    return status;
+  }
+  if (p->first_due != NULL)
+    procpool__host_run_callbacks(p);
+  return procpool__future_status(f);
+}
+
+PROCPOOL_API procpool_status procpool_future_wait(procpool_future *future, double timeout) {
+  procpool_status status = procpool__host_check_future(future);
+  procpool *p;
+  if (status != PROCPOOL_OK)
+    return status;
+  if (procpool__public_bad_timeout(timeout))
+    return PROCPOOL_ARGUMENT;
+  p = future->pool;
+  procpool__host_lock(p);
+  status = procpool__future_await(p, future, timeout);
+  procpool__host_unlock(p);
+  return status;
+}
+
+static const void *procpool__future_bytes(const procpool_future *f) {
+  return f->size > PROCPOOL__SMALL ? f->result.data : (const void *)f->result.small;
+}
+
+PROCPOOL_API procpool_status procpool_future_result(procpool_future *future, double timeout, void *buffer,
+                                                    size_t capacity, size_t *size) {
+  procpool_status status = procpool__host_check_future(future);
+  if (size != NULL)
+    *size = 0;
+  if (status != PROCPOOL_OK)
+    return status;
+  if (buffer == NULL && capacity > 0)
+    return PROCPOOL_ARGUMENT;
+  status = procpool_future_wait(future, timeout);
+  if (status != PROCPOOL_OK)
+    return status;
+  /* settled: its fields do not change any more */
+  if (size != NULL)
+    *size = (size_t)future->size;
+  if (future->size > capacity)
+    return PROCPOOL_TOO_SMALL;
+  if (future->size > 0)
+    memcpy(buffer, procpool__future_bytes(future), (size_t)future->size);
+  return PROCPOOL_OK;
+}
+
+/* For the typed layer: a result of this very size; gives the future back. */
+PROCPOOL_API procpool_status procpool_future_result_exact(procpool_future *future, void *buffer, size_t size) {
+  size_t got;
+  procpool_status status = procpool_future_result(future, PROCPOOL_FOREVER, buffer, size, &got);
+  if (status == PROCPOOL_INTERRUPTED || status == PROCPOOL_DEADLOCK || status == PROCPOOL_HANDLE)
+    return status; /* it may be asked again */
+  if (status == PROCPOOL_OK && got != size)
+    status = PROCPOOL_CODEC;
+  (void)procpool_future_release(future);
+  return status;
+}
+
+PROCPOOL_API const void *procpool_future_data(procpool_future *future, size_t *size) {
+  if (size != NULL)
+    *size = 0;
+  if (procpool__host_check_future(future) != PROCPOOL_OK || procpool__future_status(future) != PROCPOOL_OK)
+    return NULL;
+  if (size != NULL)
+    *size = (size_t)future->size;
+  return future->flags & PROCPOOL__F_NONE ? NULL : procpool__future_bytes(future);
+}
+
+PROCPOOL_API procpool_status procpool_future_error(procpool_future *future, procpool_error *error) {
+  const procpool_status status = procpool__host_check_future(future);
+  if (status != PROCPOOL_OK)
+    return status;
+  if (error == NULL)
+    return PROCPOOL_ARGUMENT;
+  procpool__host_lock(future->pool);
+  memset(error, 0, sizeof(*error));
+  error->status = procpool__future_status(future);
+  error->worker = -1;
+  if (future->error != NULL && error->status != PROCPOOL_PENDING) {
+    *error = *future->error;
+  } else if (error->status != PROCPOOL_PENDING) {
+    error->worker = future->worker;
+    error->pid = (long)future->pid;
+    if (error->status != PROCPOOL_OK)
+      (void)snprintf(error->message, sizeof(error->message), "%s", procpool_strerror(error->status));
+  }
+  procpool__host_unlock(future->pool);
+  return PROCPOOL_OK;
+}
+
+PROCPOOL_API long procpool_future_pid(procpool_future *future) {
+  return procpool_future_done(future) ? (long)future->pid : 0;
+}
+
+PROCPOOL_API int procpool_future_worker(procpool_future *future) {
+  return procpool_future_done(future) ? future->worker : -1;
+}
+
+static procpool_status procpool__future_cancel(procpool *p, procpool_future *f) {
+  (void)procpool__host_drain(p);
+  if (procpool__future_status(f) != PROCPOOL_PENDING)
+    return procpool__future_status(f);
+  if (!procpool__cas(&p->segment.slots[f->slot].word, procpool__word(f->ticket, 0, PROCPOOL__READY), 0))
+    return PROCPOOL_PENDING;
+  procpool__host_settle(p, f, PROCPOOL_CANCELLED);
+  (void)procpool__host_drain(p); /* tells those who wait */
+  return PROCPOOL_CANCELLED;
+}
+
+PROCPOOL_API procpool_status procpool_future_cancel(procpool_future *future) {
+  procpool_status status = procpool__host_check_future(future);
+  procpool *p;
+  if (status != PROCPOOL_OK)
+    return status;
+  p = future->pool;
+  procpool__host_lock(p);
+  future->refs++;
+  status = procpool__future_cancel(p, future);
+  if (p->closing && !p->finished)
+    procpool__host_tell(p, PROCPOOL__SAY_PHASE, 0, 0); /* it may have been the last one that the shutdown waits for */
+  if (p->parked || p->fd_users > 0)
+    procpool__shm_wake_host(&p->segment, p->fds.event_fd); /* whoever drains may wait for this one */
+  procpool__future_unref(p, future);
+  procpool__host_unlock(p);
+  return status;
+}
+
+PROCPOOL_API procpool_status procpool_future_add_done_callback(procpool_future *future, procpool_callback callback,
+                                                               void *context) {
+  const procpool_status status = procpool__host_check_future(future);
+  procpool__callback_node *node;
+  procpool__callback_node **at;
+  procpool *p;
+  if (status != PROCPOOL_OK)
+    return status;
+  if (callback == NULL)
+    return PROCPOOL_ARGUMENT;
+  node = (procpool__callback_node *)PROCPOOL_MALLOC(sizeof(*node));
+  if (node == NULL)
+    return PROCPOOL_MEMORY;
+  node->function = callback;
+  node->context = context;
+  node->next = NULL;
+  p = future->pool;
+  procpool__host_lock(p);
+  for (at = &future->callbacks; *at != NULL; at = &(*at)->next)
+    ;
+  *at = node;
+  if (procpool__future_status(future) != PROCPOOL_PENDING && future->callbacks == node) {
+    procpool__frame frame; /* settled, and none is due before it: at once */
+    frame.thread = pthread_self();
+    frame.next = p->frames;
+    p->frames = &frame;
+    future->refs++;
+    procpool__host_call_back(p, future);
+    procpool__future_unref(p, future);
+    procpool__host_leave_frame(p, &frame);
+  }
+  procpool__host_unlock(p);
+  return PROCPOOL_OK;
+}
+
+PROCPOOL_API procpool_status procpool_future_release(procpool_future *future) {
+  procpool_status status;
+  procpool *p;
+  bool last;
+  if (future == NULL)
+    return PROCPOOL_OK;
+  status = procpool__host_check_future(future);
+  if (status != PROCPOOL_OK)
+    return status;
+  p = future->pool;
+  procpool__host_lock(p);
+  if (future->flags & PROCPOOL__F_RELEASED) {
+    procpool__host_unlock(p);
+    return PROCPOOL_HANDLE;
+  }
+  future->flags |= PROCPOOL__F_RELEASED;
+  if (p->closing && procpool__future_status(future) == PROCPOOL_PENDING && !p->finished)
+    (void)__atomic_fetch_or(&p->segment.slots[future->slot].flags, (uint32_t)PROCPOOL__SLOT_DISCARD, __ATOMIC_RELAXED);
+  procpool__future_unref(p, future);
+  last = p->freed && p->live_futures == 0;
+  procpool__host_unlock(p);
+  if (last)
+    procpool__open_undo(p);
+  return PROCPOOL_OK;
+}
+
+/* ---- waiting for several ---- */
+
+/* The futures of one wait: a node each, and the pools that they belong to. */
+typedef struct procpool__group {
+  procpool__waiter waiter;
+  procpool__wait_node *nodes;
+  size_t count;
+  procpool **pools; /* different ones */
+  uint32_t *interrupts;
+  size_t pool_count;
+} procpool__group;
+
+static bool procpool__group_make(procpool__group *g, size_t count) {
+  memset((void *)g, 0, sizeof(*g));
+  g->nodes = (procpool__wait_node *)PROCPOOL_MALLOC((count + 1) * sizeof(*g->nodes));
+  g->pools = (procpool **)PROCPOOL_MALLOC((count + 1) * sizeof(*g->pools));
+  g->interrupts = (uint32_t *)PROCPOOL_MALLOC((count + 1) * sizeof(*g->interrupts));
+  (void)pthread_mutex_init(&g->waiter.lock, NULL);
+  return g->nodes != NULL && g->pools != NULL && g->interrupts != NULL;
+}
+
+static bool procpool__node_known(const procpool_future *f, const procpool__waiter *w) {
+  for (const procpool__wait_node *n = f->nodes; n != NULL; n = n->next)
+    if (n->waiter == w)
+      return true;
+  return false;
+}
+
+/* Adds a future, under its pool's lock: the same one only once. */
+static void procpool__node_link(procpool__waiter *w, procpool__wait_node *node, procpool_future *f) {
+  node->waiter = w;
+  node->future = f;
+  node->next_done = NULL;
+  node->next = f->nodes;
+  f->nodes = node;
+  f->refs++;
+  (void)pthread_mutex_lock(&w->lock);
+  w->pending++;
+  (void)pthread_mutex_unlock(&w->lock);
+  if (procpool__future_status(f) != PROCPOOL_PENDING)
+    procpool__waiter_tell(f->pool, node);
+}
+
+static void procpool__node_unlink(procpool__wait_node *node) {
+  procpool_future *f = node->future;
+  procpool__wait_node **at = &f->nodes;
+  while (*at != NULL && *at != node)
+    at = &(*at)->next;
+  if (*at != NULL)
+    *at = node->next;
+  procpool__future_unref(f->pool, f);
+}
+
+static void procpool__group_add(procpool__group *g, procpool_future *f) {
+  procpool *p = f->pool;
+  size_t i = 0;
+  procpool__host_lock(p);
+  while (i < g->pool_count && g->pools[i] != p)
+    i++;
+  if (i == g->pool_count) {
+    g->interrupts[g->pool_count] = p->interrupts_taken;
+    g->pools[g->pool_count++] = p;
+  }
+  if (!procpool__node_known(f, &g->waiter))
+    procpool__node_link(&g->waiter, &g->nodes[g->count++], f);
+  procpool__host_unlock(p);
+}
+
+static void procpool__group_end(procpool__group *g) {
+  for (size_t i = 0; i < g->count; i++) {
+    procpool *p = g->nodes[i].future->pool;
+    procpool__host_lock(p);
+    procpool__node_unlink(&g->nodes[i]);
+    procpool__host_unlock(p);
+  }
+  (void)pthread_mutex_destroy(&g->waiter.lock);
+  PROCPOOL_FREE(g->nodes);
+  PROCPOOL_FREE(g->pools);
+  PROCPOOL_FREE(g->interrupts);
+}
+
+static procpool__wait_node *procpool__waiter_pop(procpool__waiter *w) {
+  procpool__wait_node *node;
+  (void)pthread_mutex_lock(&w->lock);
+  node = w->first_done;
+  if (node != NULL) {
+    w->first_done = node->next_done;
+    if (w->first_done == NULL)
+      w->last_done = NULL;
+  }
+  (void)pthread_mutex_unlock(&w->lock);
+  return node;
+}
+
+typedef enum procpool__until {
+  PROCPOOL__UNTIL_ALL,
+  PROCPOOL__UNTIL_ONE,
+  PROCPOOL__UNTIL_ERROR,
+  PROCPOOL__UNTIL_QUEUED
+} procpool__until;
+
+typedef struct procpool__goal {
+  procpool__waiter *waiter;
+  procpool__until until;
+} procpool__goal;
+
+static bool procpool__condition_goal(procpool *p, void *context) {
+  procpool__goal *goal = (procpool__goal *)context;
+  procpool__waiter *w = goal->waiter;
+  bool met;
+  (void)p;
+  (void)pthread_mutex_lock(&w->lock);
+  met = w->pending == 0 || (goal->until == PROCPOOL__UNTIL_ONE && w->settled > 0) ||
+        (goal->until == PROCPOOL__UNTIL_ERROR && w->errors > 0);
+  if (goal->until == PROCPOOL__UNTIL_QUEUED)
+    met = w->first_done != NULL;
+  (void)pthread_mutex_unlock(&w->lock);
+  return met;
+}
+
+/* Takes in what has come to one of several pools; INTERRUPTED and DEADLOCK where due. */
+static procpool_status procpool__several_look(procpool *p, uint32_t *interrupts) {
+  procpool_status status = PROCPOOL_DEADLOCK;
+  procpool__host_lock(p);
+  if (!procpool__host_self(p)) {
+    procpool__poll_inline(p);
+    procpool__host_look_after(p);
+    status = procpool__host_drain(p);
+    procpool__host_run_callbacks(p);
+    if (procpool__load32(&p->interrupts) != *interrupts) {
+      __atomic_store_n(&p->interrupts_taken, procpool__load32(&p->interrupts), __ATOMIC_RELAXED);
+      status = PROCPOOL_INTERRUPTED;
+    }
+  }
+  procpool__host_unlock(p);
+  return status;
+}
+
+/* Arms (or disarms) a pool's descriptor for a sleep in poll. Returns whether there is something to look at already. */
+static bool procpool__several_arm(procpool *p, bool on) {
+  bool news;
+  procpool__host_lock(p);
+  p->fd_users += on ? 1 : -1;
+  if (!on)
+    procpool__platform_event_clear(p->fds.event_fd);
+  if (!on && p->fd_users > 0)
+    procpool__platform_event_set(p->fds.event_fd); /* somebody else polls it too: let him look */
+  news = p->finished;
+  if (!p->finished) {
+    procpool__host_arm(p);
+    news = procpool__host_news(p) || (p->inline_worker != NULL && procpool__table_waiting(&p->segment));
+  }
+  procpool__host_unlock(p);
+  return news;
+}
+
+static void procpool__several_sleep(procpool__group *g, struct pollfd *fds, uint64_t deadline) {
+  const uint64_t tick = procpool__platform_now() + PROCPOOL__TICK;
+  bool news = false;
+  for (size_t i = 0; i < g->pool_count; i++) {
+    news = procpool__several_arm(g->pools[i], true) || news;
+    fds[i].fd = g->pools[i]->fds.event_fd;
+    fds[i].events = POLLIN;
+    fds[i].revents = 0;
+  }
+  if (!news)
+    (void)procpool__platform_poll(fds, (int)g->pool_count, deadline < tick ? deadline : tick, NULL);
+  for (size_t i = 0; i < g->pool_count; i++)
+    (void)procpool__several_arm(g->pools[i], false);
+}
+
+/* Waits on several pools, in poll() on their descriptors. */
+static procpool_status procpool__several_wait(procpool__group *g, procpool__goal *goal, uint64_t deadline) {
+  struct pollfd *fds = (struct pollfd *)PROCPOOL_MALLOC(g->pool_count * sizeof(*fds));
+  procpool_status status = fds != NULL ? PROCPOOL_OK : PROCPOOL_MEMORY;
+  g->waiter.several_pools = true;
+  while (status == PROCPOOL_OK) {
+    for (size_t i = 0; i < g->pool_count && status == PROCPOOL_OK; i++)
+      status = procpool__several_look(g->pools[i], &g->interrupts[i]);
+    if (procpool__condition_goal(NULL, goal)) {
+      status = PROCPOOL_OK;
+      break;
+    }
+    if (status == PROCPOOL_OK && deadline != PROCPOOL__NEVER && procpool__platform_now() >= deadline)
+      status = PROCPOOL_PENDING;
+    if (status == PROCPOOL_OK)
+      procpool__several_sleep(g, fds, deadline);
+  }
+  PROCPOOL_FREE(fds);
+  return status;
+}
+
+static procpool_status procpool__group_wait(procpool__group *g, procpool__until until, double timeout) {
+  const uint64_t deadline = timeout > 0 ? procpool__platform_deadline(timeout) : 0;
+  procpool__goal goal;
+  procpool_status status;
+  procpool *p;
+  goal.waiter = &g->waiter;
+  goal.until = until;
+  if (g->pool_count > 1)
+    return procpool__several_wait(g, &goal, deadline);
+  if (g->pool_count == 0)
+    return PROCPOOL_OK;
+  p = g->pools[0];
+  procpool__host_lock(p);
+  (void)procpool__host_drain(p);
+  if (!procpool__condition_goal(p, &goal) && procpool__host_self(p))
+    status = timeout > 0 ? PROCPOOL_DEADLOCK : PROCPOOL_PENDING;
+  else
+    status = procpool__host_wait(p, procpool__condition_goal, &goal, deadline, PROCPOOL__WAIT_CALLBACKS);
+  procpool__host_unlock(p);
+  return status;
+}
+
+static procpool_status procpool__group_fill(procpool__group *g, procpool_future *const *futures, size_t count) {
+  if (futures == NULL && count > 0)
+    return PROCPOOL_ARGUMENT;
+  for (size_t i = 0; i < count; i++) {
+    const procpool_status status = procpool__host_check_future(futures[i]);
+    if (status != PROCPOOL_OK)
+      return status;
+  }
+  if (count > SIZE_MAX / sizeof(procpool__wait_node) - 1 || !procpool__group_make(g, count))
+    return PROCPOOL_MEMORY;
+  for (size_t i = 0; i < count; i++)
+    procpool__group_add(g, futures[i]);
+  return PROCPOOL_OK;
+}
+
+PROCPOOL_API procpool_status procpool_wait(procpool_future *const *futures, size_t count, procpool_wait_mode mode,
+                                           double timeout, size_t *done) {
+  static const procpool__until untils[] = {PROCPOOL__UNTIL_ALL, PROCPOOL__UNTIL_ONE, PROCPOOL__UNTIL_ERROR};
+  procpool__group group;
+  procpool_status status;
+  memset((void *)&group, 0, sizeof(group));
+  if (done != NULL)
+    *done = 0;
+  if (mode < PROCPOOL_ALL_COMPLETED || mode > PROCPOOL_FIRST_EXCEPTION || procpool__public_bad_timeout(timeout))
+    return PROCPOOL_ARGUMENT;
+  status = procpool__group_fill(&group, futures, count);
+  if (status == PROCPOOL_OK)
+    status = procpool__group_wait(&group, untils[mode], timeout);
+  if (done != NULL)
+    *done = group.waiter.settled;
+  if (group.nodes != NULL || status == PROCPOOL_MEMORY)
+    procpool__group_end(&group);
+  return status;
+}
+
+/* ---- iterators ---- */
+
+struct procpool_iterator {
+  uint32_t magic;
+  procpool__group group;
+  size_t delivered;
+  /* imap */
+  procpool *pool; /* null: as_completed */
+  procpool_function function;
+  procpool_generator generator;
+  void *context;
+  unsigned char *item;
+  size_t item_size, buffersize;
+  bool unordered, has_item;
+  procpool_status end;      /* OK while the generator has more */
+  procpool_future **window; /* in flight, by node; in order: a ring that begins at first */
+  size_t first, in_flight;
+  size_t current; /* whose future the caller holds; buffersize: nobody's */
+};
+
+PROCPOOL_API procpool_status procpool_as_completed(procpool_future *const *futures, size_t count,
+                                                   procpool_iterator **iterator) {
+  procpool_iterator *it;
+  procpool_status status;
+  if (iterator == NULL)
+    return PROCPOOL_ARGUMENT;
+  *iterator = NULL;
+  it = (procpool_iterator *)PROCPOOL_MALLOC(sizeof(*it));
+  if (it == NULL)
+    return PROCPOOL_MEMORY;
+  memset((void *)it, 0, sizeof(*it));
+  it->magic = PROCPOOL__ITERATOR_LIVE;
+  status = procpool__group_fill(&it->group, futures, count);
+  if (status != PROCPOOL_OK) {
+    if (status == PROCPOOL_MEMORY)
+      procpool__group_end(&it->group);
+    PROCPOOL_FREE(it);
+    return status;
+  }
+  *iterator = it;
+  return PROCPOOL_OK;
+}
+
+static void procpool__imap_destroy(procpool_iterator *it) {
+  PROCPOOL_FREE(it->item);
+  PROCPOOL_FREE(it->window);
+  it->group.count = 0;
+  procpool__group_end(&it->group);
+  it->magic = 0;
+  PROCPOOL_FREE(it);
+}
+
+PROCPOOL_API procpool_status procpool_imap(procpool *pool, procpool_function function, procpool_generator generator,
+                                           void *context, size_t item_size, const procpool_imap_options *options,
+                                           procpool_iterator **iterator) {
+  procpool_iterator *it;
+  bool made;
+  const procpool_status status = procpool__host_check(pool);
+  if (iterator != NULL)
+    *iterator = NULL;
+  if (status != PROCPOOL_OK)
+    return status;
+  if (iterator == NULL || function == NULL || generator == NULL ||
+      (options != NULL && options->buffersize > PROCPOOL__MAX_QUEUED))
+    return PROCPOOL_ARGUMENT;
+  it = (procpool_iterator *)PROCPOOL_MALLOC(sizeof(*it));
+  if (it == NULL)
+    return PROCPOOL_MEMORY;
+  memset((void *)it, 0, sizeof(*it));
+  it->magic = PROCPOOL__ITERATOR_LIVE;
+  it->pool = pool;
+  it->function = function;
+  it->generator = generator;
+  it->context = context;
+  it->item_size = item_size;
+  it->unordered = options != NULL && options->unordered;
+  it->buffersize = options != NULL && options->buffersize > 0 ? options->buffersize : 2 * (size_t)pool->segment.workers;
+  it->current = it->buffersize;
+  made = procpool__group_make(&it->group, it->buffersize);
+  it->item = (unsigned char *)PROCPOOL_MALLOC(item_size + 1);
+  it->window = (procpool_future **)PROCPOOL_MALLOC(it->buffersize * sizeof(*it->window));
+  if (!made || it->item == NULL || it->window == NULL) {
+    procpool__imap_destroy(it);
+    return PROCPOOL_MEMORY;
+  }
+  memset((void *)it->window, 0, it->buffersize * sizeof(*it->window));
+  *iterator = it;
+  return PROCPOOL_OK;
+}
+
+/* Gives back the future in window[i]. */
+static void procpool__imap_drop(procpool_iterator *it, size_t i) {
+  procpool__host_lock(it->pool);
+  procpool__node_unlink(&it->group.nodes[i]);
+  procpool__host_unlock(it->pool);
+  (void)procpool_future_release(it->window[i]);
+  it->window[i] = NULL;
+  it->in_flight--;
+}
+
+static size_t procpool__imap_free_place(const procpool_iterator *it) {
+  size_t i = (it->first + it->in_flight) % it->buffersize;
+  while (it->window[i] != NULL) /* in order the next one is free; else any */
+    i = (i + 1) % it->buffersize;
+  return i;
+}
+
+/* Pulls the next input into it->item. False at the end, or on an error of the generator. */
+static bool procpool__imap_pull(procpool_iterator *it) {
+  int more;
+  if (it->has_item)
+    return true;
+  more = it->generator(it->context, it->item);
+  it->has_item = more > 0;
+  if (more <= 0)
+    it->end = more == 0 ? PROCPOOL_END : PROCPOOL_GENERATOR;
+  return it->has_item;
+}
+
+/* Submits inputs until the window is full. While something is in flight a full queue is no reason to wait. */
+static procpool_status procpool__imap_fill(procpool_iterator *it, uint64_t deadline) {
+  while (it->end == PROCPOOL_OK && it->in_flight < it->buffersize && procpool__imap_pull(it)) {
+    const size_t i = procpool__imap_free_place(it);
+    const procpool_status status = procpool__submit(it->pool, it->function, it->item, it->item_size, &it->window[i],
+                                                    it->in_flight > 0 ? 0 : deadline);
+    if (status == PROCPOOL_FULL)
+      return it->in_flight > 0 ? PROCPOOL_OK : PROCPOOL_PENDING;
+    if (status == PROCPOOL_INTERRUPTED)
+      return status;
+    it->has_item = false;
+    if (status != PROCPOOL_OK) {
+      it->end = status;
+      break;
+    }
+    procpool__host_lock(it->pool);
+    procpool__node_link(&it->group.waiter, &it->group.nodes[i], it->window[i]);
+    procpool__host_unlock(it->pool);
+    it->in_flight++;
+  }
+  return PROCPOOL_OK;
+}
+
+static procpool_status procpool__imap_await(procpool_iterator *it, double timeout) {
+  procpool__goal goal;
+  procpool_status status;
+  procpool *p = it->pool;
+  const uint64_t deadline = timeout > 0 ? procpool__platform_deadline(timeout) : 0;
+  goal.waiter = &it->group.waiter;
+  goal.until = PROCPOOL__UNTIL_QUEUED;
+  procpool__host_lock(p);
+  if (procpool__host_self(p))
+    status = PROCPOOL_DEADLOCK;
+  else if (it->unordered)
+    status = procpool__host_wait(p, procpool__condition_goal, &goal, deadline, PROCPOOL__WAIT_CALLBACKS);
+  else
+    status =
+        procpool__host_wait(p, procpool__condition_settled, it->window[it->first], deadline, PROCPOOL__WAIT_CALLBACKS);
+  procpool__host_unlock(p);
+  return status;
+}
+
+static procpool_status procpool__imap_next(procpool_iterator *it, double timeout, procpool_future **future) {
+  procpool_status status;
+  if (it->current < it->buffersize) {
+    procpool__imap_drop(it, it->current);
+    if (!it->unordered)
+      it->first = (it->first + 1) % it->buffersize;
+    it->current = it->buffersize;
+  }
+  status = procpool__imap_fill(it, timeout > 0 ? procpool__platform_deadline(timeout) : 0);
+  if (status != PROCPOOL_OK)
+    return status;
+  if (it->in_flight == 0)
+    return it->end;
+  status = procpool__imap_await(it, timeout);
+  if (status != PROCPOOL_OK)
+    return status;
+  it->current = it->unordered ? (size_t)(procpool__waiter_pop(&it->group.waiter) - it->group.nodes) : it->first;
+  *future = it->window[it->current];
+  return PROCPOOL_OK;
+}
+
+PROCPOOL_API procpool_status procpool_next(procpool_iterator *iterator, double timeout, procpool_future **future) {
+  procpool_status status;
+  procpool__wait_node *node;
+  if (future != NULL)
+    *future = NULL;
+  if (iterator == NULL || iterator->magic != PROCPOOL__ITERATOR_LIVE)
+    return PROCPOOL_HANDLE;
+  if (future == NULL || procpool__public_bad_timeout(timeout))
+    return PROCPOOL_ARGUMENT;
+  if (iterator->pool != NULL) {
+    status = procpool__host_check(iterator->pool);
+    return status == PROCPOOL_OK ? procpool__imap_next(iterator, timeout, future) : status;
+  }
+  if (iterator->delivered == iterator->group.count)
+    return PROCPOOL_END;
+  status = procpool__group_wait(&iterator->group, PROCPOOL__UNTIL_QUEUED, timeout);
+  if (status != PROCPOOL_OK)
+    return status;
+  node = procpool__waiter_pop(&iterator->group.waiter);
+  iterator->delivered++;
+  *future = node->future;
+  return PROCPOOL_OK;
+}
+
+/* For the typed layer: the next result itself. A failed item is told by its status; the iteration goes on. */
+PROCPOOL_API procpool_status procpool_next_exact(procpool_iterator *iterator, void *buffer, size_t size) {
+  procpool_future *future;
+  size_t got;
+  procpool_status status = procpool_next(iterator, PROCPOOL_FOREVER, &future);
+  if (status != PROCPOOL_OK)
+    return status;
+  status = procpool_future_result(future, 0, buffer, size, &got);
+  return status == PROCPOOL_OK && got != size ? PROCPOOL_CODEC : status;
+}
+
+PROCPOOL_API size_t procpool_iterator_remaining(procpool_iterator *iterator) {
+  if (iterator == NULL || iterator->magic != PROCPOOL__ITERATOR_LIVE)
+    return 0;
+  if (iterator->pool != NULL)
+    return iterator->in_flight - (iterator->current < iterator->buffersize);
+  return iterator->group.count - iterator->delivered;
+}
+
+PROCPOOL_API void procpool_iterator_free(procpool_iterator *iterator) {
+  if (iterator == NULL || iterator->magic != PROCPOOL__ITERATOR_LIVE)
+    return;
+  if (iterator->pool == NULL) {
+    procpool__group_end(&iterator->group);
+    iterator->magic = 0;
+    PROCPOOL_FREE(iterator);
+    return;
+  }
+  for (size_t i = 0; i < iterator->buffersize; i++)
+    if (iterator->window[i] != NULL) {
+      (void)procpool_future_cancel(iterator->window[i]);
+      procpool__imap_drop(iterator, i);
+    }
+  procpool__imap_destroy(iterator);
+}
+
+/* ---- map ---- */
+
+/* One chunk under way: items first to first + count. */
+typedef struct procpool__job {
+  procpool_future *future; /* null: free */
+  uint64_t block, block_size;
+  size_t first, count;
+} procpool__job;
+
+typedef struct procpool__range {
+  size_t first, count;
+} procpool__range;
+
+/* One call of map. Lives on the caller's stack; the lock is held except while it copies. */
+typedef struct procpool__mapping {
+  procpool *pool;
+  procpool_function function;
+  bool by_items; /* function runs a whole chunk (the typed layer) */
+  const unsigned char *arguments;
+  unsigned char *results;
+  size_t argument_size, result_size, count;
+  procpool_map_options *options;
+  size_t next;             /* first item never handed out */
+  procpool__range *ranges; /* handed out, and given back by crashes: one per job at most */
+  size_t range_count;
+  procpool__group group; /* a node per job */
+  procpool__job *jobs;
+  size_t job_count, busy;
+  size_t failed_item, failed_count;
+  procpool_status status; /* of the first item that is not OK */
+} procpool__mapping;
+
+static size_t procpool__map_chunksize(const procpool__mapping *m, size_t remaining) {
+  const size_t bytes = m->argument_size + m->result_size + 1;
+  const size_t most = 262144 / bytes; /* a chunk and its results shall stay in the cache */
+  size_t n = remaining / ((size_t)m->pool->segment.workers * 4);
+  if (m->options != NULL && m->options->chunksize > 0)
+    return m->options->chunksize < 0xffffff ? m->options->chunksize : 0xffffff;
+  if (n > most)
+    n = most;
+  return n > 0 ? n : 1; /* large chunks first, small ones towards the end: nobody waits long for the last */
+}
+
+/* The next items to hand out, at most one chunk. */
+static procpool__range procpool__map_take(procpool__mapping *m) {
+  procpool__range r;
+  size_t most;
+  if (m->range_count > 0)
+    return m->ranges[--m->range_count];
+  most = procpool__map_chunksize(m, m->count - m->next);
+  r.first = m->next;
+  r.count = m->count - m->next < most ? m->count - m->next : most;
+  m->next += r.count;
+  return r;
+}
+
+static void procpool__map_put_back(procpool__mapping *m, size_t first, size_t count) {
+  if (count == 0)
+    return;
+  m->ranges[m->range_count].first = first;
+  m->ranges[m->range_count].count = count;
+  m->range_count++;
+}
+
+static procpool__chunk *procpool__map_chunk(const procpool__mapping *m, const procpool__job *job) {
+  return (procpool__chunk *)(void *)(m->pool->segment.arena + job->block);
+}
+
+static uint64_t procpool__map_results_at(const procpool__mapping *m, size_t count) {
+  return procpool__round_up(procpool__round_up(sizeof(procpool__chunk), PROCPOOL__LINE) + count * m->argument_size,
+                            PROCPOOL__LINE);
+}
+
+static uint64_t procpool__map_failures_at(const procpool__mapping *m, size_t count) {
+  return procpool__round_up(procpool__map_results_at(m, count) + count * m->result_size, PROCPOOL__LINE);
+}
+
+/* Fills the job's block. The lock is let go while bytes are copied: the block is this call's alone. */
+static void procpool__map_load(procpool__mapping *m, procpool__job *job) {
+  procpool *p = m->pool;
+  procpool__chunk *chunk = procpool__map_chunk(m, job);
+  const uint64_t address = procpool__code_translate(p, m->function);
+  memset(chunk, 0, offsetof(procpool__chunk, first));
+  chunk->count = job->count;
+  chunk->argument_size = m->argument_size;
+  chunk->result_size = m->result_size;
+  chunk->function = m->by_items ? 0 : address;
+  chunk->arguments = procpool__round_up(sizeof(*chunk), PROCPOOL__LINE);
+  chunk->results = procpool__map_results_at(m, job->count);
+  chunk->failures = procpool__map_failures_at(m, job->count);
+  procpool__host_unlock(p);
+  if (m->argument_size > 0)
+    memcpy((unsigned char *)chunk + chunk->arguments, m->arguments + job->first * m->argument_size,
+           job->count * m->argument_size);
+  procpool__host_lock(p);
+}
+
+/* Submits one chunk. FULL where there is no room now. */
+static procpool_status procpool__map_send(procpool__mapping *m, size_t j) {
+  procpool *p = m->pool;
+  procpool__job *job = &m->jobs[j];
+  const procpool__range r = procpool__map_take(m);
+  procpool__order o;
+  memset(&o, 0, sizeof(o));
+  job->first = r.first;
+  job->count = r.count;
+  job->block_size = procpool__map_failures_at(m, r.count) + r.count * sizeof(uint32_t);
+  job->block = procpool__arena_alloc(p, job->block_size);
+  o.status = m->busy > 0 || p->submitted != p->settled ? PROCPOOL_FULL : PROCPOOL_MEMORY;
+  if (job->block != PROCPOOL__NO_BLOCK) {
+    procpool__map_load(m, job);
+    o.function = m->function;
+    o.size = (size_t)job->block_size;
+    o.block = job->block;
+    o.flags = PROCPOOL__SLOT_CHUNK;
+    o.status = procpool__submit_now(p, &o);
+  }
+  if (o.status != PROCPOOL_OK) {
+    procpool__arena_free(p, job->block, job->block_size);
+    procpool__map_put_back(m, r.first, r.count);
+    return o.status;
+  }
+  job->future = o.future;
+  procpool__node_link(&m->group.waiter, &m->group.nodes[j], o.future);
+  m->busy++;
+  return PROCPOOL_OK;
+}
+
+static procpool_status procpool__map_fill(procpool__mapping *m) {
+  procpool_status status = PROCPOOL_OK;
+  for (size_t j = 0; j < m->job_count && status == PROCPOOL_OK; j++)
+    if (m->jobs[j].future == NULL && (m->range_count > 0 || m->next < m->count))
+      status = procpool__map_send(m, j);
+  return status;
+}
+
+/* Notes that items first to first + count ended in status. */
+static void procpool__map_note(procpool__mapping *m, size_t first, size_t count, procpool_status status,
+                               const procpool_error *error) {
+  procpool_map_options *o = m->options;
+  if (count == 0)
+    return;
+  if (o != NULL && o->statuses != NULL)
+    for (size_t i = 0; i < count; i++)
+      o->statuses[first + i] = status;
+  if (status == PROCPOOL_OK)
+    return;
+  m->failed_count += count;
+  if (first >= m->failed_item)
+    return;
+  m->failed_item = first;
+  m->status = status;
+  if (o != NULL && o->error != NULL && error != NULL)
+    *o->error = *error;
+}
+
+/* What is known of an item that reported failure itself: the message of the chunk's first one, the status of all. */
+static void procpool__map_note_failure(procpool__mapping *m, const procpool__job *job, uint32_t entry,
+                                       const procpool__failure *first) {
+  procpool_error error;
+  const size_t item = entry & 0xffffff;
+  const uint32_t status = entry >> 24;
+  memset(&error, 0, sizeof(error));
+  if (item >= job->count)
+    return;
+  error.status = status == PROCPOOL_FAILED ? PROCPOOL_FAILED : PROCPOOL_CODEC;
+  error.worker = job->future->worker;
+  error.pid = (long)job->future->pid;
+  if (first != NULL) {
+    error.code = first->code;
+    memcpy(error.message, first->message, sizeof(error.message));
+    error.message[sizeof(error.message) - 1] = 0;
+  }
+  procpool__map_note(m, job->first + item, 1, error.status, &error);
+}
+
+static void procpool__map_copy(const procpool__mapping *m, const procpool__job *job, size_t first, size_t count) {
+  const unsigned char *from =
+      (const unsigned char *)procpool__map_chunk(m, job) + procpool__map_results_at(m, job->count);
+  if (count > 0 && m->result_size > 0)
+    memcpy(m->results + (job->first + first) * m->result_size, from + first * m->result_size, count * m->result_size);
+}
+
+/* Copies out the results of the chunk's first ended items, around those that failed. */
+static void procpool__map_collect(procpool__mapping *m, const procpool__job *job, size_t ended) {
+  procpool__chunk *chunk = procpool__map_chunk(m, job);
+  const uint64_t failed = procpool__load_relaxed(&chunk->failed);
+  const uint32_t *failures =
+      (const uint32_t *)(const void *)((const unsigned char *)chunk + procpool__map_failures_at(m, job->count));
+  const procpool__failure first = chunk->first;
+  size_t from = 0;
+  procpool__host_unlock(m->pool);
+  procpool__map_note(m, job->first, ended, PROCPOOL_OK, NULL);
+  for (size_t i = 0; i < failed && i < job->count; i++) {
+    const uint32_t entry = __atomic_load_n(&failures[i], __ATOMIC_RELAXED); /* once: it is checked, then used */
+    const size_t item = entry & 0xffffff;
+    if (item < from || item >= ended)
+      continue;
+    procpool__map_copy(m, job, from, item - from);
+    procpool__map_note_failure(m, job, entry, i == 0 ? &first : NULL);
+    from = item + 1;
+  }
+  procpool__map_copy(m, job, from, ended - from);
+  procpool__host_lock(m->pool);
+}
+
+/* A chunk's worker died. What had ended is kept, the item that was begun has crashed, the rest goes back. */
+static void procpool__map_crashed(procpool__mapping *m, const procpool__job *job) {
+  const uint64_t begun = procpool__load_relaxed(&procpool__map_chunk(m, job)->begun);
+  const size_t at = begun == 0 || begun > job->count ? 0 : (size_t)begun - 1;
+  procpool__map_collect(m, job, at);
+  procpool__map_note(m, job->first + at, 1, PROCPOOL_CRASHED, job->future->error);
+  procpool__map_put_back(m, job->first + at + 1, job->count - at - 1);
+}
+
+/* A chunk has settled: its results are taken, its block and its future given back. */
+static void procpool__map_finish(procpool__mapping *m, size_t j) {
+  procpool *p = m->pool;
+  procpool__job *job = &m->jobs[j];
+  const procpool_status status = procpool__future_status(job->future);
+  if (status == PROCPOOL_OK)
+    procpool__map_collect(m, job, job->count);
+  else if (status == PROCPOOL_CRASHED)
+    procpool__map_crashed(m, job);
+  else
+    procpool__map_note(m, job->first, job->count, status, job->future->error);
+  procpool__arena_free(p, job->block, job->block_size);
+  procpool__node_unlink(&m->group.nodes[j]);
+  procpool__future_unref(p, job->future);
+  job->future = NULL;
+  m->busy--;
+}
+
+/* Leaves a chunk behind: taken back if it has not begun; else its block is freed when it settles. */
+static void procpool__map_abandon(procpool__mapping *m, size_t j) {
+  procpool *p = m->pool;
+  procpool_future *f = m->jobs[j].future;
+  if (f == NULL)
+    return;
+  if (procpool__future_cancel(p, f) == PROCPOOL_PENDING)
+    f->flags &= (uint8_t)~PROCPOOL__F_KEEP_BLOCK;
+  else
+    procpool__arena_free(p, m->jobs[j].block, m->jobs[j].block_size);
+  f->flags |= PROCPOOL__F_RELEASED;
+  procpool__node_unlink(&m->group.nodes[j]);
+  procpool__future_unref(p, f);
+  m->jobs[j].future = NULL;
+}
+
+static bool procpool__map_make(procpool__mapping *m) {
+  m->job_count = 2 * (size_t)m->pool->segment.workers + 1;
+  m->jobs = (procpool__job *)PROCPOOL_MALLOC(m->job_count * sizeof(*m->jobs));
+  m->ranges = (procpool__range *)PROCPOOL_MALLOC((m->job_count + 1) * sizeof(*m->ranges));
+  if (!procpool__group_make(&m->group, m->job_count) || m->jobs == NULL || m->ranges == NULL)
+    return false;
+  memset((void *)m->jobs, 0, m->job_count * sizeof(*m->jobs));
+  if (m->options != NULL && m->options->statuses != NULL)
+    for (size_t i = 0; i < m->count; i++)
+      m->options->statuses[i] = PROCPOOL_PENDING;
+  return true;
+}
+
+static bool procpool__condition_map(procpool *p, void *context) {
+  procpool__mapping *m = (procpool__mapping *)context;
+  return m->group.waiter.first_done != NULL ||
+         (m->busy == 0 && procpool__host_cell_free(p) && p->free_count + p->segment.capacity > p->slots_used);
+}
+
+/* Hands out and takes in until all is done. Returns OK, or why it stopped. */
+static procpool_status procpool__map_run(procpool__mapping *m, uint64_t deadline) {
+  for (;;) {
+    procpool__wait_node *node;
+    procpool_status status = procpool__map_fill(m);
+    if (status != PROCPOOL_OK && status != PROCPOOL_FULL)
+      return status;
+    if (m->busy == 0 && m->range_count == 0 && m->next == m->count)
+      return PROCPOOL_OK;
+    status = procpool__host_wait(m->pool, procpool__condition_map, m, deadline,
+                                 PROCPOOL__WAIT_CALLBACKS | PROCPOOL__WAIT_ROOM);
+    if (status != PROCPOOL_OK)
+      return status;
+    while ((node = procpool__waiter_pop(&m->group.waiter)) != NULL)
+      procpool__map_finish(m, (size_t)(node - m->group.nodes));
+  }
+}
+
+static procpool_status procpool__map_whole(procpool__mapping *m) {
+  procpool *p = m->pool;
+  const bool limited = m->options != NULL && m->options->timeout > 0;
+  procpool_status status = PROCPOOL_MEMORY;
+  m->failed_item = SIZE_MAX;
+  m->status = PROCPOOL_OK;
+  if (procpool__map_make(m)) {
+    procpool__host_lock(p);
+    if (procpool__host_self(p))
+      status = PROCPOOL_DEADLOCK;
+    else
+      status = procpool__map_run(m, limited ? procpool__platform_deadline(m->options->timeout) : PROCPOOL__NEVER);
+    for (size_t j = 0; j < m->job_count; j++)
+      procpool__map_abandon(m, j);
+    if (status == PROCPOOL_FUNCTION)
+      (void)procpool__host_refuse(p, status, 0, procpool_strerror(status));
+    procpool__host_unlock(p);
+  }
+  m->group.count = 0;
+  procpool__group_end(&m->group);
+  PROCPOOL_FREE(m->jobs);
+  PROCPOOL_FREE(m->ranges);
+  if (m->options != NULL) {
+    m->options->failed_count = m->failed_count;
+    m->options->failed_item = m->failed_count > 0 ? m->failed_item : 0;
+  }
+  return status == PROCPOOL_OK ? m->status : status;
+}
+
+static procpool_status procpool__map(procpool *p, procpool_function function, bool by_items, const void *arguments,
+                                     size_t argument_size, void *results, size_t result_size, size_t count,
+                                     procpool_map_options *options) {
+  procpool__mapping m;
+  const procpool_status status = procpool__host_check(p);
+  if (status != PROCPOOL_OK)
+    return status;
+  if (function == NULL || (arguments == NULL && count > 0 && argument_size > 0) ||
+      (results == NULL && count > 0 && result_size > 0) || argument_size > (size_t)1 << 40 ||
+      result_size > (size_t)1 << 40 || (options != NULL && procpool__public_bad_timeout(options->timeout)))
+    return PROCPOOL_ARGUMENT;
+  if (options != NULL) {
+    options->failed_item = options->failed_count = 0;
+    if (options->error != NULL)
+      memset(options->error, 0, sizeof(*options->error));
+  }
+  memset((void *)&m, 0, sizeof(m));
+  m.pool = p;
+  m.function = function;
+  m.by_items = by_items;
+  m.arguments = (const unsigned char *)arguments;
+  m.results = (unsigned char *)results;
+  m.argument_size = argument_size;
+  m.result_size = result_size;
+  m.count = count;
+  m.options = options;
+  return procpool__map_whole(&m);
+}
+
+PROCPOOL_API procpool_status procpool_map(procpool *pool, procpool_function function, const void *arguments,
+                                          size_t argument_size, void *results, size_t result_size, size_t count,
+                                          procpool_map_options *options) {
+  return procpool__map(pool, function, false, arguments, argument_size, results, result_size, count, options);
+}
+
+PROCPOOL_API procpool_status procpool_map_items(procpool *pool, procpool_function items_function, const void *arguments,
+                                                size_t argument_size, void *results, size_t result_size, size_t count,
+                                                procpool_map_options *options) {
+  return procpool__map(pool, items_function, true, arguments, argument_size, results, result_size, count, options);
+}
+
+/* ---- inside a task: runs in the worker ---- */
+
+PROCPOOL_API const void *procpool_task_argument(procpool_task *task, size_t *size) {
+  if (size != NULL)
+    *size = (size_t)task->argument_size;
+  return task->argument;
+}
+
+/* Private memory for a result that the ring has no room for in one run. */
+static unsigned char *procpool__task_scratch(procpool__worker *w, uint64_t size) {
+  unsigned char *scratch;
+  if (size <= w->scratch_size)
+    return w->scratch;
+  if (size > (uint64_t)PTRDIFF_MAX)
+    return NULL;
+  scratch = (unsigned char *)PROCPOOL_MALLOC((size_t)size);
+  if (scratch == NULL)
+    return NULL;
+  PROCPOOL_FREE(w->scratch);
+  w->scratch = scratch;
+  w->scratch_size = size;
+  return scratch;
+}
+
+/* A place in the ring for the whole result, if it is free now: the body shall not wait for the host. */
+static unsigned char *procpool__task_in_ring(procpool_task *task, uint64_t size) {
+  procpool__worker *w = task->worker;
+  const uint64_t ring_size = w->segment->ring_size;
+  const uint64_t at = (w->tail + sizeof(procpool__record)) % ring_size;
+  task->wrapped = at + size > ring_size;
+  if (size > ring_size / 2 ||
+      !procpool__worker_fits(w, procpool__ring_length(w->segment, w->tail, size, task->wrapped)))
+    return NULL;
+  return procpool__ring_bytes(w->segment, w->index) + (task->wrapped ? 0 : at);
+}
+
+static void *procpool__task_item_result(procpool_task *task, size_t size) {
+  procpool__chunk *chunk = task->chunk;
+  task->given = true;
+  task->result_size = size;
+  if (size <= chunk->result_size)
+    return (unsigned char *)chunk + chunk->results + task->item * chunk->result_size;
+  task->uncarried = true;
+  procpool__worker_describe(task->worker, 0, "the result is larger than the map's result_size");
+  return procpool__task_scratch(task->worker, size);
+}
+
+PROCPOOL_API void *procpool_task_result(procpool_task *task, size_t size) {
+  if (task->chunk != NULL)
+    return procpool__task_item_result(task, size);
+  task->given = true;
+  task->uncarried = false;
+  task->result_size = size;
+  task->result = procpool__task_in_ring(task, size);
+  task->in_ring = task->result != NULL;
+  if (!task->in_ring)
+    task->result = procpool__task_scratch(task->worker, size > 0 ? size : 1);
+  task->uncarried = task->result == NULL;
+  if (task->uncarried)
+    procpool__worker_describe(task->worker, 0, "no memory for the result in the worker");
+  return task->result;
+}
+
+PROCPOOL_API void procpool_task_return(procpool_task *task, const void *data, size_t size) {
+  void *result = procpool_task_result(task, size);
+  if (result != NULL && size > 0 && data != NULL)
+    memmove(result, data, size);
+}
+
+PROCPOOL_API void procpool_task_fail(procpool_task *task, int code, const char *message) {
+  task->failed = true;
+  procpool__worker_describe(task->worker, code, message != NULL ? message : "");
+}
+
+PROCPOOL_API bool procpool_task_cancelled(procpool_task *task) {
+  return procpool__load(&task->slot->word) != task->word ||
+         procpool__worker_phase(task->worker) == PROCPOOL__PHASE_KILL;
+}
+
+PROCPOOL_API int procpool_task_worker(procpool_task *task) {
+  return task->worker->index;
+}
+
+PROCPOOL_API procpool_items procpool_task_items(procpool_task *task) {
+  procpool_items items;
+  unsigned char *chunk = (unsigned char *)task->chunk;
+  items.arguments = chunk != NULL ? chunk + task->chunk->arguments : NULL;
+  items.results = chunk != NULL ? chunk + task->chunk->results : NULL;
+  items.count = chunk != NULL ? (size_t)task->chunk->count : 0;
+  return items;
+}
+
+/* Begins an item: should the worker die in it, it is the one that crashed. */
+PROCPOOL_API void procpool_task_item(procpool_task *task, size_t index) {
+  if (task->failed || task->uncarried)
+    procpool__worker_end_item(task);
+  task->item = index;
+  procpool__store_release(&task->chunk->begun, index + 1);
+}
+
+/* ---- Process ---- */
+
+struct procpool_process {
+  uint32_t magic;
+  procpool *pool;
+  procpool_future *future;
+  long pid;
+  int signal; /* the one that took the task back before it began */
+};
+
+static procpool_status procpool__process_check(const procpool_process *process) {
+  if (process == NULL || process->magic != PROCPOOL__PROCESS_LIVE)
+    return PROCPOOL_HANDLE;
+  return procpool__host_check(process->pool);
+}
+
+/* Opens the pool and submits its one task; null where either fails. */
+static procpool *procpool__process_open(const procpool_process_options *options, procpool_error *error,
+                                        procpool_function function, const void *argument, size_t size,
+                                        procpool_future **future) {
+  procpool_options o;
+  procpool *pool;
+  procpool_status status;
+  memset(&o, 0, sizeof(o));
+  o.error = error;
+  o.name = options != NULL && options->name != NULL ? options->name : "process";
+  o.start = options != NULL ? options->start : PROCPOOL_START_AUTO;
+  o.max_workers = 1;
+  o.max_queued = 1; /* also: its name is shown without an index */
+  o.spin_us = -1;
+  pool = procpool_open(&o);
+  if (pool == NULL)
+    return NULL;
+  status = procpool_submit(pool, function, argument, size, future);
+  if (status == PROCPOOL_OK)
+    return pool;
+  (void)procpool_last_error(pool, error);
+  error->status = status;
+  (void)procpool_free(pool);
+  return NULL;
+}
+
+PROCPOOL_API procpool_process *procpool_process_start_checked(const procpool_process_options *options,
+                                                              procpool_function function, const void *argument,
+                                                              size_t size, int version, size_t options_size) {
+  procpool_error error;
+  procpool_process *process = NULL;
+  memset(&error, 0, sizeof(error));
+  error.status = PROCPOOL_ARGUMENT;
+  if (version / 100 != PROCPOOL_VERSION / 100 || options_size != sizeof(*options))
+    error.status = PROCPOOL_MISMATCH;
+  else if (function != NULL &&
+           (options == NULL || (options->start >= PROCPOOL_START_AUTO && options->start <= PROCPOOL_START_SPAWN)))
+    process = (procpool_process *)PROCPOOL_MALLOC(sizeof(*process));
+  if (process != NULL) {
+    memset(process, 0, sizeof(*process));
+    process->pool = procpool__process_open(options, &error, function, argument, size, &process->future);
+    if (process->pool == NULL) {
+      PROCPOOL_FREE(process);
+      process = NULL;
+    }
+  }
+  if (process == NULL) {
+    if (options != NULL && options->error != NULL && error.status == PROCPOOL_MISMATCH)
+      options->error->status = error.status;
+    else if (options != NULL && options->error != NULL)
+      *options->error = error;
+    return NULL;
+  }
+  process->magic = PROCPOOL__PROCESS_LIVE;
+  process->pid = (long)procpool__load(&process->pool->segment.blocks[0].pid);
+  (void)procpool_shutdown_timed(process->pool, PROCPOOL_DRAIN,
+                                0); /* when the function has returned, the process ends */
+  return process;
+}
+
+PROCPOOL_API procpool_status procpool_process_join(procpool_process *process, double timeout) {
+  const procpool_status status = procpool__process_check(process);
+  if (status != PROCPOOL_OK)
+    return status;
+  return procpool_shutdown_timed(process->pool, PROCPOOL_DRAIN, timeout);
+}
+
+PROCPOOL_API bool procpool_process_is_alive(procpool_process *process) {
+  return procpool__process_check(process) == PROCPOOL_OK && procpool_process_join(process, 0) == PROCPOOL_PENDING;
+}
+
+PROCPOOL_API procpool_status procpool_process_exit_code(procpool_process *process, int *exit_code) {
+  procpool_status status = procpool__process_check(process);
+  procpool_error error;
+  if (status != PROCPOOL_OK)
+    return status;
+  if (exit_code == NULL)
+    return PROCPOOL_ARGUMENT;
+  if (procpool_process_is_alive(process))
+    return PROCPOOL_PENDING;
+  (void)procpool_future_error(process->future, &error);
+  *exit_code = error.status == PROCPOOL_OK ? 0 : 1;
+  if (error.status == PROCPOOL_CRASHED)
+    *exit_code = error.signal != 0 ? -error.signal : error.exit_status;
+  else if (error.status == PROCPOOL_CANCELLED)
+    *exit_code = -process->signal;
+  return PROCPOOL_OK;
+}
+
+PROCPOOL_API long procpool_process_pid(procpool_process *process) {
+  return procpool__process_check(process) == PROCPOOL_OK ? process->pid : 0;
+}
+
+/* If the function has not begun, it never will; else the supervisor sends the signal. */
+static procpool_status procpool__process_signal(procpool_process *process, int signal_number) {
+  const procpool_status status = procpool__process_check(process);
+  if (status != PROCPOOL_OK)
+    return status;
+  if (!procpool_process_is_alive(process))
+    return PROCPOOL_OK;
+  if (procpool_future_cancel(process->future) == PROCPOOL_CANCELLED && process->signal == 0)
+    process->signal = signal_number;
+  procpool__host_lock(process->pool);
+  procpool__host_tell(process->pool, PROCPOOL__SAY_SIGNAL, 0, (uint64_t)signal_number);
+  procpool__host_unlock(process->pool);
+  return PROCPOOL_OK;
+}
+
+PROCPOOL_API procpool_status procpool_process_terminate(procpool_process *process) {
+  return procpool__process_signal(process, SIGTERM);
+}
+
+PROCPOOL_API procpool_status procpool_process_kill(procpool_process *process) {
+  return procpool__process_signal(process, SIGKILL);
+}
+
+PROCPOOL_API procpool_future *procpool_process_future(procpool_process *process) {
+  return procpool__process_check(process) == PROCPOOL_OK ? process->future : NULL;
+}
+
+PROCPOOL_API procpool_status procpool_process_free(procpool_process *process) {
+  procpool_status status;
+  if (process == NULL)
+    return PROCPOOL_OK;
+  status = procpool__process_check(process);
+  if (status != PROCPOOL_OK)
+    return status;
+  (void)procpool_future_release(process->future);
+  status = procpool_free(process->pool);
+  if (status != PROCPOOL_OK)
+    return status;
+  process->magic = 0;
+  PROCPOOL_FREE(process);
+  return PROCPOOL_OK;
+}
+
+#endif /* PROCPOOL_IMPLEMENTATION_ONCE */
+#endif /* PROCPOOL_IMPLEMENTATION */
