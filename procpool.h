@@ -1,3 +1,202 @@
+/* procpool.h - v0.1.0 - run C functions in a pool of worker processes - MIT licence, at the end of this file
+
+   One core runs your function now; this file lets all of them run it, each call in a process of its own pool: a crash in
+   one call harms that call alone, and nothing is asked of the rest of your program.
+
+   DO THIS in one C or C++ file, before anything else is included:
+
+       #define PROCPOOL_IMPLEMENTATION
+       #include "procpool.h"
+
+   and in every other file just the #include. Save this as quickstart.c beside procpool.h:
+
+       #define PROCPOOL_IMPLEMENTATION
+       #include "procpool.h"
+       #include <stdio.h>
+
+       PROCPOOL_FUNCTION(double, square, double, x) { // runs in a worker process
+         return x * x;
+       }
+
+       int main(void) {
+         const double in[4] = {1, 2, 3, 4};
+         double out[4], one;
+         PROCPOOL_WITH(pool, NULL) { // as many workers as processors
+           if (square_map(pool, in, out, 4) != PROCPOOL_OK || square_result(square_submit(pool, 5), &one) != PROCPOOL_OK)
+             return 1;
+           printf("%g %g %g %g and %g\n", out[0], out[1], out[2], out[3], one);
+           return 0;
+         }
+         return 1; // the pool did not open
+       }
+
+   Then:   cc -O2 -o quickstart quickstart.c && ./quickstart
+   prints: 1 4 9 16 and 25
+
+   ==== CONTENTS: the tags to search for, in file order ===============================================================
+
+     >>manual         this text: when not to use it, platforms, concepts, options, errors, who may call what, manners,
+                      architecture, compile-time options
+     >>declarations   everything public, each call with its contract
+     >>platform       the one layer that calls the kernel                      (runs anywhere)
+     >>shm            the shared segment: layout and shared words              (runs anywhere)
+     >>ring           result rings                                             (worker writes, host reads)
+     >>table          the order of tasks, and the claim                        (worker; host)
+     >>worker         runs tasks                                               (worker)
+     >>supervisor     forks, reaps and replaces workers                        (supervisor)
+     >>host           the private truth: tasks, arena, results, waiting        (host)
+     >>public         the calls                                                (host; those of a task: worker)
+     >>changes        change log, version and API conventions, licence
+
+   Calls go downwards in this list only: a layer uses the ones above it in the file.
+
+   ==== >>manual ======================================================================================================
+
+   ---- WHEN NOT TO USE IT ----
+   - The function needs to change the caller's memory: a worker is another process, it gets a copy of its argument and
+     returns a copy of its result. Pointers to the host's memory mean nothing there (under fork they point to the memory as
+     it was when the pool was opened).
+   - A call costs less than about a microsecond and there are few of them: hand out many at once with map, or just call it.
+   - You want threads: PROCPOOL_START_THREAD gives a thread pool with the same calls, but no isolation.
+   - Untrusted code: a worker has all the rights of your program. It cannot make the host crash, but it can spoil the
+     results of other tasks and do whatever your user may do. Use a sandbox besides.
+
+   ---- PLATFORMS ----
+   Linux with GCC or Clang, 32 or 64 bits with lock-free 64-bit atomics; C99 and later, C++11 and later; glibc or musl.
+   It needs libc alone (glibc before 2.34: add -pthread), and /proc for spawn. What newer kernels have (pidfd, close_range)
+   is used where it is there. Tested on x86-64 with Linux 6.18 and glibc 2.36.
+
+   ---- CONCEPTS ----
+   pool     a supervisor process and its workers, seen from the host: the process that opened it.
+   worker   a process that runs one task after the other. Index 0 to n - 1; a dead one is replaced under the same index.
+   task     one call: a function, bytes in, bytes out. Its function gets a procpool_task to read and answer with.
+   future   the host's handle of a submitted task. It settles exactly once. Who owns a task on its way:
+
+       submit ──▶ queued ──────────▶ running ──────────▶ settled
+                  the host's          worker w's          OK FAILED CODEC         committed by the worker
+                     │                   └─ w dies ─────▶ CRASHED                 decided by the supervisor
+                     └───────────────────────────────────▶ CANCELLED SHUTDOWN ... decided by the host
+
+   A task's body starts at most once: one that was begun when its worker died is CRASHED, never run again. Those still
+   queued go on; the worker is replaced at once by the supervisor, whatever the host is doing meanwhile.
+
+   Which start method? fork is the fastest to open and needs nothing, but a forked supervisor is a copy of the host as of
+   open: open early, when the host is small and has one thread. spawn starts the program anew, so it costs the same however
+   large the host is and whatever threads it has; it needs procpool_worker_main() as the first call in main. auto takes fork
+   in a process with one thread, else spawn if the door is there, else it refuses and says so.
+
+   ---- OPTIONS ----
+   procpool_options, valid when zeroed (null: the same). See the struct for each field's unit and default.
+     name, start, max_workers              who runs: 0 workers means $PROCPOOL_WORKERS, or one per usable processor
+     initializer, initializer_argument,    runs once in each worker, replacements too, before its first task; what it
+       initializer_size                    prepares in globals is there for all tasks of that worker
+     max_tasks_per_child                   a fresh process after so many tasks: for functions that leak
+     strict                                one death breaks the pool (all pending BROKEN), as Python's does
+     close_fds, keep_fds                   fork: which of the host's descriptors workers keep
+     core_dumps                            off unless set: a dump the size of the host delays everything
+     max_queued, ring_size, max_memory     bounds: tasks accepted and not settled; bytes of results per worker that wait to be
+                                           taken in; bytes of large arguments in flight
+     spin_us                               how long to look for work before sleeping
+
+   ---- ERRORS ----
+   Every call returns a procpool_status (or a handle that is null where it failed); procpool_strerror gives its text. A task's
+   failure has a record besides: procpool_future_error. Refused calls change nothing. What to do about the common ones:
+     CRASHED     the error names signal or exit status, pid and resource usage; submit again if the task is safe to repeat
+     FULL        queue full: wait for something, or use procpool_submit, which waits itself
+     MEMORY      from wait or poll: the result stays where it is; free some memory and ask again
+     INIT_FAIL   the initializer failed three times in every worker: its code or signal is in procpool_last_error
+     BROKEN      a strict pool lost a worker, or somebody killed the supervisor: open a new pool
+     FORKED      a forked child of the host used the pool: it may open one of its own
+     DEADLOCK    a wait inside a callback or a task of the same pool: it would wait for itself
+
+   ---- CALLABLE FROM ----
+                                        any thread   callback   task of the same pool      signal     forked child
+                                        of the host             (thread and inline start)  handler    of the host
+     procpool_open                         yes         yes         yes                        no         yes
+     submit, cancel, release, read         yes         yes         yes                        no         FORKED
+     waits (result, wait, next, map)       yes         DEADLOCK*   DEADLOCK*                  no         FORKED
+     shutdown with timeout 0               yes         yes         yes                        no         FORKED
+     shutdown that waits, free             yes         DEADLOCK    DEADLOCK                   no         FORKED
+     procpool_interrupt, _strerror         yes         yes         yes                        yes        no effect
+     procpool_task_*                       no          no          yes, of its own task       no         no
+     * unless what is asked for has settled already. A task in a worker process may open pools of its own, 8 levels deep.
+
+   ---- PROCESS MANNERS ----
+   Descriptors  the host gets five per pool, all close-on-exec and above 2. A worker has two of the pool's, and none of other
+                pools'. Under fork it has the host's own besides (as any fork does; see close_fds), under spawn only 0, 1, 2.
+   Signals      nothing changes in the host: no handler, no mask, no SIGCHLD. Workers start with default dispositions and an
+                empty mask; SIGINT does nothing in them: Ctrl-C is for the host to decide, see procpool_interrupt.
+   Waiting      wait() and waitpid(-1) in the host never see the pool: the supervisor is detached. (If the host is process 1
+                or a child subreaper, it adopts the supervisor as it does every orphan, and will see it end.)
+   Threads      none is started in the host, except by PROCPOOL_START_THREAD.
+   Output       what the host had in stdout's buffer is not printed again by workers; what a task prints is flushed before
+                its result is taken. Nothing is printed by this file.
+   Exit         exit() in a task ends its worker and makes the task CRASHED with that status; the host's atexit handlers do
+                not run there. However the host ends, supervisor and workers are gone within a second, stopped ones too:
+                ending without shutdown is a kill. Nothing has a name in /dev/shm or on disk.
+   Memory       a worker's oom_score_adj is raised by the kernel's rules to 500: the out-of-memory killer takes it first.
+   Names        ps -o comm, top: NAME-INDEX for workers, NAME for the supervisor and for a procpool_process.
+
+   ---- ARCHITECTURE ----
+
+      host program ──detached fork / posix_spawn──▶ supervisor ──fork──▶ worker 0
+        │  submit, map, wait, callbacks                │                  worker 1
+        │  (any thread)                                │ reaps, replaces     ...
+        └──────────────── shared segment ──────────────┴─────────────────────┘
+
+   Why a supervisor process: forking from a process that has threads is unsafe, the host must not have to poll in order that a
+   dead worker is replaced, and PR_SET_PDEATHSIG (the only thing that removes a stopped worker) is tied to the thread that
+   forked: it is safe only under a parent with one thread.
+
+   The shared segment, a sealed memfd without a name, mapped once at its greatest size and reserved as it is used:
+
+      | header | block per worker | result ring per worker | cells | slots | arena |
+        host     worker, host,      worker w its own,        host    host    host (arguments; a map's results: worker)
+                 supervisor         host reads               fills   fills
+
+   A task is a 64-byte slot whose first word decides its fate: (ticket, worker, state), changed by compare-and-swap alone.
+
+      FREE ──host──▶ READY ──worker w──▶ RUNNING(w) ──worker w──▶ DONE(w): OK | FAILED | CODEC ──host──▶ FREE
+                       │                     └──supervisor──▶ DEAD: CRASHED | SHUTDOWN | BROKEN ──host──▶ FREE
+                       └──host: taken back──▶ FREE (cancelled, pool shut down, no worker to be had)
+
+   The ticket is the task's position in the submission ring plus one; it never repeats, so a process that was stopped for
+   however long finds that its compare-and-swap fails. The ring's cells give the order; `head` is a hint that anyone may
+   advance past a cell whose task is not READY. A worker first notes its intent (slot and RUNNING word), then claims by one
+   compare-and-swap that names it as the owner; runs the body; writes the record into its own ring, stamped last with its
+   absolute position; commits by a second compare-and-swap; and then publishes its ring's tail.
+
+   Why a kill at any instruction is harmless. Before the claim: the task is READY, another worker takes it. Between claim and
+   commit: the supervisor, having reaped the worker, finds by the intent the one word that can be RUNNING(w), makes it CRASHED
+   and tells the host; the unfinished record lies behind the tail and is written over. Between commit and publication: the
+   word is DONE and the record stamped, so the supervisor (or the host, when there is none) publishes the tail instead: the
+   result is delivered. After it: nothing of the task is the worker's any more. No lock, count or right to wake is ever held by
+   a worker: the host arms each of its sleeps with a new number and every worker that sees it armed wakes it, once; after each
+   death or stop the supervisor wakes everyone. It learns of deaths and stops from the kernel, never from a time-out. A SIGKILL
+   of the supervisor takes its workers along; the host notices, delivers what was committed, and only then says BROKEN.
+
+   Two choices that differ from the obvious: what the supervisor decided reaches the host through a list linked through the
+   slots themselves rather than an array of ids, since a slot is on it at most once and so it can never be full; and it is a
+   hint: a counter beside it tells the host when to look at every slot, should a worker have scribbled on the links. A map's
+   chunk keeps arguments, results and the number of the item that was begun in one block of the arena: results are written
+   straight to it, and after a crash the items that had ended are kept, the one that was begun is CRASHED, and the others are
+   handed out again. Its progress word costs one plain store per item.
+
+   What one empty task costs, hot: two compare-and-swaps by the worker on the slot's line, one on the hint, one on the tail;
+   one exchange by the host on the cell; a 32-byte record. No system call. Asleep: one futex wake by whoever finds the other
+   side armed. An idle pool sleeps in the kernel without time-outs.
+
+   What is promised against a worker that writes nonsense into shared memory: the host and the supervisor do not crash, read
+   or write out of bounds, spin for ever or free twice; that worker is ended, and its tasks end in an error. Not promised: that
+   the results of other tasks stay what they were, or that the pool remains fast.
+
+   ---- COMPILE-TIME OPTIONS ----
+   Where the implementation is:  PROCPOOL_MALLOC(size), PROCPOOL_REALLOC(p, size), PROCPOOL_FREE(p)   all three or none
+                                 PROCPOOL_ASSERT(condition)   checks of this file's own logic; default: nothing
+   In every file alike:          PROCPOOL_STATIC              all functions are static: an implementation per file
+   None of them changes a public struct.
+*/
+
 /* ==== >>declarations ================================================================================================
  * Everything public. Nothing but these three headers is included for those who only call. */
 #ifndef PROCPOOL_H
@@ -6333,3 +6532,27 @@ PROCPOOL_API procpool_status procpool_process_free(procpool_process *process) {
 
 #endif /* PROCPOOL_IMPLEMENTATION_ONCE */
 #endif /* PROCPOOL_IMPLEMENTATION */
+
+/* ==== >>changes =====================================================================================================
+   0.1.0  2026-11  The first version.
+
+   Versions: MAJOR.MINOR.PATCH. Patches fix; while MAJOR is 0, a new MINOR may change the interface. procpool_open passes
+   version and size of its options, so that files compiled from different ones fail loudly with MISMATCH. Names: procpool_
+   and PROCPOOL_ are public, procpool__ and PROCPOOL__ are private and may change at any time.
+
+   MIT License
+
+   Copyright (c) 2026 The procpool.h authors
+
+   Permission is hereby granted, free of charge, to any person obtaining a copy of this software and associated documentation
+   files (the "Software"), to deal in the Software without restriction, including without limitation the rights to use, copy,
+   modify, merge, publish, distribute, sublicense, and/or sell copies of the Software, and to permit persons to whom the
+   Software is furnished to do so, subject to the following conditions:
+
+   The above copyright notice and this permission notice shall be included in all copies or substantial portions of the
+   Software.
+
+   THE SOFTWARE IS PROVIDED "AS IS", WITHOUT WARRANTY OF ANY KIND, EXPRESS OR IMPLIED, INCLUDING BUT NOT LIMITED TO THE
+   WARRANTIES OF MERCHANTABILITY, FITNESS FOR A PARTICULAR PURPOSE AND NONINFRINGEMENT. IN NO EVENT SHALL THE AUTHORS OR
+   COPYRIGHT HOLDERS BE LIABLE FOR ANY CLAIM, DAMAGES OR OTHER LIABILITY, WHETHER IN AN ACTION OF CONTRACT, TORT OR OTHERWISE,
+   ARISING FROM, OUT OF OR IN CONNECTION WITH THE SOFTWARE OR THE USE OR OTHER DEALINGS IN THE SOFTWARE. */
