@@ -1220,10 +1220,11 @@ static void procpool__platform_die_with(pid_t parent) {
     _exit(0);
 }
 
-/* At end of file on fd the kernel itself kills this process: that works also on a stopped one. */
-static void procpool__platform_die_at_eof(int fd) {
+/* At end of file on fd the kernel itself sends SIGCONT to this process: if it was stopped it goes on, and finds the end of
+ * file. (SIGKILL would be surer, and would leave its children as zombies to an init that may never reap them.) */
+static void procpool__platform_continue_at_eof(int fd) {
   (void)fcntl(fd, F_SETOWN, getpid());
-  (void)fcntl(fd, PROCPOOL__SETSIG, SIGKILL);
+  (void)fcntl(fd, PROCPOOL__SETSIG, SIGCONT);
   (void)fcntl(fd, F_SETFL, O_ASYNC | O_NONBLOCK);
 }
 
@@ -1346,7 +1347,6 @@ static bool procpool__platform_each_code(procpool__platform_code_visitor *visit,
   procpool__platform_close(&fd);
   return found;
 }
-/* FOR THE LEAD, not to be pasted. Needs <fcntl.h> <limits.h> <stdio.h> <string.h> <sys/syscall.h> <unistd.h>. */
 
 /* ---- processors: any process, reads files only ----
  * root is put before every path: "" in production, a fake tree in tests. What is missing or malformed sets no limit. */
@@ -2873,10 +2873,13 @@ static void procpool__super_on_message(procpool__super *u, const procpool__messa
     procpool__super_clear_traces(u, (int)m->a);
 }
 
+/* The host has ended, or wants everything gone without further ado. Nobody reads the segment any more. */
 static void procpool__super_host_gone(procpool__super *u) {
   for (int i = 0; i < u->segment.workers; i++)
     if (u->charges[i].pid != 0)
       (void)kill(u->charges[i].pid, SIGKILL);
+  while (waitpid(-1, NULL, 0) > 0 || errno == EINTR)
+    ;
   _exit(0);
 }
 
@@ -2934,7 +2937,7 @@ static void procpool__super_settle_in(procpool__super *u) {
   (void)sigfillset(&all);
   (void)sigprocmask(SIG_SETMASK, &all, NULL);
   (void)sigaction(SIGCHLD, &action, NULL);
-  procpool__platform_die_at_eof(u->lifeline);
+  procpool__platform_continue_at_eof(u->lifeline);
   if (procpool__platform_gone(u->lifeline, 0))
     _exit(0);
   procpool__platform_set_name(u->name, -1);
@@ -3936,7 +3939,7 @@ static void procpool__host_finish(procpool *p, bool clean) {
     return;
   if (p->fds.control >= 0 && clean)
     (void)procpool__platform_gone(p->fds.control, procpool__platform_now() + second);
-  procpool__platform_close(&p->fds.lifeline); /* now the kernel ends what is left of it */
+  procpool__platform_close(&p->fds.lifeline); /* now it must end, whatever it was about */
   if (p->fds.all_gone >= 0 && !clean)         /* a task's own child may hold it open: bounded */
     (void)procpool__platform_gone(p->fds.all_gone, procpool__platform_now() + second);
   procpool__host_join_threads(p);
@@ -5083,7 +5086,7 @@ static void procpool__shutdown_announce(procpool *p, procpool_shutdown_mode mode
 }
 
 static procpool_status procpool__shutdown_locked(procpool *p, procpool_shutdown_mode mode, uint64_t deadline) {
-  const uint64_t patience = procpool__platform_now() + 2u * (uint64_t)1000000000u;
+  const uint64_t patience = procpool__platform_now() + 1000000000u;
   const unsigned how = PROCPOOL__WAIT_CALLBACKS | (mode == PROCPOOL_KILL ? (unsigned)PROCPOOL__WAIT_IMMUNE : 0u);
   procpool_status status;
   if (!p->finished)
@@ -5092,7 +5095,7 @@ static procpool_status procpool__shutdown_locked(procpool *p, procpool_shutdown_
     return procpool__host_wait(p, procpool__condition_finished, NULL, deadline, how);
   status = procpool__host_wait(p, procpool__condition_finished, NULL, deadline < patience ? deadline : patience, how);
   if (status == PROCPOOL_PENDING && deadline > patience) {
-    procpool__platform_close(&p->fds.lifeline); /* a stopped supervisor: the kernel ends it, and with it the workers */
+    procpool__platform_close(&p->fds.lifeline); /* a stopped supervisor: the kernel continues it, and it ends all */
     status = procpool__host_wait(p, procpool__condition_finished, NULL, deadline, how);
   }
   return status;
