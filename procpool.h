@@ -332,7 +332,7 @@ typedef struct procpool_options {
   procpool_error *error;   /* filled with the reason when open fails; may be null */
   const char *name;        /* shown by top, htop and ps -o comm; default "procpool" */
   procpool_start start;    /* default AUTO */
-  int max_workers;         /* 0: $PROCPOOL_WORKERS, else procpool_cpu_count(PROCPOOL_CPU_USABLE) */
+  int max_workers;         /* 0: $PROCPOOL_WORKERS, else procpool_cpu_count(PROCPOOL_CPU_USABLE); inline: always one */
   int max_tasks_per_child; /* replace a worker after so many tasks; 0: never; fork and spawn only */
   bool strict;             /* one death breaks the pool, as in Python; fork and spawn only */
   bool close_fds;          /* fork: workers keep descriptors 0, 1, 2 and keep_fds only */
@@ -350,7 +350,7 @@ typedef struct procpool_options {
 
 /* Opens a pool. options: null or zeroed for all defaults. Returns when every worker process has been started (their
  * initializers may still run), or null: nothing is left behind, and options->error says why:
- *   ARGUMENT, MISMATCH; THREADS (auto in a threaded process without the door); DOOR (spawn without the door);
+ *   ARGUMENT, MISMATCH, UNSUPPORTED; THREADS (auto in a threaded process without the door); DOOR (spawn without the door);
  *   SPAWN_FAIL, SYSTEM, MEMORY (system_error is errno); DEPTH (a pool within a pool within ...).
  * Any thread, inside a task too (a pool of its own). Blocks for the time of a few forks. */
 PROCPOOL_API procpool *procpool_open_checked(const procpool_options *options, int version, size_t options_size);
@@ -406,7 +406,8 @@ PROCPOOL_API void procpool_interrupt(procpool *pool);
 typedef enum procpool_shutdown_mode {
   PROCPOOL_DRAIN = 0, /* what was accepted runs */
   PROCPOOL_CANCEL,    /* what has not begun is CANCELLED, what runs may end */
-  PROCPOOL_KILL /* nothing runs on: workers are killed, everything unsettled is SHUTDOWN. Threads cannot be killed */
+  PROCPOOL_KILL /* nothing runs on: workers are killed, everything unsettled is SHUTDOWN. A thread cannot be killed: what it
+                   runs ends by itself, and that outcome counts (see procpool_task_cancelled) */
 } procpool_shutdown_mode;
 
 /* Refuses new tasks and ends the pool as mode says; a later call may be stronger. Returns OK when every task has
@@ -2285,9 +2286,12 @@ static void procpool__worker_run_items(procpool_task *t) {
   memcpy(&function, &chunk->function, sizeof(function));
   for (uint64_t i = 0; i < chunk->count; i++) {
     procpool_task_item(t, i);
+    t->given = false;
     t->argument = (unsigned char *)chunk + chunk->arguments + i * chunk->argument_size;
     t->argument_size = chunk->argument_size;
     function(t);
+    if (!t->given) /* the block was used before: what is not written would be another task's bytes */
+      memset((unsigned char *)chunk + chunk->results + i * chunk->result_size, 0, (size_t)chunk->result_size);
   }
 }
 
@@ -2309,8 +2313,11 @@ static void procpool__worker_call(procpool__worker *w) {
     procpool__worker_run_items(t);
   else
     function(t);
-  if (t->chunk != NULL && t->chunk->begun > 0)
-    procpool__worker_end_item(t);
+  if (t->chunk == NULL)
+    return;
+  procpool__worker_end_item(t);
+  t->given = t->in_ring = false; /* the results lie in the chunk: its record is empty */
+  t->result_size = 0;
 }
 
 /* What the task printed shall be out before its result is. */
@@ -3117,7 +3124,7 @@ struct procpool_future {
   union {
     void *data;
     unsigned char small[PROCPOOL__SMALL];
-  } result;
+  } __attribute__((aligned(16))) result;
   uint64_t block, block_size; /* its argument in the arena */
   procpool_error *error;
   procpool__callback_node *callbacks;
@@ -4272,11 +4279,11 @@ static bool procpool__open_check(procpool__plan *plan) {
     return procpool__open_fail(plan, PROCPOOL_ARGUMENT, 0, "options.start is none of PROCPOOL_START_*");
   if (o->max_workers < 0 || o->max_workers > PROCPOOL__MAX_WORKERS)
     return procpool__open_fail(plan, PROCPOOL_ARGUMENT, 0, "options.max_workers must be 0 to 1024");
-  if (o->max_tasks_per_child < 0 || (o->max_tasks_per_child > 0 && !processes))
-    return procpool__open_fail(plan, PROCPOOL_ARGUMENT, 0,
-                               "options.max_tasks_per_child needs fork or spawn and must not be negative");
-  if ((o->strict || o->close_fds) && !processes)
-    return procpool__open_fail(plan, PROCPOOL_ARGUMENT, 0, "options.strict and close_fds need fork or spawn");
+  if (o->max_tasks_per_child < 0 || o->spin_us < -1)
+    return procpool__open_fail(plan, PROCPOOL_ARGUMENT, 0, "options.max_tasks_per_child or spin_us is negative");
+  if ((o->strict || o->close_fds || o->max_tasks_per_child > 0) && !processes)
+    return procpool__open_fail(plan, PROCPOOL_UNSUPPORTED, 0,
+                               "strict, close_fds and max_tasks_per_child need fork or spawn");
   if (o->max_queued > PROCPOOL__MAX_QUEUED)
     return procpool__open_fail(plan, PROCPOOL_ARGUMENT, 0, "options.max_queued is above 8388608");
   if (o->ring_size != 0 &&
@@ -4287,8 +4294,6 @@ static bool procpool__open_check(procpool__plan *plan) {
     return procpool__open_fail(plan, PROCPOOL_ARGUMENT, 0, "options.keep_fds is null or longer than 4096");
   if (o->initializer_argument == NULL && o->initializer_size > 0)
     return procpool__open_fail(plan, PROCPOOL_ARGUMENT, 0, "options.initializer_argument is null but has a size");
-  if (o->start == PROCPOOL_START_INLINE && o->max_workers > 1)
-    return procpool__open_fail(plan, PROCPOOL_ARGUMENT, 0, "an inline pool has one worker: the caller");
   return true;
 }
 
@@ -4306,7 +4311,7 @@ static bool procpool__open_method(procpool__plan *plan) {
     return procpool__open_fail(plan, PROCPOOL_DOOR, 0, procpool_strerror(PROCPOOL_DOOR));
   if (plan->start == PROCPOOL_START_SPAWN && plan->options.initializer_argument != NULL &&
       plan->options.initializer_size == 0)
-    return procpool__open_fail(plan, PROCPOOL_ARGUMENT, 0,
+    return procpool__open_fail(plan, PROCPOOL_UNSUPPORTED, 0,
                                "spawn: an initializer_argument needs its size, a pointer means nothing there");
   if (plan->start <= PROCPOOL_START_SPAWN && procpool__process_record.depth >= PROCPOOL__MAX_DEPTH)
     return procpool__open_fail(plan, PROCPOOL_DEPTH, 0, procpool_strerror(PROCPOOL_DEPTH));
@@ -4881,11 +4886,16 @@ static void procpool__submit_publish(procpool *p, procpool_future *f, uint32_t s
     }
 }
 
+/* Why nothing is accepted any more; OK while it is. */
+static procpool_status procpool__submit_refusal(const procpool *p) {
+  return p->closing ? PROCPOOL_SHUTDOWN : p->refusal;
+}
+
 static procpool_status procpool__submit_now(procpool *p, procpool__order *o) {
   uint32_t slot;
   uint64_t address;
   procpool__slot *shared;
-  procpool_status status = p->closing ? PROCPOOL_SHUTDOWN : p->refusal;
+  procpool_status status = procpool__submit_refusal(p);
   if (status == PROCPOOL_OK)
     status = procpool__submit_place(p, &slot);
   if (status != PROCPOOL_OK)
@@ -6054,7 +6064,8 @@ static procpool_status procpool__map_send(procpool__mapping *m, size_t j) {
 }
 
 static procpool_status procpool__map_fill(procpool__mapping *m) {
-  procpool_status status = PROCPOOL_OK;
+  const bool more = m->range_count > 0 || m->next < m->count;
+  procpool_status status = more ? procpool__submit_refusal(m->pool) : PROCPOOL_OK;
   for (size_t j = 0; j < m->job_count && status == PROCPOOL_OK; j++)
     if (m->jobs[j].future == NULL && (m->range_count > 0 || m->next < m->count))
       status = procpool__map_send(m, j);
@@ -6285,8 +6296,8 @@ PROCPOOL_API procpool_status procpool_map_items(procpool *pool, procpool_functio
 
 PROCPOOL_API const void *procpool_task_argument(procpool_task *task, size_t *size) {
   if (size != NULL)
-    *size = (size_t)task->argument_size;
-  return task->argument;
+    *size = task != NULL ? (size_t)task->argument_size : 0;
+  return task != NULL ? task->argument : NULL;
 }
 
 /* Private memory for a result that the ring has no room for in one run. */
@@ -6321,14 +6332,19 @@ static void *procpool__task_item_result(procpool_task *task, size_t size) {
   procpool__chunk *chunk = task->chunk;
   task->given = true;
   task->result_size = size;
-  if (size <= chunk->result_size)
-    return (unsigned char *)chunk + chunk->results + task->item * chunk->result_size;
+  if (size <= chunk->result_size) {
+    unsigned char *result = (unsigned char *)chunk + chunk->results + task->item * chunk->result_size;
+    memset(result + size, 0, (size_t)(chunk->result_size - size));
+    return result;
+  }
   task->uncarried = true;
   procpool__worker_describe(task->worker, 0, "the result is larger than the map's result_size");
   return procpool__task_scratch(task->worker, size);
 }
 
 PROCPOOL_API void *procpool_task_result(procpool_task *task, size_t size) {
+  if (task == NULL)
+    return NULL;
   if (task->chunk != NULL)
     return procpool__task_item_result(task, size);
   task->given = true;
@@ -6351,22 +6367,26 @@ PROCPOOL_API void procpool_task_return(procpool_task *task, const void *data, si
 }
 
 PROCPOOL_API void procpool_task_fail(procpool_task *task, int code, const char *message) {
+  if (task == NULL)
+    return;
   task->failed = true;
   procpool__worker_describe(task->worker, code, message != NULL ? message : "");
 }
 
 PROCPOOL_API bool procpool_task_cancelled(procpool_task *task) {
+  if (task == NULL)
+    return false;
   return procpool__load(&task->slot->word) != task->word ||
          procpool__worker_phase(task->worker) == PROCPOOL__PHASE_KILL;
 }
 
 PROCPOOL_API int procpool_task_worker(procpool_task *task) {
-  return task->worker->index;
+  return task != NULL ? task->worker->index : -1;
 }
 
 PROCPOOL_API procpool_items procpool_task_items(procpool_task *task) {
   procpool_items items;
-  unsigned char *chunk = (unsigned char *)task->chunk;
+  unsigned char *chunk = task != NULL ? (unsigned char *)task->chunk : NULL;
   items.arguments = chunk != NULL ? chunk + task->chunk->arguments : NULL;
   items.results = chunk != NULL ? chunk + task->chunk->results : NULL;
   items.count = chunk != NULL ? (size_t)task->chunk->count : 0;
@@ -6375,6 +6395,8 @@ PROCPOOL_API procpool_items procpool_task_items(procpool_task *task) {
 
 /* Begins an item: should the worker die in it, it is the one that crashed. */
 PROCPOOL_API void procpool_task_item(procpool_task *task, size_t index) {
+  if (task == NULL || task->chunk == NULL)
+    return;
   if (task->failed || task->uncarried)
     procpool__worker_end_item(task);
   task->item = index;

@@ -14,6 +14,7 @@
 #include <stdlib.h>
 #include <string.h>
 #include <sys/mman.h>
+#include <sys/syscall.h>
 #include <sys/wait.h>
 #include <time.h>
 #include <unistd.h>
@@ -158,16 +159,16 @@ static long proc_number(long pid, const char *file, const char *key) {
   return value;
 }
 
-/* Seconds on a processor: the first number of /proc/PID/schedstat, in ns. */
-static double proc_seconds(long pid) {
+/* Time on a processor in ns: the first number of /proc/PID/schedstat. */
+static long proc_ns(long pid) {
   char path[64];
-  double ns = 0;
+  long ns = 0;
   snprintf(path, sizeof(path), "/proc/%ld/schedstat", pid);
   FILE *in = fopen(path, "r");
-  if (in == NULL || fscanf(in, "%lf", &ns) != 1)
+  if (in == NULL || fscanf(in, "%ld", &ns) != 1)
     fail(path, "cannot be read");
   fclose(in);
-  return ns * 1e-9;
+  return ns;
 }
 
 /* The supervisor, which is the parent of whoever runs a task, and all its children. Returns how many. */
@@ -281,12 +282,20 @@ static double map_seconds(procpool *pool, const double *arguments, double *resul
   return seconds;
 }
 
-/* The same by multiprocessing.Pool.map with as many workers, its calls 3 to 7; 0 if there is no Python here. */
+static int default_workers(void) {
+  procpool_stats stats;
+  procpool *pool = open_pool(workers(0));
+  check(procpool_get_stats(pool, &stats), "get_stats");
+  close_pool(pool);
+  return stats.workers;
+}
+
+/* The same by multiprocessing.Pool.map with as many workers; 0 if there is no Python here. */
 static double python_map_seconds(int worker_count) {
   char command[4096];
   double seconds = 0;
-  snprintf(command, sizeof(command), "command -v python3 >/dev/null || exit 0; exec python3 '%s' %d %d", PYTHON_MAP,
-           worker_count, MAP_ITEMS);
+  snprintf(command, sizeof(command), "command -v python3 >/dev/null || exit 0; exec python3 '%s' %d %d %d", PYTHON_MAP,
+           worker_count, MAP_ITEMS, RUNS);
   FILE *python = popen(command, "r");
   if (python == NULL || (fscanf(python, "%lf", &seconds) != 1 && !feof(python)))
     fail("python_map.py", "cannot be run");
@@ -294,27 +303,41 @@ static double python_map_seconds(int worker_count) {
   return seconds;
 }
 
+/* The third call on a fresh pool. */
+static double third_map_seconds(const double *arguments, double *results) {
+  procpool *pool = open_pool(workers(0));
+  map_seconds(pool, arguments, results);
+  map_seconds(pool, arguments, results);
+  const double seconds = map_seconds(pool, arguments, results);
+  close_pool(pool);
+  return seconds;
+}
+
+/* The same work without any pool, in the host: what a map of so small a function has to be compared with. */
+static double loop_seconds(const double *arguments, double *results) {
+  const double start = now();
+  for (size_t i = 0; i < MAP_ITEMS; i++)
+    results[i] = square_plus_one(arguments[i]);
+  return now() - start;
+}
+
 static void map_10m_doubles(void) {
   double *arguments = (double *)malloc(MAP_ITEMS * sizeof(double));
   double *results = (double *)malloc(MAP_ITEMS * sizeof(double));
-  double figures[RUNS];
-  procpool_stats stats;
+  double maps[RUNS], loops[RUNS];
   if (arguments == NULL || results == NULL)
     fail("map", "out of memory");
-  procpool *pool = open_pool(workers(0));
-  check(procpool_get_stats(pool, &stats), "get_stats");
   for (size_t i = 0; i < MAP_ITEMS; i++)
     arguments[i] = (double)i;
-  map_seconds(pool, arguments, results);
-  map_seconds(pool, arguments, results);
-  for (int run = 0; run < RUNS; run++)
-    figures[run] = map_seconds(pool, arguments, results);
-  close_pool(pool);
+  for (int run = 0; run < RUNS; run++) {
+    maps[run] = third_map_seconds(arguments, results);
+    loops[run] = loop_seconds(arguments, results);
+  }
   free(arguments);
   free(results);
-  const double seconds = median(figures, RUNS);
+  const double seconds = median(maps, RUNS), python = python_map_seconds(default_workers());
   metric("map_10m_doubles", MAP_ITEMS / seconds, "items/s");
-  const double python = python_map_seconds(stats.workers);
+  metric("map_10m_doubles_loop_without_pool", MAP_ITEMS / median(loops, RUNS), "items/s");
   if (python > 0) {
     metric("map_10m_doubles_python_pool", MAP_ITEMS / python, "items/s");
     metric("map_10m_doubles_ratio_to_python_pool", python / seconds, "times");
@@ -361,14 +384,13 @@ static void echo_1_mib(void) {
 
 static void idle(void) {
   long pids[64];
-  double seconds = 0;
-  long switches = 0;
+  long ns = 0, switches = 0;
   procpool *pool = open_pool(workers(0));
   const size_t count = pool_processes(pool, pids, 64);
   pause_us(500000);
   for (int sign = -1; sign <= 1; sign += 2) {
     for (size_t i = 0; i < count; i++) {
-      seconds += sign * proc_seconds(pids[i]);
+      ns += sign * proc_ns(pids[i]);
       switches += sign * (proc_number(pids[i], "status", "voluntary_ctxt_switches") +
                           proc_number(pids[i], "status", "nonvoluntary_ctxt_switches"));
     }
@@ -377,7 +399,7 @@ static void idle(void) {
   }
   close_pool(pool);
   metric("idle_processes", (double)count, "processes");
-  metric("idle_processor_time_5s", seconds * 1e6, "us");
+  metric("idle_processor_time_5s", (double)ns * 1e-3, "us");
   metric("idle_context_switches_5s", (double)switches, "switches");
 }
 
@@ -491,17 +513,26 @@ static void crash_recovery(void) {
 
 /* ---- the limits of this machine, to judge the figures by ---- */
 
-/* Two processes bounce a cache line. */
+/* Keeps the caller on the n-th processor, where it may run there. */
+static void pin(unsigned n) {
+  unsigned long mask[1024 / sizeof(unsigned long)] = {0};
+  mask[0] = 1ul << n;
+  syscall(SYS_sched_setaffinity, 0, sizeof(mask), mask);
+}
+
+/* Two processes, on two processors, bounce a cache line. */
 static double bounce_us(void) {
-  enum { BOUNCES = 100000 };
-  int *ball =
-      (int *)mmap(NULL, sizeof(*ball), PROT_READ | PROT_WRITE, MAP_SHARED | MAP_ANONYMOUS, -1, 0); /* zeroed by mmap */
+  enum { BOUNCES = 100000, WARM_UP = 10000 };
+  int *ball = (int *)mmap(NULL, sizeof(*ball), PROT_READ | PROT_WRITE, MAP_SHARED | MAP_ANONYMOUS, -1, 0);
   if (ball == MAP_FAILED)
     fail("mmap", "refused");
   const pid_t pid = fork();
-  const int mine = pid == 0, other = !mine;
-  const double start = now();
-  for (int i = 0; i < BOUNCES; i++) {
+  const int mine = pid == 0, other = !mine; /* the ball starts as 0, the parent's */
+  double start = 0;
+  pin((unsigned)mine);
+  for (int i = 0; i < WARM_UP + BOUNCES; i++) {
+    if (i == WARM_UP)
+      start = now();
     while (__atomic_load_n(ball, __ATOMIC_ACQUIRE) != mine)
       continue;
     __atomic_store_n(ball, other, __ATOMIC_RELEASE);
@@ -514,14 +545,15 @@ static double bounce_us(void) {
   return seconds / BOUNCES * 1e6;
 }
 
-/* Two processes bounce a byte through two pipes. */
-static double pipes_us(void) {
+/* Two processes, on the processors given, bounce a byte through two pipes. */
+static double pipes_us(unsigned parents, unsigned childs) {
   enum { BOUNCES = 10000 };
   int there[2], back[2];
   char byte = 0;
   if (pipe(there) != 0 || pipe(back) != 0)
     fail("pipe", "refused");
   const pid_t pid = fork();
+  pin(pid == 0 ? childs : parents);
   if (pid == 0) {
     close(there[1]);
     while (read(there[0], &byte, 1) == 1 && write(back[1], &byte, 1) == 1)
@@ -542,13 +574,15 @@ static double pipes_us(void) {
 }
 
 static void limits(void) {
-  double bounce[RUNS], pipes[RUNS];
+  double bounce[RUNS], across[RUNS], same[RUNS];
   for (int run = 0; run < RUNS; run++) {
     bounce[run] = bounce_us();
-    pipes[run] = pipes_us();
+    across[run] = pipes_us(0, 1);
+    same[run] = pipes_us(0, 0);
   }
   metric("limit_cache_line_round_trip", median(bounce, RUNS), "us");
-  metric("limit_pipe_round_trip", median(pipes, RUNS), "us");
+  metric("limit_pipe_round_trip_across_processors", median(across, RUNS), "us");
+  metric("limit_pipe_round_trip_on_one_processor", median(same, RUNS), "us");
 }
 
 /* ---- all of it ---- */
