@@ -344,7 +344,7 @@ typedef struct procpool_options {
   size_t initializer_size;
   size_t max_queued; /* tasks accepted and not yet settled; default 65536, at most 8388608 */
   size_t ring_size;  /* bytes of each worker's result ring, a power of two; default 262144 */
-  size_t max_memory; /* bytes for large arguments in flight; default: the machine's memory */
+  size_t max_memory; /* bytes for large arguments in flight; default: half of the machine's memory */
   int spin_us;       /* busy-wait before sleeping, us; 0: chosen by the pool; -1: never */
 } procpool_options;
 
@@ -1850,6 +1850,14 @@ static uint64_t procpool__round_up(uint64_t value, uint64_t unit) {
   return (value + unit - 1) / unit * unit;
 }
 
+/* A ring of a power of two of cells, at least twice as many as there can be tasks. */
+static uint64_t procpool__shm_cell_count(uint64_t capacity) {
+  uint64_t cells = 2;
+  while (cells < 2 * capacity)
+    cells *= 2;
+  return cells;
+}
+
 /* Where each part lies, relative to base (null for a first look at the size). Returns the size of it all. */
 static uint64_t procpool__shm_layout(procpool__segment *s, unsigned char *base) {
   uint64_t offset[5];
@@ -2947,11 +2955,11 @@ static void procpool__super_settle_in(procpool__super *u) {
   procpool__platform_continue_at_eof(u->lifeline);
   if (procpool__platform_gone(u->lifeline, 0))
     _exit(0);
-  procpool__platform_set_name(u->name, -1);
 }
 
 static void procpool__super_run(procpool__super *u) {
   procpool__message m;
+  procpool__platform_set_name(u->name, -1);
   memset(&m, 0, sizeof(m));
   m.say = PROCPOOL__SAY_STARTED;
   m.a = (uint64_t)procpool__super_start_all(u);
@@ -3035,7 +3043,7 @@ static bool procpool__super_attach(procpool__super *u, uint64_t total) {
     return false;
   s->workers = (int)h->workers;
   s->capacity = h->capacity;
-  s->cell_count = 2 * h->capacity;
+  s->cell_count = procpool__shm_cell_count(h->capacity);
   s->ring_size = h->ring_size;
   s->arena_size = h->arena_size;
   if (procpool__shm_layout(s, base) != total)
@@ -4341,13 +4349,6 @@ static bool procpool__open_plan(procpool__plan *plan, const procpool_options *op
   return true;
 }
 
-static uint64_t procpool__open_capacity(size_t max_queued) {
-  uint64_t capacity = 1;
-  while (capacity < max_queued)
-    capacity *= 2;
-  return capacity;
-}
-
 /* Creates and maps the segment, with as large an arena as there is address space for, and reserves the parts that are
  * used at once. */
 static bool procpool__open_segment(procpool *p, procpool__plan *plan) {
@@ -4355,9 +4356,9 @@ static bool procpool__open_segment(procpool *p, procpool__plan *plan) {
   unsigned char *base = NULL;
   s->workers = plan->workers;
   s->capacity = plan->options.max_queued;
-  s->cell_count = 2 * procpool__open_capacity(plan->options.max_queued);
+  s->cell_count = procpool__shm_cell_count(s->capacity);
   s->ring_size = plan->options.ring_size;
-  s->arena_size = plan->options.max_memory > 0 ? plan->options.max_memory : procpool__platform_memory();
+  s->arena_size = plan->options.max_memory > 0 ? plan->options.max_memory : procpool__platform_memory() / 2;
   s->arena_size = procpool__round_up(s->arena_size, PROCPOOL__EXTENT);
   while (base == NULL && s->arena_size >= PROCPOOL__EXTENT) {
     const uint64_t total = procpool__shm_layout(s, NULL);
@@ -6175,6 +6176,7 @@ static void procpool__map_abandon(procpool__mapping *m, size_t j) {
   procpool_future *f = m->jobs[j].future;
   if (f == NULL)
     return;
+  procpool__map_note(m, m->jobs[j].first, m->jobs[j].count, PROCPOOL_PENDING, NULL);
   if (procpool__future_cancel(p, f) == PROCPOOL_PENDING)
     f->flags &= (uint8_t)~PROCPOOL__F_KEEP_BLOCK;
   else
@@ -6236,6 +6238,9 @@ static procpool_status procpool__map_whole(procpool__mapping *m) {
       status = procpool__map_run(m, limited ? procpool__platform_deadline(m->options->timeout) : PROCPOOL__NEVER);
     for (size_t j = 0; j < m->job_count; j++)
       procpool__map_abandon(m, j);
+    for (size_t i = 0; i < m->range_count; i++)
+      procpool__map_note(m, m->ranges[i].first, m->ranges[i].count, PROCPOOL_PENDING, NULL);
+    procpool__map_note(m, m->next, m->count - m->next, PROCPOOL_PENDING, NULL);
     if (status == PROCPOOL_FUNCTION)
       (void)procpool__host_refuse(p, status, 0, procpool_strerror(status));
     procpool__host_unlock(p);
