@@ -838,6 +838,7 @@ static PROCPOOL_UNUSED inline void procpool__scope_end(procpool **pool) {
 #define PROCPOOL__LINE 64 /* bytes that move between processors at once */
 #define PROCPOOL__ALIGNED __attribute__((aligned(PROCPOOL__LINE)))
 #define PROCPOOL__NEVER UINT64_MAX
+#define PROCPOOL__NO_ASAN __attribute__((no_sanitize_address)) /* for a function whose frame a child goes on below */
 
 /* linux/sched.h, linux/memfd.h, linux/futex.h, linux/falloc.h, asm-generic/fcntl.h */
 enum {
@@ -1008,13 +1009,13 @@ static uint64_t procpool__platform_size_limit(void) {
   return (uint64_t)limit.rlim_cur;
 }
 
-/* Shared memory without a name: size bytes of address space, nothing of it reserved. */
+/* Shared memory without a name, size bytes long at first; reserving makes it longer. Null pages until they are touched. */
 static int procpool__platform_shm_create(uint64_t size) {
   int fd = (int)syscall(SYS_memfd_create, "procpool", PROCPOOL__MFD_CLOEXEC | PROCPOOL__MFD_ALLOW_SEALING);
   fd = procpool__platform_above_std(fd);
   if (fd < 0)
     return -1;
-  if (ftruncate(fd, (off_t)size) == 0) {
+  if (size <= procpool__platform_size_limit() && ftruncate(fd, (off_t)size) == 0) {
     /* a worker that shrank the file would make the host die by SIGBUS */
     (void)fcntl(fd, PROCPOOL__ADD_SEALS, PROCPOOL__SEAL_SHRINK);
     return fd;
@@ -1023,14 +1024,23 @@ static int procpool__platform_shm_create(uint64_t size) {
   return -1;
 }
 
+/* Maps size bytes of address space, most of them beyond the end of the file and closed to access: a leak checker that
+ * reads all of a process's memory, as valgrind's does, would otherwise take hours, and reserve every page. */
 static void *procpool__platform_shm_map(int fd, uint64_t size) {
-  void *p = mmap(NULL, (size_t)size, PROT_READ | PROT_WRITE, MAP_SHARED | MAP_NORESERVE, fd, 0);
+  void *p = mmap(NULL, (size_t)size, PROT_NONE, MAP_SHARED | MAP_NORESERVE, fd, 0);
   return p == MAP_FAILED ? NULL : p;
+}
+
+/* Opens the mapping up to end, in this process. */
+static bool procpool__platform_shm_open(void *base, uint64_t end) {
+  return mprotect(base, (size_t)end, PROT_READ | PROT_WRITE) == 0;
 }
 
 /* Takes the pages now, so that a full machine is an error here and not SIGBUS at the first touch. Zero or errno. */
 static int procpool__platform_shm_reserve(int fd, uint64_t offset, uint64_t size) {
   int error;
+  if (size > procpool__platform_size_limit() || offset > procpool__platform_size_limit() - size)
+    return EFBIG;
   do
     error = posix_fallocate(fd, (off_t)offset, (off_t)size);
   while (error == EINTR);
@@ -1195,7 +1205,7 @@ static int procpool__platform_between(void *argument) {
  * if the host has threads, and so that the page tables are copied once. It ends at once; its child is adopted by init.
  * The go-between's stack is a part of the caller's, so that the new process goes on with all of the caller's stack.
  * Returns 0 or errno; all signals stay blocked in the new process. */
-static int procpool__platform_detach(procpool__platform_launch *launch) {
+PROCPOOL__NO_ASAN static int procpool__platform_detach(procpool__platform_launch *launch) {
   PROCPOOL__ALIGNED char stack[65536];
   sigset_t all, old;
   pid_t between;
@@ -1838,13 +1848,15 @@ typedef struct procpool__segment {
   procpool__slot *slots;
   unsigned char *rings;
   unsigned char *arena;
+  uint64_t arena_at; /* its offset: all before it is open to access from the start */
 } procpool__segment;
 
 typedef char procpool__assert_slot[sizeof(procpool__slot) == 64 ? 1 : -1];
 typedef char procpool__assert_epitaph[sizeof(procpool__epitaph) <= 48 ? 1 : -1];
 typedef char procpool__assert_block[sizeof(procpool__block) % PROCPOOL__LINE == 0 ? 1 : -1];
 
-#define PROCPOOL__PAGE 4096u /* parts of the segment begin at multiples of this */
+#define PROCPOOL__EXTENT ((uint64_t)1 << 20) /* the arena grows by multiples of this */
+#define PROCPOOL__PAGE 4096u                 /* parts of the segment begin at multiples of this */
 
 static uint64_t procpool__round_up(uint64_t value, uint64_t unit) {
   return (value + unit - 1) / unit * unit;
@@ -1866,6 +1878,7 @@ static uint64_t procpool__shm_layout(procpool__segment *s, unsigned char *base) 
   offset[2] = procpool__round_up(offset[1] + (uint64_t)s->workers * s->ring_size, PROCPOOL__PAGE);
   offset[3] = procpool__round_up(offset[2] + s->cell_count * sizeof(uint64_t), PROCPOOL__PAGE);
   offset[4] = procpool__round_up(offset[3] + s->capacity * sizeof(procpool__slot), PROCPOOL__PAGE);
+  s->arena_at = offset[4];
   s->total = offset[4] + s->arena_size;
   s->base = base;
   if (base != NULL) {
@@ -2084,6 +2097,7 @@ struct procpool__worker {
   unsigned char *scratch; /* results that do not fit the ring at once */
   uint64_t scratch_size;
   uint64_t spin_ns;
+  uint64_t opened; /* how far into the segment this process may reach */
   uint64_t known_code[PROCPOOL__CODE_CACHE];
   procpool_task task;
   procpool__failure failure;
@@ -2257,6 +2271,15 @@ static void procpool__worker_describe(procpool__worker *w, int code, const char 
   (void)snprintf(w->failure.message, sizeof(w->failure.message), "%s", message);
 }
 
+/* The arena grows while this process lives: it opens what it has to read, up to the end of that extent. */
+static const unsigned char *procpool__worker_reach(procpool__worker *w, uint64_t offset, uint64_t size) {
+  const procpool__segment *s = w->segment;
+  const uint64_t end = s->arena_at + procpool__round_up(offset + size, PROCPOOL__EXTENT);
+  if (end > w->opened && end <= s->total && procpool__platform_shm_open(s->base, end))
+    w->opened = end;
+  return s->arena + offset;
+}
+
 static void procpool__worker_prepare(procpool__worker *w, uint32_t slot_index, uint64_t word) {
   procpool_task *t = &w->task;
   const uint32_t flags = __atomic_load_n(&w->segment->slots[slot_index].flags, __ATOMIC_RELAXED);
@@ -2266,8 +2289,9 @@ static void procpool__worker_prepare(procpool__worker *w, uint32_t slot_index, u
   t->slot_index = slot_index;
   t->given = t->in_ring = t->wrapped = t->failed = t->uncarried = false;
   t->argument_size = t->slot->size;
-  t->argument = t->argument_size <= PROCPOOL__INLINE_BYTES ? t->slot->argument.bytes
-                                                           : w->segment->arena + t->slot->argument.offset;
+  t->argument = t->slot->argument.bytes;
+  if (t->argument_size > PROCPOOL__INLINE_BYTES)
+    t->argument = procpool__worker_reach(w, t->slot->argument.offset, t->argument_size);
   if (flags & PROCPOOL__SLOT_NO_ARGUMENT)
     t->argument = NULL;
   t->result_size = 0;
@@ -2438,12 +2462,14 @@ static void procpool__worker_sleep(procpool__worker *w) {
 /* Runs tasks until it is told to leave, has run its share, or was condemned. */
 static void procpool__worker_loop(procpool__worker *w) {
   for (;;) {
+    const uint32_t phase =
+        procpool__worker_phase(w); /* before the turn: a task may be published and then the phase change */
     const procpool__turn turn = procpool__worker_turn(w);
     if (turn == PROCPOOL__TURN_LEAVE)
       break;
     if (turn == PROCPOOL__TURN_RAN)
       continue;
-    if (procpool__worker_phase(w) != PROCPOOL__PHASE_RUN)
+    if (phase != PROCPOOL__PHASE_RUN)
       break; /* draining, and nothing is left: the host published its last task before it said so */
     if (!procpool__worker_spin(w))
       procpool__worker_sleep(w);
@@ -2465,6 +2491,7 @@ static void procpool__worker_setup(procpool__worker *w, const procpool__segment 
   w->tail = procpool__load(&w->block->tail);
   w->consumed = procpool__load(&w->block->consumed);
   w->spin_ns = s->header->spin_ns > 0 ? (uint64_t)s->header->spin_ns : 0;
+  w->opened = process ? s->arena_at : s->total; /* a thread shares the host's mapping, which the host opens */
 }
 
 /* Runs the user's initializer, if there is one. */
@@ -2477,7 +2504,7 @@ static bool procpool__worker_initialize(procpool__worker *w) {
     memcpy(&initializer, &h->initializer, sizeof(initializer));
     memcpy(&argument, &h->initializer_offset, sizeof(argument));
     if (h->initializer_size > 0)
-      argument = w->segment->arena + h->initializer_offset;
+      argument = procpool__worker_reach(w, h->initializer_offset, h->initializer_size);
     code = initializer(argument, (size_t)h->initializer_size);
     if (code != 0) {
       w->block->init_code = code;
@@ -3038,15 +3065,15 @@ static bool procpool__super_attach(procpool__super *u, uint64_t total) {
   procpool__segment *s = &u->segment;
   unsigned char *base = (unsigned char *)procpool__platform_shm_map(s->fd, total);
   const procpool__header *h = (const procpool__header *)(void *)base;
-  if (base == NULL || h->magic != PROCPOOL__MAGIC || h->version != PROCPOOL_VERSION || h->total != total ||
-      h->header_size != sizeof(*h))
+  if (base == NULL || !procpool__platform_shm_open(base, PROCPOOL__PAGE) || h->magic != PROCPOOL__MAGIC ||
+      h->version != PROCPOOL_VERSION || h->total != total || h->header_size != sizeof(*h))
     return false;
   s->workers = (int)h->workers;
   s->capacity = h->capacity;
   s->cell_count = procpool__shm_cell_count(h->capacity);
   s->ring_size = h->ring_size;
   s->arena_size = h->arena_size;
-  if (procpool__shm_layout(s, base) != total)
+  if (procpool__shm_layout(s, base) != total || !procpool__platform_shm_open(base, s->arena_at))
     return false;
   u->strict = h->strict != 0;
   u->core_dumps = h->core_dumps != 0;
@@ -3086,7 +3113,6 @@ enum {
   PROCPOOL__SMALL = 16,   /* results up to this size lie in the future itself */
   PROCPOOL__CODE_SEEN = 16
 };
-#define PROCPOOL__EXTENT ((uint64_t)1 << 20)
 #define PROCPOOL__EXTENT_WARM ((uint64_t)64 << 20) /* free extents beyond this go back to the system */
 #define PROCPOOL__TICK ((uint64_t)200000000) /* ns between looks at the supervisor's health while the host waits */
 #define PROCPOOL__NO_BLOCK UINT64_MAX
@@ -3302,6 +3328,13 @@ static bool procpool__host_grow(procpool *p, const void *part, uint64_t limit, u
   return true;
 }
 
+/* Reserves the cell and the one after it: that is where workers look next. */
+static bool procpool__host_grow_cells(procpool *p, uint64_t cell) {
+  const uint64_t all = p->segment.cell_count;
+  const uint64_t need = cell + 2 < all ? cell + 2 : all;
+  return procpool__host_grow(p, p->segment.cells, all * sizeof(uint64_t), &p->cells_reserved, need * sizeof(uint64_t));
+}
+
 /* ---- arena ---- */
 
 static bool procpool__list_reserve(procpool__list *list, size_t room) {
@@ -3377,6 +3410,8 @@ static uint64_t procpool__arena_take_extent(procpool *p, uint64_t size) {
   if (size > p->segment.arena_size - a->top)
     return PROCPOOL__NO_BLOCK;
   if (procpool__host_reserve(p, procpool__shm_offset(&p->segment, p->segment.arena) + a->top, size) != 0)
+    return PROCPOOL__NO_BLOCK;
+  if (!procpool__platform_shm_open(p->segment.base, p->segment.arena_at + a->top + size))
     return PROCPOOL__NO_BLOCK;
   a->top += size;
   return a->top - size;
@@ -4360,22 +4395,23 @@ static bool procpool__open_segment(procpool *p, procpool__plan *plan) {
   s->ring_size = plan->options.ring_size;
   s->arena_size = plan->options.max_memory > 0 ? plan->options.max_memory : procpool__platform_memory() / 2;
   s->arena_size = procpool__round_up(s->arena_size, PROCPOOL__EXTENT);
+  (void)procpool__shm_layout(s, NULL);
+  s->fd = p->fds.memory = procpool__platform_shm_create(s->arena_at);
+  if (s->fd < 0)
+    return procpool__open_fail(plan, PROCPOOL_SYSTEM, errno, "no shared memory to be had");
   while (base == NULL && s->arena_size >= PROCPOOL__EXTENT) {
     const uint64_t total = procpool__shm_layout(s, NULL);
-    if (total < procpool__platform_size_limit() && total < (uint64_t)PTRDIFF_MAX)
-      s->fd = procpool__platform_shm_create(total);
-    if (s->fd >= 0)
+    if (total < (uint64_t)PTRDIFF_MAX)
       base = (unsigned char *)procpool__platform_shm_map(s->fd, total);
-    if (base == NULL) {
-      procpool__platform_close(&s->fd);
+    if (base == NULL)
       s->arena_size = s->arena_size / 2 / PROCPOOL__EXTENT * PROCPOOL__EXTENT;
-    }
   }
   if (base == NULL)
-    return procpool__open_fail(plan, PROCPOOL_MEMORY, errno, "no shared memory to be had");
+    return procpool__open_fail(plan, PROCPOOL_MEMORY, errno, "no address space for the shared memory");
   (void)procpool__shm_layout(s, base);
-  p->fds.memory = s->fd;
-  if (procpool__host_reserve(p, 0, procpool__shm_offset(s, s->cells)) != 0)
+  if (!procpool__platform_shm_open(base, s->arena_at) ||
+      procpool__host_reserve(p, 0, procpool__shm_offset(s, s->cells)) != 0 ||
+      !procpool__host_grow_cells(p, 0)) /* an idle worker looks at the first cell */
     return procpool__open_fail(plan, PROCPOOL_MEMORY, ENOSPC, "no shared memory for the workers' rings");
   return true;
 }
@@ -4836,10 +4872,7 @@ static procpool_status procpool__submit_place(procpool *p, uint32_t *slot) {
       return PROCPOOL_MEMORY;
     p->free_slots[p->free_count++] = (uint32_t)p->slots_used++;
   }
-  /* one cell ahead, too: workers look at the next position */
-  if (p->position < s->cell_count &&
-      !procpool__host_grow(p, s->cells, s->cell_count * sizeof(uint64_t), &p->cells_reserved,
-                           (cell + 2 < s->cell_count ? cell + 2 : s->cell_count) * sizeof(uint64_t)))
+  if (p->position < s->cell_count && !procpool__host_grow_cells(p, cell))
     return PROCPOOL_MEMORY;
   *slot = p->free_slots[p->free_count - 1];
   return PROCPOOL_OK;

@@ -1,7 +1,4 @@
 /* harness.c - what the tests share, and the leak audit around each of them. The runner is runner.c. */
-#ifndef _GNU_SOURCE
-#define _GNU_SOURCE
-#endif
 #include "harness.h"
 #include "runner.h"
 
@@ -156,12 +153,13 @@ procpool *test_open(procpool_start start, int workers) {
   return test_open_with(start, workers, &options);
 }
 
-void test_open_fails(procpool_options *options, procpool_status expected) {
-  procpool_error error;
+void harness_check_open_fails(const char *file, int line, procpool_options *options, procpool_status expected) {
+  static procpool_error error;
   memset(&error, 0, sizeof(error));
   options->error = &error;
-  CHECK(procpool_open(options) == NULL);
-  CHECK_STATUS(error.status, expected);
+  if (procpool_open(options) != NULL)
+    harness_fail(file, line, "open with these options: success == %s", procpool_status_name(expected));
+  harness_check_status(file, line, "open with these options", error.status, expected);
 }
 
 void test_close_by(procpool *pool, procpool_shutdown_mode mode) {

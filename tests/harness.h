@@ -12,6 +12,9 @@
 #ifndef HARNESS_H
 #define HARNESS_H
 
+#ifndef _GNU_SOURCE
+#define _GNU_SOURCE
+#endif
 #include "../procpool.h"
 
 #include <pthread.h>
@@ -44,8 +47,8 @@ typedef struct harness_test {
   const char *name;
   const char *file;
   int line;
-  int starts;  /* 0: one case; else one for each start method in the mask */
-  int limit;   /* seconds */
+  int starts; /* 0: one case; else one for each start method in the mask */
+  int limit;  /* seconds */
   void (*body)(procpool_start start);
   struct harness_test *next;
 } harness_test;
@@ -65,8 +68,7 @@ void harness_register(harness_test *test);
 #define TEST_STARTS_LIMIT(name, starts, seconds) HARNESS_TEST(name, starts, seconds)
 
 /* ---- checks ---- */
-void harness_fail(const char *file, int line, const char *format, ...)
-    __attribute__((format(printf, 3, 4), noreturn));
+void harness_fail(const char *file, int line, const char *format, ...) __attribute__((format(printf, 3, 4), noreturn));
 void harness_skip(const char *reason) __attribute__((noreturn));
 void harness_check_compare(const char *file, int line, const char *text, long long a, const char *op, long long b,
                            bool holds);
@@ -96,7 +98,7 @@ void harness_check_bytes(const char *file, int line, const char *text, const voi
 #define CHECK_TEXT(got, expected) harness_check_text(__FILE__, __LINE__, #got, (got), (expected))
 #define CHECK_BYTES(got, expected, size) harness_check_bytes(__FILE__, __LINE__, #got, (got), (expected), (size))
 /* Seconds, as milliseconds in the message. */
-#define CHECK_SECONDS(a, op, b) HARNESS_COMPARE((a) * 1e3, op, (b) * 1e3)
+#define CHECK_SECONDS(a, op, b) HARNESS_COMPARE((a)*1e3, op, (b)*1e3)
 #define SKIP(reason) harness_skip(reason)
 
 /* ---- what tests share ---- */
@@ -113,8 +115,9 @@ const char *test_path(const char *name);
 procpool *test_open(procpool_start start, int workers);
 /* The same with other options; start and workers are filled in. */
 procpool *test_open_with(procpool_start start, int workers, procpool_options *options);
-/* Open must fail with this status. */
-void test_open_fails(procpool_options *options, procpool_status expected);
+/* Open must fail with this status; options->error then is the reason. */
+void harness_check_open_fails(const char *file, int line, procpool_options *options, procpool_status expected);
+#define test_open_fails(options, expected) harness_check_open_fails(__FILE__, __LINE__, (options), (expected))
 /* shutdown(DRAIN) and free, both OK. */
 void test_close(procpool *pool);
 void test_close_by(procpool *pool, procpool_shutdown_mode mode);
@@ -145,8 +148,8 @@ typedef struct test_job {
   size_t size;
 } test_job;
 
-extern test_page *page;          /* in the host; in a worker after job_begin */
-test_job job_of(int index);      /* in the host */
+extern test_page *page;     /* in the host; in a worker after job_begin */
+test_job job_of(int index); /* in the host */
 test_job job_with(int index, int number);
 test_job job_sized(int index, size_t size);
 const test_job *job_begin(procpool_task *task); /* in a task: its job, with page set */
@@ -186,13 +189,13 @@ pthread_t test_thread(void *(*function)(void *), void *context);
 void *test_join(pthread_t thread);
 
 /* A process that may end meanwhile: watch it first, then wait for its end. */
-int test_watch(long pid);                           /* descriptor */
-bool test_gone(int watch, double seconds);          /* ended (dead, if perhaps not reaped) within seconds */
+int test_watch(long pid);                  /* descriptor */
+bool test_gone(int watch, double seconds); /* ended (dead, if perhaps not reaped) within seconds */
 bool test_all_gone(const int *watches, int count, double seconds);
-int test_wait_exit(pid_t child);                    /* waits for an own child: exit status, or minus the signal */
+int test_wait_exit(pid_t child); /* waits for an own child: exit status, or minus the signal */
 /* Starts a program (path, then arguments up to null), collects its standard output; returns as test_wait_exit. */
 int test_run(char *output, size_t capacity, const char *path, ...) __attribute__((sentinel));
-size_t test_descriptors(void);                      /* open in this process */
+size_t test_descriptors(void); /* open in this process */
 long test_resident_kib(void);
 
 #ifdef __cplusplus

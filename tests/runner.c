@@ -10,9 +10,6 @@
  *
  * Between runner and case stands a minder, one per case: a child subreaper, to which everything comes back that the case
  * leaves behind, so that an orphan is always charged to the case that made it. */
-#ifndef _GNU_SOURCE
-#define _GNU_SOURCE
-#endif
 #include "runner.h"
 
 #include <ctype.h>
@@ -24,6 +21,7 @@
 #include <regex.h>
 #include <stdarg.h>
 #include <sys/prctl.h>
+#include <sys/resource.h>
 #include <sys/stat.h>
 #include <sys/syscall.h>
 #include <sys/wait.h>
@@ -138,8 +136,13 @@ static void case_exec(const test_case *c, int output) {
   const pid_t minder = getppid();
   sigset_t none;
   char command[PATH_MAX * 2];
+  struct rlimit cores;
   setsid();
   prctl(PR_SET_PDEATHSIG, SIGKILL);
+  if (getrlimit(RLIMIT_CORE, &cores) == 0) {
+    cores.rlim_cur = 0; /* many cases crash on purpose */
+    setrlimit(RLIMIT_CORE, &cores);
+  }
   if (getppid() != minder)
     _exit(2);
   dup2(input, 0);
@@ -261,7 +264,8 @@ static void minder_clear(pid_t child, int *status) {
 /* What a sanitizer, or a check that failed in another process than the case's, left in the output. */
 static bool output_is_bad(int output) {
   static const char *const bad[] = {"ERROR: AddressSanitizer", "ERROR: LeakSanitizer", "WARNING: ThreadSanitizer",
-                                    ": runtime error: ", "[in process ", "== Invalid ", "definitely lost: "};
+                                    ": runtime error: ",       "[in process ",         "== Invalid ",
+                                    "definitely lost: "};
   struct stat about;
   char *text;
   bool found = false;
@@ -470,7 +474,8 @@ static void parse_starts(const char *text) {
 }
 
 static void usage(void) {
-  fprintf(stderr, "usage: run [-j JOBS] [-s SLOW] [-S START,...] [-w WRAPPER] [-c FILE] [-n REASON] [-v] [PATTERN...]\n");
+  fprintf(stderr,
+          "usage: run [-j JOBS] [-s SLOW] [-S START,...] [-w WRAPPER] [-c FILE] [-n REASON] [-v] [PATTERN...]\n");
   exit(2);
 }
 

@@ -302,7 +302,8 @@ TEST_STARTS(r055_release_in_a_callback, EVERY) {
   procpool *pool = test_open(start, 2);
   int released = 0;
   for (int i = 0; i < 100; i++)
-    CHECK_OK(procpool_future_add_done_callback(test_submit(pool, task_twice, &i, sizeof(i)), release_itself, &released));
+    CHECK_OK(
+        procpool_future_add_done_callback(test_submit(pool, task_twice, &i, sizeof(i)), release_itself, &released));
   test_close(pool);
   CHECK_EQ(released, 100);
 }

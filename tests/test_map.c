@@ -83,7 +83,8 @@ TEST_STARTS(r032_large_items, EVERY) {
   procpool_options options = {0};
   procpool_map_options map = {0};
   procpool *pool;
-  unsigned char *in = (unsigned char *)malloc((size_t)COUNT * SIZE), *out = (unsigned char *)malloc((size_t)COUNT * SIZE);
+  unsigned char *in = (unsigned char *)malloc((size_t)COUNT * SIZE),
+                *out = (unsigned char *)malloc((size_t)COUNT * SIZE);
   CHECK(in != NULL && out != NULL);
   options.ring_size = 65536;
   pool = test_open_with(start, 2, &options);
@@ -326,7 +327,7 @@ TEST_STARTS(r036_map_times_out, PROCESSES) {
     CHECK_EQ(out[i], i < 3 ? i : -1);
   }
   gate_add(&page->word[2], 1);
-  CHECK_WORKS(pool); /* behind what still ran */
+  CHECK_WORKS(pool);          /* behind what still ran */
   CHECK_EQ(page->started, 4); /* those not begun never will */
   CHECK_EQ(out[3], -1);
   test_close(pool);
@@ -1072,6 +1073,6 @@ TEST(scope_does_not_run_if_open_fails) {
   int rounds = 0;
   options.max_workers = -1;
   PROCPOOL_WITH(pool, &options)
-    rounds++;
+  rounds++;
   CHECK_EQ(rounds, 0);
 }

@@ -1,0 +1,240 @@
+#!/bin/sh
+# Every dialect and compiler, strict warnings, no output at all. As test cases for the runner:
+#   matrix.sh list BUILD       prints cases: NAME LIMIT COMMAND
+#   matrix.sh notes BUILD      prints runner options that say what is absent
+#   matrix.sh CASE BUILD ...   runs one of them
+set -eu
+tests=$(cd "$(dirname "$0")" && pwd)
+root=$(dirname "$tests")
+what=$1
+work=$2/matrix
+warn="-Wall -Wextra -Wpedantic -Wconversion -Wsign-conversion -Wshadow -Wcast-qual -Wundef -Werror"
+warn_c="$warn -Wstrict-prototypes -Wmissing-prototypes"
+
+# What a file of a user's program does: nothing but the declarations, and the typed layer.
+user='
+#include <stdio.h>
+struct procpool_test_range { double from, to; };
+PROCPOOL_FUNCTION(double, square, double, x) {
+  return x * x;
+}
+PROCPOOL_FUNCTION(double, width, struct procpool_test_range, r) {
+  return r.to - r.from;
+}
+PROCPOOL_FUNCTION(int, difference, int, a, short, b) {
+  return a - b;
+}
+PROCPOOL_FUNCTION(long, product, char, a, short, b, long, c) {
+  return (long)a * b * c;
+}
+PROCPOOL_TASK_FUNCTION(float, risky, float, a, float, b, float, c, float, d) {
+  if (d < 0)
+    procpool_task_fail(task, 1, "negative");
+  return a + b + c + d;
+}
+int use_the_pool(void);
+int use_the_pool(void) {
+  double in[3], out[3] = {0, 0, 0}, one = 0;
+  int difference = 0;
+  procpool_options options;
+  in[0] = 1, in[1] = 2, in[2] = 3;
+  __builtin_memset(&options, 0, sizeof(options));
+  options.max_workers = 2;
+  PROCPOOL_WITH(pool, &options) {
+    if (square_map(pool, in, out, 3) != PROCPOOL_OK)
+      return 1;
+    if (square_result(square_submit(pool, 4), &one) != PROCPOOL_OK)
+      return 2;
+    if (difference_result(difference_submit(pool, 50, 8), &difference) != PROCPOOL_OK)
+      return 3;
+  }
+  printf("%g %g %g %g %d\n", out[0], out[1], out[2], one, difference);
+  return out[2] == 9 && difference == 42 ? 0 : 4;
+}
+'
+
+# source NAME TEXT: writes a file, unless it is there with this text (cases run at the same time).
+source_file() {
+  mkdir -p "$work"
+  printf '%s\n' "$2" >"$work/$1.$$"
+  mv "$work/$1.$$" "$work/$1"
+}
+
+sources() {
+  header="#include \"$root/procpool.h\""
+  implementation="#define PROCPOOL_IMPLEMENTATION
+$header"
+  for kind in c cc; do
+    source_file "$1_declarations.$kind" "$header
+$user"
+    source_file "$1_nothing.$kind" "$header
+int procpool_test_nothing(void);
+int procpool_test_nothing(void) {
+  return 0;
+}"
+    source_file "$1_implementation.$kind" "$implementation"
+    source_file "$1_static.$kind" "#define PROCPOOL_STATIC
+$implementation"
+    source_file "$1_static_user.$kind" "#define PROCPOOL_STATIC
+$implementation
+$user"
+    source_file "$1_twice.$kind" "$implementation
+$header
+$user"
+    source_file "$1_twice_undefined.$kind" "$implementation
+#undef PROCPOOL_IMPLEMENTATION
+$header"
+    source_file "$1_own_memory.$kind" "#include <stddef.h>
+#include <stdlib.h>
+#define PROCPOOL_MALLOC(size) malloc(size)
+#define PROCPOOL_REALLOC(p, size) realloc((p), (size))
+#define PROCPOOL_FREE(p) free(p)
+#include <assert.h>
+#define PROCPOOL_ASSERT(condition) assert(condition)
+$implementation"
+    source_file "$1_main.$kind" "$header
+#ifdef __cplusplus
+extern \"C\"
+#endif
+int use_the_pool(void);
+int main(void) {
+  procpool_worker_main();
+  return use_the_pool();
+}"
+  done
+}
+
+compile() {
+  echo "$*"
+  "$@" -o "$work/$object.o"
+}
+
+# All ways to include it, in one dialect of one compiler.
+dialect() {
+  compiler=$1
+  standard=$2
+  extension=$3
+  object=${compiler}_$standard
+  sources "$object"
+  flags=$warn
+  [ "$extension" = cc ] || flags=$warn_c
+  at="$work/$object"
+  # shellcheck disable=SC2086
+  {
+    compile "$compiler" "-std=$standard" $flags -O1 -c "${at}_nothing.$extension"
+    compile "$compiler" "-std=$standard" $flags -O2 -c "${at}_declarations.$extension"
+    compile "$compiler" "-std=$standard" $flags -O0 -c "${at}_implementation.$extension"
+    compile "$compiler" "-std=$standard" $flags -O2 -D_FORTIFY_SOURCE=2 -c "${at}_implementation.$extension"
+    compile "$compiler" "-std=$standard" $flags -O3 -c "${at}_implementation.$extension"
+    compile "$compiler" "-std=$standard" $flags -O2 -c "${at}_static.$extension"
+    compile "$compiler" "-std=$standard" $flags -O2 -c "${at}_static_user.$extension"
+    compile "$compiler" "-std=$standard" $flags -O1 -c "${at}_twice.$extension"
+    compile "$compiler" "-std=$standard" $flags -O1 -c "${at}_twice_undefined.$extension"
+    # The user's own includes come first here: in a strict dialect only what POSIX says is there then.
+    compile "$compiler" "-std=$standard" $flags -O1 -D_DEFAULT_SOURCE -c "${at}_own_memory.$extension"
+    [ "$extension" = c ] || compile "$compiler" "-std=$standard" $flags -O1 -fno-exceptions -fno-rtti -c "${at}_twice.$extension"
+  }
+}
+
+# Implementation in one language, its user in the other; linked and run.
+mixed() {
+  cc=$1
+  cxx=$2
+  object=${cc}_mixed
+  sources "$object"
+  at="$work/$object"
+  for level in -O0 -O2; do
+    # shellcheck disable=SC2086
+    {
+      "$cc" -std=c11 $warn_c $level -c "${at}_implementation.c" -o "${at}_implementation_c.o"
+      "$cc" -std=c11 $warn_c $level -c "${at}_declarations.c" -o "${at}_user_c.o"
+      "$cc" -std=c11 $level -c "${at}_main.c" -o "${at}_main.o"
+      "$cxx" -std=c++17 $warn $level -c "${at}_implementation.cc" -o "${at}_implementation_cc.o"
+    }
+    sed 's/^int use_the_pool(void);/extern "C" int use_the_pool(void);/' "${at}_declarations.cc" >"${at}_user.cc"
+    # shellcheck disable=SC2086
+    "$cxx" -std=c++17 $warn $level -c "${at}_user.cc" -o "${at}_user_cc.o"
+    for pair in "implementation_c user_cc" "implementation_cc user_c" "implementation_cc user_cc" "implementation_c user_c"; do
+      # shellcheck disable=SC2086
+      set -- $pair
+      "$cxx" $level -pthread -o "${at}_run" "${at}_main.o" "${at}_$1.o" "${at}_$2.o"
+      echo "$level $1 with $2:"
+      [ "$("${at}_run")" = "1 4 9 16 42" ]
+    done
+  done
+}
+
+# What must not compile says why.
+refused() {
+  compiler=$1
+  extension=$2
+  object=${compiler}_refused
+  source_file "$object.cc" "#include <string>
+#include \"$root/procpool.h\"
+PROCPOOL_FUNCTION(int, length, std::string, text) {
+  return int(text.size());
+}"
+  source_file "$object.c" "#define PROCPOOL_MALLOC(size) malloc(size)
+#define PROCPOOL_IMPLEMENTATION
+#include \"$root/procpool.h\""
+  source_file "${object}_late.c" "#include <stdio.h>
+#define PROCPOOL_IMPLEMENTATION
+#include \"$root/procpool.h\""
+  if [ "$extension" = cc ]; then
+    if "$compiler" -std=c++17 -fsyntax-only "$work/$object.cc" 2>"$work/$object.err"; then
+      echo "a std::string as an argument compiles"
+      exit 1
+    fi
+    grep -q 'crosses processes byte by byte' "$work/$object.err"
+    return
+  fi
+  if "$compiler" -std=c11 -fsyntax-only "$work/$object.c" 2>"$work/$object.err"; then
+    echo "one of the three memory macros alone compiles"
+    exit 1
+  fi
+  grep -q 'error.*PROCPOOL_' "$work/$object.err"
+  # Included after a system header in a strict dialect: it works, or one error names the fix.
+  if ! "$compiler" -std=c11 -fsyntax-only "$work/${object}_late.c" 2>"$work/$object.err"; then
+    grep 'error' "$work/$object.err" | head -n 1 | grep -Eq '_(DEFAULT|GNU)_SOURCE'
+  fi
+}
+
+have() {
+  command -v "$1" >/dev/null 2>&1
+}
+
+list() {
+  for compiler in gcc clang; do
+    have $compiler || continue
+    for standard in c99 c11 c17 gnu11 c2x; do
+      echo "matrix_${compiler}_$standard 240 sh '$tests/matrix.sh' dialect '$1' $compiler $standard c"
+    done
+    echo "matrix_${compiler}_refused 60 sh '$tests/matrix.sh' refused '$1' $compiler c"
+  done
+  for compiler in g++ clang++; do
+    have $compiler || continue
+    for standard in c++11 c++17 c++20; do
+      echo "matrix_${compiler}_$standard 240 sh '$tests/matrix.sh' dialect '$1' $compiler $standard cc"
+    done
+    echo "matrix_${compiler}_refused 60 sh '$tests/matrix.sh' refused '$1' $compiler cc"
+  done
+  if have gcc && have g++; then
+    echo "matrix_gcc_mixed 120 sh '$tests/matrix.sh' mixed '$1' gcc g++"
+  fi
+  if have clang && have clang++; then
+    echo "matrix_clang_mixed 120 sh '$tests/matrix.sh' mixed '$1' clang clang++"
+  fi
+}
+
+notes() {
+  for compiler in gcc g++ clang clang++; do
+    have $compiler || printf ' -n matrix_%s:not_installed' "$compiler"
+  done
+}
+
+build=$2
+shift 2
+case $what in
+list | notes) "$what" "$build" ;;
+*) "$what" "$@" ;;
+esac

@@ -1,0 +1,173 @@
+#!/bin/sh
+# The programs that users see, as test cases: examples, the first program, the programs and commands of README.md.
+#   programs.sh list BUILD          prints cases for the runner: NAME LIMIT COMMAND
+#   programs.sh CASE BUILD [NAME]   runs one of them; exit status 77 means skipped
+set -eu
+tests=$(cd "$(dirname "$0")" && pwd)
+root=$(dirname "$tests")
+what=$1
+build=$2
+CC=${CC:-cc}
+strict="-Wall -Wextra -Werror -std=c11"
+
+skip() {
+  echo "$1"
+  exit 77
+}
+
+# A folder as a user has it: empty, and what is named copied into it.
+fresh() {
+  rm -rf "${build:?}/$1"
+  mkdir -p "$build/$1"
+  cd "$build/$1"
+}
+
+# The number-th block of README.md that is fenced with the language.
+block() {
+  awk -v fence='```'"$1" -v number="$2" '
+    $0 == fence { seen++; if (seen == number) { inside = 1; next } }
+    inside && /^```/ { exit }
+    inside { print }' "$root/README.md"
+}
+
+blocks() {
+  grep -cx '```'"$1" "$root/README.md" || true
+}
+
+# The text block that follows the number-th C block directly (only blank lines and a sh block between), if there is one.
+output_of_block() {
+  awk -v number="$1" '
+    $0 == "```c" { seen++; next }
+    seen == number && $0 == "```text" { inside = 1; next }
+    inside && /^```/ { exit }
+    inside { print }' "$root/README.md"
+}
+
+arguments_of() {
+  case $1 in
+  pwc) echo LICENSE examples/quickstart.expected ;;
+  sleeping) echo 8 ;;
+  mandelbrot) echo mandelbrot.ppm 640 480 ;;
+  esac
+}
+
+# The command that the first comment of an example gives, as far as it compiles.
+build_line_of() {
+  sed -n '1,/\*\//s/^ \* *\(cc .*\)$/\1/p' "$root/examples/$1.c" | head -n 1 | sed 's/ *&&.*//; s/ *\*\/$//'
+}
+
+example() {
+  line=$(build_line_of "$1")
+  [ -n "$line" ] || { echo "examples/$1.c: no line ' *   cc ...' in its first comment"; exit 1; }
+  fresh "example_$1"
+  cp -R "$root/procpool.h" "$root/LICENSE" "$root/examples" .
+  echo "$line"
+  eval "$CC $strict ${line#cc }"
+  # shellcheck disable=SC2046
+  PROCPOOL_WORKERS=2 "./$1" $(arguments_of "$1") >output
+  "$build/run" --match "$root/examples/$1.expected" output
+}
+
+# Lines, words and bytes of real files, beside a serial count.
+pwc_agrees() {
+  fresh pwc_agrees
+  cp "$root/procpool.h" .
+  cp -R "$root/examples" .
+  $CC -O2 -o pwc examples/pwc.c
+  for directory in /usr/include "$root/examples"; do
+    [ -d "$directory" ] || continue
+    find "$directory" -type f | LC_ALL=C sort | "$build/count" >serial
+    ./pwc "$directory" | sed 's/^ *//; s/  */ /g' >parallel
+    cmp serial parallel
+    find "$directory" -type f -print0 | xargs -0 cat | wc -lc | awk '{ print $1, $2 }' >lines_and_bytes
+    tail -n 1 parallel | awk '{ print $1, $3 }' | cmp - lines_and_bytes
+    tail -n 1 parallel
+  done
+}
+
+# The program at the head of the header, in an empty folder with nothing but procpool.h.
+first_program() {
+  fresh first_program
+  cp "$root/procpool.h" .
+  awk '/Save this as quickstart.c/ { found = 1; next }
+       found && /^   Then:/ { exit }
+       found && /^       / { sub(/^       /, ""); print; next }
+       found { print "" }' procpool.h >quickstart.c
+  command=$(sed -n 's/^   Then: *\(cc .*\)$/\1/p' procpool.h | head -n 1)
+  sed -n 's/^   prints: *//p' procpool.h | head -n 1 >expected
+  [ -n "$command" ] && [ -s expected ] && [ -s quickstart.c ]
+  eval "$CC $strict ${command#cc }" >output
+  cmp expected output
+  lines=$(grep -c . quickstart.c)
+  [ "$lines" -le 20 ] || { echo "$lines lines: the first program has at most 20"; exit 1; }
+}
+
+readme_program() {
+  fresh "readme_program_$1"
+  cp "$root/procpool.h" .
+  block c "$1" >program.c
+  output_of_block "$1" >expected
+  if ! grep -q 'int main' program.c; then
+    skip "block $1 of README.md is no whole program"
+  fi
+  # shellcheck disable=SC2086
+  $CC $strict -O2 -o program program.c
+  PROCPOOL_WORKERS=2 ./program >output
+  if [ -s expected ]; then
+    cmp expected output || { cat output; exit 1; }
+  fi
+}
+
+# Every line of the sh blocks. What make -C tests itself would start again is only looked at.
+readme_command() {
+  fresh "readme_command_$1"
+  cp -R "$root/procpool.h" "$root/LICENSE" "$root/README.md" "$root/examples" .
+  block c 1 >quickstart.c
+  number=0
+  block_number=1
+  while [ "$block_number" -le "$(blocks sh)" ]; do
+    block sh "$block_number" >commands
+    while IFS= read -r line; do
+      number=$((number + 1))
+      [ "$number" = "$1" ] || continue
+      echo "$line"
+      case $line in
+      "make -C tests"*)
+        (cd "$root" && eval "$line --dry-run") >/dev/null
+        ;;
+      "cc "*) eval "$CC ${line#cc }" >output ;;
+      *) eval "$line" >output ;;
+      esac
+    done <commands
+    block_number=$((block_number + 1))
+  done
+}
+
+list() {
+  for file in "$root"/examples/*.c; do
+    name=$(basename "$file" .c)
+    echo "example_$name 60 sh '$tests/programs.sh' example '$build' $name"
+  done
+  echo "example_pwc_agrees_with_a_serial_count 120 sh '$tests/programs.sh' pwc_agrees '$build'"
+  echo "header_first_program 60 sh '$tests/programs.sh' first_program '$build'"
+  [ -f "$root/README.md" ] || return 0
+  number=1
+  while [ "$number" -le "$(blocks c)" ]; do
+    echo "readme_program_$number 60 sh '$tests/programs.sh' readme_program '$build' $number"
+    number=$((number + 1))
+  done
+  commands=0
+  number=1
+  while [ "$number" -le "$(blocks sh)" ]; do
+    commands=$((commands + $(block sh "$number" | wc -l)))
+    number=$((number + 1))
+  done
+  number=1
+  while [ "$number" -le "$commands" ]; do
+    echo "readme_command_$number 120 sh '$tests/programs.sh' readme_command '$build' $number"
+    number=$((number + 1))
+  done
+}
+
+shift 2
+"$what" "$@"

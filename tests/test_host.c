@@ -1,0 +1,1032 @@
+/* The host program is left alone: signals, descriptors, children, output, forks of its own, threads. */
+#include "harness.h"
+
+#include <dirent.h>
+#include <errno.h>
+#include <fcntl.h>
+#include <limits.h>
+#include <sys/mman.h>
+#include <sys/resource.h>
+#include <sys/stat.h>
+#include <sys/syscall.h>
+#include <sys/wait.h>
+
+static procpool_future *block(procpool *pool, int index) {
+  const test_job job = job_of(index);
+  return test_submit(pool, task_block, &job, sizeof(job));
+}
+
+static void finish(procpool_future *future, procpool_status expected) {
+  CHECK_SETTLES(future, expected);
+  CHECK_OK(procpool_future_release(future));
+}
+
+/* ---- a forked child of the host ---- */
+
+static int generator_none(void *context, void *item) {
+  (void)context;
+  (void)item;
+  return 0;
+}
+
+static void use_of_a_forked_child(procpool *pool, procpool_future *settled, procpool_future *pending) {
+  procpool_future *future = NULL;
+  procpool_iterator *iterator = NULL;
+  procpool_stats stats;
+  const int in = 1;
+  int out = 0;
+  CHECK_STATUS(procpool_submit(pool, task_nothing, NULL, 0, &future), PROCPOOL_FORKED);
+  CHECK_STATUS(procpool_try_submit(pool, task_nothing, NULL, 0, &future), PROCPOOL_FORKED);
+  CHECK(future == NULL);
+  CHECK_STATUS(procpool_poll(pool), PROCPOOL_FORKED);
+  CHECK_STATUS(procpool_get_stats(pool, &stats), PROCPOOL_FORKED);
+  CHECK_STATUS(procpool_map(pool, task_twice, &in, sizeof(in), &out, sizeof(out), 1, NULL), PROCPOOL_FORKED);
+  CHECK_STATUS(procpool_imap(pool, task_twice, generator_none, NULL, sizeof(int), NULL, &iterator), PROCPOOL_FORKED);
+  CHECK_STATUS(procpool_future_wait(pending, PROCPOOL_FOREVER), PROCPOOL_FORKED);
+  CHECK_STATUS(procpool_future_cancel(pending), PROCPOOL_FORKED);
+  CHECK_STATUS(procpool_wait(&pending, 1, PROCPOOL_ALL_COMPLETED, PROCPOOL_FOREVER, NULL), PROCPOOL_FORKED);
+  CHECK_STATUS(procpool_shutdown(pool, PROCPOOL_KILL), PROCPOOL_FORKED);
+  CHECK_STATUS(procpool_free(pool), PROCPOOL_FORKED);
+  procpool_interrupt(pool);
+  (void)settled;
+}
+
+static void check_forked_child(procpool_start start, bool by_exit) {
+  procpool *pool = test_open(start, 1);
+  procpool_future *settled = test_submit(pool, task_nothing, NULL, 0), *pending;
+  pid_t child;
+  CHECK_SETTLES(settled, PROCPOOL_OK);
+  pending = block(pool, 0);
+  gate_wait(&page->started, 1);
+  fflush(stdout);
+  child = fork();
+  CHECK_GE(child, 0);
+  if (child == 0) {
+    use_of_a_forked_child(pool, settled, pending);
+    if (by_exit)
+      exit(0); /* runs no teardown of the pool */
+    _exit(0);
+  }
+  CHECK_EQ(test_wait_exit(child), 0);
+  CHECK_STATUS(procpool_future_status(pending), PROCPOOL_PENDING); /* untouched */
+  gate_add(&page->gate, 1);
+  finish(pending, PROCPOOL_OK);
+  finish(settled, PROCPOOL_OK);
+  CHECK_WORKS(pool);
+  test_close(pool);
+}
+
+TEST_STARTS(r115_forked_child_is_refused, PROCESSES) {
+  check_forked_child(start, false);
+}
+
+TEST_STARTS(r115_forked_child_that_exits_takes_nothing_along, PROCESSES) {
+  check_forked_child(start, true);
+}
+
+/* What a child opens for itself is its own. */
+TEST_STARTS(r115_forked_child_opens_a_pool_of_its_own, PROCESSES) {
+  procpool *pool = test_open(start, 1);
+  pid_t child = fork();
+  CHECK_GE(child, 0);
+  if (child == 0) {
+    procpool *own = test_open(start, 1);
+    CHECK_WORKS(own);
+    test_close(own);
+    _exit(0);
+  }
+  CHECK_EQ(test_wait_exit(child), 0);
+  CHECK_WORKS(pool);
+  test_close(pool);
+}
+
+/* The lifeline is the host's alone: a child that lives longer does not keep the pool alive. */
+TEST_STARTS(r122_forked_child_does_not_keep_workers_alive, PROCESSES) {
+  int watch, child_watch;
+  const pid_t host = fork();
+  CHECK_GE(host, 0);
+  if (host == 0) {
+    procpool *pool = test_open(start, 1);
+    pid_t child;
+    (void)block(pool, 0);
+    gate_wait(&page->started, 1);
+    child = fork();
+    if (child == 0) {
+      gate_wait(&page->word[5], 1);
+      _exit(0);
+    }
+    page->pid[5] = (int)child;
+    gate_add(&page->word[4], 1);
+    gate_wait(&page->word[6], 1);
+    raise(SIGKILL);
+  }
+  gate_wait(&page->word[4], 1);
+  watch = test_watch(page->pid[0]);
+  child_watch = test_watch(page->pid[5]);
+  gate_add(&page->word[6], 1);
+  CHECK_EQ(test_wait_exit(host), -SIGKILL);
+  CHECK(test_gone(watch, 1.0 * test_slow()));
+  gate_add(&page->word[5], 1);
+  CHECK(test_gone(child_watch, 5.0 * test_slow()));
+}
+
+/* ---- signals ---- */
+
+typedef struct signal_state {
+  char blocked[40], ignored[40], caught[40];
+} signal_state;
+
+static signal_state signals_now(void) {
+  signal_state state;
+  FILE *file = fopen("/proc/self/status", "r");
+  char line[200];
+  memset(&state, 0, sizeof(state));
+  CHECK(file != NULL);
+  while (fgets(line, sizeof(line), file) != NULL) {
+    (void)sscanf(line, "SigBlk: %39s", state.blocked);
+    (void)sscanf(line, "SigIgn: %39s", state.ignored);
+    (void)sscanf(line, "SigCgt: %39s", state.caught);
+  }
+  fclose(file);
+  return state;
+}
+
+static void handler_none(int number) {
+  (void)number;
+}
+
+TEST_STARTS(r118_host_keeps_its_signals, PROCESSES) {
+  sigset_t some;
+  struct sigaction action, now;
+  signal_state before, after;
+  procpool *pool;
+  memset(&action, 0, sizeof(action));
+  action.sa_handler = handler_none;
+  CHECK_EQ(sigaction(SIGUSR1, &action, NULL), 0);
+  CHECK_EQ(sigaction(SIGCHLD, &action, NULL), 0);
+  signal(SIGPIPE, SIG_IGN);
+  sigemptyset(&some);
+  sigaddset(&some, SIGUSR2);
+  sigaddset(&some, SIGTERM);
+  CHECK_EQ(pthread_sigmask(SIG_BLOCK, &some, NULL), 0);
+  before = signals_now();
+  pool = test_open(start, 2);
+  after = signals_now();
+  CHECK_TEXT(after.blocked, before.blocked);
+  CHECK_TEXT(after.ignored, before.ignored);
+  CHECK_TEXT(after.caught, before.caught);
+  CHECK_WORKS(pool);
+  test_close(pool);
+  after = signals_now();
+  CHECK_TEXT(after.blocked, before.blocked);
+  CHECK_TEXT(after.ignored, before.ignored);
+  CHECK_TEXT(after.caught, before.caught);
+  CHECK_EQ(sigaction(SIGCHLD, NULL, &now), 0);
+  CHECK(now.sa_handler == handler_none);
+  signal(SIGUSR1, SIG_DFL);
+  signal(SIGCHLD, SIG_DFL);
+  signal(SIGPIPE, SIG_DFL);
+  CHECK_EQ(pthread_sigmask(SIG_UNBLOCK, &some, NULL), 0);
+}
+
+static void task_signals(procpool_task *task) {
+  const signal_state state = signals_now();
+  procpool_task_return(task, &state, sizeof(state));
+}
+
+TEST_STARTS(r118_workers_start_with_defaults, PROCESSES) {
+  procpool *pool;
+  procpool_future *future;
+  signal_state state;
+  sigset_t all, none;
+  unsigned long long ignored, caught;
+  sigfillset(&all);
+  signal(SIGTERM, SIG_IGN);
+  signal(SIGHUP, SIG_IGN);
+  signal(SIGUSR1, handler_none);
+  CHECK_EQ(pthread_sigmask(SIG_SETMASK, &all, NULL), 0);
+  pool = test_open(start, 1);
+  future = test_submit(pool, task_signals, NULL, 0);
+  CHECK_OK(procpool_future_result(future, PROCPOOL_FOREVER, &state, sizeof(state), NULL));
+  CHECK_EQ(strtoull(state.blocked, NULL, 16), 0);
+  ignored = strtoull(state.ignored, NULL, 16) & ~(7ull << 31); /* without those of the C library itself */
+  CHECK_EQ(ignored, 0);
+  caught = strtoull(state.caught, NULL, 16) & ~(7ull << 31);
+  CHECK_EQ(caught, 1ull << (SIGINT - 1)); /* SIGINT does nothing, and is not inherited as ignored */
+  CHECK_OK(procpool_future_release(future));
+  test_close(pool);
+  sigemptyset(&none);
+  CHECK_EQ(pthread_sigmask(SIG_SETMASK, &none, NULL), 0);
+  signal(SIGTERM, SIG_DFL);
+  signal(SIGHUP, SIG_DFL);
+  signal(SIGUSR1, SIG_DFL);
+}
+
+/* A host that ignores SIGCHLD, or has all its children reaped by a handler, loses no report of a death. */
+TEST_STARTS(r118_host_that_ignores_sigchld, PROCESSES) {
+  const test_job job = job_with(0, SIGKILL);
+  procpool *pool;
+  procpool_future *future;
+  signal(SIGCHLD, SIG_IGN);
+  pool = test_open(start, 1);
+  future = test_submit(pool, task_die, &job, sizeof(job));
+  CHECK_SETTLES(future, PROCPOOL_CRASHED);
+  CHECK_EQ(test_error(future).signal, SIGKILL);
+  CHECK_OK(procpool_future_release(future));
+  CHECK_WORKS(pool);
+  test_close(pool);
+  signal(SIGCHLD, SIG_DFL);
+}
+
+/* ---- Ctrl-C ---- */
+
+TEST_STARTS(r120_sigint_does_nothing_in_workers, PROCESSES) {
+  procpool *pool = test_open(start, 1);
+  procpool_future *future = block(pool, 0);
+  gate_wait(&page->started, 1);
+  CHECK_EQ(kill(page->pid[0], SIGINT), 0);
+  gate_add(&page->gate, 1);
+  finish(future, PROCPOOL_OK);
+  CHECK_WORKS(pool);
+  CHECK_EQ(test_stats(pool).crashed, 0);
+  test_close(pool);
+}
+
+static void on_interrupt(int number) {
+  (void)number;
+  gate_add(&page->word[7], 1);
+}
+
+TEST_STARTS(r120_sigint_to_the_whole_group, PROCESSES) {
+  struct sigaction action;
+  procpool *pool = test_open(start, 2);
+  procpool_future *futures[100];
+  memset(&action, 0, sizeof(action));
+  action.sa_handler = on_interrupt;
+  action.sa_flags = SA_RESTART;
+  CHECK_EQ(sigaction(SIGINT, &action, NULL), 0);
+  for (int round = 0; round < 20; round++) {
+    for (int i = 0; i < 100; i++)
+      futures[i] = test_submit(pool, task_twice, &i, sizeof(i));
+    CHECK_EQ(kill(0, SIGINT), 0); /* as the terminal does */
+    for (int i = 0; i < 100; i++)
+      finish(futures[i], PROCPOOL_OK);
+  }
+  CHECK_EQ(page->word[7], 20);
+  CHECK_EQ(test_stats(pool).crashed, 0);
+  signal(SIGINT, SIG_DFL);
+  test_close(pool);
+}
+
+/* ---- descriptors ---- */
+
+static void task_descriptors(procpool_task *task) {
+  int list[256], count = 0;
+  DIR *directory = opendir("/proc/self/fd");
+  struct dirent *entry;
+  CHECK(directory != NULL);
+  while ((entry = readdir(directory)) != NULL)
+    if (entry->d_name[0] != '.' && atoi(entry->d_name) != dirfd(directory) && count < 256)
+      list[count++] = atoi(entry->d_name);
+  closedir(directory);
+  procpool_task_return(task, list, (size_t)count * sizeof(int));
+}
+
+static int descriptors_of_a_worker(procpool *pool, int *list) {
+  procpool_future *future = test_submit(pool, task_descriptors, NULL, 0);
+  size_t size = 0;
+  CHECK_OK(procpool_future_result(future, PROCPOOL_FOREVER, list, 256 * sizeof(int), &size));
+  CHECK_OK(procpool_future_release(future));
+  return (int)(size / sizeof(int));
+}
+
+TEST_STARTS(r117_the_pools_descriptors_in_the_host, EVERY) {
+  const size_t before = test_descriptors();
+  bool known[1024] = {false};
+  procpool *pool;
+  for (int i = 0; i < 1024; i++)
+    known[i] = fcntl(i, F_GETFD) >= 0;
+  pool = test_open(start, 3);
+  CHECK_WORKS(pool);
+  (void)procpool_fd(pool);
+  for (int i = 0; i < 1024; i++)
+    if (!known[i] && fcntl(i, F_GETFD) >= 0) {
+      CHECK_GT(i, 2);
+      CHECK_EQ(fcntl(i, F_GETFD) & FD_CLOEXEC, FD_CLOEXEC);
+    }
+  CHECK_LE(test_descriptors() - before, 6);
+  test_close(pool);
+  CHECK_EQ(test_descriptors(), before);
+}
+
+TEST_STARTS(r117_a_worker_has_few_descriptors_however_many_there_are, PROCESSES) {
+  int alone[256], among[256], beside[256], first, second, third;
+  procpool *small = test_open(start, 1), *large, *more;
+  first = descriptors_of_a_worker(small, alone);
+  test_close(small);
+  large = test_open(start, 20);
+  second = descriptors_of_a_worker(large, among);
+  more = test_open(start, 1); /* opened while another pool is open */
+  third = descriptors_of_a_worker(more, beside);
+  CHECK_EQ(second, first);
+  CHECK_EQ(third, first);
+  test_close(more);
+  test_close(large);
+}
+
+TEST(r117_spawned_workers_have_none_of_the_hosts) {
+  const int extra = open("/dev/null", O_RDONLY); /* not close-on-exec */
+  int list[256], count;
+  procpool *pool;
+  CHECK_GE(extra, 0);
+  CHECK_EQ(dup2(extra, 200), 200);
+  pool = test_open(PROCPOOL_START_SPAWN, 1);
+  count = descriptors_of_a_worker(pool, list);
+  for (int i = 0; i < count; i++) {
+    CHECK_NE(list[i], 200);
+    CHECK_NE(list[i], extra == 3 ? -1 : extra);
+  }
+  CHECK_LE(count, 3 + 2); /* 0, 1, 2 and the pool's own */
+  test_close(pool);
+  close(extra);
+  close(200);
+}
+
+TEST(r117_forked_workers_have_the_hosts) {
+  const int extra = open("/dev/null", O_RDONLY);
+  int list[256], count;
+  bool found = false;
+  procpool *pool;
+  CHECK_EQ(dup2(extra, 200), 200);
+  pool = test_open(PROCPOOL_START_FORK, 1);
+  count = descriptors_of_a_worker(pool, list);
+  for (int i = 0; i < count; i++)
+    found = list[i] == 200 || found;
+  CHECK(found);
+  test_close(pool);
+  close(extra);
+  close(200);
+}
+
+TEST(r117_close_fds_leaves_the_listed_ones) {
+  const int extra = open("/dev/null", O_RDONLY);
+  int list[256], count, foreign = 0;
+  int keep[2] = {201, 150};
+  bool kept = false, other = false;
+  procpool_options options = {0};
+  procpool *pool;
+  CHECK_EQ(dup2(extra, 150), 150);
+  CHECK_EQ(dup2(extra, 200), 200);
+  CHECK_EQ(dup2(extra, 201), 201);
+  options.close_fds = true;
+  options.keep_fds = keep;
+  options.keep_fds_count = 2;
+  pool = test_open_with(PROCPOOL_START_FORK, 1, &options);
+  keep[0] = keep[1] = 200; /* it was copied */
+  for (int round = 0; round < 2; round++) {
+    const test_job job = job_with(0, SIGKILL);
+    count = descriptors_of_a_worker(pool, list);
+    foreign = 0;
+    kept = other = false;
+    for (int i = 0; i < count; i++) {
+      CHECK_NE(list[i], 200);
+      CHECK_NE(list[i], extra);
+      kept = list[i] == 201 || kept;
+      other = list[i] == 150 || other;
+      foreign += list[i] > 2;
+    }
+    CHECK(kept);
+    CHECK(other);
+    CHECK_LE(foreign, 2 + 2);                                                 /* and the pool's own */
+    finish(test_submit(pool, task_die, &job, sizeof(job)), PROCPOOL_CRASHED); /* in the replacement too */
+  }
+  test_close(pool);
+  close(extra);
+  close(150);
+  close(200);
+  close(201);
+}
+
+static void task_popen(procpool_task *task) {
+  char text[1000] = "";
+  size_t size;
+  FILE *pipe = popen("ls -l /proc/self/fd", "r"); /* what a program sees that a task executes */
+  CHECK(pipe != NULL);
+  size = fread(text, 1, sizeof(text) - 1, pipe);
+  CHECK_EQ(pclose(pipe), 0);
+  procpool_task_return(task, text, size + 1);
+}
+
+TEST_STARTS(r117_the_pools_descriptors_do_not_reach_programs, PROCESSES) {
+  procpool *pool = test_open(start, 2);
+  procpool_future *future = test_submit(pool, task_popen, NULL, 0);
+  const char *text;
+  CHECK_SETTLES(future, PROCPOOL_OK);
+  text = (const char *)procpool_future_data(future, NULL);
+  CHECK(strstr(text, "procpool") == NULL); /* the memfd's name */
+  CHECK(strstr(text, "eventfd") == NULL);
+  CHECK(strstr(text, "pidfd") == NULL);
+  CHECK_OK(procpool_future_release(future));
+  test_close(pool);
+}
+
+/* ---- standard descriptors and output ---- */
+
+static void run_with_closed(procpool_start start, int first, int last) {
+  const pid_t host = fork();
+  CHECK_GE(host, 0);
+  if (host == 0) {
+    procpool *pool;
+    procpool_options options;
+    bool right;
+    for (int i = first; i <= last; i++)
+      close(i);
+    memset(&options, 0, sizeof(options));
+    options.start = start;
+    options.max_workers = 2;
+    pool = procpool_open(&options);
+    if (pool == NULL)
+      _exit(90);
+    for (int i = 0; i < 20; i++) {
+      const int in = 21;
+      int out = 0;
+      procpool_future *future = NULL;
+      right = procpool_submit(pool, task_twice, &in, sizeof(in), &future) == PROCPOOL_OK &&
+              procpool_future_result(future, PROCPOOL_FOREVER, &out, sizeof(out), NULL) == PROCPOOL_OK && out == 42;
+      if (!right)
+        _exit(91);
+      (void)procpool_future_release(future);
+    }
+    for (int i = first; i <= last; i++)
+      if (fcntl(i, F_GETFD) >= 0)
+        _exit(92); /* the pool took the place of a standard descriptor */
+    if (procpool_shutdown(pool, PROCPOOL_DRAIN) != PROCPOOL_OK || procpool_free(pool) != PROCPOOL_OK)
+      _exit(93);
+    _exit(0);
+  }
+  CHECK_EQ(test_wait_exit(host), 0);
+}
+
+TEST_STARTS(r121_host_without_stdin, PROCESSES) {
+  run_with_closed(start, 0, 0);
+}
+TEST_STARTS(r121_host_without_stdout, PROCESSES) {
+  run_with_closed(start, 1, 1);
+}
+TEST_STARTS(r121_host_without_any_standard_descriptor, PROCESSES) {
+  run_with_closed(start, 0, 2);
+}
+
+static void task_print(procpool_task *task) {
+  const test_job *job = job_begin(task);
+  printf("task %d\n", job->index);
+}
+
+/* The text of a program whose output goes to a file: all of it is there once. */
+TEST_STARTS(r121_output_appears_once, PROCESSES) {
+  const int file = (int)syscall(SYS_memfd_create, "out", 0u);
+  char text[4000] = "", expected[64];
+  pid_t host;
+  ssize_t size;
+  CHECK_GE(file, 0);
+  host = fork();
+  CHECK_GE(host, 0);
+  if (host == 0) {
+    procpool *pool;
+    dup2(file, 1);
+    setvbuf(stdout, NULL, _IOFBF, 65536);
+    printf("before\n"); /* stays in the buffer while workers are made */
+    pool = test_open(start, 3);
+    for (int i = 0; i < 10; i++) {
+      const test_job job = job_of(i);
+      CHECK_OK(procpool_submit(pool, task_print, &job, sizeof(job), NULL));
+    }
+    test_close(pool);
+    printf("after\n");
+    fflush(stdout);
+    _exit(0);
+  }
+  CHECK_EQ(test_wait_exit(host), 0);
+  size = pread(file, text, sizeof(text) - 1, 0);
+  CHECK_GT(size, 0);
+  text[size] = '\0';
+  for (int i = 0; i < 12; i++) {
+    const char *first;
+    if (i < 10)
+      snprintf(expected, sizeof(expected), "task %d\n", i);
+    else
+      snprintf(expected, sizeof(expected), i == 10 ? "before\n" : "after\n");
+    first = strstr(text, expected);
+    CHECK(first != NULL);
+    CHECK(strstr(first + 1, expected) == NULL);
+  }
+  CHECK_EQ(size, 10 * 7 + 7 + 6);
+  close(file);
+}
+
+/* What a task printed is out before its result is there, though the worker lives on. */
+TEST_STARTS(r121_output_is_out_before_the_result, PROCESSES) {
+  int ends[2], saved = dup(1);
+  char text[100] = "";
+  procpool *pool;
+  const test_job job = job_of(5);
+  CHECK_EQ(pipe(ends), 0);
+  CHECK_EQ(fcntl(ends[0], F_SETFL, O_NONBLOCK), 0);
+  fflush(stdout);
+  dup2(ends[1], 1);
+  pool = test_open(start, 1);
+  finish(test_submit(pool, task_print, &job, sizeof(job)), PROCPOOL_OK);
+  CHECK_EQ(read(ends[0], text, sizeof(text) - 1), 7);
+  CHECK_TEXT(text, "task 5\n");
+  test_close(pool);
+  dup2(saved, 1);
+  close(saved);
+  close(ends[0]);
+  close(ends[1]);
+}
+
+/* ---- leaks ---- */
+
+static int count_mappings(void) {
+  FILE *file = fopen("/proc/self/maps", "r");
+  int count = 0, c;
+  CHECK(file != NULL);
+  while ((c = getc(file)) != EOF)
+    count += c == '\n';
+  fclose(file);
+  return count;
+}
+
+TEST_STARTS_LIMIT(r125_hundred_pools_one_after_the_other, EVERY, 60) {
+  size_t descriptors = 0;
+  int mappings = 0;
+  long resident = 0;
+  const int rounds = test_slow() > 1 ? 30 : 100;
+  for (int i = 0; i < rounds; i++) {
+    procpool *pool = test_open(start, 2);
+    CHECK_WORKS(pool);
+    test_close(pool);
+    if (i == 10) {
+      descriptors = test_descriptors();
+      mappings = count_mappings();
+      resident = test_resident_kib();
+    }
+  }
+  CHECK_EQ(test_descriptors(), descriptors);
+  CHECK_LE(count_mappings(), mappings + 3);
+  if (!test_instrumented())
+    CHECK_LT(test_resident_kib() - resident, 4096);
+}
+
+TEST_STARTS(r125_many_pools_at_once, EVERY) {
+  enum { POOLS = 20 };
+  procpool *pools[POOLS];
+  for (int i = 0; i < POOLS; i++)
+    pools[i] = test_open(start, 1);
+  for (int i = 0; i < POOLS; i++)
+    CHECK_WORKS(pools[i]);
+  for (int i = 0; i < POOLS; i++)
+    test_close(pools[(i * 7) % POOLS]);
+}
+
+static int entries_of(const char *path) {
+  DIR *directory = opendir(path);
+  int count = 0;
+  struct dirent *entry;
+  if (directory == NULL)
+    return 0;
+  while ((entry = readdir(directory)) != NULL)
+    count += strstr(entry->d_name, "procpool") != NULL;
+  closedir(directory);
+  return count;
+}
+
+TEST_STARTS(r126_nothing_has_a_name, EVERY) {
+  const int shm = entries_of("/dev/shm"), tmp = entries_of("/tmp");
+  procpool *pool = test_open(start, 2);
+  CHECK_WORKS(pool);
+  CHECK_EQ(entries_of("/dev/shm"), shm);
+  CHECK_EQ(entries_of("/tmp"), tmp);
+  test_close(pool);
+}
+
+/* ---- the host's own children ---- */
+
+TEST_STARTS(r127_wait_never_sees_the_pool, PROCESSES) {
+  procpool *pool = test_open(start, 3);
+  const test_job dying = job_with(0, SIGKILL);
+  pid_t children[3];
+  int seen = 0, status = 0;
+  CHECK_WORKS(pool);
+  CHECK_EQ(waitpid(-1, &status, WNOHANG), -1); /* no child at all */
+  CHECK_EQ(errno, ECHILD);
+  for (int i = 0; i < 3; i++) {
+    children[i] = fork();
+    if (children[i] == 0)
+      _exit(40 + i);
+  }
+  finish(test_submit(pool, task_die, &dying, sizeof(dying)), PROCPOOL_CRASHED);
+  for (pid_t pid = wait(&status); pid > 0; pid = wait(&status)) { /* ends: it does not wait for the pool */
+    for (int i = 0; i < 3; i++)
+      if (pid == children[i]) {
+        CHECK_EQ(WEXITSTATUS(status), 40 + i);
+        seen++;
+      }
+  }
+  CHECK_EQ(errno, ECHILD);
+  CHECK_EQ(seen, 3);
+  CHECK_WORKS(pool);
+  test_close(pool);
+  CHECK_EQ(waitpid(-1, &status, WNOHANG), -1);
+}
+
+static int reaped;
+
+static void reap_everything(int number) {
+  const int saved = errno;
+  (void)number;
+  while (waitpid(-1, NULL, WNOHANG) > 0)
+    reaped++;
+  errno = saved;
+}
+
+/* A handler that reaps whatever it can does not disturb the pool, nor the pool it. */
+TEST_STARTS(r127_handler_that_reaps_everything, PROCESSES) {
+  struct sigaction action;
+  memset(&action, 0, sizeof(action));
+  action.sa_handler = reap_everything;
+  action.sa_flags = SA_RESTART;
+  CHECK_EQ(sigaction(SIGCHLD, &action, NULL), 0);
+  for (int i = 0; i < 20; i++) {
+    const test_job job = job_with(0, SIGKILL);
+    procpool *pool = test_open(start, 2);
+    procpool_future *future = test_submit(pool, task_die, &job, sizeof(job));
+    CHECK_SETTLES(future, PROCPOOL_CRASHED);
+    CHECK_EQ(test_error(future).signal, SIGKILL);
+    CHECK_OK(procpool_future_release(future));
+    CHECK_WORKS(pool);
+    test_close(pool);
+  }
+  signal(SIGCHLD, SIG_DFL);
+  while (waitpid(-1, NULL, WNOHANG) > 0)
+    ;
+}
+
+/* ---- threads, and locks that they hold while a pool is opened ---- */
+
+typedef struct noise {
+  int stop;
+  int began;
+} noise;
+
+static void *allocate_and_print(void *context) {
+  noise *self = (noise *)context;
+  FILE *nowhere = fopen("/dev/null", "w");
+  gate_add(&self->began, 1);
+  while (gate_read(&self->stop) == 0) {
+    free(malloc(100000));
+    fprintf(nowhere, "x");
+    fflush(NULL);
+  }
+  fclose(nowhere);
+  return NULL;
+}
+
+static void task_allocate(procpool_task *task) {
+  void *memory = malloc(300000);
+  (void)task;
+  CHECK(memory != NULL);
+  free(memory);
+}
+
+TEST_STARTS(r116_threads_hold_locks_while_a_pool_is_opened, PROCESSES) {
+  noise self = {0, 0};
+  pthread_t threads[2];
+  for (int i = 0; i < 2; i++)
+    threads[i] = test_thread(allocate_and_print, &self);
+  gate_wait(&self.began, 2);
+  for (int i = 0; i < test_rounds(20); i++) {
+    procpool *pool = test_open(start, 2);
+    if (start == PROCPOOL_START_SPAWN)
+      finish(test_submit(pool, task_allocate, NULL, 0), PROCPOOL_OK);
+    CHECK_WORKS(pool);
+    test_close(pool);
+  }
+  gate_add(&self.stop, 1);
+  for (int i = 0; i < 2; i++)
+    test_join(threads[i]);
+}
+
+TEST(r116_auto_is_fork_with_one_thread) {
+  procpool_options options = {0};
+  procpool *pool;
+  options.max_workers = 1;
+  pool = procpool_open(&options);
+  CHECK(pool != NULL);
+  CHECK_EQ(procpool_start_method(pool), PROCPOOL_START_FORK);
+  CHECK_WORKS(pool);
+  test_close(pool);
+}
+
+static void *wait_for_stop(void *context) {
+  gate_wait((int *)context, 1);
+  return NULL;
+}
+
+TEST(r116_auto_is_spawn_with_threads_and_the_door) {
+  int stop = 0;
+  pthread_t thread = test_thread(wait_for_stop, &stop);
+  procpool_options options = {0};
+  procpool *pool;
+  options.max_workers = 1;
+  pool = procpool_open(&options);
+  CHECK(pool != NULL);
+  CHECK_EQ(procpool_start_method(pool), PROCPOOL_START_SPAWN);
+  CHECK_WORKS(pool);
+  test_close(pool);
+  gate_add(&stop, 1);
+  test_join(thread);
+}
+
+static void *open_fork_and_leave(void *context) {
+  *(procpool **)context = test_open(PROCPOOL_START_FORK, 2);
+  return NULL;
+}
+
+/* The thread that opened the pool ends: the workers live on. */
+TEST(r122_workers_survive_the_thread_that_opened) {
+  procpool *pool = NULL;
+  procpool_future *future;
+  test_join(test_thread(open_fork_and_leave, &pool));
+  for (int i = 0; i < 100; i++)
+    CHECK_WORKS(pool);
+  future = block(pool, 0);
+  gate_wait(&page->started, 1);
+  gate_add(&page->gate, 1);
+  finish(future, PROCPOOL_OK);
+  CHECK_EQ(test_stats(pool).workers_started, 2);
+  test_close(pool);
+}
+
+/* ---- surroundings ---- */
+
+static void task_directory(procpool_task *task) {
+  char path[PATH_MAX];
+  CHECK(getcwd(path, sizeof(path)) != NULL);
+  procpool_task_return(task, path, strlen(path) + 1);
+}
+
+TEST_STARTS(host_directory_is_the_workers, PROCESSES) {
+  char before[PATH_MAX];
+  procpool *pool;
+  procpool_future *future;
+  CHECK(getcwd(before, sizeof(before)) != NULL);
+  CHECK_EQ(chdir("/"), 0);
+  pool = test_open(start, 1);
+  future = test_submit(pool, task_directory, NULL, 0);
+  CHECK_SETTLES(future, PROCPOOL_OK);
+  CHECK_TEXT((const char *)procpool_future_data(future, NULL), "/");
+  CHECK_OK(procpool_future_release(future));
+  test_close(pool);
+  CHECK_EQ(chdir(before), 0);
+}
+
+static void task_environment(procpool_task *task) {
+  extern char **environ;
+  char all[20000] = "";
+  size_t size = 0;
+  for (char **entry = environ; *entry != NULL; entry++) {
+    const size_t length = strlen(*entry);
+    if (size + length + 2 < sizeof(all)) {
+      memcpy(all + size, *entry, length);
+      all[size + length] = '\n';
+      size += length + 1;
+    }
+  }
+  procpool_task_return(task, all, size + 1);
+}
+
+/* The workers' environment is the host's: what told the new program that it is a worker is gone. */
+TEST_STARTS(host_environment_is_the_workers, PROCESSES) {
+  extern char **environ;
+  procpool *pool;
+  procpool_future *future;
+  const char *text;
+  int lines = 0, own = 0;
+  setenv("TEST_OF_THE_ENVIRONMENT", "a value", 1);
+  pool = test_open(start, 1);
+  future = test_submit(pool, task_environment, NULL, 0);
+  CHECK_SETTLES(future, PROCPOOL_OK);
+  text = (const char *)procpool_future_data(future, NULL);
+  CHECK(strstr(text, "TEST_OF_THE_ENVIRONMENT=a value\n") != NULL);
+  for (const char *at = text; *at != '\0'; at++)
+    lines += *at == '\n';
+  for (char **entry = environ; *entry != NULL; entry++)
+    own++;
+  CHECK_EQ(lines, own);
+  unsetenv("TEST_OF_THE_ENVIRONMENT");
+  CHECK_OK(procpool_future_release(future));
+  test_close(pool);
+}
+
+static void comm_of(long pid, char *name, size_t size) {
+  char path[64];
+  FILE *file;
+  snprintf(path, sizeof(path), "/proc/%ld/comm", pid);
+  file = fopen(path, "r");
+  CHECK(file != NULL);
+  CHECK(fgets(name, (int)size, file) != NULL);
+  name[strcspn(name, "\n")] = '\0';
+  fclose(file);
+}
+
+static void task_parent(procpool_task *task) {
+  const long parent = (long)getppid();
+  procpool_task_return(task, &parent, sizeof(parent));
+}
+
+static void check_names(procpool_start start, const char *name, const char *worker, const char *supervisor) {
+  procpool_options options = {0};
+  char text[64];
+  procpool *pool;
+  procpool_future *future;
+  long parent = 0;
+  options.name = name;
+  pool = test_open_with(start, 1, &options);
+  future = test_submit(pool, task_parent, NULL, 0);
+  CHECK_OK(procpool_future_result(future, PROCPOOL_FOREVER, &parent, sizeof(parent), NULL));
+  comm_of(procpool_future_pid(future), text, sizeof(text));
+  CHECK_TEXT(text, worker);
+  comm_of(parent, text, sizeof(text));
+  CHECK_TEXT(text, supervisor);
+  CHECK_OK(procpool_future_release(future));
+  test_close(pool);
+}
+
+TEST_STARTS(host_names_are_shown, PROCESSES) {
+  check_names(start, NULL, "procpool-0", "procpool");
+  check_names(start, "bake", "bake-0", "bake");
+}
+
+/* Longer than the kernel shows: the index stays to be seen. */
+TEST_STARTS(host_long_names_are_cut, PROCESSES) {
+  procpool_options options = {0};
+  procpool *pool;
+  procpool_future *future;
+  char text[64];
+  options.name = "a-name-that-is-longer-than-fifteen";
+  pool = test_open_with(start, 1, &options);
+  future = test_submit(pool, task_nothing, NULL, 0);
+  CHECK_SETTLES(future, PROCPOOL_OK);
+  comm_of(procpool_future_pid(future), text, sizeof(text));
+  CHECK_GE(strlen(text), 12);
+  CHECK_EQ(strncmp(text, "a-name-tha", 10), 0);
+  CHECK_TEXT(text + strlen(text) - 2, "-0");
+  CHECK_OK(procpool_future_release(future));
+  test_close(pool);
+}
+
+/* An idle pool uses no processor time: the worker's clock stands still between two looks at it. */
+static void processor_time_of(long pid, unsigned long *user, unsigned long *system_time) {
+  char path[64], text[1000], *rest;
+  FILE *file;
+  snprintf(path, sizeof(path), "/proc/%ld/stat", pid);
+  file = fopen(path, "r");
+  CHECK(file != NULL);
+  CHECK(fgets(text, sizeof(text), file) != NULL);
+  fclose(file);
+  rest = strrchr(text, ')');
+  CHECK(rest != NULL);
+  CHECK_EQ(sscanf(rest + 2, "%*c %*d %*d %*d %*d %*d %*u %*u %*u %*u %*u %lu %lu", user, system_time), 2);
+}
+
+static long switches_of(long pid) {
+  char path[64], line[200];
+  long count = 0, total = 0;
+  FILE *file;
+  snprintf(path, sizeof(path), "/proc/%ld/status", pid);
+  file = fopen(path, "r");
+  CHECK(file != NULL);
+  while (fgets(line, sizeof(line), file) != NULL)
+    if (sscanf(line, "voluntary_ctxt_switches: %ld", &count) == 1 ||
+        sscanf(line, "nonvoluntary_ctxt_switches: %ld", &count) == 1)
+      total += count;
+  fclose(file);
+  return total;
+}
+
+TEST_STARTS(host_idle_pool_wakes_nobody, PROCESSES) {
+  procpool *pool = test_open(start, 1);
+  procpool_future *future = test_submit(pool, task_parent, NULL, 0);
+  long pids[2] = {0, 0}, before[2];
+  unsigned long user[2], kernel[2];
+  int never = 0;
+  CHECK_OK(procpool_future_result(future, PROCPOOL_FOREVER, &pids[0], sizeof(pids[0]), NULL));
+  pids[1] = procpool_future_pid(future);
+  (void)gate_wait_for(&never, 1, 0.3); /* spinning is over by then */
+  for (int i = 0; i < 2; i++) {
+    before[i] = switches_of(pids[i]);
+    processor_time_of(pids[i], &user[i], &kernel[i]);
+  }
+  (void)gate_wait_for(&never, 1, 1.0); /* a second in which nothing may happen: this is what is measured */
+  for (int i = 0; i < 2; i++) {
+    unsigned long user_now, kernel_now;
+    CHECK_EQ(switches_of(pids[i]), before[i]);
+    processor_time_of(pids[i], &user_now, &kernel_now);
+    CHECK_EQ(user_now, user[i]);
+    CHECK_EQ(kernel_now, kernel[i]);
+  }
+  CHECK_OK(procpool_future_release(future));
+  test_close(pool);
+}
+
+/* ---- limits ---- */
+
+/* No room for the pool's descriptors at the k-th of them: an error, and nothing is left behind. */
+TEST_STARTS(r002_open_without_enough_descriptors, PROCESSES) {
+  struct rlimit before, limit;
+  int opened = 0, refused = 0;
+  CHECK_EQ(getrlimit(RLIMIT_NOFILE, &before), 0);
+  for (rlim_t extra = 0; extra < 24; extra++) {
+    procpool_error error;
+    procpool_options options = {0};
+    procpool *pool;
+    const size_t descriptors = test_descriptors();
+    options.error = &error;
+    options.start = start;
+    options.max_workers = 1;
+    limit = before;
+    limit.rlim_cur = (rlim_t)descriptors + extra;
+    CHECK_EQ(setrlimit(RLIMIT_NOFILE, &limit), 0);
+    pool = procpool_open(&options);
+    CHECK_EQ(setrlimit(RLIMIT_NOFILE, &before), 0);
+    if (pool != NULL) {
+      CHECK_WORKS(pool);
+      test_close(pool);
+      opened++;
+    } else {
+      CHECK(error.status == PROCPOOL_SYSTEM || error.status == PROCPOOL_SPAWN_FAIL || error.status == PROCPOOL_MEMORY);
+      CHECK_NE(error.system_error, 0);
+      refused++;
+    }
+    CHECK_EQ(test_descriptors(), descriptors);
+  }
+  CHECK_GT(refused, 0);
+  CHECK_GT(opened, 0);
+}
+
+/* A limit on processes: it does not hold for root, so a child becomes a user who has none and tries. */
+TEST_STARTS(r002_open_without_enough_processes, PROCESSES) {
+  pid_t child;
+  if (test_instrumented())
+    SKIP("the instrument itself needs processes");
+  if (getuid() != 0)
+    SKIP("needs root, to become a user without processes");
+  child = fork();
+  CHECK_GE(child, 0);
+  if (child == 0) {
+    struct rlimit limit;
+    int opened = 0;
+    if (setgid(54321) != 0 || setuid(54321) != 0)
+      _exit(CHAR_MAX);
+    if (access("/proc/self/exe", X_OK) != 0)
+      _exit(CHAR_MAX);
+    for (rlim_t count = 1; count < 9; count++) {
+      procpool_error error;
+      procpool_options options;
+      procpool *pool;
+      memset(&options, 0, sizeof(options));
+      memset(&error, 0, sizeof(error));
+      CHECK_EQ(getrlimit(RLIMIT_NPROC, &limit), 0);
+      limit.rlim_cur = count;
+      CHECK_EQ(setrlimit(RLIMIT_NPROC, &limit), 0);
+      options.error = &error;
+      options.start = start;
+      options.max_workers = 4;
+      pool = procpool_open(&options);
+      if (pool == NULL) {
+        CHECK(error.status == PROCPOOL_SPAWN_FAIL || error.status == PROCPOOL_SYSTEM);
+        CHECK_NE(error.system_error, 0);
+        continue;
+      }
+      opened++;
+      {
+        const int in = 1;
+        procpool_future *future = NULL;
+        procpool_status status = procpool_submit(pool, task_twice, &in, sizeof(in), &future);
+        if (status == PROCPOOL_OK)
+          status = procpool_future_wait(future, 10);
+        CHECK(status == PROCPOOL_OK || status == PROCPOOL_SPAWN_FAIL); /* never a hang */
+        CHECK_OK(procpool_future_release(future));
+      }
+      CHECK_OK(procpool_free(pool));
+    }
+    _exit(opened > 0 ? 0 : 1);
+  }
+  {
+    const int code = test_wait_exit(child);
+    if (code == CHAR_MAX)
+      SKIP("cannot become another user");
+    CHECK_EQ(code, 0);
+  }
+}

@@ -1,0 +1,213 @@
+/* The spawn start method: the door, functions that a spawned worker cannot reach, a clean start. */
+#include "harness.h"
+
+#include <dlfcn.h>
+#include <limits.h>
+
+static int global = 1; /* in a spawned worker it is what the program file says */
+
+static void task_global(procpool_task *task) {
+  procpool_task_return(task, &global, sizeof(global));
+}
+
+static int global_of(procpool *pool) {
+  procpool_future *future = test_submit(pool, task_global, NULL, 0);
+  int seen = -1;
+  CHECK_OK(procpool_future_result(future, PROCPOOL_FOREVER, &seen, sizeof(seen), NULL));
+  CHECK_OK(procpool_future_release(future));
+  return seen;
+}
+
+TEST(spawned_workers_are_fresh_starts) {
+  procpool *pool;
+  global = 2;
+  pool = test_open(PROCPOOL_START_SPAWN, 1);
+  CHECK_EQ(global_of(pool), 1);
+  test_close(pool);
+}
+
+TEST(forked_workers_are_copies_of_the_host_as_of_open) {
+  procpool *pool;
+  global = 2;
+  pool = test_open(PROCPOOL_START_FORK, 1);
+  global = 3;
+  CHECK_EQ(global_of(pool), 2);
+  test_close(pool);
+}
+
+TEST_STARTS(threads_and_inline_share_the_hosts_memory, THREAD | INLINE) {
+  procpool *pool;
+  global = 2;
+  pool = test_open(start, 1);
+  global = 3;
+  CHECK_EQ(global_of(pool), 3);
+  test_close(pool);
+}
+
+/* A program that forgot procpool_worker_main is told so, and is not started a second time. */
+TEST(r006_forgotten_door) {
+  char output[2000];
+  char *line;
+  CHECK_EQ(test_run(output, sizeof(output), test_path("nodoor"), (char *)NULL), 0);
+  line = strtok(output, "\n");
+  CHECK_TEXT(line, "main begins");
+  line = strtok(NULL, "\n");
+  CHECK_TEXT(line, "DOOR");
+  line = strtok(NULL, "\n");
+  CHECK(line != NULL);
+  CHECK(strstr(line, "procpool_worker_main") != NULL); /* the error names it */
+  CHECK(strtok(NULL, "\n") == NULL);
+}
+
+typedef procpool_function plugin_function;
+
+static plugin_function load_plugin(void **handle) {
+  plugin_function function;
+  void *symbol;
+  *handle = dlopen(test_path("plugin.so"), RTLD_LAZY);
+  if (*handle == NULL)
+    SKIP(dlerror());
+  symbol = dlsym(*handle, "plugin_task");
+  CHECK(symbol != NULL);
+  memcpy(&function, &symbol, sizeof(function));
+  return function;
+}
+
+/* Loaded before or after the pool was opened: a fresh start of the program does not have it. */
+TEST(spawn_function_of_a_plugin_is_refused) {
+  void *handle;
+  const procpool_function function = load_plugin(&handle);
+  procpool *pool = test_open(PROCPOOL_START_SPAWN, 1);
+  procpool_future *future = NULL;
+  procpool_error error;
+  CHECK_STATUS(procpool_submit(pool, function, NULL, 0, &future), PROCPOOL_FUNCTION);
+  CHECK(future == NULL);
+  CHECK_OK(procpool_last_error(pool, &error));
+  CHECK_STATUS(error.status, PROCPOOL_FUNCTION);
+  CHECK(strstr(error.message, "plugin") != NULL); /* it names the function, or at least where it lies */
+  CHECK_EQ(test_stats(pool).submitted, 0);
+  CHECK_WORKS(pool);
+  test_close(pool);
+  dlclose(handle);
+}
+
+TEST(fork_function_of_a_plugin_loaded_before_open) {
+  void *handle;
+  const procpool_function function = load_plugin(&handle);
+  procpool *pool = test_open(PROCPOOL_START_FORK, 1);
+  procpool_future *future = test_submit(pool, function, NULL, 0);
+  int out = 0;
+  CHECK_OK(procpool_future_result(future, PROCPOOL_FOREVER, &out, sizeof(out), NULL));
+  CHECK_EQ(out, 42);
+  CHECK_OK(procpool_future_release(future));
+  test_close(pool);
+  dlclose(handle);
+}
+
+/* Loaded later, it is not in the workers: an error, not a fault. */
+TEST(fork_function_of_a_plugin_loaded_after_open) {
+  procpool *pool = test_open(PROCPOOL_START_FORK, 1);
+  void *handle;
+  const procpool_function function = load_plugin(&handle);
+  procpool_future *future = NULL;
+  const procpool_status status = procpool_submit(pool, function, NULL, 0, &future);
+  if (status == PROCPOOL_OK) {
+    const procpool_status outcome = procpool_future_wait(future, PROCPOOL_FOREVER);
+    CHECK(outcome == PROCPOOL_FUNCTION || outcome == PROCPOOL_CODEC || outcome == PROCPOOL_FAILED);
+    CHECK(strstr(test_error(future).message, "function") != NULL);
+    CHECK_OK(procpool_future_release(future));
+  } else
+    CHECK_STATUS(status, PROCPOOL_FUNCTION);
+  CHECK_WORKS(pool);
+  CHECK_EQ(test_stats(pool).crashed, 0);
+  test_close(pool);
+  dlclose(handle);
+}
+
+TEST_STARTS(thread_function_of_a_plugin_loaded_after_open, THREAD | INLINE) {
+  procpool *pool = test_open(start, 1);
+  void *handle;
+  const procpool_function function = load_plugin(&handle);
+  procpool_future *future = test_submit(pool, function, NULL, 0);
+  int out = 0;
+  CHECK_OK(procpool_future_result(future, PROCPOOL_FOREVER, &out, sizeof(out), NULL));
+  CHECK_EQ(out, 42);
+  CHECK_OK(procpool_future_release(future));
+  test_close(pool);
+  dlclose(handle);
+}
+
+/* Functions of libraries that the program was linked with are reachable; that they are tasks is the caller's affair. */
+static void task_of_this_file(procpool_task *task) {
+  task_nothing(task);
+}
+
+TEST(spawn_static_functions_of_any_file) {
+  procpool *pool = test_open(PROCPOOL_START_SPAWN, 1);
+  procpool_future *future = test_submit(pool, task_of_this_file, NULL, 0);
+  CHECK_SETTLES(future, PROCPOOL_OK);
+  CHECK_OK(procpool_future_release(future));
+  test_close(pool);
+}
+
+/* A nonsense address is no function. */
+TEST_STARTS(spawn_function_pointer_to_data_is_refused, SPAWN) {
+  procpool *pool = test_open(start, 1);
+  procpool_function function;
+  void *nonsense = malloc(64);
+  procpool_future *future = NULL;
+  memcpy(&function, &nonsense, sizeof(function));
+  CHECK_STATUS(procpool_submit(pool, function, NULL, 0, &future), PROCPOOL_FUNCTION);
+  CHECK(future == NULL);
+  free(nonsense);
+  CHECK_WORKS(pool);
+  test_close(pool);
+}
+
+static int initializer_none(const void *argument, size_t size) {
+  (void)argument;
+  (void)size;
+  return 0;
+}
+
+TEST(spawn_initializer_with_bytes) {
+  procpool_options options = {0};
+  procpool *pool;
+  static const char text[] = "bytes";
+  options.initializer = initializer_none;
+  options.initializer_argument = text;
+  options.initializer_size = sizeof(text);
+  pool = test_open_with(PROCPOOL_START_SPAWN, 1, &options);
+  CHECK_WORKS(pool);
+  test_close(pool);
+}
+
+/* In the program that the user starts, the door returns at once, however often it is called. */
+TEST(spawn_door_returns_in_the_users_program) {
+  procpool_worker_main();
+  procpool_worker_main();
+}
+
+/* The program was moved, or its folder is gone from the path: it still is what runs. */
+TEST(spawn_from_another_directory) {
+  char before[PATH_MAX];
+  procpool *pool;
+  CHECK(getcwd(before, sizeof(before)) != NULL);
+  CHECK_EQ(chdir("/"), 0);
+  pool = test_open(PROCPOOL_START_SPAWN, 1);
+  CHECK_WORKS(pool);
+  test_close(pool);
+  CHECK_EQ(chdir(before), 0);
+}
+
+TEST(spawn_without_a_path_in_the_environment) {
+  procpool *pool;
+  const char *path = getenv("PATH");
+  char saved[4000];
+  snprintf(saved, sizeof(saved), "%s", path == NULL ? "" : path);
+  unsetenv("PATH");
+  pool = test_open(PROCPOOL_START_SPAWN, 1);
+  CHECK_WORKS(pool);
+  test_close(pool);
+  setenv("PATH", saved, 1);
+}
