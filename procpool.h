@@ -1318,21 +1318,25 @@ typedef struct procpool__platform_code {
   uint64_t device, inode;
 } procpool__platform_code;
 
-static bool procpool__platform_parse_code(const char *line, procpool__platform_code *code) {
+/* *path: the file's name, within line. */
+static bool procpool__platform_parse_code(const char *line, procpool__platform_code *code, const char **path) {
   unsigned long long start, end, offset, inode;
   unsigned major, minor;
+  int path_at = 0;
   char protection[8];
-  if (sscanf(line, "%llx-%llx %7s %llx %x:%x %llu", &start, &end, protection, &offset, &major, &minor, &inode) != 7)
+  if (sscanf(line, "%llx-%llx %7s %llx %x:%x %llu %n", &start, &end, protection, &offset, &major, &minor, &inode,
+             &path_at) != 7)
     return false;
   code->start = start;
   code->end = end;
   code->offset = offset;
   code->device = ((uint64_t)major << 32) | minor;
   code->inode = inode;
+  *path = line + path_at;
   return protection[2] == 'x';
 }
 
-typedef bool procpool__platform_code_visitor(const procpool__platform_code *code, void *context);
+typedef bool procpool__platform_code_visitor(const procpool__platform_code *code, const char *path, void *context);
 
 /* Calls visit for every executable mapping until it returns true. Returns whether it did. */
 static bool procpool__platform_each_code(procpool__platform_code_visitor *visit, void *context) {
@@ -1347,8 +1351,9 @@ static bool procpool__platform_each_code(procpool__platform_code_visitor *visit,
     buffer[have] = 0;
     for (; !found && (end = strchr(line, '\n')) != NULL; line = end + 1) {
       procpool__platform_code code;
+      const char *path;
       *end = 0;
-      found = procpool__platform_parse_code(line, &code) && visit(&code, context);
+      found = procpool__platform_parse_code(line, &code, &path) && visit(&code, path, context);
     }
     have -= (size_t)(line - buffer);
     memmove(buffer, line, have);
@@ -2249,7 +2254,8 @@ static bool procpool__worker_unwanted(const procpool__worker *w) {
 
 /* ---- running a task ---- */
 
-static bool procpool__worker_is_known(const procpool__platform_code *code, void *context) {
+static bool procpool__worker_is_known(const procpool__platform_code *code, const char *path, void *context) {
+  (void)path;
   const uint64_t function = *(const uint64_t *)context;
   return function >= code->start && function < code->end;
 }
@@ -2625,24 +2631,28 @@ static void procpool__super_note_alive(procpool__super *u) {
 
 /* Forks worker index. False (errno) if that fails. The index is free: its last wearer is reaped. */
 static bool procpool__super_start(procpool__super *u, int index) {
+  procpool__header *h = u->segment.header;
   procpool__charge *charge = &u->charges[index];
   procpool__block *block = &u->segment.blocks[index];
-  pid_t pid;
   procpool__store(&block->ready, 0);
+  procpool__store(&block->tasks, 0);
   procpool__store(&block->intent_word, 0);
-  pid = fork();
-  if (pid < 0)
-    return false;
-  if (pid == 0)
+  procpool__store(&h->alive, h->alive + 1); /* before the fork: who sees what it did finds it counted */
+  procpool__store(&h->started, h->started + 1);
+  charge->pid = fork();
+  if (charge->pid == 0)
     procpool__super_be_worker(u, index);
-  charge->pid = pid;
+  if (charge->pid < 0) {
+    charge->pid = 0;
+    procpool__store(&h->started, h->started - 1);
+    procpool__store(&h->alive, h->alive - 1);
+    return false;
+  }
   charge->born = procpool__platform_now();
   charge->due = PROCPOOL__NEVER;
   charge->condemned = 0;
-  procpool__store(&block->pid, (uint64_t)pid);
+  procpool__store(&block->pid, (uint64_t)charge->pid);
   procpool__store(&block->generation, block->generation + 1);
-  procpool__store(&u->segment.header->started, u->segment.header->started + 1);
-  procpool__super_note_alive(u);
   return true;
 }
 
@@ -2790,7 +2800,7 @@ static bool procpool__super_was_useful(const procpool__super *u, int index, bool
   const procpool__block *block = &u->segment.blocks[index];
   const uint64_t ready = procpool__load(&block->ready);
   const uint64_t age = procpool__platform_now() - u->charges[index].born;
-  return ready == 3 || (ready == 1 && (had_task || age > 100000000u));
+  return ready == 3 || (ready == 1 && (had_task || procpool__load(&block->tasks) > 0 || age > 100000000u));
 }
 
 static void procpool__super_on_death(procpool__super *u, int index, int status, const struct rusage *usage) {
@@ -3052,8 +3062,9 @@ static void procpool__super_main(void *argument) {
 
 #define PROCPOOL__MARKER "PROCPOOL_SPAWNED"
 
-static bool procpool__super_tell_code(const procpool__platform_code *code, void *context) {
+static bool procpool__super_tell_code(const procpool__platform_code *code, const char *path, void *context) {
   procpool__message m;
+  (void)path;
   memset(&m, 0, sizeof(m));
   m.say = PROCPOOL__SAY_CODE;
   m.code = *code;
@@ -4600,12 +4611,17 @@ static bool procpool__code_add(procpool *p, const procpool__platform_code *code)
 typedef struct procpool__code_search {
   uint64_t function;
   procpool__platform_code code;
+  char file[96]; /* the end of its name */
 } procpool__code_search;
 
-static bool procpool__code_here(const procpool__platform_code *code, void *context) {
+static bool procpool__code_here(const procpool__platform_code *code, const char *path, void *context) {
   procpool__code_search *search = (procpool__code_search *)context;
+  const size_t length = strlen(path), most = sizeof(search->file) - 1;
+  if (search->function < code->start || search->function >= code->end)
+    return false;
   search->code = *code;
-  return search->function >= code->start && search->function < code->end;
+  (void)snprintf(search->file, sizeof(search->file), "%s", path + (length > most ? length - most : 0));
+  return true;
 }
 
 /* The address that function has in the workers: the same under fork; 0 if a spawned worker has no such code. */
@@ -4966,15 +4982,11 @@ static procpool_status procpool__submit_refused(procpool *p, const procpool__ord
   memcpy(&search.function, &o->function, sizeof(search.function));
   if (o->status != PROCPOOL_FUNCTION)
     return procpool__host_refuse(p, o->status, 0, procpool_strerror(o->status));
-  if (!procpool__platform_each_code(procpool__code_here, &search))
-    memset(&search.code, 0, sizeof(search.code));
-  (void)snprintf(
-      text, sizeof(text),
-      "function %#llx (offset %#llx of the file with inode %llu) is not in the program that workers run: was its "
-      "library loaded by dlopen?",
-      (unsigned long long)search.function,
-      (unsigned long long)(search.function - search.code.start + search.code.offset),
-      (unsigned long long)search.code.inode);
+  memset(&search.code, 0, sizeof(search.code));
+  search.file[0] = 0;
+  (void)procpool__platform_each_code(procpool__code_here, &search);
+  (void)snprintf(text, sizeof(text), "%s+%#llx: no such code in the program that workers run (loaded by dlopen?)",
+                 search.file, (unsigned long long)(search.function - search.code.start + search.code.offset));
   return procpool__host_refuse(p, PROCPOOL_FUNCTION, 0, text);
 }
 

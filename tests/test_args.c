@@ -99,9 +99,12 @@ TEST(r019_null_task) {
 /* ---- handles that were valid once, or are valid for something else ---- */
 
 TEST_STARTS(r019_freed_pool, EVERY) {
-  procpool *pool = test_open(start, 1);
+  procpool *pool;
   procpool_future *future = NULL;
   procpool_stats stats;
+  if (test_instrumented())
+    SKIP("the instrument reports the look at what was freed");
+  pool = test_open(start, 1);
   test_close(pool);
   CHECK_STATUS(procpool_submit(pool, task_nothing, NULL, 0, &future), PROCPOOL_HANDLE);
   CHECK(future == NULL);

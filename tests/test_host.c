@@ -489,6 +489,7 @@ TEST_STARTS(r121_output_appears_once, PROCESSES) {
   pid_t host;
   ssize_t size;
   CHECK_GE(file, 0);
+  CHECK_EQ(fcntl(file, F_SETFL, O_APPEND), 0); /* workers write at the same time */
   host = fork();
   CHECK_GE(host, 0);
   if (host == 0) {
