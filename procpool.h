@@ -1,7 +1,7 @@
 /* procpool.h - v0.1.0 - run C functions in a pool of worker processes - MIT licence, at the end of this file
 
-   One core runs your function now; this file lets all of them run it, each call in a process of its own pool: a crash in
-   one call harms that call alone, and nothing is asked of the rest of your program.
+   One core runs your function now; this file lets all of them run it, each call in a process of its own pool: a crash
+   in one call harms that call alone, and nothing is asked of the rest of your program.
 
    DO THIS in one C or C++ file, before anything else is included:
 
@@ -54,17 +54,18 @@
 
    ---- WHEN NOT TO USE IT ----
    - The function needs to change the caller's memory: a worker is another process, it gets a copy of its argument and
-     returns a copy of its result. Pointers to the host's memory mean nothing there (under fork they point to the memory as
-     it was when the pool was opened).
-   - A call costs less than about a microsecond and there are few of them: hand out many at once with map, or just call it.
+     returns a copy of its result. Pointers to the host's memory mean nothing there (under fork they point to the memory
+     as it was when the pool was opened).
+   - A call costs less than about a microsecond and there are few of them: hand out many at once with map, or just call
+   it.
    - You want threads: PROCPOOL_START_THREAD gives a thread pool with the same calls, but no isolation.
    - Untrusted code: a worker has all the rights of your program. It cannot make the host crash, but it can spoil the
      results of other tasks and do whatever your user may do. Use a sandbox besides.
 
    ---- PLATFORMS ----
    Linux with GCC or Clang, 32 or 64 bits with lock-free 64-bit atomics; C99 and later, C++11 and later; glibc or musl.
-   It needs libc alone (glibc before 2.34: add -pthread), and /proc for spawn. What newer kernels have (pidfd, close_range)
-   is used where it is there. Tested on x86-64 with Linux 6.18 and glibc 2.36.
+   It needs libc alone (glibc before 2.34: add -pthread), and /proc for spawn. What newer kernels have (pidfd,
+   close_range) is used where it is there. Tested on x86-64 with Linux 6.18 and glibc 2.36.
 
    ---- CONCEPTS ----
    pool     a supervisor process and its workers, seen from the host: the process that opened it.
@@ -80,10 +81,10 @@
    A task's body starts at most once: one that was begun when its worker died is CRASHED, never run again. Those still
    queued go on; the worker is replaced at once by the supervisor, whatever the host is doing meanwhile.
 
-   Which start method? fork is the fastest to open and needs nothing, but a forked supervisor is a copy of the host as of
-   open: open early, when the host is small and has one thread. spawn starts the program anew, so it costs the same however
-   large the host is and whatever threads it has; it needs procpool_worker_main() as the first call in main. auto takes fork
-   in a process with one thread, else spawn if the door is there, else it refuses and says so.
+   Which start method? fork is the fastest to open and needs nothing, but a forked supervisor is a copy of the host as
+   of open: open early, when the host is small and has one thread. spawn starts the program anew, so it costs the same
+   however large the host is and whatever threads it has; it needs procpool_worker_main() as the first call in main.
+   auto takes fork in a process with one thread, else spawn if the door is there, else it refuses and says so.
 
    ---- OPTIONS ----
    procpool_options, valid when zeroed (null: the same). See the struct for each field's unit and default.
@@ -94,14 +95,16 @@
      strict                                one death breaks the pool (all pending BROKEN), as Python's does
      close_fds, keep_fds                   fork: which of the host's descriptors workers keep
      core_dumps                            off unless set: a dump the size of the host delays everything
-     max_queued, ring_size, max_memory     bounds: tasks accepted and not settled; bytes of results per worker that wait to be
-                                           taken in; bytes of large arguments in flight
+     max_queued, ring_size, max_memory     bounds: tasks accepted and not settled; bytes of results per worker that wait
+                                           to be taken in; bytes of large arguments in flight
      spin_us                               how long to look for work before sleeping
 
    ---- ERRORS ----
-   Every call returns a procpool_status (or a handle that is null where it failed); procpool_strerror gives its text. A task's
-   failure has a record besides: procpool_future_error. Refused calls change nothing. What to do about the common ones:
-     CRASHED     the error names signal or exit status, pid and resource usage; submit again if the task is safe to repeat
+   Every call returns a procpool_status (or a handle that is null where it failed); procpool_strerror gives its text. A
+   task's failure has a record besides: procpool_future_error. Refused calls change nothing. What to do about the common
+   ones:
+     CRASHED     the error names signal or exit status, pid and resource usage; submit again if the task is safe to
+                 repeat
      FULL        queue full: wait for something, or use procpool_submit, which waits itself
      MEMORY      from wait or poll: the result stays where it is; free some memory and ask again
      INIT_FAIL   the initializer failed three times in every worker: its code or signal is in procpool_last_error
@@ -119,22 +122,26 @@
      shutdown that waits, free             yes         DEADLOCK    DEADLOCK                   no         FORKED
      procpool_interrupt, _strerror         yes         yes         yes                        yes        no effect
      procpool_task_*                       no          no          yes, of its own task       no         no
-     * unless what is asked for has settled already. A task in a worker process may open pools of its own, 8 levels deep.
+     * unless what is asked for has settled already. A task in a worker process may open pools of its own, 8 levels
+     * deep.
 
    ---- PROCESS MANNERS ----
-   Descriptors  the host gets five per pool, all close-on-exec and above 2. A worker has two of the pool's, and none of other
-                pools'. Under fork it has the host's own besides (as any fork does; see close_fds), under spawn only 0, 1, 2.
-   Signals      nothing changes in the host: no handler, no mask, no SIGCHLD. Workers start with default dispositions and an
-                empty mask; SIGINT does nothing in them: Ctrl-C is for the host to decide, see procpool_interrupt.
-   Waiting      wait() and waitpid(-1) in the host never see the pool: the supervisor is detached. (If the host is process 1
-                or a child subreaper, it adopts the supervisor as it does every orphan, and will see it end.)
+   Descriptors  the host gets five per pool, all close-on-exec and above 2. A worker has two of the pool's, and none of
+                other pools'. Under fork it has the host's own besides (as any fork does; see close_fds), under spawn
+                only 0, 1, 2.
+   Signals      nothing changes in the host: no handler, no mask, no SIGCHLD. Workers start with default dispositions
+                and an empty mask; SIGINT does nothing in them: Ctrl-C is for the host to decide, see
+                procpool_interrupt.
+   Waiting      wait() and waitpid(-1) in the host never see the pool: the supervisor is detached. (If the host is
+                process 1 or a child subreaper, it adopts the supervisor as it does every orphan, and will see it end.)
    Threads      none is started in the host, except by PROCPOOL_START_THREAD.
-   Output       what the host had in stdout's buffer is not printed again by workers; what a task prints is flushed before
-                its result is taken. Nothing is printed by this file.
-   Exit         exit() in a task ends its worker and makes the task CRASHED with that status; the host's atexit handlers do
-                not run there. However the host ends, supervisor and workers are gone within a second, stopped ones too:
-                ending without shutdown is a kill. Nothing has a name in /dev/shm or on disk.
-   Memory       a worker's oom_score_adj is raised by the kernel's rules to 500: the out-of-memory killer takes it first.
+   Output       what the host had in stdout's buffer is not printed again by workers; what a task prints is flushed
+                before its result is taken. Nothing is printed by this file.
+   Exit         exit() in a task ends its worker and makes the task CRASHED with that status; the host's atexit handlers
+                do not run there. However the host ends, supervisor and workers are gone within a second, stopped ones
+                too: ending without shutdown is a kill. Nothing has a name in /dev/shm or on disk.
+   Memory       a worker's oom_score_adj is raised by the kernel's rules to 500: the out-of-memory killer takes it
+                first.
    Names        ps -o comm, top: NAME-INDEX for workers, NAME for the supervisor and for a procpool_process.
 
    ---- ARCHITECTURE ----
@@ -144,9 +151,9 @@
         │  (any thread)                                │ reaps, replaces     ...
         └──────────────── shared segment ──────────────┴─────────────────────┘
 
-   Why a supervisor process: forking from a process that has threads is unsafe, the host must not have to poll in order that a
-   dead worker is replaced, and PR_SET_PDEATHSIG (the only thing that removes a stopped worker) is tied to the thread that
-   forked: it is safe only under a parent with one thread.
+   Why a supervisor process: forking from a process that has threads is unsafe, the host must not have to poll in order
+   that a dead worker is replaced, and PR_SET_PDEATHSIG (the only thing that removes a stopped worker) is tied to the
+   thread that forked: it is safe only under a parent with one thread.
 
    The shared segment, a sealed memfd without a name, mapped once at its greatest size and reserved as it is used:
 
@@ -154,41 +161,43 @@
         host     worker, host,      worker w its own,        host    host    host (arguments; a map's results: worker)
                  supervisor         host reads               fills   fills
 
-   A task is a 64-byte slot whose first word decides its fate: (ticket, worker, state), changed by compare-and-swap alone.
+   A task is a 64-byte slot whose first word decides its fate: (ticket, worker, state), changed by compare-and-swap
+   alone.
 
       FREE ──host──▶ READY ──worker w──▶ RUNNING(w) ──worker w──▶ DONE(w): OK | FAILED | CODEC ──host──▶ FREE
                        │                     └──supervisor──▶ DEAD: CRASHED | SHUTDOWN | BROKEN ──host──▶ FREE
                        └──host: taken back──▶ FREE (cancelled, pool shut down, no worker to be had)
 
-   The ticket is the task's position in the submission ring plus one; it never repeats, so a process that was stopped for
-   however long finds that its compare-and-swap fails. The ring's cells give the order; `head` is a hint that anyone may
-   advance past a cell whose task is not READY. A worker first notes its intent (slot and RUNNING word), then claims by one
-   compare-and-swap that names it as the owner; runs the body; writes the record into its own ring, stamped last with its
-   absolute position; commits by a second compare-and-swap; and then publishes its ring's tail.
+   The ticket is the task's position in the submission ring plus one; it never repeats, so a process that was stopped
+   for however long finds that its compare-and-swap fails. The ring's cells give the order; `head` is a hint that anyone
+   may advance past a cell whose task is not READY. A worker first notes its intent (slot and RUNNING word), then claims
+   by one compare-and-swap that names it as the owner; runs the body; writes the record into its own ring, stamped last
+   with its absolute position; commits by a second compare-and-swap; and then publishes its ring's tail.
 
-   Why a kill at any instruction is harmless. Before the claim: the task is READY, another worker takes it. Between claim and
-   commit: the supervisor, having reaped the worker, finds by the intent the one word that can be RUNNING(w), makes it CRASHED
-   and tells the host; the unfinished record lies behind the tail and is written over. Between commit and publication: the
-   word is DONE and the record stamped, so the supervisor (or the host, when there is none) publishes the tail instead: the
-   result is delivered. After it: nothing of the task is the worker's any more. No lock, count or right to wake is ever held by
-   a worker: the host arms each of its sleeps with a new number and every worker that sees it armed wakes it, once; after each
-   death or stop the supervisor wakes everyone. It learns of deaths and stops from the kernel, never from a time-out. A SIGKILL
-   of the supervisor takes its workers along; the host notices, delivers what was committed, and only then says BROKEN.
+   Why a kill at any instruction is harmless. Before the claim: the task is READY, another worker takes it. Between
+   claim and commit: the supervisor, having reaped the worker, finds by the intent the one word that can be RUNNING(w),
+   makes it CRASHED and tells the host; the unfinished record lies behind the tail and is written over. Between commit
+   and publication: the word is DONE and the record stamped, so the supervisor (or the host, when there is none)
+   publishes the tail instead: the result is delivered. After it: nothing of the task is the worker's any more. No lock,
+   count or right to wake is ever held by a worker: the host arms each of its sleeps with a new number and every worker
+   that sees it armed wakes it, once; after each death or stop the supervisor wakes everyone. It learns of deaths and
+   stops from the kernel, never from a time-out. A SIGKILL of the supervisor takes its workers along; the host notices,
+   delivers what was committed, and only then says BROKEN.
 
-   Two choices that differ from the obvious: what the supervisor decided reaches the host through a list linked through the
-   slots themselves rather than an array of ids, since a slot is on it at most once and so it can never be full; and it is a
-   hint: a counter beside it tells the host when to look at every slot, should a worker have scribbled on the links. A map's
-   chunk keeps arguments, results and the number of the item that was begun in one block of the arena: results are written
-   straight to it, and after a crash the items that had ended are kept, the one that was begun is CRASHED, and the others are
-   handed out again. Its progress word costs one plain store per item.
+   Two choices that differ from the obvious: what the supervisor decided reaches the host through a list linked through
+   the slots themselves rather than an array of ids, since a slot is on it at most once and so it can never be full; and
+   it is a hint: a counter beside it tells the host when to look at every slot, should a worker have scribbled on the
+   links. A map's chunk keeps arguments, results and the number of the item that was begun in one block of the arena:
+   results are written straight to it, and after a crash the items that had ended are kept, the one that was begun is
+   CRASHED, and the others are handed out again. Its progress word costs one plain store per item.
 
-   What one empty task costs, hot: two compare-and-swaps by the worker on the slot's line, one on the hint, one on the tail;
-   one exchange by the host on the cell; a 32-byte record. No system call. Asleep: one futex wake by whoever finds the other
-   side armed. An idle pool sleeps in the kernel without time-outs.
+   What one empty task costs, hot: two compare-and-swaps by the worker on the slot's line, one on the hint, one on the
+   tail; one exchange by the host on the cell; a 32-byte record. No system call. Asleep: one futex wake by whoever finds
+   the other side armed. An idle pool sleeps in the kernel without time-outs.
 
-   What is promised against a worker that writes nonsense into shared memory: the host and the supervisor do not crash, read
-   or write out of bounds, spin for ever or free twice; that worker is ended, and its tasks end in an error. Not promised: that
-   the results of other tasks stay what they were, or that the pool remains fast.
+   What is promised against a worker that writes nonsense into shared memory: the host and the supervisor do not crash,
+   read or write out of bounds, spin for ever or free twice; that worker is ended, and its tasks end in an error. Not
+   promised: that the results of other tasks stay what they were, or that the pool remains fast.
 
    ---- COMPILE-TIME OPTIONS ----
    Where the implementation is:  PROCPOOL_MALLOC(size), PROCPOOL_REALLOC(p, size), PROCPOOL_FREE(p)   all three or none
@@ -237,9 +246,9 @@ extern "C" {
 #endif
 
 /* ---- statuses ----
- * One list for everything that a call returns and for every way in which a task ends: X(name, value, text). The value is
- * part of the interface. Statuses 0 to 9 are outcomes of tasks, 20 to 23 answers, 40 and above refusals: a refused call
- * changed nothing. */
+ * One list for everything that a call returns and for every way in which a task ends: X(name, value, text). The value
+ * is part of the interface. Statuses 0 to 9 are outcomes of tasks, 20 to 23 answers, 40 and above refusals: a refused
+ * call changed nothing. */
 #define PROCPOOL_STATUSES(X)                                                                                           \
   X(OK, 0, "the task returned and its result is complete")                                                             \
   X(FAILED, 1, "the task reported a failure (code and message in its error)")                                          \
@@ -350,8 +359,9 @@ typedef struct procpool_options {
 
 /* Opens a pool. options: null or zeroed for all defaults. Returns when every worker process has been started (their
  * initializers may still run), or null: nothing is left behind, and options->error says why:
- *   ARGUMENT, MISMATCH, UNSUPPORTED; THREADS (auto in a threaded process without the door); DOOR (spawn without the door);
- *   SPAWN_FAIL, SYSTEM, MEMORY (system_error is errno); DEPTH (a pool within a pool within ...).
+ *   ARGUMENT, MISMATCH, UNSUPPORTED; THREADS (auto in a threaded process without the door); DOOR (spawn without the
+ *   door); SPAWN_FAIL, SYSTEM, MEMORY (system_error is errno); DEPTH (a pool within a pool within ...);
+ *   INIT_FAIL (inline: the initializer failed, its code is in the error).
  * Any thread, inside a task too (a pool of its own). Blocks for the time of a few forks. */
 PROCPOOL_API procpool *procpool_open_checked(const procpool_options *options, int version, size_t options_size);
 
@@ -369,12 +379,14 @@ typedef enum procpool_cpu {
   PROCPOOL_CPU_PHYSICAL    /* cores, counting the threads of one core once */
 } procpool_cpu;
 
-/* How many processors there are, of the kind asked for; at least 1, or 0 for an unknown kind. Any thread; reads files. */
+/* How many processors there are, of the kind asked for; at least 1, or 0 for an unknown kind. Any thread; reads
+ * files. */
 PROCPOOL_API int procpool_cpu_count(procpool_cpu kind);
 
 /* ---- a pool's calls ----
  * All of them may be made from any thread of the process that opened the pool, and from a callback where not said
- * otherwise. A null or freed pool is HANDLE, a forked child of the host gets FORKED, a pool shut down SHUTDOWN. */
+ * otherwise. A null pool is HANDLE (a freed one cannot be told from garbage), a forked child of the host gets FORKED, a
+ * pool shut down SHUTDOWN. */
 
 /* Hands a task to the pool. size bytes at argument are copied (0 bytes are carried too; argument may then be null).
  * *future receives the handle, to be given back with procpool_future_release; with future null nobody wants the result.
@@ -399,15 +411,15 @@ PROCPOOL_API procpool_status procpool_poll(procpool *pool);
  * It may be readable without cause, never unreadable with one. -1 on a bad handle. Belongs to the pool. */
 PROCPOOL_API int procpool_fd(procpool *pool);
 
-/* Ends every wait that goes on in this pool, or if there is none the next one: they return INTERRUPTED, and nothing else
- * happens. Safe in a signal handler, from any thread; never blocks. */
+/* Ends every wait that goes on in this pool, or if there is none the next one: they return INTERRUPTED, and nothing
+ * else happens. Safe in a signal handler, from any thread; never blocks. */
 PROCPOOL_API void procpool_interrupt(procpool *pool);
 
 typedef enum procpool_shutdown_mode {
   PROCPOOL_DRAIN = 0, /* what was accepted runs */
   PROCPOOL_CANCEL,    /* what has not begun is CANCELLED, what runs may end */
-  PROCPOOL_KILL /* nothing runs on: workers are killed, everything unsettled is SHUTDOWN. A thread cannot be killed: what it
-                   runs ends by itself, and that outcome counts (see procpool_task_cancelled) */
+  PROCPOOL_KILL /* nothing runs on: workers are killed, everything unsettled is SHUTDOWN. A thread cannot be killed: what
+                   it runs ends by itself, and that outcome counts (see procpool_task_cancelled) */
 } procpool_shutdown_mode;
 
 /* Refuses new tasks and ends the pool as mode says; a later call may be stronger. Returns OK when every task has
@@ -471,8 +483,8 @@ PROCPOOL_API long procpool_future_pid(procpool_future *future);
 /* Index of that worker, from 0; -1 where none ran it or it is not settled. */
 PROCPOOL_API int procpool_future_worker(procpool_future *future);
 
-/* Cancels it if its body has not begun. CANCELLED (it is, now or before), or PENDING (it runs: nothing was done), or its
- * outcome (too late). */
+/* Cancels it if its body has not begun. CANCELLED (it is, now or before), or PENDING (it runs: nothing was done), or
+ * its outcome (too late). */
 PROCPOOL_API procpool_status procpool_future_cancel(procpool_future *future);
 
 /* Runs callback(future, context) once, when the future has settled: at once if it has, else in the thread that then
@@ -547,8 +559,8 @@ PROCPOOL_API procpool_status procpool_map(procpool *pool, procpool_function func
 
 /* The argument's bytes, aligned to 16; *size in bytes, may be null. Read-only; valid until the function returns. */
 PROCPOOL_API const void *procpool_task_argument(procpool_task *task, size_t *size);
-/* Memory for a result of size bytes, aligned to 16, to be filled before the function returns: in the worker's ring, from
- * where the host takes it. A later call replaces it. Null when there is no memory: the task then ends as CODEC. */
+/* Memory for a result of size bytes, aligned to 16, to be filled before the function returns: in the worker's ring,
+ * from where the host takes it. A later call replaces it. Null when there is no memory: the task then ends as CODEC. */
 PROCPOOL_API void *procpool_task_result(procpool_task *task, size_t size);
 /* Copies size bytes as the result; data may be anywhere, the argument included. */
 PROCPOOL_API void procpool_task_return(procpool_task *task, const void *data, size_t size);
@@ -582,8 +594,8 @@ typedef struct procpool_process_options {
   procpool_start start;  /* FORK, SPAWN or AUTO */
 } procpool_process_options;
 
-/* Starts function with size bytes at argument in a process of its own: a pool of one worker and one task. options may be
- * null. Returns null on an error, as procpool_open. Any thread. */
+/* Starts function with size bytes at argument in a process of its own: a pool of one worker and one task. options may
+ * be null. Returns null on an error, as procpool_open. Any thread. */
 PROCPOOL_API procpool_process *procpool_process_start_checked(const procpool_process_options *options,
                                                               procpool_function function, const void *argument,
                                                               size_t size, int version, size_t options_size);
@@ -639,9 +651,10 @@ static PROCPOOL_UNUSED inline void procpool__scope_end(procpool **pool) {
  *   procpool_status  power_next(iterator, &y)                waits; for loops over an imap
  *   power_task                                               the procpool_function beneath, for untyped calls
  * for one to four arguments. With one, arguments is an array of its type; with several, an array of power_arguments, a
- * struct of them by name. PROCPOOL_TASK_FUNCTION is the same with a  procpool_task *task  before the arguments, for bodies
- * that report failure (procpool_task_fail) or ask whether they are cancelled. Types are copied byte by byte: no pointers
- * to the host's memory (C++: trivially copyable is asserted; an exception ends the task as FAILED with its what()). */
+ * struct of them by name. PROCPOOL_TASK_FUNCTION is the same with a  procpool_task *task  before the arguments, for
+ * bodies that report failure (procpool_task_fail) or ask whether they are cancelled. Types are copied byte by byte: no
+ * pointers to the host's memory (C++: trivially copyable is asserted; an exception ends the task as FAILED with its
+ * what()). */
 #define PROCPOOL_FUNCTION(R, name, ...) PROCPOOL__TYPED(PROCPOOL__PLAIN, R, name, __VA_ARGS__)
 #define PROCPOOL_TASK_FUNCTION(R, name, ...) PROCPOOL__TYPED(PROCPOOL__TASK, R, name, __VA_ARGS__)
 
@@ -864,9 +877,9 @@ enum {
 extern int clone(int (*function)(void *), void *stack, int flags, void *argument, ...);
 #endif
 
-/* Sequentially consistent unless the name says otherwise: the publish-then-check pairs of the protocol need that one total
- * order, and ThreadSanitizer understands it where it does not understand fences. acquire and release serve where a single
- * flag publishes data; relaxed where a value is a hint or has one thread. */
+/* Sequentially consistent unless the name says otherwise: the publish-then-check pairs of the protocol need that one
+ * total order, and ThreadSanitizer understands it where it does not understand fences. acquire and release serve where
+ * a single flag publishes data; relaxed where a value is a hint or has one thread. */
 static inline uint64_t procpool__load(const uint64_t *p) {
   return __atomic_load_n(p, __ATOMIC_SEQ_CST);
 }
@@ -969,8 +982,9 @@ static void procpool__platform_unmap(void *p, size_t size) {
     (void)munmap(p, size);
 }
 
-/* A page whose first word says who owns it. MADV_WIPEONFORK (Linux 4.14) zeroes it in every forked child, so that a child
- * is told from its parent without a system call. Where the kernel does not know it, the word is the process id. */
+/* A page whose first word says who owns it. MADV_WIPEONFORK (Linux 4.14) zeroes it in every forked child, so that a
+ * child is told from its parent without a system call. Where the kernel does not know it, the word is the process
+ * id. */
 static uint32_t *procpool__platform_guard(bool *by_pid) {
   const size_t size = (size_t)sysconf(_SC_PAGESIZE);
   uint32_t *guard = (uint32_t *)procpool__platform_pages(size);
@@ -1009,7 +1023,8 @@ static uint64_t procpool__platform_size_limit(void) {
   return (uint64_t)limit.rlim_cur;
 }
 
-/* Shared memory without a name, size bytes long at first; reserving makes it longer. Null pages until they are touched. */
+/* Shared memory without a name, size bytes long at first; reserving makes it longer. Null pages until they are
+ * touched. */
 static int procpool__platform_shm_create(uint64_t size) {
   int fd = (int)syscall(SYS_memfd_create, "procpool", PROCPOOL__MFD_CLOEXEC | PROCPOOL__MFD_ALLOW_SEALING);
   fd = procpool__platform_above_std(fd);
@@ -1200,11 +1215,11 @@ static int procpool__platform_between(void *argument) {
 }
 
 /* Starts a process that the host's wait calls never see. A go-between is cloned with exit signal 0: that raises no
- * SIGCHLD, and wait() and waitpid(-1) skip it (wait(2), __WCLONE). It shares the host's memory and runs while the caller
- * is suspended (as vfork does), so that the C library's fork in it finds and takes the real locks of malloc and stdio even
- * if the host has threads, and so that the page tables are copied once. It ends at once; its child is adopted by init.
- * The go-between's stack is a part of the caller's, so that the new process goes on with all of the caller's stack.
- * Returns 0 or errno; all signals stay blocked in the new process. */
+ * SIGCHLD, and wait() and waitpid(-1) skip it (wait(2), __WCLONE). It shares the host's memory and runs while the
+ * caller is suspended (as vfork does), so that the C library's fork in it finds and takes the real locks of malloc and
+ * stdio even if the host has threads, and so that the page tables are copied once. It ends at once; its child is
+ * adopted by init. The go-between's stack is a part of the caller's, so that the new process goes on with all of the
+ * caller's stack. Returns 0 or errno; all signals stay blocked in the new process. */
 PROCPOOL__NO_ASAN static int procpool__platform_detach(procpool__platform_launch *launch) {
   PROCPOOL__ALIGNED char stack[65536];
   sigset_t all, old;
@@ -1231,8 +1246,8 @@ static void procpool__platform_die_with(pid_t parent) {
     _exit(0);
 }
 
-/* At end of file on fd the kernel itself sends SIGCONT to this process: if it was stopped it goes on, and finds the end of
- * file. (SIGKILL would be surer, and would leave its children as zombies to an init that may never reap them.) */
+/* At end of file on fd the kernel itself sends SIGCONT to this process: if it was stopped it goes on, and finds the end
+ * of file. (SIGKILL would be surer, and would leave its children as zombies to an init that may never reap them.) */
 static void procpool__platform_continue_at_eof(int fd) {
   (void)fcntl(fd, F_SETOWN, getpid());
   (void)fcntl(fd, PROCPOOL__SETSIG, SIGCONT);
@@ -1691,8 +1706,8 @@ static int procpool__cpu_count(procpool_cpu kind) {
 }
 
 /* ==== >>shm =========================================================================================================
- * The shared segment: its layout and the words that more than one process writes. Runs anywhere; touches nothing private.
- * Every field names its writer, its readers, and why its memory order is enough. */
+ * The shared segment: its layout and the words that more than one process writes. Runs anywhere; touches nothing
+ * private. Every field names its writer, its readers, and why its memory order is enough. */
 
 #define PROCPOOL__MAGIC 0x31766c6f6f706370ull /* "pcpoolv1" */
 
@@ -1704,9 +1719,9 @@ enum {
   PROCPOOL__MESSAGE = 192
 };
 
-/* The state of a task, in the low bits of its word. Order matters: DONE_* is committed by a worker, CRASHED and later is
- * decided by the supervisor. What the host decides (CANCELLED before the start, SHUTDOWN, ...) needs no further state: the
- * host takes the word from READY to FREE and keeps the outcome in private memory. */
+/* The state of a task, in the low bits of its word. Order matters: DONE_* is committed by a worker, CRASHED and later
+ * is decided by the supervisor. What the host decides (CANCELLED before the start, SHUTDOWN, ...) needs no further
+ * state: the host takes the word from READY to FREE and keeps the outcome in private memory. */
 typedef enum procpool__state {
   PROCPOOL__FREE = 0,
   PROCPOOL__READY,
@@ -1719,7 +1734,8 @@ typedef enum procpool__state {
   PROCPOOL__DEAD_BROKEN
 } procpool__state;
 
-/* word: ticket (48 bits, the task's position in the submission ring plus one, never repeated), worker (12), state (4) */
+/* word: ticket (48 bits, the task's position in the submission ring plus one, never repeated), worker (12), state
+ * (4) */
 static inline uint64_t procpool__word(uint64_t ticket, int worker, procpool__state state) {
   return (ticket << 16) | ((uint64_t)(unsigned)worker << 4) | (uint64_t)state;
 }
@@ -1739,8 +1755,8 @@ static inline bool procpool__state_dead(procpool__state state) {
   return state >= PROCPOOL__DEAD_CRASHED && state <= PROCPOOL__DEAD_BROKEN;
 }
 
-/* cell: low 40 bits of the ticket, then the slot (24): one word, so that a reader never sees half of it. A reader that was
- * paused while 2^40 tasks went by may take an old cell for a new one; the word's 48 bits then refuse its claim. */
+/* cell: low 40 bits of the ticket, then the slot (24): one word, so that a reader never sees half of it. A reader that
+ * was paused while 2^40 tasks went by may take an old cell for a new one; the word's 48 bits then refuse its claim. */
 #define PROCPOOL__CELL_TICKET_BITS 40
 #define PROCPOOL__CELL_TICKET_MASK (((uint64_t)1 << PROCPOOL__CELL_TICKET_BITS) - 1)
 static inline uint64_t procpool__cell(uint64_t ticket, uint32_t slot) {
@@ -1756,9 +1772,9 @@ typedef struct procpool__epitaph {
   uint64_t rss_kib_next; /* largest resident size in KiB (40 bits), then the next slot of the dead list plus 1 (24) */
 } procpool__epitaph;
 
-/* One task. All but word and flags: written by the host before word becomes READY (release), read by the worker whose CAS
- * made it RUNNING (acquire), and again by nobody; or the epitaph, by the supervisor while it alone owns the slot, read by
- * the host after it took the slot from the dead list (acquire). */
+/* One task. All but word and flags: written by the host before word becomes READY (release), read by the worker whose
+ * CAS made it RUNNING (acquire), and again by nobody; or the epitaph, by the supervisor while it alone owns the slot,
+ * read by the host after it took the slot from the dead list (acquire). */
 typedef struct procpool__slot {
   uint64_t word;  /* host, worker, supervisor: by CAS; all read */
   uint32_t flags; /* host; atomic, since DISCARD may come later */
@@ -1916,8 +1932,8 @@ static void procpool__shm_wake_host(const procpool__segment *s, int event_fd) {
 }
 
 /* ==== >>ring ========================================================================================================
- * A result ring: records from one worker to the host. Positions are absolute, and a record lies at position % size. Runs in
- * the worker (write), in the host (read), and in whoever publishes for a worker that is gone. */
+ * A result ring: records from one worker to the host. Positions are absolute, and a record lies at position % size.
+ * Runs in the worker (write), in the host (read), and in whoever publishes for a worker that is gone. */
 
 enum { PROCPOOL__UNIT = 32 }; /* records begin and end at multiples of this: a head never wraps */
 
@@ -2005,8 +2021,8 @@ static bool procpool__ring_read(const procpool__segment *s, int worker, uint64_t
          (head->slot & PROCPOOL__RECORD_SLOT) < s->capacity && procpool__word_worker(head->word) == worker;
 }
 
-/* Publishes the record of a worker that committed and then died, was stopped, or is slow. Supervisor, or host when there is
- * none. Whoever is first, the value is the same. */
+/* Publishes the record of a worker that committed and then died, was stopped, or is slow. Supervisor, or host when
+ * there is none. Whoever is first, the value is the same. */
 static void procpool__ring_publish_for(const procpool__segment *s, int worker) {
   procpool__block *block = &s->blocks[worker];
   const uint64_t tail = procpool__load(&block->tail);
@@ -2048,7 +2064,8 @@ static bool procpool__table_any(const procpool__segment *s) {
   return procpool__table_peek(s, procpool__load(&s->header->head), &slot) != PROCPOOL__PEEK_EMPTY;
 }
 
-/* Moves the hint past tasks that were cancelled or settled before anyone claimed them. Returns whether one waits behind. */
+/* Moves the hint past tasks that were cancelled or settled before anyone claimed them. Returns whether one waits
+ * behind. */
 static bool procpool__table_waiting(const procpool__segment *s) {
   for (;;) {
     const uint64_t h = procpool__load(&s->header->head);
@@ -2064,8 +2081,8 @@ static bool procpool__table_waiting(const procpool__segment *s) {
 }
 
 /* ==== >>worker ======================================================================================================
- * Runs in a worker process, in a worker thread of the host, or (inline) in the host's calling thread. Writes its own block,
- * its own ring, words that it claimed, and the hint. It holds nothing that another process waits for. */
+ * Runs in a worker process, in a worker thread of the host, or (inline) in the host's calling thread. Writes its own
+ * block, its own ring, words that it claimed, and the hint. It holds nothing that another process waits for. */
 
 enum { PROCPOOL__CODE_CACHE = 64, PROCPOOL__SCRATCH_KEPT = 4 << 20 };
 
@@ -2108,9 +2125,9 @@ struct procpool__worker {
   procpool__failure failure;
 };
 
-/* A map's task, in the arena. The host writes it all before READY; the worker writes begun, failed and what they speak of;
- * the host reads that after the word says DONE, or after the worker was reaped. Items that ended before a crash keep their
- * results, the one that was begun crashed, and the rest are handed out again: no body starts twice. */
+/* A map's task, in the arena. The host writes it all before READY; the worker writes begun, failed and what they speak
+ * of; the host reads that after the word says DONE, or after the worker was reaped. Items that ended before a crash
+ * keep their results, the one that was begun crashed, and the rest are handed out again: no body starts twice. */
 typedef struct procpool__chunk {
   uint64_t count, argument_size, result_size,
       function;                          /* function: of one item; 0 where the typed layer loops itself */
@@ -2125,8 +2142,8 @@ static uint32_t procpool__chunk_failure(uint64_t item, procpool_status status) {
   return (uint32_t)item | ((uint32_t)status << 24);
 }
 
-/* Ends a sleep of the host, if it sleeps and this worker has not yet ended that one. The flag stays for the others: a right
- * to wake that somebody took along would be lost when he is stopped. */
+/* Ends a sleep of the host, if it sleeps and this worker has not yet ended that one. The flag stays for the others: a
+ * right to wake that somebody took along would be lost when he is stopped. */
 static void procpool__worker_answer(procpool__worker *w, uint64_t why) {
   const procpool__segment *s = w->segment;
   const uint64_t flag = procpool__load(&s->header->host_flag);
@@ -2185,15 +2202,16 @@ static procpool__record procpool__worker_record(const procpool__worker *w, procp
   return head;
 }
 
-/* Makes the record at the tail count, and passes it. By CAS: the supervisor may have been faster, with the same value. */
+/* Makes the record at the tail count, and passes it. By CAS: the supervisor may have been faster, with the same
+ * value. */
 static void procpool__worker_publish(procpool__worker *w, uint64_t length) {
   (void)procpool__cas(&w->block->tail, w->tail, w->tail + length);
   w->tail += length;
   procpool__worker_answer(w, PROCPOOL__FLAG_PARKED | PROCPOOL__FLAG_FD);
 }
 
-/* The commit. From here on the task is done whatever becomes of this worker, and its slot and argument are the host's. False
- * if the word was taken away: this worker is condemned. */
+/* The commit. From here on the task is done whatever becomes of this worker, and its slot and argument are the host's.
+ * False if the word was taken away: this worker is condemned. */
 static bool procpool__worker_commit(procpool__worker *w, const procpool__record *head, uint64_t length) {
   procpool__ring_stamp(w->segment, w->index, w->tail, head);
   if (!procpool__cas(&w->task.slot->word, w->task.word, head->word))
@@ -2260,8 +2278,8 @@ static bool procpool__worker_is_known(const procpool__platform_code *code, const
   return function >= code->start && function < code->end;
 }
 
-/* Whether the function lies in code that this process has: one that the host loaded after it opened the pool does not, and
- * calling it would be a fault where an error is due. */
+/* Whether the function lies in code that this process has: one that the host loaded after it opened the pool does not,
+ * and calling it would be a fault where an error is due. */
 static bool procpool__worker_has_code(procpool__worker *w, uint64_t function) {
   uint64_t *known = &w->known_code[(function >> 4) % PROCPOOL__CODE_CACHE];
   if (!w->process || *known == function)
@@ -2523,9 +2541,10 @@ static bool procpool__worker_initialize(procpool__worker *w) {
 }
 
 /* ==== >>supervisor ==================================================================================================
- * Runs in the supervisor: one single-threaded process per pool. It forks the workers, hears of their deaths and stops from
- * the kernel, decides what becomes of a dead worker's task, and takes all down when the host is gone. It runs no user code,
- * holds no lock and allocates nothing. What it reads from shared memory it checks: a worker may have written anything. */
+ * Runs in the supervisor: one single-threaded process per pool. It forks the workers, hears of their deaths and stops
+ * from the kernel, decides what becomes of a dead worker's task, and takes all down when the host is gone. It runs no
+ * user code, holds no lock and allocates nothing. What it reads from shared memory it checks: a worker may have written
+ * anything. */
 
 /* Descriptors that a pool's host holds. A supervisor forked for another pool of the same host must close them: it would
  * keep that pool alive after the host's death. */
@@ -2534,8 +2553,9 @@ typedef struct procpool__process_pool {
   int lifeline, control, all_gone, event_fd, memory;
 } procpool__process_pool;
 
-/* The one piece of mutable file-scope state: whether this process came through the door, how deeply its pools are nested,
- * and which pools it hosts. All of it concerns the process as a whole, so there is no pool for it to hang off. */
+/* The one piece of mutable file-scope state: whether this process came through the door, how deeply its pools are
+ * nested, and which pools it hosts. All of it concerns the process as a whole, so there is no pool for it to hang
+ * off. */
 static struct {
   pthread_mutex_t lock;
   procpool__process_pool *pools;
@@ -2700,7 +2720,8 @@ static void procpool__super_bury(procpool__super *u, uint32_t slot, pid_t pid, i
   procpool__store(&h->dead_count, h->dead_count + 1);
 }
 
-/* Takes the word of what worker index runs away from it. It settles when the worker is reaped: until then it may write. */
+/* Takes the word of what worker index runs away from it. It settles when the worker is reaped: until then it may
+ * write. */
 static void procpool__super_condemn(procpool__super *u, int index, procpool__state state) {
   uint32_t slot;
   uint64_t word;
@@ -2794,8 +2815,8 @@ static void procpool__super_plan(procpool__super *u, int index, bool useful) {
     charge->due = PROCPOOL__NEVER;
 }
 
-/* A worker's start is useful if it got through its initializer and then either ran tasks, left by itself, or lived a while:
- * one that dies at once, again and again, is slowed down. */
+/* A worker's start is useful if it got through its initializer and then either ran tasks, left by itself, or lived a
+ * while: one that dies at once, again and again, is slowed down. */
 static bool procpool__super_was_useful(const procpool__super *u, int index, bool had_task) {
   const procpool__block *block = &u->segment.blocks[index];
   const uint64_t ready = procpool__load(&block->ready);
@@ -2831,8 +2852,8 @@ static int procpool__super_find(const procpool__super *u, pid_t pid) {
   return -1;
 }
 
-/* Signals coalesce: asks until nobody else has died or stopped. Whoever it was may have been woken on behalf of others, so
- * all who sleep are woken to look again. */
+/* Signals coalesce: asks until nobody else has died or stopped. Whoever it was may have been woken on behalf of others,
+ * so all who sleep are woken to look again. */
 static void procpool__super_reap(procpool__super *u) {
   struct rusage usage;
   int status;
@@ -3147,7 +3168,8 @@ typedef struct procpool__wait_node {
   procpool_future *future;
 } procpool__wait_node;
 
-/* A call (or an iterator) that waits for several futures, of several pools: its own lock, since each pool has its own. */
+/* A call (or an iterator) that waits for several futures, of several pools: its own lock, since each pool has its
+ * own. */
 typedef struct procpool__waiter {
   pthread_mutex_t lock;
   procpool__wait_node *first_done, *last_done;
@@ -3596,7 +3618,8 @@ static void procpool__host_make_due(procpool *p, procpool_future *f) {
   p->last_due = f;
 }
 
-/* The one place where a task settles. Its word is FREE, or soon will be by the caller; nobody else looks at its slot. */
+/* The one place where a task settles. Its word is FREE, or soon will be by the caller; nobody else looks at its
+ * slot. */
 static void procpool__host_settle(procpool *p, procpool_future *f, procpool_status status) {
   p->owners[f->slot] = NULL;
   p->free_slots[p->free_count++] = f->slot;
@@ -3883,8 +3906,8 @@ static void procpool__host_settle_dead(procpool *p, uint32_t slot) {
   procpool__host_settle(p, f, status);
 }
 
-/* Takes the list of the dead. It lies in shared memory, so it is a hint: at most as many steps as there are slots, and when
- * the count says that some were missed, every slot is looked at. */
+/* Takes the list of the dead. It lies in shared memory, so it is a hint: at most as many steps as there are slots, and
+ * when the count says that some were missed, every slot is looked at. */
 static void procpool__host_drain_dead(procpool *p) {
   procpool__header *h = p->segment.header;
   uint64_t next, steps = 0, count;
@@ -3958,7 +3981,8 @@ static void procpool__host_forget_fds(procpool *p) {
   (void)pthread_mutex_unlock(&procpool__process_record.lock);
 }
 
-/* Everything that can still be learnt from the segment, now that no worker lives: then the rest is BROKEN or SHUTDOWN. */
+/* Everything that can still be learnt from the segment, now that no worker lives: then the rest is BROKEN or
+ * SHUTDOWN. */
 static void procpool__host_last_words(procpool *p) {
   const procpool_status rest = p->mode == PROCPOOL_KILL && p->closing ? PROCPOOL_SHUTDOWN : PROCPOOL_BROKEN;
   for (int i = 0; i < p->segment.workers; i++) {
@@ -4490,6 +4514,8 @@ static void procpool__open_undo(procpool *p) {
   procpool__arena_end(&p->arena);
   PROCPOOL_FREE(p->codes);
   PROCPOOL_FREE(p->threads);
+  if (p->inline_worker != NULL)
+    PROCPOOL_FREE(p->inline_worker->scratch);
   PROCPOOL_FREE(p->inline_worker);
   while (p->slabs != NULL) {
     procpool__slab *next = p->slabs->next;
@@ -6611,23 +6637,23 @@ PROCPOOL_API procpool_status procpool_process_free(procpool_process *process) {
 /* ==== >>changes =====================================================================================================
    0.1.0  2026-11  The first version.
 
-   Versions: MAJOR.MINOR.PATCH. Patches fix; while MAJOR is 0, a new MINOR may change the interface. procpool_open passes
-   version and size of its options, so that files compiled from different ones fail loudly with MISMATCH. Names: procpool_
-   and PROCPOOL_ are public, procpool__ and PROCPOOL__ are private and may change at any time.
+   Versions: MAJOR.MINOR.PATCH. Patches fix; while MAJOR is 0, a new MINOR may change the interface. procpool_open
+   passes version and size of its options, so that files compiled from different ones fail loudly with MISMATCH. Names:
+   procpool_ and PROCPOOL_ are public, procpool__ and PROCPOOL__ are private and may change at any time.
 
    MIT License
 
    Copyright (c) 2026 The procpool.h authors
 
-   Permission is hereby granted, free of charge, to any person obtaining a copy of this software and associated documentation
-   files (the "Software"), to deal in the Software without restriction, including without limitation the rights to use, copy,
-   modify, merge, publish, distribute, sublicense, and/or sell copies of the Software, and to permit persons to whom the
-   Software is furnished to do so, subject to the following conditions:
+   Permission is hereby granted, free of charge, to any person obtaining a copy of this software and associated
+   documentation files (the "Software"), to deal in the Software without restriction, including without limitation the
+   rights to use, copy, modify, merge, publish, distribute, sublicense, and/or sell copies of the Software, and to
+   permit persons to whom the Software is furnished to do so, subject to the following conditions:
 
    The above copyright notice and this permission notice shall be included in all copies or substantial portions of the
    Software.
 
    THE SOFTWARE IS PROVIDED "AS IS", WITHOUT WARRANTY OF ANY KIND, EXPRESS OR IMPLIED, INCLUDING BUT NOT LIMITED TO THE
    WARRANTIES OF MERCHANTABILITY, FITNESS FOR A PARTICULAR PURPOSE AND NONINFRINGEMENT. IN NO EVENT SHALL THE AUTHORS OR
-   COPYRIGHT HOLDERS BE LIABLE FOR ANY CLAIM, DAMAGES OR OTHER LIABILITY, WHETHER IN AN ACTION OF CONTRACT, TORT OR OTHERWISE,
-   ARISING FROM, OUT OF OR IN CONNECTION WITH THE SOFTWARE OR THE USE OR OTHER DEALINGS IN THE SOFTWARE. */
+   COPYRIGHT HOLDERS BE LIABLE FOR ANY CLAIM, DAMAGES OR OTHER LIABILITY, WHETHER IN AN ACTION OF CONTRACT, TORT OR
+   OTHERWISE, ARISING FROM, OUT OF OR IN CONNECTION WITH THE SOFTWARE OR THE USE OR OTHER DEALINGS IN THE SOFTWARE. */
