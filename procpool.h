@@ -3274,6 +3274,8 @@ struct procpool {
   uint32_t interrupts_taken;
   uint64_t sleep_number;
   uint64_t spin_ns;
+  uint64_t
+      spin_below; /* the host spins only while fewer tasks than this are unsettled: then a processor is free for it */
   int sleepers, fd_users;
   bool draining, parked, wants_room, changed;
   procpool__frame *frames;
@@ -3631,7 +3633,7 @@ static void procpool__host_settle(procpool *p, procpool_future *f, procpool_stat
       p->inboxes[i].data = NULL;
       p->inboxes[i].partial = NULL;
     }
-  p->settled++;
+  __atomic_store_n(&p->settled, p->settled + 1, __ATOMIC_RELAXED);
   p->crashed += status == PROCPOOL_CRASHED;
   p->changed = true;
   __atomic_store_n(&f->status, (uint8_t)status, __ATOMIC_RELEASE);
@@ -4089,7 +4091,8 @@ static bool procpool__host_news(procpool *p) {
 
 static bool procpool__host_spin(procpool *p, uint64_t deadline) {
   uint64_t end;
-  if (p->spin_ns == 0)
+  if (p->spin_ns == 0 || p->spin_below <= __atomic_load_n(&p->submitted, __ATOMIC_RELAXED) -
+                                              __atomic_load_n(&p->settled, __ATOMIC_RELAXED))
     return false;
   end = procpool__platform_now() + p->spin_ns;
   if (deadline < end)
@@ -4325,7 +4328,7 @@ typedef struct procpool__plan {
   procpool_options options;
   procpool_error error;
   procpool_start start;
-  int workers;
+  int workers, processors;
   uint64_t spin_ns;
 } procpool__plan;
 
@@ -4412,10 +4415,9 @@ static bool procpool__open_plan(procpool__plan *plan, const procpool_options *op
     plan->options.ring_size = 262144;
   if (plan->options.name == NULL)
     plan->options.name = "procpool";
-  if (plan->options.spin_us > 0)
-    plan->spin_ns = (uint64_t)plan->options.spin_us * 1000u;
-  else if (plan->options.spin_us == 0 && plan->workers < procpool__cpu_count(PROCPOOL_CPU_USABLE))
-    plan->spin_ns = 50000; /* about what a sleep and a wake cost; none where spinners would outnumber the processors */
+  plan->processors = procpool__cpu_count(PROCPOOL_CPU_USABLE);
+  if (plan->options.spin_us >= 0) /* by default about what a sleep and a wake cost */
+    plan->spin_ns = plan->options.spin_us > 0 ? (uint64_t)plan->options.spin_us * 1000u : 50000;
   return true;
 }
 
@@ -4479,7 +4481,8 @@ static bool procpool__open_header(procpool *p, procpool__plan *plan) {
   h->strict = o->strict;
   h->core_dumps = o->core_dumps;
   h->depth = procpool__process_record.depth;
-  h->spin_ns = (int64_t)plan->spin_ns;
+  /* workers spin unless they alone would fill the processors; those who ask for it get it */
+  h->spin_ns = plan->workers < plan->processors || o->spin_us > 0 ? (int64_t)plan->spin_ns : 0;
   (void)snprintf(h->name, sizeof(h->name), "%s", o->name);
   memcpy(&h->initializer, &o->initializer, sizeof(o->initializer));
   memcpy(&h->initializer_offset, &o->initializer_argument, sizeof(o->initializer_argument));
@@ -4832,6 +4835,8 @@ static procpool *procpool__open_make(procpool__plan *plan) {
   p->segment.fd = p->fds.lifeline = p->fds.control = p->fds.all_gone = p->fds.event_fd = p->fds.memory = -1;
   p->start = plan->start;
   p->spin_ns = plan->spin_ns;
+  p->spin_below =
+      plan->options.spin_us > 0 || plan->workers < plan->processors ? UINT64_MAX : (uint64_t)plan->processors;
   p->guard = procpool__platform_guard(&p->guard_by_pid);
   if (p->guard == NULL)
     (void)procpool__open_fail(plan, PROCPOOL_MEMORY, ENOMEM, "no memory");
@@ -4952,7 +4957,7 @@ static void procpool__submit_publish(procpool *p, procpool_future *f, uint32_t s
   p->free_count--;
   p->owners[slot] = f;
   p->cell_slots[at] = slot;
-  p->submitted++;
+  __atomic_store_n(&p->submitted, p->submitted + 1, __ATOMIC_RELAXED);
   procpool__store_release(&s->slots[slot].word, procpool__word(ticket, 0, PROCPOOL__READY));
   (void)procpool__exchange(&s->cells[at], procpool__cell(ticket, slot));
   for (int i = 0; i < s->workers; i += 64)

@@ -684,10 +684,26 @@ static bool audit_compare(audit *before) {
 /* Present under AddressSanitizer and LeakSanitizer only. */
 extern int __lsan_do_recoverable_leak_check(void) __attribute__((weak));
 
+static PROCPOOL_UNUSED void *thread_nothing(void *context) {
+  return context;
+}
+
+/* ThreadSanitizer starts a thread of its own beside the first one of the program: that is not what the audit looks for. */
+static void settle_instrument(void) {
+#if defined(__SANITIZE_THREAD__)
+  test_join(test_thread(thread_nothing, NULL));
+#elif defined(__has_feature)
+#if __has_feature(thread_sanitizer)
+  test_join(test_thread(thread_nothing, NULL));
+#endif
+#endif
+}
+
 int case_run(const harness_test *test, procpool_start start) {
   audit before;
   bool clean;
   case_process = getpid();
+  settle_instrument();
   setvbuf(stdout, NULL, _IOLBF, 0);
   page_open();
   before = audit_take();

@@ -371,6 +371,15 @@ static char *case_output(const test_case *c) {
   return text;
 }
 
+static char *last_line(char *text) {
+  size_t size = strlen(text);
+  char *newline;
+  while (size > 0 && text[size - 1] == '\n')
+    text[--size] = '\0';
+  newline = strrchr(text, '\n');
+  return newline == NULL ? text : newline + 1;
+}
+
 static void case_report(const test_case *c) {
   char *text = case_output(c), *line;
   if (c->verdict == CASE_PASSED) {
@@ -378,8 +387,7 @@ static void case_report(const test_case *c) {
     printf("ok    %s (%.0f ms)\n", c->name, c->seconds * 1e3);
   } else if (c->verdict == CASE_SKIPPED) {
     run.skipped++;
-    text[strcspn(text, "\n")] = '\0';
-    printf("skip  %s: %s\n", c->name, text);
+    printf("skip  %s: %s\n", c->name, last_line(text));
   } else {
     run.failed++;
     printf("FAIL  %s (%.0f ms)\n", c->name, c->seconds * 1e3);
