@@ -1067,6 +1067,11 @@ static void procpool__platform_shm_discard(void *start, uint64_t size) {
   (void)madvise(start, (size_t)size, MADV_REMOVE);
 }
 
+/* Takes the right to write away, in this process. */
+static void procpool__platform_shm_protect(void *base, uint64_t end) {
+  (void)mprotect(base, (size_t)end, PROT_READ);
+}
+
 static uint64_t procpool__platform_memory(void) {
   const long pages = sysconf(_SC_PHYS_PAGES);
   return pages > 0 ? (uint64_t)pages * (uint64_t)sysconf(_SC_PAGESIZE) : (uint64_t)1 << 30;
@@ -2554,14 +2559,15 @@ typedef struct procpool__process_pool {
 } procpool__process_pool;
 
 /* The one piece of mutable file-scope state: whether this process came through the door, how deeply its pools are
- * nested, and which pools it hosts. All of it concerns the process as a whole, so there is no pool for it to hang
- * off. */
+ * nested, which pools it hosts, and which worker it is. All of it concerns the process as a whole, so there is no pool for
+ * it to hang off. */
 static struct {
   pthread_mutex_t lock;
   procpool__process_pool *pools;
+  const procpool__worker *worker; /* null: this process is no worker */
   uint64_t depth;
   bool door;
-} procpool__process_record = {PTHREAD_MUTEX_INITIALIZER, NULL, 0, false};
+} procpool__process_record = {PTHREAD_MUTEX_INITIALIZER, NULL, NULL, 0, false};
 
 /* What host and supervisor say to each other over the control channel: whole messages of one size. */
 typedef enum procpool__say {
@@ -2618,8 +2624,18 @@ static int procpool__super_receive(int channel, procpool__message *message, int 
 
 /* ---- a worker's life ---- */
 
+/* Runs in every child that a task forks. It may read its parent's argument; what it wrote into the segment might by then
+ * be somebody else's memory, so it cannot (and if it returns into the worker's loop, it ends there). */
+static void procpool__super_after_fork(void) {
+  const procpool__worker *w = procpool__process_record.worker;
+  if (w != NULL)
+    procpool__platform_shm_protect(w->segment->base, w->opened);
+  procpool__process_record.worker = NULL;
+}
+
 static void procpool__super_be_worker(procpool__super *u, int index) {
   procpool__worker worker;
+  procpool__process_pool own; /* the supervisor of a pool that a task opens must not keep these */
   procpool__platform_die_with(u->pid);
   procpool__platform_close(&u->lifeline);
   procpool__platform_close(&u->control);
@@ -2634,6 +2650,13 @@ static void procpool__super_be_worker(procpool__super *u, int index) {
     procpool__platform_no_core();
   procpool__platform_catch_exit();
   procpool__worker_setup(&worker, &u->segment, index, u->event_fd, true);
+  memset(&own, 0, sizeof(own));
+  own.lifeline = own.control = own.memory = -1;
+  own.all_gone = u->all_gone;
+  own.event_fd = u->event_fd;
+  procpool__process_record.pools = &own;
+  procpool__process_record.worker = &worker;
+  (void)pthread_atfork(NULL, NULL, procpool__super_after_fork);
   if (!procpool__worker_initialize(&worker))
     _exit(1);
   procpool__platform_die_with(u->pid); /* a change of credentials in the initializer has cleared it */
