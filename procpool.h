@@ -2265,7 +2265,7 @@ static bool procpool__worker_send(procpool__worker *w, procpool__state state, co
   head.position = w->tail;
   procpool__ring_copy_in(w->segment, w->index, w->tail + sizeof(head), &size, prefix);
   procpool__ring_copy_in(w->segment, w->index, w->tail + sizeof(head) + prefix,
-                         (const unsigned char *)data + (size > 0 ? sent : 0), size - (uint64_t)sent);
+                         size > 0 ? (const unsigned char *)data + sent : NULL, size - (uint64_t)sent);
   return procpool__worker_commit(w, &head, length);
 }
 

@@ -33,8 +33,8 @@ formatted() {
 }
 
 list_lint() {
-  for name in cppcheck clang_tidy state symbols function_length left_open top_level shell; do
-    echo "lint_$name 300 sh '$tests/lint.sh' $name '$build'"
+  for name in run_cppcheck clang_tidy state symbols function_length left_open top_level shell; do
+    echo "lint_${name#run_} 300 sh '$tests/lint.sh' $name '$build'"
   done
 }
 
@@ -45,9 +45,9 @@ one_file() {
 
 # One configuration, as GCC on Linux has it: system headers are not read. The frames of waiting threads lie on their stacks
 # and are taken off the list before these return (autoVariables; clang-tidy looks at this with more insight).
-cppcheck() {
+run_cppcheck() {
   need cppcheck
-  command cppcheck --quiet --language=c --std=c11 --enable=warning,performance,portability --inline-suppr \
+  cppcheck --quiet --language=c --std=c11 --enable=warning,performance,portability --inline-suppr \
     --error-exitcode=1 --suppress=missingIncludeSystem --suppress=autoVariables -U__cplusplus -DPROCPOOL_IMPLEMENTATION \
     -D__linux__=1 -D__GNUC__=12 -D__x86_64__=1 -D__GLIBC__=2 -D__GCC_ATOMIC_LLONG_LOCK_FREE=2 -D_DEFAULT_SOURCE=1 \
     -DMAP_ANONYMOUS=32 -DCLOCK_MONOTONIC=1 -DSYS_close_range=436 -DSYS_pidfd_open=434 "$root/procpool.h"

@@ -1,6 +1,8 @@
 /* How many processors there are. */
 #include "harness.h"
 
+#include <sys/stat.h>
+
 TEST(r005_cpu_counts_make_sense) {
   const int usable = procpool_cpu_count(PROCPOOL_CPU_USABLE), logical = procpool_cpu_count(PROCPOOL_CPU_LOGICAL);
   const int physical = procpool_cpu_count(PROCPOOL_CPU_PHYSICAL);
@@ -60,4 +62,73 @@ TEST(r005_cpu_count_takes_no_notice_of_the_variable) {
   setenv("PROCPOOL_WORKERS", "77", 1);
   CHECK_EQ(procpool_cpu_count(PROCPOOL_CPU_USABLE), usable);
   unsetenv("PROCPOOL_WORKERS");
+}
+
+/* A quota of the control group, of an ancestor too. Version 1 or 2, where this process may make groups of its own. */
+static bool write_file(const char *directory, const char *name, const char *text) {
+  char path[400];
+  FILE *file;
+  bool good;
+  snprintf(path, sizeof(path), "%s/%s", directory, name);
+  file = fopen(path, "w");
+  if (file == NULL)
+    return false;
+  good = fputs(text, file) >= 0;
+  return fclose(file) == 0 && good;
+}
+
+typedef struct group {
+  char outer[200], inner[300];
+  bool second; /* version 2 */
+} group;
+
+static bool group_make(group *self, const char *root, bool second) {
+  self->second = second;
+  snprintf(self->outer, sizeof(self->outer), "%s/procpool-test-%ld", root, (long)getpid());
+  snprintf(self->inner, sizeof(self->inner), "%s/inner", self->outer);
+  if (mkdir(self->outer, 0755) != 0)
+    return false;
+  if (mkdir(self->inner, 0755) != 0)
+    return false;
+  return second ? write_file(self->outer, "cpu.max", "100000 100000\n")
+                : write_file(self->outer, "cpu.cfs_period_us", "100000\n") &&
+                      write_file(self->outer, "cpu.cfs_quota_us", "100000\n");
+}
+
+static void group_remove(const group *self) {
+  rmdir(self->inner);
+  rmdir(self->outer);
+}
+
+TEST(r005_cpu_count_keeps_to_the_quota_of_an_outer_group) {
+  group self;
+  pid_t child;
+  int seen;
+  bool made = group_make(&self, "/sys/fs/cgroup/cpu", false);
+  if (!made) {
+    group_remove(&self);
+    made = access("/sys/fs/cgroup/cgroup.controllers", R_OK) == 0 && group_make(&self, "/sys/fs/cgroup", true);
+  }
+  if (!made) {
+    group_remove(&self);
+    SKIP("no control group can be made here");
+  }
+  child = fork();
+  CHECK_GE(child, 0);
+  if (child == 0) {
+    procpool *pool;
+    if (!write_file(self.inner, "cgroup.procs", "0\n"))
+      _exit(77);
+    pool = procpool_open(NULL);
+    if (pool == NULL || test_stats(pool).workers != 1)
+      _exit(78);
+    CHECK_WORKS(pool);
+    test_close(pool);
+    _exit(procpool_cpu_count(PROCPOOL_CPU_USABLE));
+  }
+  seen = test_wait_exit(child);
+  group_remove(&self);
+  if (seen == 77)
+    SKIP("no process can be moved into a control group here");
+  CHECK_EQ(seen, 1);
 }

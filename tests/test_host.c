@@ -5,9 +5,6 @@
 #include <errno.h>
 #include <fcntl.h>
 #include <limits.h>
-#include <sys/mman.h>
-#include <sys/resource.h>
-#include <sys/stat.h>
 #include <sys/syscall.h>
 #include <sys/wait.h>
 
@@ -939,95 +936,4 @@ TEST_STARTS(host_idle_pool_wakes_nobody, PROCESSES) {
   }
   CHECK_OK(procpool_future_release(future));
   test_close(pool);
-}
-
-/* ---- limits ---- */
-
-/* No room for the pool's descriptors at the k-th of them: an error, and nothing is left behind. */
-TEST_STARTS(r002_open_without_enough_descriptors, PROCESSES) {
-  struct rlimit before, limit;
-  int opened = 0, refused = 0;
-  CHECK_EQ(getrlimit(RLIMIT_NOFILE, &before), 0);
-  for (rlim_t extra = 0; extra < 24; extra++) {
-    procpool_error error;
-    procpool_options options = {0};
-    procpool *pool;
-    const size_t descriptors = test_descriptors();
-    options.error = &error;
-    options.start = start;
-    options.max_workers = 1;
-    limit = before;
-    limit.rlim_cur = (rlim_t)descriptors + extra;
-    CHECK_EQ(setrlimit(RLIMIT_NOFILE, &limit), 0);
-    pool = procpool_open(&options);
-    CHECK_EQ(setrlimit(RLIMIT_NOFILE, &before), 0);
-    if (pool != NULL) {
-      CHECK_WORKS(pool);
-      test_close(pool);
-      opened++;
-    } else {
-      CHECK(error.status == PROCPOOL_SYSTEM || error.status == PROCPOOL_SPAWN_FAIL || error.status == PROCPOOL_MEMORY);
-      CHECK_NE(error.system_error, 0);
-      refused++;
-    }
-    CHECK_EQ(test_descriptors(), descriptors);
-  }
-  CHECK_GT(refused, 0);
-  CHECK_GT(opened, 0);
-}
-
-/* A limit on processes: it does not hold for root, so a child becomes a user who has none and tries. */
-TEST_STARTS(r002_open_without_enough_processes, PROCESSES) {
-  pid_t child;
-  if (test_instrumented())
-    SKIP("the instrument itself needs processes");
-  if (getuid() != 0)
-    SKIP("needs root, to become a user without processes");
-  child = fork();
-  CHECK_GE(child, 0);
-  if (child == 0) {
-    struct rlimit limit;
-    int opened = 0;
-    if (setgid(54321) != 0 || setuid(54321) != 0)
-      _exit(CHAR_MAX);
-    if (access("/proc/self/exe", X_OK) != 0)
-      _exit(CHAR_MAX);
-    for (rlim_t count = 1; count < 9; count++) {
-      procpool_error error;
-      procpool_options options;
-      procpool *pool;
-      memset(&options, 0, sizeof(options));
-      memset(&error, 0, sizeof(error));
-      CHECK_EQ(getrlimit(RLIMIT_NPROC, &limit), 0);
-      limit.rlim_cur = count;
-      CHECK_EQ(setrlimit(RLIMIT_NPROC, &limit), 0);
-      options.error = &error;
-      options.start = start;
-      options.max_workers = 4;
-      pool = procpool_open(&options);
-      if (pool == NULL) {
-        CHECK(error.status == PROCPOOL_SPAWN_FAIL || error.status == PROCPOOL_SYSTEM);
-        CHECK_NE(error.system_error, 0);
-        continue;
-      }
-      opened++;
-      {
-        const int in = 1;
-        procpool_future *future = NULL;
-        procpool_status status = procpool_submit(pool, task_twice, &in, sizeof(in), &future);
-        if (status == PROCPOOL_OK)
-          status = procpool_future_wait(future, 10);
-        CHECK(status == PROCPOOL_OK || status == PROCPOOL_SPAWN_FAIL); /* never a hang */
-        CHECK_OK(procpool_future_release(future));
-      }
-      CHECK_OK(procpool_free(pool));
-    }
-    _exit(opened > 0 ? 0 : 1);
-  }
-  {
-    const int code = test_wait_exit(child);
-    if (code == CHAR_MAX)
-      SKIP("cannot become another user");
-    CHECK_EQ(code, 0);
-  }
 }

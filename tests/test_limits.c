@@ -1,0 +1,536 @@
+/* Where resources run short, or a sandbox refuses: an error or a working pool, never a hang, a leak or a signal. */
+#include "harness.h"
+
+#include <errno.h>
+#include <limits.h>
+#include <linux/filter.h>
+#include <linux/seccomp.h>
+#include <stddef.h>
+#include <sys/prctl.h>
+#include <sys/resource.h>
+#include <sys/syscall.h>
+#include <sys/wait.h>
+
+static void finish(procpool_future *future, procpool_status expected) {
+  CHECK_SETTLES(future, expected);
+  CHECK_OK(procpool_future_release(future));
+}
+
+static procpool *try_open(procpool_start start, int workers, procpool_error *error) {
+  procpool_options options;
+  memset(&options, 0, sizeof(options));
+  memset(error, 0, sizeof(*error));
+  options.error = error;
+  options.start = start;
+  options.max_workers = workers;
+  return procpool_open(&options);
+}
+
+static bool is_shortage(const procpool_error *error) {
+  return (error->status == PROCPOOL_SYSTEM || error->status == PROCPOOL_SPAWN_FAIL ||
+          error->status == PROCPOOL_MEMORY) &&
+         error->system_error != 0;
+}
+
+/* Becomes a user who has no other processes (one for each case: they are counted together), if this is root: a limit on
+ * processes does not hold for root. */
+static bool become_nobody(void) {
+  const uid_t nobody = 100000 + (uid_t)getpid();
+  return getuid() != 0 || (setgid(nobody) == 0 && setuid(nobody) == 0);
+}
+
+/* ---- opening ---- */
+
+/* No room for the pool's descriptors at the k-th of them: an error, and nothing is left behind. */
+TEST_STARTS(r002_open_without_enough_descriptors, PROCESSES) {
+  struct rlimit before, limit;
+  int opened = 0, refused = 0;
+  CHECK_EQ(getrlimit(RLIMIT_NOFILE, &before), 0);
+  for (rlim_t extra = 0; extra < 24; extra++) {
+    procpool_error error;
+    procpool_options options = {0};
+    procpool *pool;
+    const size_t descriptors = test_descriptors();
+    options.error = &error;
+    options.start = start;
+    options.max_workers = 1;
+    limit = before;
+    limit.rlim_cur = (rlim_t)descriptors + extra;
+    CHECK_EQ(setrlimit(RLIMIT_NOFILE, &limit), 0);
+    pool = procpool_open(&options);
+    CHECK_EQ(setrlimit(RLIMIT_NOFILE, &before), 0);
+    if (pool != NULL) {
+      CHECK_WORKS(pool);
+      test_close(pool);
+      opened++;
+    } else {
+      CHECK(error.status == PROCPOOL_SYSTEM || error.status == PROCPOOL_SPAWN_FAIL || error.status == PROCPOOL_MEMORY);
+      CHECK_NE(error.system_error, 0);
+      refused++;
+    }
+    CHECK_EQ(test_descriptors(), descriptors);
+  }
+  CHECK_GT(refused, 0);
+  CHECK_GT(opened, 0);
+}
+
+/* A limit on processes: it does not hold for root, so a child becomes a user who has none and tries. */
+TEST_STARTS(r002_open_without_enough_processes, PROCESSES) {
+  pid_t child;
+  if (test_instrumented())
+    SKIP("the instrument itself needs processes");
+  if (getuid() != 0)
+    SKIP("needs root, to become a user without processes");
+  child = fork();
+  CHECK_GE(child, 0);
+  if (child == 0) {
+    struct rlimit limit;
+    int opened = 0;
+    if (!become_nobody())
+      _exit(CHAR_MAX);
+    if (access("/proc/self/exe", X_OK) != 0)
+      _exit(CHAR_MAX);
+    for (rlim_t count = 1; count < 9; count++) {
+      procpool_error error;
+      procpool_options options;
+      procpool *pool;
+      memset(&options, 0, sizeof(options));
+      memset(&error, 0, sizeof(error));
+      CHECK_EQ(getrlimit(RLIMIT_NPROC, &limit), 0);
+      limit.rlim_cur = count;
+      CHECK_EQ(setrlimit(RLIMIT_NPROC, &limit), 0);
+      options.error = &error;
+      options.start = start;
+      options.max_workers = 4;
+      pool = procpool_open(&options);
+      if (pool == NULL) {
+        CHECK(error.status == PROCPOOL_SPAWN_FAIL || error.status == PROCPOOL_SYSTEM);
+        CHECK_NE(error.system_error, 0);
+        continue;
+      }
+      opened++;
+      {
+        const int in = 1;
+        procpool_future *future = NULL;
+        procpool_status status = procpool_submit(pool, task_twice, &in, sizeof(in), &future);
+        if (status == PROCPOOL_OK)
+          status = procpool_future_wait(future, 10);
+        CHECK(status == PROCPOOL_OK || status == PROCPOOL_SPAWN_FAIL); /* never a hang */
+        CHECK_OK(procpool_future_release(future));
+      }
+      CHECK_OK(procpool_free(pool));
+    }
+    _exit(opened > 0 ? 0 : 1);
+  }
+  {
+    const int code = test_wait_exit(child);
+    if (code == CHAR_MAX)
+      SKIP("cannot become another user");
+    CHECK_EQ(code, 0);
+  }
+}
+
+/* ---- processes run short while the pool works ---- */
+
+static void limit_processes_of(long pid, bool on) {
+  struct rlimit limit;
+  CHECK_EQ(prlimit((pid_t)pid, RLIMIT_NPROC, NULL, &limit), 0);
+  limit.rlim_cur = on ? 1 : limit.rlim_max;
+  CHECK_EQ(prlimit((pid_t)pid, RLIMIT_NPROC, &limit, NULL), 0);
+}
+
+static void task_parent(procpool_task *task) {
+  const long parent = (long)getppid();
+  procpool_task_return(task, &parent, sizeof(parent));
+}
+
+static long supervisor_of(procpool *pool) {
+  long pid = 0;
+  procpool_future *future = test_submit(pool, task_parent, NULL, 0);
+  CHECK_OK(procpool_future_result(future, PROCPOOL_FOREVER, &pid, sizeof(pid), NULL));
+  CHECK_OK(procpool_future_release(future));
+  return pid;
+}
+
+static void run_as_nobody(void (*body)(void)) {
+  pid_t child;
+  int code;
+  if (test_instrumented())
+    SKIP("the instrument itself needs processes");
+  child = fork();
+  CHECK_GE(child, 0);
+  if (child == 0) {
+    if (!become_nobody())
+      _exit(CHAR_MAX);
+    body();
+    _exit(0);
+  }
+  code = test_wait_exit(child);
+  if (code == CHAR_MAX)
+    SKIP("cannot become another user");
+  CHECK_EQ(code, 0);
+}
+
+static procpool_future *die(procpool *pool) {
+  const test_job job = job_with(0, SIGKILL);
+  return test_submit(pool, task_die, &job, sizeof(job));
+}
+
+static void lose_one_of_two_workers(void) {
+  procpool *pool = test_open(PROCPOOL_START_FORK, 2);
+  const long supervisor = supervisor_of(pool);
+  const test_job meeting[2] = {job_with(0, 2), job_with(1, 2)};
+  limit_processes_of(supervisor, true);
+  finish(die(pool), PROCPOOL_CRASHED);
+  for (int i = 0; i < 200; i++)
+    CHECK_WORKS(pool); /* on the one that is left */
+  limit_processes_of(supervisor, false);
+  {
+    procpool_future *a = test_submit(pool, task_meet, &meeting[0], sizeof(test_job));
+    procpool_future *b = test_submit(pool, task_meet, &meeting[1], sizeof(test_job));
+    finish(a, PROCPOOL_OK); /* two again */
+    finish(b, PROCPOOL_OK);
+  }
+  test_close(pool);
+}
+
+TEST(r016_replacement_fails_but_a_worker_is_left) {
+  run_as_nobody(lose_one_of_two_workers);
+}
+
+static void lose_the_only_worker(void) {
+  procpool *pool = test_open(PROCPOOL_START_FORK, 1);
+  const long supervisor = supervisor_of(pool);
+  const double begin = test_now();
+  procpool_future *victim, *queued[10], *refused = NULL;
+  procpool_status status;
+  limit_processes_of(supervisor, true);
+  victim = die(pool);
+  for (int i = 0; i < 10; i++)
+    queued[i] = test_submit(pool, task_nothing, NULL, 0);
+  finish(victim, PROCPOOL_CRASHED);
+  for (int i = 0; i < 10; i++)
+    finish(queued[i], PROCPOOL_SPAWN_FAIL);
+  CHECK_SECONDS(test_now() - begin, <, 10.0 * test_slow()); /* in bounded time */
+  status = procpool_submit(pool, task_nothing, NULL, 0, &refused);
+  if (status == PROCPOOL_OK)
+    finish(refused, PROCPOOL_SPAWN_FAIL);
+  else
+    CHECK_STATUS(status, PROCPOOL_SPAWN_FAIL);
+  limit_processes_of(supervisor, false);
+  while (procpool_submit(pool, task_nothing, NULL, 0, &refused) == PROCPOOL_SPAWN_FAIL)
+    sched_yield(); /* it tries again by itself; the case's limit holds */
+  {
+    const procpool_status outcome = procpool_future_wait(refused, PROCPOOL_FOREVER);
+    CHECK(outcome == PROCPOOL_OK || outcome == PROCPOOL_SPAWN_FAIL);
+    CHECK_OK(procpool_future_release(refused));
+  }
+  CHECK_OK(procpool_shutdown(pool, PROCPOOL_DRAIN));
+  CHECK_OK(procpool_free(pool));
+}
+
+TEST(r016_no_worker_can_be_had) {
+  run_as_nobody(lose_the_only_worker);
+}
+
+/* ---- memory ---- */
+
+TEST_STARTS(r017_open_with_little_address_space, EVERY) {
+  struct rlimit before, limit;
+  if (test_instrumented())
+    SKIP("the instrument owns the address space");
+  CHECK_EQ(getrlimit(RLIMIT_AS, &before), 0);
+  for (rlim_t mib = 8; mib <= 4096; mib *= 4) {
+    procpool_error error;
+    procpool *pool;
+    limit = before;
+    limit.rlim_cur = mib << 20;
+    CHECK_EQ(setrlimit(RLIMIT_AS, &limit), 0);
+    pool = try_open(start, 1, &error);
+    if (pool == NULL)
+      CHECK(is_shortage(&error));
+    else {
+      CHECK_WORKS(pool);
+      test_close(pool);
+    }
+    CHECK_EQ(setrlimit(RLIMIT_AS, &before), 0);
+  }
+}
+
+/* ulimit -v as administrators set it: a few GiB. A pool is much smaller than that. */
+TEST_STARTS(r017_four_gib_of_address_space_are_enough, EVERY) {
+  struct rlimit before, limit;
+  procpool *pool;
+  if (test_instrumented())
+    SKIP("the instrument owns the address space");
+  CHECK_EQ(getrlimit(RLIMIT_AS, &before), 0);
+  limit = before;
+  limit.rlim_cur = (rlim_t)4 << 30;
+  CHECK_EQ(setrlimit(RLIMIT_AS, &limit), 0);
+  pool = test_open(start, 2);
+  CHECK_WORKS(pool);
+  test_close(pool);
+  CHECK_EQ(setrlimit(RLIMIT_AS, &before), 0);
+}
+
+/* A limit on file sizes: the segment is a file to the kernel, but nobody gets a SIGXFSZ for it. */
+static void open_with_small_files(procpool_start start) {
+  struct rlimit limit;
+  CHECK_EQ(getrlimit(RLIMIT_FSIZE, &limit), 0);
+  for (rlim_t kib = 4; kib <= 65536; kib *= 4) {
+    procpool_error error;
+    procpool *pool;
+    limit.rlim_cur = kib << 10;
+    CHECK_EQ(setrlimit(RLIMIT_FSIZE, &limit), 0);
+    pool = try_open(start, 1, &error);
+    if (pool == NULL)
+      CHECK(is_shortage(&error));
+    else {
+      procpool_future *future = NULL;
+      void *big = calloc(1, 1 << 20);
+      procpool_status status = procpool_submit(pool, task_sum, big, 1 << 20, &future);
+      CHECK(status == PROCPOOL_OK || status == PROCPOOL_MEMORY || status == PROCPOOL_SYSTEM);
+      if (status == PROCPOOL_OK) {
+        status = procpool_future_wait(future, PROCPOOL_FOREVER);
+        CHECK(status == PROCPOOL_OK || status == PROCPOOL_CODEC);
+      }
+      CHECK_OK(procpool_future_release(future));
+      free(big);
+      CHECK_OK(procpool_free(pool));
+    }
+  }
+}
+
+TEST_STARTS(r017_open_with_a_limit_on_file_sizes, EVERY) {
+  const pid_t child = fork();
+  CHECK_GE(child, 0);
+  if (child == 0) {
+    open_with_small_files(start);
+    _exit(0);
+  }
+  CHECK_EQ(test_wait_exit(child), 0);
+}
+
+/* R108: an argument that cannot be carried leaves nothing behind, a hundred times. */
+TEST_STARTS(r108_hundred_too_large_then_hundred_good, PROCESSES) {
+  procpool_options options = {0};
+  procpool *pool;
+  const size_t size = 3 << 20;
+  char *big = (char *)calloc(1, size);
+  CHECK(big != NULL);
+  options.max_memory = 2 << 20;
+  pool = test_open_with(start, 1, &options);
+  for (int i = 0; i < 100; i++) {
+    procpool_future *future = NULL;
+    CHECK_STATUS(procpool_submit(pool, task_sum, big, size, &future), PROCPOOL_MEMORY);
+    CHECK(future == NULL);
+  }
+  for (int i = 0; i < 100; i++)
+    finish(test_submit(pool, task_sum, big, 1 << 20), PROCPOOL_OK);
+  CHECK_EQ(test_stats(pool).submitted, 100);
+  test_close(pool);
+  free(big);
+}
+
+/* Arguments in flight that fill max_memory: submit waits until there is room, or says so. */
+TEST_STARTS(r108_arguments_fill_the_memory, CONCURRENT) {
+  procpool_options options = {0};
+  procpool *pool;
+  const test_job job = job_of(0);
+  const size_t size = 1 << 20;
+  char *big = (char *)calloc(1, size);
+  procpool_future *blocker, *held[64];
+  int count = 0;
+  procpool_status status = PROCPOOL_OK;
+  CHECK(big != NULL);
+  options.max_memory = 8 << 20;
+  pool = test_open_with(start, 1, &options);
+  blocker = test_submit(pool, task_block, &job, sizeof(job));
+  gate_wait(&page->started, 1);
+  while (count < 64 && (status = procpool_try_submit(pool, task_sum, big, size, &held[count])) == PROCPOOL_OK)
+    count++;
+  CHECK(status == PROCPOOL_MEMORY || status == PROCPOOL_FULL);
+  CHECK_GE(count, 3);
+  CHECK_LE(count, 8);
+  gate_add(&page->gate, 1);
+  finish(blocker, PROCPOOL_OK);
+  for (int i = 0; i < count; i++)
+    finish(held[i], PROCPOOL_OK);
+  finish(test_submit(pool, task_sum, big, size), PROCPOOL_OK); /* there is room again */
+  test_close(pool);
+  free(big);
+}
+
+/* ---- sandboxes and old kernels ---- */
+
+/* From now on these system calls fail with this error, here and in everything that is started here. */
+static bool refuse(const int *calls, int count, int error) {
+  struct sock_filter filter[64];
+  struct sock_fprog program;
+  unsigned short n = 0;
+  const struct sock_filter load = BPF_STMT(BPF_LD | BPF_W | BPF_ABS, offsetof(struct seccomp_data, nr));
+  const struct sock_filter pass = BPF_STMT(BPF_RET | BPF_K, SECCOMP_RET_ALLOW);
+  const struct sock_filter fail = BPF_STMT(BPF_RET | BPF_K, SECCOMP_RET_ERRNO | (unsigned)error);
+  filter[n++] = load;
+  for (int i = 0; i < count; i++) {
+    const struct sock_filter compare = BPF_JUMP(BPF_JMP | BPF_JEQ | BPF_K, (unsigned)calls[i], 0, 1);
+    filter[n++] = compare;
+    filter[n++] = fail;
+  }
+  filter[n++] = pass;
+  program.len = n;
+  program.filter = filter;
+  return prctl(PR_SET_NO_NEW_PRIVS, 1, 0, 0, 0) == 0 && prctl(PR_SET_SECCOMP, SECCOMP_MODE_FILTER, &program) == 0;
+}
+
+/* All that a pool does, in a process that is refused these calls. It must work: they have substitutes. */
+static void use_without(procpool_start start, const int *calls, int count, int error) {
+  pid_t host;
+  int watch, code;
+  if (test_instrumented())
+    SKIP("the instrument needs the calls itself");
+  host = fork();
+  CHECK_GE(host, 0);
+  if (host == 0) {
+    const test_job job = job_of(1);
+    procpool *pool;
+    if (!refuse(calls, count, error))
+      _exit(CHAR_MAX);
+    pool = test_open(start, 2);
+    for (int i = 0; i < 20; i++)
+      CHECK_WORKS(pool);
+    finish(die(pool), PROCPOOL_CRASHED);
+    for (int i = 0; i < 20; i++)
+      CHECK_WORKS(pool);
+    test_close(pool);
+    pool = test_open(start, 1);
+    {
+      const long supervisor = supervisor_of(pool);
+      procpool_future *running = test_submit(pool, task_block, &job, sizeof(job));
+      gate_wait(&page->started, 1);
+      CHECK_EQ(kill((pid_t)supervisor, SIGKILL), 0);
+      finish(running, PROCPOOL_BROKEN);
+    }
+    CHECK_OK(procpool_free(pool));
+    pool = test_open(start, 1);
+    CHECK_OK(procpool_submit(pool, task_block, &job, sizeof(job), NULL));
+    gate_wait(&page->started, 2);
+    gate_add(&page->word[0], 1);
+    gate_wait(&page->word[1], 1);
+    raise(SIGKILL); /* and the workers go with it */
+  }
+  while (!gate_wait_for(&page->word[0], 1, 0.1)) {
+    int status = 0;
+    if (waitpid(host, &status, WNOHANG) == host) {
+      if (WIFEXITED(status) && WEXITSTATUS(status) == CHAR_MAX)
+        SKIP("seccomp is not allowed here");
+      harness_fail(__FILE__, __LINE__, "the host ended too early (status %x): success", (unsigned)status);
+    }
+  }
+  watch = test_watch(page->pid[1]);
+  gate_add(&page->word[1], 1);
+  code = test_wait_exit(host);
+  CHECK_EQ(code, -SIGKILL);
+  CHECK(test_gone(watch, 1.0 * test_slow()));
+}
+
+TEST_STARTS(r003_without_pidfd, PROCESSES) {
+  static const int calls[] = {434 /* pidfd_open */, 424 /* pidfd_send_signal */};
+  use_without(start, calls, 2, ENOSYS);
+}
+
+TEST_STARTS(r003_pidfd_refused, PROCESSES) {
+  static const int calls[] = {434, 424};
+  use_without(start, calls, 2, EPERM);
+}
+
+TEST_STARTS(r003_without_close_range, PROCESSES) {
+  static const int calls[] = {436 /* close_range */};
+  use_without(start, calls, 1, ENOSYS);
+}
+
+TEST_STARTS(r003_affinity_and_limits_refused, PROCESSES) {
+  static const int calls[] = {SYS_sched_getaffinity, SYS_prlimit64,
+#ifdef SYS_getrlimit
+                              SYS_getrlimit,
+#endif
+                              SYS_sysinfo};
+  use_without(start, calls, (int)(sizeof(calls) / sizeof(calls[0])), EPERM);
+}
+
+TEST_STARTS(r003_all_of_these_refused, PROCESSES) {
+  static const int calls[] = {434, 424, 436, SYS_sched_getaffinity, SYS_prlimit64, SYS_sysinfo};
+  use_without(start, calls, (int)(sizeof(calls) / sizeof(calls[0])), EPERM);
+}
+
+/* What has no substitute is an error at open. */
+static void open_without(procpool_start start, int call, int error) {
+  pid_t host;
+  int code;
+  if (test_instrumented())
+    SKIP("the instrument needs the calls itself");
+  host = fork();
+  CHECK_GE(host, 0);
+  if (host == 0) {
+    procpool_error reason;
+    procpool *pool;
+    if (!refuse(&call, 1, error))
+      _exit(CHAR_MAX);
+    pool = try_open(start, 1, &reason);
+    if (pool == NULL)
+      CHECK(is_shortage(&reason));
+    else {
+      CHECK_WORKS(pool);
+      test_close(pool);
+    }
+    _exit(0);
+  }
+  code = test_wait_exit(host);
+  if (code == CHAR_MAX)
+    SKIP("seccomp is not allowed here");
+  CHECK_EQ(code, 0);
+}
+
+TEST_STARTS(r003_without_memfd, EVERY) {
+  open_without(start, SYS_memfd_create, ENOSYS);
+}
+TEST_STARTS(r003_without_eventfd, EVERY) {
+  open_without(start, SYS_eventfd2, EMFILE);
+}
+TEST_STARTS(r003_without_fallocate, EVERY) {
+  open_without(start, SYS_fallocate, EOPNOTSUPP);
+}
+TEST_STARTS(r003_without_memory_behind_the_segment, EVERY) {
+  open_without(start, SYS_fallocate, ENOSPC);
+}
+TEST_STARTS(r003_without_pipe2, EVERY) {
+  open_without(start, SYS_pipe2, EMFILE);
+}
+TEST_STARTS(r003_without_prctl, PROCESSES) {
+  open_without(start, SYS_prctl, EPERM);
+}
+TEST_STARTS(r003_without_madvise, EVERY) {
+  open_without(start, SYS_madvise, EINVAL);
+}
+/* Neither a process nor a thread can be had: an error, and no hang. */
+TEST_STARTS(r017_supervisor_or_thread_cannot_be_started, CONCURRENT) {
+  static const int calls[] = {SYS_clone, 435 /* clone3 */};
+  pid_t host;
+  int code;
+  if (test_instrumented())
+    SKIP("the instrument needs the calls itself");
+  host = fork();
+  CHECK_GE(host, 0);
+  if (host == 0) {
+    procpool_error reason;
+    if (!refuse(calls, 2, EAGAIN))
+      _exit(CHAR_MAX);
+    CHECK(try_open(start, 2, &reason) == NULL);
+    CHECK(is_shortage(&reason));
+    _exit(0);
+  }
+  code = test_wait_exit(host);
+  if (code == CHAR_MAX)
+    SKIP("seccomp is not allowed here");
+  CHECK_EQ(code, 0);
+}
