@@ -390,7 +390,8 @@ PROCPOOL_API int procpool_cpu_count(procpool_cpu kind);
 
 /* Hands a task to the pool. size bytes at argument are copied (0 bytes are carried too; argument may then be null).
  * *future receives the handle, to be given back with procpool_future_release; with future null nobody wants the result.
- * Blocks while the queue is full, and takes results out of the workers' rings meanwhile; never runs a callback.
+ * Blocks while the queue is full, and takes results out of the workers' rings meanwhile; never runs a callback. Inside a
+ * task of this very pool (thread, inline) it returns FULL instead of blocking.
  * Returns OK (it will settle exactly once); ARGUMENT; FUNCTION (spawn: not in the program that workers run); MEMORY;
  * SHUTDOWN, BROKEN, INIT_FAIL, SPAWN_FAIL; INTERRUPTED. */
 PROCPOOL_API procpool_status procpool_submit(procpool *pool, procpool_function function, const void *argument,
@@ -1358,8 +1359,8 @@ static bool procpool__platform_parse_code(const char *line, procpool__platform_c
 
 typedef bool procpool__platform_code_visitor(const procpool__platform_code *code, const char *path, void *context);
 
-/* Calls visit for every executable mapping until it returns true. Returns whether it did. */
-static bool procpool__platform_each_code(procpool__platform_code_visitor *visit, void *context) {
+/* Calls visit for every executable mapping until it returns true. 1: it did; 0: never; -1: they cannot be read. */
+static int procpool__platform_each_code(procpool__platform_code_visitor *visit, void *context) {
   char buffer[8192];
   size_t have = 0;
   bool found = false;
@@ -1380,6 +1381,8 @@ static bool procpool__platform_each_code(procpool__platform_code_visitor *visit,
     if (have == sizeof(buffer) - 1)
       have = 0; /* a path longer than the buffer: its line is of no use */
   }
+  if (fd < 0)
+    return -1;
   procpool__platform_close(&fd);
   return found;
 }
@@ -1813,7 +1816,6 @@ typedef struct procpool__block {
   uint32_t pad1;
   PROCPOOL__ALIGNED uint64_t pid; /* supervisor (threads: host): 0 when there is none */
   uint64_t generation;            /* supervisor: how many have worn this index */
-  uint64_t reset;                 /* host: a new start of the ring after it was found corrupt; supervisor reads */
 } procpool__block;
 
 typedef enum procpool__phase {
@@ -1881,8 +1883,9 @@ typedef char procpool__assert_slot[sizeof(procpool__slot) == 64 ? 1 : -1];
 typedef char procpool__assert_epitaph[sizeof(procpool__epitaph) <= 48 ? 1 : -1];
 typedef char procpool__assert_block[sizeof(procpool__block) % PROCPOOL__LINE == 0 ? 1 : -1];
 
-#define PROCPOOL__EXTENT ((uint64_t)1 << 20) /* the arena grows by multiples of this */
-#define PROCPOOL__PAGE 4096u                 /* parts of the segment begin at multiples of this */
+#define PROCPOOL__ARENA_MOST ((uint64_t)1 << 46) /* address space of a process, about */
+#define PROCPOOL__EXTENT ((uint64_t)1 << 20)     /* the arena grows by multiples of this */
+#define PROCPOOL__PAGE 4096u                     /* parts of the segment begin at multiples of this */
 
 static uint64_t procpool__round_up(uint64_t value, uint64_t unit) {
   return (value + unit - 1) / unit * unit;
@@ -2072,7 +2075,7 @@ static bool procpool__table_any(const procpool__segment *s) {
 /* Moves the hint past tasks that were cancelled or settled before anyone claimed them. Returns whether one waits
  * behind. */
 static bool procpool__table_waiting(const procpool__segment *s) {
-  for (;;) {
+  for (uint64_t steps = 0; steps <= s->cell_count; steps++) { /* the hint may have been scribbled upon */
     const uint64_t h = procpool__load(&s->header->head);
     uint32_t slot;
     const procpool__peek peek = procpool__table_peek(s, h, &slot);
@@ -2083,6 +2086,7 @@ static bool procpool__table_waiting(const procpool__segment *s) {
       return true;
     (void)procpool__table_advance(s, h);
   }
+  return false;
 }
 
 /* ==== >>worker ======================================================================================================
@@ -2289,7 +2293,7 @@ static bool procpool__worker_has_code(procpool__worker *w, uint64_t function) {
   uint64_t *known = &w->known_code[(function >> 4) % PROCPOOL__CODE_CACHE];
   if (!w->process || *known == function)
     return true;
-  if (!procpool__platform_each_code(procpool__worker_is_known, &function))
+  if (procpool__platform_each_code(procpool__worker_is_known, &function) == 0)
     return false;
   *known = function;
   return true;
@@ -2589,6 +2593,7 @@ typedef struct procpool__charge {
   pid_t pid;          /* 0: there is none */
   uint64_t born, due; /* when it was started; when to start one (NEVER: not) */
   uint64_t condemned; /* the word it lost, whose task settles when it is reaped; 0 none */
+  uint64_t reset;     /* where its ring begins anew when it is reaped; 0: where it ended */
   uint32_t condemned_slot;
   unsigned failures; /* starts in a row that came to nothing */
 } procpool__charge;
@@ -2775,10 +2780,9 @@ static void procpool__super_clear_traces(procpool__super *u, int index) {
   (void)procpool__and(&u->segment.header->idle_mask[index / 64], ~((uint64_t)1 << (index % 64)));
   procpool__store32(&block->room_flag, 0);
   procpool__store(&block->pid, 0);
-  if (block->reset != 0) {
-    procpool__store(&block->tail, block->reset);
-    procpool__store(&block->reset, 0);
-  }
+  if (u->charges[index].reset != 0)
+    procpool__store(&block->tail, u->charges[index].reset);
+  u->charges[index].reset = 0;
 }
 
 /* Ends all workers and waits until each is reaped; what they ran becomes state. */
@@ -2962,7 +2966,7 @@ static void procpool__super_on_message(procpool__super *u, const procpool__messa
     return;
   charge = &u->charges[m->a];
   if (m->say == PROCPOOL__SAY_RESET)
-    u->segment.blocks[m->a].reset = m->b;
+    charge->reset = m->b;
   if (charge->pid != 0) /* our own child, not yet reaped: never a stranger */
     (void)kill(charge->pid, m->say == PROCPOOL__SAY_RESET ? SIGKILL : (int)m->b);
   else if (m->say == PROCPOOL__SAY_RESET)
@@ -3250,10 +3254,10 @@ typedef struct procpool__arena {
   procpool__list classes[PROCPOOL__CLASSES];
   size_t given[PROCPOOL__CLASSES]; /* blocks handed out: their lists always have room for them */
   uint64_t carve[PROCPOOL__CLASSES], carve_end[PROCPOOL__CLASSES];
-  procpool__extent *extents; /* free ones, by offset */
-  size_t extent_count, extent_room;
-  uint64_t top;  /* everything above was never used */
-  uint64_t warm; /* bytes of free extents that are still reserved */
+  procpool__extent *extents;                       /* free ones, by offset */
+  size_t extent_count, extent_room, extents_given; /* the list has room for those that are handed out, too */
+  uint64_t top;                                    /* everything above was never used */
+  uint64_t warm;                                   /* bytes of free extents that are still reserved */
 } procpool__arena;
 
 /* A thread that runs callbacks now. */
@@ -3350,17 +3354,22 @@ static procpool_status procpool__host_refuse(procpool *p, procpool_status status
 }
 
 /* Whether a wait by this thread would wait for itself. */
-static bool procpool__host_self(const procpool *p) {
+static bool procpool__host_in_task(const procpool *p) {
   const pthread_t self = pthread_self();
-  for (const procpool__frame *f = p->frames; f != NULL; f = f->next)
-    if (pthread_equal(f->thread, self))
-      return true;
   if (p->inline_running && pthread_equal(p->inline_thread, self))
     return true;
   for (int i = 0; p->threads != NULL && i < p->segment.workers; i++)
     if (p->threads[i].started && pthread_equal(p->threads[i].thread, self))
       return true;
   return false;
+}
+
+static bool procpool__host_self(const procpool *p) {
+  const pthread_t self = pthread_self();
+  for (const procpool__frame *f = p->frames; f != NULL; f = f->next)
+    if (pthread_equal(f->thread, self))
+      return true;
+  return procpool__host_in_task(p);
 }
 
 /* ---- shared memory: reserved before use ---- */
@@ -3444,16 +3453,17 @@ static uint64_t procpool__arena_reuse(procpool *p, uint64_t size) {
   return PROCPOOL__NO_BLOCK;
 }
 
-/* Room in the list of extents for one more than could ever be freed: freeing must not fail. */
+/* Room in the list for one more extent, should all that are handed out come back apart: freeing must not fail. */
 static bool procpool__arena_make_room(procpool__arena *a) {
   procpool__extent *extents;
-  if (a->extent_count + 2 < a->extent_room / 2)
+  const size_t room = 2 * (a->extent_count + a->extents_given) + 64;
+  if (a->extent_count + a->extents_given + 2 <= a->extent_room)
     return true;
-  extents = (procpool__extent *)PROCPOOL_REALLOC(a->extents, (a->extent_room * 2 + 64) * sizeof(*extents));
+  extents = (procpool__extent *)PROCPOOL_REALLOC(a->extents, room * sizeof(*extents));
   if (extents == NULL)
     return false;
   a->extents = extents;
-  a->extent_room = a->extent_room * 2 + 64;
+  a->extent_room = room;
   return true;
 }
 
@@ -3463,6 +3473,7 @@ static uint64_t procpool__arena_take_extent(procpool *p, uint64_t size) {
   if (!procpool__arena_make_room(a))
     return PROCPOOL__NO_BLOCK;
   offset = procpool__arena_reuse(p, size);
+  a->extents_given += offset != PROCPOOL__NO_BLOCK;
   if (offset != PROCPOOL__NO_BLOCK)
     return offset;
   if (size > p->segment.arena_size - a->top)
@@ -3472,6 +3483,7 @@ static uint64_t procpool__arena_take_extent(procpool *p, uint64_t size) {
   if (!procpool__platform_shm_open(p->segment.base, p->segment.arena_at + a->top + size))
     return PROCPOOL__NO_BLOCK;
   a->top += size;
+  a->extents_given++;
   return a->top - size;
 }
 
@@ -3488,6 +3500,7 @@ static void procpool__arena_give_extent(procpool *p, uint64_t offset, uint64_t s
   size_t i = 0;
   const bool warm = a->warm + size <= PROCPOOL__EXTENT_WARM;
   PROCPOOL_ASSERT(a->extent_count < a->extent_room);
+  a->extents_given--;
   if (!warm) {
     procpool__platform_shm_discard(p->segment.arena + offset, size);
     p->shared_bytes -= size;
@@ -3628,7 +3641,7 @@ static void procpool__waiter_tell(procpool *p, procpool__wait_node *node) {
   else
     w->first_done = node;
   w->last_done = node;
-  if (w->several_pools && p->fds.event_fd >= 0)
+  if (__atomic_load_n(&w->several_pools, __ATOMIC_RELAXED) && p->fds.event_fd >= 0)
     procpool__platform_event_set(p->fds.event_fd);
   (void)pthread_mutex_unlock(&w->lock);
 }
@@ -3714,7 +3727,7 @@ static procpool__taken procpool__host_take_piece(procpool *p, int worker, procpo
   if (in->partial != f) {
     const bool wanted = !(f->flags & PROCPOOL__F_RELEASED);
     unsigned char *data = wanted ? (unsigned char *)PROCPOOL_MALLOC((size_t)total) : NULL;
-    if (wanted && data == NULL)
+    if (wanted && data == NULL && !(p->closing && p->mode == PROCPOOL_KILL))
       return PROCPOOL__TAKEN_NOT;
     PROCPOOL_FREE(in->data);
     in->partial = f;
@@ -3735,11 +3748,11 @@ static procpool__taken procpool__host_join_pieces(procpool *p, int worker, procp
   procpool__inbox *in = &p->inboxes[worker];
   if (in->partial != f || in->filled != in->total || in->total <= PROCPOOL__SMALL)
     return PROCPOOL__TAKEN_CORRUPT;
-  if (in->data != NULL) {
-    f->result.data = in->data;
-    f->size = in->total;
-  }
   in->partial = NULL;
+  if (in->data == NULL)
+    return f->flags & PROCPOOL__F_RELEASED ? PROCPOOL__TAKEN : PROCPOOL__TAKEN_NOT;
+  f->result.data = in->data;
+  f->size = in->total;
   in->data = NULL;
   return PROCPOOL__TAKEN;
 }
@@ -3782,14 +3795,21 @@ static procpool_status procpool__host_status_of(procpool__state state) {
   return state <= PROCPOOL__DEAD_BROKEN ? statuses[state] : PROCPOOL_BROKEN;
 }
 
+/* There is no memory for its result, and no time to wait for some. */
+static procpool__taken procpool__host_give_up(procpool *p, procpool_future *f) {
+  procpool__store_release(&p->segment.slots[f->slot].word, 0);
+  procpool__host_settle(p, f, PROCPOOL_SHUTDOWN);
+  return PROCPOOL__TAKEN;
+}
+
 /* Takes the record whose head was read: settles its task, or adds a piece to it. */
 static procpool__taken procpool__host_take(procpool *p, int worker, const procpool__record *head) {
   const uint32_t slot = head->slot & PROCPOOL__RECORD_SLOT;
   const procpool__state state = procpool__word_state(head->word);
   procpool_future *f = p->owners[slot];
   procpool__taken taken;
-  if (f == NULL || f->ticket != procpool__word_ticket(head->word))
-    return PROCPOOL__TAKEN_CORRUPT;
+  if (f == NULL || f->ticket != procpool__word_ticket(head->word)) /* a piece may come after its task was found dead */
+    return state == PROCPOOL__RUNNING ? PROCPOOL__TAKEN : PROCPOOL__TAKEN_CORRUPT;
   if (head->slot & PROCPOOL__RECORD_FRAGMENT) {
     taken = procpool__host_take_piece(p, worker, f, head);
     if (taken != PROCPOOL__TAKEN || state == PROCPOOL__RUNNING)
@@ -3805,6 +3825,8 @@ static procpool__taken procpool__host_take(procpool *p, int worker, const procpo
     taken = procpool__host_join_pieces(p, worker, f);
   else
     taken = procpool__host_take_bytes(p, worker, f, head);
+  if (state == PROCPOOL__DONE_OK && taken == PROCPOOL__TAKEN_NOT && p->closing && p->mode == PROCPOOL_KILL)
+    return procpool__host_give_up(p, f); /* an end must not depend on memory */
   if (state == PROCPOOL__DONE_OK && taken != PROCPOOL__TAKEN)
     return taken;
   procpool__store_release(&p->segment.slots[slot].word, 0); /* workers see it again only after a READY that follows */
@@ -3831,7 +3853,7 @@ static void procpool__host_on_corrupt(procpool *p, int worker) {
   PROCPOOL_FREE(in->data);
   in->data = NULL;
   in->partial = NULL;
-  in->resetting = true;
+  __atomic_store_n(&in->resetting, true, __ATOMIC_RELAXED);
   procpool__store_relaxed(&in->head, fresh);
   procpool__store(&p->segment.blocks[worker].consumed, fresh);
   procpool__host_tell(p, PROCPOOL__SAY_RESET, (uint64_t)worker, fresh);
@@ -3839,7 +3861,7 @@ static void procpool__host_on_corrupt(procpool *p, int worker) {
 
 /* The corrupt worker is gone. What it had committed and the ring no longer tells is lost: CRASHED. */
 static void procpool__host_after_reset(procpool *p, int worker) {
-  p->inboxes[worker].resetting = false;
+  __atomic_store_n(&p->inboxes[worker].resetting, false, __ATOMIC_RELAXED);
   for (uint64_t i = 0; i < p->slots_used; i++) {
     procpool_future *f = p->owners[i];
     const uint64_t word = f != NULL ? procpool__load(&p->segment.slots[i].word) : 0;
@@ -4053,7 +4075,7 @@ static void procpool__host_finish(procpool *p, bool clean) {
   if (p->fds.all_gone >= 0 && !clean)         /* a task's own child may hold it open: bounded */
     (void)procpool__platform_gone(p->fds.all_gone, procpool__platform_now() + second);
   procpool__host_join_threads(p);
-  if (!clean && !p->closing) {
+  if (!p->closing) {
     memset(&p->cause, 0, sizeof(p->cause));
     p->cause.status = PROCPOOL_BROKEN;
     p->cause.worker = -1;
@@ -4105,9 +4127,11 @@ typedef bool procpool__condition(procpool *p, void *context);
 /* Whether there is anything to take in. Runs without the lock: every word it reads is atomic and it changes nothing. */
 static bool procpool__host_news(procpool *p) {
   const procpool__header *h = p->segment.header;
-  for (int i = 0; i < p->segment.workers; i++)
-    if (procpool__load(&p->segment.blocks[i].tail) != procpool__load_relaxed(&p->inboxes[i].head))
+  for (int i = 0; i < p->segment.workers; i++) {
+    const uint64_t more = procpool__load(&p->segment.blocks[i].tail) - procpool__load_relaxed(&p->inboxes[i].head);
+    if (more != 0 && (more <= p->segment.ring_size || !__atomic_load_n(&p->inboxes[i].resetting, __ATOMIC_RELAXED)))
       return true;
+  }
   return procpool__load(&h->dead_list) != 0 || procpool__load32(&h->gone) != 0 ||
          procpool__load32(&p->interrupts) != __atomic_load_n(&p->interrupts_taken, __ATOMIC_RELAXED);
 }
@@ -4153,20 +4177,61 @@ static bool procpool__host_cell_free(const procpool *p) {
          procpool__load(&p->segment.slots[slot].word) != procpool__word(ticket, 0, PROCPOOL__READY);
 }
 
-static void procpool__host_sleep(procpool *p, uint64_t deadline, bool room) {
+/* Nothing has come for a whole tick. Should a worker have scribbled over what the host and the supervisor go by, this finds
+ * it: a task whose word is no longer its own, a waiting task that the hint has passed, a ring that was not begun anew. */
+static void procpool__host_audit(procpool *p) {
+  for (uint64_t i = 0; i < p->slots_used; i++) {
+    procpool_future *f = p->owners[i];
+    const uint64_t word = f != NULL ? procpool__load(&p->segment.slots[i].word) : 0;
+    if (f == NULL)
+      continue;
+    if (procpool__word_ticket(word) != f->ticket || procpool__word_state(word) == PROCPOOL__FREE) {
+      procpool__store_release(&p->segment.slots[i].word, 0);
+      procpool__host_settle(p, f, PROCPOOL_BROKEN);
+    } else if (procpool__word_state(word) == PROCPOOL__READY &&
+               procpool__load(&p->segment.header->head) - f->ticket < (uint64_t)1 << 47) {
+      procpool__store(&p->segment.header->head, f->ticket - 1);
+      procpool__shm_wake_workers(&p->segment, INT_MAX);
+    }
+  }
+  for (int i = 0; i < p->segment.workers; i++)
+    if (p->inboxes[i].resetting)
+      procpool__host_tell(p, PROCPOOL__SAY_RESET, (uint64_t)i, p->inboxes[i].head);
+}
+
+/* What a thread knew when it found that it must wait. If anything of it has changed by the time that it holds the lock
+ * again, it looks once more before it sleeps. */
+typedef struct procpool__known {
+  uint64_t settled;
+  bool room, cell_free; /* it waits for room in the submission ring */
+} procpool__known;
+
+static bool procpool__host_changed(const procpool *p, const procpool__known *known) {
+  return p->settled != known->settled || p->finished ||
+         (known->room && !known->cell_free && procpool__host_cell_free(p));
+}
+
+static void procpool__host_sleep(procpool *p, uint64_t deadline, const procpool__known *known) {
   const uint64_t tick = procpool__platform_now() + PROCPOOL__TICK;
   const uint32_t seq = procpool__load32(&p->segment.header->host_seq);
+  if (procpool__host_changed(p, known))
+    return;
   p->parked = true;
-  p->wants_room = room;
+  p->wants_room = known->room;
   procpool__host_arm(p);
-  room = room && p->free_count + p->segment.capacity > p->slots_used && procpool__host_cell_free(p);
-  procpool__host_unlock(p);
-  if (!room && !procpool__host_news(p))
-    procpool__platform_park(&p->segment.header->host_seq, seq, deadline < tick ? deadline : tick);
-  procpool__host_lock(p);
+  if (!procpool__host_changed(p, known)) { /* after arming: the head may have moved just before */
+    procpool__host_unlock(p);
+    if (!procpool__host_news(p))
+      procpool__platform_park(&p->segment.header->host_seq, seq, deadline < tick ? deadline : tick);
+    procpool__host_lock(p);
+  }
   p->parked = false;
+  if (p->finished)
+    return;
   procpool__host_arm(p);
   procpool__host_look_after(p);
+  if (!p->finished && procpool__platform_now() >= tick)
+    procpool__host_audit(p);
 }
 
 /* Lets another thread take over the draining. */
@@ -4189,6 +4254,7 @@ static void procpool__host_follow(procpool *p, uint64_t deadline) {
 /* An inline pool: runs one task in this thread. */
 static void procpool__host_run_inline(procpool *p, uint64_t deadline) {
   procpool__turn turn;
+  const uint64_t settled = p->settled;
   if (p->inline_running) {
     procpool__host_follow(p, deadline);
     return;
@@ -4202,7 +4268,7 @@ static void procpool__host_run_inline(procpool *p, uint64_t deadline) {
   procpool__host_hand_over(p);
   if (turn != PROCPOOL__TURN_RAN && p->closing)
     procpool__store32(&p->segment.header->gone, 1);
-  else if (turn != PROCPOOL__TURN_RAN)
+  else if (turn != PROCPOOL__TURN_RAN && p->settled == settled && !p->finished)
     procpool__host_follow(p, deadline);
 }
 
@@ -4215,8 +4281,12 @@ static void procpool__host_make_room(void *context) {
 
 /* Rests until something may have changed. */
 static void procpool__host_rest(procpool *p, uint64_t deadline, bool room) {
-  if (p->finished)
+  procpool__known known;
+  if (p->finished) {
+    if (p->frames != NULL) /* another thread is still in a callback */
+      procpool__host_follow(p, deadline);
     return;
+  }
   if (p->inline_worker != NULL) {
     procpool__host_run_inline(p, deadline);
     return;
@@ -4225,13 +4295,16 @@ static void procpool__host_rest(procpool *p, uint64_t deadline, bool room) {
     procpool__host_follow(p, deadline);
     return;
   }
+  known.settled = p->settled;
+  known.room = room;
+  known.cell_free = procpool__host_cell_free(p);
   p->draining = true;
   procpool__host_unlock(p);
   if (procpool__host_spin(p, deadline)) {
     procpool__host_lock(p);
   } else {
     procpool__host_lock(p);
-    procpool__host_sleep(p, deadline, room);
+    procpool__host_sleep(p, deadline, &known);
   }
   p->draining = false;
 }
@@ -4253,6 +4326,7 @@ static void procpool__host_leave_frame(procpool *p, procpool__frame *frame) {
   while (*at != frame)
     at = &(*at)->next;
   *at = frame->next;
+  procpool__host_hand_over(p); /* a shutdown may wait for just this */
 }
 
 /* Runs all callbacks that are due. Not from within a callback: they would nest without bound. */
@@ -4286,18 +4360,21 @@ static procpool_status procpool__host_wait(procpool *p, procpool__condition *con
       procpool__host_run_callbacks(p);
     if (condition(p, context))
       break;
-    status = drained;
-    if (status != PROCPOOL_OK)
+    if (drained != PROCPOOL_OK && !(how & PROCPOOL__WAIT_IMMUNE)) {
+      status = drained;
       break;
-    if (!(how & PROCPOOL__WAIT_IMMUNE) && procpool__load32(&p->interrupts) != interrupts)
+    }
+    if (how & PROCPOOL__WAIT_IMMUNE)
+      __atomic_store_n(&p->interrupts_taken, procpool__load32(&p->interrupts), __ATOMIC_RELAXED);
+    else if (procpool__load32(&p->interrupts) != interrupts)
       status = PROCPOOL_INTERRUPTED;
-    else if (deadline != PROCPOOL__NEVER && procpool__platform_now() >= deadline)
+    if (status == PROCPOOL_OK && deadline != PROCPOOL__NEVER && procpool__platform_now() >= deadline)
       status = PROCPOOL_PENDING;
     if (status != PROCPOOL_OK)
       break;
     procpool__host_rest(p, deadline, (how & PROCPOOL__WAIT_ROOM) != 0);
   }
-  if (status == PROCPOOL_INTERRUPTED || (how & PROCPOOL__WAIT_IMMUNE))
+  if (status == PROCPOOL_INTERRUPTED)
     __atomic_store_n(&p->interrupts_taken, procpool__load32(&p->interrupts), __ATOMIC_RELAXED);
   procpool__host_hand_over(p);
   return status;
@@ -4454,6 +4531,8 @@ static bool procpool__open_segment(procpool *p, procpool__plan *plan) {
   s->cell_count = procpool__shm_cell_count(s->capacity);
   s->ring_size = plan->options.ring_size;
   s->arena_size = plan->options.max_memory > 0 ? plan->options.max_memory : procpool__platform_memory() / 2;
+  if (s->arena_size > PROCPOOL__ARENA_MOST)
+    s->arena_size = PROCPOOL__ARENA_MOST;
   s->arena_size = procpool__round_up(s->arena_size, PROCPOOL__EXTENT);
   (void)procpool__shm_layout(s, NULL);
   s->fd = p->fds.memory = procpool__platform_shm_create(s->arena_at);
@@ -4687,7 +4766,7 @@ static uint64_t procpool__code_translate(procpool *p, procpool_function function
   seen = p->code_seen[(search.function >> 4) % PROCPOOL__CODE_SEEN];
   if (seen[0] == search.function)
     return seen[1];
-  if (!procpool__platform_each_code(procpool__code_here, &search))
+  if (procpool__platform_each_code(procpool__code_here, &search) <= 0)
     return 0;
   offset = search.function - search.code.start + search.code.offset;
   for (size_t i = 0; i < p->code_count; i++) {
@@ -5048,8 +5127,8 @@ static procpool_status procpool__submit_refused(procpool *p, const procpool__ord
 static procpool_status procpool__submit_order(procpool *p, procpool__order *o, uint64_t deadline) {
   procpool_status waited = PROCPOOL_OK;
   o->status = procpool__submit_now(p, o);
-  if (o->status == PROCPOOL_FULL && procpool__host_self(p) && p->inline_running)
-    deadline = 0; /* the one who could make room is this very task */
+  if (o->status == PROCPOOL_FULL && procpool__host_in_task(p))
+    deadline = 0; /* those who could make room are this very task, and others that may wait alike */
   if (o->status == PROCPOOL_FULL)
     waited = procpool__host_wait(p, procpool__submit_condition, o, deadline, PROCPOOL__WAIT_ROOM);
   if (waited == PROCPOOL_INTERRUPTED || waited == PROCPOOL_MEMORY)
@@ -5111,11 +5190,19 @@ PROCPOOL_API procpool_future *procpool_submit_or_null(procpool *pool, procpool_f
   return procpool_submit(pool, function, argument, size, &future) == PROCPOOL_OK ? future : NULL;
 }
 
+/* Lets go of the lock; and of everything, if the pool was freed and this was the last future that anyone held. */
+static void procpool__public_leave(procpool *p) {
+  const bool last = p->freed && p->live_futures == 0;
+  procpool__host_unlock(p);
+  if (last)
+    procpool__open_undo(p);
+}
+
 /* ---- the pool's other calls ---- */
 
 static bool procpool__condition_finished(procpool *p, void *context) {
   (void)context;
-  return p->finished && p->first_due == NULL;
+  return p->finished && p->first_due == NULL && p->frames == NULL;
 }
 
 /* Runs one inline task, if there is one and this thread is not within one. */
@@ -5170,7 +5257,7 @@ PROCPOOL_API void procpool_interrupt(procpool *pool) {
 
 static void procpool__shutdown_discard(procpool *p) {
   for (uint64_t i = 0; i < p->slots_used; i++)
-    if (p->owners[i] != NULL && (p->owners[i]->flags & PROCPOOL__F_RELEASED))
+    if (p->owners[i] != NULL && (p->owners[i]->flags & PROCPOOL__F_RELEASED) && p->owners[i]->callbacks == NULL)
       (void)__atomic_fetch_or(&p->segment.slots[i].flags, (uint32_t)PROCPOOL__SLOT_DISCARD, __ATOMIC_RELAXED);
 }
 
@@ -5232,7 +5319,6 @@ PROCPOOL_API procpool_status procpool_shutdown(procpool *pool, procpool_shutdown
 
 PROCPOOL_API procpool_status procpool_free(procpool *pool) {
   procpool_status status;
-  bool last;
   if (pool == NULL)
     return PROCPOOL_OK;
   status = procpool__host_check(pool);
@@ -5251,10 +5337,7 @@ PROCPOOL_API procpool_status procpool_free(procpool *pool) {
   procpool__platform_close(&pool->fds.event_fd);
   pool->freed = true;
   pool->magic = 0;
-  last = pool->live_futures == 0;
-  procpool__host_unlock(pool);
-  if (last)
-    procpool__open_undo(pool);
+  procpool__public_leave(pool);
   return PROCPOOL_OK;
 }
 
@@ -5372,7 +5455,7 @@ PROCPOOL_API procpool_status procpool_future_wait(procpool_future *future, doubl
   p = future->pool;
   procpool__host_lock(p);
   status = procpool__future_await(p, future, timeout);
-  procpool__host_unlock(p);
+  procpool__public_leave(p);
   return status;
 }
 
@@ -5476,10 +5559,10 @@ PROCPOOL_API procpool_status procpool_future_cancel(procpool_future *future) {
   status = procpool__future_cancel(p, future);
   if (p->closing && !p->finished)
     procpool__host_tell(p, PROCPOOL__SAY_PHASE, 0, 0); /* it may have been the last one that the shutdown waits for */
-  if (p->parked || p->fd_users > 0)
+  if (!p->finished && (p->parked || p->fd_users > 0))
     procpool__shm_wake_host(&p->segment, p->fds.event_fd); /* whoever drains may wait for this one */
   procpool__future_unref(p, future);
-  procpool__host_unlock(p);
+  procpool__public_leave(p);
   return status;
 }
 
@@ -5514,14 +5597,13 @@ PROCPOOL_API procpool_status procpool_future_add_done_callback(procpool_future *
     procpool__future_unref(p, future);
     procpool__host_leave_frame(p, &frame);
   }
-  procpool__host_unlock(p);
+  procpool__public_leave(p);
   return PROCPOOL_OK;
 }
 
 PROCPOOL_API procpool_status procpool_future_release(procpool_future *future) {
   procpool_status status;
   procpool *p;
-  bool last;
   if (future == NULL)
     return PROCPOOL_OK;
   status = procpool__host_check_future(future);
@@ -5534,13 +5616,10 @@ PROCPOOL_API procpool_status procpool_future_release(procpool_future *future) {
     return PROCPOOL_HANDLE;
   }
   future->flags |= PROCPOOL__F_RELEASED;
-  if (p->closing && procpool__future_status(future) == PROCPOOL_PENDING && !p->finished)
+  if (p->closing && procpool__future_status(future) == PROCPOOL_PENDING && !p->finished && future->callbacks == NULL)
     (void)__atomic_fetch_or(&p->segment.slots[future->slot].flags, (uint32_t)PROCPOOL__SLOT_DISCARD, __ATOMIC_RELAXED);
   procpool__future_unref(p, future);
-  last = p->freed && p->live_futures == 0;
-  procpool__host_unlock(p);
-  if (last)
-    procpool__open_undo(p);
+  procpool__public_leave(p);
   return PROCPOOL_OK;
 }
 
@@ -5617,7 +5696,7 @@ static void procpool__group_end(procpool__group *g) {
     procpool *p = g->nodes[i].future->pool;
     procpool__host_lock(p);
     procpool__node_unlink(&g->nodes[i]);
-    procpool__host_unlock(p);
+    procpool__public_leave(p);
   }
   (void)pthread_mutex_destroy(&g->waiter.lock);
   PROCPOOL_FREE(g->nodes);
@@ -5719,7 +5798,7 @@ static void procpool__several_sleep(procpool__group *g, struct pollfd *fds, uint
 static procpool_status procpool__several_wait(procpool__group *g, procpool__goal *goal, uint64_t deadline) {
   struct pollfd *fds = (struct pollfd *)PROCPOOL_MALLOC(g->pool_count * sizeof(*fds));
   procpool_status status = fds != NULL ? PROCPOOL_OK : PROCPOOL_MEMORY;
-  g->waiter.several_pools = true;
+  __atomic_store_n(&g->waiter.several_pools, true, __ATOMIC_RELAXED); /* before the first look: none is missed */
   while (status == PROCPOOL_OK) {
     for (size_t i = 0; i < g->pool_count && status == PROCPOOL_OK; i++)
       status = procpool__several_look(g->pools[i], &g->interrupts[i]);
@@ -5887,7 +5966,7 @@ PROCPOOL_API procpool_status procpool_imap(procpool *pool, procpool_function fun
 static void procpool__imap_drop(procpool_iterator *it, size_t i) {
   procpool__host_lock(it->pool);
   procpool__node_unlink(&it->group.nodes[i]);
-  procpool__host_unlock(it->pool);
+  procpool__public_leave(it->pool);
   (void)procpool_future_release(it->window[i]);
   it->window[i] = NULL;
   it->in_flight--;
@@ -6063,6 +6142,7 @@ typedef struct procpool__mapping {
   procpool__group group; /* a node per job */
   procpool__job *jobs;
   size_t job_count, busy;
+  uint64_t settled_before; /* the pool's count when room was last looked for */
   size_t failed_item, failed_count;
   procpool_status status; /* of the first item that is not OK */
 } procpool__mapping;
@@ -6301,15 +6381,18 @@ static bool procpool__map_make(procpool__mapping *m) {
 
 static bool procpool__condition_map(procpool *p, void *context) {
   procpool__mapping *m = (procpool__mapping *)context;
-  return m->group.waiter.first_done != NULL ||
-         (m->busy == 0 && procpool__host_cell_free(p) && p->free_count + p->segment.capacity > p->slots_used);
+  if (m->busy == 0)
+    return p->settled != m->settled_before; /* others hold what this map needs: until one of their tasks ends */
+  return m->group.waiter.first_done != NULL;
 }
 
 /* Hands out and takes in until all is done. Returns OK, or why it stopped. */
 static procpool_status procpool__map_run(procpool__mapping *m, uint64_t deadline) {
   for (;;) {
     procpool__wait_node *node;
-    procpool_status status = procpool__map_fill(m);
+    procpool_status status;
+    m->settled_before = m->pool->settled;
+    status = procpool__map_fill(m);
     if (status != PROCPOOL_OK && status != PROCPOOL_FULL)
       return status;
     if (m->busy == 0 && m->range_count == 0 && m->next == m->count)

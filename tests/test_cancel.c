@@ -69,6 +69,35 @@ TEST_STARTS(r057_slots_of_cancelled_tasks_are_used_again, CONCURRENT) {
   test_close(pool);
 }
 
+/* The places in the order of tasks are more than the tasks, but not without end: one that waits is never written over. */
+TEST_STARTS(r057_a_waiting_task_survives_many_cancelled_behind_it, CONCURRENT) {
+  procpool_options options = {0};
+  procpool *pool;
+  procpool_future *blocker, *waiting;
+  options.max_queued = 4;
+  pool = test_open_with(start, 1, &options);
+  blocker = block(pool, 0);
+  gate_wait(&page->started, 1);
+  waiting = count(pool, 777);
+  for (int i = 0; i < 1000; i++) {
+    const test_job job = job_of(i);
+    procpool_future *future = NULL;
+    const procpool_status status = procpool_try_submit(pool, task_count, &job, sizeof(job), &future);
+    if (status == PROCPOOL_OK)
+      CHECK_STATUS(procpool_future_cancel(future), PROCPOOL_CANCELLED);
+    else
+      CHECK_STATUS(status, PROCPOOL_FULL);
+    CHECK_OK(procpool_future_release(future));
+  }
+  gate_add(&page->gate, 1);
+  finish(blocker, PROCPOOL_OK);
+  finish(waiting, PROCPOOL_OK);
+  CHECK_EQ(page->count, 1);
+  CHECK_EQ(page->order[0], 777);
+  CHECK_WORKS(pool);
+  test_close(pool);
+}
+
 TEST_STARTS(r057_large_arguments_of_cancelled_tasks_are_freed, PROCESSES) {
   procpool_options options = {0};
   procpool *pool;
