@@ -578,6 +578,7 @@ typedef struct procpool_items {
   void *results;
   size_t count;
 } procpool_items;
+PROCPOOL_API const void *procpool_task_argument_exact(procpool_task *task, size_t size);
 PROCPOOL_API procpool_items procpool_task_items(procpool_task *task);
 PROCPOOL_API void procpool_task_item(procpool_task *task, size_t index);
 PROCPOOL_API procpool_status procpool_map_items(procpool *pool, procpool_function items_function, const void *arguments,
@@ -645,13 +646,14 @@ static PROCPOOL_UNUSED inline void procpool__scope_end(procpool **pool) {
  *   PROCPOOL_FUNCTION(double, power, double, base, int, exponent) { ... return y; }
  * defines the ordinary function  static double power(double base, int exponent)  and beside it
  *   procpool_future *power_submit(pool, base, exponent)      null on an error
- *   procpool_status  power_result(future, &y)                waits; releases the future
+ *   procpool_status  power_result(future, &y)                waits; releases the future, unless INTERRUPTED or refused
  *   procpool_status  power_map(pool, arguments, results, count)
  *   procpool_status  power_map_with(pool, arguments, results, count, &map_options)
  *   procpool_status  power_imap(pool, generator, context, &imap_options, &iterator)
  *   procpool_status  power_next(iterator, &y)                waits; for loops over an imap
  *   power_task                                               the procpool_function beneath, for untyped calls
- * for one to four arguments. With one, arguments is an array of its type; with several, an array of power_arguments, a
+ * for one to four arguments, of types that can be assigned (not const; a char[10] goes into a struct), R not void. With
+ * one, arguments is an array of its type; with several, an array of power_arguments, a
  * struct of them by name. PROCPOOL_TASK_FUNCTION is the same with a  procpool_task *task  before the arguments, for
  * bodies that report failure (procpool_task_fail) or ask whether they are cancelled. Types are copied byte by byte: no
  * pointers to the host's memory (C++: trivially copyable is asserted; an exception ends the task as FAILED with its
@@ -661,8 +663,8 @@ static PROCPOOL_UNUSED inline void procpool__scope_end(procpool **pool) {
 
 #define PROCPOOL__CAT_(a, b) a##b
 #define PROCPOOL__CAT(a, b) PROCPOOL__CAT_(a, b)
-#define PROCPOOL__COUNT_(a, b, c, d, e, f, g, h, n, ...) n
-#define PROCPOOL__COUNT(...) PROCPOOL__COUNT_(__VA_ARGS__, 4, odd, 3, odd, 2, odd, 1, odd, 0)
+#define PROCPOOL__COUNT_(a, b, c, d, e, f, g, h, i, j, k, l, n, ...) n
+#define PROCPOOL__COUNT(...) PROCPOOL__COUNT_(__VA_ARGS__, odd, odd, odd, odd, 4, odd, 3, odd, 2, odd, 1, odd, 0)
 #define PROCPOOL__TYPED(K, R, name, ...)                                                                               \
   PROCPOOL__CAT(PROCPOOL__TYPED_, PROCPOOL__COUNT(__VA_ARGS__))(K, R, name, __VA_ARGS__)
 
@@ -672,12 +674,17 @@ static PROCPOOL_UNUSED inline void procpool__scope_end(procpool **pool) {
 #define PROCPOOL__TASK_PROTO(R, name, ...) static R name(procpool_task *task, __VA_ARGS__)
 #define PROCPOOL__TASK_CALL(name, ...) name(task, __VA_ARGS__)
 
+/* A wrong number of them: the compiler's message shall say what to write. */
+#define PROCPOOL__TYPED_odd(K, R, name, ...)                                                                           \
+  typedef char procpool_write_type_comma_name_one_to_four_times_##name[-1];                                            \
+  static R name(void)
+
 #define PROCPOOL__TYPED_1(K, R, name, T1, a1)                                                                          \
   PROCPOOL__CAT(K, _PROTO)(R, name, T1 a1);                                                                            \
   typedef T1 name##_arguments;                                                                                         \
   static PROCPOOL_UNUSED void name##_task(procpool_task *task);                                                        \
-  static PROCPOOL_UNUSED inline procpool_future *name##_submit(procpool *pool, T1 a1) {                                \
-    return procpool_submit_or_null(pool, name##_task, &a1, sizeof(a1));                                                \
+  static PROCPOOL_UNUSED inline procpool_future *name##_submit(procpool *procpool__pool, T1 a1) {                      \
+    return procpool_submit_or_null(procpool__pool, name##_task, &a1, sizeof(a1));                                      \
   }                                                                                                                    \
   PROCPOOL__TYPED_REST(R, name, PROCPOOL__CAT(K, _CALL)(name, *procpool__a))                                           \
   PROCPOOL__CAT(K, _PROTO)(R, name, T1 a1)
@@ -687,7 +694,7 @@ static PROCPOOL_UNUSED inline void procpool__scope_end(procpool **pool) {
     T1 a1;                                                                                                             \
     T2 a2;                                                                                                             \
   } name##_arguments;                                                                                                  \
-  PROCPOOL__TYPED_SUBMIT(name, (procpool * pool, T1 a1, T2 a2), procpool__a.a1 = a1; procpool__a.a2 = a2;)             \
+  PROCPOOL__TYPED_SUBMIT(name, (procpool * procpool__pool, T1 a1, T2 a2), procpool__a.a1 = a1; procpool__a.a2 = a2;)   \
   PROCPOOL__TYPED_REST(R, name, PROCPOOL__CAT(K, _CALL)(name, procpool__a->a1, procpool__a->a2))                       \
   PROCPOOL__CAT(K, _PROTO)(R, name, T1 a1, T2 a2)
 #define PROCPOOL__TYPED_3(K, R, name, T1, a1, T2, a2, T3, a3)                                                          \
@@ -697,8 +704,8 @@ static PROCPOOL_UNUSED inline void procpool__scope_end(procpool **pool) {
     T2 a2;                                                                                                             \
     T3 a3;                                                                                                             \
   } name##_arguments;                                                                                                  \
-  PROCPOOL__TYPED_SUBMIT(name, (procpool * pool, T1 a1, T2 a2, T3 a3), procpool__a.a1 = a1; procpool__a.a2 = a2;       \
-                         procpool__a.a3 = a3;)                                                                         \
+  PROCPOOL__TYPED_SUBMIT(name, (procpool * procpool__pool, T1 a1, T2 a2, T3 a3), procpool__a.a1 = a1;                  \
+                         procpool__a.a2 = a2; procpool__a.a3 = a3;)                                                    \
   PROCPOOL__TYPED_REST(R, name, PROCPOOL__CAT(K, _CALL)(name, procpool__a->a1, procpool__a->a2, procpool__a->a3))      \
   PROCPOOL__CAT(K, _PROTO)(R, name, T1 a1, T2 a2, T3 a3)
 #define PROCPOOL__TYPED_4(K, R, name, T1, a1, T2, a2, T3, a3, T4, a4)                                                  \
@@ -709,7 +716,7 @@ static PROCPOOL_UNUSED inline void procpool__scope_end(procpool **pool) {
     T3 a3;                                                                                                             \
     T4 a4;                                                                                                             \
   } name##_arguments;                                                                                                  \
-  PROCPOOL__TYPED_SUBMIT(name, (procpool * pool, T1 a1, T2 a2, T3 a3, T4 a4), procpool__a.a1 = a1;                     \
+  PROCPOOL__TYPED_SUBMIT(name, (procpool * procpool__pool, T1 a1, T2 a2, T3 a3, T4 a4), procpool__a.a1 = a1;           \
                          procpool__a.a2 = a2; procpool__a.a3 = a3; procpool__a.a4 = a4;)                               \
   PROCPOOL__TYPED_REST(                                                                                                \
       R, name, PROCPOOL__CAT(K, _CALL)(name, procpool__a->a1, procpool__a->a2, procpool__a->a3, procpool__a->a4))      \
@@ -742,14 +749,17 @@ static PROCPOOL_UNUSED inline void procpool__scope_end(procpool **pool) {
   static PROCPOOL_UNUSED inline procpool_future *name##_submit parameters {                                            \
     name##_arguments procpool__a;                                                                                      \
     __builtin_memset((void *)&procpool__a, 0, sizeof(procpool__a));                                                    \
-    assignments return procpool_submit_or_null(pool, name##_task, &procpool__a, sizeof(procpool__a));                  \
+    assignments return procpool_submit_or_null(procpool__pool, name##_task, &procpool__a, sizeof(procpool__a));        \
   }
 
 #define PROCPOOL__TYPED_REST(R, name, call)                                                                            \
   PROCPOOL__TRIVIAL(R)                                                                                                 \
   PROCPOOL__TRIVIAL(name##_arguments)                                                                                  \
   static PROCPOOL_UNUSED void name##_task(procpool_task *task) {                                                       \
-    const name##_arguments *procpool__a = (const name##_arguments *)procpool_task_argument(task, PROCPOOL_NULL);       \
+    const name##_arguments *procpool__a =                                                                              \
+        (const name##_arguments *)procpool_task_argument_exact(task, sizeof(name##_arguments));                        \
+    if (procpool__a == PROCPOOL_NULL)                                                                                  \
+      return;                                                                                                          \
     PROCPOOL__TRY {                                                                                                    \
       const R procpool__r = call;                                                                                      \
       procpool_task_return(task, &procpool__r, sizeof(procpool__r));                                                   \
@@ -771,19 +781,21 @@ static PROCPOOL_UNUSED inline void procpool__scope_end(procpool **pool) {
   static PROCPOOL_UNUSED inline procpool_status name##_result(procpool_future *future, R *result) {                    \
     return procpool_future_result_exact(future, result, sizeof(*result));                                              \
   }                                                                                                                    \
-  static PROCPOOL_UNUSED inline procpool_status name##_map_with(                                                       \
-      procpool *pool, const name##_arguments *arguments, R *results, size_t count, procpool_map_options *options) {    \
-    return procpool_map_items(pool, name##_items, arguments, sizeof(*arguments), results, sizeof(*results), count,     \
-                              options);                                                                                \
+  static PROCPOOL_UNUSED inline procpool_status name##_map_with(procpool *procpool__pool,                              \
+                                                                const name##_arguments *arguments, R *results,         \
+                                                                size_t count, procpool_map_options *options) {         \
+    return procpool_map_items(procpool__pool, name##_items, arguments, sizeof(*arguments), results, sizeof(*results),  \
+                              count, options);                                                                         \
   }                                                                                                                    \
-  static PROCPOOL_UNUSED inline procpool_status name##_map(procpool *pool, const name##_arguments *arguments,          \
-                                                           R *results, size_t count) {                                 \
-    return name##_map_with(pool, arguments, results, count, PROCPOOL_NULL);                                            \
+  static PROCPOOL_UNUSED inline procpool_status name##_map(                                                            \
+      procpool *procpool__pool, const name##_arguments *arguments, R *results, size_t count) {                         \
+    return name##_map_with(procpool__pool, arguments, results, count, PROCPOOL_NULL);                                  \
   }                                                                                                                    \
-  static PROCPOOL_UNUSED inline procpool_status name##_imap(procpool *pool, procpool_generator generator,              \
+  static PROCPOOL_UNUSED inline procpool_status name##_imap(procpool *procpool__pool, procpool_generator generator,    \
                                                             void *context, const procpool_imap_options *options,       \
                                                             procpool_iterator **iterator) {                            \
-    return procpool_imap(pool, name##_task, generator, context, sizeof(name##_arguments), options, iterator);          \
+    return procpool_imap(procpool__pool, name##_task, generator, context, sizeof(name##_arguments), options,           \
+                         iterator);                                                                                    \
   }                                                                                                                    \
   static PROCPOOL_UNUSED inline procpool_status name##_next(procpool_iterator *iterator, R *result) {                  \
     return procpool_next_exact(iterator, result, sizeof(*result));                                                     \
@@ -2128,6 +2140,7 @@ struct procpool__worker {
   unsigned char *scratch; /* results that do not fit the ring at once */
   uint64_t scratch_size;
   uint64_t spin_ns;
+  pid_t parent;    /* its supervisor; a process only */
   uint64_t opened; /* how far into the segment this process may reach */
   uint64_t known_code[PROCPOOL__CODE_CACHE];
   procpool_task task;
@@ -2486,6 +2499,8 @@ static void procpool__worker_sleep(procpool__worker *w) {
   uint64_t *mask = &s->header->idle_mask[w->index / 64];
   const uint64_t bit = (uint64_t)1 << (w->index % 64);
   const uint32_t seq = procpool__load32(&s->header->idle_seq);
+  if (w->process) /* a task that changed its credentials has disarmed it */
+    procpool__platform_die_with(w->parent);
   (void)procpool__or(mask, bit);
   if (!procpool__table_any(s) && procpool__worker_phase(w) == PROCPOOL__PHASE_RUN)
     procpool__platform_park(&s->header->idle_seq, seq, PROCPOOL__NEVER);
@@ -2655,6 +2670,7 @@ static void procpool__super_be_worker(procpool__super *u, int index) {
     procpool__platform_no_core();
   procpool__platform_catch_exit();
   procpool__worker_setup(&worker, &u->segment, index, u->event_fd, true);
+  worker.parent = u->pid;
   memset(&own, 0, sizeof(own));
   own.lifeline = own.control = own.memory = -1;
   own.all_gone = u->all_gone;
@@ -4905,6 +4921,8 @@ static bool procpool__open_threads(procpool *p, procpool__plan *plan) {
 static bool procpool__open_inline(procpool *p, procpool__plan *plan) {
   p->fds.event_fd = procpool__platform_event();
   p->inline_worker = (procpool__worker *)PROCPOOL_MALLOC(sizeof(*p->inline_worker));
+  if (p->inline_worker != NULL)
+    memset((void *)p->inline_worker, 0, sizeof(*p->inline_worker));
   if (p->fds.event_fd < 0 || p->inline_worker == NULL)
     return procpool__open_fail(plan, PROCPOOL_MEMORY, ENOMEM, "no memory for the worker");
   procpool__worker_setup(p->inline_worker, &p->segment, 0, p->fds.event_fd, false);
@@ -5489,10 +5507,10 @@ PROCPOOL_API procpool_status procpool_future_result(procpool_future *future, dou
 PROCPOOL_API procpool_status procpool_future_result_exact(procpool_future *future, void *buffer, size_t size) {
   size_t got;
   procpool_status status = procpool_future_result(future, PROCPOOL_FOREVER, buffer, size, &got);
-  if (status == PROCPOOL_INTERRUPTED || status == PROCPOOL_DEADLOCK || status == PROCPOOL_HANDLE)
-    return status; /* it may be asked again */
-  if (status == PROCPOOL_OK && got != size)
+  if (status == PROCPOOL_TOO_SMALL || (status == PROCPOOL_OK && got != size))
     status = PROCPOOL_CODEC;
+  if (status >= PROCPOOL_PENDING)
+    return status; /* a refusal changes nothing: it may be asked again */
   (void)procpool_future_release(future);
   return status;
 }
@@ -6485,6 +6503,16 @@ PROCPOOL_API const void *procpool_task_argument(procpool_task *task, size_t *siz
   if (size != NULL)
     *size = task != NULL ? (size_t)task->argument_size : 0;
   return task != NULL ? task->argument : NULL;
+}
+
+/* For the typed layer: the argument if it has this very size; else the task fails. */
+PROCPOOL_API const void *procpool_task_argument_exact(procpool_task *task, size_t size) {
+  size_t got;
+  const void *argument = procpool_task_argument(task, &got);
+  if (argument != NULL && got == size)
+    return argument;
+  procpool_task_fail(task, 0, "the argument does not have the size that this typed function takes");
+  return NULL;
 }
 
 /* Private memory for a result that the ring has no room for in one run. */

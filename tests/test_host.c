@@ -937,3 +937,30 @@ TEST_STARTS(host_idle_pool_wakes_nobody, PROCESSES) {
   CHECK_OK(procpool_future_release(future));
   test_close(pool);
 }
+
+static int oom_score(void) {
+  int score = -12345;
+  FILE *file = fopen("/proc/self/oom_score_adj", "r");
+  CHECK(file != NULL);
+  CHECK_EQ(fscanf(file, "%d", &score), 1);
+  fclose(file);
+  return score;
+}
+
+static void task_oom_score(procpool_task *task) {
+  const int score = oom_score();
+  procpool_task_return(task, &score, sizeof(score));
+}
+
+/* When memory runs out a worker goes before the host. */
+TEST_STARTS(r095_workers_are_taken_before_the_host, PROCESSES) {
+  const int before = oom_score();
+  procpool *pool = test_open(start, 1);
+  procpool_future *future = test_submit(pool, task_oom_score, NULL, 0);
+  int score = 0;
+  CHECK_OK(procpool_future_result(future, PROCPOOL_FOREVER, &score, sizeof(score), NULL));
+  CHECK_EQ(score, before > 500 ? before : 500);
+  CHECK_EQ(oom_score(), before);
+  CHECK_OK(procpool_future_release(future));
+  test_close(pool);
+}

@@ -841,6 +841,34 @@ PROCPOOL_TASK_FUNCTION(int, risky_sum, int, x, int, y) {
   return x + y;
 }
 
+/* Names that the macros use themselves, or might. */
+PROCPOOL_FUNCTION(int, awkward, int, pool, int, result, int, arguments, int, count) {
+  return pool * 1000 + result * 100 + arguments * 10 + count;
+}
+
+PROCPOOL_FUNCTION(int, awkward_too, int, future, int, options) {
+  return future - options;
+}
+
+PROCPOOL_FUNCTION(int, awkward_pool, int, pool) {
+  return -pool;
+}
+
+TEST_STARTS(typed_arguments_may_have_any_name, EVERY) {
+  procpool *pool = test_open(start, 1);
+  const awkward_arguments in = {5, 6, 7, 8};
+  int out = 0;
+  CHECK_OK(awkward_result(awkward_submit(pool, 1, 2, 3, 4), &out));
+  CHECK_EQ(out, 1234);
+  CHECK_OK(awkward_map(pool, &in, &out, 1));
+  CHECK_EQ(out, 5678);
+  CHECK_OK(awkward_too_result(awkward_too_submit(pool, 9, 4), &out));
+  CHECK_EQ(out, 5);
+  CHECK_OK(awkward_pool_result(awkward_pool_submit(pool, 9), &out));
+  CHECK_EQ(out, -9);
+  test_close(pool);
+}
+
 TEST_STARTS(typed_submit_with_one_to_four_arguments, EVERY) {
   procpool *pool = test_open(start, 2);
   const struct range given = {2, 9};

@@ -59,6 +59,20 @@ TEST(r006_forgotten_door) {
   CHECK(strtok(NULL, "\n") == NULL);
 }
 
+/* With threads fork would be unsafe, and without the door there is no spawn. */
+TEST(r116_auto_with_threads_and_without_the_door) {
+  char output[2000];
+  char *line;
+  CHECK_EQ(test_run(output, sizeof(output), test_path("nodoor"), "threads", (char *)NULL), 0);
+  line = strtok(output, "\n");
+  CHECK_TEXT(line, "main begins");
+  line = strtok(NULL, "\n");
+  CHECK_TEXT(line, "THREADS");
+  line = strtok(NULL, "\n");
+  CHECK(line != NULL);
+  CHECK(strtok(NULL, "\n") == NULL);
+}
+
 typedef procpool_function plugin_function;
 
 static plugin_function load_plugin(void **handle) {

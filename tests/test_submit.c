@@ -955,6 +955,38 @@ TEST_STARTS(r030_large_arguments_are_freed, EVERY) {
   test_close(pool);
 }
 
+TEST_STARTS(r030_a_queued_task_costs_at_most_256_bytes, CONCURRENT) {
+  enum { COUNT = 200000 };
+  procpool_options options = {0};
+  procpool *pool;
+  const test_job job = job_of(0);
+  procpool_future *blocker;
+  static procpool_future *futures[COUNT];
+  long before;
+  uint64_t shared;
+  if (test_instrumented() || test_slow() > 1)
+    SKIP("an instrument has costs of its own");
+  options.max_queued = COUNT + 1;
+  pool = test_open_with(start, 1, &options);
+  blocker = test_submit(pool, task_block, &job, sizeof(job));
+  gate_wait(&page->started, 1);
+  memset(futures, 0x5a, sizeof(futures)); /* this array is not the pool's */
+  before = test_resident_kib();
+  shared = test_stats(pool).shared_bytes;
+  for (int i = 0; i < COUNT; i++)
+    CHECK_OK(procpool_submit(pool, task_nothing, NULL, 0, &futures[i]));
+  CHECK_LE((test_resident_kib() - before) * 1024 / COUNT, 256);
+  CHECK_LE((test_stats(pool).shared_bytes - shared) / COUNT, 256);
+  gate_add(&page->gate, 1);
+  for (int i = 0; i < COUNT; i++) {
+    CHECK_SETTLES(futures[i], PROCPOOL_OK);
+    CHECK_OK(procpool_future_release(futures[i]));
+  }
+  CHECK_SETTLES(blocker, PROCPOOL_OK);
+  CHECK_OK(procpool_future_release(blocker));
+  test_close(pool);
+}
+
 TEST_STARTS(r031_release_before_it_settles, EVERY) {
   enum { COUNT = 3000 };
   procpool *pool = test_open(start, 2);
