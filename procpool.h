@@ -88,7 +88,8 @@
 
    ---- OPTIONS ----
    procpool_options, valid when zeroed (null: the same). See the struct for each field's unit and default.
-     name, start, max_workers              who runs: 0 workers means $PROCPOOL_WORKERS, or one per usable processor
+     name, start, max_workers              who runs: 0 workers means $PROCPOOL_WORKERS (if that is a number from 1 to 1024),
+                                           or one per usable processor
      initializer, initializer_argument,    runs once in each worker, replacements too, before its first task; what it
        initializer_size                    prepares in globals is there for all tasks of that worker
      max_tasks_per_child                   a fresh process after so many tasks: for functions that leak
@@ -362,7 +363,8 @@ typedef struct procpool_options {
  *   ARGUMENT, MISMATCH, UNSUPPORTED; THREADS (auto in a threaded process without the door); DOOR (spawn without the
  *   door); SPAWN_FAIL, SYSTEM, MEMORY (system_error is errno); DEPTH (a pool within a pool within ...);
  *   INIT_FAIL (inline: the initializer failed, its code is in the error).
- * Any thread, inside a task too (a pool of its own). Blocks for the time of a few forks. */
+ * Any thread, inside a task too (a pool of its own); fork and spawn take 64 KiB of its stack. Blocks for the time of a few
+ * forks. */
 PROCPOOL_API procpool *procpool_open_checked(const procpool_options *options, int version, size_t options_size);
 
 static PROCPOOL_UNUSED inline procpool *procpool_open(const procpool_options *options) {

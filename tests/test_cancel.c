@@ -120,6 +120,43 @@ TEST_STARTS(r057_large_arguments_of_cancelled_tasks_are_freed, PROCESSES) {
   free(big);
 }
 
+/* Freed apart from each other, large blocks cannot be merged: the arena's list of free ones must have room for all. */
+TEST_STARTS(r057_large_arguments_freed_apart, PROCESSES) {
+  enum { COUNT = 200, SIZE = 1500000 };
+  procpool_options options = {0};
+  procpool *pool;
+  procpool_future *blocker, *futures[COUNT];
+  unsigned char *big = calloc(1, SIZE);
+  CHECK(big != NULL);
+  options.max_memory = (size_t)1 << 30;
+  pool = test_open_with(start, 1, &options);
+  blocker = block(pool, 0);
+  gate_wait(&page->started, 1);
+  for (int i = 0; i < COUNT; i++)
+    CHECK_OK(procpool_try_submit(pool, task_sum, big, SIZE, &futures[i]));
+  for (int i = 0; i < COUNT; i += 2)
+    CHECK_STATUS(procpool_future_cancel(futures[i]), PROCPOOL_CANCELLED);
+  gate_add(&page->gate, 1);
+  finish(blocker, PROCPOOL_OK);
+  for (int i = 0; i < COUNT; i++) {
+    CHECK_SETTLES(futures[i], i % 2 == 0 ? PROCPOOL_CANCELLED : PROCPOOL_OK);
+    CHECK_OK(procpool_future_release(futures[i]));
+  }
+  test_close(pool);
+  free(big);
+}
+
+/* A future that is held may be cancelled after the pool was freed: it has settled, and nothing else happens. */
+TEST_STARTS(r049_cancel_after_the_pool_is_freed, PROCESSES) {
+  procpool *pool = test_open(start, 1);
+  procpool_future *future = count(pool, 1);
+  CHECK(procpool_fd(pool) >= 0);
+  CHECK_SETTLES(future, PROCPOOL_OK);
+  CHECK_OK(procpool_free(pool));
+  CHECK_STATUS(procpool_future_cancel(future), PROCPOOL_OK);
+  CHECK_OK(procpool_future_release(future));
+}
+
 TEST_STARTS(r058_cancel_queued_then_kill_running, PROCESSES) {
   procpool *pool = test_open(start, 1);
   procpool_future *a = block(pool, 0), *b, *c;
