@@ -6639,7 +6639,7 @@ static procpool_status procpool__process_check(const procpool_process *process) 
 /* Opens the pool and submits its one task; null where either fails. */
 static procpool *procpool__process_open(const procpool_process_options *options, procpool_error *error,
                                         procpool_function function, const void *argument, size_t size,
-                                        procpool_future **future) {
+                                        procpool_process *process) {
   procpool_options o;
   procpool *pool;
   procpool_status status;
@@ -6653,7 +6653,9 @@ static procpool *procpool__process_open(const procpool_process_options *options,
   pool = procpool_open(&o);
   if (pool == NULL)
     return NULL;
-  status = procpool_submit(pool, function, argument, size, future);
+  process->pid =
+      (long)procpool__load(&pool->segment.blocks[0].pid); /* before the task can end, and its worker be replaced */
+  status = procpool_submit(pool, function, argument, size, &process->future);
   if (status == PROCPOOL_OK)
     return pool;
   (void)procpool_last_error(pool, error);
@@ -6676,7 +6678,7 @@ PROCPOOL_API procpool_process *procpool_process_start_checked(const procpool_pro
     process = (procpool_process *)PROCPOOL_MALLOC(sizeof(*process));
   if (process != NULL) {
     memset(process, 0, sizeof(*process));
-    process->pool = procpool__process_open(options, &error, function, argument, size, &process->future);
+    process->pool = procpool__process_open(options, &error, function, argument, size, process);
     if (process->pool == NULL) {
       PROCPOOL_FREE(process);
       process = NULL;
@@ -6690,7 +6692,6 @@ PROCPOOL_API procpool_process *procpool_process_start_checked(const procpool_pro
     return NULL;
   }
   process->magic = PROCPOOL__PROCESS_LIVE;
-  process->pid = (long)procpool__load(&process->pool->segment.blocks[0].pid);
   (void)procpool_shutdown_timed(process->pool, PROCPOOL_DRAIN,
                                 0); /* when the function has returned, the process ends */
   return process;
