@@ -903,6 +903,7 @@ static PROCPOOL_UNUSED inline void procpool__scope_end(procpool **pool) {
 
 #define PROCPOOL__LINE 64 /* bytes that move between processors at once */
 #define PROCPOOL__ALIGNED __attribute__((aligned(PROCPOOL__LINE)))
+#define PROCPOOL__NORETURN __attribute__((noreturn))
 #define PROCPOOL__NEVER UINT64_MAX
 #define PROCPOOL__NO_ASAN __attribute__((no_sanitize_address)) /* for a function whose frame a child goes on below */
 
@@ -1079,6 +1080,10 @@ static uint32_t *procpool__platform_guard(bool *by_pid) {
   return guard;
 }
 
+static void procpool__platform_guard_free(uint32_t *guard) {
+  procpool__platform_unmap(guard, (size_t)sysconf(_SC_PAGESIZE));
+}
+
 static bool procpool__platform_guard_ok(const uint32_t *guard, bool by_pid) {
   return by_pid ? *guard == (uint32_t)getpid() : *guard != 0;
 }
@@ -1091,6 +1096,10 @@ static int procpool__platform_above_std(int fd) {
   high = fcntl(fd, F_DUPFD_CLOEXEC, 3);
   (void)close(fd);
   return high;
+}
+
+static void procpool__platform_close_on_exec(int fd) {
+  (void)fcntl(fd, F_SETFD, FD_CLOEXEC);
 }
 
 static void procpool__platform_close(int *fd) {
@@ -1337,6 +1346,14 @@ static pid_t procpool__platform_reap(pid_t pid, int *status, int flags, struct r
   return got;
 }
 
+static pid_t procpool__platform_pid(void) {
+  return getpid();
+}
+
+PROCPOOL__NORETURN static void procpool__platform_leave(int status) {
+  _exit(status);
+}
+
 /* pid is this process's own child, not yet reaped: never a stranger. */
 static void procpool__platform_kill(pid_t pid, int signal_number) {
   (void)kill(pid, signal_number);
@@ -1428,6 +1445,42 @@ static void procpool__platform_worker_signals(void) {
   (void)sigprocmask(SIG_SETMASK, &none, NULL);
 }
 
+/* A supervisor blocks all signals. SIGCHLD, which it lets in while it waits, must interrupt that, also where the host ignored
+ * it. */
+static void procpool__platform_super_signals(void) {
+  struct sigaction action;
+  sigset_t all;
+  memset(&action, 0, sizeof(action));
+  action.sa_handler = procpool__platform_noop;
+  (void)sigfillset(&all);
+  (void)sigprocmask(SIG_SETMASK, &all, NULL);
+  (void)sigaction(SIGCHLD, &action, NULL);
+}
+
+/* The signals that may interrupt a wait of the supervisor: SIGCHLD alone. */
+static void procpool__platform_super_mask(sigset_t *mask) {
+  (void)sigfillset(mask);
+  (void)sigdelset(mask, SIGCHLD);
+}
+
+/* What the process that this one is a copy of had buffered is that one's to print. */
+static void procpool__platform_drop_output(void) {
+  (void)__fpurge(stdout);
+  (void)__fpurge(stderr);
+}
+
+static void procpool__platform_flush(void) {
+  if (__fpending(stdout) > 0)
+    (void)fflush(stdout);
+  if (__fpending(stderr) > 0)
+    (void)fflush(stderr);
+}
+
+/* Runs function in every child that this process forks from now on. False when it cannot be arranged. */
+static bool procpool__platform_in_children(void (*function)(void)) {
+  return pthread_atfork(NULL, NULL, function) == 0;
+}
+
 /* Runs at exit() in a worker, before any handler of the host's (handlers run last in, first out). */
 static void procpool__platform_on_exit(int status, void *unused) {
   (void)unused;
@@ -1436,17 +1489,32 @@ static void procpool__platform_on_exit(int status, void *unused) {
   _exit(status);
 }
 #ifdef __GLIBC__
-static void procpool__platform_catch_exit(void) {
-  (void)on_exit(procpool__platform_on_exit, NULL);
+static bool procpool__platform_catch_exit(void) {
+  return on_exit(procpool__platform_on_exit, NULL) == 0;
 }
 #else
 static void procpool__platform_at_exit(void) {
   procpool__platform_on_exit(0, NULL); /* without on_exit the C library does not tell the status */
 }
-static void procpool__platform_catch_exit(void) {
-  (void)atexit(procpool__platform_at_exit);
+static bool procpool__platform_catch_exit(void) {
+  return atexit(procpool__platform_at_exit) == 0;
 }
 #endif
+
+/* Starts a thread with every signal blocked: the host's signals are its own threads' to handle. Zero or errno. */
+static int procpool__platform_thread_start(pthread_t *thread, void *(*function)(void *), void *argument) {
+  sigset_t all, old;
+  int error;
+  (void)sigfillset(&all);
+  (void)pthread_sigmask(SIG_BLOCK, &all, &old);
+  error = pthread_create(thread, NULL, function, argument);
+  (void)pthread_sigmask(SIG_SETMASK, &old, NULL);
+  return error;
+}
+
+static void procpool__platform_thread_join(pthread_t thread) {
+  (void)pthread_join(thread, NULL);
+}
 
 /* How many threads this process has: 1 where it cannot be told. */
 static int procpool__platform_threads(void) {
@@ -2261,7 +2329,7 @@ struct procpool_task {
   procpool__slot *slot;
   uint64_t word; /* RUNNING, as it was claimed */
   uint32_t slot_index;
-  bool given, in_ring, wrapped, failed, uncarried, limited;
+  bool given, in_ring, wrapped, failed, uncarried, limited, unreachable;
   int code;
   const unsigned char *argument;
   uint64_t argument_size;
@@ -2497,13 +2565,14 @@ static void procpool__worker_describe(procpool__worker *w, int code, const char 
   (void)snprintf(w->failure.message, sizeof(w->failure.message), "%s", message);
 }
 
-/* The arena grows while this process lives: it opens what it has to read, up to the end of that extent. */
+/* The arena grows while this process lives: it opens what it has to read, up to the end of that extent. Null when it
+ * cannot. */
 static const unsigned char *procpool__worker_reach(procpool__worker *w, uint64_t offset, uint64_t size) {
   const procpool__segment *s = w->segment;
   const uint64_t end = s->arena_at + procpool__round_up(offset + size, PROCPOOL__EXTENT);
   if (end > w->opened && end <= s->total && procpool__platform_shm_open(s->base, end))
     w->opened = end;
-  return s->arena + offset;
+  return end <= w->opened ? s->arena + offset : NULL;
 }
 
 static void procpool__worker_prepare(procpool__worker *w, uint32_t slot_index, uint64_t word) {
@@ -2514,15 +2583,17 @@ static void procpool__worker_prepare(procpool__worker *w, uint32_t slot_index, u
   t->word = word;
   t->slot_index = slot_index;
   t->given = t->in_ring = t->wrapped = t->failed = t->uncarried = false;
+  PROCPOOL__STEP();
   t->argument_size = t->slot->size;
   t->argument = t->slot->argument.bytes;
   if (t->argument_size > PROCPOOL__INLINE_BYTES)
     t->argument = procpool__worker_reach(w, t->slot->argument.offset, t->argument_size);
+  t->unreachable = t->argument == NULL;
   if (flags & PROCPOOL__SLOT_NO_ARGUMENT)
     t->argument = NULL;
   t->result_size = 0;
   t->chunk = NULL;
-  if (flags & PROCPOOL__SLOT_CHUNK)
+  if ((flags & PROCPOOL__SLOT_CHUNK) && !t->unreachable)
     t->chunk = (procpool__chunk *)(void *)(w->segment->arena + t->slot->argument.offset);
   t->limited = procpool__load32_relaxed(&t->slot->limit) != 0;
 }
@@ -2553,17 +2624,27 @@ static void procpool__worker_run_items(procpool_task *t) {
   }
 }
 
+/* Its task cannot be run here. */
+static void procpool__worker_refuse(procpool__worker *w, const char *text) {
+  procpool__worker_describe(w, 0, text);
+  w->task.uncarried = true;
+  w->task.chunk = NULL;
+}
+
 static void procpool__worker_call(procpool__worker *w) {
   procpool_task *t = &w->task;
   const uint64_t address = t->chunk != NULL && t->chunk->function != 0 ? t->chunk->function : t->slot->function;
   procpool_function function;
+  PROCPOOL__STEP();
+  if (t->unreachable) {
+    procpool__worker_refuse(w, "the worker has no memory to reach the argument");
+    return;
+  }
   if (!procpool__worker_has_code(w, address)) {
     char text[96];
     (void)snprintf(text, sizeof(text), "function %#llx is not in this worker: was it loaded after the pool was opened?",
                    (unsigned long long)address);
-    procpool__worker_describe(w, 0, text);
-    t->uncarried = true;
-    t->chunk = NULL;
+    procpool__worker_refuse(w, text);
     return;
   }
   memcpy(&function, &address, sizeof(function));
@@ -2580,12 +2661,8 @@ static void procpool__worker_call(procpool__worker *w) {
 
 /* What the task printed shall be out before its result is. */
 static void procpool__worker_flush(const procpool__worker *w) {
-  if (!w->process)
-    return;
-  if (__fpending(stdout) > 0)
-    (void)fflush(stdout);
-  if (__fpending(stderr) > 0)
-    (void)fflush(stderr);
+  if (w->process)
+    procpool__platform_flush();
 }
 
 /* Commits what the task gave. False if the task was taken away meanwhile. */
@@ -2727,7 +2804,7 @@ static void procpool__worker_setup(procpool__worker *w, const procpool__segment 
   w->block = &s->blocks[index];
   w->index = index;
   w->event_fd = event_fd;
-  w->pid = getpid();
+  w->pid = procpool__platform_pid();
   w->process = process;
   w->tail = procpool__load(&w->block->tail);
   w->consumed = procpool__load(&w->block->consumed);
@@ -2746,7 +2823,7 @@ static bool procpool__worker_initialize(procpool__worker *w) {
     memcpy(&argument, &h->initializer_offset, sizeof(argument));
     if (h->initializer_size > 0)
       argument = procpool__worker_reach(w, h->initializer_offset, h->initializer_size);
-    code = initializer(argument, (size_t)h->initializer_size);
+    code = h->initializer_size > 0 && argument == NULL ? ENOMEM : initializer(argument, (size_t)h->initializer_size);
     if (code != 0) {
       w->block->init_code = code;
       procpool__store(&w->block->ready, 2);
@@ -2860,13 +2937,11 @@ static void procpool__super_be_worker(procpool__super *u, int index) {
   procpool__platform_close(&u->host_pidfd);
   procpool__platform_close(&u->segment.fd);
   procpool__platform_worker_signals();
-  (void)__fpurge(stdout); /* what the host had buffered is the host's to print */
-  (void)__fpurge(stderr);
+  procpool__platform_drop_output();
   procpool__platform_set_name(u->name, u->segment.header->capacity == 1 ? -1 : index);
   procpool__platform_volunteer();
   if (!u->core_dumps)
     procpool__platform_no_core();
-  procpool__platform_catch_exit();
   procpool__worker_setup(&worker, &u->segment, index, u->event_fd, true);
   worker.parent = u->pid;
   memset(&own, 0, sizeof(own));
@@ -2875,13 +2950,13 @@ static void procpool__super_be_worker(procpool__super *u, int index) {
   own.event_fd = u->event_fd;
   procpool__process_record.pools = &own;
   procpool__process_record.worker = &worker;
-  (void)pthread_atfork(NULL, NULL, procpool__super_after_fork);
-  if (!procpool__worker_initialize(&worker))
-    _exit(1);
+  if (!procpool__platform_catch_exit() || !procpool__platform_in_children(procpool__super_after_fork) ||
+      !procpool__worker_initialize(&worker))
+    procpool__platform_leave(1);
   procpool__platform_die_with(u->pid); /* a change of credentials in the initializer has cleared it */
   procpool__worker_loop(&worker);
-  (void)fflush(stdout);
-  _exit(0);
+  procpool__platform_flush();
+  procpool__platform_leave(0);
 }
 
 static void procpool__super_note_alive(procpool__super *u) {
@@ -3031,8 +3106,7 @@ static void procpool__super_clear_traces(procpool__super *u, int index) {
  * it, in a device or a file system that does not answer. */
 static bool procpool__super_await(procpool__super *u, int index, uint64_t deadline, int *status, struct rusage *usage) {
   sigset_t mask;
-  (void)sigfillset(&mask);
-  (void)sigdelset(&mask, SIGCHLD);
+  procpool__platform_super_mask(&mask);
   while (procpool__platform_reap(u->charges[index].pid, status, WNOHANG, usage) == 0) {
     if (procpool__platform_now() >= deadline)
       return false;
@@ -3353,7 +3427,7 @@ static uint64_t procpool__super_enforce(procpool__super *u) {
 static void procpool__super_leave(procpool__super *u) {
   procpool__store32(&u->segment.header->gone, 1);
   procpool__shm_wake_host(&u->segment, u->event_fd);
-  _exit(0);
+  procpool__platform_leave(0);
 }
 
 static void procpool__super_on_phase(procpool__super *u) {
@@ -3394,7 +3468,7 @@ static void procpool__super_host_gone(procpool__super *u) {
       procpool__platform_kill(u->charges[i].pid, SIGKILL);
   while (procpool__platform_reap(-1, NULL, 0, NULL) > 0)
     ;
-  _exit(0);
+  procpool__platform_leave(0);
 }
 
 static void procpool__super_hear(procpool__super *u) {
@@ -3409,8 +3483,7 @@ static void procpool__super_hear(procpool__super *u) {
 static void procpool__super_loop(procpool__super *u) {
   sigset_t mask;
   struct pollfd fds[3];
-  (void)sigfillset(&mask);
-  (void)sigdelset(&mask, SIGCHLD);
+  procpool__platform_super_mask(&mask);
   fds[0].fd = u->lifeline;
   fds[1].fd = u->host_pidfd; /* poll skips negative ones */
   fds[2].fd = u->control;
@@ -3446,16 +3519,10 @@ static int procpool__super_start_all(procpool__super *u) {
 }
 
 static void procpool__super_settle_in(procpool__super *u) {
-  struct sigaction action;
-  sigset_t all;
-  memset(&action, 0, sizeof(action));
-  action.sa_handler = procpool__platform_noop; /* SIGCHLD must interrupt ppoll, also where the host ignored it */
-  (void)sigfillset(&all);
-  (void)sigprocmask(SIG_SETMASK, &all, NULL);
-  (void)sigaction(SIGCHLD, &action, NULL);
+  procpool__platform_super_signals();
   procpool__platform_continue_at_eof(u->lifeline);
   if (procpool__platform_gone(u->lifeline, 0))
-    _exit(0);
+    procpool__platform_leave(0);
 }
 
 static void procpool__super_run(procpool__super *u) {
@@ -3465,7 +3532,7 @@ static void procpool__super_run(procpool__super *u) {
   m.say = PROCPOOL__SAY_STARTED;
   m.a = (uint64_t)procpool__super_start_all(u);
   if (!procpool__super_send(u->control, &m) || m.a != 0)
-    _exit(1);
+    procpool__platform_leave(1);
   procpool__super_loop(u);
 }
 
@@ -3510,7 +3577,7 @@ static void procpool__super_close_fds(procpool__super_birth *birth) {
 static void procpool__super_main(void *argument) {
   procpool__super_birth *birth = (procpool__super_birth *)argument;
   procpool__super *u = &birth->super;
-  u->pid = getpid();
+  u->pid = procpool__platform_pid();
   procpool__super_drop_pools();
   procpool__platform_close(&birth->host_ends.lifeline);
   procpool__platform_close(&birth->host_ends.control);
@@ -3560,17 +3627,17 @@ static bool procpool__super_attach(procpool__super *u, uint64_t total) {
 
 static void procpool__super_spawned(procpool__super *u, uint64_t total) {
   procpool__message m;
-  u->pid = getpid();
+  u->pid = procpool__platform_pid();
   procpool__super_settle_in(u);
   if (!procpool__super_attach(u, total))
-    _exit(1);
+    procpool__platform_leave(1);
   procpool__process_record.depth = u->segment.header->depth + 1;
   (void)procpool__platform_each_code(procpool__super_tell_code, &u->control);
   memset(&m, 0, sizeof(m));
   m.say = PROCPOOL__SAY_ATTACHED;
   if (!procpool__super_send(u->control, &m) || procpool__super_receive(u->control, &m, 0) <= 0 ||
       m.say != PROCPOOL__SAY_BEGIN)
-    _exit(1);
+    procpool__platform_leave(1);
   procpool__super_run(u);
 }
 
@@ -3730,6 +3797,7 @@ struct procpool {
       spin_below; /* the host spins only while fewer tasks than this are unsettled: then a processor is free for it */
   int sleepers, fd_users;
   bool draining, parked, wants_room, changed;
+  bool untold; /* the supervisor could not be told to look */
   procpool__frame *frames;
   /* life */
   bool closing, finished, freed;
@@ -4276,20 +4344,31 @@ static procpool__taken procpool__host_take(procpool *p, int worker, const procpo
   return PROCPOOL__TAKEN;
 }
 
-static void procpool__host_tell(procpool *p, procpool__say say, uint64_t a, uint64_t b) {
+/* False when the supervisor could not be told. Where its channel is full there are messages for it to read, and it looks
+ * for whatever a PHASE or a LOOK would make it see after each; else those two are told again later. */
+static bool procpool__host_tell(procpool *p, procpool__say say, uint64_t a, uint64_t b) {
   procpool__message m;
   if (p->fds.control < 0)
-    return;
+    return false;
   memset(&m, 0, sizeof(m));
   m.say = say;
   m.a = a;
   m.b = b;
-  (void)procpool__platform_send(p->fds.control, &m, sizeof(m), MSG_DONTWAIT);
+  if (procpool__platform_send(p->fds.control, &m, sizeof(m), MSG_DONTWAIT))
+    return true;
+  p->untold =
+      p->untold || (errno != EAGAIN && errno != EPIPE && (say == PROCPOOL__SAY_PHASE || say == PROCPOOL__SAY_LOOK));
+  return false;
 }
 
-/* Makes the supervisor look at what the workers run. Where it cannot be told, for the channel is full, it will. */
+/* Makes the supervisor look at what the workers run. */
 static void procpool__host_ring(procpool *p) {
-  procpool__host_tell(p, PROCPOOL__SAY_LOOK, 0, 0);
+  (void)procpool__host_tell(p, PROCPOOL__SAY_LOOK, 0, 0);
+}
+
+static void procpool__host_tell_again(procpool *p) {
+  p->untold = false;
+  (void)procpool__host_tell(p, PROCPOOL__SAY_PHASE, 0, 0);
 }
 
 static void procpool__host_tell_limits(procpool *p) {
@@ -4323,7 +4402,7 @@ static void procpool__host_on_corrupt(procpool *p, int worker) {
   __atomic_store_n(&in->resetting, true, __ATOMIC_RELAXED);
   procpool__store_relaxed(&in->head, fresh);
   procpool__store(&p->segment.blocks[worker].consumed, fresh);
-  procpool__host_tell(p, PROCPOOL__SAY_RESET, (uint64_t)worker, fresh);
+  (void)procpool__host_tell(p, PROCPOOL__SAY_RESET, (uint64_t)worker, fresh);
 }
 
 /* The corrupt worker is gone. What it had committed and the ring no longer tells is lost: CRASHED. */
@@ -4547,7 +4626,7 @@ static void procpool__host_last_words(procpool *p) {
 static void procpool__host_join_threads(procpool *p) {
   for (int i = 0; p->threads != NULL && i < p->segment.workers; i++)
     if (p->threads[i].started) {
-      (void)pthread_join(p->threads[i].thread, NULL);
+      procpool__platform_thread_join(p->threads[i].thread);
       p->threads[i].started = false;
     }
 }
@@ -4596,6 +4675,8 @@ static procpool_status procpool__host_drain(procpool *p) {
       status = PROCPOOL_MEMORY;
   procpool__host_drain_dead(p);
   procpool__host_heed_health(p);
+  if (p->untold)
+    procpool__host_tell_again(p);
   if (status == PROCPOOL_OK && procpool__load32(&p->segment.header->gone) != 0)
     procpool__host_finish(p, true);
   if (p->changed && p->sleepers > 0) {
@@ -4685,7 +4766,7 @@ static void procpool__host_audit(procpool *p) {
   }
   for (int i = 0; i < p->segment.workers; i++)
     if (p->inboxes[i].resetting)
-      procpool__host_tell(p, PROCPOOL__SAY_RESET, (uint64_t)i, p->inboxes[i].head);
+      (void)procpool__host_tell(p, PROCPOOL__SAY_RESET, (uint64_t)i, p->inboxes[i].head);
   if (p->limited > 0)
     procpool__host_tell_limits(p);
 }
@@ -5142,7 +5223,7 @@ static void procpool__open_undo(procpool *p) {
   procpool__platform_unmap(p->free_slots, (size_t)s->capacity * sizeof(*p->free_slots));
   procpool__platform_unmap(p->cell_slots, (size_t)s->cell_count * sizeof(*p->cell_slots));
   procpool__platform_unmap(p->inboxes, (size_t)s->workers * sizeof(*p->inboxes));
-  procpool__platform_unmap(p->guard, (size_t)sysconf(_SC_PAGESIZE));
+  procpool__platform_guard_free(p->guard);
   procpool__arena_end(&p->arena);
   PROCPOOL_FREE(p->codes);
   PROCPOOL_FREE(p->threads);
@@ -5320,8 +5401,8 @@ static bool procpool__open_begin(procpool *p, procpool__plan *plan) {
       return procpool__open_fail(plan, PROCPOOL_FUNCTION, 0, "the initializer is not in the program that workers run");
   }
   p->segment.header->initializer = address;
-  procpool__host_tell(p, PROCPOOL__SAY_BEGIN, 0, 0);
-  return true;
+  return procpool__host_tell(p, PROCPOOL__SAY_BEGIN, 0, 0) ||
+         procpool__open_fail(plan, PROCPOOL_SYSTEM, errno, "the supervisor could not be told to begin");
 }
 
 /* Hears the supervisor out until its workers are started. */
@@ -5403,7 +5484,6 @@ static void *procpool__thread_main(void *argument) {
 
 static bool procpool__open_threads(procpool *p, procpool__plan *plan) {
   const int n = plan->workers;
-  sigset_t all, old;
   int error = 0;
   p->fds.event_fd = procpool__platform_event();
   p->threads = (procpool__thread *)PROCPOOL_MALLOC((size_t)n * sizeof(*p->threads));
@@ -5411,17 +5491,14 @@ static bool procpool__open_threads(procpool *p, procpool__plan *plan) {
     return procpool__open_fail(plan, PROCPOOL_MEMORY, ENOMEM, "no memory for the threads");
   memset((void *)p->threads, 0, (size_t)n * sizeof(*p->threads));
   p->segment.header->alive = (uint64_t)n;
-  (void)sigfillset(&all);
-  (void)pthread_sigmask(SIG_BLOCK, &all, &old); /* the host's signals are its own threads' to handle */
   for (int i = 0; i < n && error == 0; i++) {
     procpool__thread *t = &p->threads[i];
     t->pool = p;
     procpool__worker_setup(&t->worker, &p->segment, i, p->fds.event_fd, false);
-    p->segment.blocks[i].pid = (uint64_t)getpid();
-    error = pthread_create(&t->thread, NULL, procpool__thread_main, t);
+    p->segment.blocks[i].pid = (uint64_t)procpool__platform_pid();
+    error = procpool__platform_thread_start(&t->thread, procpool__thread_main, t);
     t->started = error == 0;
   }
-  (void)pthread_sigmask(SIG_SETMASK, &old, NULL);
   if (error == 0)
     return true;
   procpool__store32(&p->segment.header->phase, PROCPOOL__PHASE_KILL);
@@ -5511,7 +5588,7 @@ PROCPOOL_API void procpool_worker_main(void) {
     return;
   memset(&super, 0, sizeof(super));
   if (sscanf(marker, "%llu:%d:%d:%d:%d:%d:%d", &total, &fds[0], &fds[1], &fds[2], &fds[3], &fds[4], &fds[5]) != 7)
-    _exit(1);
+    procpool__platform_leave(1);
   (void)unsetenv(PROCPOOL__MARKER);
   super.segment.fd = fds[0];
   super.lifeline = fds[1];
@@ -5521,7 +5598,7 @@ PROCPOOL_API void procpool_worker_main(void) {
   super.host_pidfd = fds[5];
   for (int i = 0; i < 6; i++)
     if (fds[i] >= 0)
-      (void)fcntl(fds[i], F_SETFD, FD_CLOEXEC);
+      procpool__platform_close_on_exec(fds[i]);
   qsort(fds, 6, sizeof(int), procpool__super_compare);
   procpool__platform_close_others(fds[0] < 0 ? fds + 1 : fds, fds[0] < 0 ? 5 : 6);
   procpool__super_spawned(&super, total);
@@ -5829,7 +5906,7 @@ static void procpool__shutdown_announce(procpool *p, procpool_shutdown_mode mode
   procpool__shutdown_discard(p);
   if (procpool__load32(&p->segment.header->phase) < phase)
     procpool__store32(&p->segment.header->phase, phase);
-  procpool__host_tell(p, PROCPOOL__SAY_PHASE, 0, 0);
+  (void)procpool__host_tell(p, PROCPOOL__SAY_PHASE, 0, 0);
   procpool__shm_wake_workers(&p->segment, INT_MAX);
   for (int i = 0; i < p->segment.workers; i++) {
     procpool__add32(&p->segment.blocks[i].room_seq, 1);
@@ -6132,7 +6209,8 @@ static procpool_status procpool__future_end(procpool_future *future, bool by_for
   else if (status == PROCPOOL_PENDING && by_force)
     procpool__future_want_end(p, future, procpool__public_grace(grace, p->grace));
   if (p->closing && !p->finished)
-    procpool__host_tell(p, PROCPOOL__SAY_PHASE, 0, 0); /* it may have been the last one that the shutdown waits for */
+    (void)procpool__host_tell(p, PROCPOOL__SAY_PHASE, 0,
+                              0); /* it may have been the last one that the shutdown waits for */
   if (!p->finished && (p->parked || p->fd_users > 0))
     procpool__shm_wake_host(&p->segment, p->fds.event_fd); /* whoever drains may wait for this one */
   procpool__future_unref(p, future);
@@ -7315,6 +7393,7 @@ PROCPOOL_API long procpool_process_pid(procpool_process *process) {
 /* If the function has not begun, it never will; else the supervisor sends the signal. */
 static procpool_status procpool__process_signal(procpool_process *process, int signal_number) {
   const procpool_status status = procpool__process_check(process);
+  bool told;
   if (status != PROCPOOL_OK)
     return status;
   if (!procpool_process_is_alive(process))
@@ -7322,9 +7401,9 @@ static procpool_status procpool__process_signal(procpool_process *process, int s
   if (procpool_future_cancel(process->future) == PROCPOOL_CANCELLED && process->signal == 0)
     process->signal = signal_number;
   procpool__host_lock(process->pool);
-  procpool__host_tell(process->pool, PROCPOOL__SAY_SIGNAL, 0, (uint64_t)signal_number);
+  told = procpool__host_tell(process->pool, PROCPOOL__SAY_SIGNAL, 0, (uint64_t)signal_number);
   procpool__host_unlock(process->pool);
-  return PROCPOOL_OK;
+  return told || !procpool_process_is_alive(process) ? PROCPOOL_OK : PROCPOOL_SYSTEM;
 }
 
 PROCPOOL_API procpool_status procpool_process_terminate(procpool_process *process) {
