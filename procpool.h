@@ -1819,7 +1819,7 @@ typedef struct procpool__block {
   uint64_t intent_word; /* the RUNNING word it is about to write */
   uint64_t started_ns;
   uint64_t tasks; /* bodies begun */
-  uint64_t ready; /* 1: initialized; 2: the initializer failed; 3: leaving of its own accord */
+  uint64_t ready; /* 1: initialized; 2: the initializer failed; 3: leaving of its own accord; 4: in the initializer */
   int64_t init_code;
   PROCPOOL__ALIGNED uint64_t
       tail; /* end of the last published record. CAS by the worker, or by a helper to the same value */
@@ -2551,6 +2551,7 @@ static bool procpool__worker_initialize(procpool__worker *w) {
   const void *argument;
   int code;
   if (h->initializer != 0) {
+    procpool__store(&w->block->ready, 4);
     memcpy(&initializer, &h->initializer, sizeof(initializer));
     memcpy(&argument, &h->initializer_offset, sizeof(argument));
     if (h->initializer_size > 0)
@@ -2869,6 +2870,10 @@ static bool procpool__super_was_useful(const procpool__super *u, int index, bool
   return ready == 3 || (ready == 1 && (had_task || procpool__load(&block->tasks) > 0 || age > 100000000u));
 }
 
+/* Starts in a row, of every index, after which the pool gives up. A worker that dies before it comes to its initializer
+ * was killed by somebody: that says nothing of the next one, and only a long run of it (17 s, with the back-off) does. */
+enum { PROCPOOL__STARTS_FAILED = 3, PROCPOOL__STARTS_KILLED = 20 };
+
 static void procpool__super_on_death(procpool__super *u, int index, int status, const struct rusage *usage) {
   const pid_t pid = u->charges[index].pid;
   const uint64_t ready = procpool__load(&u->segment.blocks[index].ready);
@@ -2882,7 +2887,8 @@ static void procpool__super_on_death(procpool__super *u, int index, int status, 
     u->ended = true;
     procpool__super_end_workers(u, PROCPOOL__DEAD_BROKEN);
     procpool__super_cause(u, PROCPOOL__HEALTH_STRICT, index, pid, status, 0);
-  } else if (ready != 1 && ready != 3 && !procpool__super_any_ready(u) && procpool__super_all_failed(u, 3) &&
+  } else if (ready != 1 && ready != 3 && !procpool__super_any_ready(u) &&
+             procpool__super_all_failed(u, ready == 0 ? PROCPOOL__STARTS_KILLED : PROCPOOL__STARTS_FAILED) &&
              !u->ended) {
     u->ended = true;
     procpool__super_end_workers(u, PROCPOOL__DEAD_BROKEN);
