@@ -2844,11 +2844,11 @@ static bool procpool__super_all_failed(const procpool__super *u, unsigned times)
   return true;
 }
 
-/* 1 ms, 8 ms, 64 ms, ... at most a second: no crash loop and no full machine makes this process busy. */
+/* 1 ms, 8 ms, 64 ms, at most half a second: no crash loop and no full machine makes this process busy, and within a
+ * second of the last mishap there are workers again. */
 static uint64_t procpool__super_backoff(unsigned failures) {
-  const uint64_t second = 1000000000u;
   const unsigned shift = failures > 0 ? (failures - 1) * 3 : 0;
-  return procpool__platform_now() + (shift > 9 ? second : (uint64_t)1000000 << shift);
+  return procpool__platform_now() + ((uint64_t)1000000 << (shift > 9 ? 9 : shift));
 }
 
 /* When, if at all, the next worker of this index starts. */
@@ -2871,7 +2871,7 @@ static bool procpool__super_was_useful(const procpool__super *u, int index, bool
 }
 
 /* Starts in a row, of every index, after which the pool gives up. A worker that dies before it comes to its initializer
- * was killed by somebody: that says nothing of the next one, and only a long run of it (17 s, with the back-off) does. */
+ * was killed by somebody: that says nothing of the next one, and only a long run of it (8 s, with the back-off) does. */
 enum { PROCPOOL__STARTS_FAILED = 3, PROCPOOL__STARTS_KILLED = 20 };
 
 static void procpool__super_on_death(procpool__super *u, int index, int status, const struct rusage *usage) {
