@@ -715,7 +715,7 @@ TEST_STARTS(r116_threads_hold_locks_while_a_pool_is_opened, PROCESSES) {
     test_join(threads[i]);
 }
 
-TEST(r116_auto_is_fork_with_one_thread) {
+TEST(r116_auto_is_fork_in_a_host_without_threads) {
   procpool_options options = {0};
   procpool *pool;
   options.max_workers = 1;
