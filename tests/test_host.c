@@ -929,8 +929,7 @@ static long switches_of(long pid) {
   return total;
 }
 
-TEST_STARTS(host_idle_pool_wakes_nobody, PROCESSES) {
-  procpool *pool = test_open(start, 1);
+static void check_idle(procpool *pool) {
   procpool_future *future = test_submit(pool, task_parent, NULL, 0);
   long pids[2] = {0, 0}, before[2];
   unsigned long user[2], kernel[2];
@@ -951,6 +950,25 @@ TEST_STARTS(host_idle_pool_wakes_nobody, PROCESSES) {
     CHECK_EQ(kernel_now, kernel[i]);
   }
   CHECK_OK(procpool_future_release(future));
+}
+
+TEST_STARTS(host_idle_pool_wakes_nobody, PROCESSES) {
+  procpool *pool = test_open(start, 1);
+  check_idle(pool);
+  test_close(pool);
+}
+
+/* The supervisor looks at limits only while there is a task that has one. */
+TEST_STARTS(host_idle_pool_with_limits_wakes_nobody, PROCESSES) {
+  procpool_options options = {0};
+  const test_job job = job_of(0);
+  procpool *pool;
+  options.time_limit = 0.05;
+  options.grace = -1;
+  pool = test_open_with(start, 1, &options);
+  finish(test_submit(pool, task_block, &job, sizeof(job)), PROCPOOL_TIMEOUT);
+  CHECK_WORKS(pool);
+  check_idle(pool);
   test_close(pool);
 }
 
@@ -990,6 +1008,19 @@ static void live_through_deaths(procpool *pool, look at, void *context) {
   finish(test_submit(pool, task_die, &job, sizeof(job)), PROCPOOL_CRASHED);
   CHECK_WORKS(pool);
   at(context, pool);
+  for (int i = 0; i < 3; i++) { /* by SIGKILL, by SIGTERM, by its limit */
+    procpool_submit_options options = {0};
+    const test_job blocking = job_of(0);
+    procpool_future *future = NULL;
+    options.time_limit = i == 2 ? 0.05 : 0;
+    CHECK_OK(procpool_submit_with(pool, task_block, &blocking, sizeof(blocking), &options, &future));
+    while (i < 2 && !procpool_future_running(future))
+      sched_yield();
+    if (i < 2)
+      CHECK_STATUS(procpool_future_cancel_kill(future, i == 0 ? -1 : 0.02), PROCPOOL_PENDING);
+    finish(future, i == 2 ? PROCPOOL_TIMEOUT : PROCPOOL_CANCELLED);
+    at(context, pool);
+  }
 }
 
 /* Everything that a pool does; at looks after each step, with a null pool before the first and after the last. */
