@@ -407,7 +407,8 @@ PROCPOOL_API int procpool_cpu_count(procpool_cpu kind);
  * Blocks while the queue is full, and takes results out of the workers' rings meanwhile; never runs a callback. Inside a
  * task of this very pool (thread, inline) it returns FULL instead of blocking.
  * Returns OK (it will settle exactly once); ARGUMENT; FUNCTION (spawn: not in the program that workers run); MEMORY;
- * SHUTDOWN, BROKEN, INIT_FAIL, SPAWN_FAIL; INTERRUPTED. */
+ * SYSTEM (spawn: no descriptor to look where a function lies that was not met before); SHUTDOWN, BROKEN, INIT_FAIL,
+ * SPAWN_FAIL; INTERRUPTED. */
 PROCPOOL_API procpool_status procpool_submit(procpool *pool, procpool_function function, const void *argument,
                                              size_t size, procpool_future **future);
 /* The same; FULL at once instead of blocking. */
@@ -3639,9 +3640,12 @@ static void procpool__super_spawned(procpool__super *u, uint64_t total) {
   if (!procpool__super_attach(u, total))
     procpool__platform_leave(1);
   procpool__process_record.depth = u->segment.header->depth + 1;
-  (void)procpool__platform_each_code(procpool__super_tell_code, &u->control);
   memset(&m, 0, sizeof(m));
   m.say = PROCPOOL__SAY_ATTACHED;
+  if (procpool__platform_each_code(procpool__super_tell_code, &u->control) < 0) { /* no descriptor: no workers either */
+    m.say = PROCPOOL__SAY_STARTED;
+    m.a = (uint64_t)errno;
+  }
   if (!procpool__super_send(u->control, &m) || procpool__super_receive(u->control, &m, 0) <= 0 ||
       m.say != PROCPOOL__SAY_BEGIN)
     procpool__platform_leave(1);
@@ -5371,19 +5375,24 @@ static bool procpool__code_here(const procpool__platform_code *code, const char 
   return true;
 }
 
-/* The address that function has in the workers: the same under fork; 0 if a spawned worker has no such code. */
+#define PROCPOOL__CODE_UNKNOWN UINT64_MAX
+
+/* The address that function has in the workers: the same under fork; 0 if a spawned worker has no such code; UNKNOWN
+ * (errno) if this process's own cannot be looked through, for want of a descriptor. */
 static uint64_t procpool__code_translate(procpool *p, procpool_function function) {
   procpool__code_search search;
   uint64_t *seen;
   uint64_t offset;
+  int found;
   memcpy(&search.function, &function, sizeof(function));
   if (p->start != PROCPOOL_START_SPAWN)
     return search.function;
   seen = p->code_seen[(search.function >> 4) % PROCPOOL__CODE_SEEN];
   if (seen[0] == search.function)
     return seen[1];
-  if (procpool__platform_each_code(procpool__code_here, &search) <= 0)
-    return 0;
+  found = procpool__platform_each_code(procpool__code_here, &search);
+  if (found <= 0)
+    return found < 0 ? PROCPOOL__CODE_UNKNOWN : 0;
   offset = search.function - search.code.start + search.code.offset;
   for (size_t i = 0; i < p->code_count; i++) {
     const procpool__platform_code *c = &p->codes[i];
@@ -5404,6 +5413,8 @@ static bool procpool__open_begin(procpool *p, procpool__plan *plan) {
   if (plan->options.initializer != NULL) {
     memcpy(&function, &plan->options.initializer, sizeof(function));
     address = procpool__code_translate(p, function);
+    if (address == PROCPOOL__CODE_UNKNOWN)
+      return procpool__open_fail(plan, PROCPOOL_SYSTEM, errno, "/proc/self/maps cannot be read");
     if (address == 0)
       return procpool__open_fail(plan, PROCPOOL_FUNCTION, 0, "the initializer is not in the program that workers run");
   }
@@ -5489,12 +5500,18 @@ static void *procpool__thread_main(void *argument) {
   return NULL;
 }
 
+static bool procpool__open_event(procpool *p, procpool__plan *plan) {
+  p->fds.event_fd = procpool__platform_event();
+  return p->fds.event_fd >= 0 || procpool__open_fail(plan, PROCPOOL_SYSTEM, errno, "no descriptors to be had");
+}
+
 static bool procpool__open_threads(procpool *p, procpool__plan *plan) {
   const int n = plan->workers;
   int error = 0;
-  p->fds.event_fd = procpool__platform_event();
+  if (!procpool__open_event(p, plan))
+    return false;
   p->threads = (procpool__thread *)PROCPOOL_MALLOC((size_t)n * sizeof(*p->threads));
-  if (p->fds.event_fd < 0 || p->threads == NULL)
+  if (p->threads == NULL)
     return procpool__open_fail(plan, PROCPOOL_MEMORY, ENOMEM, "no memory for the threads");
   memset((void *)p->threads, 0, (size_t)n * sizeof(*p->threads));
   p->segment.header->alive = (uint64_t)n;
@@ -5515,11 +5532,12 @@ static bool procpool__open_threads(procpool *p, procpool__plan *plan) {
 }
 
 static bool procpool__open_inline(procpool *p, procpool__plan *plan) {
-  p->fds.event_fd = procpool__platform_event();
+  if (!procpool__open_event(p, plan))
+    return false;
   p->inline_worker = (procpool__worker *)PROCPOOL_MALLOC(sizeof(*p->inline_worker));
   if (p->inline_worker != NULL)
     memset((void *)p->inline_worker, 0, sizeof(*p->inline_worker));
-  if (p->fds.event_fd < 0 || p->inline_worker == NULL)
+  if (p->inline_worker == NULL)
     return procpool__open_fail(plan, PROCPOOL_MEMORY, ENOMEM, "no memory for the worker");
   procpool__worker_setup(p->inline_worker, &p->segment, 0, p->fds.event_fd, false);
   p->inline_worker->make_room = procpool__host_make_room;
@@ -5622,6 +5640,7 @@ typedef struct procpool__order {
   uint64_t block;          /* a chunk's block, already filled; else NO_BLOCK */
   procpool_future *future; /* out */
   procpool_status status;  /* out */
+  int error;               /* out: errno, where the status is SYSTEM */
 } procpool__order;
 
 /* A free slot and a writable cell, their memory reserved. FULL when there is none now. */
@@ -5703,6 +5722,10 @@ static procpool_status procpool__submit_now(procpool *p, procpool__order *o) {
   address = procpool__code_translate(p, o->function);
   if (address == 0)
     return PROCPOOL_FUNCTION;
+  if (address == PROCPOOL__CODE_UNKNOWN) {
+    o->error = errno;
+    return PROCPOOL_SYSTEM;
+  }
   o->future = procpool__future_new(p);
   if (o->future == NULL)
     return PROCPOOL_MEMORY;
@@ -5734,7 +5757,7 @@ static procpool_status procpool__submit_refused(procpool *p, const procpool__ord
   procpool__code_search search;
   memcpy(&search.function, &o->function, sizeof(search.function));
   if (o->status != PROCPOOL_FUNCTION)
-    return procpool__host_refuse(p, o->status, 0, procpool_strerror(o->status));
+    return procpool__host_refuse(p, o->status, o->error, procpool_strerror(o->status));
   memset(&search.code, 0, sizeof(search.code));
   search.file[0] = 0;
   (void)procpool__platform_each_code(procpool__code_here, &search);
