@@ -666,13 +666,23 @@ double rig_round(void (*host)(void), void (*observe)(void), rig_kind kind) {
   return ended;
 }
 
-void rig_total(const char *name, uint64_t add) {
+static uint64_t *total_of(const char *name) {
   for (int i = 0; i < 16; i++)
     if (own.totals[i].name == NULL || strcmp(own.totals[i].name, name) == 0) {
       own.totals[i].name = name;
-      own.totals[i].value += add;
-      return;
+      return &own.totals[i].value;
     }
+  rig_fail("more totals than there is room for");
+}
+
+void rig_total(const char *name, uint64_t add) {
+  *total_of(name) += add;
+}
+
+void rig_most(const char *name, uint64_t value) {
+  uint64_t *most = total_of(name);
+  if (value > *most)
+    *most = value;
 }
 
 int rig_end(void) {
