@@ -162,8 +162,12 @@ void harness_check_open_fails(const char *file, int line, procpool_options *opti
   harness_check_status(file, line, "open with these options", error.status, expected);
 }
 
+/* For pools that end well: in ten seconds, and not broken, or else it would say BROKEN here. */
 void test_close_by(procpool *pool, procpool_shutdown_mode mode) {
+  const double begin = test_now();
   CHECK_OK(procpool_shutdown(pool, mode));
+  CHECK_SECONDS(test_now() - begin, <, 10.0 * test_slow());
+  CHECK_STATUS(procpool_try_submit(pool, task_nothing, NULL, 0, NULL), PROCPOOL_SHUTDOWN);
   CHECK_OK(procpool_free(pool));
 }
 
