@@ -113,6 +113,8 @@ double rig_round(void (*host)(void), void (*observe)(void), rig_kind kind);
 int rig_end(void);
 /* One more number for the summary line. */
 void rig_total(const char *name, uint64_t add);
+/* The same, but the largest counts. */
+void rig_most(const char *name, uint64_t value);
 
 /* Prints why, and where everybody is, ends all that the program started, and fails. Host and observer. */
 void rig_fail(const char *format, ...) __attribute__((format(printf, 1, 2), noreturn));
