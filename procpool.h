@@ -2021,7 +2021,7 @@ typedef struct procpool__block {
   uint64_t limited_word; /* worker, after started_ns: the RUNNING word of a task with a limit */
   uint64_t ended_word;   /* worker: the one whose body has returned */
   uint64_t tasks;        /* bodies begun */
-  uint64_t ready;        /* 1: initialized; 2: the initializer failed; 3: leaving of its own accord */
+  uint64_t ready;        /* 1: initialized; 2: the initializer failed; 3: leaving by itself; 4: in the initializer */
   int64_t init_code;
   PROCPOOL__ALIGNED uint64_t
       tail; /* end of the last published record. CAS by the worker, or by a helper to the same value */
@@ -2819,6 +2819,7 @@ static bool procpool__worker_initialize(procpool__worker *w) {
   const void *argument;
   int code;
   if (h->initializer != 0) {
+    procpool__store(&w->block->ready, 4);
     memcpy(&initializer, &h->initializer, sizeof(initializer));
     memcpy(&argument, &h->initializer_offset, sizeof(argument));
     if (h->initializer_size > 0)
@@ -3157,11 +3158,11 @@ static bool procpool__super_all_failed(const procpool__super *u, unsigned times)
   return true;
 }
 
-/* 1 ms, 8 ms, 64 ms, ... at most a second: no crash loop and no full machine makes this process busy. */
+/* 1 ms, 8 ms, 64 ms, at most half a second: no crash loop and no full machine makes this process busy, and within a
+ * second of the last mishap there are workers again. */
 static uint64_t procpool__super_backoff(unsigned failures) {
-  const uint64_t second = 1000000000u;
   const unsigned shift = failures > 0 ? (failures - 1) * 3 : 0;
-  return procpool__platform_now() + (shift > 9 ? second : (uint64_t)1000000 << shift);
+  return procpool__platform_now() + ((uint64_t)1000000 << (shift > 9 ? 9 : shift));
 }
 
 /* When, if at all, the next worker of this index starts. */
@@ -3183,6 +3184,10 @@ static bool procpool__super_was_useful(const procpool__super *u, int index, bool
   return ready == 3 || (ready == 1 && (had_task || procpool__load(&block->tasks) > 0 || age > 100000000u));
 }
 
+/* Starts in a row, of every index, after which the pool gives up. A worker that dies before it comes to its initializer
+ * was killed by somebody: that says nothing of the next one, and only a long run of it (8 s, with the back-off) does. */
+enum { PROCPOOL__STARTS_FAILED = 3, PROCPOOL__STARTS_KILLED = 20 };
+
 static void procpool__super_on_death(procpool__super *u, int index, int status, const struct rusage *usage) {
   const pid_t pid = u->charges[index].pid;
   const uint64_t ready = procpool__load(&u->segment.blocks[index].ready);
@@ -3199,7 +3204,8 @@ static void procpool__super_on_death(procpool__super *u, int index, int status, 
     u->ended = true;
     procpool__super_end_workers(u, PROCPOOL__DEAD_BROKEN);
     procpool__super_cause(u, PROCPOOL__HEALTH_STRICT, index, pid, status, 0);
-  } else if (ready != 1 && ready != 3 && !procpool__super_any_ready(u) && procpool__super_all_failed(u, 3) &&
+  } else if (ready != 1 && ready != 3 && !procpool__super_any_ready(u) &&
+             procpool__super_all_failed(u, ready == 0 ? PROCPOOL__STARTS_KILLED : PROCPOOL__STARTS_FAILED) &&
              !u->ended) {
     u->ended = true;
     procpool__super_end_workers(u, PROCPOOL__DEAD_BROKEN);
@@ -3385,7 +3391,8 @@ static void procpool__super_hurry(procpool__super *u, int index, uint64_t now) {
 
 static uint64_t procpool__super_enforce_worker(procpool__super *u, int index, uint64_t now) {
   procpool__charge *charge = &u->charges[index];
-  if (u->initializer_limit > 0 && !charge->overdue && procpool__load(&u->segment.blocks[index].ready) == 0) {
+  const uint64_t ready = procpool__load(&u->segment.blocks[index].ready);
+  if (u->initializer_limit > 0 && !charge->overdue && (ready == 0 || ready == 4)) {
     if (now < charge->born + u->initializer_limit)
       return charge->born + u->initializer_limit;
     charge->overdue = true;

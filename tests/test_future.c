@@ -61,7 +61,7 @@ TEST_STARTS(r050_getters_with_timeout_zero, CONCURRENT) {
   test_close(pool);
 }
 
-TEST(r050_inline_runs_only_while_the_caller_waits) {
+TEST(r050_only_a_waiting_caller_runs_it_inline) {
   procpool *pool = test_open(PROCPOOL_START_INLINE, 1);
   const test_job job = job_of(0);
   procpool_future *future = test_submit(pool, task_count, &job, sizeof(job));
