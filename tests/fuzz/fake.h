@@ -79,7 +79,8 @@ static struct {
   fake_life lives[FAKE_PROCESSES]; /* pid = FIRST_PID + index */
   int statuses[FAKE_PROCESSES];
   int processes;
-  bool no_fork;
+  bool no_fork, undead;
+  pid_t stopped; /* whose stop is not yet told */
   bool lifeline_closed, super_gone;
   fake_message messages[FAKE_MESSAGES]; /* host to supervisor */
   int message_count;
@@ -175,6 +176,10 @@ static long fake_syscall(long number, ...) {
     return FAKE_MEMORY;
   if (number == SYS_futex) /* nobody sleeps here: who would have to, goes on as if woken */
     return 0;
+  if (number == SYS_ppoll && fds == NULL) {
+    fake.now += 10000000u;
+    return 0;
+  }
   if (number == SYS_ppoll) {
     fds[0].revents = POLLHUP;
     return 1;
@@ -239,8 +244,10 @@ static void fake_die(pid_t pid, int status) {
 
 static int fake_kill(pid_t pid, int signal_number) {
   REQUIRE(*fake_process(pid) != FAKE_REAPED);
-  if (signal_number == SIGKILL)
-    fake_die(pid, SIGKILL);
+  if (signal_number == SIGKILL && fake.undead)
+    return 0; /* the kernel holds it */
+  if (signal_number == SIGKILL || (signal_number == SIGTERM && pid % 2 == 0))
+    fake_die(pid, signal_number);
   return 0;
 }
 
@@ -254,6 +261,12 @@ static pid_t fake_wait4(pid_t pid, int *status, int options, struct rusage *usag
     if (usage != NULL)
       memset(usage, 0x11, sizeof(*usage));
     return FAKE_FIRST_PID + i;
+  }
+  if (pid < 0 && (options & WUNTRACED) && fake.stopped != 0) {
+    pid = fake.stopped;
+    fake.stopped = 0;
+    *status = (SIGSTOP << 8) | 0x7f;
+    return pid;
   }
   REQUIRE(pid < 0 || (options & WNOHANG)); /* else it would wait for ever */
   if (options & WNOHANG)

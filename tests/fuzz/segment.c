@@ -136,7 +136,8 @@ static void begin(void) {
   fake.now = 1000000000u;
   fake.fail_after = fake.fail_count = 0;
   fake.processes = fake.message_count = 0;
-  fake.no_fork = fake.lifeline_closed = fake.super_gone = false;
+  fake.no_fork = fake.undead = fake.lifeline_closed = fake.super_gone = false;
+  fake.stopped = 0;
   REQUIRE(blocks == 0);
   world.pool = open_pool();
   poison_gaps(&world.pool->segment);
@@ -182,6 +183,10 @@ static void sim_claim(int w) {
       m->word = word;
       m->sent = m->total = 0;
       s->blocks[w].tasks++;
+      if (m->runs && s->slots[slot].limit > 0) {
+        s->blocks[w].started_ns = fake.now;
+        s->blocks[w].limited_word = word;
+      }
     }
     (void)procpool__table_advance(s, h);
   }
@@ -190,6 +195,15 @@ static void sim_claim(int w) {
 static bool sim_room(int w, const sim *m, uint64_t length) {
   const uint64_t used = m->tail - world.pool->inboxes[w].head;
   return used <= RING && length <= RING - used;
+}
+
+/* The word of a task that was asked to end. */
+static uint64_t sim_asked(const sim *m) {
+  const uint64_t word = world.pool->segment.slots[m->slot].word;
+  return word == procpool__word_in(m->word, PROCPOOL__ASKED_TIMEOUT) ||
+                 word == procpool__word_in(m->word, PROCPOOL__ASKED_CANCELLED)
+             ? word
+             : m->word;
 }
 
 /* The steps of a commit, as far as upto says: 0 stamp, 1 and commit, 2 and publish. */
@@ -212,8 +226,8 @@ static void sim_record(int w, sim *m, procpool__state state, const void *data, u
     return;
   if (state != PROCPOOL__RUNNING) {
     m->runs = false;
-    if (!procpool__cas(&s->slots[m->slot].word, m->word, head.word)) { /* condemned: it leaves */
-      fake_die(m->pid, 0);
+    if (!procpool__cas(&s->slots[m->slot].word, state >= PROCPOOL__DONE_TIMEOUT ? sim_asked(m) : m->word, head.word)) {
+      fake_die(m->pid, 0); /* condemned: it leaves */
       return;
     }
   }
@@ -270,6 +284,12 @@ static void sim_commit(int w) {
   memset(bytes, 0x55, sizeof(bytes));
   size = size > 200 ? size * 8 : size;
   sim_items(m, 255, kind & 8 ? 3 : 0);
+  world.pool->segment.blocks[w].ended_word = kind & 16 ? m->word : 0;
+  if (procpool__word_state(sim_asked(m)) != PROCPOOL__RUNNING) {
+    const bool timeout = procpool__word_state(sim_asked(m)) == PROCPOOL__ASKED_TIMEOUT;
+    sim_record(w, m, timeout ? PROCPOOL__DONE_TIMEOUT : PROCPOOL__DONE_CANCELLED, bytes, 0, 0, upto);
+    return;
+  }
   switch (kind & 7) {
   case 0:
     sim_record(w, m, PROCPOOL__DONE_OK, bytes, size, 0, upto);
@@ -309,13 +329,16 @@ static const uint16_t header_words[] = {
     offsetof(procpool__header, health),       offsetof(procpool__header, alive),
     offsetof(procpool__header, started),      offsetof(procpool__header, cause_signal),
     offsetof(procpool__header, cause_worker), offsetof(procpool__header, workers),
-    offsetof(procpool__header, capacity),     offsetof(procpool__header, ring_size)};
-static const uint16_t block_words[] = {offsetof(procpool__block, intent_slot), offsetof(procpool__block, intent_word),
-                                       offsetof(procpool__block, tasks),       offsetof(procpool__block, ready),
-                                       offsetof(procpool__block, init_code),   offsetof(procpool__block, tail),
-                                       offsetof(procpool__block, consumed),    offsetof(procpool__block, room_seq),
-                                       offsetof(procpool__block, room_flag),   offsetof(procpool__block, pid),
-                                       offsetof(procpool__block, generation),  offsetof(procpool__block, started_ns)};
+    offsetof(procpool__header, capacity),     offsetof(procpool__header, ring_size),
+    offsetof(procpool__header, limited),      offsetof(procpool__header, ticking),
+    offsetof(procpool__header, tick),         offsetof(procpool__header, cause_stage)};
+static const uint16_t block_words[] = {offsetof(procpool__block, intent_slot),  offsetof(procpool__block, intent_word),
+                                       offsetof(procpool__block, tasks),        offsetof(procpool__block, ready),
+                                       offsetof(procpool__block, init_code),    offsetof(procpool__block, tail),
+                                       offsetof(procpool__block, consumed),     offsetof(procpool__block, room_seq),
+                                       offsetof(procpool__block, room_flag),    offsetof(procpool__block, pid),
+                                       offsetof(procpool__block, generation),   offsetof(procpool__block, started_ns),
+                                       offsetof(procpool__block, limited_word), offsetof(procpool__block, ended_word)};
 
 static uint64_t ring_place(int w, unsigned what) {
   const procpool *p = world.pool;
@@ -517,7 +540,12 @@ static void do_submit(void) {
     REQUIRE(procpool_try_submit(world.pool, nothing, bytes, ARENA + 1, f) != PROCPOOL_OK || true);
     return;
   }
-  (void)procpool_try_submit(world.pool, nothing, what & 128 ? NULL : bytes, what & 128 ? 0 : size, f);
+  if (what & 64) {
+    procpool_submit_options options = {-1, take8() / 64.0, take8() / 64.0 - 0.1};
+    (void)procpool_submit_with(world.pool, nothing, bytes, size, &options, f);
+  } else {
+    (void)procpool_try_submit(world.pool, nothing, what & 128 ? NULL : bytes, what & 128 ? 0 : size, f);
+  }
 }
 
 static void do_future(void) {
@@ -530,7 +558,10 @@ static void do_future(void) {
     return;
   switch (what % 8) {
   case 0:
-    (void)procpool_future_cancel(*f);
+    if (what & 8)
+      (void)procpool_future_cancel_kill(*f, (double)size / 64.0 - 0.1);
+    else
+      (void)procpool_future_cancel(*f);
     break;
   case 1:
     REQUIRE(procpool_future_release(*f) == PROCPOOL_OK);
@@ -614,6 +645,7 @@ static void map_begin(void) {
   world.map_options.chunksize = 1 + take8() % 16;
   world.map_options.statuses = world.statuses;
   world.map_options.error = &world.map_error;
+  world.map_options.time_limit = what & 128 ? 0.5 : 0;
   m->options = &world.map_options;
   world.map = m;
   if (!procpool__map_make(m))
@@ -678,6 +710,7 @@ static void super_looks(procpool__super *u) {
   procpool__super_reap(u);
   procpool__super_on_phase(u);
   (void)procpool__super_replace(u);
+  (void)procpool__super_enforce(u);
 }
 
 static void do_super(unsigned what) {
@@ -691,7 +724,8 @@ static void do_super(unsigned what) {
     super_hears(u);
     break;
   case 2: /* a stop */
-    procpool__ring_publish_for(&u->segment, w);
+    if (u->charges[w].pid != 0 && *fake_process(u->charges[w].pid) == FAKE_LIVES)
+      fake.stopped = u->charges[w].pid;
     break;
   case 3: /* a death */
     if (u->charges[w].pid != 0)
@@ -699,6 +733,7 @@ static void do_super(unsigned what) {
     break;
   case 4:
     fake.no_fork = what & 64;
+    fake.undead = what & 128;
     break;
   case 5:
     (void)procpool__table_waiting(&u->segment);
@@ -812,9 +847,20 @@ static void close_pool(void) {
   (void)procpool_poll(p);
 }
 
-static void check_arena(const procpool__arena *a) {
+/* Slots come back, each once, but those that are said to be written to by somebody whom nobody can end. */
+static void check_slots(const procpool *p) {
+  bool seen[CAPACITY] = {false};
+  const size_t quarantined = p->slots_used - p->free_count;
+  REQUIRE(p->free_count <= p->slots_used && p->slots_used <= CAPACITY);
+  for (uint64_t i = 0; i < p->slots_used; i++)
+    REQUIRE(p->owners[i] == NULL);
+  for (uint64_t i = 0; i < p->free_count; i++) {
+    REQUIRE(p->free_slots[i] < CAPACITY && !seen[p->free_slots[i]]);
+    seen[p->free_slots[i]] = true;
+  }
   for (int c = 0; c < PROCPOOL__CLASSES; c++)
-    REQUIRE(a->given[c] == 0);
+    REQUIRE(p->arena.given[c] <= quarantined);
+  REQUIRE(p->limited == 0);
 }
 
 static void end(void) {
@@ -823,15 +869,12 @@ static void end(void) {
   close_pool();
   map_step();
   map_end();
-  for (uint64_t i = 0; i < p->slots_used; i++)
-    REQUIRE(p->owners[i] == NULL);
-  REQUIRE(p->free_count == p->slots_used);
+  check_slots(p);
   for (int i = 0; i < FUTURES; i++)
     if (world.futures[i] != NULL)
       REQUIRE(procpool_future_status(world.futures[i]) != PROCPOOL_PENDING);
   for (int i = 0; i < world.call_count; i++)
     REQUIRE(world.calls[i].ran == world.calls[i].added);
-  check_arena(&p->arena);
   for (int i = 0; i < FUTURES; i++)
     REQUIRE(procpool_future_release(world.futures[i]) == PROCPOOL_OK);
   REQUIRE(p->live_futures == 0);
