@@ -3811,7 +3811,7 @@ struct procpool {
   bool untold; /* the supervisor could not be told to look */
   procpool__frame *frames;
   /* life */
-  bool closing, finished, freed;
+  bool closing, ending, finished, freed;
   procpool_shutdown_mode mode;
   procpool_status refusal; /* why nothing is accepted any more, OK while it is */
   procpool_error cause;    /* of that */
@@ -4220,6 +4220,11 @@ static unsigned char *procpool__host_room_for(procpool_future *f, uint64_t size,
   return (unsigned char *)f->result.data;
 }
 
+/* Whether the end is near: it must not depend on memory. */
+static bool procpool__host_at_end(const procpool *p) {
+  return p->ending || (p->closing && p->mode == PROCPOOL_KILL);
+}
+
 /* One piece of a large result. */
 static procpool__taken procpool__host_take_piece(procpool *p, int worker, procpool_future *f,
                                                  const procpool__record *head) {
@@ -4234,7 +4239,7 @@ static procpool__taken procpool__host_take_piece(procpool *p, int worker, procpo
   if (in->partial != f) {
     const bool wanted = !(f->flags & PROCPOOL__F_RELEASED);
     unsigned char *data = wanted ? (unsigned char *)PROCPOOL_MALLOC((size_t)total) : NULL;
-    if (wanted && data == NULL && !(p->closing && p->mode == PROCPOOL_KILL))
+    if (wanted && data == NULL && !procpool__host_at_end(p))
       return PROCPOOL__TAKEN_NOT;
     PROCPOOL_FREE(in->data);
     in->partial = f;
@@ -4316,10 +4321,15 @@ static procpool_status procpool__host_status_of(procpool__state state) {
   return state <= PROCPOOL__DEAD_BROKEN ? statuses[state] : PROCPOOL_BROKEN;
 }
 
+/* What becomes of tasks whose results are not to be had when the pool ends. */
+static procpool_status procpool__host_rest_status(const procpool *p) {
+  return p->closing && p->mode == PROCPOOL_KILL ? PROCPOOL_SHUTDOWN : PROCPOOL_BROKEN;
+}
+
 /* There is no memory for its result, and no time to wait for some. */
 static procpool__taken procpool__host_give_up(procpool *p, procpool_future *f) {
   procpool__store_release(&p->segment.slots[f->slot].word, 0);
-  procpool__host_settle(p, f, PROCPOOL_SHUTDOWN);
+  procpool__host_settle(p, f, procpool__host_rest_status(p));
   return PROCPOOL__TAKEN;
 }
 
@@ -4346,8 +4356,8 @@ static procpool__taken procpool__host_take(procpool *p, int worker, const procpo
     taken = procpool__host_join_pieces(p, worker, f);
   else
     taken = procpool__host_take_bytes(p, worker, f, head);
-  if (state == PROCPOOL__DONE_OK && taken == PROCPOOL__TAKEN_NOT && p->closing && p->mode == PROCPOOL_KILL)
-    return procpool__host_give_up(p, f); /* an end must not depend on memory */
+  if (state == PROCPOOL__DONE_OK && taken == PROCPOOL__TAKEN_NOT && procpool__host_at_end(p))
+    return procpool__host_give_up(p, f);
   if (state == PROCPOOL__DONE_OK && taken != PROCPOOL__TAKEN)
     return taken;
   procpool__store_release(&p->segment.slots[slot].word, 0); /* workers see it again only after a READY that follows */
@@ -4615,16 +4625,11 @@ static procpool_status procpool__host_last_word(procpool *p, const procpool_futu
 /* Everything that can still be learnt from the segment, now that no worker lives: then the rest is BROKEN or
  * SHUTDOWN. */
 static void procpool__host_last_words(procpool *p) {
-  const procpool_status rest = p->mode == PROCPOOL_KILL && p->closing ? PROCPOOL_SHUTDOWN : PROCPOOL_BROKEN;
+  const procpool_status rest = procpool__host_rest_status(p);
+  p->ending = true;
   for (int i = 0; i < p->segment.workers; i++) {
     procpool__ring_publish_for(&p->segment, i);
-    while (!procpool__host_drain_ring(p, i) && p->inboxes[i].head != procpool__load(&p->segment.blocks[i].tail)) {
-      procpool__record head; /* out of memory to the last: its status at least shall be told */
-      if (!procpool__ring_read(&p->segment, i, p->inboxes[i].head, &head) ||
-          p->owners[head.slot & PROCPOOL__RECORD_SLOT] == NULL)
-        break;
-      p->owners[head.slot & PROCPOOL__RECORD_SLOT]->flags |= PROCPOOL__F_RELEASED;
-    }
+    (void)procpool__host_drain_ring(p, i);
   }
   procpool__host_drain_dead(p);
   for (uint64_t i = 0; i < p->slots_used; i++) {
@@ -4669,11 +4674,13 @@ static void procpool__host_finish(procpool *p, bool clean) {
   p->segment.fd = -1;
 }
 
-/* Looks whether the supervisor lives: it sends nothing after its start, so anything but "nothing yet" is its end. */
+/* Looks whether the supervisor lives: it sends nothing after its start, so anything but "nothing yet" is its end. If it
+ * said so before, draining comes to it when all results are taken: they do not go away for want of memory. */
 static void procpool__host_look_after(procpool *p) {
   procpool__message m;
-  if (!p->finished && p->fds.control >= 0 && procpool__super_receive(p->fds.control, &m, MSG_DONTWAIT) < 0)
-    procpool__host_finish(p, procpool__load32(&p->segment.header->gone) != 0);
+  if (!p->finished && p->fds.control >= 0 && procpool__super_receive(p->fds.control, &m, MSG_DONTWAIT) < 0 &&
+      procpool__load32(&p->segment.header->gone) == 0)
+    procpool__host_finish(p, false);
 }
 
 /* Takes in all that has come. OK, or MEMORY. */
