@@ -75,11 +75,18 @@
 
        submit ──▶ queued ──────────▶ running ──────────▶ settled
                   the host's          worker w's          OK FAILED CODEC         committed by the worker
-                     │                   └─ w dies ─────▶ CRASHED                 decided by the supervisor
+                     │                   ├─ w dies ─────▶ CRASHED                 decided by the supervisor
+                     │                   └─ is ended ───▶ TIMEOUT CANCELLED       decided by the supervisor
                      └───────────────────────────────────▶ CANCELLED SHUTDOWN ... decided by the host
 
    A task's body starts at most once: one that was begun when its worker died is CRASHED, never run again. Those still
    queued go on; the worker is replaced at once by the supervisor, whatever the host is doing meanwhile.
+
+   A task that runs can be ended: by its time limit, or by procpool_future_cancel_kill. It goes by stages, with a grace
+   between them: procpool_task_cancelled() becomes true, and if the task returns then, its worker lives on; then the
+   worker gets SIGTERM; then SIGKILL. What it was about to return is dropped, and the error tells the stage. No signal
+   ever hits the worker's next task: before one is sent, the task is taken from the worker, which then can never take
+   another.
 
    Which start method? fork is the fastest to open and needs nothing, but a forked supervisor is a copy of the host as
    of open: open early, when the host is small and has one thread. spawn starts the program anew, so it costs the same
@@ -99,6 +106,9 @@
      max_queued, ring_size, max_memory     bounds: tasks accepted and not settled; bytes of results per worker that wait
                                            to be taken in; bytes of large arguments in flight
      spin_us                               how long to look for work before sleeping
+     time_limit, grace                     seconds a task may run, and from one stage of its end to the next; a submit or
+                                           a map may have its own (procpool_submit_with, procpool_map_options)
+     initializer_limit                     seconds an initializer may run; over it, it has failed
 
    ---- ERRORS ----
    Every call returns a procpool_status (or a handle that is null where it failed); procpool_strerror gives its text. A
@@ -106,6 +116,7 @@
    ones:
      CRASHED     the error names signal or exit status, pid and resource usage; submit again if the task is safe to
                  repeat
+     TIMEOUT     its limit was over; error->stage says what ended it. (A wait whose time is over is PENDING.)
      FULL        queue full: wait for something, or use procpool_submit, which waits itself
      MEMORY      from wait or poll: the result stays where it is; free some memory and ask again
      INIT_FAIL   the initializer failed three times in every worker: its code or signal is in procpool_last_error
@@ -117,7 +128,7 @@
                                         any thread   callback   task of the same pool      signal     forked child
                                         of the host             (thread and inline start)  handler    of the host
      procpool_open                         yes         yes         yes                        no         yes
-     submit, cancel, release, read         yes         yes         yes                        no         FORKED
+     submit, cancel(_kill), release, read  yes         yes         yes                        no         FORKED
      waits (result, wait, next, map)       yes         DEADLOCK*   DEADLOCK*                  no         FORKED
      shutdown with timeout 0               yes         yes         yes                        no         FORKED
      shutdown that waits, free             yes         DEADLOCK    DEADLOCK                   no         FORKED
@@ -166,7 +177,12 @@
    alone.
 
       FREE ──host──▶ READY ──worker w──▶ RUNNING(w) ──worker w──▶ DONE(w): OK | FAILED | CODEC ──host──▶ FREE
-                       │                     └──supervisor──▶ DEAD: CRASHED | SHUTDOWN | BROKEN ──host──▶ FREE
+                       │                    │  │
+                       │                    │  └─supervisor──▶ ASKED(w): TIMEOUT | CANCELLED
+                       │                    │                    ├──worker w──▶ DONE(w): the same ──host──▶ FREE
+                       │                    │                    └──supervisor──▶ DEAD: the same ──host──▶ FREE
+                       │                    └──supervisor──▶ DEAD: CRASHED | SHUTDOWN | BROKEN, or without a grace
+                       │                                     TIMEOUT | CANCELLED ──host──▶ FREE
                        └──host: taken back──▶ FREE (cancelled, pool shut down, no worker to be had)
 
    The ticket is the task's position in the submission ring plus one; it never repeats, so a process that was stopped
@@ -183,7 +199,21 @@
    count or right to wake is ever held by a worker: the host arms each of its sleeps with a new number and every worker
    that sees it armed wakes it, once; after each death or stop the supervisor wakes everyone. It learns of deaths and
    stops from the kernel, never from a time-out. A SIGKILL of the supervisor takes its workers along; the host notices,
-   delivers what was committed, and only then says BROKEN.
+   delivers what was committed, and only then says BROKEN; a word that was ASKED or DEAD keeps what it says.
+
+   Why a task that is ended harms no other. The fate is decided by the compare-and-swap that takes RUNNING(w) away, and
+   no signal is sent before the word is DEAD: then w, whatever it does, can neither commit nor claim. A task that was
+   ASKED and returned is committed as DONE by its worker, with an empty record, by a compare-and-swap that races the
+   supervisor's to DEAD: whoever wins, the other one lets go. The request itself is a flag in the slot, set by the
+   host while the task is unsettled; the message to the supervisor is but a bell. Limits are counted by the supervisor
+   from what it sees and, where that is earlier, from what the worker wrote down at the start of the body; since a
+   worker may be stopped before it writes anything, the host tells of tasks with limits, and while there are any the
+   supervisor looks now and then (an eighth of the shortest limit, from 1 to 50 ms), else never. A dead task settles when its worker is
+   reaped, since until then it may write to what it was given. A worker that the kernel itself holds on to (a file system
+   that does not answer) is not waited for longer than 5 s: its task settles, and its slot and memory are not used again.
+
+   A worker commits in two steps and may lose the first: it then writes its record anew in place, so whoever publishes for
+   it reads the record once more after it has found the word DONE: from then on it does not change.
 
    Two choices that differ from the obvious: what the supervisor decided reaches the host through a list linked through
    the slots themselves rather than an array of ids, since a slot is on it at most once and so it can never be full; and
