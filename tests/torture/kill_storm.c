@@ -5,6 +5,7 @@
  * Options: --workers N (0: 1, 2, 5, 13 and 64 in turn), --submitters N, --most BYTES (largest result), --gap US (most
  * microseconds between kills; 0: 20000 in a calm round, 2000 in a wild one). */
 #define PROCPOOL_IMPLEMENTATION
+#define RIG_LINGER
 #include "rig.h"
 
 enum { BATCH = 16, SUBMITTERS = 64, BURST = 32, QUIET = 11 };
@@ -125,11 +126,14 @@ static void check_death_report(void) {
 static void host(void) {
   pthread_t threads[SUBMITTERS];
   const int count = submitters();
+  rig_random r = rig_stream(3000);
+  rig.page->linger = rig_chance(&r, 50) ? 20 : 0;
   pool = test_open(rig.start, workers());
   for (int i = 0; i < count; i++)
     threads[i] = test_thread(submitter, (void *)(uintptr_t)i);
   rig_ready();
   gate_wait(&rig.page->word[STORM_OVER], 1);
+  rig.page->linger = 0;
   check_recovery();
   for (int i = 0; i < count; i++)
     test_join(threads[i]);
