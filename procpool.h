@@ -2442,15 +2442,15 @@ static bool procpool__worker_fits(procpool__worker *w, uint64_t length) {
 static bool procpool__worker_wait_room(procpool__worker *w, uint64_t length) {
   while (!procpool__worker_fits(w, length)) {
     uint32_t seq;
-    if (procpool__worker_phase(w) == PROCPOOL__PHASE_KILL)
-      return false;
+    if (!w->process && procpool__worker_phase(w) == PROCPOOL__PHASE_KILL)
+      return false; /* a process waits to be killed: did it leave by itself, its task would seem to have crashed */
     if (w->make_room != NULL) {
       w->make_room(w->make_room_context);
       continue;
     }
     seq = procpool__load32(&w->block->room_seq);
     procpool__store32(&w->block->room_flag, 1);
-    if (!procpool__worker_fits(w, length) && procpool__worker_phase(w) != PROCPOOL__PHASE_KILL)
+    if (!procpool__worker_fits(w, length) && (w->process || procpool__worker_phase(w) != PROCPOOL__PHASE_KILL))
       procpool__platform_park(&w->block->room_seq, seq, PROCPOOL__NEVER);
     procpool__store32(&w->block->room_flag, 0);
   }
@@ -3706,7 +3706,8 @@ enum {
   PROCPOOL__F_RELEASED = 1,
   PROCPOOL__F_KEEP_BLOCK = 2,
   PROCPOOL__F_NONE = 4,
-  PROCPOOL__F_QUARANTINE = 8 /* its worker could not be reaped: slot and block are never used again */
+  PROCPOOL__F_QUARANTINE = 8, /* its worker could not be reaped: slot and block are never used again */
+  PROCPOOL__F_NO_MEMORY = 16  /* inline: nobody could free memory for its result but who waits for that: CODEC */
 };
 
 typedef struct procpool__callback_node {
@@ -4267,7 +4268,7 @@ static procpool__taken procpool__host_take_piece(procpool *p, int worker, procpo
   if (total > (uint64_t)1 << 47)
     return PROCPOOL__TAKEN_CORRUPT;
   if (in->partial != f) {
-    const bool wanted = !(f->flags & PROCPOOL__F_RELEASED);
+    const bool wanted = !(f->flags & (PROCPOOL__F_RELEASED | PROCPOOL__F_NO_MEMORY));
     unsigned char *data = wanted ? (unsigned char *)PROCPOOL_MALLOC((size_t)total) : NULL;
     if (wanted && data == NULL && !procpool__host_at_end(p))
       return PROCPOOL__TAKEN_NOT;
@@ -4358,8 +4359,11 @@ static procpool_status procpool__host_rest_status(const procpool *p) {
 
 /* There is no memory for its result, and no time to wait for some. */
 static procpool__taken procpool__host_give_up(procpool *p, procpool_future *f) {
+  const bool alone = (f->flags & PROCPOOL__F_NO_MEMORY) != 0;
   procpool__store_release(&p->segment.slots[f->slot].word, 0);
-  procpool__host_settle(p, f, procpool__host_rest_status(p));
+  if (alone)
+    (void)procpool__host_error(f, PROCPOOL_CODEC);
+  procpool__host_settle(p, f, alone ? PROCPOOL_CODEC : procpool__host_rest_status(p));
   return PROCPOOL__TAKEN;
 }
 
@@ -4386,7 +4390,8 @@ static procpool__taken procpool__host_take(procpool *p, int worker, const procpo
     taken = procpool__host_join_pieces(p, worker, f);
   else
     taken = procpool__host_take_bytes(p, worker, f, head);
-  if (state == PROCPOOL__DONE_OK && taken == PROCPOOL__TAKEN_NOT && procpool__host_at_end(p))
+  if (state == PROCPOOL__DONE_OK && taken == PROCPOOL__TAKEN_NOT &&
+      (procpool__host_at_end(p) || (f->flags & PROCPOOL__F_NO_MEMORY)))
     return procpool__host_give_up(p, f);
   if (state == PROCPOOL__DONE_OK && taken != PROCPOOL__TAKEN)
     return taken;
@@ -4892,10 +4897,16 @@ static void procpool__host_run_inline(procpool *p, uint64_t deadline) {
     procpool__host_follow(p, deadline);
 }
 
+/* The inline worker's result does not fit its ring, which only this thread empties. Without memory for what is in it this
+ * would wait for itself: the result at its head is given up. */
 static void procpool__host_make_room(void *context) {
   procpool *p = (procpool *)context;
+  procpool__record head;
+  procpool_future *f;
   procpool__host_lock(p);
-  (void)procpool__host_drain(p);
+  if (procpool__host_drain(p) == PROCPOOL_MEMORY && procpool__ring_read(&p->segment, 0, p->inboxes[0].head, &head) &&
+      (f = p->owners[head.slot & PROCPOOL__RECORD_SLOT]) != NULL)
+    f->flags |= PROCPOOL__F_NO_MEMORY;
   procpool__host_unlock(p);
 }
 
