@@ -2260,7 +2260,7 @@ static void procpool__ring_publish_for(const procpool__segment *s, int worker) {
   procpool__block *block = &s->blocks[worker];
   const uint64_t tail = procpool__load(&block->tail);
   procpool__record head;
-  uint64_t word;
+  uint64_t word, length;
   if (tail % PROCPOOL__UNIT != 0 || !procpool__ring_read(s, worker, tail, &head))
     return;
   if (!procpool__state_done(procpool__word_state(head.word)))
@@ -2269,8 +2269,9 @@ static void procpool__ring_publish_for(const procpool__segment *s, int worker) {
   /* a worker that lost its first commit writes the record anew: only now, with its word DONE, is it final */
   if (word != head.word || !procpool__ring_read(s, worker, tail, &head) || word != head.word)
     return;
-  (void)procpool__cas(&block->tail, tail,
-                      tail + procpool__ring_length(s, tail, head.size, (head.slot & PROCPOOL__RECORD_WRAPPED) != 0));
+  length = procpool__ring_length(s, tail, head.size, (head.slot & PROCPOOL__RECORD_WRAPPED) != 0);
+  if (length <= s->ring_size)
+    (void)procpool__cas(&block->tail, tail, tail + length);
 }
 
 /* ==== >>table =======================================================================================================
@@ -4468,9 +4469,7 @@ static bool procpool__host_has_record(procpool *p, int worker, uint64_t word) {
  * buried the task by then, starts the next worker. */
 static bool procpool__host_is_lost(procpool *p, const procpool_future *f, uint64_t word) {
   const int worker = procpool__word_worker(word);
-  const procpool__block *block = &p->segment.blocks[worker < p->segment.workers ? worker : 0];
-  if (worker >= p->segment.workers)
-    return true;
+  const procpool__block *block = &p->segment.blocks[worker];
   if (procpool__state_done(procpool__word_state(word))) /* at the end, what nobody wants has no record */
     return !(p->closing && (f->flags & PROCPOOL__F_RELEASED)) && !procpool__host_has_record(p, worker, word);
   return (procpool__load(&block->intent_word) != procpool__word_in(word, PROCPOOL__RUNNING) ||
@@ -4846,11 +4845,10 @@ static bool procpool__host_audit_task(procpool *p, procpool_future *f) {
     procpool__host_settle(p, f, PROCPOOL_BROKEN);
   } else if (procpool__host_is_buried(p, f, word)) {
     procpool__host_settle_dead(p, f->slot);
-  } else if (p->fds.control >= 0 && procpool__host_is_lost(p, f, word)) {
-    if (worker >= p->segment.workers)
-      procpool__host_settle_lost(p, f, word);
-    else if (!p->inboxes[worker].resetting)
-      procpool__host_on_corrupt(p, worker);
+  } else if (worker >= p->segment.workers) {
+    procpool__host_settle_lost(p, f, word);
+  } else if (p->fds.control >= 0 && !p->inboxes[worker].resetting && procpool__host_is_lost(p, f, word)) {
+    procpool__host_on_corrupt(p, worker);
   }
   return true;
 }
