@@ -2015,12 +2015,13 @@ enum {
       8 /* from this bit on: milliseconds from one stage of its end to the next; 0: SIGKILL at once */
 };
 
-enum { PROCPOOL__EPITAPH_QUARANTINE = 0x100 };
+enum { PROCPOOL__EPITAPH_QUARANTINE = 0x100, PROCPOOL__EPITAPH_WRITTEN = 0x200 };
 
 /* What the supervisor writes over the argument of a task whose worker it has reaped (or cannot reap: QUARANTINE). */
 typedef struct procpool__epitaph {
   int32_t signal, exit_status, pid;
-  int32_t stage; /* procpool_stage, and QUARANTINE: somebody may still write to what the task was given */
+  int32_t
+      stage; /* written last: procpool_stage, WRITTEN, and QUARANTINE: somebody may still write to what it was given */
   uint64_t user_us, system_us;
   uint64_t rss_kib_next; /* largest resident size in KiB (40 bits), then the next slot of the dead list plus 1 (24) */
 } procpool__epitaph;
@@ -2290,7 +2291,7 @@ static void procpool__ring_publish_for(const procpool__segment *s, int worker) {
   procpool__block *block = &s->blocks[worker];
   const uint64_t tail = procpool__load(&block->tail);
   procpool__record head;
-  uint64_t word;
+  uint64_t word, length;
   if (tail % PROCPOOL__UNIT != 0 || !procpool__ring_read(s, worker, tail, &head))
     return;
   if (!procpool__state_done(procpool__word_state(head.word)))
@@ -2299,8 +2300,9 @@ static void procpool__ring_publish_for(const procpool__segment *s, int worker) {
   /* a worker that lost its first commit writes the record anew: only now, with its word DONE, is it final */
   if (word != head.word || !procpool__ring_read(s, worker, tail, &head) || word != head.word)
     return;
-  (void)procpool__cas(&block->tail, tail,
-                      tail + procpool__ring_length(s, tail, head.size, (head.slot & PROCPOOL__RECORD_WRAPPED) != 0));
+  length = procpool__ring_length(s, tail, head.size, (head.slot & PROCPOOL__RECORD_WRAPPED) != 0);
+  if (length <= s->ring_size)
+    (void)procpool__cas(&block->tail, tail, tail + length);
 }
 
 /* ==== >>table =======================================================================================================
@@ -3067,12 +3069,13 @@ static void procpool__super_bury(procpool__super *u, int index, int status, int 
   e->signal = WIFSIGNALED(status) ? WTERMSIG(status) : 0;
   e->exit_status = WIFEXITED(status) ? WEXITSTATUS(status) : 0;
   e->pid = (int32_t)charge->pid;
-  e->stage = (int32_t)charge->stage | extra;
   e->user_us = procpool__super_us(&usage->ru_utime);
   e->system_us = procpool__super_us(&usage->ru_stime);
+  e->rss_kib_next = (uint64_t)usage->ru_maxrss << 24;
+  __atomic_store_n(&e->stage, (int32_t)charge->stage | PROCPOOL__EPITAPH_WRITTEN | extra, __ATOMIC_RELEASE);
   do {
     first = procpool__load(&h->dead_list);
-    e->rss_kib_next = ((uint64_t)usage->ru_maxrss << 24) | (first & 0xffffff);
+    procpool__store_relaxed(&e->rss_kib_next, ((uint64_t)usage->ru_maxrss << 24) | (first & 0xffffff));
   } while (!procpool__cas(&h->dead_list, first, (uint64_t)slot + 1));
   procpool__store(&h->dead_count, h->dead_count + 1);
   charge->condemned = 0;
@@ -3700,6 +3703,7 @@ enum {
 #define PROCPOOL__EXTENT_WARM ((uint64_t)64 << 20) /* free extents beyond this go back to the system */
 #define PROCPOOL__TICK ((uint64_t)200000000) /* ns between looks at the supervisor's health while the host waits */
 #define PROCPOOL__NO_BLOCK UINT64_MAX
+#define PROCPOOL__FIRST_ROOM ((uint64_t)1 << 20) /* for a result that comes in pieces, at first */
 
 /* future flags */
 enum {
@@ -3768,8 +3772,8 @@ typedef struct procpool__inbox {
   uint64_t head;            /* end of what was taken; relaxed atomic, the drainer looks at it without the lock */
   procpool_future *partial; /* whose large result is arriving in pieces */
   unsigned char *data;
-  uint64_t filled, total;
-  bool resetting; /* found corrupt: waits for the supervisor to end the worker */
+  uint64_t filled, total, room; /* room: how many bytes data has */
+  bool resetting;               /* found corrupt: waits for the supervisor to end the worker */
 } procpool__inbox;
 
 typedef struct procpool__list {
@@ -3839,7 +3843,8 @@ struct procpool {
       spin_below; /* the host spins only while fewer tasks than this are unsettled: then a processor is free for it */
   int sleepers, fd_users;
   bool draining, parked, wants_room, changed;
-  bool untold; /* the supervisor could not be told to look */
+  uint64_t audit_due; /* when to look whether a worker has scribbled over shared memory */
+  bool untold;        /* the supervisor could not be told to look */
   procpool__frame *frames;
   /* life */
   bool closing, ending, finished, freed;
@@ -4256,33 +4261,53 @@ static bool procpool__host_at_end(const procpool *p) {
   return p->ending || (p->closing && p->mode == PROCPOOL_KILL);
 }
 
+/* Room for more bytes of a large result. It grows with what has come: the total is but the worker's word. */
+static bool procpool__host_grow_partial(procpool *p, procpool__inbox *in, uint64_t more) {
+  uint64_t room = in->room < PROCPOOL__FIRST_ROOM / 2 ? PROCPOOL__FIRST_ROOM : 2 * in->room;
+  unsigned char *data;
+  if (in->filled + more <= in->room || (in->data == NULL && in->filled > 0))
+    return true; /* there is room, or nobody wants it */
+  room = room < in->filled + more ? in->filled + more : room;
+  room = room > in->total ? in->total : room;
+  data = (unsigned char *)PROCPOOL_REALLOC(in->data, (size_t)room);
+  if (data != NULL) {
+    in->data = data;
+    in->room = room;
+  } else if (procpool__host_at_end(p)) {
+    PROCPOOL_FREE(in->data);
+    in->data = NULL;
+  } else {
+    return false;
+  }
+  return true;
+}
+
 /* One piece of a large result. */
 static procpool__taken procpool__host_take_piece(procpool *p, int worker, procpool_future *f,
                                                  const procpool__record *head) {
   procpool__inbox *in = &p->inboxes[worker];
   const uint64_t at = head->position + sizeof(*head);
+  const uint64_t size = head->size - sizeof(in->total);
   uint64_t total;
-  if (head->size < sizeof(total))
+  if (head->size <= sizeof(total))
     return PROCPOOL__TAKEN_CORRUPT;
   procpool__ring_copy_out(&p->segment, worker, at, &total, sizeof(total));
   if (total > (uint64_t)1 << 47)
     return PROCPOOL__TAKEN_CORRUPT;
   if (in->partial != f) {
-    const bool wanted = !(f->flags & (PROCPOOL__F_RELEASED | PROCPOOL__F_NO_MEMORY));
-    unsigned char *data = wanted ? (unsigned char *)PROCPOOL_MALLOC((size_t)total) : NULL;
-    if (wanted && data == NULL && !procpool__host_at_end(p))
-      return PROCPOOL__TAKEN_NOT;
     PROCPOOL_FREE(in->data);
     in->partial = f;
-    in->data = data;
-    in->filled = 0;
+    in->data = NULL;
+    in->filled = in->room = 0;
     in->total = total;
   }
-  if (total != in->total || head->size - sizeof(total) > total - in->filled)
+  if (total != in->total || size > total - in->filled)
     return PROCPOOL__TAKEN_CORRUPT;
-  if (in->data != NULL)
-    procpool__ring_copy_out(&p->segment, worker, at + sizeof(total), in->data + in->filled, head->size - sizeof(total));
-  in->filled += head->size - sizeof(total);
+  if (!(f->flags & (PROCPOOL__F_RELEASED | PROCPOOL__F_NO_MEMORY)) && !procpool__host_grow_partial(p, in, size))
+    return PROCPOOL__TAKEN_NOT;
+  if (in->data != NULL && in->filled + size <= in->room)
+    procpool__ring_copy_out(&p->segment, worker, at + sizeof(total), in->data + in->filled, size);
+  in->filled += size;
   return PROCPOOL__TAKEN;
 }
 
@@ -4291,9 +4316,9 @@ static procpool__taken procpool__host_join_pieces(procpool *p, int worker, procp
   procpool__inbox *in = &p->inboxes[worker];
   if (in->partial != f || in->filled != in->total || in->total <= PROCPOOL__SMALL)
     return PROCPOOL__TAKEN_CORRUPT;
-  in->partial = NULL;
-  if (in->data == NULL)
+  if (in->data == NULL || in->room < in->total) /* not wanted; or no memory, at the end */
     return f->flags & PROCPOOL__F_RELEASED ? PROCPOOL__TAKEN : PROCPOOL__TAKEN_NOT;
+  in->partial = NULL;
   f->result.data = in->data;
   f->size = in->total;
   in->data = NULL;
@@ -4461,22 +4486,63 @@ static void procpool__host_on_corrupt(procpool *p, int worker) {
   (void)procpool__host_tell(p, PROCPOOL__SAY_RESET, (uint64_t)worker, fresh);
 }
 
-/* The corrupt worker is gone. What it had committed and the ring no longer tells is lost: CRASHED. */
+/* Whether a record for a word that this worker committed waits in its ring. It is stamped before the word says so, at the
+ * tail that the worker, or else this call, then moves past it. */
+static bool procpool__host_has_record(procpool *p, int worker, uint64_t word) {
+  uint64_t at = p->inboxes[worker].head, tail;
+  procpool__record head;
+  procpool__ring_publish_for(&p->segment, worker);
+  tail = procpool__load(&p->segment.blocks[worker].tail);
+  if (tail - at > p->segment.ring_size)
+    return false;
+  while (at < tail && procpool__ring_read(&p->segment, worker, at, &head)) {
+    if (head.word == word)
+      return true;
+    at += procpool__ring_length(&p->segment, at, head.size, (head.slot & PROCPOOL__RECORD_WRAPPED) != 0);
+  }
+  return false;
+}
+
+/* Whether a claimed task's word says what no worker and no supervisor that keep to the protocol leave behind: nothing that
+ * is still to come would settle it. A worker's intent names its task from before the claim until the supervisor, which has
+ * buried the task by then, starts the next worker. */
+static bool procpool__host_is_lost(procpool *p, const procpool_future *f, uint64_t word) {
+  const int worker = procpool__word_worker(word);
+  const procpool__block *block = &p->segment.blocks[worker];
+  if (procpool__state_done(procpool__word_state(word))) /* at the end, what nobody wants has no record */
+    return !(p->closing && (f->flags & PROCPOOL__F_RELEASED)) && !procpool__host_has_record(p, worker, word);
+  return (procpool__load(&block->intent_word) != procpool__word_in(word, PROCPOOL__RUNNING) ||
+          procpool__load(&block->intent_slot) != f->slot) &&
+         procpool__load(&p->segment.slots[f->slot].word) == word;
+}
+
+static void procpool__host_settle_lost(procpool *p, procpool_future *f, uint64_t word) {
+  procpool_error *e;
+  f->worker = (int16_t)procpool__word_worker(word);
+  e = procpool__host_error(f, PROCPOOL_CRASHED);
+  if (e != NULL)
+    (void)snprintf(e->message, sizeof(e->message), "a worker wrote nonsense into shared memory");
+  procpool__store_release(&p->segment.slots[f->slot].word, 0);
+  procpool__host_settle(p, f, PROCPOOL_CRASHED);
+}
+
+/* Whether its worker is reaped, and the supervisor has written down how it ended. */
+static bool procpool__host_is_buried(const procpool *p, const procpool_future *f, uint64_t word) {
+  const procpool__epitaph *e = procpool__slot_epitaph(&p->segment.slots[f->slot]);
+  return procpool__state_dead(procpool__word_state(word)) &&
+         (__atomic_load_n(&e->stage, __ATOMIC_ACQUIRE) & PROCPOOL__EPITAPH_WRITTEN) != 0;
+}
+
+/* The corrupt worker is gone. What was its and the ring no longer tells is lost: CRASHED. Its successor may have begun. */
 static void procpool__host_after_reset(procpool *p, int worker) {
   __atomic_store_n(&p->inboxes[worker].resetting, false, __ATOMIC_RELAXED);
   for (uint64_t i = 0; i < p->slots_used; i++) {
     procpool_future *f = p->owners[i];
     const uint64_t word = f != NULL ? procpool__load(&p->segment.slots[i].word) : 0;
-    procpool_error *e;
-    if (f == NULL || procpool__word_ticket(word) != f->ticket || procpool__word_worker(word) != worker ||
-        !procpool__state_done(procpool__word_state(word)))
-      continue;
-    f->worker = (int16_t)worker;
-    e = procpool__host_error(f, PROCPOOL_CRASHED);
-    if (e != NULL)
-      (void)snprintf(e->message, sizeof(e->message), "the worker corrupted its result ring and was ended");
-    procpool__store_release(&p->segment.slots[i].word, 0);
-    procpool__host_settle(p, f, PROCPOOL_CRASHED);
+    if (f != NULL && procpool__word_ticket(word) == f->ticket && procpool__word_worker(word) == worker &&
+        procpool__word_state(word) > PROCPOOL__READY && !procpool__host_is_buried(p, f, word) &&
+        procpool__host_is_lost(p, f, word))
+      procpool__host_settle_lost(p, f, word);
   }
 }
 
@@ -4532,7 +4598,7 @@ static void procpool__host_read_epitaph(procpool_error *error, const procpool__e
   error->user_seconds = (double)e->user_us / 1e6;
   error->system_seconds = (double)e->system_us / 1e6;
   error->max_rss_kib = (long)(e->rss_kib_next >> 24);
-  stage &= ~(int)PROCPOOL__EPITAPH_QUARANTINE;
+  stage &= ~(int)(PROCPOOL__EPITAPH_QUARANTINE | PROCPOOL__EPITAPH_WRITTEN);
   if (error->status == PROCPOOL_TIMEOUT || error->status == PROCPOOL_CANCELLED)
     procpool__host_tell_stage(error,
                               stage >= 0 && stage <= PROCPOOL_STAGE_KILL ? (procpool_stage)stage : PROCPOOL_STAGE_NONE);
@@ -4799,29 +4865,86 @@ static bool procpool__host_cell_free(const procpool *p) {
          procpool__load(&p->segment.slots[slot].word) != procpool__word(ticket, 0, PROCPOOL__READY);
 }
 
-/* Nothing has come for a whole tick. Should a worker have scribbled over what the host and the supervisor go by, this finds
- * it: a task whose word is no longer its own, a waiting task that the hint has passed, a ring that was not begun anew. */
+/* ---- should a worker have scribbled over what the others go by ---- */
+
+/* One task. False if it is one that waits, as it should. */
+static bool procpool__host_audit_task(procpool *p, procpool_future *f) {
+  procpool__slot *slot = &p->segment.slots[f->slot];
+  const uint64_t word = procpool__load(&slot->word);
+  const procpool__state state = procpool__word_state(word);
+  const int worker = procpool__word_worker(word);
+  const uint64_t cell = (f->ticket - 1) & (p->segment.cell_count - 1);
+  procpool__store32_relaxed(&slot->limit, f->limit);
+  if (word == procpool__word(f->ticket, 0, PROCPOOL__READY)) {
+    procpool__store(&p->segment.cells[cell], procpool__cell(f->ticket, f->slot));
+    return false;
+  }
+  if (procpool__word_ticket(word) != f->ticket || state <= PROCPOOL__READY || state > PROCPOOL__DEAD_BROKEN) {
+    procpool__store_release(&slot->word, 0);
+    procpool__host_settle(p, f, PROCPOOL_BROKEN);
+  } else if (procpool__host_is_buried(p, f, word)) {
+    procpool__host_settle_dead(p, f->slot);
+  } else if (worker >= p->segment.workers) {
+    procpool__host_settle_lost(p, f, word);
+  } else if (p->fds.control >= 0 && !p->inboxes[worker].resetting && procpool__host_is_lost(p, f, word)) {
+    procpool__host_on_corrupt(p, worker);
+  }
+  return true;
+}
+
+/* The hint, which must not be behind by more than a lap nor ahead of a task that waits (first: its ticket, NEVER if none
+ * does). */
+static void procpool__host_audit_head(procpool *p, uint64_t first) {
+  const uint64_t head = procpool__load(&p->segment.header->head);
+  if (first != PROCPOOL__NEVER) {
+    if (head != first - 1)
+      procpool__store(&p->segment.header->head, first - 1);
+    procpool__shm_wake_workers(&p->segment, INT_MAX);
+  } else if (p->position - head > p->segment.cell_count) {
+    procpool__store(&p->segment.header->head, p->position);
+  }
+}
+
+static void procpool__host_audit_worker(procpool *p, int worker) {
+  procpool__block *block = &p->segment.blocks[worker];
+  if (p->inboxes[worker].resetting)
+    (void)procpool__host_tell(p, PROCPOOL__SAY_RESET, (uint64_t)worker, p->inboxes[worker].head);
+  procpool__store(&block->consumed, p->inboxes[worker].head);
+  procpool__add32(&block->room_seq, 1);
+  procpool__platform_wake(&block->room_seq, 1);
+}
+
+/* Looks at every task that is not settled, and writes again what the host alone writes. Changes nothing where all keep to
+ * the protocol. */
 static void procpool__host_audit(procpool *p) {
+  const uint32_t phase = p->mode == PROCPOOL_KILL ? PROCPOOL__PHASE_KILL : PROCPOOL__PHASE_DRAIN;
+  uint64_t first = PROCPOOL__NEVER;
   for (uint64_t i = 0; i < p->slots_used; i++) {
     procpool_future *f = p->owners[i];
-    const uint64_t word = f != NULL ? procpool__load(&p->segment.slots[i].word) : 0;
-    if (f == NULL)
-      continue;
-    procpool__store32_relaxed(&p->segment.slots[i].limit, f->limit);
-    if (procpool__word_ticket(word) != f->ticket || procpool__word_state(word) == PROCPOOL__FREE) {
-      procpool__store_release(&p->segment.slots[i].word, 0);
-      procpool__host_settle(p, f, PROCPOOL_BROKEN);
-    } else if (procpool__word_state(word) == PROCPOOL__READY &&
-               procpool__load(&p->segment.header->head) - f->ticket < (uint64_t)1 << 47) {
-      procpool__store(&p->segment.header->head, f->ticket - 1);
-      procpool__shm_wake_workers(&p->segment, INT_MAX);
-    }
+    if (f != NULL && !procpool__host_audit_task(p, f) && f->ticket < first)
+      first = f->ticket;
   }
+  procpool__host_audit_head(p, first);
   for (int i = 0; i < p->segment.workers; i++)
-    if (p->inboxes[i].resetting)
-      (void)procpool__host_tell(p, PROCPOOL__SAY_RESET, (uint64_t)i, p->inboxes[i].head);
+    procpool__host_audit_worker(p, i);
+  if (p->closing && procpool__load32(&p->segment.header->phase) < phase) {
+    procpool__store32(&p->segment.header->phase, phase);
+    (void)procpool__host_tell(p, PROCPOOL__SAY_PHASE, 0, 0);
+  }
   if (p->limited > 0)
     procpool__host_tell_limits(p);
+}
+
+/* Now and then, while there is something to wait for; a large table less often. */
+static void procpool__host_audit_if_due(procpool *p) {
+  const uint64_t now = procpool__platform_now();
+  uint64_t took;
+  if (p->finished || p->inline_worker != NULL || now < p->audit_due)
+    return;
+  if (p->submitted != p->settled || p->closing)
+    procpool__host_audit(p);
+  took = procpool__platform_now() - now;
+  p->audit_due = now + (64 * took > PROCPOOL__TICK ? 64 * took : PROCPOOL__TICK);
 }
 
 /* What a thread knew when it found that it must wait. If anything of it has changed by the time that it holds the lock
@@ -4855,8 +4978,7 @@ static void procpool__host_sleep(procpool *p, uint64_t deadline, const procpool_
     return;
   procpool__host_arm(p);
   procpool__host_look_after(p);
-  if (!p->finished && procpool__platform_now() >= tick)
-    procpool__host_audit(p);
+  procpool__host_audit_if_due(p);
 }
 
 /* Lets another thread take over the draining. */
@@ -5936,6 +6058,7 @@ PROCPOOL_API procpool_status procpool_poll(procpool *pool) {
   }
   procpool__poll_inline(pool);
   procpool__host_look_after(pool);
+  procpool__host_audit_if_due(pool);
   status = procpool__host_drain(pool);
   procpool__host_run_callbacks(pool);
   procpool__host_hand_over(pool);
