@@ -138,8 +138,9 @@ bool all_settled;
 
 #define BIT(n) (1 << (n))
 #define END_OF(w) /* the kernel ends process w */ \
-  life[w] = DYING; halted[w] = 0; redo[w] = 0; event[w] = 0; cur[w] = 0; \
-  idle_parked[w] = 0; idle_fresh[w] = 0; room_parked[w] = 0; room_fresh[w] = 0; answered[w] = 0
+  halted[w] = 0; redo[w] = 0; event[w] = 0; cur[w] = 0; \
+  idle_parked[w] = 0; idle_fresh[w] = 0; room_parked[w] = 0; room_fresh[w] = 0; answered[w] = 0; \
+  life[w] = DYING
 
 /* ---- what all use ---- */
 
@@ -161,8 +162,12 @@ inline answer(why) {
               answered[w] = 1;
 #endif
             }
+#ifdef COARSE
+     atomic { host_fresh = 0; host_parked = 0 }
+#else
      host_fresh = 0;  /* host_seq + 1 */
      host_parked = 0  /* FUTEX_WAKE */
+#endif
   :: !((host_flag & why) && !answered[w])
   fi
 }
@@ -172,10 +177,24 @@ inline answer(why) {
 #define WAITING (STATE(word[0]) == READY || STATE(word[SLOTS - 1]) == READY)
 #define NEGLECTED (WAITING && life[OTHER] == ALIVE && !halted[OTHER] && cur[OTHER] == 0)
 
-proctype worker(byte w) provided (!halted[w] && !all_settled) {
+/* A step of its own where somebody may look. */
+#if LIMITED + LONG + FINE
+#define SEEN }; atomic {
+#else
+#define SEEN
+#endif
+/* No word will ever be what this intent names: forgetting it changes nothing, and saves states. */
+#define FORGET_INTENT intent_slot[w] = 0; intent_word[w] = 0
+
+proctype worker(byte w) provided (!halted[w] && !all_settled && life[1 - w] != DYING) {
   byte h, c, t, s, l, at, room;
 born:
-  atomic { life[w] == ALIVE -> at = tail[w]; room = consumed[w] };
+  atomic {
+    if
+    :: life[w] == ALIVE -> at = tail[w]; room = consumed[w]
+    :: life[w] == DYING -> life[w] = ZOMBIE; goto born
+    fi
+  };
   {
     skip;
 turn:
@@ -203,7 +222,7 @@ turn:
     atomic { /* claim */
       if
       :: word[s] == WORD(t, 0, READY) -> word[s] = WORD(t, w, RUNNING); cur[w] = t
-      :: else -> t = 0; s = 0
+      :: else -> t = 0; s = 0; FORGET_INTENT
       fi
     };
 #ifdef MUTANT_CLAIM_WITHOUT_OWNER
@@ -218,39 +237,39 @@ turn:
     atomic { /* run */
       assert(arg[s] == t);
       assert(!(began & BIT(t)));
-      began = began | BIT(t)
-    };
+      began = began | BIT(t);
+    SEEN
 #if LIMITED
     if :: skip :: t == LIMITED -> false fi;
 #endif
 #if LONG
-    atomic { t != LONG || !NEGLECTED };
+    (t != LONG || !NEGLECTED);
 #endif
-    atomic { assert(arg[s] == t); l = LENGTH(t) }; /* its last write to slot and argument */
-
-    do /* room */
-    :: atomic { at + l - room <= RING -> room = room; break }
-    :: atomic { at + l - room > RING -> room = consumed[w]; if :: at + l - room <= RING -> break :: else fi };
-       room_fresh[w] = 1; /* loads room_seq */
-       room_flag[w] = 1;
-#ifdef MUTANT_ROOM_NO_LOOK
-#else
-       atomic { room = consumed[w]; if :: at + l - room <= RING -> room_fresh[w] = 0; goto no_park :: else fi };
+    SEEN
+      assert(arg[s] == t); /* its last write to slot and argument */
+      l = LENGTH(t);
+      c = DONE_OK;
+      if :: at + l - room <= RING -> goto record :: else fi
+    };
+look:
+    atomic { room = consumed[w]; if :: at + l - room <= RING -> goto record :: else fi };
+    room_fresh[w] = 1; /* loads room_seq */
+    room_flag[w] = 1;
+#ifndef MUTANT_ROOM_NO_LOOK
+    atomic { room = consumed[w]; if :: at + l - room <= RING -> room_fresh[w] = 0; goto roomy :: else fi };
 #endif
-       FUTEX_WAIT(room_fresh[w], room_parked[w], redo[w]);
-no_park:
-       room_flag[w] = 0
-    od;
+    FUTEX_WAIT(room_fresh[w], room_parked[w], redo[w]);
+roomy:
+    atomic { room_flag[w] = 0; if :: at + l - room <= RING -> skip :: else -> goto look fi };
 
-    c = DONE_OK;
 record:
 #ifdef FIELDS
     rec_word[AT(w, at)] = WORD(t, w, c);
     atomic { rec_length[AT(w, at)] = l; rec_slot[AT(w, at)] = s };
-#else
-    atomic { rec_word[AT(w, at)] = WORD(t, w, c); rec_length[AT(w, at)] = l; rec_slot[AT(w, at)] = s };
-#endif
     rec_position[AT(w, at)] = at;
+#else
+    atomic { rec_word[AT(w, at)] = WORD(t, w, c); rec_length[AT(w, at)] = l; rec_slot[AT(w, at)] = s; rec_position[AT(w, at)] = at };
+#endif
 #ifdef MUTANT_PUBLISH_BEFORE_COMMIT
     atomic { if :: tail[w] == at -> tail[w] = at + l :: else fi };
 #endif
@@ -262,7 +281,7 @@ record:
          word[s] = WORD(t, w, DONE_X); committed[t] = DONE_X; cur[w] = 0
       :: else -> goto lost
       fi;
-      t = 0; s = 0; c = 0
+      t = 0; s = 0; c = 0; FORGET_INTENT
     };
     atomic { /* publish */
       if :: tail[w] == at -> tail[w] = at + l :: else fi;
@@ -290,8 +309,12 @@ sleep:
     idle_fresh[w] = 1; /* loads idle_seq */
     idle_mask = idle_mask | BIT(w);
 #ifndef MUTANT_IDLE_NO_LOOK
+#ifdef COARSE
+    atomic { h = head; if :: cells[h % CELLS] / 4 >= h + 1 -> h = 0; idle_fresh[w] = 0; goto awake :: else -> h = 0 fi };
+#else
     h = head;
     atomic { if :: cells[h % CELLS] / 4 >= h + 1 -> h = 0; idle_fresh[w] = 0; goto awake :: else -> h = 0 fi };
+#endif
 #endif
     FUTEX_WAIT(idle_fresh[w], idle_parked[w], redo[w]);
 awake:
@@ -349,7 +372,7 @@ published:
   word[intent_slot[w]] == intent_word[w] && wants[intent_slot[w]])
 #define TO_END(w) (life[w] != NONE && stage[w] == ASKED)
 
-proctype supervisor() provided (!super_halted && !all_settled) {
+proctype supervisor() provided (!super_halted && !all_settled && life[0] != DYING && life[1] != DYING) {
   byte w, what, at, x, l, s;
   byte stage[2], lost[2]; /* lost: the ticket that the worker lost, plus its slot */
   {
@@ -369,22 +392,11 @@ hear:
 #endif
       fi
     };
-#if STOPS
-    if
-    :: atomic { what == STOP ->
-#if CONTINUES == 0
-                publish_for_frozen(w) };
-#else
-                skip };
-       publish_for_live(w);
-#endif
-       goto heard
-    :: what == DEATH
-    fi;
-#endif
+    atomic { if :: what == STOP -> goto stopped :: else fi
 #ifndef MUTANT_NO_PUBLISH_AFTER_DEATH
-    atomic { publish_for_frozen(w) };
+      ; publish_for_frozen(w)
 #endif
+    };
     atomic {
 #if ENDS
     if :: stage[w] == ASKED && word[lost[w] % 4] != WORD(lost[w] / 4, w, ASKED) -> stage[w] = 0; lost[w] = 0 :: else fi;
@@ -411,15 +423,28 @@ hear:
     THEN
     idle_mask = idle_mask & (3 - BIT(w)); room_flag[w] = 0
     };
-heard:
-    atomic { what = 0; w = 0; if :: HEARD -> goto hear :: else fi };
-#ifndef MUTANT_NO_WAKE_AFTER_REAP
-      atomic { idle_fresh[0] = 0; idle_fresh[1] = 0; idle_parked[0] = 0; idle_parked[1] = 0 };
+    goto heard;
+stopped:
+#if CONTINUES
+    publish_for_live(w);
+#else
+    atomic { publish_for_frozen(w) };
 #endif
+heard:
+    atomic {
+      what = 0; w = 0;
+      if :: HEARD -> goto hear :: else fi;
+    THEN
+#ifndef MUTANT_NO_WAKE_AFTER_REAP
+      idle_fresh[0] = 0; idle_fresh[1] = 0; idle_parked[0] = 0; idle_parked[1] = 0
+#endif
+    };
     atomic { host_fresh = 0; host_parked = 0 };
-    /* replace */
-    if :: atomic { life[0] == NONE -> life[0] = ALIVE; intent_word[0] = 0 } :: life[0] != NONE fi;
-    if :: atomic { life[1] == NONE -> life[1] = ALIVE; intent_word[1] = 0 } :: life[1] != NONE fi;
+    atomic { /* replace */
+      if :: life[0] == NONE -> life[0] = ALIVE; intent_word[0] = 0 :: else fi;
+    THEN
+      if :: life[1] == NONE -> life[1] = ALIVE; intent_word[1] = 0 :: else fi
+    };
     goto hear;
 
 #if ENDS
@@ -491,29 +516,33 @@ inline settle(t, slot, how) {
   assert(committed[t] != DONE_X || how == DONE_X);
   assert(how != DEAD_X || wanted[t]);
   assert(cur[0] != t && cur[1] != t);
-  settled[t] = (how == DEAD_X -> DONE_X : how); owner[slot] = 0; count++
+  settled[t] = 1; committed[t] = 0; wanted[t] = 0; owner[slot] = 0; arg[slot] = 0; count++
 }
+
+#define NEXT_RING i++; if :: i < 2 -> goto drain_ring :: else -> i = 0; goto drain_list fi
 
 /* One record; the words that this reads are nobody else's by now. */
 inline take(i) {
-#ifdef MUTANT_ROOM_BEFORE_TAKEN
-  consumed[i] = last;
-#endif
   atomic {
+    inbox[i] != last;
     assert(rec_position[AT(i, inbox[i])] == inbox[i]);
     x = rec_word[AT(i, inbox[i])]; s = rec_slot[AT(i, inbox[i])];
     assert(owner[s] == TICKET(x) && TICKET(x) > 0 && OWNER(x) == i);
     assert(IS_DONE(x) && word[s] == x);
     word[s] = 0;
     settle(TICKET(x), s, STATE(x));
-    inbox[i] = inbox[i] + rec_length[AT(i, inbox[i])];
+    l = rec_length[AT(i, inbox[i])];
+#ifndef MUTANT_PUBLISH_UNSTAMPED
+    rec_word[AT(i, inbox[i])] = 0; rec_length[AT(i, inbox[i])] = 0; rec_slot[AT(i, inbox[i])] = 0; /* saves states: its stamp is old */
+#endif
+    inbox[i] = inbox[i] + l;
     assert(inbox[i] <= last);
-    s = 0; x = 0
+    s = 0; x = 0; l = 0
   }
 }
 
-proctype host() {
-  byte k, count, i, s, x, last;  /* k: tasks submitted */
+proctype host() provided (life[0] != DYING && life[1] != DYING) {
+  byte k, count, i, s, x, l, last;  /* k: tasks submitted */
   byte owner[SLOTS], cell_slot[CELLS], inbox[2];
   byte cancels = CANCELS, cancel_kills = CANCEL_KILLS;
   bool waited, free;
@@ -526,13 +555,12 @@ try:
                      && owner[1] != 0
 #endif
                     ) -> goto no_room
-    :: else -> skip
-    fi
-  };
 #ifndef MUTANT_CELL_OVERWRITTEN
-  atomic { if :: CELL_TAKEN(k) -> goto no_room :: else fi };
+    :: k < TASKS && CELL_TAKEN(k) -> goto no_room
 #endif
-  atomic { /* place */
+    :: else -> skip
+    fi;
+    /* place: nobody looks at the word before the cell leads there */
     s = 0; do :: owner[s] != 0 -> s++ :: else -> break od;
     k++; owner[s] = k; cell_slot[(k - 1) % CELLS] = s; slot_of[k] = s;
     assert((cur[0] == 0 || slot_of[cur[0]] != s) && (cur[1] == 0 || slot_of[cur[1]] != s));
@@ -540,21 +568,23 @@ try:
     waited = 0;
 #ifdef MUTANT_CELL_BEFORE_WORD
     cells[(k - 1) % CELLS] = CELL(k, s)
-#else
-    word[s] = WORD(k, 0, READY)
-#endif
   };
-#ifdef MUTANT_CELL_BEFORE_WORD
   atomic { word[s] = WORD(k, 0, READY); s = 0 };
 #else
-  atomic { cells[(k - 1) % CELLS] = CELL(k, s); s = 0 };
+    word[s] = WORD(k, 0, READY);
+    cells[(k - 1) % CELLS] = CELL(k, s); s = 0
+  };
 #endif
 #ifndef MUTANT_SUBMIT_NO_WAKE
   if
   :: idle_mask != 0 ->
-     atomic { idle_fresh[0] = 0; idle_fresh[1] = 0 }; /* idle_seq + 1 */
-     atomic { /* FUTEX_WAKE of one */
-       if
+     atomic {
+       idle_fresh[0] = 0; idle_fresh[1] = 0; /* idle_seq + 1 */
+#ifndef COARSE
+     };
+     atomic {
+#endif
+       if /* FUTEX_WAKE of one */
        :: idle_parked[0] -> idle_parked[0] = 0
        :: idle_parked[1] -> idle_parked[1] = 0
        :: !idle_parked[0] && !idle_parked[1] -> skip
@@ -569,41 +599,36 @@ no_room:
   atomic { if :: waited -> goto rest :: else -> waited = 1 fi };
 
 drain:
-  i = 0;
+drain_ring:
+  atomic { last = tail[i]; if :: last == inbox[i] -> last = 0; NEXT_RING :: else -> assert(last - inbox[i] <= RING) fi };
+#ifdef MUTANT_ROOM_BEFORE_TAKEN
+  consumed[i] = last;
+#endif
   do
-  :: atomic { i < 2 -> last = tail[i] };
-     if
-     :: atomic { last != inbox[i] -> assert(last - inbox[i] <= RING) };
-        do
-        :: inbox[i] != last -> take(i)
-        :: atomic { inbox[i] == last -> last = 0; break }
-        od;
-        consumed[i] = inbox[i];
-        if
-        :: room_flag[i] ->
-           room_fresh[i] = 0; /* room_seq + 1 */
-           room_parked[i] = 0
-        :: !room_flag[i]
-        fi
-     :: atomic { last == inbox[i] -> last = 0 }
-     fi;
-     i++
-  :: atomic { i == 2 -> i = 0; break }
+  :: take(i)
+  :: atomic { inbox[i] == last -> last = 0; consumed[i] = inbox[i]; break }
   od;
-  if
-  :: atomic { dead_list != 0 -> last = dead_list; dead_list = 0 };
-     do
-     :: atomic { i < SLOTS ->
-                 if
-                 :: (last & BIT(i)) && owner[i] != 0 && TICKET(word[i]) == owner[i] && IS_DEAD(word[i]) ->
-                    x = word[i]; word[i] = 0; settle(TICKET(x), i, STATE(x)); x = 0
-                 :: else
-                 fi;
-                 i++ }
-     :: atomic { i == SLOTS -> i = 0; last = 0; break }
-     od
-  :: dead_list == 0
-  fi;
+  atomic { if :: room_flag[i] -> skip :: else -> NEXT_RING fi };
+  room_fresh[i] = 0; /* room_seq + 1 */
+  atomic { room_parked[i] = 0; NEXT_RING };
+drain_list:
+  atomic {
+    last = dead_list; dead_list = 0;
+    do
+    :: i < SLOTS ->
+       if
+       :: (last & BIT(i)) && owner[i] != 0 && TICKET(word[i]) == owner[i] && IS_DEAD(word[i]) ->
+          x = word[i]; word[i] = 0; settle(TICKET(x), i, STATE(x)); x = 0
+       :: else
+       fi;
+       i++
+    :: else -> break
+    od;
+    i = 0; last = 0
+#if CANCELS + CANCEL_KILLS == 0
+    ; if :: k == TASKS && count < TASKS -> goto rest :: else fi
+#endif
+  };
 #if CANCELS
   if
   :: atomic { cancels > 0 ->
@@ -653,26 +678,36 @@ rest:
 #endif
   };
 #ifndef MUTANT_HOST_NO_LOOK
-  atomic { if :: k < TASKS && !free && !CELL_TAKEN(k) -> goto awake :: else fi };
+  atomic { if :: k < TASKS && !free && !CELL_TAKEN(k) -> goto awake :: else fi
+#ifndef COARSE
+  };
+#else
+  ;
+#endif
+#ifdef COARSE
+    if :: tail[0] != inbox[0] || tail[1] != inbox[1] || dead_list != 0 -> goto awake :: else fi };
+#else
   atomic { if :: tail[0] != inbox[0] -> goto awake :: else fi };
   atomic { if :: tail[1] != inbox[1] -> goto awake :: else fi };
   atomic { if :: dead_list != 0 -> goto awake :: else fi };
 #endif
+#endif
   atomic { if :: host_fresh -> host_parked = 1 :: else fi };
   atomic { !host_parked || super_gone -> host_parked = 0 }; /* the tick, too, finds the supervisor gone */
 awake:
-  atomic { host_fresh = 0; free = 0; host_flag = 0; 
+  atomic {
+    host_fresh = 0; free = 0; host_flag = 0;
 #ifndef MUTANT_ANSWERED_FOR_GOOD
-    answered[0] = 0; answered[1] = 0
+    answered[0] = 0; answered[1] = 0;
 #endif
+    if :: super_gone -> goto finish :: else -> goto drain fi
   };
-  atomic { if :: super_gone -> goto finish :: else -> goto drain fi };
 
 finish: /* every worker is gone with the supervisor; its part is the host's now */
   skip;
 #if SUPER_KILLS
 #ifndef MUTANT_FINISH_WHILE_THEY_LIVE
-  atomic { life[0] != ALIVE && life[0] != DYING && life[1] != ALIVE && life[1] != DYING };
+  atomic { life[0] != ALIVE && life[1] != ALIVE };
 #endif
   do
   :: atomic { i < 2 ->
@@ -681,7 +716,7 @@ finish: /* every worker is gone with the supervisor; its part is the host's now 
 #endif
               last = tail[i] };
      do
-     :: inbox[i] != last -> take(i)
+     :: take(i)
      :: atomic { inbox[i] == last -> last = 0; break }
      od;
      i++
@@ -714,7 +749,7 @@ inline stop(w) {
   if :: room_parked[w] -> room_parked[w] = 0; redo[w] = 1 :: else fi
 }
 
-proctype kernel() {
+proctype kernel() provided (life[0] != DYING && life[1] != DYING) {
   byte kills = KILLS, stops = STOPS, continues = CONTINUES;
   byte super_kills = SUPER_KILLS, super_stops = SUPER_STOPS, super_continues = SUPER_CONTINUES;
   do
