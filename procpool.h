@@ -75,11 +75,18 @@
 
        submit ──▶ queued ──────────▶ running ──────────▶ settled
                   the host's          worker w's          OK FAILED CODEC         committed by the worker
-                     │                   └─ w dies ─────▶ CRASHED                 decided by the supervisor
+                     │                   ├─ w dies ─────▶ CRASHED                 decided by the supervisor
+                     │                   └─ is ended ───▶ TIMEOUT CANCELLED       decided by the supervisor
                      └───────────────────────────────────▶ CANCELLED SHUTDOWN ... decided by the host
 
    A task's body starts at most once: one that was begun when its worker died is CRASHED, never run again. Those still
    queued go on; the worker is replaced at once by the supervisor, whatever the host is doing meanwhile.
+
+   A task that runs can be ended: by its time limit, or by procpool_future_cancel_kill. It goes by stages, with a grace
+   between them: procpool_task_cancelled() becomes true, and if the task returns then, its worker lives on; then the
+   worker gets SIGTERM; then SIGKILL. What it was about to return is dropped, and the error tells the stage. No signal
+   ever hits the worker's next task: before one is sent, the task is taken from the worker, which then can never take
+   another.
 
    Which start method? fork is the fastest to open and needs nothing, but a forked supervisor is a copy of the host as
    of open: open early, when the host is small and has one thread. spawn starts the program anew, so it costs the same
@@ -99,6 +106,9 @@
      max_queued, ring_size, max_memory     bounds: tasks accepted and not settled; bytes of results per worker that wait
                                            to be taken in; bytes of large arguments in flight
      spin_us                               how long to look for work before sleeping
+     time_limit, grace                     seconds a task may run, and from one stage of its end to the next; a submit or
+                                           a map may have its own (procpool_submit_with, procpool_map_options)
+     initializer_limit                     seconds an initializer may run; over it, it has failed
 
    ---- ERRORS ----
    Every call returns a procpool_status (or a handle that is null where it failed); procpool_strerror gives its text. A
@@ -106,6 +116,7 @@
    ones:
      CRASHED     the error names signal or exit status, pid and resource usage; submit again if the task is safe to
                  repeat
+     TIMEOUT     its limit was over; error->stage says what ended it. (A wait whose time is over is PENDING.)
      FULL        queue full: wait for something, or use procpool_submit, which waits itself
      MEMORY      from wait or poll: the result stays where it is; free some memory and ask again
      INIT_FAIL   the initializer failed three times in every worker: its code or signal is in procpool_last_error
@@ -117,7 +128,7 @@
                                         any thread   callback   task of the same pool      signal     forked child
                                         of the host             (thread and inline start)  handler    of the host
      procpool_open                         yes         yes         yes                        no         yes
-     submit, cancel, release, read         yes         yes         yes                        no         FORKED
+     submit, cancel(_kill), release, read  yes         yes         yes                        no         FORKED
      waits (result, wait, next, map)       yes         DEADLOCK*   DEADLOCK*                  no         FORKED
      shutdown with timeout 0               yes         yes         yes                        no         FORKED
      shutdown that waits, free             yes         DEADLOCK    DEADLOCK                   no         FORKED
@@ -166,7 +177,12 @@
    alone.
 
       FREE ──host──▶ READY ──worker w──▶ RUNNING(w) ──worker w──▶ DONE(w): OK | FAILED | CODEC ──host──▶ FREE
-                       │                     └──supervisor──▶ DEAD: CRASHED | SHUTDOWN | BROKEN ──host──▶ FREE
+                       │                    │  │
+                       │                    │  └─supervisor──▶ ASKED(w): TIMEOUT | CANCELLED
+                       │                    │                    ├──worker w──▶ DONE(w): the same ──host──▶ FREE
+                       │                    │                    └──supervisor──▶ DEAD: the same ──host──▶ FREE
+                       │                    └──supervisor──▶ DEAD: CRASHED | SHUTDOWN | BROKEN, or without a grace
+                       │                                     TIMEOUT | CANCELLED ──host──▶ FREE
                        └──host: taken back──▶ FREE (cancelled, pool shut down, no worker to be had)
 
    The ticket is the task's position in the submission ring plus one; it never repeats, so a process that was stopped
@@ -183,7 +199,21 @@
    count or right to wake is ever held by a worker: the host arms each of its sleeps with a new number and every worker
    that sees it armed wakes it, once; after each death or stop the supervisor wakes everyone. It learns of deaths and
    stops from the kernel, never from a time-out. A SIGKILL of the supervisor takes its workers along; the host notices,
-   delivers what was committed, and only then says BROKEN.
+   delivers what was committed, and only then says BROKEN; a word that was ASKED or DEAD keeps what it says.
+
+   Why a task that is ended harms no other. The fate is decided by the compare-and-swap that takes RUNNING(w) away, and
+   no signal is sent before the word is DEAD: then w, whatever it does, can neither commit nor claim. A task that was
+   ASKED and returned is committed as DONE by its worker, with an empty record, by a compare-and-swap that races the
+   supervisor's to DEAD: whoever wins, the other one lets go. The request itself is a flag in the slot, set by the
+   host while the task is unsettled; the message to the supervisor is but a bell. Limits are counted by the supervisor
+   from what it sees and, where that is earlier, from what the worker wrote down at the start of the body; since a
+   worker may be stopped before it writes anything, the host tells of tasks with limits, and while there are any the
+   supervisor looks now and then (an eighth of the shortest limit, from 1 to 50 ms), else never. A dead task settles when its worker is
+   reaped, since until then it may write to what it was given. A worker that the kernel itself holds on to (a file system
+   that does not answer) is not waited for longer than 5 s: its task settles, and its slot and memory are not used again.
+
+   A worker commits in two steps and may lose the first: it then writes its record anew in place, so whoever publishes for
+   it reads the record once more after it has found the word DONE: from then on it does not change.
 
    Two choices that differ from the obvious: what the supervisor decided reaches the host through a list linked through
    the slots themselves rather than an array of ids, since a slot is on it at most once and so it can never be full; and
@@ -407,7 +437,8 @@ PROCPOOL_API int procpool_cpu_count(procpool_cpu kind);
  * Blocks while the queue is full, and takes results out of the workers' rings meanwhile; never runs a callback. Inside a
  * task of this very pool (thread, inline) it returns FULL instead of blocking.
  * Returns OK (it will settle exactly once); ARGUMENT; FUNCTION (spawn: not in the program that workers run); MEMORY;
- * SHUTDOWN, BROKEN, INIT_FAIL, SPAWN_FAIL; INTERRUPTED. */
+ * SYSTEM (spawn: no descriptor to look where a function lies that was not met before); SHUTDOWN, BROKEN, INIT_FAIL,
+ * SPAWN_FAIL; INTERRUPTED. */
 PROCPOOL_API procpool_status procpool_submit(procpool *pool, procpool_function function, const void *argument,
                                              size_t size, procpool_future **future);
 /* The same; FULL at once instead of blocking. */
@@ -903,6 +934,7 @@ static PROCPOOL_UNUSED inline void procpool__scope_end(procpool **pool) {
 
 #define PROCPOOL__LINE 64 /* bytes that move between processors at once */
 #define PROCPOOL__ALIGNED __attribute__((aligned(PROCPOOL__LINE)))
+#define PROCPOOL__NORETURN __attribute__((noreturn))
 #define PROCPOOL__NEVER UINT64_MAX
 #define PROCPOOL__NO_ASAN __attribute__((no_sanitize_address)) /* for a function whose frame a child goes on below */
 
@@ -1079,6 +1111,10 @@ static uint32_t *procpool__platform_guard(bool *by_pid) {
   return guard;
 }
 
+static void procpool__platform_guard_free(uint32_t *guard) {
+  procpool__platform_unmap(guard, (size_t)sysconf(_SC_PAGESIZE));
+}
+
 static bool procpool__platform_guard_ok(const uint32_t *guard, bool by_pid) {
   return by_pid ? *guard == (uint32_t)getpid() : *guard != 0;
 }
@@ -1091,6 +1127,10 @@ static int procpool__platform_above_std(int fd) {
   high = fcntl(fd, F_DUPFD_CLOEXEC, 3);
   (void)close(fd);
   return high;
+}
+
+static void procpool__platform_close_on_exec(int fd) {
+  (void)fcntl(fd, F_SETFD, FD_CLOEXEC);
 }
 
 static void procpool__platform_close(int *fd) {
@@ -1337,6 +1377,14 @@ static pid_t procpool__platform_reap(pid_t pid, int *status, int flags, struct r
   return got;
 }
 
+static pid_t procpool__platform_pid(void) {
+  return getpid();
+}
+
+PROCPOOL__NORETURN static void procpool__platform_leave(int status) {
+  _exit(status);
+}
+
 /* pid is this process's own child, not yet reaped: never a stranger. */
 static void procpool__platform_kill(pid_t pid, int signal_number) {
   (void)kill(pid, signal_number);
@@ -1428,6 +1476,42 @@ static void procpool__platform_worker_signals(void) {
   (void)sigprocmask(SIG_SETMASK, &none, NULL);
 }
 
+/* A supervisor blocks all signals. SIGCHLD, which it lets in while it waits, must interrupt that, also where the host ignored
+ * it. */
+static void procpool__platform_super_signals(void) {
+  struct sigaction action;
+  sigset_t all;
+  memset(&action, 0, sizeof(action));
+  action.sa_handler = procpool__platform_noop;
+  (void)sigfillset(&all);
+  (void)sigprocmask(SIG_SETMASK, &all, NULL);
+  (void)sigaction(SIGCHLD, &action, NULL);
+}
+
+/* The signals that may interrupt a wait of the supervisor: SIGCHLD alone. */
+static void procpool__platform_super_mask(sigset_t *mask) {
+  (void)sigfillset(mask);
+  (void)sigdelset(mask, SIGCHLD);
+}
+
+/* What the process that this one is a copy of had buffered is that one's to print. */
+static void procpool__platform_drop_output(void) {
+  (void)__fpurge(stdout);
+  (void)__fpurge(stderr);
+}
+
+static void procpool__platform_flush(void) {
+  if (__fpending(stdout) > 0)
+    (void)fflush(stdout);
+  if (__fpending(stderr) > 0)
+    (void)fflush(stderr);
+}
+
+/* Runs function in every child that this process forks from now on. False when it cannot be arranged. */
+static bool procpool__platform_in_children(void (*function)(void)) {
+  return pthread_atfork(NULL, NULL, function) == 0;
+}
+
 /* Runs at exit() in a worker, before any handler of the host's (handlers run last in, first out). */
 static void procpool__platform_on_exit(int status, void *unused) {
   (void)unused;
@@ -1436,17 +1520,32 @@ static void procpool__platform_on_exit(int status, void *unused) {
   _exit(status);
 }
 #ifdef __GLIBC__
-static void procpool__platform_catch_exit(void) {
-  (void)on_exit(procpool__platform_on_exit, NULL);
+static bool procpool__platform_catch_exit(void) {
+  return on_exit(procpool__platform_on_exit, NULL) == 0;
 }
 #else
 static void procpool__platform_at_exit(void) {
   procpool__platform_on_exit(0, NULL); /* without on_exit the C library does not tell the status */
 }
-static void procpool__platform_catch_exit(void) {
-  (void)atexit(procpool__platform_at_exit);
+static bool procpool__platform_catch_exit(void) {
+  return atexit(procpool__platform_at_exit) == 0;
 }
 #endif
+
+/* Starts a thread with every signal blocked: the host's signals are its own threads' to handle. Zero or errno. */
+static int procpool__platform_thread_start(pthread_t *thread, void *(*function)(void *), void *argument) {
+  sigset_t all, old;
+  int error;
+  (void)sigfillset(&all);
+  (void)pthread_sigmask(SIG_BLOCK, &all, &old);
+  error = pthread_create(thread, NULL, function, argument);
+  (void)pthread_sigmask(SIG_SETMASK, &old, NULL);
+  return error;
+}
+
+static void procpool__platform_thread_join(pthread_t thread) {
+  (void)pthread_join(thread, NULL);
+}
 
 /* How many threads this process has: 1 where it cannot be told. */
 static int procpool__platform_threads(void) {
@@ -1916,12 +2015,13 @@ enum {
       8 /* from this bit on: milliseconds from one stage of its end to the next; 0: SIGKILL at once */
 };
 
-enum { PROCPOOL__EPITAPH_QUARANTINE = 0x100 };
+enum { PROCPOOL__EPITAPH_QUARANTINE = 0x100, PROCPOOL__EPITAPH_WRITTEN = 0x200 };
 
 /* What the supervisor writes over the argument of a task whose worker it has reaped (or cannot reap: QUARANTINE). */
 typedef struct procpool__epitaph {
   int32_t signal, exit_status, pid;
-  int32_t stage; /* procpool_stage, and QUARANTINE: somebody may still write to what the task was given */
+  int32_t
+      stage; /* written last: procpool_stage, WRITTEN, and QUARANTINE: somebody may still write to what it was given */
   uint64_t user_us, system_us;
   uint64_t rss_kib_next; /* largest resident size in KiB (40 bits), then the next slot of the dead list plus 1 (24) */
 } procpool__epitaph;
@@ -1953,7 +2053,7 @@ typedef struct procpool__block {
   uint64_t limited_word; /* worker, after started_ns: the RUNNING word of a task with a limit */
   uint64_t ended_word;   /* worker: the one whose body has returned */
   uint64_t tasks;        /* bodies begun */
-  uint64_t ready;        /* 1: initialized; 2: the initializer failed; 3: leaving of its own accord */
+  uint64_t ready;        /* 1: initialized; 2: the initializer failed; 3: leaving by itself; 4: in the initializer */
   int64_t init_code;
   PROCPOOL__ALIGNED uint64_t
       tail; /* end of the last published record. CAS by the worker, or by a helper to the same value */
@@ -2191,7 +2291,7 @@ static void procpool__ring_publish_for(const procpool__segment *s, int worker) {
   procpool__block *block = &s->blocks[worker];
   const uint64_t tail = procpool__load(&block->tail);
   procpool__record head;
-  uint64_t word;
+  uint64_t word, length;
   if (tail % PROCPOOL__UNIT != 0 || !procpool__ring_read(s, worker, tail, &head))
     return;
   if (!procpool__state_done(procpool__word_state(head.word)))
@@ -2200,8 +2300,9 @@ static void procpool__ring_publish_for(const procpool__segment *s, int worker) {
   /* a worker that lost its first commit writes the record anew: only now, with its word DONE, is it final */
   if (word != head.word || !procpool__ring_read(s, worker, tail, &head) || word != head.word)
     return;
-  (void)procpool__cas(&block->tail, tail,
-                      tail + procpool__ring_length(s, tail, head.size, (head.slot & PROCPOOL__RECORD_WRAPPED) != 0));
+  length = procpool__ring_length(s, tail, head.size, (head.slot & PROCPOOL__RECORD_WRAPPED) != 0);
+  if (length <= s->ring_size)
+    (void)procpool__cas(&block->tail, tail, tail + length);
 }
 
 /* ==== >>table =======================================================================================================
@@ -2261,7 +2362,7 @@ struct procpool_task {
   procpool__slot *slot;
   uint64_t word; /* RUNNING, as it was claimed */
   uint32_t slot_index;
-  bool given, in_ring, wrapped, failed, uncarried, limited;
+  bool given, in_ring, wrapped, failed, uncarried, limited, unreachable;
   int code;
   const unsigned char *argument;
   uint64_t argument_size;
@@ -2343,15 +2444,15 @@ static bool procpool__worker_fits(procpool__worker *w, uint64_t length) {
 static bool procpool__worker_wait_room(procpool__worker *w, uint64_t length) {
   while (!procpool__worker_fits(w, length)) {
     uint32_t seq;
-    if (procpool__worker_phase(w) == PROCPOOL__PHASE_KILL)
-      return false;
+    if (!w->process && procpool__worker_phase(w) == PROCPOOL__PHASE_KILL)
+      return false; /* a process waits to be killed: did it leave by itself, its task would seem to have crashed */
     if (w->make_room != NULL) {
       w->make_room(w->make_room_context);
       continue;
     }
     seq = procpool__load32(&w->block->room_seq);
     procpool__store32(&w->block->room_flag, 1);
-    if (!procpool__worker_fits(w, length) && procpool__worker_phase(w) != PROCPOOL__PHASE_KILL)
+    if (!procpool__worker_fits(w, length) && (w->process || procpool__worker_phase(w) != PROCPOOL__PHASE_KILL))
       procpool__platform_park(&w->block->room_seq, seq, PROCPOOL__NEVER);
     procpool__store32(&w->block->room_flag, 0);
   }
@@ -2497,13 +2598,14 @@ static void procpool__worker_describe(procpool__worker *w, int code, const char 
   (void)snprintf(w->failure.message, sizeof(w->failure.message), "%s", message);
 }
 
-/* The arena grows while this process lives: it opens what it has to read, up to the end of that extent. */
+/* The arena grows while this process lives: it opens what it has to read, up to the end of that extent. Null when it
+ * cannot. */
 static const unsigned char *procpool__worker_reach(procpool__worker *w, uint64_t offset, uint64_t size) {
   const procpool__segment *s = w->segment;
   const uint64_t end = s->arena_at + procpool__round_up(offset + size, PROCPOOL__EXTENT);
   if (end > w->opened && end <= s->total && procpool__platform_shm_open(s->base, end))
     w->opened = end;
-  return s->arena + offset;
+  return end <= w->opened ? s->arena + offset : NULL;
 }
 
 static void procpool__worker_prepare(procpool__worker *w, uint32_t slot_index, uint64_t word) {
@@ -2514,15 +2616,17 @@ static void procpool__worker_prepare(procpool__worker *w, uint32_t slot_index, u
   t->word = word;
   t->slot_index = slot_index;
   t->given = t->in_ring = t->wrapped = t->failed = t->uncarried = false;
+  PROCPOOL__STEP();
   t->argument_size = t->slot->size;
   t->argument = t->slot->argument.bytes;
   if (t->argument_size > PROCPOOL__INLINE_BYTES)
     t->argument = procpool__worker_reach(w, t->slot->argument.offset, t->argument_size);
+  t->unreachable = t->argument == NULL;
   if (flags & PROCPOOL__SLOT_NO_ARGUMENT)
     t->argument = NULL;
   t->result_size = 0;
   t->chunk = NULL;
-  if (flags & PROCPOOL__SLOT_CHUNK)
+  if ((flags & PROCPOOL__SLOT_CHUNK) && !t->unreachable)
     t->chunk = (procpool__chunk *)(void *)(w->segment->arena + t->slot->argument.offset);
   t->limited = procpool__load32_relaxed(&t->slot->limit) != 0;
 }
@@ -2553,17 +2657,27 @@ static void procpool__worker_run_items(procpool_task *t) {
   }
 }
 
+/* Its task cannot be run here. */
+static void procpool__worker_refuse(procpool__worker *w, const char *text) {
+  procpool__worker_describe(w, 0, text);
+  w->task.uncarried = true;
+  w->task.chunk = NULL;
+}
+
 static void procpool__worker_call(procpool__worker *w) {
   procpool_task *t = &w->task;
   const uint64_t address = t->chunk != NULL && t->chunk->function != 0 ? t->chunk->function : t->slot->function;
   procpool_function function;
+  PROCPOOL__STEP();
+  if (t->unreachable) {
+    procpool__worker_refuse(w, "the worker has no memory to reach the argument");
+    return;
+  }
   if (!procpool__worker_has_code(w, address)) {
     char text[96];
     (void)snprintf(text, sizeof(text), "function %#llx is not in this worker: was it loaded after the pool was opened?",
                    (unsigned long long)address);
-    procpool__worker_describe(w, 0, text);
-    t->uncarried = true;
-    t->chunk = NULL;
+    procpool__worker_refuse(w, text);
     return;
   }
   memcpy(&function, &address, sizeof(function));
@@ -2580,12 +2694,8 @@ static void procpool__worker_call(procpool__worker *w) {
 
 /* What the task printed shall be out before its result is. */
 static void procpool__worker_flush(const procpool__worker *w) {
-  if (!w->process)
-    return;
-  if (__fpending(stdout) > 0)
-    (void)fflush(stdout);
-  if (__fpending(stderr) > 0)
-    (void)fflush(stderr);
+  if (w->process)
+    procpool__platform_flush();
 }
 
 /* Commits what the task gave. False if the task was taken away meanwhile. */
@@ -2727,7 +2837,7 @@ static void procpool__worker_setup(procpool__worker *w, const procpool__segment 
   w->block = &s->blocks[index];
   w->index = index;
   w->event_fd = event_fd;
-  w->pid = getpid();
+  w->pid = procpool__platform_pid();
   w->process = process;
   w->tail = procpool__load(&w->block->tail);
   w->consumed = procpool__load(&w->block->consumed);
@@ -2742,11 +2852,12 @@ static bool procpool__worker_initialize(procpool__worker *w) {
   const void *argument;
   int code;
   if (h->initializer != 0) {
+    procpool__store(&w->block->ready, 4);
     memcpy(&initializer, &h->initializer, sizeof(initializer));
     memcpy(&argument, &h->initializer_offset, sizeof(argument));
     if (h->initializer_size > 0)
       argument = procpool__worker_reach(w, h->initializer_offset, h->initializer_size);
-    code = initializer(argument, (size_t)h->initializer_size);
+    code = h->initializer_size > 0 && argument == NULL ? ENOMEM : initializer(argument, (size_t)h->initializer_size);
     if (code != 0) {
       w->block->init_code = code;
       procpool__store(&w->block->ready, 2);
@@ -2860,13 +2971,11 @@ static void procpool__super_be_worker(procpool__super *u, int index) {
   procpool__platform_close(&u->host_pidfd);
   procpool__platform_close(&u->segment.fd);
   procpool__platform_worker_signals();
-  (void)__fpurge(stdout); /* what the host had buffered is the host's to print */
-  (void)__fpurge(stderr);
+  procpool__platform_drop_output();
   procpool__platform_set_name(u->name, u->segment.header->capacity == 1 ? -1 : index);
   procpool__platform_volunteer();
   if (!u->core_dumps)
     procpool__platform_no_core();
-  procpool__platform_catch_exit();
   procpool__worker_setup(&worker, &u->segment, index, u->event_fd, true);
   worker.parent = u->pid;
   memset(&own, 0, sizeof(own));
@@ -2875,13 +2984,13 @@ static void procpool__super_be_worker(procpool__super *u, int index) {
   own.event_fd = u->event_fd;
   procpool__process_record.pools = &own;
   procpool__process_record.worker = &worker;
-  (void)pthread_atfork(NULL, NULL, procpool__super_after_fork);
-  if (!procpool__worker_initialize(&worker))
-    _exit(1);
+  if (!procpool__platform_catch_exit() || !procpool__platform_in_children(procpool__super_after_fork) ||
+      !procpool__worker_initialize(&worker))
+    procpool__platform_leave(1);
   procpool__platform_die_with(u->pid); /* a change of credentials in the initializer has cleared it */
   procpool__worker_loop(&worker);
-  (void)fflush(stdout);
-  _exit(0);
+  procpool__platform_flush();
+  procpool__platform_leave(0);
 }
 
 static void procpool__super_note_alive(procpool__super *u) {
@@ -2960,12 +3069,13 @@ static void procpool__super_bury(procpool__super *u, int index, int status, int 
   e->signal = WIFSIGNALED(status) ? WTERMSIG(status) : 0;
   e->exit_status = WIFEXITED(status) ? WEXITSTATUS(status) : 0;
   e->pid = (int32_t)charge->pid;
-  e->stage = (int32_t)charge->stage | extra;
   e->user_us = procpool__super_us(&usage->ru_utime);
   e->system_us = procpool__super_us(&usage->ru_stime);
+  e->rss_kib_next = (uint64_t)usage->ru_maxrss << 24;
+  __atomic_store_n(&e->stage, (int32_t)charge->stage | PROCPOOL__EPITAPH_WRITTEN | extra, __ATOMIC_RELEASE);
   do {
     first = procpool__load(&h->dead_list);
-    e->rss_kib_next = ((uint64_t)usage->ru_maxrss << 24) | (first & 0xffffff);
+    procpool__store_relaxed(&e->rss_kib_next, ((uint64_t)usage->ru_maxrss << 24) | (first & 0xffffff));
   } while (!procpool__cas(&h->dead_list, first, (uint64_t)slot + 1));
   procpool__store(&h->dead_count, h->dead_count + 1);
   charge->condemned = 0;
@@ -3031,8 +3141,7 @@ static void procpool__super_clear_traces(procpool__super *u, int index) {
  * it, in a device or a file system that does not answer. */
 static bool procpool__super_await(procpool__super *u, int index, uint64_t deadline, int *status, struct rusage *usage) {
   sigset_t mask;
-  (void)sigfillset(&mask);
-  (void)sigdelset(&mask, SIGCHLD);
+  procpool__platform_super_mask(&mask);
   while (procpool__platform_reap(u->charges[index].pid, status, WNOHANG, usage) == 0) {
     if (procpool__platform_now() >= deadline)
       return false;
@@ -3083,11 +3192,11 @@ static bool procpool__super_all_failed(const procpool__super *u, unsigned times)
   return true;
 }
 
-/* 1 ms, 8 ms, 64 ms, ... at most a second: no crash loop and no full machine makes this process busy. */
+/* 1 ms, 8 ms, 64 ms, at most half a second: no crash loop and no full machine makes this process busy, and within a
+ * second of the last mishap there are workers again. */
 static uint64_t procpool__super_backoff(unsigned failures) {
-  const uint64_t second = 1000000000u;
   const unsigned shift = failures > 0 ? (failures - 1) * 3 : 0;
-  return procpool__platform_now() + (shift > 9 ? second : (uint64_t)1000000 << shift);
+  return procpool__platform_now() + ((uint64_t)1000000 << (shift > 9 ? 9 : shift));
 }
 
 /* When, if at all, the next worker of this index starts. */
@@ -3109,6 +3218,10 @@ static bool procpool__super_was_useful(const procpool__super *u, int index, bool
   return ready == 3 || (ready == 1 && (had_task || procpool__load(&block->tasks) > 0 || age > 100000000u));
 }
 
+/* Starts in a row, of every index, after which the pool gives up. A worker that dies before it comes to its initializer
+ * was killed by somebody: that says nothing of the next one, and only a long run of it (8 s, with the back-off) does. */
+enum { PROCPOOL__STARTS_FAILED = 3, PROCPOOL__STARTS_KILLED = 20 };
+
 static void procpool__super_on_death(procpool__super *u, int index, int status, const struct rusage *usage) {
   const pid_t pid = u->charges[index].pid;
   const uint64_t ready = procpool__load(&u->segment.blocks[index].ready);
@@ -3125,7 +3238,8 @@ static void procpool__super_on_death(procpool__super *u, int index, int status, 
     u->ended = true;
     procpool__super_end_workers(u, PROCPOOL__DEAD_BROKEN);
     procpool__super_cause(u, PROCPOOL__HEALTH_STRICT, index, pid, status, 0);
-  } else if (ready != 1 && ready != 3 && !procpool__super_any_ready(u) && procpool__super_all_failed(u, 3) &&
+  } else if (ready != 1 && ready != 3 && !procpool__super_any_ready(u) &&
+             procpool__super_all_failed(u, ready == 0 ? PROCPOOL__STARTS_KILLED : PROCPOOL__STARTS_FAILED) &&
              !u->ended) {
     u->ended = true;
     procpool__super_end_workers(u, PROCPOOL__DEAD_BROKEN);
@@ -3311,7 +3425,8 @@ static void procpool__super_hurry(procpool__super *u, int index, uint64_t now) {
 
 static uint64_t procpool__super_enforce_worker(procpool__super *u, int index, uint64_t now) {
   procpool__charge *charge = &u->charges[index];
-  if (u->initializer_limit > 0 && !charge->overdue && procpool__load(&u->segment.blocks[index].ready) == 0) {
+  const uint64_t ready = procpool__load(&u->segment.blocks[index].ready);
+  if (u->initializer_limit > 0 && !charge->overdue && (ready == 0 || ready == 4)) {
     if (now < charge->born + u->initializer_limit)
       return charge->born + u->initializer_limit;
     charge->overdue = true;
@@ -3353,7 +3468,7 @@ static uint64_t procpool__super_enforce(procpool__super *u) {
 static void procpool__super_leave(procpool__super *u) {
   procpool__store32(&u->segment.header->gone, 1);
   procpool__shm_wake_host(&u->segment, u->event_fd);
-  _exit(0);
+  procpool__platform_leave(0);
 }
 
 static void procpool__super_on_phase(procpool__super *u) {
@@ -3394,7 +3509,7 @@ static void procpool__super_host_gone(procpool__super *u) {
       procpool__platform_kill(u->charges[i].pid, SIGKILL);
   while (procpool__platform_reap(-1, NULL, 0, NULL) > 0)
     ;
-  _exit(0);
+  procpool__platform_leave(0);
 }
 
 static void procpool__super_hear(procpool__super *u) {
@@ -3409,8 +3524,7 @@ static void procpool__super_hear(procpool__super *u) {
 static void procpool__super_loop(procpool__super *u) {
   sigset_t mask;
   struct pollfd fds[3];
-  (void)sigfillset(&mask);
-  (void)sigdelset(&mask, SIGCHLD);
+  procpool__platform_super_mask(&mask);
   fds[0].fd = u->lifeline;
   fds[1].fd = u->host_pidfd; /* poll skips negative ones */
   fds[2].fd = u->control;
@@ -3446,16 +3560,10 @@ static int procpool__super_start_all(procpool__super *u) {
 }
 
 static void procpool__super_settle_in(procpool__super *u) {
-  struct sigaction action;
-  sigset_t all;
-  memset(&action, 0, sizeof(action));
-  action.sa_handler = procpool__platform_noop; /* SIGCHLD must interrupt ppoll, also where the host ignored it */
-  (void)sigfillset(&all);
-  (void)sigprocmask(SIG_SETMASK, &all, NULL);
-  (void)sigaction(SIGCHLD, &action, NULL);
+  procpool__platform_super_signals();
   procpool__platform_continue_at_eof(u->lifeline);
   if (procpool__platform_gone(u->lifeline, 0))
-    _exit(0);
+    procpool__platform_leave(0);
 }
 
 static void procpool__super_run(procpool__super *u) {
@@ -3465,7 +3573,7 @@ static void procpool__super_run(procpool__super *u) {
   m.say = PROCPOOL__SAY_STARTED;
   m.a = (uint64_t)procpool__super_start_all(u);
   if (!procpool__super_send(u->control, &m) || m.a != 0)
-    _exit(1);
+    procpool__platform_leave(1);
   procpool__super_loop(u);
 }
 
@@ -3510,7 +3618,7 @@ static void procpool__super_close_fds(procpool__super_birth *birth) {
 static void procpool__super_main(void *argument) {
   procpool__super_birth *birth = (procpool__super_birth *)argument;
   procpool__super *u = &birth->super;
-  u->pid = getpid();
+  u->pid = procpool__platform_pid();
   procpool__super_drop_pools();
   procpool__platform_close(&birth->host_ends.lifeline);
   procpool__platform_close(&birth->host_ends.control);
@@ -3560,17 +3668,20 @@ static bool procpool__super_attach(procpool__super *u, uint64_t total) {
 
 static void procpool__super_spawned(procpool__super *u, uint64_t total) {
   procpool__message m;
-  u->pid = getpid();
+  u->pid = procpool__platform_pid();
   procpool__super_settle_in(u);
   if (!procpool__super_attach(u, total))
-    _exit(1);
+    procpool__platform_leave(1);
   procpool__process_record.depth = u->segment.header->depth + 1;
-  (void)procpool__platform_each_code(procpool__super_tell_code, &u->control);
   memset(&m, 0, sizeof(m));
   m.say = PROCPOOL__SAY_ATTACHED;
+  if (procpool__platform_each_code(procpool__super_tell_code, &u->control) < 0) { /* no descriptor: no workers either */
+    m.say = PROCPOOL__SAY_STARTED;
+    m.a = (uint64_t)errno;
+  }
   if (!procpool__super_send(u->control, &m) || procpool__super_receive(u->control, &m, 0) <= 0 ||
       m.say != PROCPOOL__SAY_BEGIN)
-    _exit(1);
+    procpool__platform_leave(1);
   procpool__super_run(u);
 }
 
@@ -3592,13 +3703,15 @@ enum {
 #define PROCPOOL__EXTENT_WARM ((uint64_t)64 << 20) /* free extents beyond this go back to the system */
 #define PROCPOOL__TICK ((uint64_t)200000000) /* ns between looks at the supervisor's health while the host waits */
 #define PROCPOOL__NO_BLOCK UINT64_MAX
+#define PROCPOOL__FIRST_ROOM ((uint64_t)1 << 20) /* for a result that comes in pieces, at first */
 
 /* future flags */
 enum {
   PROCPOOL__F_RELEASED = 1,
   PROCPOOL__F_KEEP_BLOCK = 2,
   PROCPOOL__F_NONE = 4,
-  PROCPOOL__F_QUARANTINE = 8 /* its worker could not be reaped: slot and block are never used again */
+  PROCPOOL__F_QUARANTINE = 8, /* its worker could not be reaped: slot and block are never used again */
+  PROCPOOL__F_NO_MEMORY = 16  /* inline: nobody could free memory for its result but who waits for that: CODEC */
 };
 
 typedef struct procpool__callback_node {
@@ -3659,8 +3772,8 @@ typedef struct procpool__inbox {
   uint64_t head;            /* end of what was taken; relaxed atomic, the drainer looks at it without the lock */
   procpool_future *partial; /* whose large result is arriving in pieces */
   unsigned char *data;
-  uint64_t filled, total;
-  bool resetting; /* found corrupt: waits for the supervisor to end the worker */
+  uint64_t filled, total, room; /* room: how many bytes data has */
+  bool resetting;               /* found corrupt: waits for the supervisor to end the worker */
 } procpool__inbox;
 
 typedef struct procpool__list {
@@ -3730,9 +3843,11 @@ struct procpool {
       spin_below; /* the host spins only while fewer tasks than this are unsettled: then a processor is free for it */
   int sleepers, fd_users;
   bool draining, parked, wants_room, changed;
+  uint64_t audit_due; /* when to look whether a worker has scribbled over shared memory */
+  bool untold;        /* the supervisor could not be told to look */
   procpool__frame *frames;
   /* life */
-  bool closing, finished, freed;
+  bool closing, ending, finished, freed;
   procpool_shutdown_mode mode;
   procpool_status refusal; /* why nothing is accepted any more, OK while it is */
   procpool_error cause;    /* of that */
@@ -4141,33 +4256,58 @@ static unsigned char *procpool__host_room_for(procpool_future *f, uint64_t size,
   return (unsigned char *)f->result.data;
 }
 
+/* Whether the end is near: it must not depend on memory. */
+static bool procpool__host_at_end(const procpool *p) {
+  return p->ending || (p->closing && p->mode == PROCPOOL_KILL);
+}
+
+/* Room for more bytes of a large result. It grows with what has come: the total is but the worker's word. */
+static bool procpool__host_grow_partial(procpool *p, procpool__inbox *in, uint64_t more) {
+  uint64_t room = in->room < PROCPOOL__FIRST_ROOM / 2 ? PROCPOOL__FIRST_ROOM : 2 * in->room;
+  unsigned char *data;
+  if (in->filled + more <= in->room || (in->data == NULL && in->filled > 0))
+    return true; /* there is room, or nobody wants it */
+  room = room < in->filled + more ? in->filled + more : room;
+  room = room > in->total ? in->total : room;
+  data = (unsigned char *)PROCPOOL_REALLOC(in->data, (size_t)room);
+  if (data != NULL) {
+    in->data = data;
+    in->room = room;
+  } else if (procpool__host_at_end(p)) {
+    PROCPOOL_FREE(in->data);
+    in->data = NULL;
+  } else {
+    return false;
+  }
+  return true;
+}
+
 /* One piece of a large result. */
 static procpool__taken procpool__host_take_piece(procpool *p, int worker, procpool_future *f,
                                                  const procpool__record *head) {
   procpool__inbox *in = &p->inboxes[worker];
   const uint64_t at = head->position + sizeof(*head);
+  const uint64_t size = head->size - sizeof(in->total);
   uint64_t total;
-  if (head->size < sizeof(total))
+  if (head->size <= sizeof(total))
     return PROCPOOL__TAKEN_CORRUPT;
   procpool__ring_copy_out(&p->segment, worker, at, &total, sizeof(total));
   if (total > (uint64_t)1 << 47)
     return PROCPOOL__TAKEN_CORRUPT;
   if (in->partial != f) {
-    const bool wanted = !(f->flags & PROCPOOL__F_RELEASED);
-    unsigned char *data = wanted ? (unsigned char *)PROCPOOL_MALLOC((size_t)total) : NULL;
-    if (wanted && data == NULL && !(p->closing && p->mode == PROCPOOL_KILL))
-      return PROCPOOL__TAKEN_NOT;
     PROCPOOL_FREE(in->data);
     in->partial = f;
-    in->data = data;
-    in->filled = 0;
+    in->data = NULL;
+    in->filled = in->room = 0;
     in->total = total;
   }
-  if (total != in->total || head->size - sizeof(total) > total - in->filled)
+  if (total != in->total || size > total - in->filled)
     return PROCPOOL__TAKEN_CORRUPT;
-  if (in->data != NULL)
-    procpool__ring_copy_out(&p->segment, worker, at + sizeof(total), in->data + in->filled, head->size - sizeof(total));
-  in->filled += head->size - sizeof(total);
+  if (!(f->flags & (PROCPOOL__F_RELEASED | PROCPOOL__F_NO_MEMORY)) && !procpool__host_grow_partial(p, in, size))
+    return PROCPOOL__TAKEN_NOT;
+  if (in->data != NULL && in->filled + size <= in->room)
+    procpool__ring_copy_out(&p->segment, worker, at + sizeof(total), in->data + in->filled, size);
+  in->filled += size;
   return PROCPOOL__TAKEN;
 }
 
@@ -4176,9 +4316,9 @@ static procpool__taken procpool__host_join_pieces(procpool *p, int worker, procp
   procpool__inbox *in = &p->inboxes[worker];
   if (in->partial != f || in->filled != in->total || in->total <= PROCPOOL__SMALL)
     return PROCPOOL__TAKEN_CORRUPT;
-  in->partial = NULL;
-  if (in->data == NULL)
+  if (in->data == NULL || in->room < in->total) /* not wanted; or no memory, at the end */
     return f->flags & PROCPOOL__F_RELEASED ? PROCPOOL__TAKEN : PROCPOOL__TAKEN_NOT;
+  in->partial = NULL;
   f->result.data = in->data;
   f->size = in->total;
   in->data = NULL;
@@ -4237,10 +4377,18 @@ static procpool_status procpool__host_status_of(procpool__state state) {
   return state <= PROCPOOL__DEAD_BROKEN ? statuses[state] : PROCPOOL_BROKEN;
 }
 
+/* What becomes of tasks whose results are not to be had when the pool ends. */
+static procpool_status procpool__host_rest_status(const procpool *p) {
+  return p->closing && p->mode == PROCPOOL_KILL ? PROCPOOL_SHUTDOWN : PROCPOOL_BROKEN;
+}
+
 /* There is no memory for its result, and no time to wait for some. */
 static procpool__taken procpool__host_give_up(procpool *p, procpool_future *f) {
+  const bool alone = (f->flags & PROCPOOL__F_NO_MEMORY) != 0;
   procpool__store_release(&p->segment.slots[f->slot].word, 0);
-  procpool__host_settle(p, f, PROCPOOL_SHUTDOWN);
+  if (alone)
+    (void)procpool__host_error(f, PROCPOOL_CODEC);
+  procpool__host_settle(p, f, alone ? PROCPOOL_CODEC : procpool__host_rest_status(p));
   return PROCPOOL__TAKEN;
 }
 
@@ -4267,8 +4415,9 @@ static procpool__taken procpool__host_take(procpool *p, int worker, const procpo
     taken = procpool__host_join_pieces(p, worker, f);
   else
     taken = procpool__host_take_bytes(p, worker, f, head);
-  if (state == PROCPOOL__DONE_OK && taken == PROCPOOL__TAKEN_NOT && p->closing && p->mode == PROCPOOL_KILL)
-    return procpool__host_give_up(p, f); /* an end must not depend on memory */
+  if (state == PROCPOOL__DONE_OK && taken == PROCPOOL__TAKEN_NOT &&
+      (procpool__host_at_end(p) || (f->flags & PROCPOOL__F_NO_MEMORY)))
+    return procpool__host_give_up(p, f);
   if (state == PROCPOOL__DONE_OK && taken != PROCPOOL__TAKEN)
     return taken;
   procpool__store_release(&p->segment.slots[slot].word, 0); /* workers see it again only after a READY that follows */
@@ -4276,20 +4425,31 @@ static procpool__taken procpool__host_take(procpool *p, int worker, const procpo
   return PROCPOOL__TAKEN;
 }
 
-static void procpool__host_tell(procpool *p, procpool__say say, uint64_t a, uint64_t b) {
+/* False when the supervisor could not be told. Where its channel is full there are messages for it to read, and it looks
+ * for whatever a PHASE or a LOOK would make it see after each; else those two are told again later. */
+static bool procpool__host_tell(procpool *p, procpool__say say, uint64_t a, uint64_t b) {
   procpool__message m;
   if (p->fds.control < 0)
-    return;
+    return false;
   memset(&m, 0, sizeof(m));
   m.say = say;
   m.a = a;
   m.b = b;
-  (void)procpool__platform_send(p->fds.control, &m, sizeof(m), MSG_DONTWAIT);
+  if (procpool__platform_send(p->fds.control, &m, sizeof(m), MSG_DONTWAIT))
+    return true;
+  p->untold =
+      p->untold || (errno != EAGAIN && errno != EPIPE && (say == PROCPOOL__SAY_PHASE || say == PROCPOOL__SAY_LOOK));
+  return false;
 }
 
-/* Makes the supervisor look at what the workers run. Where it cannot be told, for the channel is full, it will. */
+/* Makes the supervisor look at what the workers run. */
 static void procpool__host_ring(procpool *p) {
-  procpool__host_tell(p, PROCPOOL__SAY_LOOK, 0, 0);
+  (void)procpool__host_tell(p, PROCPOOL__SAY_LOOK, 0, 0);
+}
+
+static void procpool__host_tell_again(procpool *p) {
+  p->untold = false;
+  (void)procpool__host_tell(p, PROCPOOL__SAY_PHASE, 0, 0);
 }
 
 static void procpool__host_tell_limits(procpool *p) {
@@ -4323,25 +4483,66 @@ static void procpool__host_on_corrupt(procpool *p, int worker) {
   __atomic_store_n(&in->resetting, true, __ATOMIC_RELAXED);
   procpool__store_relaxed(&in->head, fresh);
   procpool__store(&p->segment.blocks[worker].consumed, fresh);
-  procpool__host_tell(p, PROCPOOL__SAY_RESET, (uint64_t)worker, fresh);
+  (void)procpool__host_tell(p, PROCPOOL__SAY_RESET, (uint64_t)worker, fresh);
 }
 
-/* The corrupt worker is gone. What it had committed and the ring no longer tells is lost: CRASHED. */
+/* Whether a record for a word that this worker committed waits in its ring. It is stamped before the word says so, at the
+ * tail that the worker, or else this call, then moves past it. */
+static bool procpool__host_has_record(procpool *p, int worker, uint64_t word) {
+  uint64_t at = p->inboxes[worker].head, tail;
+  procpool__record head;
+  procpool__ring_publish_for(&p->segment, worker);
+  tail = procpool__load(&p->segment.blocks[worker].tail);
+  if (tail - at > p->segment.ring_size)
+    return false;
+  while (at < tail && procpool__ring_read(&p->segment, worker, at, &head)) {
+    if (head.word == word)
+      return true;
+    at += procpool__ring_length(&p->segment, at, head.size, (head.slot & PROCPOOL__RECORD_WRAPPED) != 0);
+  }
+  return false;
+}
+
+/* Whether a claimed task's word says what no worker and no supervisor that keep to the protocol leave behind: nothing that
+ * is still to come would settle it. A worker's intent names its task from before the claim until the supervisor, which has
+ * buried the task by then, starts the next worker. */
+static bool procpool__host_is_lost(procpool *p, const procpool_future *f, uint64_t word) {
+  const int worker = procpool__word_worker(word);
+  const procpool__block *block = &p->segment.blocks[worker];
+  if (procpool__state_done(procpool__word_state(word))) /* at the end, what nobody wants has no record */
+    return !(p->closing && (f->flags & PROCPOOL__F_RELEASED)) && !procpool__host_has_record(p, worker, word);
+  return (procpool__load(&block->intent_word) != procpool__word_in(word, PROCPOOL__RUNNING) ||
+          procpool__load(&block->intent_slot) != f->slot) &&
+         procpool__load(&p->segment.slots[f->slot].word) == word;
+}
+
+static void procpool__host_settle_lost(procpool *p, procpool_future *f, uint64_t word) {
+  procpool_error *e;
+  f->worker = (int16_t)procpool__word_worker(word);
+  e = procpool__host_error(f, PROCPOOL_CRASHED);
+  if (e != NULL)
+    (void)snprintf(e->message, sizeof(e->message), "a worker wrote nonsense into shared memory");
+  procpool__store_release(&p->segment.slots[f->slot].word, 0);
+  procpool__host_settle(p, f, PROCPOOL_CRASHED);
+}
+
+/* Whether its worker is reaped, and the supervisor has written down how it ended. */
+static bool procpool__host_is_buried(const procpool *p, const procpool_future *f, uint64_t word) {
+  const procpool__epitaph *e = procpool__slot_epitaph(&p->segment.slots[f->slot]);
+  return procpool__state_dead(procpool__word_state(word)) &&
+         (__atomic_load_n(&e->stage, __ATOMIC_ACQUIRE) & PROCPOOL__EPITAPH_WRITTEN) != 0;
+}
+
+/* The corrupt worker is gone. What was its and the ring no longer tells is lost: CRASHED. Its successor may have begun. */
 static void procpool__host_after_reset(procpool *p, int worker) {
   __atomic_store_n(&p->inboxes[worker].resetting, false, __ATOMIC_RELAXED);
   for (uint64_t i = 0; i < p->slots_used; i++) {
     procpool_future *f = p->owners[i];
     const uint64_t word = f != NULL ? procpool__load(&p->segment.slots[i].word) : 0;
-    procpool_error *e;
-    if (f == NULL || procpool__word_ticket(word) != f->ticket || procpool__word_worker(word) != worker ||
-        !procpool__state_done(procpool__word_state(word)))
-      continue;
-    f->worker = (int16_t)worker;
-    e = procpool__host_error(f, PROCPOOL_CRASHED);
-    if (e != NULL)
-      (void)snprintf(e->message, sizeof(e->message), "the worker corrupted its result ring and was ended");
-    procpool__store_release(&p->segment.slots[i].word, 0);
-    procpool__host_settle(p, f, PROCPOOL_CRASHED);
+    if (f != NULL && procpool__word_ticket(word) == f->ticket && procpool__word_worker(word) == worker &&
+        procpool__word_state(word) > PROCPOOL__READY && !procpool__host_is_buried(p, f, word) &&
+        procpool__host_is_lost(p, f, word))
+      procpool__host_settle_lost(p, f, word);
   }
 }
 
@@ -4397,7 +4598,7 @@ static void procpool__host_read_epitaph(procpool_error *error, const procpool__e
   error->user_seconds = (double)e->user_us / 1e6;
   error->system_seconds = (double)e->system_us / 1e6;
   error->max_rss_kib = (long)(e->rss_kib_next >> 24);
-  stage &= ~(int)PROCPOOL__EPITAPH_QUARANTINE;
+  stage &= ~(int)(PROCPOOL__EPITAPH_QUARANTINE | PROCPOOL__EPITAPH_WRITTEN);
   if (error->status == PROCPOOL_TIMEOUT || error->status == PROCPOOL_CANCELLED)
     procpool__host_tell_stage(error,
                               stage >= 0 && stage <= PROCPOOL_STAGE_KILL ? (procpool_stage)stage : PROCPOOL_STAGE_NONE);
@@ -4525,16 +4726,11 @@ static procpool_status procpool__host_last_word(procpool *p, const procpool_futu
 /* Everything that can still be learnt from the segment, now that no worker lives: then the rest is BROKEN or
  * SHUTDOWN. */
 static void procpool__host_last_words(procpool *p) {
-  const procpool_status rest = p->mode == PROCPOOL_KILL && p->closing ? PROCPOOL_SHUTDOWN : PROCPOOL_BROKEN;
+  const procpool_status rest = procpool__host_rest_status(p);
+  p->ending = true;
   for (int i = 0; i < p->segment.workers; i++) {
     procpool__ring_publish_for(&p->segment, i);
-    while (!procpool__host_drain_ring(p, i) && p->inboxes[i].head != procpool__load(&p->segment.blocks[i].tail)) {
-      procpool__record head; /* out of memory to the last: its status at least shall be told */
-      if (!procpool__ring_read(&p->segment, i, p->inboxes[i].head, &head) ||
-          p->owners[head.slot & PROCPOOL__RECORD_SLOT] == NULL)
-        break;
-      p->owners[head.slot & PROCPOOL__RECORD_SLOT]->flags |= PROCPOOL__F_RELEASED;
-    }
+    (void)procpool__host_drain_ring(p, i);
   }
   procpool__host_drain_dead(p);
   for (uint64_t i = 0; i < p->slots_used; i++) {
@@ -4547,7 +4743,7 @@ static void procpool__host_last_words(procpool *p) {
 static void procpool__host_join_threads(procpool *p) {
   for (int i = 0; p->threads != NULL && i < p->segment.workers; i++)
     if (p->threads[i].started) {
-      (void)pthread_join(p->threads[i].thread, NULL);
+      procpool__platform_thread_join(p->threads[i].thread);
       p->threads[i].started = false;
     }
 }
@@ -4579,11 +4775,13 @@ static void procpool__host_finish(procpool *p, bool clean) {
   p->segment.fd = -1;
 }
 
-/* Looks whether the supervisor lives: it sends nothing after its start, so anything but "nothing yet" is its end. */
+/* Looks whether the supervisor lives: it sends nothing after its start, so anything but "nothing yet" is its end. If it
+ * said so before, draining comes to it when all results are taken: they do not go away for want of memory. */
 static void procpool__host_look_after(procpool *p) {
   procpool__message m;
-  if (!p->finished && p->fds.control >= 0 && procpool__super_receive(p->fds.control, &m, MSG_DONTWAIT) < 0)
-    procpool__host_finish(p, procpool__load32(&p->segment.header->gone) != 0);
+  if (!p->finished && p->fds.control >= 0 && procpool__super_receive(p->fds.control, &m, MSG_DONTWAIT) < 0 &&
+      procpool__load32(&p->segment.header->gone) == 0)
+    procpool__host_finish(p, false);
 }
 
 /* Takes in all that has come. OK, or MEMORY. */
@@ -4596,6 +4794,8 @@ static procpool_status procpool__host_drain(procpool *p) {
       status = PROCPOOL_MEMORY;
   procpool__host_drain_dead(p);
   procpool__host_heed_health(p);
+  if (p->untold)
+    procpool__host_tell_again(p);
   if (status == PROCPOOL_OK && procpool__load32(&p->segment.header->gone) != 0)
     procpool__host_finish(p, true);
   if (p->changed && p->sleepers > 0) {
@@ -4665,29 +4865,86 @@ static bool procpool__host_cell_free(const procpool *p) {
          procpool__load(&p->segment.slots[slot].word) != procpool__word(ticket, 0, PROCPOOL__READY);
 }
 
-/* Nothing has come for a whole tick. Should a worker have scribbled over what the host and the supervisor go by, this finds
- * it: a task whose word is no longer its own, a waiting task that the hint has passed, a ring that was not begun anew. */
+/* ---- should a worker have scribbled over what the others go by ---- */
+
+/* One task. False if it is one that waits, as it should. */
+static bool procpool__host_audit_task(procpool *p, procpool_future *f) {
+  procpool__slot *slot = &p->segment.slots[f->slot];
+  const uint64_t word = procpool__load(&slot->word);
+  const procpool__state state = procpool__word_state(word);
+  const int worker = procpool__word_worker(word);
+  const uint64_t cell = (f->ticket - 1) & (p->segment.cell_count - 1);
+  procpool__store32_relaxed(&slot->limit, f->limit);
+  if (word == procpool__word(f->ticket, 0, PROCPOOL__READY)) {
+    procpool__store(&p->segment.cells[cell], procpool__cell(f->ticket, f->slot));
+    return false;
+  }
+  if (procpool__word_ticket(word) != f->ticket || state <= PROCPOOL__READY || state > PROCPOOL__DEAD_BROKEN) {
+    procpool__store_release(&slot->word, 0);
+    procpool__host_settle(p, f, PROCPOOL_BROKEN);
+  } else if (procpool__host_is_buried(p, f, word)) {
+    procpool__host_settle_dead(p, f->slot);
+  } else if (worker >= p->segment.workers) {
+    procpool__host_settle_lost(p, f, word);
+  } else if (p->fds.control >= 0 && !p->inboxes[worker].resetting && procpool__host_is_lost(p, f, word)) {
+    procpool__host_on_corrupt(p, worker);
+  }
+  return true;
+}
+
+/* The hint, which must not be behind by more than a lap nor ahead of a task that waits (first: its ticket, NEVER if none
+ * does). */
+static void procpool__host_audit_head(procpool *p, uint64_t first) {
+  const uint64_t head = procpool__load(&p->segment.header->head);
+  if (first != PROCPOOL__NEVER) {
+    if (head != first - 1)
+      procpool__store(&p->segment.header->head, first - 1);
+    procpool__shm_wake_workers(&p->segment, INT_MAX);
+  } else if (p->position - head > p->segment.cell_count) {
+    procpool__store(&p->segment.header->head, p->position);
+  }
+}
+
+static void procpool__host_audit_worker(procpool *p, int worker) {
+  procpool__block *block = &p->segment.blocks[worker];
+  if (p->inboxes[worker].resetting)
+    (void)procpool__host_tell(p, PROCPOOL__SAY_RESET, (uint64_t)worker, p->inboxes[worker].head);
+  procpool__store(&block->consumed, p->inboxes[worker].head);
+  procpool__add32(&block->room_seq, 1);
+  procpool__platform_wake(&block->room_seq, 1);
+}
+
+/* Looks at every task that is not settled, and writes again what the host alone writes. Changes nothing where all keep to
+ * the protocol. */
 static void procpool__host_audit(procpool *p) {
+  const uint32_t phase = p->mode == PROCPOOL_KILL ? PROCPOOL__PHASE_KILL : PROCPOOL__PHASE_DRAIN;
+  uint64_t first = PROCPOOL__NEVER;
   for (uint64_t i = 0; i < p->slots_used; i++) {
     procpool_future *f = p->owners[i];
-    const uint64_t word = f != NULL ? procpool__load(&p->segment.slots[i].word) : 0;
-    if (f == NULL)
-      continue;
-    procpool__store32_relaxed(&p->segment.slots[i].limit, f->limit);
-    if (procpool__word_ticket(word) != f->ticket || procpool__word_state(word) == PROCPOOL__FREE) {
-      procpool__store_release(&p->segment.slots[i].word, 0);
-      procpool__host_settle(p, f, PROCPOOL_BROKEN);
-    } else if (procpool__word_state(word) == PROCPOOL__READY &&
-               procpool__load(&p->segment.header->head) - f->ticket < (uint64_t)1 << 47) {
-      procpool__store(&p->segment.header->head, f->ticket - 1);
-      procpool__shm_wake_workers(&p->segment, INT_MAX);
-    }
+    if (f != NULL && !procpool__host_audit_task(p, f) && f->ticket < first)
+      first = f->ticket;
   }
+  procpool__host_audit_head(p, first);
   for (int i = 0; i < p->segment.workers; i++)
-    if (p->inboxes[i].resetting)
-      procpool__host_tell(p, PROCPOOL__SAY_RESET, (uint64_t)i, p->inboxes[i].head);
+    procpool__host_audit_worker(p, i);
+  if (p->closing && procpool__load32(&p->segment.header->phase) < phase) {
+    procpool__store32(&p->segment.header->phase, phase);
+    (void)procpool__host_tell(p, PROCPOOL__SAY_PHASE, 0, 0);
+  }
   if (p->limited > 0)
     procpool__host_tell_limits(p);
+}
+
+/* Now and then, while there is something to wait for; a large table less often. */
+static void procpool__host_audit_if_due(procpool *p) {
+  const uint64_t now = procpool__platform_now();
+  uint64_t took;
+  if (p->finished || p->inline_worker != NULL || now < p->audit_due)
+    return;
+  if (p->submitted != p->settled || p->closing)
+    procpool__host_audit(p);
+  took = procpool__platform_now() - now;
+  p->audit_due = now + (64 * took > PROCPOOL__TICK ? 64 * took : PROCPOOL__TICK);
 }
 
 /* What a thread knew when it found that it must wait. If anything of it has changed by the time that it holds the lock
@@ -4721,8 +4978,7 @@ static void procpool__host_sleep(procpool *p, uint64_t deadline, const procpool_
     return;
   procpool__host_arm(p);
   procpool__host_look_after(p);
-  if (!p->finished && procpool__platform_now() >= tick)
-    procpool__host_audit(p);
+  procpool__host_audit_if_due(p);
 }
 
 /* Lets another thread take over the draining. */
@@ -4763,10 +5019,16 @@ static void procpool__host_run_inline(procpool *p, uint64_t deadline) {
     procpool__host_follow(p, deadline);
 }
 
+/* The inline worker's result does not fit its ring, which only this thread empties. Without memory for what is in it this
+ * would wait for itself: the result at its head is given up. */
 static void procpool__host_make_room(void *context) {
   procpool *p = (procpool *)context;
+  procpool__record head;
+  procpool_future *f;
   procpool__host_lock(p);
-  (void)procpool__host_drain(p);
+  if (procpool__host_drain(p) == PROCPOOL_MEMORY && procpool__ring_read(&p->segment, 0, p->inboxes[0].head, &head) &&
+      (f = p->owners[head.slot & PROCPOOL__RECORD_SLOT]) != NULL)
+    f->flags |= PROCPOOL__F_NO_MEMORY;
   procpool__host_unlock(p);
 }
 
@@ -5142,7 +5404,7 @@ static void procpool__open_undo(procpool *p) {
   procpool__platform_unmap(p->free_slots, (size_t)s->capacity * sizeof(*p->free_slots));
   procpool__platform_unmap(p->cell_slots, (size_t)s->cell_count * sizeof(*p->cell_slots));
   procpool__platform_unmap(p->inboxes, (size_t)s->workers * sizeof(*p->inboxes));
-  procpool__platform_unmap(p->guard, (size_t)sysconf(_SC_PAGESIZE));
+  procpool__platform_guard_free(p->guard);
   procpool__arena_end(&p->arena);
   PROCPOOL_FREE(p->codes);
   PROCPOOL_FREE(p->threads);
@@ -5283,19 +5545,24 @@ static bool procpool__code_here(const procpool__platform_code *code, const char 
   return true;
 }
 
-/* The address that function has in the workers: the same under fork; 0 if a spawned worker has no such code. */
+#define PROCPOOL__CODE_UNKNOWN UINT64_MAX
+
+/* The address that function has in the workers: the same under fork; 0 if a spawned worker has no such code; UNKNOWN
+ * (errno) if this process's own cannot be looked through, for want of a descriptor. */
 static uint64_t procpool__code_translate(procpool *p, procpool_function function) {
   procpool__code_search search;
   uint64_t *seen;
   uint64_t offset;
+  int found;
   memcpy(&search.function, &function, sizeof(function));
   if (p->start != PROCPOOL_START_SPAWN)
     return search.function;
   seen = p->code_seen[(search.function >> 4) % PROCPOOL__CODE_SEEN];
   if (seen[0] == search.function)
     return seen[1];
-  if (procpool__platform_each_code(procpool__code_here, &search) <= 0)
-    return 0;
+  found = procpool__platform_each_code(procpool__code_here, &search);
+  if (found <= 0)
+    return found < 0 ? PROCPOOL__CODE_UNKNOWN : 0;
   offset = search.function - search.code.start + search.code.offset;
   for (size_t i = 0; i < p->code_count; i++) {
     const procpool__platform_code *c = &p->codes[i];
@@ -5316,12 +5583,14 @@ static bool procpool__open_begin(procpool *p, procpool__plan *plan) {
   if (plan->options.initializer != NULL) {
     memcpy(&function, &plan->options.initializer, sizeof(function));
     address = procpool__code_translate(p, function);
+    if (address == PROCPOOL__CODE_UNKNOWN)
+      return procpool__open_fail(plan, PROCPOOL_SYSTEM, errno, "/proc/self/maps cannot be read");
     if (address == 0)
       return procpool__open_fail(plan, PROCPOOL_FUNCTION, 0, "the initializer is not in the program that workers run");
   }
   p->segment.header->initializer = address;
-  procpool__host_tell(p, PROCPOOL__SAY_BEGIN, 0, 0);
-  return true;
+  return procpool__host_tell(p, PROCPOOL__SAY_BEGIN, 0, 0) ||
+         procpool__open_fail(plan, PROCPOOL_SYSTEM, errno, "the supervisor could not be told to begin");
 }
 
 /* Hears the supervisor out until its workers are started. */
@@ -5401,27 +5670,29 @@ static void *procpool__thread_main(void *argument) {
   return NULL;
 }
 
+static bool procpool__open_event(procpool *p, procpool__plan *plan) {
+  p->fds.event_fd = procpool__platform_event();
+  return p->fds.event_fd >= 0 || procpool__open_fail(plan, PROCPOOL_SYSTEM, errno, "no descriptors to be had");
+}
+
 static bool procpool__open_threads(procpool *p, procpool__plan *plan) {
   const int n = plan->workers;
-  sigset_t all, old;
   int error = 0;
-  p->fds.event_fd = procpool__platform_event();
+  if (!procpool__open_event(p, plan))
+    return false;
   p->threads = (procpool__thread *)PROCPOOL_MALLOC((size_t)n * sizeof(*p->threads));
-  if (p->fds.event_fd < 0 || p->threads == NULL)
+  if (p->threads == NULL)
     return procpool__open_fail(plan, PROCPOOL_MEMORY, ENOMEM, "no memory for the threads");
   memset((void *)p->threads, 0, (size_t)n * sizeof(*p->threads));
   p->segment.header->alive = (uint64_t)n;
-  (void)sigfillset(&all);
-  (void)pthread_sigmask(SIG_BLOCK, &all, &old); /* the host's signals are its own threads' to handle */
   for (int i = 0; i < n && error == 0; i++) {
     procpool__thread *t = &p->threads[i];
     t->pool = p;
     procpool__worker_setup(&t->worker, &p->segment, i, p->fds.event_fd, false);
-    p->segment.blocks[i].pid = (uint64_t)getpid();
-    error = pthread_create(&t->thread, NULL, procpool__thread_main, t);
+    p->segment.blocks[i].pid = (uint64_t)procpool__platform_pid();
+    error = procpool__platform_thread_start(&t->thread, procpool__thread_main, t);
     t->started = error == 0;
   }
-  (void)pthread_sigmask(SIG_SETMASK, &old, NULL);
   if (error == 0)
     return true;
   procpool__store32(&p->segment.header->phase, PROCPOOL__PHASE_KILL);
@@ -5431,11 +5702,12 @@ static bool procpool__open_threads(procpool *p, procpool__plan *plan) {
 }
 
 static bool procpool__open_inline(procpool *p, procpool__plan *plan) {
-  p->fds.event_fd = procpool__platform_event();
+  if (!procpool__open_event(p, plan))
+    return false;
   p->inline_worker = (procpool__worker *)PROCPOOL_MALLOC(sizeof(*p->inline_worker));
   if (p->inline_worker != NULL)
     memset((void *)p->inline_worker, 0, sizeof(*p->inline_worker));
-  if (p->fds.event_fd < 0 || p->inline_worker == NULL)
+  if (p->inline_worker == NULL)
     return procpool__open_fail(plan, PROCPOOL_MEMORY, ENOMEM, "no memory for the worker");
   procpool__worker_setup(p->inline_worker, &p->segment, 0, p->fds.event_fd, false);
   p->inline_worker->make_room = procpool__host_make_room;
@@ -5511,7 +5783,7 @@ PROCPOOL_API void procpool_worker_main(void) {
     return;
   memset(&super, 0, sizeof(super));
   if (sscanf(marker, "%llu:%d:%d:%d:%d:%d:%d", &total, &fds[0], &fds[1], &fds[2], &fds[3], &fds[4], &fds[5]) != 7)
-    _exit(1);
+    procpool__platform_leave(1);
   (void)unsetenv(PROCPOOL__MARKER);
   super.segment.fd = fds[0];
   super.lifeline = fds[1];
@@ -5521,7 +5793,7 @@ PROCPOOL_API void procpool_worker_main(void) {
   super.host_pidfd = fds[5];
   for (int i = 0; i < 6; i++)
     if (fds[i] >= 0)
-      (void)fcntl(fds[i], F_SETFD, FD_CLOEXEC);
+      procpool__platform_close_on_exec(fds[i]);
   qsort(fds, 6, sizeof(int), procpool__super_compare);
   procpool__platform_close_others(fds[0] < 0 ? fds + 1 : fds, fds[0] < 0 ? 5 : 6);
   procpool__super_spawned(&super, total);
@@ -5538,6 +5810,7 @@ typedef struct procpool__order {
   uint64_t block;          /* a chunk's block, already filled; else NO_BLOCK */
   procpool_future *future; /* out */
   procpool_status status;  /* out */
+  int error;               /* out: errno, where the status is SYSTEM */
 } procpool__order;
 
 /* A free slot and a writable cell, their memory reserved. FULL when there is none now. */
@@ -5619,6 +5892,10 @@ static procpool_status procpool__submit_now(procpool *p, procpool__order *o) {
   address = procpool__code_translate(p, o->function);
   if (address == 0)
     return PROCPOOL_FUNCTION;
+  if (address == PROCPOOL__CODE_UNKNOWN) {
+    o->error = errno;
+    return PROCPOOL_SYSTEM;
+  }
   o->future = procpool__future_new(p);
   if (o->future == NULL)
     return PROCPOOL_MEMORY;
@@ -5650,7 +5927,7 @@ static procpool_status procpool__submit_refused(procpool *p, const procpool__ord
   procpool__code_search search;
   memcpy(&search.function, &o->function, sizeof(search.function));
   if (o->status != PROCPOOL_FUNCTION)
-    return procpool__host_refuse(p, o->status, 0, procpool_strerror(o->status));
+    return procpool__host_refuse(p, o->status, o->error, procpool_strerror(o->status));
   memset(&search.code, 0, sizeof(search.code));
   search.file[0] = 0;
   (void)procpool__platform_each_code(procpool__code_here, &search);
@@ -5781,6 +6058,7 @@ PROCPOOL_API procpool_status procpool_poll(procpool *pool) {
   }
   procpool__poll_inline(pool);
   procpool__host_look_after(pool);
+  procpool__host_audit_if_due(pool);
   status = procpool__host_drain(pool);
   procpool__host_run_callbacks(pool);
   procpool__host_hand_over(pool);
@@ -5829,7 +6107,7 @@ static void procpool__shutdown_announce(procpool *p, procpool_shutdown_mode mode
   procpool__shutdown_discard(p);
   if (procpool__load32(&p->segment.header->phase) < phase)
     procpool__store32(&p->segment.header->phase, phase);
-  procpool__host_tell(p, PROCPOOL__SAY_PHASE, 0, 0);
+  (void)procpool__host_tell(p, PROCPOOL__SAY_PHASE, 0, 0);
   procpool__shm_wake_workers(&p->segment, INT_MAX);
   for (int i = 0; i < p->segment.workers; i++) {
     procpool__add32(&p->segment.blocks[i].room_seq, 1);
@@ -6132,7 +6410,8 @@ static procpool_status procpool__future_end(procpool_future *future, bool by_for
   else if (status == PROCPOOL_PENDING && by_force)
     procpool__future_want_end(p, future, procpool__public_grace(grace, p->grace));
   if (p->closing && !p->finished)
-    procpool__host_tell(p, PROCPOOL__SAY_PHASE, 0, 0); /* it may have been the last one that the shutdown waits for */
+    (void)procpool__host_tell(p, PROCPOOL__SAY_PHASE, 0,
+                              0); /* it may have been the last one that the shutdown waits for */
   if (!p->finished && (p->parked || p->fd_users > 0))
     procpool__shm_wake_host(&p->segment, p->fds.event_fd); /* whoever drains may wait for this one */
   procpool__future_unref(p, future);
@@ -7315,6 +7594,7 @@ PROCPOOL_API long procpool_process_pid(procpool_process *process) {
 /* If the function has not begun, it never will; else the supervisor sends the signal. */
 static procpool_status procpool__process_signal(procpool_process *process, int signal_number) {
   const procpool_status status = procpool__process_check(process);
+  bool told;
   if (status != PROCPOOL_OK)
     return status;
   if (!procpool_process_is_alive(process))
@@ -7322,9 +7602,9 @@ static procpool_status procpool__process_signal(procpool_process *process, int s
   if (procpool_future_cancel(process->future) == PROCPOOL_CANCELLED && process->signal == 0)
     process->signal = signal_number;
   procpool__host_lock(process->pool);
-  procpool__host_tell(process->pool, PROCPOOL__SAY_SIGNAL, 0, (uint64_t)signal_number);
+  told = procpool__host_tell(process->pool, PROCPOOL__SAY_SIGNAL, 0, (uint64_t)signal_number);
   procpool__host_unlock(process->pool);
-  return PROCPOOL_OK;
+  return told || !procpool_process_is_alive(process) ? PROCPOOL_OK : PROCPOOL_SYSTEM;
 }
 
 PROCPOOL_API procpool_status procpool_process_terminate(procpool_process *process) {

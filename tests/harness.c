@@ -685,6 +685,19 @@ static bool audit_compare(audit *before) {
   return found == 0 && threads && !children;
 }
 
+void *harness_audit_begin(void) {
+  audit *before = (audit *)malloc(sizeof(audit));
+  CHECK(before != NULL);
+  *before = audit_take();
+  return before;
+}
+
+bool harness_audit_end(void *before) {
+  const bool same = audit_compare((audit *)before);
+  free(before);
+  return same;
+}
+
 /* Present under AddressSanitizer and LeakSanitizer only. */
 extern int __lsan_do_recoverable_leak_check(void) __attribute__((weak));
 

@@ -1017,6 +1017,31 @@ TEST_STARTS(r065_failing_initializer_of_threads, THREAD) {
   check_bad_initializer(start, initializer_fails, 123);
 }
 
+/* In a worker that was just forked, before it comes to anything: somebody kills it. */
+static void die_at_birth(void) {
+  if (page != NULL && gate_read(&page->word[2]) > 0) {
+    gate_add(&page->word[2], -1);
+    raise(SIGKILL);
+  }
+}
+
+/* That some workers were killed while they started says nothing of the initializer, which there may be none of. */
+TEST_STARTS(r065_killed_at_birth_is_no_failed_initializer, FORK) {
+  enum { DEATHS = 4 };
+  const test_job job = job_with(1, SIGKILL);
+  procpool_future *future;
+  procpool *pool;
+  CHECK_EQ(pthread_atfork(NULL, NULL, die_at_birth), 0);
+  pool = test_open(start, 1);
+  gate_add(&page->word[2], DEATHS);
+  future = test_submit(pool, task_die, &job, sizeof(job));
+  CHECK_SETTLES(future, PROCPOOL_CRASHED);
+  CHECK_OK(procpool_future_release(future));
+  CHECK_WORKS(pool);
+  CHECK_EQ(gate_read(&page->word[2]), 0); /* they did die */
+  test_close(pool);
+}
+
 /* The caller is the worker: it is initialized when the pool is opened. */
 TEST(r065_failing_initializer_inline) {
   const test_job job = job_of(1);
