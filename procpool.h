@@ -4005,23 +4005,21 @@ static bool procpool__arena_make_room(procpool__arena *a) {
   return true;
 }
 
-static uint64_t procpool__arena_take_extent(procpool *p, uint64_t size) {
+/* A free extent, or one that was never used. */
+static uint64_t procpool__arena_find(procpool *p, uint64_t size) {
   procpool__arena *a = &p->arena;
-  uint64_t offset;
-  if (!procpool__arena_make_room(a))
-    return PROCPOOL__NO_BLOCK;
-  offset = procpool__arena_reuse(p, size);
-  a->extents_given += offset != PROCPOOL__NO_BLOCK;
+  const uint64_t offset = procpool__arena_reuse(p, size);
+  const uint64_t at = procpool__shm_offset(&p->segment, p->segment.arena) + a->top;
   if (offset != PROCPOOL__NO_BLOCK)
     return offset;
-  if (size > p->segment.arena_size - a->top)
+  if (size > p->segment.arena_size - a->top || procpool__host_reserve(p, at, size) != 0)
     return PROCPOOL__NO_BLOCK;
-  if (procpool__host_reserve(p, procpool__shm_offset(&p->segment, p->segment.arena) + a->top, size) != 0)
+  if (!procpool__platform_shm_open(p->segment.base, p->segment.arena_at + a->top + size)) {
+    procpool__platform_shm_discard(p->segment.arena + a->top, size);
+    p->shared_bytes -= size;
     return PROCPOOL__NO_BLOCK;
-  if (!procpool__platform_shm_open(p->segment.base, p->segment.arena_at + a->top + size))
-    return PROCPOOL__NO_BLOCK;
+  }
   a->top += size;
-  a->extents_given++;
   return a->top - size;
 }
 
@@ -4055,6 +4053,52 @@ static void procpool__arena_give_extent(procpool *p, uint64_t offset, uint64_t s
   procpool__arena_merge(a, i);
   if (i > 0)
     procpool__arena_merge(a, i - 1);
+}
+
+/* Blocks of a class of which none is handed out become free extents again. */
+static void procpool__arena_reclaim(procpool *p, int c) {
+  procpool__arena *a = &p->arena;
+  procpool__list *list = &a->classes[c];
+  if (a->given[c] != 0)
+    return;
+  for (size_t i = 0; i < list->count; i++) /* the first block of each extent that was carved */
+    if (list->items[i] % PROCPOOL__EXTENT == 0)
+      procpool__arena_give_extent(p, list->items[i], PROCPOOL__EXTENT);
+  list->count = 0;
+  a->carve[c] = a->carve_end[c] = 0;
+}
+
+/* What is free is made one where it adjoins: small blocks that came back, and extents that were kept reserved. */
+static void procpool__arena_compact(procpool *p) {
+  procpool__arena *a = &p->arena;
+  for (int c = 0; c < PROCPOOL__CLASSES; c++)
+    procpool__arena_reclaim(p, c);
+  for (size_t i = a->extent_count; i-- > 0;) {
+    procpool__extent *e = &a->extents[i];
+    if (e->reserved) {
+      procpool__platform_shm_discard(p->segment.arena + e->offset, e->size);
+      p->shared_bytes -= e->size;
+      a->warm -= e->size;
+      e->reserved = false;
+    }
+    procpool__arena_merge(a, i);
+  }
+  if (a->extent_count > 0 && a->extents[a->extent_count - 1].offset + a->extents[a->extent_count - 1].size == a->top)
+    a->top = a->extents[--a->extent_count].offset;
+}
+
+static uint64_t procpool__arena_take_extent(procpool *p, uint64_t size) {
+  procpool__arena *a = &p->arena;
+  uint64_t offset;
+  if (!procpool__arena_make_room(a))
+    return PROCPOOL__NO_BLOCK;
+  offset = procpool__arena_find(p, size);
+  if (offset == PROCPOOL__NO_BLOCK) {
+    procpool__arena_compact(p);
+    offset = procpool__arena_find(p, size);
+  }
+  a->extents_given += offset != PROCPOOL__NO_BLOCK;
+  return offset;
 }
 
 static uint64_t procpool__arena_carve(procpool *p, int c) {
