@@ -2304,6 +2304,16 @@ static void procpool__ring_publish_for(const procpool__segment *s, int worker) {
     (void)procpool__cas(&block->tail, tail, tail + length);
 }
 
+/* The same for a worker that is reaped: its successor begins behind all that it committed, be it more than one record, which
+ * is more than there should be. */
+static void procpool__ring_publish_rest(const procpool__segment *s, int worker) {
+  uint64_t tail, steps = 0;
+  do {
+    tail = procpool__load(&s->blocks[worker].tail);
+    procpool__ring_publish_for(s, worker);
+  } while (procpool__load(&s->blocks[worker].tail) != tail && ++steps < s->ring_size / PROCPOOL__UNIT);
+}
+
 /* ==== >>table =======================================================================================================
  * The order of tasks and the claim. Runs in workers; in the host where it passes dead cells. */
 
@@ -3117,7 +3127,7 @@ static void procpool__super_note_return(procpool__super *u, int index) {
 
 /* The task, if any, that dies with worker index, which is reaped. Returns whether there was one. */
 static bool procpool__super_settle_dead(procpool__super *u, int index, int status, const struct rusage *usage) {
-  procpool__ring_publish_for(&u->segment, index);
+  procpool__ring_publish_rest(&u->segment, index);
   procpool__super_condemn(u, index, PROCPOOL__DEAD_CRASHED);
   if (u->charges[index].condemned == 0)
     return false;
@@ -4771,7 +4781,7 @@ static void procpool__host_last_words(procpool *p) {
   const procpool_status rest = procpool__host_rest_status(p);
   p->ending = true;
   for (int i = 0; i < p->segment.workers; i++) {
-    procpool__ring_publish_for(&p->segment, i);
+    procpool__ring_publish_rest(&p->segment, i);
     (void)procpool__host_drain_ring(p, i);
   }
   procpool__host_drain_dead(p);
