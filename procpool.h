@@ -1585,8 +1585,10 @@ static int procpool__platform_each_code(procpool__platform_code_visitor *visit, 
   char buffer[8192];
   size_t have = 0;
   bool found = false;
-  ssize_t got;
+  ssize_t got = 1;
+  int error;
   int fd = open("/proc/self/maps", O_RDONLY | O_CLOEXEC);
+  const bool opened = fd >= 0;
   while (fd >= 0 && !found && (got = read(fd, buffer + have, sizeof(buffer) - 1 - have)) > 0) {
     char *line = buffer, *end;
     have += (size_t)got;
@@ -1602,10 +1604,10 @@ static int procpool__platform_each_code(procpool__platform_code_visitor *visit, 
     if (have == sizeof(buffer) - 1)
       have = 0; /* a path longer than the buffer: its line is of no use */
   }
-  if (fd < 0)
-    return -1;
+  error = errno;
   procpool__platform_close(&fd);
-  return found;
+  errno = error;
+  return opened && got >= 0 ? found : -1;
 }
 
 /* ---- processors: any process, reads files only ----
@@ -3683,7 +3685,7 @@ static void procpool__super_spawned(procpool__super *u, uint64_t total) {
   procpool__process_record.depth = u->segment.header->depth + 1;
   memset(&m, 0, sizeof(m));
   m.say = PROCPOOL__SAY_ATTACHED;
-  if (procpool__platform_each_code(procpool__super_tell_code, &u->control) < 0) { /* no descriptor: no workers either */
+  if (procpool__platform_each_code(procpool__super_tell_code, &u->control) != 0) { /* not all is told: no workers */
     m.say = PROCPOOL__SAY_STARTED;
     m.a = (uint64_t)errno;
   }
