@@ -2015,13 +2015,12 @@ enum {
       8 /* from this bit on: milliseconds from one stage of its end to the next; 0: SIGKILL at once */
 };
 
-enum { PROCPOOL__EPITAPH_QUARANTINE = 0x100, PROCPOOL__EPITAPH_WRITTEN = 0x200 };
+enum { PROCPOOL__EPITAPH_QUARANTINE = 0x100 };
 
 /* What the supervisor writes over the argument of a task whose worker it has reaped (or cannot reap: QUARANTINE). */
 typedef struct procpool__epitaph {
   int32_t signal, exit_status, pid;
-  int32_t
-      stage; /* written last: procpool_stage, WRITTEN, and QUARANTINE: somebody may still write to what it was given */
+  int32_t stage; /* procpool_stage, and QUARANTINE: somebody may still write to what the task was given */
   uint64_t user_us, system_us;
   uint64_t rss_kib_next; /* largest resident size in KiB (40 bits), then the next slot of the dead list plus 1 (24) */
 } procpool__epitaph;
@@ -2303,6 +2302,16 @@ static void procpool__ring_publish_for(const procpool__segment *s, int worker) {
   length = procpool__ring_length(s, tail, head.size, (head.slot & PROCPOOL__RECORD_WRAPPED) != 0);
   if (length <= s->ring_size)
     (void)procpool__cas(&block->tail, tail, tail + length);
+}
+
+/* The same for a worker that is reaped: its successor begins behind all that it committed, be it more than one record, which
+ * is more than there should be. */
+static void procpool__ring_publish_rest(const procpool__segment *s, int worker) {
+  uint64_t tail, steps = 0;
+  do {
+    tail = procpool__load(&s->blocks[worker].tail);
+    procpool__ring_publish_for(s, worker);
+  } while (procpool__load(&s->blocks[worker].tail) != tail && ++steps < s->ring_size / PROCPOOL__UNIT);
 }
 
 /* ==== >>table =======================================================================================================
@@ -3071,8 +3080,7 @@ static void procpool__super_bury(procpool__super *u, int index, int status, int 
   e->pid = (int32_t)charge->pid;
   e->user_us = procpool__super_us(&usage->ru_utime);
   e->system_us = procpool__super_us(&usage->ru_stime);
-  e->rss_kib_next = (uint64_t)usage->ru_maxrss << 24;
-  __atomic_store_n(&e->stage, (int32_t)charge->stage | PROCPOOL__EPITAPH_WRITTEN | extra, __ATOMIC_RELEASE);
+  e->stage = (int32_t)charge->stage | extra;
   do {
     first = procpool__load(&h->dead_list);
     procpool__store_relaxed(&e->rss_kib_next, ((uint64_t)usage->ru_maxrss << 24) | (first & 0xffffff));
@@ -3119,7 +3127,7 @@ static void procpool__super_note_return(procpool__super *u, int index) {
 
 /* The task, if any, that dies with worker index, which is reaped. Returns whether there was one. */
 static bool procpool__super_settle_dead(procpool__super *u, int index, int status, const struct rusage *usage) {
-  procpool__ring_publish_for(&u->segment, index);
+  procpool__ring_publish_rest(&u->segment, index);
   procpool__super_condemn(u, index, PROCPOOL__DEAD_CRASHED);
   if (u->charges[index].condemned == 0)
     return false;
@@ -4007,23 +4015,21 @@ static bool procpool__arena_make_room(procpool__arena *a) {
   return true;
 }
 
-static uint64_t procpool__arena_take_extent(procpool *p, uint64_t size) {
+/* A free extent, or one that was never used. */
+static uint64_t procpool__arena_find(procpool *p, uint64_t size) {
   procpool__arena *a = &p->arena;
-  uint64_t offset;
-  if (!procpool__arena_make_room(a))
-    return PROCPOOL__NO_BLOCK;
-  offset = procpool__arena_reuse(p, size);
-  a->extents_given += offset != PROCPOOL__NO_BLOCK;
+  const uint64_t offset = procpool__arena_reuse(p, size);
+  const uint64_t at = procpool__shm_offset(&p->segment, p->segment.arena) + a->top;
   if (offset != PROCPOOL__NO_BLOCK)
     return offset;
-  if (size > p->segment.arena_size - a->top)
+  if (size > p->segment.arena_size - a->top || procpool__host_reserve(p, at, size) != 0)
     return PROCPOOL__NO_BLOCK;
-  if (procpool__host_reserve(p, procpool__shm_offset(&p->segment, p->segment.arena) + a->top, size) != 0)
+  if (!procpool__platform_shm_open(p->segment.base, p->segment.arena_at + a->top + size)) {
+    procpool__platform_shm_discard(p->segment.arena + a->top, size);
+    p->shared_bytes -= size;
     return PROCPOOL__NO_BLOCK;
-  if (!procpool__platform_shm_open(p->segment.base, p->segment.arena_at + a->top + size))
-    return PROCPOOL__NO_BLOCK;
+  }
   a->top += size;
-  a->extents_given++;
   return a->top - size;
 }
 
@@ -4057,6 +4063,52 @@ static void procpool__arena_give_extent(procpool *p, uint64_t offset, uint64_t s
   procpool__arena_merge(a, i);
   if (i > 0)
     procpool__arena_merge(a, i - 1);
+}
+
+/* Blocks of a class of which none is handed out become free extents again. */
+static void procpool__arena_reclaim(procpool *p, int c) {
+  procpool__arena *a = &p->arena;
+  procpool__list *list = &a->classes[c];
+  if (a->given[c] != 0)
+    return;
+  for (size_t i = 0; i < list->count; i++) /* the first block of each extent that was carved */
+    if (list->items[i] % PROCPOOL__EXTENT == 0)
+      procpool__arena_give_extent(p, list->items[i], PROCPOOL__EXTENT);
+  list->count = 0;
+  a->carve[c] = a->carve_end[c] = 0;
+}
+
+/* What is free is made one where it adjoins: small blocks that came back, and extents that were kept reserved. */
+static void procpool__arena_compact(procpool *p) {
+  procpool__arena *a = &p->arena;
+  for (int c = 0; c < PROCPOOL__CLASSES; c++)
+    procpool__arena_reclaim(p, c);
+  for (size_t i = a->extent_count; i-- > 0;) {
+    procpool__extent *e = &a->extents[i];
+    if (e->reserved) {
+      procpool__platform_shm_discard(p->segment.arena + e->offset, e->size);
+      p->shared_bytes -= e->size;
+      a->warm -= e->size;
+      e->reserved = false;
+    }
+    procpool__arena_merge(a, i);
+  }
+  if (a->extent_count > 0 && a->extents[a->extent_count - 1].offset + a->extents[a->extent_count - 1].size == a->top)
+    a->top = a->extents[--a->extent_count].offset;
+}
+
+static uint64_t procpool__arena_take_extent(procpool *p, uint64_t size) {
+  procpool__arena *a = &p->arena;
+  uint64_t offset;
+  if (!procpool__arena_make_room(a))
+    return PROCPOOL__NO_BLOCK;
+  offset = procpool__arena_find(p, size);
+  if (offset == PROCPOOL__NO_BLOCK) {
+    procpool__arena_compact(p);
+    offset = procpool__arena_find(p, size);
+  }
+  a->extents_given += offset != PROCPOOL__NO_BLOCK;
+  return offset;
 }
 
 static uint64_t procpool__arena_carve(procpool *p, int c) {
@@ -4503,18 +4555,7 @@ static bool procpool__host_has_record(procpool *p, int worker, uint64_t word) {
   return false;
 }
 
-/* Whether a claimed task's word says what no worker and no supervisor that keep to the protocol leave behind: nothing that
- * is still to come would settle it. A worker's intent names its task from before the claim until the supervisor, which has
- * buried the task by then, starts the next worker. */
-static bool procpool__host_is_lost(procpool *p, const procpool_future *f, uint64_t word) {
-  const int worker = procpool__word_worker(word);
-  const procpool__block *block = &p->segment.blocks[worker];
-  if (procpool__state_done(procpool__word_state(word))) /* at the end, what nobody wants has no record */
-    return !(p->closing && (f->flags & PROCPOOL__F_RELEASED)) && !procpool__host_has_record(p, worker, word);
-  return (procpool__load(&block->intent_word) != procpool__word_in(word, PROCPOOL__RUNNING) ||
-          procpool__load(&block->intent_slot) != f->slot) &&
-         procpool__load(&p->segment.slots[f->slot].word) == word;
-}
+static void procpool__host_drain_dead(procpool *p); /* below: both settle what the other one finds */
 
 static void procpool__host_settle_lost(procpool *p, procpool_future *f, uint64_t word) {
   procpool_error *e;
@@ -4526,23 +4567,34 @@ static void procpool__host_settle_lost(procpool *p, procpool_future *f, uint64_t
   procpool__host_settle(p, f, PROCPOOL_CRASHED);
 }
 
-/* Whether its worker is reaped, and the supervisor has written down how it ended. */
-static bool procpool__host_is_buried(const procpool *p, const procpool_future *f, uint64_t word) {
-  const procpool__epitaph *e = procpool__slot_epitaph(&p->segment.slots[f->slot]);
-  return procpool__state_dead(procpool__word_state(word)) &&
-         (__atomic_load_n(&e->stage, __ATOMIC_ACQUIRE) & PROCPOOL__EPITAPH_WRITTEN) != 0;
+/* Whether a word says what no worker and no supervisor that keep to the protocol leave behind: nothing that is still to
+ * come would settle its task. The worker's intent names it from before the claim until either the worker has committed it
+ * or the supervisor, which has buried it by then, starts the next worker. Settles what is on the list of the dead. */
+static bool procpool__host_is_lost(procpool *p, uint32_t slot, uint64_t word) {
+  const int worker = procpool__word_worker(word);
+  const procpool__block *block = &p->segment.blocks[worker < p->segment.workers ? worker : 0];
+  if (worker >= p->segment.workers)
+    return true;
+  if (procpool__state_done(procpool__word_state(word))) /* at the end, what nobody wants has no record */
+    return !(p->closing && (p->owners[slot]->flags & PROCPOOL__F_RELEASED)) &&
+           !procpool__host_has_record(p, worker, word);
+  if (procpool__load(&block->intent_word) == procpool__word_in(word, PROCPOOL__RUNNING) &&
+      procpool__load(&block->intent_slot) == slot)
+    return false;
+  procpool__host_drain_dead(p);
+  return p->owners[slot] != NULL && procpool__load(&p->segment.slots[slot].word) == word;
 }
 
 /* The corrupt worker is gone. What was its and the ring no longer tells is lost: CRASHED. Its successor may have begun. */
 static void procpool__host_after_reset(procpool *p, int worker) {
   __atomic_store_n(&p->inboxes[worker].resetting, false, __ATOMIC_RELAXED);
-  for (uint64_t i = 0; i < p->slots_used; i++) {
-    procpool_future *f = p->owners[i];
+  for (uint32_t i = 0; i < p->slots_used; i++) {
+    const procpool_future *f = p->owners[i];
     const uint64_t word = f != NULL ? procpool__load(&p->segment.slots[i].word) : 0;
+    const procpool__state state = procpool__word_state(word);
     if (f != NULL && procpool__word_ticket(word) == f->ticket && procpool__word_worker(word) == worker &&
-        procpool__word_state(word) > PROCPOOL__READY && !procpool__host_is_buried(p, f, word) &&
-        procpool__host_is_lost(p, f, word))
-      procpool__host_settle_lost(p, f, word);
+        state > PROCPOOL__READY && !procpool__state_dead(state) && procpool__host_is_lost(p, i, word))
+      procpool__host_settle_lost(p, p->owners[i], word);
   }
 }
 
@@ -4598,7 +4650,7 @@ static void procpool__host_read_epitaph(procpool_error *error, const procpool__e
   error->user_seconds = (double)e->user_us / 1e6;
   error->system_seconds = (double)e->system_us / 1e6;
   error->max_rss_kib = (long)(e->rss_kib_next >> 24);
-  stage &= ~(int)(PROCPOOL__EPITAPH_QUARANTINE | PROCPOOL__EPITAPH_WRITTEN);
+  stage &= ~(int)PROCPOOL__EPITAPH_QUARANTINE;
   if (error->status == PROCPOOL_TIMEOUT || error->status == PROCPOOL_CANCELLED)
     procpool__host_tell_stage(error,
                               stage >= 0 && stage <= PROCPOOL_STAGE_KILL ? (procpool_stage)stage : PROCPOOL_STAGE_NONE);
@@ -4729,7 +4781,7 @@ static void procpool__host_last_words(procpool *p) {
   const procpool_status rest = procpool__host_rest_status(p);
   p->ending = true;
   for (int i = 0; i < p->segment.workers; i++) {
-    procpool__ring_publish_for(&p->segment, i);
+    procpool__ring_publish_rest(&p->segment, i);
     (void)procpool__host_drain_ring(p, i);
   }
   procpool__host_drain_dead(p);
@@ -4869,25 +4921,29 @@ static bool procpool__host_cell_free(const procpool *p) {
 
 /* One task. False if it is one that waits, as it should. */
 static bool procpool__host_audit_task(procpool *p, procpool_future *f) {
-  procpool__slot *slot = &p->segment.slots[f->slot];
+  const uint32_t index = f->slot;
+  procpool__slot *slot = &p->segment.slots[index];
   const uint64_t word = procpool__load(&slot->word);
   const procpool__state state = procpool__word_state(word);
   const int worker = procpool__word_worker(word);
   const uint64_t cell = (f->ticket - 1) & (p->segment.cell_count - 1);
-  procpool__store32_relaxed(&slot->limit, f->limit);
+  if (procpool__load32_relaxed(&slot->limit) != f->limit)
+    procpool__store32_relaxed(&slot->limit, f->limit);
   if (word == procpool__word(f->ticket, 0, PROCPOOL__READY)) {
-    procpool__store(&p->segment.cells[cell], procpool__cell(f->ticket, f->slot));
+    if (procpool__load(&p->segment.cells[cell]) != procpool__cell(f->ticket, f->slot))
+      procpool__store(&p->segment.cells[cell], procpool__cell(f->ticket, f->slot));
     return false;
   }
   if (procpool__word_ticket(word) != f->ticket || state <= PROCPOOL__READY || state > PROCPOOL__DEAD_BROKEN) {
     procpool__store_release(&slot->word, 0);
     procpool__host_settle(p, f, PROCPOOL_BROKEN);
-  } else if (procpool__host_is_buried(p, f, word)) {
-    procpool__host_settle_dead(p, f->slot);
   } else if (worker >= p->segment.workers) {
     procpool__host_settle_lost(p, f, word);
-  } else if (p->fds.control >= 0 && !p->inboxes[worker].resetting && procpool__host_is_lost(p, f, word)) {
-    procpool__host_on_corrupt(p, worker);
+  } else if (p->fds.control >= 0 && procpool__host_is_lost(p, index, word)) {
+    if (procpool__state_dead(state))
+      procpool__host_settle_dead(p, index);
+    else if (!p->inboxes[worker].resetting)
+      procpool__host_on_corrupt(p, worker);
   }
   return true;
 }
@@ -4921,8 +4977,9 @@ static void procpool__host_audit(procpool *p) {
   uint64_t first = PROCPOOL__NEVER;
   for (uint64_t i = 0; i < p->slots_used; i++) {
     procpool_future *f = p->owners[i];
-    if (f != NULL && !procpool__host_audit_task(p, f) && f->ticket < first)
-      first = f->ticket;
+    const uint64_t ticket = f != NULL ? f->ticket : 0; /* f may be gone afterwards */
+    if (f != NULL && !procpool__host_audit_task(p, f) && ticket < first)
+      first = ticket;
   }
   procpool__host_audit_head(p, first);
   for (int i = 0; i < p->segment.workers; i++)
@@ -4941,8 +4998,12 @@ static void procpool__host_audit_if_due(procpool *p) {
   uint64_t took;
   if (p->finished || p->inline_worker != NULL || now < p->audit_due)
     return;
-  if (p->submitted != p->settled || p->closing)
+  if (p->submitted != p->settled || p->closing) {
+    (void)procpool__host_drain(p); /* what has come needs no looking for */
+    if (p->finished)
+      return;
     procpool__host_audit(p);
+  }
   took = procpool__platform_now() - now;
   p->audit_due = now + (64 * took > PROCPOOL__TICK ? 64 * took : PROCPOOL__TICK);
 }

@@ -843,10 +843,11 @@ static void show(void) {
               (unsigned long long)p->owners[i]->ticket, p->owners[i]->flags,
               (unsigned long long)p->segment.slots[i].word);
   for (int w = 0; w < WORKERS; w++)
-    fprintf(stderr, "worker %d: pid %d, due %#llx, intent %#llx, tail %#llx, ring taken to %#llx%s\n", w,
+    fprintf(stderr, "worker %d: pid %d, due %#llx, intent %#llx, tail %#llx, ring taken to %#llx%s, its own %#llx\n", w,
             (int)world.super.charges[w].pid, (unsigned long long)world.super.charges[w].due,
             (unsigned long long)p->segment.blocks[w].intent_word, (unsigned long long)p->segment.blocks[w].tail,
-            (unsigned long long)p->inboxes[w].head, p->inboxes[w].resetting ? ", resetting" : "");
+            (unsigned long long)p->inboxes[w].head, p->inboxes[w].resetting ? ", resetting" : "",
+            (unsigned long long)world.sims[w].tail);
 }
 
 /* Every worker dies, and those that follow do as they should: then all settles, without a shutdown. */

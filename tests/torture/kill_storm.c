@@ -21,7 +21,7 @@ static int workers(void) {
 }
 
 static double storm_seconds(void) {
-  const double share = rig.duration / 5;
+  const double share = rig.duration / 7;
   return share < 0.3 ? 0.3 : (share > 10 ? 10 : share);
 }
 
@@ -196,6 +196,7 @@ int main(int argc, char **argv) {
   procpool_worker_main();
   rig_begin(argc, argv, FORK | SPAWN, 3.0);
   while (rig_more())
-    rig_round(host, observe, RIG_NORMAL);
+    for (size_t i = 0; i < sizeof(turns) / sizeof(turns[0]); i++)
+      rig_round(host, observe, RIG_NORMAL);
   return rig_end();
 }

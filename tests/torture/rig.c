@@ -579,7 +579,7 @@ static void check_entry(uint64_t id, const rig_entry *e, rig_kind kind) {
   if (kind == RIG_HOST_KILLED)
     return;
   if (!e->accepted) {
-    if (e->started + e->settled + e->callbacks != 0)
+    if (e->started + e->settled + e->callbacks != 0 && (e->flags & RIG_UNKNOWN) == 0)
       bad(id, e, "refused, but something came of it");
     return;
   }

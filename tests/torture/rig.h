@@ -45,6 +45,7 @@ enum {
   RIG_CRASHES = 1, /* it may crash on purpose: CRASHED needs no kill */
   RIG_DROPPED = 2, /* its future was released before it settled: the host cannot see it settle */
   RIG_NO_CALLBACK = 4,
+  RIG_UNKNOWN = 16,   /* not accepted as far as the host was told, yet it may have run: a map that broke off */
   RIG_KILLED_TASK = 8 /* the pool itself may end it (time limit, cancel_kill): TIMEOUT and CANCELLED may have started */
 };
 
