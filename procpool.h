@@ -4398,8 +4398,8 @@ static procpool__taken procpool__host_take_bytes(procpool *p, int worker, procpo
 
 /* What is told of a task that was brought to its end. */
 static void procpool__host_tell_stage(procpool_error *e, procpool_stage stage) {
-  static const char *const how[] = {"", "it returned, or ended its worker, when it was asked to",
-                                    "its worker got SIGTERM", "its worker got SIGKILL"};
+  static const char how[][64] = {"", "it returned, or ended its worker, when it was asked to", "its worker got SIGTERM",
+                                 "its worker got SIGKILL"};
   e->stage = stage;
   (void)snprintf(e->message, sizeof(e->message), "%s: %s", procpool_strerror(e->status), how[stage]);
 }
