@@ -28,7 +28,8 @@ typedef enum state {
 typedef enum timing { WAIT, NO_WAIT, DEADLINE, TIMINGS } timing;
 
 #define A(status) RIG_ALLOW(status)
-#define ONE(status) {A(status), A(status), A(status)}
+#define ONE(status)                                                                                                    \
+  { A(status), A(status), A(status) }
 
 /* What is expected: of the tasks that workers hold and of those that are queued, by mode (drain, cancel, kill). held: the
  * workers hold on until a gate is opened, so that only KILL can end before that. */
@@ -41,10 +42,7 @@ static const struct expectation {
     {"starting", true, {A(OK), A(CANCELLED), A(SHUTDOWN)}, {A(OK), A(CANCELLED), A(SHUTDOWN)}},
     {"idle", false, ONE(OK), ONE(OK)},
     {"saturated", true, {A(OK), A(OK), A(SHUTDOWN)}, {A(OK), A(CANCELLED), A(SHUTDOWN)}},
-    {"rings full",
-     false,
-     {A(OK), A(OK), A(OK) | A(SHUTDOWN)},
-     {A(OK), A(OK) | A(CANCELLED), A(OK) | A(SHUTDOWN)}},
+    {"rings full", false, {A(OK), A(OK), A(OK) | A(SHUTDOWN)}, {A(OK), A(OK) | A(CANCELLED), A(OK) | A(SHUTDOWN)}},
     {"only cancelled left", false, ONE(CANCELLED), ONE(CANCELLED)},
     {"codec failing",
      false,
