@@ -3188,13 +3188,14 @@ static void procpool__super_plan(procpool__super *u, int index, bool useful) {
     charge->due = PROCPOOL__NEVER;
 }
 
-/* A worker's start is useful if it got through its initializer and then either ran tasks, left by itself, or lived a
- * while: one that dies at once, again and again, is slowed down. */
+/* A worker's start is useful if it got through its initializer and then either ran tasks or lived a while: one
+ * that dies or leaves at once, again and again, is slowed down. */
 static bool procpool__super_was_useful(const procpool__super *u, int index, bool had_task) {
   const procpool__block *block = &u->segment.blocks[index];
   const uint64_t ready = procpool__load(&block->ready);
   const uint64_t age = procpool__platform_now() - u->charges[index].born;
-  return ready == 3 || (ready == 1 && (had_task || procpool__load(&block->tasks) > 0 || age > 100000000u));
+  return (ready == 3 && procpool__load(&block->tasks) > 0) ||
+         (ready == 1 && (had_task || procpool__load(&block->tasks) > 0 || age > 100000000u));
 }
 
 /* Starts in a row, of every index, after which the pool gives up. A worker that dies before it comes to its initializer
@@ -4888,7 +4889,8 @@ static void procpool__host_audit_worker(procpool *p, int worker) {
 /* Looks at every task that is not settled, and writes again what the host alone writes. Changes nothing where all keep to
  * the protocol. */
 static void procpool__host_audit(procpool *p) {
-  const uint32_t phase = p->mode == PROCPOOL_KILL ? PROCPOOL__PHASE_KILL : PROCPOOL__PHASE_DRAIN;
+  const uint32_t end = p->mode == PROCPOOL_KILL ? PROCPOOL__PHASE_KILL : PROCPOOL__PHASE_DRAIN;
+  const uint32_t phase = p->closing ? end : (uint32_t)PROCPOOL__PHASE_RUN;
   uint64_t first = PROCPOOL__NEVER;
   for (uint64_t i = 0; i < p->slots_used; i++) {
     procpool_future *f = p->owners[i];
@@ -4898,7 +4900,7 @@ static void procpool__host_audit(procpool *p) {
   procpool__host_audit_head(p, first);
   for (int i = 0; i < p->segment.workers; i++)
     procpool__host_audit_worker(p, i);
-  if (p->closing && procpool__load32(&p->segment.header->phase) < phase) {
+  if (procpool__load32(&p->segment.header->phase) != phase) {
     procpool__store32(&p->segment.header->phase, phase);
     (void)procpool__host_tell(p, PROCPOOL__SAY_PHASE, 0, 0);
   }
