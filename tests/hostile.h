@@ -4,51 +4,51 @@
 
 #include "harness.h"
 
-/* X(name, whether all settles without a shutdown) */
+/* X(name) */
 #define HOSTILE_ATTACKS(X)                                                                                             \
-  X(own_tail_beyond, true)                                                                                             \
-  X(own_tail_far, true)                                                                                                \
-  X(own_tail_odd, true)                                                                                                \
-  X(own_tail_back, true)                                                                                               \
-  X(other_tail_beyond, true)                                                                                           \
-  X(consumed_of_all, true)                                                                                             \
-  X(record_of_huge_size, true)                                                                                         \
-  X(record_of_another_task, true)                                                                                      \
-  X(piece_of_huge_total, true)                                                                                         \
-  X(waiting_words_free, true)                                                                                          \
-  X(waiting_words_running_elsewhere, true)                                                                             \
-  X(waiting_words_of_no_worker, true)                                                                                  \
-  X(waiting_words_ready_for_nobody, true)                                                                              \
-  X(running_word_done, true)                                                                                           \
-  X(running_word_dead, true)                                                                                           \
-  X(words_with_old_tickets, true)                                                                                      \
-  X(running_words_and_intents, false)                                                                                  \
-  X(own_word_done_then_exit, true)                                                                                     \
-  X(own_word_dead_then_exit, true)                                                                                     \
-  X(own_intent_then_exit, true)                                                                                        \
-  X(head_far_ahead, true)                                                                                              \
-  X(head_far_behind, true)                                                                                             \
-  X(cells_zero, true)                                                                                                  \
-  X(cells_beyond_the_table, true)                                                                                      \
-  X(idle_masks_clear, true)                                                                                            \
-  X(idle_masks_set, true)                                                                                              \
-  X(host_flags, true)                                                                                                  \
-  X(phase_kill, true)                                                                                                  \
-  X(phase_drain, true)                                                                                                 \
-  X(phase_nonsense, true)                                                                                              \
-  X(gone, true)                                                                                                        \
-  X(dead_list_loop, true)                                                                                              \
-  X(dead_list_wiped, true)                                                                                             \
-  X(alive_and_started, true)                                                                                           \
-  X(health_strict, true)                                                                                               \
-  X(health_nonsense, true)                                                                                             \
-  X(room_words, true)                                                                                                  \
-  X(blocks_of_all, true)                                                                                               \
-  X(limits, true)                                                                                                      \
-  X(functions_and_arguments, true)
+  X(own_tail_beyond)                                                                                                   \
+  X(own_tail_far)                                                                                                      \
+  X(own_tail_odd)                                                                                                      \
+  X(own_tail_back)                                                                                                     \
+  X(other_tail_beyond)                                                                                                 \
+  X(consumed_of_all)                                                                                                   \
+  X(record_of_huge_size)                                                                                               \
+  X(record_of_another_task)                                                                                            \
+  X(piece_of_huge_total)                                                                                               \
+  X(waiting_words_free)                                                                                                \
+  X(waiting_words_running_elsewhere)                                                                                   \
+  X(waiting_words_of_no_worker)                                                                                        \
+  X(waiting_words_ready_for_nobody)                                                                                    \
+  X(running_word_done)                                                                                                 \
+  X(running_word_dead)                                                                                                 \
+  X(words_with_old_tickets)                                                                                            \
+  X(running_words_and_intents)                                                                                         \
+  X(own_word_done_then_exit)                                                                                           \
+  X(own_word_dead_then_exit)                                                                                           \
+  X(own_intent_then_exit)                                                                                              \
+  X(head_far_ahead)                                                                                                    \
+  X(head_far_behind)                                                                                                   \
+  X(cells_zero)                                                                                                        \
+  X(cells_beyond_the_table)                                                                                            \
+  X(idle_masks_clear)                                                                                                  \
+  X(idle_masks_set)                                                                                                    \
+  X(host_flags)                                                                                                        \
+  X(phase_kill)                                                                                                        \
+  X(phase_drain)                                                                                                       \
+  X(phase_nonsense)                                                                                                    \
+  X(gone)                                                                                                              \
+  X(dead_list_loop)                                                                                                    \
+  X(dead_list_wiped)                                                                                                   \
+  X(alive_and_started)                                                                                                 \
+  X(health_strict)                                                                                                     \
+  X(health_nonsense)                                                                                                   \
+  X(room_words)                                                                                                        \
+  X(blocks_of_all)                                                                                                     \
+  X(limits)                                                                                                            \
+  X(functions_and_arguments)
 
 enum {
-#define HOSTILE_NUMBER(name, settles) HOSTILE_##name,
+#define HOSTILE_NUMBER(name) HOSTILE_##name,
   HOSTILE_ATTACKS(HOSTILE_NUMBER)
 #undef HOSTILE_NUMBER
       HOSTILE_COUNT

@@ -99,14 +99,16 @@ static void words_with_old_tickets(hostile *h) {
   set_words(h, PROCPOOL__READY, 0, PROCPOOL__READY, 3);
   set_words(h, PROCPOOL__RUNNING, h->other, PROCPOOL__RUNNING, 3);
 }
-/* A task that is said to run, by everything that is known of its worker, is what a task looks like that never ends. */
+/* Another task is said to run here, by everything that is known of this worker, which never ends: but then its own task is
+ * not what its intent says. */
 static void running_words_and_intents(hostile *h) {
   EACH_SLOT(h, PROCPOOL__READY) {
     const uint64_t running = procpool__word(procpool__word_ticket(word), h->self, PROCPOOL__RUNNING);
     procpool__store(&h->own->intent_slot, i);
     procpool__store(&h->own->intent_word, running);
     procpool__store(&h->s->slots[i].word, running);
-    return;
+    gate_add(&page->finished, 1);
+    gate_wait(&page->word[2], 1);
   }
 }
 static void own_word_done_then_exit(hostile *h) {
@@ -226,7 +228,7 @@ static hostile hostile_of(procpool_task *task) {
 
 void hostile_task(procpool_task *task) {
   static void (*const attacks[])(hostile *) = {
-#define HOSTILE_FUNCTION(name, settles) name,
+#define HOSTILE_FUNCTION(name) name,
       HOSTILE_ATTACKS(HOSTILE_FUNCTION)
 #undef HOSTILE_FUNCTION
   };
