@@ -75,11 +75,18 @@
 
        submit ──▶ queued ──────────▶ running ──────────▶ settled
                   the host's          worker w's          OK FAILED CODEC         committed by the worker
-                     │                   └─ w dies ─────▶ CRASHED                 decided by the supervisor
+                     │                   ├─ w dies ─────▶ CRASHED                 decided by the supervisor
+                     │                   └─ is ended ───▶ TIMEOUT CANCELLED       decided by the supervisor
                      └───────────────────────────────────▶ CANCELLED SHUTDOWN ... decided by the host
 
    A task's body starts at most once: one that was begun when its worker died is CRASHED, never run again. Those still
    queued go on; the worker is replaced at once by the supervisor, whatever the host is doing meanwhile.
+
+   A task that runs can be ended: by its time limit, or by procpool_future_cancel_kill. It goes by stages, with a grace
+   between them: procpool_task_cancelled() becomes true, and if the task returns then, its worker lives on; then the
+   worker gets SIGTERM; then SIGKILL. What it was about to return is dropped, and the error tells the stage. No signal
+   ever hits the worker's next task: before one is sent, the task is taken from the worker, which then can never take
+   another.
 
    Which start method? fork is the fastest to open and needs nothing, but a forked supervisor is a copy of the host as
    of open: open early, when the host is small and has one thread. spawn starts the program anew, so it costs the same
@@ -99,6 +106,9 @@
      max_queued, ring_size, max_memory     bounds: tasks accepted and not settled; bytes of results per worker that wait
                                            to be taken in; bytes of large arguments in flight
      spin_us                               how long to look for work before sleeping
+     time_limit, grace                     seconds a task may run, and from one stage of its end to the next; a submit or
+                                           a map may have its own (procpool_submit_with, procpool_map_options)
+     initializer_limit                     seconds an initializer may run; over it, it has failed
 
    ---- ERRORS ----
    Every call returns a procpool_status (or a handle that is null where it failed); procpool_strerror gives its text. A
@@ -106,6 +116,7 @@
    ones:
      CRASHED     the error names signal or exit status, pid and resource usage; submit again if the task is safe to
                  repeat
+     TIMEOUT     its limit was over; error->stage says what ended it. (A wait whose time is over is PENDING.)
      FULL        queue full: wait for something, or use procpool_submit, which waits itself
      MEMORY      from wait or poll: the result stays where it is; free some memory and ask again
      INIT_FAIL   the initializer failed three times in every worker: its code or signal is in procpool_last_error
@@ -117,7 +128,7 @@
                                         any thread   callback   task of the same pool      signal     forked child
                                         of the host             (thread and inline start)  handler    of the host
      procpool_open                         yes         yes         yes                        no         yes
-     submit, cancel, release, read         yes         yes         yes                        no         FORKED
+     submit, cancel(_kill), release, read  yes         yes         yes                        no         FORKED
      waits (result, wait, next, map)       yes         DEADLOCK*   DEADLOCK*                  no         FORKED
      shutdown with timeout 0               yes         yes         yes                        no         FORKED
      shutdown that waits, free             yes         DEADLOCK    DEADLOCK                   no         FORKED
@@ -166,7 +177,12 @@
    alone.
 
       FREE ──host──▶ READY ──worker w──▶ RUNNING(w) ──worker w──▶ DONE(w): OK | FAILED | CODEC ──host──▶ FREE
-                       │                     └──supervisor──▶ DEAD: CRASHED | SHUTDOWN | BROKEN ──host──▶ FREE
+                       │                    │  │
+                       │                    │  └─supervisor──▶ ASKED(w): TIMEOUT | CANCELLED
+                       │                    │                    ├──worker w──▶ DONE(w): the same ──host──▶ FREE
+                       │                    │                    └──supervisor──▶ DEAD: the same ──host──▶ FREE
+                       │                    └──supervisor──▶ DEAD: CRASHED | SHUTDOWN | BROKEN, or without a grace
+                       │                                     TIMEOUT | CANCELLED ──host──▶ FREE
                        └──host: taken back──▶ FREE (cancelled, pool shut down, no worker to be had)
 
    The ticket is the task's position in the submission ring plus one; it never repeats, so a process that was stopped
@@ -183,7 +199,21 @@
    count or right to wake is ever held by a worker: the host arms each of its sleeps with a new number and every worker
    that sees it armed wakes it, once; after each death or stop the supervisor wakes everyone. It learns of deaths and
    stops from the kernel, never from a time-out. A SIGKILL of the supervisor takes its workers along; the host notices,
-   delivers what was committed, and only then says BROKEN.
+   delivers what was committed, and only then says BROKEN; a word that was ASKED or DEAD keeps what it says.
+
+   Why a task that is ended harms no other. The fate is decided by the compare-and-swap that takes RUNNING(w) away, and
+   no signal is sent before the word is DEAD: then w, whatever it does, can neither commit nor claim. A task that was
+   ASKED and returned is committed as DONE by its worker, with an empty record, by a compare-and-swap that races the
+   supervisor's to DEAD: whoever wins, the other one lets go. The request itself is a flag in the slot, set by the
+   host while the task is unsettled; the message to the supervisor is but a bell. Limits are counted by the supervisor
+   from what it sees and, where that is earlier, from what the worker wrote down at the start of the body; since a
+   worker may be stopped before it writes anything, the host tells of tasks with limits, and while there are any the
+   supervisor looks now and then (an eighth of the shortest limit, from 1 to 50 ms), else never. A dead task settles when its worker is
+   reaped, since until then it may write to what it was given. A worker that the kernel itself holds on to (a file system
+   that does not answer) is not waited for longer than 5 s: its task settles, and its slot and memory are not used again.
+
+   A worker commits in two steps and may lose the first: it then writes its record anew in place, so whoever publishes for
+   it reads the record once more after it has found the word DONE: from then on it does not change.
 
    Two choices that differ from the obvious: what the supervisor decided reaches the host through a list linked through
    the slots themselves rather than an array of ids, since a slot is on it at most once and so it can never be full; and
@@ -407,7 +437,8 @@ PROCPOOL_API int procpool_cpu_count(procpool_cpu kind);
  * Blocks while the queue is full, and takes results out of the workers' rings meanwhile; never runs a callback. Inside a
  * task of this very pool (thread, inline) it returns FULL instead of blocking.
  * Returns OK (it will settle exactly once); ARGUMENT; FUNCTION (spawn: not in the program that workers run); MEMORY;
- * SHUTDOWN, BROKEN, INIT_FAIL, SPAWN_FAIL; INTERRUPTED. */
+ * SYSTEM (spawn: no descriptor to look where a function lies that was not met before); SHUTDOWN, BROKEN, INIT_FAIL,
+ * SPAWN_FAIL; INTERRUPTED. */
 PROCPOOL_API procpool_status procpool_submit(procpool *pool, procpool_function function, const void *argument,
                                              size_t size, procpool_future **future);
 /* The same; FULL at once instead of blocking. */
@@ -1984,13 +2015,12 @@ enum {
       8 /* from this bit on: milliseconds from one stage of its end to the next; 0: SIGKILL at once */
 };
 
-enum { PROCPOOL__EPITAPH_QUARANTINE = 0x100, PROCPOOL__EPITAPH_WRITTEN = 0x200 };
+enum { PROCPOOL__EPITAPH_QUARANTINE = 0x100 };
 
 /* What the supervisor writes over the argument of a task whose worker it has reaped (or cannot reap: QUARANTINE). */
 typedef struct procpool__epitaph {
   int32_t signal, exit_status, pid;
-  int32_t
-      stage; /* written last: procpool_stage, WRITTEN, and QUARANTINE: somebody may still write to what it was given */
+  int32_t stage; /* procpool_stage, and QUARANTINE: somebody may still write to what the task was given */
   uint64_t user_us, system_us;
   uint64_t rss_kib_next; /* largest resident size in KiB (40 bits), then the next slot of the dead list plus 1 (24) */
 } procpool__epitaph;
@@ -2423,15 +2453,15 @@ static bool procpool__worker_fits(procpool__worker *w, uint64_t length) {
 static bool procpool__worker_wait_room(procpool__worker *w, uint64_t length) {
   while (!procpool__worker_fits(w, length)) {
     uint32_t seq;
-    if (procpool__worker_phase(w) == PROCPOOL__PHASE_KILL)
-      return false;
+    if (!w->process && procpool__worker_phase(w) == PROCPOOL__PHASE_KILL)
+      return false; /* a process waits to be killed: did it leave by itself, its task would seem to have crashed */
     if (w->make_room != NULL) {
       w->make_room(w->make_room_context);
       continue;
     }
     seq = procpool__load32(&w->block->room_seq);
     procpool__store32(&w->block->room_flag, 1);
-    if (!procpool__worker_fits(w, length) && procpool__worker_phase(w) != PROCPOOL__PHASE_KILL)
+    if (!procpool__worker_fits(w, length) && (w->process || procpool__worker_phase(w) != PROCPOOL__PHASE_KILL))
       procpool__platform_park(&w->block->room_seq, seq, PROCPOOL__NEVER);
     procpool__store32(&w->block->room_flag, 0);
   }
@@ -3050,8 +3080,7 @@ static void procpool__super_bury(procpool__super *u, int index, int status, int 
   e->pid = (int32_t)charge->pid;
   e->user_us = procpool__super_us(&usage->ru_utime);
   e->system_us = procpool__super_us(&usage->ru_stime);
-  e->rss_kib_next = (uint64_t)usage->ru_maxrss << 24;
-  __atomic_store_n(&e->stage, (int32_t)charge->stage | PROCPOOL__EPITAPH_WRITTEN | extra, __ATOMIC_RELEASE);
+  e->stage = (int32_t)charge->stage | extra;
   do {
     first = procpool__load(&h->dead_list);
     procpool__store_relaxed(&e->rss_kib_next, ((uint64_t)usage->ru_maxrss << 24) | (first & 0xffffff));
@@ -3653,9 +3682,12 @@ static void procpool__super_spawned(procpool__super *u, uint64_t total) {
   if (!procpool__super_attach(u, total))
     procpool__platform_leave(1);
   procpool__process_record.depth = u->segment.header->depth + 1;
-  (void)procpool__platform_each_code(procpool__super_tell_code, &u->control);
   memset(&m, 0, sizeof(m));
   m.say = PROCPOOL__SAY_ATTACHED;
+  if (procpool__platform_each_code(procpool__super_tell_code, &u->control) < 0) { /* no descriptor: no workers either */
+    m.say = PROCPOOL__SAY_STARTED;
+    m.a = (uint64_t)errno;
+  }
   if (!procpool__super_send(u->control, &m) || procpool__super_receive(u->control, &m, 0) <= 0 ||
       m.say != PROCPOOL__SAY_BEGIN)
     procpool__platform_leave(1);
@@ -3687,7 +3719,8 @@ enum {
   PROCPOOL__F_RELEASED = 1,
   PROCPOOL__F_KEEP_BLOCK = 2,
   PROCPOOL__F_NONE = 4,
-  PROCPOOL__F_QUARANTINE = 8 /* its worker could not be reaped: slot and block are never used again */
+  PROCPOOL__F_QUARANTINE = 8, /* its worker could not be reaped: slot and block are never used again */
+  PROCPOOL__F_NO_MEMORY = 16  /* inline: nobody could free memory for its result but who waits for that: CODEC */
 };
 
 typedef struct procpool__callback_node {
@@ -3983,23 +4016,21 @@ static bool procpool__arena_make_room(procpool__arena *a) {
   return true;
 }
 
-static uint64_t procpool__arena_take_extent(procpool *p, uint64_t size) {
+/* A free extent, or one that was never used. */
+static uint64_t procpool__arena_find(procpool *p, uint64_t size) {
   procpool__arena *a = &p->arena;
-  uint64_t offset;
-  if (!procpool__arena_make_room(a))
-    return PROCPOOL__NO_BLOCK;
-  offset = procpool__arena_reuse(p, size);
-  a->extents_given += offset != PROCPOOL__NO_BLOCK;
+  const uint64_t offset = procpool__arena_reuse(p, size);
+  const uint64_t at = procpool__shm_offset(&p->segment, p->segment.arena) + a->top;
   if (offset != PROCPOOL__NO_BLOCK)
     return offset;
-  if (size > p->segment.arena_size - a->top)
+  if (size > p->segment.arena_size - a->top || procpool__host_reserve(p, at, size) != 0)
     return PROCPOOL__NO_BLOCK;
-  if (procpool__host_reserve(p, procpool__shm_offset(&p->segment, p->segment.arena) + a->top, size) != 0)
+  if (!procpool__platform_shm_open(p->segment.base, p->segment.arena_at + a->top + size)) {
+    procpool__platform_shm_discard(p->segment.arena + a->top, size);
+    p->shared_bytes -= size;
     return PROCPOOL__NO_BLOCK;
-  if (!procpool__platform_shm_open(p->segment.base, p->segment.arena_at + a->top + size))
-    return PROCPOOL__NO_BLOCK;
+  }
   a->top += size;
-  a->extents_given++;
   return a->top - size;
 }
 
@@ -4033,6 +4064,52 @@ static void procpool__arena_give_extent(procpool *p, uint64_t offset, uint64_t s
   procpool__arena_merge(a, i);
   if (i > 0)
     procpool__arena_merge(a, i - 1);
+}
+
+/* Blocks of a class of which none is handed out become free extents again. */
+static void procpool__arena_reclaim(procpool *p, int c) {
+  procpool__arena *a = &p->arena;
+  procpool__list *list = &a->classes[c];
+  if (a->given[c] != 0)
+    return;
+  for (size_t i = 0; i < list->count; i++) /* the first block of each extent that was carved */
+    if (list->items[i] % PROCPOOL__EXTENT == 0)
+      procpool__arena_give_extent(p, list->items[i], PROCPOOL__EXTENT);
+  list->count = 0;
+  a->carve[c] = a->carve_end[c] = 0;
+}
+
+/* What is free is made one where it adjoins: small blocks that came back, and extents that were kept reserved. */
+static void procpool__arena_compact(procpool *p) {
+  procpool__arena *a = &p->arena;
+  for (int c = 0; c < PROCPOOL__CLASSES; c++)
+    procpool__arena_reclaim(p, c);
+  for (size_t i = a->extent_count; i-- > 0;) {
+    procpool__extent *e = &a->extents[i];
+    if (e->reserved) {
+      procpool__platform_shm_discard(p->segment.arena + e->offset, e->size);
+      p->shared_bytes -= e->size;
+      a->warm -= e->size;
+      e->reserved = false;
+    }
+    procpool__arena_merge(a, i);
+  }
+  if (a->extent_count > 0 && a->extents[a->extent_count - 1].offset + a->extents[a->extent_count - 1].size == a->top)
+    a->top = a->extents[--a->extent_count].offset;
+}
+
+static uint64_t procpool__arena_take_extent(procpool *p, uint64_t size) {
+  procpool__arena *a = &p->arena;
+  uint64_t offset;
+  if (!procpool__arena_make_room(a))
+    return PROCPOOL__NO_BLOCK;
+  offset = procpool__arena_find(p, size);
+  if (offset == PROCPOOL__NO_BLOCK) {
+    procpool__arena_compact(p);
+    offset = procpool__arena_find(p, size);
+  }
+  a->extents_given += offset != PROCPOOL__NO_BLOCK;
+  return offset;
 }
 
 static uint64_t procpool__arena_carve(procpool *p, int c) {
@@ -4279,7 +4356,7 @@ static procpool__taken procpool__host_take_piece(procpool *p, int worker, procpo
   }
   if (total != in->total || size > total - in->filled)
     return PROCPOOL__TAKEN_CORRUPT;
-  if (!(f->flags & PROCPOOL__F_RELEASED) && !procpool__host_grow_partial(p, in, size))
+  if (!(f->flags & (PROCPOOL__F_RELEASED | PROCPOOL__F_NO_MEMORY)) && !procpool__host_grow_partial(p, in, size))
     return PROCPOOL__TAKEN_NOT;
   if (in->data != NULL && in->filled + size <= in->room)
     procpool__ring_copy_out(&p->segment, worker, at + sizeof(total), in->data + in->filled, size);
@@ -4360,8 +4437,11 @@ static procpool_status procpool__host_rest_status(const procpool *p) {
 
 /* There is no memory for its result, and no time to wait for some. */
 static procpool__taken procpool__host_give_up(procpool *p, procpool_future *f) {
+  const bool alone = (f->flags & PROCPOOL__F_NO_MEMORY) != 0;
   procpool__store_release(&p->segment.slots[f->slot].word, 0);
-  procpool__host_settle(p, f, procpool__host_rest_status(p));
+  if (alone)
+    (void)procpool__host_error(f, PROCPOOL_CODEC);
+  procpool__host_settle(p, f, alone ? PROCPOOL_CODEC : procpool__host_rest_status(p));
   return PROCPOOL__TAKEN;
 }
 
@@ -4388,7 +4468,8 @@ static procpool__taken procpool__host_take(procpool *p, int worker, const procpo
     taken = procpool__host_join_pieces(p, worker, f);
   else
     taken = procpool__host_take_bytes(p, worker, f, head);
-  if (state == PROCPOOL__DONE_OK && taken == PROCPOOL__TAKEN_NOT && procpool__host_at_end(p))
+  if (state == PROCPOOL__DONE_OK && taken == PROCPOOL__TAKEN_NOT &&
+      (procpool__host_at_end(p) || (f->flags & PROCPOOL__F_NO_MEMORY)))
     return procpool__host_give_up(p, f);
   if (state == PROCPOOL__DONE_OK && taken != PROCPOOL__TAKEN)
     return taken;
@@ -4475,18 +4556,7 @@ static bool procpool__host_has_record(procpool *p, int worker, uint64_t word) {
   return false;
 }
 
-/* Whether a claimed task's word says what no worker and no supervisor that keep to the protocol leave behind: nothing that
- * is still to come would settle it. A worker's intent names its task from before the claim until the supervisor, which has
- * buried the task by then, starts the next worker. */
-static bool procpool__host_is_lost(procpool *p, const procpool_future *f, uint64_t word) {
-  const int worker = procpool__word_worker(word);
-  const procpool__block *block = &p->segment.blocks[worker];
-  if (procpool__state_done(procpool__word_state(word))) /* at the end, what nobody wants has no record */
-    return !(p->closing && (f->flags & PROCPOOL__F_RELEASED)) && !procpool__host_has_record(p, worker, word);
-  return (procpool__load(&block->intent_word) != procpool__word_in(word, PROCPOOL__RUNNING) ||
-          procpool__load(&block->intent_slot) != f->slot) &&
-         procpool__load(&p->segment.slots[f->slot].word) == word;
-}
+static void procpool__host_drain_dead(procpool *p); /* below: both settle what the other one finds */
 
 static void procpool__host_settle_lost(procpool *p, procpool_future *f, uint64_t word) {
   procpool_error *e;
@@ -4498,23 +4568,34 @@ static void procpool__host_settle_lost(procpool *p, procpool_future *f, uint64_t
   procpool__host_settle(p, f, PROCPOOL_CRASHED);
 }
 
-/* Whether its worker is reaped, and the supervisor has written down how it ended. */
-static bool procpool__host_is_buried(const procpool *p, const procpool_future *f, uint64_t word) {
-  const procpool__epitaph *e = procpool__slot_epitaph(&p->segment.slots[f->slot]);
-  return procpool__state_dead(procpool__word_state(word)) &&
-         (__atomic_load_n(&e->stage, __ATOMIC_ACQUIRE) & PROCPOOL__EPITAPH_WRITTEN) != 0;
+/* Whether a word says what no worker and no supervisor that keep to the protocol leave behind: nothing that is still to
+ * come would settle its task. The worker's intent names it from before the claim until either the worker has committed it
+ * or the supervisor, which has buried it by then, starts the next worker. Settles what is on the list of the dead. */
+static bool procpool__host_is_lost(procpool *p, uint32_t slot, uint64_t word) {
+  const int worker = procpool__word_worker(word);
+  const procpool__block *block = &p->segment.blocks[worker < p->segment.workers ? worker : 0];
+  if (worker >= p->segment.workers)
+    return true;
+  if (procpool__state_done(procpool__word_state(word))) /* at the end, what nobody wants has no record */
+    return !(p->closing && (p->owners[slot]->flags & PROCPOOL__F_RELEASED)) &&
+           !procpool__host_has_record(p, worker, word);
+  if (procpool__load(&block->intent_word) == procpool__word_in(word, PROCPOOL__RUNNING) &&
+      procpool__load(&block->intent_slot) == slot)
+    return false;
+  procpool__host_drain_dead(p);
+  return p->owners[slot] != NULL && procpool__load(&p->segment.slots[slot].word) == word;
 }
 
 /* The corrupt worker is gone. What was its and the ring no longer tells is lost: CRASHED. Its successor may have begun. */
 static void procpool__host_after_reset(procpool *p, int worker) {
   __atomic_store_n(&p->inboxes[worker].resetting, false, __ATOMIC_RELAXED);
-  for (uint64_t i = 0; i < p->slots_used; i++) {
-    procpool_future *f = p->owners[i];
+  for (uint32_t i = 0; i < p->slots_used; i++) {
+    const procpool_future *f = p->owners[i];
     const uint64_t word = f != NULL ? procpool__load(&p->segment.slots[i].word) : 0;
+    const procpool__state state = procpool__word_state(word);
     if (f != NULL && procpool__word_ticket(word) == f->ticket && procpool__word_worker(word) == worker &&
-        procpool__word_state(word) > PROCPOOL__READY && !procpool__host_is_buried(p, f, word) &&
-        procpool__host_is_lost(p, f, word))
-      procpool__host_settle_lost(p, f, word);
+        state > PROCPOOL__READY && !procpool__state_dead(state) && procpool__host_is_lost(p, i, word))
+      procpool__host_settle_lost(p, p->owners[i], word);
   }
 }
 
@@ -4570,7 +4651,7 @@ static void procpool__host_read_epitaph(procpool_error *error, const procpool__e
   error->user_seconds = (double)e->user_us / 1e6;
   error->system_seconds = (double)e->system_us / 1e6;
   error->max_rss_kib = (long)(e->rss_kib_next >> 24);
-  stage &= ~(int)(PROCPOOL__EPITAPH_QUARANTINE | PROCPOOL__EPITAPH_WRITTEN);
+  stage &= ~(int)PROCPOOL__EPITAPH_QUARANTINE;
   if (error->status == PROCPOOL_TIMEOUT || error->status == PROCPOOL_CANCELLED)
     procpool__host_tell_stage(error,
                               stage >= 0 && stage <= PROCPOOL_STAGE_KILL ? (procpool_stage)stage : PROCPOOL_STAGE_NONE);
@@ -4841,25 +4922,29 @@ static bool procpool__host_cell_free(const procpool *p) {
 
 /* One task. False if it is one that waits, as it should. */
 static bool procpool__host_audit_task(procpool *p, procpool_future *f) {
-  procpool__slot *slot = &p->segment.slots[f->slot];
+  const uint32_t index = f->slot;
+  procpool__slot *slot = &p->segment.slots[index];
   const uint64_t word = procpool__load(&slot->word);
   const procpool__state state = procpool__word_state(word);
   const int worker = procpool__word_worker(word);
   const uint64_t cell = (f->ticket - 1) & (p->segment.cell_count - 1);
-  procpool__store32_relaxed(&slot->limit, f->limit);
+  if (procpool__load32_relaxed(&slot->limit) != f->limit)
+    procpool__store32_relaxed(&slot->limit, f->limit);
   if (word == procpool__word(f->ticket, 0, PROCPOOL__READY)) {
-    procpool__store(&p->segment.cells[cell], procpool__cell(f->ticket, f->slot));
+    if (procpool__load(&p->segment.cells[cell]) != procpool__cell(f->ticket, f->slot))
+      procpool__store(&p->segment.cells[cell], procpool__cell(f->ticket, f->slot));
     return false;
   }
   if (procpool__word_ticket(word) != f->ticket || state <= PROCPOOL__READY || state > PROCPOOL__DEAD_BROKEN) {
     procpool__store_release(&slot->word, 0);
     procpool__host_settle(p, f, PROCPOOL_BROKEN);
-  } else if (procpool__host_is_buried(p, f, word)) {
-    procpool__host_settle_dead(p, f->slot);
   } else if (worker >= p->segment.workers) {
     procpool__host_settle_lost(p, f, word);
-  } else if (p->fds.control >= 0 && !p->inboxes[worker].resetting && procpool__host_is_lost(p, f, word)) {
-    procpool__host_on_corrupt(p, worker);
+  } else if (p->fds.control >= 0 && procpool__host_is_lost(p, index, word)) {
+    if (procpool__state_dead(state))
+      procpool__host_settle_dead(p, index);
+    else if (!p->inboxes[worker].resetting)
+      procpool__host_on_corrupt(p, worker);
   }
   return true;
 }
@@ -4894,8 +4979,9 @@ static void procpool__host_audit(procpool *p) {
   uint64_t first = PROCPOOL__NEVER;
   for (uint64_t i = 0; i < p->slots_used; i++) {
     procpool_future *f = p->owners[i];
-    if (f != NULL && !procpool__host_audit_task(p, f) && f->ticket < first)
-      first = f->ticket;
+    const uint64_t ticket = f != NULL ? f->ticket : 0; /* f may be gone afterwards */
+    if (f != NULL && !procpool__host_audit_task(p, f) && ticket < first)
+      first = ticket;
   }
   procpool__host_audit_head(p, first);
   for (int i = 0; i < p->segment.workers; i++)
@@ -4914,8 +5000,12 @@ static void procpool__host_audit_if_due(procpool *p) {
   uint64_t took;
   if (p->finished || p->inline_worker != NULL || now < p->audit_due)
     return;
-  if (p->submitted != p->settled || p->closing)
+  if (p->submitted != p->settled || p->closing) {
+    (void)procpool__host_drain(p); /* what has come needs no looking for */
+    if (p->finished)
+      return;
     procpool__host_audit(p);
+  }
   took = procpool__platform_now() - now;
   p->audit_due = now + (64 * took > PROCPOOL__TICK ? 64 * took : PROCPOOL__TICK);
 }
@@ -4992,10 +5082,16 @@ static void procpool__host_run_inline(procpool *p, uint64_t deadline) {
     procpool__host_follow(p, deadline);
 }
 
+/* The inline worker's result does not fit its ring, which only this thread empties. Without memory for what is in it this
+ * would wait for itself: the result at its head is given up. */
 static void procpool__host_make_room(void *context) {
   procpool *p = (procpool *)context;
+  procpool__record head;
+  procpool_future *f;
   procpool__host_lock(p);
-  (void)procpool__host_drain(p);
+  if (procpool__host_drain(p) == PROCPOOL_MEMORY && procpool__ring_read(&p->segment, 0, p->inboxes[0].head, &head) &&
+      (f = p->owners[head.slot & PROCPOOL__RECORD_SLOT]) != NULL)
+    f->flags |= PROCPOOL__F_NO_MEMORY;
   procpool__host_unlock(p);
 }
 
@@ -5512,19 +5608,24 @@ static bool procpool__code_here(const procpool__platform_code *code, const char 
   return true;
 }
 
-/* The address that function has in the workers: the same under fork; 0 if a spawned worker has no such code. */
+#define PROCPOOL__CODE_UNKNOWN UINT64_MAX
+
+/* The address that function has in the workers: the same under fork; 0 if a spawned worker has no such code; UNKNOWN
+ * (errno) if this process's own cannot be looked through, for want of a descriptor. */
 static uint64_t procpool__code_translate(procpool *p, procpool_function function) {
   procpool__code_search search;
   uint64_t *seen;
   uint64_t offset;
+  int found;
   memcpy(&search.function, &function, sizeof(function));
   if (p->start != PROCPOOL_START_SPAWN)
     return search.function;
   seen = p->code_seen[(search.function >> 4) % PROCPOOL__CODE_SEEN];
   if (seen[0] == search.function)
     return seen[1];
-  if (procpool__platform_each_code(procpool__code_here, &search) <= 0)
-    return 0;
+  found = procpool__platform_each_code(procpool__code_here, &search);
+  if (found <= 0)
+    return found < 0 ? PROCPOOL__CODE_UNKNOWN : 0;
   offset = search.function - search.code.start + search.code.offset;
   for (size_t i = 0; i < p->code_count; i++) {
     const procpool__platform_code *c = &p->codes[i];
@@ -5545,6 +5646,8 @@ static bool procpool__open_begin(procpool *p, procpool__plan *plan) {
   if (plan->options.initializer != NULL) {
     memcpy(&function, &plan->options.initializer, sizeof(function));
     address = procpool__code_translate(p, function);
+    if (address == PROCPOOL__CODE_UNKNOWN)
+      return procpool__open_fail(plan, PROCPOOL_SYSTEM, errno, "/proc/self/maps cannot be read");
     if (address == 0)
       return procpool__open_fail(plan, PROCPOOL_FUNCTION, 0, "the initializer is not in the program that workers run");
   }
@@ -5630,12 +5733,18 @@ static void *procpool__thread_main(void *argument) {
   return NULL;
 }
 
+static bool procpool__open_event(procpool *p, procpool__plan *plan) {
+  p->fds.event_fd = procpool__platform_event();
+  return p->fds.event_fd >= 0 || procpool__open_fail(plan, PROCPOOL_SYSTEM, errno, "no descriptors to be had");
+}
+
 static bool procpool__open_threads(procpool *p, procpool__plan *plan) {
   const int n = plan->workers;
   int error = 0;
-  p->fds.event_fd = procpool__platform_event();
+  if (!procpool__open_event(p, plan))
+    return false;
   p->threads = (procpool__thread *)PROCPOOL_MALLOC((size_t)n * sizeof(*p->threads));
-  if (p->fds.event_fd < 0 || p->threads == NULL)
+  if (p->threads == NULL)
     return procpool__open_fail(plan, PROCPOOL_MEMORY, ENOMEM, "no memory for the threads");
   memset((void *)p->threads, 0, (size_t)n * sizeof(*p->threads));
   p->segment.header->alive = (uint64_t)n;
@@ -5656,11 +5765,12 @@ static bool procpool__open_threads(procpool *p, procpool__plan *plan) {
 }
 
 static bool procpool__open_inline(procpool *p, procpool__plan *plan) {
-  p->fds.event_fd = procpool__platform_event();
+  if (!procpool__open_event(p, plan))
+    return false;
   p->inline_worker = (procpool__worker *)PROCPOOL_MALLOC(sizeof(*p->inline_worker));
   if (p->inline_worker != NULL)
     memset((void *)p->inline_worker, 0, sizeof(*p->inline_worker));
-  if (p->fds.event_fd < 0 || p->inline_worker == NULL)
+  if (p->inline_worker == NULL)
     return procpool__open_fail(plan, PROCPOOL_MEMORY, ENOMEM, "no memory for the worker");
   procpool__worker_setup(p->inline_worker, &p->segment, 0, p->fds.event_fd, false);
   p->inline_worker->make_room = procpool__host_make_room;
@@ -5763,6 +5873,7 @@ typedef struct procpool__order {
   uint64_t block;          /* a chunk's block, already filled; else NO_BLOCK */
   procpool_future *future; /* out */
   procpool_status status;  /* out */
+  int error;               /* out: errno, where the status is SYSTEM */
 } procpool__order;
 
 /* A free slot and a writable cell, their memory reserved. FULL when there is none now. */
@@ -5844,6 +5955,10 @@ static procpool_status procpool__submit_now(procpool *p, procpool__order *o) {
   address = procpool__code_translate(p, o->function);
   if (address == 0)
     return PROCPOOL_FUNCTION;
+  if (address == PROCPOOL__CODE_UNKNOWN) {
+    o->error = errno;
+    return PROCPOOL_SYSTEM;
+  }
   o->future = procpool__future_new(p);
   if (o->future == NULL)
     return PROCPOOL_MEMORY;
@@ -5875,7 +5990,7 @@ static procpool_status procpool__submit_refused(procpool *p, const procpool__ord
   procpool__code_search search;
   memcpy(&search.function, &o->function, sizeof(search.function));
   if (o->status != PROCPOOL_FUNCTION)
-    return procpool__host_refuse(p, o->status, 0, procpool_strerror(o->status));
+    return procpool__host_refuse(p, o->status, o->error, procpool_strerror(o->status));
   memset(&search.code, 0, sizeof(search.code));
   search.file[0] = 0;
   (void)procpool__platform_each_code(procpool__code_here, &search);

@@ -297,6 +297,109 @@ static void dump_threads(pid_t pid) {
     closedir(directory);
 }
 
+/* ---- the words of a pool, read from outside through its descriptor ---- */
+
+static void print_worker(const procpool__segment *s, int i) {
+  const procpool__block *b = &s->blocks[i];
+  const uint64_t word = b->intent_slot < s->capacity ? s->slots[b->intent_slot].word : 0;
+  if (b->pid == 0 && b->tail == b->consumed)
+    return;
+  fprintf(
+      stderr,
+      "      worker %d: pid %llu ready %llu tasks %llu intent slot %llu word %#llx (now %#llx) tail %llu consumed %llu "
+      "room_flag %u room_seq %u idle %d\n",
+      i, (unsigned long long)b->pid, (unsigned long long)b->ready, (unsigned long long)b->tasks,
+      (unsigned long long)b->intent_slot, (unsigned long long)b->intent_word, (unsigned long long)word,
+      (unsigned long long)b->tail, (unsigned long long)b->consumed, b->room_flag, b->room_seq,
+      (int)(s->header->idle_mask[i / 64] >> (i % 64) & 1));
+}
+
+static void print_slots(const procpool__segment *s) {
+  int printed = 0;
+  for (uint64_t i = 0; i < s->capacity && i < 65536 && printed < 40; i++)
+    if (procpool__word_state(s->slots[i].word) != PROCPOOL__FREE) {
+      fprintf(stderr, "      slot %llu: ticket %llu worker %d state %d\n", (unsigned long long)i,
+              (unsigned long long)procpool__word_ticket(s->slots[i].word), procpool__word_worker(s->slots[i].word),
+              (int)procpool__word_state(s->slots[i].word));
+      printed++;
+    }
+}
+
+static void print_pool(const procpool__segment *s) {
+  const procpool__header *h = s->header;
+  fprintf(
+      stderr,
+      "    pool: workers %d alive %llu started %llu head %llu phase %u health %u gone %u host_flag %#llx host_seq %u "
+      "idle_seq %u dead_list %llu dead_count %llu\n",
+      s->workers, (unsigned long long)h->alive, (unsigned long long)h->started, (unsigned long long)h->head, h->phase,
+      h->health, h->gone, (unsigned long long)h->host_flag, h->host_seq, h->idle_seq, (unsigned long long)h->dead_list,
+      (unsigned long long)h->dead_count);
+  for (int i = 0; i < s->workers; i++)
+    print_worker(s, i);
+  print_slots(s);
+}
+
+static void dump_pool_at(const char *path) {
+  procpool__header h;
+  procpool__segment s;
+  uint64_t total;
+  void *base;
+  struct stat about;
+  const int file = open(path, O_RDONLY | O_CLOEXEC);
+  if (file < 0)
+    return;
+  memset(&s, 0, sizeof(s));
+  if (pread(file, &h, sizeof(h), 0) == (ssize_t)sizeof(h) && h.magic == PROCPOOL__MAGIC && fstat(file, &about) == 0 &&
+      h.workers <= PROCPOOL__MAX_WORKERS && h.capacity <= PROCPOOL__MAX_QUEUED) {
+    s.workers = (int)h.workers;
+    s.capacity = h.capacity;
+    s.ring_size = h.ring_size;
+    s.cell_count = procpool__shm_cell_count(h.capacity);
+    total = procpool__shm_layout(&s, NULL);
+    base = (uint64_t)about.st_size < total ? MAP_FAILED : mmap(NULL, (size_t)total, PROT_READ, MAP_SHARED, file, 0);
+    if (base != MAP_FAILED) {
+      (void)procpool__shm_layout(&s, (unsigned char *)base);
+      print_pool(&s);
+      munmap(base, (size_t)total);
+    } else {
+      fprintf(stderr, "    pool: cannot be mapped\n");
+    }
+  }
+  close(file);
+}
+
+/* Those pools whose host this process is. */
+static void dump_pools(pid_t pid) {
+  char path[64], target[64], file[400];
+  DIR *directory;
+  struct dirent *entry;
+  snprintf(path, sizeof(path), "/proc/%ld/fd", (long)pid);
+  directory = opendir(path);
+  while (directory != NULL && (entry = readdir(directory)) != NULL) {
+    ssize_t size;
+    snprintf(file, sizeof(file), "%s/%s", path, entry->d_name);
+    size = readlink(file, target, sizeof(target) - 1);
+    target[size < 0 ? 0 : size] = '\0';
+    if (strstr(target, "memfd:procpool") != NULL)
+      dump_pool_at(file);
+  }
+  if (directory != NULL)
+    closedir(directory);
+}
+
+static void dump_stacks(pid_t pid) {
+  char command[160];
+  snprintf(command, sizeof(command),
+           "command -v gdb >/dev/null && timeout 20 gdb -p %ld -batch -ex 'thread apply all bt 12' 2>/dev/null | "
+           "grep -E '^(#|Thread)' 1>&2",
+           (long)pid);
+  fflush(stderr);
+  if (system(command) != 0)
+    fprintf(stderr, "    (no stacks)\n");
+}
+
+static int dumped_stacks;
+
 static void dump_tree(pid_t parent, int depth) {
   pid_t pids[MANY];
   const int count = depth > 16 ? 0 : rig_children(parent, pids, MANY);
@@ -307,6 +410,11 @@ static void dump_tree(pid_t parent, int depth) {
     fprintf(stderr, "  %*s%ld %s %c parent %ld%s\n", depth * 2, "", (long)p.pid, p.name, p.state, (long)p.parent,
             p.pid == own.host ? " (host)" : "");
     dump_threads(p.pid);
+    if (p.state != 'Z') {
+      dump_pools(p.pid);
+      if (dumped_stacks++ < 16)
+        dump_stacks(p.pid);
+    }
     dump_tree(p.pid, depth + 1);
   }
 }
@@ -314,6 +422,7 @@ static void dump_tree(pid_t parent, int depth) {
 void rig_dump(void) {
   fprintf(stderr, "where everybody is (seed %llu, round %d, host %ld):\n", (unsigned long long)rig.seed, rig.round,
           (long)own.host);
+  dumped_stacks = 0;
   dump_tree(own.observer, 0);
 }
 
@@ -470,7 +579,7 @@ static void check_entry(uint64_t id, const rig_entry *e, rig_kind kind) {
   if (kind == RIG_HOST_KILLED)
     return;
   if (!e->accepted) {
-    if (e->started + e->settled + e->callbacks != 0)
+    if (e->started + e->settled + e->callbacks != 0 && (e->flags & RIG_UNKNOWN) == 0)
       bad(id, e, "refused, but something came of it");
     return;
   }
@@ -514,6 +623,7 @@ static void host_main(void (*host)(void)) {
   (void)setsid();
   sigprocmask(SIG_SETMASK, &none, NULL);
   close(own.host_watch);
+  rig.page->host = (int)getpid();
   before = harness_audit_begin();
   host();
   if (!harness_audit_end(before))
@@ -557,13 +667,23 @@ double rig_round(void (*host)(void), void (*observe)(void), rig_kind kind) {
   return ended;
 }
 
-void rig_total(const char *name, uint64_t add) {
+static uint64_t *total_of(const char *name) {
   for (int i = 0; i < 16; i++)
     if (own.totals[i].name == NULL || strcmp(own.totals[i].name, name) == 0) {
       own.totals[i].name = name;
-      own.totals[i].value += add;
-      return;
+      return &own.totals[i].value;
     }
+  rig_fail("more totals than there is room for");
+}
+
+void rig_total(const char *name, uint64_t add) {
+  *total_of(name) += add;
+}
+
+void rig_most(const char *name, uint64_t value) {
+  uint64_t *most = total_of(name);
+  if (value > *most)
+    *most = value;
 }
 
 int rig_end(void) {
@@ -680,6 +800,22 @@ void rig_wait_over(void) {
 
 /* ---- in a task ---- */
 
+static uint64_t linger_state; /* not 0 in a worker that has run a task */
+
+void rig_linger(void) {
+  const unsigned one_in = linger_state == 0 ? 0 : __atomic_load_n(&rig.page->linger, __ATOMIC_RELAXED);
+  struct timespec wait = {0, 0};
+  uint64_t x;
+  if (one_in == 0)
+    return;
+  linger_state = linger_state * 6364136223846793005u + 1442695040888963407u;
+  x = linger_state >> 33;
+  if (x % one_in != 0)
+    return;
+  wait.tv_nsec = (long)(x / one_in % 300000);
+  nanosleep(&wait, NULL);
+}
+
 static void page_attach_to(const rig_job *job) {
   char path[64];
   int file;
@@ -702,6 +838,8 @@ const rig_job *rig_task_begin(procpool_task *task) {
   page_attach_to(job);
   e = rig_entry_of(job);
   e->pid = (int32_t)getpid();
+  if (linger_state == 0 && e->pid != rig.page->host)
+    linger_state = (uint64_t)e->pid;
   __atomic_add_fetch(&e->started, 1, __ATOMIC_SEQ_CST);
   return job;
 }
