@@ -2755,6 +2755,7 @@ static bool procpool__worker_run(procpool__worker *w, uint32_t slot_index, uint6
   procpool__worker_flush(w);
   if (!procpool__worker_finish(w))
     return false;
+  procpool__store_release(&w->block->intent_word, 0);
   procpool__worker_trim(w);
   return w->segment->header->max_tasks == 0 || w->tasks < w->segment->header->max_tasks;
 }
@@ -2786,6 +2787,8 @@ static procpool__turn procpool__worker_turn(procpool__worker *w) {
     won = procpool__cas(&s->slots[slot].word, procpool__word(h + 1, 0, PROCPOOL__READY), word);
     if (procpool__table_advance(s, h))
       procpool__worker_answer(w, PROCPOOL__FLAG_ROOM);
+    if (!won) /* it runs nothing: an intent beside a word that somebody forged would say that it does */
+      procpool__store_release(&w->block->intent_word, 0);
     if (won)
       return procpool__worker_run(w, slot, word) ? PROCPOOL__TURN_RAN : PROCPOOL__TURN_LEAVE;
   }
