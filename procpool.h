@@ -2757,6 +2757,7 @@ static bool procpool__worker_run(procpool__worker *w, uint32_t slot_index, uint6
   procpool__worker_flush(w);
   if (!procpool__worker_finish(w))
     return false;
+  procpool__store_release(&w->block->intent_word, 0);
   procpool__worker_trim(w);
   return w->segment->header->max_tasks == 0 || w->tasks < w->segment->header->max_tasks;
 }
@@ -2788,6 +2789,8 @@ static procpool__turn procpool__worker_turn(procpool__worker *w) {
     won = procpool__cas(&s->slots[slot].word, procpool__word(h + 1, 0, PROCPOOL__READY), word);
     if (procpool__table_advance(s, h))
       procpool__worker_answer(w, PROCPOOL__FLAG_ROOM);
+    if (!won) /* it runs nothing: an intent beside a word that somebody forged would say that it does */
+      procpool__store_release(&w->block->intent_word, 0);
     if (won)
       return procpool__worker_run(w, slot, word) ? PROCPOOL__TURN_RAN : PROCPOOL__TURN_LEAVE;
   }
@@ -3219,13 +3222,14 @@ static void procpool__super_plan(procpool__super *u, int index, bool useful) {
     charge->due = PROCPOOL__NEVER;
 }
 
-/* A worker's start is useful if it got through its initializer and then either ran tasks, left by itself, or lived a
- * while: one that dies at once, again and again, is slowed down. */
+/* A worker's start is useful if it got through its initializer and then either ran tasks or lived a while: one
+ * that dies or leaves at once, again and again, is slowed down. */
 static bool procpool__super_was_useful(const procpool__super *u, int index, bool had_task) {
   const procpool__block *block = &u->segment.blocks[index];
   const uint64_t ready = procpool__load(&block->ready);
   const uint64_t age = procpool__platform_now() - u->charges[index].born;
-  return ready == 3 || (ready == 1 && (had_task || procpool__load(&block->tasks) > 0 || age > 100000000u));
+  return (ready == 3 && procpool__load(&block->tasks) > 0) ||
+         (ready == 1 && (had_task || procpool__load(&block->tasks) > 0 || age > 100000000u));
 }
 
 /* Starts in a row, of every index, after which the pool gives up. A worker that dies before it comes to its initializer
@@ -4975,7 +4979,8 @@ static void procpool__host_audit_worker(procpool *p, int worker) {
 /* Looks at every task that is not settled, and writes again what the host alone writes. Changes nothing where all keep to
  * the protocol. */
 static void procpool__host_audit(procpool *p) {
-  const uint32_t phase = p->mode == PROCPOOL_KILL ? PROCPOOL__PHASE_KILL : PROCPOOL__PHASE_DRAIN;
+  const uint32_t end = p->mode == PROCPOOL_KILL ? PROCPOOL__PHASE_KILL : PROCPOOL__PHASE_DRAIN;
+  const uint32_t phase = p->closing ? end : (uint32_t)PROCPOOL__PHASE_RUN;
   uint64_t first = PROCPOOL__NEVER;
   for (uint64_t i = 0; i < p->slots_used; i++) {
     procpool_future *f = p->owners[i];
@@ -4986,7 +4991,7 @@ static void procpool__host_audit(procpool *p) {
   procpool__host_audit_head(p, first);
   for (int i = 0; i < p->segment.workers; i++)
     procpool__host_audit_worker(p, i);
-  if (p->closing && procpool__load32(&p->segment.header->phase) < phase) {
+  if (procpool__load32(&p->segment.header->phase) != phase) {
     procpool__store32(&p->segment.header->phase, phase);
     (void)procpool__host_tell(p, PROCPOOL__SAY_PHASE, 0, 0);
   }
