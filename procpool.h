@@ -75,11 +75,18 @@
 
        submit ──▶ queued ──────────▶ running ──────────▶ settled
                   the host's          worker w's          OK FAILED CODEC         committed by the worker
-                     │                   └─ w dies ─────▶ CRASHED                 decided by the supervisor
+                     │                   ├─ w dies ─────▶ CRASHED                 decided by the supervisor
+                     │                   └─ is ended ───▶ TIMEOUT CANCELLED       decided by the supervisor
                      └───────────────────────────────────▶ CANCELLED SHUTDOWN ... decided by the host
 
    A task's body starts at most once: one that was begun when its worker died is CRASHED, never run again. Those still
    queued go on; the worker is replaced at once by the supervisor, whatever the host is doing meanwhile.
+
+   A task that runs can be ended: by its time limit, or by procpool_future_cancel_kill. It goes by stages, with a grace
+   between them: procpool_task_cancelled() becomes true, and if the task returns then, its worker lives on; then the
+   worker gets SIGTERM; then SIGKILL. What it was about to return is dropped, and the error tells the stage. No signal
+   ever hits the worker's next task: before one is sent, the task is taken from the worker, which then can never take
+   another.
 
    Which start method? fork is the fastest to open and needs nothing, but a forked supervisor is a copy of the host as
    of open: open early, when the host is small and has one thread. spawn starts the program anew, so it costs the same
@@ -99,6 +106,9 @@
      max_queued, ring_size, max_memory     bounds: tasks accepted and not settled; bytes of results per worker that wait
                                            to be taken in; bytes of large arguments in flight
      spin_us                               how long to look for work before sleeping
+     time_limit, grace                     seconds a task may run, and from one stage of its end to the next; a submit or
+                                           a map may have its own (procpool_submit_with, procpool_map_options)
+     initializer_limit                     seconds an initializer may run; over it, it has failed
 
    ---- ERRORS ----
    Every call returns a procpool_status (or a handle that is null where it failed); procpool_strerror gives its text. A
@@ -106,6 +116,7 @@
    ones:
      CRASHED     the error names signal or exit status, pid and resource usage; submit again if the task is safe to
                  repeat
+     TIMEOUT     its limit was over; error->stage says what ended it. (A wait whose time is over is PENDING.)
      FULL        queue full: wait for something, or use procpool_submit, which waits itself
      MEMORY      from wait or poll: the result stays where it is; free some memory and ask again
      INIT_FAIL   the initializer failed three times in every worker: its code or signal is in procpool_last_error
@@ -117,7 +128,7 @@
                                         any thread   callback   task of the same pool      signal     forked child
                                         of the host             (thread and inline start)  handler    of the host
      procpool_open                         yes         yes         yes                        no         yes
-     submit, cancel, release, read         yes         yes         yes                        no         FORKED
+     submit, cancel(_kill), release, read  yes         yes         yes                        no         FORKED
      waits (result, wait, next, map)       yes         DEADLOCK*   DEADLOCK*                  no         FORKED
      shutdown with timeout 0               yes         yes         yes                        no         FORKED
      shutdown that waits, free             yes         DEADLOCK    DEADLOCK                   no         FORKED
@@ -166,7 +177,12 @@
    alone.
 
       FREE ──host──▶ READY ──worker w──▶ RUNNING(w) ──worker w──▶ DONE(w): OK | FAILED | CODEC ──host──▶ FREE
-                       │                     └──supervisor──▶ DEAD: CRASHED | SHUTDOWN | BROKEN ──host──▶ FREE
+                       │                    │  │
+                       │                    │  └─supervisor──▶ ASKED(w): TIMEOUT | CANCELLED
+                       │                    │                    ├──worker w──▶ DONE(w): the same ──host──▶ FREE
+                       │                    │                    └──supervisor──▶ DEAD: the same ──host──▶ FREE
+                       │                    └──supervisor──▶ DEAD: CRASHED | SHUTDOWN | BROKEN, or without a grace
+                       │                                     TIMEOUT | CANCELLED ──host──▶ FREE
                        └──host: taken back──▶ FREE (cancelled, pool shut down, no worker to be had)
 
    The ticket is the task's position in the submission ring plus one; it never repeats, so a process that was stopped
@@ -183,7 +199,21 @@
    count or right to wake is ever held by a worker: the host arms each of its sleeps with a new number and every worker
    that sees it armed wakes it, once; after each death or stop the supervisor wakes everyone. It learns of deaths and
    stops from the kernel, never from a time-out. A SIGKILL of the supervisor takes its workers along; the host notices,
-   delivers what was committed, and only then says BROKEN.
+   delivers what was committed, and only then says BROKEN; a word that was ASKED or DEAD keeps what it says.
+
+   Why a task that is ended harms no other. The fate is decided by the compare-and-swap that takes RUNNING(w) away, and
+   no signal is sent before the word is DEAD: then w, whatever it does, can neither commit nor claim. A task that was
+   ASKED and returned is committed as DONE by its worker, with an empty record, by a compare-and-swap that races the
+   supervisor's to DEAD: whoever wins, the other one lets go. The request itself is a flag in the slot, set by the
+   host while the task is unsettled; the message to the supervisor is but a bell. Limits are counted by the supervisor
+   from what it sees and, where that is earlier, from what the worker wrote down at the start of the body; since a
+   worker may be stopped before it writes anything, the host tells of tasks with limits, and while there are any the
+   supervisor looks now and then (an eighth of the shortest limit, from 1 to 50 ms), else never. A dead task settles when its worker is
+   reaped, since until then it may write to what it was given. A worker that the kernel itself holds on to (a file system
+   that does not answer) is not waited for longer than 5 s: its task settles, and its slot and memory are not used again.
+
+   A worker commits in two steps and may lose the first: it then writes its record anew in place, so whoever publishes for
+   it reads the record once more after it has found the word DONE: from then on it does not change.
 
    Two choices that differ from the obvious: what the supervisor decided reaches the host through a list linked through
    the slots themselves rather than an array of ids, since a slot is on it at most once and so it can never be full; and
@@ -294,18 +324,27 @@ PROCPOOL_API const char *procpool_status_name(procpool_status status);
 /* PROCPOOL_VERSION of the implementation that is linked in. */
 PROCPOOL_API int procpool_version(void);
 
+/* How a running task was brought to its end: its limit was over, or it was cancelled by cancel_kill. */
+typedef enum procpool_stage {
+  PROCPOOL_STAGE_NONE = 0,
+  PROCPOOL_STAGE_ASKED, /* it returned (or ended its worker) after procpool_task_cancelled() had become true */
+  PROCPOOL_STAGE_TERM,  /* its worker was sent SIGTERM */
+  PROCPOOL_STAGE_KILL   /* its worker was sent SIGKILL */
+} procpool_stage;
+
 /* What is known of a failure. Fields that do not apply are zero. */
 typedef struct procpool_error {
   procpool_status status;
-  int code;            /* FAILED: the task's own code; INIT_FAIL: what the initializer returned */
-  int signal;          /* CRASHED: the signal that ended the worker, or 0 */
-  int exit_status;     /* CRASHED with signal 0: the worker's exit status */
-  int system_error;    /* SYSTEM, MEMORY, SPAWN_FAIL: errno */
-  int worker;          /* index of the worker, or -1 */
-  long pid;            /* process id of the worker, or 0 */
-  double user_seconds; /* CRASHED: processor time of the dead worker over its whole life */
+  int code;             /* FAILED: the task's own code; INIT_FAIL: what the initializer returned */
+  int signal;           /* CRASHED: the signal that ended the worker, or 0 */
+  int exit_status;      /* CRASHED with signal 0: the worker's exit status */
+  procpool_stage stage; /* TIMEOUT, CANCELLED while it ran: the last stage that it took */
+  int system_error;     /* SYSTEM, MEMORY, SPAWN_FAIL: errno */
+  int worker;           /* index of the worker, or -1 */
+  long pid;             /* process id of the worker, or 0 */
+  double user_seconds;  /* where the worker died: its processor time over its whole life */
   double system_seconds;
-  long max_rss_kib; /* CRASHED: its largest resident size */
+  long max_rss_kib; /* and its largest resident size */
   char message[192];
 } procpool_error;
 
@@ -356,6 +395,9 @@ typedef struct procpool_options {
   size_t ring_size;  /* bytes of each worker's result ring, a power of two; default 262144 */
   size_t max_memory; /* bytes for large arguments in flight; default: half of the machine's memory */
   int spin_us;       /* busy-wait before sleeping, us; 0: chosen by the pool; -1: never */
+  double time_limit; /* seconds that a task may run, from the start of its body; 0: no limit; fork and spawn only */
+  double grace;      /* seconds from each stage (procpool_stage) to the next; 0: 0.1; negative: none, SIGKILL at once */
+  double initializer_limit; /* seconds that an initializer may run; 0: no limit; fork and spawn only */
 } procpool_options;
 
 /* Opens a pool. options: null or zeroed for all defaults. Returns when every worker process has been started (their
@@ -395,7 +437,8 @@ PROCPOOL_API int procpool_cpu_count(procpool_cpu kind);
  * Blocks while the queue is full, and takes results out of the workers' rings meanwhile; never runs a callback. Inside a
  * task of this very pool (thread, inline) it returns FULL instead of blocking.
  * Returns OK (it will settle exactly once); ARGUMENT; FUNCTION (spawn: not in the program that workers run); MEMORY;
- * SHUTDOWN, BROKEN, INIT_FAIL, SPAWN_FAIL; INTERRUPTED. */
+ * SYSTEM (spawn: no descriptor to look where a function lies that was not met before); SHUTDOWN, BROKEN, INIT_FAIL,
+ * SPAWN_FAIL; INTERRUPTED. */
 PROCPOOL_API procpool_status procpool_submit(procpool *pool, procpool_function function, const void *argument,
                                              size_t size, procpool_future **future);
 /* The same; FULL at once instead of blocking. */
@@ -404,6 +447,20 @@ PROCPOOL_API procpool_status procpool_try_submit(procpool *pool, procpool_functi
 /* The same; FULL after timeout seconds. */
 PROCPOOL_API procpool_status procpool_submit_timed(procpool *pool, double timeout, procpool_function function,
                                                    const void *argument, size_t size, procpool_future **future);
+
+typedef struct procpool_submit_options {
+  double timeout;    /* seconds to wait for room in the queue; 0: as long as it takes; negative: FULL at once */
+  double time_limit; /* as in procpool_options; 0: the pool's; negative: none */
+  double grace;      /* as in procpool_options; 0: the pool's */
+} procpool_submit_options;
+
+/* The same with options of its own for the task (may be null). A task that runs longer than its limit ends as TIMEOUT, by
+ * stages: it is asked (procpool_task_cancelled), its worker gets SIGTERM, then SIGKILL; error->stage tells the last one. The
+ * clock starts with the body, so waiting in the queue does not count, and stops when the body returns. The supervisor sees
+ * to it, whatever the host does meanwhile. UNSUPPORTED: a time limit in a thread or inline pool. */
+PROCPOOL_API procpool_status procpool_submit_with(procpool *pool, procpool_function function, const void *argument,
+                                                  size_t size, const procpool_submit_options *options,
+                                                  procpool_future **future);
 
 /* Takes in what has come, runs due callbacks (and, in an inline pool, one task), and returns without waiting.
  * For event loops: call it when procpool_fd() is readable. OK, or HANDLE, FORKED, MEMORY (out of memory while taking a
@@ -489,6 +546,11 @@ PROCPOOL_API int procpool_future_worker(procpool_future *future);
 /* Cancels it if its body has not begun. CANCELLED (it is, now or before), or PENDING (it runs: nothing was done), or
  * its outcome (too late). */
 PROCPOOL_API procpool_status procpool_future_cancel(procpool_future *future);
+/* The same, and a task that runs is ended by stages, with grace seconds from one to the next (as in procpool_options; 0:
+ * the pool's; a later call may shorten it). Does not wait. CANCELLED (it is, now or before); PENDING (it runs and will settle:
+ * as CANCELLED when its worker has ended or it returned, or as what it committed before); its outcome (too late);
+ * UNSUPPORTED (it runs, in a thread or inline: nothing was done). The worker is replaced; no other task is touched. */
+PROCPOOL_API procpool_status procpool_future_cancel_kill(procpool_future *future, double grace);
 
 /* Runs callback(future, context) once, when the future has settled: at once if it has, else in the thread that then
  * polls, waits or shuts down (never inside submit). Without any lock held: it may submit, cancel, read, release this
@@ -521,6 +583,8 @@ PROCPOOL_API procpool_status procpool_as_completed(procpool_future *const *futur
 typedef struct procpool_imap_options {
   size_t buffersize; /* inputs taken and not yet delivered, at most; 0: twice the workers */
   bool unordered;    /* deliver in the order in which they settle */
+  double time_limit; /* of each item, as in procpool_submit_options */
+  double grace;
 } procpool_imap_options;
 
 /* Calls function for every item (item_size bytes) that generator produces, endless ones included. Inputs are pulled in
@@ -546,6 +610,9 @@ typedef struct procpool_map_options {
   procpool_error *error;     /* the error of the first (lowest) item that is not OK, or null */
   size_t failed_item;        /* out: its position */
   size_t failed_count;       /* out: how many items are not OK */
+  double time_limit;         /* seconds per item, as in procpool_submit_options: n items of a task may take n times as
+                                long; when they do, the item that runs is TIMEOUT and the rest is handed out again */
+  double grace;
 } procpool_map_options;
 
 /* Calls function for each of count items: item i is argument_size bytes at arguments + i * argument_size, its result at
@@ -569,7 +636,8 @@ PROCPOOL_API void *procpool_task_result(procpool_task *task, size_t size);
 PROCPOOL_API void procpool_task_return(procpool_task *task, const void *data, size_t size);
 /* Reports failure: the task will be FAILED with this code and message (cut after 191 bytes; may be null). */
 PROCPOOL_API void procpool_task_fail(procpool_task *task, int code, const char *message);
-/* Whether the result is no longer wanted (the pool is being killed): a long task may ask now and then, and return. */
+/* Whether the result is no longer wanted (its limit is over, cancel_kill, the pool is being killed): a long task may ask
+ * now and then, and return. It then has the grace of its options to do so; its worker lives on. */
 PROCPOOL_API bool procpool_task_cancelled(procpool_task *task);
 /* Index of the worker that runs it, from 0. */
 PROCPOOL_API int procpool_task_worker(procpool_task *task);
@@ -582,7 +650,7 @@ typedef struct procpool_items {
 } procpool_items;
 PROCPOOL_API const void *procpool_task_argument_exact(procpool_task *task, size_t size);
 PROCPOOL_API procpool_items procpool_task_items(procpool_task *task);
-PROCPOOL_API void procpool_task_item(procpool_task *task, size_t index);
+PROCPOOL_API bool procpool_task_item(procpool_task *task, size_t index);
 PROCPOOL_API procpool_status procpool_map_items(procpool *pool, procpool_function items_function, const void *arguments,
                                                 size_t argument_size, void *results, size_t result_size, size_t count,
                                                 procpool_map_options *options);
@@ -773,7 +841,8 @@ static PROCPOOL_UNUSED inline void procpool__scope_end(procpool **pool) {
     R *procpool__results = (R *)procpool__items.results;                                                               \
     for (size_t procpool__i = 0; procpool__i < procpool__items.count; procpool__i++) {                                 \
       const name##_arguments *procpool__a = (const name##_arguments *)procpool__items.arguments + procpool__i;         \
-      procpool_task_item(task, procpool__i);                                                                           \
+      if (!procpool_task_item(task, procpool__i))                                                                      \
+        break;                                                                                                         \
       PROCPOOL__TRY {                                                                                                  \
         procpool__results[procpool__i] = call;                                                                         \
       }                                                                                                                \
@@ -865,6 +934,7 @@ static PROCPOOL_UNUSED inline void procpool__scope_end(procpool **pool) {
 
 #define PROCPOOL__LINE 64 /* bytes that move between processors at once */
 #define PROCPOOL__ALIGNED __attribute__((aligned(PROCPOOL__LINE)))
+#define PROCPOOL__NORETURN __attribute__((noreturn))
 #define PROCPOOL__NEVER UINT64_MAX
 #define PROCPOOL__NO_ASAN __attribute__((no_sanitize_address)) /* for a function whose frame a child goes on below */
 
@@ -892,47 +962,78 @@ enum {
 extern int clone(int (*function)(void *), void *stack, int flags, void *argument, ...);
 #endif
 
+/* Stands at every access to shared memory. Tests define it, before this file, as a call that may kill or stop the process
+ * there. */
+#ifndef PROCPOOL__STEP
+#define PROCPOOL__STEP() ((void)0)
+#endif
+
 /* Sequentially consistent unless the name says otherwise: the publish-then-check pairs of the protocol need that one
  * total order, and ThreadSanitizer understands it where it does not understand fences. acquire and release serve where
  * a single flag publishes data; relaxed where a value is a hint or has one thread. */
 static inline uint64_t procpool__load(const uint64_t *p) {
+  PROCPOOL__STEP();
   return __atomic_load_n(p, __ATOMIC_SEQ_CST);
 }
 static inline uint64_t procpool__load_acquire(const uint64_t *p) {
+  PROCPOOL__STEP();
   return __atomic_load_n(p, __ATOMIC_ACQUIRE);
 }
 static inline uint64_t procpool__load_relaxed(const uint64_t *p) {
+  PROCPOOL__STEP();
   return __atomic_load_n(p, __ATOMIC_RELAXED);
 }
 static inline void procpool__store(uint64_t *p, uint64_t value) {
+  PROCPOOL__STEP();
   __atomic_store_n(p, value, __ATOMIC_SEQ_CST);
 }
 static inline void procpool__store_release(uint64_t *p, uint64_t value) {
+  PROCPOOL__STEP();
   __atomic_store_n(p, value, __ATOMIC_RELEASE);
 }
 static inline void procpool__store_relaxed(uint64_t *p, uint64_t value) {
+  PROCPOOL__STEP();
   __atomic_store_n(p, value, __ATOMIC_RELAXED);
 }
 static inline bool procpool__cas(uint64_t *p, uint64_t expected, uint64_t desired) {
+  PROCPOOL__STEP();
   return __atomic_compare_exchange_n(p, &expected, desired, false, __ATOMIC_SEQ_CST, __ATOMIC_SEQ_CST);
 }
 static inline uint64_t procpool__exchange(uint64_t *p, uint64_t value) {
+  PROCPOOL__STEP();
   return __atomic_exchange_n(p, value, __ATOMIC_SEQ_CST);
 }
 static inline uint64_t procpool__or(uint64_t *p, uint64_t bits) {
+  PROCPOOL__STEP();
   return __atomic_fetch_or(p, bits, __ATOMIC_SEQ_CST);
 }
 static inline uint64_t procpool__and(uint64_t *p, uint64_t bits) {
+  PROCPOOL__STEP();
   return __atomic_fetch_and(p, bits, __ATOMIC_SEQ_CST);
 }
 static inline uint32_t procpool__load32(const uint32_t *p) {
+  PROCPOOL__STEP();
   return __atomic_load_n(p, __ATOMIC_SEQ_CST);
 }
 static inline void procpool__store32(uint32_t *p, uint32_t value) {
+  PROCPOOL__STEP();
   __atomic_store_n(p, value, __ATOMIC_SEQ_CST);
 }
 static inline void procpool__add32(uint32_t *p, uint32_t value) {
+  PROCPOOL__STEP();
   (void)__atomic_fetch_add(p, value, __ATOMIC_SEQ_CST);
+}
+static inline uint32_t procpool__load32_relaxed(const uint32_t *p) {
+  PROCPOOL__STEP();
+  return __atomic_load_n(p, __ATOMIC_RELAXED);
+}
+static inline void procpool__store32_relaxed(uint32_t *p, uint32_t value) {
+  PROCPOOL__STEP();
+  __atomic_store_n(p, value, __ATOMIC_RELAXED);
+}
+static inline void procpool__or32_relaxed(uint32_t *p, uint32_t bits) {
+  PROCPOOL__STEP();
+  (void)__atomic_fetch_or(p, bits, __ATOMIC_RELAXED);
 }
 
 /* A hint to the processor that this is a spin loop. */
@@ -1010,6 +1111,10 @@ static uint32_t *procpool__platform_guard(bool *by_pid) {
   return guard;
 }
 
+static void procpool__platform_guard_free(uint32_t *guard) {
+  procpool__platform_unmap(guard, (size_t)sysconf(_SC_PAGESIZE));
+}
+
 static bool procpool__platform_guard_ok(const uint32_t *guard, bool by_pid) {
   return by_pid ? *guard == (uint32_t)getpid() : *guard != 0;
 }
@@ -1022,6 +1127,10 @@ static int procpool__platform_above_std(int fd) {
   high = fcntl(fd, F_DUPFD_CLOEXEC, 3);
   (void)close(fd);
   return high;
+}
+
+static void procpool__platform_close_on_exec(int fd) {
+  (void)fcntl(fd, F_SETFD, FD_CLOEXEC);
 }
 
 static void procpool__platform_close(int *fd) {
@@ -1259,6 +1368,53 @@ PROCPOOL__NO_ASAN static int procpool__platform_detach(procpool__platform_launch
   return error != 0 ? error : launch->error;
 }
 
+/* One child whose state has changed; 0 where there is none now, negative where there is no child at all. */
+static pid_t procpool__platform_reap(pid_t pid, int *status, int flags, struct rusage *usage) {
+  pid_t got;
+  do
+    got = wait4(pid, status, flags, usage);
+  while (got < 0 && errno == EINTR);
+  return got;
+}
+
+static pid_t procpool__platform_pid(void) {
+  return getpid();
+}
+
+PROCPOOL__NORETURN static void procpool__platform_leave(int status) {
+  _exit(status);
+}
+
+/* pid is this process's own child, not yet reaped: never a stranger. */
+static void procpool__platform_kill(pid_t pid, int signal_number) {
+  (void)kill(pid, signal_number);
+}
+
+static pid_t procpool__platform_fork(void) {
+  return fork();
+}
+
+/* ---- messages over a channel: whole ones of one size ---- */
+
+static bool procpool__platform_send(int channel, const void *message, size_t size, int flags) {
+  ssize_t sent;
+  do
+    sent = send(channel, message, size, MSG_NOSIGNAL | flags);
+  while (sent < 0 && errno == EINTR);
+  return sent == (ssize_t)size;
+}
+
+/* 1: a message; 0: none yet; -1: the other side is gone. */
+static int procpool__platform_receive(int channel, void *message, size_t size, int flags) {
+  ssize_t got;
+  do
+    got = recv(channel, message, size, flags);
+  while (got < 0 && errno == EINTR);
+  if (got == (ssize_t)size)
+    return 1;
+  return got < 0 && errno == EAGAIN ? 0 : -1;
+}
+
 /* The kernel ends this process when its parent (single-threaded) has ended; parent guards against the race before. */
 static void procpool__platform_die_with(pid_t parent) {
   (void)prctl(PR_SET_PDEATHSIG, SIGKILL);
@@ -1320,6 +1476,42 @@ static void procpool__platform_worker_signals(void) {
   (void)sigprocmask(SIG_SETMASK, &none, NULL);
 }
 
+/* A supervisor blocks all signals. SIGCHLD, which it lets in while it waits, must interrupt that, also where the host ignored
+ * it. */
+static void procpool__platform_super_signals(void) {
+  struct sigaction action;
+  sigset_t all;
+  memset(&action, 0, sizeof(action));
+  action.sa_handler = procpool__platform_noop;
+  (void)sigfillset(&all);
+  (void)sigprocmask(SIG_SETMASK, &all, NULL);
+  (void)sigaction(SIGCHLD, &action, NULL);
+}
+
+/* The signals that may interrupt a wait of the supervisor: SIGCHLD alone. */
+static void procpool__platform_super_mask(sigset_t *mask) {
+  (void)sigfillset(mask);
+  (void)sigdelset(mask, SIGCHLD);
+}
+
+/* What the process that this one is a copy of had buffered is that one's to print. */
+static void procpool__platform_drop_output(void) {
+  (void)__fpurge(stdout);
+  (void)__fpurge(stderr);
+}
+
+static void procpool__platform_flush(void) {
+  if (__fpending(stdout) > 0)
+    (void)fflush(stdout);
+  if (__fpending(stderr) > 0)
+    (void)fflush(stderr);
+}
+
+/* Runs function in every child that this process forks from now on. False when it cannot be arranged. */
+static bool procpool__platform_in_children(void (*function)(void)) {
+  return pthread_atfork(NULL, NULL, function) == 0;
+}
+
 /* Runs at exit() in a worker, before any handler of the host's (handlers run last in, first out). */
 static void procpool__platform_on_exit(int status, void *unused) {
   (void)unused;
@@ -1328,17 +1520,32 @@ static void procpool__platform_on_exit(int status, void *unused) {
   _exit(status);
 }
 #ifdef __GLIBC__
-static void procpool__platform_catch_exit(void) {
-  (void)on_exit(procpool__platform_on_exit, NULL);
+static bool procpool__platform_catch_exit(void) {
+  return on_exit(procpool__platform_on_exit, NULL) == 0;
 }
 #else
 static void procpool__platform_at_exit(void) {
   procpool__platform_on_exit(0, NULL); /* without on_exit the C library does not tell the status */
 }
-static void procpool__platform_catch_exit(void) {
-  (void)atexit(procpool__platform_at_exit);
+static bool procpool__platform_catch_exit(void) {
+  return atexit(procpool__platform_at_exit) == 0;
 }
 #endif
+
+/* Starts a thread with every signal blocked: the host's signals are its own threads' to handle. Zero or errno. */
+static int procpool__platform_thread_start(pthread_t *thread, void *(*function)(void *), void *argument) {
+  sigset_t all, old;
+  int error;
+  (void)sigfillset(&all);
+  (void)pthread_sigmask(SIG_BLOCK, &all, &old);
+  error = pthread_create(thread, NULL, function, argument);
+  (void)pthread_sigmask(SIG_SETMASK, &old, NULL);
+  return error;
+}
+
+static void procpool__platform_thread_join(pthread_t thread) {
+  (void)pthread_join(thread, NULL);
+}
 
 /* How many threads this process has: 1 where it cannot be told. */
 static int procpool__platform_threads(void) {
@@ -1741,17 +1948,24 @@ enum {
   PROCPOOL__MESSAGE = 192
 };
 
-/* The state of a task, in the low bits of its word. Order matters: DONE_* is committed by a worker, CRASHED and later
- * is decided by the supervisor. What the host decides (CANCELLED before the start, SHUTDOWN, ...) needs no further
- * state: the host takes the word from READY to FREE and keeps the outcome in private memory. */
+/* The state of a task, in the low bits of its word. Order matters: ASKED_* is decided by the supervisor while the worker
+ * lives and may yet return; DONE_* is committed by a worker; DEAD_* is decided by the supervisor, and the task settles
+ * when its worker is reaped. What the host decides (CANCELLED before the start, SHUTDOWN, ...) needs no further state:
+ * the host takes the word from READY to FREE and keeps the outcome in private memory. */
 typedef enum procpool__state {
   PROCPOOL__FREE = 0,
   PROCPOOL__READY,
   PROCPOOL__RUNNING,
+  PROCPOOL__ASKED_TIMEOUT,
+  PROCPOOL__ASKED_CANCELLED,
   PROCPOOL__DONE_OK,
   PROCPOOL__DONE_FAILED,
   PROCPOOL__DONE_CODEC,
+  PROCPOOL__DONE_TIMEOUT, /* it returned after it was asked */
+  PROCPOOL__DONE_CANCELLED,
   PROCPOOL__DEAD_CRASHED,
+  PROCPOOL__DEAD_TIMEOUT,
+  PROCPOOL__DEAD_CANCELLED,
   PROCPOOL__DEAD_SHUTDOWN,
   PROCPOOL__DEAD_BROKEN
 } procpool__state;
@@ -1770,8 +1984,15 @@ static inline int procpool__word_worker(uint64_t word) {
 static inline procpool__state procpool__word_state(uint64_t word) {
   return (procpool__state)(word & 0xf);
 }
+/* The same task and worker, in another state. */
+static inline uint64_t procpool__word_in(uint64_t word, procpool__state state) {
+  return (word & ~(uint64_t)0xf) | (uint64_t)state;
+}
+static inline bool procpool__state_asked(procpool__state state) {
+  return state == PROCPOOL__ASKED_TIMEOUT || state == PROCPOOL__ASKED_CANCELLED;
+}
 static inline bool procpool__state_done(procpool__state state) {
-  return state >= PROCPOOL__DONE_OK && state <= PROCPOOL__DONE_CODEC;
+  return state >= PROCPOOL__DONE_OK && state <= PROCPOOL__DONE_CANCELLED;
 }
 static inline bool procpool__state_dead(procpool__state state) {
   return state >= PROCPOOL__DEAD_CRASHED && state <= PROCPOOL__DEAD_BROKEN;
@@ -1785,11 +2006,21 @@ static inline uint64_t procpool__cell(uint64_t ticket, uint32_t slot) {
   return (ticket << 24) | slot;
 }
 
-enum { PROCPOOL__SLOT_CHUNK = 1, PROCPOOL__SLOT_NO_ARGUMENT = 2, PROCPOOL__SLOT_DISCARD = 4 };
+enum {
+  PROCPOOL__SLOT_CHUNK = 1,
+  PROCPOOL__SLOT_NO_ARGUMENT = 2,
+  PROCPOOL__SLOT_DISCARD = 4,
+  PROCPOOL__SLOT_KILL = 8, /* the host wants it ended */
+  PROCPOOL__SLOT_GRACE =
+      8 /* from this bit on: milliseconds from one stage of its end to the next; 0: SIGKILL at once */
+};
 
-/* What the supervisor writes over the argument of a task whose worker it has reaped. */
+enum { PROCPOOL__EPITAPH_QUARANTINE = 0x100 };
+
+/* What the supervisor writes over the argument of a task whose worker it has reaped (or cannot reap: QUARANTINE). */
 typedef struct procpool__epitaph {
-  int32_t signal, exit_status, pid, pad;
+  int32_t signal, exit_status, pid;
+  int32_t stage; /* procpool_stage, and QUARANTINE: somebody may still write to what the task was given */
   uint64_t user_us, system_us;
   uint64_t rss_kib_next; /* largest resident size in KiB (40 bits), then the next slot of the dead list plus 1 (24) */
 } procpool__epitaph;
@@ -1798,9 +2029,9 @@ typedef struct procpool__epitaph {
  * CAS made it RUNNING (acquire), and again by nobody; or the epitaph, by the supervisor while it alone owns the slot,
  * read by the host after it took the slot from the dead list (acquire). */
 typedef struct procpool__slot {
-  uint64_t word;  /* host, worker, supervisor: by CAS; all read */
-  uint32_t flags; /* host; atomic, since DISCARD may come later */
-  uint32_t pad;
+  uint64_t word;     /* host, worker, supervisor: by CAS; all read */
+  uint32_t flags;    /* host; atomic, since DISCARD and KILL may come later. Worker and supervisor read */
+  uint32_t limit;    /* milliseconds that the body may run, 0: no limit. Worker and supervisor read */
   uint64_t function; /* from here on the epitaph may lie */
   uint64_t size;
   union {
@@ -1815,11 +2046,13 @@ static inline procpool__epitaph *procpool__slot_epitaph(procpool__slot *slot) {
 
 /* What a worker and the supervisor say of themselves. Lines by writer. */
 typedef struct procpool__block {
-  uint64_t intent_slot; /* worker, before each claim; the supervisor reads them after the reap */
-  uint64_t intent_word; /* the RUNNING word it is about to write */
-  uint64_t started_ns;
-  uint64_t tasks; /* bodies begun */
-  uint64_t ready; /* 1: initialized; 2: the initializer failed; 3: leaving of its own accord */
+  uint64_t intent_slot;  /* worker, before each claim; the supervisor reads them after the reap */
+  uint64_t intent_word;  /* the RUNNING word it is about to write */
+  uint64_t started_ns;   /* worker: when the body of limited_word began */
+  uint64_t limited_word; /* worker, after started_ns: the RUNNING word of a task with a limit */
+  uint64_t ended_word;   /* worker: the one whose body has returned */
+  uint64_t tasks;        /* bodies begun */
+  uint64_t ready;        /* 1: initialized; 2: the initializer failed; 3: leaving by itself; 4: in the initializer */
   int64_t init_code;
   PROCPOOL__ALIGNED uint64_t
       tail; /* end of the last published record. CAS by the worker, or by a helper to the same value */
@@ -1860,6 +2093,7 @@ typedef struct procpool__header {
   uint64_t start, max_tasks, strict, core_dumps, depth;
   int64_t spin_ns;
   uint64_t initializer, initializer_offset, initializer_size; /* size 0: offset is the pointer itself */
+  uint64_t initializer_limit;                                 /* ns; 0: none */
   char name[16];
   PROCPOOL__ALIGNED uint64_t head;     /* hint: no position before it is READY. Anyone, by CAS from h to h + 1 */
   PROCPOOL__ALIGNED uint32_t idle_seq; /* host and supervisor add 1 to wake idle workers, who sleep on it */
@@ -1870,12 +2104,17 @@ typedef struct procpool__header {
   uint32_t pad1;
   PROCPOOL__ALIGNED uint32_t phase; /* host; everyone reads */
   uint32_t pad2;
+  PROCPOOL__ALIGNED uint64_t limited; /* host, before the task's word: tasks with a limit that are not settled */
+  uint64_t tick;                      /* host: ns between looks, short enough for the shortest of these limits */
+  uint32_t ticking;                   /* supervisor: 1 while it looks for limits that are over. Host reads */
+  uint32_t pad3;
   PROCPOOL__ALIGNED uint64_t dead_list; /* slots (plus 1) that the supervisor decided: it pushes, the host takes all */
   uint64_t dead_count;                  /* supervisor: how many it ever pushed */
   uint32_t health;                      /* supervisor: procpool__health; the host reads, cause before it */
   uint32_t gone;                        /* supervisor: every worker is reaped, and it is leaving */
   uint64_t alive, started;              /* supervisor: workers that live, workers ever started */
   int64_t cause_signal, cause_exit, cause_code, cause_errno, cause_pid, cause_worker; /* supervisor, before health */
+  int64_t cause_stage;
 } procpool__header;
 
 /* One process's view. Sizes and addresses are its own copies: shared ones may be scribbled upon. */
@@ -1972,7 +2211,7 @@ typedef struct procpool__record {
   uint64_t word;     /* what the task's word is when this record counts */
   uint64_t size;     /* bytes that follow */
   uint32_t slot;     /* and the flags above */
-  int32_t pid;
+  uint32_t pid;
 } procpool__record;
 typedef char procpool__assert_record[sizeof(procpool__record) == PROCPOOL__UNIT ? 1 : -1];
 
@@ -1999,9 +2238,11 @@ static void procpool__ring_copy_in(const procpool__segment *s, int worker, uint6
   unsigned char *ring = procpool__ring_bytes(s, worker);
   const uint64_t at = position % s->ring_size;
   const uint64_t first = size < s->ring_size - at ? size : s->ring_size - at;
+  PROCPOOL__STEP();
   if (size == 0)
     return;
   memcpy(ring + at, data, (size_t)first);
+  PROCPOOL__STEP();
   memcpy(ring, (const unsigned char *)data + first, (size_t)(size - first));
 }
 
@@ -2026,8 +2267,8 @@ static void procpool__ring_stamp(const procpool__segment *s, int worker, uint64_
   procpool__record *r = procpool__ring_at(s, worker, position);
   procpool__store_relaxed(&r->word, head->word);
   procpool__store_relaxed(&r->size, head->size);
-  __atomic_store_n(&r->slot, head->slot, __ATOMIC_RELAXED);
-  __atomic_store_n(&r->pid, head->pid, __ATOMIC_RELAXED);
+  procpool__store32_relaxed(&r->slot, head->slot);
+  procpool__store32_relaxed(&r->pid, head->pid);
   procpool__store_release(&r->position, position);
 }
 
@@ -2037,8 +2278,8 @@ static bool procpool__ring_read(const procpool__segment *s, int worker, uint64_t
   head->position = procpool__load_acquire(&r->position);
   head->word = procpool__load_relaxed(&r->word);
   head->size = procpool__load_relaxed(&r->size);
-  head->slot = __atomic_load_n(&r->slot, __ATOMIC_RELAXED);
-  head->pid = __atomic_load_n(&r->pid, __ATOMIC_RELAXED);
+  head->slot = procpool__load32_relaxed(&r->slot);
+  head->pid = procpool__load32_relaxed(&r->pid);
   return head->position == position && head->size <= s->ring_size - sizeof(*r) &&
          (head->slot & PROCPOOL__RECORD_SLOT) < s->capacity && procpool__word_worker(head->word) == worker;
 }
@@ -2049,14 +2290,28 @@ static void procpool__ring_publish_for(const procpool__segment *s, int worker) {
   procpool__block *block = &s->blocks[worker];
   const uint64_t tail = procpool__load(&block->tail);
   procpool__record head;
+  uint64_t word, length;
   if (tail % PROCPOOL__UNIT != 0 || !procpool__ring_read(s, worker, tail, &head))
     return;
   if (!procpool__state_done(procpool__word_state(head.word)))
     return;
-  if (procpool__load(&s->slots[head.slot & PROCPOOL__RECORD_SLOT].word) != head.word)
+  word = procpool__load(&s->slots[head.slot & PROCPOOL__RECORD_SLOT].word);
+  /* a worker that lost its first commit writes the record anew: only now, with its word DONE, is it final */
+  if (word != head.word || !procpool__ring_read(s, worker, tail, &head) || word != head.word)
     return;
-  (void)procpool__cas(&block->tail, tail,
-                      tail + procpool__ring_length(s, tail, head.size, (head.slot & PROCPOOL__RECORD_WRAPPED) != 0));
+  length = procpool__ring_length(s, tail, head.size, (head.slot & PROCPOOL__RECORD_WRAPPED) != 0);
+  if (length <= s->ring_size)
+    (void)procpool__cas(&block->tail, tail, tail + length);
+}
+
+/* The same for a worker that is reaped: its successor begins behind all that it committed, be it more than one record, which
+ * is more than there should be. */
+static void procpool__ring_publish_rest(const procpool__segment *s, int worker) {
+  uint64_t tail, steps = 0;
+  do {
+    tail = procpool__load(&s->blocks[worker].tail);
+    procpool__ring_publish_for(s, worker);
+  } while (procpool__load(&s->blocks[worker].tail) != tail && ++steps < s->ring_size / PROCPOOL__UNIT);
 }
 
 /* ==== >>table =======================================================================================================
@@ -2116,7 +2371,7 @@ struct procpool_task {
   procpool__slot *slot;
   uint64_t word; /* RUNNING, as it was claimed */
   uint32_t slot_index;
-  bool given, in_ring, wrapped, failed, uncarried;
+  bool given, in_ring, wrapped, failed, uncarried, limited, unreachable;
   int code;
   const unsigned char *argument;
   uint64_t argument_size;
@@ -2198,15 +2453,15 @@ static bool procpool__worker_fits(procpool__worker *w, uint64_t length) {
 static bool procpool__worker_wait_room(procpool__worker *w, uint64_t length) {
   while (!procpool__worker_fits(w, length)) {
     uint32_t seq;
-    if (procpool__worker_phase(w) == PROCPOOL__PHASE_KILL)
-      return false;
+    if (!w->process && procpool__worker_phase(w) == PROCPOOL__PHASE_KILL)
+      return false; /* a process waits to be killed: did it leave by itself, its task would seem to have crashed */
     if (w->make_room != NULL) {
       w->make_room(w->make_room_context);
       continue;
     }
     seq = procpool__load32(&w->block->room_seq);
     procpool__store32(&w->block->room_flag, 1);
-    if (!procpool__worker_fits(w, length) && procpool__worker_phase(w) != PROCPOOL__PHASE_KILL)
+    if (!procpool__worker_fits(w, length) && (w->process || procpool__worker_phase(w) != PROCPOOL__PHASE_KILL))
       procpool__platform_park(&w->block->room_seq, seq, PROCPOOL__NEVER);
     procpool__store32(&w->block->room_flag, 0);
   }
@@ -2222,7 +2477,7 @@ static procpool__record procpool__worker_record(const procpool__worker *w, procp
   head.word = procpool__word(procpool__word_ticket(w->task.word), w->index, state);
   head.size = size;
   head.slot = w->task.slot_index | flags;
-  head.pid = (int32_t)w->pid;
+  head.pid = (uint32_t)w->pid;
   return head;
 }
 
@@ -2234,14 +2489,47 @@ static void procpool__worker_publish(procpool__worker *w, uint64_t length) {
   procpool__worker_answer(w, PROCPOOL__FLAG_PARKED | PROCPOOL__FLAG_FD);
 }
 
+/* The state that says that a task returned after it was asked to; FREE where it was not asked. */
+static procpool__state procpool__worker_obeyed(const procpool__worker *w, uint64_t word) {
+  const procpool__state state = procpool__word_state(word);
+  if (procpool__word_in(word, PROCPOOL__RUNNING) != w->task.word || !procpool__state_asked(state))
+    return PROCPOOL__FREE;
+  return state == PROCPOOL__ASKED_TIMEOUT ? PROCPOOL__DONE_TIMEOUT : PROCPOOL__DONE_CANCELLED;
+}
+
+/* The word was taken away. If the task was only asked to end, it has: that is committed, without a result, and this worker
+ * lives on. False if it is condemned. A larger record had room here, so this one has. */
+static bool procpool__worker_yield(procpool__worker *w) {
+  const uint64_t word = procpool__load(&w->task.slot->word);
+  const procpool__state state = procpool__worker_obeyed(w, word);
+  const procpool__record head = procpool__worker_record(w, state, 0, PROCPOOL__RECORD_NONE);
+  if (state == PROCPOOL__FREE)
+    return false;
+  procpool__ring_stamp(w->segment, w->index, w->tail, &head);
+  if (!procpool__cas(&w->task.slot->word, word, head.word))
+    return false;
+  procpool__worker_publish(w, procpool__ring_length(w->segment, w->tail, 0, false));
+  return true;
+}
+
 /* The commit. From here on the task is done whatever becomes of this worker, and its slot and argument are the host's.
  * False if the word was taken away: this worker is condemned. */
 static bool procpool__worker_commit(procpool__worker *w, const procpool__record *head, uint64_t length) {
   procpool__ring_stamp(w->segment, w->index, w->tail, head);
   if (!procpool__cas(&w->task.slot->word, w->task.word, head->word))
-    return false;
+    return procpool__worker_yield(w);
   procpool__worker_publish(w, length);
   return true;
+}
+
+/* The same where nobody wants the result: no record. */
+static bool procpool__worker_drop(procpool__worker *w) {
+  uint64_t word;
+  if (procpool__cas(&w->task.slot->word, w->task.word, procpool__word_in(w->task.word, PROCPOOL__DONE_OK)))
+    return true;
+  word = procpool__load(&w->task.slot->word);
+  return procpool__worker_obeyed(w, word) != PROCPOOL__FREE &&
+         procpool__cas(&w->task.slot->word, word, procpool__word_in(word, procpool__worker_obeyed(w, word)));
 }
 
 /* Sends all of a large result but its last piece, each as soon as there is room. Returns the bytes sent, or -1. */
@@ -2291,7 +2579,7 @@ static bool procpool__worker_send(procpool__worker *w, procpool__state state, co
 /* A result that nobody wants needs no record when the pool is draining: the host may never look into the ring again. */
 static bool procpool__worker_unwanted(const procpool__worker *w) {
   return procpool__worker_phase(w) == PROCPOOL__PHASE_DRAIN &&
-         (__atomic_load_n(&w->task.slot->flags, __ATOMIC_RELAXED) & PROCPOOL__SLOT_DISCARD) != 0;
+         (procpool__load32_relaxed(&w->task.slot->flags) & PROCPOOL__SLOT_DISCARD) != 0;
 }
 
 /* ---- running a task ---- */
@@ -2319,33 +2607,37 @@ static void procpool__worker_describe(procpool__worker *w, int code, const char 
   (void)snprintf(w->failure.message, sizeof(w->failure.message), "%s", message);
 }
 
-/* The arena grows while this process lives: it opens what it has to read, up to the end of that extent. */
+/* The arena grows while this process lives: it opens what it has to read, up to the end of that extent. Null when it
+ * cannot. */
 static const unsigned char *procpool__worker_reach(procpool__worker *w, uint64_t offset, uint64_t size) {
   const procpool__segment *s = w->segment;
   const uint64_t end = s->arena_at + procpool__round_up(offset + size, PROCPOOL__EXTENT);
   if (end > w->opened && end <= s->total && procpool__platform_shm_open(s->base, end))
     w->opened = end;
-  return s->arena + offset;
+  return end <= w->opened ? s->arena + offset : NULL;
 }
 
 static void procpool__worker_prepare(procpool__worker *w, uint32_t slot_index, uint64_t word) {
   procpool_task *t = &w->task;
-  const uint32_t flags = __atomic_load_n(&w->segment->slots[slot_index].flags, __ATOMIC_RELAXED);
+  const uint32_t flags = procpool__load32_relaxed(&w->segment->slots[slot_index].flags);
   t->worker = w;
   t->slot = &w->segment->slots[slot_index];
   t->word = word;
   t->slot_index = slot_index;
   t->given = t->in_ring = t->wrapped = t->failed = t->uncarried = false;
+  PROCPOOL__STEP();
   t->argument_size = t->slot->size;
   t->argument = t->slot->argument.bytes;
   if (t->argument_size > PROCPOOL__INLINE_BYTES)
     t->argument = procpool__worker_reach(w, t->slot->argument.offset, t->argument_size);
+  t->unreachable = t->argument == NULL;
   if (flags & PROCPOOL__SLOT_NO_ARGUMENT)
     t->argument = NULL;
   t->result_size = 0;
   t->chunk = NULL;
-  if (flags & PROCPOOL__SLOT_CHUNK)
+  if ((flags & PROCPOOL__SLOT_CHUNK) && !t->unreachable)
     t->chunk = (procpool__chunk *)(void *)(w->segment->arena + t->slot->argument.offset);
+  t->limited = procpool__load32_relaxed(&t->slot->limit) != 0;
 }
 
 static void procpool__worker_end_item(procpool_task *t) {
@@ -2364,8 +2656,7 @@ static void procpool__worker_run_items(procpool_task *t) {
   procpool__chunk *chunk = t->chunk;
   procpool_function function;
   memcpy(&function, &chunk->function, sizeof(function));
-  for (uint64_t i = 0; i < chunk->count; i++) {
-    procpool_task_item(t, i);
+  for (uint64_t i = 0; i < chunk->count && procpool_task_item(t, i); i++) {
     t->given = false;
     t->argument = (unsigned char *)chunk + chunk->arguments + i * chunk->argument_size;
     t->argument_size = chunk->argument_size;
@@ -2375,17 +2666,27 @@ static void procpool__worker_run_items(procpool_task *t) {
   }
 }
 
+/* Its task cannot be run here. */
+static void procpool__worker_refuse(procpool__worker *w, const char *text) {
+  procpool__worker_describe(w, 0, text);
+  w->task.uncarried = true;
+  w->task.chunk = NULL;
+}
+
 static void procpool__worker_call(procpool__worker *w) {
   procpool_task *t = &w->task;
   const uint64_t address = t->chunk != NULL && t->chunk->function != 0 ? t->chunk->function : t->slot->function;
   procpool_function function;
+  PROCPOOL__STEP();
+  if (t->unreachable) {
+    procpool__worker_refuse(w, "the worker has no memory to reach the argument");
+    return;
+  }
   if (!procpool__worker_has_code(w, address)) {
     char text[96];
     (void)snprintf(text, sizeof(text), "function %#llx is not in this worker: was it loaded after the pool was opened?",
                    (unsigned long long)address);
-    procpool__worker_describe(w, 0, text);
-    t->uncarried = true;
-    t->chunk = NULL;
+    procpool__worker_refuse(w, text);
     return;
   }
   memcpy(&function, &address, sizeof(function));
@@ -2402,12 +2703,8 @@ static void procpool__worker_call(procpool__worker *w) {
 
 /* What the task printed shall be out before its result is. */
 static void procpool__worker_flush(const procpool__worker *w) {
-  if (!w->process)
-    return;
-  if (__fpending(stdout) > 0)
-    (void)fflush(stdout);
-  if (__fpending(stderr) > 0)
-    (void)fflush(stderr);
+  if (w->process)
+    procpool__platform_flush();
 }
 
 /* Commits what the task gave. False if the task was taken away meanwhile. */
@@ -2416,8 +2713,7 @@ static bool procpool__worker_finish(procpool__worker *w) {
   uint32_t flags = t->given ? 0 : (uint32_t)PROCPOOL__RECORD_NONE;
   procpool__record head;
   if (procpool__worker_unwanted(w))
-    return procpool__cas(&t->slot->word, t->word,
-                         procpool__word(procpool__word_ticket(t->word), w->index, PROCPOOL__DONE_OK));
+    return procpool__worker_drop(w);
   if (t->failed || t->uncarried)
     return procpool__worker_send(w, t->failed ? PROCPOOL__DONE_FAILED : PROCPOOL__DONE_CODEC, &w->failure,
                                  offsetof(procpool__failure, message) + strlen(w->failure.message) + 1, 0);
@@ -2437,11 +2733,25 @@ static void procpool__worker_trim(procpool__worker *w) {
   w->scratch_size = 0;
 }
 
+/* The clock of a time limit. Tasks without one do not look at it. */
+static void procpool__worker_start_clock(const procpool__worker *w) {
+  if (!w->task.limited)
+    return;
+  procpool__store_relaxed(&w->block->started_ns, procpool__platform_now());
+  procpool__store_release(&w->block->limited_word, w->task.word); /* vouches for started_ns */
+}
+static void procpool__worker_stop_clock(const procpool__worker *w) {
+  if (w->task.limited)
+    procpool__store_relaxed(&w->block->ended_word, w->task.word); /* late sight of it costs a task at its very limit */
+}
+
 /* Runs the claimed task. Returns false when this worker must not claim again. */
 static bool procpool__worker_run(procpool__worker *w, uint32_t slot_index, uint64_t word) {
   procpool__worker_prepare(w, slot_index, word);
   procpool__store_relaxed(&w->block->tasks, ++w->tasks);
+  procpool__worker_start_clock(w);
   procpool__worker_call(w);
+  procpool__worker_stop_clock(w);
   procpool__worker_flush(w);
   if (!procpool__worker_finish(w))
     return false;
@@ -2536,7 +2846,7 @@ static void procpool__worker_setup(procpool__worker *w, const procpool__segment 
   w->block = &s->blocks[index];
   w->index = index;
   w->event_fd = event_fd;
-  w->pid = getpid();
+  w->pid = procpool__platform_pid();
   w->process = process;
   w->tail = procpool__load(&w->block->tail);
   w->consumed = procpool__load(&w->block->consumed);
@@ -2551,11 +2861,12 @@ static bool procpool__worker_initialize(procpool__worker *w) {
   const void *argument;
   int code;
   if (h->initializer != 0) {
+    procpool__store(&w->block->ready, 4);
     memcpy(&initializer, &h->initializer, sizeof(initializer));
     memcpy(&argument, &h->initializer_offset, sizeof(argument));
     if (h->initializer_size > 0)
       argument = procpool__worker_reach(w, h->initializer_offset, h->initializer_size);
-    code = initializer(argument, (size_t)h->initializer_size);
+    code = h->initializer_size > 0 && argument == NULL ? ENOMEM : initializer(argument, (size_t)h->initializer_size);
     if (code != 0) {
       w->block->init_code = code;
       procpool__store(&w->block->ready, 2);
@@ -2598,7 +2909,9 @@ typedef enum procpool__say {
   PROCPOOL__SAY_STARTED,  /* supervisor: all workers are forked, or a = errno */
   PROCPOOL__SAY_PHASE,    /* host: look at the phase */
   PROCPOOL__SAY_SIGNAL,   /* host: send signal b to worker a */
-  PROCPOOL__SAY_RESET     /* host: worker a's ring is corrupt: end it, its ring begins anew at b */
+  PROCPOOL__SAY_RESET,    /* host: worker a's ring is corrupt: end it, its ring begins anew at b */
+  PROCPOOL__SAY_LOOK /* host: a task is to be ended, or has a limit: look at what the workers run. It may be lost where the
+                             channel is full: then others are there to be read, and the supervisor looks after each */
 } procpool__say;
 
 typedef struct procpool__message {
@@ -2613,6 +2926,14 @@ typedef struct procpool__charge {
   uint64_t reset;     /* where its ring begins anew when it is reaped; 0: where it ended */
   uint32_t condemned_slot;
   unsigned failures; /* starts in a row that came to nothing */
+  /* the end of what it runs, by stages */
+  procpool_stage stage;      /* NONE: nobody ends it */
+  uint64_t stage_due, grace; /* when the next stage comes; ns between them */
+  uint64_t asked;            /* ASKED: the word that says so */
+  uint32_t asked_slot;
+  uint64_t seen, seen_ns; /* a task with a limit, and when this process first saw it */
+  bool stopped;           /* by a signal: the kernel said so */
+  bool overdue;           /* its initializer took too long: it was killed for that */
 } procpool__charge;
 
 typedef struct procpool__super {
@@ -2621,27 +2942,22 @@ typedef struct procpool__super {
   pid_t pid;
   bool strict, core_dumps, ended;
   unsigned fork_failures;
+  uint64_t initializer_limit; /* ns; 0: none */
   char name[16];
   procpool__charge *charges; /* one per worker */
 } procpool__super;
 
+#define PROCPOOL__PATIENCE ((uint64_t)5000000000u) /* ns that a killed worker may take to end */
+#define PROCPOOL__TICK_LEAST ((uint64_t)1000000u)  /* ns between looks at tasks with limits */
+#define PROCPOOL__TICK_MOST ((uint64_t)50000000u)
+
 static bool procpool__super_send(int channel, const procpool__message *message) {
-  ssize_t sent;
-  do
-    sent = send(channel, message, sizeof(*message), MSG_NOSIGNAL);
-  while (sent < 0 && errno == EINTR);
-  return sent == (ssize_t)sizeof(*message);
+  return procpool__platform_send(channel, message, sizeof(*message), 0);
 }
 
-/* 1: a message; 0: none yet; -1: the other side is gone. */
+/* As procpool__platform_receive. */
 static int procpool__super_receive(int channel, procpool__message *message, int flags) {
-  ssize_t got;
-  do
-    got = recv(channel, message, sizeof(*message), flags);
-  while (got < 0 && errno == EINTR);
-  if (got == (ssize_t)sizeof(*message))
-    return 1;
-  return got < 0 && errno == EAGAIN ? 0 : -1;
+  return procpool__platform_receive(channel, message, sizeof(*message), flags);
 }
 
 /* ---- a worker's life ---- */
@@ -2664,13 +2980,11 @@ static void procpool__super_be_worker(procpool__super *u, int index) {
   procpool__platform_close(&u->host_pidfd);
   procpool__platform_close(&u->segment.fd);
   procpool__platform_worker_signals();
-  (void)__fpurge(stdout); /* what the host had buffered is the host's to print */
-  (void)__fpurge(stderr);
+  procpool__platform_drop_output();
   procpool__platform_set_name(u->name, u->segment.header->capacity == 1 ? -1 : index);
   procpool__platform_volunteer();
   if (!u->core_dumps)
     procpool__platform_no_core();
-  procpool__platform_catch_exit();
   procpool__worker_setup(&worker, &u->segment, index, u->event_fd, true);
   worker.parent = u->pid;
   memset(&own, 0, sizeof(own));
@@ -2679,13 +2993,13 @@ static void procpool__super_be_worker(procpool__super *u, int index) {
   own.event_fd = u->event_fd;
   procpool__process_record.pools = &own;
   procpool__process_record.worker = &worker;
-  (void)pthread_atfork(NULL, NULL, procpool__super_after_fork);
-  if (!procpool__worker_initialize(&worker))
-    _exit(1);
+  if (!procpool__platform_catch_exit() || !procpool__platform_in_children(procpool__super_after_fork) ||
+      !procpool__worker_initialize(&worker))
+    procpool__platform_leave(1);
   procpool__platform_die_with(u->pid); /* a change of credentials in the initializer has cleared it */
   procpool__worker_loop(&worker);
-  (void)fflush(stdout);
-  _exit(0);
+  procpool__platform_flush();
+  procpool__platform_leave(0);
 }
 
 static void procpool__super_note_alive(procpool__super *u) {
@@ -2705,7 +3019,7 @@ static bool procpool__super_start(procpool__super *u, int index) {
   procpool__store(&block->intent_word, 0);
   procpool__store(&h->alive, h->alive + 1); /* before the fork: who sees what it did finds it counted */
   procpool__store(&h->started, h->started + 1);
-  charge->pid = fork();
+  charge->pid = procpool__platform_fork();
   if (charge->pid == 0)
     procpool__super_be_worker(u, index);
   if (charge->pid < 0) {
@@ -2717,6 +3031,8 @@ static bool procpool__super_start(procpool__super *u, int index) {
   charge->born = procpool__platform_now();
   charge->due = PROCPOOL__NEVER;
   charge->condemned = 0;
+  charge->stage = PROCPOOL_STAGE_NONE;
+  charge->stopped = charge->overdue = false;
   procpool__store(&block->pid, (uint64_t)charge->pid);
   procpool__store(&block->generation, block->generation + 1);
   return true;
@@ -2732,6 +3048,7 @@ static void procpool__super_cause(procpool__super *u, procpool__health health, i
   h->cause_code =
       index >= 0 && procpool__load(&u->segment.blocks[index].ready) == 2 ? u->segment.blocks[index].init_code : 0;
   h->cause_errno = error;
+  h->cause_stage = index >= 0 && u->charges[index].overdue ? PROCPOOL_STAGE_KILL : PROCPOOL_STAGE_NONE;
   procpool__store32(&h->health, (uint32_t)health);
 }
 
@@ -2749,47 +3066,72 @@ static uint64_t procpool__super_us(const struct timeval *t) {
   return (uint64_t)t->tv_sec * 1000000u + (uint64_t)t->tv_usec;
 }
 
-/* Writes down how the worker ended, over the argument: it is reaped, so nobody else touches the slot. */
-static void procpool__super_bury(procpool__super *u, uint32_t slot, pid_t pid, int status, const struct rusage *usage) {
+/* Writes down how worker index ended, over the argument: it is reaped, so nobody else touches the slot. extra: QUARANTINE
+ * where it could not be reaped. */
+static void procpool__super_bury(procpool__super *u, int index, int status, int extra, const struct rusage *usage) {
   procpool__header *h = u->segment.header;
+  procpool__charge *charge = &u->charges[index];
+  const uint32_t slot = charge->condemned_slot;
   procpool__epitaph *e = procpool__slot_epitaph(&u->segment.slots[slot]);
   uint64_t first;
+  PROCPOOL__STEP();
   e->signal = WIFSIGNALED(status) ? WTERMSIG(status) : 0;
   e->exit_status = WIFEXITED(status) ? WEXITSTATUS(status) : 0;
-  e->pid = (int32_t)pid;
+  e->pid = (int32_t)charge->pid;
   e->user_us = procpool__super_us(&usage->ru_utime);
   e->system_us = procpool__super_us(&usage->ru_stime);
+  e->stage = (int32_t)charge->stage | extra;
   do {
     first = procpool__load(&h->dead_list);
-    e->rss_kib_next = ((uint64_t)usage->ru_maxrss << 24) | (first & 0xffffff);
+    procpool__store_relaxed(&e->rss_kib_next, ((uint64_t)usage->ru_maxrss << 24) | (first & 0xffffff));
   } while (!procpool__cas(&h->dead_list, first, (uint64_t)slot + 1));
   procpool__store(&h->dead_count, h->dead_count + 1);
+  charge->condemned = 0;
 }
 
-/* Takes the word of what worker index runs away from it. It settles when the worker is reaped: until then it may
- * write. */
-static void procpool__super_condemn(procpool__super *u, int index, procpool__state state) {
-  uint32_t slot;
-  uint64_t word;
-  const uint64_t ticket_mask = ~(uint64_t)0xf;
-  if (!procpool__super_task_of(u, index, &slot, &word))
-    return;
-  if (!procpool__cas(&u->segment.slots[slot].word, word, (word & ticket_mask) | (uint64_t)state))
-    return;
+/* Takes a word away from worker index, whose task it was: it settles when the worker is reaped, for until then that one may
+ * write. False where the worker was faster, and committed. */
+static bool procpool__super_take_word(procpool__super *u, int index, uint32_t slot, uint64_t word,
+                                      procpool__state state) {
+  if (!procpool__cas(&u->segment.slots[slot].word, word, procpool__word_in(word, state)))
+    return false;
   u->charges[index].condemned = word;
   u->charges[index].condemned_slot = slot;
+  return true;
+}
+
+/* What becomes of a task that was asked to end and did not return. */
+static procpool__state procpool__super_asked_outcome(uint64_t asked) {
+  return procpool__word_state(asked) == PROCPOOL__ASKED_TIMEOUT ? PROCPOOL__DEAD_TIMEOUT : PROCPOOL__DEAD_CANCELLED;
+}
+
+/* Takes what worker index runs away from it, if it runs anything: it becomes state, unless its fate was decided before. */
+static void procpool__super_condemn(procpool__super *u, int index, procpool__state state) {
+  const procpool__charge *charge = &u->charges[index];
+  uint32_t slot;
+  uint64_t word;
+  if (charge->stage == PROCPOOL_STAGE_ASKED && procpool__super_take_word(u, index, charge->asked_slot, charge->asked,
+                                                                         procpool__super_asked_outcome(charge->asked)))
+    return;
+  if (procpool__super_task_of(u, index, &slot, &word))
+    (void)procpool__super_take_word(u, index, slot, word, state);
+}
+
+/* A task that was asked to end may have done so: its worker is then none of the stages' business. */
+static void procpool__super_note_return(procpool__super *u, int index) {
+  procpool__charge *charge = &u->charges[index];
+  if (charge->stage == PROCPOOL_STAGE_ASKED &&
+      procpool__load(&u->segment.slots[charge->asked_slot].word) != charge->asked)
+    charge->stage = PROCPOOL_STAGE_NONE;
 }
 
 /* The task, if any, that dies with worker index, which is reaped. Returns whether there was one. */
-static bool procpool__super_settle_dead(procpool__super *u, int index, pid_t pid, int status,
-                                        const struct rusage *usage) {
-  procpool__charge *charge = &u->charges[index];
-  procpool__ring_publish_for(&u->segment, index);
+static bool procpool__super_settle_dead(procpool__super *u, int index, int status, const struct rusage *usage) {
+  procpool__ring_publish_rest(&u->segment, index);
   procpool__super_condemn(u, index, PROCPOOL__DEAD_CRASHED);
-  if (charge->condemned == 0)
+  if (u->charges[index].condemned == 0)
     return false;
-  procpool__super_bury(u, charge->condemned_slot, pid, status, usage);
-  charge->condemned = 0;
+  procpool__super_bury(u, index, status, 0, usage);
   return true;
 }
 
@@ -2803,12 +3145,26 @@ static void procpool__super_clear_traces(procpool__super *u, int index) {
   u->charges[index].reset = 0;
 }
 
+/* Waits for the end of worker index, which was killed. False when it has not come by the deadline: the kernel itself holds
+ * it, in a device or a file system that does not answer. */
+static bool procpool__super_await(procpool__super *u, int index, uint64_t deadline, int *status, struct rusage *usage) {
+  sigset_t mask;
+  procpool__platform_super_mask(&mask);
+  while (procpool__platform_reap(u->charges[index].pid, status, WNOHANG, usage) == 0) {
+    if (procpool__platform_now() >= deadline)
+      return false;
+    (void)procpool__platform_poll(NULL, 0, deadline, &mask);
+  }
+  return true;
+}
+
 /* Ends all workers and waits until each is reaped; what they ran becomes state. */
 static void procpool__super_end_workers(procpool__super *u, procpool__state state) {
+  const uint64_t deadline = procpool__platform_now() + PROCPOOL__PATIENCE;
   for (int i = 0; i < u->segment.workers; i++)
     if (u->charges[i].pid != 0) {
       procpool__super_condemn(u, i, state);
-      (void)kill(u->charges[i].pid, SIGKILL);
+      procpool__platform_kill(u->charges[i].pid, SIGKILL);
     }
   for (int i = 0; i < u->segment.workers; i++) {
     procpool__charge *charge = &u->charges[i];
@@ -2818,9 +3174,10 @@ static void procpool__super_end_workers(procpool__super *u, procpool__state stat
     if (charge->pid == 0)
       continue;
     memset(&usage, 0, sizeof(usage));
-    while (wait4(charge->pid, &status, 0, &usage) < 0 && errno == EINTR)
-      ;
-    (void)procpool__super_settle_dead(u, i, charge->pid, status, &usage);
+    if (procpool__super_await(u, i, deadline, &status, &usage))
+      (void)procpool__super_settle_dead(u, i, status, &usage);
+    else if (charge->condemned != 0)
+      procpool__super_bury(u, i, 0, PROCPOOL__EPITAPH_QUARANTINE, &usage);
     procpool__super_clear_traces(u, i);
     charge->pid = 0;
   }
@@ -2843,11 +3200,11 @@ static bool procpool__super_all_failed(const procpool__super *u, unsigned times)
   return true;
 }
 
-/* 1 ms, 8 ms, 64 ms, ... at most a second: no crash loop and no full machine makes this process busy. */
+/* 1 ms, 8 ms, 64 ms, at most half a second: no crash loop and no full machine makes this process busy, and within a
+ * second of the last mishap there are workers again. */
 static uint64_t procpool__super_backoff(unsigned failures) {
-  const uint64_t second = 1000000000u;
   const unsigned shift = failures > 0 ? (failures - 1) * 3 : 0;
-  return procpool__platform_now() + (shift > 9 ? second : (uint64_t)1000000 << shift);
+  return procpool__platform_now() + ((uint64_t)1000000 << (shift > 9 ? 9 : shift));
 }
 
 /* When, if at all, the next worker of this index starts. */
@@ -2869,20 +3226,28 @@ static bool procpool__super_was_useful(const procpool__super *u, int index, bool
   return ready == 3 || (ready == 1 && (had_task || procpool__load(&block->tasks) > 0 || age > 100000000u));
 }
 
+/* Starts in a row, of every index, after which the pool gives up. A worker that dies before it comes to its initializer
+ * was killed by somebody: that says nothing of the next one, and only a long run of it (8 s, with the back-off) does. */
+enum { PROCPOOL__STARTS_FAILED = 3, PROCPOOL__STARTS_KILLED = 20 };
+
 static void procpool__super_on_death(procpool__super *u, int index, int status, const struct rusage *usage) {
   const pid_t pid = u->charges[index].pid;
   const uint64_t ready = procpool__load(&u->segment.blocks[index].ready);
-  const bool had_task = procpool__super_settle_dead(u, index, pid, status, usage);
-  const bool useful = procpool__super_was_useful(u, index, had_task);
+  bool wanted, had_task, useful;
+  procpool__super_note_return(u, index);
+  wanted = u->charges[index].stage != PROCPOOL_STAGE_NONE;
+  had_task = procpool__super_settle_dead(u, index, status, usage);
+  useful = procpool__super_was_useful(u, index, had_task);
   procpool__super_clear_traces(u, index);
   u->charges[index].pid = 0;
   procpool__super_plan(u, index, useful);
   procpool__super_note_alive(u);
-  if (u->strict && (ready != 3 || had_task) && !u->ended) {
+  if (u->strict && (ready != 3 || had_task) && !wanted && !u->ended) {
     u->ended = true;
     procpool__super_end_workers(u, PROCPOOL__DEAD_BROKEN);
     procpool__super_cause(u, PROCPOOL__HEALTH_STRICT, index, pid, status, 0);
-  } else if (ready != 1 && ready != 3 && !procpool__super_any_ready(u) && procpool__super_all_failed(u, 3) &&
+  } else if (ready != 1 && ready != 3 && !procpool__super_any_ready(u) &&
+             procpool__super_all_failed(u, ready == 0 ? PROCPOOL__STARTS_KILLED : PROCPOOL__STARTS_FAILED) &&
              !u->ended) {
     u->ended = true;
     procpool__super_end_workers(u, PROCPOOL__DEAD_BROKEN);
@@ -2904,15 +3269,17 @@ static void procpool__super_reap(procpool__super *u) {
   int status;
   pid_t pid;
   bool any = false;
-  while ((pid = wait4(-1, &status, WNOHANG | WUNTRACED | WCONTINUED, &usage)) > 0) {
+  while ((pid = procpool__platform_reap(-1, &status, WNOHANG | WUNTRACED | WCONTINUED, &usage)) > 0) {
     const int index = procpool__super_find(u, pid);
     if (index < 0)
       continue;
     any = true;
-    if (WIFEXITED(status) || WIFSIGNALED(status))
+    if (WIFEXITED(status) || WIFSIGNALED(status)) {
       procpool__super_on_death(u, index, status, &usage);
-    else
+    } else {
+      u->charges[index].stopped = WIFSTOPPED(status);
       procpool__ring_publish_for(&u->segment, index);
+    }
   }
   if (!any)
     return;
@@ -2951,13 +3318,165 @@ static uint64_t procpool__super_replace(procpool__super *u) {
   return next;
 }
 
+/* ---- the end of a running task, by stages ----
+ * First the word decides: RUNNING to ASKED_* (or, without a grace, to DEAD_*). A task that returns now commits DONE_*, and
+ * its worker lives on. When the grace is over, ASKED_* becomes DEAD_*, unless the worker was faster; only then is a signal
+ * sent, to a worker that can never claim again: no signal hits the next task. It settles when the worker is reaped. */
+
+/* The next stage of what worker index runs, whose word was taken away. */
+static void procpool__super_signal(procpool__super *u, int index, procpool_stage stage, uint64_t now) {
+  procpool__charge *charge = &u->charges[index];
+  charge->stage = stage;
+  charge->stage_due = now + (stage == PROCPOOL_STAGE_KILL ? PROCPOOL__PATIENCE : charge->grace);
+  procpool__platform_kill(charge->pid, stage == PROCPOOL_STAGE_KILL ? SIGKILL : SIGTERM);
+}
+
+/* Begins the end of what worker index runs. */
+static void procpool__super_begin_end(procpool__super *u, int index, uint32_t slot, uint64_t word, bool timeout,
+                                      uint64_t now) {
+  procpool__charge *charge = &u->charges[index];
+  const procpool__state asked = timeout ? PROCPOOL__ASKED_TIMEOUT : PROCPOOL__ASKED_CANCELLED;
+  if (charge->grace == 0) {
+    if (procpool__super_take_word(u, index, slot, word, timeout ? PROCPOOL__DEAD_TIMEOUT : PROCPOOL__DEAD_CANCELLED))
+      procpool__super_signal(u, index, PROCPOOL_STAGE_KILL, now);
+  } else if (procpool__cas(&u->segment.slots[slot].word, word, procpool__word_in(word, asked))) {
+    charge->stage = PROCPOOL_STAGE_ASKED;
+    charge->asked = procpool__word_in(word, asked);
+    charge->asked_slot = slot;
+    charge->stage_due = now + charge->grace;
+  }
+}
+
+/* The time of a stage is over. */
+static void procpool__super_next_stage(procpool__super *u, int index, uint64_t now) {
+  procpool__charge *charge = &u->charges[index];
+  struct rusage usage;
+  switch (charge->stage) {
+  case PROCPOOL_STAGE_ASKED:
+    if (procpool__super_take_word(u, index, charge->asked_slot, charge->asked,
+                                  procpool__super_asked_outcome(charge->asked)))
+      procpool__super_signal(u, index, charge->grace > 0 ? PROCPOOL_STAGE_TERM : PROCPOOL_STAGE_KILL, now);
+    else
+      procpool__super_note_return(u, index);
+    break;
+  case PROCPOOL_STAGE_TERM:
+    procpool__super_signal(u, index, PROCPOOL_STAGE_KILL, now);
+    break;
+  case PROCPOOL_STAGE_KILL: /* and it is still there: the kernel holds it. The task settles without it */
+    memset(&usage, 0, sizeof(usage));
+    if (charge->condemned != 0)
+      procpool__super_bury(u, index, 0, PROCPOOL__EPITAPH_QUARANTINE, &usage);
+    charge->stage_due = PROCPOOL__NEVER;
+    procpool__shm_wake_host(&u->segment, u->event_fd);
+    break;
+  case PROCPOOL_STAGE_NONE:
+  default:
+    break;
+  }
+}
+
+static uint64_t procpool__super_grace(const procpool__super *u, uint32_t slot) {
+  return (uint64_t)(procpool__load32_relaxed(&u->segment.slots[slot].flags) >> PROCPOOL__SLOT_GRACE) * 1000000u;
+}
+
+/* When the limit of the task that worker index runs is over; NEVER where it has none, or its body has returned (unless the
+ * worker is stopped: then nothing else would end it). The worker's own word for the start of the body is taken where it
+ * can be true, and never for later than when this process saw the task. */
+static uint64_t procpool__super_limit_due(procpool__super *u, int index, uint32_t slot, uint64_t word, uint64_t now) {
+  const procpool__block *block = &u->segment.blocks[index];
+  procpool__charge *charge = &u->charges[index];
+  const uint64_t limit = (uint64_t)procpool__load32_relaxed(&u->segment.slots[slot].limit) * 1000000u;
+  uint64_t from;
+  if (limit == 0 || (procpool__load_relaxed(&block->ended_word) == word && !charge->stopped))
+    return PROCPOOL__NEVER;
+  if (charge->seen != word) {
+    charge->seen = word;
+    charge->seen_ns = now;
+  }
+  from = charge->seen_ns;
+  if (procpool__load_acquire(&block->limited_word) == word) {
+    const uint64_t started = procpool__load_relaxed(&block->started_ns);
+    if (started >= charge->born && started < from)
+      from = started;
+  }
+  return from + limit;
+}
+
+/* Looks at what worker index runs: whether it is to be ended now. Returns when to look again. */
+static uint64_t procpool__super_enforce_task(procpool__super *u, int index, uint64_t now) {
+  procpool__charge *charge = &u->charges[index];
+  uint32_t slot;
+  uint64_t word, due;
+  bool wanted;
+  if (!procpool__super_task_of(u, index, &slot, &word))
+    return PROCPOOL__NEVER;
+  wanted = (procpool__load32_relaxed(&u->segment.slots[slot].flags) & PROCPOOL__SLOT_KILL) != 0;
+  due = procpool__super_limit_due(u, index, slot, word, now);
+  if (!wanted && due > now)
+    return due;
+  charge->grace = procpool__super_grace(u, slot);
+  procpool__super_begin_end(u, index, slot, word, !wanted, now);
+  return charge->stage != PROCPOOL_STAGE_NONE ? charge->stage_due : PROCPOOL__NEVER;
+}
+
+/* Somebody who calls cancel_kill again may shorten the grace of a task whose end has begun. */
+static void procpool__super_hurry(procpool__super *u, int index, uint64_t now) {
+  procpool__charge *charge = &u->charges[index];
+  const uint32_t slot = charge->stage == PROCPOOL_STAGE_ASKED ? charge->asked_slot : charge->condemned_slot;
+  const uint64_t grace = procpool__super_grace(u, slot);
+  if (charge->stage == PROCPOOL_STAGE_KILL || grace >= charge->grace)
+    return;
+  charge->grace = grace;
+  if (now + grace < charge->stage_due)
+    charge->stage_due = now + grace;
+}
+
+static uint64_t procpool__super_enforce_worker(procpool__super *u, int index, uint64_t now) {
+  procpool__charge *charge = &u->charges[index];
+  const uint64_t ready = procpool__load(&u->segment.blocks[index].ready);
+  if (u->initializer_limit > 0 && !charge->overdue && (ready == 0 || ready == 4)) {
+    if (now < charge->born + u->initializer_limit)
+      return charge->born + u->initializer_limit;
+    charge->overdue = true;
+    procpool__platform_kill(charge->pid, SIGKILL);
+  }
+  procpool__super_note_return(u, index);
+  if (charge->stage == PROCPOOL_STAGE_NONE)
+    return procpool__super_enforce_task(u, index, now);
+  procpool__super_hurry(u, index, now);
+  if (charge->stage_due <= now)
+    procpool__super_next_stage(u, index, now);
+  return charge->stage != PROCPOOL_STAGE_NONE ? charge->stage_due : PROCPOOL__NEVER;
+}
+
+/* Ends what is to be ended. Returns when to look again: workers do not tell when they begin a task with a limit, so while
+ * there are such tasks this looks now and then. */
+static uint64_t procpool__super_enforce(procpool__super *u) {
+  procpool__header *h = u->segment.header;
+  const uint64_t now = procpool__platform_now();
+  uint64_t next = PROCPOOL__NEVER, tick;
+  for (int i = 0; i < u->segment.workers; i++) {
+    const uint64_t due = u->charges[i].pid != 0 ? procpool__super_enforce_worker(u, i, now) : PROCPOOL__NEVER;
+    next = due < next ? due : next;
+  }
+  procpool__store32(&h->ticking,
+                    0); /* said before the look: a host that sees it rings, or this sees the host's count */
+  if (procpool__load(&h->limited) == 0)
+    return next;
+  procpool__store32(&h->ticking, 1);
+  tick = procpool__load(&h->tick);
+  tick = tick < PROCPOOL__TICK_LEAST ? PROCPOOL__TICK_LEAST : tick;
+  tick = tick > PROCPOOL__TICK_MOST ? PROCPOOL__TICK_MOST : tick;
+  return now + tick < next ? now + tick : next;
+}
+
 /* ---- the host's wishes ---- */
 
 /* Says that nobody is left, and goes. */
 static void procpool__super_leave(procpool__super *u) {
   procpool__store32(&u->segment.header->gone, 1);
   procpool__shm_wake_host(&u->segment, u->event_fd);
-  _exit(0);
+  procpool__platform_leave(0);
 }
 
 static void procpool__super_on_phase(procpool__super *u) {
@@ -2985,8 +3504,8 @@ static void procpool__super_on_message(procpool__super *u, const procpool__messa
   charge = &u->charges[m->a];
   if (m->say == PROCPOOL__SAY_RESET)
     charge->reset = m->b;
-  if (charge->pid != 0) /* our own child, not yet reaped: never a stranger */
-    (void)kill(charge->pid, m->say == PROCPOOL__SAY_RESET ? SIGKILL : (int)m->b);
+  if (charge->pid != 0)
+    procpool__platform_kill(charge->pid, m->say == PROCPOOL__SAY_RESET ? SIGKILL : (int)m->b);
   else if (m->say == PROCPOOL__SAY_RESET)
     procpool__super_clear_traces(u, (int)m->a);
 }
@@ -2995,10 +3514,10 @@ static void procpool__super_on_message(procpool__super *u, const procpool__messa
 static void procpool__super_host_gone(procpool__super *u) {
   for (int i = 0; i < u->segment.workers; i++)
     if (u->charges[i].pid != 0)
-      (void)kill(u->charges[i].pid, SIGKILL);
-  while (waitpid(-1, NULL, 0) > 0 || errno == EINTR)
+      procpool__platform_kill(u->charges[i].pid, SIGKILL);
+  while (procpool__platform_reap(-1, NULL, 0, NULL) > 0)
     ;
-  _exit(0);
+  procpool__platform_leave(0);
 }
 
 static void procpool__super_hear(procpool__super *u) {
@@ -3013,16 +3532,17 @@ static void procpool__super_hear(procpool__super *u) {
 static void procpool__super_loop(procpool__super *u) {
   sigset_t mask;
   struct pollfd fds[3];
-  (void)sigfillset(&mask);
-  (void)sigdelset(&mask, SIGCHLD);
+  procpool__platform_super_mask(&mask);
   fds[0].fd = u->lifeline;
   fds[1].fd = u->host_pidfd; /* poll skips negative ones */
   fds[2].fd = u->control;
   for (;;) {
-    uint64_t next;
+    uint64_t next, due;
     procpool__super_reap(u);
     procpool__super_on_phase(u);
     next = procpool__super_replace(u);
+    due = procpool__super_enforce(u);
+    next = due < next ? due : next;
     fds[0].events = 0;
     fds[1].events = fds[2].events = POLLIN;
     fds[0].revents = fds[1].revents = fds[2].revents = 0;
@@ -3048,16 +3568,10 @@ static int procpool__super_start_all(procpool__super *u) {
 }
 
 static void procpool__super_settle_in(procpool__super *u) {
-  struct sigaction action;
-  sigset_t all;
-  memset(&action, 0, sizeof(action));
-  action.sa_handler = procpool__platform_noop; /* SIGCHLD must interrupt ppoll, also where the host ignored it */
-  (void)sigfillset(&all);
-  (void)sigprocmask(SIG_SETMASK, &all, NULL);
-  (void)sigaction(SIGCHLD, &action, NULL);
+  procpool__platform_super_signals();
   procpool__platform_continue_at_eof(u->lifeline);
   if (procpool__platform_gone(u->lifeline, 0))
-    _exit(0);
+    procpool__platform_leave(0);
 }
 
 static void procpool__super_run(procpool__super *u) {
@@ -3067,7 +3581,7 @@ static void procpool__super_run(procpool__super *u) {
   m.say = PROCPOOL__SAY_STARTED;
   m.a = (uint64_t)procpool__super_start_all(u);
   if (!procpool__super_send(u->control, &m) || m.a != 0)
-    _exit(1);
+    procpool__platform_leave(1);
   procpool__super_loop(u);
 }
 
@@ -3112,7 +3626,7 @@ static void procpool__super_close_fds(procpool__super_birth *birth) {
 static void procpool__super_main(void *argument) {
   procpool__super_birth *birth = (procpool__super_birth *)argument;
   procpool__super *u = &birth->super;
-  u->pid = getpid();
+  u->pid = procpool__platform_pid();
   procpool__super_drop_pools();
   procpool__platform_close(&birth->host_ends.lifeline);
   procpool__platform_close(&birth->host_ends.control);
@@ -3154,6 +3668,7 @@ static bool procpool__super_attach(procpool__super *u, uint64_t total) {
     return false;
   u->strict = h->strict != 0;
   u->core_dumps = h->core_dumps != 0;
+  u->initializer_limit = h->initializer_limit;
   memcpy(u->name, h->name, sizeof(u->name));
   u->charges = (procpool__charge *)procpool__platform_pages((size_t)s->workers * sizeof(procpool__charge));
   return u->charges != NULL;
@@ -3161,17 +3676,20 @@ static bool procpool__super_attach(procpool__super *u, uint64_t total) {
 
 static void procpool__super_spawned(procpool__super *u, uint64_t total) {
   procpool__message m;
-  u->pid = getpid();
+  u->pid = procpool__platform_pid();
   procpool__super_settle_in(u);
   if (!procpool__super_attach(u, total))
-    _exit(1);
+    procpool__platform_leave(1);
   procpool__process_record.depth = u->segment.header->depth + 1;
-  (void)procpool__platform_each_code(procpool__super_tell_code, &u->control);
   memset(&m, 0, sizeof(m));
   m.say = PROCPOOL__SAY_ATTACHED;
+  if (procpool__platform_each_code(procpool__super_tell_code, &u->control) < 0) { /* no descriptor: no workers either */
+    m.say = PROCPOOL__SAY_STARTED;
+    m.a = (uint64_t)errno;
+  }
   if (!procpool__super_send(u->control, &m) || procpool__super_receive(u->control, &m, 0) <= 0 ||
       m.say != PROCPOOL__SAY_BEGIN)
-    _exit(1);
+    procpool__platform_leave(1);
   procpool__super_run(u);
 }
 
@@ -3193,9 +3711,16 @@ enum {
 #define PROCPOOL__EXTENT_WARM ((uint64_t)64 << 20) /* free extents beyond this go back to the system */
 #define PROCPOOL__TICK ((uint64_t)200000000) /* ns between looks at the supervisor's health while the host waits */
 #define PROCPOOL__NO_BLOCK UINT64_MAX
+#define PROCPOOL__FIRST_ROOM ((uint64_t)1 << 20) /* for a result that comes in pieces, at first */
 
 /* future flags */
-enum { PROCPOOL__F_RELEASED = 1, PROCPOOL__F_KEEP_BLOCK = 2, PROCPOOL__F_NONE = 4 };
+enum {
+  PROCPOOL__F_RELEASED = 1,
+  PROCPOOL__F_KEEP_BLOCK = 2,
+  PROCPOOL__F_NONE = 4,
+  PROCPOOL__F_QUARANTINE = 8, /* its worker could not be reaped: slot and block are never used again */
+  PROCPOOL__F_NO_MEMORY = 16  /* inline: nobody could free memory for its result but who waits for that: CODEC */
+};
 
 typedef struct procpool__callback_node {
   struct procpool__callback_node *next;
@@ -3231,7 +3756,8 @@ struct procpool_future {
   uint64_t ticket;
   uint32_t slot;
   uint32_t refs; /* the user's handle, the table, each call that waits */
-  int64_t pid;
+  int32_t pid;
+  uint32_t limit; /* milliseconds; 0: none */
   uint64_t size;
   union {
     void *data;
@@ -3254,8 +3780,8 @@ typedef struct procpool__inbox {
   uint64_t head;            /* end of what was taken; relaxed atomic, the drainer looks at it without the lock */
   procpool_future *partial; /* whose large result is arriving in pieces */
   unsigned char *data;
-  uint64_t filled, total;
-  bool resetting; /* found corrupt: waits for the supervisor to end the worker */
+  uint64_t filled, total, room; /* room: how many bytes data has */
+  bool resetting;               /* found corrupt: waits for the supervisor to end the worker */
 } procpool__inbox;
 
 typedef struct procpool__list {
@@ -3307,6 +3833,8 @@ struct procpool {
   uint64_t free_count, slots_used;
   uint64_t cells_reserved, slots_reserved, shared_bytes;
   uint64_t submitted, settled, crashed, dead_seen;
+  uint64_t limited, tick;     /* tasks with a limit that are not settled; what the header's tick is */
+  uint32_t time_limit, grace; /* of tasks that have none of their own: milliseconds */
   procpool__inbox *inboxes;
   procpool__arena arena;
   procpool__slab *slabs;
@@ -3323,9 +3851,11 @@ struct procpool {
       spin_below; /* the host spins only while fewer tasks than this are unsettled: then a processor is free for it */
   int sleepers, fd_users;
   bool draining, parked, wants_room, changed;
+  uint64_t audit_due; /* when to look whether a worker has scribbled over shared memory */
+  bool untold;        /* the supervisor could not be told to look */
   procpool__frame *frames;
   /* life */
-  bool closing, finished, freed;
+  bool closing, ending, finished, freed;
   procpool_shutdown_mode mode;
   procpool_status refusal; /* why nothing is accepted any more, OK while it is */
   procpool_error cause;    /* of that */
@@ -3485,23 +4015,21 @@ static bool procpool__arena_make_room(procpool__arena *a) {
   return true;
 }
 
-static uint64_t procpool__arena_take_extent(procpool *p, uint64_t size) {
+/* A free extent, or one that was never used. */
+static uint64_t procpool__arena_find(procpool *p, uint64_t size) {
   procpool__arena *a = &p->arena;
-  uint64_t offset;
-  if (!procpool__arena_make_room(a))
-    return PROCPOOL__NO_BLOCK;
-  offset = procpool__arena_reuse(p, size);
-  a->extents_given += offset != PROCPOOL__NO_BLOCK;
+  const uint64_t offset = procpool__arena_reuse(p, size);
+  const uint64_t at = procpool__shm_offset(&p->segment, p->segment.arena) + a->top;
   if (offset != PROCPOOL__NO_BLOCK)
     return offset;
-  if (size > p->segment.arena_size - a->top)
+  if (size > p->segment.arena_size - a->top || procpool__host_reserve(p, at, size) != 0)
     return PROCPOOL__NO_BLOCK;
-  if (procpool__host_reserve(p, procpool__shm_offset(&p->segment, p->segment.arena) + a->top, size) != 0)
+  if (!procpool__platform_shm_open(p->segment.base, p->segment.arena_at + a->top + size)) {
+    procpool__platform_shm_discard(p->segment.arena + a->top, size);
+    p->shared_bytes -= size;
     return PROCPOOL__NO_BLOCK;
-  if (!procpool__platform_shm_open(p->segment.base, p->segment.arena_at + a->top + size))
-    return PROCPOOL__NO_BLOCK;
+  }
   a->top += size;
-  a->extents_given++;
   return a->top - size;
 }
 
@@ -3535,6 +4063,52 @@ static void procpool__arena_give_extent(procpool *p, uint64_t offset, uint64_t s
   procpool__arena_merge(a, i);
   if (i > 0)
     procpool__arena_merge(a, i - 1);
+}
+
+/* Blocks of a class of which none is handed out become free extents again. */
+static void procpool__arena_reclaim(procpool *p, int c) {
+  procpool__arena *a = &p->arena;
+  procpool__list *list = &a->classes[c];
+  if (a->given[c] != 0)
+    return;
+  for (size_t i = 0; i < list->count; i++) /* the first block of each extent that was carved */
+    if (list->items[i] % PROCPOOL__EXTENT == 0)
+      procpool__arena_give_extent(p, list->items[i], PROCPOOL__EXTENT);
+  list->count = 0;
+  a->carve[c] = a->carve_end[c] = 0;
+}
+
+/* What is free is made one where it adjoins: small blocks that came back, and extents that were kept reserved. */
+static void procpool__arena_compact(procpool *p) {
+  procpool__arena *a = &p->arena;
+  for (int c = 0; c < PROCPOOL__CLASSES; c++)
+    procpool__arena_reclaim(p, c);
+  for (size_t i = a->extent_count; i-- > 0;) {
+    procpool__extent *e = &a->extents[i];
+    if (e->reserved) {
+      procpool__platform_shm_discard(p->segment.arena + e->offset, e->size);
+      p->shared_bytes -= e->size;
+      a->warm -= e->size;
+      e->reserved = false;
+    }
+    procpool__arena_merge(a, i);
+  }
+  if (a->extent_count > 0 && a->extents[a->extent_count - 1].offset + a->extents[a->extent_count - 1].size == a->top)
+    a->top = a->extents[--a->extent_count].offset;
+}
+
+static uint64_t procpool__arena_take_extent(procpool *p, uint64_t size) {
+  procpool__arena *a = &p->arena;
+  uint64_t offset;
+  if (!procpool__arena_make_room(a))
+    return PROCPOOL__NO_BLOCK;
+  offset = procpool__arena_find(p, size);
+  if (offset == PROCPOOL__NO_BLOCK) {
+    procpool__arena_compact(p);
+    offset = procpool__arena_find(p, size);
+  }
+  a->extents_given += offset != PROCPOOL__NO_BLOCK;
+  return offset;
 }
 
 static uint64_t procpool__arena_carve(procpool *p, int c) {
@@ -3678,9 +4252,12 @@ static void procpool__host_make_due(procpool *p, procpool_future *f) {
  * slot. */
 static void procpool__host_settle(procpool *p, procpool_future *f, procpool_status status) {
   p->owners[f->slot] = NULL;
-  p->free_slots[p->free_count++] = f->slot;
-  if (!(f->flags & PROCPOOL__F_KEEP_BLOCK))
+  if (!(f->flags & PROCPOOL__F_QUARANTINE))
+    p->free_slots[p->free_count++] = f->slot;
+  if (!(f->flags & (PROCPOOL__F_KEEP_BLOCK | PROCPOOL__F_QUARANTINE)))
     procpool__arena_free(p, f->block, f->block_size);
+  if (f->limit > 0)
+    procpool__store(&p->segment.header->limited, --p->limited);
   for (int i = 0; i < p->segment.workers; i++)
     if (p->inboxes[i].partial == f) {
       PROCPOOL_FREE(p->inboxes[i].data);
@@ -3731,33 +4308,58 @@ static unsigned char *procpool__host_room_for(procpool_future *f, uint64_t size,
   return (unsigned char *)f->result.data;
 }
 
+/* Whether the end is near: it must not depend on memory. */
+static bool procpool__host_at_end(const procpool *p) {
+  return p->ending || (p->closing && p->mode == PROCPOOL_KILL);
+}
+
+/* Room for more bytes of a large result. It grows with what has come: the total is but the worker's word. */
+static bool procpool__host_grow_partial(procpool *p, procpool__inbox *in, uint64_t more) {
+  uint64_t room = in->room < PROCPOOL__FIRST_ROOM / 2 ? PROCPOOL__FIRST_ROOM : 2 * in->room;
+  unsigned char *data;
+  if (in->filled + more <= in->room || (in->data == NULL && in->filled > 0))
+    return true; /* there is room, or nobody wants it */
+  room = room < in->filled + more ? in->filled + more : room;
+  room = room > in->total ? in->total : room;
+  data = (unsigned char *)PROCPOOL_REALLOC(in->data, (size_t)room);
+  if (data != NULL) {
+    in->data = data;
+    in->room = room;
+  } else if (procpool__host_at_end(p)) {
+    PROCPOOL_FREE(in->data);
+    in->data = NULL;
+  } else {
+    return false;
+  }
+  return true;
+}
+
 /* One piece of a large result. */
 static procpool__taken procpool__host_take_piece(procpool *p, int worker, procpool_future *f,
                                                  const procpool__record *head) {
   procpool__inbox *in = &p->inboxes[worker];
   const uint64_t at = head->position + sizeof(*head);
+  const uint64_t size = head->size - sizeof(in->total);
   uint64_t total;
-  if (head->size < sizeof(total))
+  if (head->size <= sizeof(total))
     return PROCPOOL__TAKEN_CORRUPT;
   procpool__ring_copy_out(&p->segment, worker, at, &total, sizeof(total));
   if (total > (uint64_t)1 << 47)
     return PROCPOOL__TAKEN_CORRUPT;
   if (in->partial != f) {
-    const bool wanted = !(f->flags & PROCPOOL__F_RELEASED);
-    unsigned char *data = wanted ? (unsigned char *)PROCPOOL_MALLOC((size_t)total) : NULL;
-    if (wanted && data == NULL && !(p->closing && p->mode == PROCPOOL_KILL))
-      return PROCPOOL__TAKEN_NOT;
     PROCPOOL_FREE(in->data);
     in->partial = f;
-    in->data = data;
-    in->filled = 0;
+    in->data = NULL;
+    in->filled = in->room = 0;
     in->total = total;
   }
-  if (total != in->total || head->size - sizeof(total) > total - in->filled)
+  if (total != in->total || size > total - in->filled)
     return PROCPOOL__TAKEN_CORRUPT;
-  if (in->data != NULL)
-    procpool__ring_copy_out(&p->segment, worker, at + sizeof(total), in->data + in->filled, head->size - sizeof(total));
-  in->filled += head->size - sizeof(total);
+  if (!(f->flags & (PROCPOOL__F_RELEASED | PROCPOOL__F_NO_MEMORY)) && !procpool__host_grow_partial(p, in, size))
+    return PROCPOOL__TAKEN_NOT;
+  if (in->data != NULL && in->filled + size <= in->room)
+    procpool__ring_copy_out(&p->segment, worker, at + sizeof(total), in->data + in->filled, size);
+  in->filled += size;
   return PROCPOOL__TAKEN;
 }
 
@@ -3766,9 +4368,9 @@ static procpool__taken procpool__host_join_pieces(procpool *p, int worker, procp
   procpool__inbox *in = &p->inboxes[worker];
   if (in->partial != f || in->filled != in->total || in->total <= PROCPOOL__SMALL)
     return PROCPOOL__TAKEN_CORRUPT;
-  in->partial = NULL;
-  if (in->data == NULL)
+  if (in->data == NULL || in->room < in->total) /* not wanted; or no memory, at the end */
     return f->flags & PROCPOOL__F_RELEASED ? PROCPOOL__TAKEN : PROCPOOL__TAKEN_NOT;
+  in->partial = NULL;
   f->result.data = in->data;
   f->size = in->total;
   in->data = NULL;
@@ -3792,10 +4394,23 @@ static procpool__taken procpool__host_take_bytes(procpool *p, int worker, procpo
   return PROCPOOL__TAKEN;
 }
 
+/* What is told of a task that was brought to its end. */
+static void procpool__host_tell_stage(procpool_error *e, procpool_stage stage) {
+  static const char *const how[] = {"", "it returned, or ended its worker, when it was asked to",
+                                    "its worker got SIGTERM", "its worker got SIGKILL"};
+  e->stage = stage;
+  (void)snprintf(e->message, sizeof(e->message), "%s: %s", procpool_strerror(e->status), how[stage]);
+}
+
 static void procpool__host_take_failure(procpool *p, int worker, procpool_future *f, const procpool__record *head,
                                         procpool_status status) {
   procpool__failure failure;
   procpool_error *e = procpool__host_error(f, status);
+  if (status == PROCPOOL_TIMEOUT || status == PROCPOOL_CANCELLED) {
+    if (e != NULL)
+      procpool__host_tell_stage(e, PROCPOOL_STAGE_ASKED);
+    return;
+  }
   memset(&failure, 0, sizeof(failure));
   procpool__ring_copy_out(&p->segment, worker, head->position + sizeof(*head), &failure,
                           head->size < sizeof(failure) ? head->size : sizeof(failure));
@@ -3807,16 +4422,25 @@ static void procpool__host_take_failure(procpool *p, int worker, procpool_future
 }
 
 static procpool_status procpool__host_status_of(procpool__state state) {
-  static const procpool_status statuses[] = {PROCPOOL_PENDING, PROCPOOL_PENDING,  PROCPOOL_PENDING,
-                                             PROCPOOL_OK,      PROCPOOL_FAILED,   PROCPOOL_CODEC,
-                                             PROCPOOL_CRASHED, PROCPOOL_SHUTDOWN, PROCPOOL_BROKEN};
+  static const procpool_status statuses[] = {PROCPOOL_PENDING,   PROCPOOL_PENDING,   PROCPOOL_PENDING, PROCPOOL_TIMEOUT,
+                                             PROCPOOL_CANCELLED, PROCPOOL_OK,        PROCPOOL_FAILED,  PROCPOOL_CODEC,
+                                             PROCPOOL_TIMEOUT,   PROCPOOL_CANCELLED, PROCPOOL_CRASHED, PROCPOOL_TIMEOUT,
+                                             PROCPOOL_CANCELLED, PROCPOOL_SHUTDOWN,  PROCPOOL_BROKEN};
   return state <= PROCPOOL__DEAD_BROKEN ? statuses[state] : PROCPOOL_BROKEN;
+}
+
+/* What becomes of tasks whose results are not to be had when the pool ends. */
+static procpool_status procpool__host_rest_status(const procpool *p) {
+  return p->closing && p->mode == PROCPOOL_KILL ? PROCPOOL_SHUTDOWN : PROCPOOL_BROKEN;
 }
 
 /* There is no memory for its result, and no time to wait for some. */
 static procpool__taken procpool__host_give_up(procpool *p, procpool_future *f) {
+  const bool alone = (f->flags & PROCPOOL__F_NO_MEMORY) != 0;
   procpool__store_release(&p->segment.slots[f->slot].word, 0);
-  procpool__host_settle(p, f, PROCPOOL_SHUTDOWN);
+  if (alone)
+    (void)procpool__host_error(f, PROCPOOL_CODEC);
+  procpool__host_settle(p, f, alone ? PROCPOOL_CODEC : procpool__host_rest_status(p));
   return PROCPOOL__TAKEN;
 }
 
@@ -3836,15 +4460,16 @@ static procpool__taken procpool__host_take(procpool *p, int worker, const procpo
   if (!procpool__state_done(state) || procpool__load(&p->segment.slots[slot].word) != head->word)
     return PROCPOOL__TAKEN_CORRUPT;
   f->worker = (int16_t)worker;
-  f->pid = head->pid;
+  f->pid = (int32_t)head->pid;
   if (state != PROCPOOL__DONE_OK)
     procpool__host_take_failure(p, worker, f, head, procpool__host_status_of(state));
   else if (head->slot & PROCPOOL__RECORD_FRAGMENT)
     taken = procpool__host_join_pieces(p, worker, f);
   else
     taken = procpool__host_take_bytes(p, worker, f, head);
-  if (state == PROCPOOL__DONE_OK && taken == PROCPOOL__TAKEN_NOT && p->closing && p->mode == PROCPOOL_KILL)
-    return procpool__host_give_up(p, f); /* an end must not depend on memory */
+  if (state == PROCPOOL__DONE_OK && taken == PROCPOOL__TAKEN_NOT &&
+      (procpool__host_at_end(p) || (f->flags & PROCPOOL__F_NO_MEMORY)))
+    return procpool__host_give_up(p, f);
   if (state == PROCPOOL__DONE_OK && taken != PROCPOOL__TAKEN)
     return taken;
   procpool__store_release(&p->segment.slots[slot].word, 0); /* workers see it again only after a READY that follows */
@@ -3852,16 +4477,52 @@ static procpool__taken procpool__host_take(procpool *p, int worker, const procpo
   return PROCPOOL__TAKEN;
 }
 
-static void procpool__host_tell(procpool *p, procpool__say say, uint64_t a, uint64_t b) {
+/* False when the supervisor could not be told. Where its channel is full there are messages for it to read, and it looks
+ * for whatever a PHASE or a LOOK would make it see after each; else those two are told again later. */
+static bool procpool__host_tell(procpool *p, procpool__say say, uint64_t a, uint64_t b) {
   procpool__message m;
   if (p->fds.control < 0)
-    return;
+    return false;
   memset(&m, 0, sizeof(m));
   m.say = say;
   m.a = a;
   m.b = b;
-  while (send(p->fds.control, &m, sizeof(m), MSG_NOSIGNAL | MSG_DONTWAIT) < 0 && errno == EINTR)
-    ;
+  if (procpool__platform_send(p->fds.control, &m, sizeof(m), MSG_DONTWAIT))
+    return true;
+  p->untold =
+      p->untold || (errno != EAGAIN && errno != EPIPE && (say == PROCPOOL__SAY_PHASE || say == PROCPOOL__SAY_LOOK));
+  return false;
+}
+
+/* Makes the supervisor look at what the workers run. */
+static void procpool__host_ring(procpool *p) {
+  (void)procpool__host_tell(p, PROCPOOL__SAY_LOOK, 0, 0);
+}
+
+static void procpool__host_tell_again(procpool *p) {
+  p->untold = false;
+  (void)procpool__host_tell(p, PROCPOOL__SAY_PHASE, 0, 0);
+}
+
+static void procpool__host_tell_limits(procpool *p) {
+  procpool__store(&p->segment.header->tick, p->tick);
+  procpool__store(&p->segment.header->limited, p->limited);
+  procpool__host_ring(p);
+}
+
+/* Before a task with a limit is published: its worker may be stopped at any step, so it is not the one to tell. */
+static void procpool__host_count_limit(procpool *p, const procpool_future *f) {
+  const uint64_t tick = (uint64_t)f->limit * (1000000u / 8);
+  const bool shorter = p->limited == 0 || tick < p->tick;
+  if (f->limit == 0)
+    return;
+  p->tick = shorter ? tick : p->tick;
+  p->limited++;
+  if (shorter)
+    procpool__store(&p->segment.header->tick, tick);
+  procpool__store(&p->segment.header->limited, p->limited);
+  if (shorter || procpool__load32(&p->segment.header->ticking) == 0)
+    procpool__host_ring(p);
 }
 
 /* A worker wrote nonsense into its ring. It is ended, and its ring begins anew at a position that it never had. */
@@ -3874,25 +4535,66 @@ static void procpool__host_on_corrupt(procpool *p, int worker) {
   __atomic_store_n(&in->resetting, true, __ATOMIC_RELAXED);
   procpool__store_relaxed(&in->head, fresh);
   procpool__store(&p->segment.blocks[worker].consumed, fresh);
-  procpool__host_tell(p, PROCPOOL__SAY_RESET, (uint64_t)worker, fresh);
+  (void)procpool__host_tell(p, PROCPOOL__SAY_RESET, (uint64_t)worker, fresh);
 }
 
-/* The corrupt worker is gone. What it had committed and the ring no longer tells is lost: CRASHED. */
+/* Whether a record for a word that this worker committed waits in its ring. It is stamped before the word says so, at the
+ * tail that the worker, or else this call, then moves past it. */
+static bool procpool__host_has_record(procpool *p, int worker, uint64_t word) {
+  uint64_t at = p->inboxes[worker].head, tail;
+  procpool__record head;
+  procpool__ring_publish_for(&p->segment, worker);
+  tail = procpool__load(&p->segment.blocks[worker].tail);
+  if (tail - at > p->segment.ring_size)
+    return false;
+  while (at < tail && procpool__ring_read(&p->segment, worker, at, &head)) {
+    if (head.word == word)
+      return true;
+    at += procpool__ring_length(&p->segment, at, head.size, (head.slot & PROCPOOL__RECORD_WRAPPED) != 0);
+  }
+  return false;
+}
+
+static void procpool__host_drain_dead(procpool *p); /* below: both settle what the other one finds */
+
+static void procpool__host_settle_lost(procpool *p, procpool_future *f, uint64_t word) {
+  procpool_error *e;
+  f->worker = (int16_t)procpool__word_worker(word);
+  e = procpool__host_error(f, PROCPOOL_CRASHED);
+  if (e != NULL)
+    (void)snprintf(e->message, sizeof(e->message), "a worker wrote nonsense into shared memory");
+  procpool__store_release(&p->segment.slots[f->slot].word, 0);
+  procpool__host_settle(p, f, PROCPOOL_CRASHED);
+}
+
+/* Whether a word says what no worker and no supervisor that keep to the protocol leave behind: nothing that is still to
+ * come would settle its task. The worker's intent names it from before the claim until either the worker has committed it
+ * or the supervisor, which has buried it by then, starts the next worker. Settles what is on the list of the dead. */
+static bool procpool__host_is_lost(procpool *p, uint32_t slot, uint64_t word) {
+  const int worker = procpool__word_worker(word);
+  const procpool__block *block = &p->segment.blocks[worker < p->segment.workers ? worker : 0];
+  if (worker >= p->segment.workers)
+    return true;
+  if (procpool__state_done(procpool__word_state(word))) /* at the end, what nobody wants has no record */
+    return !(p->closing && (p->owners[slot]->flags & PROCPOOL__F_RELEASED)) &&
+           !procpool__host_has_record(p, worker, word);
+  if (procpool__load(&block->intent_word) == procpool__word_in(word, PROCPOOL__RUNNING) &&
+      procpool__load(&block->intent_slot) == slot)
+    return false;
+  procpool__host_drain_dead(p);
+  return p->owners[slot] != NULL && procpool__load(&p->segment.slots[slot].word) == word;
+}
+
+/* The corrupt worker is gone. What was its and the ring no longer tells is lost: CRASHED. Its successor may have begun. */
 static void procpool__host_after_reset(procpool *p, int worker) {
   __atomic_store_n(&p->inboxes[worker].resetting, false, __ATOMIC_RELAXED);
-  for (uint64_t i = 0; i < p->slots_used; i++) {
-    procpool_future *f = p->owners[i];
+  for (uint32_t i = 0; i < p->slots_used; i++) {
+    const procpool_future *f = p->owners[i];
     const uint64_t word = f != NULL ? procpool__load(&p->segment.slots[i].word) : 0;
-    procpool_error *e;
-    if (f == NULL || procpool__word_ticket(word) != f->ticket || procpool__word_worker(word) != worker ||
-        !procpool__state_done(procpool__word_state(word)))
-      continue;
-    f->worker = (int16_t)worker;
-    e = procpool__host_error(f, PROCPOOL_CRASHED);
-    if (e != NULL)
-      (void)snprintf(e->message, sizeof(e->message), "the worker corrupted its result ring and was ended");
-    procpool__store_release(&p->segment.slots[i].word, 0);
-    procpool__host_settle(p, f, PROCPOOL_CRASHED);
+    const procpool__state state = procpool__word_state(word);
+    if (f != NULL && procpool__word_ticket(word) == f->ticket && procpool__word_worker(word) == worker &&
+        state > PROCPOOL__READY && !procpool__state_dead(state) && procpool__host_is_lost(p, i, word))
+      procpool__host_settle_lost(p, p->owners[i], word);
   }
 }
 
@@ -3942,32 +4644,44 @@ static bool procpool__host_drain_ring(procpool *p, int worker) {
 
 /* ---- what the supervisor decided ---- */
 
+static void procpool__host_read_epitaph(procpool_error *error, const procpool__epitaph *e, int stage) {
+  error->signal = e->signal;
+  error->exit_status = e->exit_status;
+  error->user_seconds = (double)e->user_us / 1e6;
+  error->system_seconds = (double)e->system_us / 1e6;
+  error->max_rss_kib = (long)(e->rss_kib_next >> 24);
+  stage &= ~(int)PROCPOOL__EPITAPH_QUARANTINE;
+  if (error->status == PROCPOOL_TIMEOUT || error->status == PROCPOOL_CANCELLED)
+    procpool__host_tell_stage(error,
+                              stage >= 0 && stage <= PROCPOOL_STAGE_KILL ? (procpool_stage)stage : PROCPOOL_STAGE_NONE);
+  else if (error->signal != 0)
+    (void)snprintf(error->message, sizeof(error->message), "worker %ld was ended by signal %d", error->pid,
+                   error->signal);
+  else
+    (void)snprintf(error->message, sizeof(error->message), "worker %ld exited with status %d", error->pid,
+                   error->exit_status);
+}
+
 static void procpool__host_settle_dead(procpool *p, uint32_t slot) {
   procpool_future *f = slot < p->segment.capacity ? p->owners[slot] : NULL;
   const uint64_t word = f != NULL ? procpool__load(&p->segment.slots[slot].word) : 0;
   const procpool__epitaph *e = procpool__slot_epitaph(&p->segment.slots[slot < p->segment.capacity ? slot : 0]);
   procpool_error *error;
   procpool_status status;
+  int stage;
   if (f == NULL || procpool__word_ticket(word) != f->ticket || !procpool__state_dead(procpool__word_state(word)))
     return;
   status = procpool__host_status_of(procpool__word_state(word));
+  stage = e->stage;
   f->worker = (int16_t)procpool__word_worker(word);
   f->pid = e->pid;
   error = procpool__host_error(f, status);
-  if (error != NULL) {
-    error->signal = e->signal;
-    error->exit_status = e->exit_status;
-    error->user_seconds = (double)e->user_us / 1e6;
-    error->system_seconds = (double)e->system_us / 1e6;
-    error->max_rss_kib = (long)(e->rss_kib_next >> 24);
-    if (e->signal != 0)
-      (void)snprintf(error->message, sizeof(error->message), "worker %ld was ended by signal %d", (long)e->pid,
-                     e->signal);
-    else
-      (void)snprintf(error->message, sizeof(error->message), "worker %ld exited with status %d", (long)e->pid,
-                     e->exit_status);
-  }
-  procpool__store_release(&p->segment.slots[slot].word, 0);
+  if (error != NULL)
+    procpool__host_read_epitaph(error, e, stage);
+  if (stage & PROCPOOL__EPITAPH_QUARANTINE)
+    f->flags |= PROCPOOL__F_QUARANTINE;
+  else
+    procpool__store_release(&p->segment.slots[slot].word, 0);
   procpool__host_settle(p, f, status);
 }
 
@@ -4016,6 +4730,7 @@ static void procpool__host_note_cause(procpool *p, procpool_status status) {
   p->cause.exit_status = (int)h->cause_exit;
   p->cause.code = (int)h->cause_code;
   p->cause.system_error = (int)h->cause_errno;
+  p->cause.stage = h->cause_stage == PROCPOOL_STAGE_KILL ? PROCPOOL_STAGE_KILL : PROCPOOL_STAGE_NONE;
   (void)snprintf(p->cause.message, sizeof(p->cause.message), "%s", procpool_strerror(status));
 }
 
@@ -4046,38 +4761,41 @@ static void procpool__host_forget_fds(procpool *p) {
   (void)pthread_mutex_unlock(&procpool__process_record.lock);
 }
 
+/* What becomes of a task of which no record and no epitaph is left. A word that was decided keeps its outcome; but OK,
+ * FAILED and CODEC without a record mean something only where nobody wants it. */
+static procpool_status procpool__host_last_word(procpool *p, const procpool_future *f, procpool_status rest) {
+  const uint64_t word = procpool__load(&p->segment.slots[f->slot].word);
+  const procpool__state state = procpool__word_state(word);
+  const procpool_status status = procpool__host_status_of(state);
+  procpool__store_release(&p->segment.slots[f->slot].word, 0);
+  if (procpool__word_ticket(word) != f->ticket || status == PROCPOOL_PENDING || state >= PROCPOOL__DEAD_SHUTDOWN)
+    return rest;
+  if (state <= PROCPOOL__DONE_CODEC && procpool__state_done(state) && !(f->flags & PROCPOOL__F_RELEASED))
+    return rest;
+  return status;
+}
+
 /* Everything that can still be learnt from the segment, now that no worker lives: then the rest is BROKEN or
  * SHUTDOWN. */
 static void procpool__host_last_words(procpool *p) {
-  const procpool_status rest = p->mode == PROCPOOL_KILL && p->closing ? PROCPOOL_SHUTDOWN : PROCPOOL_BROKEN;
+  const procpool_status rest = procpool__host_rest_status(p);
+  p->ending = true;
   for (int i = 0; i < p->segment.workers; i++) {
-    procpool__ring_publish_for(&p->segment, i);
-    while (!procpool__host_drain_ring(p, i) && p->inboxes[i].head != procpool__load(&p->segment.blocks[i].tail)) {
-      procpool__record head; /* out of memory to the last: its status at least shall be told */
-      if (!procpool__ring_read(&p->segment, i, p->inboxes[i].head, &head) ||
-          p->owners[head.slot & PROCPOOL__RECORD_SLOT] == NULL)
-        break;
-      p->owners[head.slot & PROCPOOL__RECORD_SLOT]->flags |= PROCPOOL__F_RELEASED;
-    }
+    procpool__ring_publish_rest(&p->segment, i);
+    (void)procpool__host_drain_ring(p, i);
   }
   procpool__host_drain_dead(p);
   for (uint64_t i = 0; i < p->slots_used; i++) {
     procpool_future *f = p->owners[i];
-    procpool__state state;
-    if (f == NULL)
-      continue;
-    state = procpool__word_state(procpool__load(&p->segment.slots[i].word));
-    if (procpool__state_done(state) && !(f->flags & PROCPOOL__F_RELEASED))
-      state = PROCPOOL__FREE; /* its record is not to be had: no result, so not OK */
-    procpool__store_release(&p->segment.slots[i].word, 0);
-    procpool__host_settle(p, f, state == PROCPOOL__DONE_OK ? PROCPOOL_OK : rest);
+    if (f != NULL)
+      procpool__host_settle(p, f, procpool__host_last_word(p, f, rest));
   }
 }
 
 static void procpool__host_join_threads(procpool *p) {
   for (int i = 0; p->threads != NULL && i < p->segment.workers; i++)
     if (p->threads[i].started) {
-      (void)pthread_join(p->threads[i].thread, NULL);
+      procpool__platform_thread_join(p->threads[i].thread);
       p->threads[i].started = false;
     }
 }
@@ -4109,11 +4827,13 @@ static void procpool__host_finish(procpool *p, bool clean) {
   p->segment.fd = -1;
 }
 
-/* Looks whether the supervisor lives: it sends nothing after its start, so anything but "nothing yet" is its end. */
+/* Looks whether the supervisor lives: it sends nothing after its start, so anything but "nothing yet" is its end. If it
+ * said so before, draining comes to it when all results are taken: they do not go away for want of memory. */
 static void procpool__host_look_after(procpool *p) {
   procpool__message m;
-  if (!p->finished && p->fds.control >= 0 && procpool__super_receive(p->fds.control, &m, MSG_DONTWAIT) < 0)
-    procpool__host_finish(p, procpool__load32(&p->segment.header->gone) != 0);
+  if (!p->finished && p->fds.control >= 0 && procpool__super_receive(p->fds.control, &m, MSG_DONTWAIT) < 0 &&
+      procpool__load32(&p->segment.header->gone) == 0)
+    procpool__host_finish(p, false);
 }
 
 /* Takes in all that has come. OK, or MEMORY. */
@@ -4126,6 +4846,8 @@ static procpool_status procpool__host_drain(procpool *p) {
       status = PROCPOOL_MEMORY;
   procpool__host_drain_dead(p);
   procpool__host_heed_health(p);
+  if (p->untold)
+    procpool__host_tell_again(p);
   if (status == PROCPOOL_OK && procpool__load32(&p->segment.header->gone) != 0)
     procpool__host_finish(p, true);
   if (p->changed && p->sleepers > 0) {
@@ -4195,26 +4917,95 @@ static bool procpool__host_cell_free(const procpool *p) {
          procpool__load(&p->segment.slots[slot].word) != procpool__word(ticket, 0, PROCPOOL__READY);
 }
 
-/* Nothing has come for a whole tick. Should a worker have scribbled over what the host and the supervisor go by, this finds
- * it: a task whose word is no longer its own, a waiting task that the hint has passed, a ring that was not begun anew. */
+/* ---- should a worker have scribbled over what the others go by ---- */
+
+/* One task. False if it is one that waits, as it should. */
+static bool procpool__host_audit_task(procpool *p, procpool_future *f) {
+  const uint32_t index = f->slot;
+  procpool__slot *slot = &p->segment.slots[index];
+  const uint64_t word = procpool__load(&slot->word);
+  const procpool__state state = procpool__word_state(word);
+  const int worker = procpool__word_worker(word);
+  const uint64_t cell = (f->ticket - 1) & (p->segment.cell_count - 1);
+  if (procpool__load32_relaxed(&slot->limit) != f->limit)
+    procpool__store32_relaxed(&slot->limit, f->limit);
+  if (word == procpool__word(f->ticket, 0, PROCPOOL__READY)) {
+    if (procpool__load(&p->segment.cells[cell]) != procpool__cell(f->ticket, f->slot))
+      procpool__store(&p->segment.cells[cell], procpool__cell(f->ticket, f->slot));
+    return false;
+  }
+  if (procpool__word_ticket(word) != f->ticket || state <= PROCPOOL__READY || state > PROCPOOL__DEAD_BROKEN) {
+    procpool__store_release(&slot->word, 0);
+    procpool__host_settle(p, f, PROCPOOL_BROKEN);
+  } else if (worker >= p->segment.workers) {
+    procpool__host_settle_lost(p, f, word);
+  } else if (p->fds.control >= 0 && procpool__host_is_lost(p, index, word)) {
+    if (procpool__state_dead(state))
+      procpool__host_settle_dead(p, index);
+    else if (!p->inboxes[worker].resetting)
+      procpool__host_on_corrupt(p, worker);
+  }
+  return true;
+}
+
+/* The hint, which must not be behind by more than a lap nor ahead of a task that waits (first: its ticket, NEVER if none
+ * does). */
+static void procpool__host_audit_head(procpool *p, uint64_t first) {
+  const uint64_t head = procpool__load(&p->segment.header->head);
+  if (first != PROCPOOL__NEVER) {
+    if (head != first - 1)
+      procpool__store(&p->segment.header->head, first - 1);
+    procpool__shm_wake_workers(&p->segment, INT_MAX);
+  } else if (p->position - head > p->segment.cell_count) {
+    procpool__store(&p->segment.header->head, p->position);
+  }
+}
+
+static void procpool__host_audit_worker(procpool *p, int worker) {
+  procpool__block *block = &p->segment.blocks[worker];
+  if (p->inboxes[worker].resetting)
+    (void)procpool__host_tell(p, PROCPOOL__SAY_RESET, (uint64_t)worker, p->inboxes[worker].head);
+  procpool__store(&block->consumed, p->inboxes[worker].head);
+  procpool__add32(&block->room_seq, 1);
+  procpool__platform_wake(&block->room_seq, 1);
+}
+
+/* Looks at every task that is not settled, and writes again what the host alone writes. Changes nothing where all keep to
+ * the protocol. */
 static void procpool__host_audit(procpool *p) {
+  const uint32_t phase = p->mode == PROCPOOL_KILL ? PROCPOOL__PHASE_KILL : PROCPOOL__PHASE_DRAIN;
+  uint64_t first = PROCPOOL__NEVER;
   for (uint64_t i = 0; i < p->slots_used; i++) {
     procpool_future *f = p->owners[i];
-    const uint64_t word = f != NULL ? procpool__load(&p->segment.slots[i].word) : 0;
-    if (f == NULL)
-      continue;
-    if (procpool__word_ticket(word) != f->ticket || procpool__word_state(word) == PROCPOOL__FREE) {
-      procpool__store_release(&p->segment.slots[i].word, 0);
-      procpool__host_settle(p, f, PROCPOOL_BROKEN);
-    } else if (procpool__word_state(word) == PROCPOOL__READY &&
-               procpool__load(&p->segment.header->head) - f->ticket < (uint64_t)1 << 47) {
-      procpool__store(&p->segment.header->head, f->ticket - 1);
-      procpool__shm_wake_workers(&p->segment, INT_MAX);
-    }
+    const uint64_t ticket = f != NULL ? f->ticket : 0; /* f may be gone afterwards */
+    if (f != NULL && !procpool__host_audit_task(p, f) && ticket < first)
+      first = ticket;
   }
+  procpool__host_audit_head(p, first);
   for (int i = 0; i < p->segment.workers; i++)
-    if (p->inboxes[i].resetting)
-      procpool__host_tell(p, PROCPOOL__SAY_RESET, (uint64_t)i, p->inboxes[i].head);
+    procpool__host_audit_worker(p, i);
+  if (p->closing && procpool__load32(&p->segment.header->phase) < phase) {
+    procpool__store32(&p->segment.header->phase, phase);
+    (void)procpool__host_tell(p, PROCPOOL__SAY_PHASE, 0, 0);
+  }
+  if (p->limited > 0)
+    procpool__host_tell_limits(p);
+}
+
+/* Now and then, while there is something to wait for; a large table less often. */
+static void procpool__host_audit_if_due(procpool *p) {
+  const uint64_t now = procpool__platform_now();
+  uint64_t took;
+  if (p->finished || p->inline_worker != NULL || now < p->audit_due)
+    return;
+  if (p->submitted != p->settled || p->closing) {
+    (void)procpool__host_drain(p); /* what has come needs no looking for */
+    if (p->finished)
+      return;
+    procpool__host_audit(p);
+  }
+  took = procpool__platform_now() - now;
+  p->audit_due = now + (64 * took > PROCPOOL__TICK ? 64 * took : PROCPOOL__TICK);
 }
 
 /* What a thread knew when it found that it must wait. If anything of it has changed by the time that it holds the lock
@@ -4248,8 +5039,7 @@ static void procpool__host_sleep(procpool *p, uint64_t deadline, const procpool_
     return;
   procpool__host_arm(p);
   procpool__host_look_after(p);
-  if (!p->finished && procpool__platform_now() >= tick)
-    procpool__host_audit(p);
+  procpool__host_audit_if_due(p);
 }
 
 /* Lets another thread take over the draining. */
@@ -4290,10 +5080,16 @@ static void procpool__host_run_inline(procpool *p, uint64_t deadline) {
     procpool__host_follow(p, deadline);
 }
 
+/* The inline worker's result does not fit its ring, which only this thread empties. Without memory for what is in it this
+ * would wait for itself: the result at its head is given up. */
 static void procpool__host_make_room(void *context) {
   procpool *p = (procpool *)context;
+  procpool__record head;
+  procpool_future *f;
   procpool__host_lock(p);
-  (void)procpool__host_drain(p);
+  if (procpool__host_drain(p) == PROCPOOL_MEMORY && procpool__ring_read(&p->segment, 0, p->inboxes[0].head, &head) &&
+      (f = p->owners[head.slot & PROCPOOL__RECORD_SLOT]) != NULL)
+    f->flags |= PROCPOOL__F_NO_MEMORY;
   procpool__host_unlock(p);
 }
 
@@ -4448,7 +5244,37 @@ typedef struct procpool__plan {
   procpool_start start;
   int workers, processors;
   uint64_t spin_ns;
+  uint32_t time_limit, grace; /* milliseconds */
 } procpool__plan;
+
+/* Seconds as whole milliseconds, rounded up; what is longer than most counts as most. */
+static uint32_t procpool__public_ms(double seconds, uint32_t most) {
+  const double ms = seconds * 1e3;
+  uint32_t whole;
+  if (!(ms > 0))
+    return 0;
+  if (ms >= (double)most)
+    return most;
+  whole = (uint32_t)ms;
+  return whole + ((double)whole < ms);
+}
+
+/* A limit of n times so many seconds: 0 where there is none, or one that is longer than 49 days. */
+static uint32_t procpool__public_limit(double seconds, double n) {
+  const uint32_t ms = procpool__public_ms(seconds * n, UINT32_MAX);
+  return ms == UINT32_MAX ? 0 : ms;
+}
+
+/* A grace as it stands in options: 0 for the pool's, negative for none. At most 4 hours. */
+static uint32_t procpool__public_grace(double seconds, uint32_t pools) {
+  return seconds == 0 ? pools : procpool__public_ms(seconds, (1u << 24) - 1);
+}
+
+static uint32_t procpool__public_time_limit(double seconds, double n, uint32_t pools) {
+  if (seconds == 0)
+    return pools == 0 ? 0 : procpool__public_limit((double)pools / 1e3, n);
+  return procpool__public_limit(seconds, n);
+}
 
 static bool procpool__open_fail(procpool__plan *plan, procpool_status status, int error, const char *message) {
   plan->error.status = status;
@@ -4480,9 +5306,10 @@ static bool procpool__open_check(procpool__plan *plan) {
     return procpool__open_fail(plan, PROCPOOL_ARGUMENT, 0, "options.max_workers must be 0 to 1024");
   if (o->max_tasks_per_child < 0 || o->spin_us < -1)
     return procpool__open_fail(plan, PROCPOOL_ARGUMENT, 0, "options.max_tasks_per_child or spin_us is negative");
-  if ((o->strict || o->close_fds || o->max_tasks_per_child > 0) && !processes)
+  if ((o->strict || o->close_fds || o->max_tasks_per_child > 0 || o->time_limit > 0 || o->initializer_limit > 0) &&
+      !processes)
     return procpool__open_fail(plan, PROCPOOL_UNSUPPORTED, 0,
-                               "strict, close_fds and max_tasks_per_child need fork or spawn");
+                               "strict, close_fds, max_tasks_per_child and limits of time need fork or spawn");
   if (o->max_queued > PROCPOOL__MAX_QUEUED)
     return procpool__open_fail(plan, PROCPOOL_ARGUMENT, 0, "options.max_queued is above 8388608");
   if (o->ring_size != 0 &&
@@ -4491,6 +5318,8 @@ static bool procpool__open_check(procpool__plan *plan) {
                                "options.ring_size must be a power of two from 4096 to 2^30");
   if ((o->keep_fds == NULL && o->keep_fds_count > 0) || o->keep_fds_count > 4096)
     return procpool__open_fail(plan, PROCPOOL_ARGUMENT, 0, "options.keep_fds is null or longer than 4096");
+  if (!(o->time_limit >= 0) || !(o->initializer_limit >= 0) || o->grace != o->grace)
+    return procpool__open_fail(plan, PROCPOOL_ARGUMENT, 0, "options.time_limit, initializer_limit or grace is no time");
   if (o->initializer_argument == NULL && o->initializer_size > 0)
     return procpool__open_fail(plan, PROCPOOL_ARGUMENT, 0, "options.initializer_argument is null but has a size");
   return true;
@@ -4533,6 +5362,8 @@ static bool procpool__open_plan(procpool__plan *plan, const procpool_options *op
     plan->options.ring_size = 262144;
   if (plan->options.name == NULL)
     plan->options.name = "procpool";
+  plan->time_limit = procpool__public_limit(plan->options.time_limit, 1);
+  plan->grace = procpool__public_grace(plan->options.grace, 100);
   plan->processors = procpool__cpu_count(PROCPOOL_CPU_USABLE);
   if (plan->options.spin_us >= 0) /* by default about what a sleep and a wake cost */
     plan->spin_ns = plan->options.spin_us > 0 ? (uint64_t)plan->options.spin_us * 1000u : 50000;
@@ -4600,6 +5431,7 @@ static bool procpool__open_header(procpool *p, procpool__plan *plan) {
   h->max_tasks = (uint64_t)o->max_tasks_per_child;
   h->strict = o->strict;
   h->core_dumps = o->core_dumps;
+  h->initializer_limit = (uint64_t)procpool__public_limit(o->initializer_limit, 1) * 1000000u;
   h->depth = procpool__process_record.depth;
   /* workers spin unless they alone would fill the processors; those who ask for it get it */
   h->spin_ns = plan->workers < plan->processors || o->spin_us > 0 ? (int64_t)plan->spin_ns : 0;
@@ -4633,7 +5465,7 @@ static void procpool__open_undo(procpool *p) {
   procpool__platform_unmap(p->free_slots, (size_t)s->capacity * sizeof(*p->free_slots));
   procpool__platform_unmap(p->cell_slots, (size_t)s->cell_count * sizeof(*p->cell_slots));
   procpool__platform_unmap(p->inboxes, (size_t)s->workers * sizeof(*p->inboxes));
-  procpool__platform_unmap(p->guard, (size_t)sysconf(_SC_PAGESIZE));
+  procpool__platform_guard_free(p->guard);
   procpool__arena_end(&p->arena);
   PROCPOOL_FREE(p->codes);
   PROCPOOL_FREE(p->threads);
@@ -4692,6 +5524,7 @@ static int procpool__open_fork(procpool__plan *plan, procpool__launch *l) {
   memset(&launch, 0, sizeof(launch));
   u->strict = o->strict;
   u->core_dumps = o->core_dumps;
+  u->initializer_limit = u->segment.header->initializer_limit;
   memcpy(u->name, u->segment.header->name, sizeof(u->name));
   l->birth.close_fds = o->close_fds;
   l->birth.keep = (int *)PROCPOOL_MALLOC((o->keep_fds_count + 6) * sizeof(int));
@@ -4773,19 +5606,24 @@ static bool procpool__code_here(const procpool__platform_code *code, const char 
   return true;
 }
 
-/* The address that function has in the workers: the same under fork; 0 if a spawned worker has no such code. */
+#define PROCPOOL__CODE_UNKNOWN UINT64_MAX
+
+/* The address that function has in the workers: the same under fork; 0 if a spawned worker has no such code; UNKNOWN
+ * (errno) if this process's own cannot be looked through, for want of a descriptor. */
 static uint64_t procpool__code_translate(procpool *p, procpool_function function) {
   procpool__code_search search;
   uint64_t *seen;
   uint64_t offset;
+  int found;
   memcpy(&search.function, &function, sizeof(function));
   if (p->start != PROCPOOL_START_SPAWN)
     return search.function;
   seen = p->code_seen[(search.function >> 4) % PROCPOOL__CODE_SEEN];
   if (seen[0] == search.function)
     return seen[1];
-  if (procpool__platform_each_code(procpool__code_here, &search) <= 0)
-    return 0;
+  found = procpool__platform_each_code(procpool__code_here, &search);
+  if (found <= 0)
+    return found < 0 ? PROCPOOL__CODE_UNKNOWN : 0;
   offset = search.function - search.code.start + search.code.offset;
   for (size_t i = 0; i < p->code_count; i++) {
     const procpool__platform_code *c = &p->codes[i];
@@ -4806,12 +5644,14 @@ static bool procpool__open_begin(procpool *p, procpool__plan *plan) {
   if (plan->options.initializer != NULL) {
     memcpy(&function, &plan->options.initializer, sizeof(function));
     address = procpool__code_translate(p, function);
+    if (address == PROCPOOL__CODE_UNKNOWN)
+      return procpool__open_fail(plan, PROCPOOL_SYSTEM, errno, "/proc/self/maps cannot be read");
     if (address == 0)
       return procpool__open_fail(plan, PROCPOOL_FUNCTION, 0, "the initializer is not in the program that workers run");
   }
   p->segment.header->initializer = address;
-  procpool__host_tell(p, PROCPOOL__SAY_BEGIN, 0, 0);
-  return true;
+  return procpool__host_tell(p, PROCPOOL__SAY_BEGIN, 0, 0) ||
+         procpool__open_fail(plan, PROCPOOL_SYSTEM, errno, "the supervisor could not be told to begin");
 }
 
 /* Hears the supervisor out until its workers are started. */
@@ -4891,27 +5731,29 @@ static void *procpool__thread_main(void *argument) {
   return NULL;
 }
 
+static bool procpool__open_event(procpool *p, procpool__plan *plan) {
+  p->fds.event_fd = procpool__platform_event();
+  return p->fds.event_fd >= 0 || procpool__open_fail(plan, PROCPOOL_SYSTEM, errno, "no descriptors to be had");
+}
+
 static bool procpool__open_threads(procpool *p, procpool__plan *plan) {
   const int n = plan->workers;
-  sigset_t all, old;
   int error = 0;
-  p->fds.event_fd = procpool__platform_event();
+  if (!procpool__open_event(p, plan))
+    return false;
   p->threads = (procpool__thread *)PROCPOOL_MALLOC((size_t)n * sizeof(*p->threads));
-  if (p->fds.event_fd < 0 || p->threads == NULL)
+  if (p->threads == NULL)
     return procpool__open_fail(plan, PROCPOOL_MEMORY, ENOMEM, "no memory for the threads");
   memset((void *)p->threads, 0, (size_t)n * sizeof(*p->threads));
   p->segment.header->alive = (uint64_t)n;
-  (void)sigfillset(&all);
-  (void)pthread_sigmask(SIG_BLOCK, &all, &old); /* the host's signals are its own threads' to handle */
   for (int i = 0; i < n && error == 0; i++) {
     procpool__thread *t = &p->threads[i];
     t->pool = p;
     procpool__worker_setup(&t->worker, &p->segment, i, p->fds.event_fd, false);
-    p->segment.blocks[i].pid = (uint64_t)getpid();
-    error = pthread_create(&t->thread, NULL, procpool__thread_main, t);
+    p->segment.blocks[i].pid = (uint64_t)procpool__platform_pid();
+    error = procpool__platform_thread_start(&t->thread, procpool__thread_main, t);
     t->started = error == 0;
   }
-  (void)pthread_sigmask(SIG_SETMASK, &old, NULL);
   if (error == 0)
     return true;
   procpool__store32(&p->segment.header->phase, PROCPOOL__PHASE_KILL);
@@ -4921,11 +5763,12 @@ static bool procpool__open_threads(procpool *p, procpool__plan *plan) {
 }
 
 static bool procpool__open_inline(procpool *p, procpool__plan *plan) {
-  p->fds.event_fd = procpool__platform_event();
+  if (!procpool__open_event(p, plan))
+    return false;
   p->inline_worker = (procpool__worker *)PROCPOOL_MALLOC(sizeof(*p->inline_worker));
   if (p->inline_worker != NULL)
     memset((void *)p->inline_worker, 0, sizeof(*p->inline_worker));
-  if (p->fds.event_fd < 0 || p->inline_worker == NULL)
+  if (p->inline_worker == NULL)
     return procpool__open_fail(plan, PROCPOOL_MEMORY, ENOMEM, "no memory for the worker");
   procpool__worker_setup(p->inline_worker, &p->segment, 0, p->fds.event_fd, false);
   p->inline_worker->make_room = procpool__host_make_room;
@@ -4957,6 +5800,8 @@ static procpool *procpool__open_make(procpool__plan *plan) {
   p->segment.fd = p->fds.lifeline = p->fds.control = p->fds.all_gone = p->fds.event_fd = p->fds.memory = -1;
   p->start = plan->start;
   p->spin_ns = plan->spin_ns;
+  p->time_limit = plan->time_limit;
+  p->grace = plan->grace;
   p->spin_below =
       plan->options.spin_us > 0 || plan->workers < plan->processors ? UINT64_MAX : (uint64_t)plan->processors;
   p->guard = procpool__platform_guard(&p->guard_by_pid);
@@ -4999,7 +5844,7 @@ PROCPOOL_API void procpool_worker_main(void) {
     return;
   memset(&super, 0, sizeof(super));
   if (sscanf(marker, "%llu:%d:%d:%d:%d:%d:%d", &total, &fds[0], &fds[1], &fds[2], &fds[3], &fds[4], &fds[5]) != 7)
-    _exit(1);
+    procpool__platform_leave(1);
   (void)unsetenv(PROCPOOL__MARKER);
   super.segment.fd = fds[0];
   super.lifeline = fds[1];
@@ -5009,7 +5854,7 @@ PROCPOOL_API void procpool_worker_main(void) {
   super.host_pidfd = fds[5];
   for (int i = 0; i < 6; i++)
     if (fds[i] >= 0)
-      (void)fcntl(fds[i], F_SETFD, FD_CLOEXEC);
+      procpool__platform_close_on_exec(fds[i]);
   qsort(fds, 6, sizeof(int), procpool__super_compare);
   procpool__platform_close_others(fds[0] < 0 ? fds + 1 : fds, fds[0] < 0 ? 5 : 6);
   procpool__super_spawned(&super, total);
@@ -5021,10 +5866,12 @@ typedef struct procpool__order {
   procpool_function function;
   const void *argument;
   size_t size;
-  uint32_t flags;          /* PROCPOOL__SLOT_* */
+  uint32_t flags;          /* PROCPOOL__SLOT_*, but for the grace */
+  uint32_t limit, grace;   /* milliseconds */
   uint64_t block;          /* a chunk's block, already filled; else NO_BLOCK */
   procpool_future *future; /* out */
   procpool_status status;  /* out */
+  int error;               /* out: errno, where the status is SYSTEM */
 } procpool__order;
 
 /* A free slot and a writable cell, their memory reserved. FULL when there is none now. */
@@ -5106,6 +5953,10 @@ static procpool_status procpool__submit_now(procpool *p, procpool__order *o) {
   address = procpool__code_translate(p, o->function);
   if (address == 0)
     return PROCPOOL_FUNCTION;
+  if (address == PROCPOOL__CODE_UNKNOWN) {
+    o->error = errno;
+    return PROCPOOL_SYSTEM;
+  }
   o->future = procpool__future_new(p);
   if (o->future == NULL)
     return PROCPOOL_MEMORY;
@@ -5118,7 +5969,10 @@ static procpool_status procpool__submit_now(procpool *p, procpool__order *o) {
     return status;
   }
   shared->function = address;
-  __atomic_store_n(&shared->flags, o->flags, __ATOMIC_RELAXED); /* published by the word's release */
+  o->future->limit = o->limit;
+  procpool__store32_relaxed(&shared->limit, o->limit); /* published, as all here, by the word's release */
+  procpool__store32_relaxed(&shared->flags, o->flags | (o->grace << PROCPOOL__SLOT_GRACE));
+  procpool__host_count_limit(p, o->future);
   procpool__submit_publish(p, o->future, slot);
   return PROCPOOL_OK;
 }
@@ -5134,7 +5988,7 @@ static procpool_status procpool__submit_refused(procpool *p, const procpool__ord
   procpool__code_search search;
   memcpy(&search.function, &o->function, sizeof(search.function));
   if (o->status != PROCPOOL_FUNCTION)
-    return procpool__host_refuse(p, o->status, 0, procpool_strerror(o->status));
+    return procpool__host_refuse(p, o->status, o->error, procpool_strerror(o->status));
   memset(&search.code, 0, sizeof(search.code));
   search.file[0] = 0;
   (void)procpool__platform_each_code(procpool__code_here, &search);
@@ -5156,8 +6010,10 @@ static procpool_status procpool__submit_order(procpool *p, procpool__order *o, u
   return o->status == PROCPOOL_OK ? PROCPOOL_OK : procpool__submit_refused(p, o);
 }
 
+/* options: null for the pool's limit and grace; its timeout is in deadline already. */
 static procpool_status procpool__submit(procpool *p, procpool_function function, const void *argument, size_t size,
-                                        procpool_future **future, uint64_t deadline) {
+                                        const procpool_submit_options *options, procpool_future **future,
+                                        uint64_t deadline) {
   procpool__order o;
   procpool_status status = procpool__host_check(p);
   if (future != NULL)
@@ -5170,9 +6026,14 @@ static procpool_status procpool__submit(procpool *p, procpool_function function,
   o.size = size;
   o.block = PROCPOOL__NO_BLOCK;
   o.flags = argument == NULL ? (uint32_t)PROCPOOL__SLOT_NO_ARGUMENT : 0;
+  o.limit = options != NULL ? procpool__public_time_limit(options->time_limit, 1, p->time_limit) : p->time_limit;
+  o.grace = options != NULL ? procpool__public_grace(options->grace, p->grace) : p->grace;
   procpool__host_lock(p);
   if (function == NULL || (argument == NULL && size > 0) || size > (size_t)PTRDIFF_MAX)
     status = procpool__host_refuse(p, PROCPOOL_ARGUMENT, 0, "null function, or null argument with a size");
+  else if (o.limit > 0 && p->start > PROCPOOL_START_SPAWN)
+    status =
+        procpool__host_refuse(p, PROCPOOL_UNSUPPORTED, 0, "a time limit needs fork or spawn: no thread can be ended");
   else
     status = procpool__submit_order(p, &o, deadline);
   if (status == PROCPOOL_OK && future != NULL) {
@@ -5187,12 +6048,12 @@ static procpool_status procpool__submit(procpool *p, procpool_function function,
 
 PROCPOOL_API procpool_status procpool_submit(procpool *pool, procpool_function function, const void *argument,
                                              size_t size, procpool_future **future) {
-  return procpool__submit(pool, function, argument, size, future, PROCPOOL__NEVER);
+  return procpool__submit(pool, function, argument, size, NULL, future, PROCPOOL__NEVER);
 }
 
 PROCPOOL_API procpool_status procpool_try_submit(procpool *pool, procpool_function function, const void *argument,
                                                  size_t size, procpool_future **future) {
-  return procpool__submit(pool, function, argument, size, future, 0);
+  return procpool__submit(pool, function, argument, size, NULL, future, 0);
 }
 
 PROCPOOL_API procpool_status procpool_submit_timed(procpool *pool, double timeout, procpool_function function,
@@ -5201,7 +6062,21 @@ PROCPOOL_API procpool_status procpool_submit_timed(procpool *pool, double timeou
     *future = NULL;
   if (procpool__public_bad_timeout(timeout))
     return PROCPOOL_ARGUMENT;
-  return procpool__submit(pool, function, argument, size, future, procpool__platform_deadline(timeout));
+  return procpool__submit(pool, function, argument, size, NULL, future, procpool__platform_deadline(timeout));
+}
+
+PROCPOOL_API procpool_status procpool_submit_with(procpool *pool, procpool_function function, const void *argument,
+                                                  size_t size, const procpool_submit_options *options,
+                                                  procpool_future **future) {
+  uint64_t deadline = PROCPOOL__NEVER;
+  if (future != NULL)
+    *future = NULL;
+  if (options != NULL && (options->timeout != options->timeout || options->time_limit != options->time_limit ||
+                          options->grace != options->grace))
+    return PROCPOOL_ARGUMENT;
+  if (options != NULL && options->timeout != 0)
+    deadline = options->timeout > 0 ? procpool__platform_deadline(options->timeout) : 0;
+  return procpool__submit(pool, function, argument, size, options, future, deadline);
 }
 
 PROCPOOL_API procpool_future *procpool_submit_or_null(procpool *pool, procpool_function function, const void *argument,
@@ -5244,6 +6119,7 @@ PROCPOOL_API procpool_status procpool_poll(procpool *pool) {
   }
   procpool__poll_inline(pool);
   procpool__host_look_after(pool);
+  procpool__host_audit_if_due(pool);
   status = procpool__host_drain(pool);
   procpool__host_run_callbacks(pool);
   procpool__host_hand_over(pool);
@@ -5278,7 +6154,7 @@ PROCPOOL_API void procpool_interrupt(procpool *pool) {
 static void procpool__shutdown_discard(procpool *p) {
   for (uint64_t i = 0; i < p->slots_used; i++)
     if (p->owners[i] != NULL && (p->owners[i]->flags & PROCPOOL__F_RELEASED) && p->owners[i]->callbacks == NULL)
-      (void)__atomic_fetch_or(&p->segment.slots[i].flags, (uint32_t)PROCPOOL__SLOT_DISCARD, __ATOMIC_RELAXED);
+      procpool__or32_relaxed(&p->segment.slots[i].flags, PROCPOOL__SLOT_DISCARD);
 }
 
 /* Says to everyone what is to happen. */
@@ -5292,7 +6168,7 @@ static void procpool__shutdown_announce(procpool *p, procpool_shutdown_mode mode
   procpool__shutdown_discard(p);
   if (procpool__load32(&p->segment.header->phase) < phase)
     procpool__store32(&p->segment.header->phase, phase);
-  procpool__host_tell(p, PROCPOOL__SAY_PHASE, 0, 0);
+  (void)procpool__host_tell(p, PROCPOOL__SAY_PHASE, 0, 0);
   procpool__shm_wake_workers(&p->segment, INT_MAX);
   for (int i = 0; i < p->segment.workers; i++) {
     procpool__add32(&p->segment.blocks[i].room_seq, 1);
@@ -5386,7 +6262,7 @@ static void procpool__stats_count(const procpool *p, procpool_stats *stats) {
       continue;
     stats->queued += state == PROCPOOL__READY;
     stats->running += state != PROCPOOL__READY;
-    stats->workers_busy += state == PROCPOOL__RUNNING;
+    stats->workers_busy += state == PROCPOOL__RUNNING || procpool__state_asked(state);
   }
 }
 
@@ -5568,22 +6444,48 @@ static procpool_status procpool__future_cancel(procpool *p, procpool_future *f) 
   return PROCPOOL_CANCELLED;
 }
 
-PROCPOOL_API procpool_status procpool_future_cancel(procpool_future *future) {
+/* Says in the task's slot that it is to be ended, and how patiently: once said, only less so. */
+static void procpool__future_want_end(procpool *p, const procpool_future *f, uint32_t grace) {
+  uint32_t *flags = &p->segment.slots[f->slot].flags;
+  const uint32_t old = procpool__load32_relaxed(flags);
+  if ((old & PROCPOOL__SLOT_KILL) && old >> PROCPOOL__SLOT_GRACE < grace)
+    grace = old >> PROCPOOL__SLOT_GRACE;
+  procpool__store32(flags,
+                    (old & ((1u << PROCPOOL__SLOT_GRACE) - 1)) | PROCPOOL__SLOT_KILL | (grace << PROCPOOL__SLOT_GRACE));
+  procpool__host_ring(p);
+}
+
+static procpool_status procpool__future_end(procpool_future *future, bool by_force, double grace) {
   procpool_status status = procpool__host_check_future(future);
   procpool *p;
   if (status != PROCPOOL_OK)
     return status;
+  if (procpool__public_bad_timeout(grace))
+    return PROCPOOL_ARGUMENT;
   p = future->pool;
   procpool__host_lock(p);
   future->refs++;
   status = procpool__future_cancel(p, future);
+  if (status == PROCPOOL_PENDING && by_force && p->start > PROCPOOL_START_SPAWN)
+    status = procpool__host_refuse(p, PROCPOOL_UNSUPPORTED, 0, "it runs, and no thread can be ended");
+  else if (status == PROCPOOL_PENDING && by_force)
+    procpool__future_want_end(p, future, procpool__public_grace(grace, p->grace));
   if (p->closing && !p->finished)
-    procpool__host_tell(p, PROCPOOL__SAY_PHASE, 0, 0); /* it may have been the last one that the shutdown waits for */
+    (void)procpool__host_tell(p, PROCPOOL__SAY_PHASE, 0,
+                              0); /* it may have been the last one that the shutdown waits for */
   if (!p->finished && (p->parked || p->fd_users > 0))
     procpool__shm_wake_host(&p->segment, p->fds.event_fd); /* whoever drains may wait for this one */
   procpool__future_unref(p, future);
   procpool__public_leave(p);
   return status;
+}
+
+PROCPOOL_API procpool_status procpool_future_cancel(procpool_future *future) {
+  return procpool__future_end(future, false, 0);
+}
+
+PROCPOOL_API procpool_status procpool_future_cancel_kill(procpool_future *future, double grace) {
+  return procpool__future_end(future, true, grace);
 }
 
 PROCPOOL_API procpool_status procpool_future_add_done_callback(procpool_future *future, procpool_callback callback,
@@ -5637,7 +6539,7 @@ PROCPOOL_API procpool_status procpool_future_release(procpool_future *future) {
   }
   future->flags |= PROCPOOL__F_RELEASED;
   if (p->closing && procpool__future_status(future) == PROCPOOL_PENDING && !p->finished && future->callbacks == NULL)
-    (void)__atomic_fetch_or(&p->segment.slots[future->slot].flags, (uint32_t)PROCPOOL__SLOT_DISCARD, __ATOMIC_RELAXED);
+    procpool__or32_relaxed(&p->segment.slots[future->slot].flags, PROCPOOL__SLOT_DISCARD);
   procpool__future_unref(p, future);
   procpool__public_leave(p);
   return PROCPOOL_OK;
@@ -5906,8 +6808,9 @@ struct procpool_iterator {
   unsigned char *item;
   size_t item_size, buffersize;
   bool unordered, has_item;
-  procpool_status end;      /* OK while the generator has more */
-  procpool_future **window; /* in flight, by node; in order: a ring that begins at first */
+  procpool_submit_options limits; /* of each item */
+  procpool_status end;            /* OK while the generator has more */
+  procpool_future **window;       /* in flight, by node; in order: a ring that begins at first */
   size_t first, in_flight;
   size_t current; /* whose future the caller holds; buffersize: nobody's */
 };
@@ -5955,8 +6858,11 @@ PROCPOOL_API procpool_status procpool_imap(procpool *pool, procpool_function fun
   if (status != PROCPOOL_OK)
     return status;
   if (iterator == NULL || function == NULL || generator == NULL ||
-      (options != NULL && options->buffersize > PROCPOOL__MAX_QUEUED))
+      (options != NULL && (options->buffersize > PROCPOOL__MAX_QUEUED || options->time_limit != options->time_limit ||
+                           options->grace != options->grace)))
     return PROCPOOL_ARGUMENT;
+  if (options != NULL && options->time_limit > 0 && pool->start > PROCPOOL_START_SPAWN)
+    return PROCPOOL_UNSUPPORTED;
   it = (procpool_iterator *)PROCPOOL_MALLOC(sizeof(*it));
   if (it == NULL)
     return PROCPOOL_MEMORY;
@@ -5968,6 +6874,10 @@ PROCPOOL_API procpool_status procpool_imap(procpool *pool, procpool_function fun
   it->context = context;
   it->item_size = item_size;
   it->unordered = options != NULL && options->unordered;
+  if (options != NULL) {
+    it->limits.time_limit = options->time_limit;
+    it->limits.grace = options->grace;
+  }
   it->buffersize = options != NULL && options->buffersize > 0 ? options->buffersize : 2 * (size_t)pool->segment.workers;
   it->current = it->buffersize;
   made = procpool__group_make(&it->group, it->buffersize);
@@ -6015,8 +6925,8 @@ static bool procpool__imap_pull(procpool_iterator *it) {
 static procpool_status procpool__imap_fill(procpool_iterator *it, uint64_t deadline) {
   while (it->end == PROCPOOL_OK && it->in_flight < it->buffersize && procpool__imap_pull(it)) {
     const size_t i = procpool__imap_free_place(it);
-    const procpool_status status = procpool__submit(it->pool, it->function, it->item, it->item_size, &it->window[i],
-                                                    it->in_flight > 0 ? 0 : deadline);
+    const procpool_status status = procpool__submit(it->pool, it->function, it->item, it->item_size, &it->limits,
+                                                    &it->window[i], it->in_flight > 0 ? 0 : deadline);
     if (status == PROCPOOL_FULL)
       return it->in_flight > 0 ? PROCPOOL_OK : PROCPOOL_PENDING;
     if (status == PROCPOOL_INTERRUPTED)
@@ -6250,6 +7160,9 @@ static procpool_status procpool__map_send(procpool__mapping *m, size_t j) {
     o.size = (size_t)job->block_size;
     o.block = job->block;
     o.flags = PROCPOOL__SLOT_CHUNK;
+    o.limit =
+        procpool__public_time_limit(m->options != NULL ? m->options->time_limit : 0, (double)r.count, p->time_limit);
+    o.grace = procpool__public_grace(m->options != NULL ? m->options->grace : 0, p->grace);
     o.status = procpool__submit_now(p, &o);
   }
   if (o.status != PROCPOOL_OK) {
@@ -6342,12 +7255,13 @@ static void procpool__map_collect(procpool__mapping *m, const procpool__job *job
   procpool__host_lock(m->pool);
 }
 
-/* A chunk's worker died. What had ended is kept, the item that was begun has crashed, the rest goes back. */
-static void procpool__map_crashed(procpool__mapping *m, const procpool__job *job) {
+/* A chunk came to an end in the midst: it crashed its worker, or ran too long. What had ended is kept, the item that was
+ * begun ends in status, the rest goes back. */
+static void procpool__map_broke_off(procpool__mapping *m, const procpool__job *job, procpool_status status) {
   const uint64_t begun = procpool__load_relaxed(&procpool__map_chunk(m, job)->begun);
   const size_t at = begun == 0 || begun > job->count ? 0 : (size_t)begun - 1;
   procpool__map_collect(m, job, at);
-  procpool__map_note(m, job->first + at, 1, PROCPOOL_CRASHED, job->future->error);
+  procpool__map_note(m, job->first + at, 1, status, job->future->error);
   procpool__map_put_back(m, job->first + at + 1, job->count - at - 1);
 }
 
@@ -6358,11 +7272,12 @@ static void procpool__map_finish(procpool__mapping *m, size_t j) {
   const procpool_status status = procpool__future_status(job->future);
   if (status == PROCPOOL_OK)
     procpool__map_collect(m, job, job->count);
-  else if (status == PROCPOOL_CRASHED)
-    procpool__map_crashed(m, job);
+  else if (status == PROCPOOL_CRASHED || status == PROCPOOL_TIMEOUT)
+    procpool__map_broke_off(m, job, status);
   else
     procpool__map_note(m, job->first, job->count, status, job->future->error);
-  procpool__arena_free(p, job->block, job->block_size);
+  if (!(job->future->flags & PROCPOOL__F_QUARANTINE))
+    procpool__arena_free(p, job->block, job->block_size);
   procpool__node_unlink(&m->group.nodes[j]);
   procpool__future_unref(p, job->future);
   job->future = NULL;
@@ -6467,8 +7382,12 @@ static procpool_status procpool__map(procpool *p, procpool_function function, bo
     return status;
   if (function == NULL || (arguments == NULL && count > 0 && argument_size > 0) ||
       (results == NULL && count > 0 && result_size > 0) || argument_size > (size_t)1 << 40 ||
-      result_size > (size_t)1 << 40 || (options != NULL && procpool__public_bad_timeout(options->timeout)))
+      result_size > (size_t)1 << 40 ||
+      (options != NULL && (procpool__public_bad_timeout(options->timeout) ||
+                           options->time_limit != options->time_limit || options->grace != options->grace)))
     return PROCPOOL_ARGUMENT;
+  if (options != NULL && options->time_limit > 0 && p->start > PROCPOOL_START_SPAWN)
+    return PROCPOOL_UNSUPPORTED;
   if (options != NULL) {
     options->failed_item = options->failed_count = 0;
     if (options->error != NULL)
@@ -6610,14 +7529,17 @@ PROCPOOL_API procpool_items procpool_task_items(procpool_task *task) {
   return items;
 }
 
-/* Begins an item: should the worker die in it, it is the one that crashed. */
-PROCPOOL_API void procpool_task_item(procpool_task *task, size_t index) {
+/* Begins an item: should the worker die in it, it is the one that crashed. False where the task is to end. */
+PROCPOOL_API bool procpool_task_item(procpool_task *task, size_t index) {
   if (task == NULL || task->chunk == NULL)
-    return;
+    return false;
   if (task->failed || task->uncarried)
     procpool__worker_end_item(task);
+  if (procpool__load_relaxed(&task->slot->word) != task->word)
+    return false; /* it was asked to end within the item before */
   task->item = index;
   procpool__store_release(&task->chunk->begun, index + 1);
+  return true;
 }
 
 /* ---- Process ---- */
@@ -6733,6 +7655,7 @@ PROCPOOL_API long procpool_process_pid(procpool_process *process) {
 /* If the function has not begun, it never will; else the supervisor sends the signal. */
 static procpool_status procpool__process_signal(procpool_process *process, int signal_number) {
   const procpool_status status = procpool__process_check(process);
+  bool told;
   if (status != PROCPOOL_OK)
     return status;
   if (!procpool_process_is_alive(process))
@@ -6740,9 +7663,9 @@ static procpool_status procpool__process_signal(procpool_process *process, int s
   if (procpool_future_cancel(process->future) == PROCPOOL_CANCELLED && process->signal == 0)
     process->signal = signal_number;
   procpool__host_lock(process->pool);
-  procpool__host_tell(process->pool, PROCPOOL__SAY_SIGNAL, 0, (uint64_t)signal_number);
+  told = procpool__host_tell(process->pool, PROCPOOL__SAY_SIGNAL, 0, (uint64_t)signal_number);
   procpool__host_unlock(process->pool);
-  return PROCPOOL_OK;
+  return told || !procpool_process_is_alive(process) ? PROCPOOL_OK : PROCPOOL_SYSTEM;
 }
 
 PROCPOOL_API procpool_status procpool_process_terminate(procpool_process *process) {

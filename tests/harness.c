@@ -162,8 +162,12 @@ void harness_check_open_fails(const char *file, int line, procpool_options *opti
   harness_check_status(file, line, "open with these options", error.status, expected);
 }
 
+/* For pools that end well: in ten seconds, and not broken, or else it would say BROKEN here. */
 void test_close_by(procpool *pool, procpool_shutdown_mode mode) {
+  const double begin = test_now();
   CHECK_OK(procpool_shutdown(pool, mode));
+  CHECK_SECONDS(test_now() - begin, <, 10.0 * test_slow());
+  CHECK_STATUS(procpool_try_submit(pool, task_nothing, NULL, 0, NULL), PROCPOOL_SHUTDOWN);
   CHECK_OK(procpool_free(pool));
 }
 
@@ -679,6 +683,19 @@ static bool audit_compare(audit *before) {
   free(before->now.text);
   free(after.now.text);
   return found == 0 && threads && !children;
+}
+
+void *harness_audit_begin(void) {
+  audit *before = (audit *)malloc(sizeof(audit));
+  CHECK(before != NULL);
+  *before = audit_take();
+  return before;
+}
+
+bool harness_audit_end(void *before) {
+  const bool same = audit_compare((audit *)before);
+  free(before);
+  return same;
 }
 
 /* Present under AddressSanitizer and LeakSanitizer only. */

@@ -197,6 +197,10 @@ int test_wait_exit(pid_t child); /* waits for an own child: exit status, or minu
 int test_run(char *output, size_t capacity, const char *path, ...) __attribute__((sentinel));
 size_t test_descriptors(void); /* open in this process */
 long test_resident_kib(void);
+/* The leak audit for programs that are no cases: what there is now; and whether the same is there later (prints what is
+ * not, and gives the memory back). */
+void *harness_audit_begin(void);
+bool harness_audit_end(void *before);
 
 #ifdef __cplusplus
 } /* extern "C" */

@@ -351,7 +351,7 @@ TEST_STARTS(args_shutdown_mode, EVERY) {
 }
 
 TEST(args_process_start) {
-  procpool_error error = {PROCPOOL_OK, 0, 0, 0, 0, 0, 0, 0, 0, 0, ""};
+  procpool_error error = {PROCPOOL_OK, 0, 0, 0, 0, PROCPOOL_STAGE_NONE, 0, 0, 0, 0, 0, ""};
   procpool_process_options options = {0};
   options.error = &error;
   CHECK(procpool_process_start(&options, NULL, NULL, 0) == NULL);
@@ -373,7 +373,7 @@ TEST(args_process_start) {
 /* ---- versions ---- */
 
 TEST(args_other_version_is_refused) {
-  procpool_error error = {PROCPOOL_OK, 0, 0, 0, 0, 0, 0, 0, 0, 0, ""};
+  procpool_error error = {PROCPOOL_OK, 0, 0, 0, 0, PROCPOOL_STAGE_NONE, 0, 0, 0, 0, 0, ""};
   procpool_options options = {0};
   options.error = &error;
   CHECK(procpool_open_checked(&options, PROCPOOL_VERSION + 100, sizeof(options)) == NULL);
@@ -392,7 +392,7 @@ TEST(args_other_version_is_refused) {
 }
 
 TEST(args_other_version_is_refused_by_process_start) {
-  procpool_error error = {PROCPOOL_OK, 0, 0, 0, 0, 0, 0, 0, 0, 0, ""};
+  procpool_error error = {PROCPOOL_OK, 0, 0, 0, 0, PROCPOOL_STAGE_NONE, 0, 0, 0, 0, 0, ""};
   procpool_process_options options = {0};
   options.error = &error;
   CHECK(procpool_process_start_checked(&options, task_nothing, NULL, 0, PROCPOOL_VERSION + 100, sizeof(options)) ==

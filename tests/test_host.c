@@ -5,6 +5,7 @@
 #include <errno.h>
 #include <fcntl.h>
 #include <limits.h>
+#include <sys/stat.h>
 #include <sys/syscall.h>
 #include <sys/wait.h>
 
@@ -26,7 +27,7 @@ static int generator_none(void *context, void *item) {
   return 0;
 }
 
-static void use_of_a_forked_child(procpool *pool, procpool_future *settled, procpool_future *pending) {
+static void use_of_a_forked_child(procpool *pool, procpool_future *pending) {
   procpool_future *future = NULL;
   procpool_iterator *iterator = NULL;
   procpool_stats stats;
@@ -45,7 +46,6 @@ static void use_of_a_forked_child(procpool *pool, procpool_future *settled, proc
   CHECK_STATUS(procpool_shutdown(pool, PROCPOOL_KILL), PROCPOOL_FORKED);
   CHECK_STATUS(procpool_free(pool), PROCPOOL_FORKED);
   procpool_interrupt(pool);
-  (void)settled;
 }
 
 static void check_forked_child(procpool_start start, bool by_exit) {
@@ -59,7 +59,7 @@ static void check_forked_child(procpool_start start, bool by_exit) {
   child = fork();
   CHECK_GE(child, 0);
   if (child == 0) {
-    use_of_a_forked_child(pool, settled, pending);
+    use_of_a_forked_child(pool, pending);
     if (by_exit)
       exit(0); /* runs no teardown of the pool */
     _exit(0);
@@ -73,12 +73,28 @@ static void check_forked_child(procpool_start start, bool by_exit) {
   test_close(pool);
 }
 
-TEST_STARTS(r115_forked_child_is_refused, PROCESSES) {
+TEST_STARTS(r115_forked_child_is_refused, CONCURRENT) {
   check_forked_child(start, false);
 }
 
-TEST_STARTS(r115_forked_child_that_exits_takes_nothing_along, PROCESSES) {
+TEST_STARTS(r115_forked_child_that_exits_takes_nothing_along, CONCURRENT) {
   check_forked_child(start, true);
+}
+
+/* The child of a host whose pool runs in the caller. */
+TEST(r115_forked_child_is_refused_inline) {
+  procpool *pool = test_open(PROCPOOL_START_INLINE, 1);
+  procpool_future *pending = test_submit(pool, task_nothing, NULL, 0);
+  const pid_t child = fork();
+  CHECK_GE(child, 0);
+  if (child == 0) {
+    use_of_a_forked_child(pool, pending);
+    exit(0);
+  }
+  CHECK_EQ(test_wait_exit(child), 0);
+  CHECK_STATUS(procpool_future_status(pending), PROCPOOL_PENDING);
+  finish(pending, PROCPOOL_OK);
+  test_close(pool);
 }
 
 /* What a child opens for itself is its own. */
@@ -464,13 +480,13 @@ static void run_with_closed(procpool_start start, int first, int last) {
   CHECK_EQ(test_wait_exit(host), 0);
 }
 
-TEST_STARTS(r121_host_without_stdin, PROCESSES) {
+TEST_STARTS(r121_host_without_stdin, EVERY) {
   run_with_closed(start, 0, 0);
 }
-TEST_STARTS(r121_host_without_stdout, PROCESSES) {
+TEST_STARTS(r121_host_without_stdout, EVERY) {
   run_with_closed(start, 1, 1);
 }
-TEST_STARTS(r121_host_without_any_standard_descriptor, PROCESSES) {
+TEST_STARTS(r121_host_without_any_standard_descriptor, EVERY) {
   run_with_closed(start, 0, 2);
 }
 
@@ -697,7 +713,7 @@ static void task_allocate(procpool_task *task) {
   free(memory);
 }
 
-TEST_STARTS(r116_threads_hold_locks_while_a_pool_is_opened, PROCESSES) {
+TEST_STARTS(r116_threads_hold_locks_while_a_pool_is_opened, CONCURRENT) {
   noise self = {0, 0};
   pthread_t threads[2];
   for (int i = 0; i < 2; i++)
@@ -715,7 +731,47 @@ TEST_STARTS(r116_threads_hold_locks_while_a_pool_is_opened, PROCESSES) {
     test_join(threads[i]);
 }
 
-TEST(r116_auto_is_fork_with_one_thread) {
+static void task_parent(procpool_task *task) {
+  const long parent = (long)getppid();
+  procpool_task_return(task, &parent, sizeof(parent));
+}
+
+/* Workers, replacements too, come from one process that has one thread, whatever the host has. */
+TEST_STARTS(r116_who_forks_workers_has_one_thread, PROCESSES) {
+  noise self = {0, 0};
+  pthread_t thread = test_thread(allocate_and_print, &self);
+  procpool *pool;
+  long first = 0;
+  gate_wait(&self.began, 1);
+  pool = test_open(start, 2);
+  for (int i = 0; i < 4; i++) {
+    const test_job job = job_with(0, SIGKILL);
+    procpool_future *future = test_submit(pool, task_parent, NULL, 0);
+    char path[64], line[200];
+    long parent = 0;
+    int threads = 0;
+    FILE *file;
+    CHECK_OK(procpool_future_result(future, PROCPOOL_FOREVER, &parent, sizeof(parent), NULL));
+    CHECK_OK(procpool_future_release(future));
+    CHECK_NE(parent, (long)getpid());
+    first = i == 0 ? parent : first;
+    CHECK_EQ(parent, first);
+    snprintf(path, sizeof(path), "/proc/%ld/status", parent);
+    file = fopen(path, "r");
+    CHECK(file != NULL);
+    while (fgets(line, sizeof(line), file) != NULL)
+      (void)sscanf(line, "Threads: %d", &threads);
+    fclose(file);
+    if (!test_instrumented())
+      CHECK_EQ(threads, 1);
+    finish(test_submit(pool, task_die, &job, sizeof(job)), PROCPOOL_CRASHED);
+  }
+  test_close(pool);
+  gate_add(&self.stop, 1);
+  test_join(thread);
+}
+
+TEST(r116_auto_is_fork_in_a_host_without_threads) {
   procpool_options options = {0};
   procpool *pool;
   options.max_workers = 1;
@@ -838,11 +894,6 @@ static void comm_of(long pid, char *name, size_t size) {
   fclose(file);
 }
 
-static void task_parent(procpool_task *task) {
-  const long parent = (long)getppid();
-  procpool_task_return(task, &parent, sizeof(parent));
-}
-
 static void check_names(procpool_start start, const char *name, const char *worker, const char *supervisor) {
   procpool_options options = {0};
   char text[64];
@@ -913,8 +964,7 @@ static long switches_of(long pid) {
   return total;
 }
 
-TEST_STARTS(host_idle_pool_wakes_nobody, PROCESSES) {
-  procpool *pool = test_open(start, 1);
+static void check_idle(procpool *pool) {
   procpool_future *future = test_submit(pool, task_parent, NULL, 0);
   long pids[2] = {0, 0}, before[2];
   unsigned long user[2], kernel[2];
@@ -935,6 +985,25 @@ TEST_STARTS(host_idle_pool_wakes_nobody, PROCESSES) {
     CHECK_EQ(kernel_now, kernel[i]);
   }
   CHECK_OK(procpool_future_release(future));
+}
+
+TEST_STARTS(host_idle_pool_wakes_nobody, PROCESSES) {
+  procpool *pool = test_open(start, 1);
+  check_idle(pool);
+  test_close(pool);
+}
+
+/* The supervisor looks at limits only while there is a task that has one. */
+TEST_STARTS(host_idle_pool_with_limits_wakes_nobody, PROCESSES) {
+  procpool_options options = {0};
+  const test_job job = job_of(0);
+  procpool *pool;
+  options.time_limit = 0.05;
+  options.grace = -1;
+  pool = test_open_with(start, 1, &options);
+  finish(test_submit(pool, task_block, &job, sizeof(job)), PROCPOOL_TIMEOUT);
+  CHECK_WORKS(pool);
+  check_idle(pool);
   test_close(pool);
 }
 
@@ -963,4 +1032,298 @@ TEST_STARTS(r095_workers_are_taken_before_the_host, PROCESSES) {
   CHECK_EQ(oom_score(), before);
   CHECK_OK(procpool_future_release(future));
   test_close(pool);
+}
+
+/* ---- what belongs to the host, before and after each step of a pool's life ---- */
+
+typedef void (*look)(void *context, procpool *pool);
+
+static void live_through_deaths(procpool *pool, look at, void *context) {
+  const test_job job = job_with(0, SIGKILL);
+  finish(test_submit(pool, task_die, &job, sizeof(job)), PROCPOOL_CRASHED);
+  CHECK_WORKS(pool);
+  at(context, pool);
+  for (int i = 0; i < 3; i++) { /* by SIGKILL, by SIGTERM, by its limit */
+    procpool_submit_options options = {0};
+    const test_job blocking = job_of(0);
+    procpool_future *future = NULL;
+    options.time_limit = i == 2 ? 0.05 : 0;
+    CHECK_OK(procpool_submit_with(pool, task_block, &blocking, sizeof(blocking), &options, &future));
+    while (i < 2 && !procpool_future_running(future))
+      sched_yield();
+    if (i < 2)
+      CHECK_STATUS(procpool_future_cancel_kill(future, i == 0 ? -1 : 0.02), PROCPOOL_PENDING);
+    finish(future, i == 2 ? PROCPOOL_TIMEOUT : PROCPOOL_CANCELLED);
+    at(context, pool);
+  }
+}
+
+/* Everything that a pool does; at looks after each step, with a null pool before the first and after the last. */
+static void live(procpool_start start, look at, void *context) {
+  const test_job failing = job_with(1, 1);
+  static int in[300], out[300];
+  procpool *pool;
+  procpool_future *queued;
+  at(context, NULL);
+  pool = test_open(start, 2);
+  at(context, pool);
+  CHECK_WORKS(pool);
+  finish(test_submit(pool, task_fail, &failing, sizeof(failing)), PROCPOOL_FAILED);
+  at(context, pool);
+  CHECK_OK(procpool_map(pool, task_twice, in, sizeof(int), out, sizeof(int), 300, NULL));
+  at(context, pool);
+  queued = test_submit(pool, task_nothing, NULL, 0);
+  (void)procpool_future_cancel(queued);
+  CHECK_OK(procpool_future_release(queued));
+  at(context, pool);
+  if (start == PROCPOOL_START_FORK || start == PROCPOOL_START_SPAWN)
+    live_through_deaths(pool, at, context);
+  CHECK_OK(procpool_shutdown(pool, PROCPOOL_DRAIN));
+  at(context, NULL);
+  CHECK_OK(procpool_free(pool));
+  at(context, NULL);
+  test_close_by(test_open(start, 2), PROCPOOL_KILL);
+  at(context, NULL);
+}
+
+typedef struct dispositions {
+  bool taken;
+  struct sigaction actions[32];
+  sigset_t mask;
+} dispositions;
+
+static dispositions dispositions_now(void) {
+  dispositions now;
+  memset(&now, 0, sizeof(now));
+  for (int i = 1; i < 32; i++)
+    (void)sigaction(i, NULL, &now.actions[i]);
+  CHECK_EQ(pthread_sigmask(SIG_SETMASK, NULL, &now.mask), 0);
+  now.taken = true;
+  return now;
+}
+
+static void look_at_signals(void *context, procpool *pool) {
+  dispositions *before = (dispositions *)context;
+  const dispositions now = dispositions_now();
+  (void)pool;
+  if (!before->taken)
+    *before = now;
+  for (int i = 1; i < 32; i++) {
+    CHECK(now.actions[i].sa_handler == before->actions[i].sa_handler);
+    CHECK_EQ(now.actions[i].sa_flags, before->actions[i].sa_flags);
+    for (int other = 1; other < 32; other++)
+      CHECK_EQ(sigismember(&now.actions[i].sa_mask, other), sigismember(&before->actions[i].sa_mask, other));
+    CHECK_EQ(sigismember(&now.mask, i), sigismember(&before->mask, i));
+  }
+}
+
+TEST_STARTS(r118_signals_stay_as_they_are_at_every_step, EVERY) {
+  dispositions before;
+  struct sigaction action;
+  sigset_t some;
+  memset(&before, 0, sizeof(before));
+  memset(&action, 0, sizeof(action));
+  action.sa_handler = handler_none;
+  sigaddset(&action.sa_mask, SIGHUP);
+  CHECK_EQ(sigaction(SIGUSR1, &action, NULL), 0);
+  CHECK_EQ(sigaction(SIGCHLD, &action, NULL), 0);
+  signal(SIGPIPE, SIG_IGN);
+  sigemptyset(&some);
+  sigaddset(&some, SIGUSR2);
+  sigaddset(&some, SIGTERM);
+  CHECK_EQ(pthread_sigmask(SIG_BLOCK, &some, NULL), 0);
+  live(start, look_at_signals, &before);
+  CHECK(before.actions[SIGUSR1].sa_handler == handler_none);
+  CHECK(sigismember(&before.mask, SIGUSR2));
+  signal(SIGUSR1, SIG_DFL);
+  signal(SIGCHLD, SIG_DFL);
+  signal(SIGPIPE, SIG_DFL);
+  CHECK_EQ(pthread_sigmask(SIG_UNBLOCK, &some, NULL), 0);
+}
+
+typedef struct descriptors {
+  bool known[256];
+  bool taken;
+  size_t with_pool;
+} descriptors;
+
+static void look_at_descriptors(void *context, procpool *pool) {
+  descriptors *before = (descriptors *)context;
+  const size_t now = test_descriptors();
+  for (int i = 0; i < 256; i++) {
+    const int flags = fcntl(i, F_GETFD);
+    if (!before->taken)
+      before->known[i] = flags >= 0;
+    else if (before->known[i])
+      CHECK_GE(flags, 0); /* none of the host's was closed */
+    else if (flags >= 0) {
+      CHECK(pool != NULL || before->with_pool != 0);
+      CHECK_GT(i, 2);
+      CHECK_EQ(flags & FD_CLOEXEC, FD_CLOEXEC);
+    }
+  }
+  if (pool != NULL && before->with_pool == 0)
+    before->with_pool = now;
+  if (pool != NULL)
+    CHECK_EQ(now, before->with_pool); /* neither tasks nor deaths take any */
+  before->taken = true;
+}
+
+TEST_STARTS(r117_descriptors_stay_as_they_are_at_every_step, EVERY) {
+  descriptors before;
+  const size_t count = test_descriptors();
+  memset(&before, 0, sizeof(before));
+  live(start, look_at_descriptors, &before);
+  CHECK_LE(before.with_pool - count, 5);
+  CHECK_EQ(test_descriptors(), count);
+}
+
+static void look_at_children(void *context, procpool *pool) {
+  int status = 0;
+  (void)context;
+  (void)pool;
+  CHECK_EQ(waitpid(-1, &status, WNOHANG | 0x40000000 /* __WALL */), -1);
+  CHECK_EQ(errno, ECHILD);
+}
+
+TEST_STARTS(r127_no_child_at_any_step, EVERY) {
+  live(start, look_at_children, NULL);
+}
+
+static int count_threads(void) {
+  DIR *directory = opendir("/proc/self/task");
+  int count = -2;
+  CHECK(directory != NULL);
+  while (readdir(directory) != NULL)
+    count++;
+  closedir(directory);
+  return count;
+}
+
+static void look_at_threads(void *context, procpool *pool) {
+  const int expected = pool != NULL ? *(int *)context : 1;
+  while (count_threads() > expected) /* a joined thread stays listed for a moment; the case's limit holds */
+    sched_yield();
+  CHECK_EQ(count_threads(), expected);
+}
+
+TEST_STARTS(r125_no_thread_but_the_workers_at_any_step, EVERY) {
+  int expected = start == PROCPOOL_START_THREAD ? 3 : 1;
+  if (count_threads() != 1)
+    SKIP("the instrument has threads of its own");
+  live(start, look_at_threads, &expected);
+}
+
+static void look_at_names(void *context, procpool *pool) {
+  const int *before = (const int *)context;
+  (void)pool;
+  CHECK_EQ(entries_of("/dev/shm"), before[0]);
+  CHECK_EQ(entries_of("/tmp"), before[1]);
+  CHECK_EQ(entries_of("."), before[2]);
+}
+
+TEST_STARTS(r126_nothing_has_a_name_at_any_step, EVERY) {
+  int before[3] = {entries_of("/dev/shm"), entries_of("/tmp"), entries_of(".")};
+  live(start, look_at_names, before);
+}
+
+typedef struct surroundings {
+  bool taken;
+  char directory[PATH_MAX];
+  char environment[20000];
+  mode_t mask;
+} surroundings;
+
+static void look_at_surroundings(void *context, procpool *pool) {
+  extern char **environ;
+  surroundings *before = (surroundings *)context;
+  static surroundings now;
+  size_t size = 0;
+  (void)pool;
+  memset(&now, 0, sizeof(now));
+  now.taken = true;
+  CHECK(getcwd(now.directory, sizeof(now.directory)) != NULL);
+  now.mask = umask(0);
+  umask(now.mask);
+  for (char **entry = environ; *entry != NULL; entry++) {
+    CHECK_LT(size + strlen(*entry) + 2, sizeof(now.environment));
+    size += (size_t)sprintf(now.environment + size, "%s\n", *entry);
+  }
+  if (!before->taken)
+    *before = now;
+  CHECK_TEXT(now.directory, before->directory);
+  CHECK_TEXT(now.environment, before->environment);
+  CHECK_EQ(now.mask, before->mask);
+}
+
+TEST_STARTS(host_surroundings_stay_as_they_are_at_every_step, EVERY) {
+  static surroundings before;
+  char directory[PATH_MAX];
+  const mode_t mask = umask(027);
+  CHECK(getcwd(directory, sizeof(directory)) != NULL);
+  CHECK_EQ(chdir("/"), 0);
+  setenv("TEST_OF_THE_ENVIRONMENT", "a value", 1);
+  live(start, look_at_surroundings, &before);
+  CHECK_TEXT(before.directory, "/");
+  CHECK(strstr(before.environment, "TEST_OF_THE_ENVIRONMENT=a value\n") != NULL);
+  unsetenv("TEST_OF_THE_ENVIRONMENT");
+  CHECK_EQ(chdir(directory), 0);
+  umask(mask);
+}
+
+static void look_at_output(void *context, procpool *pool) {
+  const int *files = (const int *)context;
+  (void)pool;
+  for (int i = 0; i < 2; i++)
+    CHECK_EQ(lseek(files[i], 0, SEEK_END), 0);
+}
+
+/* Nothing is printed, and what the host has in its buffers stays there: neither flushed nor printed by others. */
+TEST_STARTS(r121_nothing_is_printed_at_any_step, EVERY) {
+  int files[2];
+  char text[100] = "";
+  pid_t host;
+  for (int i = 0; i < 2; i++)
+    files[i] = (int)syscall(SYS_memfd_create, "out", 0u);
+  fflush(stdout);
+  host = fork();
+  CHECK_GE(host, 0);
+  if (host == 0) {
+    dup2(files[0], 1);
+    dup2(files[1], 2);
+    setvbuf(stdout, NULL, _IOFBF, 4096);
+    printf("in the buffer");
+    live(start, look_at_output, files);
+    fflush(stdout);
+    _exit(0);
+  }
+  CHECK_EQ(test_wait_exit(host), 0);
+  CHECK_EQ(lseek(files[1], 0, SEEK_END), 0);
+  CHECK_EQ(pread(files[0], text, sizeof(text) - 1, 0), 13);
+  CHECK_TEXT(text, "in the buffer");
+  close(files[0]);
+  close(files[1]);
+}
+
+/* An iterator that goes last takes the pool's memory along: it stays flat. */
+TEST_STARTS(r125_iterators_freed_after_their_pool, EVERY) {
+  int mappings = 0;
+  long resident = 0;
+  for (int i = 0; i < 60; i++) {
+    procpool *pool = test_open(start, 1);
+    procpool_future *future = test_submit(pool, task_nothing, NULL, 0), *got = NULL;
+    procpool_iterator *iterator = NULL;
+    CHECK_OK(procpool_as_completed(&future, 1, &iterator));
+    CHECK_OK(procpool_next(iterator, PROCPOOL_FOREVER, &got));
+    CHECK_OK(procpool_future_release(future));
+    test_close(pool);
+    procpool_iterator_free(iterator);
+    if (i == 10) {
+      mappings = count_mappings();
+      resident = test_resident_kib();
+    }
+  }
+  CHECK_LE(count_mappings(), mappings + 3);
+  if (!test_instrumented())
+    CHECK_LT(test_resident_kib() - resident, 2048);
 }

@@ -4,6 +4,7 @@
 #include <errno.h>
 #include <fcntl.h>
 #include <poll.h>
+#include <sys/syscall.h>
 #include <sys/wait.h>
 
 static procpool_future *block(procpool *pool, int index) {
@@ -264,7 +265,7 @@ TEST_STARTS(r074_only_cancelled_tasks_left, CONCURRENT) {
 }
 
 /* Rings and queue are full of unread results, and the workers recycle all the time. */
-TEST_STARTS(r075_shutdown_with_everything_full, PROCESSES) {
+TEST_STARTS(r075_shutdown_with_everything_full, EVERY) {
   static const procpool_shutdown_mode modes[] = {PROCPOOL_DRAIN, PROCPOOL_CANCEL, PROCPOOL_KILL};
   for (int m = 0; m < 3; m++) {
     procpool_options options = {0};
@@ -272,7 +273,8 @@ TEST_STARTS(r075_shutdown_with_everything_full, PROCESSES) {
     procpool_future *futures[64];
     options.max_queued = 64;
     options.ring_size = 4096;
-    options.max_tasks_per_child = 1;
+    if (start == PROCPOOL_START_FORK || start == PROCPOOL_START_SPAWN)
+      options.max_tasks_per_child = 1;
     pool = test_open_with(start, 2, &options);
     for (int i = 0; i < 64; i++) {
       const test_job job = job_sized(i, 3000);
@@ -645,17 +647,74 @@ TEST_STARTS(r122_host_killed_while_idle, PROCESSES) {
   check_end(start, false, false, BY_KILL, -SIGKILL);
 }
 
-TEST(r084_thread_and_inline_pools_do_not_hinder_exit) {
-  static const procpool_start starts[] = {PROCPOOL_START_THREAD, PROCPOOL_START_INLINE};
-  for (int i = 0; i < 2; i++) {
-    const pid_t host = fork();
-    CHECK_GE(host, 0);
-    if (host == 0) {
-      procpool *pool = test_open(starts[i], 2);
-      const test_job job = job_of(0);
-      CHECK_OK(procpool_submit(pool, task_block, &job, sizeof(job), NULL));
-      exit(7);
-    }
-    CHECK_EQ(test_wait_exit(host), 7);
+/* In a child whose standard error is a file: what ends there prints nothing. */
+static void check_exit_beside_threads(procpool_start start, bool shutdown_first) {
+  const int file = (int)syscall(SYS_memfd_create, "err", 0u);
+  pid_t host;
+  CHECK_GE(file, 0);
+  host = fork();
+  CHECK_GE(host, 0);
+  if (host == 0) {
+    procpool *pool = test_open(start, 2);
+    const test_job job = job_of(0);
+    CHECK_OK(procpool_submit(pool, task_block, &job, sizeof(job), NULL));
+    if (start == PROCPOOL_START_THREAD)
+      gate_wait(&page->started, 1);
+    dup2(file, 2);
+    if (shutdown_first)
+      CHECK_NE(procpool_shutdown_timed(pool, PROCPOOL_CANCEL, 0), PROCPOOL_SHUTDOWN);
+    exit(7);
   }
+  CHECK_EQ(test_wait_exit(host), 7);
+  if (!test_instrumented())
+    CHECK_EQ(lseek(file, 0, SEEK_END), 0);
+  close(file);
+}
+
+TEST_STARTS(r084_pools_in_the_host_do_not_hinder_exit, THREAD | INLINE) {
+  check_exit_beside_threads(start, false);
+}
+
+TEST_STARTS(r085_exit_beside_threads_that_are_being_shut_down, THREAD | INLINE) {
+  check_exit_beside_threads(start, true);
+}
+
+/* Standard error stays empty too, whoever might have something to say about an end like this. */
+TEST_STARTS(r084_nothing_is_printed_at_the_end, PROCESSES) {
+  const int file = (int)syscall(SYS_memfd_create, "err", 0u), saved = dup(2);
+  CHECK_GE(file, 0);
+  dup2(file, 2);
+  check_end(start, true, false, BY_EXIT, 7);
+  dup2(saved, 2);
+  close(saved);
+  CHECK_EQ(lseek(file, 0, SEEK_END), 0);
+  close(file);
+}
+
+TEST(r070_drain_runs_everything_inline) {
+  enum { COUNT = 50 };
+  procpool *pool = test_open(PROCPOOL_START_INLINE, 1);
+  procpool_future *futures[COUNT];
+  for (int i = 0; i < COUNT; i++)
+    futures[i] = count(pool, i);
+  CHECK_EQ(page->count, 0);
+  CHECK_OK(procpool_shutdown(pool, PROCPOOL_DRAIN));
+  CHECK_EQ(page->count, COUNT);
+  for (int i = 0; i < COUNT; i++)
+    release_as(futures[i], PROCPOOL_OK);
+  CHECK_OK(procpool_free(pool));
+}
+
+TEST(r074_only_cancelled_tasks_left_inline) {
+  procpool *pool = test_open(PROCPOOL_START_INLINE, 1);
+  procpool_future *futures[50];
+  for (int i = 0; i < 50; i++)
+    futures[i] = count(pool, i);
+  for (int i = 0; i < 50; i++)
+    CHECK_STATUS(procpool_future_cancel(futures[i]), PROCPOOL_CANCELLED);
+  CHECK_OK(procpool_shutdown_timed(pool, PROCPOOL_DRAIN, 5.0 * test_slow()));
+  for (int i = 0; i < 50; i++)
+    release_as(futures[i], PROCPOOL_CANCELLED);
+  CHECK_EQ(page->count, 0);
+  CHECK_OK(procpool_free(pool));
 }

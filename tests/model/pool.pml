@@ -132,6 +132,7 @@ byte dead_list; /* a bit per slot */
 #define ALIVE 1
 #define DYING 2
 #define ZOMBIE 3
+#define ABSENT 4 /* ONE_WORKER: there never was a second */
 byte life[2];
 bool halted[2], redo[2], event[2];
 bool super_gone, super_halted;
@@ -805,5 +806,13 @@ proctype watch() {
 }
 
 init {
-  atomic { life[0] = ALIVE; life[1] = ALIVE; run host(); run worker(0); run worker(1); run supervisor(); run kernel(); run watch() }
+  atomic {
+    life[0] = ALIVE;
+#ifdef ONE_WORKER
+    life[1] = ABSENT;
+#else
+    life[1] = ALIVE;
+#endif
+    run host(); run worker(0); run worker(1); run supervisor(); run kernel(); run watch()
+  }
 }
