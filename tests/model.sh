@@ -37,7 +37,7 @@ list() {
   check_case kill_long -DTASKS=2 -DCOARSE -DKILLS=1 -DLONG=1
   check_case kill_twice -DTASKS=2 -DCOARSE -DKILLS=2
   check_case stop_fine -DTASKS=2 -DSTOPS=1
-  check_case stop_continue -DTASKS=2 -DCOARSE -DSTOPS=1 -DCONTINUES=1
+  check_case stop_continue -DTASKS=1 -DSTOPS=1 -DCONTINUES=1
   check_case limit -DTASKS=2 -DCOARSE -DLIMITED=1 -DGRACE
   check_case limit_no_grace -DTASKS=2 -DCOARSE -DLIMITED=1
   check_case cancel_kill -DTASKS=2 -DCOARSE -DCANCEL_KILLS=1 -DGRACE
@@ -47,7 +47,7 @@ list() {
   check_case limit_kill -DTASKS=1 -DLIMITED=1 -DGRACE -DKILLS=1
   check_case limit_stop_continue -DTASKS=1 -DLIMITED=1 -DGRACE -DSTOPS=1 -DCONTINUES=1 -DRING=2 -DFIELDS
   check_case kill_supervisor_killed -DTASKS=1 -DKILLS=1 -DSUPER_KILLS=1
-  check_case kill_stop_continue -DTASKS=2 -DCOARSE -DKILLS=1 -DSTOPS=1 -DCONTINUES=1 -DRING=2 -DFIELDS -DONE_WORKER
+  check_case kill_stop_continue -DTASKS=2 -DCOARSE -DKILLS=1 -DSTOPS=1 -DCONTINUES=1 -DRING=2 -DFIELDS -DONE_WORKER -DSLOTS=1
 
   mutant_case claim_without_owner -DTASKS=1 -DKILLS=1
   mutant_case publish_before_commit -DTASKS=1
@@ -56,7 +56,7 @@ list() {
   mutant_case no_publish_after_death -DTASKS=1 -DKILLS=1
   mutant_case stop_ignored -DTASKS=1 -DSTOPS=1
   mutant_case publish_unstamped -DTASKS=2 -DKILLS=1
-  mutant_case record_read_once -DTASKS=2 -DCOARSE -DKILLS=1 -DSTOPS=1 -DCONTINUES=1 -DRING=2 -DFIELDS -DONE_WORKER
+  mutant_case record_read_once -DTASKS=2 -DCOARSE -DKILLS=1 -DSTOPS=1 -DCONTINUES=1 -DRING=2 -DFIELDS -DONE_WORKER -DSLOTS=1
   mutant_case idle_no_look -DTASKS=1
   mutant_case submit_no_wake -DTASKS=1
   mutant_case host_no_look -DTASKS=1
@@ -89,19 +89,21 @@ verify() {
     cat spin.out
     exit 1
   }
-  "$CC" -O2 -w -DSAFETY -DNOREDUCE -DCOLLAPSE -DVECTORSZ=1024 -DMEMLIM=3500 -o pan pan.c
+  "$CC" "$optimise" -w -DSAFETY -DNOREDUCE -DCOLLAPSE -DVECTORSZ=1024 -DMEMLIM=3500 -o pan pan.c
   ./pan -E -m1000000 -w21 >out 2>&1
   grep -E '^pan:|errors:|states, stored|Search not|too small' out
   ! grep -qE 'max search depth too small|out of memory|reached -DMEMLIM' out || exit 1
 }
 
 check() {
+  optimise=-O2
   verify "$@"
   grep -q 'errors: 0$' out && ! grep -q 'Search not completed' out
   rm -f pan pan.*
 }
 
 mutant() {
+  optimise=-O0
   verify "$@"
   grep -q 'assertion violated' out
   rm -f pan pan.*
