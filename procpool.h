@@ -5101,8 +5101,7 @@ static void procpool__host_make_room(void *context) {
 }
 
 /* Rests until something may have changed. */
-static void procpool__host_rest(procpool *p, uint64_t deadline, bool room) {
-  procpool__known known;
+static void procpool__host_rest(procpool *p, uint64_t deadline, procpool__known *known) {
   if (p->finished) {
     if (p->frames != NULL) /* another thread is still in a callback */
       procpool__host_follow(p, deadline);
@@ -5116,16 +5115,14 @@ static void procpool__host_rest(procpool *p, uint64_t deadline, bool room) {
     procpool__host_follow(p, deadline);
     return;
   }
-  known.settled = p->settled;
-  known.room = room;
-  known.cell_free = procpool__host_cell_free(p);
+  known->settled = p->settled;
   p->draining = true;
   procpool__host_unlock(p);
   if (procpool__host_spin(p, deadline)) {
     procpool__host_lock(p);
   } else {
     procpool__host_lock(p);
-    procpool__host_sleep(p, deadline, &known);
+    procpool__host_sleep(p, deadline, known);
   }
   p->draining = false;
 }
@@ -5175,10 +5172,14 @@ static procpool_status procpool__host_wait(procpool *p, procpool__condition *con
                                            uint64_t deadline, unsigned how) {
   const uint32_t interrupts = p->interrupts_taken;
   procpool_status status = PROCPOOL_OK;
+  procpool__known known;
+  known.room = (how & PROCPOOL__WAIT_ROOM) != 0;
   for (;;) {
     const procpool_status drained = procpool__host_drain(p);
     if (how & PROCPOOL__WAIT_CALLBACKS)
       procpool__host_run_callbacks(p);
+    /* before the condition looks: a cell that comes free after it was found taken must not go unnoticed */
+    known.cell_free = known.room && procpool__host_cell_free(p);
     if (condition(p, context))
       break;
     if (drained != PROCPOOL_OK && !(how & PROCPOOL__WAIT_IMMUNE)) {
@@ -5193,7 +5194,7 @@ static procpool_status procpool__host_wait(procpool *p, procpool__condition *con
       status = PROCPOOL_PENDING;
     if (status != PROCPOOL_OK)
       break;
-    procpool__host_rest(p, deadline, (how & PROCPOOL__WAIT_ROOM) != 0);
+    procpool__host_rest(p, deadline, &known);
   }
   if (status == PROCPOOL_INTERRUPTED)
     __atomic_store_n(&p->interrupts_taken, procpool__load32(&p->interrupts), __ATOMIC_RELAXED);
