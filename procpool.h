@@ -75,11 +75,18 @@
 
        submit ──▶ queued ──────────▶ running ──────────▶ settled
                   the host's          worker w's          OK FAILED CODEC         committed by the worker
-                     │                   └─ w dies ─────▶ CRASHED                 decided by the supervisor
+                     │                   ├─ w dies ─────▶ CRASHED                 decided by the supervisor
+                     │                   └─ is ended ───▶ TIMEOUT CANCELLED       decided by the supervisor
                      └───────────────────────────────────▶ CANCELLED SHUTDOWN ... decided by the host
 
    A task's body starts at most once: one that was begun when its worker died is CRASHED, never run again. Those still
    queued go on; the worker is replaced at once by the supervisor, whatever the host is doing meanwhile.
+
+   A task that runs can be ended: by its time limit, or by procpool_future_cancel_kill. It goes by stages, with a grace
+   between them: procpool_task_cancelled() becomes true, and if the task returns then, its worker lives on; then the
+   worker gets SIGTERM; then SIGKILL. What it was about to return is dropped, and the error tells the stage. No signal
+   ever hits the worker's next task: before one is sent, the task is taken from the worker, which then can never take
+   another.
 
    Which start method? fork is the fastest to open and needs nothing, but a forked supervisor is a copy of the host as
    of open: open early, when the host is small and has one thread. spawn starts the program anew, so it costs the same
@@ -99,6 +106,9 @@
      max_queued, ring_size, max_memory     bounds: tasks accepted and not settled; bytes of results per worker that wait
                                            to be taken in; bytes of large arguments in flight
      spin_us                               how long to look for work before sleeping
+     time_limit, grace                     seconds a task may run, and from one stage of its end to the next; a submit or
+                                           a map may have its own (procpool_submit_with, procpool_map_options)
+     initializer_limit                     seconds an initializer may run; over it, it has failed
 
    ---- ERRORS ----
    Every call returns a procpool_status (or a handle that is null where it failed); procpool_strerror gives its text. A
@@ -106,6 +116,7 @@
    ones:
      CRASHED     the error names signal or exit status, pid and resource usage; submit again if the task is safe to
                  repeat
+     TIMEOUT     its limit was over; error->stage says what ended it. (A wait whose time is over is PENDING.)
      FULL        queue full: wait for something, or use procpool_submit, which waits itself
      MEMORY      from wait or poll: the result stays where it is; free some memory and ask again
      INIT_FAIL   the initializer failed three times in every worker: its code or signal is in procpool_last_error
@@ -117,7 +128,7 @@
                                         any thread   callback   task of the same pool      signal     forked child
                                         of the host             (thread and inline start)  handler    of the host
      procpool_open                         yes         yes         yes                        no         yes
-     submit, cancel, release, read         yes         yes         yes                        no         FORKED
+     submit, cancel(_kill), release, read  yes         yes         yes                        no         FORKED
      waits (result, wait, next, map)       yes         DEADLOCK*   DEADLOCK*                  no         FORKED
      shutdown with timeout 0               yes         yes         yes                        no         FORKED
      shutdown that waits, free             yes         DEADLOCK    DEADLOCK                   no         FORKED
@@ -166,7 +177,12 @@
    alone.
 
       FREE ──host──▶ READY ──worker w──▶ RUNNING(w) ──worker w──▶ DONE(w): OK | FAILED | CODEC ──host──▶ FREE
-                       │                     └──supervisor──▶ DEAD: CRASHED | SHUTDOWN | BROKEN ──host──▶ FREE
+                       │                    │  │
+                       │                    │  └─supervisor──▶ ASKED(w): TIMEOUT | CANCELLED
+                       │                    │                    ├──worker w──▶ DONE(w): the same ──host──▶ FREE
+                       │                    │                    └──supervisor──▶ DEAD: the same ──host──▶ FREE
+                       │                    └──supervisor──▶ DEAD: CRASHED | SHUTDOWN | BROKEN, or without a grace
+                       │                                     TIMEOUT | CANCELLED ──host──▶ FREE
                        └──host: taken back──▶ FREE (cancelled, pool shut down, no worker to be had)
 
    The ticket is the task's position in the submission ring plus one; it never repeats, so a process that was stopped
@@ -183,7 +199,21 @@
    count or right to wake is ever held by a worker: the host arms each of its sleeps with a new number and every worker
    that sees it armed wakes it, once; after each death or stop the supervisor wakes everyone. It learns of deaths and
    stops from the kernel, never from a time-out. A SIGKILL of the supervisor takes its workers along; the host notices,
-   delivers what was committed, and only then says BROKEN.
+   delivers what was committed, and only then says BROKEN; a word that was ASKED or DEAD keeps what it says.
+
+   Why a task that is ended harms no other. The fate is decided by the compare-and-swap that takes RUNNING(w) away, and
+   no signal is sent before the word is DEAD: then w, whatever it does, can neither commit nor claim. A task that was
+   ASKED and returned is committed as DONE by its worker, with an empty record, by a compare-and-swap that races the
+   supervisor's to DEAD: whoever wins, the other one lets go. The request itself is a flag in the slot, set by the
+   host while the task is unsettled; the message to the supervisor is but a bell. Limits are counted by the supervisor
+   from what it sees and, where that is earlier, from what the worker wrote down at the start of the body; since a
+   worker may be stopped before it writes anything, the host tells of tasks with limits, and while there are any the
+   supervisor looks now and then (an eighth of the shortest limit, from 1 to 50 ms), else never. A dead task settles when its worker is
+   reaped, since until then it may write to what it was given. A worker that the kernel itself holds on to (a file system
+   that does not answer) is not waited for longer than 5 s: its task settles, and its slot and memory are not used again.
+
+   A worker commits in two steps and may lose the first: it then writes its record anew in place, so whoever publishes for
+   it reads the record once more after it has found the word DONE: from then on it does not change.
 
    Two choices that differ from the obvious: what the supervisor decided reaches the host through a list linked through
    the slots themselves rather than an array of ids, since a slot is on it at most once and so it can never be full; and
@@ -2260,7 +2290,7 @@ static void procpool__ring_publish_for(const procpool__segment *s, int worker) {
   procpool__block *block = &s->blocks[worker];
   const uint64_t tail = procpool__load(&block->tail);
   procpool__record head;
-  uint64_t word;
+  uint64_t word, length;
   if (tail % PROCPOOL__UNIT != 0 || !procpool__ring_read(s, worker, tail, &head))
     return;
   if (!procpool__state_done(procpool__word_state(head.word)))
@@ -2269,8 +2299,19 @@ static void procpool__ring_publish_for(const procpool__segment *s, int worker) {
   /* a worker that lost its first commit writes the record anew: only now, with its word DONE, is it final */
   if (word != head.word || !procpool__ring_read(s, worker, tail, &head) || word != head.word)
     return;
-  (void)procpool__cas(&block->tail, tail,
-                      tail + procpool__ring_length(s, tail, head.size, (head.slot & PROCPOOL__RECORD_WRAPPED) != 0));
+  length = procpool__ring_length(s, tail, head.size, (head.slot & PROCPOOL__RECORD_WRAPPED) != 0);
+  if (length <= s->ring_size)
+    (void)procpool__cas(&block->tail, tail, tail + length);
+}
+
+/* The same for a worker that is reaped: its successor begins behind all that it committed, be it more than one record, which
+ * is more than there should be. */
+static void procpool__ring_publish_rest(const procpool__segment *s, int worker) {
+  uint64_t tail, steps = 0;
+  do {
+    tail = procpool__load(&s->blocks[worker].tail);
+    procpool__ring_publish_for(s, worker);
+  } while (procpool__load(&s->blocks[worker].tail) != tail && ++steps < s->ring_size / PROCPOOL__UNIT);
 }
 
 /* ==== >>table =======================================================================================================
@@ -2412,15 +2453,15 @@ static bool procpool__worker_fits(procpool__worker *w, uint64_t length) {
 static bool procpool__worker_wait_room(procpool__worker *w, uint64_t length) {
   while (!procpool__worker_fits(w, length)) {
     uint32_t seq;
-    if (procpool__worker_phase(w) == PROCPOOL__PHASE_KILL)
-      return false;
+    if (!w->process && procpool__worker_phase(w) == PROCPOOL__PHASE_KILL)
+      return false; /* a process waits to be killed: did it leave by itself, its task would seem to have crashed */
     if (w->make_room != NULL) {
       w->make_room(w->make_room_context);
       continue;
     }
     seq = procpool__load32(&w->block->room_seq);
     procpool__store32(&w->block->room_flag, 1);
-    if (!procpool__worker_fits(w, length) && procpool__worker_phase(w) != PROCPOOL__PHASE_KILL)
+    if (!procpool__worker_fits(w, length) && (w->process || procpool__worker_phase(w) != PROCPOOL__PHASE_KILL))
       procpool__platform_park(&w->block->room_seq, seq, PROCPOOL__NEVER);
     procpool__store32(&w->block->room_flag, 0);
   }
@@ -3037,12 +3078,12 @@ static void procpool__super_bury(procpool__super *u, int index, int status, int 
   e->signal = WIFSIGNALED(status) ? WTERMSIG(status) : 0;
   e->exit_status = WIFEXITED(status) ? WEXITSTATUS(status) : 0;
   e->pid = (int32_t)charge->pid;
-  e->stage = (int32_t)charge->stage | extra;
   e->user_us = procpool__super_us(&usage->ru_utime);
   e->system_us = procpool__super_us(&usage->ru_stime);
+  e->stage = (int32_t)charge->stage | extra;
   do {
     first = procpool__load(&h->dead_list);
-    e->rss_kib_next = ((uint64_t)usage->ru_maxrss << 24) | (first & 0xffffff);
+    procpool__store_relaxed(&e->rss_kib_next, ((uint64_t)usage->ru_maxrss << 24) | (first & 0xffffff));
   } while (!procpool__cas(&h->dead_list, first, (uint64_t)slot + 1));
   procpool__store(&h->dead_count, h->dead_count + 1);
   charge->condemned = 0;
@@ -3086,7 +3127,7 @@ static void procpool__super_note_return(procpool__super *u, int index) {
 
 /* The task, if any, that dies with worker index, which is reaped. Returns whether there was one. */
 static bool procpool__super_settle_dead(procpool__super *u, int index, int status, const struct rusage *usage) {
-  procpool__ring_publish_for(&u->segment, index);
+  procpool__ring_publish_rest(&u->segment, index);
   procpool__super_condemn(u, index, PROCPOOL__DEAD_CRASHED);
   if (u->charges[index].condemned == 0)
     return false;
@@ -3670,13 +3711,15 @@ enum {
 #define PROCPOOL__EXTENT_WARM ((uint64_t)64 << 20) /* free extents beyond this go back to the system */
 #define PROCPOOL__TICK ((uint64_t)200000000) /* ns between looks at the supervisor's health while the host waits */
 #define PROCPOOL__NO_BLOCK UINT64_MAX
+#define PROCPOOL__FIRST_ROOM ((uint64_t)1 << 20) /* for a result that comes in pieces, at first */
 
 /* future flags */
 enum {
   PROCPOOL__F_RELEASED = 1,
   PROCPOOL__F_KEEP_BLOCK = 2,
   PROCPOOL__F_NONE = 4,
-  PROCPOOL__F_QUARANTINE = 8 /* its worker could not be reaped: slot and block are never used again */
+  PROCPOOL__F_QUARANTINE = 8, /* its worker could not be reaped: slot and block are never used again */
+  PROCPOOL__F_NO_MEMORY = 16  /* inline: nobody could free memory for its result but who waits for that: CODEC */
 };
 
 typedef struct procpool__callback_node {
@@ -3737,8 +3780,8 @@ typedef struct procpool__inbox {
   uint64_t head;            /* end of what was taken; relaxed atomic, the drainer looks at it without the lock */
   procpool_future *partial; /* whose large result is arriving in pieces */
   unsigned char *data;
-  uint64_t filled, total;
-  bool resetting; /* found corrupt: waits for the supervisor to end the worker */
+  uint64_t filled, total, room; /* room: how many bytes data has */
+  bool resetting;               /* found corrupt: waits for the supervisor to end the worker */
 } procpool__inbox;
 
 typedef struct procpool__list {
@@ -3808,7 +3851,8 @@ struct procpool {
       spin_below; /* the host spins only while fewer tasks than this are unsettled: then a processor is free for it */
   int sleepers, fd_users;
   bool draining, parked, wants_room, changed;
-  bool untold; /* the supervisor could not be told to look */
+  uint64_t audit_due; /* when to look whether a worker has scribbled over shared memory */
+  bool untold;        /* the supervisor could not be told to look */
   procpool__frame *frames;
   /* life */
   bool closing, ending, finished, freed;
@@ -3971,23 +4015,21 @@ static bool procpool__arena_make_room(procpool__arena *a) {
   return true;
 }
 
-static uint64_t procpool__arena_take_extent(procpool *p, uint64_t size) {
+/* A free extent, or one that was never used. */
+static uint64_t procpool__arena_find(procpool *p, uint64_t size) {
   procpool__arena *a = &p->arena;
-  uint64_t offset;
-  if (!procpool__arena_make_room(a))
-    return PROCPOOL__NO_BLOCK;
-  offset = procpool__arena_reuse(p, size);
-  a->extents_given += offset != PROCPOOL__NO_BLOCK;
+  const uint64_t offset = procpool__arena_reuse(p, size);
+  const uint64_t at = procpool__shm_offset(&p->segment, p->segment.arena) + a->top;
   if (offset != PROCPOOL__NO_BLOCK)
     return offset;
-  if (size > p->segment.arena_size - a->top)
+  if (size > p->segment.arena_size - a->top || procpool__host_reserve(p, at, size) != 0)
     return PROCPOOL__NO_BLOCK;
-  if (procpool__host_reserve(p, procpool__shm_offset(&p->segment, p->segment.arena) + a->top, size) != 0)
+  if (!procpool__platform_shm_open(p->segment.base, p->segment.arena_at + a->top + size)) {
+    procpool__platform_shm_discard(p->segment.arena + a->top, size);
+    p->shared_bytes -= size;
     return PROCPOOL__NO_BLOCK;
-  if (!procpool__platform_shm_open(p->segment.base, p->segment.arena_at + a->top + size))
-    return PROCPOOL__NO_BLOCK;
+  }
   a->top += size;
-  a->extents_given++;
   return a->top - size;
 }
 
@@ -4021,6 +4063,52 @@ static void procpool__arena_give_extent(procpool *p, uint64_t offset, uint64_t s
   procpool__arena_merge(a, i);
   if (i > 0)
     procpool__arena_merge(a, i - 1);
+}
+
+/* Blocks of a class of which none is handed out become free extents again. */
+static void procpool__arena_reclaim(procpool *p, int c) {
+  procpool__arena *a = &p->arena;
+  procpool__list *list = &a->classes[c];
+  if (a->given[c] != 0)
+    return;
+  for (size_t i = 0; i < list->count; i++) /* the first block of each extent that was carved */
+    if (list->items[i] % PROCPOOL__EXTENT == 0)
+      procpool__arena_give_extent(p, list->items[i], PROCPOOL__EXTENT);
+  list->count = 0;
+  a->carve[c] = a->carve_end[c] = 0;
+}
+
+/* What is free is made one where it adjoins: small blocks that came back, and extents that were kept reserved. */
+static void procpool__arena_compact(procpool *p) {
+  procpool__arena *a = &p->arena;
+  for (int c = 0; c < PROCPOOL__CLASSES; c++)
+    procpool__arena_reclaim(p, c);
+  for (size_t i = a->extent_count; i-- > 0;) {
+    procpool__extent *e = &a->extents[i];
+    if (e->reserved) {
+      procpool__platform_shm_discard(p->segment.arena + e->offset, e->size);
+      p->shared_bytes -= e->size;
+      a->warm -= e->size;
+      e->reserved = false;
+    }
+    procpool__arena_merge(a, i);
+  }
+  if (a->extent_count > 0 && a->extents[a->extent_count - 1].offset + a->extents[a->extent_count - 1].size == a->top)
+    a->top = a->extents[--a->extent_count].offset;
+}
+
+static uint64_t procpool__arena_take_extent(procpool *p, uint64_t size) {
+  procpool__arena *a = &p->arena;
+  uint64_t offset;
+  if (!procpool__arena_make_room(a))
+    return PROCPOOL__NO_BLOCK;
+  offset = procpool__arena_find(p, size);
+  if (offset == PROCPOOL__NO_BLOCK) {
+    procpool__arena_compact(p);
+    offset = procpool__arena_find(p, size);
+  }
+  a->extents_given += offset != PROCPOOL__NO_BLOCK;
+  return offset;
 }
 
 static uint64_t procpool__arena_carve(procpool *p, int c) {
@@ -4225,33 +4313,53 @@ static bool procpool__host_at_end(const procpool *p) {
   return p->ending || (p->closing && p->mode == PROCPOOL_KILL);
 }
 
+/* Room for more bytes of a large result. It grows with what has come: the total is but the worker's word. */
+static bool procpool__host_grow_partial(procpool *p, procpool__inbox *in, uint64_t more) {
+  uint64_t room = in->room < PROCPOOL__FIRST_ROOM / 2 ? PROCPOOL__FIRST_ROOM : 2 * in->room;
+  unsigned char *data;
+  if (in->filled + more <= in->room || (in->data == NULL && in->filled > 0))
+    return true; /* there is room, or nobody wants it */
+  room = room < in->filled + more ? in->filled + more : room;
+  room = room > in->total ? in->total : room;
+  data = (unsigned char *)PROCPOOL_REALLOC(in->data, (size_t)room);
+  if (data != NULL) {
+    in->data = data;
+    in->room = room;
+  } else if (procpool__host_at_end(p)) {
+    PROCPOOL_FREE(in->data);
+    in->data = NULL;
+  } else {
+    return false;
+  }
+  return true;
+}
+
 /* One piece of a large result. */
 static procpool__taken procpool__host_take_piece(procpool *p, int worker, procpool_future *f,
                                                  const procpool__record *head) {
   procpool__inbox *in = &p->inboxes[worker];
   const uint64_t at = head->position + sizeof(*head);
+  const uint64_t size = head->size - sizeof(in->total);
   uint64_t total;
-  if (head->size < sizeof(total))
+  if (head->size <= sizeof(total))
     return PROCPOOL__TAKEN_CORRUPT;
   procpool__ring_copy_out(&p->segment, worker, at, &total, sizeof(total));
   if (total > (uint64_t)1 << 47)
     return PROCPOOL__TAKEN_CORRUPT;
   if (in->partial != f) {
-    const bool wanted = !(f->flags & PROCPOOL__F_RELEASED);
-    unsigned char *data = wanted ? (unsigned char *)PROCPOOL_MALLOC((size_t)total) : NULL;
-    if (wanted && data == NULL && !procpool__host_at_end(p))
-      return PROCPOOL__TAKEN_NOT;
     PROCPOOL_FREE(in->data);
     in->partial = f;
-    in->data = data;
-    in->filled = 0;
+    in->data = NULL;
+    in->filled = in->room = 0;
     in->total = total;
   }
-  if (total != in->total || head->size - sizeof(total) > total - in->filled)
+  if (total != in->total || size > total - in->filled)
     return PROCPOOL__TAKEN_CORRUPT;
-  if (in->data != NULL)
-    procpool__ring_copy_out(&p->segment, worker, at + sizeof(total), in->data + in->filled, head->size - sizeof(total));
-  in->filled += head->size - sizeof(total);
+  if (!(f->flags & (PROCPOOL__F_RELEASED | PROCPOOL__F_NO_MEMORY)) && !procpool__host_grow_partial(p, in, size))
+    return PROCPOOL__TAKEN_NOT;
+  if (in->data != NULL && in->filled + size <= in->room)
+    procpool__ring_copy_out(&p->segment, worker, at + sizeof(total), in->data + in->filled, size);
+  in->filled += size;
   return PROCPOOL__TAKEN;
 }
 
@@ -4260,9 +4368,9 @@ static procpool__taken procpool__host_join_pieces(procpool *p, int worker, procp
   procpool__inbox *in = &p->inboxes[worker];
   if (in->partial != f || in->filled != in->total || in->total <= PROCPOOL__SMALL)
     return PROCPOOL__TAKEN_CORRUPT;
-  in->partial = NULL;
-  if (in->data == NULL)
+  if (in->data == NULL || in->room < in->total) /* not wanted; or no memory, at the end */
     return f->flags & PROCPOOL__F_RELEASED ? PROCPOOL__TAKEN : PROCPOOL__TAKEN_NOT;
+  in->partial = NULL;
   f->result.data = in->data;
   f->size = in->total;
   in->data = NULL;
@@ -4328,8 +4436,11 @@ static procpool_status procpool__host_rest_status(const procpool *p) {
 
 /* There is no memory for its result, and no time to wait for some. */
 static procpool__taken procpool__host_give_up(procpool *p, procpool_future *f) {
+  const bool alone = (f->flags & PROCPOOL__F_NO_MEMORY) != 0;
   procpool__store_release(&p->segment.slots[f->slot].word, 0);
-  procpool__host_settle(p, f, procpool__host_rest_status(p));
+  if (alone)
+    (void)procpool__host_error(f, PROCPOOL_CODEC);
+  procpool__host_settle(p, f, alone ? PROCPOOL_CODEC : procpool__host_rest_status(p));
   return PROCPOOL__TAKEN;
 }
 
@@ -4356,7 +4467,8 @@ static procpool__taken procpool__host_take(procpool *p, int worker, const procpo
     taken = procpool__host_join_pieces(p, worker, f);
   else
     taken = procpool__host_take_bytes(p, worker, f, head);
-  if (state == PROCPOOL__DONE_OK && taken == PROCPOOL__TAKEN_NOT && procpool__host_at_end(p))
+  if (state == PROCPOOL__DONE_OK && taken == PROCPOOL__TAKEN_NOT &&
+      (procpool__host_at_end(p) || (f->flags & PROCPOOL__F_NO_MEMORY)))
     return procpool__host_give_up(p, f);
   if (state == PROCPOOL__DONE_OK && taken != PROCPOOL__TAKEN)
     return taken;
@@ -4426,22 +4538,63 @@ static void procpool__host_on_corrupt(procpool *p, int worker) {
   (void)procpool__host_tell(p, PROCPOOL__SAY_RESET, (uint64_t)worker, fresh);
 }
 
-/* The corrupt worker is gone. What it had committed and the ring no longer tells is lost: CRASHED. */
+/* Whether a record for a word that this worker committed waits in its ring. It is stamped before the word says so, at the
+ * tail that the worker, or else this call, then moves past it. */
+static bool procpool__host_has_record(procpool *p, int worker, uint64_t word) {
+  uint64_t at = p->inboxes[worker].head, tail;
+  procpool__record head;
+  procpool__ring_publish_for(&p->segment, worker);
+  tail = procpool__load(&p->segment.blocks[worker].tail);
+  if (tail - at > p->segment.ring_size)
+    return false;
+  while (at < tail && procpool__ring_read(&p->segment, worker, at, &head)) {
+    if (head.word == word)
+      return true;
+    at += procpool__ring_length(&p->segment, at, head.size, (head.slot & PROCPOOL__RECORD_WRAPPED) != 0);
+  }
+  return false;
+}
+
+static void procpool__host_drain_dead(procpool *p); /* below: both settle what the other one finds */
+
+static void procpool__host_settle_lost(procpool *p, procpool_future *f, uint64_t word) {
+  procpool_error *e;
+  f->worker = (int16_t)procpool__word_worker(word);
+  e = procpool__host_error(f, PROCPOOL_CRASHED);
+  if (e != NULL)
+    (void)snprintf(e->message, sizeof(e->message), "a worker wrote nonsense into shared memory");
+  procpool__store_release(&p->segment.slots[f->slot].word, 0);
+  procpool__host_settle(p, f, PROCPOOL_CRASHED);
+}
+
+/* Whether a word says what no worker and no supervisor that keep to the protocol leave behind: nothing that is still to
+ * come would settle its task. The worker's intent names it from before the claim until either the worker has committed it
+ * or the supervisor, which has buried it by then, starts the next worker. Settles what is on the list of the dead. */
+static bool procpool__host_is_lost(procpool *p, uint32_t slot, uint64_t word) {
+  const int worker = procpool__word_worker(word);
+  const procpool__block *block = &p->segment.blocks[worker < p->segment.workers ? worker : 0];
+  if (worker >= p->segment.workers)
+    return true;
+  if (procpool__state_done(procpool__word_state(word))) /* at the end, what nobody wants has no record */
+    return !(p->closing && (p->owners[slot]->flags & PROCPOOL__F_RELEASED)) &&
+           !procpool__host_has_record(p, worker, word);
+  if (procpool__load(&block->intent_word) == procpool__word_in(word, PROCPOOL__RUNNING) &&
+      procpool__load(&block->intent_slot) == slot)
+    return false;
+  procpool__host_drain_dead(p);
+  return p->owners[slot] != NULL && procpool__load(&p->segment.slots[slot].word) == word;
+}
+
+/* The corrupt worker is gone. What was its and the ring no longer tells is lost: CRASHED. Its successor may have begun. */
 static void procpool__host_after_reset(procpool *p, int worker) {
   __atomic_store_n(&p->inboxes[worker].resetting, false, __ATOMIC_RELAXED);
-  for (uint64_t i = 0; i < p->slots_used; i++) {
-    procpool_future *f = p->owners[i];
+  for (uint32_t i = 0; i < p->slots_used; i++) {
+    const procpool_future *f = p->owners[i];
     const uint64_t word = f != NULL ? procpool__load(&p->segment.slots[i].word) : 0;
-    procpool_error *e;
-    if (f == NULL || procpool__word_ticket(word) != f->ticket || procpool__word_worker(word) != worker ||
-        !procpool__state_done(procpool__word_state(word)))
-      continue;
-    f->worker = (int16_t)worker;
-    e = procpool__host_error(f, PROCPOOL_CRASHED);
-    if (e != NULL)
-      (void)snprintf(e->message, sizeof(e->message), "the worker corrupted its result ring and was ended");
-    procpool__store_release(&p->segment.slots[i].word, 0);
-    procpool__host_settle(p, f, PROCPOOL_CRASHED);
+    const procpool__state state = procpool__word_state(word);
+    if (f != NULL && procpool__word_ticket(word) == f->ticket && procpool__word_worker(word) == worker &&
+        state > PROCPOOL__READY && !procpool__state_dead(state) && procpool__host_is_lost(p, i, word))
+      procpool__host_settle_lost(p, p->owners[i], word);
   }
 }
 
@@ -4628,7 +4781,7 @@ static void procpool__host_last_words(procpool *p) {
   const procpool_status rest = procpool__host_rest_status(p);
   p->ending = true;
   for (int i = 0; i < p->segment.workers; i++) {
-    procpool__ring_publish_for(&p->segment, i);
+    procpool__ring_publish_rest(&p->segment, i);
     (void)procpool__host_drain_ring(p, i);
   }
   procpool__host_drain_dead(p);
@@ -4764,29 +4917,95 @@ static bool procpool__host_cell_free(const procpool *p) {
          procpool__load(&p->segment.slots[slot].word) != procpool__word(ticket, 0, PROCPOOL__READY);
 }
 
-/* Nothing has come for a whole tick. Should a worker have scribbled over what the host and the supervisor go by, this finds
- * it: a task whose word is no longer its own, a waiting task that the hint has passed, a ring that was not begun anew. */
+/* ---- should a worker have scribbled over what the others go by ---- */
+
+/* One task. False if it is one that waits, as it should. */
+static bool procpool__host_audit_task(procpool *p, procpool_future *f) {
+  const uint32_t index = f->slot;
+  procpool__slot *slot = &p->segment.slots[index];
+  const uint64_t word = procpool__load(&slot->word);
+  const procpool__state state = procpool__word_state(word);
+  const int worker = procpool__word_worker(word);
+  const uint64_t cell = (f->ticket - 1) & (p->segment.cell_count - 1);
+  if (procpool__load32_relaxed(&slot->limit) != f->limit)
+    procpool__store32_relaxed(&slot->limit, f->limit);
+  if (word == procpool__word(f->ticket, 0, PROCPOOL__READY)) {
+    if (procpool__load(&p->segment.cells[cell]) != procpool__cell(f->ticket, f->slot))
+      procpool__store(&p->segment.cells[cell], procpool__cell(f->ticket, f->slot));
+    return false;
+  }
+  if (procpool__word_ticket(word) != f->ticket || state <= PROCPOOL__READY || state > PROCPOOL__DEAD_BROKEN) {
+    procpool__store_release(&slot->word, 0);
+    procpool__host_settle(p, f, PROCPOOL_BROKEN);
+  } else if (worker >= p->segment.workers) {
+    procpool__host_settle_lost(p, f, word);
+  } else if (p->fds.control >= 0 && procpool__host_is_lost(p, index, word)) {
+    if (procpool__state_dead(state))
+      procpool__host_settle_dead(p, index);
+    else if (!p->inboxes[worker].resetting)
+      procpool__host_on_corrupt(p, worker);
+  }
+  return true;
+}
+
+/* The hint, which must not be behind by more than a lap nor ahead of a task that waits (first: its ticket, NEVER if none
+ * does). */
+static void procpool__host_audit_head(procpool *p, uint64_t first) {
+  const uint64_t head = procpool__load(&p->segment.header->head);
+  if (first != PROCPOOL__NEVER) {
+    if (head != first - 1)
+      procpool__store(&p->segment.header->head, first - 1);
+    procpool__shm_wake_workers(&p->segment, INT_MAX);
+  } else if (p->position - head > p->segment.cell_count) {
+    procpool__store(&p->segment.header->head, p->position);
+  }
+}
+
+static void procpool__host_audit_worker(procpool *p, int worker) {
+  procpool__block *block = &p->segment.blocks[worker];
+  if (p->inboxes[worker].resetting)
+    (void)procpool__host_tell(p, PROCPOOL__SAY_RESET, (uint64_t)worker, p->inboxes[worker].head);
+  procpool__store(&block->consumed, p->inboxes[worker].head);
+  procpool__add32(&block->room_seq, 1);
+  procpool__platform_wake(&block->room_seq, 1);
+}
+
+/* Looks at every task that is not settled, and writes again what the host alone writes. Changes nothing where all keep to
+ * the protocol. */
 static void procpool__host_audit(procpool *p) {
+  const uint32_t phase = p->mode == PROCPOOL_KILL ? PROCPOOL__PHASE_KILL : PROCPOOL__PHASE_DRAIN;
+  uint64_t first = PROCPOOL__NEVER;
   for (uint64_t i = 0; i < p->slots_used; i++) {
     procpool_future *f = p->owners[i];
-    const uint64_t word = f != NULL ? procpool__load(&p->segment.slots[i].word) : 0;
-    if (f == NULL)
-      continue;
-    procpool__store32_relaxed(&p->segment.slots[i].limit, f->limit);
-    if (procpool__word_ticket(word) != f->ticket || procpool__word_state(word) == PROCPOOL__FREE) {
-      procpool__store_release(&p->segment.slots[i].word, 0);
-      procpool__host_settle(p, f, PROCPOOL_BROKEN);
-    } else if (procpool__word_state(word) == PROCPOOL__READY &&
-               procpool__load(&p->segment.header->head) - f->ticket < (uint64_t)1 << 47) {
-      procpool__store(&p->segment.header->head, f->ticket - 1);
-      procpool__shm_wake_workers(&p->segment, INT_MAX);
-    }
+    const uint64_t ticket = f != NULL ? f->ticket : 0; /* f may be gone afterwards */
+    if (f != NULL && !procpool__host_audit_task(p, f) && ticket < first)
+      first = ticket;
   }
+  procpool__host_audit_head(p, first);
   for (int i = 0; i < p->segment.workers; i++)
-    if (p->inboxes[i].resetting)
-      (void)procpool__host_tell(p, PROCPOOL__SAY_RESET, (uint64_t)i, p->inboxes[i].head);
+    procpool__host_audit_worker(p, i);
+  if (p->closing && procpool__load32(&p->segment.header->phase) < phase) {
+    procpool__store32(&p->segment.header->phase, phase);
+    (void)procpool__host_tell(p, PROCPOOL__SAY_PHASE, 0, 0);
+  }
   if (p->limited > 0)
     procpool__host_tell_limits(p);
+}
+
+/* Now and then, while there is something to wait for; a large table less often. */
+static void procpool__host_audit_if_due(procpool *p) {
+  const uint64_t now = procpool__platform_now();
+  uint64_t took;
+  if (p->finished || p->inline_worker != NULL || now < p->audit_due)
+    return;
+  if (p->submitted != p->settled || p->closing) {
+    (void)procpool__host_drain(p); /* what has come needs no looking for */
+    if (p->finished)
+      return;
+    procpool__host_audit(p);
+  }
+  took = procpool__platform_now() - now;
+  p->audit_due = now + (64 * took > PROCPOOL__TICK ? 64 * took : PROCPOOL__TICK);
 }
 
 /* What a thread knew when it found that it must wait. If anything of it has changed by the time that it holds the lock
@@ -4820,8 +5039,7 @@ static void procpool__host_sleep(procpool *p, uint64_t deadline, const procpool_
     return;
   procpool__host_arm(p);
   procpool__host_look_after(p);
-  if (!p->finished && procpool__platform_now() >= tick)
-    procpool__host_audit(p);
+  procpool__host_audit_if_due(p);
 }
 
 /* Lets another thread take over the draining. */
@@ -4862,10 +5080,16 @@ static void procpool__host_run_inline(procpool *p, uint64_t deadline) {
     procpool__host_follow(p, deadline);
 }
 
+/* The inline worker's result does not fit its ring, which only this thread empties. Without memory for what is in it this
+ * would wait for itself: the result at its head is given up. */
 static void procpool__host_make_room(void *context) {
   procpool *p = (procpool *)context;
+  procpool__record head;
+  procpool_future *f;
   procpool__host_lock(p);
-  (void)procpool__host_drain(p);
+  if (procpool__host_drain(p) == PROCPOOL_MEMORY && procpool__ring_read(&p->segment, 0, p->inboxes[0].head, &head) &&
+      (f = p->owners[head.slot & PROCPOOL__RECORD_SLOT]) != NULL)
+    f->flags |= PROCPOOL__F_NO_MEMORY;
   procpool__host_unlock(p);
 }
 
@@ -5895,6 +6119,7 @@ PROCPOOL_API procpool_status procpool_poll(procpool *pool) {
   }
   procpool__poll_inline(pool);
   procpool__host_look_after(pool);
+  procpool__host_audit_if_due(pool);
   status = procpool__host_drain(pool);
   procpool__host_run_callbacks(pool);
   procpool__host_hand_over(pool);

@@ -491,3 +491,100 @@ TEST_STARTS(r122_host_killed_while_it_opens, PROCESSES) {
     CHECK_EQ(test_wait_exit(host), -SIGKILL);
   }
 }
+
+/* ---- many threads ---- */
+
+typedef struct mixer {
+  procpool *pool;
+  int index, accepted;
+} mixer;
+
+static void mix_submits(mixer *self) {
+  procpool_future *futures[10];
+  for (int i = 0; i < 10; i++) {
+    futures[i] = test_submit(self->pool, task_twice, &i, sizeof(i));
+    self->accepted++;
+  }
+  for (int i = 1; i < 10; i += 2)
+    (void)procpool_future_cancel(futures[i]);
+  for (int i = 0; i < 10; i++) {
+    const procpool_status status = procpool_future_wait(futures[i], PROCPOOL_FOREVER);
+    int out = -1;
+    CHECK(status == PROCPOOL_OK || (status == PROCPOOL_CANCELLED && i % 2 == 1));
+    if (status == PROCPOOL_OK) {
+      CHECK_OK(procpool_future_result(futures[i], 0, &out, sizeof(out), NULL));
+      CHECK_EQ(out, 2 * i);
+    }
+    CHECK_OK(procpool_future_release(futures[i]));
+  }
+}
+
+static void *mix(void *context) {
+  mixer *self = (mixer *)context;
+  int in[40], out[40];
+  for (int round = 0; round < test_rounds(40); round++) {
+    mix_submits(self);
+    for (int i = 0; i < 40; i++)
+      in[i] = self->index * 1000 + i;
+    CHECK_OK(procpool_map(self->pool, task_twice, in, sizeof(int), out, sizeof(int), 40, NULL));
+    for (int i = 0; i < 40; i++)
+      CHECK_EQ(out[i], 2 * in[i]);
+  }
+  return NULL;
+}
+
+TEST_STARTS(r123_ten_threads_submit_map_and_cancel, EVERY) {
+  enum { THREADS = 10 };
+  mixer self[THREADS];
+  pthread_t threads[THREADS];
+  procpool *pool = test_open(start, 2);
+  procpool_stats stats;
+  for (int i = 0; i < THREADS; i++) {
+    self[i].pool = pool;
+    self[i].index = i;
+    self[i].accepted = 0;
+    threads[i] = test_thread(mix, &self[i]);
+  }
+  for (int i = 0; i < THREADS; i++)
+    test_join(threads[i]);
+  stats = test_stats(pool);
+  CHECK_EQ(stats.submitted, stats.settled);
+  CHECK_GE(stats.submitted, THREADS * test_rounds(40) * 10);
+  CHECK_EQ(stats.queued, 0);
+  CHECK_EQ(stats.running, 0);
+  test_close(pool);
+}
+
+static void *submit_while_workers_die(void *context) {
+  mixer *self = (mixer *)context;
+  for (int i = 0; i < test_rounds(200); i++) {
+    const test_job dying = job_with(self->index, i % 10 == self->index ? SIGKILL : 0);
+    procpool_future *future = test_submit(self->pool, task_die, &dying, sizeof(dying));
+    CHECK_SETTLES(future, dying.number != 0 ? PROCPOOL_CRASHED : PROCPOOL_OK);
+    CHECK_OK(procpool_future_release(future));
+    self->accepted++;
+  }
+  return NULL;
+}
+
+/* Workers die and leave all the time: a submit is accepted all the same, and settles. */
+TEST_STARTS(r124_submit_beside_replacements, PROCESSES) {
+  enum { THREADS = 4 };
+  procpool_options options = {0};
+  mixer self[THREADS];
+  pthread_t threads[THREADS];
+  procpool *pool;
+  options.max_tasks_per_child = 3;
+  pool = test_open_with(start, 2, &options);
+  for (int i = 0; i < THREADS; i++) {
+    self[i].pool = pool;
+    self[i].index = i;
+    self[i].accepted = 0;
+    threads[i] = test_thread(submit_while_workers_die, &self[i]);
+  }
+  for (int i = 0; i < THREADS; i++)
+    test_join(threads[i]);
+  CHECK_EQ(test_stats(pool).submitted, THREADS * test_rounds(200));
+  CHECK_EQ(test_stats(pool).settled, THREADS * test_rounds(200));
+  test_close(pool);
+}

@@ -441,7 +441,7 @@ static void join_another_thread(procpool_future *future, void *context) {
   test_join(test_thread(use_the_pool, self));
 }
 
-TEST_STARTS(r056_no_lock_is_held_while_it_runs, CONCURRENT) {
+TEST_STARTS(r056_no_lock_is_held_while_it_runs, EVERY) {
   procpool *pool = test_open(start, 1);
   for (int i = 0; i < 20; i++) {
     outside self = {pool, NULL, 0};
@@ -517,4 +517,144 @@ TEST_STARTS(r053_once_each_with_many_threads, EVERY) {
     test_join(threads[i]);
   test_close(pool);
   CHECK_EQ(calls, THREADS * test_rounds(300));
+}
+
+/* ---- further kinds of end ---- */
+
+static void task_impossible_result(procpool_task *task) {
+  (void)procpool_task_result(task, (size_t)1 << 62);
+}
+
+TEST_STARTS(r053_once_for_codec, EVERY) {
+  procpool *pool = test_open(start, 1);
+  record seen = {0};
+  procpool_future *future = test_submit(pool, task_impossible_result, NULL, 0);
+  CHECK_OK(procpool_future_add_done_callback(future, note, &seen));
+  CHECK_SETTLES(future, PROCPOOL_CODEC);
+  CHECK_OK(procpool_future_release(future));
+  test_close(pool);
+  CHECK_EQ(seen.calls, 1);
+  CHECK_STATUS(seen.status, PROCPOOL_CODEC);
+}
+
+static int initializer_fails_when_told(const void *argument, size_t size) {
+  const test_job *job = (const test_job *)argument;
+  CHECK_EQ(size, sizeof(*job));
+  page_attach(job->host, job->descriptor);
+  gate_wait(&page->gate, 1);
+  return 5;
+}
+
+TEST_STARTS(r053_once_for_init_fail, CONCURRENT) {
+  procpool_options options = {0};
+  const test_job job = job_of(0);
+  record seen = {0};
+  procpool *pool;
+  procpool_future *future;
+  options.initializer = initializer_fails_when_told;
+  options.initializer_argument = &job;
+  options.initializer_size = sizeof(job);
+  pool = test_open_with(start, 1, &options);
+  future = test_submit(pool, task_nothing, NULL, 0);
+  CHECK_OK(procpool_future_add_done_callback(future, note, &seen));
+  gate_add(&page->gate, 1);
+  CHECK_SETTLES(future, PROCPOOL_INIT_FAIL);
+  CHECK_OK(procpool_future_release(future));
+  CHECK_OK(procpool_shutdown(pool, PROCPOOL_DRAIN));
+  CHECK_OK(procpool_free(pool));
+  CHECK_EQ(seen.calls, 1);
+  CHECK_STATUS(seen.status, PROCPOOL_INIT_FAIL);
+}
+
+static void cancel_and_release(procpool_future *future, void *context) {
+  ++*(int *)context;
+  CHECK_OK(procpool_future_cancel(future)); /* too late: its outcome */
+  CHECK_OK(procpool_future_release(future));
+}
+
+/* A callback that gives the future back does not keep the others from running. */
+TEST_STARTS(r053_all_run_though_the_first_releases_the_future, EVERY) {
+  procpool *pool = test_open(start, 1);
+  record seen = {0};
+  int released = 0;
+  procpool_future *future = test_submit(pool, task_nothing, NULL, 0);
+  CHECK_OK(procpool_future_add_done_callback(future, cancel_and_release, &released));
+  CHECK_OK(procpool_future_add_done_callback(future, note, &seen));
+  CHECK_OK(procpool_future_add_done_callback(future, note, &seen));
+  test_close(pool);
+  CHECK_EQ(released, 1);
+  CHECK_EQ(seen.calls, 2);
+}
+
+/* ---- shutdown and callbacks ---- */
+
+static void block_and_note(procpool_future *future, void *context) {
+  int *words = (int *)context;
+  (void)future;
+  gate_add(&words[0], 1);
+  gate_wait(&words[1], 1);
+  gate_add(&words[2], 1);
+}
+
+static void *poll_until_called(void *context) {
+  outside *self = (outside *)context;
+  while (gate_read(&self->calls) == 0) {
+    CHECK_OK(procpool_poll(self->pool));
+    sched_yield();
+  }
+  return NULL;
+}
+
+static void *open_later(void *context) {
+  int *words = (int *)context;
+  for (int i = 0; i < 2000; i++)
+    sched_yield();
+  gate_add(&words[1], 1);
+  return NULL;
+}
+
+/* "Callbacks have run" when shutdown returns: that of another thread too, which has begun and not ended. */
+TEST_STARTS(r053_shutdown_waits_for_a_callback_in_another_thread, CONCURRENT) {
+  for (int round = 0; round < 20; round++) {
+    procpool *pool = test_open(start, 1);
+    outside self = {pool, NULL, 0};
+    int words[3] = {0, 0, 0};
+    procpool_future *future = test_submit(pool, task_nothing, NULL, 0);
+    pthread_t caller, opener;
+    CHECK_OK(procpool_future_add_done_callback(future, block_and_note, words));
+    CHECK_OK(procpool_future_add_done_callback(future, count_call, &self.calls));
+    caller = test_thread(poll_until_called, &self);
+    gate_wait(&words[0], 1);
+    opener = test_thread(open_later, words);
+    CHECK_OK(procpool_shutdown(pool, PROCPOOL_DRAIN));
+    CHECK_EQ(gate_read(&words[2]), 1);
+    CHECK_EQ(gate_read(&self.calls), 1);
+    test_join(opener);
+    test_join(caller);
+    CHECK_OK(procpool_future_release(future));
+    CHECK_OK(procpool_free(pool));
+  }
+}
+
+static void open_gate_one(procpool_future *future, void *context) {
+  (void)future;
+  (void)context;
+  gate_add(&page->word[1], 1);
+}
+
+/* The task's end is told when it ends, not when the whole shutdown does: here the one waits for the other's callback. */
+TEST_STARTS(r053_runs_during_a_drain_though_released, CONCURRENT) {
+  procpool *pool = test_open(start, 2);
+  const test_job waiting = job_with(0, 1), quick = job_with(1, 2);
+  procpool_future *first = test_submit(pool, task_gate, &waiting, sizeof(waiting));
+  procpool_future *second = test_submit(pool, task_gate, &quick, sizeof(quick));
+  CHECK_OK(procpool_future_add_done_callback(second, open_gate_one, NULL));
+  gate_wait(&page->started, 2);
+  CHECK_OK(procpool_future_release(second));
+  CHECK_STATUS(procpool_shutdown_timed(pool, PROCPOOL_DRAIN, 0), PROCPOOL_PENDING);
+  gate_add(&page->word[2], 1);
+  CHECK_OK(procpool_shutdown(pool, PROCPOOL_DRAIN));
+  CHECK_STATUS(procpool_future_status(first), PROCPOOL_OK);
+  CHECK_OK(procpool_future_release(first));
+  CHECK_OK(procpool_free(pool));
 }

@@ -295,6 +295,21 @@ TEST_STARTS(r091_killed_while_it_builds_its_result, PROCESSES) {
   test_close(pool);
 }
 
+/* The state of a process as the kernel tells it, 0 if it is gone. */
+static char state_of(long pid) {
+  char path[64], text[300] = "";
+  const char *at;
+  FILE *file;
+  snprintf(path, sizeof(path), "/proc/%ld/stat", pid);
+  file = fopen(path, "r");
+  if (file == NULL)
+    return 0;
+  (void)!fgets(text, sizeof(text), file);
+  fclose(file);
+  at = strrchr(text, ')');
+  return at != NULL && at[1] == ' ' ? at[2] : 0;
+}
+
 /* The worker is blocked in the middle of a result that is far larger than its ring, since the host takes nothing. */
 TEST_STARTS(r091_killed_with_its_ring_full, PROCESSES) {
   procpool_options options = {0};
@@ -308,8 +323,9 @@ TEST_STARTS(r091_killed_with_its_ring_full, PROCESSES) {
   CHECK_OK(procpool_future_result(future, PROCPOOL_FOREVER, &pid, sizeof(pid), NULL));
   CHECK_OK(procpool_future_release(future));
   future = test_submit(pool, task_make, &big, sizeof(big));
-  /* It runs: once the future says so it has at least begun. */
   while (!procpool_future_running(future))
+    sched_yield();
+  while (state_of(pid) != 'S') /* until it sleeps: it waits for room */
     sched_yield();
   CHECK_EQ(kill((pid_t)pid, SIGKILL), 0);
   next = test_submit(pool, task_make, &small, sizeof(small));
@@ -317,6 +333,45 @@ TEST_STARTS(r091_killed_with_its_ring_full, PROCESSES) {
   CHECK(pattern_holds(procpool_future_data(next, NULL), 100000, 2));
   finish(future, PROCPOOL_CRASHED);
   CHECK_OK(procpool_future_release(next));
+  test_close(pool);
+}
+
+/* Large results flow, and a worker is killed in the midst of sending one: the death is charged to its own task, and to none
+ * that the replacement runs. */
+TEST_STARTS(r091_death_amid_large_results_is_charged_once, PROCESSES) {
+  enum { COUNT = 12 };
+  procpool_options options = {0};
+  procpool *pool;
+  uint64_t crashed = 0;
+  options.ring_size = 65536;
+  pool = test_open_with(start, 2, &options);
+  for (int round = 0; round < test_rounds(40); round++) {
+    procpool_future *futures[COUNT];
+    int victim;
+    meet(pool, 2); /* both are there: whoever was killed before has been replaced */
+    CHECK_EQ(test_stats(pool).workers_started, 2 + round);
+    victim = page->pid[round % 2];
+    for (int i = 0; i < COUNT; i++) {
+      const test_job job = job_sized(i, 200000 + 50000 * (size_t)(round % 7));
+      futures[i] = test_submit(pool, task_make, &job, sizeof(job));
+      if (i % 3 == 0)
+        CHECK_OK(procpool_poll(pool));
+      if (i == round % COUNT)
+        CHECK_EQ(kill(victim, SIGKILL), 0);
+    }
+    for (int i = 0; i < COUNT; i++) {
+      const procpool_status status = procpool_future_wait(futures[i], PROCPOOL_FOREVER);
+      if (status == PROCPOOL_OK)
+        CHECK(pattern_holds(procpool_future_data(futures[i], NULL), 200000 + 50000 * (size_t)(round % 7), (unsigned)i));
+      else {
+        CHECK_STATUS(status, PROCPOOL_CRASHED);
+        CHECK_EQ(test_error(futures[i]).pid, victim);
+        crashed++;
+      }
+      CHECK_OK(procpool_future_release(futures[i]));
+    }
+    CHECK_LE(crashed, round + 1);
+  }
   test_close(pool);
 }
 
@@ -451,17 +506,65 @@ static void task_kill_the_others(procpool_task *task) {
   raise(SIGKILL);
 }
 
-TEST_STARTS(r094_workers_kill_each_other, PROCESSES) {
-  enum { WORKERS = 5 };
-  procpool *pool = test_open(start, WORKERS);
-  procpool_future *futures[WORKERS];
-  for (int i = 0; i < WORKERS; i++) {
-    const test_job job = job_with(i, WORKERS);
+static void kill_each_other(procpool_start start, int workers) {
+  procpool *pool = test_open(start, workers);
+  procpool_future *futures[16];
+  for (int i = 0; i < workers; i++) {
+    const test_job job = job_with(i, workers);
     futures[i] = test_submit(pool, task_kill_the_others, &job, sizeof(job));
   }
-  for (int i = 0; i < WORKERS; i++)
+  for (int i = 0; i < workers; i++)
     finish(futures[i], PROCPOOL_CRASHED);
-  meet(pool, WORKERS);
+  meet(pool, workers);
+  CHECK_EQ(test_stats(pool).crashed, workers);
+  test_close(pool);
+}
+
+TEST_STARTS(r094_one_worker_kills_itself, PROCESSES) {
+  kill_each_other(start, 1);
+}
+TEST_STARTS(r094_two_workers_kill_each_other, PROCESSES) {
+  kill_each_other(start, 2);
+}
+TEST_STARTS(r094_five_workers_kill_each_other, PROCESSES) {
+  kill_each_other(start, 5);
+}
+TEST_STARTS(r094_thirteen_workers_kill_each_other, PROCESSES) {
+  kill_each_other(start, 13);
+}
+
+/* By its pid each of the killed can be told to be reaped, not only dead. */
+static int initializer_notes_pid(const void *argument, size_t size) {
+  const test_job *job = (const test_job *)argument;
+  CHECK_EQ(size, sizeof(*job));
+  page_attach(job->host, job->descriptor);
+  page->pid[gate_add(&page->word[2], 1) - 1] = (int)getpid();
+  gate_add(&page->word[3], 1);
+  return 0;
+}
+
+TEST_STARTS_LIMIT(r011_hundred_workers_killed_in_their_first_moment_are_reaped, PROCESSES, 60) {
+  enum { WORKERS = 100 };
+  procpool_options options = {0};
+  const test_job job = job_of(0);
+  procpool *pool;
+  if (test_slow() > 1)
+    SKIP("too many processes under instrumentation");
+  options.initializer = initializer_notes_pid;
+  options.initializer_argument = &job;
+  options.initializer_size = sizeof(job);
+  pool = test_open_with(start, WORKERS, &options);
+  gate_wait(&page->word[3], WORKERS);
+  for (int i = 0; i < WORKERS; i++)
+    CHECK_EQ(kill(page->pid[i], SIGKILL), 0);
+  gate_wait(&page->word[3], 2 * WORKERS); /* a replacement comes after its predecessor was reaped */
+  for (int i = 0; i < WORKERS; i++) {
+    CHECK_EQ(kill(page->pid[i], 0), -1);
+    CHECK_EQ(errno, ESRCH);
+  }
+  CHECK_WORKS(pool);
+  CHECK_EQ(test_stats(pool).workers_started, 2 * WORKERS);
+  CHECK_EQ(test_stats(pool).crashed, 0);
   test_close(pool);
 }
 
@@ -973,9 +1076,10 @@ TEST_STARTS(r065_initializer_that_fails_once_is_tried_again, PROCESSES) {
   test_close(pool);
 }
 
-TEST_STARTS(r066_failing_initializer_with_everything_else, PROCESSES) {
+TEST_STARTS(r066_failing_initializer_with_everything_else, CONCURRENT) {
   for (int round = 0; round < 10; round++) {
-    procpool *pool = open_initialized(start, 2, round % 2 == 0 ? initializer_fails : initializer_dies, 1);
+    procpool *pool = open_initialized(
+        start, 2, round % 2 == 0 || start == PROCPOOL_START_THREAD ? initializer_fails : initializer_dies, 1);
     procpool_future *futures[8];
     int held = 0;
     for (int i = 0; i < 8; i++)
@@ -1015,6 +1119,56 @@ TEST_STARTS(r098_a_row_of_crashes_harms_nobody_else, PROCESSES) {
   CHECK_EQ(test_stats(pool).crashed, COUNT);
   CHECK_LE(test_stats(pool).workers_started, COUNT + 2);
   test_close(pool);
+}
+
+static int initializer_notes_parent_and_dies(const void *argument, size_t size) {
+  const test_job *job = (const test_job *)argument;
+  CHECK_EQ(size, sizeof(*job));
+  page_attach(job->host, job->descriptor);
+  page->pid[0] = (int)getppid();
+  gate_add(&page->word[1], 1);
+  raise(SIGKILL);
+  return 0;
+}
+
+static double processor_seconds_of(long pid) {
+  char path[64], text[1000] = "", *rest;
+  unsigned long user = 0, kernel = 0;
+  FILE *file;
+  snprintf(path, sizeof(path), "/proc/%ld/stat", pid);
+  file = fopen(path, "r");
+  if (file == NULL)
+    return 0; /* it is gone: it costs nothing */
+  (void)!fgets(text, sizeof(text), file);
+  fclose(file);
+  rest = strrchr(text, ')');
+  if (rest != NULL)
+    (void)sscanf(rest + 2, "%*c %*d %*d %*d %*d %*d %*u %*u %*u %*u %*u %lu %lu", &user, &kernel);
+  return (double)(user + kernel) / (double)sysconf(_SC_CLK_TCK);
+}
+
+/* A pool whose workers die at once, for ever: it gives up, says so, and neither host nor supervisor has anything to do. */
+TEST_STARTS(r098_crash_loop_comes_to_rest, PROCESSES) {
+  procpool *pool = open_initialized(start, 2, initializer_notes_parent_and_dies, 1);
+  procpool_future *future = NULL;
+  procpool_error error;
+  double supervisor, host;
+  int attempts, never = 0;
+  while (procpool_submit(pool, task_nothing, NULL, 0, &future) == PROCPOOL_OK)
+    finish(future, PROCPOOL_INIT_FAIL);
+  CHECK_OK(procpool_last_error(pool, &error));
+  CHECK_STATUS(error.status, PROCPOOL_INIT_FAIL);
+  CHECK_EQ(error.signal, SIGKILL); /* the cause */
+  attempts = gate_read(&page->word[1]);
+  supervisor = processor_seconds_of(page->pid[0]);
+  host = processor_seconds_of((long)getpid());
+  (void)gate_wait_for(&never, 1, 0.5); /* this is what is measured */
+  CHECK_SECONDS(processor_seconds_of((long)getpid()) - host, <, 0.1);
+  CHECK_SECONDS(processor_seconds_of(page->pid[0]) - supervisor, <, 0.1);
+  CHECK_EQ(gate_read(&page->word[1]), attempts);
+  CHECK_LE(attempts, 20);
+  CHECK_OK(procpool_shutdown(pool, PROCPOOL_DRAIN));
+  CHECK_OK(procpool_free(pool));
 }
 
 /* ---- a dead worker's children ---- */

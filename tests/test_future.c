@@ -440,3 +440,66 @@ TEST_STARTS(typed_result_exact_wants_the_exact_size, EVERY) {
            PROCPOOL_OK);
   test_close(pool);
 }
+
+PROCPOOL_FUNCTION(int, typed_increment, int, x) {
+  return x + 1;
+}
+
+/* An argument that the typed function cannot take: that task fails, and nobody else. */
+TEST_STARTS(r109_argument_of_another_size, EVERY) {
+  procpool *pool = test_open(start, 1);
+  long pid = 0;
+  for (int i = 0; i < 20; i++) {
+    const char odd[7] = "odd";
+    procpool_future *bad = test_submit(pool, typed_increment_task, odd, i % 2 == 0 ? sizeof(odd) : 0);
+    procpool_future *good = test_submit(pool, typed_increment_task, &i, sizeof(i));
+    int out = 0;
+    CHECK_OK(procpool_future_result(good, PROCPOOL_FOREVER, &out, sizeof(out), NULL));
+    CHECK_EQ(out, i + 1);
+    CHECK_SETTLES(bad, PROCPOOL_FAILED);
+    CHECK_NE(test_error(bad).message[0], '\0');
+    CHECK(procpool_future_data(bad, NULL) == NULL);
+    if (i > 0)
+      CHECK_EQ(procpool_future_pid(bad), pid); /* the worker goes on */
+    pid = procpool_future_pid(good);
+    CHECK_EQ(procpool_future_pid(bad), pid);
+    end(bad);
+    end(good);
+  }
+  test_close(pool);
+}
+
+static int generate_numbers(void *context, void *item) {
+  int *next = (int *)context;
+  memcpy(item, next, sizeof(*next));
+  return (*next)++ < 20;
+}
+
+static void task_odd_results(procpool_task *task) {
+  const int x = *(const int *)procpool_task_argument(task, NULL);
+  procpool_task_return(task, &x, x % 2 == 0 ? sizeof(x) : 3);
+}
+
+/* A result that the host cannot take for what it asked: that future, and nobody else. */
+TEST_STARTS(r111_result_of_another_size, EVERY) {
+  procpool *pool = test_open(start, 2);
+  procpool_iterator *iterator = NULL;
+  int next = 0, out = 0;
+  for (int i = 0; i < 20; i++) {
+    procpool_future *good = test_submit(pool, task_twice, &i, sizeof(i));
+    procpool_future *bad = test_submit(pool, i % 2 == 0 ? task_nothing : task_pid, NULL, 0);
+    CHECK_STATUS(procpool_future_result_exact(bad, &out, sizeof(out)), PROCPOOL_CODEC);
+    CHECK_OK(procpool_future_result_exact(good, &out, sizeof(out)));
+    CHECK_EQ(out, 2 * i);
+  }
+  CHECK_OK(procpool_imap(pool, task_odd_results, generate_numbers, &next, sizeof(int), NULL, &iterator));
+  for (int i = 0; i < 20; i++) {
+    CHECK_STATUS(procpool_next_exact(iterator, &out, sizeof(out)), i % 2 == 0 ? PROCPOOL_OK : PROCPOOL_CODEC);
+    if (i % 2 == 0)
+      CHECK_EQ(out, i);
+  }
+  CHECK_STATUS(procpool_next_exact(iterator, &out, sizeof(out)), PROCPOOL_END);
+  procpool_iterator_free(iterator);
+  CHECK_EQ(test_stats(pool).settled, 60);
+  test_close(pool);
+}

@@ -8,6 +8,8 @@
 static void check_found(const char *name, const char *line) {
   char output[20000];
   const int code = test_run(output, sizeof(output), test_path("leaks"), name, (char *)NULL);
+  if (code == 0 && strstr(output, "0 passed, 0 failed, 1 skipped") != NULL)
+    SKIP("it needs rights that are not there");
   if (code != 1 || strstr(output, line) == NULL || strstr(output, "0 passed, 1 failed, 0 skipped") == NULL)
     harness_fail(__FILE__, __LINE__, "status %d, \"%s\" expected in:\n%s", code, line, output);
 }

@@ -713,7 +713,7 @@ static void task_allocate(procpool_task *task) {
   free(memory);
 }
 
-TEST_STARTS(r116_threads_hold_locks_while_a_pool_is_opened, PROCESSES) {
+TEST_STARTS(r116_threads_hold_locks_while_a_pool_is_opened, CONCURRENT) {
   noise self = {0, 0};
   pthread_t threads[2];
   for (int i = 0; i < 2; i++)
@@ -729,6 +729,46 @@ TEST_STARTS(r116_threads_hold_locks_while_a_pool_is_opened, PROCESSES) {
   gate_add(&self.stop, 1);
   for (int i = 0; i < 2; i++)
     test_join(threads[i]);
+}
+
+static void task_parent(procpool_task *task) {
+  const long parent = (long)getppid();
+  procpool_task_return(task, &parent, sizeof(parent));
+}
+
+/* Workers, replacements too, come from one process that has one thread, whatever the host has. */
+TEST_STARTS(r116_who_forks_workers_has_one_thread, PROCESSES) {
+  noise self = {0, 0};
+  pthread_t thread = test_thread(allocate_and_print, &self);
+  procpool *pool;
+  long first = 0;
+  gate_wait(&self.began, 1);
+  pool = test_open(start, 2);
+  for (int i = 0; i < 4; i++) {
+    const test_job job = job_with(0, SIGKILL);
+    procpool_future *future = test_submit(pool, task_parent, NULL, 0);
+    char path[64], line[200];
+    long parent = 0;
+    int threads = 0;
+    FILE *file;
+    CHECK_OK(procpool_future_result(future, PROCPOOL_FOREVER, &parent, sizeof(parent), NULL));
+    CHECK_OK(procpool_future_release(future));
+    CHECK_NE(parent, (long)getpid());
+    first = i == 0 ? parent : first;
+    CHECK_EQ(parent, first);
+    snprintf(path, sizeof(path), "/proc/%ld/status", parent);
+    file = fopen(path, "r");
+    CHECK(file != NULL);
+    while (fgets(line, sizeof(line), file) != NULL)
+      (void)sscanf(line, "Threads: %d", &threads);
+    fclose(file);
+    if (!test_instrumented())
+      CHECK_EQ(threads, 1);
+    finish(test_submit(pool, task_die, &job, sizeof(job)), PROCPOOL_CRASHED);
+  }
+  test_close(pool);
+  gate_add(&self.stop, 1);
+  test_join(thread);
 }
 
 TEST(r116_auto_is_fork_in_a_host_without_threads) {
@@ -852,11 +892,6 @@ static void comm_of(long pid, char *name, size_t size) {
   CHECK(fgets(name, (int)size, file) != NULL);
   name[strcspn(name, "\n")] = '\0';
   fclose(file);
-}
-
-static void task_parent(procpool_task *task) {
-  const long parent = (long)getppid();
-  procpool_task_return(task, &parent, sizeof(parent));
 }
 
 static void check_names(procpool_start start, const char *name, const char *worker, const char *supervisor) {
@@ -1268,4 +1303,27 @@ TEST_STARTS(r121_nothing_is_printed_at_any_step, EVERY) {
   CHECK_TEXT(text, "in the buffer");
   close(files[0]);
   close(files[1]);
+}
+
+/* An iterator that goes last takes the pool's memory along: it stays flat. */
+TEST_STARTS(r125_iterators_freed_after_their_pool, EVERY) {
+  int mappings = 0;
+  long resident = 0;
+  for (int i = 0; i < 60; i++) {
+    procpool *pool = test_open(start, 1);
+    procpool_future *future = test_submit(pool, task_nothing, NULL, 0), *got = NULL;
+    procpool_iterator *iterator = NULL;
+    CHECK_OK(procpool_as_completed(&future, 1, &iterator));
+    CHECK_OK(procpool_next(iterator, PROCPOOL_FOREVER, &got));
+    CHECK_OK(procpool_future_release(future));
+    test_close(pool);
+    procpool_iterator_free(iterator);
+    if (i == 10) {
+      mappings = count_mappings();
+      resident = test_resident_kib();
+    }
+  }
+  CHECK_LE(count_mappings(), mappings + 3);
+  if (!test_instrumented())
+    CHECK_LT(test_resident_kib() - resident, 2048);
 }

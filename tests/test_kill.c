@@ -5,7 +5,12 @@
 #include <poll.h>
 #include <sys/mman.h>
 
-enum { NONE = PROCPOOL_STAGE_NONE, ASKED = PROCPOOL_STAGE_ASKED, TERM = PROCPOOL_STAGE_TERM, KILL = PROCPOOL_STAGE_KILL };
+enum {
+  NONE = PROCPOOL_STAGE_NONE,
+  ASKED = PROCPOOL_STAGE_ASKED,
+  TERM = PROCPOOL_STAGE_TERM,
+  KILL = PROCPOOL_STAGE_KILL
+};
 
 static procpool_submit_options limits_of(double time_limit, double grace) {
   procpool_submit_options options = {0};
@@ -410,8 +415,8 @@ static void check_stage(procpool_start start, procpool_function function, double
                         int exit_status) {
   for (int by_limit = 0; by_limit < 2; by_limit++) {
     procpool *pool = test_open(start, 1);
-    procpool_future *future = by_limit ? limited(pool, function, job_of(0), 0.3 * test_slow(), grace)
-                                       : submit_job(pool, function, job_of(0));
+    procpool_future *future =
+        by_limit ? limited(pool, function, job_of(0), 0.3 * test_slow(), grace) : submit_job(pool, function, job_of(0));
     int watch;
     gate_wait(&page->started, by_limit + 1);
     watch = test_watch(page->pid[0]);
@@ -482,8 +487,8 @@ TEST_STARTS(r106_stopped_worker_whose_body_has_returned, PROCESSES) {
 TEST_STARTS(r062_who_returns_when_asked_keeps_its_worker, PROCESSES) {
   procpool *pool = test_open(start, 1);
   for (int i = 0; i < 10; i++) {
-    procpool_future *future = i % 2 == 0 ? submit_job(pool, task_obey, job_of(0))
-                                         : limited(pool, task_obey, job_of(0), 0.02, 1000);
+    procpool_future *future =
+        i % 2 == 0 ? submit_job(pool, task_obey, job_of(0)) : limited(pool, task_obey, job_of(0), 0.02, 1000);
     gate_wait(&page->started, i + 1);
     if (i % 2 == 0)
       CHECK_STATUS(procpool_future_cancel_kill(future, 1000), PROCPOOL_PENDING);

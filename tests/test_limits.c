@@ -1,6 +1,7 @@
 /* Where resources run short, or a sandbox refuses: an error or a working pool, never a hang, a leak or a signal. */
 #include "harness.h"
 
+#include <dirent.h>
 #include <errno.h>
 #include <limits.h>
 #include <linux/filter.h>
@@ -8,8 +9,10 @@
 #include <stddef.h>
 #include <sys/prctl.h>
 #include <sys/resource.h>
+#include <sys/stat.h>
 #include <sys/syscall.h>
 #include <sys/wait.h>
+#include <time.h>
 
 static void finish(procpool_future *future, procpool_status expected) {
   CHECK_SETTLES(future, expected);
@@ -36,7 +39,9 @@ static bool is_shortage(const procpool_error *error) {
  * processes does not hold for root. */
 static bool become_nobody(void) {
   const uid_t nobody = 100000 + (uid_t)getpid();
-  return getuid() != 0 || (setgid(nobody) == 0 && setuid(nobody) == 0);
+  if (getuid() == 0 && (setgid(nobody) != 0 || setuid(nobody) != 0))
+    return false;
+  return prctl(PR_SET_DUMPABLE, 1) == 0; /* spawned workers find the page through /proc */
 }
 
 /* ---- opening ---- */
@@ -130,6 +135,68 @@ TEST_STARTS(r002_open_without_enough_processes, PROCESSES) {
   }
 }
 
+/* Processes and threads of this user. */
+static int count_of_user(void) {
+  DIR *directory = opendir("/proc");
+  const uid_t user = getuid();
+  struct dirent *entry;
+  int count = 0;
+  CHECK(directory != NULL);
+  while ((entry = readdir(directory)) != NULL) {
+    char path[300];
+    struct stat about;
+    struct dirent *task;
+    DIR *tasks;
+    snprintf(path, sizeof(path), "/proc/%s/task", entry->d_name);
+    if (atoi(entry->d_name) <= 0 || stat(path, &about) != 0 || about.st_uid != user || (tasks = opendir(path)) == NULL)
+      continue;
+    while ((task = readdir(tasks)) != NULL)
+      count += task->d_name[0] != '.';
+    closedir(tasks);
+  }
+  closedir(directory);
+  return count;
+}
+
+static void meet_of_four(procpool *pool, int round) {
+  procpool_future *futures[4];
+  for (int i = 0; i < 4; i++) {
+    const test_job job = job_with(i, 4 * round);
+    futures[i] = test_submit(pool, task_meet, &job, sizeof(job));
+  }
+  for (int i = 0; i < 4; i++)
+    finish(futures[i], PROCPOOL_OK);
+}
+
+/* With room for one process more each time: at first the supervisor cannot be had, then the first worker, the second, ... */
+static void open_four_with_more_and_more_room(procpool_start start) {
+  const size_t descriptors = test_descriptors();
+  int refused = 0, opened = 0;
+  for (rlim_t room = 1; room < 12; room++) {
+    struct rlimit limit;
+    procpool_error error;
+    procpool *pool;
+    CHECK_EQ(getrlimit(RLIMIT_NPROC, &limit), 0);
+    limit.rlim_cur = room;
+    CHECK_EQ(setrlimit(RLIMIT_NPROC, &limit), 0);
+    pool = try_open(start, 4, &error);
+    if (pool == NULL) {
+      CHECK(is_shortage(&error));
+      CHECK_EQ(error.system_error, EAGAIN);
+      CHECK_EQ(opened, 0);
+      refused++;
+    } else {
+      meet_of_four(pool, ++opened); /* all four are there */
+      test_close(pool);
+    }
+    CHECK_EQ(test_descriptors(), descriptors);
+    while (count_of_user() > 1) /* those that were started are reaped; the case's limit holds */
+      sched_yield();
+  }
+  CHECK_GE(refused, 4); /* the first worker, and the others after it */
+  CHECK_GT(opened, 0);
+}
+
 /* ---- processes run short while the pool works ---- */
 
 static void limit_processes_of(long pid, bool on) {
@@ -152,7 +219,7 @@ static long supervisor_of(procpool *pool) {
   return pid;
 }
 
-static void run_as_nobody(void (*body)(void)) {
+static void run_as_nobody(procpool_start start, void (*body)(procpool_start start)) {
   pid_t child;
   int code;
   if (test_instrumented())
@@ -162,7 +229,9 @@ static void run_as_nobody(void (*body)(void)) {
   if (child == 0) {
     if (!become_nobody())
       _exit(CHAR_MAX);
-    body();
+    if (start == PROCPOOL_START_SPAWN && access("/proc/self/exe", X_OK) != 0)
+      _exit(CHAR_MAX);
+    body(start);
     _exit(0);
   }
   code = test_wait_exit(child);
@@ -176,8 +245,8 @@ static procpool_future *die(procpool *pool) {
   return test_submit(pool, task_die, &job, sizeof(job));
 }
 
-static void lose_one_of_two_workers(void) {
-  procpool *pool = test_open(PROCPOOL_START_FORK, 2);
+static void lose_one_of_two_workers(procpool_start start) {
+  procpool *pool = test_open(start, 2);
   const long supervisor = supervisor_of(pool);
   const test_job meeting[2] = {job_with(0, 2), job_with(1, 2)};
   limit_processes_of(supervisor, true);
@@ -194,12 +263,12 @@ static void lose_one_of_two_workers(void) {
   test_close(pool);
 }
 
-TEST(r016_replacement_fails_but_a_worker_is_left) {
-  run_as_nobody(lose_one_of_two_workers);
+TEST_STARTS(r016_replacement_fails_but_a_worker_is_left, PROCESSES) {
+  run_as_nobody(start, lose_one_of_two_workers);
 }
 
-static void lose_the_only_worker(void) {
-  procpool *pool = test_open(PROCPOOL_START_FORK, 1);
+static void lose_the_only_worker(procpool_start start) {
+  procpool *pool = test_open(start, 1);
   const long supervisor = supervisor_of(pool);
   const double begin = test_now();
   procpool_future *victim, *queued[10], *refused = NULL;
@@ -229,8 +298,12 @@ static void lose_the_only_worker(void) {
   CHECK_OK(procpool_free(pool));
 }
 
-TEST(r016_no_worker_can_be_had) {
-  run_as_nobody(lose_the_only_worker);
+TEST_STARTS(r016_no_worker_can_be_had, PROCESSES) {
+  run_as_nobody(start, lose_the_only_worker);
+}
+
+TEST_STARTS(r002_each_worker_in_turn_cannot_be_started, CONCURRENT) {
+  run_as_nobody(start, open_four_with_more_and_more_room);
 }
 
 /* ---- memory ---- */
@@ -312,7 +385,7 @@ TEST_STARTS(r017_open_with_a_limit_on_file_sizes, EVERY) {
 }
 
 /* R108: an argument that cannot be carried leaves nothing behind, a hundred times. */
-TEST_STARTS(r108_hundred_too_large_then_hundred_good, PROCESSES) {
+TEST_STARTS(r108_hundred_too_large_then_hundred_good, EVERY) {
   procpool_options options = {0};
   procpool *pool;
   const size_t size = 3 << 20;
@@ -533,4 +606,200 @@ TEST_STARTS(r017_supervisor_or_thread_cannot_be_started, CONCURRENT) {
   if (code == CHAR_MAX)
     SKIP("seccomp is not allowed here");
   CHECK_EQ(code, 0);
+}
+
+static procpool_start start_at_exit;
+
+static void open_at_exit(void) {
+  procpool_error error;
+  procpool *pool = try_open(start_at_exit, 2, &error);
+  if (pool != NULL) {
+    CHECK_WORKS(pool);
+    test_close(pool);
+  } else
+    CHECK(is_shortage(&error));
+  gate_add(&page->word[0], 1);
+}
+
+/* A process that is ending may still open a pool, or is refused: it does not hang. */
+TEST_STARTS(r017_open_in_an_atexit_handler, EVERY) {
+  const pid_t host = fork();
+  CHECK_GE(host, 0);
+  if (host == 0) {
+    start_at_exit = start;
+    CHECK_EQ(atexit(open_at_exit), 0);
+    exit(7);
+  }
+  CHECK_EQ(test_wait_exit(host), 7);
+  CHECK_EQ(page->word[0], 1);
+}
+
+/* ---- no memory for a result, no room for an argument ---- */
+
+static double processor_seconds(void) {
+  struct timespec used;
+  clock_gettime(CLOCK_PROCESS_CPUTIME_ID, &used);
+  return (double)used.tv_sec + (double)used.tv_nsec * 1e-9;
+}
+
+/* From now on this process, not its workers, gets no large piece of memory. */
+static void limit_memory(bool on) {
+  struct rlimit limit;
+  long pages = 0;
+  FILE *file = fopen("/proc/self/statm", "r");
+  CHECK(file != NULL);
+  CHECK_EQ(fscanf(file, "%ld", &pages), 1);
+  fclose(file);
+  CHECK_EQ(getrlimit(RLIMIT_AS, &limit), 0);
+  limit.rlim_cur = on ? (rlim_t)pages * (rlim_t)sysconf(_SC_PAGESIZE) + (4u << 20) : limit.rlim_max;
+  CHECK_EQ(setrlimit(RLIMIT_AS, &limit), 0);
+}
+
+/* MEMORY says that the result stays where it is; that must not keep a shutdown by KILL, or free, from their end. */
+static void check_result_without_memory(procpool_start start, bool shutdown_first) {
+  const test_job large = job_sized(0, 64 << 20), blocking = job_of(1);
+  procpool *pool;
+  procpool_future *result, *running;
+  int watch;
+  if (test_instrumented())
+    SKIP("the instrument owns the address space");
+  pool = test_open(start, 2);
+  running = test_submit(pool, task_block, &blocking, sizeof(blocking));
+  gate_wait(&page->started, 1);
+  watch = test_watch(page->pid[1]);
+  limit_memory(true);
+  result = test_submit(pool, task_make, &large, sizeof(large));
+  CHECK_STATUS(procpool_future_wait(result, PROCPOOL_FOREVER), PROCPOOL_MEMORY);
+  if (shutdown_first)
+    CHECK_OK(procpool_shutdown_timed(pool, PROCPOOL_KILL, 10.0 * test_slow()));
+  CHECK_OK(procpool_free(pool));
+  CHECK(test_gone(watch, 5.0 * test_slow()));
+  CHECK(procpool_future_done(result));
+  CHECK_STATUS(procpool_future_status(running), PROCPOOL_SHUTDOWN);
+  CHECK_OK(procpool_future_release(result));
+  CHECK_OK(procpool_future_release(running));
+  limit_memory(false);
+}
+
+TEST_STARTS(r086_free_though_there_is_no_memory_for_a_result, PROCESSES) {
+  check_result_without_memory(start, false);
+}
+TEST_STARTS(r079_kill_though_there_is_no_memory_for_a_result, PROCESSES) {
+  check_result_without_memory(start, true);
+}
+
+/* And once there is memory again the result is still to be had. */
+TEST_STARTS(r022_result_stays_while_there_is_no_memory_for_it, PROCESSES) {
+  const test_job large = job_sized(3, 64 << 20);
+  procpool *pool;
+  procpool_future *result;
+  if (test_instrumented())
+    SKIP("the instrument owns the address space");
+  pool = test_open(start, 1);
+  CHECK_WORKS(pool);
+  limit_memory(true);
+  result = test_submit(pool, task_make, &large, sizeof(large));
+  CHECK_STATUS(procpool_future_wait(result, PROCPOOL_FOREVER), PROCPOOL_MEMORY);
+  limit_memory(false);
+  CHECK_SETTLES(result, PROCPOOL_OK);
+  CHECK(pattern_holds(procpool_future_data(result, NULL), 64 << 20, 3));
+  CHECK_OK(procpool_future_release(result));
+  test_close(pool);
+}
+
+enum { LARGE = 400000 };
+
+static procpool *open_with_its_memory_full(procpool_start start, const char *large, procpool_future **blocker) {
+  procpool_options options = {0};
+  procpool *pool;
+  procpool_status status;
+  const test_job job = job_of(0);
+  CHECK(large != NULL);
+  options.max_memory = 1 << 20;
+  pool = test_open_with(start, 1, &options);
+  *blocker = test_submit(pool, task_block, &job, sizeof(job));
+  gate_wait(&page->started, 1);
+  while ((status = procpool_try_submit(pool, task_nothing, large, LARGE, NULL)) == PROCPOOL_OK)
+    ; /* they stay there behind the blocker */
+  CHECK_STATUS(status, PROCPOOL_FULL);
+  CHECK_GE(test_stats(pool).queued, 1);
+  return pool;
+}
+
+/* Who waits for memory sleeps, keeps to the time given, and does not keep others out. */
+TEST_STARTS(r023_waiting_for_memory_keeps_its_time_and_sleeps, CONCURRENT) {
+  procpool_future *blocker, *refused = NULL;
+  char *large = (char *)calloc(1, LARGE);
+  procpool *pool = open_with_its_memory_full(start, large, &blocker);
+  const double begin = test_now(), used = processor_seconds();
+  CHECK_STATUS(procpool_submit_timed(pool, 0.6, task_nothing, large, LARGE, &refused), PROCPOOL_FULL);
+  CHECK_SECONDS(test_now() - begin, >=, 0.6);
+  CHECK_SECONDS(test_now() - begin, <, 0.6 + 1.0 * test_slow());
+  if (!test_instrumented())
+    CHECK_SECONDS(processor_seconds() - used, <, 0.3);
+  CHECK(refused == NULL);
+  gate_add(&page->gate, 1);
+  finish(blocker, PROCPOOL_OK);
+  finish(test_submit(pool, task_nothing, large, LARGE), PROCPOOL_OK);
+  test_close(pool);
+  free(large);
+}
+
+TEST_STARTS(r036_map_times_out_while_it_waits_for_memory, CONCURRENT) {
+  procpool_future *blocker;
+  char *large = (char *)calloc(4, LARGE);
+  procpool *pool = open_with_its_memory_full(start, large, &blocker);
+  procpool_map_options options = {0};
+  const double begin = test_now(), used = processor_seconds();
+  options.timeout = 0.6;
+  options.chunksize = 1;
+  CHECK_STATUS(procpool_map(pool, task_nothing, large, LARGE, NULL, 0, 4, &options), PROCPOOL_PENDING);
+  CHECK_SECONDS(test_now() - begin, >=, 0.6);
+  CHECK_SECONDS(test_now() - begin, <, 0.6 + 1.0 * test_slow());
+  if (!test_instrumented())
+    CHECK_SECONDS(processor_seconds() - used, <, 0.3);
+  gate_add(&page->gate, 1);
+  finish(blocker, PROCPOOL_OK);
+  CHECK_WORKS(pool);
+  test_close(pool);
+  free(large);
+}
+
+/* More than there can be: opened with what there is, or refused. */
+TEST_STARTS(r019_max_memory_of_nearly_everything, EVERY) {
+  for (size_t less = 0; less < 9; less++) {
+    procpool_options options = {0};
+    procpool_error error;
+    procpool *pool;
+    memset(&error, 0, sizeof(error));
+    options.error = &error;
+    options.start = start;
+    options.max_workers = start == PROCPOOL_START_INLINE ? 1 : 2;
+    options.max_memory = (size_t)-1 - (less << 20);
+    pool = procpool_open(&options);
+    if (pool == NULL) {
+      CHECK(error.status == PROCPOOL_MEMORY || error.status == PROCPOOL_ARGUMENT || error.status == PROCPOOL_SYSTEM);
+      continue;
+    }
+    CHECK_WORKS(pool);
+    test_close(pool);
+  }
+}
+
+static int initializer_takes_all_descriptors(const void *argument, size_t size) {
+  struct rlimit limit = {3, 3};
+  (void)argument;
+  (void)size;
+  return setrlimit(RLIMIT_NOFILE, &limit);
+}
+
+/* A worker that may open nothing, as in a sandbox, still runs what the host asks for. */
+TEST_STARTS(r003_worker_that_can_open_nothing, FORK) {
+  procpool_options options = {0};
+  procpool *pool;
+  options.initializer = initializer_takes_all_descriptors;
+  pool = test_open_with(start, 1, &options);
+  for (int i = 0; i < 20; i++)
+    CHECK_WORKS(pool);
+  test_close(pool);
 }

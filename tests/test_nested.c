@@ -130,6 +130,24 @@ TEST_STARTS(r113_killed_host_takes_the_whole_tree, PROCESSES) {
   CHECK(test_all_gone(watches, 3, 1.0 * test_slow()));
 }
 
+/* The same when the host ends of its own accord, without a shutdown. */
+TEST_STARTS(r113_exiting_host_takes_the_whole_tree, PROCESSES) {
+  int watches[3];
+  const pid_t host = fork();
+  CHECK_GE(host, 0);
+  if (host == 0) {
+    procpool *pool = test_open(start, 1);
+    const test_job job = job_with(1, start);
+    (void)test_submit(pool, task_nest_and_block, &job, sizeof(job));
+    gate_wait(&page->word[0], 1);
+    exit(7);
+  }
+  watch_levels(watches);
+  gate_add(&page->word[0], 1);
+  CHECK_EQ(test_wait_exit(host), 7);
+  CHECK(test_all_gone(watches, 3, 1.0 * test_slow()));
+}
+
 TEST_STARTS(r113_killed_worker_takes_its_pool_along, PROCESSES) {
   procpool *pool = test_open(start, 1);
   const test_job job = job_with(1, start);

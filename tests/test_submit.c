@@ -2,6 +2,10 @@
 #include "harness.h"
 
 #include <limits.h>
+#ifdef __GLIBC__
+#include <malloc.h>
+#endif
+#include <sys/mman.h>
 
 /* ---- what goes in and what comes out ---- */
 
@@ -251,6 +255,77 @@ TEST_STARTS_LIMIT(r021_100_mib_both_ways, EVERY, 60) {
   test_close(pool);
 }
 
+/* Marks in a great emptiness: who reads or writes at a wrong place, beyond 31 or 32 bits of size, is found. With one start
+ * method: what it takes is the kernel's time for the pages. */
+enum { MARKS = 37 };
+
+static size_t mark_at(size_t size, int i) {
+  return i == MARKS - 1 ? size - 1 : size / MARKS * (size_t)i + (size_t)i;
+}
+
+static void task_swap_marks(procpool_task *task) {
+  size_t size = 0;
+  const unsigned char *argument = (const unsigned char *)procpool_task_argument(task, &size);
+  unsigned char *result = (unsigned char *)procpool_task_result(task, size);
+  if (result == NULL)
+    return;
+  memset(result, 0, size);
+  for (int i = 0; i < MARKS; i++)
+    result[mark_at(size, i)] = (unsigned char)~argument[mark_at(size, i)];
+}
+
+static bool memory_is_there(long mib) {
+  FILE *file = fopen("/proc/meminfo", "r");
+  char line[200];
+  long kib = 0;
+  CHECK(file != NULL);
+  while (fgets(line, sizeof(line), file) != NULL)
+    (void)sscanf(line, "MemAvailable: %ld kB", &kib);
+  fclose(file);
+  return kib / 1024 >= mib;
+}
+
+static void empty_but_for_marks(unsigned char *bytes, size_t size) {
+  static const unsigned char nothing[1 << 20];
+  for (int i = 0; i < MARKS; i++) {
+    CHECK_EQ(bytes[mark_at(size, i)], (unsigned char)~(i + 1));
+    bytes[mark_at(size, i)] = 0;
+  }
+  for (size_t at = 0; at < size; at += sizeof(nothing))
+    CHECK_EQ(memcmp(bytes + at, nothing, size - at < sizeof(nothing) ? size - at : sizeof(nothing)), 0);
+}
+
+TEST_STARTS_LIMIT(r021_above_2_gib_both_ways, FORK, 240) {
+  const size_t size = ((size_t)1 << 31) + 4097;
+  procpool_options options = {0};
+  procpool *pool;
+  procpool_future *future;
+  unsigned char *bytes;
+  size_t got = 0;
+  if (sizeof(size_t) < 8 || test_slow() > 1 || test_instrumented())
+    SKIP("too much memory for this build");
+  if (!memory_is_there(12 * 1024))
+    SKIP("less than 12 GiB of memory are available");
+  bytes = (unsigned char *)mmap(NULL, size, PROT_READ | PROT_WRITE, MAP_PRIVATE | MAP_ANONYMOUS | MAP_NORESERVE, -1, 0);
+  CHECK(bytes != MAP_FAILED);
+  for (int i = 0; i < MARKS; i++)
+    bytes[mark_at(size, i)] = (unsigned char)(i + 1);
+#ifdef M_PERTURB
+  (void)mallopt(M_PERTURB, 0); /* what the runner asks for would write all of it twice more */
+#endif
+  options.max_memory = (size_t)3 << 30;
+  pool = test_open_with(start, 1, &options);
+  future = test_submit(pool, task_swap_marks, bytes, size);
+  CHECK_EQ(munmap(bytes, size), 0); /* it was copied */
+  CHECK_SETTLES(future, PROCPOOL_OK);
+  bytes = (unsigned char *)(uintptr_t)procpool_future_data(future, &got);
+  CHECK_EQ(got, size);
+  empty_but_for_marks(bytes, size);
+  CHECK_OK(procpool_future_release(future));
+  CHECK_WORKS(pool);
+  test_close(pool);
+}
+
 TEST_STARTS(r022_too_small_buffer, EVERY) {
   procpool *pool = test_open(start, 1);
   char bytes[100], copy[101];
@@ -401,6 +476,28 @@ TEST_STARTS(r025_removal_from_the_middle_keeps_the_order, CONCURRENT) {
   test_close(pool);
 }
 
+TEST(r025_removal_from_the_middle_keeps_the_order_inline) {
+  enum { COUNT = 100 };
+  procpool *pool = test_open(PROCPOOL_START_INLINE, 1);
+  procpool_future *futures[COUNT];
+  int next = 0;
+  for (int i = 0; i < COUNT; i++) {
+    const test_job job = job_of(i);
+    futures[i] = test_submit(pool, task_count, &job, sizeof(job));
+  }
+  for (int i = 0; i < COUNT; i += 3)
+    CHECK_STATUS(procpool_future_cancel(futures[i]), PROCPOOL_CANCELLED);
+  for (int i = 0; i < COUNT; i++)
+    CHECK_SETTLES(futures[i], i % 3 == 0 ? PROCPOOL_CANCELLED : PROCPOOL_OK);
+  for (int i = 0; i < COUNT; i++)
+    if (i % 3 != 0)
+      CHECK_EQ(page->order[next++], i);
+  CHECK_EQ(page->count, next);
+  for (int i = 0; i < COUNT; i++)
+    CHECK_OK(procpool_future_release(futures[i]));
+  test_close(pool);
+}
+
 static procpool *open_and_fill(procpool_start start, procpool_future **futures, int count) {
   procpool_options options = {0};
   procpool *pool;
@@ -449,6 +546,31 @@ TEST_STARTS(r023_timed_submit_gives_up_in_time, CONCURRENT) {
   CHECK(future == NULL);
   CHECK_EQ(test_stats(pool).submitted, 2);
   open_the_gate(pool, futures, 2);
+}
+
+static procpool *full_pool;
+
+/* The task holds the only place itself: nobody could make room while it waits. */
+static void task_submits_into_a_full_queue(procpool_task *task) {
+  procpool_status status;
+  gate_wait(&page->gate, 1); /* full_pool is set */
+  status = procpool_submit(full_pool, task_nothing, NULL, 0, NULL);
+  procpool_task_return(task, &status, sizeof(status));
+}
+
+TEST_STARTS(r023_submit_in_a_task_of_a_full_pool, THREAD | INLINE) {
+  procpool_options options = {0};
+  procpool_future *future;
+  procpool_status seen = PROCPOOL_END;
+  options.max_queued = 1;
+  full_pool = test_open_with(start, 1, &options);
+  future = test_submit(full_pool, task_submits_into_a_full_queue, NULL, 0);
+  gate_add(&page->gate, 1);
+  CHECK_OK(procpool_future_result(future, PROCPOOL_FOREVER, &seen, sizeof(seen), NULL));
+  CHECK_STATUS(seen, PROCPOOL_FULL);
+  CHECK_OK(procpool_future_release(future));
+  CHECK_WORKS(full_pool);
+  test_close(full_pool);
 }
 
 typedef struct submitter {
@@ -675,10 +797,15 @@ TEST_STARTS(r123_ten_threads_on_one_pool, EVERY) {
   test_close(pool);
 }
 
+typedef struct opening {
+  procpool_start start;
+  procpool *pool;
+} opening;
+
 static void *open_and_use(void *context) {
-  procpool *pool = test_open(PROCPOOL_START_SPAWN, 1);
-  CHECK_WORKS(pool);
-  *(procpool **)context = pool;
+  opening *self = (opening *)context;
+  self->pool = test_open(self->start, 1);
+  CHECK_WORKS(self->pool);
   return NULL;
 }
 
@@ -688,12 +815,12 @@ static void *close_in_a_thread(void *context) {
 }
 
 /* Opened in one thread, which has ended when it is used in another and closed in a third. */
-TEST(r004_used_in_other_threads_than_the_opener) {
-  procpool *pool = NULL;
-  test_join(test_thread(open_and_use, &pool));
+TEST_STARTS(r004_used_in_other_threads_than_the_opener, EVERY) {
+  opening self = {start, NULL};
+  test_join(test_thread(open_and_use, &self));
   for (int i = 0; i < 50; i++)
-    CHECK_WORKS(pool);
-  test_join(test_thread(close_in_a_thread, pool));
+    CHECK_WORKS(self.pool);
+  test_join(test_thread(close_in_a_thread, self.pool));
 }
 
 /* ---- failures that a task reports ---- */
@@ -913,7 +1040,7 @@ TEST_STARTS_LIMIT(r030_discarded_tasks_leave_memory_flat, EVERY, 60) {
   for (int i = 0; i < test_rounds(100000); i++)
     CHECK_OK(procpool_submit(pool, task_twice, &in, sizeof(in), NULL));
   before = test_resident_kib();
-  for (int i = 0; i < test_rounds(300000); i++)
+  for (int i = 0; i < test_rounds(1000000); i++)
     CHECK_OK(procpool_submit(pool, task_twice, &in, sizeof(in), NULL));
   CHECK_WORKS(pool);
   if (!test_instrumented())
@@ -951,6 +1078,38 @@ TEST_STARTS(r030_large_arguments_are_freed, EVERY) {
       before = test_stats(pool).shared_bytes;
   }
   CHECK_LE(test_stats(pool).shared_bytes, before);
+  free(bytes);
+  test_close(pool);
+}
+
+static void task_resident(procpool_task *task) {
+  const long kib = test_resident_kib();
+  procpool_task_return(task, &kib, sizeof(kib));
+}
+
+static long resident_of_worker(procpool *pool) {
+  procpool_future *future = test_submit(pool, task_resident, NULL, 0);
+  long kib = 0;
+  CHECK_OK(procpool_future_result(future, PROCPOOL_FOREVER, &kib, sizeof(kib), NULL));
+  CHECK_OK(procpool_future_release(future));
+  return kib;
+}
+
+TEST_STARTS(r030_memory_of_the_worker_stays_flat, PROCESSES) {
+  procpool *pool = test_open(start, 1);
+  const size_t size = 3 << 20;
+  void *bytes = calloc(1, size);
+  long before = 0;
+  CHECK(bytes != NULL);
+  for (int i = 0; i < 120; i++) {
+    procpool_future *future = test_submit(pool, task_echo, bytes, size - (size_t)i * 1000);
+    CHECK_SETTLES(future, PROCPOOL_OK);
+    CHECK_OK(procpool_future_release(future));
+    if (i == 20)
+      before = resident_of_worker(pool);
+  }
+  if (!test_instrumented())
+    CHECK_LT(resident_of_worker(pool) - before, 16 * 1024);
   free(bytes);
   test_close(pool);
 }

@@ -5,6 +5,7 @@
 #include <fcntl.h>
 #include <poll.h>
 #include <sys/time.h>
+#include <time.h>
 
 static procpool_future *gated(procpool *pool, int index) {
   const test_job job = job_with(index, index);
@@ -443,6 +444,41 @@ TEST_STARTS_LIMIT(r045_ping_pong_without_spinning, CONCURRENT, 60) {
   test_close(pool);
 }
 
+typedef struct canceller {
+  procpool_future *future;
+  int go, rounds;
+} canceller;
+
+static void *cancel_each_round(void *context) {
+  canceller *self = (canceller *)context;
+  for (int round = 1; round <= self->rounds; round++) {
+    gate_wait(&self->go, 2 * round - 1);
+    (void)procpool_future_cancel(self->future);
+    gate_add(&self->go, 1);
+  }
+  return NULL;
+}
+
+/* Whoever waits runs the task itself, or another thread has taken it away at that very moment: the wait ends. */
+TEST_STARTS(r045_cancelled_at_the_moment_of_waiting, EVERY) {
+  procpool *pool = test_open(start, 1);
+  canceller self = {NULL, 0, test_rounds(3000)};
+  pthread_t thread = test_thread(cancel_each_round, &self);
+  for (int round = 0; round < self.rounds; round++) {
+    procpool_status status;
+    self.future = quick(pool);
+    gate_add(&self.go, 1);
+    for (int wait = round % 50 * 20; wait > 0; wait--)
+      __atomic_thread_fence(__ATOMIC_SEQ_CST);
+    status = procpool_future_wait(self.future, PROCPOOL_FOREVER);
+    CHECK(status == PROCPOOL_OK || status == PROCPOOL_CANCELLED);
+    gate_wait(&self.go, 2 * (round + 1));
+    CHECK_OK(procpool_future_release(self.future));
+  }
+  test_join(thread);
+  test_close(pool);
+}
+
 /* ---- many threads on one future ---- */
 
 enum { WAITERS = 64 };
@@ -481,6 +517,16 @@ TEST_STARTS(r046_all_wake_for_a_result, CONCURRENT) {
   crowd self;
   crowd_begin(&self, threads, gated(pool, 0));
   gate_add(&page->word[0], 1);
+  crowd_end(&self, threads, PROCPOOL_OK);
+  test_close(pool);
+}
+
+/* One of them runs it. */
+TEST(r046_all_wake_for_a_result_inline) {
+  procpool *pool = test_open(PROCPOOL_START_INLINE, 1);
+  pthread_t threads[WAITERS];
+  crowd self;
+  crowd_begin(&self, threads, quick(pool));
   crowd_end(&self, threads, PROCPOOL_OK);
   test_close(pool);
 }
@@ -759,4 +805,36 @@ TEST_STARTS(r119_signals_without_restart_are_invisible, EVERY) {
   CHECK_EQ(setitimer(ITIMER_REAL, &never, NULL), 0);
   signal(SIGALRM, SIG_DFL);
   CHECK_GT(signals_seen, 10);
+}
+
+/* ---- what an interruption that met nobody leaves behind ---- */
+
+static double processor_seconds(void) {
+  struct timespec used;
+  clock_gettime(CLOCK_PROCESS_CPUTIME_ID, &used);
+  return (double)used.tv_sec + (double)used.tv_nsec * 1e-9;
+}
+
+static void *open_the_gate_later(void *context) {
+  int never = 0;
+  (void)gate_wait_for(&never, 1, 1.0);
+  gate_add(&page->word[0], 1);
+  return context;
+}
+
+/* A thread cannot be killed, so this shutdown takes a second: asleep, though an interruption is still on record. */
+TEST(r071_kill_after_an_interruption_sleeps_thread) {
+  procpool *pool = test_open(PROCPOOL_START_THREAD, 1);
+  procpool_future *future = gated(pool, 0);
+  pthread_t thread;
+  double used;
+  gate_wait(&page->started, 1);
+  procpool_interrupt(pool);
+  thread = test_thread(open_the_gate_later, NULL);
+  used = processor_seconds();
+  CHECK_OK(procpool_shutdown(pool, PROCPOOL_KILL));
+  CHECK_SECONDS(processor_seconds() - used, <, 0.4);
+  test_join(thread);
+  CHECK_OK(procpool_future_release(future));
+  CHECK_OK(procpool_free(pool));
 }

@@ -831,6 +831,53 @@ static void operation(void) {
   }
 }
 
+/* What an input that fails has come to. */
+static void show(void) {
+  const procpool *p = world.pool;
+  const procpool__header *h = p->segment.header;
+  fprintf(stderr, "phase %u, health %u, gone %u, head %#llx of %#llx, supervisor %s\n", h->phase, h->health, h->gone,
+          (unsigned long long)h->head, (unsigned long long)p->position, fake.super_gone ? "gone" : "there");
+  for (uint64_t i = 0; i < p->slots_used; i++)
+    if (p->owners[i] != NULL)
+      fprintf(stderr, "slot %d: ticket %#llx, flags %#x, word %#llx\n", (int)i,
+              (unsigned long long)p->owners[i]->ticket, p->owners[i]->flags,
+              (unsigned long long)p->segment.slots[i].word);
+  for (int w = 0; w < WORKERS; w++)
+    fprintf(stderr, "worker %d: pid %d, due %#llx, intent %#llx, tail %#llx, ring taken to %#llx%s, its own %#llx\n", w,
+            (int)world.super.charges[w].pid, (unsigned long long)world.super.charges[w].due,
+            (unsigned long long)p->segment.blocks[w].intent_word, (unsigned long long)p->segment.blocks[w].tail,
+            (unsigned long long)p->inboxes[w].head, p->inboxes[w].resetting ? ", resetting" : "",
+            (unsigned long long)world.sims[w].tail);
+}
+
+/* Every worker dies, and those that follow do as they should: then all settles, without a shutdown. */
+static void recover(void) {
+  procpool *p = world.pool;
+  fake.no_fork = fake.undead = false;
+  fake.fail_after = 0;
+  for (int w = 0; w < WORKERS; w++)
+    if (world.super.charges[w].pid != 0 && !fake.super_gone)
+      fake_die(world.super.charges[w].pid, SIGKILL);
+  for (int round = 0; round < 60 && !p->finished && p->submitted != p->settled; round++) {
+    fake.now += 2000000000u;
+    run_super(do_super, 6);
+    for (int w = 0; w < WORKERS && !p->finished; w++) {
+      sim *m = sim_of(w);
+      if (m != NULL)
+        p->segment.blocks[w].ready = 1;
+      sim_claim(w);
+      if (m != NULL && m->runs)
+        sim_record(w, m, PROCPOOL__DONE_OK, "result", 6, 0, 2);
+      else if (m != NULL && p->segment.header->phase != PROCPOOL__PHASE_RUN)
+        fake_die(m->pid, 0);
+    }
+    (void)procpool_poll(p);
+  }
+  if (p->submitted != p->settled)
+    show();
+  REQUIRE(p->submitted == p->settled);
+}
+
 static void close_pool(void) {
   procpool *p = world.pool;
   (void)procpool_shutdown_timed(p, PROCPOOL_KILL, 0);
@@ -865,7 +912,7 @@ static void check_slots(const procpool *p) {
 
 static void end(void) {
   procpool *p = world.pool;
-  fake.fail_after = 0;
+  recover();
   close_pool();
   map_step();
   map_end();

@@ -5,6 +5,7 @@
  * Options: --workers N (0: 1, 2, 5, 13 and 64 in turn), --submitters N, --most BYTES (largest result), --gap US (most
  * microseconds between kills; 0: 20000 in a calm round, 2000 in a wild one). */
 #define PROCPOOL_IMPLEMENTATION
+#define RIG_LINGER
 #include "rig.h"
 
 enum { BATCH = 16, SUBMITTERS = 64, BURST = 32, QUIET = 11 };
@@ -20,7 +21,7 @@ static int workers(void) {
 }
 
 static double storm_seconds(void) {
-  const double share = rig.duration / 5;
+  const double share = rig.duration / 7;
   return share < 0.3 ? 0.3 : (share > 10 ? 10 : share);
 }
 
@@ -125,11 +126,14 @@ static void check_death_report(void) {
 static void host(void) {
   pthread_t threads[SUBMITTERS];
   const int count = submitters();
+  rig_random r = rig_stream(3000);
+  rig.page->linger = rig_chance(&r, 50) ? 20 : 0;
   pool = test_open(rig.start, workers());
   for (int i = 0; i < count; i++)
     threads[i] = test_thread(submitter, (void *)(uintptr_t)i);
   rig_ready();
   gate_wait(&rig.page->word[STORM_OVER], 1);
+  rig.page->linger = 0;
   check_recovery();
   for (int i = 0; i < count; i++)
     test_join(threads[i]);
@@ -192,6 +196,7 @@ int main(int argc, char **argv) {
   procpool_worker_main();
   rig_begin(argc, argv, FORK | SPAWN, 3.0);
   while (rig_more())
-    rig_round(host, observe, RIG_NORMAL);
+    for (size_t i = 0; i < sizeof(turns) / sizeof(turns[0]); i++)
+      rig_round(host, observe, RIG_NORMAL);
   return rig_end();
 }

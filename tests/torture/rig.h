@@ -26,6 +26,13 @@
 #ifndef RIG_H
 #define RIG_H
 
+/* A program that defines RIG_LINGER before it includes this file: its workers linger at random at their accesses to shared
+ * memory (one in page->linger of them, 0: never), so that kills and stops come between any two of these. */
+#ifdef RIG_LINGER
+void rig_linger(void);
+#define PROCPOOL__STEP() rig_linger()
+#endif
+
 #include "../harness.h"
 
 #include <sys/types.h>
@@ -38,6 +45,7 @@ enum {
   RIG_CRASHES = 1, /* it may crash on purpose: CRASHED needs no kill */
   RIG_DROPPED = 2, /* its future was released before it settled: the host cannot see it settle */
   RIG_NO_CALLBACK = 4,
+  RIG_UNKNOWN = 16,   /* not accepted as far as the host was told, yet it may have run: a map that broke off */
   RIG_KILLED_TASK = 8 /* the pool itself may end it (time limit, cancel_kill): TIMEOUT and CANCELLED may have started */
 };
 
@@ -66,6 +74,8 @@ typedef struct rig_page {
   uint64_t kills;
   int ready;                  /* host: the pool is open and works; set by rig_ready */
   int over;                   /* observer: it will disturb no more; set when observe() returns */
+  int host;                   /* its process id */
+  unsigned linger;            /* host: see RIG_LINGER */
   int word[RIG_WORDS];        /* gates of the programs (gate_add, rig_gate) */
   uint64_t count[RIG_WORDS];  /* counters of the programs */
   uint64_t killed[RIG_PIDS];  /* bit signal - 1, by process id; set by the observer before it kills */
