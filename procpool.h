@@ -4405,7 +4405,7 @@ static void procpool__host_tell_stage(procpool_error *e, procpool_stage stage) {
   static const char how[][64] = {"", "it returned, or ended its worker, when it was asked to", "its worker got SIGTERM",
                                  "its worker got SIGKILL"};
   e->stage = stage;
-  (void)snprintf(e->message, sizeof(e->message), "%s: %s", procpool_strerror(e->status), how[stage]);
+  (void)snprintf(e->message, sizeof(e->message), "%.90s: %.90s", procpool_strerror(e->status), how[stage]);
 }
 
 static void procpool__host_take_failure(procpool *p, int worker, procpool_future *f, const procpool__record *head,
