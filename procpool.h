@@ -1585,8 +1585,10 @@ static int procpool__platform_each_code(procpool__platform_code_visitor *visit, 
   char buffer[8192];
   size_t have = 0;
   bool found = false;
-  ssize_t got;
+  ssize_t got = 1;
+  int error;
   int fd = open("/proc/self/maps", O_RDONLY | O_CLOEXEC);
+  const bool opened = fd >= 0;
   while (fd >= 0 && !found && (got = read(fd, buffer + have, sizeof(buffer) - 1 - have)) > 0) {
     char *line = buffer, *end;
     have += (size_t)got;
@@ -1602,10 +1604,10 @@ static int procpool__platform_each_code(procpool__platform_code_visitor *visit, 
     if (have == sizeof(buffer) - 1)
       have = 0; /* a path longer than the buffer: its line is of no use */
   }
-  if (fd < 0)
-    return -1;
+  error = errno;
   procpool__platform_close(&fd);
-  return found;
+  errno = error;
+  return opened && got >= 0 ? found : -1;
 }
 
 /* ---- processors: any process, reads files only ----
@@ -2755,6 +2757,7 @@ static bool procpool__worker_run(procpool__worker *w, uint32_t slot_index, uint6
   procpool__worker_flush(w);
   if (!procpool__worker_finish(w))
     return false;
+  procpool__store_release(&w->block->intent_word, 0);
   procpool__worker_trim(w);
   return w->segment->header->max_tasks == 0 || w->tasks < w->segment->header->max_tasks;
 }
@@ -2786,6 +2789,8 @@ static procpool__turn procpool__worker_turn(procpool__worker *w) {
     won = procpool__cas(&s->slots[slot].word, procpool__word(h + 1, 0, PROCPOOL__READY), word);
     if (procpool__table_advance(s, h))
       procpool__worker_answer(w, PROCPOOL__FLAG_ROOM);
+    if (!won) /* it runs nothing: an intent beside a word that somebody forged would say that it does */
+      procpool__store_release(&w->block->intent_word, 0);
     if (won)
       return procpool__worker_run(w, slot, word) ? PROCPOOL__TURN_RAN : PROCPOOL__TURN_LEAVE;
   }
@@ -3217,13 +3222,14 @@ static void procpool__super_plan(procpool__super *u, int index, bool useful) {
     charge->due = PROCPOOL__NEVER;
 }
 
-/* A worker's start is useful if it got through its initializer and then either ran tasks, left by itself, or lived a
- * while: one that dies at once, again and again, is slowed down. */
+/* A worker's start is useful if it got through its initializer and then either ran tasks or lived a while: one
+ * that dies or leaves at once, again and again, is slowed down. */
 static bool procpool__super_was_useful(const procpool__super *u, int index, bool had_task) {
   const procpool__block *block = &u->segment.blocks[index];
   const uint64_t ready = procpool__load(&block->ready);
   const uint64_t age = procpool__platform_now() - u->charges[index].born;
-  return ready == 3 || (ready == 1 && (had_task || procpool__load(&block->tasks) > 0 || age > 100000000u));
+  return (ready == 3 && procpool__load(&block->tasks) > 0) ||
+         (ready == 1 && (had_task || procpool__load(&block->tasks) > 0 || age > 100000000u));
 }
 
 /* Starts in a row, of every index, after which the pool gives up. A worker that dies before it comes to its initializer
@@ -3683,7 +3689,7 @@ static void procpool__super_spawned(procpool__super *u, uint64_t total) {
   procpool__process_record.depth = u->segment.header->depth + 1;
   memset(&m, 0, sizeof(m));
   m.say = PROCPOOL__SAY_ATTACHED;
-  if (procpool__platform_each_code(procpool__super_tell_code, &u->control) < 0) { /* no descriptor: no workers either */
+  if (procpool__platform_each_code(procpool__super_tell_code, &u->control) != 0) { /* not all is told: no workers */
     m.say = PROCPOOL__SAY_STARTED;
     m.a = (uint64_t)errno;
   }
@@ -4399,7 +4405,7 @@ static void procpool__host_tell_stage(procpool_error *e, procpool_stage stage) {
   static const char how[][64] = {"", "it returned, or ended its worker, when it was asked to", "its worker got SIGTERM",
                                  "its worker got SIGKILL"};
   e->stage = stage;
-  (void)snprintf(e->message, sizeof(e->message), "%s: %s", procpool_strerror(e->status), how[stage]);
+  (void)snprintf(e->message, sizeof(e->message), "%.90s: %.90s", procpool_strerror(e->status), how[stage]);
 }
 
 static void procpool__host_take_failure(procpool *p, int worker, procpool_future *f, const procpool__record *head,
@@ -4973,7 +4979,8 @@ static void procpool__host_audit_worker(procpool *p, int worker) {
 /* Looks at every task that is not settled, and writes again what the host alone writes. Changes nothing where all keep to
  * the protocol. */
 static void procpool__host_audit(procpool *p) {
-  const uint32_t phase = p->mode == PROCPOOL_KILL ? PROCPOOL__PHASE_KILL : PROCPOOL__PHASE_DRAIN;
+  const uint32_t end = p->mode == PROCPOOL_KILL ? PROCPOOL__PHASE_KILL : PROCPOOL__PHASE_DRAIN;
+  const uint32_t phase = p->closing ? end : (uint32_t)PROCPOOL__PHASE_RUN;
   uint64_t first = PROCPOOL__NEVER;
   for (uint64_t i = 0; i < p->slots_used; i++) {
     procpool_future *f = p->owners[i];
@@ -4984,7 +4991,7 @@ static void procpool__host_audit(procpool *p) {
   procpool__host_audit_head(p, first);
   for (int i = 0; i < p->segment.workers; i++)
     procpool__host_audit_worker(p, i);
-  if (p->closing && procpool__load32(&p->segment.header->phase) < phase) {
+  if (procpool__load32(&p->segment.header->phase) != phase) {
     procpool__store32(&p->segment.header->phase, phase);
     (void)procpool__host_tell(p, PROCPOOL__SAY_PHASE, 0, 0);
   }
@@ -5094,8 +5101,7 @@ static void procpool__host_make_room(void *context) {
 }
 
 /* Rests until something may have changed. */
-static void procpool__host_rest(procpool *p, uint64_t deadline, bool room) {
-  procpool__known known;
+static void procpool__host_rest(procpool *p, uint64_t deadline, procpool__known *known) {
   if (p->finished) {
     if (p->frames != NULL) /* another thread is still in a callback */
       procpool__host_follow(p, deadline);
@@ -5109,16 +5115,14 @@ static void procpool__host_rest(procpool *p, uint64_t deadline, bool room) {
     procpool__host_follow(p, deadline);
     return;
   }
-  known.settled = p->settled;
-  known.room = room;
-  known.cell_free = procpool__host_cell_free(p);
+  known->settled = p->settled;
   p->draining = true;
   procpool__host_unlock(p);
   if (procpool__host_spin(p, deadline)) {
     procpool__host_lock(p);
   } else {
     procpool__host_lock(p);
-    procpool__host_sleep(p, deadline, &known);
+    procpool__host_sleep(p, deadline, known);
   }
   p->draining = false;
 }
@@ -5168,10 +5172,14 @@ static procpool_status procpool__host_wait(procpool *p, procpool__condition *con
                                            uint64_t deadline, unsigned how) {
   const uint32_t interrupts = p->interrupts_taken;
   procpool_status status = PROCPOOL_OK;
+  procpool__known known;
+  known.room = (how & PROCPOOL__WAIT_ROOM) != 0;
   for (;;) {
     const procpool_status drained = procpool__host_drain(p);
     if (how & PROCPOOL__WAIT_CALLBACKS)
       procpool__host_run_callbacks(p);
+    /* before the condition looks: a cell that comes free after it was found taken must not go unnoticed */
+    known.cell_free = known.room && procpool__host_cell_free(p);
     if (condition(p, context))
       break;
     if (drained != PROCPOOL_OK && !(how & PROCPOOL__WAIT_IMMUNE)) {
@@ -5186,7 +5194,7 @@ static procpool_status procpool__host_wait(procpool *p, procpool__condition *con
       status = PROCPOOL_PENDING;
     if (status != PROCPOOL_OK)
       break;
-    procpool__host_rest(p, deadline, (how & PROCPOOL__WAIT_ROOM) != 0);
+    procpool__host_rest(p, deadline, &known);
   }
   if (status == PROCPOOL_INTERRUPTED)
     __atomic_store_n(&p->interrupts_taken, procpool__load32(&p->interrupts), __ATOMIC_RELAXED);
