@@ -45,8 +45,8 @@ list() {
   check_case both_stopped -DTASKS=2 -DCOARSE -DSUPER_STOPS=1 -DSTOPS=1
   # one task: more faults at once, records field by field
   check_case limit_kill -DTASKS=1 -DLIMITED=1 -DGRACE -DKILLS=1
-  check_case limit_stop_continue -DTASKS=1 -DLIMITED=1 -DGRACE -DSTOPS=1 -DCONTINUES=1 -DRING=2 -DFIELDS
-  check_case kill_supervisor_killed -DTASKS=1 -DKILLS=1 -DSUPER_KILLS=1
+  check_case limit_stop_continue -DTASKS=1 -DCOARSE -DLIMITED=1 -DGRACE -DSTOPS=1 -DCONTINUES=1 -DRING=2 -DFIELDS -DONE_WORKER
+  check_case kill_supervisor_killed -DTASKS=1 -DCOARSE -DKILLS=1 -DSUPER_KILLS=1
   check_case kill_stop_continue -DTASKS=2 -DCOARSE -DKILLS=1 -DSTOPS=1 -DCONTINUES=1 -DRING=2 -DFIELDS -DONE_WORKER -DSLOTS=1
 
   mutant_case claim_without_owner -DTASKS=1 -DKILLS=1

@@ -258,6 +258,9 @@ turn:
 #if HOLD
     (accepted == TASKS);
 #endif
+#if FINE
+    skip; /* the body */
+#endif
     SEEN
       assert(arg[s] == t); /* its last write to slot and argument */
       l = LENGTH(t);
