@@ -1175,15 +1175,24 @@ static bool procpool__platform_shm_open(void *base, uint64_t end) {
   return mprotect(base, (size_t)end, PROT_READ | PROT_WRITE) == 0;
 }
 
-/* Takes the pages now, so that a full machine is an error here and not SIGBUS at the first touch. Zero or errno. */
+/* Takes the pages now, so that a full machine is an error here and not SIGBUS at the first touch. Zero or errno. A signal
+ * makes the kernel give up all of one call, and a timer of the host's could do so for ever: then in slices. */
 static int procpool__platform_shm_reserve(int fd, uint64_t offset, uint64_t size) {
+  const uint64_t slice = (uint64_t)1 << 20, end = offset + size;
   int error;
   if (size > procpool__platform_size_limit() || offset > procpool__platform_size_limit() - size)
     return EFBIG;
-  do
-    error = posix_fallocate(fd, (off_t)offset, (off_t)size);
-  while (error == EINTR);
-  return error;
+  error = posix_fallocate(fd, (off_t)offset, (off_t)size);
+  if (error != EINTR)
+    return error;
+  for (; offset < end; offset += slice) {
+    do
+      error = posix_fallocate(fd, (off_t)offset, (off_t)(end - offset < slice ? end - offset : slice));
+    while (error == EINTR);
+    if (error != 0)
+      return error;
+  }
+  return 0;
 }
 
 /* Gives pages back. They read as zeros until they are reserved again. */
@@ -7331,14 +7340,15 @@ static bool procpool__condition_map(procpool *p, void *context) {
   return m->group.waiter.first_done != NULL;
 }
 
-/* Hands out and takes in until all is done. Returns OK, or why it stopped. */
+/* Hands out and takes in until all is done. Returns OK, or why it stopped. When nothing more is accepted (another thread
+ * shuts the pool down), what was handed out still comes in. */
 static procpool_status procpool__map_run(procpool__mapping *m, uint64_t deadline) {
   for (;;) {
     procpool__wait_node *node;
     procpool_status status;
     m->settled_before = m->pool->settled;
     status = procpool__map_fill(m);
-    if (status != PROCPOOL_OK && status != PROCPOOL_FULL)
+    if (status != PROCPOOL_OK && status != PROCPOOL_FULL && m->busy == 0)
       return status;
     if (m->busy == 0 && m->range_count == 0 && m->next == m->count)
       return PROCPOOL_OK;
