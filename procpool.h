@@ -95,8 +95,8 @@
 
    ---- OPTIONS ----
    procpool_options, valid when zeroed (null: the same). See the struct for each field's unit and default.
-     name, start, max_workers              who runs: 0 workers means $PROCPOOL_WORKERS (if that is a number from 1 to 1024),
-                                           or one per usable processor
+     name, start, max_workers              who runs: 0 workers means $PROCPOOL_WORKERS (if that is a number from 1 to
+                                           1024), or one per usable processor
      initializer, initializer_argument,    runs once in each worker, replacements too, before its first task; what it
        initializer_size                    prepares in globals is there for all tasks of that worker
      max_tasks_per_child                   a fresh process after so many tasks: for functions that leak
@@ -106,8 +106,8 @@
      max_queued, ring_size, max_memory     bounds: tasks accepted and not settled; bytes of results per worker that wait
                                            to be taken in; bytes of large arguments in flight
      spin_us                               how long to look for work before sleeping
-     time_limit, grace                     seconds a task may run, and from one stage of its end to the next; a submit or
-                                           a map may have its own (procpool_submit_with, procpool_map_options)
+     time_limit, grace                     seconds a task may run, and from one stage of its end to the next; a submit
+                                           or a map may have its own (procpool_submit_with, procpool_map_options)
      initializer_limit                     seconds an initializer may run; over it, it has failed
 
    ---- ERRORS ----
@@ -204,16 +204,17 @@
    Why a task that is ended harms no other. The fate is decided by the compare-and-swap that takes RUNNING(w) away, and
    no signal is sent before the word is DEAD: then w, whatever it does, can neither commit nor claim. A task that was
    ASKED and returned is committed as DONE by its worker, with an empty record, by a compare-and-swap that races the
-   supervisor's to DEAD: whoever wins, the other one lets go. The request itself is a flag in the slot, set by the
-   host while the task is unsettled; the message to the supervisor is but a bell. Limits are counted by the supervisor
-   from what it sees and, where that is earlier, from what the worker wrote down at the start of the body; since a
-   worker may be stopped before it writes anything, the host tells of tasks with limits, and while there are any the
-   supervisor looks now and then (an eighth of the shortest limit, from 1 to 50 ms), else never. A dead task settles when its worker is
-   reaped, since until then it may write to what it was given. A worker that the kernel itself holds on to (a file system
-   that does not answer) is not waited for longer than 5 s: its task settles, and its slot and memory are not used again.
+   supervisor's to DEAD: whoever wins, the other one lets go. The request itself is a flag in the slot, set by the host
+   while the task is unsettled; the message to the supervisor is but a bell. Limits are counted by the supervisor from
+   what it sees and, where that is earlier, from what the worker wrote down at the start of the body; since a worker may
+   be stopped before it writes anything, the host tells of tasks with limits, and while there are any the supervisor
+   looks now and then (an eighth of the shortest limit, from 1 to 50 ms), else never. A dead task settles when its
+   worker is reaped, since until then it may write to what it was given. A worker that the kernel itself holds on to (a
+   file system that does not answer) is not waited for longer than 5 s: its task settles, and its slot and memory are
+   not used again.
 
-   A worker commits in two steps and may lose the first: it then writes its record anew in place, so whoever publishes for
-   it reads the record once more after it has found the word DONE: from then on it does not change.
+   A worker commits in two steps and may lose the first: it then writes its record anew in place, so whoever publishes
+   for it reads the record once more after it has found the word DONE: from then on it does not change.
 
    Two choices that differ from the obvious: what the supervisor decided reaches the host through a list linked through
    the slots themselves rather than an array of ids, since a slot is on it at most once and so it can never be full; and
@@ -226,9 +227,21 @@
    tail; one exchange by the host on the cell; a 32-byte record. No system call. Asleep: one futex wake by whoever finds
    the other side armed. An idle pool sleeps in the kernel without time-outs.
 
-   What is promised against a worker that writes nonsense into shared memory: the host and the supervisor do not crash,
-   read or write out of bounds, spin for ever or free twice; that worker is ended, and its tasks end in an error. Not
-   promised: that the results of other tasks stay what they were, or that the pool remains fast.
+   Workers are not trusted. Whatever a worker process writes into shared memory, the host and the supervisor do not
+   crash, read or write outside of it, spin or free twice, and neither signals a process that is not the pool's own.
+   Every accepted task settles once. A worker whose words or records make no sense is ended and replaced; what it ran,
+   and what it had committed and cannot be told from nonsense, ends as CRASHED or BROKEN, within about a second of the
+   last such write (a large queue takes longer), while some thread waits for or polls the pool. Not promised: a worker
+   can spoil the arguments, functions, results and outcomes of any task of its pool, end its neighbours' tasks, use up
+   slots and memory, break the whole pool, and keep its own task running past its limit; PROCPOOL_KILL ends that. It is
+   no sandbox either: workers run with the host's rights, and can do to files and processes what the host can. Threads
+   and inline workers share the host's memory, and are trusted.
+
+   How the host learns of nonsense: it reads each shared value once, checks it against its private table, and then uses
+   it; and at most every 200 ms, while it waits or polls, it looks at every task that is not settled (the audit). By
+   the protocol a claimed word is named by its worker's intent until it is committed or buried, and a committed one by
+   a record in its worker's ring: a word of which neither is true is nobody's, and its worker is ended. What the host
+   alone writes is written again where it was changed.
 
    ---- COMPILE-TIME OPTIONS ----
    Where the implementation is:  PROCPOOL_MALLOC(size), PROCPOOL_REALLOC(p, size), PROCPOOL_FREE(p)   all three or none
@@ -405,8 +418,8 @@ typedef struct procpool_options {
  *   ARGUMENT, MISMATCH, UNSUPPORTED; THREADS (auto in a threaded process without the door); DOOR (spawn without the
  *   door); SPAWN_FAIL, SYSTEM, MEMORY (system_error is errno); DEPTH (a pool within a pool within ...);
  *   INIT_FAIL (inline: the initializer failed, its code is in the error).
- * Any thread, inside a task too (a pool of its own); fork and spawn take 64 KiB of its stack. Blocks for the time of a few
- * forks. */
+ * Any thread, inside a task too (a pool of its own); fork and spawn take 64 KiB of its stack. Blocks for the time of
+ * a few forks. */
 PROCPOOL_API procpool *procpool_open_checked(const procpool_options *options, int version, size_t options_size);
 
 static PROCPOOL_UNUSED inline procpool *procpool_open(const procpool_options *options) {
@@ -433,12 +446,12 @@ PROCPOOL_API int procpool_cpu_count(procpool_cpu kind);
  * pool shut down SHUTDOWN. */
 
 /* Hands a task to the pool. size bytes at argument are copied (0 bytes are carried too; argument may then be null).
- * *future receives the handle, to be given back with procpool_future_release; with future null nobody wants the result.
- * Blocks while the queue is full, and takes results out of the workers' rings meanwhile; never runs a callback. Inside a
- * task of this very pool (thread, inline) it returns FULL instead of blocking.
- * Returns OK (it will settle exactly once); ARGUMENT; FUNCTION (spawn: not in the program that workers run); MEMORY;
- * SYSTEM (spawn: no descriptor to look where a function lies that was not met before); SHUTDOWN, BROKEN, INIT_FAIL,
- * SPAWN_FAIL; INTERRUPTED. */
+ * *future receives the handle, to be given back with procpool_future_release; with future null nobody wants the
+ * result. Blocks while the queue is full, and takes results out of the workers' rings meanwhile; never runs a
+ * callback. Inside a task of this very pool (thread, inline) it returns FULL instead of blocking. Returns OK (it will
+ * settle exactly once); ARGUMENT; FUNCTION (spawn: not in the program that workers run); MEMORY; SYSTEM (spawn: no
+ * descriptor to look where a function lies that was not met before); SHUTDOWN, BROKEN, INIT_FAIL, SPAWN_FAIL;
+ * INTERRUPTED. */
 PROCPOOL_API procpool_status procpool_submit(procpool *pool, procpool_function function, const void *argument,
                                              size_t size, procpool_future **future);
 /* The same; FULL at once instead of blocking. */
@@ -454,10 +467,11 @@ typedef struct procpool_submit_options {
   double grace;      /* as in procpool_options; 0: the pool's */
 } procpool_submit_options;
 
-/* The same with options of its own for the task (may be null). A task that runs longer than its limit ends as TIMEOUT, by
- * stages: it is asked (procpool_task_cancelled), its worker gets SIGTERM, then SIGKILL; error->stage tells the last one. The
- * clock starts with the body, so waiting in the queue does not count, and stops when the body returns. The supervisor sees
- * to it, whatever the host does meanwhile. UNSUPPORTED: a time limit in a thread or inline pool. */
+/* The same with options of its own for the task (may be null). A task that runs longer than its limit ends as
+ * TIMEOUT, by stages: it is asked (procpool_task_cancelled), its worker gets SIGTERM, then SIGKILL; error->stage
+ * tells the last one. The clock starts with the body, so waiting in the queue does not count, and stops when the body
+ * returns. The supervisor sees to it, whatever the host does meanwhile. UNSUPPORTED: a time limit in a thread or
+ * inline pool. */
 PROCPOOL_API procpool_status procpool_submit_with(procpool *pool, procpool_function function, const void *argument,
                                                   size_t size, const procpool_submit_options *options,
                                                   procpool_future **future);
@@ -546,10 +560,11 @@ PROCPOOL_API int procpool_future_worker(procpool_future *future);
 /* Cancels it if its body has not begun. CANCELLED (it is, now or before), or PENDING (it runs: nothing was done), or
  * its outcome (too late). */
 PROCPOOL_API procpool_status procpool_future_cancel(procpool_future *future);
-/* The same, and a task that runs is ended by stages, with grace seconds from one to the next (as in procpool_options; 0:
- * the pool's; a later call may shorten it). Does not wait. CANCELLED (it is, now or before); PENDING (it runs and will settle:
- * as CANCELLED when its worker has ended or it returned, or as what it committed before); its outcome (too late);
- * UNSUPPORTED (it runs, in a thread or inline: nothing was done). The worker is replaced; no other task is touched. */
+/* The same, and a task that runs is ended by stages, with grace seconds from one to the next (as in procpool_options;
+ * 0: the pool's; a later call may shorten it). Does not wait. CANCELLED (it is, now or before); PENDING (it runs and
+ * will settle: as CANCELLED when its worker has ended or it returned, or as what it committed before); its outcome
+ * (too late); UNSUPPORTED (it runs, in a thread or inline: nothing was done). The worker is replaced; no other task
+ * is touched. */
 PROCPOOL_API procpool_status procpool_future_cancel_kill(procpool_future *future, double grace);
 
 /* Runs callback(future, context) once, when the future has settled: at once if it has, else in the thread that then
@@ -636,8 +651,8 @@ PROCPOOL_API void *procpool_task_result(procpool_task *task, size_t size);
 PROCPOOL_API void procpool_task_return(procpool_task *task, const void *data, size_t size);
 /* Reports failure: the task will be FAILED with this code and message (cut after 191 bytes; may be null). */
 PROCPOOL_API void procpool_task_fail(procpool_task *task, int code, const char *message);
-/* Whether the result is no longer wanted (its limit is over, cancel_kill, the pool is being killed): a long task may ask
- * now and then, and return. It then has the grace of its options to do so; its worker lives on. */
+/* Whether the result is no longer wanted (its limit is over, cancel_kill, the pool is being killed): a long task may
+ * ask now and then, and return. It then has the grace of its options to do so; its worker lives on. */
 PROCPOOL_API bool procpool_task_cancelled(procpool_task *task);
 /* Index of the worker that runs it, from 0. */
 PROCPOOL_API int procpool_task_worker(procpool_task *task);
@@ -962,8 +977,8 @@ enum {
 extern int clone(int (*function)(void *), void *stack, int flags, void *argument, ...);
 #endif
 
-/* Stands at every access to shared memory. Tests define it, before this file, as a call that may kill or stop the process
- * there. */
+/* Stands at every access to shared memory. Tests define it, before this file, as a call that may kill or stop the
+ * process there. */
 #ifndef PROCPOOL__STEP
 #define PROCPOOL__STEP() ((void)0)
 #endif
@@ -1175,15 +1190,24 @@ static bool procpool__platform_shm_open(void *base, uint64_t end) {
   return mprotect(base, (size_t)end, PROT_READ | PROT_WRITE) == 0;
 }
 
-/* Takes the pages now, so that a full machine is an error here and not SIGBUS at the first touch. Zero or errno. */
+/* Takes the pages now, so that a full machine is an error here and not SIGBUS at the first touch. Zero or errno. A
+ * signal makes the kernel give up all of one call, and a timer of the host's could do so for ever: then in slices. */
 static int procpool__platform_shm_reserve(int fd, uint64_t offset, uint64_t size) {
+  const uint64_t slice = (uint64_t)1 << 20, end = offset + size;
   int error;
   if (size > procpool__platform_size_limit() || offset > procpool__platform_size_limit() - size)
     return EFBIG;
-  do
-    error = posix_fallocate(fd, (off_t)offset, (off_t)size);
-  while (error == EINTR);
-  return error;
+  error = posix_fallocate(fd, (off_t)offset, (off_t)size);
+  if (error != EINTR)
+    return error;
+  for (; offset < end; offset += slice) {
+    do
+      error = posix_fallocate(fd, (off_t)offset, (off_t)(end - offset < slice ? end - offset : slice));
+    while (error == EINTR);
+    if (error != 0)
+      return error;
+  }
+  return 0;
 }
 
 /* Gives pages back. They read as zeros until they are reserved again. */
@@ -1476,8 +1500,8 @@ static void procpool__platform_worker_signals(void) {
   (void)sigprocmask(SIG_SETMASK, &none, NULL);
 }
 
-/* A supervisor blocks all signals. SIGCHLD, which it lets in while it waits, must interrupt that, also where the host ignored
- * it. */
+/* A supervisor blocks all signals. SIGCHLD, which it lets in while it waits, must interrupt that, also where the host
+ * ignored it. */
 static void procpool__platform_super_signals(void) {
   struct sigaction action;
   sigset_t all;
@@ -1585,8 +1609,10 @@ static int procpool__platform_each_code(procpool__platform_code_visitor *visit, 
   char buffer[8192];
   size_t have = 0;
   bool found = false;
-  ssize_t got;
+  ssize_t got = 1;
+  int error;
   int fd = open("/proc/self/maps", O_RDONLY | O_CLOEXEC);
+  const bool opened = fd >= 0;
   while (fd >= 0 && !found && (got = read(fd, buffer + have, sizeof(buffer) - 1 - have)) > 0) {
     char *line = buffer, *end;
     have += (size_t)got;
@@ -1602,10 +1628,10 @@ static int procpool__platform_each_code(procpool__platform_code_visitor *visit, 
     if (have == sizeof(buffer) - 1)
       have = 0; /* a path longer than the buffer: its line is of no use */
   }
-  if (fd < 0)
-    return -1;
+  error = errno;
   procpool__platform_close(&fd);
-  return found;
+  errno = error;
+  return opened && got >= 0 ? found : -1;
 }
 
 /* ---- processors: any process, reads files only ----
@@ -1948,10 +1974,10 @@ enum {
   PROCPOOL__MESSAGE = 192
 };
 
-/* The state of a task, in the low bits of its word. Order matters: ASKED_* is decided by the supervisor while the worker
- * lives and may yet return; DONE_* is committed by a worker; DEAD_* is decided by the supervisor, and the task settles
- * when its worker is reaped. What the host decides (CANCELLED before the start, SHUTDOWN, ...) needs no further state:
- * the host takes the word from READY to FREE and keeps the outcome in private memory. */
+/* The state of a task, in the low bits of its word. Order matters: ASKED_* is decided by the supervisor while the
+ * worker lives and may yet return; DONE_* is committed by a worker; DEAD_* is decided by the supervisor, and the task
+ * settles when its worker is reaped. What the host decides (CANCELLED before the start, SHUTDOWN, ...) needs no
+ * further state: the host takes the word from READY to FREE and keeps the outcome in private memory. */
 typedef enum procpool__state {
   PROCPOOL__FREE = 0,
   PROCPOOL__READY,
@@ -2304,8 +2330,8 @@ static void procpool__ring_publish_for(const procpool__segment *s, int worker) {
     (void)procpool__cas(&block->tail, tail, tail + length);
 }
 
-/* The same for a worker that is reaped: its successor begins behind all that it committed, be it more than one record, which
- * is more than there should be. */
+/* The same for a worker that is reaped: its successor begins behind all that it committed, be it more than one
+ * record, which is more than there should be. */
 static void procpool__ring_publish_rest(const procpool__segment *s, int worker) {
   uint64_t tail, steps = 0;
   do {
@@ -2497,8 +2523,8 @@ static procpool__state procpool__worker_obeyed(const procpool__worker *w, uint64
   return state == PROCPOOL__ASKED_TIMEOUT ? PROCPOOL__DONE_TIMEOUT : PROCPOOL__DONE_CANCELLED;
 }
 
-/* The word was taken away. If the task was only asked to end, it has: that is committed, without a result, and this worker
- * lives on. False if it is condemned. A larger record had room here, so this one has. */
+/* The word was taken away. If the task was only asked to end, it has: that is committed, without a result, and this
+ * worker lives on. False if it is condemned. A larger record had room here, so this one has. */
 static bool procpool__worker_yield(procpool__worker *w) {
   const uint64_t word = procpool__load(&w->task.slot->word);
   const procpool__state state = procpool__worker_obeyed(w, word);
@@ -2755,6 +2781,7 @@ static bool procpool__worker_run(procpool__worker *w, uint32_t slot_index, uint6
   procpool__worker_flush(w);
   if (!procpool__worker_finish(w))
     return false;
+  procpool__store_release(&w->block->intent_word, 0);
   procpool__worker_trim(w);
   return w->segment->header->max_tasks == 0 || w->tasks < w->segment->header->max_tasks;
 }
@@ -2786,6 +2813,8 @@ static procpool__turn procpool__worker_turn(procpool__worker *w) {
     won = procpool__cas(&s->slots[slot].word, procpool__word(h + 1, 0, PROCPOOL__READY), word);
     if (procpool__table_advance(s, h))
       procpool__worker_answer(w, PROCPOOL__FLAG_ROOM);
+    if (!won) /* it runs nothing: an intent beside a word that somebody forged would say that it does */
+      procpool__store_release(&w->block->intent_word, 0);
     if (won)
       return procpool__worker_run(w, slot, word) ? PROCPOOL__TURN_RAN : PROCPOOL__TURN_LEAVE;
   }
@@ -2891,8 +2920,8 @@ typedef struct procpool__process_pool {
 } procpool__process_pool;
 
 /* The one piece of mutable file-scope state: whether this process came through the door, how deeply its pools are
- * nested, which pools it hosts, and which worker it is. All of it concerns the process as a whole, so there is no pool for
- * it to hang off. */
+ * nested, which pools it hosts, and which worker it is. All of it concerns the process as a whole, so there is no
+ * pool for it to hang off. */
 static struct {
   pthread_mutex_t lock;
   procpool__process_pool *pools;
@@ -2910,8 +2939,7 @@ typedef enum procpool__say {
   PROCPOOL__SAY_PHASE,    /* host: look at the phase */
   PROCPOOL__SAY_SIGNAL,   /* host: send signal b to worker a */
   PROCPOOL__SAY_RESET,    /* host: worker a's ring is corrupt: end it, its ring begins anew at b */
-  PROCPOOL__SAY_LOOK /* host: a task is to be ended, or has a limit: look at what the workers run. It may be lost where the
-                             channel is full: then others are there to be read, and the supervisor looks after each */
+  PROCPOOL__SAY_LOOK      /* host: a task is to be ended, or has a limit: look at what the workers run */
 } procpool__say;
 
 typedef struct procpool__message {
@@ -2962,8 +2990,8 @@ static int procpool__super_receive(int channel, procpool__message *message, int 
 
 /* ---- a worker's life ---- */
 
-/* Runs in every child that a task forks. It may read its parent's argument; what it wrote into the segment might by then
- * be somebody else's memory, so it cannot (and if it returns into the worker's loop, it ends there). */
+/* Runs in every child that a task forks. It may read its parent's argument; what it wrote into the segment might by
+ * then be somebody else's memory, so it cannot (and if it returns into the worker's loop, it ends there). */
 static void procpool__super_after_fork(void) {
   const procpool__worker *w = procpool__process_record.worker;
   if (w != NULL)
@@ -3066,8 +3094,8 @@ static uint64_t procpool__super_us(const struct timeval *t) {
   return (uint64_t)t->tv_sec * 1000000u + (uint64_t)t->tv_usec;
 }
 
-/* Writes down how worker index ended, over the argument: it is reaped, so nobody else touches the slot. extra: QUARANTINE
- * where it could not be reaped. */
+/* Writes down how worker index ended, over the argument: it is reaped, so nobody else touches the slot. extra:
+ * QUARANTINE where it could not be reaped. */
 static void procpool__super_bury(procpool__super *u, int index, int status, int extra, const struct rusage *usage) {
   procpool__header *h = u->segment.header;
   procpool__charge *charge = &u->charges[index];
@@ -3089,8 +3117,8 @@ static void procpool__super_bury(procpool__super *u, int index, int status, int 
   charge->condemned = 0;
 }
 
-/* Takes a word away from worker index, whose task it was: it settles when the worker is reaped, for until then that one may
- * write. False where the worker was faster, and committed. */
+/* Takes a word away from worker index, whose task it was: it settles when the worker is reaped, for until then that
+ * one may write. False where the worker was faster, and committed. */
 static bool procpool__super_take_word(procpool__super *u, int index, uint32_t slot, uint64_t word,
                                       procpool__state state) {
   if (!procpool__cas(&u->segment.slots[slot].word, word, procpool__word_in(word, state)))
@@ -3105,7 +3133,8 @@ static procpool__state procpool__super_asked_outcome(uint64_t asked) {
   return procpool__word_state(asked) == PROCPOOL__ASKED_TIMEOUT ? PROCPOOL__DEAD_TIMEOUT : PROCPOOL__DEAD_CANCELLED;
 }
 
-/* Takes what worker index runs away from it, if it runs anything: it becomes state, unless its fate was decided before. */
+/* Takes what worker index runs away from it, if it runs anything: it becomes state, unless its fate was decided
+ * before. */
 static void procpool__super_condemn(procpool__super *u, int index, procpool__state state) {
   const procpool__charge *charge = &u->charges[index];
   uint32_t slot;
@@ -3145,8 +3174,8 @@ static void procpool__super_clear_traces(procpool__super *u, int index) {
   u->charges[index].reset = 0;
 }
 
-/* Waits for the end of worker index, which was killed. False when it has not come by the deadline: the kernel itself holds
- * it, in a device or a file system that does not answer. */
+/* Waits for the end of worker index, which was killed. False when it has not come by the deadline: the kernel itself
+ * holds it, in a device or a file system that does not answer. */
 static bool procpool__super_await(procpool__super *u, int index, uint64_t deadline, int *status, struct rusage *usage) {
   sigset_t mask;
   procpool__platform_super_mask(&mask);
@@ -3217,17 +3246,19 @@ static void procpool__super_plan(procpool__super *u, int index, bool useful) {
     charge->due = PROCPOOL__NEVER;
 }
 
-/* A worker's start is useful if it got through its initializer and then either ran tasks, left by itself, or lived a
- * while: one that dies at once, again and again, is slowed down. */
+/* A worker's start is useful if it got through its initializer and then either ran tasks or lived a while: one
+ * that dies or leaves at once, again and again, is slowed down. */
 static bool procpool__super_was_useful(const procpool__super *u, int index, bool had_task) {
   const procpool__block *block = &u->segment.blocks[index];
   const uint64_t ready = procpool__load(&block->ready);
   const uint64_t age = procpool__platform_now() - u->charges[index].born;
-  return ready == 3 || (ready == 1 && (had_task || procpool__load(&block->tasks) > 0 || age > 100000000u));
+  return (ready == 3 && procpool__load(&block->tasks) > 0) ||
+         (ready == 1 && (had_task || procpool__load(&block->tasks) > 0 || age > 100000000u));
 }
 
-/* Starts in a row, of every index, after which the pool gives up. A worker that dies before it comes to its initializer
- * was killed by somebody: that says nothing of the next one, and only a long run of it (8 s, with the back-off) does. */
+/* Starts in a row, of every index, after which the pool gives up. A worker that dies before it comes to its
+ * initializer was killed by somebody: that says nothing of the next one, and only a long run of it (8 s, with the
+ * back-off) does. */
 enum { PROCPOOL__STARTS_FAILED = 3, PROCPOOL__STARTS_KILLED = 20 };
 
 static void procpool__super_on_death(procpool__super *u, int index, int status, const struct rusage *usage) {
@@ -3318,10 +3349,10 @@ static uint64_t procpool__super_replace(procpool__super *u) {
   return next;
 }
 
-/* ---- the end of a running task, by stages ----
- * First the word decides: RUNNING to ASKED_* (or, without a grace, to DEAD_*). A task that returns now commits DONE_*, and
- * its worker lives on. When the grace is over, ASKED_* becomes DEAD_*, unless the worker was faster; only then is a signal
- * sent, to a worker that can never claim again: no signal hits the next task. It settles when the worker is reaped. */
+/* ---- the end of a running task, by stages ---- First the word decides: RUNNING to ASKED_* (or, without a grace, to
+ * DEAD_*). A task that returns now commits DONE_*, and its worker lives on. When the grace is over, ASKED_* becomes
+ * DEAD_*, unless the worker was faster; only then is a signal sent, to a worker that can never claim again: no signal
+ * hits the next task. It settles when the worker is reaped. */
 
 /* The next stage of what worker index runs, whose word was taken away. */
 static void procpool__super_signal(procpool__super *u, int index, procpool_stage stage, uint64_t now) {
@@ -3379,9 +3410,9 @@ static uint64_t procpool__super_grace(const procpool__super *u, uint32_t slot) {
   return (uint64_t)(procpool__load32_relaxed(&u->segment.slots[slot].flags) >> PROCPOOL__SLOT_GRACE) * 1000000u;
 }
 
-/* When the limit of the task that worker index runs is over; NEVER where it has none, or its body has returned (unless the
- * worker is stopped: then nothing else would end it). The worker's own word for the start of the body is taken where it
- * can be true, and never for later than when this process saw the task. */
+/* When the limit of the task that worker index runs is over; NEVER where it has none, or its body has returned
+ * (unless the worker is stopped: then nothing else would end it). The worker's own word for the start of the body is
+ * taken where it can be true, and never for later than when this process saw the task. */
 static uint64_t procpool__super_limit_due(procpool__super *u, int index, uint32_t slot, uint64_t word, uint64_t now) {
   const procpool__block *block = &u->segment.blocks[index];
   procpool__charge *charge = &u->charges[index];
@@ -3449,8 +3480,8 @@ static uint64_t procpool__super_enforce_worker(procpool__super *u, int index, ui
   return charge->stage != PROCPOOL_STAGE_NONE ? charge->stage_due : PROCPOOL__NEVER;
 }
 
-/* Ends what is to be ended. Returns when to look again: workers do not tell when they begin a task with a limit, so while
- * there are such tasks this looks now and then. */
+/* Ends what is to be ended. Returns when to look again: workers do not tell when they begin a task with a limit, so
+ * while there are such tasks this looks now and then. */
 static uint64_t procpool__super_enforce(procpool__super *u) {
   procpool__header *h = u->segment.header;
   const uint64_t now = procpool__platform_now();
@@ -3683,7 +3714,7 @@ static void procpool__super_spawned(procpool__super *u, uint64_t total) {
   procpool__process_record.depth = u->segment.header->depth + 1;
   memset(&m, 0, sizeof(m));
   m.say = PROCPOOL__SAY_ATTACHED;
-  if (procpool__platform_each_code(procpool__super_tell_code, &u->control) < 0) { /* no descriptor: no workers either */
+  if (procpool__platform_each_code(procpool__super_tell_code, &u->control) != 0) { /* not all is told: no workers */
     m.say = PROCPOOL__SAY_STARTED;
     m.a = (uint64_t)errno;
   }
@@ -4398,10 +4429,10 @@ static procpool__taken procpool__host_take_bytes(procpool *p, int worker, procpo
 
 /* What is told of a task that was brought to its end. */
 static void procpool__host_tell_stage(procpool_error *e, procpool_stage stage) {
-  static const char *const how[] = {"", "it returned, or ended its worker, when it was asked to",
-                                    "its worker got SIGTERM", "its worker got SIGKILL"};
+  static const char how[][64] = {"", "it returned, or ended its worker, when it was asked to", "its worker got SIGTERM",
+                                 "its worker got SIGKILL"};
   e->stage = stage;
-  (void)snprintf(e->message, sizeof(e->message), "%s: %s", procpool_strerror(e->status), how[stage]);
+  (void)snprintf(e->message, sizeof(e->message), "%.90s: %.90s", procpool_strerror(e->status), how[stage]);
 }
 
 static void procpool__host_take_failure(procpool *p, int worker, procpool_future *f, const procpool__record *head,
@@ -4479,8 +4510,8 @@ static procpool__taken procpool__host_take(procpool *p, int worker, const procpo
   return PROCPOOL__TAKEN;
 }
 
-/* False when the supervisor could not be told. Where its channel is full there are messages for it to read, and it looks
- * for whatever a PHASE or a LOOK would make it see after each; else those two are told again later. */
+/* False when the supervisor could not be told. Where its channel is full there are messages for it to read, and it
+ * looks for whatever a PHASE or a LOOK would make it see after each; else those two are told again later. */
 static bool procpool__host_tell(procpool *p, procpool__say say, uint64_t a, uint64_t b) {
   procpool__message m;
   if (p->fds.control < 0)
@@ -4540,8 +4571,8 @@ static void procpool__host_on_corrupt(procpool *p, int worker) {
   (void)procpool__host_tell(p, PROCPOOL__SAY_RESET, (uint64_t)worker, fresh);
 }
 
-/* Whether a record for a word that this worker committed waits in its ring. It is stamped before the word says so, at the
- * tail that the worker, or else this call, then moves past it. */
+/* Whether a record for a word that this worker committed waits in its ring. It is stamped before the word says so, at
+ * the tail that the worker, or else this call, then moves past it. */
 static bool procpool__host_has_record(procpool *p, int worker, uint64_t word) {
   uint64_t at = p->inboxes[worker].head, tail;
   procpool__record head;
@@ -4569,9 +4600,10 @@ static void procpool__host_settle_lost(procpool *p, procpool_future *f, uint64_t
   procpool__host_settle(p, f, PROCPOOL_CRASHED);
 }
 
-/* Whether a word says what no worker and no supervisor that keep to the protocol leave behind: nothing that is still to
- * come would settle its task. The worker's intent names it from before the claim until either the worker has committed it
- * or the supervisor, which has buried it by then, starts the next worker. Settles what is on the list of the dead. */
+/* Whether a word says what no worker and no supervisor that keep to the protocol leave behind: nothing that is still
+ * to come would settle its task. The worker's intent names it from before the claim until either the worker has
+ * committed it or the supervisor, which has buried it by then, starts the next worker. Settles what is on the list of
+ * the dead. */
 static bool procpool__host_is_lost(procpool *p, uint32_t slot, uint64_t word) {
   const int worker = procpool__word_worker(word);
   const procpool__block *block = &p->segment.blocks[worker < p->segment.workers ? worker : 0];
@@ -4587,7 +4619,8 @@ static bool procpool__host_is_lost(procpool *p, uint32_t slot, uint64_t word) {
   return p->owners[slot] != NULL && procpool__load(&p->segment.slots[slot].word) == word;
 }
 
-/* The corrupt worker is gone. What was its and the ring no longer tells is lost: CRASHED. Its successor may have begun. */
+/* The corrupt worker is gone. What was its and the ring no longer tells is lost: CRASHED. Its successor may have
+ * begun. */
 static void procpool__host_after_reset(procpool *p, int worker) {
   __atomic_store_n(&p->inboxes[worker].resetting, false, __ATOMIC_RELAXED);
   for (uint32_t i = 0; i < p->slots_used; i++) {
@@ -4950,8 +4983,8 @@ static bool procpool__host_audit_task(procpool *p, procpool_future *f) {
   return true;
 }
 
-/* The hint, which must not be behind by more than a lap nor ahead of a task that waits (first: its ticket, NEVER if none
- * does). */
+/* The hint, which must not be behind by more than a lap nor ahead of a task that waits (first: its ticket, NEVER if
+ * none does). */
 static void procpool__host_audit_head(procpool *p, uint64_t first) {
   const uint64_t head = procpool__load(&p->segment.header->head);
   if (first != PROCPOOL__NEVER) {
@@ -4972,10 +5005,11 @@ static void procpool__host_audit_worker(procpool *p, int worker) {
   procpool__platform_wake(&block->room_seq, 1);
 }
 
-/* Looks at every task that is not settled, and writes again what the host alone writes. Changes nothing where all keep to
- * the protocol. */
+/* Looks at every task that is not settled, and writes again what the host alone writes. Changes nothing where all
+ * keep to the protocol. */
 static void procpool__host_audit(procpool *p) {
-  const uint32_t phase = p->mode == PROCPOOL_KILL ? PROCPOOL__PHASE_KILL : PROCPOOL__PHASE_DRAIN;
+  const uint32_t end = p->mode == PROCPOOL_KILL ? PROCPOOL__PHASE_KILL : PROCPOOL__PHASE_DRAIN;
+  const uint32_t phase = p->closing ? end : (uint32_t)PROCPOOL__PHASE_RUN;
   uint64_t first = PROCPOOL__NEVER;
   for (uint64_t i = 0; i < p->slots_used; i++) {
     procpool_future *f = p->owners[i];
@@ -4986,7 +5020,7 @@ static void procpool__host_audit(procpool *p) {
   procpool__host_audit_head(p, first);
   for (int i = 0; i < p->segment.workers; i++)
     procpool__host_audit_worker(p, i);
-  if (p->closing && procpool__load32(&p->segment.header->phase) < phase) {
+  if (procpool__load32(&p->segment.header->phase) != phase) {
     procpool__store32(&p->segment.header->phase, phase);
     (void)procpool__host_tell(p, PROCPOOL__SAY_PHASE, 0, 0);
   }
@@ -5082,8 +5116,8 @@ static void procpool__host_run_inline(procpool *p, uint64_t deadline) {
     procpool__host_follow(p, deadline);
 }
 
-/* The inline worker's result does not fit its ring, which only this thread empties. Without memory for what is in it this
- * would wait for itself: the result at its head is given up. */
+/* The inline worker's result does not fit its ring, which only this thread empties. Without memory for what is in it
+ * this would wait for itself: the result at its head is given up. */
 static void procpool__host_make_room(void *context) {
   procpool *p = (procpool *)context;
   procpool__record head;
@@ -5096,8 +5130,7 @@ static void procpool__host_make_room(void *context) {
 }
 
 /* Rests until something may have changed. */
-static void procpool__host_rest(procpool *p, uint64_t deadline, bool room) {
-  procpool__known known;
+static void procpool__host_rest(procpool *p, uint64_t deadline, procpool__known *known) {
   if (p->finished) {
     if (p->frames != NULL) /* another thread is still in a callback */
       procpool__host_follow(p, deadline);
@@ -5111,16 +5144,14 @@ static void procpool__host_rest(procpool *p, uint64_t deadline, bool room) {
     procpool__host_follow(p, deadline);
     return;
   }
-  known.settled = p->settled;
-  known.room = room;
-  known.cell_free = procpool__host_cell_free(p);
+  known->settled = p->settled;
   p->draining = true;
   procpool__host_unlock(p);
   if (procpool__host_spin(p, deadline)) {
     procpool__host_lock(p);
   } else {
     procpool__host_lock(p);
-    procpool__host_sleep(p, deadline, &known);
+    procpool__host_sleep(p, deadline, known);
   }
   p->draining = false;
 }
@@ -5170,10 +5201,14 @@ static procpool_status procpool__host_wait(procpool *p, procpool__condition *con
                                            uint64_t deadline, unsigned how) {
   const uint32_t interrupts = p->interrupts_taken;
   procpool_status status = PROCPOOL_OK;
+  procpool__known known;
+  known.room = (how & PROCPOOL__WAIT_ROOM) != 0;
   for (;;) {
     const procpool_status drained = procpool__host_drain(p);
     if (how & PROCPOOL__WAIT_CALLBACKS)
       procpool__host_run_callbacks(p);
+    /* before the condition looks: a cell that comes free after it was found taken must not go unnoticed */
+    known.cell_free = known.room && procpool__host_cell_free(p);
     if (condition(p, context))
       break;
     if (drained != PROCPOOL_OK && !(how & PROCPOOL__WAIT_IMMUNE)) {
@@ -5188,7 +5223,7 @@ static procpool_status procpool__host_wait(procpool *p, procpool__condition *con
       status = PROCPOOL_PENDING;
     if (status != PROCPOOL_OK)
       break;
-    procpool__host_rest(p, deadline, (how & PROCPOOL__WAIT_ROOM) != 0);
+    procpool__host_rest(p, deadline, &known);
   }
   if (status == PROCPOOL_INTERRUPTED)
     __atomic_store_n(&p->interrupts_taken, procpool__load32(&p->interrupts), __ATOMIC_RELAXED);
@@ -7258,8 +7293,8 @@ static void procpool__map_collect(procpool__mapping *m, const procpool__job *job
   procpool__host_lock(m->pool);
 }
 
-/* A chunk came to an end in the midst: it crashed its worker, or ran too long. What had ended is kept, the item that was
- * begun ends in status, the rest goes back. */
+/* A chunk came to an end in the midst: it crashed its worker, or ran too long. What had ended is kept, the item that
+ * was begun ends in status, the rest goes back. */
 static void procpool__map_broke_off(procpool__mapping *m, const procpool__job *job, procpool_status status) {
   const uint64_t begun = procpool__load_relaxed(&procpool__map_chunk(m, job)->begun);
   const size_t at = begun == 0 || begun > job->count ? 0 : (size_t)begun - 1;
@@ -7324,14 +7359,15 @@ static bool procpool__condition_map(procpool *p, void *context) {
   return m->group.waiter.first_done != NULL;
 }
 
-/* Hands out and takes in until all is done. Returns OK, or why it stopped. */
+/* Hands out and takes in until all is done. Returns OK, or why it stopped. When nothing more is accepted (another
+ * thread shuts the pool down), what was handed out still comes in. */
 static procpool_status procpool__map_run(procpool__mapping *m, uint64_t deadline) {
   for (;;) {
     procpool__wait_node *node;
     procpool_status status;
     m->settled_before = m->pool->settled;
     status = procpool__map_fill(m);
-    if (status != PROCPOOL_OK && status != PROCPOOL_FULL)
+    if (status != PROCPOOL_OK && status != PROCPOOL_FULL && m->busy == 0)
       return status;
     if (m->busy == 0 && m->range_count == 0 && m->next == m->count)
       return PROCPOOL_OK;

@@ -685,19 +685,6 @@ static bool audit_compare(audit *before) {
   return found == 0 && threads && !children;
 }
 
-void *harness_audit_begin(void) {
-  audit *before = (audit *)malloc(sizeof(audit));
-  CHECK(before != NULL);
-  *before = audit_take();
-  return before;
-}
-
-bool harness_audit_end(void *before) {
-  const bool same = audit_compare((audit *)before);
-  free(before);
-  return same;
-}
-
 /* Present under AddressSanitizer and LeakSanitizer only. */
 extern int __lsan_do_recoverable_leak_check(void) __attribute__((weak));
 
@@ -714,6 +701,20 @@ static void settle_instrument(void) {
   test_join(test_thread(thread_nothing, NULL));
 #endif
 #endif
+}
+
+void *harness_audit_begin(void) {
+  audit *before = (audit *)malloc(sizeof(audit));
+  CHECK(before != NULL);
+  settle_instrument();
+  *before = audit_take();
+  return before;
+}
+
+bool harness_audit_end(void *before) {
+  const bool same = audit_compare((audit *)before);
+  free(before);
+  return same;
 }
 
 int case_run(const harness_test *test, procpool_start start) {

@@ -79,6 +79,29 @@ TEST_STARTS(r002_open_without_enough_descriptors, PROCESSES) {
   CHECK_GT(opened, 0);
 }
 
+/* Processes and threads of this user. */
+static int count_of_user(void) {
+  DIR *directory = opendir("/proc");
+  const uid_t user = getuid();
+  struct dirent *entry;
+  int count = 0;
+  CHECK(directory != NULL);
+  while ((entry = readdir(directory)) != NULL) {
+    char path[300];
+    struct stat about;
+    struct dirent *task;
+    DIR *tasks;
+    snprintf(path, sizeof(path), "/proc/%s/task", entry->d_name);
+    if (atoi(entry->d_name) <= 0 || stat(path, &about) != 0 || about.st_uid != user || (tasks = opendir(path)) == NULL)
+      continue;
+    while ((task = readdir(tasks)) != NULL)
+      count += task->d_name[0] != '.';
+    closedir(tasks);
+  }
+  closedir(directory);
+  return count;
+}
+
 /* A limit on processes: it does not hold for root, so a child becomes a user who has none and tries. */
 TEST_STARTS(r002_open_without_enough_processes, PROCESSES) {
   pid_t child;
@@ -107,6 +130,8 @@ TEST_STARTS(r002_open_without_enough_processes, PROCESSES) {
       options.error = &error;
       options.start = start;
       options.max_workers = 4;
+      while (count_of_user() > 1) /* those of the attempt before count until they are reaped; the case's limit holds */
+        sched_yield();
       pool = procpool_open(&options);
       if (pool == NULL) {
         CHECK(error.status == PROCPOOL_SPAWN_FAIL || error.status == PROCPOOL_SYSTEM);
@@ -133,29 +158,6 @@ TEST_STARTS(r002_open_without_enough_processes, PROCESSES) {
       SKIP("cannot become another user");
     CHECK_EQ(code, 0);
   }
-}
-
-/* Processes and threads of this user. */
-static int count_of_user(void) {
-  DIR *directory = opendir("/proc");
-  const uid_t user = getuid();
-  struct dirent *entry;
-  int count = 0;
-  CHECK(directory != NULL);
-  while ((entry = readdir(directory)) != NULL) {
-    char path[300];
-    struct stat about;
-    struct dirent *task;
-    DIR *tasks;
-    snprintf(path, sizeof(path), "/proc/%s/task", entry->d_name);
-    if (atoi(entry->d_name) <= 0 || stat(path, &about) != 0 || about.st_uid != user || (tasks = opendir(path)) == NULL)
-      continue;
-    while ((task = readdir(tasks)) != NULL)
-      count += task->d_name[0] != '.';
-    closedir(tasks);
-  }
-  closedir(directory);
-  return count;
 }
 
 static void meet_of_four(procpool *pool, int round) {
@@ -736,7 +738,7 @@ TEST_STARTS(r023_waiting_for_memory_keeps_its_time_and_sleeps, CONCURRENT) {
   CHECK_SECONDS(test_now() - begin, >=, 0.6);
   CHECK_SECONDS(test_now() - begin, <, 0.6 + 1.0 * test_slow());
   if (!test_instrumented())
-    CHECK_SECONDS(processor_seconds() - used, <, 0.3);
+    CHECK_SECONDS(processor_seconds() - used, <, 0.05 * test_slow());
   CHECK(refused == NULL);
   gate_add(&page->gate, 1);
   finish(blocker, PROCPOOL_OK);
@@ -757,7 +759,7 @@ TEST_STARTS(r036_map_times_out_while_it_waits_for_memory, CONCURRENT) {
   CHECK_SECONDS(test_now() - begin, >=, 0.6);
   CHECK_SECONDS(test_now() - begin, <, 0.6 + 1.0 * test_slow());
   if (!test_instrumented())
-    CHECK_SECONDS(processor_seconds() - used, <, 0.3);
+    CHECK_SECONDS(processor_seconds() - used, <, 0.05 * test_slow());
   gate_add(&page->gate, 1);
   finish(blocker, PROCPOOL_OK);
   CHECK_WORKS(pool);

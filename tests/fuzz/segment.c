@@ -179,6 +179,8 @@ static void sim_claim(int w) {
       s->blocks[w].intent_slot = slot;
       s->blocks[w].intent_word = word;
       m->runs = procpool__cas(&s->slots[slot].word, procpool__word(h + 1, 0, PROCPOOL__READY), word);
+      if (!m->runs)
+        s->blocks[w].intent_word = 0;
       m->slot = slot;
       m->word = word;
       m->sent = m->total = 0;
@@ -843,11 +845,15 @@ static void show(void) {
               (unsigned long long)p->owners[i]->ticket, p->owners[i]->flags,
               (unsigned long long)p->segment.slots[i].word);
   for (int w = 0; w < WORKERS; w++)
-    fprintf(stderr, "worker %d: pid %d, due %#llx, intent %#llx, tail %#llx, ring taken to %#llx%s, its own %#llx\n", w,
-            (int)world.super.charges[w].pid, (unsigned long long)world.super.charges[w].due,
+    fprintf(stderr,
+            "worker %d: pid %d, due %#llx, intent %#llx, tail %#llx, ring taken to %#llx%s, its own %#llx, life %d, "
+            "runs %d, asked %#llx, stage %d\n",
+            w, (int)world.super.charges[w].pid, (unsigned long long)world.super.charges[w].due,
             (unsigned long long)p->segment.blocks[w].intent_word, (unsigned long long)p->segment.blocks[w].tail,
             (unsigned long long)p->inboxes[w].head, p->inboxes[w].resetting ? ", resetting" : "",
-            (unsigned long long)world.sims[w].tail);
+            (unsigned long long)world.sims[w].tail,
+            world.super.charges[w].pid != 0 ? (int)*fake_process(world.super.charges[w].pid) : 0, world.sims[w].runs,
+            (unsigned long long)world.super.charges[w].asked, (int)world.super.charges[w].stage);
 }
 
 /* Every worker dies, and those that follow do as they should: then all settles, without a shutdown. */

@@ -76,6 +76,12 @@
 #ifndef LIMITED
 #define LIMITED 0 /* ticket of a task with a limit, whose body may never return */
 #endif
+#ifndef HOLD
+#define HOLD 0 /* 1: no body returns before all tasks are accepted */
+#endif
+#ifndef FINE
+#define FINE 0 /* 1: run, and record, in as many steps as they have */
+#endif
 #ifndef LONG
 #define LONG 0 /* ticket of a task that takes longer than a free worker needs to begin the tasks that wait */
 #endif
@@ -126,6 +132,7 @@ byte dead_list; /* a bit per slot */
 #define ALIVE 1
 #define DYING 2
 #define ZOMBIE 3
+#define ABSENT 4 /* ONE_WORKER: there never was a second */
 byte life[2];
 bool halted[2], redo[2], event[2];
 bool super_gone, super_halted;
@@ -135,6 +142,9 @@ byte began, settled[TASKS + 1], committed[TASKS + 1];
 byte cur[2], slot_of[TASKS + 1];
 bool wanted[TASKS + 1];
 bool all_settled;
+#if HOLD
+byte accepted;
+#endif
 
 #define BIT(n) (1 << (n))
 #define END_OF(w) /* the kernel ends process w */ \
@@ -178,7 +188,7 @@ inline answer(why) {
 #define NEGLECTED (WAITING && life[OTHER] == ALIVE && !halted[OTHER] && cur[OTHER] == 0)
 
 /* A step of its own where somebody may look. */
-#if LIMITED + LONG + FINE
+#if LIMITED + LONG + HOLD + FINE
 #define SEEN }; atomic {
 #else
 #define SEEN
@@ -244,6 +254,12 @@ turn:
 #endif
 #if LONG
     (t != LONG || !NEGLECTED);
+#endif
+#if HOLD
+    (accepted == TASKS);
+#endif
+#if FINE
+    skip; /* the body */
 #endif
     SEEN
       assert(arg[s] == t); /* its last write to slot and argument */
@@ -439,7 +455,9 @@ heard:
       idle_fresh[0] = 0; idle_fresh[1] = 0; idle_parked[0] = 0; idle_parked[1] = 0
 #endif
     };
+#ifndef MUTANT_NO_HOST_WAKE_AFTER_REAP
     atomic { host_fresh = 0; host_parked = 0 };
+#endif
     atomic { /* replace */
       if :: life[0] == NONE -> life[0] = ALIVE; intent_word[0] = 0 :: else fi;
     THEN
@@ -566,6 +584,9 @@ try:
     assert((cur[0] == 0 || slot_of[cur[0]] != s) && (cur[1] == 0 || slot_of[cur[1]] != s));
     arg[s] = k; wants[s] = (k == LIMITED); wanted[k] = (k == LIMITED);
     waited = 0;
+#if HOLD
+    accepted = k;
+#endif
 #ifdef MUTANT_CELL_BEFORE_WORD
     cells[(k - 1) % CELLS] = CELL(k, s)
   };
@@ -771,15 +792,30 @@ proctype kernel() provided (life[0] != DYING && life[1] != DYING) {
 #define HELD(t) (settled[t] == 0 && ((halted[0] && cur[0] == t) || (halted[1] && cur[1] == t)))
 #define OVER(t) (settled[t] != 0 || HELD(t))
 
+/* With the supervisor stopped as well, what a stopped worker committed or was woken for waits; what others committed does not. */
+#define UNHEARD(x) (IS_DONE(x) && !halted[OWNER(x)])
+
 proctype watch() {
+#if SUPER_STOPS > SUPER_CONTINUES && STOPS > CONTINUES
+  timeout -> assert(all_settled || !(UNHEARD(word[0]) || UNHEARD(word[SLOTS - 1])))
+#else
   timeout ->
   assert(all_settled || (STOPS > CONTINUES && OVER(1) && OVER(TASKS)
 #if TASKS == 3
                          && OVER(2)
 #endif
                          ))
+#endif
 }
 
 init {
-  atomic { life[0] = ALIVE; life[1] = ALIVE; run host(); run worker(0); run worker(1); run supervisor(); run kernel(); run watch() }
+  atomic {
+    life[0] = ALIVE;
+#ifdef ONE_WORKER
+    life[1] = ABSENT;
+#else
+    life[1] = ALIVE;
+#endif
+    run host(); run worker(0); run worker(1); run supervisor(); run kernel(); run watch()
+  }
 }

@@ -59,9 +59,19 @@ enum {
   FAULT_MMAP,
   FAULT_MPROTECT,
   FAULT_MALLOC,
+  FAULT_SEND,
+  FAULT_RECEIVE, /* EINTR whatever else is asked for: these two cannot fail otherwise */
+  FAULT_POLL,
+  FAULT_MADVISE,
+  FAULT_ATFORK,
+  FAULT_ON_EXIT,
+  FAULT_ACTIONS, /* of posix_spawn */
+  FAULT_READ,
   FAULT_KINDS
 };
 #define FAULT(kind) (1u << FAULT_##kind)
+#define FAULT_ALL ((1u << FAULT_KINDS) - 1)
+enum { FAULT_ITS_OWN = 0 }; /* in place of an error: what the kernel says when it cannot do this very call */
 
 enum { FAULT_ANYWHERE, FAULT_IN_HOST, FAULT_ELSEWHERE };
 
@@ -130,6 +140,13 @@ static inline int fault_counted(int kind) {
   return __atomic_load_n(&fault->counted[kind], __ATOMIC_SEQ_CST);
 }
 
+static inline int fault_error(int kind) {
+  static const int errors[FAULT_KINDS] = {EAGAIN,  EAGAIN, EAGAIN, EAGAIN, EMFILE, EMFILE, EMFILE, ENOMEM,
+                                          EMFILE,  EMFILE, EMFILE, ENOSPC, ENOSPC, ENOMEM, ENOMEM, ENOMEM,
+                                          ENOBUFS, EINTR,  EINTR,  ENOMEM, ENOMEM, ENOMEM, ENOMEM, EIO};
+  return fault->error != FAULT_ITS_OWN && kind != FAULT_RECEIVE && kind != FAULT_POLL ? fault->error : errors[kind];
+}
+
 /* Counts a call; true (with errno) if it is to fail. */
 static inline bool fault_here(int kind) {
   int number;
@@ -143,7 +160,7 @@ static inline bool fault_here(int kind) {
     return false;
   __atomic_add_fetch(&fault->fired, 1, __ATOMIC_SEQ_CST);
   fault->hit = kind;
-  errno = fault->error;
+  errno = fault_error(kind);
   return true;
 }
 
@@ -183,12 +200,12 @@ __attribute__((unused)) static int fault_posix_spawn(pid_t *pid, const char *pat
                                                      const posix_spawn_file_actions_t *actions,
                                                      const posix_spawnattr_t *attributes, char *const *argv,
                                                      char *const *environment) {
-  return fault_here(FAULT_POSIX_SPAWN) ? fault->error : posix_spawn(pid, path, actions, attributes, argv, environment);
+  return fault_here(FAULT_POSIX_SPAWN) ? errno : posix_spawn(pid, path, actions, attributes, argv, environment);
 }
 
 static inline int fault_pthread_create(pthread_t *thread, const pthread_attr_t *attributes, void *(*function)(void *),
                                        void *context) {
-  return fault_here(FAULT_PTHREAD_CREATE) ? fault->error : pthread_create(thread, attributes, function, context);
+  return fault_here(FAULT_PTHREAD_CREATE) ? errno : pthread_create(thread, attributes, function, context);
 }
 
 /* Like the C library's: six words whatever the call. */
@@ -199,6 +216,7 @@ __attribute__((unused)) static long fault_syscall(long number, ...) {
                    : number == SYS_eventfd2     ? FAULT_EVENT
                    : number == SYS_memfd_create ? FAULT_MEMFD
                    : number == SYS_pidfd_open   ? FAULT_PIDFD
+                   : number == SYS_ppoll        ? FAULT_POLL
                                                 : -1;
   va_start(list, number);
   for (int i = 0; i < 6; i++)
@@ -248,7 +266,7 @@ static inline int fault_ftruncate(int fd, off_t size) {
 }
 
 static inline int fault_posix_fallocate(int fd, off_t offset, off_t size) {
-  return fault_here(FAULT_FALLOCATE) ? fault->error : posix_fallocate(fd, offset, size);
+  return fault_here(FAULT_FALLOCATE) ? errno : posix_fallocate(fd, offset, size);
 }
 
 static inline void *fault_mmap(void *at, size_t size, int protection, int flags, int fd, off_t offset) {
@@ -277,6 +295,36 @@ static inline void fault_free(void *p) {
   free(fault_count(p, -1));
 }
 
+static inline ssize_t fault_send(int fd, const void *data, size_t size, int flags) {
+  return fault_here(FAULT_SEND) ? -1 : send(fd, data, size, flags);
+}
+
+static inline ssize_t fault_recv(int fd, void *data, size_t size, int flags) {
+  return fault_here(FAULT_RECEIVE) ? -1 : recv(fd, data, size, flags);
+}
+
+static inline ssize_t fault_read(int fd, void *data, size_t size) {
+  return fault_here(FAULT_READ) ? -1 : read(fd, data, size);
+}
+
+static inline int fault_madvise(void *at, size_t size, int advice) {
+  return fault_here(FAULT_MADVISE) ? -1 : madvise(at, size, advice);
+}
+
+static inline int fault_atfork(void (*before)(void), void (*parent)(void), void (*child)(void)) {
+  return fault_here(FAULT_ATFORK) ? errno : pthread_atfork(before, parent, child);
+}
+
+#ifdef __GLIBC__
+static inline int fault_on_exit(void (*function)(int, void *), void *context) {
+  return fault_here(FAULT_ON_EXIT) ? -1 : on_exit(function, context);
+}
+#endif
+
+static inline int fault_actions(posix_spawn_file_actions_t *actions, int from, int to) {
+  return fault_here(FAULT_ACTIONS) ? errno : posix_spawn_file_actions_adddup2(actions, from, to);
+}
+
 #define PROCPOOL_MALLOC(size) fault_malloc(size)
 #define PROCPOOL_REALLOC(p, size) fault_realloc(p, size)
 #define PROCPOOL_FREE(p) fault_free(p)
@@ -294,6 +342,13 @@ static inline void fault_free(void *p) {
 #define posix_fallocate(...) fault_posix_fallocate(__VA_ARGS__)
 #define mmap(...) fault_mmap(__VA_ARGS__)
 #define mprotect(...) fault_mprotect(__VA_ARGS__)
+#define send(...) fault_send(__VA_ARGS__)
+#define recv(...) fault_recv(__VA_ARGS__)
+#define read(...) fault_read(__VA_ARGS__)
+#define madvise(...) fault_madvise(__VA_ARGS__)
+#define pthread_atfork(...) fault_atfork(__VA_ARGS__)
+#define on_exit(...) fault_on_exit(__VA_ARGS__)
+#define posix_spawn_file_actions_adddup2(...) fault_actions(__VA_ARGS__)
 #define PROCPOOL_IMPLEMENTATION
 #include "rig.h"
 #undef fork
@@ -310,6 +365,13 @@ static inline void fault_free(void *p) {
 #undef posix_fallocate
 #undef mmap
 #undef mprotect
+#undef send
+#undef recv
+#undef read
+#undef madvise
+#undef pthread_atfork
+#undef on_exit
+#undef posix_spawn_file_actions_adddup2
 
 /* With the header's arguments: no thread-local words. */
 int fault_clone(int (*function)(void *), void *stack, int flags, void *argument, ...) {
