@@ -5846,6 +5846,7 @@ static procpool *procpool__open_make(procpool__plan *plan) {
   p->grace = plan->grace;
   p->spin_below =
       plan->options.spin_us > 0 || plan->workers < plan->processors ? UINT64_MAX : (uint64_t)plan->processors;
+  p->audit_due = procpool__platform_now() + PROCPOOL__TICK;
   p->guard = procpool__platform_guard(&p->guard_by_pid);
   if (p->guard == NULL)
     (void)procpool__open_fail(plan, PROCPOOL_MEMORY, ENOMEM, "no memory");
