@@ -129,12 +129,28 @@ static void host_shutdown(void) {
   CHECK_OK(procpool_free(pool));
 }
 
+/* Nor is the end of everything when the host is killed. */
+static void host_killed(void) {
+  rig_job job;
+  pool = test_open(rig.start, 2);
+  (void)hold(&job, RIG_ALLOW(OK));
+  rig_ready();
+  for (;;)
+    pause();
+}
+
+static void kill_host(void) {
+  rig_gate(&rig.page->ready, 1);
+  CHECK(rig_signal(rig_host(), SIGKILL));
+}
+
 int main(int argc, char **argv) {
   procpool_worker_main();
   rig_begin(argc, argv, FORK, 1.0);
   do {
     (void)rig_round(host_task, NULL, RIG_NORMAL);
     (void)rig_round(host_shutdown, NULL, RIG_NORMAL);
+    CHECK_SECONDS(rig_round(host_killed, kill_host, RIG_HOST_KILLED), <=, 1.0 * test_slow());
   } while (rig_more());
   return rig_end();
 }
