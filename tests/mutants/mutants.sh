@@ -61,8 +61,15 @@ apply() { # PATCH HEADER
       line = substr($0, 2) "\n"
       if (/^[ -]/) { old[hunks] = old[hunks] line }
       if (/^[ +]/) { new[hunks] = new[hunks] line }
-      if (/^-/) { bare_old[hunks] = bare_old[hunks] line }
-      if (/^[+]/) { bare_new[hunks] = bare_new[hunks] line }
+      if (/^ /) {
+        if (changed[hunks])
+          between[hunks] = between[hunks] line
+      } else { # what is between two changes belongs to them
+        bare_old[hunks] = bare_old[hunks] between[hunks] (/^-/ ? line : "")
+        bare_new[hunks] = bare_new[hunks] between[hunks] (/^[+]/ ? line : "")
+        between[hunks] = ""
+        changed[hunks] = 1
+      }
       next
     }
     { text = text $0 "\n" }
@@ -99,6 +106,7 @@ prepare() { # DIRECTORY PATCH (or none)
   mkdir -p "$1/tests/torture"
   if [ -n "$2" ]; then
     apply "$2" "$root/procpool.h" >"$1/procpool.h" || fail "the patch does not apply: see the head of $here/mutants.sh"
+    ! cmp -s "$root/procpool.h" "$1/procpool.h" || fail "the patch changes nothing"
     # the objects of the tests were compiled with the real header
     declarations "$root/procpool.h" >"$1/declarations"
     declarations "$1/procpool.h" | cmp -s - "$1/declarations" || fail "the patch changes declarations"
