@@ -2298,7 +2298,8 @@ static void procpool__ring_stamp(const procpool__segment *s, int worker, uint64_
   procpool__store_release(&r->position, position);
 }
 
-/* Reads a record's head once into *head. False when there is none at this position, or none that can be. */
+/* Reads a record's head once into *head: acquire on the stamp, which vouches for what is read behind it. False when
+ * there is none at this position, or none that can be. */
 static bool procpool__ring_read(const procpool__segment *s, int worker, uint64_t position, procpool__record *head) {
   const procpool__record *r = procpool__ring_at(s, worker, position);
   head->position = procpool__load_acquire(&r->position);
@@ -2605,7 +2606,8 @@ static bool procpool__worker_send(procpool__worker *w, procpool__state state, co
 /* A result that nobody wants needs no record when the pool is draining: the host may never look into the ring again. */
 static bool procpool__worker_unwanted(const procpool__worker *w) {
   return procpool__worker_phase(w) == PROCPOOL__PHASE_DRAIN &&
-         (procpool__load32_relaxed(&w->task.slot->flags) & PROCPOOL__SLOT_DISCARD) != 0;
+         (procpool__load32_relaxed(&w->task.slot->flags) & PROCPOOL__SLOT_DISCARD) !=
+             0; /* a hint: a record is right too */
 }
 
 /* ---- running a task ---- */
@@ -2643,6 +2645,8 @@ static const unsigned char *procpool__worker_reach(procpool__worker *w, uint64_t
   return end <= w->opened ? s->arena + offset : NULL;
 }
 
+/* Reads what the host wrote before the word was READY: the claim's compare-and-swap has acquired it all, so relaxed
+ * loads do. */
 static void procpool__worker_prepare(procpool__worker *w, uint32_t slot_index, uint64_t word) {
   procpool_task *t = &w->task;
   const uint32_t flags = procpool__load32_relaxed(&w->segment->slots[slot_index].flags);
@@ -2774,14 +2778,14 @@ static void procpool__worker_stop_clock(const procpool__worker *w) {
 /* Runs the claimed task. Returns false when this worker must not claim again. */
 static bool procpool__worker_run(procpool__worker *w, uint32_t slot_index, uint64_t word) {
   procpool__worker_prepare(w, slot_index, word);
-  procpool__store_relaxed(&w->block->tasks, ++w->tasks);
+  procpool__store_relaxed(&w->block->tasks, ++w->tasks); /* read when this worker is reaped */
   procpool__worker_start_clock(w);
   procpool__worker_call(w);
   procpool__worker_stop_clock(w);
   procpool__worker_flush(w);
   if (!procpool__worker_finish(w))
     return false;
-  procpool__store_release(&w->block->intent_word, 0);
+  procpool__store_release(&w->block->intent_word, 0); /* release: who sees it sees the commit */
   procpool__worker_trim(w);
   return w->segment->header->max_tasks == 0 || w->tasks < w->segment->header->max_tasks;
 }
@@ -3111,7 +3115,8 @@ static void procpool__super_bury(procpool__super *u, int index, int status, int 
   e->stage = (int32_t)charge->stage | extra;
   do {
     first = procpool__load(&h->dead_list);
-    procpool__store_relaxed(&e->rss_kib_next, ((uint64_t)usage->ru_maxrss << 24) | (first & 0xffffff));
+    procpool__store_relaxed(&e->rss_kib_next, /* published, as all of the epitaph, by the list's compare-and-swap */
+                            ((uint64_t)usage->ru_maxrss << 24) | (first & 0xffffff));
   } while (!procpool__cas(&h->dead_list, first, (uint64_t)slot + 1));
   procpool__store(&h->dead_count, h->dead_count + 1);
   charge->condemned = 0;
@@ -3406,6 +3411,9 @@ static void procpool__super_next_stage(procpool__super *u, int index, uint64_t n
   }
 }
 
+/* Flags and limit are read relaxed: those that came with the task were published by its word, which was read before;
+ * a wish that comes later is seen now or after the bell that follows it. Whose they are is settled by the
+ * compare-and-swap on the word. */
 static uint64_t procpool__super_grace(const procpool__super *u, uint32_t slot) {
   return (uint64_t)(procpool__load32_relaxed(&u->segment.slots[slot].flags) >> PROCPOOL__SLOT_GRACE) * 1000000u;
 }
@@ -3541,8 +3549,8 @@ static void procpool__super_on_message(procpool__super *u, const procpool__messa
     procpool__super_clear_traces(u, (int)m->a);
 }
 
-/* The host has ended, or wants everything gone without further ado. Nobody reads the segment any more. A worker that the
- * kernel holds on to does not keep this process: it has its SIGKILL, and gets another one when this ends. */
+/* The host has ended, or wants everything gone without further ado. Nobody reads the segment any more. A worker that
+ * the kernel holds on to does not keep this process: it has its SIGKILL, and gets another one when this ends. */
 static void procpool__super_host_gone(procpool__super *u) {
   const uint64_t deadline = procpool__platform_now() + PROCPOOL__PATIENCE / 10;
   struct rusage usage;
@@ -4916,6 +4924,7 @@ static bool procpool__host_news(procpool *p) {
          procpool__load32(&p->interrupts) != __atomic_load_n(&p->interrupts_taken, __ATOMIC_RELAXED);
 }
 
+/* The counts are hints here, so relaxed loads do. */
 static bool procpool__host_spin(procpool *p, uint64_t deadline) {
   uint64_t end;
   if (p->spin_ns == 0 || p->spin_below <= __atomic_load_n(&p->submitted, __ATOMIC_RELAXED) -
@@ -7275,7 +7284,8 @@ static void procpool__map_copy(const procpool__mapping *m, const procpool__job *
     memcpy(m->results + (job->first + first) * m->result_size, from + first * m->result_size, count * m->result_size);
 }
 
-/* Copies out the results of the chunk's first ended items, around those that failed. */
+/* Copies out the results of the chunk's first ended items, around those that failed. Its worker has committed it
+ * (that was acquired with its word) or is reaped: relaxed loads do. */
 static void procpool__map_collect(procpool__mapping *m, const procpool__job *job, size_t ended) {
   procpool__chunk *chunk = procpool__map_chunk(m, job);
   const uint64_t failed = procpool__load_relaxed(&chunk->failed);
@@ -7579,10 +7589,10 @@ PROCPOOL_API bool procpool_task_item(procpool_task *task, size_t index) {
     return false;
   if (task->failed || task->uncarried)
     procpool__worker_end_item(task);
-  if (procpool__load_relaxed(&task->slot->word) != task->word)
-    return false; /* it was asked to end within the item before */
+  if (procpool__load_relaxed(&task->slot->word) != task->word) /* relaxed: the next item finds it, if not this one */
+    return false;                                              /* it was asked to end within the item before */
   task->item = index;
-  procpool__store_release(&task->chunk->begun, index + 1);
+  procpool__store_release(&task->chunk->begun, index + 1); /* release: the item before has its result by then */
   return true;
 }
 
