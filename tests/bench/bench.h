@@ -77,13 +77,13 @@ typedef void measure(int workers, double *out);
 /* limits.c: what the machine does with nothing around it */
 measure limit_bounce, limit_futex, limit_echo, limit_fork_1, limit_fork_3, limit_two_processes;
 /* pool.c: procpool.h */
-measure pool_hot, pool_asleep, pool_default, pool_no_spin, pool_throughput, pool_map_compute, pool_map_small,
-    pool_echo_pinned, pool_echo, pool_open, pool_open_spawn, pool_recovery, pool_idle, pool_bytes_per_queued,
-    pool_two_workers, pool_cost_1e3, pool_cost_1e6;
+measure pool_hot, pool_asleep, pool_default, pool_no_spin, pool_no_spin_pinned, pool_throughput, pool_map_compute,
+    pool_map_small, pool_echo_pinned, pool_echo, pool_open, pool_open_spawn, pool_recovery, pool_idle,
+    pool_bytes_per_queued, pool_two_workers, pool_cost_1e3, pool_cost_1e6;
 void pool_door(void);
 /* the peers */
 measure pipes_round_trip, pipes_throughput, pipes_echo;
-measure threads_round_trip, threads_throughput;
+measure threads_round_trip, threads_round_trip_pinned, threads_throughput;
 measure uv_round_trip, uv_throughput;
 measure openmp_throughput, openmp_map_compute, openmp_map_small, openmp_map_memory;
 measure ppe_round_trip, ppe_throughput, ppe_map, ppe_echo, ppe_open;

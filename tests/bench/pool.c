@@ -145,6 +145,12 @@ void pool_no_spin(int workers, double *out) {
   close_pool(pool);
 }
 
+void pool_no_spin_pinned(int workers, double *out) {
+  procpool *pool = open_pinned(never_spins(workers));
+  out[0] = batched_us(empty_trip, pool, few(10000));
+  close_pool(pool);
+}
+
 /* ---- empty tasks a second, each with its own future and result, taken in order ---- */
 
 static void stream(procpool *pool, size_t count) {

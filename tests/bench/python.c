@@ -4,8 +4,8 @@
 static void python(const char *peer, const char *what, int workers, size_t count, double *out) {
   char command[4096];
   double value = 0;
-  snprintf(command, sizeof(command), "exec sh '%s/peers.sh' %s %s %d %zu %d %d </dev/null 2>/dev/null", BENCH_FOLDER, peer,
-           what, workers, count, WINDOW, CHUNK);
+  snprintf(command, sizeof(command), "exec sh '%s/peers.sh' %s %s %d %zu %d %d </dev/null 2>/dev/null", BENCH_FOLDER,
+           peer, what, workers, count, WINDOW, CHUNK);
   FILE *in = popen(command, "r");
   if (in == NULL || fscanf(in, "%lf", &value) != 1 || pclose(in) != 0)
     fail(command, "failed");
@@ -15,7 +15,7 @@ static void python(const char *peer, const char *what, int workers, size_t count
 /* The reason is the first line that comes instead of "ok". */
 static const char *python_absent(const char *peer, char *reason, size_t size) {
   char command[4096];
-  snprintf(command, sizeof(command), "sh '%s/peers.sh' %s probe 1 1 1 1 </dev/null 2>&1", BENCH_FOLDER, peer);
+  snprintf(command, sizeof(command), "sh '%s/peers.sh' %s probe 1 1 1 1 </dev/null 2>/dev/null", BENCH_FOLDER, peer);
   FILE *in = popen(command, "r");
   if (in == NULL || fgets(reason, (int)size, in) == NULL)
     snprintf(reason, size, "it cannot be run");

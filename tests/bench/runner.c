@@ -60,7 +60,10 @@ static peer limits = {"limits", NULL, NULL, false}, two = {"two_processors", two
       name "_p99.9", "us"                                                                                              \
     }                                                                                                                  \
   }
-#define ONE(name, unit) {{name, unit}}
+#define ONE(name, unit)                                                                                                \
+  {                                                                                                                    \
+    { name, unit }                                                                                                     \
+  }
 
 static group groups[] = {
     {"hot",
@@ -79,13 +82,17 @@ static group groups[] = {
      {{&pool, pool_default, 1, TAILS("procpool_round_trip")},
       {&pool, pool_no_spin, 1, ONE("procpool_no_spin_round_trip", "us")},
       {&threads, threads_round_trip, 1, ONE("threads_round_trip", "us")},
+      {&two, pool_no_spin_pinned, 1, ONE("procpool_no_spin_pinned_round_trip", "us")},
+      {&two, threads_round_trip_pinned, 1, ONE("threads_pinned_round_trip", "us")},
       {&uv, uv_round_trip, 1, ONE("uv_round_trip", "us")},
       {&pipes, pipes_round_trip, 1, ONE("pipes_round_trip", "us")},
       {&ppe, ppe_round_trip, 1, ONE("ppe_round_trip", "us")},
       {&mp, mp_round_trip, 1, ONE("mp_pool_round_trip", "us")},
       {&mpi, mpi_round_trip, 1, ONE("mpi_round_trip", "us")}},
      {{"roundtrip_vs_threadpool", "threads_round_trip", "procpool_round_trip", NULL},
-      {"roundtrip_asleep_vs_threadpool", "threads_round_trip", "procpool_no_spin_round_trip", NULL}}},
+      {"roundtrip_asleep_vs_threadpool", "threads_round_trip", "procpool_no_spin_round_trip", NULL},
+      {"roundtrip_asleep_pinned_vs_threadpool", "threads_pinned_round_trip", "procpool_no_spin_pinned_round_trip",
+       NULL}}},
 
     /* the number of workers is set in main */
     {"oversubscribed",
@@ -172,7 +179,10 @@ static group groups[] = {
      {{&limits, limit_fork_1, 1, ONE("limit_fork", "us")}, {&pool, pool_recovery, 1, ONE("procpool_recovery", "us")}},
      {{"recovery_vs_fork", "procpool_recovery", "limit_fork", NULL}}},
 
-    {"idle", 1, {{&pool, pool_idle, 2, {{"idle_cpu_ms", "ms"}, {"idle_wakeups", "wakeups"}}}}, {{NULL, NULL, NULL, NULL}}},
+    {"idle",
+     1,
+     {{&pool, pool_idle, 2, {{"idle_cpu_ms", "ms"}, {"idle_wakeups", "wakeups"}}}},
+     {{NULL, NULL, NULL, NULL}}},
 
     {"queued_memory",
      ROUNDS,

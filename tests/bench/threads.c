@@ -111,6 +111,23 @@ void threads_round_trip(int workers, double *out) {
   stop(&p);
 }
 
+static void pin_thread(job *j) {
+  (void)j;
+  pin(1);
+}
+
+/* Caller and thread on two processors. */
+void threads_round_trip_pinned(int workers, double *out) {
+  static thread_pool p;
+  start(&p, workers);
+  jobs[0].function = pin_thread;
+  submit(&p, &jobs[0]);
+  (void)result(&jobs[0]);
+  pin(0);
+  out[0] = batched_us(empty_trip, &p, few(10000));
+  stop(&p);
+}
+
 static void stream(thread_pool *p, size_t count) {
   for (size_t i = 0; i < count + WINDOW; i++) {
     job *j = &jobs[i % WINDOW];

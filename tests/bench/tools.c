@@ -213,7 +213,8 @@ void map_close(map_data *map) {
   free(map->results);
 }
 
-double map_rate(map_data *map, void (*call)(void *context, map_data *map), void *context, double (*function)(double x)) {
+double map_rate(map_data *map, void (*call)(void *context, map_data *map), void *context,
+                double (*function)(double x)) {
   double rates[3];
   call(context, map);
   for (int i = 0; i < 3; i++) {
