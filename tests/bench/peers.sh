@@ -16,7 +16,7 @@ command -v mpirun >/dev/null 2>&1 || {
   echo 'mpirun is not installed (openmpi-bin)'
   exit 1
 }
-"$python" -c 'import mpi4py.futures' 2>/dev/null || {
+"$python" -c 'import importlib.util as u, sys; sys.exit(not u.find_spec("mpi4py.futures"))' 2>/dev/null || {
   echo 'mpi4py is not installed (python3-mpi4py)'
   exit 1
 }

@@ -1,12 +1,14 @@
 /* Measures everything and prints it, one line each:
  *   metric NAME VALUE UNIT     a figure, or the ratio of two
+ *   samples NAME VALUE ...     what it is the median of, round by round
  *   skip WHAT: REASON          a peer that is absent, a ratio that cannot be had
+ *   failed NAME                what should have been measured; stderr says why, and the exit status is 1
  *
  *   bench [--quick] [GROUP ...]
  *
  * A group's figures are measured in turn, every second round backwards, so that what drifts on the machine hits both
  * sides of a ratio alike. A figure is the median over the rounds; a ratio is the median of the rounds' own ratios, and so
- * not quite the ratio of the two medians. Exit status 1: something that is not absent failed. */
+ * not quite the ratio of the two medians. */
 #include "bench.h"
 
 #include <math.h>
@@ -286,16 +288,25 @@ static double median_of(const double *values, int count) {
 
 static void print_metric(const char *name, double value, const char *unit) {
   if (isnan(value))
-    printf("skip %s: it failed\n", name);
+    printf("failed %s\n", name);
   else
     printf("metric %s %.6g %s\n", name, value, unit);
 }
 
-static void print_figures(group *g, samples all) {
-  for (int i = 0; i < figures_of(g); i++)
-    for (int o = 0; o < OUTPUTS && g->figures[i].outputs[o].name != NULL; o++)
-      if (!is_absent(g->figures[i].by))
-        print_metric(g->figures[i].outputs[o].name, median_of(all[i][o], g->rounds), g->figures[i].outputs[o].unit);
+/* What the median hides. */
+static void print_samples(const char *name, const double *values, int count) {
+  printf("samples %s", name);
+  for (int i = 0; i < count; i++)
+    printf(" %.4g", values[i]);
+  printf("\n");
+}
+
+static void print_figure(const figure *f, double values[OUTPUTS][ROUNDS], int rounds) {
+  if (is_absent(f->by))
+    return;
+  for (int o = 0; o < OUTPUTS && f->outputs[o].name != NULL; o++)
+    print_metric(f->outputs[o].name, median_of(values[o], rounds), f->outputs[o].unit);
+  print_samples(f->outputs[0].name, values[0], rounds);
 }
 
 /* The samples of an output; *absent is set where its peer is. */
@@ -326,6 +337,7 @@ static void print_ratio(group *g, samples all, const ratio *r) {
   for (int i = 0; i < g->rounds; i++)
     each[i] = over[i] / under[i];
   print_metric(r->name, median_of(each, g->rounds), "ratio");
+  print_samples(r->name, each, g->rounds);
 }
 
 static void run_group(group *g) {
@@ -335,7 +347,8 @@ static void run_group(group *g) {
     g->rounds = 2;
   for (int round = 0; round < g->rounds; round++)
     measure_round(g, round, all);
-  print_figures(g, all);
+  for (int i = 0; i < figures_of(g); i++)
+    print_figure(&g->figures[i], all[i], g->rounds);
   for (const ratio *r = g->ratios; r->name != NULL; r++)
     print_ratio(g, all, r);
   fprintf(stderr, "bench: %s took %.1f s\n", g->name, now() - start);

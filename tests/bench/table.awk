@@ -19,6 +19,8 @@ function three(v) {
 }
 
 function verdict(name) {
+  if (name in failed)
+    return "FAILED"
   if (!(name in value))
     return "skipped"
   if (must[name] == "-")
@@ -30,13 +32,13 @@ function print_goals(i, name) {
   printf "\n%-38s %9s  %-13s %5s  %-7s  %s\n", "metric", "value", "must reach", "aim", "reached", "what"
   for (i = 1; i <= goals; i++) {
     name = goal[i]
-    if (!(name in value) && !(name in reason))
+    if (!(name in value) && !(name in reason) && !(name in failed))
       continue
     printf "%-38s %9s  %-8s %4s %5s  %-7s  %s\n", name, figure(name), sense[name], must[name], aim[name], verdict(name),
       name in reason ? reason[name] : what[name]
     count[verdict(name)]++
   }
-  printf "%d reached, %d not, %d skipped\n", count["yes"], count["NO"], count["skipped"]
+  printf "%d reached, %d not, %d skipped, %d failed\n", count["yes"], count["NO"], count["skipped"], count["FAILED"]
 }
 
 function peer(key, label) {
@@ -95,6 +97,9 @@ FILENAME ~ /goals/ && /^[a-z]/ {
 }
 $1 == "metric" {
   value[$2] = $3
+}
+$1 == "failed" {
+  failed[$2] = 1
 }
 $1 == "skip" {
   name = $2
