@@ -3541,13 +3541,18 @@ static void procpool__super_on_message(procpool__super *u, const procpool__messa
     procpool__super_clear_traces(u, (int)m->a);
 }
 
-/* The host has ended, or wants everything gone without further ado. Nobody reads the segment any more. */
+/* The host has ended, or wants everything gone without further ado. Nobody reads the segment any more. A worker that the
+ * kernel holds on to does not keep this process: it has its SIGKILL, and gets another one when this ends. */
 static void procpool__super_host_gone(procpool__super *u) {
+  const uint64_t deadline = procpool__platform_now() + PROCPOOL__PATIENCE / 10;
+  struct rusage usage;
+  int status;
   for (int i = 0; i < u->segment.workers; i++)
     if (u->charges[i].pid != 0)
       procpool__platform_kill(u->charges[i].pid, SIGKILL);
-  while (procpool__platform_reap(-1, NULL, 0, NULL) > 0)
-    ;
+  for (int i = 0; i < u->segment.workers; i++)
+    if (u->charges[i].pid != 0)
+      (void)procpool__super_await(u, i, deadline, &status, &usage);
   procpool__platform_leave(0);
 }
 
@@ -5841,6 +5846,7 @@ static procpool *procpool__open_make(procpool__plan *plan) {
   p->grace = plan->grace;
   p->spin_below =
       plan->options.spin_us > 0 || plan->workers < plan->processors ? UINT64_MAX : (uint64_t)plan->processors;
+  p->audit_due = procpool__platform_now() + PROCPOOL__TICK;
   p->guard = procpool__platform_guard(&p->guard_by_pid);
   if (p->guard == NULL)
     (void)procpool__open_fail(plan, PROCPOOL_MEMORY, ENOMEM, "no memory");

@@ -548,11 +548,13 @@ TEST_STARTS(r121_output_is_out_before_the_result, PROCESSES) {
   CHECK_EQ(fcntl(ends[0], F_SETFL, O_NONBLOCK), 0);
   fflush(stdout);
   dup2(ends[1], 1);
+  setvbuf(stdout, NULL, _IOFBF, 4096); /* the end of a line does not flush */
   pool = test_open(start, 1);
   finish(test_submit(pool, task_print, &job, sizeof(job)), PROCPOOL_OK);
   CHECK_EQ(read(ends[0], text, sizeof(text) - 1), 7);
   CHECK_TEXT(text, "task 5\n");
   test_close(pool);
+  setvbuf(stdout, NULL, _IOLBF, 0);
   dup2(saved, 1);
   close(saved);
   close(ends[0]);

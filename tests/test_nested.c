@@ -308,3 +308,33 @@ TEST_STARTS(r114_a_child_left_behind_writes_nowhere, FORK) {
   CHECK_OK(procpool_future_release(future));
   test_close(pool);
 }
+
+/* What it would write over is the place of its parent's result, where one lap later another one lies. */
+TEST_STARTS(r114_a_child_left_behind_spoils_no_result, FORK) {
+  enum { LAP = 64, COUNT = LAP + 8 }; /* records of 64 bytes in a ring of 4096 */
+  procpool_options options = {0};
+  procpool *pool;
+  const test_job job = job_of(9);
+  procpool_future *future, *futures[COUNT];
+  int watch, out = 0;
+  options.ring_size = 4096;
+  pool = test_open_with(start, 1, &options);
+  future = test_submit(pool, task_child_comes_back, &job, sizeof(job));
+  CHECK_SETTLES(future, PROCPOOL_OK);
+  watch = test_watch(page->pid[0]);
+  for (int i = 0; i < COUNT; i++) {
+    const test_job one = job_of(i);
+    futures[i] = test_submit(pool, task_count, &one, sizeof(one));
+  }
+  while (gate_read(&page->count) <= LAP) /* then the ring is full: nobody takes anything in now */
+    sched_yield();
+  gate_add(&page->gate, 1);
+  CHECK(test_gone(watch, 5.0 * test_slow()));
+  for (int i = 0; i < COUNT; i++) {
+    CHECK_OK(procpool_future_result(futures[i], PROCPOOL_FOREVER, &out, sizeof(out), NULL));
+    CHECK_EQ(out, i);
+    CHECK_OK(procpool_future_release(futures[i]));
+  }
+  CHECK_OK(procpool_future_release(future));
+  test_close(pool);
+}

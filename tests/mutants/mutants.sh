@@ -61,8 +61,15 @@ apply() { # PATCH HEADER
       line = substr($0, 2) "\n"
       if (/^[ -]/) { old[hunks] = old[hunks] line }
       if (/^[ +]/) { new[hunks] = new[hunks] line }
-      if (/^-/) { bare_old[hunks] = bare_old[hunks] line }
-      if (/^[+]/) { bare_new[hunks] = bare_new[hunks] line }
+      if (/^ /) {
+        if (changed[hunks])
+          between[hunks] = between[hunks] line
+      } else { # what is between two changes belongs to them
+        bare_old[hunks] = bare_old[hunks] between[hunks] (/^-/ ? line : "")
+        bare_new[hunks] = bare_new[hunks] between[hunks] (/^[+]/ ? line : "")
+        between[hunks] = ""
+        changed[hunks] = 1
+      }
       next
     }
     { text = text $0 "\n" }
@@ -99,6 +106,7 @@ prepare() { # DIRECTORY PATCH (or none)
   mkdir -p "$1/tests/torture"
   if [ -n "$2" ]; then
     apply "$2" "$root/procpool.h" >"$1/procpool.h" || fail "the patch does not apply: see the head of $here/mutants.sh"
+    ! cmp -s "$root/procpool.h" "$1/procpool.h" || fail "the patch changes nothing"
     # the objects of the tests were compiled with the real header
     declarations "$root/procpool.h" >"$1/declarations"
     declarations "$1/procpool.h" | cmp -s - "$1/declarations" || fail "the patch changes declarations"
@@ -166,17 +174,22 @@ check() { # DIRECTORY LIMIT CHECK
   "$build/run" -c "$1/case" mutant.check 2>&1 || true
 }
 
+# Without what makes the runner take it for a failure of this case, and without the folder.
+plain() { # DIRECTORY
+  sed "s/^ *//; s/^\\[in process [0-9]*, not the test's own\\] //; s|$1/||g"
+}
+
 verdict() { # what the runner said: ok, skip, FAIL
   sed -n 's/^\(ok\|skip\|FAIL\)  *mutant\.check.*/\1/p' "$1" | head -n 1
 }
 
-# Each once, with the longest limit.
+# Each once, with the longest limit; three times of that, since these must not fail for want of time.
 all_checks() { # on | off: the audit
   for file in "$here"/*.patch; do
     audit=$(field "$file" audit)
     [ "${audit:-on}" != "$1" ] || checks "$file"
   done | awk '{ limit = $1; sub(/^[0-9]+ /, ""); if (limit > most[$0]) most[$0] = limit }
-    END { for (check in most) print most[check], check }' | sort -k 2
+    END { for (check in most) print 3 * most[check], check }' | sort -k 2
 }
 
 none_with() { # DIRECTORY on | off
@@ -190,7 +203,7 @@ none_with() { # DIRECTORY on | off
     case $(verdict "$1/log") in
     ok | skip) ;;
     *)
-      cat "$1/log"
+      head -n 60 "$1/log"
       bad=1
       ;;
     esac
@@ -219,10 +232,10 @@ run() {
     case $(verdict "$directory/log") in
     FAIL)
       if grep -qE -e "$shows" "$directory/log"; then
-        echo "caught by $line: $(grep -E -e "$shows" "$directory/log" | head -n 1 | sed 's/^ *//')"
+        echo "caught by $line: $(grep -E -e "$shows" "$directory/log" | head -n 1 | plain "$directory")"
         exit 0
       fi
-      cat "$directory/log"
+      head -n 30 "$directory/log"
       fail "$line failed, but no line of it matches $shows"
       ;;
     ok) skipped=0 ;;

@@ -116,15 +116,20 @@ static void task_forges(procpool_task *task) {
 /* ---- what the sweeps share ---- */
 static procpool *pool;
 
-static void begin(int step, int workers) {
+static void begin_with(int step, int workers, size_t max_queued) {
   procpool_options o;
   for (int i = 0; i < 16; i++)
     __atomic_store_n(&rig.page->word[i], 0, __ATOMIC_SEQ_CST);
   rig.page->word[WORD_STEP] = step;
   memset(&o, 0, sizeof(o));
   o.ring_size = 4096;
+  o.max_queued = max_queued;
   o.spin_us = -1;
   pool = test_open_with(rig.start, workers, &o);
+}
+
+static void begin(int step, int workers) {
+  begin_with(step, workers, 0);
 }
 
 static void end(void) {
@@ -472,6 +477,78 @@ static bool host_takes_pieces(int step) {
   return held;
 }
 
+/* A submit waits for the cell of a task that waits, too: the claim makes room, and nothing else wakes the host. */
+static void *thread_submits(void *context) {
+  work *w = (work *)context;
+  rig.page->word[WORD_THREAD] = (int)syscall(SYS_gettid);
+  w->job = rig_job_of(8);
+  CHECK_OK(procpool_submit(pool, rig_task, &w->job, sizeof(w->job), &w->future));
+  rig_accepted(&w->job, w->future);
+  open_gate(WORD_ENDED);
+  return NULL;
+}
+
+static void fill_cells(void) {
+  procpool_future *future;
+  while (procpool_try_submit(pool, task_nothing, NULL, 0, &future) == PROCPOOL_OK) {
+    CHECK_STATUS(procpool_future_cancel(future), PROCPOOL_CANCELLED);
+    CHECK_OK(procpool_future_release(future));
+  }
+}
+
+static bool host_waits_for_room(int step) {
+  work before, head, w;
+  pthread_t thread;
+  bool held;
+  begin_with(step, 1, 4);
+  give(&before, task_counted, GATE_A, 8, RIG_ALLOW(OK), 0);
+  await_start(&before);
+  give(&head, task_gated, GATE_B, 8, RIG_ALLOW(OK), 0);
+  fill_cells();
+  thread = test_thread(thread_submits, &w);
+  while (!thread_sleeps())
+    sched_yield();
+  open_gate(GATE_A);
+  while (!fired() && !started(&head))
+    sched_yield();
+  held = fired();
+  while (!thread_sleeps() && word(WORD_ENDED) == 0)
+    sched_yield();
+  release();
+  rig_gate(&rig.page->word[WORD_ENDED], 1);
+  open_gate(GATE_B);
+  test_join(thread);
+  CHECK_OK(finish(&w));
+  CHECK_OK(finish(&head));
+  CHECK_OK(finish(&before));
+  end();
+  return held;
+}
+
+/* ---- the supervisor dies, and its worker with it: what was committed by then is delivered ---- */
+
+static bool supervisor_dies(int step) {
+  work first, w;
+  bool held, committed;
+  begin(step, 1);
+  give(&first, task_parent, 0, 8, RIG_ALLOW(OK), 0);
+  CHECK_OK(finish(&first));
+  give(&w, task_counted, GATE_A, 8, RIG_ALLOW(OK) | RIG_ALLOW(BROKEN), RIG_KILLED_TASK);
+  open_gate(GATE_A);
+  while (!fired() && !asleep(0))
+    sched_yield();
+  held = fired();
+  committed = decided(&w);
+  CHECK(rig_signal(word(WORD_VICTIM), SIGKILL));
+  while (!pool->finished)
+    CHECK_OK(procpool_poll(pool));
+  CHECK_STATUS(finish(&w), committed ? PROCPOOL_OK : PROCPOOL_BROKEN);
+  CHECK_OK(procpool_shutdown(pool, PROCPOOL_DRAIN));
+  CHECK_OK(procpool_free(pool));
+  rig_progress();
+  return held;
+}
+
 /* ---- not a sweep: a worker speaks for another one ---- */
 
 static bool record_is_forged(int step) {
@@ -505,7 +582,9 @@ static const sweep sweeps[] = {
     {"the host goes to sleep, a result comes", host_sleeps},
     {"the host cancels, a worker claims", host_cancels},
     {"the host takes pieces, their worker dies", host_takes_pieces},
+    {"the supervisor dies, a worker has committed", supervisor_dies},
     {"a worker speaks for another one", record_is_forged},
+    {"the host waits for room, a worker claims", host_waits_for_room},
 };
 enum { SWEEPS = (int)(sizeof(sweeps) / sizeof(sweeps[0])) };
 

@@ -2,7 +2,8 @@
  * no more; and again stopped there, to be continued late or never. Along k a task goes from OK (another worker ran it) to
  * CRASHED to OK (committed), once each; nobody else is delayed; the pool works on.
  *
- * Options: --after N (tasks that the pool must run after each step), --stride N (of k; 1 in a soak).
+ * Options: --after N (tasks that the pool must run after each step), --stride N (of k; 1 in a soak), --supervisor 0 (only
+ * the sweeps of workers).
  *
  * The steps are counted within the process that is to die, from the moment when a task of it says so, by the hook that
  * stands at every access to shared memory. The host keeps out of the library until the step was taken, and idle workers do
@@ -566,6 +567,8 @@ int main(int argc, char **argv) {
           sweep(host_stop_worker, SIGSTOP, true, "a worker");
       }
     }
+    if (rig_option("supervisor", 1) == 0)
+      continue;
     now_running = NULL;
     sweep(host_supervisor, SIGKILL, false, "the supervisor");
     sweep(host_supervisor, SIGSTOP, false, "the supervisor");
