@@ -79,11 +79,23 @@ function print_tails() {
   tail("procpool_oversubscribed_round_trip", "procpool.h, two workers per processor")
 }
 
-function panel(suffix, i) {
+# A block for the chart; empty if nobody has such a figure.
+function panel(suffix, i, lines) {
   for (i = 1; i <= peers; i++)
     if (keys[i] suffix in value)
-      printf "\"%s\" %s\n", labels[keys[i]], value[keys[i] suffix] > chart
-  printf "\n\n" > chart
+      lines = lines sprintf("\"%s\" %s\n", labels[keys[i]], value[keys[i] suffix])
+  return lines
+}
+
+function draw(i, n, lines, blocks) {
+  n = split("_round_trip _throughput _map_small _echo_1mib", suffixes, " ")
+  for (i = 1; i <= n; i++) {
+    lines = panel(suffixes[i])
+    if (lines == "")
+      return
+    blocks = blocks lines "\n\n"
+  }
+  printf "%s", blocks > chart
 }
 
 FILENAME ~ /goals/ && /^[a-z]/ {
@@ -111,8 +123,5 @@ END {
   print_peers()
   print_tails()
   print_goals()
-  panel("_round_trip")
-  panel("_throughput")
-  panel("_map_small")
-  panel("_echo_1mib")
+  draw()
 }
