@@ -59,8 +59,8 @@ void pin(int n) {
   if (sched_getaffinity(0, sizeof(set), &set) != 0)
     fail("sched_getaffinity", "refused");
   for (int cpu = 0; cpu < CPU_SETSIZE; cpu++)
-    if (CPU_ISSET(cpu, &set) && n-- == 0)
-      CPU_SET(cpu, &one);
+    if (CPU_ISSET((size_t)cpu, &set) && n-- == 0)
+      CPU_SET((size_t)cpu, &one);
   if (sched_setaffinity(0, sizeof(one), &one) != 0)
     fail("sched_setaffinity", "refused");
 }
