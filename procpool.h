@@ -207,11 +207,11 @@
    supervisor's to DEAD: whoever wins, the other one lets go. The request itself is a flag in the slot, set by the host
    while the task is unsettled; the message to the supervisor is but a bell. Limits are counted by the supervisor from
    what it sees and, where that is earlier, from what the worker wrote down at the start of the body; since a worker may
-   be stopped before it writes anything, the host tells of tasks with limits, and while there are any the supervisor
-   looks now and then (an eighth of the shortest limit, from 1 to 50 ms), else never. A dead task settles when its
-   worker is reaped, since until then it may write to what it was given. A worker that the kernel itself holds on to (a
-   file system that does not answer) is not waited for longer than 5 s: its task settles, and its slot and memory are
-   not used again.
+   be stopped before it writes anything, the host tells of tasks with limits, and while one of them waits or runs the
+   supervisor looks now and then (an eighth of the shortest limit, from 1 to 50 ms), else never. A dead task settles
+   when its worker is reaped, since until then it may write to what it was given. A worker that the kernel itself holds
+   on to (a file system that does not answer) is not waited for longer than 5 s: its task settles, and its slot and
+   memory are not used again.
 
    A worker commits in two steps and may lose the first: it then writes its record anew in place, so whoever publishes
    for it reads the record once more after it has found the word DONE: from then on it does not change.
@@ -3488,6 +3488,23 @@ static uint64_t procpool__super_enforce_worker(procpool__super *u, int index, ui
   return charge->stage != PROCPOOL_STAGE_NONE ? charge->stage_due : PROCPOOL__NEVER;
 }
 
+/* Whether a task with a limit may be running or about to. Those whose results lie there until the host takes them in
+ * need no looking after. The queue is looked at first: a task that has left it by then is found with its worker. */
+static bool procpool__super_limits_matter(procpool__super *u) {
+  if (procpool__load(&u->segment.header->limited) == 0)
+    return false;
+  if (procpool__table_waiting(&u->segment))
+    return true;
+  for (int i = 0; i < u->segment.workers; i++) {
+    uint32_t slot;
+    uint64_t word;
+    if (u->charges[i].pid != 0 && procpool__super_task_of(u, i, &slot, &word) &&
+        procpool__load32_relaxed(&u->segment.slots[slot].limit) != 0)
+      return true;
+  }
+  return false;
+}
+
 /* Ends what is to be ended. Returns when to look again: workers do not tell when they begin a task with a limit, so
  * while there are such tasks this looks now and then. */
 static uint64_t procpool__super_enforce(procpool__super *u) {
@@ -3498,9 +3515,9 @@ static uint64_t procpool__super_enforce(procpool__super *u) {
     const uint64_t due = u->charges[i].pid != 0 ? procpool__super_enforce_worker(u, i, now) : PROCPOOL__NEVER;
     next = due < next ? due : next;
   }
-  procpool__store32(&h->ticking,
-                    0); /* said before the look: a host that sees it rings, or this sees the host's count */
-  if (procpool__load(&h->limited) == 0)
+  /* said before the look: a host that finds it rings when it has published its task, or this finds that task */
+  procpool__store32(&h->ticking, 0);
+  if (!procpool__super_limits_matter(u))
     return next;
   procpool__store32(&h->ticking, 1);
   tick = procpool__load(&h->tick);
@@ -4567,7 +4584,13 @@ static void procpool__host_count_limit(procpool *p, const procpool_future *f) {
   if (shorter)
     procpool__store(&p->segment.header->tick, tick);
   procpool__store(&p->segment.header->limited, p->limited);
-  if (shorter || procpool__load32(&p->segment.header->ticking) == 0)
+  if (shorter)
+    procpool__host_ring(p);
+}
+
+/* And after that: the supervisor may have found nothing to look after just before. */
+static void procpool__host_check_ticking(procpool *p, const procpool_future *f) {
+  if (f->limit > 0 && procpool__load32(&p->segment.header->ticking) == 0)
     procpool__host_ring(p);
 }
 
@@ -6026,6 +6049,7 @@ static procpool_status procpool__submit_now(procpool *p, procpool__order *o) {
   procpool__store32_relaxed(&shared->flags, o->flags | (o->grace << PROCPOOL__SLOT_GRACE));
   procpool__host_count_limit(p, o->future);
   procpool__submit_publish(p, o->future, slot);
+  procpool__host_check_ticking(p, o->future);
   return PROCPOOL_OK;
 }
 

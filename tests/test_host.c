@@ -966,19 +966,17 @@ static long switches_of(long pid) {
   return total;
 }
 
-static void check_idle(procpool *pool) {
-  procpool_future *future = test_submit(pool, task_parent, NULL, 0);
-  long pids[2] = {0, 0}, before[2];
+/* The processes of an idle pool, its supervisor's and its worker's: for a second nothing may happen in them. */
+static void check_still(const long pids[2]) {
+  long before[2];
   unsigned long user[2], kernel[2];
   int never = 0;
-  CHECK_OK(procpool_future_result(future, PROCPOOL_FOREVER, &pids[0], sizeof(pids[0]), NULL));
-  pids[1] = procpool_future_pid(future);
   (void)gate_wait_for(&never, 1, 0.3); /* spinning is over by then */
   for (int i = 0; i < 2; i++) {
     before[i] = switches_of(pids[i]);
     processor_time_of(pids[i], &user[i], &kernel[i]);
   }
-  (void)gate_wait_for(&never, 1, 1.0); /* a second in which nothing may happen: this is what is measured */
+  (void)gate_wait_for(&never, 1, 1.0); /* this is what is measured */
   for (int i = 0; i < 2; i++) {
     unsigned long user_now, kernel_now;
     CHECK_EQ(switches_of(pids[i]), before[i]);
@@ -986,12 +984,56 @@ static void check_idle(procpool *pool) {
     CHECK_EQ(user_now, user[i]);
     CHECK_EQ(kernel_now, kernel[i]);
   }
+}
+
+static void find_processes(procpool *pool, long pids[2]) {
+  procpool_future *future = test_submit(pool, task_parent, NULL, 0);
+  CHECK_OK(procpool_future_result(future, PROCPOOL_FOREVER, &pids[0], sizeof(pids[0]), NULL));
+  pids[1] = procpool_future_pid(future);
   CHECK_OK(procpool_future_release(future));
+}
+
+static void check_idle(procpool *pool) {
+  long pids[2];
+  find_processes(pool, pids);
+  check_still(pids);
 }
 
 TEST_STARTS(host_idle_pool_wakes_nobody, PROCESSES) {
   procpool *pool = test_open(start, 1);
   check_idle(pool);
+  test_close(pool);
+}
+
+/* Results of tasks with limits lie there, and the host does not take them in: nobody looks after those. */
+TEST_STARTS(host_idle_pool_with_results_of_limited_tasks_wakes_nobody, PROCESSES) {
+  procpool_submit_options limits = {0};
+  procpool_future *futures[5];
+  procpool *pool = test_open(start, 1);
+  long pids[2];
+  limits.time_limit = 0.2;
+  gate_add(&page->word[1], 1);
+  find_processes(pool, pids);
+  for (int round = 0; round < 2; round++) { /* and it begins again when there are such tasks again */
+    for (int i = 0; i < 5; i++) {
+      const test_job job = job_with(i, 1);
+      CHECK_OK(procpool_submit_with(pool, task_gate, &job, sizeof(job), &limits, &futures[i]));
+    }
+    gate_wait(&page->finished, 5 * (round + 1));
+    check_still(pids);
+    {
+      const test_job job = job_with(0, 2); /* it waits for what does not come */
+      procpool_future *late;
+      CHECK_OK(procpool_submit_with(pool, task_gate, &job, sizeof(job), &limits, &late));
+      CHECK_SETTLES(late, PROCPOOL_TIMEOUT);
+      CHECK_OK(procpool_future_release(late));
+      find_processes(pool, pids);
+    }
+    for (int i = 0; i < 5; i++) {
+      CHECK_SETTLES(futures[i], PROCPOOL_OK);
+      CHECK_OK(procpool_future_release(futures[i]));
+    }
+  }
   test_close(pool);
 }
 
