@@ -3113,10 +3113,9 @@ static void procpool__super_bury(procpool__super *u, int index, int status, int 
   e->user_us = procpool__super_us(&usage->ru_utime);
   e->system_us = procpool__super_us(&usage->ru_stime);
   e->stage = (int32_t)charge->stage | extra;
-  do {
+  do { /* relaxed: the list's compare-and-swap publishes all of the epitaph */
     first = procpool__load(&h->dead_list);
-    procpool__store_relaxed(&e->rss_kib_next, /* published, as all of the epitaph, by the list's compare-and-swap */
-                            ((uint64_t)usage->ru_maxrss << 24) | (first & 0xffffff));
+    procpool__store_relaxed(&e->rss_kib_next, ((uint64_t)usage->ru_maxrss << 24) | (first & 0xffffff));
   } while (!procpool__cas(&h->dead_list, first, (uint64_t)slot + 1));
   procpool__store(&h->dead_count, h->dead_count + 1);
   charge->condemned = 0;
