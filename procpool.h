@@ -630,11 +630,12 @@ typedef struct procpool_map_options {
   double grace;
 } procpool_map_options;
 
-/* Calls function for each of count items: item i is argument_size bytes at arguments + i * argument_size, its result at
- * most result_size bytes to results + i * result_size, in order. options may be null. Results of items that are not OK
- * are left as they were; an item that fails or crashes its worker fails alone. Blocks. OK if all items are, else the
- * status of the first that is not; PENDING when the time is over (items that did not end have status PENDING; those not
- * begun never will); INTERRUPTED alike; ARGUMENT, HANDLE, MEMORY, DEADLOCK, SHUTDOWN. */
+/* Calls function for each of count items: item i is argument_size bytes at arguments + i * argument_size, its result
+ * at most result_size bytes to results + i * result_size, in order. options may be null. Results of items that are
+ * not OK are left as they were; an item that fails or crashes its worker fails alone. Blocks. OK if all items are,
+ * else the status of the first that is not; PENDING when the time is over (items that did not end have status
+ * PENDING; those not begun never will); INTERRUPTED alike; SHUTDOWN when the pool is shut down meanwhile: what was
+ * handed out has come in by then, the rest stays PENDING and never begins; ARGUMENT, HANDLE, MEMORY, DEADLOCK. */
 PROCPOOL_API procpool_status procpool_map(procpool *pool, procpool_function function, const void *arguments,
                                           size_t argument_size, void *results, size_t result_size, size_t count,
                                           procpool_map_options *options);

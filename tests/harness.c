@@ -735,3 +735,33 @@ int case_run(const harness_test *test, procpool_start start) {
   fflush(stderr);
   return clean ? CASE_PASSED : CASE_FAILED;
 }
+
+/* ---- processes of a pool ---- */
+
+void task_parent(procpool_task *task) {
+  const long parent = (long)getppid();
+  procpool_task_return(task, &parent, sizeof(parent));
+}
+
+long test_supervisor(procpool *pool) {
+  long pid = 0;
+  procpool_future *future = test_submit(pool, task_parent, NULL, 0);
+  CHECK_OK(procpool_future_result(future, PROCPOOL_FOREVER, &pid, sizeof(pid), NULL));
+  CHECK_OK(procpool_future_release(future));
+  CHECK_NE(pid, (long)getpid());
+  return pid;
+}
+
+char test_state(long pid) {
+  char path[64], text[300] = "";
+  const char *at;
+  FILE *file;
+  snprintf(path, sizeof(path), "/proc/%ld/stat", pid);
+  file = fopen(path, "r");
+  if (file == NULL)
+    return 0;
+  (void)!fgets(text, sizeof(text), file);
+  fclose(file);
+  at = strrchr(text, ')');
+  return at != NULL && at[1] == ' ' ? at[2] : 0;
+}

@@ -188,6 +188,9 @@ void harness_check_works(const char *file, int line, procpool *pool);
 pthread_t test_thread(void *(*function)(void *), void *context);
 void *test_join(pthread_t thread);
 
+void task_parent(procpool_task *task); /* no argument; returns a long: in a process, its supervisor's id */
+long test_supervisor(procpool *pool);  /* process id */
+char test_state(long pid);             /* of a process, as the kernel tells it: R S D T Z, 0 if it is gone */
 /* A process that may end meanwhile: watch it first, then wait for its end. */
 int test_watch(long pid);                  /* descriptor */
 bool test_gone(int watch, double seconds); /* ended (dead, if perhaps not reaped) within seconds */

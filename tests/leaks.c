@@ -109,11 +109,6 @@ TEST(leak_pool) {
   CHECK_WORKS(test_open(PROCPOOL_START_FORK, 1));
 }
 
-static void task_parent(procpool_task *task) {
-  const long parent = (long)getppid();
-  procpool_task_return(task, &parent, sizeof(parent));
-}
-
 /* test_close is for pools that end well. */
 TEST(leak_broken_pool) {
   procpool *pool = test_open(PROCPOOL_START_FORK, 1);

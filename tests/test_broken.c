@@ -14,20 +14,6 @@ static void finish(procpool_future *future, procpool_status expected) {
   CHECK_OK(procpool_future_release(future));
 }
 
-static void task_parent(procpool_task *task) {
-  const long parent = (long)getppid();
-  procpool_task_return(task, &parent, sizeof(parent));
-}
-
-static long supervisor_of(procpool *pool) {
-  long pid = 0;
-  procpool_future *future = test_submit(pool, task_parent, NULL, 0);
-  CHECK_OK(procpool_future_result(future, PROCPOOL_FOREVER, &pid, sizeof(pid), NULL));
-  CHECK_OK(procpool_future_release(future));
-  CHECK_NE(pid, (long)getpid());
-  return pid;
-}
-
 /* One that waits in a thread, and what it was told. */
 typedef struct waiter {
   procpool *pool;
@@ -130,7 +116,7 @@ TEST_STARTS(r128_everybody_learns_that_the_supervisor_is_gone, PROCESSES) {
   scene_begin(&self, start, false);
   gate_add(&page->gate, 1);
   finish(self.running, PROCPOOL_OK);
-  supervisor = supervisor_of(self.pool);
+  supervisor = test_supervisor(self.pool);
   gate_add(&page->gate, -1);
   self.running = block(self.pool, 0);
   gate_wait(&page->started, 2);
@@ -190,7 +176,7 @@ static int generate_ints(void *context, void *item) {
 
 TEST_STARTS(r038_calls_on_a_broken_pool, PROCESSES) {
   procpool *pool = test_open(start, 1);
-  const long supervisor = supervisor_of(pool);
+  const long supervisor = test_supervisor(pool);
   procpool_future *running = block(pool, 0), *future = NULL;
   procpool_iterator *before = NULL, *after = NULL;
   procpool_error error;
@@ -235,7 +221,7 @@ static void note_status(procpool_future *future, void *context) {
 
 TEST_STARTS(r053_callbacks_of_a_broken_pool, PROCESSES) {
   procpool *pool = test_open(start, 1);
-  const long supervisor = supervisor_of(pool);
+  const long supervisor = test_supervisor(pool);
   procpool_status running = PROCPOOL_END, queued = PROCPOOL_END;
   procpool_future *first = block(pool, 0), *second = test_submit(pool, task_nothing, NULL, 0);
   CHECK_OK(procpool_future_add_done_callback(first, note_status, &running));
@@ -290,7 +276,7 @@ TEST_STARTS(r123_threads_on_a_pool_that_breaks_and_on_its_successor, PROCESSES) 
   restart self[THREADS];
   pthread_t threads[THREADS];
   procpool *first = test_open(start, 2), *second = test_open(start, 2);
-  const long supervisor = supervisor_of(first);
+  const long supervisor = test_supervisor(first);
   CHECK_EQ(kill((pid_t)supervisor, SIGKILL), 0);
   for (int i = 0; i < THREADS; i++) {
     self[i].pools[0] = first;
@@ -367,7 +353,7 @@ TEST_STARTS(r122_host_killed_with_stopped_workers, PROCESSES) {
 
 static void host_with_a_stopped_supervisor(procpool_start start) {
   procpool *pool = test_open(start, 1);
-  page->pid[1] = (int)supervisor_of(pool);
+  page->pid[1] = (int)test_supervisor(pool);
   (void)block(pool, 0);
   gate_wait(&page->started, 1);
   CHECK_EQ(kill(page->pid[1], SIGSTOP), 0);

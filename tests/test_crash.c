@@ -295,21 +295,6 @@ TEST_STARTS(r091_killed_while_it_builds_its_result, PROCESSES) {
   test_close(pool);
 }
 
-/* The state of a process as the kernel tells it, 0 if it is gone. */
-static char state_of(long pid) {
-  char path[64], text[300] = "";
-  const char *at;
-  FILE *file;
-  snprintf(path, sizeof(path), "/proc/%ld/stat", pid);
-  file = fopen(path, "r");
-  if (file == NULL)
-    return 0;
-  (void)!fgets(text, sizeof(text), file);
-  fclose(file);
-  at = strrchr(text, ')');
-  return at != NULL && at[1] == ' ' ? at[2] : 0;
-}
-
 /* The worker is blocked in the middle of a result that is far larger than its ring, since the host takes nothing. */
 TEST_STARTS(r091_killed_with_its_ring_full, PROCESSES) {
   procpool_options options = {0};
@@ -325,7 +310,7 @@ TEST_STARTS(r091_killed_with_its_ring_full, PROCESSES) {
   future = test_submit(pool, task_make, &big, sizeof(big));
   while (!procpool_future_running(future))
     sched_yield();
-  while (state_of(pid) != 'S') /* until it sleeps: it waits for room */
+  while (test_state(pid) != 'S') /* until it sleeps: it waits for room */
     sched_yield();
   CHECK_EQ(kill((pid_t)pid, SIGKILL), 0);
   next = test_submit(pool, task_make, &small, sizeof(small));
@@ -685,24 +670,10 @@ TEST_STARTS(r088_idle_worker_stopped_delays_nobody, PROCESSES) {
 
 /* ---- the supervisor ---- */
 
-static void task_parent(procpool_task *task) {
-  const long parent = (long)getppid();
-  procpool_task_return(task, &parent, sizeof(parent));
-}
-
-static long supervisor_of(procpool *pool) {
-  long pid = 0;
-  procpool_future *future = test_submit(pool, task_parent, NULL, 0);
-  CHECK_OK(procpool_future_result(future, PROCPOOL_FOREVER, &pid, sizeof(pid), NULL));
-  CHECK_OK(procpool_future_release(future));
-  CHECK_NE(pid, (long)getpid());
-  return pid;
-}
-
 TEST_STARTS(r128_supervisor_killed, PROCESSES) {
   enum { COUNT = 10 };
   procpool *pool = test_open(start, 1);
-  const long supervisor = supervisor_of(pool);
+  const long supervisor = test_supervisor(pool);
   procpool_future *committed[COUNT], *running, *queued, *refused = NULL;
   int watch;
   for (int i = 0; i < COUNT; i++) {
@@ -732,7 +703,7 @@ TEST_STARTS(r128_supervisor_killed, PROCESSES) {
 
 TEST_STARTS(r128_supervisor_killed_while_all_is_idle, PROCESSES) {
   procpool *pool = test_open(start, 2);
-  const long supervisor = supervisor_of(pool);
+  const long supervisor = test_supervisor(pool);
   int watch = test_watch(supervisor);
   procpool_future *future = NULL;
   procpool_status status;
@@ -750,12 +721,12 @@ TEST_STARTS(r128_supervisor_killed_while_all_is_idle, PROCESSES) {
 TEST_STARTS(r128_supervisor_ignores_what_can_be_ignored, PROCESSES) {
   static const int signals[] = {SIGINT, SIGTERM, SIGHUP, SIGQUIT, SIGUSR1, SIGPIPE, SIGALRM, SIGCHLD};
   procpool *pool = test_open(start, 1);
-  const long supervisor = supervisor_of(pool);
+  const long supervisor = test_supervisor(pool);
   for (size_t i = 0; i < sizeof(signals) / sizeof(signals[0]); i++) {
     CHECK_EQ(kill((pid_t)supervisor, signals[i]), 0);
     CHECK_WORKS(pool);
   }
-  CHECK_EQ(supervisor_of(pool), supervisor);
+  CHECK_EQ(test_supervisor(pool), supervisor);
   finish(die(pool, SIGKILL), PROCPOOL_CRASHED); /* it still does its work */
   CHECK_WORKS(pool);
   test_close(pool);
@@ -764,7 +735,7 @@ TEST_STARTS(r128_supervisor_ignores_what_can_be_ignored, PROCESSES) {
 /* A stopped supervisor loses nothing: tasks go on, and a death is reported once it is continued. */
 TEST_STARTS(r128_supervisor_stopped, PROCESSES) {
   procpool *pool = test_open(start, 2);
-  const long supervisor = supervisor_of(pool);
+  const long supervisor = test_supervisor(pool);
   procpool_future *victim;
   CHECK_EQ(kill((pid_t)supervisor, SIGSTOP), 0);
   for (int i = 0; i < 200; i++)

@@ -733,11 +733,6 @@ TEST_STARTS(r116_threads_hold_locks_while_a_pool_is_opened, CONCURRENT) {
     test_join(threads[i]);
 }
 
-static void task_parent(procpool_task *task) {
-  const long parent = (long)getppid();
-  procpool_task_return(task, &parent, sizeof(parent));
-}
-
 /* Workers, replacements too, come from one process that has one thread, whatever the host has. */
 TEST_STARTS(r116_who_forks_workers_has_one_thread, PROCESSES) {
   noise self = {0, 0};

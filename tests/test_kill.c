@@ -269,11 +269,6 @@ TEST_STARTS(r105_limits_hold_while_the_host_is_busy_elsewhere, PROCESSES) {
   test_close(pool);
 }
 
-static void task_parent(procpool_task *task) {
-  const long parent = (long)getppid();
-  procpool_task_return(task, &parent, sizeof(parent));
-}
-
 /* A stopped supervisor delays the end of a task, and nothing else. */
 TEST_STARTS(r105_a_stopped_supervisor_only_delays, PROCESSES) {
   procpool *pool = test_open(start, 2);
@@ -372,28 +367,13 @@ TEST_STARTS(r107_the_limit_begins_with_the_body, PROCESSES) {
   test_close(pool);
 }
 
-/* The state of a process as the kernel tells it, 0 if it is gone. */
-static char state_of(long pid) {
-  char path[64], text[300] = "";
-  const char *at;
-  FILE *file;
-  snprintf(path, sizeof(path), "/proc/%ld/stat", pid);
-  file = fopen(path, "r");
-  if (file == NULL)
-    return 0;
-  (void)!fgets(text, sizeof(text), file);
-  fclose(file);
-  at = strrchr(text, ')');
-  return at != NULL && at[1] == ' ' ? at[2] : 0;
-}
-
 /* Until a worker sleeps in the midst of this task, its ring full. */
 static void wait_asleep(procpool_future *future, long pid) {
-  while (!procpool_future_running(future) && state_of(pid) != 0)
+  while (!procpool_future_running(future) && test_state(pid) != 0)
     sched_yield();
-  while (state_of(pid) != 'S' && state_of(pid) != 0)
+  while (test_state(pid) != 'S' && test_state(pid) != 0)
     sched_yield();
-  CHECK_EQ(state_of(pid), 'S');
+  CHECK_EQ(test_state(pid), 'S');
 }
 
 /* The body has returned; that there is no room for its result is not its fault. */

@@ -208,19 +208,6 @@ static void limit_processes_of(long pid, bool on) {
   CHECK_EQ(prlimit((pid_t)pid, RLIMIT_NPROC, &limit, NULL), 0);
 }
 
-static void task_parent(procpool_task *task) {
-  const long parent = (long)getppid();
-  procpool_task_return(task, &parent, sizeof(parent));
-}
-
-static long supervisor_of(procpool *pool) {
-  long pid = 0;
-  procpool_future *future = test_submit(pool, task_parent, NULL, 0);
-  CHECK_OK(procpool_future_result(future, PROCPOOL_FOREVER, &pid, sizeof(pid), NULL));
-  CHECK_OK(procpool_future_release(future));
-  return pid;
-}
-
 static void run_as_nobody(procpool_start start, void (*body)(procpool_start start)) {
   pid_t child;
   int code;
@@ -249,7 +236,7 @@ static procpool_future *die(procpool *pool) {
 
 static void lose_one_of_two_workers(procpool_start start) {
   procpool *pool = test_open(start, 2);
-  const long supervisor = supervisor_of(pool);
+  const long supervisor = test_supervisor(pool);
   const test_job meeting[2] = {job_with(0, 2), job_with(1, 2)};
   limit_processes_of(supervisor, true);
   finish(die(pool), PROCPOOL_CRASHED);
@@ -271,7 +258,7 @@ TEST_STARTS(r016_replacement_fails_but_a_worker_is_left, PROCESSES) {
 
 static void lose_the_only_worker(procpool_start start) {
   procpool *pool = test_open(start, 1);
-  const long supervisor = supervisor_of(pool);
+  const long supervisor = test_supervisor(pool);
   const double begin = test_now();
   procpool_future *victim, *queued[10], *refused = NULL;
   procpool_status status;
@@ -480,7 +467,7 @@ static void use_without(procpool_start start, const int *calls, int count, int e
     test_close(pool);
     pool = test_open(start, 1);
     {
-      const long supervisor = supervisor_of(pool);
+      const long supervisor = test_supervisor(pool);
       procpool_future *running = test_submit(pool, task_block, &job, sizeof(job));
       gate_wait(&page->started, 1);
       CHECK_EQ(kill((pid_t)supervisor, SIGKILL), 0);

@@ -1104,3 +1104,48 @@ TEST(scope_does_not_run_if_open_fails) {
   rounds++;
   CHECK_EQ(rounds, 0);
 }
+
+/* ---- the pool is shut down by another thread ---- */
+
+typedef struct map_beside {
+  procpool *pool;
+  test_job jobs[40];
+  int results[40];
+  procpool_status statuses[40], status;
+} map_beside;
+
+static void *map_in_thread(void *context) {
+  map_beside *m = (map_beside *)context;
+  procpool_map_options options = {0};
+  options.chunksize = 1;
+  options.statuses = m->statuses;
+  m->status = procpool_map(m->pool, task_gate, m->jobs, sizeof(test_job), m->results, sizeof(int), 40, &options);
+  return NULL;
+}
+
+/* What had begun comes in, and all that was handed out; the rest never begins. */
+TEST_STARTS(r038_what_was_handed_out_comes_in_when_the_pool_drains, CONCURRENT) {
+  static map_beside m;
+  pthread_t thread;
+  int ended = 0;
+  m.pool = test_open(start, 2);
+  for (int i = 0; i < 40; i++)
+    m.jobs[i] = job_with(i, 1);
+  thread = test_thread(map_in_thread, &m);
+  gate_wait(&page->started, 2);
+  CHECK_STATUS(procpool_shutdown_timed(m.pool, PROCPOOL_DRAIN, 0), PROCPOOL_PENDING);
+  gate_add(&page->word[1], 1);
+  test_join(thread);
+  CHECK_STATUS(m.status, PROCPOOL_SHUTDOWN);
+  for (int i = 0; i < 40; i++) {
+    CHECK(m.statuses[i] == PROCPOOL_OK || m.statuses[i] == PROCPOOL_PENDING);
+    if (m.statuses[i] == PROCPOOL_OK)
+      CHECK_EQ(m.results[i], i);
+    ended += m.statuses[i] == PROCPOOL_OK;
+  }
+  CHECK_GE(ended, 2);
+  CHECK_LT(ended, 40);
+  CHECK_OK(procpool_shutdown(m.pool, PROCPOOL_DRAIN));
+  CHECK_EQ(gate_read(&page->finished), ended); /* nothing ran whose result was lost */
+  CHECK_OK(procpool_free(m.pool));
+}

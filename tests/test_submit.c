@@ -1191,11 +1191,6 @@ TEST_STARTS(r031_release_in_another_thread, EVERY) {
 
 /* ---- a stopped supervisor delays no task ---- */
 
-static void task_parent(procpool_task *task) {
-  const long parent = (long)getppid();
-  procpool_task_return(task, &parent, sizeof(parent));
-}
-
 TEST_STARTS_LIMIT(r024_submit_goes_on_while_the_supervisor_is_stopped, PROCESSES, 60) {
   procpool_options options = {0};
   procpool *pool;

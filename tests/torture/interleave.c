@@ -79,7 +79,7 @@ static void task_counted(procpool_task *task) {
   step_begin();
 }
 
-static void task_parent(procpool_task *task) {
+static void task_note_parent(procpool_task *task) {
   const rig_job *job = rig_task_begin(task);
   rig.page->word[WORD_VICTIM] = (int)getppid();
   rig_task_end(task, job, job->size);
@@ -303,7 +303,7 @@ static bool end_comes_late(int step, double grace) {
   work first, ended, next;
   bool held, survived = false;
   begin(step, 1);
-  give(&first, task_parent, 0, 8, RIG_ALLOW(OK), 0);
+  give(&first, task_note_parent, 0, 8, RIG_ALLOW(OK), 0);
   CHECK_OK(finish(&first));
   give(&ended, task_gated, GATE_A, 8, RIG_ALLOW(OK) | RIG_ALLOW(CANCELLED), RIG_KILLED_TASK);
   await_start(&ended);
@@ -531,7 +531,7 @@ static bool supervisor_dies(int step) {
   work first, w;
   bool held, committed;
   begin(step, 1);
-  give(&first, task_parent, 0, 8, RIG_ALLOW(OK), 0);
+  give(&first, task_note_parent, 0, 8, RIG_ALLOW(OK), 0);
   CHECK_OK(finish(&first));
   give(&w, task_counted, GATE_A, 8, RIG_ALLOW(OK) | RIG_ALLOW(BROKEN), RIG_KILLED_TASK);
   open_gate(GATE_A);
