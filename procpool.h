@@ -1061,6 +1061,11 @@ static inline void procpool__platform_relax(void) {
 #endif
 }
 
+/* Lets whoever else waits for this processor go first; returns at once where nobody does. */
+static void procpool__platform_yield(void) {
+  (void)sched_yield();
+}
+
 /* Nanoseconds of the monotonic clock (no system call on most machines). */
 static uint64_t procpool__platform_now(void) {
   struct timespec t;
@@ -2083,9 +2088,10 @@ typedef struct procpool__block {
   int64_t init_code;
   PROCPOOL__ALIGNED uint64_t
       tail; /* end of the last published record. CAS by the worker, or by a helper to the same value */
-  PROCPOOL__ALIGNED uint64_t consumed; /* host: end of the last record taken. Worker reads (acquire): room behind it */
-  uint32_t room_seq;                   /* host adds 1 for a worker that waits for room */
-  uint32_t pad0;
+  PROCPOOL__ALIGNED uint64_t consumed;  /* host: end of the last record taken. Worker reads (acquire): room behind it */
+  uint32_t room_seq;                    /* host adds 1 for a worker that waits for room */
+  uint32_t wake_seq;                    /* host and supervisor add 1 to wake this worker, which sleeps on it */
+  uint64_t woken_ns;                    /* host: when it last did so. For the worker's own spinning */
   PROCPOOL__ALIGNED uint32_t room_flag; /* worker: waits for room. Supervisor clears a dead one's. Host reads */
   uint32_t pad1;
   PROCPOOL__ALIGNED uint64_t pid; /* supervisor (threads: host): 0 when there is none */
@@ -2112,22 +2118,31 @@ enum {
   PROCPOOL__FLAG_BITS = 3 /* they take this many bits */
 };
 
-#define PROCPOOL__MASK_WORDS (PROCPOOL__MAX_WORKERS / 64)
+#define PROCPOOL__GROUPS (PROCPOOL__MAX_WORKERS / 64)
+
+/* 64 workers, a bit each; both masks on one line, which the host reads at every submit. */
+typedef struct procpool__mask {
+  uint64_t
+      idle; /* it sleeps, or is about to. Set by the worker, cleared by it too, or by the host that wakes just this one,
+                    or by the supervisor for a dead one */
+  uint64_t
+      away; /* it cannot take a task, and waking it is no use: not started, in its initializer, stopped, condemned, on
+                    its way out, dead. Set by the host at open, by the supervisor, by a worker that leaves; cleared by the
+                    worker before it looks for its first task, by the supervisor when one is continued */
+} procpool__mask;
 
 typedef struct procpool__header {
   /* host, before anyone else exists; a spawned supervisor checks them against its own */
   uint64_t magic, version, total, header_size, workers, capacity, ring_size, arena_size;
   uint64_t start, max_tasks, strict, core_dumps, depth;
-  int64_t spin_ns;
+  uint64_t spin_ns, spin_fixed, processors; /* how long to look for work before sleeping; whether the user said so */
   uint64_t initializer, initializer_offset, initializer_size; /* size 0: offset is the pointer itself */
   uint64_t initializer_limit;                                 /* ns; 0: none */
   char name[16];
-  PROCPOOL__ALIGNED uint64_t head;     /* hint: no position before it is READY. Anyone, by CAS from h to h + 1 */
-  PROCPOOL__ALIGNED uint32_t idle_seq; /* host and supervisor add 1 to wake idle workers, who sleep on it */
-  uint32_t pad0;
-  uint64_t idle_mask[PROCPOOL__MASK_WORDS]; /* each worker its own bit; the supervisor clears a dead one's */
-  PROCPOOL__ALIGNED uint64_t host_flag;     /* host: number of its sleep << 3 | who and why; 0 awake. Workers read */
-  uint32_t host_seq;                        /* whoever wakes the host adds 1; it sleeps on this */
+  PROCPOOL__ALIGNED uint64_t head; /* hint: no position before it is READY. Anyone, by CAS from h to h + 1 */
+  PROCPOOL__ALIGNED procpool__mask masks[PROCPOOL__GROUPS]; /* who sleeps, and who cannot take a task at all */
+  PROCPOOL__ALIGNED uint64_t host_flag; /* host: number of its sleep << 3 | who and why; 0 awake. Workers read */
+  uint32_t host_seq;                    /* whoever wakes the host adds 1; it sleeps on this */
   uint32_t pad1;
   PROCPOOL__ALIGNED uint32_t phase; /* host; everyone reads */
   uint32_t pad2;
@@ -2205,10 +2220,42 @@ static uint64_t procpool__shm_offset(const procpool__segment *s, const void *p) 
   return (uint64_t)((const unsigned char *)p - s->base);
 }
 
-/* Wakes every worker that sleeps for lack of tasks, or count of them. */
-static void procpool__shm_wake_workers(const procpool__segment *s, int count) {
-  procpool__add32(&s->header->idle_seq, 1);
-  procpool__platform_wake(&s->header->idle_seq, count);
+static uint64_t procpool__shm_bit(int worker) {
+  return (uint64_t)1 << (worker % 64);
+}
+static uint64_t *procpool__shm_idle(const procpool__segment *s, int worker) {
+  return &s->header->masks[worker / 64].idle;
+}
+static uint64_t *procpool__shm_away(const procpool__segment *s, int worker) {
+  return &s->header->masks[worker / 64].away;
+}
+
+/* Wakes a worker, if it sleeps for lack of tasks; if it is about to, it will not. */
+static void procpool__shm_wake_worker(const procpool__segment *s, int worker) {
+  procpool__add32(&s->blocks[worker].wake_seq, 1);
+  procpool__platform_wake(&s->blocks[worker].wake_seq, 1);
+}
+
+/* Wakes them all, whatever the masks say. */
+static void procpool__shm_wake_workers(const procpool__segment *s) {
+  for (int i = 0; i < s->workers; i++)
+    procpool__shm_wake_worker(s, i);
+}
+
+/* How many workers need no waking, and can take a task or have one: neither asleep nor away. *sleeper: one that could
+ * be woken, -1 if there is none. */
+static uint64_t procpool__shm_awake(const procpool__segment *s, int *sleeper) {
+  uint64_t awake = 0;
+  *sleeper = -1;
+  for (int i = 0; i < s->workers; i += 64) {
+    const uint64_t all = s->workers - i >= 64 ? UINT64_MAX : procpool__shm_bit(s->workers - i) - 1;
+    const uint64_t idle = procpool__load(procpool__shm_idle(s, i)) & all;
+    const uint64_t away = procpool__load(procpool__shm_away(s, i)) & all;
+    awake += (uint64_t)__builtin_popcountll(all & ~(idle | away));
+    if (*sleeper < 0 && (idle & ~away) != 0)
+      *sleeper = i + __builtin_ctzll(idle & ~away);
+  }
+  return awake;
 }
 
 static void procpool__shm_wake_host(const procpool__segment *s, int event_fd) {
@@ -2217,6 +2264,50 @@ static void procpool__shm_wake_host(const procpool__segment *s, int event_fd) {
   procpool__platform_wake(&s->header->host_seq, INT_MAX);
   if (flag & PROCPOOL__FLAG_FD)
     procpool__platform_event_set(event_fd);
+}
+
+/* ---- spinning ----
+ * To look for a while before sleeping, for about as long as a sleep and a wake cost, is at most twice as dear as the best
+ * that one could have done had one known (ski rental). What they cost is measured at each wake; and who looked in vain
+ * looks half as long the next time, who found something twice as long. Private to the process that spins. */
+
+#define PROCPOOL__SPIN_LEAST ((uint64_t)2000u) /* ns */
+#define PROCPOOL__SPIN_MOST ((uint64_t)50000u)
+
+typedef struct procpool__spin {
+  uint64_t most, budget; /* ns; 0: never */
+  uint64_t wake;         /* ns from a wake to the first step of whoever slept, averaged */
+  bool fixed;            /* the user has said how long */
+} procpool__spin;
+
+static void procpool__spin_setup(procpool__spin *spin, uint64_t ns, bool fixed) {
+  spin->most = spin->budget = ns;
+  spin->wake = ns / 4;
+  spin->fixed = fixed || ns == 0;
+}
+
+/* What a look has come to. Relaxed atomics: in the host several threads may do this at once, and any of their results
+ * will do. */
+static void procpool__spin_judge(procpool__spin *spin, bool found) {
+  const uint64_t most = __atomic_load_n(&spin->most, __ATOMIC_RELAXED);
+  uint64_t budget = __atomic_load_n(&spin->budget, __ATOMIC_RELAXED);
+  if (spin->fixed)
+    return;
+  budget = found ? 2 * budget : budget / 2;
+  budget = budget < PROCPOOL__SPIN_LEAST ? PROCPOOL__SPIN_LEAST : budget;
+  __atomic_store_n(&spin->budget, budget > most ? most : budget, __ATOMIC_RELAXED);
+}
+
+/* Takes in how long a wake took. What is longer than a millisecond was no wake, but a busy machine. */
+static void procpool__spin_measure(procpool__spin *spin, uint64_t woken_ns) {
+  const uint64_t took = procpool__platform_now() - woken_ns;
+  uint64_t most;
+  if (spin->fixed || took > 1000000u)
+    return;
+  spin->wake = (7 * spin->wake + took) / 8;
+  most = 4 * spin->wake; /* there and back, and the two calls */
+  most = most < 4 * PROCPOOL__SPIN_LEAST ? 4 * PROCPOOL__SPIN_LEAST : most;
+  __atomic_store_n(&spin->most, most > PROCPOOL__SPIN_MOST ? PROCPOOL__SPIN_MOST : most, __ATOMIC_RELAXED);
 }
 
 /* ==== >>ring ========================================================================================================
@@ -2424,7 +2515,7 @@ struct procpool__worker {
   void *make_room_context;
   unsigned char *scratch; /* results that do not fit the ring at once */
   uint64_t scratch_size;
-  uint64_t spin_ns;
+  procpool__spin spin;
   pid_t parent;    /* its supervisor; a process only */
   uint64_t opened; /* how far into the segment this process may reach */
   uint64_t known_code[PROCPOOL__CODE_CACHE];
@@ -2825,32 +2916,52 @@ static procpool__turn procpool__worker_turn(procpool__worker *w) {
   }
 }
 
-/* Looks for a task for a while before it sleeps: a wake costs far more than a few looks. */
-static bool procpool__worker_spin(const procpool__worker *w) {
-  const uint64_t end = w->spin_ns > 0 ? procpool__platform_now() + w->spin_ns : 0;
-  while (w->spin_ns > 0) {
+/* Whether those who are awake, the host too, outnumber the processors: then whoever only looks keeps the others from
+ * their work, and lets them go first after each look. */
+static bool procpool__worker_crowded(const procpool__worker *w) {
+  int sleeper;
+  return !w->spin.fixed && procpool__shm_awake(w->segment, &sleeper) >= w->segment->header->processors;
+}
+
+/* Looks for a task for a while before it sleeps. */
+static bool procpool__worker_look(const procpool__worker *w) {
+  const uint64_t end = procpool__platform_now() + w->spin.budget;
+  const bool crowded = procpool__worker_crowded(w);
+  do {
     for (int i = 0; i < 64; i++) {
       if (procpool__table_any(w->segment))
         return true;
       procpool__platform_relax();
     }
-    if (procpool__platform_now() >= end)
-      break;
-  }
-  return false;
+    if (crowded)
+      procpool__platform_yield();
+  } while (procpool__platform_now() < end);
+  return procpool__table_any(w->segment);
+}
+
+static bool procpool__worker_spin(procpool__worker *w) {
+  bool found;
+  if (w->spin.budget == 0)
+    return false;
+  found = procpool__worker_look(w);
+  procpool__spin_judge(&w->spin, found);
+  return found;
 }
 
 static void procpool__worker_sleep(procpool__worker *w) {
   const procpool__segment *s = w->segment;
-  uint64_t *mask = &s->header->idle_mask[w->index / 64];
-  const uint64_t bit = (uint64_t)1 << (w->index % 64);
-  const uint32_t seq = procpool__load32(&s->header->idle_seq);
+  uint64_t *mask = procpool__shm_idle(s, w->index);
+  const uint64_t bit = procpool__shm_bit(w->index);
+  const uint32_t seq = procpool__load32(&w->block->wake_seq);
+  const uint64_t woken = procpool__load_relaxed(&w->block->woken_ns);
   if (w->process) /* a task that changed its credentials has disarmed it */
     procpool__platform_die_with(w->parent);
   (void)procpool__or(mask, bit);
   if (!procpool__table_any(s) && procpool__worker_phase(w) == PROCPOOL__PHASE_RUN)
-    procpool__platform_park(&s->header->idle_seq, seq, PROCPOOL__NEVER);
+    procpool__platform_park(&w->block->wake_seq, seq, PROCPOOL__NEVER);
   (void)procpool__and(mask, ~bit);
+  if (procpool__load_relaxed(&w->block->woken_ns) != woken)
+    procpool__spin_measure(&w->spin, procpool__load_relaxed(&w->block->woken_ns));
 }
 
 /* Runs tasks until it is told to leave, has run its share, or was condemned. */
@@ -2868,6 +2979,7 @@ static void procpool__worker_loop(procpool__worker *w) {
     if (!procpool__worker_spin(w))
       procpool__worker_sleep(w);
   }
+  (void)procpool__or(procpool__shm_away(w->segment, w->index), procpool__shm_bit(w->index));
   procpool__store(&w->block->ready, 3);
   PROCPOOL_FREE(w->scratch);
   w->scratch = NULL;
@@ -2884,7 +2996,7 @@ static void procpool__worker_setup(procpool__worker *w, const procpool__segment 
   w->process = process;
   w->tail = procpool__load(&w->block->tail);
   w->consumed = procpool__load(&w->block->consumed);
-  w->spin_ns = s->header->spin_ns > 0 ? (uint64_t)s->header->spin_ns : 0;
+  procpool__spin_setup(&w->spin, s->header->spin_ns, s->header->spin_fixed != 0);
   w->opened = process ? s->arena_at : s->total; /* a thread shares the host's mapping, which the host opens */
 }
 
@@ -2908,6 +3020,7 @@ static bool procpool__worker_initialize(procpool__worker *w) {
     }
   }
   procpool__store(&w->block->ready, 1);
+  (void)procpool__and(procpool__shm_away(w->segment, w->index), ~procpool__shm_bit(w->index));
   return true;
 }
 
@@ -3169,9 +3282,24 @@ static bool procpool__super_settle_dead(procpool__super *u, int index, int statu
   return true;
 }
 
+/* Worker index takes no task from now on. Those that the host submitted before it could see this may rely on it: after
+ * this, all are woken. */
+static void procpool__super_note_away(const procpool__super *u, int index) {
+  (void)procpool__or(procpool__shm_away(&u->segment, index), procpool__shm_bit(index));
+}
+
+static void procpool__super_note_stop(procpool__super *u, int index, bool stopped) {
+  u->charges[index].stopped = stopped;
+  if (stopped)
+    procpool__super_note_away(u, index);
+  else if (u->charges[index].stage < PROCPOOL_STAGE_TERM && procpool__load(&u->segment.blocks[index].ready) == 1)
+    (void)procpool__and(procpool__shm_away(&u->segment, index), ~procpool__shm_bit(index));
+}
+
 static void procpool__super_clear_traces(procpool__super *u, int index) {
   procpool__block *block = &u->segment.blocks[index];
-  (void)procpool__and(&u->segment.header->idle_mask[index / 64], ~((uint64_t)1 << (index % 64)));
+  procpool__super_note_away(u, index);
+  (void)procpool__and(procpool__shm_idle(&u->segment, index), ~procpool__shm_bit(index));
   procpool__store32(&block->room_flag, 0);
   procpool__store(&block->pid, 0);
   if (u->charges[index].reset != 0)
@@ -3313,13 +3441,13 @@ static void procpool__super_reap(procpool__super *u) {
     if (WIFEXITED(status) || WIFSIGNALED(status)) {
       procpool__super_on_death(u, index, status, &usage);
     } else {
-      u->charges[index].stopped = WIFSTOPPED(status);
+      procpool__super_note_stop(u, index, WIFSTOPPED(status));
       procpool__ring_publish_for(&u->segment, index);
     }
   }
   if (!any)
     return;
-  procpool__shm_wake_workers(&u->segment, INT_MAX);
+  procpool__shm_wake_workers(&u->segment);
   procpool__shm_wake_host(&u->segment, u->event_fd);
 }
 
@@ -3330,7 +3458,7 @@ static void procpool__super_on_fork_failure(procpool__super *u, int index, int e
   u->fork_failures++;
   if (procpool__load(&u->segment.header->alive) == 0 && u->fork_failures >= 4)
     procpool__super_cause(u, PROCPOOL__HEALTH_SPAWN_FAIL, -1, 0, 0, error);
-  procpool__shm_wake_workers(&u->segment, INT_MAX);
+  procpool__shm_wake_workers(&u->segment);
   procpool__shm_wake_host(&u->segment, u->event_fd);
 }
 
@@ -3363,6 +3491,7 @@ static uint64_t procpool__super_replace(procpool__super *u) {
 static void procpool__super_signal(procpool__super *u, int index, procpool_stage stage, uint64_t now) {
   procpool__charge *charge = &u->charges[index];
   charge->stage = stage;
+  procpool__super_note_away(u, index);
   charge->stage_due = now + (stage == PROCPOOL_STAGE_KILL ? PROCPOOL__PATIENCE : charge->grace);
   procpool__platform_kill(charge->pid, stage == PROCPOOL_STAGE_KILL ? SIGKILL : SIGTERM);
 }
@@ -3909,9 +4038,8 @@ struct procpool {
   uint32_t interrupts; /* procpool_interrupt adds 1; atomic */
   uint32_t interrupts_taken;
   uint64_t sleep_number;
-  uint64_t spin_ns;
-  uint64_t
-      spin_below; /* the host spins only while fewer tasks than this are unsettled: then a processor is free for it */
+  procpool__spin spin;
+  uint64_t processors;
   int sleepers, fd_users;
   bool draining, parked, wants_room, changed;
   uint64_t audit_due; /* when to look whether a worker has scribbled over shared memory */
@@ -4947,13 +5075,20 @@ static bool procpool__host_news(procpool *p) {
          procpool__load32(&p->interrupts) != __atomic_load_n(&p->interrupts_taken, __ATOMIC_RELAXED);
 }
 
-/* The counts are hints here, so relaxed loads do. */
+/* Whether the tasks that are not settled are enough to keep all processors busy: then whoever waits for them does not
+ * keep one to itself. The counts are hints here, so relaxed loads do. */
+static bool procpool__host_crowded(const procpool *p) {
+  return !p->spin.fixed && p->processors <= __atomic_load_n(&p->submitted, __ATOMIC_RELAXED) -
+                                                __atomic_load_n(&p->settled, __ATOMIC_RELAXED);
+}
+
 static bool procpool__host_spin(procpool *p, uint64_t deadline) {
+  const bool crowded = procpool__host_crowded(p);
   uint64_t end;
-  if (p->spin_ns == 0 || p->spin_below <= __atomic_load_n(&p->submitted, __ATOMIC_RELAXED) -
-                                              __atomic_load_n(&p->settled, __ATOMIC_RELAXED))
+  const uint64_t budget = __atomic_load_n(&p->spin.budget, __ATOMIC_RELAXED);
+  if (budget == 0)
     return false;
-  end = procpool__platform_now() + p->spin_ns;
+  end = procpool__platform_now() + budget;
   if (deadline < end)
     end = deadline;
   do {
@@ -4962,6 +5097,8 @@ static bool procpool__host_spin(procpool *p, uint64_t deadline) {
         return true;
       procpool__platform_relax();
     }
+    if (crowded)
+      procpool__platform_yield();
   } while (procpool__platform_now() < end);
   return false;
 }
@@ -5027,7 +5164,7 @@ static void procpool__host_audit_head(procpool *p, uint64_t first) {
   if (first != PROCPOOL__NEVER) {
     if (head != first - 1)
       procpool__store(&p->segment.header->head, first - 1);
-    procpool__shm_wake_workers(&p->segment, INT_MAX);
+    procpool__shm_wake_workers(&p->segment);
   } else if (p->position - head > p->segment.cell_count) {
     procpool__store(&p->segment.header->head, p->position);
   }
@@ -5168,6 +5305,7 @@ static void procpool__host_make_room(void *context) {
 
 /* Rests until something may have changed. */
 static void procpool__host_rest(procpool *p, uint64_t deadline, procpool__known *known) {
+  bool found;
   if (p->finished) {
     if (p->frames != NULL) /* another thread is still in a callback */
       procpool__host_follow(p, deadline);
@@ -5184,7 +5322,9 @@ static void procpool__host_rest(procpool *p, uint64_t deadline, procpool__known 
   known->settled = p->settled;
   p->draining = true;
   procpool__host_unlock(p);
-  if (procpool__host_spin(p, deadline)) {
+  found = procpool__host_spin(p, deadline);
+  procpool__spin_judge(&p->spin, found);
+  if (found) {
     procpool__host_lock(p);
   } else {
     procpool__host_lock(p);
@@ -5440,7 +5580,7 @@ static bool procpool__open_plan(procpool__plan *plan, const procpool_options *op
   plan->grace = procpool__public_grace(plan->options.grace, 100);
   plan->processors = procpool__cpu_count(PROCPOOL_CPU_USABLE);
   if (plan->options.spin_us >= 0) /* by default about what a sleep and a wake cost */
-    plan->spin_ns = plan->options.spin_us > 0 ? (uint64_t)plan->options.spin_us * 1000u : 50000;
+    plan->spin_ns = plan->options.spin_us > 0 ? (uint64_t)plan->options.spin_us * 1000u : PROCPOOL__SPIN_MOST;
   return true;
 }
 
@@ -5507,8 +5647,9 @@ static bool procpool__open_header(procpool *p, procpool__plan *plan) {
   h->core_dumps = o->core_dumps;
   h->initializer_limit = (uint64_t)procpool__public_limit(o->initializer_limit, 1) * 1000000u;
   h->depth = procpool__process_record.depth;
-  /* workers spin unless they alone would fill the processors; those who ask for it get it */
-  h->spin_ns = plan->workers < plan->processors || o->spin_us > 0 ? (int64_t)plan->spin_ns : 0;
+  h->spin_ns = plan->spin_ns;
+  h->spin_fixed = o->spin_us > 0;
+  h->processors = (uint64_t)plan->processors;
   (void)snprintf(h->name, sizeof(h->name), "%s", o->name);
   memcpy(&h->initializer, &o->initializer, sizeof(o->initializer));
   memcpy(&h->initializer_offset, &o->initializer_argument, sizeof(o->initializer_argument));
@@ -5522,6 +5663,7 @@ static bool procpool__open_header(procpool *p, procpool__plan *plan) {
   }
   for (int i = 0; i < s->workers; i++) { /* positions begin at one lap: fresh memory, all zeros, is no record at 0 */
     s->blocks[i].tail = s->blocks[i].consumed = p->inboxes[i].head = s->ring_size;
+    *procpool__shm_away(s, i) |= procpool__shm_bit(i);
   }
   return true;
 }
@@ -5831,7 +5973,7 @@ static bool procpool__open_threads(procpool *p, procpool__plan *plan) {
   if (error == 0)
     return true;
   procpool__store32(&p->segment.header->phase, PROCPOOL__PHASE_KILL);
-  procpool__shm_wake_workers(&p->segment, INT_MAX);
+  procpool__shm_wake_workers(&p->segment);
   procpool__host_join_threads(p);
   return procpool__open_fail(plan, PROCPOOL_SPAWN_FAIL, error, "a worker thread could not be started");
 }
@@ -5873,11 +6015,10 @@ static procpool *procpool__open_make(procpool__plan *plan) {
   (void)pthread_mutex_init(&p->lock, NULL);
   p->segment.fd = p->fds.lifeline = p->fds.control = p->fds.all_gone = p->fds.event_fd = p->fds.memory = -1;
   p->start = plan->start;
-  p->spin_ns = plan->spin_ns;
+  procpool__spin_setup(&p->spin, plan->spin_ns, plan->options.spin_us > 0);
+  p->processors = (uint64_t)plan->processors;
   p->time_limit = plan->time_limit;
   p->grace = plan->grace;
-  p->spin_below =
-      plan->options.spin_us > 0 || plan->workers < plan->processors ? UINT64_MAX : (uint64_t)plan->processors;
   p->audit_due = procpool__platform_now() + PROCPOOL__TICK;
   p->guard = procpool__platform_guard(&p->guard_by_pid);
   if (p->guard == NULL)
@@ -5991,6 +6132,20 @@ static procpool_status procpool__submit_argument(procpool *p, const procpool__or
   return PROCPOOL_OK;
 }
 
+/* Wakes a worker if there are more tasks than workers that need no waking: each of those has one task at most, so if
+ * they are as many, one of them is free, and will look at the queue before it sleeps. (Should it be killed or stopped
+ * instead, the supervisor wakes everyone.) Who is woken counts as awake from now on: never two calls for one sleep. */
+static void procpool__submit_wake(procpool *p) {
+  const procpool__segment *s = &p->segment;
+  int sleeper;
+  const uint64_t awake = procpool__shm_awake(s, &sleeper);
+  if (sleeper < 0 || p->submitted - p->settled <= awake)
+    return;
+  (void)procpool__and(procpool__shm_idle(s, sleeper), ~procpool__shm_bit(sleeper));
+  procpool__store_relaxed(&s->blocks[sleeper].woken_ns, procpool__platform_now());
+  procpool__shm_wake_worker(s, sleeper);
+}
+
 /* The task becomes visible: first its word, then its cell. An idle worker sees the cell or is seen idle. */
 static void procpool__submit_publish(procpool *p, procpool_future *f, uint32_t slot) {
   const procpool__segment *s = &p->segment;
@@ -6004,11 +6159,7 @@ static void procpool__submit_publish(procpool *p, procpool_future *f, uint32_t s
   __atomic_store_n(&p->submitted, p->submitted + 1, __ATOMIC_RELAXED);
   procpool__store_release(&s->slots[slot].word, procpool__word(ticket, 0, PROCPOOL__READY));
   (void)procpool__exchange(&s->cells[at], procpool__cell(ticket, slot));
-  for (int i = 0; i < s->workers; i += 64)
-    if (procpool__load(&s->header->idle_mask[i / 64]) != 0) {
-      procpool__shm_wake_workers(s, 1);
-      break;
-    }
+  procpool__submit_wake(p);
 }
 
 /* Why nothing is accepted any more; OK while it is. */
@@ -6245,7 +6396,7 @@ static void procpool__shutdown_announce(procpool *p, procpool_shutdown_mode mode
   if (procpool__load32(&p->segment.header->phase) < phase)
     procpool__store32(&p->segment.header->phase, phase);
   (void)procpool__host_tell(p, PROCPOOL__SAY_PHASE, 0, 0);
-  procpool__shm_wake_workers(&p->segment, INT_MAX);
+  procpool__shm_wake_workers(&p->segment);
   for (int i = 0; i < p->segment.workers; i++) {
     procpool__add32(&p->segment.blocks[i].room_seq, 1);
     procpool__platform_wake(&p->segment.blocks[i].room_seq, 1);
