@@ -1061,6 +1061,14 @@ static inline void procpool__platform_relax(void) {
 #endif
 }
 
+/* Fetches a line that is about to be read, or (prefetch_write) written: at most once too often, never wrong. */
+static inline void procpool__platform_prefetch(const void *p) {
+  __builtin_prefetch(p, 0);
+}
+static inline void procpool__platform_prefetch_write(const void *p) {
+  __builtin_prefetch(p, 1);
+}
+
 /* Lets whoever else waits for this processor go first; returns at once where nobody does. */
 static void procpool__platform_yield(void) {
   (void)sched_yield();
@@ -2087,7 +2095,7 @@ typedef struct procpool__block {
   uint64_t ready;        /* 1: initialized; 2: the initializer failed; 3: leaving by itself; 4: in the initializer */
   int64_t init_code;
   PROCPOOL__ALIGNED uint64_t
-      tail; /* end of the last published record. CAS by the worker, or by a helper to the same value */
+      tail; /* end of the last published record. Stored by the worker, or by a helper by CAS to the same value */
   PROCPOOL__ALIGNED uint64_t consumed;  /* host: end of the last record taken. Worker reads (acquire): room behind it */
   uint32_t room_seq;                    /* host adds 1 for a worker that waits for room */
   uint32_t wake_seq;                    /* host and supervisor add 1 to wake this worker, which sleeps on it */
@@ -2242,18 +2250,24 @@ static void procpool__shm_wake_workers(const procpool__segment *s) {
     procpool__shm_wake_worker(s, i);
 }
 
-/* How many workers need no waking, and can take a task or have one: neither asleep nor away. *sleeper: one that could
- * be woken, -1 if there is none. */
-static uint64_t procpool__shm_awake(const procpool__segment *s, int *sleeper) {
+/* The lowest worker that sleeps and could be woken; -1 if there is none. */
+static int procpool__shm_sleeper(const procpool__segment *s) {
+  for (int i = 0; i < s->workers; i += 64) {
+    const uint64_t idle = procpool__load(procpool__shm_idle(s, i));
+    const uint64_t able = idle != 0 ? idle & ~procpool__load(procpool__shm_away(s, i)) : 0;
+    if (able != 0 && i + __builtin_ctzll(able) < s->workers)
+      return i + __builtin_ctzll(able);
+  }
+  return -1;
+}
+
+/* How many workers are neither asleep nor away: each has a task, or looks for one. */
+static uint64_t procpool__shm_awake(const procpool__segment *s) {
   uint64_t awake = 0;
-  *sleeper = -1;
   for (int i = 0; i < s->workers; i += 64) {
     const uint64_t all = s->workers - i >= 64 ? UINT64_MAX : procpool__shm_bit(s->workers - i) - 1;
-    const uint64_t idle = procpool__load(procpool__shm_idle(s, i)) & all;
-    const uint64_t away = procpool__load(procpool__shm_away(s, i)) & all;
-    awake += (uint64_t)__builtin_popcountll(all & ~(idle | away));
-    if (*sleeper < 0 && (idle & ~away) != 0)
-      *sleeper = i + __builtin_ctzll(idle & ~away);
+    const uint64_t not_awake = procpool__load(procpool__shm_idle(s, i)) | procpool__load(procpool__shm_away(s, i));
+    awake += (uint64_t)__builtin_popcountll(all & ~not_awake);
   }
   return awake;
 }
@@ -2509,7 +2523,9 @@ struct procpool__worker {
   bool process;  /* a process of its own, not a thread of the host */
   uint64_t tail; /* end of its last record: its own truth */
   uint64_t consumed;
-  uint64_t answered; /* number of the host's sleep that it has ended already */
+  uint64_t next;         /* the position where it looks for a task */
+  uint64_t seen, hinted; /* no task from seen to next is READY; where it last set or met the hint */
+  uint64_t answered;     /* number of the host's sleep that it has ended already */
   uint64_t tasks;
   void (*make_room)(void *context); /* inline only: nobody else would empty the ring */
   void *make_room_context;
@@ -2600,12 +2616,18 @@ static procpool__record procpool__worker_record(const procpool__worker *w, procp
   return head;
 }
 
-/* Makes the record at the tail count, and passes it. By CAS: the supervisor may have been faster, with the same
- * value. */
-static void procpool__worker_publish(procpool__worker *w, uint64_t length) {
-  (void)procpool__cas(&w->block->tail, w->tail, w->tail + length);
+/* Makes the record at the tail count, and passes it. Somebody may have been faster, with the same value; no other one
+ * can be there, since the next record is this worker's own. Release is enough for a committed record: the commit's
+ * compare-and-swap lies between its stamp and the look at the host's flag, and a host that sets its flag then looks for
+ * committed records, not at tails alone. A piece has no commit, hence the exchange. */
+static void procpool__worker_publish(procpool__worker *w, uint64_t length, bool committed) {
+  if (committed)
+    procpool__store_release(&w->block->tail, w->tail + length);
+  else
+    (void)procpool__exchange(&w->block->tail, w->tail + length);
   w->tail += length;
   procpool__worker_answer(w, PROCPOOL__FLAG_PARKED | PROCPOOL__FLAG_FD);
+  procpool__platform_prefetch_write(procpool__ring_at(w->segment, w->index, w->tail)); /* the host read it a lap ago */
 }
 
 /* The state that says that a task returned after it was asked to; FREE where it was not asked. */
@@ -2627,7 +2649,7 @@ static bool procpool__worker_yield(procpool__worker *w) {
   procpool__ring_stamp(w->segment, w->index, w->tail, &head);
   if (!procpool__cas(&w->task.slot->word, word, head.word))
     return false;
-  procpool__worker_publish(w, procpool__ring_length(w->segment, w->tail, 0, false));
+  procpool__worker_publish(w, procpool__ring_length(w->segment, w->tail, 0, false), true);
   return true;
 }
 
@@ -2637,7 +2659,7 @@ static bool procpool__worker_commit(procpool__worker *w, const procpool__record 
   procpool__ring_stamp(w->segment, w->index, w->tail, head);
   if (!procpool__cas(&w->task.slot->word, w->task.word, head->word))
     return procpool__worker_yield(w);
-  procpool__worker_publish(w, length);
+  procpool__worker_publish(w, length, true);
   return true;
 }
 
@@ -2664,7 +2686,7 @@ static int64_t procpool__worker_send_pieces(procpool__worker *w, const unsigned 
     procpool__ring_copy_in(w->segment, w->index, w->tail + sizeof(head), &size, sizeof(size));
     procpool__ring_copy_in(w->segment, w->index, w->tail + sizeof(head) + sizeof(size), data + sent, piece);
     procpool__ring_stamp(w->segment, w->index, w->tail, &head);
-    procpool__worker_publish(w, length);
+    procpool__worker_publish(w, length, false);
     sent += piece;
   }
   return (int64_t)sent;
@@ -2886,32 +2908,86 @@ static bool procpool__worker_run(procpool__worker *w, uint32_t slot_index, uint6
 
 typedef enum procpool__turn { PROCPOOL__TURN_RAN, PROCPOOL__TURN_EMPTY, PROCPOOL__TURN_LEAVE } procpool__turn;
 
-/* Takes the task at the head of the queue, if there is one, and runs it. */
+/* A worker that finds task after task goes on from where it was, and moves the hint now and then for all of them: in
+ * one step past what it has seen not READY, from seen to next. Whoever follows a hint that lags finds tasks that are taken,
+ * and passes them one by one. */
+enum { PROCPOOL__AHEAD = 16 }; /* the most that the hint lags behind one worker */
+
+static void procpool__worker_move_hint(procpool__worker *w) {
+  uint64_t *head = &w->segment->header->head;
+  uint64_t h = procpool__load(head);
+  while (h >= w->seen && h < w->next && !procpool__cas(head, h, w->next))
+    h = procpool__load(head);
+  w->hinted = w->next;
+}
+
+static void procpool__worker_jump(procpool__worker *w, uint64_t position) {
+  w->seen = w->next = w->hinted = position;
+}
+
+/* Nothing lies where it looks. Goes to where the hint is, if that is elsewhere (somebody was faster, or the host has
+ * put right what was scribbled upon); false if it is not: there is no task. */
+static bool procpool__worker_follow(procpool__worker *w) {
+  const uint64_t h = procpool__load(&w->segment->header->head);
+  if (h < w->seen || h > w->next) {
+    procpool__worker_jump(w, h);
+    return true;
+  }
+  if (h != w->next)
+    procpool__worker_move_hint(w);
+  return false;
+}
+
+/* The position where it looks has no task that waits. */
+static void procpool__worker_pass(procpool__worker *w) {
+  const uint64_t h = procpool__load(&w->segment->header->head);
+  w->next++;
+  if (h > w->next)
+    procpool__worker_jump(w, h);
+}
+
+/* Fetches the line of a task that it is likely to claim soon. */
+static void procpool__worker_look_ahead(const procpool__worker *w) {
+  uint32_t slot;
+  if (procpool__table_peek(w->segment, w->next + 1, &slot) == PROCPOOL__PEEK_TASK)
+    procpool__platform_prefetch_write(&w->segment->slots[slot]);
+}
+
+/* Claims the task in slot, at the position where it looks. The intent comes before the claim, whose compare-and-swap
+ * releases it; it is withdrawn when somebody was faster: beside a word that somebody forged it would say that this
+ * worker runs it. */
+static bool procpool__worker_claim(procpool__worker *w, uint32_t slot, uint64_t word) {
+  const uint64_t ready = procpool__word(w->next + 1, 0, PROCPOOL__READY);
+  procpool__store_relaxed(&w->block->intent_slot, slot);
+  procpool__store_relaxed(&w->block->intent_word, word);
+  if (!procpool__cas(&w->segment->slots[slot].word, ready, word)) {
+    procpool__store_release(&w->block->intent_word, 0);
+    procpool__worker_pass(w);
+    return false;
+  }
+  w->next++;
+  if (w->next - w->hinted >= PROCPOOL__AHEAD)
+    procpool__worker_move_hint(w);
+  procpool__worker_answer(w, PROCPOOL__FLAG_ROOM); /* its cell may be written again */
+  return true;
+}
+
+/* Takes the next task in the queue, if there is one, and runs it. */
 static procpool__turn procpool__worker_turn(procpool__worker *w) {
-  const procpool__segment *s = w->segment;
   for (;;) {
-    const uint64_t h = procpool__load(&s->header->head);
     uint32_t slot;
-    uint64_t word;
-    bool won;
-    const procpool__peek peek = procpool__table_peek(s, h, &slot);
-    if (peek == PROCPOOL__PEEK_EMPTY)
+    const procpool__peek peek = procpool__table_peek(w->segment, w->next, &slot);
+    const uint64_t word = procpool__word(w->next + 1, w->index, PROCPOOL__RUNNING);
+    if (peek == PROCPOOL__PEEK_EMPTY && !procpool__worker_follow(w))
       return PROCPOOL__TURN_EMPTY;
     if (procpool__worker_phase(w) == PROCPOOL__PHASE_KILL)
       return PROCPOOL__TURN_LEAVE;
-    if (peek == PROCPOOL__PEEK_BEHIND) {
-      (void)procpool__table_advance(s, h);
+    if (peek == PROCPOOL__PEEK_BEHIND)
+      procpool__worker_pass(w);
+    if (peek != PROCPOOL__PEEK_TASK)
       continue;
-    }
-    word = procpool__word(h + 1, w->index, PROCPOOL__RUNNING);
-    procpool__store_relaxed(&w->block->intent_slot, slot); /* before the claim: the CAS releases both */
-    procpool__store_relaxed(&w->block->intent_word, word);
-    won = procpool__cas(&s->slots[slot].word, procpool__word(h + 1, 0, PROCPOOL__READY), word);
-    if (procpool__table_advance(s, h))
-      procpool__worker_answer(w, PROCPOOL__FLAG_ROOM);
-    if (!won) /* it runs nothing: an intent beside a word that somebody forged would say that it does */
-      procpool__store_release(&w->block->intent_word, 0);
-    if (won)
+    procpool__worker_look_ahead(w);
+    if (procpool__worker_claim(w, slot, word))
       return procpool__worker_run(w, slot, word) ? PROCPOOL__TURN_RAN : PROCPOOL__TURN_LEAVE;
   }
 }
@@ -2919,8 +2995,7 @@ static procpool__turn procpool__worker_turn(procpool__worker *w) {
 /* Whether those who are awake, the host too, outnumber the processors: then whoever only looks keeps the others from
  * their work, and lets them go first after each look. */
 static bool procpool__worker_crowded(const procpool__worker *w) {
-  int sleeper;
-  return !w->spin.fixed && procpool__shm_awake(w->segment, &sleeper) >= w->segment->header->processors;
+  return !w->spin.fixed && procpool__shm_awake(w->segment) >= w->segment->header->processors;
 }
 
 /* Looks for a task for a while before it sleeps. */
@@ -2997,6 +3072,7 @@ static void procpool__worker_setup(procpool__worker *w, const procpool__segment 
   w->tail = procpool__load(&w->block->tail);
   w->consumed = procpool__load(&w->block->consumed);
   procpool__spin_setup(&w->spin, s->header->spin_ns, s->header->spin_fixed != 0);
+  procpool__worker_jump(w, procpool__load(&s->header->head));
   w->opened = process ? s->arena_at : s->total; /* a thread shares the host's mapping, which the host opens */
 }
 
@@ -4040,6 +4116,7 @@ struct procpool {
   uint64_t sleep_number;
   procpool__spin spin;
   uint64_t processors;
+  uint32_t last_slot; /* of the task that was submitted last: likely the one that somebody waits for */
   int sleepers, fd_users;
   bool draining, parked, wants_room, changed;
   uint64_t audit_due; /* when to look whether a worker has scribbled over shared memory */
@@ -5068,8 +5145,11 @@ static bool procpool__host_news(procpool *p) {
   const procpool__header *h = p->segment.header;
   for (int i = 0; i < p->segment.workers; i++) {
     const uint64_t more = procpool__load(&p->segment.blocks[i].tail) - procpool__load_relaxed(&p->inboxes[i].head);
-    if (more != 0 && (more <= p->segment.ring_size || !__atomic_load_n(&p->inboxes[i].resetting, __ATOMIC_RELAXED)))
+    if (more != 0 && (more <= p->segment.ring_size || !__atomic_load_n(&p->inboxes[i].resetting, __ATOMIC_RELAXED))) {
+      procpool__platform_prefetch(procpool__ring_at(&p->segment, i, procpool__load_relaxed(&p->inboxes[i].head)));
+      procpool__platform_prefetch_write(&p->segment.slots[__atomic_load_n(&p->last_slot, __ATOMIC_RELAXED)]);
       return true;
+    }
   }
   return procpool__load(&h->dead_list) != 0 || procpool__load32(&h->gone) != 0 ||
          procpool__load32(&p->interrupts) != __atomic_load_n(&p->interrupts_taken, __ATOMIC_RELAXED);
@@ -5115,6 +5195,8 @@ static void procpool__host_arm(procpool *p) {
   if (flag != 0)
     flag |= ++p->sleep_number << PROCPOOL__FLAG_BITS;
   procpool__store(&p->segment.header->host_flag, flag);
+  for (int i = 0; i < p->segment.workers && flag != 0; i++)
+    procpool__ring_publish_for(&p->segment, i); /* committed, and its worker may not have seen the flag */
 }
 
 /* Whether the next task's cell may be written: its last occupant, a lap ago, is not waiting any more. */
@@ -6137,9 +6219,8 @@ static procpool_status procpool__submit_argument(procpool *p, const procpool__or
  * instead, the supervisor wakes everyone.) Who is woken counts as awake from now on: never two calls for one sleep. */
 static void procpool__submit_wake(procpool *p) {
   const procpool__segment *s = &p->segment;
-  int sleeper;
-  const uint64_t awake = procpool__shm_awake(s, &sleeper);
-  if (sleeper < 0 || p->submitted - p->settled <= awake)
+  const int sleeper = procpool__shm_sleeper(s);
+  if (sleeper < 0 || p->submitted - p->settled <= procpool__shm_awake(s))
     return;
   (void)procpool__and(procpool__shm_idle(s, sleeper), ~procpool__shm_bit(sleeper));
   procpool__store_relaxed(&s->blocks[sleeper].woken_ns, procpool__platform_now());
@@ -6153,6 +6234,7 @@ static void procpool__submit_publish(procpool *p, procpool_future *f, uint32_t s
   const uint64_t ticket = ++p->position;
   f->ticket = ticket;
   f->slot = slot;
+  __atomic_store_n(&p->last_slot, slot, __ATOMIC_RELAXED);
   p->free_count--;
   p->owners[slot] = f;
   p->cell_slots[at] = slot;
