@@ -186,7 +186,7 @@ static pid_t worker_pid(int index) {
 
 /* It has told that it sleeps, and does. */
 static bool asleep(int index) {
-  return (procpool__load(&pool->segment.header->idle_mask[0]) >> index & 1) != 0 &&
+  return (procpool__load(&pool->segment.header->masks[0].idle) >> index & 1) != 0 &&
          rig_process_state(worker_pid(index)) == 'S';
 }
 

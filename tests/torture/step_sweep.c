@@ -263,7 +263,7 @@ static void step_forget(void) {
 
 static bool victim_sleeps(void) {
   const pid_t victim = (pid_t)__atomic_load_n(&rig.page->word[WORD_VICTIM], __ATOMIC_SEQ_CST);
-  return victim != 0 && (procpool__load(&pool->segment.header->idle_mask[0]) & 1) != 0 &&
+  return victim != 0 && (procpool__load(&pool->segment.header->masks[0].idle) & 1) != 0 &&
          rig_process_state(victim) == 'S';
 }
 
