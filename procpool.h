@@ -2280,10 +2280,10 @@ static void procpool__shm_wake_host(const procpool__segment *s, int event_fd) {
     procpool__platform_event_set(event_fd);
 }
 
-/* ---- spinning ----
- * To look for a while before sleeping, for about as long as a sleep and a wake cost, is at most twice as dear as the best
- * that one could have done had one known (ski rental). What they cost is measured at each wake; and who looked in vain
- * looks half as long the next time, who found something twice as long. Private to the process that spins. */
+/* ---- spinning ---- To look for a while before sleeping, for about as long as a sleep and a wake cost, is at most
+ * twice as dear as the best that one could have done had one known (ski rental). What they cost is measured at each
+ * wake; and who looked in vain looks half as long the next time, who found something twice as long. Private to the
+ * process that spins. */
 
 #define PROCPOOL__SPIN_LEAST ((uint64_t)2000u) /* ns */
 #define PROCPOOL__SPIN_MOST ((uint64_t)50000u)
@@ -2909,8 +2909,8 @@ static bool procpool__worker_run(procpool__worker *w, uint32_t slot_index, uint6
 typedef enum procpool__turn { PROCPOOL__TURN_RAN, PROCPOOL__TURN_EMPTY, PROCPOOL__TURN_LEAVE } procpool__turn;
 
 /* A worker that finds task after task goes on from where it was, and moves the hint now and then for all of them: in
- * one step past what it has seen not READY, from seen to next. Whoever follows a hint that lags finds tasks that are taken,
- * and passes them one by one. */
+ * one step past what it has seen not READY, from seen to next. Whoever follows a hint that lags finds tasks that are
+ * taken, and passes them one by one. */
 enum { PROCPOOL__AHEAD = 16 }; /* the most that the hint lags behind one worker */
 
 static void procpool__worker_move_hint(procpool__worker *w) {
