@@ -2280,48 +2280,52 @@ static void procpool__shm_wake_host(const procpool__segment *s, int event_fd) {
     procpool__platform_event_set(event_fd);
 }
 
-/* ---- spinning ---- To look for a while before sleeping, for about as long as a sleep and a wake cost, is at most
- * twice as dear as the best that one could have done had one known (ski rental). What they cost is measured at each
- * wake; and who looked in vain looks half as long the next time, who found something twice as long. Private to the
- * process that spins. */
+/* ---- spinning ----
+ * To look for a while before sleeping, for as long as a sleep and a wake cost, is at most twice as dear as the best that
+ * one could have done had one known how long the wait would be (ski rental). What they cost here is measured at each
+ * wake. And one can guess: where the last waits were longer than that, all but a short look is given up at once. Private
+ * to the process that waits. */
 
 #define PROCPOOL__SPIN_LEAST ((uint64_t)2000u) /* ns */
-#define PROCPOOL__SPIN_MOST ((uint64_t)50000u)
+#define PROCPOOL__SPIN_MOST ((uint64_t)100000u)
 
 typedef struct procpool__spin {
-  uint64_t most, budget; /* ns; 0: never */
-  uint64_t wake;         /* ns from a wake to the first step of whoever slept, averaged */
-  bool fixed;            /* the user has said how long */
+  uint64_t most; /* ns; 0: never */
+  uint64_t wait; /* ns that the last waits took, averaged */
+  uint64_t wake; /* ns from a wake to the first step of whoever slept, averaged */
+  bool fixed;    /* the user has said how long */
 } procpool__spin;
 
 static void procpool__spin_setup(procpool__spin *spin, uint64_t ns, bool fixed) {
-  spin->most = spin->budget = ns;
+  spin->most = ns;
+  spin->wait = 0;
   spin->wake = ns / 4;
   spin->fixed = fixed || ns == 0;
 }
 
-/* What a look has come to. Relaxed atomics: in the host several threads may do this at once, and any of their results
- * will do. */
-static void procpool__spin_judge(procpool__spin *spin, bool found) {
+/* How long to look. Relaxed atomics here and below: in the host several threads may be at it, and any result will do. */
+static uint64_t procpool__spin_budget(const procpool__spin *spin) {
   const uint64_t most = __atomic_load_n(&spin->most, __ATOMIC_RELAXED);
-  uint64_t budget = __atomic_load_n(&spin->budget, __ATOMIC_RELAXED);
-  if (spin->fixed)
-    return;
-  budget = found ? 2 * budget : budget / 2;
-  budget = budget < PROCPOOL__SPIN_LEAST ? PROCPOOL__SPIN_LEAST : budget;
-  __atomic_store_n(&spin->budget, budget > most ? most : budget, __ATOMIC_RELAXED);
+  if (spin->fixed || __atomic_load_n(&spin->wait, __ATOMIC_RELAXED) <= most)
+    return most;
+  return PROCPOOL__SPIN_LEAST;
 }
 
-/* Takes in how long a wake took. What is longer than a millisecond was no wake, but a busy machine. */
-static void procpool__spin_measure(procpool__spin *spin, uint64_t woken_ns) {
-  const uint64_t took = procpool__platform_now() - woken_ns;
-  uint64_t most;
-  if (spin->fixed || took > 1000000u)
+/* How long a wait was. One that was very long shall be forgotten after two that were short. */
+static void procpool__spin_note(procpool__spin *spin, uint64_t ns) {
+  const uint64_t most = 2 * __atomic_load_n(&spin->most, __ATOMIC_RELAXED);
+  const uint64_t wait = __atomic_load_n(&spin->wait, __ATOMIC_RELAXED);
+  __atomic_store_n(&spin->wait, (wait + (ns < 2 * most ? ns : 2 * most)) / 2, __ATOMIC_RELAXED);
+}
+
+/* How long a wake took. What is longer than a millisecond was no wake, but a busy machine. */
+static void procpool__spin_measure(procpool__spin *spin, uint64_t woken_ns, uint64_t now) {
+  const uint64_t wake = (7 * spin->wake + (now - woken_ns)) / 8;
+  const uint64_t most = 4 * wake; /* there and back, and the calls */
+  if (spin->fixed || now - woken_ns > 1000000u)
     return;
-  spin->wake = (7 * spin->wake + took) / 8;
-  most = 4 * spin->wake; /* there and back, and the two calls */
-  most = most < 4 * PROCPOOL__SPIN_LEAST ? 4 * PROCPOOL__SPIN_LEAST : most;
-  __atomic_store_n(&spin->most, most > PROCPOOL__SPIN_MOST ? PROCPOOL__SPIN_MOST : most, __ATOMIC_RELAXED);
+  spin->wake = wake;
+  __atomic_store_n(&spin->most, most < PROCPOOL__SPIN_MOST ? most : PROCPOOL__SPIN_MOST, __ATOMIC_RELAXED);
 }
 
 /* ==== >>ring ========================================================================================================
@@ -2508,7 +2512,7 @@ struct procpool_task {
   int code;
   const unsigned char *argument;
   uint64_t argument_size;
-  unsigned char *result;
+  const unsigned char *result;
   uint64_t result_size;
   struct procpool__chunk *chunk; /* a map's task: many items */
   uint64_t item;
@@ -2999,28 +3003,21 @@ static bool procpool__worker_crowded(const procpool__worker *w) {
 }
 
 /* Looks for a task for a while before it sleeps. */
-static bool procpool__worker_look(const procpool__worker *w) {
-  const uint64_t end = procpool__platform_now() + w->spin.budget;
-  const bool crowded = procpool__worker_crowded(w);
-  do {
+static bool procpool__worker_spin(procpool__worker *w, uint64_t start) {
+  const uint64_t budget = procpool__spin_budget(&w->spin);
+  const bool crowded = budget > 0 && procpool__worker_crowded(w);
+  for (uint64_t took = 0; took < budget; took = procpool__platform_now() - start) {
     for (int i = 0; i < 64; i++) {
-      if (procpool__table_any(w->segment))
+      if (procpool__table_any(w->segment)) {
+        procpool__spin_note(&w->spin, took);
         return true;
+      }
       procpool__platform_relax();
     }
     if (crowded)
       procpool__platform_yield();
-  } while (procpool__platform_now() < end);
-  return procpool__table_any(w->segment);
-}
-
-static bool procpool__worker_spin(procpool__worker *w) {
-  bool found;
-  if (w->spin.budget == 0)
-    return false;
-  found = procpool__worker_look(w);
-  procpool__spin_judge(&w->spin, found);
-  return found;
+  }
+  return budget > 0 && procpool__table_any(w->segment);
 }
 
 static void procpool__worker_sleep(procpool__worker *w) {
@@ -3036,7 +3033,16 @@ static void procpool__worker_sleep(procpool__worker *w) {
     procpool__platform_park(&w->block->wake_seq, seq, PROCPOOL__NEVER);
   (void)procpool__and(mask, ~bit);
   if (procpool__load_relaxed(&w->block->woken_ns) != woken)
-    procpool__spin_measure(&w->spin, procpool__load_relaxed(&w->block->woken_ns));
+    procpool__spin_measure(&w->spin, procpool__load_relaxed(&w->block->woken_ns), procpool__platform_now());
+}
+
+/* There is no task: looks for one, and then sleeps. */
+static void procpool__worker_rest(procpool__worker *w) {
+  const uint64_t start = procpool__platform_now();
+  if (procpool__worker_spin(w, start))
+    return;
+  procpool__worker_sleep(w);
+  procpool__spin_note(&w->spin, procpool__platform_now() - start);
 }
 
 /* Runs tasks until it is told to leave, has run its share, or was condemned. */
@@ -3051,8 +3057,7 @@ static void procpool__worker_loop(procpool__worker *w) {
       continue;
     if (phase != PROCPOOL__PHASE_RUN)
       break; /* draining, and nothing is left: the host published its last task before it said so */
-    if (!procpool__worker_spin(w))
-      procpool__worker_sleep(w);
+    procpool__worker_rest(w);
   }
   (void)procpool__or(procpool__shm_away(w->segment, w->index), procpool__shm_bit(w->index));
   procpool__store(&w->block->ready, 3);
@@ -5162,24 +5167,22 @@ static bool procpool__host_crowded(const procpool *p) {
                                                 __atomic_load_n(&p->settled, __ATOMIC_RELAXED);
 }
 
-static bool procpool__host_spin(procpool *p, uint64_t deadline) {
-  const bool crowded = procpool__host_crowded(p);
-  uint64_t end;
-  const uint64_t budget = __atomic_load_n(&p->spin.budget, __ATOMIC_RELAXED);
-  if (budget == 0)
-    return false;
-  end = procpool__platform_now() + budget;
-  if (deadline < end)
-    end = deadline;
-  do {
+static bool procpool__host_spin(procpool *p, uint64_t start, uint64_t deadline) {
+  uint64_t budget = procpool__spin_budget(&p->spin);
+  const bool crowded = budget > 0 && procpool__host_crowded(p);
+  if (deadline < start + budget)
+    budget = deadline > start ? deadline - start : 0;
+  for (uint64_t took = 0; took < budget; took = procpool__platform_now() - start) {
     for (int i = 0; i < 64; i++) {
-      if (procpool__host_news(p))
+      if (procpool__host_news(p)) {
+        procpool__spin_note(&p->spin, took);
         return true;
+      }
       procpool__platform_relax();
     }
     if (crowded)
       procpool__platform_yield();
-  } while (procpool__platform_now() < end);
+  }
   return false;
 }
 
@@ -5387,7 +5390,7 @@ static void procpool__host_make_room(void *context) {
 
 /* Rests until something may have changed. */
 static void procpool__host_rest(procpool *p, uint64_t deadline, procpool__known *known) {
-  bool found;
+  uint64_t start;
   if (p->finished) {
     if (p->frames != NULL) /* another thread is still in a callback */
       procpool__host_follow(p, deadline);
@@ -5404,13 +5407,13 @@ static void procpool__host_rest(procpool *p, uint64_t deadline, procpool__known 
   known->settled = p->settled;
   p->draining = true;
   procpool__host_unlock(p);
-  found = procpool__host_spin(p, deadline);
-  procpool__spin_judge(&p->spin, found);
-  if (found) {
+  start = procpool__platform_now();
+  if (procpool__host_spin(p, start, deadline)) {
     procpool__host_lock(p);
   } else {
     procpool__host_lock(p);
     procpool__host_sleep(p, deadline, known);
+    procpool__spin_note(&p->spin, procpool__platform_now() - start);
   }
   p->draining = false;
 }
@@ -5662,7 +5665,7 @@ static bool procpool__open_plan(procpool__plan *plan, const procpool_options *op
   plan->grace = procpool__public_grace(plan->options.grace, 100);
   plan->processors = procpool__cpu_count(PROCPOOL_CPU_USABLE);
   if (plan->options.spin_us >= 0) /* by default about what a sleep and a wake cost */
-    plan->spin_ns = plan->options.spin_us > 0 ? (uint64_t)plan->options.spin_us * 1000u : PROCPOOL__SPIN_MOST;
+    plan->spin_ns = plan->options.spin_us > 0 ? (uint64_t)plan->options.spin_us * 1000u : PROCPOOL__SPIN_MOST / 2;
   return true;
 }
 
@@ -7790,25 +7793,44 @@ static void *procpool__task_item_result(procpool_task *task, size_t size) {
 }
 
 PROCPOOL_API void *procpool_task_result(procpool_task *task, size_t size) {
+  unsigned char *result;
   if (task == NULL)
     return NULL;
   if (task->chunk != NULL)
     return procpool__task_item_result(task, size);
+  result = procpool__task_in_ring(task, size);
   task->given = true;
-  task->uncarried = false;
-  task->result_size = size;
-  task->result = procpool__task_in_ring(task, size);
-  task->in_ring = task->result != NULL;
+  task->in_ring = result != NULL;
   if (!task->in_ring)
-    task->result = procpool__task_scratch(task->worker, size > 0 ? size : 1);
-  task->uncarried = task->result == NULL;
+    result = procpool__task_scratch(task->worker, size > 0 ? size : 1);
+  task->uncarried = result == NULL;
+  task->result = result;
+  task->result_size = size;
   if (task->uncarried)
     procpool__worker_describe(task->worker, 0, "no memory for the result in the worker");
-  return task->result;
+  return result;
+}
+
+/* A part of the argument that is too large for one record needs no copy before it is sent: it stays where it is until
+ * the task has settled. */
+static bool procpool__task_returns_argument(procpool_task *task, const void *data, size_t size) {
+  const unsigned char *bytes = (const unsigned char *)data;
+  if (task == NULL || task->chunk != NULL || task->argument == NULL || size <= task->worker->segment->ring_size / 2 ||
+      bytes < task->argument || size > task->argument_size ||
+      (uint64_t)(bytes - task->argument) > task->argument_size - size)
+    return false;
+  task->given = true;
+  task->in_ring = task->uncarried = false;
+  task->result = bytes;
+  task->result_size = size;
+  return true;
 }
 
 PROCPOOL_API void procpool_task_return(procpool_task *task, const void *data, size_t size) {
-  void *result = procpool_task_result(task, size);
+  void *result;
+  if (procpool__task_returns_argument(task, data, size))
+    return;
+  result = procpool_task_result(task, size);
   if (result != NULL && size > 0 && data != NULL)
     memmove(result, data, size);
 }
