@@ -2361,18 +2361,23 @@ static unsigned char *procpool__ring_bytes(const procpool__segment *s, int worke
   return s->rings + (uint64_t)worker * s->ring_size;
 }
 
+/* Where in its ring a position lies: rings are powers of two. */
+static uint64_t procpool__ring_place(const procpool__segment *s, uint64_t position) {
+  return position & (s->ring_size - 1);
+}
+
 /* Bytes of ring that a record with size bytes at position takes. */
 static uint64_t procpool__ring_length(const procpool__segment *s, uint64_t position, uint64_t size, bool wrapped) {
   uint64_t length = sizeof(procpool__record) + procpool__round_up(size, PROCPOOL__UNIT);
   if (wrapped)
-    length += s->ring_size - (position + sizeof(procpool__record)) % s->ring_size;
+    length += s->ring_size - procpool__ring_place(s, position + sizeof(procpool__record));
   return length;
 }
 
 static void procpool__ring_copy_in(const procpool__segment *s, int worker, uint64_t position, const void *data,
                                    uint64_t size) {
   unsigned char *ring = procpool__ring_bytes(s, worker);
-  const uint64_t at = position % s->ring_size;
+  const uint64_t at = procpool__ring_place(s, position);
   const uint64_t first = size < s->ring_size - at ? size : s->ring_size - at;
   PROCPOOL__STEP();
   if (size == 0)
@@ -2385,7 +2390,7 @@ static void procpool__ring_copy_in(const procpool__segment *s, int worker, uint6
 static void procpool__ring_copy_out(const procpool__segment *s, int worker, uint64_t position, void *data,
                                     uint64_t size) {
   const unsigned char *ring = procpool__ring_bytes(s, worker);
-  const uint64_t at = position % s->ring_size;
+  const uint64_t at = procpool__ring_place(s, position);
   const uint64_t first = size < s->ring_size - at ? size : s->ring_size - at;
   if (size == 0)
     return;
@@ -2394,7 +2399,7 @@ static void procpool__ring_copy_out(const procpool__segment *s, int worker, uint
 }
 
 static procpool__record *procpool__ring_at(const procpool__segment *s, int worker, uint64_t position) {
-  return (procpool__record *)(void *)(procpool__ring_bytes(s, worker) + position % s->ring_size);
+  return (procpool__record *)(void *)(procpool__ring_bytes(s, worker) + procpool__ring_place(s, position));
 }
 
 /* Writes the head of a record whose bytes are in place; the stamp comes last, so that it vouches for all of them. */
@@ -7770,7 +7775,7 @@ static unsigned char *procpool__task_scratch(procpool__worker *w, uint64_t size)
 static unsigned char *procpool__task_in_ring(procpool_task *task, uint64_t size) {
   procpool__worker *w = task->worker;
   const uint64_t ring_size = w->segment->ring_size;
-  const uint64_t at = (w->tail + sizeof(procpool__record)) % ring_size;
+  const uint64_t at = procpool__ring_place(w->segment, w->tail + sizeof(procpool__record));
   task->wrapped = at + size > ring_size;
   if (size > ring_size / 2 ||
       !procpool__worker_fits(w, procpool__ring_length(w->segment, w->tail, size, task->wrapped)))
