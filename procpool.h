@@ -2152,6 +2152,7 @@ typedef struct procpool__header {
   PROCPOOL__ALIGNED uint64_t host_flag; /* host: number of its sleep << 3 | who and why; 0 awake. Workers read */
   uint32_t host_seq;                    /* whoever wakes the host adds 1; it sleeps on this */
   uint32_t pad1;
+  uint64_t host_woken_ns;           /* worker: when it last woke the host. For the host's own spinning */
   PROCPOOL__ALIGNED uint32_t phase; /* host; everyone reads */
   uint32_t pad2;
   PROCPOOL__ALIGNED uint64_t limited; /* host, before the task's word: tasks with a limit that are not settled */
@@ -2574,8 +2575,10 @@ static void procpool__worker_answer(procpool__worker *w, uint64_t why) {
     return;
   w->answered = flag >> PROCPOOL__FLAG_BITS;
   procpool__add32(&s->header->host_seq, 1);
-  if (flag & PROCPOOL__FLAG_PARKED)
+  if (flag & PROCPOOL__FLAG_PARKED) {
+    procpool__store_relaxed(&s->header->host_woken_ns, procpool__platform_now());
     procpool__platform_wake(&s->header->host_seq, INT_MAX);
+  }
   if (flag & PROCPOOL__FLAG_FD)
     procpool__platform_event_set(w->event_fd);
 }
@@ -5320,8 +5323,16 @@ static bool procpool__host_changed(const procpool *p, const procpool__known *kno
          (known->room && !known->cell_free && procpool__host_cell_free(p));
 }
 
+/* Somebody has woken this thread, if the instant at which he did so is a new one. */
+static void procpool__host_note_wake(procpool *p, uint64_t before) {
+  const uint64_t woken = procpool__load_relaxed(&p->segment.header->host_woken_ns);
+  if (woken != before)
+    procpool__spin_measure(&p->spin, woken, procpool__platform_now());
+}
+
 static void procpool__host_sleep(procpool *p, uint64_t deadline, const procpool__known *known) {
   const uint64_t tick = procpool__platform_now() + PROCPOOL__TICK;
+  const uint64_t woken = procpool__load_relaxed(&p->segment.header->host_woken_ns);
   const uint32_t seq = procpool__load32(&p->segment.header->host_seq);
   if (procpool__host_changed(p, known))
     return;
@@ -5337,6 +5348,7 @@ static void procpool__host_sleep(procpool *p, uint64_t deadline, const procpool_
   p->parked = false;
   if (p->finished)
     return;
+  procpool__host_note_wake(p, woken);
   procpool__host_arm(p);
   procpool__host_look_after(p);
   procpool__host_audit_if_due(p);
@@ -6222,17 +6234,29 @@ static procpool_status procpool__submit_argument(procpool *p, const procpool__or
   return PROCPOOL_OK;
 }
 
-/* Wakes a worker if there are more tasks than workers that need no waking: each of those has one task at most, so if
- * they are as many, one of them is free, and will look at the queue before it sleeps. (Should it be killed or stopped
- * instead, the supervisor wakes everyone.) Who is woken counts as awake from now on: never two calls for one sleep. */
-static void procpool__submit_wake(procpool *p) {
+/* Wakes one sleeper, if there is one: it counts as awake from now on, so there are never two calls for one sleep. */
+static bool procpool__submit_wake_one(procpool *p) {
   const procpool__segment *s = &p->segment;
   const int sleeper = procpool__shm_sleeper(s);
-  if (sleeper < 0 || p->submitted - p->settled <= procpool__shm_awake(s))
-    return;
+  if (sleeper < 0)
+    return false;
   (void)procpool__and(procpool__shm_idle(s, sleeper), ~procpool__shm_bit(sleeper));
   procpool__store_relaxed(&s->blocks[sleeper].woken_ns, procpool__platform_now());
   procpool__shm_wake_worker(s, sleeper);
+  return true;
+}
+
+/* Wakes workers while there are more tasks than workers that need no waking. Each of those has one task at most, so if
+ * they are as many, one of them is free for every task that waits, and looks at the queue before it sleeps. (Should it be
+ * killed or stopped instead, the supervisor wakes everyone.) Mostly one at a time, but not always: a worker that is about
+ * to sleep, and finds a task instead, was counted as awake for that one and as asleep for the next. */
+static void procpool__submit_wake(procpool *p) {
+  int woken = 0; /* the masks may be scribbled upon: this comes to an end */
+  if (procpool__shm_sleeper(&p->segment) < 0)
+    return;
+  while (woken < p->segment.workers && p->submitted - p->settled > procpool__shm_awake(&p->segment) &&
+         procpool__submit_wake_one(p))
+    woken++;
 }
 
 /* The task becomes visible: first its word, then its cell. An idle worker sees the cell or is seen idle. */
