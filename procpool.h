@@ -476,6 +476,17 @@ PROCPOOL_API procpool_status procpool_submit_with(procpool *pool, procpool_funct
                                                   size_t size, const procpool_submit_options *options,
                                                   procpool_future **future);
 
+/* Hands count tasks to the pool in one call, for far less than as many submits cost: task i gets size bytes at arguments +
+ * i * size (arguments null: none), and they start in this order. futures: count places for the handles, or null (nobody
+ * wants the results). options as above, for each of them; its timeout is for the whole call. *submitted, which may be null,
+ * receives how many were accepted, from the first on: they will settle exactly once; the places of the others become null.
+ * Waits, and takes results in, as submit does; workers start on the first tasks while the rest is still being written.
+ * Returns OK: all of them. FULL, INTERRUPTED, MEMORY, SYSTEM, SHUTDOWN, BROKEN, INIT_FAIL, SPAWN_FAIL: those before
+ * *submitted. ARGUMENT, HANDLE, FORKED, FUNCTION, UNSUPPORTED: none. */
+PROCPOOL_API procpool_status procpool_submit_many(procpool *pool, procpool_function function, const void *arguments,
+                                                  size_t size, size_t count, const procpool_submit_options *options,
+                                                  procpool_future **futures, size_t *submitted);
+
 /* Takes in what has come, runs due callbacks (and, in an inline pool, one task), and returns without waiting.
  * For event loops: call it when procpool_fd() is readable. OK, or HANDLE, FORKED, MEMORY (out of memory while taking a
  * result in: it stays where it is, free some and poll again). */
@@ -5937,16 +5948,22 @@ PROCPOOL_API void procpool_worker_main(void) {
 
 /* ---- submit ---- */
 
+/* One task to be submitted, or several that differ in their arguments alone. */
 typedef struct procpool__order {
   procpool_function function;
+  uint64_t address; /* of the function in the workers; 0 until it was looked for */
   const void *argument;
   size_t size;
   uint32_t flags;          /* PROCPOOL__SLOT_*, but for the grace */
   uint32_t limit, grace;   /* milliseconds */
   uint64_t block;          /* a chunk's block, already filled; else NO_BLOCK */
-  procpool_future *future; /* out */
+  procpool_future *future; /* out: of the last task accepted */
   procpool_status status;  /* out */
   int error;               /* out: errno, where the status is SYSTEM */
+  /* several: each one's bytes lie behind those of the one before */
+  bool many;
+  size_t count, accepted;
+  procpool_future **futures; /* out; or null: nobody wants the results */
 } procpool__order;
 
 /* A free slot and a writable cell, their memory reserved. FULL when there is none now. */
@@ -5991,8 +6008,9 @@ static procpool_status procpool__submit_argument(procpool *p, const procpool__or
   return PROCPOOL_OK;
 }
 
-/* The task becomes visible: first its word, then its cell. An idle worker sees the cell or is seen idle. */
-static void procpool__submit_publish(procpool *p, procpool_future *f, uint32_t slot) {
+/* Enters the task into the private tables and makes its word READY. Returns where its cell lies, *cell what to write
+ * there. */
+static uint64_t *procpool__submit_enter(procpool *p, procpool_future *f, uint32_t slot, uint64_t *cell) {
   const procpool__segment *s = &p->segment;
   const uint64_t at = p->position & (s->cell_count - 1);
   const uint64_t ticket = ++p->position;
@@ -6003,7 +6021,16 @@ static void procpool__submit_publish(procpool *p, procpool_future *f, uint32_t s
   p->cell_slots[at] = slot;
   __atomic_store_n(&p->submitted, p->submitted + 1, __ATOMIC_RELAXED);
   procpool__store_release(&s->slots[slot].word, procpool__word(ticket, 0, PROCPOOL__READY));
-  (void)procpool__exchange(&s->cells[at], procpool__cell(ticket, slot));
+  *cell = procpool__cell(ticket, slot);
+  return &s->cells[at];
+}
+
+/* The task becomes visible: first its word, then its cell. An idle worker sees the cell or is seen idle. */
+static void procpool__submit_publish(procpool *p, procpool_future *f, uint32_t slot) {
+  uint64_t cell;
+  uint64_t *at = procpool__submit_enter(p, f, slot, &cell);
+  const procpool__segment *s = &p->segment;
+  (void)procpool__exchange(at, cell);
   for (int i = 0; i < s->workers; i += 64)
     if (procpool__load(&s->header->idle_mask[i / 64]) != 0) {
       procpool__shm_wake_workers(s, 1);
@@ -6016,46 +6043,133 @@ static procpool_status procpool__submit_refusal(const procpool *p) {
   return p->closing ? PROCPOOL_SHUTDOWN : p->refusal;
 }
 
-static procpool_status procpool__submit_now(procpool *p, procpool__order *o) {
-  uint32_t slot;
-  uint64_t address;
-  procpool__slot *shared;
-  procpool_status status = procpool__submit_refusal(p);
-  if (status == PROCPOOL_OK)
-    status = procpool__submit_place(p, &slot);
-  if (status != PROCPOOL_OK)
-    return status;
-  address = procpool__code_translate(p, o->function);
+/* Where the function lies in the workers; once per order. */
+static procpool_status procpool__submit_locate(procpool *p, procpool__order *o) {
+  const uint64_t address = o->address != 0 ? o->address : procpool__code_translate(p, o->function);
   if (address == 0)
     return PROCPOOL_FUNCTION;
   if (address == PROCPOOL__CODE_UNKNOWN) {
     o->error = errno;
     return PROCPOOL_SYSTEM;
   }
-  o->future = procpool__future_new(p);
-  if (o->future == NULL)
+  o->address = address;
+  return PROCPOOL_OK;
+}
+
+/* Fills a slot and makes a future: all of a task but that it can be seen. */
+static procpool_status procpool__submit_fill(procpool *p, procpool__order *o, uint32_t *slot) {
+  procpool__slot *shared;
+  procpool_future *f;
+  procpool_status status = procpool__submit_place(p, slot);
+  if (status != PROCPOOL_OK)
+    return status;
+  f = procpool__future_new(p);
+  if (f == NULL)
     return PROCPOOL_MEMORY;
-  shared = &p->segment.slots[slot];
-  status = procpool__submit_argument(p, o, shared, o->future);
+  shared = &p->segment.slots[*slot];
+  status = procpool__submit_argument(p, o, shared, f);
   if (status != PROCPOOL_OK) {
-    o->future->refs = 1;
-    procpool__future_unref(p, o->future);
-    o->future = NULL;
+    f->refs = 1;
+    procpool__future_unref(p, f);
     return status;
   }
-  shared->function = address;
-  o->future->limit = o->limit;
+  shared->function = o->address;
+  f->limit = o->limit;
   procpool__store32_relaxed(&shared->limit, o->limit); /* published, as all here, by the word's release */
   procpool__store32_relaxed(&shared->flags, o->flags | (o->grace << PROCPOOL__SLOT_GRACE));
-  procpool__host_count_limit(p, o->future);
+  procpool__host_count_limit(p, f);
+  o->future = f;
+  return PROCPOOL_OK;
+}
+
+static procpool_status procpool__submit_now(procpool *p, procpool__order *o) {
+  uint32_t slot;
+  procpool_status status = procpool__submit_refusal(p);
+  if (status == PROCPOOL_OK)
+    status = procpool__submit_locate(p, o);
+  if (status == PROCPOOL_OK)
+    status = procpool__submit_fill(p, o, &slot);
+  if (status != PROCPOOL_OK)
+    return status;
   procpool__submit_publish(p, o->future, slot);
   procpool__host_check_ticking(p, o->future);
   return PROCPOOL_OK;
 }
 
+/* ---- several at once ---- */
+
+enum {
+  PROCPOOL__BATCH_TASKS = 64,   /* after so many tasks, */
+  PROCPOOL__BATCH_BYTES = 65536 /* or so many bytes of arguments, somebody who sleeps is woken for them */
+};
+
+/* Nobody wants the result: the handle is given back before it is handed out. */
+static void procpool__submit_unwanted(procpool *p, procpool_future *f) {
+  f->flags |= PROCPOOL__F_RELEASED;
+  procpool__future_unref(p, f);
+}
+
+/* One task of several becomes visible to workers that are awake. Those that sleep are looked for later, but the
+ * supervisor that shall see to a limit at once. */
+static void procpool__submit_show(procpool *p, procpool__order *o, uint32_t slot) {
+  uint64_t cell;
+  uint64_t *at = procpool__submit_enter(p, o->future, slot, &cell);
+  if (o->limit > 0) {
+    (void)procpool__exchange(at, cell);
+    procpool__host_check_ticking(p, o->future);
+  } else {
+    procpool__store_release(at, cell);
+  }
+  if (o->futures != NULL)
+    o->futures[o->accepted] = o->future;
+  else
+    procpool__submit_unwanted(p, o->future);
+  o->accepted++;
+  if (o->argument != NULL)
+    o->argument = (const unsigned char *)o->argument + o->size;
+}
+
+/* Wakes who sleeps, for the last so many tasks. Their cells were stored with release; a worker that sets its bit after
+ * this read-modify-write of the same word has acquired them by it and sees them, one that set it before is seen here. */
+static void procpool__submit_wake(const procpool *p, int tasks) {
+  const procpool__segment *s = &p->segment;
+  for (int i = 0; tasks > 0 && i < s->workers; i += 64)
+    if (procpool__or(&s->header->idle_mask[i / 64], 0) != 0) {
+      procpool__shm_wake_workers(s, tasks);
+      break;
+    }
+}
+
+/* As many as there is room for now. The first one wakes a sleeper at once; the others do so in groups, so that a long row
+ * of tasks costs few system calls. */
+static procpool_status procpool__submit_several(procpool *p, procpool__order *o) {
+  procpool_status status = procpool__submit_refusal(p);
+  int unseen = 0;
+  size_t group = 1, bytes = 0;
+  if (status == PROCPOOL_OK)
+    status = procpool__submit_locate(p, o);
+  while (status == PROCPOOL_OK && o->accepted < o->count) {
+    uint32_t slot;
+    status = procpool__submit_fill(p, o, &slot);
+    if (status != PROCPOOL_OK)
+      break;
+    procpool__submit_show(p, o, slot);
+    unseen++;
+    bytes += o->size;
+    if ((size_t)unseen < group && bytes < PROCPOOL__BATCH_BYTES)
+      continue;
+    procpool__submit_wake(p, unseen);
+    unseen = 0;
+    group = PROCPOOL__BATCH_TASKS;
+    bytes = 0;
+  }
+  procpool__submit_wake(p, unseen);
+  return status;
+}
+
 static bool procpool__submit_condition(procpool *p, void *context) {
   procpool__order *o = (procpool__order *)context;
-  o->status = procpool__submit_now(p, o);
+  o->status = o->many ? procpool__submit_several(p, o) : procpool__submit_now(p, o);
   return o->status != PROCPOOL_FULL;
 }
 
@@ -6076,17 +6190,39 @@ static procpool_status procpool__submit_refused(procpool *p, const procpool__ord
 /* Submits under the lock; waits for room until deadline. */
 static procpool_status procpool__submit_order(procpool *p, procpool__order *o, uint64_t deadline) {
   procpool_status waited = PROCPOOL_OK;
-  o->status = procpool__submit_now(p, o);
-  if (o->status == PROCPOOL_FULL && procpool__host_in_task(p))
+  const bool full = !procpool__submit_condition(p, o);
+  if (full && procpool__host_in_task(p))
     deadline = 0; /* those who could make room are this very task, and others that may wait alike */
-  if (o->status == PROCPOOL_FULL)
+  if (full)
     waited = procpool__host_wait(p, procpool__submit_condition, o, deadline, PROCPOOL__WAIT_ROOM);
   if (waited == PROCPOOL_INTERRUPTED || waited == PROCPOOL_MEMORY)
     o->status = waited;
   return o->status == PROCPOOL_OK ? PROCPOOL_OK : procpool__submit_refused(p, o);
 }
 
-/* options: null for the pool's limit and grace; its timeout is in deadline already. */
+/* options: null for the pool's limit and grace; the timeout is the caller's affair. */
+static void procpool__submit_make_order(const procpool *p, procpool__order *o, procpool_function function,
+                                        const void *argument, size_t size, const procpool_submit_options *options) {
+  memset(o, 0, sizeof(*o));
+  o->function = function;
+  o->argument = argument;
+  o->size = size;
+  o->block = PROCPOOL__NO_BLOCK;
+  o->flags = argument == NULL ? (uint32_t)PROCPOOL__SLOT_NO_ARGUMENT : 0;
+  o->limit = options != NULL ? procpool__public_time_limit(options->time_limit, 1, p->time_limit) : p->time_limit;
+  o->grace = options != NULL ? procpool__public_grace(options->grace, p->grace) : p->grace;
+}
+
+/* Checks what the caller gave, and submits under the lock. */
+static procpool_status procpool__submit_checked(procpool *p, procpool__order *o, uint64_t deadline) {
+  if (o->function == NULL || (o->argument == NULL && o->size > 0) || o->size > (size_t)PTRDIFF_MAX)
+    return procpool__host_refuse(p, PROCPOOL_ARGUMENT, 0, "null function, or null argument with a size");
+  if (o->limit > 0 && p->start > PROCPOOL_START_SPAWN)
+    return procpool__host_refuse(p, PROCPOOL_UNSUPPORTED, 0,
+                                 "a time limit needs fork or spawn: no thread can be ended");
+  return procpool__submit_order(p, o, deadline);
+}
+
 static procpool_status procpool__submit(procpool *p, procpool_function function, const void *argument, size_t size,
                                         const procpool_submit_options *options, procpool_future **future,
                                         uint64_t deadline) {
@@ -6096,28 +6232,13 @@ static procpool_status procpool__submit(procpool *p, procpool_function function,
     *future = NULL;
   if (status != PROCPOOL_OK)
     return status;
-  memset(&o, 0, sizeof(o));
-  o.function = function;
-  o.argument = argument;
-  o.size = size;
-  o.block = PROCPOOL__NO_BLOCK;
-  o.flags = argument == NULL ? (uint32_t)PROCPOOL__SLOT_NO_ARGUMENT : 0;
-  o.limit = options != NULL ? procpool__public_time_limit(options->time_limit, 1, p->time_limit) : p->time_limit;
-  o.grace = options != NULL ? procpool__public_grace(options->grace, p->grace) : p->grace;
+  procpool__submit_make_order(p, &o, function, argument, size, options);
   procpool__host_lock(p);
-  if (function == NULL || (argument == NULL && size > 0) || size > (size_t)PTRDIFF_MAX)
-    status = procpool__host_refuse(p, PROCPOOL_ARGUMENT, 0, "null function, or null argument with a size");
-  else if (o.limit > 0 && p->start > PROCPOOL_START_SPAWN)
-    status =
-        procpool__host_refuse(p, PROCPOOL_UNSUPPORTED, 0, "a time limit needs fork or spawn: no thread can be ended");
-  else
-    status = procpool__submit_order(p, &o, deadline);
-  if (status == PROCPOOL_OK && future != NULL) {
+  status = procpool__submit_checked(p, &o, deadline);
+  if (status == PROCPOOL_OK && future != NULL)
     *future = o.future;
-  } else if (status == PROCPOOL_OK) {
-    o.future->flags |= PROCPOOL__F_RELEASED;
-    procpool__future_unref(p, o.future);
-  }
+  else if (status == PROCPOOL_OK)
+    procpool__submit_unwanted(p, o.future);
   procpool__host_unlock(p);
   return status;
 }
@@ -6141,18 +6262,52 @@ PROCPOOL_API procpool_status procpool_submit_timed(procpool *pool, double timeou
   return procpool__submit(pool, function, argument, size, NULL, future, procpool__platform_deadline(timeout));
 }
 
+static bool procpool__submit_bad_options(const procpool_submit_options *options) {
+  return options != NULL && (options->timeout != options->timeout || options->time_limit != options->time_limit ||
+                             options->grace != options->grace);
+}
+
+/* How long to wait for room. */
+static uint64_t procpool__submit_deadline(const procpool_submit_options *options) {
+  if (options == NULL || options->timeout == 0)
+    return PROCPOOL__NEVER;
+  return options->timeout > 0 ? procpool__platform_deadline(options->timeout) : 0;
+}
+
 PROCPOOL_API procpool_status procpool_submit_with(procpool *pool, procpool_function function, const void *argument,
                                                   size_t size, const procpool_submit_options *options,
                                                   procpool_future **future) {
-  uint64_t deadline = PROCPOOL__NEVER;
   if (future != NULL)
     *future = NULL;
-  if (options != NULL && (options->timeout != options->timeout || options->time_limit != options->time_limit ||
-                          options->grace != options->grace))
+  if (procpool__submit_bad_options(options))
     return PROCPOOL_ARGUMENT;
-  if (options != NULL && options->timeout != 0)
-    deadline = options->timeout > 0 ? procpool__platform_deadline(options->timeout) : 0;
-  return procpool__submit(pool, function, argument, size, options, future, deadline);
+  return procpool__submit(pool, function, argument, size, options, future, procpool__submit_deadline(options));
+}
+
+PROCPOOL_API procpool_status procpool_submit_many(procpool *pool, procpool_function function, const void *arguments,
+                                                  size_t size, size_t count, const procpool_submit_options *options,
+                                                  procpool_future **futures, size_t *submitted) {
+  procpool__order o;
+  procpool_status status = procpool__host_check(pool);
+  const bool possible = size == 0 || arguments == NULL || count <= (size_t)PTRDIFF_MAX / size;
+  if (submitted != NULL)
+    *submitted = 0;
+  if (futures != NULL && count > (size_t)PTRDIFF_MAX / sizeof(procpool_future *))
+    return PROCPOOL_ARGUMENT;
+  if (futures != NULL && count > 0)
+    memset((void *)futures, 0, count * sizeof(procpool_future *));
+  if (status != PROCPOOL_OK || !possible || procpool__submit_bad_options(options))
+    return status != PROCPOOL_OK ? status : PROCPOOL_ARGUMENT;
+  procpool__submit_make_order(pool, &o, function, arguments, size, options);
+  o.many = true;
+  o.count = count;
+  o.futures = futures;
+  procpool__host_lock(pool);
+  status = procpool__submit_checked(pool, &o, procpool__submit_deadline(options));
+  procpool__host_unlock(pool);
+  if (submitted != NULL)
+    *submitted = o.accepted;
+  return status;
 }
 
 PROCPOOL_API procpool_future *procpool_submit_or_null(procpool *pool, procpool_function function, const void *argument,
