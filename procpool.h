@@ -743,6 +743,7 @@ static PROCPOOL_UNUSED inline void procpool__scope_end(procpool **pool) {
  *   PROCPOOL_FUNCTION(double, power, double, base, int, exponent) { ... return y; }
  * defines the ordinary function  static double power(double base, int exponent)  and beside it
  *   procpool_future *power_submit(pool, base, exponent)      null on an error
+ *   procpool_status  power_submit_many(pool, arguments, count, futures)
  *   procpool_status  power_result(future, &y)                waits; releases the future, unless INTERRUPTED or refused
  *   procpool_status  power_map(pool, arguments, results, count)
  *   procpool_status  power_map_with(pool, arguments, results, count, &map_options)
@@ -875,6 +876,11 @@ static PROCPOOL_UNUSED inline void procpool__scope_end(procpool **pool) {
       }                                                                                                                \
       PROCPOOL__CATCH(task)                                                                                            \
     }                                                                                                                  \
+  }                                                                                                                    \
+  static PROCPOOL_UNUSED inline procpool_status name##_submit_many(                                                    \
+      procpool *procpool__pool, const name##_arguments *arguments, size_t count, procpool_future **futures) {          \
+    return procpool_submit_many(procpool__pool, name##_task, arguments, sizeof(*arguments), count, PROCPOOL_NULL,      \
+                                futures, PROCPOOL_NULL);                                                               \
   }                                                                                                                    \
   static PROCPOOL_UNUSED inline procpool_status name##_result(procpool_future *future, R *result) {                    \
     return procpool_future_result_exact(future, result, sizeof(*result));                                              \
