@@ -128,7 +128,8 @@
                                         any thread   callback   task of the same pool      signal     forked child
                                         of the host             (thread and inline start)  handler    of the host
      procpool_open                         yes         yes         yes                        no         yes
-     submit, cancel(_kill), release, read  yes         yes         yes                        no         FORKED
+     submit(_many), cancel(_kill)          yes         yes         yes                        no         FORKED
+     release, read                         yes         yes         yes                        no         FORKED
      waits (result, wait, next, map)       yes         DEADLOCK*   DEADLOCK*                  no         FORKED
      shutdown with timeout 0               yes         yes         yes                        no         FORKED
      shutdown that waits, free             yes         DEADLOCK    DEADLOCK                   no         FORKED
@@ -476,13 +477,13 @@ PROCPOOL_API procpool_status procpool_submit_with(procpool *pool, procpool_funct
                                                   size_t size, const procpool_submit_options *options,
                                                   procpool_future **future);
 
-/* Hands count tasks to the pool in one call, for far less than as many submits cost: task i gets size bytes at arguments +
- * i * size (arguments null: none), and they start in this order. futures: count places for the handles, or null (nobody
- * wants the results). options as above, for each of them; its timeout is for the whole call. *submitted, which may be null,
- * receives how many were accepted, from the first on: they will settle exactly once; the places of the others become null.
- * Waits, and takes results in, as submit does; workers start on the first tasks while the rest is still being written.
- * Returns OK: all of them. FULL, INTERRUPTED, MEMORY, SYSTEM, SHUTDOWN, BROKEN, INIT_FAIL, SPAWN_FAIL: those before
- * *submitted. ARGUMENT, HANDLE, FORKED, FUNCTION, UNSUPPORTED: none. */
+/* Hands count tasks to the pool in one call, for far less than as many submits cost: task i gets size bytes at
+ * arguments + i * size (arguments null: none), and they start in this order. futures: count places for the handles,
+ * or null (nobody wants the results). options as above, for each of them; its timeout is for the whole call.
+ * *submitted, which may be null, receives how many were accepted, from the first on: they will settle exactly once;
+ * the places of the others become null. Waits, and takes results in, as submit does; workers start on the first tasks
+ * while the rest is still being written. Returns OK: all of them. FULL, INTERRUPTED, MEMORY, SYSTEM, SHUTDOWN,
+ * BROKEN, INIT_FAIL, SPAWN_FAIL: those before *submitted. ARGUMENT, HANDLE, FORKED, FUNCTION, UNSUPPORTED: none. */
 PROCPOOL_API procpool_status procpool_submit_many(procpool *pool, procpool_function function, const void *arguments,
                                                   size_t size, size_t count, const procpool_submit_options *options,
                                                   procpool_future **futures, size_t *submitted);
@@ -6135,8 +6136,9 @@ static void procpool__submit_show(procpool *p, procpool__order *o, uint32_t slot
     o->argument = (const unsigned char *)o->argument + o->size;
 }
 
-/* Wakes who sleeps, for the last so many tasks. Their cells were stored with release; a worker that sets its bit after
- * this read-modify-write of the same word has acquired them by it and sees them, one that set it before is seen here. */
+/* Wakes who sleeps, for the last so many tasks. Their cells were stored with release; a worker that sets its bit
+ * after this read-modify-write of the same word has acquired them by it and sees them, one that set it before is seen
+ * here. */
 static void procpool__submit_wake(const procpool *p, int tasks) {
   const procpool__segment *s = &p->segment;
   for (int i = 0; tasks > 0 && i < s->workers; i += 64)
@@ -6146,8 +6148,8 @@ static void procpool__submit_wake(const procpool *p, int tasks) {
     }
 }
 
-/* As many as there is room for now. The first one wakes a sleeper at once; the others do so in groups, so that a long row
- * of tasks costs few system calls. */
+/* As many as there is room for now. The first one wakes a sleeper at once; the others do so in groups, so that a long
+ * row of tasks costs few system calls. */
 static procpool_status procpool__submit_several(procpool *p, procpool__order *o) {
   procpool_status status = procpool__submit_refusal(p);
   int unseen = 0;
