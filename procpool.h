@@ -2266,6 +2266,12 @@ typedef struct procpool__failure {
   char message[PROCPOOL__MESSAGE];
 } procpool__failure;
 
+/* Where a position lies in a ring. Its size is a power of two: a division would cost as much as all else that is done
+ * with a small record. */
+static inline uint64_t procpool__ring_offset(const procpool__segment *s, uint64_t position) {
+  return position & (s->ring_size - 1);
+}
+
 static unsigned char *procpool__ring_bytes(const procpool__segment *s, int worker) {
   return s->rings + (uint64_t)worker * s->ring_size;
 }
@@ -2274,14 +2280,14 @@ static unsigned char *procpool__ring_bytes(const procpool__segment *s, int worke
 static uint64_t procpool__ring_length(const procpool__segment *s, uint64_t position, uint64_t size, bool wrapped) {
   uint64_t length = sizeof(procpool__record) + procpool__round_up(size, PROCPOOL__UNIT);
   if (wrapped)
-    length += s->ring_size - (position + sizeof(procpool__record)) % s->ring_size;
+    length += s->ring_size - procpool__ring_offset(s, position + sizeof(procpool__record));
   return length;
 }
 
 static void procpool__ring_copy_in(const procpool__segment *s, int worker, uint64_t position, const void *data,
                                    uint64_t size) {
   unsigned char *ring = procpool__ring_bytes(s, worker);
-  const uint64_t at = position % s->ring_size;
+  const uint64_t at = procpool__ring_offset(s, position);
   const uint64_t first = size < s->ring_size - at ? size : s->ring_size - at;
   PROCPOOL__STEP();
   if (size == 0)
@@ -2294,7 +2300,7 @@ static void procpool__ring_copy_in(const procpool__segment *s, int worker, uint6
 static void procpool__ring_copy_out(const procpool__segment *s, int worker, uint64_t position, void *data,
                                     uint64_t size) {
   const unsigned char *ring = procpool__ring_bytes(s, worker);
-  const uint64_t at = position % s->ring_size;
+  const uint64_t at = procpool__ring_offset(s, position);
   const uint64_t first = size < s->ring_size - at ? size : s->ring_size - at;
   if (size == 0)
     return;
@@ -2303,7 +2309,7 @@ static void procpool__ring_copy_out(const procpool__segment *s, int worker, uint
 }
 
 static procpool__record *procpool__ring_at(const procpool__segment *s, int worker, uint64_t position) {
-  return (procpool__record *)(void *)(procpool__ring_bytes(s, worker) + position % s->ring_size);
+  return (procpool__record *)(void *)(procpool__ring_bytes(s, worker) + procpool__ring_offset(s, position));
 }
 
 /* Writes the head of a record whose bytes are in place; the stamp comes last, so that it vouches for all of them. */
@@ -3800,7 +3806,8 @@ enum {
   PROCPOOL__F_KEEP_BLOCK = 2,
   PROCPOOL__F_NONE = 4,
   PROCPOOL__F_QUARANTINE = 8, /* its worker could not be reaped: slot and block are never used again */
-  PROCPOOL__F_NO_MEMORY = 16  /* inline: nobody could free memory for its result but who waits for that: CODEC */
+  PROCPOOL__F_NO_MEMORY = 16, /* inline: nobody could free memory for its result but who waits for that: CODEC */
+  PROCPOOL__F_PIECES = 32     /* an inbox may hold pieces of its result */
 };
 
 typedef struct procpool__callback_node {
@@ -3910,7 +3917,7 @@ struct procpool {
   uint64_t position;        /* the next task's position in the submission ring */
   procpool_future **owners; /* by slot */
   uint32_t *free_slots;
-  uint32_t *cell_slots; /* by position % cells: whose cell it was */
+  uint32_t *cell_slots; /* by position % cells: the slot, plus 1, of the unsettled task whose cell it is; else 0 */
   uint64_t free_count, slots_used;
   uint64_t cells_reserved, slots_reserved, shared_bytes;
   uint64_t submitted, settled, crashed, dead_seen;
@@ -4251,37 +4258,43 @@ static bool procpool__future_more(procpool *p) {
     return false;
   slab->next = p->slabs;
   p->slabs = slab;
+  memset((void *)slab->futures, 0, sizeof(slab->futures));
   for (int i = PROCPOOL__SLAB - 1; i >= 0; i--) {
     slab->futures[i].magic = PROCPOOL__FUTURE_FREE;
+    slab->futures[i].pool = p;
     slab->futures[i].next = p->free_futures;
     p->free_futures = &slab->futures[i];
   }
   return true;
 }
 
+/* A free future has neither error nor callbacks nor waiters, so that there is little to write here: all that submit does
+ * not set itself. */
 static procpool_future *procpool__future_new(procpool *p) {
   procpool_future *f;
   if (p->free_futures == NULL && !procpool__future_more(p))
     return NULL;
   f = p->free_futures;
   p->free_futures = f->next;
-  memset(f, 0, sizeof(*f));
   f->magic = PROCPOOL__FUTURE_LIVE;
   f->status = PROCPOOL_PENDING;
+  f->flags = 0;
   f->worker = -1;
-  f->pool = p;
   f->refs = 2;
+  f->pid = 0;
+  f->size = 0;
   f->block = PROCPOOL__NO_BLOCK;
   p->live_futures++;
   return f;
 }
 
-static void procpool__future_unref(procpool *p, procpool_future *f) {
-  if (--f->refs > 0)
-    return;
+/* The last reference is gone. */
+static void procpool__future_end(procpool *p, procpool_future *f) {
   if (f->size > PROCPOOL__SMALL)
     PROCPOOL_FREE(f->result.data);
-  PROCPOOL_FREE(f->error);
+  if (f->error != NULL)
+    PROCPOOL_FREE(f->error);
+  f->error = NULL;
   while (f->callbacks != NULL) {
     procpool__callback_node *next = f->callbacks->next;
     PROCPOOL_FREE(f->callbacks);
@@ -4291,6 +4304,11 @@ static void procpool__future_unref(procpool *p, procpool_future *f) {
   f->next = p->free_futures;
   p->free_futures = f;
   p->live_futures--;
+}
+
+static void procpool__future_unref(procpool *p, procpool_future *f) {
+  if (--f->refs == 0)
+    procpool__future_end(p, f);
 }
 
 static procpool_status procpool__future_status(const procpool_future *f) {
@@ -4329,22 +4347,31 @@ static void procpool__host_make_due(procpool *p, procpool_future *f) {
   p->last_due = f;
 }
 
-/* The one place where a task settles. Its word is FREE, or soon will be by the caller; nobody else looks at its
- * slot. */
-static void procpool__host_settle(procpool *p, procpool_future *f, procpool_status status) {
-  p->owners[f->slot] = NULL;
-  if (!(f->flags & PROCPOOL__F_QUARANTINE))
-    p->free_slots[p->free_count++] = f->slot;
-  if (!(f->flags & (PROCPOOL__F_KEEP_BLOCK | PROCPOOL__F_QUARANTINE)))
-    procpool__arena_free(p, f->block, f->block_size);
-  if (f->limit > 0)
-    procpool__store(&p->segment.header->limited, --p->limited);
+/* Pieces of its result that are of no use any more. */
+static void procpool__host_drop_pieces(procpool *p, const procpool_future *f) {
   for (int i = 0; i < p->segment.workers; i++)
     if (p->inboxes[i].partial == f) {
       PROCPOOL_FREE(p->inboxes[i].data);
       p->inboxes[i].data = NULL;
       p->inboxes[i].partial = NULL;
     }
+}
+
+/* The one place where a task settles. Its word is FREE, or soon will be by the caller; nobody else looks at its
+ * slot. */
+static void procpool__host_settle(procpool *p, procpool_future *f, procpool_status status) {
+  uint32_t *cell = &p->cell_slots[(f->ticket - 1) & (p->segment.cell_count - 1)];
+  p->owners[f->slot] = NULL;
+  if (*cell == f->slot + 1) /* else a later task has it: this one has run for a lap */
+    *cell = 0;
+  if (!(f->flags & PROCPOOL__F_QUARANTINE))
+    p->free_slots[p->free_count++] = f->slot;
+  if (f->block != PROCPOOL__NO_BLOCK && !(f->flags & (PROCPOOL__F_KEEP_BLOCK | PROCPOOL__F_QUARANTINE)))
+    procpool__arena_free(p, f->block, f->block_size);
+  if (f->limit > 0)
+    procpool__store(&p->segment.header->limited, --p->limited);
+  if (f->flags & PROCPOOL__F_PIECES)
+    procpool__host_drop_pieces(p, f);
   __atomic_store_n(&p->settled, p->settled + 1, __ATOMIC_RELAXED);
   p->crashed += status == PROCPOOL_CRASHED;
   p->changed = true;
@@ -4430,6 +4457,7 @@ static procpool__taken procpool__host_take_piece(procpool *p, int worker, procpo
   if (in->partial != f) {
     PROCPOOL_FREE(in->data);
     in->partial = f;
+    f->flags |= PROCPOOL__F_PIECES;
     in->data = NULL;
     in->filled = in->room = 0;
     in->total = total;
@@ -4595,8 +4623,6 @@ static void procpool__host_tell_limits(procpool *p) {
 static void procpool__host_count_limit(procpool *p, const procpool_future *f) {
   const uint64_t tick = (uint64_t)f->limit * (1000000u / 8);
   const bool shorter = p->limited == 0 || tick < p->tick;
-  if (f->limit == 0)
-    return;
   p->tick = shorter ? tick : p->tick;
   p->limited++;
   if (shorter)
@@ -5000,10 +5026,9 @@ static void procpool__host_arm(procpool *p) {
 
 /* Whether the next task's cell may be written: its last occupant, a lap ago, is not waiting any more. */
 static bool procpool__host_cell_free(const procpool *p) {
-  const uint32_t slot = p->cell_slots[p->position & (p->segment.cell_count - 1)];
+  const uint32_t slot = p->cell_slots[p->position & (p->segment.cell_count - 1)] - 1;
   const uint64_t ticket = p->position + 1 - p->segment.cell_count;
-  const procpool_future *f = p->owners[slot];
-  return p->position < p->segment.cell_count || f == NULL || f->ticket != ticket ||
+  return slot == UINT32_MAX ||
          procpool__load(&p->segment.slots[slot].word) != procpool__word(ticket, 0, PROCPOOL__READY);
 }
 
@@ -6025,7 +6050,7 @@ static uint64_t *procpool__submit_enter(procpool *p, procpool_future *f, uint32_
   f->slot = slot;
   p->free_count--;
   p->owners[slot] = f;
-  p->cell_slots[at] = slot;
+  p->cell_slots[at] = slot + 1;
   __atomic_store_n(&p->submitted, p->submitted + 1, __ATOMIC_RELAXED);
   procpool__store_release(&s->slots[slot].word, procpool__word(ticket, 0, PROCPOOL__READY));
   *cell = procpool__cell(ticket, slot);
@@ -6084,7 +6109,8 @@ static procpool_status procpool__submit_fill(procpool *p, procpool__order *o, ui
   f->limit = o->limit;
   procpool__store32_relaxed(&shared->limit, o->limit); /* published, as all here, by the word's release */
   procpool__store32_relaxed(&shared->flags, o->flags | (o->grace << PROCPOOL__SLOT_GRACE));
-  procpool__host_count_limit(p, f);
+  if (f->limit > 0)
+    procpool__host_count_limit(p, f);
   o->future = f;
   return PROCPOOL_OK;
 }
@@ -6694,7 +6720,7 @@ static void procpool__future_want_end(procpool *p, const procpool_future *f, uin
   procpool__host_ring(p);
 }
 
-static procpool_status procpool__future_end(procpool_future *future, bool by_force, double grace) {
+static procpool_status procpool__future_stop(procpool_future *future, bool by_force, double grace) {
   procpool_status status = procpool__host_check_future(future);
   procpool *p;
   if (status != PROCPOOL_OK)
@@ -6720,11 +6746,11 @@ static procpool_status procpool__future_end(procpool_future *future, bool by_for
 }
 
 PROCPOOL_API procpool_status procpool_future_cancel(procpool_future *future) {
-  return procpool__future_end(future, false, 0);
+  return procpool__future_stop(future, false, 0);
 }
 
 PROCPOOL_API procpool_status procpool_future_cancel_kill(procpool_future *future, double grace) {
-  return procpool__future_end(future, true, grace);
+  return procpool__future_stop(future, true, grace);
 }
 
 PROCPOOL_API procpool_status procpool_future_add_done_callback(procpool_future *future, procpool_callback callback,
@@ -7697,7 +7723,7 @@ static unsigned char *procpool__task_scratch(procpool__worker *w, uint64_t size)
 static unsigned char *procpool__task_in_ring(procpool_task *task, uint64_t size) {
   procpool__worker *w = task->worker;
   const uint64_t ring_size = w->segment->ring_size;
-  const uint64_t at = (w->tail + sizeof(procpool__record)) % ring_size;
+  const uint64_t at = procpool__ring_offset(w->segment, w->tail + sizeof(procpool__record));
   task->wrapped = at + size > ring_size;
   if (size > ring_size / 2 ||
       !procpool__worker_fits(w, procpool__ring_length(w->segment, w->tail, size, task->wrapped)))
