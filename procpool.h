@@ -2330,6 +2330,7 @@ static void procpool__shm_wake_host(const procpool__segment *s, int event_fd) {
 
 #define PROCPOOL__SPIN_LEAST ((uint64_t)2000u) /* ns */
 #define PROCPOOL__SPIN_MOST ((uint64_t)100000u)
+#define PROCPOOL__SPIN_YIELD 8u /* times 64 looks: whoever is looked for may be waiting for this very processor */
 
 typedef struct procpool__spin {
   uint64_t most; /* ns; 0: never */
@@ -3056,6 +3057,7 @@ static bool procpool__worker_crowded(const procpool__worker *w) {
 static bool procpool__worker_spin(procpool__worker *w, uint64_t start) {
   const uint64_t budget = procpool__spin_budget(&w->spin);
   const bool crowded = budget > 0 && procpool__worker_crowded(w);
+  unsigned looks = 0;
   for (uint64_t took = 0; took < budget; took = procpool__platform_now() - start) {
     for (int i = 0; i < 64; i++) {
       if (procpool__table_any(w->segment)) {
@@ -3064,7 +3066,7 @@ static bool procpool__worker_spin(procpool__worker *w, uint64_t start) {
       }
       procpool__platform_relax();
     }
-    if (crowded)
+    if (crowded || ++looks % PROCPOOL__SPIN_YIELD == 0)
       procpool__platform_yield();
   }
   return budget > 0 && procpool__table_any(w->segment);
@@ -4164,7 +4166,8 @@ struct procpool {
   procpool__slab *slabs;
   procpool_future *free_futures;
   size_t live_futures;
-  procpool_future *first_due, *last_due; /* settled, with callbacks to run */
+  procpool_future *first_due; /* settled, with callbacks to run; atomic: looked at without the lock as a hint */
+  procpool_future *last_due;
   /* waiting */
   uint32_t turn;       /* threads that wait while another one drains sleep on this */
   uint32_t interrupts; /* procpool_interrupt adds 1; atomic */
@@ -4579,7 +4582,7 @@ static void procpool__host_make_due(procpool *p, procpool_future *f) {
   if (p->last_due != NULL)
     p->last_due->next = f;
   else
-    p->first_due = f;
+    __atomic_store_n(&p->first_due, f, __ATOMIC_RELAXED);
   p->last_due = f;
 }
 
@@ -5240,6 +5243,7 @@ static bool procpool__host_crowded(const procpool *p) {
 static bool procpool__host_spin(procpool *p, uint64_t start, uint64_t deadline) {
   uint64_t budget = procpool__spin_budget(&p->spin);
   const bool crowded = budget > 0 && procpool__host_crowded(p);
+  unsigned looks = 0;
   if (deadline < start + budget)
     budget = deadline > start ? deadline - start : 0;
   for (uint64_t took = 0; took < budget; took = procpool__platform_now() - start) {
@@ -5250,7 +5254,7 @@ static bool procpool__host_spin(procpool *p, uint64_t start, uint64_t deadline) 
       }
       procpool__platform_relax();
     }
-    if (crowded)
+    if (crowded || ++looks % PROCPOOL__SPIN_YIELD == 0)
       procpool__platform_yield();
   }
   return false;
@@ -5527,7 +5531,7 @@ static void procpool__host_run_callbacks(procpool *p) {
   p->frames = &frame;
   while (p->first_due != NULL) {
     procpool_future *f = p->first_due;
-    p->first_due = f->next;
+    __atomic_store_n(&p->first_due, f->next, __ATOMIC_RELAXED);
     if (p->first_due == NULL)
       p->last_due = NULL;
     procpool__host_call_back(p, f);
@@ -6515,10 +6519,15 @@ static procpool_status procpool__submit_order(procpool *p, procpool__order *o, u
 /* options: null for the pool's limit and grace; the timeout is the caller's affair. */
 static void procpool__submit_make_order(const procpool *p, procpool__order *o, procpool_function function,
                                         const void *argument, size_t size, const procpool_submit_options *options) {
-  memset(o, 0, sizeof(*o));
-  o->function = function;
+  o->function = function; /* one by one: a memset of it all costs as much as the rest of this */
+  o->address = 0;
   o->argument = argument;
   o->size = size;
+  o->future = NULL;
+  o->error = 0;
+  o->many = false;
+  o->count = o->accepted = 0;
+  o->futures = NULL;
   o->block = PROCPOOL__NO_BLOCK;
   o->flags = argument == NULL ? (uint32_t)PROCPOOL__SLOT_NO_ARGUMENT : 0;
   o->limit = options != NULL ? procpool__public_time_limit(options->time_limit, 1, p->time_limit) : p->time_limit;
@@ -6892,6 +6901,9 @@ PROCPOOL_API procpool_status procpool_future_wait(procpool_future *future, doubl
   if (procpool__public_bad_timeout(timeout))
     return PROCPOOL_ARGUMENT;
   p = future->pool;
+  status = procpool__future_status(future);
+  if (status != PROCPOOL_PENDING && __atomic_load_n(&p->first_due, __ATOMIC_RELAXED) == NULL)
+    return status; /* nothing to wait for, nor to do: no lock */
   procpool__host_lock(p);
   status = procpool__future_await(p, future, timeout);
   procpool__public_leave(p);
