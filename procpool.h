@@ -2330,7 +2330,8 @@ static void procpool__shm_wake_host(const procpool__segment *s, int event_fd) {
 
 #define PROCPOOL__SPIN_LEAST ((uint64_t)2000u) /* ns */
 #define PROCPOOL__SPIN_MOST ((uint64_t)100000u)
-#define PROCPOOL__SPIN_YIELD 8u /* times 64 looks: whoever is looked for may be waiting for this very processor */
+#define PROCPOOL__SPIN_LOOKS 64 /* in a row, without a look at the clock: about a microsecond */
+#define PROCPOOL__SPIN_YIELD 8u /* of these rows: whoever is looked for may be waiting for this very processor */
 
 typedef struct procpool__spin {
   uint64_t most; /* ns; 0: never */
@@ -3053,23 +3054,26 @@ static bool procpool__worker_crowded(const procpool__worker *w) {
   return !w->spin.fixed && procpool__shm_awake(w->segment) >= w->segment->header->processors;
 }
 
-/* Looks for a task for a while before it sleeps. */
-static bool procpool__worker_spin(procpool__worker *w, uint64_t start) {
-  const uint64_t budget = procpool__spin_budget(&w->spin);
-  const bool crowded = budget > 0 && procpool__worker_crowded(w);
-  unsigned looks = 0;
-  for (uint64_t took = 0; took < budget; took = procpool__platform_now() - start) {
-    for (int i = 0; i < 64; i++) {
-      if (procpool__table_any(w->segment)) {
-        procpool__spin_note(&w->spin, took);
-        return true;
-      }
-      procpool__platform_relax();
-    }
-    if (crowded || ++looks % PROCPOOL__SPIN_YIELD == 0)
-      procpool__platform_yield();
+/* Looks for a task as long as a hot answer takes. Before the clock is read: that takes about as long. */
+static bool procpool__worker_glance(const procpool__worker *w) {
+  for (int i = 0; i < PROCPOOL__SPIN_LOOKS; i++) {
+    if (procpool__table_any(w->segment))
+      return true;
+    procpool__platform_relax();
   }
-  return budget > 0 && procpool__table_any(w->segment);
+  return false;
+}
+
+/* Looks for a task for a while. */
+static bool procpool__worker_spin(const procpool__worker *w, uint64_t start, uint64_t budget) {
+  const bool crowded = procpool__worker_crowded(w);
+  for (unsigned i = 1; procpool__platform_now() - start < budget; i++) {
+    if (crowded || i % PROCPOOL__SPIN_YIELD == 0)
+      procpool__platform_yield();
+    if (procpool__worker_glance(w))
+      return true;
+  }
+  return false;
 }
 
 static void procpool__worker_sleep(procpool__worker *w) {
@@ -3090,11 +3094,12 @@ static void procpool__worker_sleep(procpool__worker *w) {
 
 /* There is no task: looks for one, and then sleeps. */
 static void procpool__worker_rest(procpool__worker *w) {
-  const uint64_t start = procpool__platform_now();
-  if (procpool__worker_spin(w, start))
-    return;
-  procpool__worker_sleep(w);
-  procpool__spin_note(&w->spin, procpool__platform_now() - start);
+  const uint64_t budget = procpool__spin_budget(&w->spin);
+  const bool found = budget > 0 && procpool__worker_glance(w);
+  const uint64_t start = found ? 0 : procpool__platform_now();
+  if (!found && (budget == 0 || !procpool__worker_spin(w, start, budget)))
+    procpool__worker_sleep(w);
+  procpool__spin_note(&w->spin, found ? 0 : procpool__platform_now() - start);
 }
 
 /* Runs tasks until it is told to leave, has run its share, or was condemned. */
@@ -5240,22 +5245,24 @@ static bool procpool__host_crowded(const procpool *p) {
                                                 __atomic_load_n(&p->settled, __ATOMIC_RELAXED);
 }
 
-static bool procpool__host_spin(procpool *p, uint64_t start, uint64_t deadline) {
-  uint64_t budget = procpool__spin_budget(&p->spin);
-  const bool crowded = budget > 0 && procpool__host_crowded(p);
-  unsigned looks = 0;
-  if (deadline < start + budget)
-    budget = deadline > start ? deadline - start : 0;
-  for (uint64_t took = 0; took < budget; took = procpool__platform_now() - start) {
-    for (int i = 0; i < 64; i++) {
-      if (procpool__host_news(p)) {
-        procpool__spin_note(&p->spin, took);
-        return true;
-      }
-      procpool__platform_relax();
-    }
-    if (crowded || ++looks % PROCPOOL__SPIN_YIELD == 0)
+/* As procpool__worker_glance. */
+static bool procpool__host_glance(procpool *p) {
+  for (int i = 0; i < PROCPOOL__SPIN_LOOKS; i++) {
+    if (procpool__host_news(p))
+      return true;
+    procpool__platform_relax();
+  }
+  return false;
+}
+
+static bool procpool__host_spin(procpool *p, uint64_t start, uint64_t budget, uint64_t deadline) {
+  const bool crowded = procpool__host_crowded(p);
+  const uint64_t end = start + budget < deadline ? start + budget : deadline;
+  for (unsigned i = 1; procpool__platform_now() < end; i++) {
+    if (crowded || i % PROCPOOL__SPIN_YIELD == 0)
       procpool__platform_yield();
+    if (procpool__host_glance(p))
+      return true;
   }
   return false;
 }
@@ -5472,7 +5479,8 @@ static void procpool__host_make_room(void *context) {
 
 /* Rests until something may have changed. */
 static void procpool__host_rest(procpool *p, uint64_t deadline, procpool__known *known) {
-  uint64_t start;
+  uint64_t start, budget;
+  bool found, come;
   if (p->finished) {
     if (p->frames != NULL) /* another thread is still in a callback */
       procpool__host_follow(p, deadline);
@@ -5489,14 +5497,14 @@ static void procpool__host_rest(procpool *p, uint64_t deadline, procpool__known 
   known->settled = p->settled;
   p->draining = true;
   procpool__host_unlock(p);
-  start = procpool__platform_now();
-  if (procpool__host_spin(p, start, deadline)) {
-    procpool__host_lock(p);
-  } else {
-    procpool__host_lock(p);
+  budget = procpool__spin_budget(&p->spin);
+  found = budget > 0 && procpool__host_glance(p);
+  start = found ? 0 : procpool__platform_now();
+  come = found || (budget > 0 && procpool__host_spin(p, start, budget, deadline));
+  procpool__host_lock(p);
+  if (!come)
     procpool__host_sleep(p, deadline, known);
-    procpool__spin_note(&p->spin, procpool__platform_now() - start);
-  }
+  procpool__spin_note(&p->spin, found ? 0 : procpool__platform_now() - start);
   p->draining = false;
 }
 
