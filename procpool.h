@@ -2210,7 +2210,7 @@ typedef struct procpool__header {
   uint32_t host_seq;                    /* whoever wakes the host adds 1; it sleeps on this */
   uint32_t pad1;
   uint64_t host_woken_ns; /* worker: when it last woke the host. For the host's own spinning */
-  uint64_t lazy_until;    /* host, before host_flag: see FLAG_LAZY. Workers read it relaxed: an older one is smaller */
+  uint64_t lazy_until;    /* host, before host_flag, which publishes it: see FLAG_LAZY. Workers read it after that */
   PROCPOOL__ALIGNED uint32_t phase; /* host; everyone reads */
   uint32_t pad2;
   PROCPOOL__ALIGNED uint64_t limited; /* host, before the task's word: tasks with a limit that are not settled */
@@ -2643,6 +2643,17 @@ static void procpool__worker_answer(procpool__worker *w, uint64_t why) {
     procpool__platform_event_set(w->event_fd);
 }
 
+/* After a claim: a cell may be written again; or a lazy sleep is over, if this was the task that ends it or a later
+ * one. The flag is read first: it vouches for lazy_until. */
+static void procpool__worker_answer_claim(procpool__worker *w) {
+  const procpool__header *h = w->segment->header;
+  const uint64_t flag = procpool__load(&h->host_flag);
+  if ((flag & PROCPOOL__FLAG_LAZY) && w->next > procpool__load_relaxed(&h->lazy_until))
+    procpool__worker_answer(w, PROCPOOL__FLAG_LAZY);
+  if (flag & PROCPOOL__FLAG_ROOM)
+    procpool__worker_answer(w, PROCPOOL__FLAG_ROOM);
+}
+
 static uint32_t procpool__worker_phase(const procpool__worker *w) {
   return procpool__load32(&w->segment->header->phase);
 }
@@ -3041,10 +3052,7 @@ static bool procpool__worker_claim(procpool__worker *w, uint32_t slot, uint64_t 
   w->next++;
   if (w->next - w->hinted >= PROCPOOL__AHEAD)
     procpool__worker_move_hint(w);
-  /* its cell may be written again; and the queue may have become short */
-  procpool__worker_answer(w, w->next > procpool__load_relaxed(&w->segment->header->lazy_until)
-                                 ? PROCPOOL__FLAG_ROOM | PROCPOOL__FLAG_LAZY
-                                 : PROCPOOL__FLAG_ROOM);
+  procpool__worker_answer_claim(w);
   return true;
 }
 
