@@ -9,7 +9,7 @@
  *   cells[], head                   submission ring and hint                            (>>table)
  *   intent_slot, intent_word        procpool__block, per worker
  *   tail, consumed, rec_*           result ring per worker, and the record heads in it  (>>ring)
- *   room_flag, idle_mask, host_flag, dead_list, super_gone: as their namesakes
+ *   room_flag, idle, host_flag, dead_list, super_gone: as their namesakes
  *   *_fresh, *_parked               a futex. fresh: the sequence number is still what the sleeper loaded; parked: it sleeps
  *                                   in the kernel. Adding 1 clears fresh; waking clears parked. (As good as numbers
  *                                   that never repeat, and it keeps the state space finite.)
@@ -85,6 +85,15 @@
 #ifndef LONG
 #define LONG 0 /* ticket of a task that takes longer than a free worker needs to begin the tasks that wait */
 #endif
+#ifndef AHEAD
+#define AHEAD 2 /* the most that the hint lags behind one worker */
+#endif
+#ifndef BOUND
+#define BOUND 0 /* 1: the host wakes no more than the hint says that there are tasks */
+#endif
+#ifndef LEAVES
+#define LEAVES 0 /* workers that leave after a task of theirs */
+#endif
 #define ENDS (CANCEL_KILLS + LIMITED > 0)
 
 #define FREE 0
@@ -120,8 +129,14 @@ byte intent_slot[2], intent_word[2];
 byte tail[2], consumed[2];
 byte rec_position[2 * RING], rec_word[2 * RING], rec_length[2 * RING], rec_slot[2 * RING];
 bool room_flag[2], room_fresh[2], room_parked[2];
-byte idle_mask;
-bool idle_fresh[2], idle_parked[2];
+byte idle, away = 3; /* a bit per worker */
+bool wake_fresh[2], wake_parked[2];
+#if CONTINUES
+bool ready[2];
+#endif
+#if LEAVES
+byte leaves = LEAVES;
+#endif
 byte host_flag;
 bool host_fresh, host_parked;
 bool answered[2];
@@ -149,7 +164,7 @@ byte accepted;
 #define BIT(n) (1 << (n))
 #define END_OF(w) /* the kernel ends process w */ \
   halted[w] = 0; redo[w] = 0; event[w] = 0; cur[w] = 0; \
-  idle_parked[w] = 0; idle_fresh[w] = 0; room_parked[w] = 0; room_fresh[w] = 0; answered[w] = 0; \
+  wake_parked[w] = 0; wake_fresh[w] = 0; room_parked[w] = 0; room_fresh[w] = 0; answered[w] = 0; \
   life[w] = DYING
 
 /* ---- what all use ---- */
@@ -163,23 +178,39 @@ byte accepted;
 
 /* ---- >>worker ---- */
 
+inline wake_host() {
+#ifdef COARSE
+  atomic { host_fresh = 0; host_parked = 0 }
+#else
+  host_fresh = 0;  /* host_seq + 1 */
+  host_parked = 0  /* FUTEX_WAKE */
+#endif
+}
+
+#ifdef MUTANT_FLAG_CLEARED_BY_WAKER
+#define REMEMBER host_flag = 0
+#else
+#define REMEMBER answered[w] = 1
+#endif
 inline answer(why) {
   if
-  :: atomic { (host_flag & why) && !answered[w] ->
-#ifdef MUTANT_FLAG_CLEARED_BY_WAKER
-              host_flag = 0;
-#else
-              answered[w] = 1;
-#endif
-            }
-#ifdef COARSE
-     atomic { host_fresh = 0; host_parked = 0 }
-#else
-     host_fresh = 0;  /* host_seq + 1 */
-     host_parked = 0  /* FUTEX_WAKE */
-#endif
+  :: atomic { (host_flag & why) && !answered[w] -> REMEMBER }; wake_host()
   :: !((host_flag & why) && !answered[w])
   fi
+}
+
+/* The tail's store may be seen only after what follows it has looked at the host's flag; not after a swap of that. */
+#define STORE_TAIL tail[w] = at + l; at = at + l; l = 0
+inline publish() {
+#ifdef TAIL_LATE
+  if
+  :: atomic { (host_flag & PARKED) && !answered[w] -> REMEMBER }; atomic { STORE_TAIL }; wake_host()
+  :: !((host_flag & PARKED) && !answered[w]); atomic { STORE_TAIL }
+  fi
+#else
+  atomic { STORE_TAIL };
+  answer(PARKED)
+#endif
 }
 
 /* A task that takes long: it ends when no task waits beside a worker that could begin it. */
@@ -194,10 +225,23 @@ inline answer(why) {
 #define SEEN
 #endif
 /* No word will ever be what this intent names: forgetting it changes nothing, and saves states. */
+#define JUMP(position) next = position; seen = position; hinted = position; h = 0
+#ifdef MUTANT_ROOM_AT_HINT
+#define MOVED answer(ROOM)
+#else
+#define MOVED skip
+#endif
+/* The loads and failed swaps before the one that counts change nothing. */
+#define MOVE_HINT(when) \
+  if \
+  :: atomic { (when) && head >= seen && head < next -> head = next; hinted = next }; MOVED \
+  :: atomic { !((when) && head >= seen && head < next) -> if :: when -> hinted = next :: else fi } \
+  fi
 #define FORGET_INTENT intent_slot[w] = 0; intent_word[w] = 0
 
 proctype worker(byte w) provided (!halted[w] && !all_settled && life[1 - w] != DYING) {
   byte h, c, t, s, l, at, room;
+  byte next, seen, hinted;
 born:
   atomic {
     if
@@ -206,20 +250,27 @@ born:
     fi
   };
   {
+#if CONTINUES
+    ready[w] = 1;
+#endif
+#ifdef MUTANT_AWAY_KEPT
     skip;
+#else
+    away = away & (3 - BIT(w));
+#endif
+    atomic { h = head; JUMP(h) };
 turn:
-    h = head;
     atomic {
-      c = cells[h % CELLS];
+      c = cells[next % CELLS];
       t = c / 4; s = c % 4; c = 0;
       if
-      :: t < h + 1 -> h = 0; t = 0; s = 0; goto sleep
-      :: t > h + 1 -> t = 0; s = 0; goto behind
+      :: t < next + 1 -> t = 0; s = 0; goto follow
+      :: t > next + 1 -> t = 0; s = 0; goto pass
       :: else -> skip
       fi
     };
 #ifdef MUTANT_HINT_BLIND
-    atomic { if :: head == h -> head = h + 1 :: else fi };
+    atomic { if :: head >= seen && head <= next -> head = next + 1 :: else fi };
 #endif
 #ifndef MUTANT_CLAIM_WITHOUT_OWNER
 #if ENDS
@@ -232,17 +283,17 @@ turn:
     atomic { /* claim */
       if
       :: word[s] == WORD(t, 0, READY) -> word[s] = WORD(t, w, RUNNING); cur[w] = t
-      :: else -> t = 0; s = 0; FORGET_INTENT
-      fi
+      :: else -> t = 0; s = 0; FORGET_INTENT; goto pass
+      fi;
+      next++
     };
 #ifdef MUTANT_CLAIM_WITHOUT_OWNER
     if :: t > 0 -> intent_slot[w] = s; intent_word[w] = WORD(t, w, RUNNING) :: else fi;
 #endif
-    if
-    :: atomic { head == h -> head = h + 1; h = 0 }; answer(ROOM)
-    :: atomic { head != h -> h = 0 }
-    fi;
-    atomic { if :: t == 0 -> goto turn :: else fi };
+    MOVE_HINT(next - hinted >= AHEAD);
+#ifndef MUTANT_ROOM_AT_HINT
+    answer(ROOM);
+#endif
 
     atomic { /* run */
       assert(arg[s] == t);
@@ -299,12 +350,22 @@ record:
       fi;
       t = 0; s = 0; c = 0; FORGET_INTENT
     };
-    atomic { /* publish */
-      if :: tail[w] == at -> tail[w] = at + l :: else fi;
-      at = at + l; l = 0
-    };
-    answer(PARKED);
+    publish();
+#if LEAVES
+    if
+    :: atomic { leaves > 0 -> leaves--; h = 0;
+#if CONTINUES
+                ready[w] = 0
+#endif
+              };
+       away = away | BIT(w);
+       atomic { END_OF(w) };
+       false
+    :: goto turn
+    fi;
+#else
     goto turn;
+#endif
 
 lost: /* the word was taken away */
 #ifdef MUTANT_LOST_GOES_ON
@@ -318,26 +379,31 @@ lost: /* the word was taken away */
     };
     false;
 
-behind:
-    atomic { if :: head == h -> head = h + 1 :: else fi; h = 0; goto turn };
+pass:
+    atomic { h = head; next++; if :: h > next -> JUMP(h) :: else -> h = 0 fi; goto turn };
+follow:
+    atomic { h = head; if :: h < seen || h > next -> JUMP(h); goto turn :: else -> h = 0 fi };
+#ifndef MUTANT_HINT_LAZY
+    MOVE_HINT(head != next);
+#endif
 
 sleep:
-    idle_fresh[w] = 1; /* loads idle_seq */
-    idle_mask = idle_mask | BIT(w);
+    wake_fresh[w] = 1; /* loads wake_seq */
+    idle = idle | BIT(w);
 #ifndef MUTANT_IDLE_NO_LOOK
 #ifdef COARSE
-    atomic { h = head; if :: cells[h % CELLS] / 4 >= h + 1 -> h = 0; idle_fresh[w] = 0; goto awake :: else -> h = 0 fi };
+    atomic { h = head; assert(h >= next); if :: cells[h % CELLS] / 4 >= h + 1 -> h = 0; wake_fresh[w] = 0; goto awake :: else -> h = 0 fi };
 #else
     h = head;
-    atomic { if :: cells[h % CELLS] / 4 >= h + 1 -> h = 0; idle_fresh[w] = 0; goto awake :: else -> h = 0 fi };
+    atomic { assert(h >= next); if :: cells[h % CELLS] / 4 >= h + 1 -> h = 0; wake_fresh[w] = 0; goto awake :: else -> h = 0 fi };
 #endif
 #endif
-    FUTEX_WAIT(idle_fresh[w], idle_parked[w], redo[w]);
+    FUTEX_WAIT(wake_fresh[w], wake_parked[w], redo[w]);
 awake:
-    idle_mask = idle_mask & (3 - BIT(w));
+    idle = idle & (3 - BIT(w));
     goto turn
   } unless {
-    atomic { life[w] == DYING -> life[w] = ZOMBIE; h = 0; c = 0; t = 0; s = 0; l = 0; at = 0; room = 0 }
+    atomic { life[w] == DYING -> life[w] = ZOMBIE; next = 0; seen = 0; hinted = 0; h = 0; c = 0; t = 0; s = 0; l = 0; at = 0; room = 0 }
   };
   goto born
 }
@@ -352,6 +418,38 @@ awake:
 #endif
 #define DEATH 1
 #define STOP 2
+#define CONT 3
+#ifdef MUTANT_AWAY_AFTER_WAKE
+#define AWAY_LATE
+#endif
+#ifdef MUTANT_AWAY_NOT_ON_DEATH
+#define AWAY_ON_DEATH 0
+#else
+#define AWAY_ON_DEATH BIT(w)
+#endif
+#ifdef MUTANT_AWAY_NOT_ON_STOP
+#define AWAY_ON_STOP 0
+#else
+#define AWAY_ON_STOP BIT(w)
+#endif
+#ifdef MUTANT_AWAY_NOT_CLEARED
+#define BACK_ON_CONTINUE 0
+#elif CONTINUES
+#define BACK_ON_CONTINUE (ready[w] && stage[w] != DEAD_X -> BIT(w) : 0)
+#else
+#define BACK_ON_CONTINUE 0
+#endif
+#define NOTE_AWAY \
+  if \
+  :: what == DEATH -> away = away | AWAY_ON_DEATH \
+  :: what == STOP -> away = away | AWAY_ON_STOP \
+  :: what == CONT -> away = away & (3 - BACK_ON_CONTINUE) \
+  fi
+#if CONTINUES
+#define START(w) life[w] = ALIVE; intent_word[w] = 0; ready[w] = 0
+#else
+#define START(w) life[w] = ALIVE; intent_word[w] = 0
+#endif
 #define HEARD (life[0] == ZOMBIE || life[1] == ZOMBIE || event[0] || event[1])
 
 /* Publishes the record at the tail of w: by the supervisor, or by the host in its place. */
@@ -399,8 +497,8 @@ hear:
       :: life[0] == ZOMBIE -> w = 0; what = DEATH; life[0] = NONE
       :: life[1] == ZOMBIE -> w = 1; what = DEATH; life[1] = NONE
 #ifndef MUTANT_STOP_IGNORED
-      :: event[0] -> w = 0; what = STOP; event[0] = 0
-      :: event[1] -> w = 1; what = STOP; event[1] = 0
+      :: event[0] -> w = 0; what = (halted[0] -> STOP : CONT); event[0] = 0
+      :: event[1] -> w = 1; what = (halted[1] -> STOP : CONT); event[1] = 0
 #endif
 #if ENDS
       :: TO_ASK(0) || TO_END(0) -> w = 0; goto enforce
@@ -408,7 +506,17 @@ hear:
 #endif
       fi
     };
-    atomic { if :: what == STOP -> goto stopped :: else fi
+    atomic {
+#ifndef AWAY_LATE
+      NOTE_AWAY
+#ifndef COARSE
+    };
+    atomic {
+#else
+      ;
+#endif
+#endif
+      if :: what != DEATH -> goto stopped :: else fi
 #ifndef MUTANT_NO_PUBLISH_AFTER_DEATH
       ; publish_for_frozen(w)
 #endif
@@ -437,7 +545,7 @@ hear:
     THEN
       if :: stage[w] == DEAD_X -> dead_list = dead_list | BIT(s); stage[w] = 0; lost[w] = 0; s = 0 :: else fi;
     THEN
-    idle_mask = idle_mask & (3 - BIT(w)); room_flag[w] = 0
+      idle = idle & (3 - BIT(w)); room_flag[w] = 0
     };
     goto heard;
 stopped:
@@ -447,21 +555,27 @@ stopped:
     atomic { publish_for_frozen(w) };
 #endif
 heard:
-    atomic {
-      what = 0; w = 0;
-      if :: HEARD -> goto hear :: else fi;
-    THEN
-#ifndef MUTANT_NO_WAKE_AFTER_REAP
-      idle_fresh[0] = 0; idle_fresh[1] = 0; idle_parked[0] = 0; idle_parked[1] = 0
+#ifndef AWAY_LATE
+    atomic { what = 0; w = 0; if :: HEARD -> goto hear :: else fi };
 #endif
-    };
+#ifndef MUTANT_NO_WAKE_AFTER_REAP
+#if defined(COARSE) && !SUPER_KILLS
+    atomic { wake_fresh[0] = 0; wake_fresh[1] = 0; wake_parked[0] = 0; wake_parked[1] = 0 };
+#else
+    atomic { wake_fresh[0] = 0; wake_parked[0] = 0 };
+    atomic { wake_fresh[1] = 0; wake_parked[1] = 0 };
+#endif
+#endif
+#ifdef AWAY_LATE
+    atomic { NOTE_AWAY; what = 0; w = 0 };
+#endif
 #ifndef MUTANT_NO_HOST_WAKE_AFTER_REAP
     atomic { host_fresh = 0; host_parked = 0 };
 #endif
     atomic { /* replace */
-      if :: life[0] == NONE -> life[0] = ALIVE; intent_word[0] = 0 :: else fi;
+      if :: life[0] == NONE -> START(0) :: else fi;
     THEN
-      if :: life[1] == NONE -> life[1] = ALIVE; intent_word[1] = 0 :: else fi
+      if :: life[1] == NONE -> START(1) :: else fi
     };
     goto hear;
 
@@ -510,6 +624,7 @@ next_stage: /* ASKED, or with no grace RUNNING, becomes DEAD */
 #endif
     atomic { /* kill */
       assert(cur[w] == 0 || cur[w] == TICKET(x));
+      away = away | BIT(w);
       if :: life[w] == ALIVE -> END_OF(w) :: else fi
     };
 enforced:
@@ -559,11 +674,38 @@ inline take(i) {
   }
 }
 
+#ifdef MUTANT_WAKE_OFF_BY_ONE
+#define UNSETTLED (k - 1 - count)
+#else
+#define UNSETTLED (k - count)
+#endif
+#define COUNT(mask) (((mask) & 1) + (mask) / 2)
+#if defined(MUTANT_CLEARED_AFTER_WAKE) || defined(CLEAR_NONE)
+#define CLEARED(mine) 0
+#else
+#define CLEARED(mine) mine
+#endif
+inline wake(w, mine) {
+#ifdef COARSE
+  atomic { wake_fresh[w] = 0; wake_parked[w] = 0; x = x - mine };
+#else
+  wake_fresh[w] = 0; /* wake_seq + 1 */
+  atomic { wake_parked[w] = 0; x = x - mine }; /* FUTEX_WAKE */
+#endif
+#ifdef MUTANT_CLEARED_AFTER_WAKE
+  idle = idle & (3 - mine);
+#endif
+  atomic { if :: x == 0 -> goto try :: else fi }
+}
+
 proctype host() provided (life[0] != DYING && life[1] != DYING) {
   byte k, count, i, s, x, l, last;  /* k: tasks submitted */
   byte owner[SLOTS], cell_slot[CELLS], inbox[2];
   byte cancels = CANCELS, cancel_kills = CANCEL_KILLS;
   bool waited, free;
+#ifdef TAIL_LATE
+  byte at;
+#endif
 try:
   atomic {
     if
@@ -597,22 +739,35 @@ try:
   };
 #endif
 #ifndef MUTANT_SUBMIT_NO_WAKE
-  if
-  :: idle_mask != 0 ->
-     atomic {
-       idle_fresh[0] = 0; idle_fresh[1] = 0; /* idle_seq + 1 */
-#ifndef COARSE
-     };
-     atomic {
+#if BOUND
+  last = head;
 #endif
-       if /* FUTEX_WAKE of one */
-       :: idle_parked[0] -> idle_parked[0] = 0
-       :: idle_parked[1] -> idle_parked[1] = 0
-       :: !idle_parked[0] && !idle_parked[1] -> skip
-       fi
-     }
-  :: idle_mask == 0
-  fi;
+#ifdef COARSE
+  atomic {
+    x = idle;
+#else
+  x = idle;
+  atomic {
+#endif
+    /* how many, and whom */
+    l = UNSETTLED + COUNT(x | away);
+    l = (l > 2 -> l - 2 : 0);
+#if BOUND
+    if :: l > k - last -> l = k - last :: else fi;
+    last = 0;
+#endif
+#ifdef MUTANT_WAKE_ONE
+    if :: l > 1 -> l = 1 :: else fi;
+#endif
+    x = x & (3 - away);
+    x = (l == 0 -> 0 : (l == 1 && x == 3 -> 1 : x));
+    l = 0;
+    if :: x == 0 -> goto try :: else fi
+  };
+  do
+  :: atomic { x & 1 -> idle = idle & (3 - CLEARED(1)) }; wake(0, 1)
+  :: atomic { x == 2 -> idle = idle & (3 - CLEARED(2)) }; wake(1, 2)
+  od;
 #endif
   goto try;
 
@@ -698,6 +853,12 @@ rest:
     answered[0] = 0; answered[1] = 0
 #endif
   };
+#if defined(TAIL_LATE) && !defined(MUTANT_HOST_NO_PUBLISH)
+  do
+  :: i < 2 -> publish_for_live(i); i++
+  :: atomic { i == 2 -> i = 0; break }
+  od;
+#endif
 #ifndef MUTANT_HOST_NO_LOOK
   atomic { if :: k < TASKS && !free && !CELL_TAKEN(k) -> goto awake :: else fi
 #ifndef COARSE
@@ -766,7 +927,7 @@ finished:
 
 inline stop(w) {
   halted[w] = 1; event[w] = 1;
-  if :: idle_parked[w] -> idle_parked[w] = 0; redo[w] = 1 :: else fi;
+  if :: wake_parked[w] -> wake_parked[w] = 0; redo[w] = 1 :: else fi;
   if :: room_parked[w] -> room_parked[w] = 0; redo[w] = 1 :: else fi
 }
 
