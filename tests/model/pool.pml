@@ -85,9 +85,6 @@
 #ifndef LONG
 #define LONG 0 /* ticket of a task that takes longer than a free worker needs to begin the tasks that wait */
 #endif
-#ifndef AHEAD
-#define AHEAD 2 /* the most that the hint lags behind one worker */
-#endif
 #ifndef BOUND
 #define BOUND 0 /* 1: the host wakes no more than the hint says that there are tasks */
 #endif
@@ -162,6 +159,12 @@ byte accepted;
 #endif
 
 #define BIT(n) (1 << (n))
+/* A step of its own, but in coarse variants. */
+#if defined(COARSE) && !SUPER_KILLS
+#define ASIDE
+#else
+#define ASIDE }; atomic {
+#endif
 #define END_OF(w) /* the kernel ends process w */ \
   halted[w] = 0; redo[w] = 0; event[w] = 0; cur[w] = 0; \
   wake_parked[w] = 0; wake_fresh[w] = 0; room_parked[w] = 0; room_fresh[w] = 0; answered[w] = 0; \
@@ -225,23 +228,15 @@ inline publish() {
 #define SEEN
 #endif
 /* No word will ever be what this intent names: forgetting it changes nothing, and saves states. */
-#define JUMP(position) next = position; seen = position; hinted = position; h = 0
-#ifdef MUTANT_ROOM_AT_HINT
-#define MOVED answer(ROOM)
-#else
-#define MOVED skip
-#endif
-/* The loads and failed swaps before the one that counts change nothing. */
-#define MOVE_HINT(when) \
-  if \
-  :: atomic { (when) && head >= seen && head < next -> head = next; hinted = next }; MOVED \
-  :: atomic { !((when) && head >= seen && head < next) -> if :: when -> hinted = next :: else fi } \
-  fi
+/* Past what this worker has seen not READY: all between its own place and that of the hint, which goes only forward here. The
+ * loads and failed swaps before the one that counts change nothing. */
+#define MOVE_HINT if :: head < next -> head = next :: else fi
+
 #define FORGET_INTENT intent_slot[w] = 0; intent_word[w] = 0
 
 proctype worker(byte w) provided (!halted[w] && !all_settled && life[1 - w] != DYING) {
   byte h, c, t, s, l, at, room;
-  byte next, seen, hinted;
+  byte next;
 born:
   atomic {
     if
@@ -253,12 +248,13 @@ born:
 #if CONTINUES
     ready[w] = 1;
 #endif
-#ifdef MUTANT_AWAY_KEPT
-    skip;
-#else
+    atomic {
+#ifndef MUTANT_AWAY_KEPT
     away = away & (3 - BIT(w));
 #endif
-    atomic { h = head; JUMP(h) };
+    ASIDE
+    next = head
+    };
 turn:
     atomic {
       c = cells[next % CELLS];
@@ -270,7 +266,7 @@ turn:
       fi
     };
 #ifdef MUTANT_HINT_BLIND
-    atomic { if :: head >= seen && head <= next -> head = next + 1 :: else fi };
+    atomic { if :: head <= next -> head = next + 1 :: else fi };
 #endif
 #ifndef MUTANT_CLAIM_WITHOUT_OWNER
 #if ENDS
@@ -290,7 +286,9 @@ turn:
 #ifdef MUTANT_CLAIM_WITHOUT_OWNER
     if :: t > 0 -> intent_slot[w] = s; intent_word[w] = WORD(t, w, RUNNING) :: else fi;
 #endif
-    MOVE_HINT(next - hinted >= AHEAD);
+#ifdef AHEAD_NONE
+    atomic { MOVE_HINT };
+#endif
 #ifndef MUTANT_ROOM_AT_HINT
     answer(ROOM);
 #endif
@@ -380,30 +378,38 @@ lost: /* the word was taken away */
     false;
 
 pass:
-    atomic { h = head; next++; if :: h > next -> JUMP(h) :: else -> h = 0 fi; goto turn };
+    atomic { next++; if :: head > next -> next = head :: else fi; goto turn };
 follow:
-    atomic { h = head; if :: h < seen || h > next -> JUMP(h); goto turn :: else -> h = 0 fi };
+    atomic { if :: head > next -> next = head; goto turn :: else fi;
+    ASIDE
 #ifndef MUTANT_HINT_LAZY
-    MOVE_HINT(head != next);
+      MOVE_HINT
+#endif
+    };
+#ifdef MUTANT_ROOM_AT_HINT
+    answer(ROOM);
 #endif
 
 sleep:
-    wake_fresh[w] = 1; /* loads wake_seq */
-    idle = idle | BIT(w);
+    atomic {
+      wake_fresh[w] = 1; /* loads wake_seq */
+    ASIDE
+      idle = idle | BIT(w)
+    };
 #ifndef MUTANT_IDLE_NO_LOOK
-#ifdef COARSE
-    atomic { h = head; assert(h >= next); if :: cells[h % CELLS] / 4 >= h + 1 -> h = 0; wake_fresh[w] = 0; goto awake :: else -> h = 0 fi };
-#else
-    h = head;
-    atomic { assert(h >= next); if :: cells[h % CELLS] / 4 >= h + 1 -> h = 0; wake_fresh[w] = 0; goto awake :: else -> h = 0 fi };
-#endif
+    atomic {
+      h = head;
+    ASIDE
+      assert(h >= next);
+      if :: cells[h % CELLS] / 4 >= h + 1 -> h = 0; wake_fresh[w] = 0; goto awake :: else -> h = 0 fi
+    };
 #endif
     FUTEX_WAIT(wake_fresh[w], wake_parked[w], redo[w]);
 awake:
     idle = idle & (3 - BIT(w));
     goto turn
   } unless {
-    atomic { life[w] == DYING -> life[w] = ZOMBIE; next = 0; seen = 0; hinted = 0; h = 0; c = 0; t = 0; s = 0; l = 0; at = 0; room = 0 }
+    atomic { life[w] == DYING -> life[w] = ZOMBIE; next = 0; h = 0; c = 0; t = 0; s = 0; l = 0; at = 0; room = 0 }
   };
   goto born
 }
@@ -419,32 +425,35 @@ awake:
 #define DEATH 1
 #define STOP 2
 #define CONT 3
-#ifdef MUTANT_AWAY_AFTER_WAKE
-#define AWAY_LATE
-#endif
-#ifdef MUTANT_AWAY_NOT_ON_DEATH
-#define AWAY_ON_DEATH 0
+/* What becomes of a worker's bit among those who are away: first, and then all are woken. */
+#define AWAY(when) if :: what == when -> away = away | BIT(w) :: else fi
+#if defined(MUTANT_BACK_NEVER) || !CONTINUES
+#define BACK skip
 #else
-#define AWAY_ON_DEATH BIT(w)
+#define BACK if :: what == CONT && ready[w] && stage[w] != DEAD_X -> away = away & (3 - BIT(w)) :: else fi
 #endif
-#ifdef MUTANT_AWAY_NOT_ON_STOP
-#define AWAY_ON_STOP 0
+#if defined(MUTANT_AWAY_NOT_ON_STOP) || defined(MUTANT_AWAY_LATE_ON_STOP)
+#define AWAY_ON_STOP skip
 #else
-#define AWAY_ON_STOP BIT(w)
+#define AWAY_ON_STOP AWAY(STOP)
 #endif
-#ifdef MUTANT_AWAY_NOT_CLEARED
-#define BACK_ON_CONTINUE 0
-#elif CONTINUES
-#define BACK_ON_CONTINUE (ready[w] && stage[w] != DEAD_X -> BIT(w) : 0)
+#if defined(MUTANT_AWAY_NOT_ON_DEATH) || defined(MUTANT_AWAY_LATE_ON_DEATH)
+#define AWAY_ON_DEATH skip
 #else
-#define BACK_ON_CONTINUE 0
+#define AWAY_ON_DEATH AWAY(DEATH)
 #endif
-#define NOTE_AWAY \
-  if \
-  :: what == DEATH -> away = away | AWAY_ON_DEATH \
-  :: what == STOP -> away = away | AWAY_ON_STOP \
-  :: what == CONT -> away = away & (3 - BACK_ON_CONTINUE) \
-  fi
+#ifdef MUTANT_BACK_LATE
+#define BACK_ON_CONTINUE skip
+#else
+#define BACK_ON_CONTINUE BACK
+#endif
+#if defined(MUTANT_AWAY_LATE_ON_STOP)
+#define LATE AWAY(STOP)
+#elif defined(MUTANT_AWAY_LATE_ON_DEATH)
+#define LATE AWAY(DEATH)
+#elif defined(MUTANT_BACK_LATE)
+#define LATE BACK
+#endif
 #if CONTINUES
 #define START(w) life[w] = ALIVE; intent_word[w] = 0; ready[w] = 0
 #else
@@ -507,16 +516,7 @@ hear:
       fi
     };
     atomic {
-#ifndef AWAY_LATE
-      NOTE_AWAY
-#ifndef COARSE
-    };
-    atomic {
-#else
-      ;
-#endif
-#endif
-      if :: what != DEATH -> goto stopped :: else fi
+      if :: what != DEATH -> AWAY_ON_STOP; BACK_ON_CONTINUE; goto stopped :: else fi
 #ifndef MUTANT_NO_PUBLISH_AFTER_DEATH
       ; publish_for_frozen(w)
 #endif
@@ -544,7 +544,9 @@ hear:
       if :: stage[w] == DEAD_X -> s = lost[w] % 4; assert(TICKET(word[s]) == lost[w] / 4); arg[s] = 0 :: else fi;
     THEN
       if :: stage[w] == DEAD_X -> dead_list = dead_list | BIT(s); stage[w] = 0; lost[w] = 0; s = 0 :: else fi;
-    THEN
+    ASIDE
+      AWAY_ON_DEATH;
+    ASIDE
       idle = idle & (3 - BIT(w)); room_flag[w] = 0
     };
     goto heard;
@@ -555,7 +557,7 @@ stopped:
     atomic { publish_for_frozen(w) };
 #endif
 heard:
-#ifndef AWAY_LATE
+#ifndef LATE
     atomic { what = 0; w = 0; if :: HEARD -> goto hear :: else fi };
 #endif
 #ifndef MUTANT_NO_WAKE_AFTER_REAP
@@ -566,8 +568,8 @@ heard:
     atomic { wake_fresh[1] = 0; wake_parked[1] = 0 };
 #endif
 #endif
-#ifdef AWAY_LATE
-    atomic { NOTE_AWAY; what = 0; w = 0 };
+#ifdef LATE
+    atomic { LATE; what = 0; w = 0 };
 #endif
 #ifndef MUTANT_NO_HOST_WAKE_AFTER_REAP
     atomic { host_fresh = 0; host_parked = 0 };
@@ -686,16 +688,18 @@ inline take(i) {
 #define CLEARED(mine) mine
 #endif
 inline wake(w, mine) {
-#ifdef COARSE
-  atomic { wake_fresh[w] = 0; wake_parked[w] = 0; x = x - mine };
-#else
-  wake_fresh[w] = 0; /* wake_seq + 1 */
-  atomic { wake_parked[w] = 0; x = x - mine }; /* FUTEX_WAKE */
-#endif
+  atomic {
+    x == mine || ((x & mine) && mine == 1) -> idle = idle & (3 - CLEARED(mine));
+  ASIDE
+    wake_fresh[w] = 0; /* wake_seq + 1 */
+  ASIDE
+    wake_parked[w] = 0; /* FUTEX_WAKE */
 #ifdef MUTANT_CLEARED_AFTER_WAKE
-  idle = idle & (3 - mine);
+  ASIDE
+    idle = idle & (3 - mine);
 #endif
-  atomic { if :: x == 0 -> goto try :: else fi }
+    x = x - mine; if :: x == 0 -> goto try :: else fi
+  }
 }
 
 proctype host() provided (life[0] != DYING && life[1] != DYING) {
@@ -742,13 +746,9 @@ try:
 #if BOUND
   last = head;
 #endif
-#ifdef COARSE
   atomic {
     x = idle;
-#else
-  x = idle;
-  atomic {
-#endif
+  ASIDE
     /* how many, and whom */
     l = UNSETTLED + COUNT(x | away);
     l = (l > 2 -> l - 2 : 0);
@@ -765,8 +765,8 @@ try:
     if :: x == 0 -> goto try :: else fi
   };
   do
-  :: atomic { x & 1 -> idle = idle & (3 - CLEARED(1)) }; wake(0, 1)
-  :: atomic { x == 2 -> idle = idle & (3 - CLEARED(2)) }; wake(1, 2)
+  :: wake(0, 1)
+  :: wake(1, 2)
   od;
 #endif
   goto try;
