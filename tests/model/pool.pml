@@ -238,22 +238,19 @@ proctype worker(byte w) provided (!halted[w] && !all_settled && life[1 - w] != D
   byte h, c, t, s, l, at, room;
   byte next;
 born:
-  atomic {
-    if
-    :: life[w] == ALIVE -> at = tail[w]; room = consumed[w]
-    :: life[w] == DYING -> life[w] = ZOMBIE; goto born
-    fi
-  };
   {
-#if CONTINUES
-    ready[w] = 1;
-#endif
     atomic {
+      life[w] == ALIVE -> at = tail[w]; room = consumed[w];
+#if CONTINUES
+    ASIDE
+      ready[w] = 1;
+#endif
 #ifndef MUTANT_AWAY_KEPT
-    away = away & (3 - BIT(w));
+    ASIDE
+      away = away & (3 - BIT(w));
 #endif
     ASIDE
-    next = head
+      next = head
     };
 turn:
     atomic {
@@ -263,19 +260,23 @@ turn:
       :: t < next + 1 -> t = 0; s = 0; goto follow
       :: t > next + 1 -> t = 0; s = 0; goto pass
       :: else -> skip
-      fi
-    };
+      fi;
 #ifdef MUTANT_HINT_BLIND
-    atomic { if :: head <= next -> head = next + 1 :: else fi };
+    ASIDE
+      if :: head <= next -> head = next + 1 :: else fi;
 #endif
+    ASIDE
 #ifndef MUTANT_CLAIM_WITHOUT_OWNER
+      intent_slot[w] = s;
 #if ENDS
-    intent_slot[w] = s; /* apart, where the supervisor looks at them while w lives */
-    intent_word[w] = WORD(t, w, RUNNING);
+    }; /* apart, where the supervisor looks at them while w lives */
+    atomic {
+#endif
+      intent_word[w] = WORD(t, w, RUNNING)
 #else
-    atomic { intent_slot[w] = s; intent_word[w] = WORD(t, w, RUNNING) };
+      skip
 #endif
-#endif
+    };
     atomic { /* claim */
       if
       :: word[s] == WORD(t, 0, READY) -> word[s] = WORD(t, w, RUNNING); cur[w] = t
