@@ -88,6 +88,7 @@
 #ifndef BOUND
 #define BOUND 0 /* 1: the host wakes no more than the hint says that there are tasks */
 #endif
+/* NO_FORK: the supervisor cannot fork any more. ONE_WORKER: there never was a second. */
 #ifndef LEAVES
 #define LEAVES 0 /* workers that leave after a task of theirs */
 #endif
@@ -383,7 +384,9 @@ pass:
 follow:
     atomic { if :: head > next -> next = head; goto turn :: else fi;
     ASIDE
-#ifndef MUTANT_HINT_LAZY
+#ifdef MUTANT_HINT_LAZY
+      skip
+#else
       MOVE_HINT
 #endif
     };
@@ -455,7 +458,9 @@ awake:
 #elif defined(MUTANT_BACK_LATE)
 #define LATE BACK
 #endif
-#if CONTINUES
+#ifdef NO_FORK
+#define START(w) life[w] = ABSENT
+#elif CONTINUES
 #define START(w) life[w] = ALIVE; intent_word[w] = 0; ready[w] = 0
 #else
 #define START(w) life[w] = ALIVE; intent_word[w] = 0
@@ -952,7 +957,11 @@ proctype kernel() provided (life[0] != DYING && life[1] != DYING) {
 
 /* A stopped worker keeps what it runs, and nothing else. */
 #define HELD(t) (settled[t] == 0 && ((halted[0] && cur[0] == t) || (halted[1] && cur[1] == t)))
+#if SLOTS == 1 && STOPS
+#define OVER(t) (settled[t] != 0 || HELD(t) || (host:k < t && HELD(host:k))) /* and who has the only slot keeps all others out */
+#else
 #define OVER(t) (settled[t] != 0 || HELD(t))
+#endif
 
 /* With the supervisor stopped as well, what a stopped worker committed or was woken for waits; what others committed does not. */
 #define UNHEARD(x) (IS_DONE(x) && !halted[OWNER(x)])
