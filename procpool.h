@@ -223,9 +223,33 @@
    results are written straight to it, and after a crash the items that had ended are kept, the one that was begun is
    CRASHED, and the others are handed out again. Its progress word costs one plain store per item.
 
-   What one empty task costs, hot: two compare-and-swaps by the worker on the slot's line, one on the hint, one on the
-   tail; one exchange by the host on the cell; a 32-byte record. No system call. Asleep: one futex wake by whoever finds
-   the other side armed. An idle pool sleeps in the kernel without time-outs.
+   Sleeping and waking. A worker that finds no task looks for one a while, says that it sleeps (its bit in the idle
+   mask), looks once more, and sleeps on a futex of its own. A submit wakes workers only while there are more tasks than
+   workers that are awake: each of those has one task at most, so where they are as many, one is free for every task that
+   waits, and will look again before it sleeps. The host counts tasks in private and clears the bit of the one it wakes,
+   so a stream of tasks costs one call for each sleep of a worker, not one for each task; and nobody but the host, and
+   the supervisor after a death or a stop, ever wakes a worker: there is no right to wake that a worker could take along.
+   What would make the count wrong is a worker that is counted and cannot come: so the supervisor first marks it away,
+   and then wakes everyone. The host sleeps armed, as said above. Whoever waits spins for as long as a sleep and a wake
+   cost here (measured at each wake, at most 100 us), and for 2 us only where the last waits were longer than that; where
+   those who are awake outnumber the processors he calls sched_yield between his looks, so that a pool with as many
+   workers as processors, or more, loses nothing by them. spin_us settles it by hand.
+
+   A worker that has run a task looks at the next cell first, fetches the line of the task behind it, and moves the hint
+   only every sixteenth task and when it finds nothing: one step past all positions that it has seen taken. A word is
+   claimed only when its body starts, so nothing waits behind a busy worker. Its tail is stored, not swapped: the commit
+   before it is the barrier between the record and the look at the host's flag, and a host that arms its sleep publishes
+   for all workers what they have committed, as the supervisor does for a dead one.
+
+   What one empty task costs (x86-64: a plain store or load is no more than that, release and acquire included):
+
+                           host                                  worker
+      lines that move      cell, slot (to the worker)            ring's tail, record (to the host), slot (back)
+      locked operations    1: the cell                           2: claim, commit; the hint's every 16th task
+                           1 per drain: room given back
+      fences               none beside these                     none beside these
+      system calls, hot    none                                  none
+      asleep               wake and wait, on futexes             wait and wake, on futexes; a prctl before the sleep
 
    Workers are not trusted. Whatever a worker process writes into shared memory, the host and the supervisor do not
    crash, read or write outside of it, spin or free twice, and neither signals a process that is not the pool's own.
@@ -2152,6 +2176,7 @@ typedef struct procpool__header {
   PROCPOOL__ALIGNED uint64_t host_flag; /* host: number of its sleep << 3 | who and why; 0 awake. Workers read */
   uint32_t host_seq;                    /* whoever wakes the host adds 1; it sleeps on this */
   uint32_t pad1;
+  uint64_t host_woken_ns;           /* worker: when it last woke the host. For the host's own spinning */
   PROCPOOL__ALIGNED uint32_t phase; /* host; everyone reads */
   uint32_t pad2;
   PROCPOOL__ALIGNED uint64_t limited; /* host, before the task's word: tasks with a limit that are not settled */
@@ -2281,47 +2306,51 @@ static void procpool__shm_wake_host(const procpool__segment *s, int event_fd) {
 }
 
 /* ---- spinning ----
- * To look for a while before sleeping, for about as long as a sleep and a wake cost, is at most twice as dear as the best
- * that one could have done had one known (ski rental). What they cost is measured at each wake; and who looked in vain
- * looks half as long the next time, who found something twice as long. Private to the process that spins. */
+ * To look for a while before sleeping, for as long as a sleep and a wake cost, is at most twice as dear as the best that
+ * one could have done had one known how long the wait would be (ski rental). What they cost here is measured at each
+ * wake. And one can guess: where the last waits were longer than that, all but a short look is given up at once. Private
+ * to the process that waits. */
 
 #define PROCPOOL__SPIN_LEAST ((uint64_t)2000u) /* ns */
-#define PROCPOOL__SPIN_MOST ((uint64_t)50000u)
+#define PROCPOOL__SPIN_MOST ((uint64_t)100000u)
 
 typedef struct procpool__spin {
-  uint64_t most, budget; /* ns; 0: never */
-  uint64_t wake;         /* ns from a wake to the first step of whoever slept, averaged */
-  bool fixed;            /* the user has said how long */
+  uint64_t most; /* ns; 0: never */
+  uint64_t wait; /* ns that the last waits took, averaged */
+  uint64_t wake; /* ns from a wake to the first step of whoever slept, averaged */
+  bool fixed;    /* the user has said how long */
 } procpool__spin;
 
 static void procpool__spin_setup(procpool__spin *spin, uint64_t ns, bool fixed) {
-  spin->most = spin->budget = ns;
+  spin->most = ns;
+  spin->wait = 0;
   spin->wake = ns / 4;
   spin->fixed = fixed || ns == 0;
 }
 
-/* What a look has come to. Relaxed atomics: in the host several threads may do this at once, and any of their results
- * will do. */
-static void procpool__spin_judge(procpool__spin *spin, bool found) {
+/* How long to look. Relaxed atomics here and below: in the host several threads may be at it, and any result will do. */
+static uint64_t procpool__spin_budget(const procpool__spin *spin) {
   const uint64_t most = __atomic_load_n(&spin->most, __ATOMIC_RELAXED);
-  uint64_t budget = __atomic_load_n(&spin->budget, __ATOMIC_RELAXED);
-  if (spin->fixed)
-    return;
-  budget = found ? 2 * budget : budget / 2;
-  budget = budget < PROCPOOL__SPIN_LEAST ? PROCPOOL__SPIN_LEAST : budget;
-  __atomic_store_n(&spin->budget, budget > most ? most : budget, __ATOMIC_RELAXED);
+  if (spin->fixed || __atomic_load_n(&spin->wait, __ATOMIC_RELAXED) <= most)
+    return most;
+  return PROCPOOL__SPIN_LEAST;
 }
 
-/* Takes in how long a wake took. What is longer than a millisecond was no wake, but a busy machine. */
-static void procpool__spin_measure(procpool__spin *spin, uint64_t woken_ns) {
-  const uint64_t took = procpool__platform_now() - woken_ns;
-  uint64_t most;
-  if (spin->fixed || took > 1000000u)
+/* How long a wait was. One that was very long shall be forgotten after two that were short. */
+static void procpool__spin_note(procpool__spin *spin, uint64_t ns) {
+  const uint64_t most = 2 * __atomic_load_n(&spin->most, __ATOMIC_RELAXED);
+  const uint64_t wait = __atomic_load_n(&spin->wait, __ATOMIC_RELAXED);
+  __atomic_store_n(&spin->wait, (wait + (ns < 2 * most ? ns : 2 * most)) / 2, __ATOMIC_RELAXED);
+}
+
+/* How long a wake took. What is longer than a millisecond was no wake, but a busy machine. */
+static void procpool__spin_measure(procpool__spin *spin, uint64_t woken_ns, uint64_t now) {
+  const uint64_t wake = (7 * spin->wake + (now - woken_ns)) / 8;
+  const uint64_t most = 4 * wake; /* there and back, and the calls */
+  if (spin->fixed || now - woken_ns > 1000000u)
     return;
-  spin->wake = (7 * spin->wake + took) / 8;
-  most = 4 * spin->wake; /* there and back, and the two calls */
-  most = most < 4 * PROCPOOL__SPIN_LEAST ? 4 * PROCPOOL__SPIN_LEAST : most;
-  __atomic_store_n(&spin->most, most > PROCPOOL__SPIN_MOST ? PROCPOOL__SPIN_MOST : most, __ATOMIC_RELAXED);
+  spin->wake = wake;
+  __atomic_store_n(&spin->most, most < PROCPOOL__SPIN_MOST ? most : PROCPOOL__SPIN_MOST, __ATOMIC_RELAXED);
 }
 
 /* ==== >>ring ========================================================================================================
@@ -2357,18 +2386,23 @@ static unsigned char *procpool__ring_bytes(const procpool__segment *s, int worke
   return s->rings + (uint64_t)worker * s->ring_size;
 }
 
+/* Where in its ring a position lies: rings are powers of two. */
+static uint64_t procpool__ring_place(const procpool__segment *s, uint64_t position) {
+  return position & (s->ring_size - 1);
+}
+
 /* Bytes of ring that a record with size bytes at position takes. */
 static uint64_t procpool__ring_length(const procpool__segment *s, uint64_t position, uint64_t size, bool wrapped) {
   uint64_t length = sizeof(procpool__record) + procpool__round_up(size, PROCPOOL__UNIT);
   if (wrapped)
-    length += s->ring_size - (position + sizeof(procpool__record)) % s->ring_size;
+    length += s->ring_size - procpool__ring_place(s, position + sizeof(procpool__record));
   return length;
 }
 
 static void procpool__ring_copy_in(const procpool__segment *s, int worker, uint64_t position, const void *data,
                                    uint64_t size) {
   unsigned char *ring = procpool__ring_bytes(s, worker);
-  const uint64_t at = position % s->ring_size;
+  const uint64_t at = procpool__ring_place(s, position);
   const uint64_t first = size < s->ring_size - at ? size : s->ring_size - at;
   PROCPOOL__STEP();
   if (size == 0)
@@ -2381,7 +2415,7 @@ static void procpool__ring_copy_in(const procpool__segment *s, int worker, uint6
 static void procpool__ring_copy_out(const procpool__segment *s, int worker, uint64_t position, void *data,
                                     uint64_t size) {
   const unsigned char *ring = procpool__ring_bytes(s, worker);
-  const uint64_t at = position % s->ring_size;
+  const uint64_t at = procpool__ring_place(s, position);
   const uint64_t first = size < s->ring_size - at ? size : s->ring_size - at;
   if (size == 0)
     return;
@@ -2390,7 +2424,7 @@ static void procpool__ring_copy_out(const procpool__segment *s, int worker, uint
 }
 
 static procpool__record *procpool__ring_at(const procpool__segment *s, int worker, uint64_t position) {
-  return (procpool__record *)(void *)(procpool__ring_bytes(s, worker) + position % s->ring_size);
+  return (procpool__record *)(void *)(procpool__ring_bytes(s, worker) + procpool__ring_place(s, position));
 }
 
 /* Writes the head of a record whose bytes are in place; the stamp comes last, so that it vouches for all of them. */
@@ -2508,7 +2542,7 @@ struct procpool_task {
   int code;
   const unsigned char *argument;
   uint64_t argument_size;
-  unsigned char *result;
+  const unsigned char *result;
   uint64_t result_size;
   struct procpool__chunk *chunk; /* a map's task: many items */
   uint64_t item;
@@ -2565,8 +2599,10 @@ static void procpool__worker_answer(procpool__worker *w, uint64_t why) {
     return;
   w->answered = flag >> PROCPOOL__FLAG_BITS;
   procpool__add32(&s->header->host_seq, 1);
-  if (flag & PROCPOOL__FLAG_PARKED)
+  if (flag & PROCPOOL__FLAG_PARKED) {
+    procpool__store_relaxed(&s->header->host_woken_ns, procpool__platform_now());
     procpool__platform_wake(&s->header->host_seq, INT_MAX);
+  }
   if (flag & PROCPOOL__FLAG_FD)
     procpool__platform_event_set(w->event_fd);
 }
@@ -2909,8 +2945,8 @@ static bool procpool__worker_run(procpool__worker *w, uint32_t slot_index, uint6
 typedef enum procpool__turn { PROCPOOL__TURN_RAN, PROCPOOL__TURN_EMPTY, PROCPOOL__TURN_LEAVE } procpool__turn;
 
 /* A worker that finds task after task goes on from where it was, and moves the hint now and then for all of them: in
- * one step past what it has seen not READY, from seen to next. Whoever follows a hint that lags finds tasks that are taken,
- * and passes them one by one. */
+ * one step past what it has seen not READY, from seen to next. Whoever follows a hint that lags finds tasks that are
+ * taken, and passes them one by one. */
 enum { PROCPOOL__AHEAD = 16 }; /* the most that the hint lags behind one worker */
 
 static void procpool__worker_move_hint(procpool__worker *w) {
@@ -2999,28 +3035,21 @@ static bool procpool__worker_crowded(const procpool__worker *w) {
 }
 
 /* Looks for a task for a while before it sleeps. */
-static bool procpool__worker_look(const procpool__worker *w) {
-  const uint64_t end = procpool__platform_now() + w->spin.budget;
-  const bool crowded = procpool__worker_crowded(w);
-  do {
+static bool procpool__worker_spin(procpool__worker *w, uint64_t start) {
+  const uint64_t budget = procpool__spin_budget(&w->spin);
+  const bool crowded = budget > 0 && procpool__worker_crowded(w);
+  for (uint64_t took = 0; took < budget; took = procpool__platform_now() - start) {
     for (int i = 0; i < 64; i++) {
-      if (procpool__table_any(w->segment))
+      if (procpool__table_any(w->segment)) {
+        procpool__spin_note(&w->spin, took);
         return true;
+      }
       procpool__platform_relax();
     }
     if (crowded)
       procpool__platform_yield();
-  } while (procpool__platform_now() < end);
-  return procpool__table_any(w->segment);
-}
-
-static bool procpool__worker_spin(procpool__worker *w) {
-  bool found;
-  if (w->spin.budget == 0)
-    return false;
-  found = procpool__worker_look(w);
-  procpool__spin_judge(&w->spin, found);
-  return found;
+  }
+  return budget > 0 && procpool__table_any(w->segment);
 }
 
 static void procpool__worker_sleep(procpool__worker *w) {
@@ -3036,7 +3065,16 @@ static void procpool__worker_sleep(procpool__worker *w) {
     procpool__platform_park(&w->block->wake_seq, seq, PROCPOOL__NEVER);
   (void)procpool__and(mask, ~bit);
   if (procpool__load_relaxed(&w->block->woken_ns) != woken)
-    procpool__spin_measure(&w->spin, procpool__load_relaxed(&w->block->woken_ns));
+    procpool__spin_measure(&w->spin, procpool__load_relaxed(&w->block->woken_ns), procpool__platform_now());
+}
+
+/* There is no task: looks for one, and then sleeps. */
+static void procpool__worker_rest(procpool__worker *w) {
+  const uint64_t start = procpool__platform_now();
+  if (procpool__worker_spin(w, start))
+    return;
+  procpool__worker_sleep(w);
+  procpool__spin_note(&w->spin, procpool__platform_now() - start);
 }
 
 /* Runs tasks until it is told to leave, has run its share, or was condemned. */
@@ -3051,8 +3089,7 @@ static void procpool__worker_loop(procpool__worker *w) {
       continue;
     if (phase != PROCPOOL__PHASE_RUN)
       break; /* draining, and nothing is left: the host published its last task before it said so */
-    if (!procpool__worker_spin(w))
-      procpool__worker_sleep(w);
+    procpool__worker_rest(w);
   }
   (void)procpool__or(procpool__shm_away(w->segment, w->index), procpool__shm_bit(w->index));
   procpool__store(&w->block->ready, 3);
@@ -5162,24 +5199,22 @@ static bool procpool__host_crowded(const procpool *p) {
                                                 __atomic_load_n(&p->settled, __ATOMIC_RELAXED);
 }
 
-static bool procpool__host_spin(procpool *p, uint64_t deadline) {
-  const bool crowded = procpool__host_crowded(p);
-  uint64_t end;
-  const uint64_t budget = __atomic_load_n(&p->spin.budget, __ATOMIC_RELAXED);
-  if (budget == 0)
-    return false;
-  end = procpool__platform_now() + budget;
-  if (deadline < end)
-    end = deadline;
-  do {
+static bool procpool__host_spin(procpool *p, uint64_t start, uint64_t deadline) {
+  uint64_t budget = procpool__spin_budget(&p->spin);
+  const bool crowded = budget > 0 && procpool__host_crowded(p);
+  if (deadline < start + budget)
+    budget = deadline > start ? deadline - start : 0;
+  for (uint64_t took = 0; took < budget; took = procpool__platform_now() - start) {
     for (int i = 0; i < 64; i++) {
-      if (procpool__host_news(p))
+      if (procpool__host_news(p)) {
+        procpool__spin_note(&p->spin, took);
         return true;
+      }
       procpool__platform_relax();
     }
     if (crowded)
       procpool__platform_yield();
-  } while (procpool__platform_now() < end);
+  }
   return false;
 }
 
@@ -5312,8 +5347,16 @@ static bool procpool__host_changed(const procpool *p, const procpool__known *kno
          (known->room && !known->cell_free && procpool__host_cell_free(p));
 }
 
+/* Somebody has woken this thread, if the instant at which he did so is a new one. */
+static void procpool__host_note_wake(procpool *p, uint64_t before) {
+  const uint64_t woken = procpool__load_relaxed(&p->segment.header->host_woken_ns);
+  if (woken != before)
+    procpool__spin_measure(&p->spin, woken, procpool__platform_now());
+}
+
 static void procpool__host_sleep(procpool *p, uint64_t deadline, const procpool__known *known) {
   const uint64_t tick = procpool__platform_now() + PROCPOOL__TICK;
+  const uint64_t woken = procpool__load_relaxed(&p->segment.header->host_woken_ns);
   const uint32_t seq = procpool__load32(&p->segment.header->host_seq);
   if (procpool__host_changed(p, known))
     return;
@@ -5329,6 +5372,7 @@ static void procpool__host_sleep(procpool *p, uint64_t deadline, const procpool_
   p->parked = false;
   if (p->finished)
     return;
+  procpool__host_note_wake(p, woken);
   procpool__host_arm(p);
   procpool__host_look_after(p);
   procpool__host_audit_if_due(p);
@@ -5387,7 +5431,7 @@ static void procpool__host_make_room(void *context) {
 
 /* Rests until something may have changed. */
 static void procpool__host_rest(procpool *p, uint64_t deadline, procpool__known *known) {
-  bool found;
+  uint64_t start;
   if (p->finished) {
     if (p->frames != NULL) /* another thread is still in a callback */
       procpool__host_follow(p, deadline);
@@ -5404,13 +5448,13 @@ static void procpool__host_rest(procpool *p, uint64_t deadline, procpool__known 
   known->settled = p->settled;
   p->draining = true;
   procpool__host_unlock(p);
-  found = procpool__host_spin(p, deadline);
-  procpool__spin_judge(&p->spin, found);
-  if (found) {
+  start = procpool__platform_now();
+  if (procpool__host_spin(p, start, deadline)) {
     procpool__host_lock(p);
   } else {
     procpool__host_lock(p);
     procpool__host_sleep(p, deadline, known);
+    procpool__spin_note(&p->spin, procpool__platform_now() - start);
   }
   p->draining = false;
 }
@@ -5662,7 +5706,7 @@ static bool procpool__open_plan(procpool__plan *plan, const procpool_options *op
   plan->grace = procpool__public_grace(plan->options.grace, 100);
   plan->processors = procpool__cpu_count(PROCPOOL_CPU_USABLE);
   if (plan->options.spin_us >= 0) /* by default about what a sleep and a wake cost */
-    plan->spin_ns = plan->options.spin_us > 0 ? (uint64_t)plan->options.spin_us * 1000u : PROCPOOL__SPIN_MOST;
+    plan->spin_ns = plan->options.spin_us > 0 ? (uint64_t)plan->options.spin_us * 1000u : PROCPOOL__SPIN_MOST / 2;
   return true;
 }
 
@@ -6214,17 +6258,29 @@ static procpool_status procpool__submit_argument(procpool *p, const procpool__or
   return PROCPOOL_OK;
 }
 
-/* Wakes a worker if there are more tasks than workers that need no waking: each of those has one task at most, so if
- * they are as many, one of them is free, and will look at the queue before it sleeps. (Should it be killed or stopped
- * instead, the supervisor wakes everyone.) Who is woken counts as awake from now on: never two calls for one sleep. */
-static void procpool__submit_wake(procpool *p) {
+/* Wakes one sleeper, if there is one: it counts as awake from now on, so there are never two calls for one sleep. */
+static bool procpool__submit_wake_one(procpool *p) {
   const procpool__segment *s = &p->segment;
   const int sleeper = procpool__shm_sleeper(s);
-  if (sleeper < 0 || p->submitted - p->settled <= procpool__shm_awake(s))
-    return;
+  if (sleeper < 0)
+    return false;
   (void)procpool__and(procpool__shm_idle(s, sleeper), ~procpool__shm_bit(sleeper));
   procpool__store_relaxed(&s->blocks[sleeper].woken_ns, procpool__platform_now());
   procpool__shm_wake_worker(s, sleeper);
+  return true;
+}
+
+/* Wakes workers while there are more tasks than workers that need no waking. Each of those has one task at most, so if
+ * they are as many, one of them is free for every task that waits, and looks at the queue before it sleeps. (Should it be
+ * killed or stopped instead, the supervisor wakes everyone.) Mostly one at a time, but not always: a worker that is about
+ * to sleep, and finds a task instead, was counted as awake for that one and as asleep for the next. */
+static void procpool__submit_wake(procpool *p) {
+  int woken = 0; /* the masks may be scribbled upon: this comes to an end */
+  if (procpool__shm_sleeper(&p->segment) < 0)
+    return;
+  while (woken < p->segment.workers && p->submitted - p->settled > procpool__shm_awake(&p->segment) &&
+         procpool__submit_wake_one(p))
+    woken++;
 }
 
 /* The task becomes visible: first its word, then its cell. An idle worker sees the cell or is seen idle. */
@@ -7767,7 +7823,7 @@ static unsigned char *procpool__task_scratch(procpool__worker *w, uint64_t size)
 static unsigned char *procpool__task_in_ring(procpool_task *task, uint64_t size) {
   procpool__worker *w = task->worker;
   const uint64_t ring_size = w->segment->ring_size;
-  const uint64_t at = (w->tail + sizeof(procpool__record)) % ring_size;
+  const uint64_t at = procpool__ring_place(w->segment, w->tail + sizeof(procpool__record));
   task->wrapped = at + size > ring_size;
   if (size > ring_size / 2 ||
       !procpool__worker_fits(w, procpool__ring_length(w->segment, w->tail, size, task->wrapped)))
@@ -7790,25 +7846,44 @@ static void *procpool__task_item_result(procpool_task *task, size_t size) {
 }
 
 PROCPOOL_API void *procpool_task_result(procpool_task *task, size_t size) {
+  unsigned char *result;
   if (task == NULL)
     return NULL;
   if (task->chunk != NULL)
     return procpool__task_item_result(task, size);
+  result = procpool__task_in_ring(task, size);
   task->given = true;
-  task->uncarried = false;
-  task->result_size = size;
-  task->result = procpool__task_in_ring(task, size);
-  task->in_ring = task->result != NULL;
+  task->in_ring = result != NULL;
   if (!task->in_ring)
-    task->result = procpool__task_scratch(task->worker, size > 0 ? size : 1);
-  task->uncarried = task->result == NULL;
+    result = procpool__task_scratch(task->worker, size > 0 ? size : 1);
+  task->uncarried = result == NULL;
+  task->result = result;
+  task->result_size = size;
   if (task->uncarried)
     procpool__worker_describe(task->worker, 0, "no memory for the result in the worker");
-  return task->result;
+  return result;
+}
+
+/* A part of the argument that is too large for one record needs no copy before it is sent: it stays where it is until
+ * the task has settled. */
+static bool procpool__task_returns_argument(procpool_task *task, const void *data, size_t size) {
+  const unsigned char *bytes = (const unsigned char *)data;
+  if (task == NULL || task->chunk != NULL || task->argument == NULL || size <= task->worker->segment->ring_size / 2 ||
+      bytes < task->argument || size > task->argument_size ||
+      (uint64_t)(bytes - task->argument) > task->argument_size - size)
+    return false;
+  task->given = true;
+  task->in_ring = task->uncarried = false;
+  task->result = bytes;
+  task->result_size = size;
+  return true;
 }
 
 PROCPOOL_API void procpool_task_return(procpool_task *task, const void *data, size_t size) {
-  void *result = procpool_task_result(task, size);
+  void *result;
+  if (procpool__task_returns_argument(task, data, size))
+    return;
+  result = procpool_task_result(task, size);
   if (result != NULL && size > 0 && data != NULL)
     memmove(result, data, size);
 }

@@ -226,21 +226,18 @@ static bool worker_sleeps(int step) {
 
 static bool woken_is_stopped(int step) {
   work first, second, next;
-  int victim;
+  const int victim = 0; /* of all sleepers the lowest is woken */
   bool held;
   begin(step, 2);
   give(&first, task_gated, GATE_A, 8, RIG_ALLOW(OK), 0);
   give(&second, task_gated, GATE_B, 8, RIG_ALLOW(OK), 0);
   await_start(&first);
   await_start(&second);
-  victim = procpool__word_worker(word_of(&first));
   open_gate(GATE_A);
   CHECK_OK(finish(&first));
-  while (!asleep(victim)) /* first in the row of sleepers: first to be woken */
-    sched_yield();
   open_gate(GATE_B);
   CHECK_OK(finish(&second));
-  while (!asleep(1 - victim))
+  while (!asleep(0) || !asleep(1))
     sched_yield();
   rig.page->word[WORD_SIGNAL] = SIGSTOP;
   rig.page->word[WORD_VICTIM] = (int)worker_pid(victim);

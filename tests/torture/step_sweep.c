@@ -84,8 +84,9 @@ static void step_attach(void) {
 /* From its end on the worker counts its steps: those of this task's commit, and all of the next one. */
 static void task_arm(procpool_task *task) {
   const rig_job *job = rig_task_begin(task);
-  const procpool__segment *s = procpool__process_record.worker->segment;
-  while (!procpool__table_any(s))
+  const procpool__worker *w = procpool__process_record.worker;
+  uint32_t slot;
+  while (procpool__table_peek(w->segment, w->next, &slot) != PROCPOOL__PEEK_TASK)
     sched_yield();
   rig_task_end(task, job, 8);
   step_begin();
