@@ -85,9 +85,6 @@
 #ifndef LONG
 #define LONG 0 /* ticket of a task that takes longer than a free worker needs to begin the tasks that wait */
 #endif
-#ifndef BOUND
-#define BOUND 0 /* 1: the host wakes no more than the hint says that there are tasks */
-#endif
 /* NO_FORK: the supervisor cannot fork any more. ONE_WORKER: there never was a second. */
 #ifndef LEAVES
 #define LEAVES 0 /* workers that leave after a task of theirs */
@@ -353,13 +350,14 @@ record:
     publish();
 #if LEAVES
     if
-    :: atomic { leaves > 0 -> leaves--; h = 0;
+    :: atomic { leaves > 0 -> leaves--;
+                away = away | BIT(w);
 #if CONTINUES
-                ready[w] = 0
+              ASIDE
+                ready[w] = 0;
 #endif
-              };
-       away = away | BIT(w);
-       atomic { END_OF(w) };
+              ASIDE
+                END_OF(w) };
        false
     :: goto turn
     fi;
@@ -687,32 +685,14 @@ inline take(i) {
 #else
 #define UNSETTLED (k - count)
 #endif
-#define COUNT(mask) (((mask) & 1) + (mask) / 2)
-#if defined(MUTANT_CLEARED_AFTER_WAKE) || defined(CLEAR_NONE)
-#define CLEARED(mine) 0
-#else
-#define CLEARED(mine) mine
-#endif
-inline wake(w, mine) {
-  atomic {
-    x == mine || ((x & mine) && mine == 1) -> idle = idle & (3 - CLEARED(mine));
-  ASIDE
-    wake_fresh[w] = 0; /* wake_seq + 1 */
-  ASIDE
-    wake_parked[w] = 0; /* FUTEX_WAKE */
-#ifdef MUTANT_CLEARED_AFTER_WAKE
-  ASIDE
-    idle = idle & (3 - mine);
-#endif
-    x = x - mine; if :: x == 0 -> goto try :: else fi
-  }
-}
+#define AWAKE(idle, away) (2 - ((idle | away) & 1) - (idle | away) / 2)
 
 proctype host() provided (life[0] != DYING && life[1] != DYING) {
   byte k, count, i, s, x, l, last;  /* k: tasks submitted */
   byte owner[SLOTS], cell_slot[CELLS], inbox[2];
   byte cancels = CANCELS, cancel_kills = CANCEL_KILLS;
   bool waited, free;
+  byte woken;
 #ifdef TAIL_LATE
   byte at;
 #endif
@@ -749,31 +729,38 @@ try:
   };
 #endif
 #ifndef MUTANT_SUBMIT_NO_WAKE
-#if BOUND
-  last = head;
-#endif
+  atomic { if :: (idle & (3 - away)) == 0 -> goto try :: else fi };
+wake:
   atomic {
     x = idle;
   ASIDE
-    /* how many, and whom */
-    l = UNSETTLED + COUNT(x | away);
-    l = (l > 2 -> l - 2 : 0);
-#if BOUND
-    if :: l > k - last -> l = k - last :: else fi;
-    last = 0;
-#endif
-#ifdef MUTANT_WAKE_ONE
-    if :: l > 1 -> l = 1 :: else fi;
-#endif
+    if :: woken == 2 || UNSETTLED <= AWAKE(x, away) -> x = 0; woken = 0; goto try :: else -> x = 0 fi;
+  ASIDE
+    x = idle;
+  ASIDE
     x = x & (3 - away);
-    x = (l == 0 -> 0 : (l == 1 && x == 3 -> 1 : x));
-    l = 0;
-    if :: x == 0 -> goto try :: else fi
+    if :: x & 1 -> x = 1 :: x == 2 -> skip :: x == 0 -> woken = 0; goto try fi; /* the lowest */
+#ifndef MUTANT_NOT_CLEARED
+#ifndef MUTANT_CLEARED_AFTER_WAKE
+  ASIDE
+    idle = idle & (3 - x);
+#endif
+#endif
+  ASIDE
+    wake_fresh[x / 2] = 0; /* wake_seq + 1 */
+  ASIDE
+    wake_parked[x / 2] = 0; /* FUTEX_WAKE */
+#ifdef MUTANT_CLEARED_AFTER_WAKE
+  ASIDE
+    idle = idle & (3 - x);
+#endif
+    x = 0;
+#ifdef MUTANT_WAKE_ONE
+    woken = 0; goto try
+#else
+    woken++; goto wake
+#endif
   };
-  do
-  :: wake(0, 1)
-  :: wake(1, 2)
-  od;
 #endif
   goto try;
 
