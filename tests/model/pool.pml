@@ -158,7 +158,7 @@ byte accepted;
 
 #define BIT(n) (1 << (n))
 /* A step of its own, but in coarse variants. */
-#if defined(COARSE) && !SUPER_KILLS
+#ifdef COARSE
 #define ASIDE
 #else
 #define ASIDE }; atomic {
@@ -421,8 +421,10 @@ awake:
 /* A step of its own where the supervisor may be killed after the one before. Else nobody looks at what lies between. */
 #if SUPER_KILLS
 #define THEN }; atomic {
+#define THEN_ASIDE }; atomic {
 #else
 #define THEN
+#define THEN_ASIDE ASIDE
 #endif
 #define DEATH 1
 #define STOP 2
@@ -548,9 +550,9 @@ hear:
       if :: stage[w] == DEAD_X -> s = lost[w] % 4; assert(TICKET(word[s]) == lost[w] / 4); arg[s] = 0 :: else fi;
     THEN
       if :: stage[w] == DEAD_X -> dead_list = dead_list | BIT(s); stage[w] = 0; lost[w] = 0; s = 0 :: else fi;
-    ASIDE
+    THEN_ASIDE
       AWAY_ON_DEATH;
-    ASIDE
+    THEN_ASIDE
       idle = idle & (3 - BIT(w)); room_flag[w] = 0
     };
     goto heard;
