@@ -285,7 +285,7 @@ turn:
 #ifdef MUTANT_CLAIM_WITHOUT_OWNER
     if :: t > 0 -> intent_slot[w] = s; intent_word[w] = WORD(t, w, RUNNING) :: else fi;
 #endif
-#ifdef AHEAD_NONE
+#ifdef HINT_EACH
     atomic { MOVE_HINT };
 #endif
 #ifndef MUTANT_ROOM_AT_HINT

@@ -32,6 +32,13 @@
 #define LEAVES 0
 #endif
 
+/* A step of its own, but in coarse variants. */
+#ifdef COARSE
+#define ASIDE
+#else
+#define ASIDE }; atomic {
+#endif
+
 #define BIT(n) (1 << (n))
 #define ALL (BIT(WORKERS) - 1)
 #define BITS(m) (((m) & 1) + (((m) / 2) & 1) + (((m) / 4) & 1))
@@ -64,10 +71,14 @@ byte leaves = LEAVES;
 proctype worker(byte w) provided (!halted[w] && !OVER && (!DYING_ANY || life[w] == DYING)) {
 born:
   {
-    atomic { life[w] == ALIVE -> skip };
+    atomic {
+      life[w] == ALIVE -> skip
 #ifndef MUTANT_AWAY_KEPT
-    CLEAR(away, BIT(w));
+      ;
+    ASIDE
+      CLEAR(away, BIT(w))
 #endif
+    };
 turn:
     atomic { if :: ready > 0 -> ready--; SET(busy, BIT(w)) :: else -> goto sleep fi };
     atomic { !NEGLECTED -> done++; CLEAR(busy, BIT(w)) };
@@ -81,8 +92,11 @@ turn:
 #endif
     goto turn;
 sleep:
-    SET(fresh, BIT(w)); /* loads wake_seq */
-    SET(idle, BIT(w));
+    atomic {
+      SET(fresh, BIT(w)); /* loads wake_seq */
+    ASIDE
+      SET(idle, BIT(w))
+    };
 #ifndef MUTANT_IDLE_NO_LOOK
     atomic { if :: ready > 0 -> CLEAR(fresh, BIT(w)); goto awake :: else fi };
 #endif
@@ -139,9 +153,13 @@ stopped: /* or continued: as it is now */
   };
 heard:
   atomic { if :: HEARD -> goto hear :: else -> u = 0 fi };
-  atomic { CLEAR(fresh, 1); CLEAR(parked, 1) };
-  atomic { CLEAR(fresh, 2); CLEAR(parked, 2) };
-  atomic { CLEAR(fresh, 4); CLEAR(parked, 4) };
+  atomic {
+    CLEAR(fresh, 1); CLEAR(parked, 1);
+  ASIDE
+    CLEAR(fresh, 2); CLEAR(parked, 2);
+  ASIDE
+    CLEAR(fresh, 4); CLEAR(parked, 4)
+  };
 #ifndef NO_FORK
   atomic {
     do
@@ -171,27 +189,29 @@ try:
     fi
   };
 wake:
-  x = idle;
   atomic {
+    x = idle;
+  ASIDE
     if
     :: woken == WORKERS || UNSETTLED <= WORKERS - BITS(x | away) -> x = 0; woken = 0; goto try
-    :: else -> x = 0
-    fi
-  };
-  x = idle;
-  atomic {
+    :: else -> x = idle
+    fi;
+  ASIDE
     x = x & (ALL - away);
-    if :: x == 0 -> woken = 0; goto try :: else -> x = LOWEST(x) fi
-  };
+    if :: x == 0 -> woken = 0; goto try :: else -> x = BIT(LOWEST(x)) fi;
 #ifndef MUTANT_NOT_CLEARED
 #ifndef MUTANT_CLEARED_AFTER_WAKE
-  CLEAR(idle, BIT(x));
+  ASIDE
+    CLEAR(idle, x);
 #endif
 #endif
-  CLEAR(fresh, BIT(x));
-  atomic { CLEAR(parked, BIT(x));
+  ASIDE
+    CLEAR(fresh, x);
+  ASIDE
+    CLEAR(parked, x);
 #ifdef MUTANT_CLEARED_AFTER_WAKE
-  }; atomic { CLEAR(idle, BIT(x));
+  ASIDE
+    CLEAR(idle, x);
 #endif
     x = 0;
 #ifdef MUTANT_WAKE_ONE
