@@ -34,7 +34,6 @@ list_pool() {
   check_case long_task_fine -DTASKS=2 -DLONG=1
   check_case tail_late -DTASKS=2 -DTAIL_LATE
   check_case cancel -DTASKS=2 -DCOARSE -DCANCELS=1
-  check_case kill -DTASKS=2 -DCOARSE -DKILLS=1
   check_case kill_long -DTASKS=2 -DCOARSE -DKILLS=1 -DLONG=1
   check_case kill_no_fork -DTASKS=2 -DCOARSE -DKILLS=1 -DNO_FORK
   check_case kill_one_slot -DTASKS=2 -DCOARSE -DKILLS=1 -DNO_FORK -DSLOTS=1
@@ -93,7 +92,7 @@ list_pool() {
   mutant_case hint_lazy -DTASKS=2
   mutant_case cell_before_word -DTASKS=1
   mutant_case cell_overwritten -DSLOTS=3
-  mutant_case flag_cleared_by_waker -DTASKS=2 -DSTOPS=1 -DSUPER_STOPS=1
+  mutant_case flag_cleared_by_waker -DTASKS=2 -DCOARSE -DSTOPS=1 -DSUPER_STOPS=1
   mutant_case answered_for_good -DTASKS=2
   mutant_case kill_before_cas -DTASKS=2 -DLIMITED=1
   mutant_case wants_read_early -DTASKS=2 -DLIMITED=1
@@ -104,14 +103,14 @@ list_pool() {
 }
 
 list_wake() {
-  check_case three_workers -DTASKS=4
+  check_case three_workers -DTASKS=3
   check_case three_workers_leave -DTASKS=3 -DCOARSE -DLEAVES=1
   check_case three_workers_kill -DTASKS=3 -DCOARSE -DKILLS=1
   check_case three_workers_kill_twice -DTASKS=2 -DCOARSE -DKILLS=2 -DNO_FORK
   check_case three_workers_stop -DTASKS=3 -DCOARSE -DSTOPS=1 -DSLOTS=2
   check_case three_workers_stop_continue -DTASKS=2 -DCOARSE -DSTOPS=1 -DCONTINUES=1 -DSLOTS=1
 
-  mutant_case wake_one -DTASKS=4
+  mutant_case wake_one -DTASKS=3
   mutant_case wake_off_by_one -DTASKS=3
   mutant_case not_cleared -DTASKS=3
   mutant_case cleared_after_wake -DTASKS=3
@@ -173,7 +172,7 @@ verify() {
 }
 
 check() {
-  optimise=-O2
+  optimise=-O1
   verify "$@"
   grep -q 'errors: 0$' out && ! grep -q 'Search not completed' out
   rm -f pan pan.*

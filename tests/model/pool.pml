@@ -1,41 +1,62 @@
 /* pool.pml - the protocol of procpool.h, for spin. "make -C tests model" checks every variant and every mutation.
  *
- * What stands for what. A step (one statement, or one atomic block) is one access to a shared word, with what the process
- * then does by itself; accesses to words that nobody else can change at that moment are drawn together.
+ * What stands for what. A step (one statement, or one atomic block) is one access to a shared word, with what the process then
+ * does by itself; accesses to words that nobody else can change at that moment are drawn together.
  *
  *   word[slot]                      procpool__slot.word: ticket, worker, state          (>>shm)
  *   wants[slot]                     procpool__slot.flags & KILL, or a limit
  *   arg[slot]                       the argument; the epitaph (0) lies over it
  *   cells[], head                   submission ring and hint                            (>>table)
  *   intent_slot, intent_word        procpool__block, per worker
+ *   next                            procpool__worker.next: where this worker looks; it moves head (the hint) for several at once
+ *   idle, away                      procpool__mask: who sleeps, who cannot take a task
+ *   wake_*                          procpool__block.wake_seq, per worker
+ *   ready[w]                        procpool__block.ready == 1
  *   tail, consumed, rec_*           result ring per worker, and the record heads in it  (>>ring)
- *   room_flag, idle, host_flag, dead_list, super_gone: as their namesakes
+ *   room_flag, host_flag, dead_list, super_gone: as their namesakes
  *   *_fresh, *_parked               a futex. fresh: the sequence number is still what the sleeper loaded; parked: it sleeps
  *                                   in the kernel. Adding 1 clears fresh; waking clears parked. (As good as numbers
  *                                   that never repeat, and it keeps the state space finite.)
  *   answered[w]                     procpool__worker.answered == number of the host's present sleep
  *
- *   worker:      turn, claim, lost_claim, run, room, record, commit, publish, sleep  procpool__worker_turn, _run, _wait_room,
- *                                   procpool__ring_stamp, procpool__worker_commit, _yield, _publish, _answer, _sleep
- *   host:        try, place, drain, cancel, rest, finish          procpool__submit_place, _publish, procpool__host_drain,
+ *   worker:      turn, claim, pass, follow, run, room, record, commit, publish, sleep   procpool__worker_turn, _claim,
+ *                                   _pass, _follow, _move_hint, _run, _wait_room, procpool__ring_stamp,
+ *                                   procpool__worker_commit, _yield, _publish, _answer, _sleep
+ *   host:        try, place, wake, drain, cancel, rest, finish    procpool__submit_place, _publish, _wake, procpool__host_drain,
  *                                   procpool__future_cancel, _cancel_kill, procpool__host_rest, _sleep, _finish, _last_words
  *   supervisor:  hear, publish_for, bury, enforce, wake, replace  procpool__super_reap, procpool__ring_publish_for,
  *                                   procpool__super_settle_dead, _enforce, procpool__shm_wake_*, procpool__super_replace
  *   kernel:      kills, stops and continues at any step; the end of all workers when the supervisor is gone
  *
- * What must hold. Never more than one outcome for a task, OK exactly where OK was committed, a body begun at most once, no
- * slot or argument reused while a worker may still touch it, no kill of a worker that runs another task than the one that was
+ * What must hold. Never more than one outcome for a task, OK exactly where OK was committed, a body begun at most once, no slot
+ * or argument reused while a worker may still touch it, no kill of a worker that runs another task than the one that was
  * condemned, nothing lost, nobody asleep for good: when nothing can move any more (`timeout`), every task has settled, but
- * those that a stopped worker runs. No fairness is assumed. There is no clock: what heals a lost wake-up after a tick
- * (procpool__host_audit, the host's slow tick) is left out on purpose, but for the tick that finds the supervisor gone.
+ * those that a stopped worker runs. With LONG also: no task waits for a busy worker while another one sleeps. No fairness is
+ * assumed. There is no clock: what heals a lost wake-up after a tick (procpool__host_audit, the host's slow tick) is left out
+ * on purpose, but for the tick that finds the supervisor gone.
  *
- * Not modelled: memory weaker than sequential consistency; results in pieces; chunks of a map (one task, here); several threads
- * of the host, procpool_fd, interrupts; spinning; shutdown, recycling of workers, strict pools, initializers; a fork
- * that fails; workers that write nonsense, and the audit that finds it; a killed worker that the kernel cannot end
- * (quarantine); SIGTERM as a stage between ASKED and SIGKILL (to the protocol it is one more kill).
+ * Who is woken. The host wakes workers while more tasks are unsettled than workers awake (neither idle nor away). An awake
+ * worker has one unsettled task at most, or looks at the queue again before it sleeps. One wake for each task is not enough
+ * (wake_one): a worker that has said that it will sleep, and then finds a task in its last look, is counted as awake for that
+ * task and as asleep for the next one, and takes the wake that another worker needs. The host clears the idle bit before it
+ * adds to wake_seq: after it, it might clear the bit of a worker's next sleep (cleared_after_wake). What away leaves out must
+ * come before the wake of all (away_late_on_stop, _on_death), and what it takes back too (back_late). That a worker which
+ * leaves sets its bit matters to no check: all are woken when it is reaped; it saves the time until then. So does the bit of
+ * one that is about to be killed.
  *
- * Two workers. TASKS, SLOTS, CELLS, RING (units per result ring) and which faults there are: by -D, see model.sh.
- * MUTANT_x: a step done wrongly, which must not go unnoticed. */
+ * The hint. A task's cell is the host's again when the task is claimed, not when the hint has passed it: a host that waits for
+ * room is woken by the claim (room_at_hint). A worker moves the hint at the latest before it sleeps, since its last look is at
+ * the hint: it would find what it has passed, again and again, and never sleep (hint_lazy).
+ *
+ * Not modelled: memory weaker than sequential consistency, but for the tail (TAIL_LATE); results in pieces; chunks of a map
+ * (one task, here); several threads of the host, procpool_fd, interrupts; spinning; shutdown, strict pools, initializers (a
+ * worker clears its away bit in the step after its birth); forks that fail now and then (NO_FORK: all do); workers that write
+ * nonsense, and the audit that finds it and sets the hint back; a killed worker that the kernel cannot end (quarantine);
+ * SIGTERM as a stage between ASKED and SIGKILL (to the protocol it is one more kill). Who is woken among more than two workers:
+ * wake.pml.
+ *
+ * Two workers (ONE_WORKER: one). TASKS, SLOTS, CELLS, RING (units per result ring) and which faults there are: by -D, see
+ * model.sh. NO_FORK: nobody dead is replaced. MUTANT_x: a step done wrongly, which must not go unnoticed. */
 
 #ifndef TASKS
 #define TASKS 3
@@ -85,7 +106,6 @@
 #ifndef LONG
 #define LONG 0 /* ticket of a task that takes longer than a free worker needs to begin the tasks that wait */
 #endif
-/* NO_FORK: the supervisor cannot fork any more. ONE_WORKER: there never was a second. */
 #ifndef LEAVES
 #define LEAVES 0 /* workers that leave after a task of theirs */
 #endif
@@ -201,7 +221,7 @@ inline answer(why) {
 }
 
 /* The tail's store may be seen only after what follows it has looked at the host's flag; not after a swap of that. */
-#define STORE_TAIL tail[w] = at + l; at = at + l; l = 0
+#define STORE_TAIL assert(tail[w] == at || tail[w] == at + l); tail[w] = at + l; at = at + l; l = 0
 inline publish() {
 #ifdef TAIL_LATE
   if
@@ -225,11 +245,11 @@ inline publish() {
 #else
 #define SEEN
 #endif
-/* No word will ever be what this intent names: forgetting it changes nothing, and saves states. */
 /* Past what this worker has seen not READY: all between its own place and that of the hint, which goes only forward here. The
  * loads and failed swaps before the one that counts change nothing. */
 #define MOVE_HINT if :: head < next -> head = next :: else fi
 
+/* No word will ever be what this intent names: forgetting it changes nothing, and saves states. */
 #define FORGET_INTENT intent_slot[w] = 0; intent_word[w] = 0
 
 proctype worker(byte w) provided (!halted[w] && !all_settled && life[1 - w] != DYING) {
@@ -285,7 +305,7 @@ turn:
 #ifdef MUTANT_CLAIM_WITHOUT_OWNER
     if :: t > 0 -> intent_slot[w] = s; intent_word[w] = WORD(t, w, RUNNING) :: else fi;
 #endif
-#ifdef HINT_EACH
+#ifdef HINT_EACH /* else only before it sleeps: the header's 16 tasks are more than there are here */
     atomic { MOVE_HINT };
 #endif
 #ifndef MUTANT_ROOM_AT_HINT
