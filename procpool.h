@@ -128,7 +128,8 @@
                                         any thread   callback   task of the same pool      signal     forked child
                                         of the host             (thread and inline start)  handler    of the host
      procpool_open                         yes         yes         yes                        no         yes
-     submit, cancel(_kill), release, read  yes         yes         yes                        no         FORKED
+     submit(_many), cancel(_kill)          yes         yes         yes                        no         FORKED
+     release, read                         yes         yes         yes                        no         FORKED
      waits (result, wait, next, map)       yes         DEADLOCK*   DEADLOCK*                  no         FORKED
      shutdown with timeout 0               yes         yes         yes                        no         FORKED
      shutdown that waits, free             yes         DEADLOCK    DEADLOCK                   no         FORKED
@@ -225,15 +226,15 @@
 
    Sleeping and waking. A worker that finds no task looks for one a while, says that it sleeps (its bit in the idle
    mask), looks once more, and sleeps on a futex of its own. A submit wakes workers only while there are more tasks than
-   workers that are awake: each of those has one task at most, so where they are as many, one is free for every task that
-   waits, and will look again before it sleeps. The host counts tasks in private and clears the bit of the one it wakes,
-   so a stream of tasks costs one call for each sleep of a worker, not one for each task; and nobody but the host, and
-   the supervisor after a death or a stop, ever wakes a worker: there is no right to wake that a worker could take along.
-   What would make the count wrong is a worker that is counted and cannot come: so the supervisor first marks it away,
-   and then wakes everyone. The host sleeps armed, as said above. Whoever waits spins for as long as a sleep and a wake
-   cost here (measured at each wake, at most 100 us), and for 2 us only where the last waits were longer than that; where
-   those who are awake outnumber the processors he calls sched_yield between his looks, so that a pool with as many
-   workers as processors, or more, loses nothing by them. spin_us settles it by hand.
+   workers that are awake: each of those has one task at most, so where they are as many, one is free for every task
+   that waits, and will look again before it sleeps. The host counts tasks in private and clears the bit of the one it
+   wakes, so a stream of tasks costs one call for each sleep of a worker, not one for each task; and nobody but the
+   host, and the supervisor after a death or a stop, ever wakes a worker: there is no right to wake that a worker could
+   take along. What would make the count wrong is a worker that is counted and cannot come: so the supervisor first
+   marks it away, and then wakes everyone. The host sleeps armed, as said above. Whoever waits spins for as long as a
+   sleep and a wake cost here (measured at each wake, at most 100 us), and for 2 us only where the last waits were
+   longer than that; where those who are awake outnumber the processors he calls sched_yield between his looks, so that
+   a pool with as many workers as processors, or more, loses nothing by them. spin_us settles it by hand.
 
    A worker that has run a task looks at the next cell first, fetches the line of the task behind it, and moves the hint
    only every sixteenth task and when it finds nothing: one step past all positions that it has seen taken. A word is
@@ -500,6 +501,17 @@ PROCPOOL_API procpool_status procpool_submit_with(procpool *pool, procpool_funct
                                                   size_t size, const procpool_submit_options *options,
                                                   procpool_future **future);
 
+/* Hands count tasks to the pool in one call, for far less than as many submits cost: task i gets size bytes at
+ * arguments + i * size (arguments null: none), and they start in this order. futures: count places for the handles,
+ * or null (nobody wants the results). options as above, for each of them; its timeout is for the whole call.
+ * *submitted, which may be null, receives how many were accepted, from the first on: they will settle exactly once;
+ * the places of the others become null. Waits, and takes results in, as submit does; workers start on the first tasks
+ * while the rest is still being written. Returns OK: all of them. FULL, INTERRUPTED, MEMORY, SYSTEM, SHUTDOWN,
+ * BROKEN, INIT_FAIL, SPAWN_FAIL: those before *submitted. ARGUMENT, HANDLE, FORKED, FUNCTION, UNSUPPORTED: none. */
+PROCPOOL_API procpool_status procpool_submit_many(procpool *pool, procpool_function function, const void *arguments,
+                                                  size_t size, size_t count, const procpool_submit_options *options,
+                                                  procpool_future **futures, size_t *submitted);
+
 /* Takes in what has come, runs due callbacks (and, in an inline pool, one task), and returns without waiting.
  * For event loops: call it when procpool_fd() is readable. OK, or HANDLE, FORKED, MEMORY (out of memory while taking a
  * result in: it stays where it is, free some and poll again). */
@@ -756,6 +768,7 @@ static PROCPOOL_UNUSED inline void procpool__scope_end(procpool **pool) {
  *   PROCPOOL_FUNCTION(double, power, double, base, int, exponent) { ... return y; }
  * defines the ordinary function  static double power(double base, int exponent)  and beside it
  *   procpool_future *power_submit(pool, base, exponent)      null on an error
+ *   procpool_status  power_submit_many(pool, arguments, count, futures)
  *   procpool_status  power_result(future, &y)                waits; releases the future, unless INTERRUPTED or refused
  *   procpool_status  power_map(pool, arguments, results, count)
  *   procpool_status  power_map_with(pool, arguments, results, count, &map_options)
@@ -888,6 +901,11 @@ static PROCPOOL_UNUSED inline void procpool__scope_end(procpool **pool) {
       }                                                                                                                \
       PROCPOOL__CATCH(task)                                                                                            \
     }                                                                                                                  \
+  }                                                                                                                    \
+  static PROCPOOL_UNUSED inline procpool_status name##_submit_many(                                                    \
+      procpool *procpool__pool, const name##_arguments *arguments, size_t count, procpool_future **futures) {          \
+    return procpool_submit_many(procpool__pool, name##_task, arguments, sizeof(*arguments), count, PROCPOOL_NULL,      \
+                                futures, PROCPOOL_NULL);                                                               \
   }                                                                                                                    \
   static PROCPOOL_UNUSED inline procpool_status name##_result(procpool_future *future, R *result) {                    \
     return procpool_future_result_exact(future, result, sizeof(*result));                                              \
@@ -2147,7 +2165,9 @@ enum {
   PROCPOOL__FLAG_ROOM = 1,
   PROCPOOL__FLAG_FD = 2,
   PROCPOOL__FLAG_PARKED = 4,
-  PROCPOOL__FLAG_BITS = 3 /* they take this many bits */
+  PROCPOOL__FLAG_LAZY =
+      8,                  /* in place of PARKED: results may wait, until a task at lazy_until or behind it is claimed */
+  PROCPOOL__FLAG_BITS = 4 /* they take this many bits */
 };
 
 #define PROCPOOL__GROUPS (PROCPOOL__MAX_WORKERS / 64)
@@ -2173,10 +2193,11 @@ typedef struct procpool__header {
   char name[16];
   PROCPOOL__ALIGNED uint64_t head; /* hint: no position before it is READY. Anyone, by CAS from h to h + 1 */
   PROCPOOL__ALIGNED procpool__mask masks[PROCPOOL__GROUPS]; /* who sleeps, and who cannot take a task at all */
-  PROCPOOL__ALIGNED uint64_t host_flag; /* host: number of its sleep << 3 | who and why; 0 awake. Workers read */
+  PROCPOOL__ALIGNED uint64_t host_flag; /* host: number of its sleep << 4 | who and why; 0 awake. Workers read */
   uint32_t host_seq;                    /* whoever wakes the host adds 1; it sleeps on this */
   uint32_t pad1;
-  uint64_t host_woken_ns;           /* worker: when it last woke the host. For the host's own spinning */
+  uint64_t host_woken_ns; /* worker: when it last woke the host. For the host's own spinning */
+  uint64_t lazy_until;    /* host, before host_flag: see FLAG_LAZY. Workers read it relaxed: an older one is smaller */
   PROCPOOL__ALIGNED uint32_t phase; /* host; everyone reads */
   uint32_t pad2;
   PROCPOOL__ALIGNED uint64_t limited; /* host, before the task's word: tasks with a limit that are not settled */
@@ -2305,14 +2326,15 @@ static void procpool__shm_wake_host(const procpool__segment *s, int event_fd) {
     procpool__platform_event_set(event_fd);
 }
 
-/* ---- spinning ----
- * To look for a while before sleeping, for as long as a sleep and a wake cost, is at most twice as dear as the best that
- * one could have done had one known how long the wait would be (ski rental). What they cost here is measured at each
- * wake. And one can guess: where the last waits were longer than that, all but a short look is given up at once. Private
- * to the process that waits. */
+/* ---- spinning ---- To look for a while before sleeping, for as long as a sleep and a wake cost, is at most twice as
+ * dear as the best that one could have done had one known how long the wait would be (ski rental). What they cost
+ * here is measured at each wake. And one can guess: where the last waits were longer than that, all but a short look
+ * is given up at once. Private to the process that waits. */
 
 #define PROCPOOL__SPIN_LEAST ((uint64_t)2000u) /* ns */
 #define PROCPOOL__SPIN_MOST ((uint64_t)100000u)
+#define PROCPOOL__SPIN_LOOKS 64 /* in a row, without a look at the clock: about a microsecond */
+#define PROCPOOL__SPIN_YIELD 8u /* of these rows: whoever is looked for may be waiting for this very processor */
 
 typedef struct procpool__spin {
   uint64_t most; /* ns; 0: never */
@@ -2328,7 +2350,8 @@ static void procpool__spin_setup(procpool__spin *spin, uint64_t ns, bool fixed) 
   spin->fixed = fixed || ns == 0;
 }
 
-/* How long to look. Relaxed atomics here and below: in the host several threads may be at it, and any result will do. */
+/* How long to look. Relaxed atomics here and below: in the host several threads may be at it, and any result will do.
+ * */
 static uint64_t procpool__spin_budget(const procpool__spin *spin) {
   const uint64_t most = __atomic_load_n(&spin->most, __ATOMIC_RELAXED);
   if (spin->fixed || __atomic_load_n(&spin->wait, __ATOMIC_RELAXED) <= most)
@@ -2599,7 +2622,7 @@ static void procpool__worker_answer(procpool__worker *w, uint64_t why) {
     return;
   w->answered = flag >> PROCPOOL__FLAG_BITS;
   procpool__add32(&s->header->host_seq, 1);
-  if (flag & PROCPOOL__FLAG_PARKED) {
+  if (flag & (PROCPOOL__FLAG_PARKED | PROCPOOL__FLAG_LAZY)) {
     procpool__store_relaxed(&s->header->host_woken_ns, procpool__platform_now());
     procpool__platform_wake(&s->header->host_seq, INT_MAX);
   }
@@ -2632,6 +2655,7 @@ static bool procpool__worker_wait_room(procpool__worker *w, uint64_t length) {
     }
     seq = procpool__load32(&w->block->room_seq);
     procpool__store32(&w->block->room_flag, 1);
+    procpool__worker_answer(w, PROCPOOL__FLAG_LAZY); /* this is more than may wait */
     if (!procpool__worker_fits(w, length) && (w->process || procpool__worker_phase(w) != PROCPOOL__PHASE_KILL))
       procpool__platform_park(&w->block->room_seq, seq, PROCPOOL__NEVER);
     procpool__store32(&w->block->room_flag, 0);
@@ -3004,7 +3028,10 @@ static bool procpool__worker_claim(procpool__worker *w, uint32_t slot, uint64_t 
   w->next++;
   if (w->next - w->hinted >= PROCPOOL__AHEAD)
     procpool__worker_move_hint(w);
-  procpool__worker_answer(w, PROCPOOL__FLAG_ROOM); /* its cell may be written again */
+  /* its cell may be written again; and the queue may have become short */
+  procpool__worker_answer(w, w->next > procpool__load_relaxed(&w->segment->header->lazy_until)
+                                 ? PROCPOOL__FLAG_ROOM | PROCPOOL__FLAG_LAZY
+                                 : PROCPOOL__FLAG_ROOM);
   return true;
 }
 
@@ -3034,22 +3061,26 @@ static bool procpool__worker_crowded(const procpool__worker *w) {
   return !w->spin.fixed && procpool__shm_awake(w->segment) >= w->segment->header->processors;
 }
 
-/* Looks for a task for a while before it sleeps. */
-static bool procpool__worker_spin(procpool__worker *w, uint64_t start) {
-  const uint64_t budget = procpool__spin_budget(&w->spin);
-  const bool crowded = budget > 0 && procpool__worker_crowded(w);
-  for (uint64_t took = 0; took < budget; took = procpool__platform_now() - start) {
-    for (int i = 0; i < 64; i++) {
-      if (procpool__table_any(w->segment)) {
-        procpool__spin_note(&w->spin, took);
-        return true;
-      }
-      procpool__platform_relax();
-    }
-    if (crowded)
-      procpool__platform_yield();
+/* Looks for a task as long as a hot answer takes. Before the clock is read: that takes about as long. */
+static bool procpool__worker_glance(const procpool__worker *w) {
+  for (int i = 0; i < PROCPOOL__SPIN_LOOKS; i++) {
+    if (procpool__table_any(w->segment))
+      return true;
+    procpool__platform_relax();
   }
-  return budget > 0 && procpool__table_any(w->segment);
+  return false;
+}
+
+/* Looks for a task for a while. */
+static bool procpool__worker_spin(const procpool__worker *w, uint64_t start, uint64_t budget) {
+  const bool crowded = procpool__worker_crowded(w);
+  for (unsigned i = 1; procpool__platform_now() - start < budget; i++) {
+    if (crowded || i % PROCPOOL__SPIN_YIELD == 0)
+      procpool__platform_yield();
+    if (procpool__worker_glance(w))
+      return true;
+  }
+  return false;
 }
 
 static void procpool__worker_sleep(procpool__worker *w) {
@@ -3070,11 +3101,12 @@ static void procpool__worker_sleep(procpool__worker *w) {
 
 /* There is no task: looks for one, and then sleeps. */
 static void procpool__worker_rest(procpool__worker *w) {
-  const uint64_t start = procpool__platform_now();
-  if (procpool__worker_spin(w, start))
-    return;
-  procpool__worker_sleep(w);
-  procpool__spin_note(&w->spin, procpool__platform_now() - start);
+  const uint64_t budget = procpool__spin_budget(&w->spin);
+  const bool found = budget > 0 && procpool__worker_glance(w);
+  const uint64_t start = found ? 0 : procpool__platform_now();
+  if (!found && (budget == 0 || !procpool__worker_spin(w, start, budget)))
+    procpool__worker_sleep(w);
+  procpool__spin_note(&w->spin, found ? 0 : procpool__platform_now() - start);
 }
 
 /* Runs tasks until it is told to leave, has run its share, or was condemned. */
@@ -4024,7 +4056,8 @@ enum {
   PROCPOOL__F_KEEP_BLOCK = 2,
   PROCPOOL__F_NONE = 4,
   PROCPOOL__F_QUARANTINE = 8, /* its worker could not be reaped: slot and block are never used again */
-  PROCPOOL__F_NO_MEMORY = 16  /* inline: nobody could free memory for its result but who waits for that: CODEC */
+  PROCPOOL__F_NO_MEMORY = 16, /* inline: nobody could free memory for its result but who waits for that: CODEC */
+  PROCPOOL__F_PIECES = 32     /* an inbox may hold pieces of its result */
 };
 
 typedef struct procpool__callback_node {
@@ -4134,7 +4167,7 @@ struct procpool {
   uint64_t position;        /* the next task's position in the submission ring */
   procpool_future **owners; /* by slot */
   uint32_t *free_slots;
-  uint32_t *cell_slots; /* by position % cells: whose cell it was */
+  uint32_t *cell_slots; /* by position % cells: the slot, plus 1, of the unsettled task whose cell it is; else 0 */
   uint64_t free_count, slots_used;
   uint64_t cells_reserved, slots_reserved, shared_bytes;
   uint64_t submitted, settled, crashed, dead_seen;
@@ -4145,7 +4178,8 @@ struct procpool {
   procpool__slab *slabs;
   procpool_future *free_futures;
   size_t live_futures;
-  procpool_future *first_due, *last_due; /* settled, with callbacks to run */
+  procpool_future *first_due; /* settled, with callbacks to run; atomic: looked at without the lock as a hint */
+  procpool_future *last_due;
   /* waiting */
   uint32_t turn;       /* threads that wait while another one drains sleep on this */
   uint32_t interrupts; /* procpool_interrupt adds 1; atomic */
@@ -4156,8 +4190,11 @@ struct procpool {
   uint32_t last_slot; /* of the task that was submitted last: likely the one that somebody waits for */
   int sleepers, fd_users;
   bool draining, parked, wants_room, changed;
-  uint64_t audit_due; /* when to look whether a worker has scribbled over shared memory */
-  bool untold;        /* the supervisor could not be told to look */
+  bool lazy;           /* whoever drains sleeps, or is about to, until few tasks wait: results may lie there */
+  uint64_t lazy_until; /* the first of these few */
+  size_t expected;     /* unsettled futures with callbacks */
+  uint64_t audit_due;  /* when to look whether a worker has scribbled over shared memory */
+  bool untold;         /* the supervisor could not be told to look */
   procpool__frame *frames;
   /* life */
   bool closing, ending, finished, freed;
@@ -4475,37 +4512,43 @@ static bool procpool__future_more(procpool *p) {
     return false;
   slab->next = p->slabs;
   p->slabs = slab;
+  memset((void *)slab->futures, 0, sizeof(slab->futures));
   for (int i = PROCPOOL__SLAB - 1; i >= 0; i--) {
     slab->futures[i].magic = PROCPOOL__FUTURE_FREE;
+    slab->futures[i].pool = p;
     slab->futures[i].next = p->free_futures;
     p->free_futures = &slab->futures[i];
   }
   return true;
 }
 
+/* A free future has neither error nor callbacks nor waiters, so that there is little to write here: all that submit
+ * does not set itself. */
 static procpool_future *procpool__future_new(procpool *p) {
   procpool_future *f;
   if (p->free_futures == NULL && !procpool__future_more(p))
     return NULL;
   f = p->free_futures;
   p->free_futures = f->next;
-  memset(f, 0, sizeof(*f));
   f->magic = PROCPOOL__FUTURE_LIVE;
   f->status = PROCPOOL_PENDING;
+  f->flags = 0;
   f->worker = -1;
-  f->pool = p;
   f->refs = 2;
+  f->pid = 0;
+  f->size = 0;
   f->block = PROCPOOL__NO_BLOCK;
   p->live_futures++;
   return f;
 }
 
-static void procpool__future_unref(procpool *p, procpool_future *f) {
-  if (--f->refs > 0)
-    return;
+/* The last reference is gone. */
+static void procpool__future_end(procpool *p, procpool_future *f) {
   if (f->size > PROCPOOL__SMALL)
     PROCPOOL_FREE(f->result.data);
-  PROCPOOL_FREE(f->error);
+  if (f->error != NULL)
+    PROCPOOL_FREE(f->error);
+  f->error = NULL;
   while (f->callbacks != NULL) {
     procpool__callback_node *next = f->callbacks->next;
     PROCPOOL_FREE(f->callbacks);
@@ -4515,6 +4558,11 @@ static void procpool__future_unref(procpool *p, procpool_future *f) {
   f->next = p->free_futures;
   p->free_futures = f;
   p->live_futures--;
+}
+
+static void procpool__future_unref(procpool *p, procpool_future *f) {
+  if (--f->refs == 0)
+    procpool__future_end(p, f);
 }
 
 static procpool_status procpool__future_status(const procpool_future *f) {
@@ -4549,34 +4597,45 @@ static void procpool__host_make_due(procpool *p, procpool_future *f) {
   if (p->last_due != NULL)
     p->last_due->next = f;
   else
-    p->first_due = f;
+    __atomic_store_n(&p->first_due, f, __ATOMIC_RELAXED);
   p->last_due = f;
 }
 
-/* The one place where a task settles. Its word is FREE, or soon will be by the caller; nobody else looks at its
- * slot. */
-static void procpool__host_settle(procpool *p, procpool_future *f, procpool_status status) {
-  p->owners[f->slot] = NULL;
-  if (!(f->flags & PROCPOOL__F_QUARANTINE))
-    p->free_slots[p->free_count++] = f->slot;
-  if (!(f->flags & (PROCPOOL__F_KEEP_BLOCK | PROCPOOL__F_QUARANTINE)))
-    procpool__arena_free(p, f->block, f->block_size);
-  if (f->limit > 0)
-    procpool__store(&p->segment.header->limited, --p->limited);
+/* Pieces of its result that are of no use any more. */
+static void procpool__host_drop_pieces(procpool *p, const procpool_future *f) {
   for (int i = 0; i < p->segment.workers; i++)
     if (p->inboxes[i].partial == f) {
       PROCPOOL_FREE(p->inboxes[i].data);
       p->inboxes[i].data = NULL;
       p->inboxes[i].partial = NULL;
     }
+}
+
+/* The one place where a task settles. Its word is FREE, or soon will be by the caller; nobody else looks at its
+ * slot. */
+static void procpool__host_settle(procpool *p, procpool_future *f, procpool_status status) {
+  uint32_t *cell = &p->cell_slots[(f->ticket - 1) & (p->segment.cell_count - 1)];
+  p->owners[f->slot] = NULL;
+  if (*cell == f->slot + 1) /* else a later task has it: this one has run for a lap */
+    *cell = 0;
+  if (!(f->flags & PROCPOOL__F_QUARANTINE))
+    p->free_slots[p->free_count++] = f->slot;
+  if (f->block != PROCPOOL__NO_BLOCK && !(f->flags & (PROCPOOL__F_KEEP_BLOCK | PROCPOOL__F_QUARANTINE)))
+    procpool__arena_free(p, f->block, f->block_size);
+  if (f->limit > 0)
+    procpool__store(&p->segment.header->limited, --p->limited);
+  if (f->flags & PROCPOOL__F_PIECES)
+    procpool__host_drop_pieces(p, f);
   __atomic_store_n(&p->settled, p->settled + 1, __ATOMIC_RELAXED);
   p->crashed += status == PROCPOOL_CRASHED;
   p->changed = true;
   __atomic_store_n(&f->status, (uint8_t)status, __ATOMIC_RELEASE);
   for (procpool__wait_node *n = f->nodes; n != NULL; n = n->next)
     procpool__waiter_tell(p, n);
-  if (f->callbacks != NULL)
+  if (f->callbacks != NULL) {
+    p->expected--;
     procpool__host_make_due(p, f);
+  }
   procpool__future_unref(p, f);
 }
 
@@ -4654,6 +4713,7 @@ static procpool__taken procpool__host_take_piece(procpool *p, int worker, procpo
   if (in->partial != f) {
     PROCPOOL_FREE(in->data);
     in->partial = f;
+    f->flags |= PROCPOOL__F_PIECES;
     in->data = NULL;
     in->filled = in->room = 0;
     in->total = total;
@@ -4819,8 +4879,6 @@ static void procpool__host_tell_limits(procpool *p) {
 static void procpool__host_count_limit(procpool *p, const procpool_future *f) {
   const uint64_t tick = (uint64_t)f->limit * (1000000u / 8);
   const bool shorter = p->limited == 0 || tick < p->tick;
-  if (f->limit == 0)
-    return;
   p->tick = shorter ? tick : p->tick;
   p->limited++;
   if (shorter)
@@ -5199,21 +5257,24 @@ static bool procpool__host_crowded(const procpool *p) {
                                                 __atomic_load_n(&p->settled, __ATOMIC_RELAXED);
 }
 
-static bool procpool__host_spin(procpool *p, uint64_t start, uint64_t deadline) {
-  uint64_t budget = procpool__spin_budget(&p->spin);
-  const bool crowded = budget > 0 && procpool__host_crowded(p);
-  if (deadline < start + budget)
-    budget = deadline > start ? deadline - start : 0;
-  for (uint64_t took = 0; took < budget; took = procpool__platform_now() - start) {
-    for (int i = 0; i < 64; i++) {
-      if (procpool__host_news(p)) {
-        procpool__spin_note(&p->spin, took);
-        return true;
-      }
-      procpool__platform_relax();
-    }
-    if (crowded)
+/* As procpool__worker_glance. */
+static bool procpool__host_glance(procpool *p) {
+  for (int i = 0; i < PROCPOOL__SPIN_LOOKS; i++) {
+    if (procpool__host_news(p))
+      return true;
+    procpool__platform_relax();
+  }
+  return false;
+}
+
+static bool procpool__host_spin(procpool *p, uint64_t start, uint64_t budget, uint64_t deadline) {
+  const bool crowded = procpool__host_crowded(p);
+  const uint64_t end = start + budget < deadline ? start + budget : deadline;
+  for (unsigned i = 1; procpool__platform_now() < end; i++) {
+    if (crowded || i % PROCPOOL__SPIN_YIELD == 0)
       procpool__platform_yield();
+    if (procpool__host_glance(p))
+      return true;
   }
   return false;
 }
@@ -5221,12 +5282,15 @@ static bool procpool__host_spin(procpool *p, uint64_t start, uint64_t deadline) 
 /* Says with a new number who sleeps; a worker answers each number once. */
 static void procpool__host_arm(procpool *p) {
   uint64_t flag = 0;
+  p->lazy = p->lazy && p->parked && p->fd_users == 0;
   if (p->parked)
-    flag |= PROCPOOL__FLAG_PARKED;
-  if (p->parked && p->wants_room)
+    flag |= p->lazy ? PROCPOOL__FLAG_LAZY : PROCPOOL__FLAG_PARKED;
+  if (p->parked && p->wants_room && !p->lazy)
     flag |= PROCPOOL__FLAG_ROOM;
   if (p->fd_users > 0)
     flag |= PROCPOOL__FLAG_FD;
+  if (p->lazy)
+    procpool__store_relaxed(&p->segment.header->lazy_until, p->lazy_until);
   if (flag != 0)
     flag |= ++p->sleep_number << PROCPOOL__FLAG_BITS;
   procpool__store(&p->segment.header->host_flag, flag);
@@ -5236,10 +5300,9 @@ static void procpool__host_arm(procpool *p) {
 
 /* Whether the next task's cell may be written: its last occupant, a lap ago, is not waiting any more. */
 static bool procpool__host_cell_free(const procpool *p) {
-  const uint32_t slot = p->cell_slots[p->position & (p->segment.cell_count - 1)];
+  const uint32_t slot = p->cell_slots[p->position & (p->segment.cell_count - 1)] - 1;
   const uint64_t ticket = p->position + 1 - p->segment.cell_count;
-  const procpool_future *f = p->owners[slot];
-  return p->position < p->segment.cell_count || f == NULL || f->ticket != ticket ||
+  return slot == UINT32_MAX ||
          procpool__load(&p->segment.slots[slot].word) != procpool__word(ticket, 0, PROCPOOL__READY);
 }
 
@@ -5340,10 +5403,38 @@ static void procpool__host_audit_if_due(procpool *p) {
 typedef struct procpool__known {
   uint64_t settled;
   bool room, cell_free; /* it waits for room in the submission ring */
+  uint64_t spare;       /* while so many tasks wait, it need not be woken for results; 0: for each */
 } procpool__known;
 
+/* ---- the lazy sleep ---- Who hands out many tasks, and wants their results only when all is done, is not to be
+ * woken for each: every time that would take a processor from a worker. It sleeps until the queue has become short:
+ * until the task at lazy_until is claimed, and since tasks are claimed in order that is when few are left behind it.
+ * Whoever claims it, or a later one, answers. Only while nobody else could want a result at once: nobody waits, polls
+ * the descriptor or has added a callback. Who begins to do so wakes the sleeper first, and it sleeps as usual then. A
+ * worker that waits for room in its ring answers too; deaths, stops and cancels wake the host anyway. */
+
+/* Whether the task at lazy_until waits. */
+static bool procpool__host_plenty(const procpool *p) {
+  const uint32_t slot = p->cell_slots[p->lazy_until & (p->segment.cell_count - 1)] - 1;
+  return slot != UINT32_MAX &&
+         procpool__load(&p->segment.slots[slot].word) == procpool__word(p->lazy_until + 1, 0, PROCPOOL__READY);
+}
+
+static bool procpool__host_may_be_lazy(procpool *p, uint64_t spare) {
+  if (spare == 0 || spare > p->position || p->sleepers > 0 || p->fd_users > 0 || p->expected > 0)
+    return false;
+  p->lazy_until = p->position - spare;
+  return procpool__host_plenty(p);
+}
+
+/* Somebody wants results at once from now on. */
+static void procpool__host_rouse(procpool *p) {
+  if (p->lazy)
+    procpool__shm_wake_host(&p->segment, p->fds.event_fd);
+}
+
 static bool procpool__host_changed(const procpool *p, const procpool__known *known) {
-  return p->settled != known->settled || p->finished ||
+  return p->settled != known->settled || p->finished || (p->lazy && !procpool__host_plenty(p)) ||
          (known->room && !known->cell_free && procpool__host_cell_free(p));
 }
 
@@ -5369,7 +5460,7 @@ static void procpool__host_sleep(procpool *p, uint64_t deadline, const procpool_
       procpool__platform_park(&p->segment.header->host_seq, seq, deadline < tick ? deadline : tick);
     procpool__host_lock(p);
   }
-  p->parked = false;
+  p->parked = p->lazy = false;
   if (p->finished)
     return;
   procpool__host_note_wake(p, woken);
@@ -5431,7 +5522,8 @@ static void procpool__host_make_room(void *context) {
 
 /* Rests until something may have changed. */
 static void procpool__host_rest(procpool *p, uint64_t deadline, procpool__known *known) {
-  uint64_t start;
+  uint64_t start, budget;
+  bool found, come;
   if (p->finished) {
     if (p->frames != NULL) /* another thread is still in a callback */
       procpool__host_follow(p, deadline);
@@ -5442,20 +5534,27 @@ static void procpool__host_rest(procpool *p, uint64_t deadline, procpool__known 
     return;
   }
   if (p->draining) {
+    procpool__host_rouse(p);
     procpool__host_follow(p, deadline);
     return;
   }
   known->settled = p->settled;
   p->draining = true;
-  procpool__host_unlock(p);
-  start = procpool__platform_now();
-  if (procpool__host_spin(p, start, deadline)) {
-    procpool__host_lock(p);
-  } else {
-    procpool__host_lock(p);
+  p->lazy = procpool__host_may_be_lazy(p, known->spare);
+  if (p->lazy) {
     procpool__host_sleep(p, deadline, known);
-    procpool__spin_note(&p->spin, procpool__platform_now() - start);
+    p->lazy = p->draining = false;
+    return;
   }
+  procpool__host_unlock(p);
+  budget = procpool__spin_budget(&p->spin);
+  found = budget > 0 && procpool__host_glance(p);
+  start = found ? 0 : procpool__platform_now();
+  come = found || (budget > 0 && procpool__host_spin(p, start, budget, deadline));
+  procpool__host_lock(p);
+  if (!come)
+    procpool__host_sleep(p, deadline, known);
+  procpool__spin_note(&p->spin, found ? 0 : procpool__platform_now() - start);
   p->draining = false;
 }
 
@@ -5490,7 +5589,7 @@ static void procpool__host_run_callbacks(procpool *p) {
   p->frames = &frame;
   while (p->first_due != NULL) {
     procpool_future *f = p->first_due;
-    p->first_due = f->next;
+    __atomic_store_n(&p->first_due, f->next, __ATOMIC_RELAXED);
     if (p->first_due == NULL)
       p->last_due = NULL;
     procpool__host_call_back(p, f);
@@ -5499,9 +5598,10 @@ static void procpool__host_run_callbacks(procpool *p) {
   procpool__host_leave_frame(p, &frame);
 }
 
-/* Waits, draining, until condition holds. OK, PENDING, INTERRUPTED, MEMORY. */
-static procpool_status procpool__host_wait(procpool *p, procpool__condition *condition, void *context,
-                                           uint64_t deadline, unsigned how) {
+/* Waits, draining, until condition holds. OK, PENDING, INTERRUPTED, MEMORY. spare (null: 0): see procpool__known; the
+ * condition may change it. */
+static procpool_status procpool__host_wait_lazily(procpool *p, procpool__condition *condition, void *context,
+                                                  uint64_t deadline, unsigned how, const uint64_t *spare) {
   const uint32_t interrupts = p->interrupts_taken;
   procpool_status status = PROCPOOL_OK;
   procpool__known known;
@@ -5526,12 +5626,18 @@ static procpool_status procpool__host_wait(procpool *p, procpool__condition *con
       status = PROCPOOL_PENDING;
     if (status != PROCPOOL_OK)
       break;
+    known.spare = spare != NULL ? *spare : 0;
     procpool__host_rest(p, deadline, &known);
   }
   if (status == PROCPOOL_INTERRUPTED)
     __atomic_store_n(&p->interrupts_taken, procpool__load32(&p->interrupts), __ATOMIC_RELAXED);
   procpool__host_hand_over(p);
   return status;
+}
+
+static procpool_status procpool__host_wait(procpool *p, procpool__condition *condition, void *context,
+                                           uint64_t deadline, unsigned how) {
+  return procpool__host_wait_lazily(p, condition, context, deadline, how, NULL);
 }
 
 /* ==== >>public ======================================================================================================
@@ -6204,16 +6310,23 @@ PROCPOOL_API void procpool_worker_main(void) {
 
 /* ---- submit ---- */
 
+/* One task to be submitted, or several that differ in their arguments alone. */
 typedef struct procpool__order {
   procpool_function function;
+  uint64_t address; /* of the function in the workers; 0 until it was looked for */
   const void *argument;
   size_t size;
   uint32_t flags;          /* PROCPOOL__SLOT_*, but for the grace */
   uint32_t limit, grace;   /* milliseconds */
   uint64_t block;          /* a chunk's block, already filled; else NO_BLOCK */
-  procpool_future *future; /* out */
+  procpool_future *future; /* out: of the last task accepted */
   procpool_status status;  /* out */
   int error;               /* out: errno, where the status is SYSTEM */
+  /* several: each one's bytes lie behind those of the one before */
+  bool many;
+  size_t count, accepted;
+  procpool_future **futures; /* out; or null: nobody wants the results */
+  uint64_t spare;            /* see procpool__known */
 } procpool__order;
 
 /* A free slot and a writable cell, their memory reserved. FULL when there is none now. */
@@ -6270,10 +6383,11 @@ static bool procpool__submit_wake_one(procpool *p) {
   return true;
 }
 
-/* Wakes workers while there are more tasks than workers that need no waking. Each of those has one task at most, so if
- * they are as many, one of them is free for every task that waits, and looks at the queue before it sleeps. (Should it be
- * killed or stopped instead, the supervisor wakes everyone.) Mostly one at a time, but not always: a worker that is about
- * to sleep, and finds a task instead, was counted as awake for that one and as asleep for the next. */
+/* Wakes workers while there are more tasks than workers that need no waking. Each of those has one task at most, so
+ * if they are as many, one of them is free for every task that waits, and looks at the queue before it sleeps.
+ * (Should it be killed or stopped instead, the supervisor wakes everyone.) Mostly one at a time, but not always: a
+ * worker that is about to sleep, and finds a task instead, was counted as awake for that one and as asleep for the
+ * next. */
 static void procpool__submit_wake(procpool *p) {
   int woken = 0; /* the masks may be scribbled upon: this comes to an end */
   if (procpool__shm_sleeper(&p->segment) < 0)
@@ -6283,8 +6397,9 @@ static void procpool__submit_wake(procpool *p) {
     woken++;
 }
 
-/* The task becomes visible: first its word, then its cell. An idle worker sees the cell or is seen idle. */
-static void procpool__submit_publish(procpool *p, procpool_future *f, uint32_t slot) {
+/* Enters the task into the private tables and makes its word READY. Returns where its cell lies, *cell what to write
+ * there. */
+static uint64_t *procpool__submit_enter(procpool *p, procpool_future *f, uint32_t slot, uint64_t *cell) {
   const procpool__segment *s = &p->segment;
   const uint64_t at = p->position & (s->cell_count - 1);
   const uint64_t ticket = ++p->position;
@@ -6293,10 +6408,18 @@ static void procpool__submit_publish(procpool *p, procpool_future *f, uint32_t s
   __atomic_store_n(&p->last_slot, slot, __ATOMIC_RELAXED);
   p->free_count--;
   p->owners[slot] = f;
-  p->cell_slots[at] = slot;
+  p->cell_slots[at] = slot + 1;
   __atomic_store_n(&p->submitted, p->submitted + 1, __ATOMIC_RELAXED);
   procpool__store_release(&s->slots[slot].word, procpool__word(ticket, 0, PROCPOOL__READY));
-  (void)procpool__exchange(&s->cells[at], procpool__cell(ticket, slot));
+  *cell = procpool__cell(ticket, slot);
+  return &s->cells[at];
+}
+
+/* The task becomes visible: first its word, then its cell. An idle worker sees the cell or is seen idle. */
+static void procpool__submit_publish(procpool *p, procpool_future *f, uint32_t slot) {
+  uint64_t cell;
+  uint64_t *at = procpool__submit_enter(p, f, slot, &cell);
+  (void)procpool__exchange(at, cell);
   procpool__submit_wake(p);
 }
 
@@ -6305,46 +6428,139 @@ static procpool_status procpool__submit_refusal(const procpool *p) {
   return p->closing ? PROCPOOL_SHUTDOWN : p->refusal;
 }
 
-static procpool_status procpool__submit_now(procpool *p, procpool__order *o) {
-  uint32_t slot;
-  uint64_t address;
-  procpool__slot *shared;
-  procpool_status status = procpool__submit_refusal(p);
-  if (status == PROCPOOL_OK)
-    status = procpool__submit_place(p, &slot);
-  if (status != PROCPOOL_OK)
-    return status;
-  address = procpool__code_translate(p, o->function);
+/* Where the function lies in the workers; once per order. */
+static procpool_status procpool__submit_locate(procpool *p, procpool__order *o) {
+  const uint64_t address = o->address != 0 ? o->address : procpool__code_translate(p, o->function);
   if (address == 0)
     return PROCPOOL_FUNCTION;
   if (address == PROCPOOL__CODE_UNKNOWN) {
     o->error = errno;
     return PROCPOOL_SYSTEM;
   }
-  o->future = procpool__future_new(p);
-  if (o->future == NULL)
+  o->address = address;
+  return PROCPOOL_OK;
+}
+
+/* Fills a slot and makes a future: all of a task but that it can be seen. */
+static procpool_status procpool__submit_fill(procpool *p, procpool__order *o, uint32_t *slot) {
+  procpool__slot *shared;
+  procpool_future *f;
+  procpool_status status = procpool__submit_place(p, slot);
+  if (status != PROCPOOL_OK)
+    return status;
+  f = procpool__future_new(p);
+  if (f == NULL)
     return PROCPOOL_MEMORY;
-  shared = &p->segment.slots[slot];
-  status = procpool__submit_argument(p, o, shared, o->future);
+  shared = &p->segment.slots[*slot];
+  status = procpool__submit_argument(p, o, shared, f);
   if (status != PROCPOOL_OK) {
-    o->future->refs = 1;
-    procpool__future_unref(p, o->future);
-    o->future = NULL;
+    f->refs = 1;
+    procpool__future_unref(p, f);
     return status;
   }
-  shared->function = address;
-  o->future->limit = o->limit;
+  shared->function = o->address;
+  f->limit = o->limit;
   procpool__store32_relaxed(&shared->limit, o->limit); /* published, as all here, by the word's release */
   procpool__store32_relaxed(&shared->flags, o->flags | (o->grace << PROCPOOL__SLOT_GRACE));
-  procpool__host_count_limit(p, o->future);
+  if (f->limit > 0)
+    procpool__host_count_limit(p, f);
+  o->future = f;
+  return PROCPOOL_OK;
+}
+
+static procpool_status procpool__submit_now(procpool *p, procpool__order *o) {
+  uint32_t slot;
+  procpool_status status = procpool__submit_refusal(p);
+  if (status == PROCPOOL_OK)
+    status = procpool__submit_locate(p, o);
+  if (status == PROCPOOL_OK)
+    status = procpool__submit_fill(p, o, &slot);
+  if (status != PROCPOOL_OK)
+    return status;
   procpool__submit_publish(p, o->future, slot);
   procpool__host_check_ticking(p, o->future);
   return PROCPOOL_OK;
 }
 
+/* ---- several at once ---- */
+
+enum {
+  PROCPOOL__BATCH_TASKS = 64,   /* after so many tasks at most, */
+  PROCPOOL__BATCH_BYTES = 65536 /* or so many bytes of arguments, those who sleep are woken for them */
+};
+
+/* Nobody wants the result: the handle is given back before it is handed out. */
+static void procpool__submit_unwanted(procpool *p, procpool_future *f) {
+  f->flags |= PROCPOOL__F_RELEASED;
+  procpool__future_unref(p, f);
+}
+
+/* One task of several becomes visible to workers that are awake. Those that sleep are looked for later, but the
+ * supervisor that shall see to a limit at once. */
+static void procpool__submit_show(procpool *p, procpool__order *o, uint32_t slot) {
+  uint64_t cell;
+  uint64_t *at = procpool__submit_enter(p, o->future, slot, &cell);
+  if (o->limit > 0) {
+    (void)procpool__exchange(at, cell);
+    procpool__host_check_ticking(p, o->future);
+  } else {
+    procpool__store_release(at, cell);
+  }
+  if (o->futures != NULL)
+    o->futures[o->accepted] = o->future;
+  else
+    procpool__submit_unwanted(p, o->future);
+  o->accepted++;
+  if (o->argument != NULL)
+    o->argument = (const unsigned char *)o->argument + o->size;
+}
+
+/* Looks for sleepers. The cells were stored with release; a worker that sets its bit after this read-modify-write of
+ * the same word has acquired them by it and sees them, one that set it before is seen here. */
+static void procpool__submit_look(procpool *p) {
+  for (int i = 0; i < p->segment.workers; i += 64)
+    (void)procpool__or(procpool__shm_idle(&p->segment, i), 0);
+  procpool__submit_wake(p);
+}
+
+/* What is left waits for room. It need not come one by one: the queue is refilled when there is room for all of it, or
+ * half of the queue is empty. */
+static void procpool__submit_be_patient(const procpool *p, procpool__order *o) {
+  const uint64_t unsettled = p->submitted - p->settled, left = (uint64_t)(o->count - o->accepted);
+  o->spare = left < unsettled / 2 ? unsettled - left : unsettled / 2;
+}
+
+/* As many as there is room for now. The first one wakes a sleeper at once, so that it begins while the rest is being
+ * written; the next ones after ever more tasks. */
+static procpool_status procpool__submit_several(procpool *p, procpool__order *o) {
+  procpool_status status = procpool__submit_refusal(p);
+  size_t group = 1, tasks = 0, bytes = 0;
+  if (status == PROCPOOL_OK)
+    status = procpool__submit_locate(p, o);
+  while (status == PROCPOOL_OK && o->accepted < o->count) {
+    uint32_t slot;
+    status = procpool__submit_fill(p, o, &slot);
+    if (status != PROCPOOL_OK)
+      break;
+    procpool__submit_show(p, o, slot);
+    tasks++;
+    bytes += o->size;
+    if (tasks < group && bytes < PROCPOOL__BATCH_BYTES)
+      continue;
+    procpool__submit_look(p);
+    group = group < PROCPOOL__BATCH_TASKS ? 2 * group : group;
+    tasks = bytes = 0;
+  }
+  if (tasks > 0)
+    procpool__submit_look(p);
+  if (status == PROCPOOL_FULL)
+    procpool__submit_be_patient(p, o);
+  return status;
+}
+
 static bool procpool__submit_condition(procpool *p, void *context) {
   procpool__order *o = (procpool__order *)context;
-  o->status = procpool__submit_now(p, o);
+  o->status = o->many ? procpool__submit_several(p, o) : procpool__submit_now(p, o);
   return o->status != PROCPOOL_FULL;
 }
 
@@ -6365,17 +6581,44 @@ static procpool_status procpool__submit_refused(procpool *p, const procpool__ord
 /* Submits under the lock; waits for room until deadline. */
 static procpool_status procpool__submit_order(procpool *p, procpool__order *o, uint64_t deadline) {
   procpool_status waited = PROCPOOL_OK;
-  o->status = procpool__submit_now(p, o);
-  if (o->status == PROCPOOL_FULL && procpool__host_in_task(p))
+  const bool full = !procpool__submit_condition(p, o);
+  if (full && procpool__host_in_task(p))
     deadline = 0; /* those who could make room are this very task, and others that may wait alike */
-  if (o->status == PROCPOOL_FULL)
-    waited = procpool__host_wait(p, procpool__submit_condition, o, deadline, PROCPOOL__WAIT_ROOM);
+  if (full)
+    waited = procpool__host_wait_lazily(p, procpool__submit_condition, o, deadline, PROCPOOL__WAIT_ROOM, &o->spare);
   if (waited == PROCPOOL_INTERRUPTED || waited == PROCPOOL_MEMORY)
     o->status = waited;
   return o->status == PROCPOOL_OK ? PROCPOOL_OK : procpool__submit_refused(p, o);
 }
 
-/* options: null for the pool's limit and grace; its timeout is in deadline already. */
+/* options: null for the pool's limit and grace; the timeout is the caller's affair. */
+static void procpool__submit_make_order(const procpool *p, procpool__order *o, procpool_function function,
+                                        const void *argument, size_t size, const procpool_submit_options *options) {
+  o->function = function; /* one by one: a memset of it all costs as much as the rest of this */
+  o->address = 0;
+  o->argument = argument;
+  o->size = size;
+  o->future = NULL;
+  o->error = 0;
+  o->many = false;
+  o->count = o->accepted = 0;
+  o->futures = NULL;
+  o->block = PROCPOOL__NO_BLOCK;
+  o->flags = argument == NULL ? (uint32_t)PROCPOOL__SLOT_NO_ARGUMENT : 0;
+  o->limit = options != NULL ? procpool__public_time_limit(options->time_limit, 1, p->time_limit) : p->time_limit;
+  o->grace = options != NULL ? procpool__public_grace(options->grace, p->grace) : p->grace;
+}
+
+/* Checks what the caller gave, and submits under the lock. */
+static procpool_status procpool__submit_checked(procpool *p, procpool__order *o, uint64_t deadline) {
+  if (o->function == NULL || (o->argument == NULL && o->size > 0) || o->size > (size_t)PTRDIFF_MAX)
+    return procpool__host_refuse(p, PROCPOOL_ARGUMENT, 0, "null function, or null argument with a size");
+  if (o->limit > 0 && p->start > PROCPOOL_START_SPAWN)
+    return procpool__host_refuse(p, PROCPOOL_UNSUPPORTED, 0,
+                                 "a time limit needs fork or spawn: no thread can be ended");
+  return procpool__submit_order(p, o, deadline);
+}
+
 static procpool_status procpool__submit(procpool *p, procpool_function function, const void *argument, size_t size,
                                         const procpool_submit_options *options, procpool_future **future,
                                         uint64_t deadline) {
@@ -6385,28 +6628,13 @@ static procpool_status procpool__submit(procpool *p, procpool_function function,
     *future = NULL;
   if (status != PROCPOOL_OK)
     return status;
-  memset(&o, 0, sizeof(o));
-  o.function = function;
-  o.argument = argument;
-  o.size = size;
-  o.block = PROCPOOL__NO_BLOCK;
-  o.flags = argument == NULL ? (uint32_t)PROCPOOL__SLOT_NO_ARGUMENT : 0;
-  o.limit = options != NULL ? procpool__public_time_limit(options->time_limit, 1, p->time_limit) : p->time_limit;
-  o.grace = options != NULL ? procpool__public_grace(options->grace, p->grace) : p->grace;
+  procpool__submit_make_order(p, &o, function, argument, size, options);
   procpool__host_lock(p);
-  if (function == NULL || (argument == NULL && size > 0) || size > (size_t)PTRDIFF_MAX)
-    status = procpool__host_refuse(p, PROCPOOL_ARGUMENT, 0, "null function, or null argument with a size");
-  else if (o.limit > 0 && p->start > PROCPOOL_START_SPAWN)
-    status =
-        procpool__host_refuse(p, PROCPOOL_UNSUPPORTED, 0, "a time limit needs fork or spawn: no thread can be ended");
-  else
-    status = procpool__submit_order(p, &o, deadline);
-  if (status == PROCPOOL_OK && future != NULL) {
+  status = procpool__submit_checked(p, &o, deadline);
+  if (status == PROCPOOL_OK && future != NULL)
     *future = o.future;
-  } else if (status == PROCPOOL_OK) {
-    o.future->flags |= PROCPOOL__F_RELEASED;
-    procpool__future_unref(p, o.future);
-  }
+  else if (status == PROCPOOL_OK)
+    procpool__submit_unwanted(p, o.future);
   procpool__host_unlock(p);
   return status;
 }
@@ -6430,18 +6658,52 @@ PROCPOOL_API procpool_status procpool_submit_timed(procpool *pool, double timeou
   return procpool__submit(pool, function, argument, size, NULL, future, procpool__platform_deadline(timeout));
 }
 
+static bool procpool__submit_bad_options(const procpool_submit_options *options) {
+  return options != NULL && (options->timeout != options->timeout || options->time_limit != options->time_limit ||
+                             options->grace != options->grace);
+}
+
+/* How long to wait for room. */
+static uint64_t procpool__submit_deadline(const procpool_submit_options *options) {
+  if (options == NULL || options->timeout == 0)
+    return PROCPOOL__NEVER;
+  return options->timeout > 0 ? procpool__platform_deadline(options->timeout) : 0;
+}
+
 PROCPOOL_API procpool_status procpool_submit_with(procpool *pool, procpool_function function, const void *argument,
                                                   size_t size, const procpool_submit_options *options,
                                                   procpool_future **future) {
-  uint64_t deadline = PROCPOOL__NEVER;
   if (future != NULL)
     *future = NULL;
-  if (options != NULL && (options->timeout != options->timeout || options->time_limit != options->time_limit ||
-                          options->grace != options->grace))
+  if (procpool__submit_bad_options(options))
     return PROCPOOL_ARGUMENT;
-  if (options != NULL && options->timeout != 0)
-    deadline = options->timeout > 0 ? procpool__platform_deadline(options->timeout) : 0;
-  return procpool__submit(pool, function, argument, size, options, future, deadline);
+  return procpool__submit(pool, function, argument, size, options, future, procpool__submit_deadline(options));
+}
+
+PROCPOOL_API procpool_status procpool_submit_many(procpool *pool, procpool_function function, const void *arguments,
+                                                  size_t size, size_t count, const procpool_submit_options *options,
+                                                  procpool_future **futures, size_t *submitted) {
+  procpool__order o;
+  procpool_status status = procpool__host_check(pool);
+  const bool possible = size == 0 || arguments == NULL || count <= (size_t)PTRDIFF_MAX / size;
+  if (submitted != NULL)
+    *submitted = 0;
+  if (futures != NULL && count > (size_t)PTRDIFF_MAX / sizeof(procpool_future *))
+    return PROCPOOL_ARGUMENT;
+  if (futures != NULL && count > 0)
+    memset((void *)futures, 0, count * sizeof(procpool_future *));
+  if (status != PROCPOOL_OK || !possible || procpool__submit_bad_options(options))
+    return status != PROCPOOL_OK ? status : PROCPOOL_ARGUMENT;
+  procpool__submit_make_order(pool, &o, function, arguments, size, options);
+  o.many = true;
+  o.count = count;
+  o.futures = futures;
+  procpool__host_lock(pool);
+  status = procpool__submit_checked(pool, &o, procpool__submit_deadline(options));
+  procpool__host_unlock(pool);
+  if (submitted != NULL)
+    *submitted = o.accepted;
+  return status;
 }
 
 PROCPOOL_API procpool_future *procpool_submit_or_null(procpool *pool, procpool_function function, const void *argument,
@@ -6531,6 +6793,7 @@ static void procpool__shutdown_announce(procpool *p, procpool_shutdown_mode mode
   if (mode != PROCPOOL_DRAIN)
     procpool__host_take_back(p, mode == PROCPOOL_KILL ? PROCPOOL_SHUTDOWN : PROCPOOL_CANCELLED);
   procpool__shutdown_discard(p);
+  procpool__host_rouse(p);
   if (procpool__load32(&p->segment.header->phase) < phase)
     procpool__store32(&p->segment.header->phase, phase);
   (void)procpool__host_tell(p, PROCPOOL__SAY_PHASE, 0, 0);
@@ -6714,6 +6977,9 @@ PROCPOOL_API procpool_status procpool_future_wait(procpool_future *future, doubl
   if (procpool__public_bad_timeout(timeout))
     return PROCPOOL_ARGUMENT;
   p = future->pool;
+  status = procpool__future_status(future);
+  if (status != PROCPOOL_PENDING && __atomic_load_n(&p->first_due, __ATOMIC_RELAXED) == NULL)
+    return status; /* nothing to wait for, nor to do: no lock */
   procpool__host_lock(p);
   status = procpool__future_await(p, future, timeout);
   procpool__public_leave(p);
@@ -6820,7 +7086,7 @@ static void procpool__future_want_end(procpool *p, const procpool_future *f, uin
   procpool__host_ring(p);
 }
 
-static procpool_status procpool__future_end(procpool_future *future, bool by_force, double grace) {
+static procpool_status procpool__future_stop(procpool_future *future, bool by_force, double grace) {
   procpool_status status = procpool__host_check_future(future);
   procpool *p;
   if (status != PROCPOOL_OK)
@@ -6846,11 +7112,11 @@ static procpool_status procpool__future_end(procpool_future *future, bool by_for
 }
 
 PROCPOOL_API procpool_status procpool_future_cancel(procpool_future *future) {
-  return procpool__future_end(future, false, 0);
+  return procpool__future_stop(future, false, 0);
 }
 
 PROCPOOL_API procpool_status procpool_future_cancel_kill(procpool_future *future, double grace) {
-  return procpool__future_end(future, true, grace);
+  return procpool__future_stop(future, true, grace);
 }
 
 PROCPOOL_API procpool_status procpool_future_add_done_callback(procpool_future *future, procpool_callback callback,
@@ -6873,6 +7139,10 @@ PROCPOOL_API procpool_status procpool_future_add_done_callback(procpool_future *
   procpool__host_lock(p);
   for (at = &future->callbacks; *at != NULL; at = &(*at)->next)
     ;
+  if (procpool__future_status(future) == PROCPOOL_PENDING && future->callbacks == NULL) {
+    p->expected++;
+    procpool__host_rouse(p);
+  }
   *at = node;
   if (procpool__future_status(future) != PROCPOOL_PENDING && future->callbacks == node) {
     procpool__frame frame; /* settled, and none is due before it: at once */
@@ -7436,8 +7706,11 @@ typedef struct procpool__mapping {
   size_t range_count;
   procpool__group group; /* a node per job */
   procpool__job *jobs;
-  size_t job_count, busy;
-  uint64_t settled_before; /* the pool's count when room was last looked for */
+  size_t job_count, busy, depth; /* chunks: most ever handed out at once, handed out now, most to be handed out now */
+  uint64_t bytes;                /* of the blocks that are handed out */
+  uint64_t since;                /* ns: when results were taken last */
+  uint64_t spare;                /* see procpool__known */
+  uint64_t settled_before;       /* the pool's count when room was last looked for */
   size_t failed_item, failed_count;
   procpool_status status; /* of the first item that is not OK */
 } procpool__mapping;
@@ -7538,15 +7811,47 @@ static procpool_status procpool__map_send(procpool__mapping *m, size_t j) {
   job->future = o.future;
   procpool__node_link(&m->group.waiter, &m->group.nodes[j], o.future);
   m->busy++;
+  m->bytes += job->block_size;
   return PROCPOOL_OK;
 }
 
+/* ---- how many chunks are handed out at once ---- Two per worker and one more keep the workers busy where chunks
+ * take long, and tasks that others submit meanwhile wait for no more than these. Where chunks are tiny that would
+ * have the host called every few microseconds: more of them then, up to about 4 ms of work (and 1 MiB: they shall
+ * stay in the cache). */
+enum { PROCPOOL__MAP_DEPTH = 16 }; /* chunks per worker, at most */
+#define PROCPOOL__MAP_AHEAD ((uint64_t)4000000u)
+#define PROCPOOL__MAP_BYTES ((uint64_t)1 << 20)
+
+static size_t procpool__map_least_depth(const procpool__mapping *m) {
+  return 2 * (size_t)m->pool->segment.workers + 1;
+}
+
+/* taken chunks have come in since the last time. */
+static void procpool__map_pace(procpool__mapping *m, size_t taken) {
+  const uint64_t now = procpool__platform_now();
+  const uint64_t ahead = taken > 0 ? (now - m->since) / taken * m->depth : 0; /* ns that all handed out take */
+  const size_t least = procpool__map_least_depth(m);
+  if (m->since != 0 && 2 * ahead < PROCPOOL__MAP_AHEAD)
+    m->depth = 2 * m->depth < m->job_count ? 2 * m->depth : m->job_count;
+  else if (ahead > 2 * PROCPOOL__MAP_AHEAD)
+    m->depth = m->depth / 2 > least ? m->depth / 2 : least;
+  m->since = now;
+}
+
+static bool procpool__map_enough(const procpool__mapping *m) {
+  return m->busy >= m->depth || (m->bytes >= PROCPOOL__MAP_BYTES && m->busy >= procpool__map_least_depth(m));
+}
+
+/* Hands out chunks. The results of half of them may then lie there until the other half is being worked on; of all
+ * but the last where nothing is left to hand out. */
 static procpool_status procpool__map_fill(procpool__mapping *m) {
   const bool more = m->range_count > 0 || m->next < m->count;
   procpool_status status = more ? procpool__submit_refusal(m->pool) : PROCPOOL_OK;
-  for (size_t j = 0; j < m->job_count && status == PROCPOOL_OK; j++)
+  for (size_t j = 0; j < m->job_count && status == PROCPOOL_OK && !procpool__map_enough(m); j++)
     if (m->jobs[j].future == NULL && (m->range_count > 0 || m->next < m->count))
       status = procpool__map_send(m, j);
+  m->spare = m->range_count > 0 || m->next < m->count ? m->busy / 2 : 1;
   return status;
 }
 
@@ -7648,6 +7953,7 @@ static void procpool__map_finish(procpool__mapping *m, size_t j) {
   procpool__future_unref(p, job->future);
   job->future = NULL;
   m->busy--;
+  m->bytes -= job->block_size;
 }
 
 /* Leaves a chunk behind: taken back if it has not begun; else its block is freed when it settles. */
@@ -7668,7 +7974,8 @@ static void procpool__map_abandon(procpool__mapping *m, size_t j) {
 }
 
 static bool procpool__map_make(procpool__mapping *m) {
-  m->job_count = 2 * (size_t)m->pool->segment.workers + 1;
+  m->job_count = PROCPOOL__MAP_DEPTH * (size_t)m->pool->segment.workers;
+  m->depth = procpool__map_least_depth(m);
   m->jobs = (procpool__job *)PROCPOOL_MALLOC(m->job_count * sizeof(*m->jobs));
   m->ranges = (procpool__range *)PROCPOOL_MALLOC((m->job_count + 1) * sizeof(*m->ranges));
   if (!procpool__group_make(&m->group, m->job_count) || m->jobs == NULL || m->ranges == NULL)
@@ -7693,18 +8000,21 @@ static procpool_status procpool__map_run(procpool__mapping *m, uint64_t deadline
   for (;;) {
     procpool__wait_node *node;
     procpool_status status;
+    size_t taken = 0;
+    unsigned how = PROCPOOL__WAIT_CALLBACKS;
     m->settled_before = m->pool->settled;
     status = procpool__map_fill(m);
     if (status != PROCPOOL_OK && status != PROCPOOL_FULL && m->busy == 0)
       return status;
     if (m->busy == 0 && m->range_count == 0 && m->next == m->count)
       return PROCPOOL_OK;
-    status = procpool__host_wait(m->pool, procpool__condition_map, m, deadline,
-                                 PROCPOOL__WAIT_CALLBACKS | PROCPOOL__WAIT_ROOM);
+    how |= status == PROCPOOL_FULL ? (unsigned)PROCPOOL__WAIT_ROOM : 0u;
+    status = procpool__host_wait_lazily(m->pool, procpool__condition_map, m, deadline, how, &m->spare);
     if (status != PROCPOOL_OK)
       return status;
-    while ((node = procpool__waiter_pop(&m->group.waiter)) != NULL)
+    for (; (node = procpool__waiter_pop(&m->group.waiter)) != NULL; taken++)
       procpool__map_finish(m, (size_t)(node - m->group.nodes));
+    procpool__map_pace(m, taken);
   }
 }
 
