@@ -145,7 +145,7 @@ list_deep() {
 }
 
 list() {
-  prefix= model=pool
+  prefix='' model=pool
   list_pool
   prefix=three_ model=wake
   list_wake

@@ -49,11 +49,11 @@
  * the hint: it would find what it has passed, again and again, and never sleep (hint_lazy).
  *
  * Not modelled: memory weaker than sequential consistency, but for the tail (TAIL_LATE); results in pieces; chunks of a map
- * (one task, here); several threads of the host, procpool_fd, interrupts; spinning; shutdown, strict pools, initializers (a
- * worker clears its away bit in the step after its birth); forks that fail now and then (NO_FORK: all do); workers that write
- * nonsense, and the audit that finds it and sets the hint back; a killed worker that the kernel cannot end (quarantine);
- * SIGTERM as a stage between ASKED and SIGKILL (to the protocol it is one more kill). Who is woken among more than two workers:
- * wake.pml.
+ * (one task, here); several threads of the host, procpool_fd, interrupts; spinning; many tasks submitted at once, the host's
+ * lazy sleep; shutdown, strict pools, initializers (a worker clears its away bit in the step after its birth); forks that fail
+ * now and then (NO_FORK: all do); workers that write nonsense, and the audit that finds it and sets the hint back; a killed
+ * worker that the kernel cannot end (quarantine); SIGTERM as a stage between ASKED and SIGKILL (to the protocol it is one more
+ * kill). Who is woken among more than two workers: wake.pml.
  *
  * Two workers (ONE_WORKER: one). TASKS, SLOTS, CELLS, RING (units per result ring) and which faults there are: by -D, see
  * model.sh. NO_FORK: nobody dead is replaced. MUTANT_x: a step done wrongly, which must not go unnoticed. */
