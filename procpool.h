@@ -1243,19 +1243,12 @@ static int procpool__platform_shm_create(uint64_t size) {
   return -1;
 }
 
-/* Says of a place in the address space that it is taken: tests define it, before this file. */
-#ifndef PROCPOOL__PLACE_TAKEN
-#define PROCPOOL__PLACE_TAKEN() false
-#endif
-
 /* Maps size bytes of address space, most of them beyond the end of the file and closed to access: a leak checker that
  * reads all of a process's memory, as valgrind's does, would otherwise take hours, and reserve every page. place:
  * where, or null for anywhere. Null when there is no room there. */
 static void *procpool__platform_shm_map(int fd, uint64_t size, void *place) {
   const int flags = MAP_SHARED | MAP_NORESERVE | (place != NULL ? (int)PROCPOOL__MAP_FIXED_NOREPLACE : 0);
   void *p;
-  if (place != NULL && PROCPOOL__PLACE_TAKEN())
-    return NULL;
   p = mmap(place, (size_t)size, PROT_NONE, flags, fd, 0);
   if (p == MAP_FAILED)
     return NULL;
@@ -1263,6 +1256,16 @@ static void *procpool__platform_shm_map(int fd, uint64_t size, void *place) {
     return p;
   (void)munmap(p, (size_t)size); /* Linux before 4.17 takes the place for a wish */
   return NULL;
+}
+
+/* Says that the place where the host has the segment is taken in this process: tests define it, before this file. */
+#ifndef PROCPOOL__PLACE_TAKEN
+#define PROCPOOL__PLACE_TAKEN() false
+#endif
+
+/* The same where another process has it. */
+static void *procpool__platform_shm_map_there(int fd, uint64_t size, uint64_t place) {
+  return PROCPOOL__PLACE_TAKEN() ? NULL : procpool__platform_shm_map(fd, size, (void *)(uintptr_t)place);
 }
 
 /* The same anywhere, but at a multiple of a large page if that can be had. */
@@ -3926,7 +3929,7 @@ static unsigned char *procpool__super_map(const procpool__super *u, uint64_t tot
   unsigned char *base;
   if (place == 0)
     return (unsigned char *)procpool__platform_shm_map_anywhere(u->segment.fd, total);
-  base = (unsigned char *)procpool__platform_shm_map(u->segment.fd, total, (void *)(uintptr_t)place);
+  base = (unsigned char *)procpool__platform_shm_map_there(u->segment.fd, total, place);
   if (base != NULL)
     return base;
   memset(&m, 0, sizeof(m));
@@ -7054,13 +7057,15 @@ PROCPOOL_API procpool_status procpool_future_result_exact(procpool_future *futur
 }
 
 PROCPOOL_API const void *procpool_future_data(procpool_future *future, size_t *size) {
+  const void *bytes;
   if (size != NULL)
     *size = 0;
   if (procpool__host_check_future(future) != PROCPOOL_OK || procpool__future_status(future) != PROCPOOL_OK)
     return NULL;
-  if (size != NULL)
+  bytes = future->flags & PROCPOOL__F_NONE ? NULL : procpool__future_bytes(future);
+  if (size != NULL && bytes != NULL)
     *size = (size_t)future->size;
-  return future->flags & PROCPOOL__F_NONE ? NULL : procpool__future_bytes(future);
+  return bytes;
 }
 
 PROCPOOL_API procpool_status procpool_future_error(procpool_future *future, procpool_error *error) {
