@@ -699,8 +699,7 @@ typedef struct procpool_items {
   size_t count;
   const uint64_t *word; /* the task's, shared: it says running until somebody wants the task ended */
   uint64_t running;
-  uint64_t *begun;       /* shared: how many items were begun */
-  const uint32_t *noted; /* not 0: the item before failed, which is still to be written down */
+  uint64_t *begun; /* shared: how many items were begun */
 } procpool_items;
 PROCPOOL_API const void *procpool_task_argument_exact(procpool_task *task, size_t size);
 PROCPOOL_API procpool_items procpool_task_items(procpool_task *task);
@@ -718,16 +717,16 @@ PROCPOOL_API procpool_status procpool_next_exact(procpool_iterator *iterator, vo
 #else
 #define PROCPOOL__ITEM_STEP() ((void)0)
 #endif
-/* procpool_task_item without a call where nothing is to be told, for items that take a nanosecond. */
-static PROCPOOL_UNUSED inline bool procpool__item_begin(procpool_task *task, const procpool_items *items,
+/* Begins an item: should the worker die in it, it is the one that crashed. False where the task is to end. Here, and
+ * not a call, for items that take a nanosecond. */
+static PROCPOOL_UNUSED inline bool procpool__item_begin(const uint64_t *word, uint64_t running, uint64_t *begun,
                                                         size_t index) {
-  if (*items->noted != 0)
-    return procpool_task_item(task, index);
   PROCPOOL__ITEM_STEP();
-  if (__atomic_load_n(items->word, __ATOMIC_RELAXED) != items->running)
+  /* relaxed: the next item finds it, if not this one, that the task was asked to end */
+  if (__builtin_expect(__atomic_load_n(word, __ATOMIC_RELAXED) != running, 0))
     return false;
   PROCPOOL__ITEM_STEP();
-  __atomic_store_n(items->begun, (uint64_t)index + 1, __ATOMIC_RELEASE);
+  __atomic_store_n(begun, (uint64_t)index + 1, __ATOMIC_RELEASE); /* the item before has its result by then */
   return true;
 }
 
@@ -910,13 +909,18 @@ static PROCPOOL_UNUSED inline void procpool__scope_end(procpool **pool) {
   }                                                                                                                    \
   static PROCPOOL_UNUSED void name##_items(procpool_task *task) {                                                      \
     const procpool_items procpool__items = procpool_task_items(task);                                                  \
-    R *procpool__results = (R *)procpool__items.results;                                                               \
-    for (size_t procpool__i = 0; procpool__i < procpool__items.count; procpool__i++) {                                 \
-      const name##_arguments *procpool__a = (const name##_arguments *)procpool__items.arguments + procpool__i;         \
-      if (!procpool__item_begin(task, &procpool__items, procpool__i))                                                  \
+    const name##_arguments *const procpool__in = (const name##_arguments *)procpool__items.arguments;                  \
+    R *const procpool__out = (R *)procpool__items.results;                                                             \
+    const size_t procpool__count = procpool__items.count;                                                              \
+    const uint64_t *const procpool__word = procpool__items.word; /* in registers: a call could change the struct */    \
+    const uint64_t procpool__running = procpool__items.running;                                                        \
+    uint64_t *const procpool__begun = procpool__items.begun;                                                           \
+    for (size_t procpool__i = 0; procpool__i < procpool__count; procpool__i++) {                                       \
+      const name##_arguments *procpool__a = procpool__in + procpool__i;                                                \
+      if (!procpool__item_begin(procpool__word, procpool__running, procpool__begun, procpool__i))                      \
         break;                                                                                                         \
       PROCPOOL__TRY {                                                                                                  \
-        procpool__results[procpool__i] = call;                                                                         \
+        procpool__out[procpool__i] = call;                                                                             \
       }                                                                                                                \
       PROCPOOL__CATCH(task)                                                                                            \
     }                                                                                                                  \
@@ -2571,7 +2575,6 @@ struct procpool_task {
   uint64_t word; /* RUNNING, as it was claimed */
   uint32_t slot_index;
   bool given, in_ring, wrapped, failed, uncarried, limited, unreachable;
-  uint32_t noted; /* failed or uncarried, for the loop over items */
   const unsigned char *argument;
   uint64_t argument_size;
   unsigned char *result;
@@ -2579,6 +2582,9 @@ struct procpool_task {
   unsigned char *place; /* in the arena, where the result goes; null: into the ring */
   uint64_t capacity;
   struct procpool__chunk *chunk; /* a map's task: many items */
+  uint64_t failures;             /* of its items; the last of them: */
+  uint64_t noted;                /* its number plus 1 */
+  procpool_status noted_as;
 };
 
 struct procpool__worker {
@@ -2614,6 +2620,7 @@ typedef struct procpool__chunk {
   uint64_t arguments, results, failures; /* offsets in the arena */
   uint64_t begun;                        /* worker: items whose body began */
   uint64_t failed;                       /* worker: entries in failures */
+  uint64_t took;                         /* worker: ns that all items took together */
   procpool__failure first;               /* worker: of the first failure */
 } procpool__chunk;
 
@@ -2857,7 +2864,7 @@ static void procpool__worker_prepare(procpool__worker *w, uint32_t slot_index, u
   t->word = word;
   t->slot_index = slot_index;
   t->given = t->in_ring = t->wrapped = t->failed = t->uncarried = false;
-  t->noted = 0;
+  t->failures = t->noted = 0;
   PROCPOOL__STEP();
   procpool__worker_locate(w, flags);
   t->result_size = 0;
@@ -2876,17 +2883,22 @@ static uint64_t procpool__worker_item(const procpool_task *t) {
   return procpool__load_relaxed(&t->chunk->begun) - 1;
 }
 
-/* Writes down that item failed, if it did. */
-static void procpool__worker_end_item(procpool_task *t, uint64_t item) {
+/* Writes down that the item that runs has failed. At once: there is nothing to look for when it returns. Should it die
+ * yet, it is the one that crashed, whatever stands there. */
+static void procpool__worker_note(procpool_task *t, procpool_status status) {
   procpool__chunk *chunk = t->chunk;
   uint32_t *failures = (uint32_t *)(void *)procpool__worker_arena(t, chunk->failures);
-  if (t->noted == 0)
-    return;
-  failures[chunk->failed] = procpool__chunk_failure(item, t->failed ? PROCPOOL_FAILED : PROCPOOL_CODEC);
-  if (chunk->failed++ == 0)
+  const uint64_t item = procpool__worker_item(t);
+  if (t->noted != item + 1)
+    t->failures++;
+  else if (t->noted_as == PROCPOOL_FAILED)
+    status = PROCPOOL_FAILED;
+  t->noted = item + 1;
+  t->noted_as = status;
+  failures[t->failures - 1] = procpool__chunk_failure(item, status);
+  if (t->failures == 1)
     chunk->first = t->worker->failure;
-  t->failed = t->uncarried = false;
-  t->noted = 0;
+  procpool__store_relaxed(&chunk->failed, t->failures);
 }
 
 /* The items of a map whose function takes one item at a time. */
@@ -2902,6 +2914,18 @@ static void procpool__worker_run_items(procpool_task *t) {
     if (!t->given) /* the block was used before: what is not written would be another task's bytes */
       memset(procpool__worker_arena(t, chunk->results + i * chunk->result_size), 0, (size_t)chunk->result_size);
   }
+}
+
+/* A chunk, whose results lie in the arena: its record is empty. */
+static void procpool__worker_run_chunk(procpool_task *t, procpool_function function) {
+  const uint64_t start = procpool__platform_now();
+  if (t->chunk->function != 0)
+    procpool__worker_run_items(t);
+  else
+    function(t);
+  procpool__store_relaxed(&t->chunk->took, procpool__platform_now() - start);
+  t->given = t->in_ring = false;
+  t->result_size = 0;
 }
 
 /* Its task cannot be run here. */
@@ -2928,15 +2952,10 @@ static void procpool__worker_call(procpool__worker *w) {
     return;
   }
   memcpy(&function, &address, sizeof(function));
-  if (t->chunk != NULL && t->chunk->function != 0)
-    procpool__worker_run_items(t);
+  if (t->chunk != NULL)
+    procpool__worker_run_chunk(t, function);
   else
     function(t);
-  if (t->chunk == NULL)
-    return;
-  procpool__worker_end_item(t, procpool__worker_item(t));
-  t->given = t->in_ring = false; /* the results lie in the chunk: its record is empty */
-  t->result_size = 0;
 }
 
 /* What the task printed shall be out before its result is. */
@@ -7739,20 +7758,30 @@ typedef struct procpool__mapping {
   procpool__group group; /* a node per job */
   procpool__job *jobs;
   size_t job_count, busy;
+  size_t least;            /* items that are worth handing out, by what the last chunk took */
   uint64_t settled_before; /* the pool's count when room was last looked for */
   size_t failed_item, failed_count;
   procpool_status status; /* of the first item that is not OK */
 } procpool__mapping;
 
+/* To hand out a chunk and to take it in costs some 20 us of somebody's time, on a machine that has no processor to
+ * spare: a chunk shall take ten times as long, where items are so quick that it matters. */
+#define PROCPOOL__CHUNK_NS ((uint64_t)200000)
+#define PROCPOOL__CHUNK_MOST ((size_t)0xffffff) /* items: failures have 24 bits for them */
+
+/* Large chunks first, small ones towards the end: nobody waits long for the last. */
 static size_t procpool__map_chunksize(const procpool__mapping *m, size_t remaining) {
-  const size_t bytes = m->argument_size + m->result_size + 1;
-  const size_t most = 262144 / bytes; /* a chunk and its results shall stay in the cache */
   size_t n = remaining / ((size_t)m->pool->segment.workers * 4);
+  size_t most = PROCPOOL__CHUNK_MOST;
   if (m->options != NULL && m->options->chunksize > 0)
-    return m->options->chunksize < 0xffffff ? m->options->chunksize : 0xffffff;
+    return m->options->chunksize < most ? m->options->chunksize : most;
+  if (!m->shared_arguments || !m->shared_results) /* what is copied shall stay in the cache until it is used */
+    most = 262144 / ((m->shared_arguments ? 0 : m->argument_size) + (m->shared_results ? 0 : m->result_size) + 1);
+  if (n < m->least)
+    n = m->least;
   if (n > most)
     n = most;
-  return n > 0 ? n : 1; /* large chunks first, small ones towards the end: nobody waits long for the last */
+  return n > 0 ? n : 1;
 }
 
 /* The next items to hand out, at most one chunk. */
@@ -7927,11 +7956,13 @@ static void procpool__map_copy(const procpool__mapping *m, const procpool__job *
  * (that was acquired with its word) or is reaped: relaxed loads do. */
 static void procpool__map_collect(procpool__mapping *m, const procpool__job *job, size_t ended) {
   procpool__chunk *chunk = procpool__map_chunk(m, job);
-  const uint64_t failed = procpool__load_relaxed(&chunk->failed);
+  const uint64_t failed = procpool__load_relaxed(&chunk->failed), took = procpool__load_relaxed(&chunk->took);
   const uint32_t *failures =
       (const uint32_t *)(const void *)((const unsigned char *)chunk + procpool__map_failures_at(m, job->count));
   const procpool__failure first = chunk->first;
   size_t from = 0;
+  if (ended == job->count && took > 0) /* be it true or not: it is but a hint how many to hand out at once */
+    m->least = (size_t)(ended * PROCPOOL__CHUNK_NS / took);
   procpool__host_unlock(m->pool);
   procpool__map_note(m, job->first, ended, PROCPOOL_OK, NULL);
   for (size_t i = 0; i < failed && i < job->count; i++) {
@@ -8177,9 +8208,8 @@ static void *procpool__task_item_result(procpool_task *task, size_t size) {
     memset(result + size, 0, (size_t)(chunk->result_size - size));
     return result;
   }
-  task->uncarried = true;
-  task->noted = 1;
   procpool__worker_describe(task->worker, 0, "the result is larger than the map's result_size");
+  procpool__worker_note(task, PROCPOOL_CODEC);
   return procpool__task_scratch(task->worker, size);
 }
 
@@ -8223,9 +8253,10 @@ PROCPOOL_API void procpool_task_return(procpool_task *task, const void *data, si
 PROCPOOL_API void procpool_task_fail(procpool_task *task, int code, const char *message) {
   if (task == NULL)
     return;
-  task->failed = true;
-  task->noted = 1;
   procpool__worker_describe(task->worker, code, message != NULL ? message : "");
+  task->failed = task->chunk == NULL;
+  if (task->chunk != NULL)
+    procpool__worker_note(task, PROCPOOL_FAILED);
 }
 
 PROCPOOL_API bool procpool_task_cancelled(procpool_task *task) {
@@ -8262,19 +8293,12 @@ PROCPOOL_API procpool_items procpool_task_items(procpool_task *task) {
   items.word = &task->slot->word;
   items.running = task->word;
   items.begun = &task->chunk->begun;
-  items.noted = &task->noted;
   return items;
 }
 
-/* Begins an item: should the worker die in it, it is the one that crashed. False where the task is to end. */
 PROCPOOL_API bool procpool_task_item(procpool_task *task, size_t index) {
-  if (task == NULL || task->chunk == NULL)
-    return false;
-  procpool__worker_end_item(task, (uint64_t)index - 1);
-  if (procpool__load_relaxed(&task->slot->word) != task->word) /* relaxed: the next item finds it, if not this one */
-    return false;                                              /* it was asked to end within the item before */
-  procpool__store_release(&task->chunk->begun, index + 1);     /* release: the item before has its result by then */
-  return true;
+  return task != NULL && task->chunk != NULL &&
+         procpool__item_begin(&task->slot->word, task->word, &task->chunk->begun, index);
 }
 
 /* ---- Process ---- */
