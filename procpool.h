@@ -223,9 +223,33 @@
    results are written straight to it, and after a crash the items that had ended are kept, the one that was begun is
    CRASHED, and the others are handed out again. Its progress word costs one plain store per item.
 
-   What one empty task costs, hot: two compare-and-swaps by the worker on the slot's line, one on the hint, one on the
-   tail; one exchange by the host on the cell; a 32-byte record. No system call. Asleep: one futex wake by whoever finds
-   the other side armed. An idle pool sleeps in the kernel without time-outs.
+   Sleeping and waking. A worker that finds no task looks for one a while, says that it sleeps (its bit in the idle
+   mask), looks once more, and sleeps on a futex of its own. A submit wakes workers only while there are more tasks than
+   workers that are awake: each of those has one task at most, so where they are as many, one is free for every task that
+   waits, and will look again before it sleeps. The host counts tasks in private and clears the bit of the one it wakes,
+   so a stream of tasks costs one call for each sleep of a worker, not one for each task; and nobody but the host, and
+   the supervisor after a death or a stop, ever wakes a worker: there is no right to wake that a worker could take along.
+   What would make the count wrong is a worker that is counted and cannot come: so the supervisor first marks it away,
+   and then wakes everyone. The host sleeps armed, as said above. Whoever waits spins for as long as a sleep and a wake
+   cost here (measured at each wake, at most 100 us), and for 2 us only where the last waits were longer than that; where
+   those who are awake outnumber the processors he calls sched_yield between his looks, so that a pool with as many
+   workers as processors, or more, loses nothing by them. spin_us settles it by hand.
+
+   A worker that has run a task looks at the next cell first, fetches the line of the task behind it, and moves the hint
+   only every sixteenth task and when it finds nothing: one step past all positions that it has seen taken. A word is
+   claimed only when its body starts, so nothing waits behind a busy worker. Its tail is stored, not swapped: the commit
+   before it is the barrier between the record and the look at the host's flag, and a host that arms its sleep publishes
+   for all workers what they have committed, as the supervisor does for a dead one.
+
+   What one empty task costs (x86-64: a plain store or load is no more than that, release and acquire included):
+
+                           host                                  worker
+      lines that move      cell, slot (to the worker)            ring's tail, record (to the host), slot (back)
+      locked operations    1: the cell                           2: claim, commit; the hint's every 16th task
+                           1 per drain: room given back
+      fences               none beside these                     none beside these
+      system calls, hot    none                                  none
+      asleep               wake and wait, on futexes             wait and wake, on futexes; a prctl before the sleep
 
    Workers are not trusted. Whatever a worker process writes into shared memory, the host and the supervisor do not
    crash, read or write outside of it, spin or free twice, and neither signals a process that is not the pool's own.
@@ -1123,6 +1147,19 @@ static inline void procpool__platform_relax(void) {
 #elif defined(__aarch64__) || defined(__arm__)
   __asm__ __volatile__("yield" ::: "memory");
 #endif
+}
+
+/* Fetches a line that is about to be read, or (prefetch_write) written: at most once too often, never wrong. */
+static inline void procpool__platform_prefetch(const void *p) {
+  __builtin_prefetch(p, 0);
+}
+static inline void procpool__platform_prefetch_write(const void *p) {
+  __builtin_prefetch(p, 1);
+}
+
+/* Lets whoever else waits for this processor go first; returns at once where nobody does. */
+static void procpool__platform_yield(void) {
+  (void)sched_yield();
 }
 
 /* Nanoseconds of the monotonic clock (no system call on most machines). */
@@ -2242,10 +2279,11 @@ typedef struct procpool__block {
   uint64_t ready;        /* 1: initialized; 2: the initializer failed; 3: leaving by itself; 4: in the initializer */
   int64_t init_code;
   PROCPOOL__ALIGNED uint64_t
-      tail; /* end of the last published record. CAS by the worker, or by a helper to the same value */
-  PROCPOOL__ALIGNED uint64_t consumed; /* host: end of the last record taken. Worker reads (acquire): room behind it */
-  uint32_t room_seq;                   /* host adds 1 for a worker that waits for room */
-  uint32_t pad0;
+      tail; /* end of the last published record. Stored by the worker, or by a helper by CAS to the same value */
+  PROCPOOL__ALIGNED uint64_t consumed;  /* host: end of the last record taken. Worker reads (acquire): room behind it */
+  uint32_t room_seq;                    /* host adds 1 for a worker that waits for room */
+  uint32_t wake_seq;                    /* host and supervisor add 1 to wake this worker, which sleeps on it */
+  uint64_t woken_ns;                    /* host: when it last did so. For the worker's own spinning */
   PROCPOOL__ALIGNED uint32_t room_flag; /* worker: waits for room. Supervisor clears a dead one's. Host reads */
   uint32_t pad1;
   PROCPOOL__ALIGNED uint64_t pid; /* supervisor (threads: host): 0 when there is none */
@@ -2272,24 +2310,34 @@ enum {
   PROCPOOL__FLAG_BITS = 3 /* they take this many bits */
 };
 
-#define PROCPOOL__MASK_WORDS (PROCPOOL__MAX_WORKERS / 64)
+#define PROCPOOL__GROUPS (PROCPOOL__MAX_WORKERS / 64)
+
+/* 64 workers, a bit each; both masks on one line, which the host reads at every submit. */
+typedef struct procpool__mask {
+  uint64_t
+      idle; /* it sleeps, or is about to. Set by the worker, cleared by it too, or by the host that wakes just this one,
+                    or by the supervisor for a dead one */
+  uint64_t
+      away; /* it cannot take a task, and waking it is no use: not started, in its initializer, stopped, condemned, on
+                    its way out, dead. Set by the host at open, by the supervisor, by a worker that leaves; cleared by the
+                    worker before it looks for its first task, by the supervisor when one is continued */
+} procpool__mask;
 
 typedef struct procpool__header {
   /* host, before anyone else exists; a spawned supervisor checks them against its own */
   uint64_t magic, version, total, header_size, workers, capacity, ring_size, arena_size;
   uint64_t start, max_tasks, strict, core_dumps, depth;
-  int64_t spin_ns;
+  uint64_t spin_ns, spin_fixed, processors; /* how long to look for work before sleeping; whether the user said so */
   uint64_t initializer, initializer_offset, initializer_size; /* size 0: offset is the pointer itself */
   uint64_t initializer_limit;                                 /* ns; 0: none */
   uint64_t base;                                              /* where the host has the segment */
   char name[16];
-  PROCPOOL__ALIGNED uint64_t head;     /* hint: no position before it is READY. Anyone, by CAS from h to h + 1 */
-  PROCPOOL__ALIGNED uint32_t idle_seq; /* host and supervisor add 1 to wake idle workers, who sleep on it */
-  uint32_t pad0;
-  uint64_t idle_mask[PROCPOOL__MASK_WORDS]; /* each worker its own bit; the supervisor clears a dead one's */
-  PROCPOOL__ALIGNED uint64_t host_flag;     /* host: number of its sleep << 3 | who and why; 0 awake. Workers read */
-  uint32_t host_seq;                        /* whoever wakes the host adds 1; it sleeps on this */
+  PROCPOOL__ALIGNED uint64_t head; /* hint: no position before it is READY. Anyone, by CAS from h to h + 1 */
+  PROCPOOL__ALIGNED procpool__mask masks[PROCPOOL__GROUPS]; /* who sleeps, and who cannot take a task at all */
+  PROCPOOL__ALIGNED uint64_t host_flag; /* host: number of its sleep << 3 | who and why; 0 awake. Workers read */
+  uint32_t host_seq;                    /* whoever wakes the host adds 1; it sleeps on this */
   uint32_t pad1;
+  uint64_t host_woken_ns;           /* worker: when it last woke the host. For the host's own spinning */
   PROCPOOL__ALIGNED uint32_t phase; /* host; everyone reads */
   uint32_t pad2;
   uint64_t arena_top; /* host, before the word of any task that may use it: what lies below was reserved at some time.
@@ -2379,10 +2427,48 @@ static uint64_t procpool__shm_arena_top(const procpool__segment *s) {
   return top < s->arena_size ? top : s->arena_size;
 }
 
-/* Wakes every worker that sleeps for lack of tasks, or count of them. */
-static void procpool__shm_wake_workers(const procpool__segment *s, int count) {
-  procpool__add32(&s->header->idle_seq, 1);
-  procpool__platform_wake(&s->header->idle_seq, count);
+static uint64_t procpool__shm_bit(int worker) {
+  return (uint64_t)1 << (worker % 64);
+}
+static uint64_t *procpool__shm_idle(const procpool__segment *s, int worker) {
+  return &s->header->masks[worker / 64].idle;
+}
+static uint64_t *procpool__shm_away(const procpool__segment *s, int worker) {
+  return &s->header->masks[worker / 64].away;
+}
+
+/* Wakes a worker, if it sleeps for lack of tasks; if it is about to, it will not. */
+static void procpool__shm_wake_worker(const procpool__segment *s, int worker) {
+  procpool__add32(&s->blocks[worker].wake_seq, 1);
+  procpool__platform_wake(&s->blocks[worker].wake_seq, 1);
+}
+
+/* Wakes them all, whatever the masks say. */
+static void procpool__shm_wake_workers(const procpool__segment *s) {
+  for (int i = 0; i < s->workers; i++)
+    procpool__shm_wake_worker(s, i);
+}
+
+/* The lowest worker that sleeps and could be woken; -1 if there is none. */
+static int procpool__shm_sleeper(const procpool__segment *s) {
+  for (int i = 0; i < s->workers; i += 64) {
+    const uint64_t idle = procpool__load(procpool__shm_idle(s, i));
+    const uint64_t able = idle != 0 ? idle & ~procpool__load(procpool__shm_away(s, i)) : 0;
+    if (able != 0 && i + __builtin_ctzll(able) < s->workers)
+      return i + __builtin_ctzll(able);
+  }
+  return -1;
+}
+
+/* How many workers are neither asleep nor away: each has a task, or looks for one. */
+static uint64_t procpool__shm_awake(const procpool__segment *s) {
+  uint64_t awake = 0;
+  for (int i = 0; i < s->workers; i += 64) {
+    const uint64_t all = s->workers - i >= 64 ? UINT64_MAX : procpool__shm_bit(s->workers - i) - 1;
+    const uint64_t not_awake = procpool__load(procpool__shm_idle(s, i)) | procpool__load(procpool__shm_away(s, i));
+    awake += (uint64_t)__builtin_popcountll(all & ~not_awake);
+  }
+  return awake;
 }
 
 static void procpool__shm_wake_host(const procpool__segment *s, int event_fd) {
@@ -2391,6 +2477,54 @@ static void procpool__shm_wake_host(const procpool__segment *s, int event_fd) {
   procpool__platform_wake(&s->header->host_seq, INT_MAX);
   if (flag & PROCPOOL__FLAG_FD)
     procpool__platform_event_set(event_fd);
+}
+
+/* ---- spinning ----
+ * To look for a while before sleeping, for as long as a sleep and a wake cost, is at most twice as dear as the best that
+ * one could have done had one known how long the wait would be (ski rental). What they cost here is measured at each
+ * wake. And one can guess: where the last waits were longer than that, all but a short look is given up at once. Private
+ * to the process that waits. */
+
+#define PROCPOOL__SPIN_LEAST ((uint64_t)2000u) /* ns */
+#define PROCPOOL__SPIN_MOST ((uint64_t)100000u)
+
+typedef struct procpool__spin {
+  uint64_t most; /* ns; 0: never */
+  uint64_t wait; /* ns that the last waits took, averaged */
+  uint64_t wake; /* ns from a wake to the first step of whoever slept, averaged */
+  bool fixed;    /* the user has said how long */
+} procpool__spin;
+
+static void procpool__spin_setup(procpool__spin *spin, uint64_t ns, bool fixed) {
+  spin->most = ns;
+  spin->wait = 0;
+  spin->wake = ns / 4;
+  spin->fixed = fixed || ns == 0;
+}
+
+/* How long to look. Relaxed atomics here and below: in the host several threads may be at it, and any result will do. */
+static uint64_t procpool__spin_budget(const procpool__spin *spin) {
+  const uint64_t most = __atomic_load_n(&spin->most, __ATOMIC_RELAXED);
+  if (spin->fixed || __atomic_load_n(&spin->wait, __ATOMIC_RELAXED) <= most)
+    return most;
+  return PROCPOOL__SPIN_LEAST;
+}
+
+/* How long a wait was. One that was very long shall be forgotten after two that were short. */
+static void procpool__spin_note(procpool__spin *spin, uint64_t ns) {
+  const uint64_t most = 2 * __atomic_load_n(&spin->most, __ATOMIC_RELAXED);
+  const uint64_t wait = __atomic_load_n(&spin->wait, __ATOMIC_RELAXED);
+  __atomic_store_n(&spin->wait, (wait + (ns < 2 * most ? ns : 2 * most)) / 2, __ATOMIC_RELAXED);
+}
+
+/* How long a wake took. What is longer than a millisecond was no wake, but a busy machine. */
+static void procpool__spin_measure(procpool__spin *spin, uint64_t woken_ns, uint64_t now) {
+  const uint64_t wake = (7 * spin->wake + (now - woken_ns)) / 8;
+  const uint64_t most = 4 * wake; /* there and back, and the calls */
+  if (spin->fixed || now - woken_ns > 1000000u)
+    return;
+  spin->wake = wake;
+  __atomic_store_n(&spin->most, most < PROCPOOL__SPIN_MOST ? most : PROCPOOL__SPIN_MOST, __ATOMIC_RELAXED);
 }
 
 /* ==== >>ring ========================================================================================================
@@ -2427,18 +2561,23 @@ static unsigned char *procpool__ring_bytes(const procpool__segment *s, int worke
   return s->rings + (uint64_t)worker * s->ring_size;
 }
 
+/* Where in its ring a position lies: rings are powers of two. */
+static uint64_t procpool__ring_place(const procpool__segment *s, uint64_t position) {
+  return position & (s->ring_size - 1);
+}
+
 /* Bytes of ring that a record with size bytes at position takes. */
 static uint64_t procpool__ring_length(const procpool__segment *s, uint64_t position, uint64_t size, bool wrapped) {
   uint64_t length = sizeof(procpool__record) + procpool__round_up(size, PROCPOOL__UNIT);
   if (wrapped)
-    length += s->ring_size - (position + sizeof(procpool__record)) % s->ring_size;
+    length += s->ring_size - procpool__ring_place(s, position + sizeof(procpool__record));
   return length;
 }
 
 static void procpool__ring_copy_in(const procpool__segment *s, int worker, uint64_t position, const void *data,
                                    uint64_t size) {
   unsigned char *ring = procpool__ring_bytes(s, worker);
-  const uint64_t at = position % s->ring_size;
+  const uint64_t at = procpool__ring_place(s, position);
   const uint64_t first = size < s->ring_size - at ? size : s->ring_size - at;
   PROCPOOL__STEP();
   if (size == 0)
@@ -2451,7 +2590,7 @@ static void procpool__ring_copy_in(const procpool__segment *s, int worker, uint6
 static void procpool__ring_copy_out(const procpool__segment *s, int worker, uint64_t position, void *data,
                                     uint64_t size) {
   const unsigned char *ring = procpool__ring_bytes(s, worker);
-  const uint64_t at = position % s->ring_size;
+  const uint64_t at = procpool__ring_place(s, position);
   const uint64_t first = size < s->ring_size - at ? size : s->ring_size - at;
   if (size == 0)
     return;
@@ -2460,7 +2599,7 @@ static void procpool__ring_copy_out(const procpool__segment *s, int worker, uint
 }
 
 static procpool__record *procpool__ring_at(const procpool__segment *s, int worker, uint64_t position) {
-  return (procpool__record *)(void *)(procpool__ring_bytes(s, worker) + position % s->ring_size);
+  return (procpool__record *)(void *)(procpool__ring_bytes(s, worker) + procpool__ring_place(s, position));
 }
 
 /* Writes the head of a record whose bytes are in place; the stamp comes last, so that it vouches for all of them. */
@@ -2577,7 +2716,7 @@ struct procpool_task {
   bool given, in_ring, wrapped, failed, uncarried, limited, unreachable;
   const unsigned char *argument;
   uint64_t argument_size;
-  unsigned char *result;
+  const unsigned char *result;
   uint64_t result_size;
   unsigned char *place; /* in the arena, where the result goes; null: into the ring */
   uint64_t capacity;
@@ -2596,13 +2735,15 @@ struct procpool__worker {
   bool process;  /* a process of its own, not a thread of the host */
   uint64_t tail; /* end of its last record: its own truth */
   uint64_t consumed;
-  uint64_t answered; /* number of the host's sleep that it has ended already */
+  uint64_t next;         /* the position where it looks for a task */
+  uint64_t seen, hinted; /* no task from seen to next is READY; where it last set or met the hint */
+  uint64_t answered;     /* number of the host's sleep that it has ended already */
   uint64_t tasks;
   void (*make_room)(void *context); /* inline only: nobody else would empty the ring */
   void *make_room_context;
   unsigned char *scratch; /* results that do not fit the ring at once */
   uint64_t scratch_size;
-  uint64_t spin_ns;
+  procpool__spin spin;
   pid_t parent;    /* its supervisor; a process only */
   uint64_t opened; /* how far into the segment this process may reach */
   uint64_t known_code[PROCPOOL__CODE_CACHE];
@@ -2638,8 +2779,10 @@ static void procpool__worker_answer(procpool__worker *w, uint64_t why) {
     return;
   w->answered = flag >> PROCPOOL__FLAG_BITS;
   procpool__add32(&s->header->host_seq, 1);
-  if (flag & PROCPOOL__FLAG_PARKED)
+  if (flag & PROCPOOL__FLAG_PARKED) {
+    procpool__store_relaxed(&s->header->host_woken_ns, procpool__platform_now());
     procpool__platform_wake(&s->header->host_seq, INT_MAX);
+  }
   if (flag & PROCPOOL__FLAG_FD)
     procpool__platform_event_set(w->event_fd);
 }
@@ -2689,12 +2832,18 @@ static procpool__record procpool__worker_record(const procpool__worker *w, procp
   return head;
 }
 
-/* Makes the record at the tail count, and passes it. By CAS: the supervisor may have been faster, with the same
- * value. */
-static void procpool__worker_publish(procpool__worker *w, uint64_t length) {
-  (void)procpool__cas(&w->block->tail, w->tail, w->tail + length);
+/* Makes the record at the tail count, and passes it. Somebody may have been faster, with the same value; no other one
+ * can be there, since the next record is this worker's own. Release is enough for a committed record: the commit's
+ * compare-and-swap lies between its stamp and the look at the host's flag, and a host that sets its flag then looks for
+ * committed records, not at tails alone. A piece has no commit, hence the exchange. */
+static void procpool__worker_publish(procpool__worker *w, uint64_t length, bool committed) {
+  if (committed)
+    procpool__store_release(&w->block->tail, w->tail + length);
+  else
+    (void)procpool__exchange(&w->block->tail, w->tail + length);
   w->tail += length;
   procpool__worker_answer(w, PROCPOOL__FLAG_PARKED | PROCPOOL__FLAG_FD);
+  procpool__platform_prefetch_write(procpool__ring_at(w->segment, w->index, w->tail)); /* the host read it a lap ago */
 }
 
 /* The state that says that a task returned after it was asked to; FREE where it was not asked. */
@@ -2716,7 +2865,7 @@ static bool procpool__worker_yield(procpool__worker *w) {
   procpool__ring_stamp(w->segment, w->index, w->tail, &head);
   if (!procpool__cas(&w->task.slot->word, word, head.word))
     return false;
-  procpool__worker_publish(w, procpool__ring_length(w->segment, w->tail, 0, false));
+  procpool__worker_publish(w, procpool__ring_length(w->segment, w->tail, 0, false), true);
   return true;
 }
 
@@ -2726,7 +2875,7 @@ static bool procpool__worker_commit(procpool__worker *w, const procpool__record 
   procpool__ring_stamp(w->segment, w->index, w->tail, head);
   if (!procpool__cas(&w->task.slot->word, w->task.word, head->word))
     return procpool__worker_yield(w);
-  procpool__worker_publish(w, length);
+  procpool__worker_publish(w, length, true);
   return true;
 }
 
@@ -2753,7 +2902,7 @@ static int64_t procpool__worker_send_pieces(procpool__worker *w, const unsigned 
     procpool__ring_copy_in(w->segment, w->index, w->tail + sizeof(head), &size, sizeof(size));
     procpool__ring_copy_in(w->segment, w->index, w->tail + sizeof(head) + sizeof(size), data + sent, piece);
     procpool__ring_stamp(w->segment, w->index, w->tail, &head);
-    procpool__worker_publish(w, length);
+    procpool__worker_publish(w, length, false);
     sent += piece;
   }
   return (int64_t)sent;
@@ -3023,62 +3172,137 @@ static bool procpool__worker_run(procpool__worker *w, uint32_t slot_index, uint6
 
 typedef enum procpool__turn { PROCPOOL__TURN_RAN, PROCPOOL__TURN_EMPTY, PROCPOOL__TURN_LEAVE } procpool__turn;
 
-/* Takes the task at the head of the queue, if there is one, and runs it. */
+/* A worker that finds task after task goes on from where it was, and moves the hint now and then for all of them: in
+ * one step past what it has seen not READY, from seen to next. Whoever follows a hint that lags finds tasks that are
+ * taken, and passes them one by one. */
+enum { PROCPOOL__AHEAD = 16 }; /* the most that the hint lags behind one worker */
+
+static void procpool__worker_move_hint(procpool__worker *w) {
+  uint64_t *head = &w->segment->header->head;
+  uint64_t h = procpool__load(head);
+  while (h >= w->seen && h < w->next && !procpool__cas(head, h, w->next))
+    h = procpool__load(head);
+  w->hinted = w->next;
+}
+
+static void procpool__worker_jump(procpool__worker *w, uint64_t position) {
+  w->seen = w->next = w->hinted = position;
+}
+
+/* Nothing lies where it looks. Goes to where the hint is, if that is elsewhere (somebody was faster, or the host has
+ * put right what was scribbled upon); false if it is not: there is no task. */
+static bool procpool__worker_follow(procpool__worker *w) {
+  const uint64_t h = procpool__load(&w->segment->header->head);
+  if (h < w->seen || h > w->next) {
+    procpool__worker_jump(w, h);
+    return true;
+  }
+  if (h != w->next)
+    procpool__worker_move_hint(w);
+  return false;
+}
+
+/* The position where it looks has no task that waits. */
+static void procpool__worker_pass(procpool__worker *w) {
+  const uint64_t h = procpool__load(&w->segment->header->head);
+  w->next++;
+  if (h > w->next)
+    procpool__worker_jump(w, h);
+}
+
+/* Fetches the line of a task that it is likely to claim soon. */
+static void procpool__worker_look_ahead(const procpool__worker *w) {
+  uint32_t slot;
+  if (procpool__table_peek(w->segment, w->next + 1, &slot) == PROCPOOL__PEEK_TASK)
+    procpool__platform_prefetch_write(&w->segment->slots[slot]);
+}
+
+/* Claims the task in slot, at the position where it looks. The intent comes before the claim, whose compare-and-swap
+ * releases it; it is withdrawn when somebody was faster: beside a word that somebody forged it would say that this
+ * worker runs it. */
+static bool procpool__worker_claim(procpool__worker *w, uint32_t slot, uint64_t word) {
+  const uint64_t ready = procpool__word(w->next + 1, 0, PROCPOOL__READY);
+  procpool__store_relaxed(&w->block->intent_slot, slot);
+  procpool__store_relaxed(&w->block->intent_word, word);
+  if (!procpool__cas(&w->segment->slots[slot].word, ready, word)) {
+    procpool__store_release(&w->block->intent_word, 0);
+    procpool__worker_pass(w);
+    return false;
+  }
+  w->next++;
+  if (w->next - w->hinted >= PROCPOOL__AHEAD)
+    procpool__worker_move_hint(w);
+  procpool__worker_answer(w, PROCPOOL__FLAG_ROOM); /* its cell may be written again */
+  return true;
+}
+
+/* Takes the next task in the queue, if there is one, and runs it. */
 static procpool__turn procpool__worker_turn(procpool__worker *w) {
-  const procpool__segment *s = w->segment;
   for (;;) {
-    const uint64_t h = procpool__load(&s->header->head);
     uint32_t slot;
-    uint64_t word;
-    bool won;
-    const procpool__peek peek = procpool__table_peek(s, h, &slot);
-    if (peek == PROCPOOL__PEEK_EMPTY)
+    const procpool__peek peek = procpool__table_peek(w->segment, w->next, &slot);
+    const uint64_t word = procpool__word(w->next + 1, w->index, PROCPOOL__RUNNING);
+    if (peek == PROCPOOL__PEEK_EMPTY && !procpool__worker_follow(w))
       return PROCPOOL__TURN_EMPTY;
     if (procpool__worker_phase(w) == PROCPOOL__PHASE_KILL)
       return PROCPOOL__TURN_LEAVE;
-    if (peek == PROCPOOL__PEEK_BEHIND) {
-      (void)procpool__table_advance(s, h);
+    if (peek == PROCPOOL__PEEK_BEHIND)
+      procpool__worker_pass(w);
+    if (peek != PROCPOOL__PEEK_TASK)
       continue;
-    }
-    word = procpool__word(h + 1, w->index, PROCPOOL__RUNNING);
-    procpool__store_relaxed(&w->block->intent_slot, slot); /* before the claim: the CAS releases both */
-    procpool__store_relaxed(&w->block->intent_word, word);
-    won = procpool__cas(&s->slots[slot].word, procpool__word(h + 1, 0, PROCPOOL__READY), word);
-    if (procpool__table_advance(s, h))
-      procpool__worker_answer(w, PROCPOOL__FLAG_ROOM);
-    if (!won) /* it runs nothing: an intent beside a word that somebody forged would say that it does */
-      procpool__store_release(&w->block->intent_word, 0);
-    if (won)
+    procpool__worker_look_ahead(w);
+    if (procpool__worker_claim(w, slot, word))
       return procpool__worker_run(w, slot, word) ? PROCPOOL__TURN_RAN : PROCPOOL__TURN_LEAVE;
   }
 }
 
-/* Looks for a task for a while before it sleeps: a wake costs far more than a few looks. */
-static bool procpool__worker_spin(const procpool__worker *w) {
-  const uint64_t end = w->spin_ns > 0 ? procpool__platform_now() + w->spin_ns : 0;
-  while (w->spin_ns > 0) {
+/* Whether those who are awake, the host too, outnumber the processors: then whoever only looks keeps the others from
+ * their work, and lets them go first after each look. */
+static bool procpool__worker_crowded(const procpool__worker *w) {
+  return !w->spin.fixed && procpool__shm_awake(w->segment) >= w->segment->header->processors;
+}
+
+/* Looks for a task for a while before it sleeps. */
+static bool procpool__worker_spin(procpool__worker *w, uint64_t start) {
+  const uint64_t budget = procpool__spin_budget(&w->spin);
+  const bool crowded = budget > 0 && procpool__worker_crowded(w);
+  for (uint64_t took = 0; took < budget; took = procpool__platform_now() - start) {
     for (int i = 0; i < 64; i++) {
-      if (procpool__table_any(w->segment))
+      if (procpool__table_any(w->segment)) {
+        procpool__spin_note(&w->spin, took);
         return true;
+      }
       procpool__platform_relax();
     }
-    if (procpool__platform_now() >= end)
-      break;
+    if (crowded)
+      procpool__platform_yield();
   }
-  return false;
+  return budget > 0 && procpool__table_any(w->segment);
 }
 
 static void procpool__worker_sleep(procpool__worker *w) {
   const procpool__segment *s = w->segment;
-  uint64_t *mask = &s->header->idle_mask[w->index / 64];
-  const uint64_t bit = (uint64_t)1 << (w->index % 64);
-  const uint32_t seq = procpool__load32(&s->header->idle_seq);
+  uint64_t *mask = procpool__shm_idle(s, w->index);
+  const uint64_t bit = procpool__shm_bit(w->index);
+  const uint32_t seq = procpool__load32(&w->block->wake_seq);
+  const uint64_t woken = procpool__load_relaxed(&w->block->woken_ns);
   if (w->process) /* a task that changed its credentials has disarmed it */
     procpool__platform_die_with(w->parent);
   (void)procpool__or(mask, bit);
   if (!procpool__table_any(s) && procpool__worker_phase(w) == PROCPOOL__PHASE_RUN)
-    procpool__platform_park(&s->header->idle_seq, seq, PROCPOOL__NEVER);
+    procpool__platform_park(&w->block->wake_seq, seq, PROCPOOL__NEVER);
   (void)procpool__and(mask, ~bit);
+  if (procpool__load_relaxed(&w->block->woken_ns) != woken)
+    procpool__spin_measure(&w->spin, procpool__load_relaxed(&w->block->woken_ns), procpool__platform_now());
+}
+
+/* There is no task: looks for one, and then sleeps. */
+static void procpool__worker_rest(procpool__worker *w) {
+  const uint64_t start = procpool__platform_now();
+  if (procpool__worker_spin(w, start))
+    return;
+  procpool__worker_sleep(w);
+  procpool__spin_note(&w->spin, procpool__platform_now() - start);
 }
 
 /* Runs tasks until it is told to leave, has run its share, or was condemned. */
@@ -3093,9 +3317,9 @@ static void procpool__worker_loop(procpool__worker *w) {
       continue;
     if (phase != PROCPOOL__PHASE_RUN)
       break; /* draining, and nothing is left: the host published its last task before it said so */
-    if (!procpool__worker_spin(w))
-      procpool__worker_sleep(w);
+    procpool__worker_rest(w);
   }
+  (void)procpool__or(procpool__shm_away(w->segment, w->index), procpool__shm_bit(w->index));
   procpool__store(&w->block->ready, 3);
   PROCPOOL_FREE(w->scratch);
   w->scratch = NULL;
@@ -3112,7 +3336,8 @@ static void procpool__worker_setup(procpool__worker *w, const procpool__segment 
   w->process = process;
   w->tail = procpool__load(&w->block->tail);
   w->consumed = procpool__load(&w->block->consumed);
-  w->spin_ns = s->header->spin_ns > 0 ? (uint64_t)s->header->spin_ns : 0;
+  procpool__spin_setup(&w->spin, s->header->spin_ns, s->header->spin_fixed != 0);
+  procpool__worker_jump(w, procpool__load(&s->header->head));
   w->opened = process ? s->arena_at : s->total; /* a thread shares the host's mapping, which the host opens */
 }
 
@@ -3136,6 +3361,7 @@ static bool procpool__worker_initialize(procpool__worker *w) {
     }
   }
   procpool__store(&w->block->ready, 1);
+  (void)procpool__and(procpool__shm_away(w->segment, w->index), ~procpool__shm_bit(w->index));
   return true;
 }
 
@@ -3398,9 +3624,24 @@ static bool procpool__super_settle_dead(procpool__super *u, int index, int statu
   return true;
 }
 
+/* Worker index takes no task from now on. Those that the host submitted before it could see this may rely on it: after
+ * this, all are woken. */
+static void procpool__super_note_away(const procpool__super *u, int index) {
+  (void)procpool__or(procpool__shm_away(&u->segment, index), procpool__shm_bit(index));
+}
+
+static void procpool__super_note_stop(procpool__super *u, int index, bool stopped) {
+  u->charges[index].stopped = stopped;
+  if (stopped)
+    procpool__super_note_away(u, index);
+  else if (u->charges[index].stage < PROCPOOL_STAGE_TERM && procpool__load(&u->segment.blocks[index].ready) == 1)
+    (void)procpool__and(procpool__shm_away(&u->segment, index), ~procpool__shm_bit(index));
+}
+
 static void procpool__super_clear_traces(procpool__super *u, int index) {
   procpool__block *block = &u->segment.blocks[index];
-  (void)procpool__and(&u->segment.header->idle_mask[index / 64], ~((uint64_t)1 << (index % 64)));
+  procpool__super_note_away(u, index);
+  (void)procpool__and(procpool__shm_idle(&u->segment, index), ~procpool__shm_bit(index));
   procpool__store32(&block->room_flag, 0);
   procpool__store(&block->pid, 0);
   if (u->charges[index].reset != 0)
@@ -3542,13 +3783,13 @@ static void procpool__super_reap(procpool__super *u) {
     if (WIFEXITED(status) || WIFSIGNALED(status)) {
       procpool__super_on_death(u, index, status, &usage);
     } else {
-      u->charges[index].stopped = WIFSTOPPED(status);
+      procpool__super_note_stop(u, index, WIFSTOPPED(status));
       procpool__ring_publish_for(&u->segment, index);
     }
   }
   if (!any)
     return;
-  procpool__shm_wake_workers(&u->segment, INT_MAX);
+  procpool__shm_wake_workers(&u->segment);
   procpool__shm_wake_host(&u->segment, u->event_fd);
 }
 
@@ -3559,7 +3800,7 @@ static void procpool__super_on_fork_failure(procpool__super *u, int index, int e
   u->fork_failures++;
   if (procpool__load(&u->segment.header->alive) == 0 && u->fork_failures >= 4)
     procpool__super_cause(u, PROCPOOL__HEALTH_SPAWN_FAIL, -1, 0, 0, error);
-  procpool__shm_wake_workers(&u->segment, INT_MAX);
+  procpool__shm_wake_workers(&u->segment);
   procpool__shm_wake_host(&u->segment, u->event_fd);
 }
 
@@ -3592,6 +3833,7 @@ static uint64_t procpool__super_replace(procpool__super *u) {
 static void procpool__super_signal(procpool__super *u, int index, procpool_stage stage, uint64_t now) {
   procpool__charge *charge = &u->charges[index];
   charge->stage = stage;
+  procpool__super_note_away(u, index);
   charge->stage_due = now + (stage == PROCPOOL_STAGE_KILL ? PROCPOOL__PATIENCE : charge->grace);
   procpool__platform_kill(charge->pid, stage == PROCPOOL_STAGE_KILL ? SIGKILL : SIGTERM);
 }
@@ -4174,9 +4416,9 @@ struct procpool {
   uint32_t interrupts; /* procpool_interrupt adds 1; atomic */
   uint32_t interrupts_taken;
   uint64_t sleep_number;
-  uint64_t spin_ns;
-  uint64_t
-      spin_below; /* the host spins only while fewer tasks than this are unsettled: then a processor is free for it */
+  procpool__spin spin;
+  uint64_t processors;
+  uint32_t last_slot; /* of the task that was submitted last: likely the one that somebody waits for */
   int sleepers, fd_users;
   bool draining, parked, wants_room, changed;
   uint64_t audit_due; /* when to look whether a worker has scribbled over shared memory */
@@ -5419,29 +5661,39 @@ static bool procpool__host_news(procpool *p) {
   const procpool__header *h = p->segment.header;
   for (int i = 0; i < p->segment.workers; i++) {
     const uint64_t more = procpool__load(&p->segment.blocks[i].tail) - procpool__load_relaxed(&p->inboxes[i].head);
-    if (more != 0 && (more <= p->segment.ring_size || !__atomic_load_n(&p->inboxes[i].resetting, __ATOMIC_RELAXED)))
+    if (more != 0 && (more <= p->segment.ring_size || !__atomic_load_n(&p->inboxes[i].resetting, __ATOMIC_RELAXED))) {
+      procpool__platform_prefetch(procpool__ring_at(&p->segment, i, procpool__load_relaxed(&p->inboxes[i].head)));
+      procpool__platform_prefetch_write(&p->segment.slots[__atomic_load_n(&p->last_slot, __ATOMIC_RELAXED)]);
       return true;
+    }
   }
   return procpool__load(&h->dead_list) != 0 || procpool__load32(&h->gone) != 0 ||
          procpool__load32(&p->interrupts) != __atomic_load_n(&p->interrupts_taken, __ATOMIC_RELAXED);
 }
 
-/* The counts are hints here, so relaxed loads do. */
-static bool procpool__host_spin(procpool *p, uint64_t deadline) {
-  uint64_t end;
-  if (p->spin_ns == 0 || p->spin_below <= __atomic_load_n(&p->submitted, __ATOMIC_RELAXED) -
-                                              __atomic_load_n(&p->settled, __ATOMIC_RELAXED))
-    return false;
-  end = procpool__platform_now() + p->spin_ns;
-  if (deadline < end)
-    end = deadline;
-  do {
+/* Whether the tasks that are not settled are enough to keep all processors busy: then whoever waits for them does not
+ * keep one to itself. The counts are hints here, so relaxed loads do. */
+static bool procpool__host_crowded(const procpool *p) {
+  return !p->spin.fixed && p->processors <= __atomic_load_n(&p->submitted, __ATOMIC_RELAXED) -
+                                                __atomic_load_n(&p->settled, __ATOMIC_RELAXED);
+}
+
+static bool procpool__host_spin(procpool *p, uint64_t start, uint64_t deadline) {
+  uint64_t budget = procpool__spin_budget(&p->spin);
+  const bool crowded = budget > 0 && procpool__host_crowded(p);
+  if (deadline < start + budget)
+    budget = deadline > start ? deadline - start : 0;
+  for (uint64_t took = 0; took < budget; took = procpool__platform_now() - start) {
     for (int i = 0; i < 64; i++) {
-      if (procpool__host_news(p))
+      if (procpool__host_news(p)) {
+        procpool__spin_note(&p->spin, took);
         return true;
+      }
       procpool__platform_relax();
     }
-  } while (procpool__platform_now() < end);
+    if (crowded)
+      procpool__platform_yield();
+  }
   return false;
 }
 
@@ -5457,6 +5709,8 @@ static void procpool__host_arm(procpool *p) {
   if (flag != 0)
     flag |= ++p->sleep_number << PROCPOOL__FLAG_BITS;
   procpool__store(&p->segment.header->host_flag, flag);
+  for (int i = 0; i < p->segment.workers && flag != 0; i++)
+    procpool__ring_publish_for(&p->segment, i); /* committed, and its worker may not have seen the flag */
 }
 
 /* Whether the next task's cell may be written: its last occupant, a lap ago, is not waiting any more. */
@@ -5506,7 +5760,7 @@ static void procpool__host_audit_head(procpool *p, uint64_t first) {
   if (first != PROCPOOL__NEVER) {
     if (head != first - 1)
       procpool__store(&p->segment.header->head, first - 1);
-    procpool__shm_wake_workers(&p->segment, INT_MAX);
+    procpool__shm_wake_workers(&p->segment);
   } else if (p->position - head > p->segment.cell_count) {
     procpool__store(&p->segment.header->head, p->position);
   }
@@ -5574,8 +5828,16 @@ static bool procpool__host_changed(const procpool *p, const procpool__known *kno
          (known->room && !known->cell_free && procpool__host_cell_free(p));
 }
 
+/* Somebody has woken this thread, if the instant at which he did so is a new one. */
+static void procpool__host_note_wake(procpool *p, uint64_t before) {
+  const uint64_t woken = procpool__load_relaxed(&p->segment.header->host_woken_ns);
+  if (woken != before)
+    procpool__spin_measure(&p->spin, woken, procpool__platform_now());
+}
+
 static void procpool__host_sleep(procpool *p, uint64_t deadline, const procpool__known *known) {
   const uint64_t tick = procpool__platform_now() + PROCPOOL__TICK;
+  const uint64_t woken = procpool__load_relaxed(&p->segment.header->host_woken_ns);
   const uint32_t seq = procpool__load32(&p->segment.header->host_seq);
   if (procpool__host_changed(p, known))
     return;
@@ -5591,6 +5853,7 @@ static void procpool__host_sleep(procpool *p, uint64_t deadline, const procpool_
   p->parked = false;
   if (p->finished)
     return;
+  procpool__host_note_wake(p, woken);
   procpool__host_arm(p);
   procpool__host_look_after(p);
   procpool__host_audit_if_due(p);
@@ -5649,6 +5912,7 @@ static void procpool__host_make_room(void *context) {
 
 /* Rests until something may have changed. */
 static void procpool__host_rest(procpool *p, uint64_t deadline, procpool__known *known) {
+  uint64_t start;
   if (p->finished) {
     if (p->frames != NULL) /* another thread is still in a callback */
       procpool__host_follow(p, deadline);
@@ -5665,11 +5929,13 @@ static void procpool__host_rest(procpool *p, uint64_t deadline, procpool__known 
   known->settled = p->settled;
   p->draining = true;
   procpool__host_unlock(p);
-  if (procpool__host_spin(p, deadline)) {
+  start = procpool__platform_now();
+  if (procpool__host_spin(p, start, deadline)) {
     procpool__host_lock(p);
   } else {
     procpool__host_lock(p);
     procpool__host_sleep(p, deadline, known);
+    procpool__spin_note(&p->spin, procpool__platform_now() - start);
   }
   p->draining = false;
 }
@@ -5923,7 +6189,7 @@ static bool procpool__open_plan(procpool__plan *plan, const procpool_options *op
   plan->grace = procpool__public_grace(plan->options.grace, 100);
   plan->processors = procpool__cpu_count(PROCPOOL_CPU_USABLE);
   if (plan->options.spin_us >= 0) /* by default about what a sleep and a wake cost */
-    plan->spin_ns = plan->options.spin_us > 0 ? (uint64_t)plan->options.spin_us * 1000u : 50000;
+    plan->spin_ns = plan->options.spin_us > 0 ? (uint64_t)plan->options.spin_us * 1000u : PROCPOOL__SPIN_MOST / 2;
   return true;
 }
 
@@ -5992,8 +6258,9 @@ static bool procpool__open_header(procpool *p, procpool__plan *plan) {
   h->core_dumps = o->core_dumps;
   h->initializer_limit = (uint64_t)procpool__public_limit(o->initializer_limit, 1) * 1000000u;
   h->depth = procpool__process_record.depth;
-  /* workers spin unless they alone would fill the processors; those who ask for it get it */
-  h->spin_ns = plan->workers < plan->processors || o->spin_us > 0 ? (int64_t)plan->spin_ns : 0;
+  h->spin_ns = plan->spin_ns;
+  h->spin_fixed = o->spin_us > 0;
+  h->processors = (uint64_t)plan->processors;
   (void)snprintf(h->name, sizeof(h->name), "%s", o->name);
   memcpy(&h->initializer, &o->initializer, sizeof(o->initializer));
   memcpy(&h->initializer_offset, &o->initializer_argument, sizeof(o->initializer_argument));
@@ -6007,6 +6274,7 @@ static bool procpool__open_header(procpool *p, procpool__plan *plan) {
   }
   for (int i = 0; i < s->workers; i++) { /* positions begin at one lap: fresh memory, all zeros, is no record at 0 */
     s->blocks[i].tail = s->blocks[i].consumed = p->inboxes[i].head = s->ring_size;
+    *procpool__shm_away(s, i) |= procpool__shm_bit(i);
   }
   return true;
 }
@@ -6340,7 +6608,7 @@ static bool procpool__open_threads(procpool *p, procpool__plan *plan) {
   if (error == 0)
     return true;
   procpool__store32(&p->segment.header->phase, PROCPOOL__PHASE_KILL);
-  procpool__shm_wake_workers(&p->segment, INT_MAX);
+  procpool__shm_wake_workers(&p->segment);
   procpool__host_join_threads(p);
   return procpool__open_fail(plan, PROCPOOL_SPAWN_FAIL, error, "a worker thread could not be started");
 }
@@ -6382,11 +6650,10 @@ static procpool *procpool__open_make(procpool__plan *plan) {
   (void)pthread_mutex_init(&p->lock, NULL);
   p->segment.fd = p->fds.lifeline = p->fds.control = p->fds.all_gone = p->fds.event_fd = p->fds.memory = -1;
   p->start = plan->start;
-  p->spin_ns = plan->spin_ns;
+  procpool__spin_setup(&p->spin, plan->spin_ns, plan->options.spin_us > 0);
+  p->processors = (uint64_t)plan->processors;
   p->time_limit = plan->time_limit;
   p->grace = plan->grace;
-  p->spin_below =
-      plan->options.spin_us > 0 || plan->workers < plan->processors ? UINT64_MAX : (uint64_t)plan->processors;
   p->audit_due = procpool__platform_now() + PROCPOOL__TICK;
   p->guard = procpool__platform_guard(&p->guard_by_pid);
   if (p->guard == NULL)
@@ -6527,6 +6794,31 @@ static procpool_status procpool__submit_argument(procpool *p, const procpool__or
   return PROCPOOL_OK;
 }
 
+/* Wakes one sleeper, if there is one: it counts as awake from now on, so there are never two calls for one sleep. */
+static bool procpool__submit_wake_one(procpool *p) {
+  const procpool__segment *s = &p->segment;
+  const int sleeper = procpool__shm_sleeper(s);
+  if (sleeper < 0)
+    return false;
+  (void)procpool__and(procpool__shm_idle(s, sleeper), ~procpool__shm_bit(sleeper));
+  procpool__store_relaxed(&s->blocks[sleeper].woken_ns, procpool__platform_now());
+  procpool__shm_wake_worker(s, sleeper);
+  return true;
+}
+
+/* Wakes workers while there are more tasks than workers that need no waking. Each of those has one task at most, so if
+ * they are as many, one of them is free for every task that waits, and looks at the queue before it sleeps. (Should it be
+ * killed or stopped instead, the supervisor wakes everyone.) Mostly one at a time, but not always: a worker that is about
+ * to sleep, and finds a task instead, was counted as awake for that one and as asleep for the next. */
+static void procpool__submit_wake(procpool *p) {
+  int woken = 0; /* the masks may be scribbled upon: this comes to an end */
+  if (procpool__shm_sleeper(&p->segment) < 0)
+    return;
+  while (woken < p->segment.workers && p->submitted - p->settled > procpool__shm_awake(&p->segment) &&
+         procpool__submit_wake_one(p))
+    woken++;
+}
+
 /* The task becomes visible: first its word, then its cell. An idle worker sees the cell or is seen idle. */
 static void procpool__submit_publish(procpool *p, procpool_future *f, uint32_t slot) {
   const procpool__segment *s = &p->segment;
@@ -6534,17 +6826,14 @@ static void procpool__submit_publish(procpool *p, procpool_future *f, uint32_t s
   const uint64_t ticket = ++p->position;
   f->ticket = ticket;
   f->slot = slot;
+  __atomic_store_n(&p->last_slot, slot, __ATOMIC_RELAXED);
   p->free_count--;
   p->owners[slot] = f;
   p->cell_slots[at] = slot;
   __atomic_store_n(&p->submitted, p->submitted + 1, __ATOMIC_RELAXED);
   procpool__store_release(&s->slots[slot].word, procpool__word(ticket, 0, PROCPOOL__READY));
   (void)procpool__exchange(&s->cells[at], procpool__cell(ticket, slot));
-  for (int i = 0; i < s->workers; i += 64)
-    if (procpool__load(&s->header->idle_mask[i / 64]) != 0) {
-      procpool__shm_wake_workers(s, 1);
-      break;
-    }
+  procpool__submit_wake(p);
 }
 
 /* Why nothing is accepted any more; OK while it is. */
@@ -6840,7 +7129,7 @@ static void procpool__shutdown_announce(procpool *p, procpool_shutdown_mode mode
   if (procpool__load32(&p->segment.header->phase) < phase)
     procpool__store32(&p->segment.header->phase, phase);
   (void)procpool__host_tell(p, PROCPOOL__SAY_PHASE, 0, 0);
-  procpool__shm_wake_workers(&p->segment, INT_MAX);
+  procpool__shm_wake_workers(&p->segment);
   for (int i = 0; i < p->segment.workers; i++) {
     procpool__add32(&p->segment.blocks[i].room_seq, 1);
     procpool__platform_wake(&p->segment.blocks[i].room_seq, 1);
@@ -8190,7 +8479,7 @@ static unsigned char *procpool__task_scratch(procpool__worker *w, uint64_t size)
 static unsigned char *procpool__task_in_ring(procpool_task *task, uint64_t size) {
   procpool__worker *w = task->worker;
   const uint64_t ring_size = w->segment->ring_size;
-  const uint64_t at = (w->tail + sizeof(procpool__record)) % ring_size;
+  const uint64_t at = procpool__ring_place(w->segment, w->tail + sizeof(procpool__record));
   task->wrapped = at + size > ring_size;
   if (size > ring_size / 2 ||
       !procpool__worker_fits(w, procpool__ring_length(w->segment, w->tail, size, task->wrapped)))
@@ -8225,27 +8514,46 @@ static void *procpool__task_placed_result(procpool_task *task, size_t size) {
 }
 
 PROCPOOL_API void *procpool_task_result(procpool_task *task, size_t size) {
+  unsigned char *result;
   if (task == NULL)
     return NULL;
   if (task->chunk != NULL)
     return procpool__task_item_result(task, size);
   if (task->place != NULL)
     return procpool__task_placed_result(task, size);
+  result = procpool__task_in_ring(task, size);
   task->given = true;
-  task->uncarried = false;
-  task->result_size = size;
-  task->result = procpool__task_in_ring(task, size);
-  task->in_ring = task->result != NULL;
+  task->in_ring = result != NULL;
   if (!task->in_ring)
-    task->result = procpool__task_scratch(task->worker, size > 0 ? size : 1);
-  task->uncarried = task->result == NULL;
+    result = procpool__task_scratch(task->worker, size > 0 ? size : 1);
+  task->uncarried = result == NULL;
+  task->result = result;
+  task->result_size = size;
   if (task->uncarried)
     procpool__worker_describe(task->worker, 0, "no memory for the result in the worker");
-  return task->result;
+  return result;
+}
+
+/* A part of the argument that is too large for one record needs no copy before it is sent: it stays where it is until
+ * the task has settled. */
+static bool procpool__task_returns_argument(procpool_task *task, const void *data, size_t size) {
+  const unsigned char *bytes = (const unsigned char *)data;
+  if (task == NULL || task->chunk != NULL || task->place != NULL || task->argument == NULL ||
+      size <= task->worker->segment->ring_size / 2 || bytes < task->argument || size > task->argument_size ||
+      (uint64_t)(bytes - task->argument) > task->argument_size - size)
+    return false;
+  task->given = true;
+  task->in_ring = task->uncarried = false;
+  task->result = bytes;
+  task->result_size = size;
+  return true;
 }
 
 PROCPOOL_API void procpool_task_return(procpool_task *task, const void *data, size_t size) {
-  void *result = procpool_task_result(task, size);
+  void *result;
+  if (procpool__task_returns_argument(task, data, size))
+    return;
+  result = procpool_task_result(task, size);
   if (result != NULL && size > 0 && data != NULL)
     memmove(result, data, size);
 }

@@ -32,6 +32,7 @@
   X(cells_beyond_the_table)                                                                                            \
   X(idle_masks_clear)                                                                                                  \
   X(idle_masks_set)                                                                                                    \
+  X(away_masks_set)                                                                                                    \
   X(host_flags)                                                                                                        \
   X(phase_kill)                                                                                                        \
   X(phase_drain)                                                                                                       \

@@ -139,12 +139,18 @@ static void cells_beyond_the_table(hostile *h) {
     procpool__store(&h->s->cells[i], h->s->cells[i] | 0xffffff);
 }
 static void idle_masks_clear(hostile *h) {
-  for (int i = 0; i < PROCPOOL__MASK_WORDS; i++)
-    procpool__store(&h->header->idle_mask[i], 0);
+  for (int i = 0; i < PROCPOOL__GROUPS; i++) {
+    procpool__store(&h->header->masks[i].idle, 0);
+    procpool__store(&h->header->masks[i].away, 0);
+  }
 }
 static void idle_masks_set(hostile *h) {
-  for (int i = 0; i < PROCPOOL__MASK_WORDS; i++)
-    procpool__store(&h->header->idle_mask[i], UINT64_MAX);
+  for (int i = 0; i < PROCPOOL__GROUPS; i++)
+    procpool__store(&h->header->masks[i].idle, UINT64_MAX);
+}
+static void away_masks_set(hostile *h) {
+  for (int i = 0; i < PROCPOOL__GROUPS; i++)
+    procpool__store(&h->header->masks[i].away, UINT64_MAX);
 }
 static void host_flags(hostile *h) {
   procpool__store(&h->header->host_flag, 0);

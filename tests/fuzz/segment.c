@@ -324,8 +324,8 @@ static void sim_commit(int w) {
 /* ---- workers that do not ---- */
 
 static const uint16_t header_words[] = {
-    offsetof(procpool__header, head),         offsetof(procpool__header, idle_seq),
-    offsetof(procpool__header, idle_mask),    offsetof(procpool__header, host_flag),
+    offsetof(procpool__header, head),         offsetof(procpool__header, masks) + offsetof(procpool__mask, away),
+    offsetof(procpool__header, masks),        offsetof(procpool__header, host_flag),
     offsetof(procpool__header, host_seq),     offsetof(procpool__header, phase),
     offsetof(procpool__header, dead_list),    offsetof(procpool__header, dead_count),
     offsetof(procpool__header, health),       offsetof(procpool__header, alive),
@@ -334,13 +334,14 @@ static const uint16_t header_words[] = {
     offsetof(procpool__header, capacity),     offsetof(procpool__header, ring_size),
     offsetof(procpool__header, limited),      offsetof(procpool__header, ticking),
     offsetof(procpool__header, tick),         offsetof(procpool__header, cause_stage)};
-static const uint16_t block_words[] = {offsetof(procpool__block, intent_slot),  offsetof(procpool__block, intent_word),
-                                       offsetof(procpool__block, tasks),        offsetof(procpool__block, ready),
-                                       offsetof(procpool__block, init_code),    offsetof(procpool__block, tail),
-                                       offsetof(procpool__block, consumed),     offsetof(procpool__block, room_seq),
-                                       offsetof(procpool__block, room_flag),    offsetof(procpool__block, pid),
-                                       offsetof(procpool__block, generation),   offsetof(procpool__block, started_ns),
-                                       offsetof(procpool__block, limited_word), offsetof(procpool__block, ended_word)};
+static const uint16_t block_words[] = {offsetof(procpool__block, intent_slot), offsetof(procpool__block, intent_word),
+                                       offsetof(procpool__block, tasks),       offsetof(procpool__block, ready),
+                                       offsetof(procpool__block, init_code),   offsetof(procpool__block, tail),
+                                       offsetof(procpool__block, consumed),    offsetof(procpool__block, room_seq),
+                                       offsetof(procpool__block, wake_seq),    offsetof(procpool__block, room_flag),
+                                       offsetof(procpool__block, pid),         offsetof(procpool__block, generation),
+                                       offsetof(procpool__block, started_ns),  offsetof(procpool__block, limited_word),
+                                       offsetof(procpool__block, ended_word)};
 
 static uint64_t ring_place(int w, unsigned what) {
   const procpool *p = world.pool;

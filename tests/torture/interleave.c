@@ -186,7 +186,7 @@ static pid_t worker_pid(int index) {
 
 /* It has told that it sleeps, and does. */
 static bool asleep(int index) {
-  return (procpool__load(&pool->segment.header->idle_mask[0]) >> index & 1) != 0 &&
+  return (procpool__load(&pool->segment.header->masks[0].idle) >> index & 1) != 0 &&
          rig_process_state(worker_pid(index)) == 'S';
 }
 
@@ -226,21 +226,18 @@ static bool worker_sleeps(int step) {
 
 static bool woken_is_stopped(int step) {
   work first, second, next;
-  int victim;
+  const int victim = 0; /* of all sleepers the lowest is woken */
   bool held;
   begin(step, 2);
   give(&first, task_gated, GATE_A, 8, RIG_ALLOW(OK), 0);
   give(&second, task_gated, GATE_B, 8, RIG_ALLOW(OK), 0);
   await_start(&first);
   await_start(&second);
-  victim = procpool__word_worker(word_of(&first));
   open_gate(GATE_A);
   CHECK_OK(finish(&first));
-  while (!asleep(victim)) /* first in the row of sleepers: first to be woken */
-    sched_yield();
   open_gate(GATE_B);
   CHECK_OK(finish(&second));
-  while (!asleep(1 - victim))
+  while (!asleep(0) || !asleep(1))
     sched_yield();
   rig.page->word[WORD_SIGNAL] = SIGSTOP;
   rig.page->word[WORD_VICTIM] = (int)worker_pid(victim);

@@ -307,11 +307,11 @@ static void print_worker(const procpool__segment *s, int i) {
   fprintf(
       stderr,
       "      worker %d: pid %llu ready %llu tasks %llu intent slot %llu word %#llx (now %#llx) tail %llu consumed %llu "
-      "room_flag %u room_seq %u idle %d\n",
+      "room_flag %u room_seq %u wake_seq %u idle %d away %d\n",
       i, (unsigned long long)b->pid, (unsigned long long)b->ready, (unsigned long long)b->tasks,
       (unsigned long long)b->intent_slot, (unsigned long long)b->intent_word, (unsigned long long)word,
-      (unsigned long long)b->tail, (unsigned long long)b->consumed, b->room_flag, b->room_seq,
-      (int)(s->header->idle_mask[i / 64] >> (i % 64) & 1));
+      (unsigned long long)b->tail, (unsigned long long)b->consumed, b->room_flag, b->room_seq, b->wake_seq,
+      (int)(s->header->masks[i / 64].idle >> (i % 64) & 1), (int)(s->header->masks[i / 64].away >> (i % 64) & 1));
 }
 
 static void print_slots(const procpool__segment *s) {
@@ -330,9 +330,9 @@ static void print_pool(const procpool__segment *s) {
   fprintf(
       stderr,
       "    pool: workers %d alive %llu started %llu head %llu phase %u health %u gone %u host_flag %#llx host_seq %u "
-      "idle_seq %u dead_list %llu dead_count %llu\n",
+      "dead_list %llu dead_count %llu\n",
       s->workers, (unsigned long long)h->alive, (unsigned long long)h->started, (unsigned long long)h->head, h->phase,
-      h->health, h->gone, (unsigned long long)h->host_flag, h->host_seq, h->idle_seq, (unsigned long long)h->dead_list,
+      h->health, h->gone, (unsigned long long)h->host_flag, h->host_seq, (unsigned long long)h->dead_list,
       (unsigned long long)h->dead_count);
   for (int i = 0; i < s->workers; i++)
     print_worker(s, i);

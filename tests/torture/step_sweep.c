@@ -84,8 +84,9 @@ static void step_attach(void) {
 /* From its end on the worker counts its steps: those of this task's commit, and all of the next one. */
 static void task_arm(procpool_task *task) {
   const rig_job *job = rig_task_begin(task);
-  const procpool__segment *s = procpool__process_record.worker->segment;
-  while (!procpool__table_any(s))
+  const procpool__worker *w = procpool__process_record.worker;
+  uint32_t slot;
+  while (procpool__table_peek(w->segment, w->next, &slot) != PROCPOOL__PEEK_TASK)
     sched_yield();
   rig_task_end(task, job, 8);
   step_begin();
@@ -263,7 +264,7 @@ static void step_forget(void) {
 
 static bool victim_sleeps(void) {
   const pid_t victim = (pid_t)__atomic_load_n(&rig.page->word[WORD_VICTIM], __ATOMIC_SEQ_CST);
-  return victim != 0 && (procpool__load(&pool->segment.header->idle_mask[0]) & 1) != 0 &&
+  return victim != 0 && (procpool__load(&pool->segment.header->masks[0].idle) & 1) != 0 &&
          rig_process_state(victim) == 'S';
 }
 
