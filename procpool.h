@@ -54,8 +54,8 @@
 
    ---- WHEN NOT TO USE IT ----
    - The function needs to change the caller's memory: a worker is another process, it gets a copy of its argument and
-     returns a copy of its result. Pointers to the host's memory mean nothing there (under fork they point to the memory
-     as it was when the pool was opened).
+     returns a copy of its result (but see shared buffers, below). Pointers to the host's memory mean nothing there (under
+     fork they point to the memory as it was when the pool was opened).
    - A call costs less than about a microsecond and there are few of them: hand out many at once with map, or just call
    it.
    - You want threads: PROCPOOL_START_THREAD gives a thread pool with the same calls, but no isolation.
@@ -88,6 +88,12 @@
    ever hits the worker's next task: before one is sent, the task is taken from the worker, which then can never take
    another.
 
+   A shared buffer (procpool_shared_alloc) is memory that the host and all workers see, at the same address. It saves
+   the copies, for what is large or worked on many times: a map over arrays that lie in buffers copies nothing; a task
+   may be given pointers into them; an argument or the place of a result may be part of one (procpool_submit_options).
+   Its price is that nobody keeps two of them from writing to the same place, and that what a task that crashed has left
+   there is anything. A buffer that is freed stays what it is for the tasks that were submitted before.
+
    Which start method? fork is the fastest to open and needs nothing, but a forked supervisor is a copy of the host as
    of open: open early, when the host is small and has one thread. spawn starts the program anew, so it costs the same
    however large the host is and whatever threads it has; it needs procpool_worker_main() as the first call in main.
@@ -104,7 +110,7 @@
      close_fds, keep_fds                   fork: which of the host's descriptors workers keep
      core_dumps                            off unless set: a dump the size of the host delays everything
      max_queued, ring_size, max_memory     bounds: tasks accepted and not settled; bytes of results per worker that wait
-                                           to be taken in; bytes of large arguments in flight
+                                           to be taken in; bytes of large arguments in flight and of shared buffers
      spin_us                               how long to look for work before sleeping
      time_limit, grace                     seconds a task may run, and from one stage of its end to the next; a submit
                                            or a map may have its own (procpool_submit_with, procpool_map_options)
@@ -118,7 +124,9 @@
                  repeat
      TIMEOUT     its limit was over; error->stage says what ended it. (A wait whose time is over is PENDING.)
      FULL        queue full: wait for something, or use procpool_submit, which waits itself
-     MEMORY      from wait or poll: the result stays where it is; free some memory and ask again
+     MEMORY      from wait or poll: the result stays where it is; free some memory and ask again. From
+                 procpool_shared_alloc, by procpool_last_error: system_error is ENOMEM (max_memory, or the machine),
+                 ENOSPC or EFBIG (a limit on file sizes)
      INIT_FAIL   the initializer failed three times in every worker: its code or signal is in procpool_last_error
      BROKEN      a strict pool lost a worker, or somebody killed the supervisor: open a new pool
      FORKED      a forked child of the host used the pool: it may open one of its own
@@ -129,6 +137,7 @@
                                         of the host             (thread and inline start)  handler    of the host
      procpool_open                         yes         yes         yes                        no         yes
      submit, cancel(_kill), release, read  yes         yes         yes                        no         FORKED
+     procpool_shared_alloc, _shared_free   yes         yes         yes                        no         null, FORKED
      waits (result, wait, next, map)       yes         DEADLOCK*   DEADLOCK*                  no         FORKED
      shutdown with timeout 0               yes         yes         yes                        no         FORKED
      shutdown that waits, free             yes         DEADLOCK    DEADLOCK                   no         FORKED
@@ -170,8 +179,8 @@
    The shared segment, a sealed memfd without a name, mapped once at its greatest size and reserved as it is used:
 
       | header | block per worker | result ring per worker | cells | slots | arena |
-        host     worker, host,      worker w its own,        host    host    host (arguments; a map's results: worker)
-                 supervisor         host reads               fills   fills
+        host     worker, host,      worker w its own,        host    host    host (arguments; a map's results: worker;
+                 supervisor         host reads               fills   fills   shared buffers: both)
 
    A task is a 64-byte slot whose first word decides its fate: (ticket, worker, state), changed by compare-and-swap
    alone.
@@ -220,8 +229,9 @@
    the slots themselves rather than an array of ids, since a slot is on it at most once and so it can never be full; and
    it is a hint: a counter beside it tells the host when to look at every slot, should a worker have scribbled on the
    links. A map's chunk keeps arguments, results and the number of the item that was begun in one block of the arena:
-   results are written straight to it, and after a crash the items that had ended are kept, the one that was begun is
-   CRASHED, and the others are handed out again. Its progress word costs one plain store per item.
+   results are written straight to it (or to the shared buffer that they lie in), and after a crash the items that had
+   ended are kept, the one that was begun is CRASHED, and the others are handed out again. Its progress word costs one
+   plain store per item.
 
    Sleeping and waking. A worker that finds no task looks for one a while, says that it sleeps (its bit in the idle
    mask), looks once more, and sleeps on a futex of its own. A submit wakes workers only while there are more tasks than
@@ -240,6 +250,15 @@
    claimed only when its body starts, so nothing waits behind a busy worker. Its tail is stored, not swapped: the commit
    before it is the barrier between the record and the look at the host's flag, and a host that arms its sleep publishes
    for all workers what they have committed, as the supervisor does for a dead one.
+
+   Shared buffers are blocks of the arena. A worker has the arena open as far as it had come when the worker last
+   looked, and looks at each claim, at a word on the line of the phase that it reads anyway: so a task reaches each
+   buffer that was there when it was submitted. Whatever the library itself carries (places of arguments and results,
+   the arrays of a map) goes by offset; only the user's own pointers need the segment at the same address. A spawned
+   supervisor maps it where the host has it, or says that it cannot and is started anew; workers are forked from it. The
+   host cannot know what pointers a task has, so what is freed waits until every task that was accepted before has
+   settled: two epochs and two counts, nothing per task but a bit. Blocks from 2 MiB on are made of large pages where
+   the kernel has some: that makes them four times as fast to reserve, and a first pass over them seven times.
 
    What one empty task costs (x86-64: a plain store or load is no more than that, release and acquire included):
 
@@ -736,6 +755,9 @@ PROCPOOL_API procpool_future *procpool_submit_or_null(procpool *pool, procpool_f
 PROCPOOL_API procpool_status procpool_future_result_exact(procpool_future *future, void *buffer, size_t size);
 PROCPOOL_API procpool_status procpool_next_exact(procpool_iterator *iterator, void *buffer, size_t size);
 
+/* A loop of a dozen instructions is a fifth slower where it straddles a line of code: its function begins at one. */
+#define PROCPOOL__LOOP __attribute__((aligned(64)))
+
 #ifdef PROCPOOL__STEP /* test builds see each access to shared memory, those of the loop over items too */
 #define PROCPOOL__ITEM_STEP() PROCPOOL__STEP()
 #else
@@ -931,7 +953,7 @@ static PROCPOOL_UNUSED inline void procpool__scope_end(procpool **pool) {
     }                                                                                                                  \
     PROCPOOL__CATCH(task)                                                                                              \
   }                                                                                                                    \
-  static PROCPOOL_UNUSED void name##_items(procpool_task *task) {                                                      \
+  static PROCPOOL_UNUSED PROCPOOL__LOOP void name##_items(procpool_task *task) {                                       \
     const procpool_items procpool__items = procpool_task_items(task);                                                  \
     const name##_arguments *const procpool__in = (const name##_arguments *)procpool__items.arguments;                  \
     R *const procpool__out = (R *)procpool__items.results;                                                             \
@@ -8060,11 +8082,12 @@ typedef struct procpool__mapping {
 
 /* Large chunks first, small ones towards the end: nobody waits long for the last. */
 static size_t procpool__map_chunksize(const procpool__mapping *m, size_t remaining) {
-  size_t n = remaining / ((size_t)m->pool->segment.workers * 4);
+  const bool copied = !m->shared_arguments || !m->shared_results;
+  size_t n = remaining / ((size_t)m->pool->segment.workers * (copied ? 4 : 2));
   size_t most = PROCPOOL__CHUNK_MOST;
   if (m->options != NULL && m->options->chunksize > 0)
     return m->options->chunksize < most ? m->options->chunksize : most;
-  if (!m->shared_arguments || !m->shared_results) /* what is copied shall stay in the cache until it is used */
+  if (copied) /* what is copied shall stay in the cache until it is used */
     most = 262144 / ((m->shared_arguments ? 0 : m->argument_size) + (m->shared_results ? 0 : m->result_size) + 1);
   if (n < m->least)
     n = m->least;
