@@ -405,7 +405,7 @@ static uint64_t *target(void) {
                             : offsetof(procpool__chunk, arguments) + (which >> 4) % 8 * 8;
     }
   }
-  return (uint64_t *)(void *)(s->base + at);
+  return (uint64_t *)(void *)(s->base + (at & ~(uint64_t)7)); /* a half is written as part of its whole */
 }
 
 static uint64_t some_ticket(void) {
