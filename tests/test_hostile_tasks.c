@@ -242,6 +242,7 @@ static void forge_result(hostile *h, uint64_t told, uint64_t size, uint32_t flag
   forge(h, h->own->tail, done, size, h->task->slot_index | flags);
   procpool__store(&h->task->slot->word, done);
   h->own->tail += procpool__ring_length(h->s, h->own->tail, size, false);
+  leave(0); /* it would write its own record over this one */
 }
 static void placed_result_of_huge_size(hostile *h) {
   forge_result(h, UINT64_MAX - 3, sizeof(uint64_t), PROCPOOL__RECORD_PLACE);
@@ -263,7 +264,7 @@ static void result_with_a_place_it_has_not(hostile *h) {
     procpool__ring_copy_in(h->s, h->self, h->own->tail + sizeof(procpool__record), &size, sizeof(size));
     forge(h, h->own->tail, done, sizeof(size), (uint32_t)i | PROCPOOL__RECORD_PLACE);
     h->own->tail += procpool__ring_length(h->s, h->own->tail, sizeof(size), false);
-    return;
+    leave(0);
   }
 }
 
