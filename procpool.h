@@ -136,7 +136,8 @@
                                         any thread   callback   task of the same pool      signal     forked child
                                         of the host             (thread and inline start)  handler    of the host
      procpool_open                         yes         yes         yes                        no         yes
-     submit, cancel(_kill), release, read  yes         yes         yes                        no         FORKED
+     submit(_many), cancel(_kill)          yes         yes         yes                        no         FORKED
+     release, read                         yes         yes         yes                        no         FORKED
      procpool_shared_alloc, _shared_free   yes         yes         yes                        no         null, FORKED
      waits (result, wait, next, map)       yes         DEADLOCK*   DEADLOCK*                  no         FORKED
      shutdown with timeout 0               yes         yes         yes                        no         FORKED
@@ -525,6 +526,18 @@ PROCPOOL_API procpool_status procpool_submit_with(procpool *pool, procpool_funct
                                                   size_t size, const procpool_submit_options *options,
                                                   procpool_future **future);
 
+/* Hands count tasks to the pool in one call, for far less than as many submits cost: task i gets size bytes at
+ * arguments + i * size (arguments null: none), and they start in this order. futures: count places for the handles,
+ * or null (nobody wants the results). options as above, for each of them; its timeout is for the whole call, and task
+ * i has its place for the result at result + i * result_size.
+ * *submitted, which may be null, receives how many were accepted, from the first on: they will settle exactly once;
+ * the places of the others become null. Waits, and takes results in, as submit does; workers start on the first tasks
+ * while the rest is still being written. Returns OK: all of them. FULL, INTERRUPTED, MEMORY, SYSTEM, SHUTDOWN,
+ * BROKEN, INIT_FAIL, SPAWN_FAIL: those before *submitted. ARGUMENT, HANDLE, FORKED, FUNCTION, UNSUPPORTED: none. */
+PROCPOOL_API procpool_status procpool_submit_many(procpool *pool, procpool_function function, const void *arguments,
+                                                  size_t size, size_t count, const procpool_submit_options *options,
+                                                  procpool_future **futures, size_t *submitted);
+
 /* ---- shared buffers ----
  * Memory that the host and every worker see, for arguments and results that are not to be copied. */
 
@@ -833,6 +846,7 @@ static PROCPOOL_UNUSED inline void procpool__scope_end(procpool **pool) {
  *   PROCPOOL_FUNCTION(double, power, double, base, int, exponent) { ... return y; }
  * defines the ordinary function  static double power(double base, int exponent)  and beside it
  *   procpool_future *power_submit(pool, base, exponent)      null on an error
+ *   procpool_status  power_submit_many(pool, arguments, count, futures)
  *   procpool_status  power_result(future, &y)                waits; releases the future, unless INTERRUPTED or refused
  *   procpool_status  power_map(pool, arguments, results, count)
  *   procpool_status  power_map_with(pool, arguments, results, count, &map_options)
@@ -970,6 +984,11 @@ static PROCPOOL_UNUSED inline void procpool__scope_end(procpool **pool) {
       }                                                                                                                \
       PROCPOOL__CATCH(task)                                                                                            \
     }                                                                                                                  \
+  }                                                                                                                    \
+  static PROCPOOL_UNUSED inline procpool_status name##_submit_many(                                                    \
+      procpool *procpool__pool, const name##_arguments *arguments, size_t count, procpool_future **futures) {          \
+    return procpool_submit_many(procpool__pool, name##_task, arguments, sizeof(*arguments), count, PROCPOOL_NULL,      \
+                                futures, PROCPOOL_NULL);                                                               \
   }                                                                                                                    \
   static PROCPOOL_UNUSED inline procpool_status name##_result(procpool_future *future, R *result) {                    \
     return procpool_future_result_exact(future, result, sizeof(*result));                                              \
@@ -2501,14 +2520,15 @@ static void procpool__shm_wake_host(const procpool__segment *s, int event_fd) {
     procpool__platform_event_set(event_fd);
 }
 
-/* ---- spinning ----
- * To look for a while before sleeping, for as long as a sleep and a wake cost, is at most twice as dear as the best that
- * one could have done had one known how long the wait would be (ski rental). What they cost here is measured at each
- * wake. And one can guess: where the last waits were longer than that, all but a short look is given up at once. Private
- * to the process that waits. */
+/* ---- spinning ---- To look for a while before sleeping, for as long as a sleep and a wake cost, is at most twice as
+ * dear as the best that one could have done had one known how long the wait would be (ski rental). What they cost
+ * here is measured at each wake. And one can guess: where the last waits were longer than that, all but a short look
+ * is given up at once. Private to the process that waits. */
 
 #define PROCPOOL__SPIN_LEAST ((uint64_t)2000u) /* ns */
 #define PROCPOOL__SPIN_MOST ((uint64_t)100000u)
+#define PROCPOOL__SPIN_LOOKS 64 /* in a row, without a look at the clock: about a microsecond */
+#define PROCPOOL__SPIN_YIELD 8u /* of these rows: whoever is looked for may be waiting for this very processor */
 
 typedef struct procpool__spin {
   uint64_t most; /* ns; 0: never */
@@ -2524,7 +2544,8 @@ static void procpool__spin_setup(procpool__spin *spin, uint64_t ns, bool fixed) 
   spin->fixed = fixed || ns == 0;
 }
 
-/* How long to look. Relaxed atomics here and below: in the host several threads may be at it, and any result will do. */
+/* How long to look. Relaxed atomics here and below: in the host several threads may be at it, and any result will do.
+ * */
 static uint64_t procpool__spin_budget(const procpool__spin *spin) {
   const uint64_t most = __atomic_load_n(&spin->most, __ATOMIC_RELAXED);
   if (spin->fixed || __atomic_load_n(&spin->wait, __ATOMIC_RELAXED) <= most)
@@ -3284,22 +3305,26 @@ static bool procpool__worker_crowded(const procpool__worker *w) {
   return !w->spin.fixed && procpool__shm_awake(w->segment) >= w->segment->header->processors;
 }
 
-/* Looks for a task for a while before it sleeps. */
-static bool procpool__worker_spin(procpool__worker *w, uint64_t start) {
-  const uint64_t budget = procpool__spin_budget(&w->spin);
-  const bool crowded = budget > 0 && procpool__worker_crowded(w);
-  for (uint64_t took = 0; took < budget; took = procpool__platform_now() - start) {
-    for (int i = 0; i < 64; i++) {
-      if (procpool__table_any(w->segment)) {
-        procpool__spin_note(&w->spin, took);
-        return true;
-      }
-      procpool__platform_relax();
-    }
-    if (crowded)
-      procpool__platform_yield();
+/* Looks for a task as long as a hot answer takes. Before the clock is read: that takes about as long. */
+static bool procpool__worker_glance(const procpool__worker *w) {
+  for (int i = 0; i < PROCPOOL__SPIN_LOOKS; i++) {
+    if (procpool__table_any(w->segment))
+      return true;
+    procpool__platform_relax();
   }
-  return budget > 0 && procpool__table_any(w->segment);
+  return false;
+}
+
+/* Looks for a task for a while. */
+static bool procpool__worker_spin(const procpool__worker *w, uint64_t start, uint64_t budget) {
+  const bool crowded = procpool__worker_crowded(w);
+  for (unsigned i = 1; procpool__platform_now() - start < budget; i++) {
+    if (crowded || i % PROCPOOL__SPIN_YIELD == 0)
+      procpool__platform_yield();
+    if (procpool__worker_glance(w))
+      return true;
+  }
+  return false;
 }
 
 static void procpool__worker_sleep(procpool__worker *w) {
@@ -3320,11 +3345,12 @@ static void procpool__worker_sleep(procpool__worker *w) {
 
 /* There is no task: looks for one, and then sleeps. */
 static void procpool__worker_rest(procpool__worker *w) {
-  const uint64_t start = procpool__platform_now();
-  if (procpool__worker_spin(w, start))
-    return;
-  procpool__worker_sleep(w);
-  procpool__spin_note(&w->spin, procpool__platform_now() - start);
+  const uint64_t budget = procpool__spin_budget(&w->spin);
+  const bool found = budget > 0 && procpool__worker_glance(w);
+  const uint64_t start = found ? 0 : procpool__platform_now();
+  if (!found && (budget == 0 || !procpool__worker_spin(w, start, budget)))
+    procpool__worker_sleep(w);
+  procpool__spin_note(&w->spin, found ? 0 : procpool__platform_now() - start);
 }
 
 /* Runs tasks until it is told to leave, has run its share, or was condemned. */
@@ -4293,8 +4319,9 @@ enum {
   PROCPOOL__F_NONE = 4,
   PROCPOOL__F_QUARANTINE = 8, /* its worker could not be reaped: slot and block are never used again */
   PROCPOOL__F_NO_MEMORY = 16, /* inline: nobody could free memory for its result but who waits for that: CODEC */
-  PROCPOOL__F_EPOCH = 32,     /* which of the two epochs it was accepted in: see procpool__buffer_advance */
-  PROCPOOL__F_PLACE = 64      /* its result goes to result.data, in a shared buffer; until then size is its room */
+  PROCPOOL__F_PIECES = 32,    /* an inbox may hold pieces of its result */
+  PROCPOOL__F_EPOCH = 64,     /* which of the two epochs it was accepted in: see procpool__buffer_advance */
+  PROCPOOL__F_PLACE = 128     /* its result goes to result.data, in a shared buffer; until then size is its room */
 };
 
 typedef struct procpool__callback_node {
@@ -4417,7 +4444,7 @@ struct procpool {
   uint64_t position;        /* the next task's position in the submission ring */
   procpool_future **owners; /* by slot */
   uint32_t *free_slots;
-  uint32_t *cell_slots; /* by position % cells: whose cell it was */
+  uint32_t *cell_slots; /* by position % cells: the slot, plus 1, of the unsettled task whose cell it is; else 0 */
   uint64_t free_count, slots_used;
   uint64_t cells_reserved, slots_reserved, shared_bytes;
   uint64_t submitted, settled, crashed, dead_seen;
@@ -4432,7 +4459,8 @@ struct procpool {
   procpool__slab *slabs;
   procpool_future *free_futures;
   size_t live_futures;
-  procpool_future *first_due, *last_due; /* settled, with callbacks to run */
+  procpool_future *first_due; /* settled, with callbacks to run; atomic: looked at without the lock as a hint */
+  procpool_future *last_due;
   /* waiting */
   uint32_t turn;       /* threads that wait while another one drains sleep on this */
   uint32_t interrupts; /* procpool_interrupt adds 1; atomic */
@@ -4956,37 +4984,43 @@ static bool procpool__future_more(procpool *p) {
     return false;
   slab->next = p->slabs;
   p->slabs = slab;
+  memset((void *)slab->futures, 0, sizeof(slab->futures));
   for (int i = PROCPOOL__SLAB - 1; i >= 0; i--) {
     slab->futures[i].magic = PROCPOOL__FUTURE_FREE;
+    slab->futures[i].pool = p;
     slab->futures[i].next = p->free_futures;
     p->free_futures = &slab->futures[i];
   }
   return true;
 }
 
+/* A free future has neither error nor callbacks nor waiters, so that there is little to write here: all that submit
+ * does not set itself. */
 static procpool_future *procpool__future_new(procpool *p) {
   procpool_future *f;
   if (p->free_futures == NULL && !procpool__future_more(p))
     return NULL;
   f = p->free_futures;
   p->free_futures = f->next;
-  memset(f, 0, sizeof(*f));
   f->magic = PROCPOOL__FUTURE_LIVE;
   f->status = PROCPOOL_PENDING;
+  f->flags = 0;
   f->worker = -1;
-  f->pool = p;
   f->refs = 2;
+  f->pid = 0;
+  f->size = 0;
   f->block = PROCPOOL__NO_BLOCK;
   p->live_futures++;
   return f;
 }
 
-static void procpool__future_unref(procpool *p, procpool_future *f) {
-  if (--f->refs > 0)
-    return;
+/* The last reference is gone. */
+static void procpool__future_end(procpool *p, procpool_future *f) {
   if (f->size > PROCPOOL__SMALL && !(f->flags & PROCPOOL__F_PLACE))
     PROCPOOL_FREE(f->result.data);
-  PROCPOOL_FREE(f->error);
+  if (f->error != NULL)
+    PROCPOOL_FREE(f->error);
+  f->error = NULL;
   while (f->callbacks != NULL) {
     procpool__callback_node *next = f->callbacks->next;
     PROCPOOL_FREE(f->callbacks);
@@ -4996,6 +5030,11 @@ static void procpool__future_unref(procpool *p, procpool_future *f) {
   f->next = p->free_futures;
   p->free_futures = f;
   p->live_futures--;
+}
+
+static void procpool__future_unref(procpool *p, procpool_future *f) {
+  if (--f->refs == 0)
+    procpool__future_end(p, f);
 }
 
 static procpool_status procpool__future_status(const procpool_future *f) {
@@ -5030,27 +5069,36 @@ static void procpool__host_make_due(procpool *p, procpool_future *f) {
   if (p->last_due != NULL)
     p->last_due->next = f;
   else
-    p->first_due = f;
+    __atomic_store_n(&p->first_due, f, __ATOMIC_RELAXED);
   p->last_due = f;
 }
 
-/* The one place where a task settles. Its word is FREE, or soon will be by the caller; nobody else looks at its
- * slot. */
-static void procpool__host_settle(procpool *p, procpool_future *f, procpool_status status) {
-  p->owners[f->slot] = NULL;
-  if (!(f->flags & PROCPOOL__F_QUARANTINE))
-    p->free_slots[p->free_count++] = f->slot;
-  if (!(f->flags & (PROCPOOL__F_KEEP_BLOCK | PROCPOOL__F_QUARANTINE)))
-    procpool__arena_free(p, f->block, f->block_size);
-  procpool__buffer_leave(p, f);
-  if (f->limit > 0)
-    procpool__store(&p->segment.header->limited, --p->limited);
+/* Pieces of its result that are of no use any more. */
+static void procpool__host_drop_pieces(procpool *p, const procpool_future *f) {
   for (int i = 0; i < p->segment.workers; i++)
     if (p->inboxes[i].partial == f) {
       PROCPOOL_FREE(p->inboxes[i].data);
       p->inboxes[i].data = NULL;
       p->inboxes[i].partial = NULL;
     }
+}
+
+/* The one place where a task settles. Its word is FREE, or soon will be by the caller; nobody else looks at its
+ * slot. */
+static void procpool__host_settle(procpool *p, procpool_future *f, procpool_status status) {
+  uint32_t *cell = &p->cell_slots[(f->ticket - 1) & (p->segment.cell_count - 1)];
+  p->owners[f->slot] = NULL;
+  if (*cell == f->slot + 1) /* else a later task has it: this one has run for a lap */
+    *cell = 0;
+  if (!(f->flags & PROCPOOL__F_QUARANTINE))
+    p->free_slots[p->free_count++] = f->slot;
+  if (f->block != PROCPOOL__NO_BLOCK && !(f->flags & (PROCPOOL__F_KEEP_BLOCK | PROCPOOL__F_QUARANTINE)))
+    procpool__arena_free(p, f->block, f->block_size);
+  procpool__buffer_leave(p, f);
+  if (f->limit > 0)
+    procpool__store(&p->segment.header->limited, --p->limited);
+  if (f->flags & PROCPOOL__F_PIECES)
+    procpool__host_drop_pieces(p, f);
   __atomic_store_n(&p->settled, p->settled + 1, __ATOMIC_RELAXED);
   p->crashed += status == PROCPOOL_CRASHED;
   p->changed = true;
@@ -5136,6 +5184,7 @@ static procpool__taken procpool__host_take_piece(procpool *p, int worker, procpo
   if (in->partial != f) {
     PROCPOOL_FREE(in->data);
     in->partial = f;
+    f->flags |= PROCPOOL__F_PIECES;
     in->data = NULL;
     in->filled = in->room = 0;
     in->total = total;
@@ -5320,8 +5369,6 @@ static void procpool__host_tell_limits(procpool *p) {
 static void procpool__host_count_limit(procpool *p, const procpool_future *f) {
   const uint64_t tick = (uint64_t)f->limit * (1000000u / 8);
   const bool shorter = p->limited == 0 || tick < p->tick;
-  if (f->limit == 0)
-    return;
   p->tick = shorter ? tick : p->tick;
   p->limited++;
   if (shorter)
@@ -5700,21 +5747,24 @@ static bool procpool__host_crowded(const procpool *p) {
                                                 __atomic_load_n(&p->settled, __ATOMIC_RELAXED);
 }
 
-static bool procpool__host_spin(procpool *p, uint64_t start, uint64_t deadline) {
-  uint64_t budget = procpool__spin_budget(&p->spin);
-  const bool crowded = budget > 0 && procpool__host_crowded(p);
-  if (deadline < start + budget)
-    budget = deadline > start ? deadline - start : 0;
-  for (uint64_t took = 0; took < budget; took = procpool__platform_now() - start) {
-    for (int i = 0; i < 64; i++) {
-      if (procpool__host_news(p)) {
-        procpool__spin_note(&p->spin, took);
-        return true;
-      }
-      procpool__platform_relax();
-    }
-    if (crowded)
+/* As procpool__worker_glance. */
+static bool procpool__host_glance(procpool *p) {
+  for (int i = 0; i < PROCPOOL__SPIN_LOOKS; i++) {
+    if (procpool__host_news(p))
+      return true;
+    procpool__platform_relax();
+  }
+  return false;
+}
+
+static bool procpool__host_spin(procpool *p, uint64_t start, uint64_t budget, uint64_t deadline) {
+  const bool crowded = procpool__host_crowded(p);
+  const uint64_t end = start + budget < deadline ? start + budget : deadline;
+  for (unsigned i = 1; procpool__platform_now() < end; i++) {
+    if (crowded || i % PROCPOOL__SPIN_YIELD == 0)
       procpool__platform_yield();
+    if (procpool__host_glance(p))
+      return true;
   }
   return false;
 }
@@ -5737,10 +5787,9 @@ static void procpool__host_arm(procpool *p) {
 
 /* Whether the next task's cell may be written: its last occupant, a lap ago, is not waiting any more. */
 static bool procpool__host_cell_free(const procpool *p) {
-  const uint32_t slot = p->cell_slots[p->position & (p->segment.cell_count - 1)];
+  const uint32_t slot = p->cell_slots[p->position & (p->segment.cell_count - 1)] - 1;
   const uint64_t ticket = p->position + 1 - p->segment.cell_count;
-  const procpool_future *f = p->owners[slot];
-  return p->position < p->segment.cell_count || f == NULL || f->ticket != ticket ||
+  return slot == UINT32_MAX ||
          procpool__load(&p->segment.slots[slot].word) != procpool__word(ticket, 0, PROCPOOL__READY);
 }
 
@@ -5934,7 +5983,8 @@ static void procpool__host_make_room(void *context) {
 
 /* Rests until something may have changed. */
 static void procpool__host_rest(procpool *p, uint64_t deadline, procpool__known *known) {
-  uint64_t start;
+  uint64_t start, budget;
+  bool found, come;
   if (p->finished) {
     if (p->frames != NULL) /* another thread is still in a callback */
       procpool__host_follow(p, deadline);
@@ -5951,14 +6001,14 @@ static void procpool__host_rest(procpool *p, uint64_t deadline, procpool__known 
   known->settled = p->settled;
   p->draining = true;
   procpool__host_unlock(p);
-  start = procpool__platform_now();
-  if (procpool__host_spin(p, start, deadline)) {
-    procpool__host_lock(p);
-  } else {
-    procpool__host_lock(p);
+  budget = procpool__spin_budget(&p->spin);
+  found = budget > 0 && procpool__host_glance(p);
+  start = found ? 0 : procpool__platform_now();
+  come = found || (budget > 0 && procpool__host_spin(p, start, budget, deadline));
+  procpool__host_lock(p);
+  if (!come)
     procpool__host_sleep(p, deadline, known);
-    procpool__spin_note(&p->spin, procpool__platform_now() - start);
-  }
+  procpool__spin_note(&p->spin, found ? 0 : procpool__platform_now() - start);
   p->draining = false;
 }
 
@@ -5993,7 +6043,7 @@ static void procpool__host_run_callbacks(procpool *p) {
   p->frames = &frame;
   while (p->first_due != NULL) {
     procpool_future *f = p->first_due;
-    p->first_due = f->next;
+    __atomic_store_n(&p->first_due, f->next, __ATOMIC_RELAXED);
     if (p->first_due == NULL)
       p->last_due = NULL;
     procpool__host_call_back(p, f);
@@ -6736,8 +6786,10 @@ PROCPOOL_API void procpool_worker_main(void) {
 
 /* ---- submit ---- */
 
+/* One task to be submitted, or several that differ in their arguments alone. */
 typedef struct procpool__order {
   procpool_function function;
+  uint64_t address; /* of the function in the workers; 0 until it was looked for */
   const void *argument;
   size_t size;
   uint32_t flags;        /* PROCPOOL__SLOT_*, but for the grace */
@@ -6746,9 +6798,13 @@ typedef struct procpool__order {
   void *result;          /* with SLOT_PLACE: where the result goes */
   size_t capacity;
   uint64_t shared, place;  /* SLOT_SHARED, SLOT_PLACE: where argument and result lie in the arena */
-  procpool_future *future; /* out */
+  procpool_future *future; /* out: of the last task accepted */
   procpool_status status;  /* out */
   int error;               /* out: errno, where the status is SYSTEM */
+  /* several: each one's bytes lie behind those of the one before */
+  bool many;
+  size_t count, accepted;
+  procpool_future **futures; /* out; or null: nobody wants the results */
 } procpool__order;
 
 /* A free slot and a writable cell, their memory reserved. FULL when there is none now. */
@@ -6771,13 +6827,19 @@ static procpool_status procpool__submit_place(procpool *p, uint32_t *slot) {
   return PROCPOOL_OK;
 }
 
-/* Finds out where in the arena argument and result lie that are in shared buffers: ARGUMENT if they are not. */
+/* Where in the arena the array of this task's and the next ones' arguments or results begins. False if it does not lie
+ * in a live shared buffer. */
+static bool procpool__submit_find(const procpool *p, const procpool__order *o, const void *array, size_t size,
+                                  uint64_t *offset) {
+  const size_t count = o->many ? o->count - o->accepted : 1;
+  return (size == 0 || count <= (size_t)PTRDIFF_MAX / size) &&
+         procpool__buffer_find(p, array, (uint64_t)size * count, offset) == PROCPOOL__WHERE_BUFFER;
+}
+
 static procpool_status procpool__submit_shared(const procpool *p, procpool__order *o) {
-  if ((o->flags & PROCPOOL__SLOT_SHARED) &&
-      procpool__buffer_find(p, o->argument, o->size, &o->shared) != PROCPOOL__WHERE_BUFFER)
+  if ((o->flags & PROCPOOL__SLOT_SHARED) && !procpool__submit_find(p, o, o->argument, o->size, &o->shared))
     return PROCPOOL_ARGUMENT;
-  if ((o->flags & PROCPOOL__SLOT_PLACE) &&
-      procpool__buffer_find(p, o->result, o->capacity, &o->place) != PROCPOOL__WHERE_BUFFER)
+  if ((o->flags & PROCPOOL__SLOT_PLACE) && !procpool__submit_find(p, o, o->result, o->capacity, &o->place))
     return PROCPOOL_ARGUMENT;
   return PROCPOOL_OK;
 }
@@ -6828,10 +6890,11 @@ static bool procpool__submit_wake_one(procpool *p) {
   return true;
 }
 
-/* Wakes workers while there are more tasks than workers that need no waking. Each of those has one task at most, so if
- * they are as many, one of them is free for every task that waits, and looks at the queue before it sleeps. (Should it be
- * killed or stopped instead, the supervisor wakes everyone.) Mostly one at a time, but not always: a worker that is about
- * to sleep, and finds a task instead, was counted as awake for that one and as asleep for the next. */
+/* Wakes workers while there are more tasks than workers that need no waking. Each of those has one task at most, so
+ * if they are as many, one of them is free for every task that waits, and looks at the queue before it sleeps.
+ * (Should it be killed or stopped instead, the supervisor wakes everyone.) Mostly one at a time, but not always: a
+ * worker that is about to sleep, and finds a task instead, was counted as awake for that one and as asleep for the
+ * next. */
 static void procpool__submit_wake(procpool *p) {
   int woken = 0; /* the masks may be scribbled upon: this comes to an end */
   if (procpool__shm_sleeper(&p->segment) < 0)
@@ -6841,8 +6904,9 @@ static void procpool__submit_wake(procpool *p) {
     woken++;
 }
 
-/* The task becomes visible: first its word, then its cell. An idle worker sees the cell or is seen idle. */
-static void procpool__submit_publish(procpool *p, procpool_future *f, uint32_t slot) {
+/* Enters the task into the private tables and makes its word READY. Returns where its cell lies, *cell what to write
+ * there. */
+static uint64_t *procpool__submit_enter(procpool *p, procpool_future *f, uint32_t slot, uint64_t *cell) {
   const procpool__segment *s = &p->segment;
   const uint64_t at = p->position & (s->cell_count - 1);
   const uint64_t ticket = ++p->position;
@@ -6851,10 +6915,18 @@ static void procpool__submit_publish(procpool *p, procpool_future *f, uint32_t s
   __atomic_store_n(&p->last_slot, slot, __ATOMIC_RELAXED);
   p->free_count--;
   p->owners[slot] = f;
-  p->cell_slots[at] = slot;
+  p->cell_slots[at] = slot + 1;
   __atomic_store_n(&p->submitted, p->submitted + 1, __ATOMIC_RELAXED);
   procpool__store_release(&s->slots[slot].word, procpool__word(ticket, 0, PROCPOOL__READY));
-  (void)procpool__exchange(&s->cells[at], procpool__cell(ticket, slot));
+  *cell = procpool__cell(ticket, slot);
+  return &s->cells[at];
+}
+
+/* The task becomes visible: first its word, then its cell. An idle worker sees the cell or is seen idle. */
+static void procpool__submit_publish(procpool *p, procpool_future *f, uint32_t slot) {
+  uint64_t cell;
+  uint64_t *at = procpool__submit_enter(p, f, slot, &cell);
+  (void)procpool__exchange(at, cell);
   procpool__submit_wake(p);
 }
 
@@ -6863,49 +6935,135 @@ static procpool_status procpool__submit_refusal(const procpool *p) {
   return p->closing ? PROCPOOL_SHUTDOWN : p->refusal;
 }
 
-static procpool_status procpool__submit_now(procpool *p, procpool__order *o) {
-  uint32_t slot;
-  uint64_t address;
-  procpool__slot *shared;
-  procpool_status status = procpool__submit_refusal(p);
-  if (status == PROCPOOL_OK)
-    status = procpool__submit_shared(p, o);
-  if (status == PROCPOOL_OK)
-    status = procpool__submit_place(p, &slot);
-  if (status != PROCPOOL_OK)
-    return status;
-  address = procpool__code_translate(p, o->function);
+/* Where the function lies in the workers; once per order. */
+static procpool_status procpool__submit_locate(procpool *p, procpool__order *o) {
+  const uint64_t address = o->address != 0 ? o->address : procpool__code_translate(p, o->function);
   if (address == 0)
     return PROCPOOL_FUNCTION;
   if (address == PROCPOOL__CODE_UNKNOWN) {
     o->error = errno;
     return PROCPOOL_SYSTEM;
   }
-  o->future = procpool__future_new(p);
-  if (o->future == NULL)
+  o->address = address;
+  return PROCPOOL_OK;
+}
+
+/* Fills a slot and makes a future: all of a task but that it can be seen. */
+static procpool_status procpool__submit_fill(procpool *p, procpool__order *o, uint32_t *slot) {
+  procpool__slot *shared;
+  procpool_future *f;
+  procpool_status status = procpool__submit_shared(p, o);
+  if (status == PROCPOOL_OK)
+    status = procpool__submit_place(p, slot);
+  if (status != PROCPOOL_OK)
+    return status;
+  f = procpool__future_new(p);
+  if (f == NULL)
     return PROCPOOL_MEMORY;
-  shared = &p->segment.slots[slot];
-  status = procpool__submit_argument(p, o, shared, o->future);
+  shared = &p->segment.slots[*slot];
+  status = procpool__submit_argument(p, o, shared, f);
   if (status != PROCPOOL_OK) {
-    o->future->refs = 1;
-    procpool__future_unref(p, o->future);
-    o->future = NULL;
+    f->refs = 1;
+    procpool__future_unref(p, f);
     return status;
   }
-  shared->function = address;
-  o->future->limit = o->limit;
+  shared->function = o->address;
+  f->limit = o->limit;
   procpool__store32_relaxed(&shared->limit, o->limit); /* published, as all here, by the word's release */
   procpool__store32_relaxed(&shared->flags, o->flags | (o->grace << PROCPOOL__SLOT_GRACE));
-  procpool__host_count_limit(p, o->future);
-  procpool__buffer_enter(p, o->future);
+  if (f->limit > 0)
+    procpool__host_count_limit(p, f);
+  procpool__buffer_enter(p, f);
+  o->future = f;
+  return PROCPOOL_OK;
+}
+
+static procpool_status procpool__submit_now(procpool *p, procpool__order *o) {
+  uint32_t slot;
+  procpool_status status = procpool__submit_refusal(p);
+  if (status == PROCPOOL_OK)
+    status = procpool__submit_locate(p, o);
+  if (status == PROCPOOL_OK)
+    status = procpool__submit_fill(p, o, &slot);
+  if (status != PROCPOOL_OK)
+    return status;
   procpool__submit_publish(p, o->future, slot);
   procpool__host_check_ticking(p, o->future);
   return PROCPOOL_OK;
 }
 
+/* ---- several at once ---- */
+
+enum {
+  PROCPOOL__BATCH_TASKS = 64,   /* after so many tasks at most, */
+  PROCPOOL__BATCH_BYTES = 65536 /* or so many bytes of arguments, those who sleep are woken for them */
+};
+
+/* Nobody wants the result: the handle is given back before it is handed out. */
+static void procpool__submit_unwanted(procpool *p, procpool_future *f) {
+  f->flags |= PROCPOOL__F_RELEASED;
+  procpool__future_unref(p, f);
+}
+
+/* One task of several becomes visible to workers that are awake. Those that sleep are looked for later, but the
+ * supervisor that shall see to a limit at once. */
+static void procpool__submit_show(procpool *p, procpool__order *o, uint32_t slot) {
+  uint64_t cell;
+  uint64_t *at = procpool__submit_enter(p, o->future, slot, &cell);
+  if (o->limit > 0) {
+    (void)procpool__exchange(at, cell);
+    procpool__host_check_ticking(p, o->future);
+  } else {
+    procpool__store_release(at, cell);
+  }
+  if (o->futures != NULL)
+    o->futures[o->accepted] = o->future;
+  else
+    procpool__submit_unwanted(p, o->future);
+  o->accepted++;
+  if (o->argument != NULL)
+    o->argument = (const unsigned char *)o->argument + o->size;
+  if (o->result != NULL)
+    o->result = (unsigned char *)o->result + o->capacity;
+}
+
+/* Looks for sleepers. The cells were stored with release; a worker that sets its bit after this read-modify-write of
+ * the same word has acquired them by it and sees them, one that set it before is seen here. */
+static void procpool__submit_look(procpool *p) {
+  for (int i = 0; i < p->segment.workers; i += 64)
+    (void)procpool__or(procpool__shm_idle(&p->segment, i), 0);
+  procpool__submit_wake(p);
+}
+
+/* As many as there is room for now. The first one wakes a sleeper at once, so that it begins while the rest is being
+ * written; the next ones after ever more tasks. */
+static procpool_status procpool__submit_several(procpool *p, procpool__order *o) {
+  procpool_status status = procpool__submit_refusal(p);
+  size_t group = 1, tasks = 0, bytes = 0;
+  if (status == PROCPOOL_OK)
+    status = procpool__submit_locate(p, o);
+  while (status == PROCPOOL_OK && o->accepted < o->count) {
+    uint32_t slot;
+    status = procpool__submit_fill(p, o, &slot);
+    if (status != PROCPOOL_OK)
+      break;
+    procpool__submit_show(p, o, slot);
+    tasks++;
+    bytes += o->size;
+    if (tasks < group && bytes < PROCPOOL__BATCH_BYTES)
+      continue;
+    procpool__submit_look(p);
+    group = group < PROCPOOL__BATCH_TASKS ? 2 * group : group;
+    tasks = bytes = 0;
+  }
+  if (tasks > 0)
+    procpool__submit_look(p);
+  return status;
+}
+
 static bool procpool__submit_condition(procpool *p, void *context) {
   procpool__order *o = (procpool__order *)context;
-  o->status = procpool__submit_now(p, o);
+  o->status = o->many ? procpool__submit_several(p, o) : procpool__submit_now(p, o);
   return o->status != PROCPOOL_FULL;
 }
 
@@ -6928,10 +7086,10 @@ static procpool_status procpool__submit_refused(procpool *p, const procpool__ord
 /* Submits under the lock; waits for room until deadline. */
 static procpool_status procpool__submit_order(procpool *p, procpool__order *o, uint64_t deadline) {
   procpool_status waited = PROCPOOL_OK;
-  o->status = procpool__submit_now(p, o);
-  if (o->status == PROCPOOL_FULL && procpool__host_in_task(p))
+  const bool full = !procpool__submit_condition(p, o);
+  if (full && procpool__host_in_task(p))
     deadline = 0; /* those who could make room are this very task, and others that may wait alike */
-  if (o->status == PROCPOOL_FULL)
+  if (full)
     waited = procpool__host_wait(p, procpool__submit_condition, o, deadline, PROCPOOL__WAIT_ROOM);
   if (waited == PROCPOOL_INTERRUPTED || waited == PROCPOOL_MEMORY)
     o->status = waited;
@@ -6948,7 +7106,39 @@ static void procpool__submit_take_options(procpool__order *o, const procpool_sub
     o->flags |= PROCPOOL__SLOT_PLACE;
 }
 
-/* options: null for the pool's limit and grace; its timeout is in deadline already. */
+/* options: null for the pool's limit and grace; the timeout is the caller's affair. */
+static void procpool__submit_make_order(const procpool *p, procpool__order *o, procpool_function function,
+                                        const void *argument, size_t size, const procpool_submit_options *options) {
+  o->function = function; /* one by one: a memset of it all costs as much as the rest of this */
+  o->address = 0;
+  o->argument = argument;
+  o->size = size;
+  o->future = NULL;
+  o->error = 0;
+  o->many = false;
+  o->count = o->accepted = 0;
+  o->futures = NULL;
+  o->block = PROCPOOL__NO_BLOCK;
+  o->result = NULL;
+  o->capacity = 0;
+  o->flags = argument == NULL ? (uint32_t)PROCPOOL__SLOT_NO_ARGUMENT : 0;
+  o->limit = options != NULL ? procpool__public_time_limit(options->time_limit, 1, p->time_limit) : p->time_limit;
+  o->grace = options != NULL ? procpool__public_grace(options->grace, p->grace) : p->grace;
+  if (options != NULL)
+    procpool__submit_take_options(o, options);
+}
+
+/* Checks what the caller gave, and submits under the lock. */
+static procpool_status procpool__submit_checked(procpool *p, procpool__order *o, uint64_t deadline) {
+  if (o->function == NULL || (o->argument == NULL && o->size > 0) || o->size > (size_t)PTRDIFF_MAX ||
+      (o->result == NULL && o->capacity > 0))
+    return procpool__host_refuse(p, PROCPOOL_ARGUMENT, 0, "null function, or null argument or result with a size");
+  if (o->limit > 0 && p->start > PROCPOOL_START_SPAWN)
+    return procpool__host_refuse(p, PROCPOOL_UNSUPPORTED, 0,
+                                 "a time limit needs fork or spawn: no thread can be ended");
+  return procpool__submit_order(p, o, deadline);
+}
+
 static procpool_status procpool__submit(procpool *p, procpool_function function, const void *argument, size_t size,
                                         const procpool_submit_options *options, procpool_future **future,
                                         uint64_t deadline) {
@@ -6958,31 +7148,13 @@ static procpool_status procpool__submit(procpool *p, procpool_function function,
     *future = NULL;
   if (status != PROCPOOL_OK)
     return status;
-  memset(&o, 0, sizeof(o));
-  o.function = function;
-  o.argument = argument;
-  o.size = size;
-  o.block = PROCPOOL__NO_BLOCK;
-  o.flags = argument == NULL ? (uint32_t)PROCPOOL__SLOT_NO_ARGUMENT : 0;
-  o.limit = options != NULL ? procpool__public_time_limit(options->time_limit, 1, p->time_limit) : p->time_limit;
-  o.grace = options != NULL ? procpool__public_grace(options->grace, p->grace) : p->grace;
-  if (options != NULL)
-    procpool__submit_take_options(&o, options);
+  procpool__submit_make_order(p, &o, function, argument, size, options);
   procpool__host_lock(p);
-  if (function == NULL || (argument == NULL && size > 0) || size > (size_t)PTRDIFF_MAX ||
-      (o.result == NULL && o.capacity > 0))
-    status = procpool__host_refuse(p, PROCPOOL_ARGUMENT, 0, "null function, or null argument or result with a size");
-  else if (o.limit > 0 && p->start > PROCPOOL_START_SPAWN)
-    status =
-        procpool__host_refuse(p, PROCPOOL_UNSUPPORTED, 0, "a time limit needs fork or spawn: no thread can be ended");
-  else
-    status = procpool__submit_order(p, &o, deadline);
-  if (status == PROCPOOL_OK && future != NULL) {
+  status = procpool__submit_checked(p, &o, deadline);
+  if (status == PROCPOOL_OK && future != NULL)
     *future = o.future;
-  } else if (status == PROCPOOL_OK) {
-    o.future->flags |= PROCPOOL__F_RELEASED;
-    procpool__future_unref(p, o.future);
-  }
+  else if (status == PROCPOOL_OK)
+    procpool__submit_unwanted(p, o.future);
   procpool__host_unlock(p);
   return status;
 }
@@ -7006,18 +7178,52 @@ PROCPOOL_API procpool_status procpool_submit_timed(procpool *pool, double timeou
   return procpool__submit(pool, function, argument, size, NULL, future, procpool__platform_deadline(timeout));
 }
 
+static bool procpool__submit_bad_options(const procpool_submit_options *options) {
+  return options != NULL && (options->timeout != options->timeout || options->time_limit != options->time_limit ||
+                             options->grace != options->grace);
+}
+
+/* How long to wait for room. */
+static uint64_t procpool__submit_deadline(const procpool_submit_options *options) {
+  if (options == NULL || options->timeout == 0)
+    return PROCPOOL__NEVER;
+  return options->timeout > 0 ? procpool__platform_deadline(options->timeout) : 0;
+}
+
 PROCPOOL_API procpool_status procpool_submit_with(procpool *pool, procpool_function function, const void *argument,
                                                   size_t size, const procpool_submit_options *options,
                                                   procpool_future **future) {
-  uint64_t deadline = PROCPOOL__NEVER;
   if (future != NULL)
     *future = NULL;
-  if (options != NULL && (options->timeout != options->timeout || options->time_limit != options->time_limit ||
-                          options->grace != options->grace))
+  if (procpool__submit_bad_options(options))
     return PROCPOOL_ARGUMENT;
-  if (options != NULL && options->timeout != 0)
-    deadline = options->timeout > 0 ? procpool__platform_deadline(options->timeout) : 0;
-  return procpool__submit(pool, function, argument, size, options, future, deadline);
+  return procpool__submit(pool, function, argument, size, options, future, procpool__submit_deadline(options));
+}
+
+PROCPOOL_API procpool_status procpool_submit_many(procpool *pool, procpool_function function, const void *arguments,
+                                                  size_t size, size_t count, const procpool_submit_options *options,
+                                                  procpool_future **futures, size_t *submitted) {
+  procpool__order o;
+  procpool_status status = procpool__host_check(pool);
+  const bool possible = size == 0 || arguments == NULL || count <= (size_t)PTRDIFF_MAX / size;
+  if (submitted != NULL)
+    *submitted = 0;
+  if (futures != NULL && count > (size_t)PTRDIFF_MAX / sizeof(procpool_future *))
+    return PROCPOOL_ARGUMENT;
+  if (futures != NULL && count > 0)
+    memset((void *)futures, 0, count * sizeof(procpool_future *));
+  if (status != PROCPOOL_OK || !possible || procpool__submit_bad_options(options))
+    return status != PROCPOOL_OK ? status : PROCPOOL_ARGUMENT;
+  procpool__submit_make_order(pool, &o, function, arguments, size, options);
+  o.many = true;
+  o.count = count;
+  o.futures = futures;
+  procpool__host_lock(pool);
+  status = procpool__submit_checked(pool, &o, procpool__submit_deadline(options));
+  procpool__host_unlock(pool);
+  if (submitted != NULL)
+    *submitted = o.accepted;
+  return status;
 }
 
 PROCPOOL_API procpool_future *procpool_submit_or_null(procpool *pool, procpool_function function, const void *argument,
@@ -7331,6 +7537,9 @@ PROCPOOL_API procpool_status procpool_future_wait(procpool_future *future, doubl
   if (procpool__public_bad_timeout(timeout))
     return PROCPOOL_ARGUMENT;
   p = future->pool;
+  status = procpool__future_status(future);
+  if (status != PROCPOOL_PENDING && __atomic_load_n(&p->first_due, __ATOMIC_RELAXED) == NULL)
+    return status; /* nothing to wait for, nor to do: no lock */
   procpool__host_lock(p);
   status = procpool__future_await(p, future, timeout);
   procpool__public_leave(p);
@@ -7450,7 +7659,7 @@ static void procpool__future_want_end(procpool *p, const procpool_future *f, uin
   procpool__host_ring(p);
 }
 
-static procpool_status procpool__future_end(procpool_future *future, bool by_force, double grace) {
+static procpool_status procpool__future_stop(procpool_future *future, bool by_force, double grace) {
   procpool_status status = procpool__host_check_future(future);
   procpool *p;
   if (status != PROCPOOL_OK)
@@ -7476,11 +7685,11 @@ static procpool_status procpool__future_end(procpool_future *future, bool by_for
 }
 
 PROCPOOL_API procpool_status procpool_future_cancel(procpool_future *future) {
-  return procpool__future_end(future, false, 0);
+  return procpool__future_stop(future, false, 0);
 }
 
 PROCPOOL_API procpool_status procpool_future_cancel_kill(procpool_future *future, double grace) {
-  return procpool__future_end(future, true, grace);
+  return procpool__future_stop(future, true, grace);
 }
 
 PROCPOOL_API procpool_status procpool_future_add_done_callback(procpool_future *future, procpool_callback callback,

@@ -805,6 +805,40 @@ TEST_STARTS(buffers_in_place_must_be_live_buffers, EVERY) {
   test_close(pool);
 }
 
+/* Several at once: each has its part of the arrays. */
+TEST_STARTS(buffers_of_submit_many, EVERY) {
+  enum { COUNT = 500, PLACE = 24 };
+  procpool *pool = test_open(start, 2);
+  order *orders = (order *)(void *)alloc(pool, COUNT * sizeof(order));
+  unsigned char *places = alloc(pool, COUNT * PLACE);
+  static procpool_future *futures[COUNT];
+  procpool_submit_options options = in_place(places, PLACE, true);
+  size_t submitted = 7, size;
+  for (unsigned i = 0; i < COUNT; i++) {
+    orders[i].size = i % (PLACE + 1);
+    orders[i].seed = i;
+  }
+  CHECK_OK(procpool_submit_many(pool, task_make_order, orders, sizeof(order), COUNT, &options, futures, &submitted));
+  CHECK_EQ(submitted, COUNT);
+  for (unsigned i = 0; i < COUNT; i++) {
+    CHECK_SETTLES(futures[i], PROCPOOL_OK);
+    CHECK(procpool_future_data(futures[i], &size) == places + i * PLACE);
+    CHECK_EQ(size, i % (PLACE + 1));
+    CHECK(pattern_holds(places + i * PLACE, size, i + (unsigned)sizeof(order)));
+    CHECK_OK(procpool_future_release(futures[i]));
+  }
+  CHECK_STATUS(
+      procpool_submit_many(pool, task_make_order, orders, sizeof(order), COUNT + 1, &options, NULL, &submitted),
+      PROCPOOL_ARGUMENT);
+  CHECK_EQ(submitted, 0);
+  options = in_place(places, PLACE + 1, false);
+  CHECK_STATUS(procpool_submit_many(pool, task_make_order, orders, sizeof(order), COUNT, &options, NULL, &submitted),
+               PROCPOOL_ARGUMENT);
+  CHECK_EQ(submitted, 0);
+  CHECK_EQ(test_stats(pool).submitted, COUNT);
+  test_close(pool);
+}
+
 /* ---- map ---- */
 
 PROCPOOL_FUNCTION(int, plus_one, int, x) {

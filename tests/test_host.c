@@ -36,6 +36,7 @@ static void use_of_a_forked_child(procpool *pool, procpool_future *pending) {
   CHECK_STATUS(procpool_submit(pool, task_nothing, NULL, 0, &future), PROCPOOL_FORKED);
   CHECK_STATUS(procpool_try_submit(pool, task_nothing, NULL, 0, &future), PROCPOOL_FORKED);
   CHECK(future == NULL);
+  CHECK_STATUS(procpool_submit_many(pool, task_nothing, NULL, 0, 1, NULL, &future, NULL), PROCPOOL_FORKED);
   CHECK_STATUS(procpool_poll(pool), PROCPOOL_FORKED);
   CHECK_STATUS(procpool_get_stats(pool, &stats), PROCPOOL_FORKED);
   CHECK_STATUS(procpool_map(pool, task_twice, &in, sizeof(in), &out, sizeof(out), 1, NULL), PROCPOOL_FORKED);

@@ -175,6 +175,32 @@ void pool_throughput(int workers, double *out) {
   close_pool(pool);
 }
 
+/* The same, handed over in batches; the results still come one by one. */
+enum { BATCH = 256 };
+
+static void stream_many(procpool *pool, size_t count) {
+  static procpool_future *futures[WINDOW];
+  for (size_t i = 0; i < count + WINDOW; i += BATCH) {
+    procpool_future **batch = &futures[i % WINDOW];
+    for (size_t k = 0; i >= WINDOW && k < BATCH; k++)
+      collect(batch[k], NULL, 0);
+    if (i < count)
+      check(procpool_submit_many(pool, empty, NULL, 0, BATCH, NULL, batch, NULL), "submit_many");
+  }
+}
+
+void pool_throughput_many(int workers, double *out) {
+  const size_t count = few(1000000) / BATCH * BATCH;
+  procpool_options options = workers_only(workers);
+  options.max_queued = WINDOW;
+  procpool *pool = open_pool(options);
+  stream_many(pool, 4 * WINDOW);
+  const double start = now();
+  stream_many(pool, count);
+  out[0] = (double)count / (now() - start);
+  close_pool(pool);
+}
+
 /* ---- map ---- */
 
 static void call_compute(void *context, map_data *map) {

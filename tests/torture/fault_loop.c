@@ -120,6 +120,43 @@ static void run_cancel_kill(procpool *pool) {
   CHECK_OK(procpool_future_release(future));
 }
 
+/* A row of tasks: what was not accepted is handed over again. */
+static void run_many(procpool *pool, size_t argument) {
+  enum { ROW = 5, MOST_BYTES = 3000 };
+  static unsigned char rows[ROW][sizeof(rig_job) + MOST_BYTES];
+  rig_job jobs[ROW];
+  procpool_future *futures[ROW];
+  const size_t size = sizeof(rig_job) + argument;
+  size_t accepted = 0;
+  CHECK_LE(argument, MOST_BYTES);
+  for (int i = 0; i < ROW; i++) {
+    jobs[i] = rig_job_of(8);
+    rig_entry_of(&jobs[i])->allowed = tolerated;
+    rig_entry_of(&jobs[i])->flags = RIG_CRASHES | RIG_KILLED_TASK | RIG_NO_CALLBACK;
+    memcpy((unsigned char *)rows + (size_t)i * size, &jobs[i], sizeof(jobs[i]));
+  }
+  for (int tries = 0; accepted < ROW; tries++) {
+    size_t more = 77;
+    const procpool_status status = procpool_submit_many(pool, fault_task, (unsigned char *)rows + accepted * size, size,
+                                                        ROW - accepted, NULL, futures + accepted, &more);
+    if (status != PROCPOOL_OK && !is_shortage(status))
+      unexpected("submit_many", status);
+    CHECK_LE(more, ROW - accepted);
+    CHECK_EQ(status == PROCPOOL_OK, more == ROW - accepted);
+    for (size_t i = accepted; i < ROW; i++)
+      CHECK_EQ(futures[i] != NULL, i < accepted + more);
+    for (; more > 0; more--, accepted++)
+      rig_accepted(&jobs[accepted], futures[accepted]);
+    CHECK_LT(tries, TRIES);
+  }
+  for (int i = 0; i < ROW; i++) {
+    while (procpool_future_wait(futures[i], PROCPOOL_FOREVER) >= PROCPOOL_PENDING)
+      rig_progress();
+    (void)rig_settle(&jobs[i], futures[i]);
+    CHECK_OK(procpool_future_release(futures[i]));
+  }
+}
+
 static void run_map(procpool *pool) {
   int in[ITEMS], out[ITEMS];
   procpool_status statuses[ITEMS], status;
@@ -200,6 +237,8 @@ static void script(void) {
   run(pool, fault_task, 0, 8, 0, NULL);
   run(pool, fault_task, 300000, 1000, 0, NULL);
   run(pool, fault_task, 100, 30000, 0, NULL);
+  run_many(pool, 0);
+  run_many(pool, 3000);
   run_map(pool);
   run_buffers(pool);
   if (processes) {
