@@ -1347,7 +1347,10 @@ static void *procpool__platform_shm_map(int fd, uint64_t size, void *place) {
 
 /* The same where another process has it. */
 static void *procpool__platform_shm_map_there(int fd, uint64_t size, uint64_t place) {
-  return PROCPOOL__PLACE_TAKEN() ? NULL : procpool__platform_shm_map(fd, size, (void *)(uintptr_t)place);
+  const uintptr_t address = (uintptr_t)place;
+  void *there;
+  memcpy(&there, &address, sizeof(there));
+  return PROCPOOL__PLACE_TAKEN() ? NULL : procpool__platform_shm_map(fd, size, there);
 }
 
 /* The same anywhere, but at a multiple of a large page if that can be had. */
