@@ -148,17 +148,20 @@ typedef struct scenario {
   bool asked;              /* cancel_kill while it runs */
   bool limited;            /* has a limit that it does not reach */
   int items;               /* a map of so many, in one chunk */
+  bool in_place;           /* the result goes to a shared buffer; a map's arguments come from one, too */
 } scenario;
 
 static const scenario scenarios[] = {
-    {"inline", rig_task, PROCPOOL_OK, 8, 0, 4096, 0, 0, false, false, 0},
-    {"wraps", rig_task, PROCPOOL_OK, 1500, 0, 4096, 3, 1100, false, false, 0},
-    {"pieces", rig_task, PROCPOOL_OK, 45000, 0, 65536, 2, 12000, false, false, 0},
-    {"argument", rig_task, PROCPOOL_OK, 64, 300000, 4096, 0, 0, false, false, 0},
-    {"failed", task_report, PROCPOOL_FAILED, 0, 0, 4096, 0, 0, false, false, 0},
-    {"limited", rig_task, PROCPOOL_OK, 100, 0, 4096, 0, 0, false, true, 0},
-    {"asked", task_polite, PROCPOOL_CANCELLED, 0, 0, 4096, 0, 0, true, false, 0},
-    {"chunk", rig_task, PROCPOOL_OK, 8, 0, 4096, 0, 0, false, false, 4},
+    {"inline", rig_task, PROCPOOL_OK, 8, 0, 4096, 0, 0, false, false, 0, false},
+    {"wraps", rig_task, PROCPOOL_OK, 1500, 0, 4096, 3, 1100, false, false, 0, false},
+    {"pieces", rig_task, PROCPOOL_OK, 45000, 0, 65536, 2, 12000, false, false, 0, false},
+    {"argument", rig_task, PROCPOOL_OK, 64, 300000, 4096, 0, 0, false, false, 0, false},
+    {"failed", task_report, PROCPOOL_FAILED, 0, 0, 4096, 0, 0, false, false, 0, false},
+    {"limited", rig_task, PROCPOOL_OK, 100, 0, 4096, 0, 0, false, true, 0, false},
+    {"asked", task_polite, PROCPOOL_CANCELLED, 0, 0, 4096, 0, 0, true, false, 0, false},
+    {"chunk", rig_task, PROCPOOL_OK, 8, 0, 4096, 0, 0, false, false, 4, false},
+    {"placed", rig_task, PROCPOOL_OK, 9000, 0, 4096, 0, 0, false, false, 0, true},
+    {"chunk in place", rig_task, PROCPOOL_OK, 8, 0, 4096, 0, 0, false, false, 4, true},
 };
 enum { SCENARIOS = (int)(sizeof(scenarios) / sizeof(scenarios[0])), ITEMS = 8, STEPS_MOST = 4000 };
 
@@ -212,7 +215,14 @@ typedef struct pair {
   pthread_t mapper; /* map waits, so it has a thread of its own */
   procpool_status statuses[ITEMS];
   unsigned char results[ITEMS * 8];
+  void *in, *out; /* what it has in shared buffers */
 } pair;
+
+static void *alloc(size_t size) {
+  void *buffer = now_running->in_place ? procpool_shared_alloc(pool, size) : NULL;
+  CHECK(buffer != NULL || !now_running->in_place);
+  return buffer;
+}
 
 static void *map_thread(void *context) {
   pair *p = (pair *)context;
@@ -222,8 +232,10 @@ static void *map_thread(void *context) {
   memset(&o, 0, sizeof(o));
   o.chunksize = (size_t)now_running->items;
   o.statuses = p->statuses;
-  (void)procpool_map(pool, now_running->function, p->jobs, sizeof(p->jobs[0]), p->results, 8,
-                     (size_t)now_running->items, &o);
+  (void)procpool_map(pool, now_running->function, now_running->in_place ? p->in : p->jobs, sizeof(p->jobs[0]),
+                     now_running->in_place ? p->out : p->results, 8, (size_t)now_running->items, &o);
+  if (now_running->in_place)
+    memcpy(p->results, p->out, (size_t)now_running->items * 8);
   return NULL;
 }
 
@@ -234,6 +246,8 @@ static void pair_submit_one(pair *p) {
   o.time_limit = now_running->limited ? 1000 : 0;
   o.grace = -1;
   memcpy(argument, &p->jobs[0], sizeof(p->jobs[0]));
+  o.result = alloc(now_running->size);
+  o.result_size = o.result != NULL ? now_running->size : 0;
   CHECK_OK(procpool_submit_with(pool, now_running->function, argument, sizeof(p->jobs[0]) + now_running->argument, &o,
                                 &p->future));
   rig_accepted(&p->jobs[0], p->future);
@@ -280,6 +294,11 @@ static void pair_submit(pair *p) {
       rig_entry_of(&p->jobs[i])->flags |= RIG_NO_CALLBACK;
       rig_entry_of(&p->jobs[i])->accepted = 1;
     }
+  }
+  if (now_running->items > 0 && now_running->in_place) {
+    p->in = alloc(sizeof(p->jobs));
+    p->out = alloc(sizeof(p->results));
+    memcpy(p->in, p->jobs, sizeof(p->jobs));
   }
   if (now_running->items > 0)
     map_begin(p);
