@@ -46,7 +46,15 @@
   X(room_words)                                                                                                        \
   X(blocks_of_all)                                                                                                     \
   X(limits)                                                                                                            \
-  X(functions_and_arguments)
+  X(functions_and_arguments)                                                                                           \
+  X(arena_top_far)                                                                                                     \
+  X(arena_top_zero)                                                                                                    \
+  X(places)                                                                                                            \
+  X(placed_result_of_huge_size)                                                                                        \
+  X(placed_result_of_odd_size)                                                                                         \
+  X(placed_result_in_the_ring)                                                                                         \
+  X(placed_result_in_pieces)                                                                                           \
+  X(result_with_a_place_it_has_not)
 
 enum {
 #define HOSTILE_NUMBER(name) HOSTILE_##name,

@@ -72,6 +72,33 @@ TEST_STARTS(cpp_map_over_a_vector, EVERY) {
   test_close(pool);
 }
 
+// An exception in the midst of a chunk that works in place: its item fails alone, before and behind are done.
+TEST_STARTS(cpp_map_over_shared_buffers, EVERY) {
+  enum { COUNT = 3000 };
+  procpool *pool = test_open(start, 2);
+  int *in = static_cast<int *>(procpool_shared_alloc(pool, COUNT * sizeof(int)));
+  int *out = static_cast<int *>(procpool_shared_alloc(pool, COUNT * sizeof(int)));
+  std::vector<procpool_status> statuses(COUNT);
+  procpool_map_options options = {};
+  CHECK(in != nullptr && out != nullptr);
+  options.statuses = statuses.data();
+  for (size_t chunksize : {size_t(0), size_t(7), size_t(COUNT)}) {
+    options.chunksize = chunksize;
+    for (int i = 0; i < COUNT; i++)
+      in[i] = i % 100;
+    CHECK_STATUS(checked_map_with(pool, in, out, COUNT, &options), PROCPOOL_FAILED);
+    CHECK_EQ(options.failed_count, 3 * COUNT / 100);
+    for (int i = 0; i < COUNT; i++) {
+      const bool throws = i % 100 >= 13 && i % 100 <= 15;
+      CHECK_STATUS(statuses[size_t(i)], throws ? PROCPOOL_FAILED : PROCPOOL_OK);
+      CHECK(throws || out[i] == i % 100 + 1);
+    }
+  }
+  CHECK_OK(procpool_shared_free(pool, in));
+  CHECK_OK(procpool_shared_free(pool, out));
+  test_close(pool);
+}
+
 TEST_STARTS(cpp_exception_is_failed_with_its_what, EVERY) {
   procpool *pool = test_open(start, 1);
   procpool_future *future = checked_submit(pool, 13);

@@ -221,6 +221,53 @@ static void functions_and_arguments(hostile *h) {
   }
 }
 
+/* Workers that claim now reach less, or are told to reach more than there is. */
+static void arena_top_far(hostile *h) {
+  procpool__store(&h->header->arena_top, UINT64_MAX - 5);
+}
+static void arena_top_zero(hostile *h) {
+  procpool__store(&h->header->arena_top, 0);
+}
+static void places(hostile *h) {
+  EACH_SLOT(h, PROCPOOL__READY) {
+    h->s->slots[i].flags |= i % 2 ? PROCPOOL__SLOT_PLACE : PROCPOOL__SLOT_SHARED;
+    h->s->slots[i].argument.place.offset = i % 3 ? UINT64_MAX / 4 : h->s->arena_size - 1;
+    h->s->slots[i].argument.place.capacity = UINT64_MAX - i;
+  }
+}
+/* The result of this task, as its worker says; size bytes of record, which begin with told. */
+static void forge_result(hostile *h, uint64_t told, uint64_t size, uint32_t flags) {
+  const uint64_t done = procpool__word_in(h->task->word, PROCPOOL__DONE_OK);
+  procpool__ring_copy_in(h->s, h->self, h->own->tail + sizeof(procpool__record), &told, sizeof(told));
+  forge(h, h->own->tail, done, size, h->task->slot_index | flags);
+  procpool__store(&h->task->slot->word, done);
+  h->own->tail += procpool__ring_length(h->s, h->own->tail, size, false);
+  leave(0); /* it would write its own record over this one */
+}
+static void placed_result_of_huge_size(hostile *h) {
+  forge_result(h, UINT64_MAX - 3, sizeof(uint64_t), PROCPOOL__RECORD_PLACE);
+}
+static void placed_result_of_odd_size(hostile *h) {
+  forge_result(h, 3, 5, PROCPOOL__RECORD_PLACE);
+}
+static void placed_result_in_the_ring(hostile *h) {
+  forge_result(h, 3, 2000, 0);
+}
+static void placed_result_in_pieces(hostile *h) {
+  forge_result(h, 2000, 2008, PROCPOOL__RECORD_FRAGMENT);
+}
+/* Of a task that waits and has none, which this worker has taken. */
+static void result_with_a_place_it_has_not(hostile *h) {
+  EACH_SLOT(h, PROCPOOL__READY) {
+    const uint64_t done = procpool__word(procpool__word_ticket(word), h->self, PROCPOOL__DONE_OK), size = 8;
+    procpool__store(&h->s->slots[i].word, done);
+    procpool__ring_copy_in(h->s, h->self, h->own->tail + sizeof(procpool__record), &size, sizeof(size));
+    forge(h, h->own->tail, done, sizeof(size), (uint32_t)i | PROCPOOL__RECORD_PLACE);
+    h->own->tail += procpool__ring_length(h->s, h->own->tail, sizeof(size), false);
+    leave(0);
+  }
+}
+
 static hostile hostile_of(procpool_task *task) {
   hostile h;
   h.s = task->worker->segment;
@@ -316,7 +363,7 @@ void hostile_item(procpool_task *task) {
   chunk->first.code = 5;
   memset(chunk->first.message, 'x', sizeof(chunk->first.message));
   for (uint64_t i = 0; i < chunk->count; i++)
-    ((uint32_t *)(void *)((unsigned char *)chunk + chunk->failures))[i] = 0xffffffff - (uint32_t)i * 0x1fffff;
+    ((uint32_t *)(void *)(task->worker->segment->arena + chunk->failures))[i] = 0xffffffff - (uint32_t)i * 0x1fffff;
   chunk->failed = UINT64_MAX;
   chunk->results = chunk->failures = UINT64_MAX / 2;
   if (item & 16)

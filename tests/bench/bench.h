@@ -14,8 +14,9 @@
 
 enum {
   OUTPUTS = 4,
-  WINDOW = 4096, /* tasks in flight while they stream through, and the bound of every queue that has one */
-  CHUNK = 256,   /* items per task of every map */
+  WINDOW = 4096,        /* tasks in flight while they stream through, and the bound of every queue that has one */
+  CHUNK = 256,          /* items per task of every map but that over memory */
+  MEMORY_CHUNK = 65536, /* of that: half a MiB in, half a MiB out, worth handing out */
   MIB = 1024 * 1024
 };
 
@@ -62,6 +63,7 @@ typedef struct map_data {
   size_t count;
 } map_data;
 map_data map_open(size_t count);
+map_data map_open_in(double *arguments, double *results, size_t count); /* in arrays of the caller's */
 void map_check(map_data *map, double (*function)(double x));
 void map_close(map_data *map);
 /* Items a second: the median of three calls after one to warm up. */
@@ -78,8 +80,8 @@ typedef void measure(int workers, double *out);
 measure limit_bounce, limit_futex, limit_echo, limit_fork_1, limit_fork_3, limit_two_processes;
 /* pool.c: procpool.h */
 measure pool_hot, pool_asleep, pool_default, pool_no_spin, pool_no_spin_pinned, pool_throughput, pool_throughput_many,
-    pool_map_compute, pool_map_small, pool_echo_pinned, pool_echo, pool_open, pool_open_spawn, pool_recovery, pool_idle,
-    pool_bytes_per_queued, pool_two_workers, pool_cost_1e3, pool_cost_1e6;
+    pool_map_compute, pool_map_small, pool_map_memory, pool_echo_pinned, pool_echo, pool_open, pool_open_spawn,
+    pool_recovery, pool_idle, pool_bytes_per_queued, pool_two_workers, pool_cost_1e3, pool_cost_1e6;
 void pool_door(void);
 /* the peers */
 measure pipes_round_trip, pipes_throughput, pipes_echo;

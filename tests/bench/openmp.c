@@ -42,8 +42,6 @@ static void small(void *context, map_data *map) {
     map->results[i] = square_plus_one(map->arguments[i]);
 }
 
-enum { MEMORY_CHUNK = 65536 }; /* half a MiB: a chunk that is worth handing out */
-
 static void memory(void *context, map_data *map) {
   const int *workers = context;
 #pragma omp parallel for schedule(dynamic, MEMORY_CHUNK) num_threads(*workers)

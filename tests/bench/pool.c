@@ -231,6 +231,27 @@ void pool_map_small(int workers, double *out) {
   map_close(&map);
 }
 
+PROCPOOL_FUNCTION(double, memory, double, x) {
+  return x * SCALE + OFFSET;
+}
+
+static void call_memory(void *context, map_data *map) {
+  check(memory_map(context, map->arguments, map->results, map->count), "map"); /* chunks as the pool chooses them */
+}
+
+/* GB/s, read and written, in shared buffers. */
+void pool_map_memory(int workers, double *out) {
+  const size_t count = few(64 * MIB / sizeof(double));
+  procpool *pool = open_pool(workers_only(workers));
+  double *arguments = procpool_shared_alloc(pool, count * sizeof(double));
+  double *results = procpool_shared_alloc(pool, count * sizeof(double));
+  map_data map = map_open_in(arguments, results, count);
+  out[0] = map_rate(&map, call_memory, pool, scale_and_offset) * 2 * sizeof(double) * 1e-9;
+  check(procpool_shared_free(pool, arguments), "shared_free");
+  check(procpool_shared_free(pool, results), "shared_free");
+  close_pool(pool);
+}
+
 /* ---- 1 MiB there and back ---- */
 
 typedef struct echo_side {

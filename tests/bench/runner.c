@@ -154,8 +154,12 @@ static group groups[] = {
 
     {"map_memory",
      ROUNDS,
-     {{&openmp, openmp_map_memory, 2, ONE("openmp_map_memory", "GB/s")}},
-     {{"map_vs_openmp_memory", NULL, NULL, "shared buffers do not exist yet"}}},
+     {{&pool, pool_map_memory, 2, ONE("procpool_map_memory", "GB/s")},
+      {&openmp, openmp_map_memory, 2, ONE("openmp_map_memory", "GB/s")},
+      {&pool, pool_map_memory, 1, ONE("procpool_map_memory_1", "GB/s")},
+      {&openmp, openmp_map_memory, 1, ONE("openmp_map_memory_1", "GB/s")}},
+     {{"map_vs_openmp_memory", "procpool_map_memory", "openmp_map_memory", NULL},
+      {"map_vs_openmp_memory_1", "procpool_map_memory_1", "openmp_map_memory_1", NULL}}},
 
     {"echo",
      ROUNDS,

@@ -190,14 +190,18 @@ double scale_and_offset(double x) {
   return x * SCALE + OFFSET;
 }
 
-map_data map_open(size_t count) {
-  map_data map = {malloc(count * sizeof(double)), malloc(count * sizeof(double)), count};
+map_data map_open_in(double *arguments, double *results, size_t count) {
+  map_data map = {arguments, results, count};
   if (map.arguments == NULL || map.results == NULL)
     fail("map", "out of memory");
   for (size_t i = 0; i < count; i++)
     map.arguments[i] = (double)i;
   memset(map.results, 0, count * sizeof(double));
   return map;
+}
+
+map_data map_open(size_t count) {
+  return map_open_in(malloc(count * sizeof(double)), malloc(count * sizeof(double)), count);
 }
 
 /* Every 97th item and the last. */

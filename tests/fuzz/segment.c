@@ -16,6 +16,7 @@ enum {
   FUTURES = 24,
   CALLS = 32,
   HISTORY = 16,
+  BUFFERS = 8,
   OPERATIONS = 400,
   ITEMS = 40
 };
@@ -56,6 +57,8 @@ static struct {
   procpool__super super;
   sim sims[WORKERS];
   procpool_future *futures[FUTURES];
+  unsigned char *buffers[BUFFERS];
+  size_t buffer_sizes[BUFFERS];
   call calls[CALLS];
   int call_count;
   uint64_t history[HISTORY];
@@ -238,6 +241,15 @@ static void sim_record(int w, sim *m, procpool__state state, const void *data, u
   m->tail += length;
 }
 
+/* The record of a task that gives size bytes: where the result has a place, it tells their number. */
+static void sim_result(int w, sim *m, const void *bytes, uint64_t size, int upto) {
+  const procpool_future *f = world.pool->owners[m->slot];
+  if (f != NULL && f->ticket == procpool__word_ticket(m->word) && (f->flags & PROCPOOL__F_PLACE))
+    sim_record(w, m, PROCPOOL__DONE_OK, &size, sizeof(size), PROCPOOL__RECORD_PLACE, upto);
+  else
+    sim_record(w, m, PROCPOOL__DONE_OK, bytes, size, 0, upto);
+}
+
 static procpool__job *sim_job(const sim *m) {
   for (size_t j = 0; world.map != NULL && j < world.map->job_count; j++)
     if (world.map->jobs[j].future != NULL && world.map->jobs[j].future->slot == m->slot &&
@@ -294,7 +306,7 @@ static void sim_commit(int w) {
   }
   switch (kind & 7) {
   case 0:
-    sim_record(w, m, PROCPOOL__DONE_OK, bytes, size, 0, upto);
+    sim_result(w, m, bytes, size, upto);
     break;
   case 1:
     sim_record(w, m, PROCPOOL__DONE_OK, bytes, 0, PROCPOOL__RECORD_NONE, upto);
@@ -393,7 +405,7 @@ static uint64_t *target(void) {
                             : offsetof(procpool__chunk, arguments) + (which >> 4) % 8 * 8;
     }
   }
-  return (uint64_t *)(void *)(s->base + at);
+  return (uint64_t *)(void *)(s->base + (at & ~(uint64_t)7)); /* a half is written as part of its whole */
 }
 
 static uint64_t some_ticket(void) {
@@ -530,6 +542,33 @@ static void called(procpool_future *future, void *context) {
   }
 }
 
+/* Allocates or frees; or changes the word by which workers know how far the arena goes. */
+static void do_buffers(void) {
+  static const size_t sizes[] = {0, 1, 64, 100, 5000, 70000, (1 << 20) + 1, 3 << 20};
+  const unsigned what = take8(), i = what % BUFFERS;
+  if (what >= 240) {
+    world.pool->segment.header->arena_top = what & 1 ? UINT64_MAX : take8();
+  } else if (world.buffers[i] == NULL) {
+    world.buffer_sizes[i] = sizes[what / BUFFERS % 8];
+    world.buffers[i] = (unsigned char *)procpool_shared_alloc(world.pool, world.buffer_sizes[i]);
+    if (world.buffers[i] != NULL && world.buffer_sizes[i] > 0)
+      world.buffers[i][world.buffer_sizes[i] - 1] = 1;
+  } else {
+    REQUIRE(procpool_shared_free(world.pool, world.buffers[i]) == PROCPOOL_OK);
+    REQUIRE(procpool_shared_free(world.pool, world.buffers[i]) == PROCPOOL_ARGUMENT);
+    world.buffers[i] = NULL;
+  }
+}
+
+/* A place for the result, or the argument, in a buffer: one that is too small or absent is refused. */
+static const void *use_buffers(const void *argument, procpool_submit_options *options) {
+  const unsigned what = take8(), i = what % BUFFERS;
+  options->shared_argument = (what & 64) != 0;
+  options->result = what & 128 ? world.buffers[i] : NULL;
+  options->result_size = options->result != NULL ? what / BUFFERS % 8 * 16 : 0;
+  return options->shared_argument ? world.buffers[(i + 1) % BUFFERS] : argument;
+}
+
 static void do_submit(void) {
   static const size_t sizes[] = {0, 8, 32, 33, 64, 200, 5000, 70000, (1 << 20) + 1, 2 << 20, ARENA, (size_t)1 << 40};
   static const unsigned char bytes[(2 << 20)];
@@ -544,8 +583,9 @@ static void do_submit(void) {
     return;
   }
   if (what & 64) {
-    procpool_submit_options options = {-1, take8() / 64.0, take8() / 64.0 - 0.1};
-    (void)procpool_submit_with(world.pool, nothing, bytes, size, &options, f);
+    procpool_submit_options options = {-1, take8() / 64.0, take8() / 64.0 - 0.1, false, NULL, 0};
+    (void)procpool_submit_with(world.pool, nothing, what & 128 ? use_buffers(bytes, &options) : bytes, size, &options,
+                               f);
   } else {
     (void)procpool_try_submit(world.pool, nothing, what & 128 ? NULL : bytes, what & 128 ? 0 : size, f);
   }
@@ -685,6 +725,11 @@ static void do_host(void) {
     break;
   default:
     procpool__host_lock(p);
+    if (what % 8 == 5 && what >= 192) {
+      procpool__host_unlock(p);
+      do_buffers();
+      return;
+    }
     if (!p->finished && what % 8 < 6) {
       procpool__host_audit(p);
       (void)procpool__host_news(p);
@@ -874,7 +919,7 @@ static void recover(void) {
         p->segment.blocks[w].ready = 1;
       sim_claim(w);
       if (m != NULL && m->runs)
-        sim_record(w, m, PROCPOOL__DONE_OK, "result", 6, 0, 2);
+        sim_result(w, m, "result", 6, 2);
       else if (m != NULL && p->segment.header->phase != PROCPOOL__PHASE_RUN)
         fake_die(m->pid, 0);
     }
@@ -912,8 +957,13 @@ static void check_slots(const procpool *p) {
     REQUIRE(p->free_slots[i] < CAPACITY && !seen[p->free_slots[i]]);
     seen[p->free_slots[i]] = true;
   }
-  for (int c = 0; c < PROCPOOL__CLASSES; c++)
-    REQUIRE(p->arena.given[c] <= quarantined);
+  REQUIRE(p->unsettled[0] + p->unsettled[1] == 0 && p->limbo[0].count + p->limbo[1].count == 0);
+  for (int i = 0; i < BUFFERS; i++)
+    if (world.buffers[i] != NULL)
+      REQUIRE(procpool_shared_free(world.pool, world.buffers[i]) == PROCPOOL_OK);
+  REQUIRE(p->buffers.count == 0);
+  for (int c = 0; c < PROCPOOL__CLASSES; c++) /* a quarantine takes all buffers of its time along */
+    REQUIRE(p->arena.given[c] == 0 || quarantined > 0);
   REQUIRE(p->limited == 0);
 }
 

@@ -181,6 +181,46 @@ static void run_map(procpool *pool) {
   unexpected("map, again and again", status);
 }
 
+static void *alloc(procpool *pool, size_t size) {
+  procpool_error error;
+  void *buffer;
+  for (int tries = 0; (buffer = procpool_shared_alloc(pool, size)) == NULL; tries++) {
+    CHECK_OK(procpool_last_error(pool, &error));
+    if (error.status != PROCPOOL_MEMORY || error.system_error == 0)
+      unexpected("shared_alloc", error.status);
+    CHECK_LT(tries, TRIES);
+  }
+  return buffer;
+}
+
+/* A result in place, and a map that copies nothing; sizes that need pages of their own, and large ones. */
+static void run_buffers(procpool *pool) {
+  enum { SIZE = 3 << 20 };
+  procpool_submit_options o;
+  int *in = (int *)alloc(pool, SIZE), *out = (int *)alloc(pool, SIZE), *small = (int *)alloc(pool, 100);
+  procpool_status status;
+  memset(&o, 0, sizeof(o));
+  o.result = out;
+  o.result_size = SIZE;
+  run(pool, fault_task, 20, 100000, 0, &o);
+  o.result = small;
+  o.result_size = 100;
+  run(pool, fault_task, 100000, 8, 0, &o);
+  memset(in, 1, ITEMS * sizeof(int));
+  for (int tries = 0;
+       (status = procpool_map(pool, task_twice, in, sizeof(int), out, sizeof(int), ITEMS, NULL)) != PROCPOOL_OK;
+       tries++) {
+    if (tries == TRIES || (!is_shortage(status) && ((tolerated >> (unsigned)status) & 1) == 0))
+      unexpected("map over buffers", status);
+  }
+  for (int i = 0; i < ITEMS; i++)
+    CHECK_EQ(out[i], 0x02020202);
+  CHECK_OK(procpool_shared_free(pool, in));
+  CHECK_OK(procpool_shared_free(pool, small));
+  CHECK_OK(procpool_shared_free(pool, alloc(pool, SIZE)));
+  CHECK_OK(procpool_shared_free(pool, out));
+}
+
 static void close_pool(procpool *pool) {
   PERSIST(procpool_shutdown(pool, PROCPOOL_DRAIN), PROCPOOL_OK);
   rig_check_stats(pool);
@@ -200,6 +240,7 @@ static void script(void) {
   run_many(pool, 0);
   run_many(pool, 3000);
   run_map(pool);
+  run_buffers(pool);
   if (processes) {
     run(pool, task_end_worker, 0, 0, 0, NULL);
     run(pool, task_end_worker, 0, 0, 0, NULL);

@@ -14,6 +14,7 @@ static void step_take(void);
 #include "rig.h"
 
 #include <sys/mman.h>
+#include <sys/syscall.h>
 #include <fcntl.h>
 
 /* words of the witness */
@@ -26,13 +27,18 @@ enum {
   WORD_SUPERVISOR, /* process id; the host sets ARMED when it shall count */
   WORD_ARMED,
   WORD_PEER, /* host: the peer's blocking task may end */
-  WORD_PEER_RUNS
+  WORD_PEER_RUNS,
+  WORD_MAPS,   /* host: 1 if a thread of it maps, */
+  WORD_MAPPER, /* its id, */
+  WORD_HOLD,   /* and it is held at its next step; */
+  WORD_SLEEPS  /* it sleeps */
 };
 
 /* ---- the hook: runs in every process, at every step ---- */
 static pid_t step_owner; /* this process counts, if it is still that one */
 static bool step_paused; /* within a loop of the test's own */
 static int step_count;
+static __thread bool step_mapper; /* the host's thread that maps */
 
 static void step_act(void) {
   const int number = rig.page->word[WORD_SIGNAL];
@@ -53,6 +59,8 @@ static void step_begin(void) {
 static void step_take(void) {
   if (rig.page == NULL)
     return;
+  while (step_mapper && gate_read(&rig.page->word[WORD_HOLD]) != 0)
+    sched_yield();
   if (step_owner == 0 && __atomic_load_n(&rig.page->word[WORD_ARMED], __ATOMIC_SEQ_CST) != 0 &&
       getpid() == rig.page->word[WORD_SUPERVISOR])
     step_begin();
@@ -87,6 +95,8 @@ static void task_arm(procpool_task *task) {
   const procpool__worker *w = procpool__process_record.worker;
   uint32_t slot;
   while (procpool__table_peek(w->segment, w->next, &slot) != PROCPOOL__PEEK_TASK)
+    sched_yield();
+  while (gate_read(&rig.page->word[WORD_MAPS]) != 0 && gate_read(&rig.page->word[WORD_SLEEPS]) == 0)
     sched_yield();
   rig_task_end(task, job, 8);
   step_begin();
@@ -138,17 +148,20 @@ typedef struct scenario {
   bool asked;              /* cancel_kill while it runs */
   bool limited;            /* has a limit that it does not reach */
   int items;               /* a map of so many, in one chunk */
+  bool in_place;           /* the result goes to a shared buffer; a map's arguments come from one, too */
 } scenario;
 
 static const scenario scenarios[] = {
-    {"inline", rig_task, PROCPOOL_OK, 8, 0, 4096, 0, 0, false, false, 0},
-    {"wraps", rig_task, PROCPOOL_OK, 1500, 0, 4096, 3, 1100, false, false, 0},
-    {"pieces", rig_task, PROCPOOL_OK, 45000, 0, 65536, 2, 12000, false, false, 0},
-    {"argument", rig_task, PROCPOOL_OK, 64, 300000, 4096, 0, 0, false, false, 0},
-    {"failed", task_report, PROCPOOL_FAILED, 0, 0, 4096, 0, 0, false, false, 0},
-    {"limited", rig_task, PROCPOOL_OK, 100, 0, 4096, 0, 0, false, true, 0},
-    {"asked", task_polite, PROCPOOL_CANCELLED, 0, 0, 4096, 0, 0, true, false, 0},
-    {"chunk", rig_task, PROCPOOL_OK, 8, 0, 4096, 0, 0, false, false, 4},
+    {"inline", rig_task, PROCPOOL_OK, 8, 0, 4096, 0, 0, false, false, 0, false},
+    {"wraps", rig_task, PROCPOOL_OK, 1500, 0, 4096, 3, 1100, false, false, 0, false},
+    {"pieces", rig_task, PROCPOOL_OK, 45000, 0, 65536, 2, 12000, false, false, 0, false},
+    {"argument", rig_task, PROCPOOL_OK, 64, 300000, 4096, 0, 0, false, false, 0, false},
+    {"failed", task_report, PROCPOOL_FAILED, 0, 0, 4096, 0, 0, false, false, 0, false},
+    {"limited", rig_task, PROCPOOL_OK, 100, 0, 4096, 0, 0, false, true, 0, false},
+    {"asked", task_polite, PROCPOOL_CANCELLED, 0, 0, 4096, 0, 0, true, false, 0, false},
+    {"chunk", rig_task, PROCPOOL_OK, 8, 0, 4096, 0, 0, false, false, 4, false},
+    {"placed", rig_task, PROCPOOL_OK, 9000, 0, 4096, 0, 0, false, false, 0, true},
+    {"chunk in place", rig_task, PROCPOOL_OK, 8, 0, 4096, 0, 0, false, false, 4, true},
 };
 enum { SCENARIOS = (int)(sizeof(scenarios) / sizeof(scenarios[0])), ITEMS = 8, STEPS_MOST = 4000 };
 
@@ -163,6 +176,7 @@ static void words_reset(int step) {
     __atomic_store_n(&rig.page->word[i], 0, __ATOMIC_SEQ_CST);
   rig.page->word[WORD_STEP] = step;
   rig.page->word[WORD_SIGNAL] = sweep_signal;
+  rig.page->word[WORD_MAPS] = now_running != NULL && now_running->items > 0;
 }
 
 static void open_pool(int workers) {
@@ -201,16 +215,27 @@ typedef struct pair {
   pthread_t mapper; /* map waits, so it has a thread of its own */
   procpool_status statuses[ITEMS];
   unsigned char results[ITEMS * 8];
+  void *in, *out; /* what it has in shared buffers */
 } pair;
+
+static void *alloc(size_t size) {
+  void *buffer = now_running->in_place ? procpool_shared_alloc(pool, size) : NULL;
+  CHECK(buffer != NULL || !now_running->in_place);
+  return buffer;
+}
 
 static void *map_thread(void *context) {
   pair *p = (pair *)context;
   procpool_map_options o;
+  step_mapper = true;
+  __atomic_store_n(&rig.page->word[WORD_MAPPER], (int)syscall(SYS_gettid), __ATOMIC_SEQ_CST);
   memset(&o, 0, sizeof(o));
   o.chunksize = (size_t)now_running->items;
   o.statuses = p->statuses;
-  (void)procpool_map(pool, now_running->function, p->jobs, sizeof(p->jobs[0]), p->results, 8,
-                     (size_t)now_running->items, &o);
+  (void)procpool_map(pool, now_running->function, now_running->in_place ? p->in : p->jobs, sizeof(p->jobs[0]),
+                     now_running->in_place ? p->out : p->results, 8, (size_t)now_running->items, &o);
+  if (now_running->in_place)
+    memcpy(p->results, p->out, (size_t)now_running->items * 8);
   return NULL;
 }
 
@@ -221,6 +246,8 @@ static void pair_submit_one(pair *p) {
   o.time_limit = now_running->limited ? 1000 : 0;
   o.grace = -1;
   memcpy(argument, &p->jobs[0], sizeof(p->jobs[0]));
+  o.result = alloc(now_running->size);
+  o.result_size = o.result != NULL ? now_running->size : 0;
   CHECK_OK(procpool_submit_with(pool, now_running->function, argument, sizeof(p->jobs[0]) + now_running->argument, &o,
                                 &p->future));
   rig_accepted(&p->jobs[0], p->future);
@@ -233,6 +260,23 @@ static uint32_t pair_allowed(procpool_status good) {
   else if (never_continued)
     allowed |= RIG_ALLOW(CANCELLED);
   return allowed;
+}
+
+/* Returns when the map sleeps. The arming task runs by then: its claim wakes nobody any more, its commit does. Woken, the
+ * map is held: whether it sleeps again in time for the next wake would make a step more or less. */
+static void map_begin(pair *p) {
+  while (gate_read((const int *)&rig_entry_of(&p->arm)->started) == 0)
+    sched_yield();
+  p->mapper = test_thread(map_thread, p);
+  for (;;) { /* it wakes now and then by itself */
+    const int thread = gate_read(&rig.page->word[WORD_MAPPER]);
+    __atomic_store_n(&rig.page->word[WORD_HOLD], 1, __ATOMIC_SEQ_CST);
+    if (thread != 0 && rig_process_state(thread) == 'S' && procpool__load(&pool->segment.header->host_flag) != 0)
+      break;
+    __atomic_store_n(&rig.page->word[WORD_HOLD], 0, __ATOMIC_SEQ_CST);
+    sched_yield();
+  }
+  gate_add(&rig.page->word[WORD_SLEEPS], 1);
 }
 
 static void pair_submit(pair *p) {
@@ -251,8 +295,13 @@ static void pair_submit(pair *p) {
       rig_entry_of(&p->jobs[i])->accepted = 1;
     }
   }
+  if (now_running->items > 0 && now_running->in_place) {
+    p->in = alloc(sizeof(p->jobs));
+    p->out = alloc(sizeof(p->results));
+    memcpy(p->in, p->jobs, sizeof(p->jobs));
+  }
   if (now_running->items > 0)
-    p->mapper = test_thread(map_thread, p);
+    map_begin(p);
   else
     pair_submit_one(p);
 }
@@ -268,8 +317,7 @@ static bool victim_sleeps(void) {
          rig_process_state(victim) == 'S';
 }
 
-/* Waits until the step was taken, without touching the pool: false if the victim came to rest before it. */
-static bool step_awaited(const pair *p) {
+static bool step_taken(const pair *p) {
   const double end = test_now() + 20 * test_slow();
   bool told = false;
   while (!victim_sleeps() || gate_read(&rig.page->word[WORD_FIRED]) > 0) {
@@ -284,6 +332,13 @@ static bool step_awaited(const pair *p) {
     sched_yield();
   }
   return false;
+}
+
+/* Waits until the step was taken, without touching the pool: false if the victim came to rest before it. */
+static bool step_awaited(const pair *p) {
+  const bool taken = step_taken(p);
+  __atomic_store_n(&rig.page->word[WORD_HOLD], 0, __ATOMIC_SEQ_CST);
+  return taken;
 }
 
 /* What became of one task: o OK by another worker, v OK by the victim, C ended with it. */

@@ -21,8 +21,12 @@ static int unkillable_kill(int pid, int number) {
   return kill(pid, number);
 }
 
+/* Shared buffers that the held worker writes to, too: one that is freed while it runs, one that is freed after that. */
+enum { BUFFERS = 2 };
+
 typedef struct large_job {
   rig_job job;
+  unsigned char *buffers[BUFFERS];
   unsigned char bytes[LARGE];
 } large_job;
 
@@ -36,6 +40,9 @@ static void task_held(procpool_task *task) {
   memcpy(&large, &job, sizeof(large)); /* its argument is read-only by contract, not by the processor */
   for (unsigned char i = 0;; i++) {
     memset(large->bytes, i, sizeof(large->bytes));
+    for (int b = 0; b < BUFFERS; b++)
+      if (large->buffers[b] != NULL)
+        memset(large->buffers[b] + LARGE / 2, i, LARGE / 2); /* not where another task's job would be */
     if (gate_read(&rig.page->word[WORD_HELD]) == 0)
       gate_add(&rig.page->word[WORD_HELD], (int)getpid());
     gate_add(&rig.page->word[WORD_WRITES], 1);
@@ -51,6 +58,7 @@ static void task_intact(procpool_task *task) {
 }
 
 static procpool *pool;
+static unsigned char *held_buffers[BUFFERS];
 
 static procpool_future *submit_large(procpool_function function, rig_job *job, uint32_t allowed) {
   static large_job large;
@@ -59,6 +67,7 @@ static procpool_future *submit_large(procpool_function function, rig_job *job, u
   rig_entry_of(job)->allowed = allowed;
   rig_entry_of(job)->flags = RIG_KILLED_TASK;
   large.job = *job;
+  memcpy(large.buffers, held_buffers, sizeof(large.buffers));
   pattern_fill(large.bytes, sizeof(large.bytes), job->id);
   CHECK_OK(procpool_submit(pool, function, &large, sizeof(large), &future));
   rig_accepted(job, future);
@@ -83,6 +92,21 @@ static void run_intact(int count) {
     CHECK_OK(rig_finish(&jobs[i], futures[i]));
 }
 
+/* New buffers are nobody else's. */
+static void buffers_intact(void) {
+  unsigned char *buffers[MANY];
+  for (int i = 0; i < MANY; i++) {
+    buffers[i] = (unsigned char *)procpool_shared_alloc(pool, LARGE);
+    CHECK(buffers[i] != NULL);
+    pattern_fill(buffers[i], LARGE, (unsigned)i);
+  }
+  run_intact(MANY);
+  for (int i = 0; i < MANY; i++) {
+    CHECK(pattern_holds(buffers[i], LARGE, (unsigned)i));
+    CHECK_OK(procpool_shared_free(pool, buffers[i]));
+  }
+}
+
 /* The task settles; its memory is let alone; the others go on; and its place is filled when it has ended. */
 static void host_task(void) {
   rig_job job;
@@ -91,7 +115,11 @@ static void host_task(void) {
   int held, writes;
   pool = test_open(rig.start, 2);
   run_intact(MANY);
+  for (int i = 0; i < BUFFERS; i++)
+    CHECK((held_buffers[i] = (unsigned char *)procpool_shared_alloc(pool, LARGE)) != NULL);
   future = hold(&job, RIG_ALLOW(CANCELLED));
+  CHECK_OK(procpool_shared_free(pool, held_buffers[0]));
+  buffers_intact();
   held = gate_read(&rig.page->word[WORD_HELD]);
   begin = test_now();
   CHECK_STATUS(procpool_future_cancel_kill(future, -1), PROCPOOL_PENDING);
@@ -103,8 +131,12 @@ static void host_task(void) {
   (void)rig_finish(&job, future);
   CHECK_EQ(rig_process_state(held) == 0, false);
   writes = gate_read(&rig.page->word[WORD_WRITES]);
-  for (int i = 0; i < 5; i++)
+  CHECK_OK(procpool_shared_free(pool, held_buffers[1]));
+  memset(held_buffers, 0, sizeof(held_buffers));
+  for (int i = 0; i < 5; i++) {
     run_intact(MANY);
+    buffers_intact();
+  }
   CHECK_GT(gate_read(&rig.page->word[WORD_WRITES]), writes); /* it wrote all the while */
   CHECK_EQ(test_stats(pool).workers_started, 2);
   CHECK_EQ(syscall(SYS_kill, held, SIGKILL), 0);
