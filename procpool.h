@@ -8382,8 +8382,10 @@ typedef struct procpool__mapping {
   procpool__group group; /* a node per job */
   procpool__job *jobs;
   size_t job_count, busy, depth; /* chunks: most ever handed out at once, handed out now, most to be handed out now */
-  uint64_t bytes;                /* of the blocks that are handed out */
-  uint64_t since;                /* ns: when results were taken last */
+  size_t items;                  /* of the chunks that are handed out */
+  uint64_t bytes;                /* of their blocks */
+  uint64_t since;                /* ns: when results were taken last; 0: never */
+  double item_ns;                /* how long an item took by then, in the pool as a whole */
   uint64_t spare;                /* see procpool__known */
   uint64_t settled_before;       /* the pool's count when room was last looked for */
   size_t least;                  /* items that are worth handing out, by what the last chunk took */
@@ -8529,49 +8531,63 @@ static procpool_status procpool__map_send(procpool__mapping *m, size_t j) {
   job->future = o.future;
   procpool__node_link(&m->group.waiter, &m->group.nodes[j], o.future);
   m->busy++;
+  m->items += r.count;
   m->bytes += job->block_size;
   return PROCPOOL_OK;
 }
 
 /* ---- how many chunks are handed out at once ---- Two per worker and one more keep the workers busy where chunks
- * take long, and tasks that others submit meanwhile wait for no more than these. Where chunks are tiny that would
- * have the host called every few microseconds: more of them then, up to about 4 ms of work (and 1 MiB: they shall
- * stay in the cache). */
+ * take long, and tasks that others submit meanwhile wait for no more than these. Where chunks are tiny the host would
+ * then have to come every few microseconds: more of them, up to about 4 ms of work (and 1 MiB: they shall stay in the
+ * cache). How long an item takes is measured. */
 enum { PROCPOOL__MAP_DEPTH = 16 }; /* chunks per worker, at most */
-#define PROCPOOL__MAP_AHEAD ((uint64_t)4000000u)
+#define PROCPOOL__MAP_AHEAD 4e6    /* ns */
+#define PROCPOOL__MAP_NAP 3e5      /* ns: a sleep that is shorter than this costs more than it saves */
 #define PROCPOOL__MAP_BYTES ((uint64_t)1 << 20)
 
 static size_t procpool__map_least_depth(const procpool__mapping *m) {
   return 2 * (size_t)m->pool->segment.workers + 1;
 }
 
-/* taken chunks have come in since the last time. */
-static void procpool__map_pace(procpool__mapping *m, size_t taken) {
+/* So many items have come in since the last time. */
+static void procpool__map_pace(procpool__mapping *m, size_t items) {
   const uint64_t now = procpool__platform_now();
-  const uint64_t ahead = taken > 0 ? (now - m->since) / taken * m->depth : 0; /* ns that all handed out take */
   const size_t least = procpool__map_least_depth(m);
-  if (m->since != 0 && 2 * ahead < PROCPOOL__MAP_AHEAD)
-    m->depth = 2 * m->depth < m->job_count ? 2 * m->depth : m->job_count;
-  else if (ahead > 2 * PROCPOOL__MAP_AHEAD)
-    m->depth = m->depth / 2 > least ? m->depth / 2 : least;
+  if (m->since != 0 && items > 0) {
+    const double ns = (double)(now - m->since) / (double)items;
+    const double ahead = ns * (double)(m->items + items);
+    if (ahead < PROCPOOL__MAP_AHEAD / 2)
+      m->depth = 2 * m->depth < m->job_count ? 2 * m->depth : m->job_count;
+    else if (ahead > PROCPOOL__MAP_AHEAD * 2)
+      m->depth = m->depth / 2 > least ? m->depth / 2 : least;
+    m->item_ns = ns;
+  }
   m->since = now;
+}
+
+static bool procpool__map_more(const procpool__mapping *m) {
+  return m->range_count > 0 || m->next < m->count;
 }
 
 static bool procpool__map_enough(const procpool__mapping *m) {
   return m->busy >= m->depth || (m->bytes >= PROCPOOL__MAP_BYTES && m->busy >= procpool__map_least_depth(m));
 }
 
-/* Hands out chunks. The results of half of them may then lie there until the other half is being worked on; of all
- * but the last where nothing is left to hand out. */
+/* How many chunks may wait while this sleeps on: half of them, or the last one where nothing is left to hand out; none
+ * where that takes so little time that it is better not to sleep. */
+static uint64_t procpool__map_spare(const procpool__mapping *m) {
+  const double ahead = m->item_ns * (double)m->items;
+  if (ahead / 2 < PROCPOOL__MAP_NAP)
+    return 0;
+  return procpool__map_more(m) ? m->busy / 2 : 1;
+}
+
 static procpool_status procpool__map_fill(procpool__mapping *m) {
-  const bool more = m->range_count > 0 || m->next < m->count;
-  procpool_status status = more ? procpool__submit_refusal(m->pool) : PROCPOOL_OK;
-  if (more && status == PROCPOOL_OK)
-    status = procpool__map_locate(m); /* each time: a buffer that was freed meanwhile is not for new chunks */
+  procpool_status status = procpool__map_more(m) ? procpool__submit_refusal(m->pool) : PROCPOOL_OK;
   for (size_t j = 0; j < m->job_count && status == PROCPOOL_OK && !procpool__map_enough(m); j++)
-    if (m->jobs[j].future == NULL && (m->range_count > 0 || m->next < m->count))
+    if (m->jobs[j].future == NULL && procpool__map_more(m))
       status = procpool__map_send(m, j);
-  m->spare = m->range_count > 0 || m->next < m->count ? m->busy / 2 : 1;
+  m->spare = procpool__map_spare(m);
   return status;
 }
 
@@ -8675,6 +8691,7 @@ static void procpool__map_finish(procpool__mapping *m, size_t j) {
   procpool__future_unref(p, job->future);
   job->future = NULL;
   m->busy--;
+  m->items -= job->count;
   m->bytes -= job->block_size;
 }
 
@@ -8722,21 +8739,22 @@ static procpool_status procpool__map_run(procpool__mapping *m, uint64_t deadline
   for (;;) {
     procpool__wait_node *node;
     procpool_status status;
-    size_t taken = 0;
+    size_t items;
     unsigned how = PROCPOOL__WAIT_CALLBACKS;
     m->settled_before = m->pool->settled;
     status = procpool__map_fill(m);
     if (status != PROCPOOL_OK && status != PROCPOOL_FULL && m->busy == 0)
       return status;
-    if (m->busy == 0 && m->range_count == 0 && m->next == m->count)
+    if (m->busy == 0 && !procpool__map_more(m))
       return PROCPOOL_OK;
     how |= status == PROCPOOL_FULL ? (unsigned)PROCPOOL__WAIT_ROOM : 0u;
     status = procpool__host_wait_lazily(m->pool, procpool__condition_map, m, deadline, how, &m->spare);
     if (status != PROCPOOL_OK)
       return status;
-    for (; (node = procpool__waiter_pop(&m->group.waiter)) != NULL; taken++)
+    items = m->items;
+    while ((node = procpool__waiter_pop(&m->group.waiter)) != NULL)
       procpool__map_finish(m, (size_t)(node - m->group.nodes));
-    procpool__map_pace(m, taken);
+    procpool__map_pace(m, items - m->items);
   }
 }
 
