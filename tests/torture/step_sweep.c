@@ -50,9 +50,14 @@ static void step_begin(void) {
   __atomic_store_n(&rig.page->word[WORD_VICTIM], (int)step_owner, __ATOMIC_SEQ_CST);
 }
 
+static __thread bool step_maps; /* this thread of the host is in a map, which does not keep out by itself */
+static void step_keep_out(void);
+
 static void step_take(void) {
   if (rig.page == NULL)
     return;
+  if (step_maps)
+    step_keep_out();
   if (step_owner == 0 && __atomic_load_n(&rig.page->word[WORD_ARMED], __ATOMIC_SEQ_CST) != 0 &&
       getpid() == rig.page->word[WORD_SUPERVISOR])
     step_begin();
@@ -213,9 +218,24 @@ static void *alloc(size_t size) {
   return buffer;
 }
 
+static bool victim_sleeps(void);
+
+/* When its chunk can be taken, a map would go on to sleep, and how many steps the victim has would depend on whether it
+ * already does. So it stays here until the step was taken, or the victim is at rest. */
+static void step_keep_out(void) {
+  const procpool__segment *s = &pool->segment;
+  const uint64_t cell = __atomic_load_n(&s->cells[(pool->position - 1) & (s->cell_count - 1)], __ATOMIC_SEQ_CST);
+  if (pool->submitted < 2 || cell >> 24 != (pool->position & PROCPOOL__CELL_TICKET_MASK))
+    return;
+  step_maps = false;
+  while (gate_read(&rig.page->word[WORD_FIRED]) == 0 && !victim_sleeps())
+    sched_yield();
+}
+
 static void *map_thread(void *context) {
   pair *p = (pair *)context;
   procpool_map_options o;
+  step_maps = true;
   memset(&o, 0, sizeof(o));
   o.chunksize = (size_t)now_running->items;
   o.statuses = p->statuses;
