@@ -236,15 +236,15 @@
 
    Sleeping and waking. A worker that finds no task looks for one a while, says that it sleeps (its bit in the idle
    mask), looks once more, and sleeps on a futex of its own. A submit wakes workers only while there are more tasks than
-   workers that are awake: each of those has one task at most, so where they are as many, one is free for every task that
-   waits, and will look again before it sleeps. The host counts tasks in private and clears the bit of the one it wakes,
-   so a stream of tasks costs one call for each sleep of a worker, not one for each task; and nobody but the host, and
-   the supervisor after a death or a stop, ever wakes a worker: there is no right to wake that a worker could take along.
-   What would make the count wrong is a worker that is counted and cannot come: so the supervisor first marks it away,
-   and then wakes everyone. The host sleeps armed, as said above. Whoever waits spins for as long as a sleep and a wake
-   cost here (measured at each wake, at most 100 us), and for 2 us only where the last waits were longer than that; where
-   those who are awake outnumber the processors he calls sched_yield between his looks, so that a pool with as many
-   workers as processors, or more, loses nothing by them. spin_us settles it by hand.
+   workers that are awake: each of those has one task at most, so where they are as many, one is free for every task
+   that waits, and will look again before it sleeps. The host counts tasks in private and clears the bit of the one it
+   wakes, so a stream of tasks costs one call for each sleep of a worker, not one for each task; and nobody but the
+   host, and the supervisor after a death or a stop, ever wakes a worker: there is no right to wake that a worker could
+   take along. What would make the count wrong is a worker that is counted and cannot come: so the supervisor first
+   marks it away, and then wakes everyone. The host sleeps armed, as said above. Whoever waits spins for as long as a
+   sleep and a wake cost here (measured at each wake, at most 100 us), and for 2 us only where the last waits were
+   longer than that; where those who are awake outnumber the processors he calls sched_yield between his looks, so that
+   a pool with as many workers as processors, or more, loses nothing by them. spin_us settles it by hand.
 
    A worker that has run a task looks at the next cell first, fetches the line of the task behind it, and moves the hint
    only every sixteenth task and when it finds nothing: one step past all positions that it has seen taken. A word is
@@ -2351,7 +2351,9 @@ enum {
   PROCPOOL__FLAG_ROOM = 1,
   PROCPOOL__FLAG_FD = 2,
   PROCPOOL__FLAG_PARKED = 4,
-  PROCPOOL__FLAG_BITS = 3 /* they take this many bits */
+  PROCPOOL__FLAG_LAZY =
+      8,                  /* in place of PARKED: results may wait, until a task at lazy_until or behind it is claimed */
+  PROCPOOL__FLAG_BITS = 4 /* they take this many bits */
 };
 
 #define PROCPOOL__GROUPS (PROCPOOL__MAX_WORKERS / 64)
@@ -2378,10 +2380,11 @@ typedef struct procpool__header {
   char name[16];
   PROCPOOL__ALIGNED uint64_t head; /* hint: no position before it is READY. Anyone, by CAS from h to h + 1 */
   PROCPOOL__ALIGNED procpool__mask masks[PROCPOOL__GROUPS]; /* who sleeps, and who cannot take a task at all */
-  PROCPOOL__ALIGNED uint64_t host_flag; /* host: number of its sleep << 3 | who and why; 0 awake. Workers read */
+  PROCPOOL__ALIGNED uint64_t host_flag; /* host: number of its sleep << 4 | who and why; 0 awake. Workers read */
   uint32_t host_seq;                    /* whoever wakes the host adds 1; it sleeps on this */
   uint32_t pad1;
-  uint64_t host_woken_ns;           /* worker: when it last woke the host. For the host's own spinning */
+  uint64_t host_woken_ns; /* worker: when it last woke the host. For the host's own spinning */
+  uint64_t lazy_until;    /* host, before host_flag: see FLAG_LAZY. Workers read it relaxed: an older one is smaller */
   PROCPOOL__ALIGNED uint32_t phase; /* host; everyone reads */
   uint32_t pad2;
   uint64_t arena_top; /* host, before the word of any task that may use it: what lies below was reserved at some time.
@@ -2825,7 +2828,7 @@ static void procpool__worker_answer(procpool__worker *w, uint64_t why) {
     return;
   w->answered = flag >> PROCPOOL__FLAG_BITS;
   procpool__add32(&s->header->host_seq, 1);
-  if (flag & PROCPOOL__FLAG_PARKED) {
+  if (flag & (PROCPOOL__FLAG_PARKED | PROCPOOL__FLAG_LAZY)) {
     procpool__store_relaxed(&s->header->host_woken_ns, procpool__platform_now());
     procpool__platform_wake(&s->header->host_seq, INT_MAX);
   }
@@ -2858,6 +2861,7 @@ static bool procpool__worker_wait_room(procpool__worker *w, uint64_t length) {
     }
     seq = procpool__load32(&w->block->room_seq);
     procpool__store32(&w->block->room_flag, 1);
+    procpool__worker_answer(w, PROCPOOL__FLAG_LAZY); /* this is more than may wait */
     if (!procpool__worker_fits(w, length) && (w->process || procpool__worker_phase(w) != PROCPOOL__PHASE_KILL))
       procpool__platform_park(&w->block->room_seq, seq, PROCPOOL__NEVER);
     procpool__store32(&w->block->room_flag, 0);
@@ -3278,7 +3282,10 @@ static bool procpool__worker_claim(procpool__worker *w, uint32_t slot, uint64_t 
   w->next++;
   if (w->next - w->hinted >= PROCPOOL__AHEAD)
     procpool__worker_move_hint(w);
-  procpool__worker_answer(w, PROCPOOL__FLAG_ROOM); /* its cell may be written again */
+  /* its cell may be written again; and the queue may have become short */
+  procpool__worker_answer(w, w->next > procpool__load_relaxed(&w->segment->header->lazy_until)
+                                 ? PROCPOOL__FLAG_ROOM | PROCPOOL__FLAG_LAZY
+                                 : PROCPOOL__FLAG_ROOM);
   return true;
 }
 
@@ -4474,8 +4481,11 @@ struct procpool {
   uint32_t last_slot; /* of the task that was submitted last: likely the one that somebody waits for */
   int sleepers, fd_users;
   bool draining, parked, wants_room, changed;
-  uint64_t audit_due; /* when to look whether a worker has scribbled over shared memory */
-  bool untold;        /* the supervisor could not be told to look */
+  bool lazy;           /* whoever drains sleeps, or is about to, until few tasks wait: results may lie there */
+  uint64_t lazy_until; /* the first of these few */
+  size_t expected;     /* unsettled futures with callbacks */
+  uint64_t audit_due;  /* when to look whether a worker has scribbled over shared memory */
+  bool untold;         /* the supervisor could not be told to look */
   procpool__frame *frames;
   /* life */
   bool closing, ending, finished, freed;
@@ -5108,8 +5118,10 @@ static void procpool__host_settle(procpool *p, procpool_future *f, procpool_stat
   __atomic_store_n(&f->status, (uint8_t)status, __ATOMIC_RELEASE);
   for (procpool__wait_node *n = f->nodes; n != NULL; n = n->next)
     procpool__waiter_tell(p, n);
-  if (f->callbacks != NULL)
+  if (f->callbacks != NULL) {
+    p->expected--;
     procpool__host_make_due(p, f);
+  }
   procpool__future_unref(p, f);
 }
 
@@ -5775,12 +5787,15 @@ static bool procpool__host_spin(procpool *p, uint64_t start, uint64_t budget, ui
 /* Says with a new number who sleeps; a worker answers each number once. */
 static void procpool__host_arm(procpool *p) {
   uint64_t flag = 0;
+  p->lazy = p->lazy && p->parked && p->fd_users == 0;
   if (p->parked)
-    flag |= PROCPOOL__FLAG_PARKED;
-  if (p->parked && p->wants_room)
+    flag |= p->lazy ? PROCPOOL__FLAG_LAZY : PROCPOOL__FLAG_PARKED;
+  if (p->parked && p->wants_room && !p->lazy)
     flag |= PROCPOOL__FLAG_ROOM;
   if (p->fd_users > 0)
     flag |= PROCPOOL__FLAG_FD;
+  if (p->lazy)
+    procpool__store_relaxed(&p->segment.header->lazy_until, p->lazy_until);
   if (flag != 0)
     flag |= ++p->sleep_number << PROCPOOL__FLAG_BITS;
   procpool__store(&p->segment.header->host_flag, flag);
@@ -5895,10 +5910,38 @@ static void procpool__host_audit_if_due(procpool *p) {
 typedef struct procpool__known {
   uint64_t settled;
   bool room, cell_free; /* it waits for room in the submission ring */
+  uint64_t spare;       /* while so many tasks wait, it need not be woken for results; 0: for each */
 } procpool__known;
 
+/* ---- the lazy sleep ---- Who hands out many tasks, and wants their results only when all is done, is not to be
+ * woken for each: every time that would take a processor from a worker. It sleeps until the queue has become short:
+ * until the task at lazy_until is claimed, and since tasks are claimed in order that is when few are left behind it.
+ * Whoever claims it, or a later one, answers. Only while nobody else could want a result at once: nobody waits, polls
+ * the descriptor or has added a callback. Who begins to do so wakes the sleeper first, and it sleeps as usual then. A
+ * worker that waits for room in its ring answers too; deaths, stops and cancels wake the host anyway. */
+
+/* Whether the task at lazy_until waits. */
+static bool procpool__host_plenty(const procpool *p) {
+  const uint32_t slot = p->cell_slots[p->lazy_until & (p->segment.cell_count - 1)] - 1;
+  return slot != UINT32_MAX &&
+         procpool__load(&p->segment.slots[slot].word) == procpool__word(p->lazy_until + 1, 0, PROCPOOL__READY);
+}
+
+static bool procpool__host_may_be_lazy(procpool *p, uint64_t spare) {
+  if (spare == 0 || spare > p->position || p->sleepers > 0 || p->fd_users > 0 || p->expected > 0)
+    return false;
+  p->lazy_until = p->position - spare;
+  return procpool__host_plenty(p);
+}
+
+/* Somebody wants results at once from now on. */
+static void procpool__host_rouse(procpool *p) {
+  if (p->lazy)
+    procpool__shm_wake_host(&p->segment, p->fds.event_fd);
+}
+
 static bool procpool__host_changed(const procpool *p, const procpool__known *known) {
-  return p->settled != known->settled || p->finished ||
+  return p->settled != known->settled || p->finished || (p->lazy && !procpool__host_plenty(p)) ||
          (known->room && !known->cell_free && procpool__host_cell_free(p));
 }
 
@@ -5924,7 +5967,7 @@ static void procpool__host_sleep(procpool *p, uint64_t deadline, const procpool_
       procpool__platform_park(&p->segment.header->host_seq, seq, deadline < tick ? deadline : tick);
     procpool__host_lock(p);
   }
-  p->parked = false;
+  p->parked = p->lazy = false;
   if (p->finished)
     return;
   procpool__host_note_wake(p, woken);
@@ -5998,11 +6041,18 @@ static void procpool__host_rest(procpool *p, uint64_t deadline, procpool__known 
     return;
   }
   if (p->draining) {
+    procpool__host_rouse(p);
     procpool__host_follow(p, deadline);
     return;
   }
   known->settled = p->settled;
   p->draining = true;
+  p->lazy = procpool__host_may_be_lazy(p, known->spare);
+  if (p->lazy) {
+    procpool__host_sleep(p, deadline, known);
+    p->lazy = p->draining = false;
+    return;
+  }
   procpool__host_unlock(p);
   budget = procpool__spin_budget(&p->spin);
   found = budget > 0 && procpool__host_glance(p);
@@ -6055,9 +6105,10 @@ static void procpool__host_run_callbacks(procpool *p) {
   procpool__host_leave_frame(p, &frame);
 }
 
-/* Waits, draining, until condition holds. OK, PENDING, INTERRUPTED, MEMORY. */
-static procpool_status procpool__host_wait(procpool *p, procpool__condition *condition, void *context,
-                                           uint64_t deadline, unsigned how) {
+/* Waits, draining, until condition holds. OK, PENDING, INTERRUPTED, MEMORY. spare (null: 0): see procpool__known; the
+ * condition may change it. */
+static procpool_status procpool__host_wait_lazily(procpool *p, procpool__condition *condition, void *context,
+                                                  uint64_t deadline, unsigned how, const uint64_t *spare) {
   const uint32_t interrupts = p->interrupts_taken;
   procpool_status status = PROCPOOL_OK;
   procpool__known known;
@@ -6082,12 +6133,18 @@ static procpool_status procpool__host_wait(procpool *p, procpool__condition *con
       status = PROCPOOL_PENDING;
     if (status != PROCPOOL_OK)
       break;
+    known.spare = spare != NULL ? *spare : 0;
     procpool__host_rest(p, deadline, &known);
   }
   if (status == PROCPOOL_INTERRUPTED)
     __atomic_store_n(&p->interrupts_taken, procpool__load32(&p->interrupts), __ATOMIC_RELAXED);
   procpool__host_hand_over(p);
   return status;
+}
+
+static procpool_status procpool__host_wait(procpool *p, procpool__condition *condition, void *context,
+                                           uint64_t deadline, unsigned how) {
+  return procpool__host_wait_lazily(p, condition, context, deadline, how, NULL);
 }
 
 /* ==== >>public ======================================================================================================
@@ -6808,6 +6865,7 @@ typedef struct procpool__order {
   bool many;
   size_t count, accepted;
   procpool_future **futures; /* out; or null: nobody wants the results */
+  uint64_t spare;            /* see procpool__known */
 } procpool__order;
 
 /* A free slot and a writable cell, their memory reserved. FULL when there is none now. */
@@ -7038,6 +7096,13 @@ static void procpool__submit_look(procpool *p) {
   procpool__submit_wake(p);
 }
 
+/* What is left waits for room. It need not come one by one: the queue is refilled when there is room for all of it, or
+ * half of the queue is empty. */
+static void procpool__submit_be_patient(const procpool *p, procpool__order *o) {
+  const uint64_t unsettled = p->submitted - p->settled, left = (uint64_t)(o->count - o->accepted);
+  o->spare = left < unsettled / 2 ? unsettled - left : unsettled / 2;
+}
+
 /* As many as there is room for now. The first one wakes a sleeper at once, so that it begins while the rest is being
  * written; the next ones after ever more tasks. */
 static procpool_status procpool__submit_several(procpool *p, procpool__order *o) {
@@ -7061,6 +7126,8 @@ static procpool_status procpool__submit_several(procpool *p, procpool__order *o)
   }
   if (tasks > 0)
     procpool__submit_look(p);
+  if (status == PROCPOOL_FULL)
+    procpool__submit_be_patient(p, o);
   return status;
 }
 
@@ -7093,7 +7160,7 @@ static procpool_status procpool__submit_order(procpool *p, procpool__order *o, u
   if (full && procpool__host_in_task(p))
     deadline = 0; /* those who could make room are this very task, and others that may wait alike */
   if (full)
-    waited = procpool__host_wait(p, procpool__submit_condition, o, deadline, PROCPOOL__WAIT_ROOM);
+    waited = procpool__host_wait_lazily(p, procpool__submit_condition, o, deadline, PROCPOOL__WAIT_ROOM, &o->spare);
   if (waited == PROCPOOL_INTERRUPTED || waited == PROCPOOL_MEMORY)
     o->status = waited;
   return o->status == PROCPOOL_OK ? PROCPOOL_OK : procpool__submit_refused(p, o);
@@ -7357,6 +7424,7 @@ static void procpool__shutdown_announce(procpool *p, procpool_shutdown_mode mode
   if (mode != PROCPOOL_DRAIN)
     procpool__host_take_back(p, mode == PROCPOOL_KILL ? PROCPOOL_SHUTDOWN : PROCPOOL_CANCELLED);
   procpool__shutdown_discard(p);
+  procpool__host_rouse(p);
   if (procpool__load32(&p->segment.header->phase) < phase)
     procpool__store32(&p->segment.header->phase, phase);
   (void)procpool__host_tell(p, PROCPOOL__SAY_PHASE, 0, 0);
@@ -7715,6 +7783,10 @@ PROCPOOL_API procpool_status procpool_future_add_done_callback(procpool_future *
   procpool__host_lock(p);
   for (at = &future->callbacks; *at != NULL; at = &(*at)->next)
     ;
+  if (procpool__future_status(future) == PROCPOOL_PENDING && future->callbacks == NULL) {
+    p->expected++;
+    procpool__host_rouse(p);
+  }
   *at = node;
   if (procpool__future_status(future) != PROCPOOL_PENDING && future->callbacks == node) {
     procpool__frame frame; /* settled, and none is due before it: at once */
@@ -8271,8 +8343,8 @@ typedef struct procpool__mapping {
   bool by_items; /* function runs a whole chunk (the typed layer) */
   const unsigned char *arguments;
   unsigned char *results;
-  bool shared_arguments, shared_results; /* they lie in shared buffers */
-  uint64_t arguments_at, results_at;     /* in the arena, then */
+  bool located, shared_arguments, shared_results; /* they lie in shared buffers */
+  uint64_t arguments_at, results_at;              /* in the arena, then */
   size_t argument_size, result_size, count;
   procpool_map_options *options;
   size_t next;             /* first item never handed out */
@@ -8280,9 +8352,12 @@ typedef struct procpool__mapping {
   size_t range_count;
   procpool__group group; /* a node per job */
   procpool__job *jobs;
-  size_t job_count, busy;
-  size_t least;            /* items that are worth handing out, by what the last chunk took */
-  uint64_t settled_before; /* the pool's count when room was last looked for */
+  size_t job_count, busy, depth; /* chunks: most ever handed out at once, handed out now, most to be handed out now */
+  uint64_t bytes;                /* of the blocks that are handed out */
+  uint64_t since;                /* ns: when results were taken last */
+  uint64_t spare;                /* see procpool__known */
+  uint64_t settled_before;       /* the pool's count when room was last looked for */
+  size_t least;                  /* items that are worth handing out, by what the last chunk took */
   size_t failed_item, failed_count;
   procpool_status status; /* of the first item that is not OK */
 } procpool__mapping;
@@ -8354,11 +8429,21 @@ static bool procpool__map_find(const procpool__mapping *m, const void *array, si
   return where != PROCPOOL__WHERE_WRONG;
 }
 
+/* Where the arrays lie: found out once, since the layout of all chunks goes by it, and seen to be so still before more
+ * are handed out. */
 static procpool_status procpool__map_locate(procpool__mapping *m) {
-  if (procpool__map_find(m, m->arguments, m->argument_size, &m->shared_arguments, &m->arguments_at) &&
-      procpool__map_find(m, m->results, m->result_size, &m->shared_results, &m->results_at))
-    return PROCPOOL_OK;
-  return procpool__host_refuse(m->pool, PROCPOOL_ARGUMENT, 0, "an array lies in a shared buffer in part, or in none");
+  bool arguments, results;
+  uint64_t arguments_at = 0, results_at = 0;
+  const bool found = procpool__map_find(m, m->arguments, m->argument_size, &arguments, &arguments_at) &&
+                     procpool__map_find(m, m->results, m->result_size, &results, &results_at);
+  if (!found || (m->located && (arguments != m->shared_arguments || results != m->shared_results)))
+    return procpool__host_refuse(m->pool, PROCPOOL_ARGUMENT, 0, "an array lies in a shared buffer in part, or in none");
+  m->located = true;
+  m->shared_arguments = arguments;
+  m->shared_results = results;
+  m->arguments_at = arguments_at;
+  m->results_at = results_at;
+  return PROCPOOL_OK;
 }
 
 /* Fills the job's block. The lock is let go while bytes are copied: the block is this call's alone. */
@@ -8415,17 +8500,49 @@ static procpool_status procpool__map_send(procpool__mapping *m, size_t j) {
   job->future = o.future;
   procpool__node_link(&m->group.waiter, &m->group.nodes[j], o.future);
   m->busy++;
+  m->bytes += job->block_size;
   return PROCPOOL_OK;
 }
 
+/* ---- how many chunks are handed out at once ---- Two per worker and one more keep the workers busy where chunks
+ * take long, and tasks that others submit meanwhile wait for no more than these. Where chunks are tiny that would
+ * have the host called every few microseconds: more of them then, up to about 4 ms of work (and 1 MiB: they shall
+ * stay in the cache). */
+enum { PROCPOOL__MAP_DEPTH = 16 }; /* chunks per worker, at most */
+#define PROCPOOL__MAP_AHEAD ((uint64_t)4000000u)
+#define PROCPOOL__MAP_BYTES ((uint64_t)1 << 20)
+
+static size_t procpool__map_least_depth(const procpool__mapping *m) {
+  return 2 * (size_t)m->pool->segment.workers + 1;
+}
+
+/* taken chunks have come in since the last time. */
+static void procpool__map_pace(procpool__mapping *m, size_t taken) {
+  const uint64_t now = procpool__platform_now();
+  const uint64_t ahead = taken > 0 ? (now - m->since) / taken * m->depth : 0; /* ns that all handed out take */
+  const size_t least = procpool__map_least_depth(m);
+  if (m->since != 0 && 2 * ahead < PROCPOOL__MAP_AHEAD)
+    m->depth = 2 * m->depth < m->job_count ? 2 * m->depth : m->job_count;
+  else if (ahead > 2 * PROCPOOL__MAP_AHEAD)
+    m->depth = m->depth / 2 > least ? m->depth / 2 : least;
+  m->since = now;
+}
+
+static bool procpool__map_enough(const procpool__mapping *m) {
+  return m->busy >= m->depth || (m->bytes >= PROCPOOL__MAP_BYTES && m->busy >= procpool__map_least_depth(m));
+}
+
+/* Hands out chunks. The results of half of them may then lie there until the other half is being worked on; of all
+ * but the last where nothing is left to hand out. */
 static procpool_status procpool__map_fill(procpool__mapping *m) {
   const bool more = m->range_count > 0 || m->next < m->count;
   procpool_status status = more ? procpool__submit_refusal(m->pool) : PROCPOOL_OK;
   if (more && status == PROCPOOL_OK)
     status = procpool__map_locate(m); /* each time: a buffer that was freed meanwhile is not for new chunks */
-  for (size_t j = 0; j < m->job_count && status == PROCPOOL_OK; j++)
+  for (size_t j = 0; j < m->job_count && status == PROCPOOL_OK && !procpool__map_enough(m); j++)
     if (m->jobs[j].future == NULL && (m->range_count > 0 || m->next < m->count))
       status = procpool__map_send(m, j);
+  m->spare = m->range_count > 0 || m->next < m->count ? m->busy / 2 : 1;
   return status;
 }
 
@@ -8529,6 +8646,7 @@ static void procpool__map_finish(procpool__mapping *m, size_t j) {
   procpool__future_unref(p, job->future);
   job->future = NULL;
   m->busy--;
+  m->bytes -= job->block_size;
 }
 
 /* Leaves a chunk behind: taken back if it has not begun; else its block is freed when it settles. */
@@ -8549,7 +8667,8 @@ static void procpool__map_abandon(procpool__mapping *m, size_t j) {
 }
 
 static bool procpool__map_make(procpool__mapping *m) {
-  m->job_count = 2 * (size_t)m->pool->segment.workers + 1;
+  m->job_count = PROCPOOL__MAP_DEPTH * (size_t)m->pool->segment.workers;
+  m->depth = procpool__map_least_depth(m);
   m->jobs = (procpool__job *)PROCPOOL_MALLOC(m->job_count * sizeof(*m->jobs));
   m->ranges = (procpool__range *)PROCPOOL_MALLOC((m->job_count + 1) * sizeof(*m->ranges));
   if (!procpool__group_make(&m->group, m->job_count) || m->jobs == NULL || m->ranges == NULL)
@@ -8574,18 +8693,21 @@ static procpool_status procpool__map_run(procpool__mapping *m, uint64_t deadline
   for (;;) {
     procpool__wait_node *node;
     procpool_status status;
+    size_t taken = 0;
+    unsigned how = PROCPOOL__WAIT_CALLBACKS;
     m->settled_before = m->pool->settled;
     status = procpool__map_fill(m);
     if (status != PROCPOOL_OK && status != PROCPOOL_FULL && m->busy == 0)
       return status;
     if (m->busy == 0 && m->range_count == 0 && m->next == m->count)
       return PROCPOOL_OK;
-    status = procpool__host_wait(m->pool, procpool__condition_map, m, deadline,
-                                 PROCPOOL__WAIT_CALLBACKS | PROCPOOL__WAIT_ROOM);
+    how |= status == PROCPOOL_FULL ? (unsigned)PROCPOOL__WAIT_ROOM : 0u;
+    status = procpool__host_wait_lazily(m->pool, procpool__condition_map, m, deadline, how, &m->spare);
     if (status != PROCPOOL_OK)
       return status;
-    while ((node = procpool__waiter_pop(&m->group.waiter)) != NULL)
+    for (; (node = procpool__waiter_pop(&m->group.waiter)) != NULL; taken++)
       procpool__map_finish(m, (size_t)(node - m->group.nodes));
+    procpool__map_pace(m, taken);
   }
 }
 

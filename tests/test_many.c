@@ -453,6 +453,13 @@ static void check_row(row *self, size_t submitted, procpool_status outcome) {
   }
 }
 
+static void *open_gate_0_soon(void *unused) {
+  (void)unused;
+  usleep(30000);
+  gate_add(&page->word[0], 1);
+  return NULL;
+}
+
 TEST_STARTS(r023_many_go_on_when_there_is_room, CONCURRENT) {
   procpool_future *blocked[2];
   static row self;
@@ -465,6 +472,32 @@ TEST_STARTS(r023_many_go_on_when_there_is_room, CONCURRENT) {
   check_row(&self, 40, PROCPOOL_OK);
   finish_all(blocked, 2, PROCPOOL_OK);
   test_close(self.pool);
+}
+
+/* All that it needs is one place: it does not wait for more. */
+TEST_STARTS(r023_many_want_no_more_room_than_they_need, CONCURRENT) {
+  enum { PLACES = 6, COUNT = 4 };
+  procpool_future *blocked[3], *futures[COUNT];
+  procpool *pool = open_with_places(start, PLACES);
+  test_job jobs[COUNT];
+  pthread_t opener;
+  double begin;
+  for (int i = 0; i < 3; i++) {
+    const test_job job = job_with(i, i == 0 ? 0 : 1);
+    blocked[i] = test_submit(pool, task_gate, &job, sizeof(job));
+  }
+  for (int i = 0; i < COUNT; i++)
+    jobs[i] = job_with(3 + i, 1);
+  gate_wait(&page->started, 1);
+  begin = test_now();
+  opener = test_thread(open_gate_0_soon, NULL);
+  CHECK_OK(procpool_submit_many(pool, task_gate, jobs, sizeof(jobs[0]), COUNT, NULL, futures, NULL));
+  CHECK_SECONDS(test_now() - begin, <, 0.15 * test_slow()); /* the slow tick would come after 0.2 s */
+  test_join(opener);
+  gate_add(&page->word[1], 1);
+  finish_all(blocked, 3, PROCPOOL_OK);
+  finish_all(futures, COUNT, PROCPOOL_OK);
+  test_close(pool);
 }
 
 TEST_STARTS(r023_many_go_on_when_a_place_is_given_back, CONCURRENT) {

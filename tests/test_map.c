@@ -1,6 +1,8 @@
 /* map, imap, and the typed layer over them. */
 #include "harness.h"
 
+#include <poll.h>
+
 /* ---- map ---- */
 
 enum { MANY = 1000 };
@@ -1148,4 +1150,177 @@ TEST_STARTS(r038_what_was_handed_out_comes_in_when_the_pool_drains, CONCURRENT) 
   CHECK_OK(procpool_shutdown(m.pool, PROCPOOL_DRAIN));
   CHECK_EQ(gate_read(&page->finished), ended); /* nothing ran whose result was lost */
   CHECK_OK(procpool_free(m.pool));
+}
+
+/* ---- the lazy sleep: a map does not want each result at once, but others do ---- */
+
+enum { LAZY_ITEMS = 64 };
+
+typedef struct lazy_map {
+  procpool *pool;
+  test_job jobs[LAZY_ITEMS];
+  int out[LAZY_ITEMS];
+  procpool_status status;
+} lazy_map;
+
+static void *lazy_map_in_a_thread(void *context) {
+  lazy_map *self = (lazy_map *)context;
+  procpool_map_options options = {0};
+  options.chunksize = 1;
+  for (int i = 0; i < LAZY_ITEMS; i++)
+    self->jobs[i] = job_with(i, 1);
+  self->status = procpool_map(self->pool, task_gate, self->jobs, sizeof(self->jobs[0]), self->out, sizeof(int),
+                              LAZY_ITEMS, &options);
+  return NULL;
+}
+
+/* Two workers: one runs the first task, which waits for word 0, the other one a map's first item, which waits for word 1 as
+ * all of them do. The map's thread sleeps, with items in the queue. */
+static pthread_t begin_lazy_map(lazy_map *self, procpool_start start, procpool_function function, size_t size,
+                                procpool_future **first) {
+  const test_job job = job_sized(0, size);
+  pthread_t thread;
+  self->pool = test_open(start, 2);
+  *first = test_submit(self->pool, function, &job, sizeof(job));
+  gate_wait(&page->started, 1);
+  thread = test_thread(lazy_map_in_a_thread, self);
+  gate_wait(&page->started, 2);
+  usleep(20000);
+  return thread;
+}
+
+static void end_lazy_map(lazy_map *self, pthread_t thread, procpool_future *first) {
+  gate_add(&page->word[1], 1);
+  test_join(thread);
+  CHECK_OK(self->status);
+  for (int i = 0; i < LAZY_ITEMS; i++)
+    CHECK_EQ(self->out[i], i);
+  CHECK_OK(procpool_future_release(first));
+  test_close(self->pool);
+}
+
+static void *open_the_first_gate_soon(void *unused) {
+  (void)unused;
+  usleep(30000);
+  page->order[0] = (int)(uint32_t)(uint64_t)(test_now() * 1e6); /* when */
+  gate_add(&page->word[0], 1);
+  return NULL;
+}
+
+/* How long after the gate was opened, in seconds; the page keeps but the low bits. */
+static double since_the_gate(void) {
+  return (double)((uint32_t)(uint64_t)(test_now() * 1e6) - (uint32_t)page->order[0]) * 1e-6;
+}
+
+TEST_STARTS(r045_wait_beside_a_map_that_sleeps, CONCURRENT) {
+  static lazy_map self;
+  procpool_future *first;
+  pthread_t thread = begin_lazy_map(&self, start, task_gate, 0, &first);
+  pthread_t opener = test_thread(open_the_first_gate_soon, NULL);
+  CHECK_SETTLES(first, PROCPOOL_OK);
+  CHECK_SECONDS(since_the_gate(), <, 0.15 * test_slow()); /* the slow tick would come after 0.2 s */
+  test_join(opener);
+  end_lazy_map(&self, thread, first);
+}
+
+static void note_callback(procpool_future *future, void *context) {
+  (void)future;
+  gate_add((int *)context, 1);
+}
+
+/* Added before the map begins, or while it sleeps. */
+TEST_STARTS(callback_beside_a_map_that_sleeps, CONCURRENT) {
+  static lazy_map self;
+  procpool_future *first;
+  int called = 0;
+  pthread_t thread = begin_lazy_map(&self, start, task_gate, 0, &first);
+  CHECK_OK(procpool_future_add_done_callback(first, note_callback, &called));
+  usleep(20000);
+  gate_add(&page->word[0], 1);
+  CHECK(gate_wait_for(&called, 1, 0.15 * test_slow()));
+  end_lazy_map(&self, thread, first);
+}
+
+TEST_STARTS(r047_descriptor_beside_a_map_that_sleeps, CONCURRENT) {
+  static lazy_map self;
+  procpool_future *first;
+  pthread_t thread = begin_lazy_map(&self, start, task_gate, 0, &first);
+  struct pollfd fd;
+  memset(&fd, 0, sizeof(fd));
+  fd.fd = procpool_fd(self.pool);
+  fd.events = POLLIN;
+  CHECK_OK(procpool_poll(self.pool)); /* it was readable without cause */
+  gate_add(&page->word[0], 1);
+  CHECK_EQ(poll(&fd, 1, 150 * test_slow()), 1);
+  CHECK_SETTLES(first, PROCPOOL_OK);
+  end_lazy_map(&self, thread, first);
+}
+
+static void task_large_after_the_gate(procpool_task *task) {
+  const test_job *job = job_begin(task);
+  void *result;
+  gate_add(&page->started, 1);
+  gate_wait(&page->word[0], 1);
+  result = procpool_task_result(task, job->size);
+  CHECK(result != NULL);
+  pattern_fill(result, job->size, 1);
+}
+
+/* The result does not fit the ring: its worker needs somebody who empties it, and then takes an item. */
+TEST_STARTS(r020_large_result_beside_a_map_that_sleeps, CONCURRENT) {
+  static lazy_map self;
+  procpool_future *first;
+  pthread_t thread = begin_lazy_map(&self, start, task_large_after_the_gate, 3 << 20, &first);
+  gate_add(&page->word[0], 1);
+  CHECK(gate_wait_for(&page->started, 3, 0.15 * test_slow()));
+  CHECK_SETTLES(first, PROCPOOL_OK);
+  CHECK(pattern_holds(procpool_future_data(first, NULL), 3 << 20, 1));
+  end_lazy_map(&self, thread, first);
+}
+
+/* The map's own sleep ends in time: what it has handed out does not run dry. Items without work, one at a time. */
+TEST_STARTS(r032_map_of_tiny_chunks_keeps_its_workers_busy, CONCURRENT) {
+  enum { COUNT = 3000 };
+  procpool *pool = test_open(start, 2);
+  static int in[COUNT], out[COUNT];
+  procpool_map_options options = {0};
+  const double begin = test_now();
+  options.chunksize = 1;
+  for (int i = 0; i < COUNT; i++)
+    in[i] = i;
+  CHECK_OK(procpool_map(pool, task_twice, in, sizeof(int), out, sizeof(int), COUNT, &options));
+  for (int i = 0; i < COUNT; i++)
+    CHECK_EQ(out[i], 2 * i);
+  CHECK_SECONDS(test_now() - begin, <, 2.0 * test_slow()); /* a single sleep that nobody ends takes a tenth of it */
+  test_close(pool);
+}
+
+/* A map whose items end their workers, or stop them, while its thread sleeps. */
+static void task_every_tenth_dies(procpool_task *task) {
+  const int i = *(const int *)procpool_task_argument(task, NULL);
+  if (i % 10 == 3)
+    raise(SIGKILL);
+  procpool_task_return(task, &i, sizeof(i));
+}
+
+TEST_STARTS(r034_map_of_tiny_chunks_with_crashes, PROCESSES) {
+  enum { COUNT = 100 };
+  procpool *pool = test_open(start, 2);
+  int in[COUNT], out[COUNT];
+  procpool_status statuses[COUNT];
+  procpool_map_options options = {0};
+  options.chunksize = 1;
+  options.statuses = statuses;
+  for (int i = 0; i < COUNT; i++)
+    in[i] = i;
+  CHECK_STATUS(procpool_map(pool, task_every_tenth_dies, in, sizeof(int), out, sizeof(int), COUNT, &options),
+               PROCPOOL_CRASHED);
+  CHECK_EQ(options.failed_count, COUNT / 10);
+  CHECK_EQ(options.failed_item, 3);
+  for (int i = 0; i < COUNT; i++) {
+    CHECK_STATUS(statuses[i], i % 10 == 3 ? PROCPOOL_CRASHED : PROCPOOL_OK);
+    if (i % 10 != 3)
+      CHECK_EQ(out[i], i);
+  }
+  test_close(pool);
 }

@@ -1,41 +1,62 @@
 /* pool.pml - the protocol of procpool.h, for spin. "make -C tests model" checks every variant and every mutation.
  *
- * What stands for what. A step (one statement, or one atomic block) is one access to a shared word, with what the process
- * then does by itself; accesses to words that nobody else can change at that moment are drawn together.
+ * What stands for what. A step (one statement, or one atomic block) is one access to a shared word, with what the process then
+ * does by itself; accesses to words that nobody else can change at that moment are drawn together.
  *
  *   word[slot]                      procpool__slot.word: ticket, worker, state          (>>shm)
  *   wants[slot]                     procpool__slot.flags & KILL, or a limit
  *   arg[slot]                       the argument; the epitaph (0) lies over it
  *   cells[], head                   submission ring and hint                            (>>table)
  *   intent_slot, intent_word        procpool__block, per worker
+ *   next                            procpool__worker.next: where this worker looks; it moves head (the hint) for several at once
+ *   idle, away                      procpool__mask: who sleeps, who cannot take a task
+ *   wake_*                          procpool__block.wake_seq, per worker
+ *   ready[w]                        procpool__block.ready == 1
  *   tail, consumed, rec_*           result ring per worker, and the record heads in it  (>>ring)
- *   room_flag, idle_mask, host_flag, dead_list, super_gone: as their namesakes
+ *   room_flag, host_flag, dead_list, super_gone: as their namesakes
  *   *_fresh, *_parked               a futex. fresh: the sequence number is still what the sleeper loaded; parked: it sleeps
  *                                   in the kernel. Adding 1 clears fresh; waking clears parked. (As good as numbers
  *                                   that never repeat, and it keeps the state space finite.)
  *   answered[w]                     procpool__worker.answered == number of the host's present sleep
  *
- *   worker:      turn, claim, lost_claim, run, room, record, commit, publish, sleep  procpool__worker_turn, _run, _wait_room,
- *                                   procpool__ring_stamp, procpool__worker_commit, _yield, _publish, _answer, _sleep
- *   host:        try, place, drain, cancel, rest, finish          procpool__submit_place, _publish, procpool__host_drain,
+ *   worker:      turn, claim, pass, follow, run, room, record, commit, publish, sleep   procpool__worker_turn, _claim,
+ *                                   _pass, _follow, _move_hint, _run, _wait_room, procpool__ring_stamp,
+ *                                   procpool__worker_commit, _yield, _publish, _answer, _sleep
+ *   host:        try, place, wake, drain, cancel, rest, finish    procpool__submit_place, _publish, _wake, procpool__host_drain,
  *                                   procpool__future_cancel, _cancel_kill, procpool__host_rest, _sleep, _finish, _last_words
  *   supervisor:  hear, publish_for, bury, enforce, wake, replace  procpool__super_reap, procpool__ring_publish_for,
  *                                   procpool__super_settle_dead, _enforce, procpool__shm_wake_*, procpool__super_replace
  *   kernel:      kills, stops and continues at any step; the end of all workers when the supervisor is gone
  *
- * What must hold. Never more than one outcome for a task, OK exactly where OK was committed, a body begun at most once, no
- * slot or argument reused while a worker may still touch it, no kill of a worker that runs another task than the one that was
+ * What must hold. Never more than one outcome for a task, OK exactly where OK was committed, a body begun at most once, no slot
+ * or argument reused while a worker may still touch it, no kill of a worker that runs another task than the one that was
  * condemned, nothing lost, nobody asleep for good: when nothing can move any more (`timeout`), every task has settled, but
- * those that a stopped worker runs. No fairness is assumed. There is no clock: what heals a lost wake-up after a tick
- * (procpool__host_audit, the host's slow tick) is left out on purpose, but for the tick that finds the supervisor gone.
+ * those that a stopped worker runs. With LONG also: no task waits for a busy worker while another one sleeps. No fairness is
+ * assumed. There is no clock: what heals a lost wake-up after a tick (procpool__host_audit, the host's slow tick) is left out
+ * on purpose, but for the tick that finds the supervisor gone.
  *
- * Not modelled: memory weaker than sequential consistency; results in pieces; chunks of a map (one task, here); several threads
- * of the host, procpool_fd, interrupts; spinning; shutdown, recycling of workers, strict pools, initializers; a fork
- * that fails; workers that write nonsense, and the audit that finds it; a killed worker that the kernel cannot end
- * (quarantine); SIGTERM as a stage between ASKED and SIGKILL (to the protocol it is one more kill).
+ * Who is woken. The host wakes workers while more tasks are unsettled than workers awake (neither idle nor away). An awake
+ * worker has one unsettled task at most, or looks at the queue again before it sleeps. One wake for each task is not enough
+ * (wake_one): a worker that has said that it will sleep, and then finds a task in its last look, is counted as awake for that
+ * task and as asleep for the next one, and takes the wake that another worker needs. The host clears the idle bit before it
+ * adds to wake_seq: after it, it might clear the bit of a worker's next sleep (cleared_after_wake). What away leaves out must
+ * come before the wake of all (away_late_on_stop, _on_death), and what it takes back too (back_late). That a worker which
+ * leaves sets its bit matters to no check: all are woken when it is reaped; it saves the time until then. So does the bit of
+ * one that is about to be killed.
  *
- * Two workers. TASKS, SLOTS, CELLS, RING (units per result ring) and which faults there are: by -D, see model.sh.
- * MUTANT_x: a step done wrongly, which must not go unnoticed. */
+ * The hint. A task's cell is the host's again when the task is claimed, not when the hint has passed it: a host that waits for
+ * room is woken by the claim (room_at_hint). A worker moves the hint at the latest before it sleeps, since its last look is at
+ * the hint: it would find what it has passed, again and again, and never sleep (hint_lazy).
+ *
+ * Not modelled: memory weaker than sequential consistency, but for the tail (TAIL_LATE); results in pieces; chunks of a map
+ * (one task, here); several threads of the host, procpool_fd, interrupts; spinning; many tasks submitted at once, the host's
+ * lazy sleep; shutdown, strict pools, initializers (a worker clears its away bit in the step after its birth); forks that fail
+ * now and then (NO_FORK: all do); workers that write nonsense, and the audit that finds it and sets the hint back; a killed
+ * worker that the kernel cannot end (quarantine); SIGTERM as a stage between ASKED and SIGKILL (to the protocol it is one more
+ * kill). Who is woken among more than two workers: wake.pml.
+ *
+ * Two workers (ONE_WORKER: one). TASKS, SLOTS, CELLS, RING (units per result ring) and which faults there are: by -D, see
+ * model.sh. NO_FORK: nobody dead is replaced. MUTANT_x: a step done wrongly, which must not go unnoticed. */
 
 #ifndef TASKS
 #define TASKS 3
@@ -85,6 +106,9 @@
 #ifndef LONG
 #define LONG 0 /* ticket of a task that takes longer than a free worker needs to begin the tasks that wait */
 #endif
+#ifndef LEAVES
+#define LEAVES 0 /* workers that leave after a task of theirs */
+#endif
 #define ENDS (CANCEL_KILLS + LIMITED > 0)
 
 #define FREE 0
@@ -120,8 +144,14 @@ byte intent_slot[2], intent_word[2];
 byte tail[2], consumed[2];
 byte rec_position[2 * RING], rec_word[2 * RING], rec_length[2 * RING], rec_slot[2 * RING];
 bool room_flag[2], room_fresh[2], room_parked[2];
-byte idle_mask;
-bool idle_fresh[2], idle_parked[2];
+byte idle, away = 3; /* a bit per worker */
+bool wake_fresh[2], wake_parked[2];
+#if CONTINUES
+bool ready[2];
+#endif
+#if LEAVES
+byte leaves = LEAVES;
+#endif
 byte host_flag;
 bool host_fresh, host_parked;
 bool answered[2];
@@ -147,9 +177,15 @@ byte accepted;
 #endif
 
 #define BIT(n) (1 << (n))
+/* A step of its own, but in coarse variants. */
+#ifdef COARSE
+#define ASIDE
+#else
+#define ASIDE }; atomic {
+#endif
 #define END_OF(w) /* the kernel ends process w */ \
   halted[w] = 0; redo[w] = 0; event[w] = 0; cur[w] = 0; \
-  idle_parked[w] = 0; idle_fresh[w] = 0; room_parked[w] = 0; room_fresh[w] = 0; answered[w] = 0; \
+  wake_parked[w] = 0; wake_fresh[w] = 0; room_parked[w] = 0; room_fresh[w] = 0; answered[w] = 0; \
   life[w] = DYING
 
 /* ---- what all use ---- */
@@ -163,23 +199,39 @@ byte accepted;
 
 /* ---- >>worker ---- */
 
+inline wake_host() {
+#ifdef COARSE
+  atomic { host_fresh = 0; host_parked = 0 }
+#else
+  host_fresh = 0;  /* host_seq + 1 */
+  host_parked = 0  /* FUTEX_WAKE */
+#endif
+}
+
+#ifdef MUTANT_FLAG_CLEARED_BY_WAKER
+#define REMEMBER host_flag = 0
+#else
+#define REMEMBER answered[w] = 1
+#endif
 inline answer(why) {
   if
-  :: atomic { (host_flag & why) && !answered[w] ->
-#ifdef MUTANT_FLAG_CLEARED_BY_WAKER
-              host_flag = 0;
-#else
-              answered[w] = 1;
-#endif
-            }
-#ifdef COARSE
-     atomic { host_fresh = 0; host_parked = 0 }
-#else
-     host_fresh = 0;  /* host_seq + 1 */
-     host_parked = 0  /* FUTEX_WAKE */
-#endif
+  :: atomic { (host_flag & why) && !answered[w] -> REMEMBER }; wake_host()
   :: !((host_flag & why) && !answered[w])
   fi
+}
+
+/* The tail's store may be seen only after what follows it has looked at the host's flag; not after a swap of that. */
+#define STORE_TAIL assert(tail[w] == at || tail[w] == at + l); tail[w] = at + l; at = at + l; l = 0
+inline publish() {
+#ifdef TAIL_LATE
+  if
+  :: atomic { (host_flag & PARKED) && !answered[w] -> REMEMBER }; atomic { STORE_TAIL }; wake_host()
+  :: !((host_flag & PARKED) && !answered[w]); atomic { STORE_TAIL }
+  fi
+#else
+  atomic { STORE_TAIL };
+  answer(PARKED)
+#endif
 }
 
 /* A task that takes long: it ends when no task waits beside a worker that could begin it. */
@@ -193,56 +245,72 @@ inline answer(why) {
 #else
 #define SEEN
 #endif
+/* Past what this worker has seen not READY: all between its own place and that of the hint, which goes only forward here. The
+ * loads and failed swaps before the one that counts change nothing. */
+#define MOVE_HINT if :: head < next -> head = next :: else fi
+
 /* No word will ever be what this intent names: forgetting it changes nothing, and saves states. */
 #define FORGET_INTENT intent_slot[w] = 0; intent_word[w] = 0
 
 proctype worker(byte w) provided (!halted[w] && !all_settled && life[1 - w] != DYING) {
   byte h, c, t, s, l, at, room;
+  byte next;
 born:
-  atomic {
-    if
-    :: life[w] == ALIVE -> at = tail[w]; room = consumed[w]
-    :: life[w] == DYING -> life[w] = ZOMBIE; goto born
-    fi
-  };
   {
-    skip;
-turn:
-    h = head;
     atomic {
-      c = cells[h % CELLS];
+      life[w] == ALIVE -> at = tail[w]; room = consumed[w];
+#if CONTINUES
+    ASIDE
+      ready[w] = 1;
+#endif
+#ifndef MUTANT_AWAY_KEPT
+    ASIDE
+      away = away & (3 - BIT(w));
+#endif
+    ASIDE
+      next = head
+    };
+turn:
+    atomic {
+      c = cells[next % CELLS];
       t = c / 4; s = c % 4; c = 0;
       if
-      :: t < h + 1 -> h = 0; t = 0; s = 0; goto sleep
-      :: t > h + 1 -> t = 0; s = 0; goto behind
+      :: t < next + 1 -> t = 0; s = 0; goto follow
+      :: t > next + 1 -> t = 0; s = 0; goto pass
       :: else -> skip
-      fi
-    };
+      fi;
 #ifdef MUTANT_HINT_BLIND
-    atomic { if :: head == h -> head = h + 1 :: else fi };
+    ASIDE
+      if :: head <= next -> head = next + 1 :: else fi;
 #endif
+    ASIDE
 #ifndef MUTANT_CLAIM_WITHOUT_OWNER
+      intent_slot[w] = s;
 #if ENDS
-    intent_slot[w] = s; /* apart, where the supervisor looks at them while w lives */
-    intent_word[w] = WORD(t, w, RUNNING);
+    }; /* apart, where the supervisor looks at them while w lives */
+    atomic {
+#endif
+      intent_word[w] = WORD(t, w, RUNNING)
 #else
-    atomic { intent_slot[w] = s; intent_word[w] = WORD(t, w, RUNNING) };
+      skip
 #endif
-#endif
+    };
     atomic { /* claim */
       if
       :: word[s] == WORD(t, 0, READY) -> word[s] = WORD(t, w, RUNNING); cur[w] = t
-      :: else -> t = 0; s = 0; FORGET_INTENT
-      fi
+      :: else -> t = 0; s = 0; FORGET_INTENT; goto pass
+      fi;
+      next++
     };
 #ifdef MUTANT_CLAIM_WITHOUT_OWNER
     if :: t > 0 -> intent_slot[w] = s; intent_word[w] = WORD(t, w, RUNNING) :: else fi;
 #endif
-    if
-    :: atomic { head == h -> head = h + 1; h = 0 }; answer(ROOM)
-    :: atomic { head != h -> h = 0 }
-    fi;
-    atomic { if :: t == 0 -> goto turn :: else fi };
+#ifdef HINT_EACH /* else only before it sleeps: the header's 16 tasks are more than there are here */
+    atomic { MOVE_HINT };
+#endif
+#ifndef MUTANT_ROOM_AT_HINT
+    answer(ROOM);
+#endif
 
     atomic { /* run */
       assert(arg[s] == t);
@@ -299,12 +367,23 @@ record:
       fi;
       t = 0; s = 0; c = 0; FORGET_INTENT
     };
-    atomic { /* publish */
-      if :: tail[w] == at -> tail[w] = at + l :: else fi;
-      at = at + l; l = 0
-    };
-    answer(PARKED);
+    publish();
+#if LEAVES
+    if
+    :: atomic { leaves > 0 -> leaves--;
+                away = away | BIT(w);
+#if CONTINUES
+              ASIDE
+                ready[w] = 0;
+#endif
+              ASIDE
+                END_OF(w) };
+       false
+    :: goto turn
+    fi;
+#else
     goto turn;
+#endif
 
 lost: /* the word was taken away */
 #ifdef MUTANT_LOST_GOES_ON
@@ -318,26 +397,41 @@ lost: /* the word was taken away */
     };
     false;
 
-behind:
-    atomic { if :: head == h -> head = h + 1 :: else fi; h = 0; goto turn };
+pass:
+    atomic { next++; if :: head > next -> next = head :: else fi; goto turn };
+follow:
+    atomic { if :: head > next -> next = head; goto turn :: else fi;
+    ASIDE
+#ifdef MUTANT_HINT_LAZY
+      skip
+#else
+      MOVE_HINT
+#endif
+    };
+#ifdef MUTANT_ROOM_AT_HINT
+    answer(ROOM);
+#endif
 
 sleep:
-    idle_fresh[w] = 1; /* loads idle_seq */
-    idle_mask = idle_mask | BIT(w);
+    atomic {
+      wake_fresh[w] = 1; /* loads wake_seq */
+    ASIDE
+      idle = idle | BIT(w)
+    };
 #ifndef MUTANT_IDLE_NO_LOOK
-#ifdef COARSE
-    atomic { h = head; if :: cells[h % CELLS] / 4 >= h + 1 -> h = 0; idle_fresh[w] = 0; goto awake :: else -> h = 0 fi };
-#else
-    h = head;
-    atomic { if :: cells[h % CELLS] / 4 >= h + 1 -> h = 0; idle_fresh[w] = 0; goto awake :: else -> h = 0 fi };
+    atomic {
+      h = head;
+    ASIDE
+      assert(h >= next);
+      if :: cells[h % CELLS] / 4 >= h + 1 -> h = 0; wake_fresh[w] = 0; goto awake :: else -> h = 0 fi
+    };
 #endif
-#endif
-    FUTEX_WAIT(idle_fresh[w], idle_parked[w], redo[w]);
+    FUTEX_WAIT(wake_fresh[w], wake_parked[w], redo[w]);
 awake:
-    idle_mask = idle_mask & (3 - BIT(w));
+    idle = idle & (3 - BIT(w));
     goto turn
   } unless {
-    atomic { life[w] == DYING -> life[w] = ZOMBIE; h = 0; c = 0; t = 0; s = 0; l = 0; at = 0; room = 0 }
+    atomic { life[w] == DYING -> life[w] = ZOMBIE; next = 0; h = 0; c = 0; t = 0; s = 0; l = 0; at = 0; room = 0 }
   };
   goto born
 }
@@ -347,11 +441,50 @@ awake:
 /* A step of its own where the supervisor may be killed after the one before. Else nobody looks at what lies between. */
 #if SUPER_KILLS
 #define THEN }; atomic {
+#define THEN_ASIDE }; atomic {
 #else
 #define THEN
+#define THEN_ASIDE ASIDE
 #endif
 #define DEATH 1
 #define STOP 2
+#define CONT 3
+/* What becomes of a worker's bit among those who are away: first, and then all are woken. */
+#define AWAY(when) if :: what == when -> away = away | BIT(w) :: else fi
+#if defined(MUTANT_BACK_NEVER) || !CONTINUES
+#define BACK skip
+#else
+#define BACK if :: what == CONT && ready[w] && stage[w] != DEAD_X -> away = away & (3 - BIT(w)) :: else fi
+#endif
+#if defined(MUTANT_AWAY_NOT_ON_STOP) || defined(MUTANT_AWAY_LATE_ON_STOP)
+#define AWAY_ON_STOP skip
+#else
+#define AWAY_ON_STOP AWAY(STOP)
+#endif
+#if defined(MUTANT_AWAY_NOT_ON_DEATH) || defined(MUTANT_AWAY_LATE_ON_DEATH)
+#define AWAY_ON_DEATH skip
+#else
+#define AWAY_ON_DEATH AWAY(DEATH)
+#endif
+#ifdef MUTANT_BACK_LATE
+#define BACK_ON_CONTINUE skip
+#else
+#define BACK_ON_CONTINUE BACK
+#endif
+#if defined(MUTANT_AWAY_LATE_ON_STOP)
+#define LATE AWAY(STOP)
+#elif defined(MUTANT_AWAY_LATE_ON_DEATH)
+#define LATE AWAY(DEATH)
+#elif defined(MUTANT_BACK_LATE)
+#define LATE BACK
+#endif
+#ifdef NO_FORK
+#define START(w) life[w] = ABSENT
+#elif CONTINUES
+#define START(w) life[w] = ALIVE; intent_word[w] = 0; ready[w] = 0
+#else
+#define START(w) life[w] = ALIVE; intent_word[w] = 0
+#endif
 #define HEARD (life[0] == ZOMBIE || life[1] == ZOMBIE || event[0] || event[1])
 
 /* Publishes the record at the tail of w: by the supervisor, or by the host in its place. */
@@ -399,8 +532,8 @@ hear:
       :: life[0] == ZOMBIE -> w = 0; what = DEATH; life[0] = NONE
       :: life[1] == ZOMBIE -> w = 1; what = DEATH; life[1] = NONE
 #ifndef MUTANT_STOP_IGNORED
-      :: event[0] -> w = 0; what = STOP; event[0] = 0
-      :: event[1] -> w = 1; what = STOP; event[1] = 0
+      :: event[0] -> w = 0; what = (halted[0] -> STOP : CONT); event[0] = 0
+      :: event[1] -> w = 1; what = (halted[1] -> STOP : CONT); event[1] = 0
 #endif
 #if ENDS
       :: TO_ASK(0) || TO_END(0) -> w = 0; goto enforce
@@ -408,7 +541,8 @@ hear:
 #endif
       fi
     };
-    atomic { if :: what == STOP -> goto stopped :: else fi
+    atomic {
+      if :: what != DEATH -> AWAY_ON_STOP; BACK_ON_CONTINUE; goto stopped :: else fi
 #ifndef MUTANT_NO_PUBLISH_AFTER_DEATH
       ; publish_for_frozen(w)
 #endif
@@ -436,8 +570,10 @@ hear:
       if :: stage[w] == DEAD_X -> s = lost[w] % 4; assert(TICKET(word[s]) == lost[w] / 4); arg[s] = 0 :: else fi;
     THEN
       if :: stage[w] == DEAD_X -> dead_list = dead_list | BIT(s); stage[w] = 0; lost[w] = 0; s = 0 :: else fi;
-    THEN
-    idle_mask = idle_mask & (3 - BIT(w)); room_flag[w] = 0
+    THEN_ASIDE
+      AWAY_ON_DEATH;
+    THEN_ASIDE
+      idle = idle & (3 - BIT(w)); room_flag[w] = 0
     };
     goto heard;
 stopped:
@@ -447,21 +583,27 @@ stopped:
     atomic { publish_for_frozen(w) };
 #endif
 heard:
-    atomic {
-      what = 0; w = 0;
-      if :: HEARD -> goto hear :: else fi;
-    THEN
-#ifndef MUTANT_NO_WAKE_AFTER_REAP
-      idle_fresh[0] = 0; idle_fresh[1] = 0; idle_parked[0] = 0; idle_parked[1] = 0
+#ifndef LATE
+    atomic { what = 0; w = 0; if :: HEARD -> goto hear :: else fi };
 #endif
-    };
+#ifndef MUTANT_NO_WAKE_AFTER_REAP
+#if defined(COARSE) && !SUPER_KILLS
+    atomic { wake_fresh[0] = 0; wake_fresh[1] = 0; wake_parked[0] = 0; wake_parked[1] = 0 };
+#else
+    atomic { wake_fresh[0] = 0; wake_parked[0] = 0 };
+    atomic { wake_fresh[1] = 0; wake_parked[1] = 0 };
+#endif
+#endif
+#ifdef LATE
+    atomic { LATE; what = 0; w = 0 };
+#endif
 #ifndef MUTANT_NO_HOST_WAKE_AFTER_REAP
     atomic { host_fresh = 0; host_parked = 0 };
 #endif
     atomic { /* replace */
-      if :: life[0] == NONE -> life[0] = ALIVE; intent_word[0] = 0 :: else fi;
+      if :: life[0] == NONE -> START(0) :: else fi;
     THEN
-      if :: life[1] == NONE -> life[1] = ALIVE; intent_word[1] = 0 :: else fi
+      if :: life[1] == NONE -> START(1) :: else fi
     };
     goto hear;
 
@@ -510,6 +652,7 @@ next_stage: /* ASKED, or with no grace RUNNING, becomes DEAD */
 #endif
     atomic { /* kill */
       assert(cur[w] == 0 || cur[w] == TICKET(x));
+      away = away | BIT(w);
       if :: life[w] == ALIVE -> END_OF(w) :: else fi
     };
 enforced:
@@ -559,11 +702,22 @@ inline take(i) {
   }
 }
 
+#ifdef MUTANT_WAKE_OFF_BY_ONE
+#define UNSETTLED (k - 1 - count)
+#else
+#define UNSETTLED (k - count)
+#endif
+#define AWAKE(idle, away) (2 - ((idle | away) & 1) - (idle | away) / 2)
+
 proctype host() provided (life[0] != DYING && life[1] != DYING) {
   byte k, count, i, s, x, l, last;  /* k: tasks submitted */
   byte owner[SLOTS], cell_slot[CELLS], inbox[2];
   byte cancels = CANCELS, cancel_kills = CANCEL_KILLS;
   bool waited, free;
+  byte woken;
+#ifdef TAIL_LATE
+  byte at;
+#endif
 try:
   atomic {
     if
@@ -597,22 +751,38 @@ try:
   };
 #endif
 #ifndef MUTANT_SUBMIT_NO_WAKE
-  if
-  :: idle_mask != 0 ->
-     atomic {
-       idle_fresh[0] = 0; idle_fresh[1] = 0; /* idle_seq + 1 */
-#ifndef COARSE
-     };
-     atomic {
+  atomic { if :: (idle & (3 - away)) == 0 -> goto try :: else fi };
+wake:
+  atomic {
+    x = idle;
+  ASIDE
+    if :: woken == 2 || UNSETTLED <= AWAKE(x, away) -> x = 0; woken = 0; goto try :: else -> x = 0 fi;
+  ASIDE
+    x = idle;
+  ASIDE
+    x = x & (3 - away);
+    if :: x & 1 -> x = 1 :: x == 2 -> skip :: x == 0 -> woken = 0; goto try fi; /* the lowest */
+#ifndef MUTANT_NOT_CLEARED
+#ifndef MUTANT_CLEARED_AFTER_WAKE
+  ASIDE
+    idle = idle & (3 - x);
 #endif
-       if /* FUTEX_WAKE of one */
-       :: idle_parked[0] -> idle_parked[0] = 0
-       :: idle_parked[1] -> idle_parked[1] = 0
-       :: !idle_parked[0] && !idle_parked[1] -> skip
-       fi
-     }
-  :: idle_mask == 0
-  fi;
+#endif
+  ASIDE
+    wake_fresh[x / 2] = 0; /* wake_seq + 1 */
+  ASIDE
+    wake_parked[x / 2] = 0; /* FUTEX_WAKE */
+#ifdef MUTANT_CLEARED_AFTER_WAKE
+  ASIDE
+    idle = idle & (3 - x);
+#endif
+    x = 0;
+#ifdef MUTANT_WAKE_ONE
+    woken = 0; goto try
+#else
+    woken++; goto wake
+#endif
+  };
 #endif
   goto try;
 
@@ -698,6 +868,12 @@ rest:
     answered[0] = 0; answered[1] = 0
 #endif
   };
+#if defined(TAIL_LATE) && !defined(MUTANT_HOST_NO_PUBLISH)
+  do
+  :: i < 2 -> publish_for_live(i); i++
+  :: atomic { i == 2 -> i = 0; break }
+  od;
+#endif
 #ifndef MUTANT_HOST_NO_LOOK
   atomic { if :: k < TASKS && !free && !CELL_TAKEN(k) -> goto awake :: else fi
 #ifndef COARSE
@@ -766,7 +942,7 @@ finished:
 
 inline stop(w) {
   halted[w] = 1; event[w] = 1;
-  if :: idle_parked[w] -> idle_parked[w] = 0; redo[w] = 1 :: else fi;
+  if :: wake_parked[w] -> wake_parked[w] = 0; redo[w] = 1 :: else fi;
   if :: room_parked[w] -> room_parked[w] = 0; redo[w] = 1 :: else fi
 }
 
@@ -790,7 +966,11 @@ proctype kernel() provided (life[0] != DYING && life[1] != DYING) {
 
 /* A stopped worker keeps what it runs, and nothing else. */
 #define HELD(t) (settled[t] == 0 && ((halted[0] && cur[0] == t) || (halted[1] && cur[1] == t)))
+#if SLOTS == 1 && STOPS
+#define OVER(t) (settled[t] != 0 || HELD(t) || (host:k < t && HELD(host:k))) /* and who has the only slot keeps all others out */
+#else
 #define OVER(t) (settled[t] != 0 || HELD(t))
+#endif
 
 /* With the supervisor stopped as well, what a stopped worker committed or was woken for waits; what others committed does not. */
 #define UNHEARD(x) (IS_DONE(x) && !halted[OWNER(x)])

@@ -14,6 +14,7 @@ static void step_take(void);
 #include "rig.h"
 
 #include <sys/mman.h>
+#include <sys/syscall.h>
 #include <fcntl.h>
 
 /* words of the witness */
@@ -26,13 +27,18 @@ enum {
   WORD_SUPERVISOR, /* process id; the host sets ARMED when it shall count */
   WORD_ARMED,
   WORD_PEER, /* host: the peer's blocking task may end */
-  WORD_PEER_RUNS
+  WORD_PEER_RUNS,
+  WORD_MAPS,   /* host: 1 if a thread of it maps, */
+  WORD_MAPPER, /* its id, */
+  WORD_HOLD,   /* and it is held at its next step; */
+  WORD_SLEEPS  /* it sleeps */
 };
 
 /* ---- the hook: runs in every process, at every step ---- */
 static pid_t step_owner; /* this process counts, if it is still that one */
 static bool step_paused; /* within a loop of the test's own */
 static int step_count;
+static __thread bool step_mapper; /* the host's thread that maps */
 
 static void step_act(void) {
   const int number = rig.page->word[WORD_SIGNAL];
@@ -50,14 +56,11 @@ static void step_begin(void) {
   __atomic_store_n(&rig.page->word[WORD_VICTIM], (int)step_owner, __ATOMIC_SEQ_CST);
 }
 
-static __thread bool step_maps; /* this thread of the host is in a map, which does not keep out by itself */
-static void step_keep_out(void);
-
 static void step_take(void) {
   if (rig.page == NULL)
     return;
-  if (step_maps)
-    step_keep_out();
+  while (step_mapper && gate_read(&rig.page->word[WORD_HOLD]) != 0)
+    sched_yield();
   if (step_owner == 0 && __atomic_load_n(&rig.page->word[WORD_ARMED], __ATOMIC_SEQ_CST) != 0 &&
       getpid() == rig.page->word[WORD_SUPERVISOR])
     step_begin();
@@ -92,6 +95,8 @@ static void task_arm(procpool_task *task) {
   const procpool__worker *w = procpool__process_record.worker;
   uint32_t slot;
   while (procpool__table_peek(w->segment, w->next, &slot) != PROCPOOL__PEEK_TASK)
+    sched_yield();
+  while (gate_read(&rig.page->word[WORD_MAPS]) != 0 && gate_read(&rig.page->word[WORD_SLEEPS]) == 0)
     sched_yield();
   rig_task_end(task, job, 8);
   step_begin();
@@ -171,6 +176,7 @@ static void words_reset(int step) {
     __atomic_store_n(&rig.page->word[i], 0, __ATOMIC_SEQ_CST);
   rig.page->word[WORD_STEP] = step;
   rig.page->word[WORD_SIGNAL] = sweep_signal;
+  rig.page->word[WORD_MAPS] = now_running != NULL && now_running->items > 0;
 }
 
 static void open_pool(int workers) {
@@ -218,24 +224,11 @@ static void *alloc(size_t size) {
   return buffer;
 }
 
-static bool victim_sleeps(void);
-
-/* When its chunk can be taken, a map would go on to sleep, and how many steps the victim has would depend on whether it
- * already does. So it stays here until the step was taken, or the victim is at rest. */
-static void step_keep_out(void) {
-  const procpool__segment *s = &pool->segment;
-  const uint64_t cell = __atomic_load_n(&s->cells[(pool->position - 1) & (s->cell_count - 1)], __ATOMIC_SEQ_CST);
-  if (pool->submitted < 2 || cell >> 24 != (pool->position & PROCPOOL__CELL_TICKET_MASK))
-    return;
-  step_maps = false;
-  while (gate_read(&rig.page->word[WORD_FIRED]) == 0 && !victim_sleeps())
-    sched_yield();
-}
-
 static void *map_thread(void *context) {
   pair *p = (pair *)context;
   procpool_map_options o;
-  step_maps = true;
+  step_mapper = true;
+  __atomic_store_n(&rig.page->word[WORD_MAPPER], (int)syscall(SYS_gettid), __ATOMIC_SEQ_CST);
   memset(&o, 0, sizeof(o));
   o.chunksize = (size_t)now_running->items;
   o.statuses = p->statuses;
@@ -269,6 +262,23 @@ static uint32_t pair_allowed(procpool_status good) {
   return allowed;
 }
 
+/* Returns when the map sleeps. The arming task runs by then: its claim wakes nobody any more, its commit does. Woken, the
+ * map is held: whether it sleeps again in time for the next wake would make a step more or less. */
+static void map_begin(pair *p) {
+  while (gate_read((const int *)&rig_entry_of(&p->arm)->started) == 0)
+    sched_yield();
+  p->mapper = test_thread(map_thread, p);
+  for (;;) { /* it wakes now and then by itself */
+    const int thread = gate_read(&rig.page->word[WORD_MAPPER]);
+    __atomic_store_n(&rig.page->word[WORD_HOLD], 1, __ATOMIC_SEQ_CST);
+    if (thread != 0 && rig_process_state(thread) == 'S' && procpool__load(&pool->segment.header->host_flag) != 0)
+      break;
+    __atomic_store_n(&rig.page->word[WORD_HOLD], 0, __ATOMIC_SEQ_CST);
+    sched_yield();
+  }
+  gate_add(&rig.page->word[WORD_SLEEPS], 1);
+}
+
 static void pair_submit(pair *p) {
   memset(p, 0, sizeof(*p));
   p->arm = rig_job_of(8);
@@ -291,7 +301,7 @@ static void pair_submit(pair *p) {
     memcpy(p->in, p->jobs, sizeof(p->jobs));
   }
   if (now_running->items > 0)
-    p->mapper = test_thread(map_thread, p);
+    map_begin(p);
   else
     pair_submit_one(p);
 }
@@ -307,8 +317,7 @@ static bool victim_sleeps(void) {
          rig_process_state(victim) == 'S';
 }
 
-/* Waits until the step was taken, without touching the pool: false if the victim came to rest before it. */
-static bool step_awaited(const pair *p) {
+static bool step_taken(const pair *p) {
   const double end = test_now() + 20 * test_slow();
   bool told = false;
   while (!victim_sleeps() || gate_read(&rig.page->word[WORD_FIRED]) > 0) {
@@ -323,6 +332,13 @@ static bool step_awaited(const pair *p) {
     sched_yield();
   }
   return false;
+}
+
+/* Waits until the step was taken, without touching the pool: false if the victim came to rest before it. */
+static bool step_awaited(const pair *p) {
+  const bool taken = step_taken(p);
+  __atomic_store_n(&rig.page->word[WORD_HOLD], 0, __ATOMIC_SEQ_CST);
+  return taken;
 }
 
 /* What became of one task: o OK by another worker, v OK by the victim, C ended with it. */
