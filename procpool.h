@@ -2526,17 +2526,16 @@ static bool procpool__shm_any_sleeper(const procpool__segment *s) {
 }
 
 /* The lowest worker that sleeps and could be woken; -1 if there is none. Rather one that did not run on the processor
- * cpu last: that one is the waker's, the kernel puts who is woken where he ran before, and when the waker goes on to
- * sleep the last one to be woken shall have it. Else two of them may share a processor while another stands idle, until
- * the kernel looks at the balance: milliseconds. */
-static int procpool__shm_sleeper(const procpool__segment *s, uint32_t cpu) {
+ * cpu last, which is the waker's: the kernel puts who is woken where he ran before, and lets him go first there. here:
+ * whether one that did is wanted, too; a waker that has more to hand out leaves him for last. */
+static int procpool__shm_sleeper(const procpool__segment *s, uint32_t cpu, bool here) {
   int sleeper = -1;
   for (int i = 0; i < s->workers; i += 64)
     for (uint64_t able = procpool__shm_able(s, i); able != 0; able &= able - 1) {
       const int worker = i + __builtin_ctzll(able);
       if (procpool__load32_relaxed(&s->blocks[worker].cpu) != cpu)
         return worker;
-      sleeper = sleeper < 0 ? worker : sleeper;
+      sleeper = sleeper < 0 && here ? worker : sleeper;
     }
   return sleeper;
 }
@@ -6898,6 +6897,7 @@ typedef struct procpool__order {
   int error;               /* out: errno, where the status is SYSTEM */
   /* several: each one's bytes lie behind those of the one before */
   bool many;
+  bool quiet; /* one of several: the caller looks for sleepers, by procpool__submit_look */
   size_t count, accepted;
   procpool_future **futures; /* out; or null: nobody wants the results */
   uint64_t spare;            /* see procpool__known */
@@ -6975,9 +6975,9 @@ static procpool_status procpool__submit_argument(procpool *p, const procpool__or
 }
 
 /* Wakes one sleeper, if there is one: it counts as awake from now on, so there are never two calls for one sleep. */
-static bool procpool__submit_wake_one(procpool *p) {
+static bool procpool__submit_wake_one(procpool *p, bool here) {
   const procpool__segment *s = &p->segment;
-  const int sleeper = procpool__shm_sleeper(s, procpool__platform_cpu());
+  const int sleeper = procpool__shm_sleeper(s, procpool__platform_cpu(), here);
   if (sleeper < 0)
     return false;
   (void)procpool__and(procpool__shm_idle(s, sleeper), ~procpool__shm_bit(sleeper));
@@ -6991,12 +6991,12 @@ static bool procpool__submit_wake_one(procpool *p) {
  * (Should it be killed or stopped instead, the supervisor wakes everyone.) Mostly one at a time, but not always: a
  * worker that is about to sleep, and finds a task instead, was counted as awake for that one and as asleep for the
  * next. */
-static void procpool__submit_wake(procpool *p) {
+static void procpool__submit_wake(procpool *p, bool here) {
   int woken = 0; /* the masks may be scribbled upon: this comes to an end */
   if (!procpool__shm_any_sleeper(&p->segment))
     return;
   while (woken < p->segment.workers && p->submitted - p->settled > procpool__shm_awake(&p->segment) &&
-         procpool__submit_wake_one(p))
+         procpool__submit_wake_one(p, here))
     woken++;
 }
 
@@ -7019,11 +7019,15 @@ static uint64_t *procpool__submit_enter(procpool *p, procpool_future *f, uint32_
 }
 
 /* The task becomes visible: first its word, then its cell. An idle worker sees the cell or is seen idle. */
-static void procpool__submit_publish(procpool *p, procpool_future *f, uint32_t slot) {
+static void procpool__submit_publish(procpool *p, const procpool__order *o, uint32_t slot) {
   uint64_t cell;
-  uint64_t *at = procpool__submit_enter(p, f, slot, &cell);
-  (void)procpool__exchange(at, cell);
-  procpool__submit_wake(p);
+  uint64_t *at = procpool__submit_enter(p, o->future, slot, &cell);
+  if (o->quiet) {
+    procpool__store_release(at, cell);
+  } else {
+    (void)procpool__exchange(at, cell);
+    procpool__submit_wake(p, true);
+  }
 }
 
 /* Why nothing is accepted any more; OK while it is. */
@@ -7083,7 +7087,7 @@ static procpool_status procpool__submit_now(procpool *p, procpool__order *o) {
     status = procpool__submit_fill(p, o, &slot);
   if (status != PROCPOOL_OK)
     return status;
-  procpool__submit_publish(p, o->future, slot);
+  procpool__submit_publish(p, o, slot);
   procpool__host_check_ticking(p, o->future);
   return PROCPOOL_OK;
 }
@@ -7124,11 +7128,12 @@ static void procpool__submit_show(procpool *p, procpool__order *o, uint32_t slot
 }
 
 /* Looks for sleepers. The cells were stored with release; a worker that sets its bit after this read-modify-write of
- * the same word has acquired them by it and sees them, one that set it before is seen here. */
-static void procpool__submit_look(procpool *p) {
+ * the same word has acquired them by it and sees them, one that set it before is seen here. more: there is more to hand
+ * out, and a last look comes after it; until then nobody is woken who would take this very processor. */
+static void procpool__submit_look(procpool *p, bool more) {
   for (int i = 0; i < p->segment.workers; i += 64)
     (void)procpool__or(procpool__shm_idle(&p->segment, i), 0);
-  procpool__submit_wake(p);
+  procpool__submit_wake(p, !more);
 }
 
 /* What is left waits for room. It need not come one by one: the queue is refilled when there is room for all of it, or
@@ -7142,6 +7147,7 @@ static void procpool__submit_be_patient(const procpool *p, procpool__order *o) {
  * written; the next ones after ever more tasks. */
 static procpool_status procpool__submit_several(procpool *p, procpool__order *o) {
   procpool_status status = procpool__submit_refusal(p);
+  const size_t before = o->accepted;
   size_t group = 1, tasks = 0, bytes = 0;
   if (status == PROCPOOL_OK)
     status = procpool__submit_locate(p, o);
@@ -7155,12 +7161,12 @@ static procpool_status procpool__submit_several(procpool *p, procpool__order *o)
     bytes += o->size;
     if (tasks < group && bytes < PROCPOOL__BATCH_BYTES)
       continue;
-    procpool__submit_look(p);
+    procpool__submit_look(p, true);
     group = group < PROCPOOL__BATCH_TASKS ? 2 * group : group;
     tasks = bytes = 0;
   }
-  if (tasks > 0)
-    procpool__submit_look(p);
+  if (o->accepted > before)
+    procpool__submit_look(p, false);
   if (status == PROCPOOL_FULL)
     procpool__submit_be_patient(p, o);
   return status;
@@ -7220,7 +7226,7 @@ static void procpool__submit_make_order(const procpool *p, procpool__order *o, p
   o->size = size;
   o->future = NULL;
   o->error = 0;
-  o->many = false;
+  o->many = o->quiet = false;
   o->count = o->accepted = 0;
   o->futures = NULL;
   o->block = PROCPOOL__NO_BLOCK;
@@ -8522,6 +8528,7 @@ static procpool_status procpool__map_send(procpool__mapping *m, size_t j) {
     o.size = (size_t)job->block_size;
     o.block = job->block;
     o.flags = PROCPOOL__SLOT_CHUNK;
+    o.quiet = true;
     o.limit =
         procpool__public_time_limit(m->options != NULL ? m->options->time_limit : 0, (double)r.count, p->time_limit);
     o.grace = procpool__public_grace(m->options != NULL ? m->options->grace : 0, p->grace);
@@ -8577,8 +8584,11 @@ static procpool_status procpool__map_fill(procpool__mapping *m) {
   if (more && status == PROCPOOL_OK)
     status = procpool__map_locate(m); /* each time: a buffer that was freed meanwhile is not for new chunks */
   for (size_t j = 0; j < m->job_count && status == PROCPOOL_OK && !procpool__map_enough(m); j++)
-    if (m->jobs[j].future == NULL && (m->range_count > 0 || m->next < m->count))
+    if (m->jobs[j].future == NULL && (m->range_count > 0 || m->next < m->count)) {
       status = procpool__map_send(m, j);
+      procpool__submit_look(m->pool, true);
+    }
+  procpool__submit_look(m->pool, false);
   m->spare = m->range_count > 0 || m->next < m->count ? m->busy / 2 : 1;
   return status;
 }
