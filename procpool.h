@@ -776,6 +776,7 @@ typedef struct procpool_items {
   const uint64_t *word; /* the task's, shared: it says running until somebody wants the task ended */
   uint64_t running;
   uint64_t *begun; /* shared: how many items were begun */
+  size_t row;      /* items between two looks at word */
 } procpool_items;
 PROCPOOL_API const void *procpool_task_argument_exact(procpool_task *task, size_t size);
 PROCPOOL_API procpool_items procpool_task_items(procpool_task *task);
@@ -796,17 +797,21 @@ PROCPOOL_API procpool_status procpool_next_exact(procpool_iterator *iterator, vo
 #else
 #define PROCPOOL__ITEM_STEP() ((void)0)
 #endif
-/* Begins an item: should the worker die in it, it is the one that crashed. False where the task is to end. Here, and
- * not a call, for items that take a nanosecond. */
-static PROCPOOL_UNUSED inline bool procpool__item_begin(const uint64_t *word, uint64_t running, uint64_t *begun,
-                                                        size_t index) {
+/* Whether the task is to end is looked at before each item where it has a time limit. Where it has none nobody asks for
+ * that, and one look serves for a row of items: where they take a nanosecond, another look each would cost a tenth of
+ * it. Returns the end of the row that begins at index; index itself where the task is to end, or there are no more. */
+static PROCPOOL_UNUSED inline size_t procpool__item_row(const uint64_t *word, uint64_t running, size_t index,
+                                                        size_t count, size_t row) {
   PROCPOOL__ITEM_STEP();
-  /* relaxed: the next item finds it, if not this one, that the task was asked to end */
-  if (__builtin_expect(__atomic_load_n(word, __ATOMIC_RELAXED) != running, 0))
-    return false;
+  if (__atomic_load_n(word, __ATOMIC_RELAXED) != running) /* relaxed: the next row finds it, if not this one */
+    return index;
+  return count - index < row ? count : index + row;
+}
+/* Begins an item: should the worker die in it, it is the one that crashed. Here, and not a call, for items that take a
+ * nanosecond. */
+static PROCPOOL_UNUSED inline void procpool__item_begin(uint64_t *begun, size_t index) {
   PROCPOOL__ITEM_STEP();
   __atomic_store_n(begun, (uint64_t)index + 1, __ATOMIC_RELEASE); /* the item before has its result by then */
-  return true;
 }
 
 /* ---- Process: one function in a process of its own (multiprocessing.Process) ---- */
@@ -995,15 +1000,18 @@ static PROCPOOL_UNUSED inline void procpool__scope_end(procpool **pool) {
     const uint64_t *const procpool__word = procpool__items.word; /* in registers: a call could change the struct */    \
     const uint64_t procpool__running = procpool__items.running;                                                        \
     uint64_t *const procpool__begun = procpool__items.begun;                                                           \
-    for (size_t procpool__i = 0; procpool__i < procpool__count; procpool__i++) {                                       \
-      const name##_arguments *procpool__a = procpool__in + procpool__i;                                                \
-      if (!procpool__item_begin(procpool__word, procpool__running, procpool__begun, procpool__i))                      \
-        break;                                                                                                         \
-      PROCPOOL__TRY {                                                                                                  \
-        procpool__out[procpool__i] = call;                                                                             \
+    const size_t procpool__row = procpool__items.row;                                                                  \
+    size_t procpool__i = 0, procpool__end;                                                                             \
+    while ((procpool__end = procpool__item_row(procpool__word, procpool__running, procpool__i, procpool__count,        \
+                                               procpool__row)) > procpool__i)                                          \
+      for (; procpool__i < procpool__end; procpool__i++) {                                                             \
+        const name##_arguments *procpool__a = procpool__in + procpool__i;                                              \
+        procpool__item_begin(procpool__begun, procpool__i);                                                            \
+        PROCPOOL__TRY {                                                                                                \
+          procpool__out[procpool__i] = call;                                                                           \
+        }                                                                                                              \
+        PROCPOOL__CATCH(task)                                                                                          \
       }                                                                                                                \
-      PROCPOOL__CATCH(task)                                                                                            \
-    }                                                                                                                  \
   }                                                                                                                    \
   static PROCPOOL_UNUSED inline procpool_status name##_submit_many(                                                    \
       procpool *procpool__pool, const name##_arguments *arguments, size_t count, procpool_future **futures) {          \
@@ -1216,6 +1224,13 @@ static inline void procpool__platform_prefetch(const void *p) {
 }
 static inline void procpool__platform_prefetch_write(const void *p) {
   __builtin_prefetch(p, 1);
+}
+
+/* The processor that this runs on: by the time that it is read, it may be another one. */
+static uint32_t procpool__platform_cpu(void) {
+  unsigned cpu = 0;
+  (void)syscall(SYS_getcpu, &cpu, NULL, NULL); /* sched_getcpu needs _GNU_SOURCE */
+  return (uint32_t)cpu;
 }
 
 /* Lets whoever else waits for this processor go first; returns at once where nobody does. */
@@ -2349,9 +2364,9 @@ typedef struct procpool__block {
   uint32_t wake_seq;                    /* host and supervisor add 1 to wake this worker, which sleeps on it */
   uint64_t woken_ns;                    /* host: when it last did so. For the worker's own spinning */
   PROCPOOL__ALIGNED uint32_t room_flag; /* worker: waits for room. Supervisor clears a dead one's. Host reads */
-  uint32_t pad1;
-  PROCPOOL__ALIGNED uint64_t pid; /* supervisor (threads: host): 0 when there is none */
-  uint64_t generation;            /* supervisor: how many have worn this index */
+  uint32_t cpu;                         /* worker, before it sleeps: the processor that it last ran on. Host reads */
+  PROCPOOL__ALIGNED uint64_t pid;       /* supervisor (threads: host): 0 when there is none */
+  uint64_t generation;                  /* supervisor: how many have worn this index */
 } procpool__block;
 
 typedef enum procpool__phase {
@@ -2516,15 +2531,33 @@ static void procpool__shm_wake_workers(const procpool__segment *s) {
     procpool__shm_wake_worker(s, i);
 }
 
-/* The lowest worker that sleeps and could be woken; -1 if there is none. */
-static int procpool__shm_sleeper(const procpool__segment *s) {
-  for (int i = 0; i < s->workers; i += 64) {
-    const uint64_t idle = procpool__load(procpool__shm_idle(s, i));
-    const uint64_t able = idle != 0 ? idle & ~procpool__load(procpool__shm_away(s, i)) : 0;
-    if (able != 0 && i + __builtin_ctzll(able) < s->workers)
-      return i + __builtin_ctzll(able);
-  }
-  return -1;
+/* The workers of one group of 64 that sleep and could be woken. */
+static uint64_t procpool__shm_able(const procpool__segment *s, int group) {
+  const uint64_t idle = procpool__load(procpool__shm_idle(s, group));
+  const uint64_t all = s->workers - group >= 64 ? UINT64_MAX : procpool__shm_bit(s->workers - group) - 1;
+  return idle != 0 ? idle & all & ~procpool__load(procpool__shm_away(s, group)) : 0;
+}
+
+static bool procpool__shm_any_sleeper(const procpool__segment *s) {
+  for (int i = 0; i < s->workers; i += 64)
+    if (procpool__shm_able(s, i) != 0)
+      return true;
+  return false;
+}
+
+/* The lowest worker that sleeps and could be woken; -1 if there is none. Rather one that did not run on the processor
+ * cpu last, which is the waker's: the kernel puts who is woken where he ran before, and lets him go first there. here:
+ * whether one that did is wanted, too; a waker that has more to hand out leaves him for last. */
+static int procpool__shm_sleeper(const procpool__segment *s, uint32_t cpu, bool here) {
+  int sleeper = -1;
+  for (int i = 0; i < s->workers; i += 64)
+    for (uint64_t able = procpool__shm_able(s, i); able != 0; able &= able - 1) {
+      const int worker = i + __builtin_ctzll(able);
+      if (procpool__load32_relaxed(&s->blocks[worker].cpu) != cpu)
+        return worker;
+      sleeper = sleeper < 0 && here ? worker : sleeper;
+    }
+  return sleeper;
 }
 
 /* How many workers are neither asleep nor away: each has a task, or looks for one. */
@@ -2773,7 +2806,7 @@ static bool procpool__table_waiting(const procpool__segment *s) {
  * Runs in a worker process, in a worker thread of the host, or (inline) in the host's calling thread. Writes its own
  * block, its own ring, words that it claimed, and the hint. It holds nothing that another process waits for. */
 
-enum { PROCPOOL__CODE_CACHE = 64, PROCPOOL__SCRATCH_KEPT = 4 << 20 };
+enum { PROCPOOL__CODE_CACHE = 64, PROCPOOL__SCRATCH_KEPT = 4 << 20, PROCPOOL__ROW = 64 };
 
 typedef struct procpool__worker procpool__worker;
 
@@ -3373,6 +3406,7 @@ static void procpool__worker_sleep(procpool__worker *w) {
   const uint64_t woken = procpool__load_relaxed(&w->block->woken_ns);
   if (w->process) /* a task that changed its credentials has disarmed it */
     procpool__platform_die_with(w->parent);
+  procpool__store32_relaxed(&w->block->cpu, procpool__platform_cpu());
   (void)procpool__or(mask, bit);
   if (!procpool__table_any(s) && procpool__worker_phase(w) == PROCPOOL__PHASE_RUN)
     procpool__platform_park(&w->block->wake_seq, seq, PROCPOOL__NEVER);
@@ -3405,8 +3439,8 @@ static void procpool__worker_loop(procpool__worker *w) {
       break; /* draining, and nothing is left: the host published its last task before it said so */
     procpool__worker_rest(w);
   }
+  procpool__store(&w->block->ready, 3); /* first: whoever is continued then stays away */
   (void)procpool__or(procpool__shm_away(w->segment, w->index), procpool__shm_bit(w->index));
-  procpool__store(&w->block->ready, 3);
   PROCPOOL_FREE(w->scratch);
   w->scratch = NULL;
 }
@@ -6891,6 +6925,7 @@ typedef struct procpool__order {
   int error;               /* out: errno, where the status is SYSTEM */
   /* several: each one's bytes lie behind those of the one before */
   bool many;
+  bool quiet; /* one of several: the caller looks for sleepers, by procpool__submit_look */
   size_t count, accepted;
   procpool_future **futures; /* out; or null: nobody wants the results */
   uint64_t spare;            /* see procpool__known */
@@ -6968,9 +7003,9 @@ static procpool_status procpool__submit_argument(procpool *p, const procpool__or
 }
 
 /* Wakes one sleeper, if there is one: it counts as awake from now on, so there are never two calls for one sleep. */
-static bool procpool__submit_wake_one(procpool *p) {
+static bool procpool__submit_wake_one(procpool *p, bool here) {
   const procpool__segment *s = &p->segment;
-  const int sleeper = procpool__shm_sleeper(s);
+  const int sleeper = procpool__shm_sleeper(s, procpool__platform_cpu(), here);
   if (sleeper < 0)
     return false;
   (void)procpool__and(procpool__shm_idle(s, sleeper), ~procpool__shm_bit(sleeper));
@@ -6984,12 +7019,12 @@ static bool procpool__submit_wake_one(procpool *p) {
  * (Should it be killed or stopped instead, the supervisor wakes everyone.) Mostly one at a time, but not always: a
  * worker that is about to sleep, and finds a task instead, was counted as awake for that one and as asleep for the
  * next. */
-static void procpool__submit_wake(procpool *p) {
+static void procpool__submit_wake(procpool *p, bool here) {
   int woken = 0; /* the masks may be scribbled upon: this comes to an end */
-  if (procpool__shm_sleeper(&p->segment) < 0)
+  if (!procpool__shm_any_sleeper(&p->segment))
     return;
   while (woken < p->segment.workers && p->submitted - p->settled > procpool__shm_awake(&p->segment) &&
-         procpool__submit_wake_one(p))
+         procpool__submit_wake_one(p, here))
     woken++;
 }
 
@@ -7012,11 +7047,15 @@ static uint64_t *procpool__submit_enter(procpool *p, procpool_future *f, uint32_
 }
 
 /* The task becomes visible: first its word, then its cell. An idle worker sees the cell or is seen idle. */
-static void procpool__submit_publish(procpool *p, procpool_future *f, uint32_t slot) {
+static void procpool__submit_publish(procpool *p, const procpool__order *o, uint32_t slot) {
   uint64_t cell;
-  uint64_t *at = procpool__submit_enter(p, f, slot, &cell);
-  (void)procpool__exchange(at, cell);
-  procpool__submit_wake(p);
+  uint64_t *at = procpool__submit_enter(p, o->future, slot, &cell);
+  if (o->quiet) {
+    procpool__store_release(at, cell);
+  } else {
+    (void)procpool__exchange(at, cell);
+    procpool__submit_wake(p, true);
+  }
 }
 
 /* Why nothing is accepted any more; OK while it is. */
@@ -7076,7 +7115,7 @@ static procpool_status procpool__submit_now(procpool *p, procpool__order *o) {
     status = procpool__submit_fill(p, o, &slot);
   if (status != PROCPOOL_OK)
     return status;
-  procpool__submit_publish(p, o->future, slot);
+  procpool__submit_publish(p, o, slot);
   procpool__host_check_ticking(p, o->future);
   return PROCPOOL_OK;
 }
@@ -7117,11 +7156,12 @@ static void procpool__submit_show(procpool *p, procpool__order *o, uint32_t slot
 }
 
 /* Looks for sleepers. The cells were stored with release; a worker that sets its bit after this read-modify-write of
- * the same word has acquired them by it and sees them, one that set it before is seen here. */
-static void procpool__submit_look(procpool *p) {
+ * the same word has acquired them by it and sees them, one that set it before is seen here. more: there is more to hand
+ * out, and a last look comes after it; until then nobody is woken who would take this very processor. */
+static void procpool__submit_look(procpool *p, bool more) {
   for (int i = 0; i < p->segment.workers; i += 64)
     (void)procpool__or(procpool__shm_idle(&p->segment, i), 0);
-  procpool__submit_wake(p);
+  procpool__submit_wake(p, !more);
 }
 
 /* What is left waits for room. It need not come one by one: the queue is refilled when there is room for all of it, or
@@ -7135,6 +7175,7 @@ static void procpool__submit_be_patient(const procpool *p, procpool__order *o) {
  * written; the next ones after ever more tasks. */
 static procpool_status procpool__submit_several(procpool *p, procpool__order *o) {
   procpool_status status = procpool__submit_refusal(p);
+  const size_t before = o->accepted;
   size_t group = 1, tasks = 0, bytes = 0;
   if (status == PROCPOOL_OK)
     status = procpool__submit_locate(p, o);
@@ -7148,12 +7189,12 @@ static procpool_status procpool__submit_several(procpool *p, procpool__order *o)
     bytes += o->size;
     if (tasks < group && bytes < PROCPOOL__BATCH_BYTES)
       continue;
-    procpool__submit_look(p);
+    procpool__submit_look(p, true);
     group = group < PROCPOOL__BATCH_TASKS ? 2 * group : group;
     tasks = bytes = 0;
   }
-  if (tasks > 0)
-    procpool__submit_look(p);
+  if (o->accepted > before)
+    procpool__submit_look(p, false);
   if (status == PROCPOOL_FULL)
     procpool__submit_be_patient(p, o);
   return status;
@@ -7213,7 +7254,7 @@ static void procpool__submit_make_order(const procpool *p, procpool__order *o, p
   o->size = size;
   o->future = NULL;
   o->error = 0;
-  o->many = false;
+  o->many = o->quiet = false;
   o->count = o->accepted = 0;
   o->spare = 0;
   o->futures = NULL;
@@ -8394,8 +8435,8 @@ typedef struct procpool__mapping {
 } procpool__mapping;
 
 /* To hand out a chunk and to take it in costs some 20 us of somebody's time, on a machine that has no processor to
- * spare: a chunk shall take ten times as long, where items are so quick that it matters. */
-#define PROCPOOL__CHUNK_NS ((uint64_t)200000)
+ * spare: a chunk shall take a few times as long, where items are so quick that it matters. */
+#define PROCPOOL__CHUNK_NS ((uint64_t)60000)
 #define PROCPOOL__CHUNK_MOST ((size_t)0xffffff) /* items: failures have 24 bits for them */
 
 /* Large chunks first, small ones towards the end: nobody waits long for the last. */
@@ -8518,6 +8559,7 @@ static procpool_status procpool__map_send(procpool__mapping *m, size_t j) {
     o.size = (size_t)job->block_size;
     o.block = job->block;
     o.flags = PROCPOOL__SLOT_CHUNK;
+    o.quiet = true;
     o.limit =
         procpool__public_time_limit(m->options != NULL ? m->options->time_limit : 0, (double)r.count, p->time_limit);
     o.grace = procpool__public_grace(m->options != NULL ? m->options->grace : 0, p->grace);
@@ -8570,23 +8612,33 @@ static bool procpool__map_more(const procpool__mapping *m) {
 }
 
 static bool procpool__map_enough(const procpool__mapping *m) {
+  if (m->shared_arguments && m->shared_results)
+    return false; /* nothing is to be copied: all of it at once, and the host is not called before the end */
   return m->busy >= m->depth || (m->bytes >= PROCPOOL__MAP_BYTES && m->busy >= procpool__map_least_depth(m));
 }
 
 /* How many chunks may wait while this sleeps on: half of them, or the last one where nothing is left to hand out; none
- * where that takes so little time that it is better not to sleep. */
+ * where that takes so little time that it is better not to sleep. How long it takes is not known at first: then this
+ * sleeps where all is handed out, and else looks soon in order to know. */
 static uint64_t procpool__map_spare(const procpool__mapping *m) {
-  const double ahead = m->item_ns * (double)m->items;
-  if (ahead / 2 < PROCPOOL__MAP_NAP)
+  const bool more = procpool__map_more(m);
+  const bool brief = m->item_ns > 0 ? m->item_ns * (double)m->items / 2 < PROCPOOL__MAP_NAP : more;
+  if (brief)
     return 0;
-  return procpool__map_more(m) ? m->busy / 2 : 1;
+  return more ? m->busy / 2 : 1;
 }
 
 static procpool_status procpool__map_fill(procpool__mapping *m) {
-  procpool_status status = procpool__map_more(m) ? procpool__submit_refusal(m->pool) : PROCPOOL_OK;
+  const bool more = procpool__map_more(m);
+  procpool_status status = more ? procpool__submit_refusal(m->pool) : PROCPOOL_OK;
+  if (more && status == PROCPOOL_OK)
+    status = procpool__map_locate(m); /* each time: a buffer that was freed meanwhile is not for new chunks */
   for (size_t j = 0; j < m->job_count && status == PROCPOOL_OK && !procpool__map_enough(m); j++)
-    if (m->jobs[j].future == NULL && procpool__map_more(m))
+    if (m->jobs[j].future == NULL && procpool__map_more(m)) {
       status = procpool__map_send(m, j);
+      procpool__submit_look(m->pool, true);
+    }
+  procpool__submit_look(m->pool, false);
   m->spare = procpool__map_spare(m);
   return status;
 }
@@ -9005,12 +9057,16 @@ PROCPOOL_API procpool_items procpool_task_items(procpool_task *task) {
   items.word = &task->slot->word;
   items.running = task->word;
   items.begun = &task->chunk->begun;
+  items.row = task->limited ? 1 : PROCPOOL__ROW;
   return items;
 }
 
 PROCPOOL_API bool procpool_task_item(procpool_task *task, size_t index) {
-  return task != NULL && task->chunk != NULL &&
-         procpool__item_begin(&task->slot->word, task->word, &task->chunk->begun, index);
+  if (task == NULL || task->chunk == NULL ||
+      procpool__item_row(&task->slot->word, task->word, index, index + 1, 1) == index)
+    return false;
+  procpool__item_begin(&task->chunk->begun, index);
+  return true;
 }
 
 /* ---- Process ---- */
