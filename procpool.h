@@ -94,10 +94,23 @@
    Its price is that nobody keeps two of them from writing to the same place, and that what a task that crashed has left
    there is anything. A buffer that is freed stays what it is for the tasks that were submitted before.
 
-   Which start method? fork is the fastest to open and needs nothing, but a forked supervisor is a copy of the host as
-   of open: open early, when the host is small and has one thread. spawn starts the program anew, so it costs the same
-   however large the host is and whatever threads it has; it needs procpool_worker_main() as the first call in main.
-   auto takes fork in a process with one thread, else spawn if the door is there, else it refuses and says so.
+   Which start method? fork needs nothing, and opens fastest from a small host; but a forked supervisor is a copy of the
+   host as of open: open early, when the host is small and has one thread. Each fork copies the host's page tables, for
+   the supervisor, for every worker and for every replacement, and while the pool lives the host's first write to a page
+   copies that page. spawn starts the program anew, so it costs the same however large the host is and whatever threads
+   it has; it needs procpool_worker_main() as the first call in main. auto takes fork in a process with one thread, else
+   spawn if the door is there, else it refuses and says so.
+
+       memory that the host has written to, at open       1 MiB   10 MiB   100 MiB   1 GiB   4 GiB
+       fork: ms to open, with one worker                  0.5     0.8      3.8       37      132
+             for each further worker or replacement       0.2     0.5      2.5       18      67
+             to open, if these are pages of 2 MiB         0.5     0.8      2.6       3.1     4.7
+       spawn: ms to open, with one worker                 1.0     0.9      0.9       1.2     1.1
+       first write to a page of 4 KiB while a forked pool lives: 2 us; otherwise 0.01 us
+
+   So take spawn from about 10 MiB on if the pool shall open fast, from 100 MiB on in any case, and wherever the host
+   goes on changing much of what it has. (Two processors of an AMD EPYC, virtual, Linux 6.18; make -C tests/bench start
+   measures yours. A program that does much before main, or before the door in it, pays for that at each spawn.)
 
    ---- OPTIONS ----
    procpool_options, valid when zeroed (null: the same). See the struct for each field's unit and default.
@@ -246,6 +259,13 @@
    longer than that; where those who are awake outnumber the processors he calls sched_yield between his looks, so that
    a pool with as many workers as processors, or more, loses nothing by them. spin_us settles it by hand.
 
+   Who hands out many tasks and wants no single result at once (a map; submit_many while the queue is full) sleeps
+   lazily: the host names a position, and whoever claims the task there or a later one answers, instead of everyone who
+   commits. Tasks are claimed in order, so that is when the queue has become short; each of the workers still has
+   something to do then. It costs a map whose chunks take 0.25 ms two wakes in a hundred chunks instead of a wake for
+   each, which took a processor from a worker each time. Nobody else waits for what lies there meanwhile: who begins to
+   wait, adds a callback or asks for the descriptor ends that sleep first.
+
    A worker that has run a task looks at the next cell first, fetches the line of the task behind it, and moves the hint
    only every sixteenth task and when it finds nothing: one step past all positions that it has seen taken. A word is
    claimed only when its body starts, so nothing waits behind a busy worker. Its tail is stored, not swapped: the commit
@@ -265,7 +285,7 @@
 
                            host                                  worker
       lines that move      cell, slot (to the worker)            ring's tail, record (to the host), slot (back)
-      locked operations    1: the cell                           2: claim, commit; the hint's every 16th task
+      locked operations    1: the cell (many: 1 per 64 tasks)    2: claim, commit; the hint's every 16th task
                            1 per drain: room given back
       fences               none beside these                     none beside these
       system calls, hot    none                                  none
@@ -2399,7 +2419,7 @@ typedef struct procpool__header {
   uint32_t host_seq;                    /* whoever wakes the host adds 1; it sleeps on this */
   uint32_t pad1;
   uint64_t host_woken_ns; /* worker: when it last woke the host. For the host's own spinning */
-  uint64_t lazy_until;    /* host, before host_flag: see FLAG_LAZY. Workers read it relaxed: an older one is smaller */
+  uint64_t lazy_until;    /* host, before host_flag, which publishes it: see FLAG_LAZY. Workers read it after that */
   PROCPOOL__ALIGNED uint32_t phase; /* host; everyone reads */
   uint32_t pad2;
   uint64_t arena_top; /* host, before the word of any task that may use it: what lies below was reserved at some time.
@@ -2869,6 +2889,17 @@ static void procpool__worker_answer(procpool__worker *w, uint64_t why) {
     procpool__platform_event_set(w->event_fd);
 }
 
+/* After a claim: a cell may be written again; or a lazy sleep is over, if this was the task that ends it or a later
+ * one. The flag is read first: it vouches for lazy_until. */
+static void procpool__worker_answer_claim(procpool__worker *w) {
+  const procpool__header *h = w->segment->header;
+  const uint64_t flag = procpool__load(&h->host_flag);
+  if ((flag & PROCPOOL__FLAG_LAZY) && w->next > procpool__load_relaxed(&h->lazy_until))
+    procpool__worker_answer(w, PROCPOOL__FLAG_LAZY);
+  if (flag & PROCPOOL__FLAG_ROOM)
+    procpool__worker_answer(w, PROCPOOL__FLAG_ROOM);
+}
+
 static uint32_t procpool__worker_phase(const procpool__worker *w) {
   return procpool__load32(&w->segment->header->phase);
 }
@@ -3315,10 +3346,7 @@ static bool procpool__worker_claim(procpool__worker *w, uint32_t slot, uint64_t 
   w->next++;
   if (w->next - w->hinted >= PROCPOOL__AHEAD)
     procpool__worker_move_hint(w);
-  /* its cell may be written again; and the queue may have become short */
-  procpool__worker_answer(w, w->next > procpool__load_relaxed(&w->segment->header->lazy_until)
-                                 ? PROCPOOL__FLAG_ROOM | PROCPOOL__FLAG_LAZY
-                                 : PROCPOOL__FLAG_ROOM);
+  procpool__worker_answer_claim(w);
   return true;
 }
 
@@ -7228,6 +7256,7 @@ static void procpool__submit_make_order(const procpool *p, procpool__order *o, p
   o->error = 0;
   o->many = o->quiet = false;
   o->count = o->accepted = 0;
+  o->spare = 0;
   o->futures = NULL;
   o->block = PROCPOOL__NO_BLOCK;
   o->result = NULL;
@@ -8394,8 +8423,10 @@ typedef struct procpool__mapping {
   procpool__group group; /* a node per job */
   procpool__job *jobs;
   size_t job_count, busy, depth; /* chunks: most ever handed out at once, handed out now, most to be handed out now */
-  uint64_t bytes;                /* of the blocks that are handed out */
-  uint64_t since;                /* ns: when results were taken last */
+  size_t items;                  /* of the chunks that are handed out */
+  uint64_t bytes;                /* of their blocks */
+  uint64_t since;                /* ns: when results were taken last; 0: never */
+  double item_ns;                /* how long an item took by then, in the pool as a whole */
   uint64_t spare;                /* see procpool__known */
   uint64_t settled_before;       /* the pool's count when room was last looked for */
   size_t least;                  /* items that are worth handing out, by what the last chunk took */
@@ -8542,32 +8573,42 @@ static procpool_status procpool__map_send(procpool__mapping *m, size_t j) {
   job->future = o.future;
   procpool__node_link(&m->group.waiter, &m->group.nodes[j], o.future);
   m->busy++;
+  m->items += r.count;
   m->bytes += job->block_size;
   return PROCPOOL_OK;
 }
 
 /* ---- how many chunks are handed out at once ---- Two per worker and one more keep the workers busy where chunks
- * take long, and tasks that others submit meanwhile wait for no more than these. Where chunks are tiny that would
- * have the host called every few microseconds: more of them then, up to about 4 ms of work (and 1 MiB: they shall
- * stay in the cache). */
+ * take long, and tasks that others submit meanwhile wait for no more than these. Where chunks are tiny the host would
+ * then have to come every few microseconds: more of them, up to about 4 ms of work (and 1 MiB: they shall stay in the
+ * cache). How long an item takes is measured. */
 enum { PROCPOOL__MAP_DEPTH = 16 }; /* chunks per worker, at most */
-#define PROCPOOL__MAP_AHEAD ((uint64_t)4000000u)
+#define PROCPOOL__MAP_AHEAD 4e6    /* ns */
+#define PROCPOOL__MAP_NAP 3e5      /* ns: a sleep that is shorter than this costs more than it saves */
 #define PROCPOOL__MAP_BYTES ((uint64_t)1 << 20)
 
 static size_t procpool__map_least_depth(const procpool__mapping *m) {
   return 2 * (size_t)m->pool->segment.workers + 1;
 }
 
-/* taken chunks have come in since the last time. */
-static void procpool__map_pace(procpool__mapping *m, size_t taken) {
+/* So many items have come in since the last time. */
+static void procpool__map_pace(procpool__mapping *m, size_t items) {
   const uint64_t now = procpool__platform_now();
-  const uint64_t ahead = taken > 0 ? (now - m->since) / taken * m->depth : 0; /* ns that all handed out take */
   const size_t least = procpool__map_least_depth(m);
-  if (m->since != 0 && 2 * ahead < PROCPOOL__MAP_AHEAD)
-    m->depth = 2 * m->depth < m->job_count ? 2 * m->depth : m->job_count;
-  else if (ahead > 2 * PROCPOOL__MAP_AHEAD)
-    m->depth = m->depth / 2 > least ? m->depth / 2 : least;
+  if (m->since != 0 && items > 0) {
+    const double ns = (double)(now - m->since) / (double)items;
+    const double ahead = ns * (double)(m->items + items);
+    if (ahead < PROCPOOL__MAP_AHEAD / 2)
+      m->depth = 2 * m->depth < m->job_count ? 2 * m->depth : m->job_count;
+    else if (ahead > PROCPOOL__MAP_AHEAD * 2)
+      m->depth = m->depth / 2 > least ? m->depth / 2 : least;
+    m->item_ns = ns;
+  }
   m->since = now;
+}
+
+static bool procpool__map_more(const procpool__mapping *m) {
+  return m->range_count > 0 || m->next < m->count;
 }
 
 static bool procpool__map_enough(const procpool__mapping *m) {
@@ -8576,20 +8617,26 @@ static bool procpool__map_enough(const procpool__mapping *m) {
   return m->busy >= m->depth || (m->bytes >= PROCPOOL__MAP_BYTES && m->busy >= procpool__map_least_depth(m));
 }
 
-/* Hands out chunks. The results of half of them may then lie there until the other half is being worked on; of all
- * but the last where nothing is left to hand out. */
+/* How many chunks may wait while this sleeps on: half of them, or the last one where nothing is left to hand out; none
+ * where that takes so little time that it is better not to sleep. */
+static uint64_t procpool__map_spare(const procpool__mapping *m) {
+  const double ahead = m->item_ns * (double)m->items;
+  if (ahead / 2 < PROCPOOL__MAP_NAP)
+    return 0;
+  return procpool__map_more(m) ? m->busy / 2 : 1;
+}
+
 static procpool_status procpool__map_fill(procpool__mapping *m) {
-  const bool more = m->range_count > 0 || m->next < m->count;
-  procpool_status status = more ? procpool__submit_refusal(m->pool) : PROCPOOL_OK;
-  if (more && status == PROCPOOL_OK)
+  procpool_status status = procpool__map_more(m) ? procpool__submit_refusal(m->pool) : PROCPOOL_OK;
+  if (status == PROCPOOL_OK && procpool__map_more(m))
     status = procpool__map_locate(m); /* each time: a buffer that was freed meanwhile is not for new chunks */
   for (size_t j = 0; j < m->job_count && status == PROCPOOL_OK && !procpool__map_enough(m); j++)
-    if (m->jobs[j].future == NULL && (m->range_count > 0 || m->next < m->count)) {
+    if (m->jobs[j].future == NULL && procpool__map_more(m)) {
       status = procpool__map_send(m, j);
       procpool__submit_look(m->pool, true);
     }
   procpool__submit_look(m->pool, false);
-  m->spare = m->range_count > 0 || m->next < m->count ? m->busy / 2 : 1;
+  m->spare = procpool__map_spare(m);
   return status;
 }
 
@@ -8693,6 +8740,7 @@ static void procpool__map_finish(procpool__mapping *m, size_t j) {
   procpool__future_unref(p, job->future);
   job->future = NULL;
   m->busy--;
+  m->items -= job->count;
   m->bytes -= job->block_size;
 }
 
@@ -8740,21 +8788,22 @@ static procpool_status procpool__map_run(procpool__mapping *m, uint64_t deadline
   for (;;) {
     procpool__wait_node *node;
     procpool_status status;
-    size_t taken = 0;
+    size_t items;
     unsigned how = PROCPOOL__WAIT_CALLBACKS;
     m->settled_before = m->pool->settled;
     status = procpool__map_fill(m);
     if (status != PROCPOOL_OK && status != PROCPOOL_FULL && m->busy == 0)
       return status;
-    if (m->busy == 0 && m->range_count == 0 && m->next == m->count)
+    if (m->busy == 0 && !procpool__map_more(m))
       return PROCPOOL_OK;
     how |= status == PROCPOOL_FULL ? (unsigned)PROCPOOL__WAIT_ROOM : 0u;
     status = procpool__host_wait_lazily(m->pool, procpool__condition_map, m, deadline, how, &m->spare);
     if (status != PROCPOOL_OK)
       return status;
-    for (; (node = procpool__waiter_pop(&m->group.waiter)) != NULL; taken++)
+    items = m->items;
+    while ((node = procpool__waiter_pop(&m->group.waiter)) != NULL)
       procpool__map_finish(m, (size_t)(node - m->group.nodes));
-    procpool__map_pace(m, taken);
+    procpool__map_pace(m, items - m->items);
   }
 }
 

@@ -1154,10 +1154,24 @@ TEST_STARTS(r038_what_was_handed_out_comes_in_when_the_pool_drains, CONCURRENT) 
 
 /* ---- the lazy sleep: a map does not want each result at once, but others do ---- */
 
-enum { LAZY_ITEMS = 64 };
+enum { LAZY_ITEMS = 400, LAZY_FREE = 200, LAZY_ROUNDS = 3 };
+
+/* The first items take but a while, so that the map learns how long one takes and hands out many; the others wait for the
+ * gate. The first of these may happen to be the last one before the map's sleep ends: so there are several rounds, each
+ * with a few more. */
+static void task_slow_then_gate(procpool_task *task) {
+  const test_job *job = job_begin(task);
+  usleep(100);
+  if (job->index >= LAZY_FREE + job->number) {
+    gate_add(&page->started, 1);
+    gate_wait(&page->word[1], 1);
+  }
+  procpool_task_return(task, &job->index, sizeof(job->index));
+}
 
 typedef struct lazy_map {
   procpool *pool;
+  int round;
   test_job jobs[LAZY_ITEMS];
   int out[LAZY_ITEMS];
   procpool_status status;
@@ -1168,18 +1182,20 @@ static void *lazy_map_in_a_thread(void *context) {
   procpool_map_options options = {0};
   options.chunksize = 1;
   for (int i = 0; i < LAZY_ITEMS; i++)
-    self->jobs[i] = job_with(i, 1);
-  self->status = procpool_map(self->pool, task_gate, self->jobs, sizeof(self->jobs[0]), self->out, sizeof(int),
-                              LAZY_ITEMS, &options);
+    self->jobs[i] = job_with(i, 3 * self->round);
+  self->status = procpool_map(self->pool, task_slow_then_gate, self->jobs, sizeof(self->jobs[0]), self->out,
+                              sizeof(int), LAZY_ITEMS, &options);
   return NULL;
 }
 
-/* Two workers: one runs the first task, which waits for word 0, the other one a map's first item, which waits for word 1 as
- * all of them do. The map's thread sleeps, with items in the queue. */
-static pthread_t begin_lazy_map(lazy_map *self, procpool_start start, procpool_function function, size_t size,
-                                procpool_future **first) {
+/* Two workers: one runs the first task, which waits for word 0, the other one a map's item, which waits for word 1. The
+ * map's thread sleeps, with items in the queue. */
+static pthread_t begin_lazy_map(lazy_map *self, int round, procpool_start start, procpool_function function,
+                                size_t size, procpool_future **first) {
   const test_job job = job_sized(0, size);
   pthread_t thread;
+  page->started = page->word[0] = page->word[1] = 0;
+  self->round = round;
   self->pool = test_open(start, 2);
   *first = test_submit(self->pool, function, &job, sizeof(job));
   gate_wait(&page->started, 1);
@@ -1212,15 +1228,20 @@ static double since_the_gate(void) {
   return (double)((uint32_t)(uint64_t)(test_now() * 1e6) - (uint32_t)page->order[0]) * 1e-6;
 }
 
-TEST_STARTS(r045_wait_beside_a_map_that_sleeps, CONCURRENT) {
+static void wait_beside(procpool_start start, int round) {
   static lazy_map self;
   procpool_future *first;
-  pthread_t thread = begin_lazy_map(&self, start, task_gate, 0, &first);
+  pthread_t thread = begin_lazy_map(&self, round, start, task_gate, 0, &first);
   pthread_t opener = test_thread(open_the_first_gate_soon, NULL);
   CHECK_SETTLES(first, PROCPOOL_OK);
   CHECK_SECONDS(since_the_gate(), <, 0.15 * test_slow()); /* the slow tick would come after 0.2 s */
   test_join(opener);
   end_lazy_map(&self, thread, first);
+}
+
+TEST_STARTS(r045_wait_beside_a_map_that_sleeps, CONCURRENT) {
+  for (int round = 0; round < LAZY_ROUNDS; round++)
+    wait_beside(start, round);
 }
 
 static void note_callback(procpool_future *future, void *context) {
@@ -1229,11 +1250,11 @@ static void note_callback(procpool_future *future, void *context) {
 }
 
 /* Added before the map begins, or while it sleeps. */
-TEST_STARTS(callback_beside_a_map_that_sleeps, CONCURRENT) {
+static void callback_beside(procpool_start start, int round) {
   static lazy_map self;
   procpool_future *first;
   int called = 0;
-  pthread_t thread = begin_lazy_map(&self, start, task_gate, 0, &first);
+  pthread_t thread = begin_lazy_map(&self, round, start, task_gate, 0, &first);
   CHECK_OK(procpool_future_add_done_callback(first, note_callback, &called));
   usleep(20000);
   gate_add(&page->word[0], 1);
@@ -1241,10 +1262,15 @@ TEST_STARTS(callback_beside_a_map_that_sleeps, CONCURRENT) {
   end_lazy_map(&self, thread, first);
 }
 
-TEST_STARTS(r047_descriptor_beside_a_map_that_sleeps, CONCURRENT) {
+TEST_STARTS(callback_beside_a_map_that_sleeps, CONCURRENT) {
+  for (int round = 0; round < LAZY_ROUNDS; round++)
+    callback_beside(start, round);
+}
+
+static void poll_beside(procpool_start start, int round) {
   static lazy_map self;
   procpool_future *first;
-  pthread_t thread = begin_lazy_map(&self, start, task_gate, 0, &first);
+  pthread_t thread = begin_lazy_map(&self, round, start, task_gate, 0, &first);
   struct pollfd fd;
   memset(&fd, 0, sizeof(fd));
   fd.fd = procpool_fd(self.pool);
@@ -1254,6 +1280,11 @@ TEST_STARTS(r047_descriptor_beside_a_map_that_sleeps, CONCURRENT) {
   CHECK_EQ(poll(&fd, 1, 150 * test_slow()), 1);
   CHECK_SETTLES(first, PROCPOOL_OK);
   end_lazy_map(&self, thread, first);
+}
+
+TEST_STARTS(r047_descriptor_beside_a_map_that_sleeps, CONCURRENT) {
+  for (int round = 0; round < LAZY_ROUNDS; round++)
+    poll_beside(start, round);
 }
 
 static void task_large_after_the_gate(procpool_task *task) {
@@ -1267,10 +1298,10 @@ static void task_large_after_the_gate(procpool_task *task) {
 }
 
 /* The result does not fit the ring: its worker needs somebody who empties it, and then takes an item. */
-TEST_STARTS(r020_large_result_beside_a_map_that_sleeps, CONCURRENT) {
+static void large_beside(procpool_start start, int round) {
   static lazy_map self;
   procpool_future *first;
-  pthread_t thread = begin_lazy_map(&self, start, task_large_after_the_gate, 3 << 20, &first);
+  pthread_t thread = begin_lazy_map(&self, round, start, task_large_after_the_gate, 3 << 20, &first);
   gate_add(&page->word[0], 1);
   CHECK(gate_wait_for(&page->started, 3, 0.15 * test_slow()));
   CHECK_SETTLES(first, PROCPOOL_OK);
@@ -1278,9 +1309,20 @@ TEST_STARTS(r020_large_result_beside_a_map_that_sleeps, CONCURRENT) {
   end_lazy_map(&self, thread, first);
 }
 
-/* The map's own sleep ends in time: what it has handed out does not run dry. Items without work, one at a time. */
+TEST_STARTS(r020_large_result_beside_a_map_that_sleeps, CONCURRENT) {
+  for (int round = 0; round < LAZY_ROUNDS; round++)
+    large_beside(start, round);
+}
+
+static void task_short(procpool_task *task) {
+  const int out = 2 * *(const int *)procpool_task_argument(task, NULL);
+  usleep(100);
+  procpool_task_return(task, &out, sizeof(out));
+}
+
+/* The map's own sleep ends in time: what it has handed out does not run dry. */
 TEST_STARTS(r032_map_of_tiny_chunks_keeps_its_workers_busy, CONCURRENT) {
-  enum { COUNT = 3000 };
+  enum { COUNT = 1000 };
   procpool *pool = test_open(start, 2);
   static int in[COUNT], out[COUNT];
   procpool_map_options options = {0};
@@ -1288,7 +1330,7 @@ TEST_STARTS(r032_map_of_tiny_chunks_keeps_its_workers_busy, CONCURRENT) {
   options.chunksize = 1;
   for (int i = 0; i < COUNT; i++)
     in[i] = i;
-  CHECK_OK(procpool_map(pool, task_twice, in, sizeof(int), out, sizeof(int), COUNT, &options));
+  CHECK_OK(procpool_map(pool, task_short, in, sizeof(int), out, sizeof(int), COUNT, &options));
   for (int i = 0; i < COUNT; i++)
     CHECK_EQ(out[i], 2 * i);
   CHECK_SECONDS(test_now() - begin, <, 2.0 * test_slow()); /* a single sleep that nobody ends takes a tenth of it */
