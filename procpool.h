@@ -2862,14 +2862,21 @@ typedef struct procpool__chunk {
       function;                          /* function: of one item; 0 where the typed layer loops itself */
   uint64_t arguments, results, failures; /* offsets in the arena */
   uint64_t begun;                        /* worker: items whose body began */
-  uint64_t failed;                       /* worker: entries in failures */
+  uint64_t failed;                       /* worker: how many items have a mark */
   uint64_t took;                         /* worker: ns that all items took together */
   procpool__failure first;               /* worker: of the first failure */
 } procpool__chunk;
 
-/* An entry of failures: the item, and in the top byte its status. */
-static uint32_t procpool__chunk_failure(uint64_t item, procpool_status status) {
-  return ((uint32_t)item & 0xffffff) | ((uint32_t)status << 24);
+/* What became of each item, by two bits: 0 OK, 1 FAILED, 2 CODEC. Nobody clears them before the first failure. */
+static uint64_t procpool__chunk_marks_size(uint64_t count) {
+  return (count + 3) / 4;
+}
+static unsigned procpool__chunk_mark(const unsigned char *marks, uint64_t item) {
+  return (unsigned)__atomic_load_n(&marks[item / 4], __ATOMIC_RELAXED) >> (item % 4 * 2) & 3u;
+}
+static void procpool__chunk_set_mark(unsigned char *marks, uint64_t item, procpool_status status) {
+  const unsigned shift = (unsigned)(item % 4 * 2), mark = status == PROCPOOL_FAILED ? 1 : 2;
+  marks[item / 4] = (unsigned char)((marks[item / 4] & ~(3u << shift)) | mark << shift);
 }
 
 /* Ends a sleep of the host, if it sleeps and this worker has not yet ended that one. The flag stays for the others: a
@@ -3150,15 +3157,17 @@ static uint64_t procpool__worker_item(const procpool_task *t) {
  * yet, it is the one that crashed, whatever stands there. */
 static void procpool__worker_note(procpool_task *t, procpool_status status) {
   procpool__chunk *chunk = t->chunk;
-  uint32_t *failures = (uint32_t *)(void *)procpool__worker_arena(t, chunk->failures);
+  unsigned char *marks = procpool__worker_arena(t, chunk->failures);
   const uint64_t item = procpool__worker_item(t);
+  if (t->failures == 0)
+    memset(marks, 0, (size_t)procpool__chunk_marks_size(chunk->count));
   if (t->noted != item + 1)
     t->failures++;
   else if (t->noted_as == PROCPOOL_FAILED)
     status = PROCPOOL_FAILED;
   t->noted = item + 1;
   t->noted_as = status;
-  failures[t->failures - 1] = procpool__chunk_failure(item, status);
+  procpool__chunk_set_mark(marks, item, status);
   if (t->failures == 1)
     chunk->first = t->worker->failure;
   procpool__store_relaxed(&chunk->failed, t->failures);
@@ -8437,7 +8446,7 @@ typedef struct procpool__mapping {
 /* To hand out a chunk and to take it in costs some 20 us of somebody's time, on a machine that has no processor to
  * spare: a chunk shall take a few times as long, where items are so quick that it matters. */
 #define PROCPOOL__CHUNK_NS ((uint64_t)60000)
-#define PROCPOOL__CHUNK_MOST ((size_t)0xffffff) /* items: failures have 24 bits for them */
+#define PROCPOOL__CHUNK_MOST ((size_t)0xffffff) /* items */
 
 /* Large chunks first, small ones towards the end: nobody waits long for the last. */
 static size_t procpool__map_chunksize(const procpool__mapping *m, size_t remaining) {
@@ -8550,7 +8559,7 @@ static procpool_status procpool__map_send(procpool__mapping *m, size_t j) {
   memset(&o, 0, sizeof(o));
   job->first = r.first;
   job->count = r.count;
-  job->block_size = procpool__map_failures_at(m, r.count) + r.count * sizeof(uint32_t);
+  job->block_size = procpool__map_failures_at(m, r.count) + procpool__chunk_marks_size(r.count);
   job->block = procpool__arena_alloc(p, job->block_size);
   o.status = m->busy > 0 || p->submitted != p->settled ? PROCPOOL_FULL : PROCPOOL_MEMORY;
   if (job->block != PROCPOOL__NO_BLOCK) {
@@ -8661,15 +8670,11 @@ static void procpool__map_note(procpool__mapping *m, size_t first, size_t count,
 }
 
 /* What is known of an item that reported failure itself: the message of the chunk's first one, the status of all. */
-static void procpool__map_note_failure(procpool__mapping *m, const procpool__job *job, uint32_t entry,
+static void procpool__map_note_failure(procpool__mapping *m, const procpool__job *job, size_t item, unsigned mark,
                                        const procpool__failure *first) {
   procpool_error error;
-  const size_t item = entry & 0xffffff;
-  const uint32_t status = entry >> 24;
   memset(&error, 0, sizeof(error));
-  if (item >= job->count)
-    return;
-  error.status = status == PROCPOOL_FAILED ? PROCPOOL_FAILED : PROCPOOL_CODEC;
+  error.status = mark == 1 ? PROCPOOL_FAILED : PROCPOOL_CODEC;
   error.worker = job->future->worker;
   error.pid = (long)job->future->pid;
   if (first != NULL) {
@@ -8692,22 +8697,22 @@ static void procpool__map_copy(const procpool__mapping *m, const procpool__job *
 static void procpool__map_collect(procpool__mapping *m, const procpool__job *job, size_t ended) {
   procpool__chunk *chunk = procpool__map_chunk(m, job);
   const uint64_t failed = procpool__load_relaxed(&chunk->failed), took = procpool__load_relaxed(&chunk->took);
-  const uint32_t *failures =
-      (const uint32_t *)(const void *)((const unsigned char *)chunk + procpool__map_failures_at(m, job->count));
+  const unsigned char *marks = (const unsigned char *)chunk + procpool__map_failures_at(m, job->count);
   const procpool__failure first = chunk->first;
   size_t from = 0;
+  bool told = false;
   if (ended == job->count && took > 0) /* be it true or not: it is but a hint how many to hand out at once */
     m->least = (size_t)(ended * PROCPOOL__CHUNK_NS / took);
   procpool__host_unlock(m->pool);
   procpool__map_note(m, job->first, ended, PROCPOOL_OK, NULL);
-  for (size_t i = 0; i < failed && i < job->count; i++) {
-    const uint32_t entry = __atomic_load_n(&failures[i], __ATOMIC_RELAXED); /* once: it is checked, then used */
-    const size_t item = entry & 0xffffff;
-    if (item < from || item >= ended)
+  for (size_t item = 0; failed > 0 && item < ended; item++) {
+    const unsigned mark = procpool__chunk_mark(marks, item);
+    if (mark == 0)
       continue;
     procpool__map_copy(m, job, from, item - from);
-    procpool__map_note_failure(m, job, entry, i == 0 ? &first : NULL);
+    procpool__map_note_failure(m, job, item, mark, told ? NULL : &first);
     from = item + 1;
+    told = true;
   }
   procpool__map_copy(m, job, from, ended - from);
   procpool__host_lock(m->pool);
