@@ -564,6 +564,31 @@ static bool record_is_forged(int step) {
 
 /* ---- sweeps ---- */
 
+/* ---- a worker is stopped on the way from its commit to its sleep: what it has committed reaches a host that polls ---- */
+
+static bool committed_is_stopped(int step) {
+  work w;
+  bool held;
+  begin(step, 1);
+  rig.page->word[WORD_SIGNAL] = SIGSTOP;
+  give(&w, task_counted, GATE_A, 8, RIG_ALLOW(OK), 0);
+  await_start(&w);
+  open_gate(GATE_A);
+  while (!fired() && !asleep(0))
+    sched_yield();
+  held = fired();
+  while (held && rig_process_state(worker_pid(0)) != 'T')
+    sched_yield();
+  while (held && procpool_future_status(w.future) == PROCPOOL_PENDING && decided(&w))
+    CHECK_OK(procpool_poll(pool));
+  release();
+  if (held)
+    CHECK(rig_signal(worker_pid(0), SIGCONT));
+  CHECK_OK(finish(&w));
+  end();
+  return held;
+}
+
 typedef struct sweep {
   const char *name;
   bool (*at)(int step);
@@ -582,6 +607,7 @@ static const sweep sweeps[] = {
     {"the supervisor dies, a worker has committed", supervisor_dies},
     {"a worker speaks for another one", record_is_forged},
     {"the host waits for room, a worker claims", host_waits_for_room},
+    {"a worker is stopped after its commit, the host polls", committed_is_stopped},
 };
 enum { SWEEPS = (int)(sizeof(sweeps) / sizeof(sweeps[0])) };
 
