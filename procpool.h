@@ -259,6 +259,9 @@
    longer than that; where those who are awake outnumber the processors he calls sched_yield between his looks, so that
    a pool with as many workers as processors, or more, loses nothing by them. spin_us settles it by hand.
 
+   A host on whose own processor a worker wakes has to wait for that worker. So it wakes those first that ran elsewhere
+   last, and a call with many tasks wakes the others when all are handed out.
+
    Who hands out many tasks and wants no single result at once (a map; submit_many while the queue is full) sleeps
    lazily: the host names a position, and whoever claims the task there or a later one answers, instead of everyone who
    commits. Tasks are claimed in order, so that is when the queue has become short; each of the workers still has
@@ -270,7 +273,8 @@
    only every sixteenth task and when it finds nothing: one step past all positions that it has seen taken. A word is
    claimed only when its body starts, so nothing waits behind a busy worker. Its tail is stored, not swapped: the commit
    before it is the barrier between the record and the look at the host's flag, and a host that arms its sleep publishes
-   for all workers what they have committed, as the supervisor does for a dead one.
+   for all workers what they have committed, as the supervisor does for a dead one. What of this is new was modelled
+   before it was built (tests/model): sleeping, waking, the hint, the tail; not the lazy sleep.
 
    Shared buffers are blocks of the arena. A worker has the arena open as far as it had come when the worker last
    looked, and looks at each claim, at a word on the line of the phase that it reads anyway: so a task reaches each
