@@ -273,8 +273,8 @@
    only every sixteenth task and when it finds nothing: one step past all positions that it has seen taken. A word is
    claimed only when its body starts, so nothing waits behind a busy worker. Its tail is stored, not swapped: the commit
    before it is the barrier between the record and the look at the host's flag, and a host that arms its sleep publishes
-   for all workers what they have committed, as the supervisor does for a dead one. What of this is new was modelled
-   before it was built (tests/model): sleeping, waking, the hint, the tail; not the lazy sleep.
+   for all workers what they have committed, as the supervisor does for a dead one. Sleeping, waking,
+   the hint and the tail are in the model (tests/model); the lazy sleep is not.
 
    Shared buffers are blocks of the arena. A worker has the arena open as far as it had come when the worker last
    looked, and looks at each claim, at a word on the line of the phase that it reads anyway: so a task reaches each
