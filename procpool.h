@@ -6757,6 +6757,7 @@ enum { PROCPOOL__PLACE_TRIES = 6 };
 static bool procpool__open_processes(procpool *p, procpool__plan *plan) {
   for (int i = 0;; i++) {
     plan->place = i < PROCPOOL__PLACE_TRIES ? p->segment.host_base : 0;
+    plan->place_taken = false; /* of this start: one that fails for another reason is not tried again */
     if (procpool__open_supervisor(p, plan))
       return true;
     if (!plan->place_taken)
