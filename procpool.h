@@ -259,6 +259,9 @@
    longer than that; where those who are awake outnumber the processors he calls sched_yield between his looks, so that
    a pool with as many workers as processors, or more, loses nothing by them. spin_us settles it by hand.
 
+   A host on whose own processor a worker wakes has to wait for that worker. So it wakes those first that ran elsewhere
+   last, and a call with many tasks wakes the others when all are handed out.
+
    Who hands out many tasks and wants no single result at once (a map; submit_many while the queue is full) sleeps
    lazily: the host names a position, and whoever claims the task there or a later one answers, instead of everyone who
    commits. Tasks are claimed in order, so that is when the queue has become short; each of the workers still has
@@ -270,7 +273,8 @@
    only every sixteenth task and when it finds nothing: one step past all positions that it has seen taken. A word is
    claimed only when its body starts, so nothing waits behind a busy worker. Its tail is stored, not swapped: the commit
    before it is the barrier between the record and the look at the host's flag, and a host that arms its sleep publishes
-   for all workers what they have committed, as the supervisor does for a dead one.
+   for all workers what they have committed, as the supervisor does for a dead one. Sleeping, waking,
+   the hint and the tail are in the model (tests/model); the lazy sleep is not.
 
    Shared buffers are blocks of the arena. A worker has the arena open as far as it had come when the worker last
    looked, and looks at each claim, at a word on the line of the phase that it reads anyway: so a task reaches each
@@ -2862,14 +2866,21 @@ typedef struct procpool__chunk {
       function;                          /* function: of one item; 0 where the typed layer loops itself */
   uint64_t arguments, results, failures; /* offsets in the arena */
   uint64_t begun;                        /* worker: items whose body began */
-  uint64_t failed;                       /* worker: entries in failures */
+  uint64_t failed;                       /* worker: how many items have a mark */
   uint64_t took;                         /* worker: ns that all items took together */
   procpool__failure first;               /* worker: of the first failure */
 } procpool__chunk;
 
-/* An entry of failures: the item, and in the top byte its status. */
-static uint32_t procpool__chunk_failure(uint64_t item, procpool_status status) {
-  return ((uint32_t)item & 0xffffff) | ((uint32_t)status << 24);
+/* What became of each item, by two bits: 0 OK, 1 FAILED, 2 CODEC. Nobody clears them before the first failure. */
+static uint64_t procpool__chunk_marks_size(uint64_t count) {
+  return (count + 3) / 4;
+}
+static unsigned procpool__chunk_mark(const unsigned char *marks, uint64_t item) {
+  return (unsigned)__atomic_load_n(&marks[item / 4], __ATOMIC_RELAXED) >> (item % 4 * 2) & 3u;
+}
+static void procpool__chunk_set_mark(unsigned char *marks, uint64_t item, procpool_status status) {
+  const unsigned shift = (unsigned)(item % 4 * 2), mark = status == PROCPOOL_FAILED ? 1 : 2;
+  marks[item / 4] = (unsigned char)((marks[item / 4] & ~(3u << shift)) | mark << shift);
 }
 
 /* Ends a sleep of the host, if it sleeps and this worker has not yet ended that one. The flag stays for the others: a
@@ -3150,15 +3161,17 @@ static uint64_t procpool__worker_item(const procpool_task *t) {
  * yet, it is the one that crashed, whatever stands there. */
 static void procpool__worker_note(procpool_task *t, procpool_status status) {
   procpool__chunk *chunk = t->chunk;
-  uint32_t *failures = (uint32_t *)(void *)procpool__worker_arena(t, chunk->failures);
+  unsigned char *marks = procpool__worker_arena(t, chunk->failures);
   const uint64_t item = procpool__worker_item(t);
+  if (t->failures == 0)
+    memset(marks, 0, (size_t)procpool__chunk_marks_size(chunk->count));
   if (t->noted != item + 1)
     t->failures++;
   else if (t->noted_as == PROCPOOL_FAILED)
     status = PROCPOOL_FAILED;
   t->noted = item + 1;
   t->noted_as = status;
-  failures[t->failures - 1] = procpool__chunk_failure(item, status);
+  procpool__chunk_set_mark(marks, item, status);
   if (t->failures == 1)
     chunk->first = t->worker->failure;
   procpool__store_relaxed(&chunk->failed, t->failures);
@@ -6744,6 +6757,7 @@ enum { PROCPOOL__PLACE_TRIES = 6 };
 static bool procpool__open_processes(procpool *p, procpool__plan *plan) {
   for (int i = 0;; i++) {
     plan->place = i < PROCPOOL__PLACE_TRIES ? p->segment.host_base : 0;
+    plan->place_taken = false; /* of this start: one that fails for another reason is not tried again */
     if (procpool__open_supervisor(p, plan))
       return true;
     if (!plan->place_taken)
@@ -8437,7 +8451,7 @@ typedef struct procpool__mapping {
 /* To hand out a chunk and to take it in costs some 20 us of somebody's time, on a machine that has no processor to
  * spare: a chunk shall take a few times as long, where items are so quick that it matters. */
 #define PROCPOOL__CHUNK_NS ((uint64_t)60000)
-#define PROCPOOL__CHUNK_MOST ((size_t)0xffffff) /* items: failures have 24 bits for them */
+#define PROCPOOL__CHUNK_MOST ((size_t)0xffffff) /* items */
 
 /* Large chunks first, small ones towards the end: nobody waits long for the last. */
 static size_t procpool__map_chunksize(const procpool__mapping *m, size_t remaining) {
@@ -8550,7 +8564,7 @@ static procpool_status procpool__map_send(procpool__mapping *m, size_t j) {
   memset(&o, 0, sizeof(o));
   job->first = r.first;
   job->count = r.count;
-  job->block_size = procpool__map_failures_at(m, r.count) + r.count * sizeof(uint32_t);
+  job->block_size = procpool__map_failures_at(m, r.count) + procpool__chunk_marks_size(r.count);
   job->block = procpool__arena_alloc(p, job->block_size);
   o.status = m->busy > 0 || p->submitted != p->settled ? PROCPOOL_FULL : PROCPOOL_MEMORY;
   if (job->block != PROCPOOL__NO_BLOCK) {
@@ -8629,9 +8643,8 @@ static uint64_t procpool__map_spare(const procpool__mapping *m) {
 }
 
 static procpool_status procpool__map_fill(procpool__mapping *m) {
-  const bool more = procpool__map_more(m);
-  procpool_status status = more ? procpool__submit_refusal(m->pool) : PROCPOOL_OK;
-  if (more && status == PROCPOOL_OK)
+  procpool_status status = procpool__map_more(m) ? procpool__submit_refusal(m->pool) : PROCPOOL_OK;
+  if (status == PROCPOOL_OK && procpool__map_more(m))
     status = procpool__map_locate(m); /* each time: a buffer that was freed meanwhile is not for new chunks */
   for (size_t j = 0; j < m->job_count && status == PROCPOOL_OK && !procpool__map_enough(m); j++)
     if (m->jobs[j].future == NULL && procpool__map_more(m)) {
@@ -8664,15 +8677,11 @@ static void procpool__map_note(procpool__mapping *m, size_t first, size_t count,
 }
 
 /* What is known of an item that reported failure itself: the message of the chunk's first one, the status of all. */
-static void procpool__map_note_failure(procpool__mapping *m, const procpool__job *job, uint32_t entry,
+static void procpool__map_note_failure(procpool__mapping *m, const procpool__job *job, size_t item, unsigned mark,
                                        const procpool__failure *first) {
   procpool_error error;
-  const size_t item = entry & 0xffffff;
-  const uint32_t status = entry >> 24;
   memset(&error, 0, sizeof(error));
-  if (item >= job->count)
-    return;
-  error.status = status == PROCPOOL_FAILED ? PROCPOOL_FAILED : PROCPOOL_CODEC;
+  error.status = mark == 1 ? PROCPOOL_FAILED : PROCPOOL_CODEC;
   error.worker = job->future->worker;
   error.pid = (long)job->future->pid;
   if (first != NULL) {
@@ -8695,22 +8704,22 @@ static void procpool__map_copy(const procpool__mapping *m, const procpool__job *
 static void procpool__map_collect(procpool__mapping *m, const procpool__job *job, size_t ended) {
   procpool__chunk *chunk = procpool__map_chunk(m, job);
   const uint64_t failed = procpool__load_relaxed(&chunk->failed), took = procpool__load_relaxed(&chunk->took);
-  const uint32_t *failures =
-      (const uint32_t *)(const void *)((const unsigned char *)chunk + procpool__map_failures_at(m, job->count));
+  const unsigned char *marks = (const unsigned char *)chunk + procpool__map_failures_at(m, job->count);
   const procpool__failure first = chunk->first;
   size_t from = 0;
+  bool told = false;
   if (ended == job->count && took > 0) /* be it true or not: it is but a hint how many to hand out at once */
     m->least = (size_t)(ended * PROCPOOL__CHUNK_NS / took);
   procpool__host_unlock(m->pool);
   procpool__map_note(m, job->first, ended, PROCPOOL_OK, NULL);
-  for (size_t i = 0; i < failed && i < job->count; i++) {
-    const uint32_t entry = __atomic_load_n(&failures[i], __ATOMIC_RELAXED); /* once: it is checked, then used */
-    const size_t item = entry & 0xffffff;
-    if (item < from || item >= ended)
+  for (size_t item = 0; failed > 0 && item < ended; item++) {
+    const unsigned mark = procpool__chunk_mark(marks, item);
+    if (mark == 0)
       continue;
     procpool__map_copy(m, job, from, item - from);
-    procpool__map_note_failure(m, job, entry, i == 0 ? &first : NULL);
+    procpool__map_note_failure(m, job, item, mark, told ? NULL : &first);
     from = item + 1;
+    told = true;
   }
   procpool__map_copy(m, job, from, ended - from);
   procpool__host_lock(m->pool);

@@ -668,6 +668,24 @@ TEST_STARTS(r088_idle_worker_stopped_delays_nobody, PROCESSES) {
   test_close(pool);
 }
 
+/* The same where both sleep between tasks: the stopped one is not the one to be woken. */
+TEST_STARTS(r088_sleeping_worker_stopped_delays_nobody, PROCESSES) {
+  procpool_options options = {0};
+  procpool *pool;
+  options.spin_us = -1;
+  pool = test_open_with(start, 2, &options);
+  meet(pool, 2);
+  for (int i = 0; i < 2; i++) {
+    usleep(20000);
+    CHECK_EQ(kill(page->pid[i], SIGSTOP), 0);
+    for (int n = 0; n < 300; n++)
+      CHECK_WORKS(pool);
+    CHECK_EQ(kill(page->pid[i], SIGCONT), 0);
+  }
+  meet(pool, 2);
+  test_close(pool);
+}
+
 /* ---- the supervisor ---- */
 
 TEST_STARTS(r128_supervisor_killed, PROCESSES) {

@@ -362,8 +362,8 @@ void hostile_item(procpool_task *task) {
   chunk->begun = item & 8 ? UINT64_MAX : 1000;
   chunk->first.code = 5;
   memset(chunk->first.message, 'x', sizeof(chunk->first.message));
-  for (uint64_t i = 0; i < chunk->count; i++)
-    ((uint32_t *)(void *)(task->worker->segment->arena + chunk->failures))[i] = 0xffffffff - (uint32_t)i * 0x1fffff;
+  for (uint64_t i = 0; i < procpool__chunk_marks_size(chunk->count); i++)
+    (task->worker->segment->arena + chunk->failures)[i] = (unsigned char)(0xff - i);
   chunk->failed = UINT64_MAX;
   chunk->results = chunk->failures = UINT64_MAX / 2;
   if (item & 16)

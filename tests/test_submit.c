@@ -670,6 +670,28 @@ TEST_STARTS(r010_as_many_as_workers_run_at_once, CONCURRENT) {
   test_close(pool);
 }
 
+/* The same where all of them sleep: as many are woken as there are tasks. */
+TEST_STARTS(r010_as_many_as_sleep_run_at_once, CONCURRENT) {
+  enum { COUNT = 6 };
+  procpool_options options = {0};
+  procpool *pool;
+  options.spin_us = -1;
+  pool = test_open_with(start, COUNT, &options);
+  for (int round = 0; round < 5; round++) {
+    procpool_future *futures[COUNT];
+    usleep(20000);
+    for (int i = 0; i < COUNT; i++) {
+      const test_job job = job_with(i, (round + 1) * COUNT);
+      futures[i] = test_submit(pool, task_meet, &job, sizeof(job));
+    }
+    for (int i = 0; i < COUNT; i++) {
+      CHECK_SETTLES(futures[i], PROCPOOL_OK);
+      CHECK_OK(procpool_future_release(futures[i]));
+    }
+  }
+  test_close(pool);
+}
+
 /* A task behind a busy worker runs on the other one. */
 TEST_STARTS(r010_no_task_waits_behind_a_busy_worker, CONCURRENT) {
   procpool *pool = test_open(start, 2);

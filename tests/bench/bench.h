@@ -80,8 +80,9 @@ typedef void measure(int workers, double *out);
 measure limit_bounce, limit_futex, limit_echo, limit_fork_1, limit_fork_3, limit_two_processes;
 /* pool.c: procpool.h */
 measure pool_hot, pool_asleep, pool_default, pool_no_spin, pool_no_spin_pinned, pool_throughput, pool_throughput_many,
-    pool_map_compute, pool_map_small, pool_map_memory, pool_echo_pinned, pool_echo, pool_open, pool_open_spawn,
-    pool_recovery, pool_idle, pool_bytes_per_queued, pool_two_workers, pool_cost_1e3, pool_cost_1e6;
+    pool_map_compute, pool_map_small, pool_map_memory, pool_map_memory_by_doubles, pool_echo_pinned, pool_echo,
+    pool_open, pool_open_spawn, pool_recovery, pool_idle, pool_bytes_per_queued, pool_two_workers, pool_cost_1e3,
+    pool_cost_1e6;
 void pool_door(void);
 /* the peers */
 measure pipes_round_trip, pipes_throughput, pipes_echo;

@@ -157,8 +157,10 @@ static group groups[] = {
      {{&pool, pool_map_memory, 2, ONE("procpool_map_memory", "GB/s")},
       {&openmp, openmp_map_memory, 2, ONE("openmp_map_memory", "GB/s")},
       {&pool, pool_map_memory, 1, ONE("procpool_map_memory_1", "GB/s")},
-      {&openmp, openmp_map_memory, 1, ONE("openmp_map_memory_1", "GB/s")}},
+      {&openmp, openmp_map_memory, 1, ONE("openmp_map_memory_1", "GB/s")},
+      {&pool, pool_map_memory_by_doubles, 2, ONE("procpool_map_memory_by_doubles", "GB/s")}},
      {{"map_vs_openmp_memory", "procpool_map_memory", "openmp_map_memory", NULL},
+      {"map_vs_openmp_memory_by_doubles", "procpool_map_memory_by_doubles", "openmp_map_memory", NULL},
       {"map_vs_openmp_memory_1", "procpool_map_memory_1", "openmp_map_memory_1", NULL}}},
 
     {"echo",

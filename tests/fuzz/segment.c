@@ -262,13 +262,16 @@ static procpool__job *sim_job(const sim *m) {
 static void sim_items(const sim *m, unsigned count, unsigned fails) {
   const procpool__job *job = sim_job(m);
   procpool__chunk *chunk = job != NULL ? procpool__map_chunk(world.map, job) : NULL;
-  uint32_t *failures;
+  unsigned char *marks;
   if (job == NULL)
     return;
-  failures = (uint32_t *)(void *)((unsigned char *)chunk + procpool__map_failures_at(world.map, job->count));
+  marks = (unsigned char *)chunk + procpool__map_failures_at(world.map, job->count);
   for (unsigned i = 0; i < count && chunk->begun < job->count; i++) {
-    if (fails > 0 && chunk->begun % fails == 0 && chunk->failed < job->count)
-      failures[chunk->failed++] = procpool__chunk_failure(chunk->begun, PROCPOOL_FAILED);
+    if (fails > 0 && chunk->begun % fails == 0) {
+      if (chunk->failed++ == 0)
+        memset(marks, 0, (size_t)procpool__chunk_marks_size(job->count));
+      procpool__chunk_set_mark(marks, chunk->begun, PROCPOOL_FAILED);
+    }
     chunk->begun++;
   }
 }

@@ -226,7 +226,7 @@ static bool worker_sleeps(int step) {
 
 static bool woken_is_stopped(int step) {
   work first, second, next;
-  const int victim = 0; /* of all sleepers the lowest is woken */
+  const int victim = 0;
   bool held;
   begin(step, 2);
   give(&first, task_gated, GATE_A, 8, RIG_ALLOW(OK), 0);
@@ -239,6 +239,8 @@ static bool woken_is_stopped(int step) {
   CHECK_OK(finish(&second));
   while (!asleep(0) || !asleep(1))
     sched_yield();
+  for (int i = 0; i < 2; i++) /* neither ran where the host runs: the lowest is woken */
+    procpool__store32(&pool->segment.blocks[i].cpu, UINT32_MAX);
   rig.page->word[WORD_SIGNAL] = SIGSTOP;
   rig.page->word[WORD_VICTIM] = (int)worker_pid(victim);
   open_gate(WORD_ARMED);
@@ -564,6 +566,31 @@ static bool record_is_forged(int step) {
 
 /* ---- sweeps ---- */
 
+/* ---- a worker is stopped on the way from its commit to its sleep: what it has committed reaches a host that polls ---- */
+
+static bool committed_is_stopped(int step) {
+  work w;
+  bool held;
+  begin(step, 1);
+  rig.page->word[WORD_SIGNAL] = SIGSTOP;
+  give(&w, task_counted, GATE_A, 8, RIG_ALLOW(OK), 0);
+  await_start(&w);
+  open_gate(GATE_A);
+  while (!fired() && !asleep(0))
+    sched_yield();
+  held = fired();
+  while (held && rig_process_state(worker_pid(0)) != 'T')
+    sched_yield();
+  while (held && procpool_future_status(w.future) == PROCPOOL_PENDING && decided(&w))
+    CHECK_OK(procpool_poll(pool));
+  release();
+  if (held)
+    CHECK(rig_signal(worker_pid(0), SIGCONT));
+  CHECK_OK(finish(&w));
+  end();
+  return held;
+}
+
 typedef struct sweep {
   const char *name;
   bool (*at)(int step);
@@ -582,6 +609,7 @@ static const sweep sweeps[] = {
     {"the supervisor dies, a worker has committed", supervisor_dies},
     {"a worker speaks for another one", record_is_forged},
     {"the host waits for room, a worker claims", host_waits_for_room},
+    {"a worker is stopped after its commit, the host polls", committed_is_stopped},
 };
 enum { SWEEPS = (int)(sizeof(sweeps) / sizeof(sweeps[0])) };
 

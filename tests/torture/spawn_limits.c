@@ -48,6 +48,8 @@ static bool open_once(int j, int error, uint32_t kinds) {
   procpool_options options = {0};
   procpool_error why;
   procpool *pool;
+  options.max_memory =
+      (size_t)64 << 20; /* in a program that is started anew there is room for so little, nearly always */
   fault_arm(kinds, FAULT_ANYWHERE, j, j, error);
   pool = try_open(rig.start, WORKERS, &options, &why);
   fault_disarm();
