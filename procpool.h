@@ -256,8 +256,9 @@
    take along. What would make the count wrong is a worker that is counted and cannot come: so the supervisor first
    marks it away, and then wakes everyone. The host sleeps armed, as said above. Whoever waits spins for as long as a
    sleep and a wake cost here (measured at each wake, at most 100 us), and for 2 us only where the last waits were
-   longer than that; where those who are awake outnumber the processors he calls sched_yield between his looks, so that
-   a pool with as many workers as processors, or more, loses nothing by them. spin_us settles it by hand.
+   longer than that. In a crowd, where those who are awake outnumber the processors, he calls sched_yield between his
+   looks, and does not look at all where the last waits were long, so that a pool with as many workers as processors, or
+   more, loses nothing by them. spin_us settles it by hand.
 
    A host on whose own processor a worker wakes has to wait for that worker. So it wakes those first that ran elsewhere
    last, and a call with many tasks wakes the others when all are handed out.
@@ -3430,7 +3431,8 @@ static void procpool__worker_sleep(procpool__worker *w) {
 
 /* There is no task: looks for one, and then sleeps. */
 static void procpool__worker_rest(procpool__worker *w) {
-  const uint64_t budget = procpool__spin_budget(&w->spin);
+  const bool brief = procpool__spin_budget(&w->spin) == PROCPOOL__SPIN_LEAST;
+  const uint64_t budget = brief && procpool__worker_crowded(w) ? 0 : procpool__spin_budget(&w->spin);
   const bool found = budget > 0 && procpool__worker_glance(w);
   const uint64_t start = found ? 0 : procpool__platform_now();
   if (!found && (budget == 0 || !procpool__worker_spin(w, start, budget)))
@@ -6105,7 +6107,7 @@ static void procpool__host_make_room(void *context) {
 /* Rests until something may have changed. */
 static void procpool__host_rest(procpool *p, uint64_t deadline, procpool__known *known) {
   uint64_t start, budget;
-  bool found, come;
+  bool brief, found, come;
   if (p->finished) {
     if (p->frames != NULL) /* another thread is still in a callback */
       procpool__host_follow(p, deadline);
@@ -6129,7 +6131,8 @@ static void procpool__host_rest(procpool *p, uint64_t deadline, procpool__known 
     return;
   }
   procpool__host_unlock(p);
-  budget = procpool__spin_budget(&p->spin);
+  brief = procpool__spin_budget(&p->spin) == PROCPOOL__SPIN_LEAST;
+  budget = brief && procpool__host_crowded(p) ? 0 : procpool__spin_budget(&p->spin);
   found = budget > 0 && procpool__host_glance(p);
   start = found ? 0 : procpool__platform_now();
   come = found || (budget > 0 && procpool__host_spin(p, start, budget, deadline));
