@@ -316,8 +316,9 @@ void task_pid(procpool_task *task) {
 }
 
 void task_twice(procpool_task *task) {
-  const int *x = (const int *)procpool_task_argument(task, NULL);
-  return_int(task, 2 * *x);
+  int x;
+  memcpy(&x, procpool_task_argument(task, NULL), sizeof(x)); /* a hostile worker may have moved it to an odd place */
+  return_int(task, 2 * x);
 }
 
 void task_sum(procpool_task *task) {
