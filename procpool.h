@@ -1136,6 +1136,9 @@ enum {
 #ifndef SYS_pidfd_open
 #define SYS_pidfd_open 434
 #endif
+#ifndef SYS_pidfd_send_signal
+#define SYS_pidfd_send_signal 424
+#endif
 #ifndef __cplusplus /* g++ always defines _GNU_SOURCE, with which sched.h declares it */
 extern int clone(int (*function)(void *), void *stack, int flags, void *argument, ...);
 #endif
@@ -1540,12 +1543,23 @@ static void procpool__platform_event_clear(int fd) {
     errno = saved;
 }
 
-/* A descriptor that becomes readable when this process ends; -1 where there is none (Linux before 5.3). */
+/* A descriptor that becomes readable when the process ends; -1 where there is none (Linux before 5.3). */
+static int procpool__platform_pidfd(pid_t pid) {
+  return procpool__platform_above_std((int)syscall(SYS_pidfd_open, pid, 0));
+}
 static int procpool__platform_pidfd_self(void) {
-  return procpool__platform_above_std((int)syscall(SYS_pidfd_open, getpid(), 0));
+  return procpool__platform_pidfd(getpid());
 }
 
-/* Waits until one of the descriptors has something or the deadline passes. mask: signals blocked meanwhile, or null. */
+/* Ends the process that pidfd stands for, and never another one, whatever its state: SIGKILL goes through a stop and
+ * through a tracer. Nothing where there is no such descriptor. */
+static void procpool__platform_pidfd_kill(int pidfd) {
+  if (pidfd >= 0)
+    (void)syscall(SYS_pidfd_send_signal, pidfd, SIGKILL, NULL, 0);
+}
+
+/* Waits until one of the descriptors has something or the deadline passes. mask: signals blocked meanwhile, or null.
+ * Returns early at a signal: the caller looks again. */
 static int procpool__platform_poll(struct pollfd *fds, int count, uint64_t deadline, const sigset_t *mask) {
   struct timespec t;
   uint64_t now = 0;
@@ -1564,13 +1578,31 @@ static int procpool__platform_poll(struct pollfd *fds, int count, uint64_t deadl
   return (int)syscall(SYS_ppoll, fds, count, timeout, mask != NULL ? &kernel_mask : NULL, (size_t)(_NSIG / 8));
 }
 
+/* Waits for these events, or end of file or an error, until the deadline: a signal of the host's ends a poll, and says
+ * nothing. Returns what has come, 0 for nothing. */
+static short procpool__platform_await(int fd, short events, uint64_t deadline) {
+  struct pollfd p;
+  int got;
+  p.fd = fd;
+  p.events = events;
+  do {
+    p.revents = 0;
+    got = procpool__platform_poll(&p, 1, deadline, NULL);
+  } while (got < 0 && errno == EINTR && procpool__platform_now() < deadline);
+  return got > 0 ? p.revents : (short)0;
+}
+
 /* End of file (or an error) on the reading end of a pipe or channel: the other side is gone. */
 static bool procpool__platform_gone(int fd, uint64_t deadline) {
-  struct pollfd p;
-  p.fd = fd;
-  p.events = 0;
-  p.revents = 0;
-  return procpool__platform_poll(&p, 1, deadline, NULL) > 0 && (p.revents & (POLLHUP | POLLERR | POLLNVAL)) != 0;
+  return (procpool__platform_await(fd, 0, deadline) & (POLLHUP | POLLERR | POLLNVAL)) != 0;
+}
+
+/* Waits until a process has ended, by its id: if that is a stranger's by now, this waits in vain. */
+static void procpool__platform_await_end(pid_t pid, uint64_t deadline) {
+  int fd = pid > 0 ? procpool__platform_pidfd(pid) : -1;
+  if (fd >= 0)
+    (void)procpool__platform_await(fd, POLLIN, deadline);
+  procpool__platform_close(&fd);
 }
 
 /* Closes every descriptor above 2 but those in keep (sorted upwards). */
@@ -1706,6 +1738,64 @@ static int procpool__platform_receive(int channel, void *message, size_t size, i
   do
     got = recv(channel, message, size, flags);
   while (got < 0 && errno == EINTR);
+  if (got == (ssize_t)size)
+    return 1;
+  return got < 0 && errno == EAGAIN ? 0 : -1;
+}
+
+/* What comes along with a message: one descriptor. */
+typedef union procpool__platform_cargo {
+  struct cmsghdr head; /* for its alignment */
+  unsigned char bytes[CMSG_SPACE(sizeof(int))];
+} procpool__platform_cargo;
+
+/* A message with a descriptor, of which the other side gets a copy. */
+static bool procpool__platform_send_fd(int channel, void *message, size_t size, int fd) {
+  procpool__platform_cargo cargo;
+  struct msghdr header;
+  struct iovec part;
+  ssize_t sent;
+  memset(&cargo, 0, sizeof(cargo));
+  memset(&header, 0, sizeof(header));
+  part.iov_base = message;
+  part.iov_len = size;
+  header.msg_iov = &part;
+  header.msg_iovlen = 1;
+  header.msg_control = cargo.bytes;
+  header.msg_controllen = sizeof(cargo.bytes);
+  cargo.head.cmsg_level = SOL_SOCKET;
+  cargo.head.cmsg_type = SCM_RIGHTS;
+  cargo.head.cmsg_len = CMSG_LEN(sizeof(fd));
+  memcpy(CMSG_DATA(&cargo.head), &fd, sizeof(fd));
+  do
+    sent = sendmsg(channel, &header, MSG_NOSIGNAL);
+  while (sent < 0 && errno == EINTR);
+  return sent == (ssize_t)size;
+}
+
+/* As receive, without waiting. *fd: the descriptor that came along, or -1. */
+static int procpool__platform_receive_fd(int channel, void *message, size_t size, int *fd) {
+  procpool__platform_cargo cargo;
+  struct msghdr header;
+  struct iovec part;
+  ssize_t got;
+  *fd = -1;
+  memset(&header, 0, sizeof(header));
+  part.iov_base = message;
+  part.iov_len = size;
+  header.msg_iov = &part;
+  header.msg_iovlen = 1;
+  header.msg_control = cargo.bytes;
+  header.msg_controllen = sizeof(cargo.bytes);
+  do
+    got = recvmsg(channel, &header, MSG_DONTWAIT | MSG_CMSG_CLOEXEC);
+  while (got < 0 && errno == EINTR);
+  if (got < 0 && (errno == ENOSYS || errno == EPERM)) /* refused by a filter: without descriptors it goes, too */
+    return procpool__platform_receive(channel, message, size, MSG_DONTWAIT);
+  if (got > 0 && header.msg_controllen >= CMSG_LEN(sizeof(*fd)) && cargo.head.cmsg_level == SOL_SOCKET &&
+      cargo.head.cmsg_type == SCM_RIGHTS)
+    memcpy(fd, CMSG_DATA(&cargo.head), sizeof(*fd));
+  *fd = procpool__platform_above_std(*fd);
   if (got == (ssize_t)size)
     return 1;
   return got < 0 && errno == EAGAIN ? 0 : -1;
@@ -3511,6 +3601,7 @@ static bool procpool__worker_initialize(procpool__worker *w) {
 typedef struct procpool__process_pool {
   struct procpool__process_pool *next;
   int lifeline, control, all_gone, event_fd, memory;
+  int supervisor; /* a pidfd, or -1 */
 } procpool__process_pool;
 
 /* The one piece of mutable file-scope state: whether this process came through the door, how deeply its pools are
@@ -3526,10 +3617,12 @@ static struct {
 
 /* What host and supervisor say to each other over the control channel: whole messages of one size. */
 typedef enum procpool__say {
-  PROCPOOL__SAY_CODE = 1, /* supervisor: an executable mapping that its workers have (spawn) */
+  PROCPOOL__SAY_SELF = 1, /* supervisor, first of all: with a descriptor that stands for it (Linux 5.3) */
+  PROCPOOL__SAY_CODE,     /* supervisor: an executable mapping that its workers have (spawn) */
   PROCPOOL__SAY_ATTACHED, /* supervisor: that was all of them; waits for BEGIN */
   PROCPOOL__SAY_BEGIN,    /* host: the initializer is in the header, start the workers */
   PROCPOOL__SAY_STARTED,  /* supervisor: all workers are forked, or a = errno */
+  PROCPOOL__SAY_ENDING,   /* supervisor: it has heard of the KILL, and is at it */
   PROCPOOL__SAY_TAKEN,    /* supervisor: something else lies where the segment should be mapped (spawn); it leaves */
   PROCPOOL__SAY_PHASE,    /* host: look at the phase */
   PROCPOOL__SAY_SIGNAL,   /* host: send signal b to worker a */
@@ -3578,6 +3671,14 @@ static bool procpool__super_send(int channel, const procpool__message *message) 
   return procpool__platform_send(channel, message, sizeof(*message), 0);
 }
 
+/* Tells the host without waiting: what it says is but to be known soon. */
+static void procpool__super_tell(const procpool__super *u, procpool__say say) {
+  procpool__message m;
+  memset(&m, 0, sizeof(m));
+  m.say = say;
+  (void)procpool__platform_send(u->control, &m, sizeof(m), MSG_DONTWAIT);
+}
+
 /* As procpool__platform_receive. */
 static int procpool__super_receive(int channel, procpool__message *message, int flags) {
   return procpool__platform_receive(channel, message, sizeof(*message), flags);
@@ -3611,7 +3712,7 @@ static void procpool__super_be_worker(procpool__super *u, int index) {
   procpool__worker_setup(&worker, &u->segment, index, u->event_fd, true);
   worker.parent = u->pid;
   memset(&own, 0, sizeof(own));
-  own.lifeline = own.control = own.memory = -1;
+  own.lifeline = own.control = own.memory = own.supervisor = -1;
   own.all_gone = u->all_gone;
   own.event_fd = u->event_fd;
   procpool__process_record.pools = &own;
@@ -4145,6 +4246,7 @@ static void procpool__super_on_phase(procpool__super *u) {
   const uint32_t phase = procpool__load32(&u->segment.header->phase);
   bool waiting = false;
   if (phase == PROCPOOL__PHASE_KILL) {
+    procpool__super_tell(u, PROCPOOL__SAY_ENDING);
     procpool__super_end_workers(u, PROCPOOL__DEAD_SHUTDOWN);
     procpool__super_leave(u);
   }
@@ -4234,11 +4336,24 @@ static int procpool__super_start_all(procpool__super *u) {
   return 0;
 }
 
+/* Gives the host a descriptor that stands for this process: a task may stop or trace it again and again, and then the
+ * host must be able to end it, and nobody else. */
+static void procpool__super_introduce(const procpool__super *u) {
+  procpool__message m;
+  int self = procpool__platform_pidfd_self();
+  memset(&m, 0, sizeof(m));
+  m.say = PROCPOOL__SAY_SELF;
+  if (self >= 0)
+    (void)procpool__platform_send_fd(u->control, &m, sizeof(m), self);
+  procpool__platform_close(&self);
+}
+
 static void procpool__super_settle_in(procpool__super *u) {
   procpool__platform_super_signals();
   procpool__platform_continue_at_eof(u->lifeline);
   if (procpool__platform_gone(u->lifeline, 0))
     procpool__platform_leave(0);
+  procpool__super_introduce(u);
 }
 
 static void procpool__super_run(procpool__super *u) {
@@ -4265,6 +4380,7 @@ static void procpool__super_drop_pools(void) {
     procpool__platform_close(&p->all_gone);
     procpool__platform_close(&p->event_fd);
     procpool__platform_close(&p->memory);
+    procpool__platform_close(&p->supervisor);
   }
   procpool__process_record.pools = NULL;
   (void)pthread_mutex_init(&procpool__process_record.lock, NULL); /* the host's thread held it across the fork */
@@ -4566,6 +4682,7 @@ struct procpool {
   procpool__frame *frames;
   /* life */
   bool closing, ending, finished, freed;
+  bool ends; /* the supervisor has said that it ends all */
   procpool_shutdown_mode mode;
   procpool_status refusal; /* why nothing is accepted any more, OK while it is */
   procpool_error cause;    /* of that */
@@ -5753,16 +5870,37 @@ static void procpool__host_join_threads(procpool *p) {
     }
 }
 
+#define PROCPOOL__SECOND ((uint64_t)1000000000u)
+
+/* Waits until all workers have ended; a task's own child may hold the pipe open: bounded. At its end of file none of
+ * them has memory any more, and they are about to become zombies. */
+static bool procpool__host_await_workers(procpool *p) {
+  const uint64_t deadline = procpool__platform_now() + PROCPOOL__SECOND;
+  if (!procpool__platform_gone(p->fds.all_gone, deadline))
+    return false;
+  for (int i = 0; i < p->segment.workers; i++)
+    procpool__platform_await_end((pid_t)procpool__load(&p->segment.blocks[i].pid), deadline);
+  return true;
+}
+
+/* Waits until the supervisor and all workers have ended. Whoever holds the supervisor (by stopping or tracing it) does
+ * not keep it from being killed, and it takes its workers along. */
+static void procpool__host_await_end(procpool *p) {
+  procpool__platform_close(&p->fds.lifeline); /* now it must end, whatever it was about */
+  if (p->fds.all_gone < 0 || procpool__host_await_workers(p) || procpool__platform_gone(p->fds.control, 0))
+    return;
+  procpool__platform_pidfd_kill(p->fds.supervisor);
+  (void)procpool__host_await_workers(p);
+}
+
 /* No worker is left. clean: the supervisor said so itself; else it died, and its workers die with it. */
 static void procpool__host_finish(procpool *p, bool clean) {
-  const uint64_t second = 1000000000u;
   if (p->finished)
     return;
-  if (p->fds.control >= 0 && clean)
-    (void)procpool__platform_gone(p->fds.control, procpool__platform_now() + second);
-  procpool__platform_close(&p->fds.lifeline); /* now it must end, whatever it was about */
-  if (p->fds.all_gone >= 0 && !clean)         /* a task's own child may hold it open: bounded */
-    (void)procpool__platform_gone(p->fds.all_gone, procpool__platform_now() + second);
+  if (!clean || p->fds.control < 0 ||
+      !procpool__platform_gone(p->fds.control, procpool__platform_now() + PROCPOOL__SECOND))
+    procpool__host_await_end(p);
+  procpool__platform_close(&p->fds.lifeline);
   procpool__host_join_threads(p);
   if (!p->closing) {
     memset(&p->cause, 0, sizeof(p->cause));
@@ -5777,15 +5915,25 @@ static void procpool__host_finish(procpool *p, bool clean) {
   procpool__platform_close(&p->fds.control);
   procpool__platform_close(&p->fds.all_gone);
   procpool__platform_close(&p->fds.memory);
+  procpool__platform_close(&p->fds.supervisor);
   p->segment.fd = -1;
 }
 
-/* Looks whether the supervisor lives: it sends nothing after its start, so anything but "nothing yet" is its end. If it
- * said so before, draining comes to it when all results are taken: they do not go away for want of memory. */
-static void procpool__host_look_after(procpool *p) {
+/* Hears the supervisor out. False when it is gone. It says little: at most a few messages, were they ever so many. */
+static bool procpool__host_hear(procpool *p) {
   procpool__message m;
-  if (!p->finished && p->fds.control >= 0 && procpool__super_receive(p->fds.control, &m, MSG_DONTWAIT) < 0 &&
-      procpool__load32(&p->segment.header->gone) == 0)
+  int got = 1;
+  for (int i = 0; i < 16 && got > 0; i++) {
+    got = procpool__super_receive(p->fds.control, &m, MSG_DONTWAIT);
+    p->ends = p->ends || (got > 0 && m.say == PROCPOOL__SAY_ENDING);
+  }
+  return got >= 0;
+}
+
+/* Looks whether the supervisor lives. If it said that it leaves, draining comes to it when all results are taken: they
+ * do not go away for want of memory. */
+static void procpool__host_look_after(procpool *p) {
+  if (!p->finished && p->fds.control >= 0 && !procpool__host_hear(p) && procpool__load32(&p->segment.header->gone) == 0)
     procpool__host_finish(p, false);
 }
 
@@ -6497,6 +6645,7 @@ static void procpool__open_undo(procpool *p) {
   procpool__platform_close(&p->fds.all_gone);
   procpool__platform_close(&p->fds.event_fd);
   procpool__platform_close(&p->fds.memory);
+  procpool__platform_close(&p->fds.supervisor);
   procpool__platform_unmap(s->base, (size_t)s->total);
   procpool__platform_unmap(p->owners, (size_t)s->capacity * sizeof(*p->owners));
   procpool__platform_unmap(p->free_slots, (size_t)s->capacity * sizeof(*p->free_slots));
@@ -6699,15 +6848,15 @@ static bool procpool__open_handshake(procpool *p, procpool__plan *plan) {
       procpool__platform_now() + 30u * (uint64_t)1000000000u; /* main may do much before the door */
   for (;;) {
     procpool__message m;
-    struct pollfd fd;
-    fd.fd = p->fds.control;
-    fd.events = POLLIN;
-    fd.revents = 0;
-    if (procpool__platform_poll(&fd, 1, deadline, NULL) < 0 && errno == EINTR)
-      continue;
-    if (procpool__super_receive(p->fds.control, &m, MSG_DONTWAIT) <= 0)
+    int with;
+    (void)procpool__platform_await(p->fds.control, POLLIN, deadline);
+    if (procpool__platform_receive_fd(p->fds.control, &m, sizeof(m), &with) <= 0)
       return procpool__open_fail(plan, PROCPOOL_SPAWN_FAIL, 0,
                                  "the supervisor did not come up: does main call procpool_worker_main() first?");
+    if (with >= 0 && m.say == PROCPOOL__SAY_SELF && p->fds.supervisor < 0)
+      p->fds.supervisor = with;
+    else
+      procpool__platform_close(&with);
     plan->place_taken = m.say == PROCPOOL__SAY_TAKEN;
     if (plan->place_taken)
       return procpool__open_fail(plan, PROCPOOL_SPAWN_FAIL, 0, "the segment's place is taken there");
@@ -6748,8 +6897,7 @@ static bool procpool__open_supervisor(procpool *p, procpool__plan *plan) {
   if (procpool__open_handshake(p, plan))
     return true;
   procpool__host_forget_fds(p);
-  procpool__platform_close(&p->fds.lifeline); /* ends the supervisor, and with it its workers */
-  (void)procpool__platform_gone(p->fds.all_gone, procpool__platform_now() + 1000000000u);
+  procpool__host_await_end(p);
   return false;
 }
 
@@ -6768,6 +6916,7 @@ static bool procpool__open_processes(procpool *p, procpool__plan *plan) {
     procpool__platform_close(&p->fds.control);
     procpool__platform_close(&p->fds.all_gone);
     procpool__platform_close(&p->fds.event_fd);
+    procpool__platform_close(&p->fds.supervisor);
     memset(&plan->error, 0, sizeof(plan->error));
   }
 }
@@ -6860,6 +7009,7 @@ static procpool *procpool__open_make(procpool__plan *plan) {
   memset((void *)p, 0, sizeof(*p));
   (void)pthread_mutex_init(&p->lock, NULL);
   p->segment.fd = p->fds.lifeline = p->fds.control = p->fds.all_gone = p->fds.event_fd = p->fds.memory = -1;
+  p->fds.supervisor = -1;
   p->start = plan->start;
   procpool__spin_setup(&p->spin, plan->spin_ns, plan->options.spin_us > 0);
   p->processors = (uint64_t)plan->processors;
@@ -7524,20 +7674,38 @@ static void procpool__shutdown_announce(procpool *p, procpool_shutdown_mode mode
     procpool__store32(&p->segment.header->gone, 1);
 }
 
+/* Waits for the end of all for so long, and not beyond the deadline. */
+static procpool_status procpool__shutdown_wait(procpool *p, uint64_t ns, uint64_t deadline, unsigned how) {
+  const uint64_t patience = procpool__platform_now() + ns;
+  return procpool__host_wait(p, procpool__condition_finished, NULL, deadline < patience ? deadline : patience, how);
+}
+
+/* By stages, each of which a supervisor that is not held makes unnecessary. One that is stopped is continued by the
+ * kernel when the lifeline ends, and ends all. One that somebody stops again and again, or traces, is killed, and its
+ * workers with it. Where there is no descriptor for that, and where the kernel holds somebody, this does not wait any
+ * longer. */
+static procpool_status procpool__shutdown_kill(procpool *p, uint64_t deadline, unsigned how) {
+  procpool_status status = procpool__shutdown_wait(p, PROCPOOL__SECOND, deadline, how);
+  if (status != PROCPOOL_PENDING || procpool__platform_now() >= deadline)
+    return status;
+  procpool__platform_close(&p->fds.lifeline);
+  status = procpool__shutdown_wait(p, p->ends ? PROCPOOL__PATIENCE : PROCPOOL__SECOND, deadline, how);
+  if (status != PROCPOOL_PENDING || procpool__platform_now() >= deadline)
+    return status;
+  procpool__platform_pidfd_kill(p->fds.supervisor);
+  status = procpool__shutdown_wait(p, PROCPOOL__SECOND, deadline, how);
+  if (status == PROCPOOL_PENDING && procpool__platform_now() < deadline && !p->finished)
+    procpool__host_finish(p, false);
+  return procpool__host_wait(p, procpool__condition_finished, NULL, deadline, how);
+}
+
 static procpool_status procpool__shutdown_locked(procpool *p, procpool_shutdown_mode mode, uint64_t deadline) {
-  const uint64_t patience = procpool__platform_now() + 1000000000u;
   const unsigned how = PROCPOOL__WAIT_CALLBACKS | (mode == PROCPOOL_KILL ? (unsigned)PROCPOOL__WAIT_IMMUNE : 0u);
-  procpool_status status;
   if (!p->finished)
     procpool__shutdown_announce(p, mode);
-  if (mode != PROCPOOL_KILL || p->fds.lifeline < 0)
-    return procpool__host_wait(p, procpool__condition_finished, NULL, deadline, how);
-  status = procpool__host_wait(p, procpool__condition_finished, NULL, deadline < patience ? deadline : patience, how);
-  if (status == PROCPOOL_PENDING && deadline > patience) {
-    procpool__platform_close(&p->fds.lifeline); /* a stopped supervisor: the kernel continues it, and it ends all */
-    status = procpool__host_wait(p, procpool__condition_finished, NULL, deadline, how);
-  }
-  return status;
+  if (mode == PROCPOOL_KILL && p->fds.control >= 0)
+    return procpool__shutdown_kill(p, deadline, how);
+  return procpool__host_wait(p, procpool__condition_finished, NULL, deadline, how);
 }
 
 PROCPOOL_API procpool_status procpool_shutdown_timed(procpool *pool, procpool_shutdown_mode mode, double timeout) {
