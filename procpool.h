@@ -844,7 +844,8 @@ static PROCPOOL_UNUSED inline procpool_process *procpool_process_start(const pro
 PROCPOOL_API procpool_status procpool_process_join(procpool_process *process, double timeout);
 PROCPOOL_API bool procpool_process_is_alive(procpool_process *process);
 /* As in Python: 0 when the function returned, 1 when it reported failure, the status given to exit, or minus the signal
- * that ended it. OK, PENDING (it lives), HANDLE, ARGUMENT. */
+ * that ended it, whoever sent that and be it before the function began: it then never runs (1 where its future was
+ * cancelled before). OK, PENDING (it lives), HANDLE, ARGUMENT. */
 PROCPOOL_API procpool_status procpool_process_exit_code(procpool_process *process, int *exit_code);
 /* Its process id, after its end too; 0 on a bad handle. */
 PROCPOOL_API long procpool_process_pid(procpool_process *process);
@@ -1802,6 +1803,12 @@ static pid_t procpool__platform_pid(void) {
   return getpid();
 }
 
+/* Whether a signal that ended a process is one that its own instructions raise. */
+static bool procpool__platform_own_fault(int signal_number) {
+  return signal_number == SIGSYS || signal_number == SIGSEGV || signal_number == SIGBUS || signal_number == SIGILL ||
+         signal_number == SIGFPE || signal_number == SIGTRAP || signal_number == SIGABRT;
+}
+
 PROCPOOL__NORETURN static void procpool__platform_leave(int status) {
   _exit(status);
 }
@@ -2597,7 +2604,7 @@ typedef struct procpool__mask {
 typedef struct procpool__header {
   /* host, before anyone else exists; a spawned supervisor checks them against its own */
   uint64_t magic, version, total, header_size, workers, capacity, ring_size, arena_size;
-  uint64_t start, max_tasks, strict, core_dumps, depth;
+  uint64_t start, max_tasks, strict, core_dumps, once, depth;
   uint64_t spin_ns, spin_fixed, processors; /* how long to look for work before sleeping; whether the user said so */
   uint64_t initializer, initializer_offset, initializer_size; /* size 0: offset is the pointer itself */
   uint64_t initializer_limit;                                 /* ns; 0: none */
@@ -2627,6 +2634,12 @@ typedef struct procpool__header {
   int64_t cause_stage;
 } procpool__header;
 
+/* What workers go by: each process's own copy, made before there was a worker (a forked one has it by the fork). */
+typedef struct procpool__settings {
+  uint64_t max_tasks, spin_ns, spin_fixed, processors;
+  uint64_t initializer, initializer_offset, initializer_size;
+} procpool__settings;
+
 /* One process's view. Sizes and addresses are its own copies: shared ones may be scribbled upon. */
 typedef struct procpool__segment {
   int fd;
@@ -2642,6 +2655,7 @@ typedef struct procpool__segment {
   unsigned char *arena;
   uint64_t arena_at; /* its offset: all before it is open to access from the start */
   uint64_t large;    /* what large blocks of the arena begin at a multiple of */
+  procpool__settings settings;
 } procpool__segment;
 
 typedef char procpool__assert_slot[sizeof(procpool__slot) == 64 ? 1 : -1];
@@ -2687,6 +2701,18 @@ static uint64_t procpool__shm_layout(procpool__segment *s, unsigned char *base) 
     s->arena = base + offset[4];
   }
   return s->total;
+}
+
+/* Takes the settings from the header: before there is a worker that could write there. */
+static void procpool__shm_settle(procpool__segment *s) {
+  const procpool__header *h = s->header;
+  s->settings.max_tasks = h->max_tasks;
+  s->settings.spin_ns = h->spin_ns;
+  s->settings.spin_fixed = h->spin_fixed;
+  s->settings.processors = h->processors;
+  s->settings.initializer = h->initializer;
+  s->settings.initializer_offset = h->initializer_offset;
+  s->settings.initializer_size = h->initializer_size;
 }
 
 static uint64_t procpool__shm_offset(const procpool__segment *s, const void *p) {
@@ -3478,7 +3504,7 @@ static bool procpool__worker_run(procpool__worker *w, uint32_t slot_index, uint6
     return false;
   procpool__store_release(&w->block->intent_word, 0); /* release: who sees it sees the commit */
   procpool__worker_trim(w);
-  return w->segment->header->max_tasks == 0 || w->tasks < w->segment->header->max_tasks;
+  return w->segment->settings.max_tasks == 0 || w->tasks < w->segment->settings.max_tasks;
 }
 
 /* ---- claiming and sleeping ---- */
@@ -3572,7 +3598,7 @@ static procpool__turn procpool__worker_turn(procpool__worker *w) {
 /* Whether those who are awake, the host too, outnumber the processors: then whoever only looks keeps the others from
  * their work, and lets them go first after each look. */
 static bool procpool__worker_crowded(const procpool__worker *w) {
-  return !w->spin.fixed && procpool__shm_awake(w->segment) >= w->segment->header->processors;
+  return !w->spin.fixed && procpool__shm_awake(w->segment) >= w->segment->settings.processors;
 }
 
 /* Looks for a task as long as a hot answer takes. Before the clock is read: that takes about as long. */
@@ -3656,14 +3682,14 @@ static void procpool__worker_setup(procpool__worker *w, const procpool__segment 
   w->process = process;
   w->tail = procpool__load(&w->block->tail);
   w->consumed = procpool__load(&w->block->consumed);
-  procpool__spin_setup(&w->spin, s->header->spin_ns, s->header->spin_fixed != 0);
+  procpool__spin_setup(&w->spin, s->settings.spin_ns, s->settings.spin_fixed != 0);
   procpool__worker_jump(w, procpool__load(&s->header->head));
   w->opened = process ? s->arena_at : s->total; /* a thread shares the host's mapping, which the host opens */
 }
 
 /* Runs the user's initializer, if there is one. */
 static bool procpool__worker_initialize(procpool__worker *w) {
-  const procpool__header *h = w->segment->header;
+  const procpool__settings *h = &w->segment->settings;
   procpool_initializer initializer;
   const void *argument;
   int code;
@@ -3720,7 +3746,8 @@ typedef enum procpool__say {
   PROCPOOL__SAY_STARTED,  /* supervisor: all workers are forked, or a = errno */
   PROCPOOL__SAY_ENDING,   /* supervisor: it has heard of the KILL, and is at it */
   PROCPOOL__SAY_TAKEN,    /* supervisor: something else lies where the segment should be mapped (spawn); it leaves */
-  PROCPOOL__SAY_PHASE,    /* host: look at the phase */
+  PROCPOOL__SAY_GONE,     /* supervisor: nobody is left, and it leaves */
+  PROCPOOL__SAY_PHASE,    /* host: the phase is a now */
   PROCPOOL__SAY_SIGNAL,   /* host: send signal b to worker a */
   PROCPOOL__SAY_RESET,    /* host: worker a's ring is corrupt: end it, its ring begins anew at b */
   PROCPOOL__SAY_LOOK      /* host: a task is to be ended, or has a limit: look at what the workers run */
@@ -3748,11 +3775,22 @@ typedef struct procpool__charge {
   bool overdue;           /* its initializer took too long: it was killed for that */
 } procpool__charge;
 
+/* How a worker ended. */
+typedef struct procpool__end {
+  pid_t pid;
+  int status;
+  struct rusage usage;
+} procpool__end;
+
 typedef struct procpool__super {
   procpool__segment segment;
   int lifeline, control, all_gone, event_fd, host_pidfd;
   pid_t pid;
   bool strict, core_dumps, ended;
+  bool once;                     /* one worker, one task: nobody takes a dead one's place */
+  uint32_t phase;                /* procpool__phase, as the host said it by a message: the segment's is for workers */
+  uint64_t alive, started, dead; /* what it writes into the header */
+  procpool__end end;             /* once: how the worker ended that had not begun the task */
   unsigned fork_failures;
   uint64_t initializer_limit; /* ns; 0: none */
   char name[16];
@@ -3802,7 +3840,7 @@ static void procpool__super_be_worker(procpool__super *u, int index) {
   procpool__platform_close(&u->event_fd); /* the host would block on it if a task made it a descriptor that waits */
   procpool__platform_worker_signals();
   procpool__platform_drop_output();
-  procpool__platform_set_name(u->name, u->segment.header->capacity == 1 ? -1 : index);
+  procpool__platform_set_name(u->name, u->segment.capacity == 1 ? -1 : index);
   procpool__platform_volunteer();
   if (!u->core_dumps)
     procpool__platform_no_core();
@@ -3826,6 +3864,7 @@ static void procpool__super_note_alive(procpool__super *u) {
   uint64_t alive = 0;
   for (int i = 0; i < u->segment.workers; i++)
     alive += u->charges[i].pid != 0;
+  u->alive = alive;
   procpool__store(&u->segment.header->alive, alive);
 }
 
@@ -3837,15 +3876,15 @@ static bool procpool__super_start(procpool__super *u, int index) {
   procpool__store(&block->ready, 0);
   procpool__store(&block->tasks, 0);
   procpool__store(&block->intent_word, 0);
-  procpool__store(&h->alive, h->alive + 1); /* before the fork: who sees what it did finds it counted */
-  procpool__store(&h->started, h->started + 1);
+  procpool__store(&h->alive, ++u->alive); /* before the fork: who sees what it did finds it counted */
+  procpool__store(&h->started, ++u->started);
   charge->pid = procpool__platform_fork();
   if (charge->pid == 0)
     procpool__super_be_worker(u, index);
   if (charge->pid < 0) {
     charge->pid = 0;
-    procpool__store(&h->started, h->started - 1);
-    procpool__store(&h->alive, h->alive - 1);
+    procpool__store(&h->started, --u->started);
+    procpool__store(&h->alive, --u->alive);
     return false;
   }
   charge->born = procpool__platform_now();
@@ -3905,7 +3944,7 @@ static void procpool__super_bury(procpool__super *u, int index, int status, int 
     first = procpool__load(&h->dead_list);
     procpool__store_relaxed(&e->rss_kib_next, ((uint64_t)usage->ru_maxrss << 24) | (first & 0xffffff));
   } while (!procpool__cas(&h->dead_list, first, (uint64_t)slot + 1));
-  procpool__store(&h->dead_count, h->dead_count + 1);
+  procpool__store(&h->dead_count, ++u->dead);
   charge->condemned = 0;
 }
 
@@ -3975,7 +4014,8 @@ static void procpool__super_clear_traces(procpool__super *u, int index) {
   procpool__super_note_away(u, index);
   (void)procpool__and(procpool__shm_idle(&u->segment, index), ~procpool__shm_bit(index));
   procpool__store32(&block->room_flag, 0);
-  procpool__store(&block->pid, 0);
+  if (!u->once)
+    procpool__store(&block->pid, 0);
   if (u->charges[index].reset != 0)
     procpool__store(&block->tail, u->charges[index].reset);
   u->charges[index].reset = 0;
@@ -4022,16 +4062,10 @@ static void procpool__super_end_workers(procpool__super *u, procpool__state stat
 
 /* ---- deaths and replacements ---- */
 
-static bool procpool__super_any_ready(const procpool__super *u) {
-  for (int i = 0; i < u->segment.workers; i++)
-    if (u->charges[i].pid != 0 && procpool__load(&u->segment.blocks[i].ready) == 1)
-      return true;
-  return false;
-}
-
+/* Whether all indexes have failed so often in a row; of those that a worker has or will have. */
 static bool procpool__super_all_failed(const procpool__super *u, unsigned times) {
   for (int i = 0; i < u->segment.workers; i++)
-    if (u->charges[i].failures < times)
+    if (u->charges[i].failures < times && (u->charges[i].pid != 0 || u->charges[i].due != PROCPOOL__NEVER))
       return false;
   return true;
 }
@@ -4046,10 +4080,9 @@ static uint64_t procpool__super_backoff(unsigned failures) {
 /* When, if at all, the next worker of this index starts. */
 static void procpool__super_plan(procpool__super *u, int index, bool useful) {
   procpool__charge *charge = &u->charges[index];
-  const uint32_t phase = procpool__load32(&u->segment.header->phase);
   charge->failures = useful ? 0 : charge->failures + 1;
   charge->due = useful ? 0 : procpool__super_backoff(charge->failures);
-  if (u->ended || (phase == PROCPOOL__PHASE_DRAIN && !procpool__table_waiting(&u->segment)))
+  if (u->ended || u->once || (u->phase == PROCPOOL__PHASE_DRAIN && !procpool__table_waiting(&u->segment)))
     charge->due = PROCPOOL__NEVER;
 }
 
@@ -4063,10 +4096,37 @@ static bool procpool__super_was_useful(const procpool__super *u, int index, bool
          (ready == 1 && (had_task || procpool__load(&block->tasks) > 0 || age > 100000000u));
 }
 
-/* Starts in a row, of every index, after which the pool gives up. A worker that dies before it comes to its
- * initializer was killed by somebody: that says nothing of the next one, and only a long run of it (8 s, with the
- * back-off) does. */
-enum { PROCPOOL__STARTS_FAILED = 3, PROCPOOL__STARTS_KILLED = 20 };
+static bool procpool__super_any_useful(const procpool__super *u) {
+  for (int i = 0; i < u->segment.workers; i++)
+    if (u->charges[i].pid != 0 && procpool__super_was_useful(u, i, false))
+      return true;
+  return false;
+}
+
+/* Starts in a row, of every index, that came to nothing and after which the pool gives up. FAILED: in the initializer.
+ * DIED: after it, by itself (a filter of system calls that lacks one, a thread of the initializer's that crashed): about
+ * 3 s with the back-off. A worker that was killed before it came to its initializer, or by a signal that somebody sends,
+ * says nothing of the next one: only a long run of them does (8 s). */
+enum { PROCPOOL__STARTS_FAILED = 3, PROCPOOL__STARTS_DIED = 8, PROCPOOL__STARTS_KILLED = 20 };
+
+/* Whether a useless start, which ended so, was one too many. */
+static bool procpool__super_hopeless(const procpool__super *u, uint64_t ready, int status) {
+  const bool killed = WIFSIGNALED(status) && !procpool__platform_own_fault(WTERMSIG(status));
+  const bool within = ready == 2 || ready == 4;
+  if (u->ended || u->once || (ready == 3 && WIFEXITED(status)) || procpool__super_any_useful(u))
+    return false;
+  if (ready == 0 || (killed && !within)) /* while nobody waits for a worker, somebody may play with them */
+    return procpool__super_all_failed(u, PROCPOOL__STARTS_KILLED) &&
+           (ready == 0 || procpool__table_waiting(&u->segment));
+  return procpool__super_all_failed(u, within ? PROCPOOL__STARTS_FAILED : PROCPOOL__STARTS_DIED);
+}
+
+/* A pool that gives up: everybody goes, and the host hears why. */
+static void procpool__super_give_up(procpool__super *u, procpool__health health, int index, pid_t pid, int status) {
+  u->ended = true;
+  procpool__super_end_workers(u, PROCPOOL__DEAD_BROKEN);
+  procpool__super_cause(u, health, index, pid, status, 0);
+}
 
 static void procpool__super_on_death(procpool__super *u, int index, int status, const struct rusage *usage) {
   const pid_t pid = u->charges[index].pid;
@@ -4078,19 +4138,15 @@ static void procpool__super_on_death(procpool__super *u, int index, int status, 
   useful = procpool__super_was_useful(u, index, had_task);
   procpool__super_clear_traces(u, index);
   u->charges[index].pid = 0;
+  u->end.pid = pid;
+  u->end.status = status;
+  u->end.usage = *usage;
   procpool__super_plan(u, index, useful);
   procpool__super_note_alive(u);
-  if (u->strict && (ready != 3 || had_task) && !wanted && !u->ended) {
-    u->ended = true;
-    procpool__super_end_workers(u, PROCPOOL__DEAD_BROKEN);
-    procpool__super_cause(u, PROCPOOL__HEALTH_STRICT, index, pid, status, 0);
-  } else if (ready != 1 && ready != 3 && !procpool__super_any_ready(u) &&
-             procpool__super_all_failed(u, ready == 0 ? PROCPOOL__STARTS_KILLED : PROCPOOL__STARTS_FAILED) &&
-             !u->ended) {
-    u->ended = true;
-    procpool__super_end_workers(u, PROCPOOL__DEAD_BROKEN);
-    procpool__super_cause(u, PROCPOOL__HEALTH_INIT_FAIL, index, pid, status, 0);
-  }
+  if (u->strict && (ready != 3 || had_task) && !wanted && !u->ended)
+    procpool__super_give_up(u, PROCPOOL__HEALTH_STRICT, index, pid, status);
+  else if (!useful && procpool__super_hopeless(u, ready, status))
+    procpool__super_give_up(u, PROCPOOL__HEALTH_INIT_FAIL, index, pid, status);
 }
 
 static int procpool__super_find(const procpool__super *u, pid_t pid) {
@@ -4130,7 +4186,7 @@ static void procpool__super_on_fork_failure(procpool__super *u, int index, int e
   u->charges[index].failures++;
   u->charges[index].due = procpool__super_backoff(u->charges[index].failures);
   u->fork_failures++;
-  if (procpool__load(&u->segment.header->alive) == 0 && u->fork_failures >= 4)
+  if (u->alive == 0 && u->fork_failures >= 4)
     procpool__super_cause(u, PROCPOOL__HEALTH_SPAWN_FAIL, -1, 0, 0, error);
   procpool__shm_wake_workers(&u->segment);
   procpool__shm_wake_host(&u->segment, u->event_fd);
@@ -4331,34 +4387,66 @@ static uint64_t procpool__super_enforce(procpool__super *u) {
 
 /* ---- the host's wishes ---- */
 
-/* Says that nobody is left, and goes. */
+/* Says that nobody is left, and goes. The message is what counts; the word tells the host when to look for it. */
 static void procpool__super_leave(procpool__super *u) {
+  procpool__super_tell(u, PROCPOOL__SAY_GONE);
   procpool__store32(&u->segment.header->gone, 1);
   procpool__shm_wake_host(&u->segment, u->event_fd);
   procpool__platform_leave(0);
 }
 
+/* A pool of one task whose worker died before it claimed it: the task is that worker's all the same. The claim is made
+ * for it, by its intent and the word, and then it is as if it had died later. The host has submitted it before it said
+ * that the pool drains. */
+static void procpool__super_settle_unborn(procpool__super *u) {
+  procpool__block *block = &u->segment.blocks[0];
+  const uint64_t word = procpool__load(&u->segment.slots[0].word);
+  const uint64_t running = procpool__word(procpool__word_ticket(word), 0, PROCPOOL__RUNNING);
+  if (u->end.pid == 0 || u->charges[0].pid != 0 || procpool__word_state(word) != PROCPOOL__READY)
+    return;
+  procpool__store(&block->intent_slot, 0);
+  procpool__store(&block->intent_word, running);
+  if (!procpool__super_take_word(u, 0, 0, word, PROCPOOL__DEAD_CRASHED))
+    return;
+  u->charges[0].pid = u->end.pid;
+  procpool__super_bury(u, 0, u->end.status, 0, &u->end.usage);
+  u->charges[0].pid = 0;
+}
+
+/* Plans a worker where there is none and should be one: a worker may have made it seem that none is wanted. Returns
+ * whether there is one, or will be. */
+static bool procpool__super_keep(procpool__super *u, int index, bool wanted) {
+  procpool__charge *charge = &u->charges[index];
+  if (charge->pid != 0)
+    return true;
+  if (!wanted || u->ended || u->once)
+    charge->due = PROCPOOL__NEVER;
+  else if (charge->due == PROCPOOL__NEVER)
+    charge->due = procpool__super_backoff(charge->failures);
+  return charge->due != PROCPOOL__NEVER;
+}
+
 static void procpool__super_on_phase(procpool__super *u) {
-  const uint32_t phase = procpool__load32(&u->segment.header->phase);
-  bool waiting = false;
-  if (phase == PROCPOOL__PHASE_KILL) {
+  const bool drain = u->phase == PROCPOOL__PHASE_DRAIN;
+  bool wanted, staying = false;
+  if (u->phase == PROCPOOL__PHASE_KILL) {
     procpool__super_tell(u, PROCPOOL__SAY_ENDING);
     procpool__super_end_workers(u, PROCPOOL__DEAD_SHUTDOWN);
     procpool__super_leave(u);
   }
-  if (phase != PROCPOOL__PHASE_DRAIN)
-    return;
-  for (int i = 0; i < u->segment.workers; i++) {
-    if (u->charges[i].pid == 0 && !procpool__table_waiting(&u->segment))
-      u->charges[i].due = PROCPOOL__NEVER;
-    waiting = waiting || u->charges[i].pid != 0 || u->charges[i].due != PROCPOOL__NEVER;
-  }
-  if (!waiting)
+  if (drain && u->once)
+    procpool__super_settle_unborn(u);
+  wanted = !drain || procpool__table_waiting(&u->segment);
+  for (int i = 0; i < u->segment.workers; i++)
+    staying = procpool__super_keep(u, i, wanted) || staying;
+  if (drain && !staying)
     procpool__super_leave(u);
 }
 
 static void procpool__super_on_message(procpool__super *u, const procpool__message *m) {
   procpool__charge *charge;
+  if (m->say == PROCPOOL__SAY_PHASE && m->a > u->phase && m->a <= PROCPOOL__PHASE_KILL)
+    u->phase = (uint32_t)m->a; /* it only ever goes on */
   if (m->a >= (uint64_t)u->segment.workers || (m->say != PROCPOOL__SAY_SIGNAL && m->say != PROCPOOL__SAY_RESET))
     return;
   charge = &u->charges[m->a];
@@ -4404,6 +4492,7 @@ static void procpool__super_loop(procpool__super *u) {
   for (;;) {
     uint64_t next, due;
     procpool__super_reap(u);
+    procpool__super_hear(u); /* after the deaths: a worker that left because the pool drains is not replaced */
     procpool__super_on_phase(u);
     next = procpool__super_replace(u);
     due = procpool__super_enforce(u);
@@ -4414,8 +4503,6 @@ static void procpool__super_loop(procpool__super *u) {
     (void)procpool__platform_poll(fds, 3, next, &mask);
     if (fds[0].revents != 0 || fds[1].revents != 0)
       procpool__super_host_gone(u);
-    if (fds[2].revents != 0)
-      procpool__super_hear(u);
   }
 }
 
@@ -4566,6 +4653,7 @@ static bool procpool__super_attach(procpool__super *u, uint64_t total, uint64_t 
     return false;
   u->strict = h->strict != 0;
   u->core_dumps = h->core_dumps != 0;
+  u->once = h->once != 0;
   u->initializer_limit = h->initializer_limit;
   memcpy(u->name, h->name, sizeof(u->name));
   u->charges = (procpool__charge *)procpool__platform_pages((size_t)s->workers * sizeof(procpool__charge));
@@ -4588,6 +4676,7 @@ static void procpool__super_spawned(procpool__super *u, uint64_t total, uint64_t
   if (!procpool__super_send(u->control, &m) || procpool__super_receive(u->control, &m, 0) <= 0 ||
       m.say != PROCPOOL__SAY_BEGIN)
     procpool__platform_leave(1);
+  procpool__shm_settle(&u->segment); /* now the initializer is there, too */
   procpool__super_run(u);
 }
 
@@ -4775,12 +4864,16 @@ struct procpool {
   bool lazy;           /* whoever drains sleeps, or is about to, until few tasks wait: results may lie there */
   uint64_t lazy_until; /* the first of these few */
   size_t expected;     /* unsettled futures with callbacks */
-  uint64_t audit_due;  /* when to look whether a worker has scribbled over shared memory */
-  bool untold;         /* the supervisor could not be told to look */
+  uint64_t taken;      /* how often something was taken from a ring */
+  uint64_t progress;   /* of settled and taken together, at the last rest */
+  unsigned idle_looks; /* since then: how often there seemed to be something to take */
+  unsigned rests;
+  uint64_t audit_due; /* when to look whether a worker has scribbled over shared memory */
+  bool untold;        /* the supervisor could not be told to look */
   procpool__frame *frames;
   /* life */
   bool closing, ending, finished, freed;
-  bool ends;             /* the supervisor has said that it ends all */
+  bool ends, left;       /* the supervisor has said that it ends all; that it leaves */
   unsigned inside;       /* threads within a public call: they may look at the segment without the lock */
   unsigned interrupting; /* atomic: the same of procpool_interrupt, which takes no lock */
   procpool_shutdown_mode mode;
@@ -5642,7 +5735,7 @@ static procpool__taken procpool__host_take(procpool *p, int worker, const procpo
 }
 
 /* False when the supervisor could not be told. Where its channel is full there are messages for it to read, and it
- * looks for whatever a PHASE or a LOOK would make it see after each; else those two are told again later. */
+ * looks for whatever a LOOK would make it see after each; else a LOOK or a PHASE is told again later. */
 static bool procpool__host_tell(procpool *p, procpool__say say, uint64_t a, uint64_t b) {
   procpool__message m;
   if (p->fds.control < 0)
@@ -5654,7 +5747,7 @@ static bool procpool__host_tell(procpool *p, procpool__say say, uint64_t a, uint
   if (procpool__platform_send(p->fds.control, &m, sizeof(m), MSG_DONTWAIT))
     return true;
   p->untold =
-      p->untold || (errno != EAGAIN && errno != EPIPE && (say == PROCPOOL__SAY_PHASE || say == PROCPOOL__SAY_LOOK));
+      p->untold || (errno != EPIPE && (say == PROCPOOL__SAY_PHASE || (errno != EAGAIN && say == PROCPOOL__SAY_LOOK)));
   return false;
 }
 
@@ -5663,9 +5756,20 @@ static void procpool__host_ring(procpool *p) {
   (void)procpool__host_tell(p, PROCPOOL__SAY_LOOK, 0, 0);
 }
 
+/* What the phase is: the host's own truth, for workers may write over the segment's. */
+static uint32_t procpool__host_phase(const procpool *p) {
+  if (!p->closing)
+    return PROCPOOL__PHASE_RUN;
+  return p->mode == PROCPOOL_KILL ? PROCPOOL__PHASE_KILL : PROCPOOL__PHASE_DRAIN;
+}
+
+static void procpool__host_tell_phase(procpool *p) {
+  (void)procpool__host_tell(p, PROCPOOL__SAY_PHASE, procpool__host_phase(p), 0);
+}
+
 static void procpool__host_tell_again(procpool *p) {
   p->untold = false;
-  (void)procpool__host_tell(p, PROCPOOL__SAY_PHASE, 0, 0);
+  procpool__host_tell_phase(p);
 }
 
 static void procpool__host_tell_limits(procpool *p) {
@@ -5778,6 +5882,13 @@ static void procpool__host_give_room(procpool *p, int worker) {
   procpool__platform_wake(&block->room_seq, 1);
 }
 
+/* Whether a tail asks for something to be done. While the supervisor ends a worker whose ring made no sense, only one
+ * that does make sense again asks for anything. */
+static bool procpool__host_tail_matters(const procpool *p, int worker, uint64_t tail, uint64_t head) {
+  return (tail - head <= p->segment.ring_size && tail % PROCPOOL__UNIT == 0) ||
+         !__atomic_load_n(&p->inboxes[worker].resetting, __ATOMIC_RELAXED);
+}
+
 /* Takes everything in from one ring. False if memory ran out: the rest stays where it is. */
 static bool procpool__host_drain_ring(procpool *p, int worker) {
   procpool__inbox *in = &p->inboxes[worker];
@@ -5786,9 +5897,10 @@ static bool procpool__host_drain_ring(procpool *p, int worker) {
   procpool__taken taken = PROCPOOL__TAKEN;
   if (tail == begin && !in->resetting)
     return true;
+  if (!procpool__host_tail_matters(p, worker, tail, begin))
+    return true;
   if (tail - begin > p->segment.ring_size || tail % PROCPOOL__UNIT != 0) {
-    if (!in->resetting)
-      procpool__host_on_corrupt(p, worker);
+    procpool__host_on_corrupt(p, worker);
     return true;
   }
   if (in->resetting)
@@ -5807,6 +5919,7 @@ static bool procpool__host_drain_ring(procpool *p, int worker) {
   }
   if (in->head != begin)
     procpool__host_give_room(p, worker);
+  p->taken += in->head != begin;
   if (taken == PROCPOOL__TAKEN_CORRUPT)
     procpool__host_on_corrupt(p, worker);
   return taken != PROCPOOL__TAKEN_NOT;
@@ -5890,6 +6003,20 @@ static void procpool__host_take_back(procpool *p, procpool_status status) {
   (void)procpool__table_waiting(&p->segment); /* passes the dead cells at the head */
 }
 
+/* Why a pool is no good any more, in words: how the worker ended that was one too many. */
+static void procpool__host_tell_cause(procpool_error *e) {
+  const char *text = procpool_strerror(e->status);
+  if (e->signal != 0)
+    (void)snprintf(e->message, sizeof(e->message), "%.90s: worker %ld was ended by signal %d", text, e->pid, e->signal);
+  else if (e->code != 0)
+    (void)snprintf(e->message, sizeof(e->message), "%.90s: it returned %d", text, e->code);
+  else if (e->pid != 0)
+    (void)snprintf(e->message, sizeof(e->message), "%.90s: worker %ld exited with status %d", text, e->pid,
+                   e->exit_status);
+  else
+    (void)snprintf(e->message, sizeof(e->message), "%.90s", text);
+}
+
 static void procpool__host_note_cause(procpool *p, procpool_status status) {
   const procpool__header *h = p->segment.header;
   memset(&p->cause, 0, sizeof(p->cause));
@@ -5901,7 +6028,7 @@ static void procpool__host_note_cause(procpool *p, procpool_status status) {
   p->cause.code = (int)h->cause_code;
   p->cause.system_error = (int)h->cause_errno;
   p->cause.stage = h->cause_stage == PROCPOOL_STAGE_KILL ? PROCPOOL_STAGE_KILL : PROCPOOL_STAGE_NONE;
-  (void)snprintf(p->cause.message, sizeof(p->cause.message), "%s", procpool_strerror(status));
+  procpool__host_tell_cause(&p->cause);
 }
 
 static void procpool__host_heed_health(procpool *p) {
@@ -5913,8 +6040,10 @@ static void procpool__host_heed_health(procpool *p) {
   status = statuses[health];
   if (p->cause.status != status)
     procpool__host_note_cause(p, status);
-  if (health != PROCPOOL__HEALTH_SPAWN_FAIL)
+  if (health != PROCPOOL__HEALTH_SPAWN_FAIL && p->refusal != status) {
     p->refusal = status; /* a fork may work again: such a pool goes on accepting */
+    p->last_error = p->cause;
+  }
   if (p->submitted != p->settled)
     procpool__host_take_back(p, status);
 }
@@ -6027,6 +6156,7 @@ static bool procpool__host_hear(procpool *p) {
   for (int i = 0; i < 16 && got > 0; i++) {
     got = procpool__super_receive(p->fds.control, &m, MSG_DONTWAIT);
     p->ends = p->ends || (got > 0 && m.say == PROCPOOL__SAY_ENDING);
+    p->left = p->left || (got > 0 && m.say == PROCPOOL__SAY_GONE);
   }
   return got >= 0;
 }
@@ -6034,8 +6164,22 @@ static bool procpool__host_hear(procpool *p) {
 /* Looks whether the supervisor lives. If it said that it leaves, draining comes to it when all results are taken: they
  * do not go away for want of memory. */
 static void procpool__host_look_after(procpool *p) {
-  if (!p->finished && p->fds.control >= 0 && !procpool__host_hear(p) && procpool__load32(&p->segment.header->gone) == 0)
+  if (!p->finished && p->fds.control >= 0 && !procpool__host_hear(p) && !p->left)
     procpool__host_finish(p, false);
+}
+
+/* Whether nobody of the pool's is left. The word in the segment says when to ask; what the supervisor said before it
+ * wrote the word is what counts. */
+static bool procpool__host_is_gone(procpool *p) {
+  const bool hint = procpool__load32(&p->segment.header->gone) != 0;
+  if (p->fds.control < 0)
+    return hint;
+  if (hint && !p->left) {
+    procpool__host_look_after(p);
+    if (!p->left && !p->finished)
+      procpool__store32(&p->segment.header->gone, 0); /* a worker wrote it */
+  }
+  return p->left;
 }
 
 /* Takes in all that has come. OK, or MEMORY. */
@@ -6050,7 +6194,7 @@ static procpool_status procpool__host_drain(procpool *p) {
   procpool__host_heed_health(p);
   if (p->untold)
     procpool__host_tell_again(p);
-  if (status == PROCPOOL_OK && procpool__load32(&p->segment.header->gone) != 0)
+  if (procpool__host_is_gone(p) && status == PROCPOOL_OK)
     procpool__host_finish(p, true);
   if (p->changed && p->sleepers > 0) {
     (void)__atomic_fetch_add(&p->turn, 1, __ATOMIC_SEQ_CST);
@@ -6070,9 +6214,10 @@ typedef bool procpool__condition(procpool *p, void *context);
 static bool procpool__host_news(procpool *p) {
   const procpool__header *h = p->segment.header;
   for (int i = 0; i < p->segment.workers; i++) {
-    const uint64_t more = procpool__load(&p->segment.blocks[i].tail) - procpool__load_relaxed(&p->inboxes[i].head);
-    if (more != 0 && (more <= p->segment.ring_size || !__atomic_load_n(&p->inboxes[i].resetting, __ATOMIC_RELAXED))) {
-      procpool__platform_prefetch(procpool__ring_at(&p->segment, i, procpool__load_relaxed(&p->inboxes[i].head)));
+    const uint64_t tail = procpool__load(&p->segment.blocks[i].tail);
+    const uint64_t head = procpool__load_relaxed(&p->inboxes[i].head);
+    if (tail != head && procpool__host_tail_matters(p, i, tail, head)) {
+      procpool__platform_prefetch(procpool__ring_at(&p->segment, i, head));
       procpool__platform_prefetch_write(&p->segment.slots[__atomic_load_n(&p->last_slot, __ATOMIC_RELAXED)]);
       return true;
     }
@@ -6202,8 +6347,7 @@ static void procpool__host_audit_worker(procpool *p, int worker) {
 /* Looks at every task that is not settled, and writes again what the host alone writes. Changes nothing where all
  * keep to the protocol. */
 static void procpool__host_audit(procpool *p) {
-  const uint32_t end = p->mode == PROCPOOL_KILL ? PROCPOOL__PHASE_KILL : PROCPOOL__PHASE_DRAIN;
-  const uint32_t phase = p->closing ? end : (uint32_t)PROCPOOL__PHASE_RUN;
+  const uint32_t phase = procpool__host_phase(p);
   uint64_t first = PROCPOOL__NEVER;
   for (uint64_t i = 0; i < p->slots_used; i++) {
     procpool_future *f = p->owners[i];
@@ -6216,7 +6360,7 @@ static void procpool__host_audit(procpool *p) {
     procpool__host_audit_worker(p, i);
   if (procpool__load32(&p->segment.header->phase) != phase) {
     procpool__store32(&p->segment.header->phase, phase);
-    (void)procpool__host_tell(p, PROCPOOL__SAY_PHASE, 0, 0);
+    procpool__host_tell_phase(p);
   }
   /* other workers wait for room in the bell, should one have filled it and made it a descriptor that waits */
   if (p->fds.all_gone >= 0 && procpool__platform_bell_clear(p->fds.all_gone) > 0 && p->fd_users > 0)
@@ -6290,6 +6434,10 @@ static void procpool__host_note_wake(procpool *p, uint64_t before) {
     procpool__spin_measure(&p->spin, woken, procpool__platform_now());
 }
 
+/* So often there seemed to be something to take, and there was not: then whoever waits sleeps all the same, and looks
+ * for what is wrong when the tick is over. Nothing that keeps to the protocol comes to it. */
+enum { PROCPOOL__IDLE_LOOKS = 64, PROCPOOL__RESTS_AUDIT = 1024 };
+
 static void procpool__host_sleep(procpool *p, uint64_t deadline, const procpool__known *known) {
   const uint64_t tick = procpool__platform_now() + PROCPOOL__TICK;
   const uint64_t woken = procpool__load_relaxed(&p->segment.header->host_woken_ns);
@@ -6300,10 +6448,14 @@ static void procpool__host_sleep(procpool *p, uint64_t deadline, const procpool_
   p->wants_room = known->room;
   procpool__host_arm(p);
   if (!procpool__host_changed(p, known)) { /* after arming: the head may have moved just before */
+    const bool believe = p->idle_looks < PROCPOOL__IDLE_LOOKS;
+    bool news;
     procpool__host_unlock(p);
-    if (!procpool__host_news(p))
+    news = believe && procpool__host_news(p);
+    if (!news)
       procpool__platform_park(&p->segment.header->host_seq, seq, deadline < tick ? deadline : tick);
     procpool__host_lock(p);
+    p->idle_looks += news;
   }
   p->parked = p->lazy = false;
   if (p->finished)
@@ -6368,10 +6520,23 @@ static void procpool__host_make_room(void *context) {
   procpool__host_unlock(p);
 }
 
+/* Counts the rests since the last one that brought something; and looks now and then at what is looked at after a
+ * sleep, for a host that is kept busy never sleeps. */
+static void procpool__host_note_rest(procpool *p) {
+  if (p->settled + p->taken != p->progress)
+    p->idle_looks = 0;
+  p->progress = p->settled + p->taken;
+  if (++p->rests % PROCPOOL__RESTS_AUDIT == 0) {
+    procpool__host_look_after(p);
+    procpool__host_audit_if_due(p);
+  }
+}
+
 /* Rests until something may have changed. */
 static void procpool__host_rest(procpool *p, uint64_t deadline, procpool__known *known) {
   uint64_t start, budget;
   bool brief, found, come;
+  procpool__host_note_rest(p);
   if (p->finished) {
     if (p->frames != NULL) /* another thread is still in a callback */
       procpool__host_follow(p, deadline);
@@ -6401,7 +6566,8 @@ static void procpool__host_rest(procpool *p, uint64_t deadline, procpool__known 
   start = found ? 0 : procpool__platform_now();
   come = found || (budget > 0 && procpool__host_spin(p, start, budget, deadline));
   procpool__host_lock(p);
-  if (!come)
+  p->idle_looks += come;
+  if (!come || p->idle_looks >= PROCPOOL__IDLE_LOOKS)
     procpool__host_sleep(p, deadline, known);
   procpool__spin_note(&p->spin, found ? 0 : procpool__platform_now() - start);
   p->draining = false;
@@ -6545,6 +6711,7 @@ typedef struct procpool__plan {
   uint32_t time_limit, grace; /* milliseconds */
   uint64_t place;             /* spawn: where the segment is to be mapped; 0: anywhere */
   bool place_taken;           /* the supervisor says that it cannot */
+  bool once;                  /* for one task, of which the first worker's death is the end */
 } procpool__plan;
 
 /* Seconds as whole milliseconds, rounded up; what is longer than most counts as most. */
@@ -6733,6 +6900,7 @@ static bool procpool__open_header(procpool *p, procpool__plan *plan) {
   h->max_tasks = (uint64_t)o->max_tasks_per_child;
   h->strict = o->strict;
   h->core_dumps = o->core_dumps;
+  h->once = plan->once;
   h->initializer_limit = (uint64_t)procpool__public_limit(o->initializer_limit, 1) * 1000000u;
   h->depth = procpool__process_record.depth;
   h->spin_ns = plan->spin_ns;
@@ -6753,6 +6921,7 @@ static bool procpool__open_header(procpool *p, procpool__plan *plan) {
     s->blocks[i].tail = s->blocks[i].consumed = p->inboxes[i].head = s->ring_size;
     *procpool__shm_away(s, i) |= procpool__shm_bit(i);
   }
+  procpool__shm_settle(s);
   return true;
 }
 
@@ -6845,6 +7014,7 @@ static int procpool__open_fork(procpool__plan *plan, procpool__launch *l) {
   memset(&launch, 0, sizeof(launch));
   u->strict = o->strict;
   u->core_dumps = o->core_dumps;
+  u->once = plan->once;
   u->initializer_limit = u->segment.header->initializer_limit;
   memcpy(u->name, u->segment.header->name, sizeof(u->name));
   l->birth.close_fds = o->close_fds;
@@ -7162,11 +7332,13 @@ static procpool *procpool__open_make(procpool__plan *plan) {
   return p;
 }
 
-PROCPOOL_API procpool *procpool_open_checked(const procpool_options *options, int version, size_t options_size) {
+/* once: see procpool__plan. */
+static procpool *procpool__open(const procpool_options *options, int version, size_t options_size, bool once) {
   procpool__plan plan;
   procpool *p = NULL;
   const int cancel = procpool__platform_no_cancel(); /* the supervisor and its workers inherit that: none ends by it */
   memset(&plan, 0, sizeof(plan));
+  plan.once = once;
   if (version / 100 != PROCPOOL_VERSION / 100 || options_size != sizeof(*options))
     (void)procpool__open_fail(&plan, PROCPOOL_MISMATCH, 0, procpool_strerror(PROCPOOL_MISMATCH));
   else if (procpool__open_plan(&plan, options))
@@ -7180,6 +7352,10 @@ PROCPOOL_API procpool *procpool_open_checked(const procpool_options *options, in
   }
   procpool__platform_cancel_as(cancel);
   return p;
+}
+
+PROCPOOL_API procpool *procpool_open_checked(const procpool_options *options, int version, size_t options_size) {
+  return procpool__open(options, version, options_size, false);
 }
 
 PROCPOOL_API void procpool_worker_main(void) {
@@ -7823,7 +7999,6 @@ static void procpool__shutdown_discard(procpool *p) {
 
 /* Says to everyone what is to happen. */
 static void procpool__shutdown_announce(procpool *p, procpool_shutdown_mode mode) {
-  const uint32_t phase = mode == PROCPOOL_KILL ? PROCPOOL__PHASE_KILL : PROCPOOL__PHASE_DRAIN;
   if (!p->closing || mode > p->mode)
     p->mode = mode;
   p->closing = true;
@@ -7831,9 +8006,8 @@ static void procpool__shutdown_announce(procpool *p, procpool_shutdown_mode mode
     procpool__host_take_back(p, mode == PROCPOOL_KILL ? PROCPOOL_SHUTDOWN : PROCPOOL_CANCELLED);
   procpool__shutdown_discard(p);
   procpool__host_rouse(p);
-  if (procpool__load32(&p->segment.header->phase) < phase)
-    procpool__store32(&p->segment.header->phase, phase);
-  (void)procpool__host_tell(p, PROCPOOL__SAY_PHASE, 0, 0);
+  procpool__host_tell_phase(p); /* the supervisor first: who leaves because of the word is not to be replaced */
+  procpool__store32(&p->segment.header->phase, procpool__host_phase(p));
   procpool__shm_wake_workers(&p->segment);
   for (int i = 0; i < p->segment.workers; i++) {
     procpool__add32(&p->segment.blocks[i].room_seq, 1);
@@ -8185,8 +8359,7 @@ static procpool_status procpool__future_stop(procpool_future *future, bool by_fo
   else if (status == PROCPOOL_PENDING && by_force)
     procpool__future_want_end(p, future, procpool__public_grace(grace, p->grace));
   if (p->closing && !p->finished)
-    (void)procpool__host_tell(p, PROCPOOL__SAY_PHASE, 0,
-                              0); /* it may have been the last one that the shutdown waits for */
+    procpool__host_tell_phase(p); /* it may have been the last one that the shutdown waits for */
   if (!p->finished && (p->parked || p->fd_users > 0))
     procpool__shm_wake_host(&p->segment, p->fds.event_fd); /* whoever drains may wait for this one */
   procpool__future_unref(p, future);
@@ -8384,6 +8557,7 @@ static procpool_status procpool__several_look(procpool *p, uint32_t *interrupts)
   if (!procpool__host_self(p)) {
     procpool__poll_inline(p);
     procpool__host_look_after(p);
+    procpool__host_audit_if_due(p);
     status = procpool__host_drain(p);
     procpool__host_run_callbacks(p);
     if (procpool__load32(&p->interrupts) != *interrupts) {
@@ -9458,11 +9632,10 @@ static procpool *procpool__process_open(const procpool_process_options *options,
   o.max_workers = 1;
   o.max_queued = 1; /* also: its name is shown without an index */
   o.spin_us = -1;
-  pool = procpool_open(&o);
+  pool = procpool__open(&o, PROCPOOL_VERSION, sizeof(o), true);
   if (pool == NULL)
     return NULL;
-  process->pid =
-      (long)procpool__load(&pool->segment.blocks[0].pid); /* before the task can end, and its worker be replaced */
+  process->pid = (long)procpool__load(&pool->segment.blocks[0].pid); /* of one that is dead by now, too */
   status = procpool_submit(pool, function, argument, size, &process->future);
   if (status == PROCPOOL_OK)
     return pool;
@@ -9472,31 +9645,49 @@ static procpool *procpool__process_open(const procpool_process_options *options,
   return NULL;
 }
 
+/* What is wrong with a start before anything is tried: OK, ARGUMENT, MISMATCH. */
+static procpool_status procpool__process_refusal(const procpool_process_options *options, procpool_function function,
+                                                 int version, size_t options_size) {
+  if (version / 100 != PROCPOOL_VERSION / 100 || options_size != sizeof(*options))
+    return PROCPOOL_MISMATCH;
+  if (function == NULL ||
+      (options != NULL && (options->start < PROCPOOL_START_AUTO || options->start > PROCPOOL_START_SPAWN)))
+    return PROCPOOL_ARGUMENT;
+  return PROCPOOL_OK;
+}
+
+/* Tells why there is no process. */
+static void procpool__process_tell(const procpool_process_options *options, const procpool_error *error) {
+  if (options == NULL || options->error == NULL)
+    return;
+  if (error->status == PROCPOOL_MISMATCH)
+    options->error->status = error->status;
+  else
+    *options->error = *error;
+}
+
 PROCPOOL_API procpool_process *procpool_process_start_checked(const procpool_process_options *options,
                                                               procpool_function function, const void *argument,
                                                               size_t size, int version, size_t options_size) {
   procpool_error error;
   procpool_process *process = NULL;
   memset(&error, 0, sizeof(error));
-  error.status = PROCPOOL_ARGUMENT;
-  if (version / 100 != PROCPOOL_VERSION / 100 || options_size != sizeof(*options))
-    error.status = PROCPOOL_MISMATCH;
-  else if (function != NULL &&
-           (options == NULL || (options->start >= PROCPOOL_START_AUTO && options->start <= PROCPOOL_START_SPAWN)))
+  error.worker = -1;
+  error.status = procpool__process_refusal(options, function, version, options_size);
+  if (error.status == PROCPOOL_OK) {
     process = (procpool_process *)PROCPOOL_MALLOC(sizeof(*process));
+    error.status = PROCPOOL_MEMORY; /* unless it is overwritten */
+    error.system_error = ENOMEM;
+  }
   if (process != NULL) {
     memset(process, 0, sizeof(*process));
     process->pool = procpool__process_open(options, &error, function, argument, size, process);
-    if (process->pool == NULL) {
-      PROCPOOL_FREE(process);
-      process = NULL;
-    }
   }
-  if (process == NULL) {
-    if (options != NULL && options->error != NULL && error.status == PROCPOOL_MISMATCH)
-      options->error->status = error.status;
-    else if (options != NULL && options->error != NULL)
-      *options->error = error;
+  if (process == NULL || process->pool == NULL) {
+    (void)snprintf(error.message, sizeof(error.message), "%s",
+                   error.message[0] != 0 ? error.message : procpool_strerror(error.status));
+    procpool__process_tell(options, &error);
+    PROCPOOL_FREE(process);
     return NULL;
   }
   process->magic = PROCPOOL__PROCESS_LIVE;
@@ -9516,6 +9707,22 @@ PROCPOOL_API bool procpool_process_is_alive(procpool_process *process) {
   return procpool__process_check(process) == PROCPOOL_OK && procpool_process_join(process, 0) == PROCPOOL_PENDING;
 }
 
+/* The exit code of a process that has ended: by the record of its task. Whatever took the task from it, a signal that
+ * ended the process is told; one that returned when it was asked to has returned. */
+static int procpool__process_code(const procpool_process *process, const procpool_error *error) {
+  if (error->status == PROCPOOL_OK)
+    return 0;
+  if (error->signal != 0)
+    return -error->signal;
+  if (error->status == PROCPOOL_CRASHED || error->exit_status != 0)
+    return error->exit_status;
+  if (error->status == PROCPOOL_CANCELLED && process->signal != 0)
+    return -process->signal;
+  if (error->status == PROCPOOL_BROKEN) /* it went with its supervisor */
+    return -SIGKILL;
+  return error->status == PROCPOOL_CANCELLED && error->stage == PROCPOOL_STAGE_ASKED ? 0 : 1;
+}
+
 PROCPOOL_API procpool_status procpool_process_exit_code(procpool_process *process, int *exit_code) {
   procpool_status status = procpool__process_check(process);
   procpool_error error;
@@ -9526,11 +9733,7 @@ PROCPOOL_API procpool_status procpool_process_exit_code(procpool_process *proces
   if (procpool_process_is_alive(process))
     return PROCPOOL_PENDING;
   (void)procpool_future_error(process->future, &error);
-  *exit_code = error.status == PROCPOOL_OK ? 0 : 1;
-  if (error.status == PROCPOOL_CRASHED)
-    *exit_code = error.signal != 0 ? -error.signal : error.exit_status;
-  else if (error.status == PROCPOOL_CANCELLED)
-    *exit_code = -process->signal;
+  *exit_code = procpool__process_code(process, &error);
   return PROCPOOL_OK;
 }
 
