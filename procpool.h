@@ -1803,10 +1803,10 @@ static pid_t procpool__platform_pid(void) {
   return getpid();
 }
 
-/* Whether a signal that ended a process is one that its own instructions raise. */
-static bool procpool__platform_own_fault(int signal_number) {
-  return signal_number == SIGSYS || signal_number == SIGSEGV || signal_number == SIGBUS || signal_number == SIGILL ||
-         signal_number == SIGFPE || signal_number == SIGTRAP || signal_number == SIGABRT;
+/* Whether a signal that ended a process is one that others send. */
+static bool procpool__platform_from_outside(int signal_number) {
+  return signal_number == SIGKILL || signal_number == SIGTERM || signal_number == SIGINT || signal_number == SIGHUP ||
+         signal_number == SIGQUIT;
 }
 
 PROCPOOL__NORETURN static void procpool__platform_leave(int status) {
@@ -4105,19 +4105,26 @@ static bool procpool__super_any_useful(const procpool__super *u) {
 
 /* Starts in a row, of every index, that came to nothing and after which the pool gives up. FAILED: in the initializer.
  * DIED: after it, by itself (a filter of system calls that lacks one, a thread of the initializer's that crashed): about
- * 3 s with the back-off. A worker that was killed before it came to its initializer, or by a signal that somebody sends,
- * says nothing of the next one: only a long run of them does (8 s). */
-enum { PROCPOOL__STARTS_FAILED = 3, PROCPOOL__STARTS_DIED = 8, PROCPOOL__STARTS_KILLED = 20 };
+ * 3 s with the back-off. TAKEN: after it, by a signal that others send, while tasks wait (5 s): with none waiting,
+ * somebody may play with them. KILLED: before it came to its initializer: that says nothing of the next one, and only a
+ * long run does (8 s). */
+enum {
+  PROCPOOL__STARTS_FAILED = 3,
+  PROCPOOL__STARTS_DIED = 8,
+  PROCPOOL__STARTS_TAKEN = 12,
+  PROCPOOL__STARTS_KILLED = 20
+};
 
 /* Whether a useless start, which ended so, was one too many. */
 static bool procpool__super_hopeless(const procpool__super *u, uint64_t ready, int status) {
-  const bool killed = WIFSIGNALED(status) && !procpool__platform_own_fault(WTERMSIG(status));
+  const bool killed = WIFSIGNALED(status) && procpool__platform_from_outside(WTERMSIG(status));
   const bool within = ready == 2 || ready == 4;
   if (u->ended || u->once || (ready == 3 && WIFEXITED(status)) || procpool__super_any_useful(u))
     return false;
-  if (ready == 0 || (killed && !within)) /* while nobody waits for a worker, somebody may play with them */
-    return procpool__super_all_failed(u, PROCPOOL__STARTS_KILLED) &&
-           (ready == 0 || procpool__table_waiting(&u->segment));
+  if (ready == 0)
+    return procpool__super_all_failed(u, PROCPOOL__STARTS_KILLED);
+  if (killed && !within)
+    return procpool__super_all_failed(u, PROCPOOL__STARTS_TAKEN) && procpool__table_waiting(&u->segment);
   return procpool__super_all_failed(u, within ? PROCPOOL__STARTS_FAILED : PROCPOOL__STARTS_DIED);
 }
 
@@ -4426,9 +4433,20 @@ static bool procpool__super_keep(procpool__super *u, int index, bool wanted) {
   return charge->due != PROCPOOL__NEVER;
 }
 
+/* Puts the segment's phase right, by which workers go: else they would leave, and those that follow, for ever. The host
+ * tells this process before it writes the word, so what is heard is never behind it; and should this be between the two,
+ * the message makes it look again. Those who sleep have seen another phase. */
+static void procpool__super_mend_phase(const procpool__super *u) {
+  if (procpool__load32(&u->segment.header->phase) == u->phase)
+    return;
+  procpool__store32(&u->segment.header->phase, u->phase);
+  procpool__shm_wake_workers(&u->segment);
+}
+
 static void procpool__super_on_phase(procpool__super *u) {
   const bool drain = u->phase == PROCPOOL__PHASE_DRAIN;
   bool wanted, staying = false;
+  procpool__super_mend_phase(u);
   if (u->phase == PROCPOOL__PHASE_KILL) {
     procpool__super_tell(u, PROCPOOL__SAY_ENDING);
     procpool__super_end_workers(u, PROCPOOL__DEAD_SHUTDOWN);
