@@ -140,7 +140,8 @@
      MEMORY      from wait or poll: the result stays where it is; free some memory and ask again. From
                  procpool_shared_alloc, by procpool_last_error: system_error is ENOMEM (max_memory, or the machine),
                  ENOSPC or EFBIG (a limit on file sizes)
-     INIT_FAIL   the initializer failed three times in every worker: its code or signal is in procpool_last_error
+     INIT_FAIL   the initializer failed three times in every worker, or all die again and again between it and their
+                 first task: how the last one ended is in procpool_last_error
      BROKEN      a strict pool lost a worker, or somebody killed the supervisor: open a new pool
      FORKED      a forked child of the host used the pool: it may open one of its own
      DEADLOCK    a wait inside a callback or a task of the same pool: it would wait for itself
@@ -300,7 +301,7 @@
       asleep               wake and wait, on futexes             wait and wake, on futexes; a prctl before the sleep
 
    Workers are not trusted. Whatever a worker process writes into shared memory, the host and the supervisor do not
-   crash, read or write outside of it, spin or free twice, and neither signals a process that is not the pool's own.
+   crash, block, read or write outside of it, spin or free twice, and signal no process that is not the pool's own.
    Every accepted task settles once. A worker whose words or records make no sense is ended and replaced; what it ran,
    and what it had committed and cannot be told from nonsense, ends as CRASHED or BROKEN, within about a second of the
    last such write (a large queue takes longer), while some thread waits for or polls the pool. Not promised: a worker
@@ -308,6 +309,18 @@
    slots and memory, break the whole pool, and keep its own task running past its limit; PROCPOOL_KILL ends that. It is
    no sandbox either: workers run with the host's rights, and can do to files and processes what the host can. Threads
    and inline workers share the host's memory, and are trusted.
+
+   What is private. Host and supervisor tell each other by a channel that no worker has what must not be forged: the
+   phase (the segment's word is for workers; the supervisor mends it), that all is being ended, that the supervisor
+   leaves. Workers go by their own copy of the initializer and of their settings, which they have by the fork. No
+   descriptor that a worker has shares its status flags with one that the host or the supervisor reads or writes: those
+   two share an eventfd; workers write to the pipe whose end of file says that they are gone; and procpool_fd() is an
+   epoll descriptor, the host's own, over both. A task that stops or traces the supervisor, be it again and again, delays
+   limits, deaths and replacements: PROCPOOL_KILL and procpool_free wait a second, let go of the lifeline (the kernel
+   then continues a stopped supervisor), wait another, and end it by a pidfd that it gave the host at its start: its
+   workers go with it. Where there is no pidfd (Linux before 5.3, or a filter), they return after five seconds, and
+   what is held stays until it is let go. When the host itself dies, nobody is left to do that: a supervisor that is
+   stopped once is gone within a second, one that a task traces or goes on stopping when that task ends.
 
    How the host learns of nonsense: it reads each shared value once, checks it against its private table, and then uses
    it; and at most every 200 ms, while it waits or polls, it looks at every task that is not settled (the audit). By
@@ -606,7 +619,8 @@ typedef enum procpool_shutdown_mode {
 
 /* Refuses new tasks and ends the pool as mode says; a later call may be stronger. Returns OK when every task has
  * settled, callbacks have run, and no worker is left. DEADLOCK inside a callback or a task of this pool; INTERRUPTED.
- * Futures stay readable. Waits as long as it takes (KILL: moments). */
+ * Futures stay readable. Waits as long as it takes (KILL: moments; some seconds where a task holds the supervisor, by
+ * stopping or tracing it, or the kernel a worker). */
 PROCPOOL_API procpool_status procpool_shutdown(procpool *pool, procpool_shutdown_mode mode);
 /* The same, but PENDING after timeout seconds, the shutdown going on: 0 does not wait and is allowed in callbacks. */
 PROCPOOL_API procpool_status procpool_shutdown_timed(procpool *pool, procpool_shutdown_mode mode, double timeout);
