@@ -2345,7 +2345,7 @@ static inline uint64_t procpool__cell(uint64_t ticket, uint32_t slot) {
 enum {
   PROCPOOL__SLOT_CHUNK = 1,
   PROCPOOL__SLOT_NO_ARGUMENT = 2,
-  PROCPOOL__SLOT_DISCARD = 4,
+  PROCPOOL__SLOT_DISCARD = 4, /* nobody wants the result */
   PROCPOOL__SLOT_KILL = 8,    /* the host wants it ended */
   PROCPOOL__SLOT_SHARED = 16, /* the argument lies in the arena, be it as small as it may */
   PROCPOOL__SLOT_PLACE = 32,  /* the result has a place in the arena */
@@ -2401,6 +2401,7 @@ typedef struct procpool__block {
   int64_t init_code;
   PROCPOOL__ALIGNED uint64_t
       tail; /* end of the last published record. Stored by the worker, or by a helper by CAS to the same value */
+  uint64_t dropped; /* worker: adds 1 for a task that it committed without a record. Host reads, with the tail */
   PROCPOOL__ALIGNED uint64_t consumed;  /* host: end of the last record taken. Worker reads (acquire): room behind it */
   uint32_t room_seq;                    /* host adds 1 for a worker that waits for room */
   uint32_t wake_seq;                    /* host and supervisor add 1 to wake this worker, which sleeps on it */
@@ -2879,6 +2880,7 @@ struct procpool__worker {
   bool process;  /* a process of its own, not a thread of the host */
   uint64_t tail; /* end of its last record: its own truth */
   uint64_t consumed;
+  uint64_t dropped;      /* what its block says */
   uint64_t next;         /* the position where it looks for a task */
   uint64_t seen, hinted; /* no task from seen to next is READY; where it last set or met the hint */
   uint64_t answered;     /* number of the host's sleep that it has ended already */
@@ -3042,14 +3044,21 @@ static bool procpool__worker_commit(procpool__worker *w, const procpool__record 
   return true;
 }
 
-/* The same where nobody wants the result: no record. */
+/* The same without a record, where nobody wants the result. The host learns of it by the count; should this worker die
+ * before that, by its audit. The exchange comes before the look at the host's flag, which a host that sets it follows
+ * with a look at the count. */
 static bool procpool__worker_drop(procpool__worker *w) {
+  const uint64_t done = procpool__word_in(w->task.word, PROCPOOL__DONE_OK);
   uint64_t word;
-  if (procpool__cas(&w->task.slot->word, w->task.word, procpool__word_in(w->task.word, PROCPOOL__DONE_OK)))
-    return true;
-  word = procpool__load(&w->task.slot->word);
-  return procpool__worker_obeyed(w, word) != PROCPOOL__FREE &&
-         procpool__cas(&w->task.slot->word, word, procpool__word_in(word, procpool__worker_obeyed(w, word)));
+  if (!procpool__cas(&w->task.slot->word, w->task.word, done)) {
+    word = procpool__load(&w->task.slot->word);
+    if (procpool__worker_obeyed(w, word) == PROCPOOL__FREE ||
+        !procpool__cas(&w->task.slot->word, word, procpool__word_in(word, procpool__worker_obeyed(w, word))))
+      return false;
+  }
+  (void)procpool__exchange(&w->block->dropped, ++w->dropped);
+  procpool__worker_answer(w, PROCPOOL__FLAG_PARKED | PROCPOOL__FLAG_FD);
+  return true;
 }
 
 /* Sends all of a large result but its last piece, each as soon as there is room. Returns the bytes sent, or -1. */
@@ -3096,11 +3105,19 @@ static bool procpool__worker_send(procpool__worker *w, procpool__state state, co
   return procpool__worker_commit(w, &head, length);
 }
 
-/* A result that nobody wants needs no record when the pool is draining: the host may never look into the ring again. */
-static bool procpool__worker_unwanted(const procpool__worker *w) {
-  return procpool__worker_phase(w) == PROCPOOL__PHASE_DRAIN &&
-         (procpool__load32_relaxed(&w->task.slot->flags) & PROCPOOL__SLOT_DISCARD) !=
-             0; /* a hint: a record is right too */
+/* A result that nobody wants needs no record when the pool drains, since the host may never look into the ring again;
+ * nor where there is no room for one: a host that has handed out tasks, and then does something else, would stop its
+ * workers so. Where there is room a record costs the host less than to look for what was dropped. The flag is a hint: a
+ * record is always right. */
+static bool procpool__worker_unwanted(procpool__worker *w) {
+  const procpool_task *t = &w->task;
+  const uint64_t size = t->failed || t->uncarried ? sizeof(w->failure) : t->result_size;
+  if ((procpool__load32_relaxed(&t->slot->flags) & PROCPOOL__SLOT_DISCARD) == 0)
+    return false;
+  if (procpool__worker_phase(w) == PROCPOOL__PHASE_DRAIN)
+    return true;
+  return !t->in_ring && (size > w->segment->ring_size / 2 ||
+                         !procpool__worker_fits(w, procpool__ring_length(w->segment, w->tail, size, false)));
 }
 
 /* ---- running a task ---- */
@@ -3508,6 +3525,7 @@ static void procpool__worker_setup(procpool__worker *w, const procpool__segment 
   w->process = process;
   w->tail = procpool__load(&w->block->tail);
   w->consumed = procpool__load(&w->block->consumed);
+  w->dropped = procpool__load(&w->block->dropped);
   procpool__spin_setup(&w->spin, s->header->spin_ns, s->header->spin_fixed != 0);
   procpool__worker_jump(w, procpool__load(&s->header->head));
   w->opened = process ? s->arena_at : s->total; /* a thread shares the host's mapping, which the host opens */
@@ -4427,7 +4445,8 @@ enum {
   PROCPOOL__CLASSES = 15, /* arena blocks of 64 bytes, 128, ... 1 MiB; larger ones are whole extents */
   PROCPOOL__SLAB = 64,    /* futures allocated at once */
   PROCPOOL__SMALL = 16,   /* results up to this size lie in the future itself */
-  PROCPOOL__CODE_SEEN = 16
+  PROCPOOL__CODE_SEEN = 16,
+  PROCPOOL__SWEEP = 16384 /* slots that one call looks at for dropped tasks, at most */
 };
 #define PROCPOOL__EXTENT_WARM ((uint64_t)64 << 20) /* free extents beyond this go back to the system */
 #ifndef PROCPOOL__TICK /* tests make it long, so that these looks mend nothing that should not have happened */
@@ -4510,6 +4529,7 @@ typedef struct procpool__inbox {
   procpool_future *partial; /* whose large result is arriving in pieces */
   unsigned char *data;
   uint64_t filled, total, room; /* room: how many bytes data has */
+  uint64_t dropped;             /* the worker's count, when it was last looked at; relaxed atomic, as head */
   bool resetting;               /* found corrupt: waits for the supervisor to end the worker */
 } procpool__inbox;
 
@@ -4604,6 +4624,8 @@ struct procpool {
   size_t expected;      /* unsettled futures with callbacks */
   uint64_t audit_due;   /* when to look whether a worker has scribbled over shared memory */
   uint64_t audit_at;    /* the slot where that goes on; 0: at the beginning */
+  uint64_t sweep_at;    /* the slot where the look for dropped tasks goes on */
+  uint64_t sweep_left;  /* how many slots it has yet to see; relaxed atomic */
   uint64_t audit_first; /* the lowest ticket so far of a task that waits */
   bool untold;          /* the supervisor could not be told to look */
   procpool__frame *frames;
@@ -5568,6 +5590,47 @@ static bool procpool__host_has_record(procpool *p, int worker, uint64_t word) {
   return false;
 }
 
+/* Whether nobody can ask for this task's result any more. */
+static bool procpool__host_unwanted(const procpool_future *f) {
+  return (f->flags & PROCPOOL__F_RELEASED) != 0 && f->callbacks == NULL && f->nodes == NULL;
+}
+
+/* Settles a task that its worker has committed without a record. False if it is none. */
+static bool procpool__host_settle_dropped(procpool *p, procpool_future *f) {
+  procpool__slot *slot = &p->segment.slots[f->slot];
+  const uint64_t word = procpool__load(&slot->word);
+  const procpool__state state = procpool__word_state(word);
+  const int worker = procpool__word_worker(word);
+  if (!procpool__host_unwanted(f) || procpool__word_ticket(word) != f->ticket || !procpool__state_done(state) ||
+      worker >= p->segment.workers || procpool__host_has_record(p, worker, word))
+    return false;
+  procpool__store_release(&slot->word, 0);
+  procpool__host_settle(p, f, procpool__host_status_of(state));
+  return true;
+}
+
+/* Looks for dropped tasks, in some slots at each call until all were seen. The rings are empty by then: it is quickly
+ * seen that a task has no record there. */
+static void procpool__host_sweep(procpool *p) {
+  uint64_t left = p->sweep_left;
+  for (uint64_t steps = 0; left > 0 && steps < PROCPOOL__SWEEP; steps++, left--) {
+    p->sweep_at = p->sweep_at + 1 < p->slots_used ? p->sweep_at + 1 : 0;
+    if (p->owners[p->sweep_at] != NULL)
+      (void)procpool__host_settle_dropped(p, p->owners[p->sweep_at]);
+  }
+  __atomic_store_n(&p->sweep_left, left, __ATOMIC_RELAXED);
+}
+
+/* A worker may have dropped tasks: every slot is to be looked at. */
+static void procpool__host_note_dropped(procpool *p, int worker) {
+  procpool__inbox *in = &p->inboxes[worker];
+  const uint64_t dropped = procpool__load(&p->segment.blocks[worker].dropped);
+  if (dropped == in->dropped)
+    return;
+  procpool__store_relaxed(&in->dropped, dropped);
+  __atomic_store_n(&p->sweep_left, p->slots_used, __ATOMIC_RELAXED);
+}
+
 static void procpool__host_drain_dead(procpool *p); /* below: both settle what the other one finds */
 
 static void procpool__host_settle_lost(procpool *p, procpool_future *f, uint64_t word) {
@@ -5589,9 +5652,8 @@ static bool procpool__host_is_lost(procpool *p, uint32_t slot, uint64_t word) {
   const procpool__block *block = &p->segment.blocks[worker < p->segment.workers ? worker : 0];
   if (worker >= p->segment.workers)
     return true;
-  if (procpool__state_done(procpool__word_state(word))) /* at the end, what nobody wants has no record */
-    return !(p->closing && (p->owners[slot]->flags & PROCPOOL__F_RELEASED)) &&
-           !procpool__host_has_record(p, worker, word);
+  if (procpool__state_done(procpool__word_state(word))) /* what nobody wants may have no record */
+    return !procpool__host_unwanted(p->owners[slot]) && !procpool__host_has_record(p, worker, word);
   if (procpool__load(&block->intent_word) == procpool__word_in(word, PROCPOOL__RUNNING) &&
       procpool__load(&block->intent_slot) == slot)
     return false;
@@ -5629,6 +5691,7 @@ static bool procpool__host_drain_ring(procpool *p, int worker) {
   const uint64_t tail = procpool__load(&p->segment.blocks[worker].tail);
   const uint64_t begin = in->head;
   procpool__taken taken = PROCPOOL__TAKEN;
+  procpool__host_note_dropped(p, worker);
   if (tail == begin && !in->resetting)
     return true;
   if (tail - begin > p->segment.ring_size || tail % PROCPOOL__UNIT != 0) {
@@ -5859,6 +5922,8 @@ static procpool_status procpool__host_drain(procpool *p) {
   for (int i = 0; i < p->segment.workers; i++)
     if (!procpool__host_drain_ring(p, i))
       status = PROCPOOL_MEMORY;
+  if (p->sweep_left > 0 && status == PROCPOOL_OK)
+    procpool__host_sweep(p);
   procpool__host_drain_dead(p);
   procpool__host_heed_health(p);
   if (p->untold)
@@ -5889,8 +5954,11 @@ static bool procpool__host_news(procpool *p) {
       procpool__platform_prefetch_write(&p->segment.slots[__atomic_load_n(&p->last_slot, __ATOMIC_RELAXED)]);
       return true;
     }
+    if (procpool__load(&p->segment.blocks[i].dropped) != procpool__load_relaxed(&p->inboxes[i].dropped))
+      return true;
   }
-  return procpool__load(&h->dead_list) != 0 || procpool__load32(&h->gone) != 0 ||
+  return procpool__load(&h->dead_list) != 0 || __atomic_load_n(&p->sweep_left, __ATOMIC_RELAXED) != 0 ||
+         procpool__load32(&h->gone) != 0 ||
          procpool__load32(&p->interrupts) != __atomic_load_n(&p->interrupts_taken, __ATOMIC_RELAXED);
 }
 
@@ -5972,6 +6040,8 @@ static bool procpool__host_audit_task(procpool *p, procpool_future *f) {
     procpool__host_settle(p, f, PROCPOOL_BROKEN);
   } else if (worker >= p->segment.workers) {
     procpool__host_settle_lost(p, f, word);
+  } else if (procpool__host_settle_dropped(p, f)) {
+    return true; /* its worker died before it could say so */
   } else if (p->fds.control >= 0 && procpool__host_is_lost(p, index, word)) {
     if (procpool__state_dead(state))
       procpool__host_settle_dead(p, index);
@@ -7431,6 +7501,8 @@ static procpool_status procpool__submit(procpool *p, procpool_function function,
   if (status != PROCPOOL_OK)
     return status;
   procpool__submit_make_order(p, &o, function, argument, size, options);
+  if (future == NULL)
+    o.flags |= PROCPOOL__SLOT_DISCARD;
   status = procpool__submit_checked(p, &o, deadline);
   if (status == PROCPOOL_OK && future != NULL)
     *future = o.future;
@@ -7501,6 +7573,8 @@ PROCPOOL_API procpool_status procpool_submit_many(procpool *pool, procpool_funct
   o.many = true;
   o.count = count;
   o.futures = futures;
+  if (futures == NULL)
+    o.flags |= PROCPOOL__SLOT_DISCARD;
   status = procpool__submit_checked(pool, &o, procpool__submit_deadline(options));
   if (submitted != NULL)
     *submitted = o.accepted;
@@ -7618,7 +7692,7 @@ PROCPOOL_API void procpool_interrupt(procpool *pool) {
 
 static void procpool__shutdown_discard(procpool *p) {
   for (uint64_t i = 0; i < p->slots_used; i++)
-    if (p->owners[i] != NULL && (p->owners[i]->flags & PROCPOOL__F_RELEASED) && p->owners[i]->callbacks == NULL)
+    if (p->owners[i] != NULL && procpool__host_unwanted(p->owners[i]))
       procpool__or32_relaxed(&p->segment.slots[i].flags, PROCPOOL__SLOT_DISCARD);
 }
 
@@ -8036,7 +8110,7 @@ PROCPOOL_API procpool_status procpool_future_release(procpool_future *future) {
   if (future->flags & PROCPOOL__F_RELEASED)
     return procpool__public_leave(p, PROCPOOL_HANDLE);
   future->flags |= PROCPOOL__F_RELEASED;
-  if (p->closing && procpool__future_status(future) == PROCPOOL_PENDING && !p->finished && future->callbacks == NULL)
+  if (procpool__future_status(future) == PROCPOOL_PENDING && !p->finished && procpool__host_unwanted(future))
     procpool__or32_relaxed(&p->segment.slots[future->slot].flags, PROCPOOL__SLOT_DISCARD);
   procpool__future_unref(p, future);
   return procpool__public_leave(p, PROCPOOL_OK);
