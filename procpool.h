@@ -4543,16 +4543,12 @@ typedef struct procpool__extent {
   bool reserved;
 } procpool__extent;
 
-/* A buffer of the user's. */
+/* A buffer of the user's: a node of the tree of live ones, or of a list of freed ones. */
 typedef struct procpool__buffer {
-  uint64_t offset, size; /* in the arena; as it was asked for */
-  bool lost;             /* somebody who could not be ended may write there: it is never used again */
+  struct procpool__buffer *left, *right; /* lower and higher offsets; in a list: right is the next one */
+  uint64_t offset, size;                 /* in the arena; as it was asked for */
+  bool lost;                             /* a worker that could not be ended may write there: it is never used again */
 } procpool__buffer;
-
-typedef struct procpool__buffers {
-  procpool__buffer *items;
-  size_t count, room;
-} procpool__buffers;
 
 typedef struct procpool__arena {
   procpool__list classes[PROCPOOL__CLASSES];
@@ -4600,8 +4596,8 @@ struct procpool {
   uint32_t time_limit, grace; /* of tasks that have none of their own: milliseconds */
   procpool__inbox *inboxes;
   procpool__arena arena;
-  procpool__buffers buffers;  /* live ones, by offset */
-  procpool__buffers limbo[2]; /* freed, by the epoch in which that was, and waiting for tasks to settle */
+  procpool__buffer *buffers;  /* live ones, a tree by offset */
+  procpool__buffer *limbo[2]; /* freed, by the epoch in which that was, and waiting for tasks to settle: lists */
   uint64_t unsettled[2];      /* tasks, by the epoch in which they were accepted */
   unsigned epoch;             /* the one that goes on: 0 or 1 */
   procpool__slab *slabs;
@@ -5008,17 +5004,65 @@ static void procpool__arena_end(procpool__arena *a) {
  * limbo of the one that goes on. When no task of the other epoch is left, the next one may begin; then the limbo of
  * this one is emptied when its own tasks have settled, which are all that were accepted before. */
 
-/* The position of the first buffer that begins behind offset. */
-static size_t procpool__buffer_behind(const procpool *p, uint64_t offset) {
-  size_t low = 0, high = p->buffers.count;
-  while (low < high) {
-    const size_t middle = low + (high - low) / 2;
-    if (p->buffers.items[middle].offset > offset)
-      high = middle;
-    else
-      low = middle + 1;
-  }
-  return low;
+/* The tree is a treap: a search tree by offset, and a heap by a number that is as good as random, so that it is about
+ * as deep as the logarithm of how many there are. Nothing is allocated when a buffer is freed: that cannot fail. */
+static uint64_t procpool__buffer_rank(const procpool__buffer *b) {
+  return b->offset * 0x9e3779b97f4a7c15ull;
+}
+
+/* Takes the tree apart: what begins before offset, and the rest. */
+static void procpool__buffer_split(procpool__buffer *tree, uint64_t offset, procpool__buffer **before,
+                                   procpool__buffer **behind) {
+  while (tree != NULL)
+    if (tree->offset < offset) {
+      *before = tree;
+      before = &tree->right;
+      tree = *before;
+    } else {
+      *behind = tree;
+      behind = &tree->left;
+      tree = *behind;
+    }
+  *before = *behind = NULL;
+}
+
+static void procpool__buffer_insert(procpool__buffer **at, procpool__buffer *b) {
+  while (*at != NULL && procpool__buffer_rank(*at) >= procpool__buffer_rank(b))
+    at = b->offset < (*at)->offset ? &(*at)->left : &(*at)->right;
+  procpool__buffer_split(*at, b->offset, &b->left, &b->right);
+  *at = b;
+}
+
+/* Takes the root of the tree at *at out: the trees below it become one. */
+static void procpool__buffer_remove(procpool__buffer **at) {
+  procpool__buffer *left = (*at)->left, *right = (*at)->right;
+  while (left != NULL && right != NULL)
+    if (procpool__buffer_rank(left) >= procpool__buffer_rank(right)) {
+      *at = left;
+      at = &left->right;
+      left = *at;
+    } else {
+      *at = right;
+      at = &right->left;
+      right = *at;
+    }
+  *at = left != NULL ? left : right;
+}
+
+/* Where in the tree the buffer hangs that begins at offset; what is found there is null if none does. */
+static procpool__buffer **procpool__buffer_at(procpool *p, uint64_t offset) {
+  procpool__buffer **at = &p->buffers;
+  while (*at != NULL && (*at)->offset != offset)
+    at = offset < (*at)->offset ? &(*at)->left : &(*at)->right;
+  return at;
+}
+
+/* The last buffer that begins at offset or before; null if none does. */
+static const procpool__buffer *procpool__buffer_before(const procpool *p, uint64_t offset) {
+  const procpool__buffer *found = NULL;
+  for (const procpool__buffer *b = p->buffers; b != NULL; b = b->offset > offset ? b->left : b->right)
+    found = b->offset <= offset ? b : found;
+  return found;
 }
 
 typedef enum procpool__where {
@@ -5032,65 +5076,43 @@ static procpool__where procpool__buffer_find(const procpool *p, const void *addr
   const procpool__segment *s = &p->segment;
   const uint64_t at = (uint64_t)(uintptr_t)address, base = (uint64_t)(uintptr_t)s->base;
   const procpool__buffer *b;
-  size_t behind;
   if (at >= base + s->total || (at < base && size <= base - at))
     return PROCPOOL__WHERE_OUTSIDE;
   if (at < base + s->arena_at)
     return PROCPOOL__WHERE_WRONG;
   *offset = at - base - s->arena_at;
-  behind = procpool__buffer_behind(p, *offset);
-  if (behind == 0)
+  b = procpool__buffer_before(p, *offset);
+  if (b == NULL)
     return PROCPOOL__WHERE_WRONG;
-  b = &p->buffers.items[behind - 1];
   return *offset - b->offset <= b->size && size <= b->size - (*offset - b->offset) ? PROCPOOL__WHERE_BUFFER
                                                                                    : PROCPOOL__WHERE_WRONG;
 }
 
-static bool procpool__buffers_reserve(procpool__buffers *list, size_t room) {
-  procpool__buffer *items;
-  const size_t wanted = room < 16 ? 16 : 2 * room;
-  if (room <= list->room)
-    return true;
-  items = (procpool__buffer *)PROCPOOL_REALLOC(list->items, wanted * sizeof(*items));
-  if (items == NULL)
-    return false;
-  list->items = items;
-  list->room = wanted;
-  return true;
-}
-
-/* Room for one more buffer, alive or in any limbo: freeing must not fail. */
-static bool procpool__buffer_make_room(procpool *p) {
-  const size_t room = p->buffers.count + p->limbo[0].count + p->limbo[1].count + 1;
-  return procpool__buffers_reserve(&p->buffers, room) && procpool__buffers_reserve(&p->limbo[0], room) &&
-         procpool__buffers_reserve(&p->limbo[1], room);
-}
-
 /* Null (arena.error) where there is no memory. */
 static void *procpool__buffer_new(procpool *p, uint64_t size) {
-  procpool__buffers *list = &p->buffers;
-  uint64_t offset;
-  size_t i;
+  procpool__buffer *b = (procpool__buffer *)PROCPOOL_MALLOC(sizeof(*b));
   p->arena.error = ENOMEM;
-  if (!procpool__buffer_make_room(p))
+  if (b == NULL)
     return NULL;
-  offset = procpool__arena_alloc(p, size > 0 ? size : 1);
-  if (offset == PROCPOOL__NO_BLOCK)
+  b->offset = procpool__arena_alloc(p, size > 0 ? size : 1);
+  if (b->offset == PROCPOOL__NO_BLOCK) {
+    PROCPOOL_FREE(b);
     return NULL;
-  i = procpool__buffer_behind(p, offset);
-  memmove(&list->items[i + 1], &list->items[i], (list->count - i) * sizeof(*list->items));
-  list->items[i].offset = offset;
-  list->items[i].size = size;
-  list->items[i].lost = false;
-  list->count++;
-  return p->segment.arena + offset;
+  }
+  b->size = size;
+  b->lost = false;
+  procpool__buffer_insert(&p->buffers, b);
+  return p->segment.arena + b->offset;
 }
 
-static void procpool__buffer_empty_limbo(procpool *p, unsigned epoch) {
-  procpool__buffers *list = &p->limbo[epoch];
-  while (list->count > 0) {
-    const procpool__buffer *b = &list->items[--list->count];
-    procpool__arena_free(p, b->offset, b->size > 0 ? b->size : 1);
+/* Gives back a list of freed buffers, with their memory or without. */
+static void procpool__buffer_empty_limbo(procpool *p, unsigned epoch, bool usable) {
+  while (p->limbo[epoch] != NULL) {
+    procpool__buffer *b = p->limbo[epoch];
+    p->limbo[epoch] = b->right;
+    if (usable)
+      procpool__arena_free(p, b->offset, b->size > 0 ? b->size : 1);
+    PROCPOOL_FREE(b);
   }
 }
 
@@ -5100,31 +5122,49 @@ static void procpool__buffer_advance(procpool *p) {
     const unsigned other = 1 - p->epoch;
     if (p->unsettled[other] > 0)
       return;
-    procpool__buffer_empty_limbo(p, other);
-    if (p->limbo[p->epoch].count == 0)
+    procpool__buffer_empty_limbo(p, other, true);
+    if (p->limbo[p->epoch] == NULL)
       return;
     p->epoch = other;
   }
 }
 
-/* Buffer i is free: when all tasks of now have settled, its memory is. */
-static void procpool__buffer_drop(procpool *p, size_t i) {
-  procpool__buffers *list = &p->buffers, *limbo = &p->limbo[p->epoch];
-  const procpool__buffer b = list->items[i];
-  memmove(&list->items[i], &list->items[i + 1], (list->count - i - 1) * sizeof(*list->items));
-  list->count--;
-  if (b.lost)
+/* The buffer that hangs there is free: when all tasks of now have settled, its memory is. */
+static void procpool__buffer_drop(procpool *p, procpool__buffer **at) {
+  procpool__buffer *b = *at;
+  procpool__buffer_remove(at);
+  if (b->lost) {
+    PROCPOOL_FREE(b);
     return;
-  PROCPOOL_ASSERT(limbo->count < limbo->room);
-  limbo->items[limbo->count++] = b;
+  }
+  b->right = p->limbo[p->epoch];
+  p->limbo[p->epoch] = b;
   procpool__buffer_advance(p);
 }
 
-/* Somebody goes on whom nobody can end, and who knows what buffers there are by now. */
+/* The tree as a list, and its nodes one after the other: it is turned to the right until nothing hangs on the left. */
+static procpool__buffer *procpool__buffer_first(procpool__buffer *tree) {
+  while (tree != NULL && tree->left != NULL) {
+    procpool__buffer *left = tree->left;
+    tree->left = left->right;
+    left->right = tree;
+    tree = left;
+  }
+  return tree;
+}
+
+/* A worker goes on whom nobody can end, and who knows what buffers there are by now. */
 static void procpool__buffer_quarantine(procpool *p) {
-  for (size_t i = 0; i < p->buffers.count; i++)
-    p->buffers.items[i].lost = true;
-  p->limbo[0].count = p->limbo[1].count = 0;
+  procpool__buffer *b = procpool__buffer_first(p->buffers);
+  p->buffers = NULL;
+  while (b != NULL) {
+    procpool__buffer *next = procpool__buffer_first(b->right);
+    b->lost = true;
+    procpool__buffer_insert(&p->buffers, b);
+    b = next;
+  }
+  procpool__buffer_empty_limbo(p, 0, false);
+  procpool__buffer_empty_limbo(p, 1, false);
 }
 
 /* A task is accepted. */
@@ -5140,14 +5180,20 @@ static void procpool__buffer_leave(procpool *p, const procpool_future *f) {
   p->unsettled[epoch]--;
   if (f->flags & PROCPOOL__F_QUARANTINE)
     procpool__buffer_quarantine(p);
-  if (p->unsettled[epoch] == 0 && p->limbo[0].count + p->limbo[1].count > 0)
+  if (p->unsettled[epoch] == 0 && (p->limbo[0] != NULL || p->limbo[1] != NULL))
     procpool__buffer_advance(p);
 }
 
 static void procpool__buffer_end(procpool *p) {
-  PROCPOOL_FREE(p->buffers.items);
-  PROCPOOL_FREE(p->limbo[0].items);
-  PROCPOOL_FREE(p->limbo[1].items);
+  procpool__buffer *b = procpool__buffer_first(p->buffers);
+  while (b != NULL) {
+    procpool__buffer *next = procpool__buffer_first(b->right);
+    PROCPOOL_FREE(b);
+    b = next;
+  }
+  p->buffers = NULL;
+  procpool__buffer_empty_limbo(p, 0, false);
+  procpool__buffer_empty_limbo(p, 1, false);
 }
 
 /* ---- futures ---- */
@@ -7613,16 +7659,14 @@ PROCPOOL_API void *procpool_shared_alloc(procpool *pool, size_t size) {
 
 PROCPOOL_API procpool_status procpool_shared_free(procpool *pool, void *buffer) {
   procpool_status status = procpool__public_enter(pool);
-  uint64_t offset;
-  size_t behind;
+  procpool__buffer **at;
   if (status != PROCPOOL_OK)
     return status;
   if (buffer == NULL)
     return procpool__public_leave(pool, PROCPOOL_OK);
-  offset = (uint64_t)(uintptr_t)buffer - (uint64_t)(uintptr_t)pool->segment.arena;
-  behind = procpool__buffer_behind(pool, offset);
-  if (behind > 0 && pool->buffers.items[behind - 1].offset == offset)
-    procpool__buffer_drop(pool, behind - 1);
+  at = procpool__buffer_at(pool, (uint64_t)(uintptr_t)buffer - (uint64_t)(uintptr_t)pool->segment.arena);
+  if (*at != NULL)
+    procpool__buffer_drop(pool, at);
   else
     status = procpool__host_refuse(pool, PROCPOOL_ARGUMENT, 0, "no live shared buffer of this pool begins there");
   return procpool__public_leave(pool, status);
