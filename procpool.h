@@ -4449,6 +4449,7 @@ enum {
   PROCPOOL__SWEEP = 16384 /* slots that one call looks at for dropped tasks, at most */
 };
 #define PROCPOOL__EXTENT_WARM ((uint64_t)64 << 20) /* free extents beyond this go back to the system */
+#define PROCPOOL__EXTENT_SLICE ((uint64_t)4 << 20) /* so much of them in one call that shall not take long */
 #ifndef PROCPOOL__TICK /* tests make it long, so that these looks mend nothing that should not have happened */
 #define PROCPOOL__TICK ((uint64_t)200000000) /* ns between looks at the supervisor's health while the host waits */
 #endif
@@ -4603,6 +4604,7 @@ struct procpool {
   procpool__slab *slabs;
   procpool_future *free_futures;
   size_t live_futures;
+  void *thrown_away;          /* large results that nobody holds any more: a list */
   procpool_future *first_due; /* settled, with callbacks to run; atomic: looked at without the lock as a hint */
   procpool_future *last_due;
   /* waiting */
@@ -4660,10 +4662,11 @@ static void procpool__host_unlock(procpool *p) {
  * that wait for the lock get it first. (A mutex is not fair: who unlocks and locks again at once mostly wins.) What was
  * looked at may have changed afterwards. */
 static void procpool__host_breathe(procpool *p) {
-  const uint64_t deadline = procpool__platform_now() + PROCPOOL__BREATH;
+  uint64_t deadline;
   if (__atomic_load_n(&p->wanted, __ATOMIC_RELAXED) == 0)
     return;
   procpool__host_unlock(p);
+  deadline = procpool__platform_now() + PROCPOOL__BREATH;
   while (__atomic_load_n(&p->wanted, __ATOMIC_RELAXED) != 0 && procpool__platform_now() < deadline)
     procpool__platform_yield();
   procpool__host_lock(p);
@@ -4712,8 +4715,15 @@ static bool procpool__host_self(const procpool *p) {
 
 /* ---- shared memory: reserved before use ---- */
 
+/* Takes pages for a part of the segment. The kernel needs a moment for many of them: then without the lock. */
 static int procpool__host_reserve(procpool *p, uint64_t offset, uint64_t size) {
-  const int error = procpool__platform_shm_reserve(p->segment.fd, p->segment.base, offset, size);
+  const bool long_one = size > PROCPOOL__EXTENT;
+  int error;
+  if (long_one)
+    procpool__host_unlock(p);
+  error = procpool__platform_shm_reserve(p->segment.fd, p->segment.base, offset, size);
+  if (long_one)
+    procpool__host_lock(p);
   if (error == 0)
     p->shared_bytes += size;
   return error;
@@ -4786,7 +4796,8 @@ static void procpool__arena_merge(procpool__arena *a, size_t i) {
   procpool__arena_drop_extent(a, i + 1);
 }
 
-/* Takes pages for a part of the arena that has none. False (arena.error) where there are none to be had. */
+/* Takes pages for a part of the arena that has none and that is the caller's. False (arena.error) where there are none
+ * to be had. */
 static bool procpool__arena_reserve(procpool *p, uint64_t offset, uint64_t size) {
   const uint64_t at = p->segment.arena_at + offset;
   int error = 0;
@@ -4821,15 +4832,14 @@ static void procpool__arena_cut(procpool__arena *a, size_t i, uint64_t offset, u
 }
 
 /* Takes size bytes (whole megabytes) from the first free extent that is large enough. */
-static uint64_t procpool__arena_reuse(procpool *p, uint64_t size) {
+static uint64_t procpool__arena_reuse(procpool *p, uint64_t size, bool *reserved) {
   procpool__arena *a = &p->arena;
   for (size_t i = 0; i < a->extent_count; i++) {
     const procpool__extent *e = &a->extents[i];
     const uint64_t offset = procpool__arena_fit(p, e->offset, e->size, size);
     if (offset == PROCPOOL__NO_BLOCK)
       continue;
-    if (!e->reserved && !procpool__arena_reserve(p, offset, size))
-      return PROCPOOL__NO_BLOCK;
+    *reserved = e->reserved;
     procpool__arena_cut(a, i, offset, size);
     return offset;
   }
@@ -4841,10 +4851,10 @@ static uint64_t procpool__arena_reuse(procpool *p, uint64_t size) {
 static uint64_t procpool__arena_extend(procpool *p, uint64_t size) {
   procpool__arena *a = &p->arena;
   const uint64_t offset = procpool__arena_fit(p, a->top, p->segment.arena_size - a->top, size);
-  if (offset == PROCPOOL__NO_BLOCK)
+  if (offset == PROCPOOL__NO_BLOCK) {
     a->error = ENOMEM;
-  if (offset == PROCPOOL__NO_BLOCK || !procpool__arena_reserve(p, offset, size))
     return PROCPOOL__NO_BLOCK;
+  }
   if (offset > a->top) {
     procpool__arena_insert_extent(a, a->extent_count, a->top, offset - a->top, false);
     if (a->extent_count > 1)
@@ -4873,29 +4883,59 @@ static bool procpool__arena_make_room(procpool__arena *a) {
   return true;
 }
 
-/* A free extent, or one that was never used. */
-static uint64_t procpool__arena_find(procpool *p, uint64_t size) {
-  const uint64_t offset = procpool__arena_reuse(p, size);
-  return offset != PROCPOOL__NO_BLOCK ? offset : procpool__arena_extend(p, size);
+/* A free extent, or one that was never used. *reserved: whether it has its pages. */
+static uint64_t procpool__arena_find(procpool *p, uint64_t size, bool *reserved) {
+  const uint64_t offset = procpool__arena_reuse(p, size, reserved);
+  if (offset != PROCPOOL__NO_BLOCK)
+    return offset;
+  *reserved = false;
+  return procpool__arena_extend(p, size);
 }
 
-static void procpool__arena_give_extent(procpool *p, uint64_t offset, uint64_t size) {
+static void procpool__arena_give_extent(procpool *p, uint64_t offset, uint64_t size, bool reserved) {
   procpool__arena *a = &p->arena;
   size_t i = 0;
-  const bool warm = a->warm + size <= PROCPOOL__EXTENT_WARM;
   a->extents_given--;
-  if (!warm) {
-    procpool__platform_shm_discard(p->segment.arena + offset, size);
-    p->shared_bytes -= size;
-  } else {
+  if (reserved)
     a->warm += size;
-  }
   while (i < a->extent_count && a->extents[i].offset < offset)
     i++;
-  procpool__arena_insert_extent(a, i, offset, size, warm);
+  procpool__arena_insert_extent(a, i, offset, size, reserved);
   procpool__arena_merge(a, i);
   if (i > 0)
     procpool__arena_merge(a, i - 1);
+}
+
+/* Gives the last pages of free extent i back to the system, at most so many bytes. That takes a moment: it is done
+ * without the lock, and they are nobody else's meanwhile. */
+static void procpool__arena_discard(procpool *p, size_t i, uint64_t most) {
+  procpool__arena *a = &p->arena;
+  const procpool__extent e = a->extents[i];
+  const uint64_t size = e.size < most ? e.size : most, offset = e.offset + e.size - size;
+  procpool__arena_cut(a, i, offset, size);
+  a->extents_given++;
+  procpool__host_unlock(p);
+  procpool__platform_shm_discard(p->segment.arena + offset, size);
+  procpool__host_lock(p);
+  p->shared_bytes -= size;
+  procpool__arena_give_extent(p, offset, size, false);
+}
+
+/* Gives back what is free and more than shall be kept, as a call ends: all of it, or (a host that polls has a frame to
+ * draw) so much as takes less than a millisecond. */
+static void procpool__arena_trim(procpool *p, bool all) {
+  procpool__arena *a = &p->arena;
+  while (a->warm > PROCPOOL__EXTENT_WARM && !p->finished) {
+    const uint64_t excess = procpool__round_up(a->warm - PROCPOOL__EXTENT_WARM, PROCPOOL__EXTENT);
+    size_t i = a->extent_count;
+    while (i > 0 && !a->extents[i - 1].reserved)
+      i--;
+    if (i == 0)
+      return;
+    procpool__arena_discard(p, i - 1, all || excess < PROCPOOL__EXTENT_SLICE ? excess : PROCPOOL__EXTENT_SLICE);
+    if (!all)
+      return;
+  }
 }
 
 /* Blocks of a class of which none is handed out become free extents again. */
@@ -4906,7 +4946,7 @@ static void procpool__arena_reclaim(procpool *p, int c) {
     return;
   for (size_t i = 0; i < list->count; i++) /* the first block of each extent that was carved */
     if (list->items[i] % PROCPOOL__EXTENT == 0)
-      procpool__arena_give_extent(p, list->items[i], PROCPOOL__EXTENT);
+      procpool__arena_give_extent(p, list->items[i], PROCPOOL__EXTENT, true);
   list->count = 0;
   a->carve[c] = a->carve_end[c] = 0;
 }
@@ -4930,19 +4970,31 @@ static void procpool__arena_compact(procpool *p) {
     a->top = a->extents[--a->extent_count].offset;
 }
 
-static uint64_t procpool__arena_take_extent(procpool *p, uint64_t size) {
+/* An extent with its pages. Where it has to be reserved, and is large, the lock is let go meanwhile. */
+static uint64_t procpool__arena_try_extent(procpool *p, uint64_t size) {
   procpool__arena *a = &p->arena;
+  bool reserved;
   uint64_t offset;
   if (!procpool__arena_make_room(a)) {
     a->error = ENOMEM;
     return PROCPOOL__NO_BLOCK;
   }
-  offset = procpool__arena_find(p, size);
+  offset = procpool__arena_find(p, size, &reserved);
+  if (offset == PROCPOOL__NO_BLOCK)
+    return offset;
+  a->extents_given++;
+  if (reserved || procpool__arena_reserve(p, offset, size))
+    return offset;
+  procpool__arena_give_extent(p, offset, size, false);
+  return PROCPOOL__NO_BLOCK;
+}
+
+static uint64_t procpool__arena_take_extent(procpool *p, uint64_t size) {
+  uint64_t offset = procpool__arena_try_extent(p, size);
   if (offset == PROCPOOL__NO_BLOCK) {
     procpool__arena_compact(p);
-    offset = procpool__arena_find(p, size);
+    offset = procpool__arena_try_extent(p, size);
   }
-  a->extents_given += offset != PROCPOOL__NO_BLOCK;
   return offset;
 }
 
@@ -4960,7 +5012,8 @@ static uint64_t procpool__arena_carve(procpool *p, int c) {
   return a->carve[c] - size;
 }
 
-/* A block of at least size bytes, aligned to a cache line: its offset in the arena, or NO_BLOCK. */
+/* A block of at least size bytes, aligned to a cache line: its offset in the arena, or NO_BLOCK. For more than an extent
+ * the lock may be let go meanwhile. */
 static uint64_t procpool__arena_alloc(procpool *p, uint64_t size) {
   procpool__arena *a = &p->arena;
   const int c = procpool__arena_class(size < p->segment.arena_size ? size : p->segment.arena_size);
@@ -4985,7 +5038,7 @@ static void procpool__arena_free(procpool *p, uint64_t offset, uint64_t size) {
   if (offset == PROCPOOL__NO_BLOCK)
     return;
   if (c >= PROCPOOL__CLASSES) {
-    procpool__arena_give_extent(p, offset, procpool__round_up(size, PROCPOOL__EXTENT));
+    procpool__arena_give_extent(p, offset, procpool__round_up(size, PROCPOOL__EXTENT), true);
     return;
   }
   a->classes[c].items[a->classes[c].count++] = offset;
@@ -5234,10 +5287,30 @@ static procpool_future *procpool__future_new(procpool *p) {
   return f;
 }
 
+/* The C library takes a moment to give much memory back: that is done as the call ends, without the lock. The first word
+ * of what waits for that leads to the next one. */
+static void procpool__future_throw_away(procpool *p, void *data, uint64_t size) {
+  if (data != NULL && size > PROCPOOL__EXTENT) {
+    memcpy(data, &p->thrown_away, sizeof(p->thrown_away));
+    p->thrown_away = data;
+  } else {
+    PROCPOOL_FREE(data);
+  }
+}
+
+static void procpool__future_free_thrown_away(void *data) {
+  while (data != NULL) {
+    void *next;
+    memcpy(&next, data, sizeof(next));
+    PROCPOOL_FREE(data);
+    data = next;
+  }
+}
+
 /* The last reference is gone. */
 static void procpool__future_end(procpool *p, procpool_future *f) {
   if (f->size > PROCPOOL__SMALL && !(f->flags & PROCPOOL__F_PLACE))
-    PROCPOOL_FREE(f->result.data);
+    procpool__future_throw_away(p, f->result.data, f->size);
   if (f->error != NULL)
     PROCPOOL_FREE(f->error);
   f->error = NULL;
@@ -7056,12 +7129,14 @@ static bool procpool__open_workers(procpool *p, procpool__plan *plan) {
 
 static procpool *procpool__open_make(procpool__plan *plan) {
   procpool *p = (procpool *)PROCPOOL_MALLOC(sizeof(*p));
+  bool made;
   if (p == NULL) {
     (void)procpool__open_fail(plan, PROCPOOL_MEMORY, ENOMEM, "no memory");
     return NULL;
   }
   memset((void *)p, 0, sizeof(*p));
   (void)pthread_mutex_init(&p->lock, NULL);
+  procpool__host_lock(p); /* what reserves memory may let go of it */
   p->segment.fd = p->fds.lifeline = p->fds.control = p->fds.all_gone = p->fds.event_fd = p->fds.memory = -1;
   p->start = plan->start;
   procpool__spin_setup(&p->spin, plan->spin_ns, plan->options.spin_us > 0);
@@ -7072,8 +7147,10 @@ static procpool *procpool__open_make(procpool__plan *plan) {
   p->guard = procpool__platform_guard(&p->guard_by_pid);
   if (p->guard == NULL)
     (void)procpool__open_fail(plan, PROCPOOL_MEMORY, ENOMEM, "no memory");
-  if (p->guard == NULL || !procpool__open_segment(p, plan) || !procpool__open_tables(p, plan) ||
-      !procpool__open_header(p, plan) || !procpool__open_workers(p, plan)) {
+  made = p->guard != NULL && procpool__open_segment(p, plan) && procpool__open_tables(p, plan) &&
+         procpool__open_header(p, plan) && procpool__open_workers(p, plan);
+  procpool__host_unlock(p);
+  if (!made) {
     procpool__open_undo(p);
     return NULL;
   }
@@ -7155,10 +7232,17 @@ static procpool_status procpool__public_enter_future(procpool_future *f) {
 /* Lets go of the lock; and of everything, if the pool was freed and this was the last future that anyone held. Returns
  * status, so that a call can end with it. */
 static procpool_status procpool__public_leave(procpool *p, procpool_status status) {
-  const bool last = --p->inside == 0 && p->freed && p->live_futures == 0;
+  void *thrown_away;
+  bool last;
+  if (p->arena.warm > PROCPOOL__EXTENT_WARM)
+    procpool__arena_trim(p, false);
+  thrown_away = p->thrown_away;
+  p->thrown_away = NULL;
+  last = --p->inside == 0 && p->freed && p->live_futures == 0;
   if (__atomic_load_n(&p->magic, __ATOMIC_RELAXED) != PROCPOOL__POOL_LIVE)
     procpool__host_hand_over(p); /* procpool_free waits for those who are inside */
   procpool__host_unlock(p);
+  procpool__future_free_thrown_away(thrown_away);
   if (last)
     procpool__open_undo(p);
   return status;
@@ -7174,7 +7258,8 @@ typedef struct procpool__order {
   size_t size;
   uint32_t flags;        /* PROCPOOL__SLOT_*, but for the grace */
   uint32_t limit, grace; /* milliseconds */
-  uint64_t block;        /* a chunk's block, already filled; else NO_BLOCK */
+  uint64_t block;        /* the argument's block, already filled; NO_BLOCK: there is none */
+  bool copied;           /* it is this order's own, and goes to the task; else it is a map's */
   void *result;          /* with SLOT_PLACE: where the result goes */
   size_t capacity;
   uint64_t shared, place;  /* SLOT_SHARED, SLOT_PLACE: where argument and result lie in the arena */
@@ -7226,7 +7311,12 @@ static procpool_status procpool__submit_shared(const procpool *p, procpool__orde
   return PROCPOOL_OK;
 }
 
-/* Copies the argument to where the worker reads it. While other tasks hold arena memory, want of it is only FULL. */
+/* There is no memory for the argument. While other tasks hold some, that is only FULL. */
+static procpool_status procpool__submit_no_memory(const procpool *p, const procpool__order *o) {
+  return p->submitted != p->settled && o->size <= p->segment.arena_size / 2 ? PROCPOOL_FULL : PROCPOOL_MEMORY;
+}
+
+/* Copies the argument to where the worker reads it. */
 static procpool_status procpool__submit_argument(procpool *p, const procpool__order *o, procpool__slot *slot,
                                                  procpool_future *f) {
   const bool placed = (o->flags & PROCPOOL__SLOT_PLACE) != 0;
@@ -7245,7 +7335,7 @@ static procpool_status procpool__submit_argument(procpool *p, const procpool__or
   }
   if (o->block != PROCPOOL__NO_BLOCK) {
     f->block = o->block;
-    f->flags |= PROCPOOL__F_KEEP_BLOCK;
+    f->flags |= (uint8_t)(o->copied ? 0 : PROCPOOL__F_KEEP_BLOCK);
   } else if (o->size <= (placed ? (size_t)PROCPOOL__INLINE_BESIDE : (size_t)PROCPOOL__INLINE_BYTES)) {
     if (o->size > 0)
       memcpy(slot->argument.bytes, o->argument, o->size);
@@ -7253,7 +7343,7 @@ static procpool_status procpool__submit_argument(procpool *p, const procpool__or
   } else {
     f->block = procpool__arena_alloc(p, o->size);
     if (f->block == PROCPOOL__NO_BLOCK)
-      return p->submitted != p->settled && o->size <= p->segment.arena_size / 2 ? PROCPOOL_FULL : PROCPOOL_MEMORY;
+      return procpool__submit_no_memory(p, o);
     memcpy(p->segment.arena + f->block, o->argument, o->size);
   }
   slot->argument.offset = f->block;
@@ -7334,11 +7424,33 @@ static procpool_status procpool__submit_locate(procpool *p, procpool__order *o) 
   return PROCPOOL_OK;
 }
 
+/* A large argument is copied before it is given a place, and the lock is let go meanwhile. Nothing is copied while there
+ * is no place; one that is copied stays, should the place be gone by then. */
+static procpool_status procpool__submit_copy(procpool *p, procpool__order *o) {
+  uint32_t slot;
+  procpool_status status;
+  if (o->size <= PROCPOOL__EXTENT || o->block != PROCPOOL__NO_BLOCK || (o->flags & PROCPOOL__SLOT_SHARED))
+    return PROCPOOL_OK;
+  status = procpool__submit_place(p, &slot);
+  if (status != PROCPOOL_OK)
+    return status;
+  o->block = procpool__arena_alloc(p, o->size);
+  if (o->block == PROCPOOL__NO_BLOCK)
+    return procpool__submit_no_memory(p, o);
+  o->copied = true;
+  procpool__host_unlock(p);
+  memcpy(p->segment.arena + o->block, o->argument, o->size);
+  procpool__host_lock(p);
+  return procpool__submit_refusal(p);
+}
+
 /* Fills a slot and makes a future: all of a task but that it can be seen. */
 static procpool_status procpool__submit_fill(procpool *p, procpool__order *o, uint32_t *slot) {
   procpool__slot *shared;
   procpool_future *f;
-  procpool_status status = procpool__submit_shared(p, o);
+  procpool_status status = procpool__submit_copy(p, o);
+  if (status == PROCPOOL_OK)
+    status = procpool__submit_shared(p, o);
   if (status == PROCPOOL_OK)
     status = procpool__submit_place(p, slot);
   if (status != PROCPOOL_OK)
@@ -7361,6 +7473,10 @@ static procpool_status procpool__submit_fill(procpool *p, procpool__order *o, ui
     procpool__host_count_limit(p, f);
   procpool__buffer_enter(p, f);
   o->future = f;
+  if (o->copied) {
+    o->block = PROCPOOL__NO_BLOCK;
+    o->copied = false;
+  }
   return PROCPOOL_OK;
 }
 
@@ -7450,6 +7566,10 @@ static procpool_status procpool__submit_several(procpool *p, procpool__order *o)
     procpool__submit_look(p, true);
     group = group < PROCPOOL__BATCH_TASKS ? 2 * group : group;
     tasks = bytes = 0;
+    if (o->accepted % PROCPOOL__STRETCH < PROCPOOL__BATCH_TASKS) {
+      procpool__host_breathe(p);
+      status = procpool__submit_refusal(p);
+    }
   }
   if (o->accepted > before)
     procpool__submit_look(p, false);
@@ -7490,6 +7610,8 @@ static procpool_status procpool__submit_order(procpool *p, procpool__order *o, u
     waited = procpool__host_wait_lazily(p, procpool__submit_condition, o, deadline, PROCPOOL__WAIT_ROOM, &o->spare);
   if (waited == PROCPOOL_INTERRUPTED || waited == PROCPOOL_MEMORY)
     o->status = waited;
+  if (o->copied)
+    procpool__arena_free(p, o->block, o->size);
   return o->status == PROCPOOL_OK ? PROCPOOL_OK : procpool__submit_refused(p, o);
 }
 
@@ -7517,6 +7639,7 @@ static void procpool__submit_make_order(const procpool *p, procpool__order *o, p
   o->spare = 0;
   o->futures = NULL;
   o->block = PROCPOOL__NO_BLOCK;
+  o->copied = false;
   o->result = NULL;
   o->capacity = 0;
   o->flags = argument == NULL ? (uint32_t)PROCPOOL__SLOT_NO_ARGUMENT : 0;
@@ -7669,6 +7792,7 @@ PROCPOOL_API procpool_status procpool_shared_free(procpool *pool, void *buffer) 
     procpool__buffer_drop(pool, at);
   else
     status = procpool__host_refuse(pool, PROCPOOL_ARGUMENT, 0, "no live shared buffer of this pool begins there");
+  procpool__arena_trim(pool, true);
   return procpool__public_leave(pool, status);
 }
 
@@ -8157,6 +8281,7 @@ PROCPOOL_API procpool_status procpool_future_release(procpool_future *future) {
   if (procpool__future_status(future) == PROCPOOL_PENDING && !p->finished && procpool__host_unwanted(future))
     procpool__or32_relaxed(&p->segment.slots[future->slot].flags, PROCPOOL__SLOT_DISCARD);
   procpool__future_unref(p, future);
+  procpool__arena_trim(p, true);
   return procpool__public_leave(p, PROCPOOL_OK);
 }
 
