@@ -4921,19 +4921,19 @@ static void procpool__arena_discard(procpool *p, size_t i, uint64_t most) {
   procpool__arena_give_extent(p, offset, size, false);
 }
 
-/* Gives back what is free and more than shall be kept, as a call ends: all of it, or (a host that polls has a frame to
- * draw) so much as takes less than a millisecond. */
-static void procpool__arena_trim(procpool *p, bool all) {
+/* Gives free extents back, the largest ones first, where more is reserved than shall be kept, as a call ends: whole ones,
+ * or (a host that polls has a frame to draw) so much as takes less than a millisecond. */
+static void procpool__arena_trim(procpool *p, bool whole) {
   procpool__arena *a = &p->arena;
   while (a->warm > PROCPOOL__EXTENT_WARM && !p->finished) {
-    const uint64_t excess = procpool__round_up(a->warm - PROCPOOL__EXTENT_WARM, PROCPOOL__EXTENT);
-    size_t i = a->extent_count;
-    while (i > 0 && !a->extents[i - 1].reserved)
-      i--;
-    if (i == 0)
+    size_t largest = a->extent_count;
+    for (size_t i = 0; i < a->extent_count; i++)
+      if (a->extents[i].reserved && (largest == a->extent_count || a->extents[i].size > a->extents[largest].size))
+        largest = i;
+    if (largest == a->extent_count)
       return;
-    procpool__arena_discard(p, i - 1, all || excess < PROCPOOL__EXTENT_SLICE ? excess : PROCPOOL__EXTENT_SLICE);
-    if (!all)
+    procpool__arena_discard(p, largest, whole ? UINT64_MAX : PROCPOOL__EXTENT_SLICE);
+    if (!whole)
       return;
   }
 }
