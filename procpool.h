@@ -478,8 +478,9 @@ typedef struct procpool_options {
   size_t initializer_size;
   size_t max_queued; /* tasks accepted and not yet settled; default 65536, at most 8388608 */
   size_t ring_size;  /* bytes of each worker's result ring, a power of two; default 262144 */
-  size_t max_memory; /* bytes for large arguments and shared buffers together; default: the machine's memory */
-  int spin_us;       /* busy-wait before sleeping, us; 0: chosen by the pool; -1: never */
+  size_t
+      max_memory; /* bytes for large arguments and shared buffers together; default: the machine's memory, or what a control group allows of it */
+  int spin_us;    /* busy-wait before sleeping, us; 0: chosen by the pool; -1: never */
   double time_limit; /* seconds that a task may run, from the start of its body; 0: no limit; fork and spawn only */
   double grace;      /* seconds from each stage (procpool_stage) to the next; 0: 0.1; negative: none, SIGKILL at once */
   double initializer_limit; /* seconds that an initializer may run; 0: no limit; fork and spawn only */
@@ -1129,6 +1130,7 @@ enum {
   PROCPOOL__FUTEX_WAIT = 0,
   PROCPOOL__FUTEX_WAKE = 1,
   PROCPOOL__SETSIG = 10,
+  PROCPOOL__MADV_DONTDUMP = 16,
   PROCPOOL__MADV_WIPEONFORK = 18,
   PROCPOOL__MADV_COLLAPSE = 25,
   PROCPOOL__MAP_FIXED_NOREPLACE = 0x100000
@@ -1409,8 +1411,11 @@ static void *procpool__platform_shm_map(int fd, uint64_t size, void *place) {
   p = mmap(place, (size_t)size, PROT_NONE, flags, fd, 0);
   if (p == MAP_FAILED)
     return NULL;
-  if (place == NULL || p == place)
+  if (place == NULL || p == place) {
+    (void)madvise(p, (size_t)size,
+                  PROCPOOL__MADV_DONTDUMP); /* a core dump of the host would hold all of it: gigabytes */
     return p;
+  }
   (void)munmap(p, (size_t)size); /* Linux before 4.17 takes the place for a wish */
   return NULL;
 }
@@ -1465,17 +1470,10 @@ static uint64_t procpool__platform_available(void) {
   return line != NULL && sscanf(line, "MemAvailable: %llu", &kib) == 1 ? (uint64_t)kib * 1024u : UINT64_MAX;
 }
 
-/* Why so many bytes cannot be reserved here: errno, or 0. The kernel promises shared memory that the machine does not
- * have, and then kills somebody: a large reservation leaves a sixteenth of what there is. */
+/* Why so many bytes cannot be reserved here: errno, or 0. Whether there is that much memory: procpool__memory_refuses. */
 static int procpool__platform_shm_refuses(uint64_t offset, uint64_t size) {
   const uint64_t limit = procpool__platform_size_limit();
-  uint64_t available;
-  if (size > limit || offset > limit - size)
-    return EFBIG;
-  if (size < (uint64_t)16 << 20)
-    return 0;
-  available = procpool__platform_available();
-  return size > available - available / 16 ? ENOMEM : 0;
+  return size > limit || offset > limit - size ? EFBIG : 0;
 }
 
 /* Takes large pages for what lies in whole ones, as far as the kernel has some: it makes one of a page here and there
@@ -2113,14 +2111,21 @@ static int procpool__cpu_quota_v1(const char *directory) {
                              procpool__cpu_read_number(directory, "/cpu.cfs_period_us"));
 }
 
-/* The smallest quota from directory up to its first top bytes (the mount point): each ancestor limits all below it. */
-static int procpool__cpu_quota_upwards(char *directory, size_t top, bool v2) {
-  int smallest = PROCPOOL__CPU_NO_LIMIT;
+typedef void procpool__group_visitor(const char *directory, bool v2, void *context);
+
+/* What to do with each of our control groups: those of one controller, for each ancestor limits all below it. */
+typedef struct procpool__groups {
+  const char *controller;
+  procpool__group_visitor *visit;
+  void *context;
+} procpool__groups;
+
+/* Visits the directory and those above it up to its first top bytes (the mount point). */
+static void procpool__groups_upwards(const procpool__groups *groups, char *directory, size_t top, bool v2) {
   for (size_t length = strlen(directory);; directory[length] = 0) {
-    const int quota = v2 ? procpool__cpu_quota_v2(directory) : procpool__cpu_quota_v1(directory);
-    smallest = quota < smallest ? quota : smallest;
+    groups->visit(directory, v2, groups->context);
     if (length <= top)
-      return smallest;
+      return;
     do
       length--;
     while (length > top && directory[length] != '/');
@@ -2159,9 +2164,9 @@ static const char *procpool__cpu_below(const char *group, const char *shown) {
   return *shown == 0 ? "" : PROCPOOL_NULL;
 }
 
-/* The limit that one line of mountinfo leads to:
+/* The groups that one line of mountinfo leads to:
  * ID PARENT MAJOR:MINOR ROOT MOUNT-POINT OPTIONS [TAG...] - TYPE SOURCE SUPER-OPTIONS */
-static int procpool__cpu_mount(const char *root, char *line) {
+static void procpool__groups_mount(const procpool__groups *groups, const char *root, char *line) {
   char group[PROCPOOL__CPU_PATH], mount[PROCPOOL__CPU_PATH], directory[PROCPOOL__CPU_PATH];
   for (int i = 0; i < 3; i++)
     (void)procpool__cpu_field(&line, ' ');
@@ -2172,29 +2177,41 @@ static int procpool__cpu_mount(const char *root, char *line) {
   const char *type = procpool__cpu_field(&line, ' ');
   (void)procpool__cpu_field(&line, ' ');
   const bool v2 = strcmp(type, "cgroup2") == 0;
-  if (!v2 && (strcmp(type, "cgroup") != 0 || !procpool__cpu_listed(line, "cpu")))
-    return PROCPOOL__CPU_NO_LIMIT;
+  if (!v2 && (strcmp(type, "cgroup") != 0 || !procpool__cpu_listed(line, groups->controller)))
+    return;
   procpool__cpu_unescape(shown);
   procpool__cpu_unescape(point);
-  const char *below =
-      procpool__cpu_group(root, v2 ? "" : "cpu", group) ? procpool__cpu_below(group, shown) : PROCPOOL_NULL;
-  if (below == PROCPOOL_NULL || !procpool__cpu_join(mount, root, point) || !procpool__cpu_join(directory, mount, below))
-    return PROCPOOL__CPU_NO_LIMIT;
-  return procpool__cpu_quota_upwards(directory, strlen(mount), v2);
+  const char *below = procpool__cpu_group(root, v2 ? "" : groups->controller, group) ? procpool__cpu_below(group, shown)
+                                                                                     : PROCPOOL_NULL;
+  if (below != PROCPOOL_NULL && procpool__cpu_join(mount, root, point) && procpool__cpu_join(directory, mount, below))
+    procpool__groups_upwards(groups, directory, strlen(mount), v2);
 }
 
-/* The smallest quota of all hierarchies that hold us: v1, v2, or both at once (hybrid), however often mounted. */
-static int procpool__cpu_quota_all(const char *root) {
+/* Visits our groups in all hierarchies: v1, v2, or both at once (hybrid), however often mounted. */
+static void procpool__groups_each(const procpool__groups *groups, const char *root) {
   procpool__cpu_lines lines;
-  int smallest = PROCPOOL__CPU_NO_LIMIT;
   char *line;
   if (!procpool__cpu_lines_open(&lines, root, "/proc/self/mountinfo"))
-    return smallest;
-  while ((line = procpool__cpu_lines_next(&lines)) != PROCPOOL_NULL) {
-    const int quota = procpool__cpu_mount(root, line);
-    smallest = quota < smallest ? quota : smallest;
-  }
+    return;
+  while ((line = procpool__cpu_lines_next(&lines)) != PROCPOOL_NULL)
+    procpool__groups_mount(groups, root, line);
   procpool__platform_close_fd(lines.fd);
+}
+
+static void procpool__cpu_visit(const char *directory, bool v2, void *context) {
+  int *smallest = (int *)context;
+  const int quota = v2 ? procpool__cpu_quota_v2(directory) : procpool__cpu_quota_v1(directory);
+  *smallest = quota < *smallest ? quota : *smallest;
+}
+
+/* The smallest quota of all groups that hold us. */
+static int procpool__cpu_quota_all(const char *root) {
+  int smallest = PROCPOOL__CPU_NO_LIMIT;
+  procpool__groups groups;
+  groups.controller = "cpu";
+  groups.visit = procpool__cpu_visit;
+  groups.context = &smallest;
+  procpool__groups_each(&groups, root);
   return smallest;
 }
 
@@ -2267,6 +2284,105 @@ static int procpool__cpu_count(procpool_cpu kind) {
     return procpool__cpu_physical("", procpool__cpu_logical());
   }
   return 0;
+}
+
+/* ---- memory that may still be taken: any process, reads files only ----
+ * The kernel promises shared memory that the machine, or a control group, does not have, and kills a process when it is
+ * touched: so this looks before. */
+
+/* The directories of our memory groups that have a limit, found once: "1PATH" or "2PATH" by version, each ended by a
+ * zero byte. Null where there are none. */
+typedef struct procpool__memory_groups {
+  char *paths;
+  size_t size;
+  uint64_t least; /* the smallest limit, in bytes; UINT64_MAX where there is none */
+} procpool__memory_groups;
+
+/* A number of bytes in a group's file; UINT64_MAX for "max", and for what version 1 has for it. */
+static uint64_t procpool__memory_number(const char *directory, const char *name) {
+  char text[64];
+  const char *cursor = text;
+  uint64_t value;
+  return procpool__cpu_read(directory, name, text, sizeof(text)) && procpool__cpu_number(&cursor, &value) ? value
+                                                                                                          : UINT64_MAX;
+}
+
+static uint64_t procpool__memory_limit(const char *directory, bool v2) {
+  return procpool__memory_number(directory, v2 ? "/memory.max" : "/memory.limit_in_bytes");
+}
+
+/* The number behind name, which begins a line of memory.stat; 0 if there is none. */
+static uint64_t procpool__memory_stat(const char *text, const char *name) {
+  const char *at = strstr(text, name);
+  uint64_t value;
+  if (at == PROCPOOL_NULL)
+    return 0;
+  at += strlen(name);
+  return procpool__cpu_number(&at, &value) ? value : 0;
+}
+
+/* What a group may still take. Pages of files count as in use, but the kernel drops them first. */
+static uint64_t procpool__memory_room(const char *directory, bool v2) {
+  const uint64_t limit = procpool__memory_limit(directory, v2);
+  const uint64_t used = procpool__memory_number(directory, v2 ? "/memory.current" : "/memory.usage_in_bytes");
+  char text[PROCPOOL__CPU_PATH];
+  uint64_t files = 0;
+  if (limit == UINT64_MAX || used == UINT64_MAX)
+    return UINT64_MAX;
+  if (procpool__cpu_read(directory, "/memory.stat", text, sizeof(text)))
+    files = procpool__memory_stat(text, v2 ? "\ninactive_file " : "\ntotal_inactive_file ") +
+            procpool__memory_stat(text, v2 ? "\nactive_file " : "\ntotal_active_file ");
+  files = files < used ? files : used;
+  return limit > used - files ? limit - (used - files) : 0;
+}
+
+static void procpool__memory_visit(const char *directory, bool v2, void *context) {
+  procpool__memory_groups *found = (procpool__memory_groups *)context;
+  const uint64_t limit = procpool__memory_limit(directory, v2);
+  const size_t length = strlen(directory) + 2;
+  char *paths;
+  if (limit == UINT64_MAX)
+    return;
+  found->least = limit < found->least ? limit : found->least;
+  paths = (char *)PROCPOOL_REALLOC(found->paths, found->size + length);
+  if (paths == PROCPOOL_NULL)
+    return; /* without memory there are other limits */
+  paths[found->size] = v2 ? '2' : '1';
+  memcpy(paths + found->size + 1, directory, length - 1);
+  found->paths = paths;
+  found->size += length;
+}
+
+static void procpool__memory_find(procpool__memory_groups *found, const char *root) {
+  procpool__groups groups;
+  memset(found, 0, sizeof(*found));
+  found->least = UINT64_MAX;
+  groups.controller = "memory";
+  groups.visit = procpool__memory_visit;
+  groups.context = found;
+  procpool__groups_each(&groups, root);
+}
+
+static void procpool__memory_forget(procpool__memory_groups *found) {
+  PROCPOOL_FREE(found->paths);
+  found->paths = PROCPOOL_NULL;
+}
+
+/* Whether so many bytes are not to be had. A sixteenth of what there is shall be left. Where no group limits us a small
+ * request is not looked into: to read what the machine has takes as long as to take the pages. */
+static bool procpool__memory_refuses(const procpool__memory_groups *groups, uint64_t size) {
+  uint64_t room = UINT64_MAX;
+  if (groups->paths == PROCPOOL_NULL && size < (uint64_t)16 << 20)
+    return false;
+  for (size_t at = 0; groups->paths != PROCPOOL_NULL && at < groups->size; at += strlen(groups->paths + at) + 1) {
+    const uint64_t here = procpool__memory_room(groups->paths + at + 1, groups->paths[at] == '2');
+    room = here < room ? here : room;
+  }
+  if (size >= (uint64_t)16 << 20) {
+    const uint64_t machine = procpool__platform_available();
+    room = machine < room ? machine : room;
+  }
+  return size > room - room / 16;
 }
 
 /* ==== >>shm =========================================================================================================
@@ -4585,6 +4701,7 @@ struct procpool {
   uint32_t wanted; /* threads that wait for the lock; atomic */
   procpool__segment segment;
   procpool__process_pool fds;
+  procpool__memory_groups memory; /* limits on what may be reserved */
   /* tasks */
   uint64_t position;        /* the next task's position in the submission ring */
   procpool_future **owners; /* by slot */
@@ -4718,10 +4835,11 @@ static bool procpool__host_self(const procpool *p) {
 /* Takes pages for a part of the segment. The kernel needs a moment for many of them: then without the lock. */
 static int procpool__host_reserve(procpool *p, uint64_t offset, uint64_t size) {
   const bool long_one = size > PROCPOOL__EXTENT;
-  int error;
+  int error = ENOMEM;
   if (long_one)
     procpool__host_unlock(p);
-  error = procpool__platform_shm_reserve(p->segment.fd, p->segment.base, offset, size);
+  if (!procpool__memory_refuses(&p->memory, size))
+    error = procpool__platform_shm_reserve(p->segment.fd, p->segment.base, offset, size);
   if (long_one)
     procpool__host_lock(p);
   if (error == 0)
@@ -6688,7 +6806,10 @@ static bool procpool__open_segment(procpool *p, procpool__plan *plan) {
   s->capacity = plan->options.max_queued;
   s->cell_count = procpool__shm_cell_count(s->capacity);
   s->ring_size = plan->options.ring_size;
-  s->arena_size = plan->options.max_memory > 0 ? plan->options.max_memory : procpool__platform_memory();
+  procpool__memory_find(&p->memory, "");
+  s->arena_size = procpool__platform_memory() < p->memory.least ? procpool__platform_memory() : p->memory.least;
+  if (plan->options.max_memory > 0)
+    s->arena_size = plan->options.max_memory;
   if (s->arena_size > PROCPOOL__ARENA_MOST)
     s->arena_size = PROCPOOL__ARENA_MOST;
   s->arena_size = procpool__round_up(s->arena_size, PROCPOOL__EXTENT);
@@ -6781,6 +6902,7 @@ static void procpool__open_undo(procpool *p) {
   procpool__platform_guard_free(p->guard);
   procpool__arena_end(&p->arena);
   procpool__buffer_end(p);
+  procpool__memory_forget(&p->memory);
   PROCPOOL_FREE(p->codes);
   PROCPOOL_FREE(p->threads);
   if (p->inline_worker != NULL)
