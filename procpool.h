@@ -6228,46 +6228,63 @@ static void procpool__host_run_callbacks(procpool *p) {
   procpool__host_leave_frame(p, &frame);
 }
 
-/* Waits, draining, until condition holds. OK, PENDING, INTERRUPTED, MEMORY. spare (null: 0): see procpool__known; the
- * condition may change it. */
-static procpool_status procpool__host_wait_lazily(procpool *p, procpool__condition *condition, void *context,
-                                                  uint64_t deadline, unsigned how, const uint64_t *spare) {
-  const uint32_t interrupts = p->interrupts_taken;
+/* What a public call waits for, and how long. Made once, as the call begins, for all the waits within it: an interrupt
+ * that comes between two of them ends the next one, whichever thread has taken it meanwhile. */
+typedef struct procpool__wait {
+  procpool__condition *condition; /* asked under the lock */
+  void *context;
+  uint64_t deadline;
+  unsigned how;          /* PROCPOOL__WAIT_* */
+  uint32_t interrupts;   /* those that were taken when the call began: any other number ends it */
+  const uint64_t *spare; /* see procpool__known; the condition may change it. Null: 0 */
+} procpool__wait;
+
+static procpool__wait procpool__host_wait_for(const procpool *p, procpool__condition *condition, void *context,
+                                              uint64_t deadline, unsigned how) {
+  procpool__wait w;
+  w.condition = condition;
+  w.context = context;
+  w.deadline = deadline;
+  w.how = how;
+  w.interrupts = p->interrupts_taken;
+  w.spare = NULL;
+  return w;
+}
+
+/* Whether the call is to end without what it waits for: OK (no), PENDING, INTERRUPTED. Takes the interrupt. */
+static procpool_status procpool__host_wait_over(procpool *p, const procpool__wait *w) {
+  const uint32_t interrupts = procpool__load32(&p->interrupts);
+  const bool interrupted = interrupts != w->interrupts, immune = (w->how & PROCPOOL__WAIT_IMMUNE) != 0;
+  if (interrupted || immune)
+    __atomic_store_n(&p->interrupts_taken, interrupts, __ATOMIC_RELAXED);
+  if (interrupted && !immune)
+    return PROCPOOL_INTERRUPTED;
+  return w->deadline != PROCPOOL__NEVER && procpool__platform_now() >= w->deadline ? PROCPOOL_PENDING : PROCPOOL_OK;
+}
+
+/* Waits, draining, until the condition holds. OK, PENDING, INTERRUPTED, MEMORY. */
+static procpool_status procpool__host_wait(procpool *p, const procpool__wait *w) {
   procpool_status status = PROCPOOL_OK;
   procpool__known known;
-  known.room = (how & PROCPOOL__WAIT_ROOM) != 0;
+  known.room = (w->how & PROCPOOL__WAIT_ROOM) != 0;
   for (;;) {
     const procpool_status drained = procpool__host_drain(p);
-    if (how & PROCPOOL__WAIT_CALLBACKS)
+    if (w->how & PROCPOOL__WAIT_CALLBACKS)
       procpool__host_run_callbacks(p);
     /* before the condition looks: a cell that comes free after it was found taken must not go unnoticed */
     known.cell_free = known.room && procpool__host_cell_free(p);
-    if (condition(p, context))
+    if (w->condition(p, w->context))
       break;
-    if (drained != PROCPOOL_OK && !(how & PROCPOOL__WAIT_IMMUNE)) {
-      status = drained;
-      break;
-    }
-    if (how & PROCPOOL__WAIT_IMMUNE)
-      __atomic_store_n(&p->interrupts_taken, procpool__load32(&p->interrupts), __ATOMIC_RELAXED);
-    else if (procpool__load32(&p->interrupts) != interrupts)
-      status = PROCPOOL_INTERRUPTED;
-    if (status == PROCPOOL_OK && deadline != PROCPOOL__NEVER && procpool__platform_now() >= deadline)
-      status = PROCPOOL_PENDING;
+    status = w->how & PROCPOOL__WAIT_IMMUNE ? PROCPOOL_OK : drained;
+    if (status == PROCPOOL_OK)
+      status = procpool__host_wait_over(p, w);
     if (status != PROCPOOL_OK)
       break;
-    known.spare = spare != NULL ? *spare : 0;
-    procpool__host_rest(p, deadline, &known);
+    known.spare = w->spare != NULL ? *w->spare : 0;
+    procpool__host_rest(p, w->deadline, &known);
   }
-  if (status == PROCPOOL_INTERRUPTED)
-    __atomic_store_n(&p->interrupts_taken, procpool__load32(&p->interrupts), __ATOMIC_RELAXED);
   procpool__host_hand_over(p);
   return status;
-}
-
-static procpool_status procpool__host_wait(procpool *p, procpool__condition *condition, void *context,
-                                           uint64_t deadline, unsigned how) {
-  return procpool__host_wait_lazily(p, condition, context, deadline, how, NULL);
 }
 
 /* ==== >>public ======================================================================================================
@@ -7325,11 +7342,14 @@ static procpool_status procpool__submit_refused(procpool *p, const procpool__ord
 /* Submits under the lock; waits for room until deadline. */
 static procpool_status procpool__submit_order(procpool *p, procpool__order *o, uint64_t deadline) {
   procpool_status waited = PROCPOOL_OK;
-  const bool full = !procpool__submit_condition(p, o);
-  if (full && procpool__host_in_task(p))
-    deadline = 0; /* those who could make room are this very task, and others that may wait alike */
-  if (full)
-    waited = procpool__host_wait_lazily(p, procpool__submit_condition, o, deadline, PROCPOOL__WAIT_ROOM, &o->spare);
+  if (!procpool__submit_condition(p, o)) {
+    procpool__wait wait;
+    if (procpool__host_in_task(p))
+      deadline = 0; /* those who could make room are this very task, and others that may wait alike */
+    wait = procpool__host_wait_for(p, procpool__submit_condition, o, deadline, PROCPOOL__WAIT_ROOM);
+    wait.spare = &o->spare;
+    waited = procpool__host_wait(p, &wait);
+  }
   if (waited == PROCPOOL_INTERRUPTED || waited == PROCPOOL_MEMORY)
     o->status = waited;
   return o->status == PROCPOOL_OK ? PROCPOOL_OK : procpool__submit_refused(p, o);
@@ -7605,15 +7625,18 @@ static void procpool__shutdown_announce(procpool *p, procpool_shutdown_mode mode
 static procpool_status procpool__shutdown_locked(procpool *p, procpool_shutdown_mode mode, uint64_t deadline) {
   const uint64_t patience = procpool__platform_now() + 1000000000u;
   const unsigned how = PROCPOOL__WAIT_CALLBACKS | (mode == PROCPOOL_KILL ? (unsigned)PROCPOOL__WAIT_IMMUNE : 0u);
+  procpool__wait wait = procpool__host_wait_for(p, procpool__condition_finished, NULL, deadline, how);
   procpool_status status;
   if (!p->finished)
     procpool__shutdown_announce(p, mode);
   if (mode != PROCPOOL_KILL || p->fds.lifeline < 0)
-    return procpool__host_wait(p, procpool__condition_finished, NULL, deadline, how);
-  status = procpool__host_wait(p, procpool__condition_finished, NULL, deadline < patience ? deadline : patience, how);
+    return procpool__host_wait(p, &wait);
+  wait.deadline = deadline < patience ? deadline : patience;
+  status = procpool__host_wait(p, &wait);
   if (status == PROCPOOL_PENDING && deadline > patience) {
     procpool__platform_close(&p->fds.lifeline); /* a stopped supervisor: the kernel continues it, and it ends all */
-    status = procpool__host_wait(p, procpool__condition_finished, NULL, deadline, how);
+    wait.deadline = deadline;
+    status = procpool__host_wait(p, &wait);
   }
   return status;
 }
@@ -7753,14 +7776,16 @@ static bool procpool__condition_settled(procpool *p, void *context) {
 /* Waits for one future, under the lock, and returns its outcome or why it did not wait. */
 static procpool_status procpool__future_await(procpool *p, procpool_future *f, double timeout) {
   procpool_status status = PROCPOOL_OK;
+  procpool__wait wait;
   if (p->inline_worker == NULL && procpool__future_status(f) == PROCPOOL_PENDING)
     (void)procpool__host_drain(p);
   if (procpool__future_status(f) == PROCPOOL_PENDING) {
     if (procpool__host_self(p))
       return timeout > 0 ? PROCPOOL_DEADLOCK : PROCPOOL_PENDING;
     f->refs++;
-    status = procpool__host_wait(p, procpool__condition_settled, f,
-                                 timeout > 0 ? procpool__platform_deadline(timeout) : 0, PROCPOOL__WAIT_CALLBACKS);
+    wait = procpool__host_wait_for(p, procpool__condition_settled, f,
+                                   timeout > 0 ? procpool__platform_deadline(timeout) : 0, PROCPOOL__WAIT_CALLBACKS);
+    status = procpool__host_wait(p, &wait);
     if (status == PROCPOOL_OK)
       status = procpool__future_status(f);
     procpool__future_unref(p, f);
@@ -8191,6 +8216,7 @@ static procpool_status procpool__several_wait(procpool__group *g, procpool__goal
 static procpool_status procpool__group_wait(procpool__group *g, procpool__until until, double timeout) {
   const uint64_t deadline = timeout > 0 ? procpool__platform_deadline(timeout) : 0;
   procpool__goal goal;
+  procpool__wait wait;
   procpool_status status;
   procpool *p;
   goal.waiter = &g->waiter;
@@ -8201,11 +8227,12 @@ static procpool_status procpool__group_wait(procpool__group *g, procpool__until 
     return PROCPOOL_OK;
   p = g->pools[0];
   procpool__public_lock(p);
+  wait = procpool__host_wait_for(p, procpool__condition_goal, &goal, deadline, PROCPOOL__WAIT_CALLBACKS);
   (void)procpool__host_drain(p);
   if (!procpool__condition_goal(p, &goal) && procpool__host_self(p))
     status = timeout > 0 ? PROCPOOL_DEADLOCK : PROCPOOL_PENDING;
   else
-    status = procpool__host_wait(p, procpool__condition_goal, &goal, deadline, PROCPOOL__WAIT_CALLBACKS);
+    status = procpool__host_wait(p, &wait);
   return procpool__public_leave(p, status);
 }
 
@@ -8397,19 +8424,19 @@ static procpool_status procpool__imap_fill(procpool_iterator *it, uint64_t deadl
 
 static procpool_status procpool__imap_await(procpool_iterator *it, double timeout) {
   procpool__goal goal;
+  procpool__wait wait;
   procpool_status status;
   procpool *p = it->pool;
   const uint64_t deadline = timeout > 0 ? procpool__platform_deadline(timeout) : 0;
   goal.waiter = &it->group.waiter;
   goal.until = PROCPOOL__UNTIL_QUEUED;
   procpool__public_lock(p);
-  if (procpool__host_self(p))
-    status = PROCPOOL_DEADLOCK;
-  else if (it->unordered)
-    status = procpool__host_wait(p, procpool__condition_goal, &goal, deadline, PROCPOOL__WAIT_CALLBACKS);
-  else
-    status =
-        procpool__host_wait(p, procpool__condition_settled, it->window[it->first], deadline, PROCPOOL__WAIT_CALLBACKS);
+  wait = procpool__host_wait_for(p, procpool__condition_goal, &goal, deadline, PROCPOOL__WAIT_CALLBACKS);
+  if (!it->unordered) {
+    wait.condition = procpool__condition_settled;
+    wait.context = it->window[it->first];
+  }
+  status = procpool__host_self(p) ? PROCPOOL_DEADLOCK : procpool__host_wait(p, &wait);
   return procpool__public_leave(p, status);
 }
 
@@ -8885,19 +8912,21 @@ static bool procpool__condition_map(procpool *p, void *context) {
 /* Hands out and takes in until all is done. Returns OK, or why it stopped. When nothing more is accepted (another
  * thread shuts the pool down), what was handed out still comes in. */
 static procpool_status procpool__map_run(procpool__mapping *m, uint64_t deadline) {
+  procpool__wait wait =
+      procpool__host_wait_for(m->pool, procpool__condition_map, m, deadline, PROCPOOL__WAIT_CALLBACKS);
+  wait.spare = &m->spare;
   for (;;) {
     procpool__wait_node *node;
     procpool_status status;
     size_t items;
-    unsigned how = PROCPOOL__WAIT_CALLBACKS;
     m->settled_before = m->pool->settled;
     status = procpool__map_fill(m);
     if (status != PROCPOOL_OK && status != PROCPOOL_FULL && m->busy == 0)
       return status;
     if (m->busy == 0 && !procpool__map_more(m))
       return PROCPOOL_OK;
-    how |= status == PROCPOOL_FULL ? (unsigned)PROCPOOL__WAIT_ROOM : 0u;
-    status = procpool__host_wait_lazily(m->pool, procpool__condition_map, m, deadline, how, &m->spare);
+    wait.how = status == PROCPOOL_FULL ? PROCPOOL__WAIT_CALLBACKS | PROCPOOL__WAIT_ROOM : PROCPOOL__WAIT_CALLBACKS;
+    status = procpool__host_wait(m->pool, &wait);
     if (status != PROCPOOL_OK)
       return status;
     items = m->items;
