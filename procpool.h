@@ -815,12 +815,12 @@ static PROCPOOL_UNUSED inline bool procpool__item_next(const uint64_t *procpool_
                                                        const uint64_t *procpool__word, uint64_t procpool__running,
                                                        bool procpool__limited, size_t procpool__i) {
   PROCPOOL__ITEM_STEP();
-  if (procpool__limited && __atomic_load_n(procpool__word, __ATOMIC_RELAXED) != procpool__running)
+  if (__builtin_expect(procpool__limited, 0) && __atomic_load_n(procpool__word, __ATOMIC_RELAXED) != procpool__running)
     return false; /* relaxed: the next look finds it, if not this one */
   PROCPOOL__ITEM_STEP();
   __atomic_store_n(procpool__begun, (uint64_t)procpool__i + 1, __ATOMIC_RELEASE);
   PROCPOOL__ITEM_STEP();
-  return procpool__i < __atomic_load_n(procpool__stop, __ATOMIC_RELAXED);
+  return __builtin_expect(procpool__i < __atomic_load_n(procpool__stop, __ATOMIC_RELAXED), 1);
 }
 
 /* ---- Process: one function in a process of its own (multiprocessing.Process) ---- */
