@@ -495,8 +495,8 @@ typedef struct procpool_options {
  * a few forks. */
 PROCPOOL_API procpool *procpool_open_checked(const procpool_options *options, int version, size_t options_size);
 
-static PROCPOOL_UNUSED inline procpool *procpool_open(const procpool_options *options) {
-  return procpool_open_checked(options, PROCPOOL_VERSION, sizeof(procpool_options));
+static PROCPOOL_UNUSED inline procpool *procpool_open(const procpool_options *procpool__options) {
+  return procpool_open_checked(procpool__options, PROCPOOL_VERSION, sizeof(procpool_options));
 }
 
 /* The door for PROCPOOL_START_SPAWN: call it first thing in main. In the program that the user starts it returns at
@@ -766,8 +766,8 @@ PROCPOOL_API void *procpool_task_result(procpool_task *task, size_t size);
 PROCPOOL_API void procpool_task_return(procpool_task *task, const void *data, size_t size);
 /* Reports failure: the task will be FAILED with this code and message (cut after 191 bytes; may be null). */
 PROCPOOL_API void procpool_task_fail(procpool_task *task, int code, const char *message);
-/* Whether the result is no longer wanted (its limit is over, cancel_kill, the pool is being killed): a long task may
- * ask now and then, and return. It then has the grace of its options to do so; its worker lives on. */
+/* Whether the result is no longer wanted (its limit is over, cancel_kill, its map has ended without it, the pool is
+ * being killed): a long task may ask now and then, and return. It then has the grace of its options to do so; its worker lives on. */
 PROCPOOL_API bool procpool_task_cancelled(procpool_task *task);
 /* Index of the worker that runs it, from 0. */
 PROCPOOL_API int procpool_task_worker(procpool_task *task);
@@ -781,11 +781,11 @@ PROCPOOL_API void *procpool_task_shared(procpool_task *task, const void *address
 typedef struct procpool_items {
   const void *arguments;
   void *results;
-  size_t count;
-  const uint64_t *word; /* the task's, shared: it says running until somebody wants the task ended */
+  const uint64_t *stop; /* shared: how many items there are; 0 as soon as the map wants no more of them to begin */
+  uint64_t *begun;      /* shared: how many items were begun; one more than there are: all have ended */
+  const uint64_t *word; /* the task's, shared: it says running until the supervisor asks the task to end */
   uint64_t running;
-  uint64_t *begun; /* shared: how many items were begun */
-  size_t row;      /* items between two looks at word */
+  bool limited; /* only then it may be asked */
 } procpool_items;
 PROCPOOL_API const void *procpool_task_argument_exact(procpool_task *task, size_t size);
 PROCPOOL_API procpool_items procpool_task_items(procpool_task *task);
@@ -806,21 +806,22 @@ PROCPOOL_API procpool_status procpool_next_exact(procpool_iterator *iterator, vo
 #else
 #define PROCPOOL__ITEM_STEP() ((void)0)
 #endif
-/* Whether the task is to end is looked at before each item where it has a time limit. Where it has none nobody asks for
- * that, and one look serves for a row of items: where they take a nanosecond, another look each would cost a tenth of
- * it. Returns the end of the row that begins at index; index itself where the task is to end, or there are no more. */
-static PROCPOOL_UNUSED inline size_t procpool__item_row(const uint64_t *word, uint64_t running, size_t index,
-                                                        size_t count, size_t row) {
+/* Whether item index may begin; here, and not a call, for items that take a nanosecond. First the word, where the task
+ * has a time limit: an item that never began must not be the one that ran too long. Then it is written down that the
+ * item begins (the one before has its result by then): should the worker die in it, it is the one that crashed. Only then
+ * comes the look whether it shall: so the host, which takes stop away and then reads begun, knows what can have begun
+ * (not at once, since a processor may look before others see what it wrote: the host waits a moment). Behind the last
+ * item this writes one more than there are. */
+static PROCPOOL_UNUSED inline bool procpool__item_next(const uint64_t *procpool__stop, uint64_t *procpool__begun,
+                                                       const uint64_t *procpool__word, uint64_t procpool__running,
+                                                       bool procpool__limited, size_t procpool__i) {
   PROCPOOL__ITEM_STEP();
-  if (__atomic_load_n(word, __ATOMIC_RELAXED) != running) /* relaxed: the next row finds it, if not this one */
-    return index;
-  return count - index < row ? count : index + row;
-}
-/* Begins an item: should the worker die in it, it is the one that crashed. Here, and not a call, for items that take a
- * nanosecond. */
-static PROCPOOL_UNUSED inline void procpool__item_begin(uint64_t *begun, size_t index) {
+  if (__builtin_expect(procpool__limited, 0) && __atomic_load_n(procpool__word, __ATOMIC_RELAXED) != procpool__running)
+    return false; /* relaxed: the next look finds it, if not this one */
   PROCPOOL__ITEM_STEP();
-  __atomic_store_n(begun, (uint64_t)index + 1, __ATOMIC_RELEASE); /* the item before has its result by then */
+  __atomic_store_n(procpool__begun, (uint64_t)procpool__i + 1, __ATOMIC_RELEASE);
+  PROCPOOL__ITEM_STEP();
+  return __builtin_expect(procpool__i < __atomic_load_n(procpool__stop, __ATOMIC_RELAXED), 1);
 }
 
 /* ---- Process: one function in a process of its own (multiprocessing.Process) ---- */
@@ -835,11 +836,11 @@ typedef struct procpool_process_options {
 PROCPOOL_API procpool_process *procpool_process_start_checked(const procpool_process_options *options,
                                                               procpool_function function, const void *argument,
                                                               size_t size, int version, size_t options_size);
-static PROCPOOL_UNUSED inline procpool_process *procpool_process_start(const procpool_process_options *options,
-                                                                       procpool_function function, const void *argument,
-                                                                       size_t size) {
-  return procpool_process_start_checked(options, function, argument, size, PROCPOOL_VERSION,
-                                        sizeof(procpool_process_options));
+static PROCPOOL_UNUSED inline procpool_process *
+procpool_process_start(const procpool_process_options *procpool__options, procpool_function procpool__function,
+                       const void *procpool__argument, size_t procpool__size) {
+  return procpool_process_start_checked(procpool__options, procpool__function, procpool__argument, procpool__size,
+                                        PROCPOOL_VERSION, sizeof(procpool_process_options));
 }
 /* Waits until it has ended: OK; PENDING after timeout seconds; INTERRUPTED; HANDLE, FORKED. */
 PROCPOOL_API procpool_status procpool_process_join(procpool_process *process, double timeout);
@@ -866,15 +867,16 @@ PROCPOOL_API procpool_status procpool_process_free(procpool_process *process);
  *   PROCPOOL_WITH(pool, &options) { ... }
  * opens a pool for the block; shutdown(DRAIN) and free follow however the block is left (break and return included, not
  * longjmp or exit). The block does not run if open fails. */
-static PROCPOOL_UNUSED inline void procpool__scope_end(procpool **pool) {
-  if (*pool != PROCPOOL_NULL) {
-    (void)procpool_shutdown(*pool, PROCPOOL_DRAIN);
-    (void)procpool_free(*pool);
+static PROCPOOL_UNUSED inline void procpool__scope_end(procpool **procpool__pool) {
+  if (*procpool__pool != PROCPOOL_NULL) {
+    (void)procpool_shutdown(*procpool__pool, PROCPOOL_DRAIN);
+    (void)procpool_free(*procpool__pool);
   }
 }
 #define PROCPOOL_WITH(pool, options)                                                                                   \
-  for (procpool * pool __attribute__((cleanup(procpool__scope_end))) = procpool_open(options), *procpool__once = pool; \
-       procpool__once != PROCPOOL_NULL; procpool__once = PROCPOOL_NULL)
+  for (procpool * pool __attribute__((cleanup(procpool__scope_end))) = procpool_open(options),                         \
+                       *procpool__once_##pool = pool;                                                                  \
+       procpool__once_##pool != PROCPOOL_NULL; procpool__once_##pool = PROCPOOL_NULL)
 
 /* ---- the typed layer ----
  *   PROCPOOL_FUNCTION(double, power, double, base, int, exponent) { ... return y; }
@@ -907,7 +909,7 @@ static PROCPOOL_UNUSED inline void procpool__scope_end(procpool **pool) {
 #define PROCPOOL__PLAIN_PROTO(R, name, ...) static R name(__VA_ARGS__)
 #define PROCPOOL__PLAIN_CALL(name, ...) name(__VA_ARGS__)
 #define PROCPOOL__TASK_PROTO(R, name, ...) static R name(procpool_task *task, __VA_ARGS__)
-#define PROCPOOL__TASK_CALL(name, ...) name(task, __VA_ARGS__)
+#define PROCPOOL__TASK_CALL(name, ...) name(procpool__task, __VA_ARGS__)
 
 /* A wrong number of them: the compiler's message shall say what to write. */
 #define PROCPOOL__TYPED_odd(K, R, name, ...)                                                                           \
@@ -917,7 +919,7 @@ static PROCPOOL_UNUSED inline void procpool__scope_end(procpool **pool) {
 #define PROCPOOL__TYPED_1(K, R, name, T1, a1)                                                                          \
   PROCPOOL__CAT(K, _PROTO)(R, name, T1 a1);                                                                            \
   typedef T1 name##_arguments;                                                                                         \
-  static PROCPOOL_UNUSED void name##_task(procpool_task *task);                                                        \
+  static PROCPOOL_UNUSED void name##_task(procpool_task *procpool__task);                                              \
   static PROCPOOL_UNUSED inline procpool_future *name##_submit(procpool *procpool__pool, T1 a1) {                      \
     return procpool_submit_or_null(procpool__pool, name##_task, &a1, sizeof(a1));                                      \
   }                                                                                                                    \
@@ -980,7 +982,7 @@ static PROCPOOL_UNUSED inline void procpool__scope_end(procpool **pool) {
 #endif
 
 #define PROCPOOL__TYPED_SUBMIT(name, parameters, assignments)                                                          \
-  static PROCPOOL_UNUSED void name##_task(procpool_task *task);                                                        \
+  static PROCPOOL_UNUSED void name##_task(procpool_task *procpool__task);                                              \
   static PROCPOOL_UNUSED inline procpool_future *name##_submit parameters {                                            \
     name##_arguments procpool__a;                                                                                      \
     __builtin_memset((void *)&procpool__a, 0, sizeof(procpool__a));                                                    \
@@ -990,64 +992,69 @@ static PROCPOOL_UNUSED inline void procpool__scope_end(procpool **pool) {
 #define PROCPOOL__TYPED_REST(R, name, call)                                                                            \
   PROCPOOL__TRIVIAL(R)                                                                                                 \
   PROCPOOL__TRIVIAL(name##_arguments)                                                                                  \
-  static PROCPOOL_UNUSED void name##_task(procpool_task *task) {                                                       \
+  static PROCPOOL_UNUSED void name##_task(procpool_task *procpool__task) {                                             \
     const name##_arguments *procpool__a =                                                                              \
-        (const name##_arguments *)procpool_task_argument_exact(task, sizeof(name##_arguments));                        \
+        (const name##_arguments *)procpool_task_argument_exact(procpool__task, sizeof(name##_arguments));              \
     if (procpool__a == PROCPOOL_NULL)                                                                                  \
       return;                                                                                                          \
     PROCPOOL__TRY {                                                                                                    \
-      const R procpool__r = call;                                                                                      \
-      procpool_task_return(task, &procpool__r, sizeof(procpool__r));                                                   \
+      R procpool__r = call;                                                                                            \
+      procpool_task_return(procpool__task, &procpool__r, sizeof(procpool__r));                                         \
     }                                                                                                                  \
-    PROCPOOL__CATCH(task)                                                                                              \
+    PROCPOOL__CATCH(procpool__task)                                                                                    \
   }                                                                                                                    \
-  static PROCPOOL_UNUSED PROCPOOL__LOOP void name##_items(procpool_task *task) {                                       \
-    const procpool_items procpool__items = procpool_task_items(task);                                                  \
+  static PROCPOOL_UNUSED PROCPOOL__LOOP void name##_items(procpool_task *procpool__task) {                             \
+    const procpool_items procpool__items = procpool_task_items(procpool__task);                                        \
     const name##_arguments *const procpool__in = (const name##_arguments *)procpool__items.arguments;                  \
     R *const procpool__out = (R *)procpool__items.results;                                                             \
-    const size_t procpool__count = procpool__items.count;                                                              \
-    const uint64_t *const procpool__word = procpool__items.word; /* in registers: a call could change the struct */    \
-    const uint64_t procpool__running = procpool__items.running;                                                        \
+    const uint64_t *const procpool__stop = procpool__items.stop; /* in registers: a call could change the struct */    \
     uint64_t *const procpool__begun = procpool__items.begun;                                                           \
-    const size_t procpool__row = procpool__items.row;                                                                  \
-    size_t procpool__i = 0, procpool__end;                                                                             \
-    while ((procpool__end = procpool__item_row(procpool__word, procpool__running, procpool__i, procpool__count,        \
-                                               procpool__row)) > procpool__i)                                          \
-      for (; procpool__i < procpool__end; procpool__i++) {                                                             \
-        const name##_arguments *procpool__a = procpool__in + procpool__i;                                              \
-        procpool__item_begin(procpool__begun, procpool__i);                                                            \
-        PROCPOOL__TRY {                                                                                                \
-          procpool__out[procpool__i] = call;                                                                           \
-        }                                                                                                              \
-        PROCPOOL__CATCH(task)                                                                                          \
+    const uint64_t *const procpool__word = procpool__items.word;                                                       \
+    const uint64_t procpool__running = procpool__items.running;                                                        \
+    const bool procpool__limited = procpool__items.limited;                                                            \
+    size_t procpool__i = 0;                                                                                            \
+    if (procpool__stop == PROCPOOL_NULL)                                                                               \
+      return;                                                                                                          \
+    for (; procpool__item_next(procpool__stop, procpool__begun, procpool__word, procpool__running, procpool__limited,  \
+                               procpool__i);                                                                           \
+         procpool__i++) {                                                                                              \
+      const name##_arguments *procpool__a = procpool__in + procpool__i;                                                \
+      PROCPOOL__TRY {                                                                                                  \
+        procpool__out[procpool__i] = call;                                                                             \
       }                                                                                                                \
+      PROCPOOL__CATCH(procpool__task)                                                                                  \
+    }                                                                                                                  \
   }                                                                                                                    \
   static PROCPOOL_UNUSED inline procpool_status name##_submit_many(                                                    \
-      procpool *procpool__pool, const name##_arguments *arguments, size_t count, procpool_future **futures) {          \
-    return procpool_submit_many(procpool__pool, name##_task, arguments, sizeof(*arguments), count, PROCPOOL_NULL,      \
-                                futures, PROCPOOL_NULL);                                                               \
+      procpool *procpool__pool, const name##_arguments *procpool__arguments, size_t procpool__count,                   \
+      procpool_future **procpool__futures) {                                                                           \
+    return procpool_submit_many(procpool__pool, name##_task, procpool__arguments, sizeof(*procpool__arguments),        \
+                                procpool__count, PROCPOOL_NULL, procpool__futures, PROCPOOL_NULL);                     \
   }                                                                                                                    \
-  static PROCPOOL_UNUSED inline procpool_status name##_result(procpool_future *future, R *result) {                    \
-    return procpool_future_result_exact(future, result, sizeof(*result));                                              \
+  static PROCPOOL_UNUSED inline procpool_status name##_result(procpool_future *procpool__future,                       \
+                                                              R *procpool__result) {                                   \
+    return procpool_future_result_exact(procpool__future, procpool__result, sizeof(*procpool__result));                \
   }                                                                                                                    \
-  static PROCPOOL_UNUSED inline procpool_status name##_map_with(procpool *procpool__pool,                              \
-                                                                const name##_arguments *arguments, R *results,         \
-                                                                size_t count, procpool_map_options *options) {         \
-    return procpool_map_items(procpool__pool, name##_items, arguments, sizeof(*arguments), results, sizeof(*results),  \
-                              count, options);                                                                         \
+  static PROCPOOL_UNUSED inline procpool_status name##_map_with(                                                       \
+      procpool *procpool__pool, const name##_arguments *procpool__arguments, R *procpool__results,                     \
+      size_t procpool__count, procpool_map_options *procpool__options) {                                               \
+    return procpool_map_items(procpool__pool, name##_items, procpool__arguments, sizeof(*procpool__arguments),         \
+                              procpool__results, sizeof(*procpool__results), procpool__count, procpool__options);      \
   }                                                                                                                    \
-  static PROCPOOL_UNUSED inline procpool_status name##_map(                                                            \
-      procpool *procpool__pool, const name##_arguments *arguments, R *results, size_t count) {                         \
-    return name##_map_with(procpool__pool, arguments, results, count, PROCPOOL_NULL);                                  \
+  static PROCPOOL_UNUSED inline procpool_status name##_map(procpool *procpool__pool,                                   \
+                                                           const name##_arguments *procpool__arguments,                \
+                                                           R *procpool__results, size_t procpool__count) {             \
+    return name##_map_with(procpool__pool, procpool__arguments, procpool__results, procpool__count, PROCPOOL_NULL);    \
   }                                                                                                                    \
-  static PROCPOOL_UNUSED inline procpool_status name##_imap(procpool *procpool__pool, procpool_generator generator,    \
-                                                            void *context, const procpool_imap_options *options,       \
-                                                            procpool_iterator **iterator) {                            \
-    return procpool_imap(procpool__pool, name##_task, generator, context, sizeof(name##_arguments), options,           \
-                         iterator);                                                                                    \
+  static PROCPOOL_UNUSED inline procpool_status name##_imap(                                                           \
+      procpool *procpool__pool, procpool_generator procpool__generator, void *procpool__context,                       \
+      const procpool_imap_options *procpool__options, procpool_iterator **procpool__iterator) {                        \
+    return procpool_imap(procpool__pool, name##_task, procpool__generator, procpool__context,                          \
+                         sizeof(name##_arguments), procpool__options, procpool__iterator);                             \
   }                                                                                                                    \
-  static PROCPOOL_UNUSED inline procpool_status name##_next(procpool_iterator *iterator, R *result) {                  \
-    return procpool_next_exact(iterator, result, sizeof(*result));                                                     \
+  static PROCPOOL_UNUSED inline procpool_status name##_next(procpool_iterator *procpool__iterator,                     \
+                                                            R *procpool__result) {                                     \
+    return procpool_next_exact(procpool__iterator, procpool__result, sizeof(*procpool__result));                       \
   }
 
 #endif /* PROCPOOL_H */
@@ -2965,7 +2972,7 @@ static bool procpool__table_waiting(const procpool__segment *s) {
  * Runs in a worker process, in a worker thread of the host, or (inline) in the host's calling thread. Writes its own
  * block, its own ring, words that it claimed, and the hint. It holds nothing that another process waits for. */
 
-enum { PROCPOOL__CODE_CACHE = 64, PROCPOOL__SCRATCH_KEPT = 4 << 20, PROCPOOL__ROW = 64 };
+enum { PROCPOOL__CODE_CACHE = 64, PROCPOOL__SCRATCH_KEPT = 4 << 20 };
 
 typedef struct procpool__worker procpool__worker;
 
@@ -3014,17 +3021,20 @@ struct procpool__worker {
 };
 
 /* A map's task, in the arena. The host writes it all before READY; the worker writes begun, failed and what they speak
- * of; the host reads that after the word says DONE, or after the worker was reaped. Items that ended before a crash
- * keep their results, the one that was begun crashed, and the rest are handed out again: no body starts twice.
- * Arguments and results lie behind the chunk, or in shared buffers. */
+ * of; the host reads that after the word says DONE, after the worker was reaped, or, of items that ended before the one
+ * that begun names, while the worker goes on. Items that ended before a crash keep their results, the one that was
+ * begun crashed, and the rest are handed out again: no body starts twice. Arguments and results lie behind the chunk, or
+ * in shared buffers. */
 typedef struct procpool__chunk {
-  uint64_t count, argument_size, result_size,
-      function;                          /* function: of one item; 0 where the typed layer loops itself */
+  uint64_t count, argument_size, result_size;
+  uint64_t argument_step, result_step;   /* from one item to the next: the size, or more, so that each is aligned */
+  uint64_t function;                     /* of one item; 0 where the typed layer loops itself */
   uint64_t arguments, results, failures; /* offsets in the arena */
-  uint64_t begun;                        /* worker: items whose body began */
-  uint64_t failed;                       /* worker: how many items have a mark */
-  uint64_t took;                         /* worker: ns that all items took together */
-  procpool__failure first;               /* worker: of the first failure */
+  uint64_t stop;           /* host: count; 0 when no further item shall begin (relaxed: see procpool__item_next) */
+  uint64_t begun;          /* worker, with release: items whose body began; count + 1: all have ended */
+  uint64_t failed;         /* worker, with release: how many items have a mark */
+  uint64_t took;           /* worker: ns that all items took together */
+  procpool__failure first; /* worker: of the first failure */
 } procpool__chunk;
 
 /* What became of each item, by two bits: 0 OK, 1 FAILED, 2 CODEC. Nobody clears them before the first failure. */
@@ -3036,7 +3046,8 @@ static unsigned procpool__chunk_mark(const unsigned char *marks, uint64_t item) 
 }
 static void procpool__chunk_set_mark(unsigned char *marks, uint64_t item, procpool_status status) {
   const unsigned shift = (unsigned)(item % 4 * 2), mark = status == PROCPOOL_FAILED ? 1 : 2;
-  marks[item / 4] = (unsigned char)((marks[item / 4] & ~(3u << shift)) | mark << shift);
+  __atomic_store_n(&marks[item / 4], (unsigned char)((marks[item / 4] & ~(3u << shift)) | mark << shift),
+                   __ATOMIC_RELAXED);
 }
 
 /* Ends a sleep of the host, if it sleeps and this worker has not yet ended that one. The flag stays for the others: a
@@ -3345,7 +3356,7 @@ static void procpool__worker_note(procpool_task *t, procpool_status status) {
   procpool__chunk_set_mark(marks, item, status);
   if (t->failures == 1)
     chunk->first = t->worker->failure;
-  procpool__store_relaxed(&chunk->failed, t->failures);
+  procpool__store_release(&chunk->failed, t->failures); /* the host may look while this goes on */
 }
 
 /* The items of a map whose function takes one item at a time. */
@@ -3353,13 +3364,13 @@ static void procpool__worker_run_items(procpool_task *t) {
   procpool__chunk *chunk = t->chunk;
   procpool_function function;
   memcpy(&function, &chunk->function, sizeof(function));
-  for (uint64_t i = 0; i < chunk->count && procpool_task_item(t, i); i++) {
+  for (size_t i = 0; procpool_task_item(t, i); i++) {
     t->given = false;
-    t->argument = procpool__worker_arena(t, chunk->arguments + i * chunk->argument_size);
+    t->argument = procpool__worker_arena(t, chunk->arguments + i * chunk->argument_step);
     t->argument_size = chunk->argument_size;
     function(t);
     if (!t->given) /* the block was used before: what is not written would be another task's bytes */
-      memset(procpool__worker_arena(t, chunk->results + i * chunk->result_size), 0, (size_t)chunk->result_size);
+      memset(procpool__worker_arena(t, chunk->results + i * chunk->result_step), 0, (size_t)chunk->result_size);
   }
 }
 
@@ -4802,12 +4813,17 @@ static procpool_status procpool__host_check_future(const procpool_future *f) {
   return procpool__platform_guard_ok(f->pool->guard, f->pool->guard_by_pid) ? PROCPOOL_OK : PROCPOOL_FORKED;
 }
 
+/* What is said of a status where no worker had part in it. message: null for the status in words. */
+static void procpool__error_fill(procpool_error *e, procpool_status status, int error, const char *message) {
+  memset(e, 0, sizeof(*e));
+  e->status = status;
+  e->system_error = error;
+  e->worker = -1;
+  (void)snprintf(e->message, sizeof(e->message), "%s", message != NULL ? message : procpool_strerror(status));
+}
+
 static procpool_status procpool__host_refuse(procpool *p, procpool_status status, int error, const char *message) {
-  memset(&p->last_error, 0, sizeof(p->last_error));
-  p->last_error.status = status;
-  p->last_error.system_error = error;
-  p->last_error.worker = -1;
-  (void)snprintf(p->last_error.message, sizeof(p->last_error.message), "%s", message);
+  procpool__error_fill(&p->last_error, status, error, message);
   return status;
 }
 
@@ -4828,6 +4844,21 @@ static bool procpool__host_self(const procpool *p) {
     if (pthread_equal(f->thread, self))
       return true;
   return procpool__host_in_task(p);
+}
+
+/* ---- sizes ---- */
+
+/* Each size that a caller gives comes by here before anything is multiplied with it or added to it: the bytes of count
+ * things of that size. False where no array can have as many. */
+static bool procpool__size_product(size_t count, size_t size, size_t *product) {
+  const bool possible = size == 0 || count <= (size_t)PTRDIFF_MAX / size;
+  *product = possible ? count * size : 0;
+  return possible;
+}
+
+static bool procpool__size_possible(size_t count, size_t size) {
+  size_t product;
+  return procpool__size_product(count, size, &product);
 }
 
 /* ---- shared memory: reserved before use ---- */
@@ -5152,9 +5183,10 @@ static uint64_t procpool__arena_alloc(procpool *p, uint64_t size) {
 
 static void procpool__arena_free(procpool *p, uint64_t offset, uint64_t size) {
   procpool__arena *a = &p->arena;
-  const int c = procpool__arena_class(size);
+  int c;
   if (offset == PROCPOOL__NO_BLOCK)
-    return;
+    return; /* then size may be anything */
+  c = procpool__arena_class(size);
   if (c >= PROCPOOL__CLASSES) {
     procpool__arena_give_extent(p, offset, procpool__round_up(size, PROCPOOL__EXTENT), true);
     return;
@@ -6577,46 +6609,67 @@ static void procpool__host_run_callbacks(procpool *p) {
   procpool__host_leave_frame(p, &frame);
 }
 
-/* Waits, draining, until condition holds. OK, PENDING, INTERRUPTED, MEMORY. spare (null: 0): see procpool__known; the
- * condition may change it. */
-static procpool_status procpool__host_wait_lazily(procpool *p, procpool__condition *condition, void *context,
-                                                  uint64_t deadline, unsigned how, const uint64_t *spare) {
-  const uint32_t interrupts = p->interrupts_taken;
-  procpool_status status = PROCPOOL_OK;
-  procpool__known known;
-  known.room = (how & PROCPOOL__WAIT_ROOM) != 0;
-  for (;;) {
-    const procpool_status drained = procpool__host_drain(p);
-    if (how & PROCPOOL__WAIT_CALLBACKS)
-      procpool__host_run_callbacks(p);
-    /* before the condition looks: a cell that comes free after it was found taken must not go unnoticed */
-    known.cell_free = known.room && procpool__host_cell_free(p);
-    if (condition(p, context))
-      break;
-    if (drained != PROCPOOL_OK && !(how & PROCPOOL__WAIT_IMMUNE)) {
-      status = drained;
-      break;
-    }
-    if (how & PROCPOOL__WAIT_IMMUNE)
-      __atomic_store_n(&p->interrupts_taken, procpool__load32(&p->interrupts), __ATOMIC_RELAXED);
-    else if (procpool__load32(&p->interrupts) != interrupts)
-      status = PROCPOOL_INTERRUPTED;
-    if (status == PROCPOOL_OK && deadline != PROCPOOL__NEVER && procpool__platform_now() >= deadline)
-      status = PROCPOOL_PENDING;
-    if (status != PROCPOOL_OK)
-      break;
-    known.spare = spare != NULL ? *spare : 0;
-    procpool__host_rest(p, deadline, &known);
-  }
-  if (status == PROCPOOL_INTERRUPTED)
+/* What a public call waits for, and how long. Made once, as the call begins, for all the waits within it: an interrupt
+ * that comes between two of them ends the next one, whichever thread has taken it meanwhile. */
+typedef struct procpool__wait {
+  procpool__condition *condition; /* asked under the lock */
+  void *context;
+  uint64_t deadline;
+  unsigned how;          /* PROCPOOL__WAIT_* */
+  uint32_t interrupts;   /* those that were taken when the call began: any other number ends it */
+  const uint64_t *spare; /* see procpool__known; the condition may change it. Null: 0 */
+} procpool__wait;
+
+static procpool__wait procpool__host_wait_for(const procpool *p, procpool__condition *condition, void *context,
+                                              uint64_t deadline, unsigned how) {
+  procpool__wait w;
+  w.condition = condition;
+  w.context = context;
+  w.deadline = deadline;
+  w.how = how;
+  w.interrupts = p->interrupts_taken;
+  w.spare = NULL;
+  return w;
+}
+
+/* Whether the call is to end without what it waits for: OK (no), PENDING, INTERRUPTED. Needs no lock. */
+static procpool_status procpool__host_wait_look(const procpool *p, const procpool__wait *w) {
+  if (!(w->how & PROCPOOL__WAIT_IMMUNE) && procpool__load32(&p->interrupts) != w->interrupts)
+    return PROCPOOL_INTERRUPTED;
+  return w->deadline != PROCPOOL__NEVER && procpool__platform_now() >= w->deadline ? PROCPOOL_PENDING : PROCPOOL_OK;
+}
+
+/* The same, by which the call ends: it takes the interrupt. One that is immune takes them all. */
+static procpool_status procpool__host_wait_over(procpool *p, const procpool__wait *w) {
+  const procpool_status status = procpool__host_wait_look(p, w);
+  if (status == PROCPOOL_INTERRUPTED || (w->how & PROCPOOL__WAIT_IMMUNE))
     __atomic_store_n(&p->interrupts_taken, procpool__load32(&p->interrupts), __ATOMIC_RELAXED);
-  procpool__host_hand_over(p);
   return status;
 }
 
-static procpool_status procpool__host_wait(procpool *p, procpool__condition *condition, void *context,
-                                           uint64_t deadline, unsigned how) {
-  return procpool__host_wait_lazily(p, condition, context, deadline, how, NULL);
+/* Waits, draining, until the condition holds. OK, PENDING, INTERRUPTED, MEMORY. */
+static procpool_status procpool__host_wait(procpool *p, const procpool__wait *w) {
+  procpool_status status = PROCPOOL_OK;
+  procpool__known known;
+  known.room = (w->how & PROCPOOL__WAIT_ROOM) != 0;
+  for (;;) {
+    const procpool_status drained = procpool__host_drain(p);
+    if (w->how & PROCPOOL__WAIT_CALLBACKS)
+      procpool__host_run_callbacks(p);
+    /* before the condition looks: a cell that comes free after it was found taken must not go unnoticed */
+    known.cell_free = known.room && procpool__host_cell_free(p);
+    if (w->condition(p, w->context))
+      break;
+    status = w->how & PROCPOOL__WAIT_IMMUNE ? PROCPOOL_OK : drained;
+    if (status == PROCPOOL_OK)
+      status = procpool__host_wait_over(p, w);
+    if (status != PROCPOOL_OK)
+      break;
+    known.spare = w->spare != NULL ? *w->spare : 0;
+    procpool__host_rest(p, w->deadline, &known);
+  }
+  procpool__host_hand_over(p);
+  return status;
 }
 
 /* ==== >>public ======================================================================================================
@@ -7420,9 +7473,9 @@ static procpool_status procpool__submit_place(procpool *p, uint32_t *slot) {
  * in a live shared buffer. */
 static bool procpool__submit_find(const procpool *p, const procpool__order *o, const void *array, size_t size,
                                   uint64_t *offset) {
-  const size_t count = o->many ? o->count - o->accepted : 1;
-  return (size == 0 || count <= (size_t)PTRDIFF_MAX / size) &&
-         procpool__buffer_find(p, array, (uint64_t)size * count, offset) == PROCPOOL__WHERE_BUFFER;
+  size_t bytes;
+  return procpool__size_product(o->many ? o->count - o->accepted : 1, size, &bytes) &&
+         procpool__buffer_find(p, array, bytes, offset) == PROCPOOL__WHERE_BUFFER;
 }
 
 static procpool_status procpool__submit_shared(const procpool *p, procpool__order *o) {
@@ -7725,11 +7778,14 @@ static procpool_status procpool__submit_refused(procpool *p, const procpool__ord
 /* Submits under the lock; waits for room until deadline. */
 static procpool_status procpool__submit_order(procpool *p, procpool__order *o, uint64_t deadline) {
   procpool_status waited = PROCPOOL_OK;
-  const bool full = !procpool__submit_condition(p, o);
-  if (full && procpool__host_in_task(p))
-    deadline = 0; /* those who could make room are this very task, and others that may wait alike */
-  if (full)
-    waited = procpool__host_wait_lazily(p, procpool__submit_condition, o, deadline, PROCPOOL__WAIT_ROOM, &o->spare);
+  if (!procpool__submit_condition(p, o)) {
+    procpool__wait wait;
+    if (procpool__host_in_task(p))
+      deadline = 0; /* those who could make room are this very task, and others that may wait alike */
+    wait = procpool__host_wait_for(p, procpool__submit_condition, o, deadline, PROCPOOL__WAIT_ROOM);
+    wait.spare = &o->spare;
+    waited = procpool__host_wait(p, &wait);
+  }
   if (waited == PROCPOOL_INTERRUPTED || waited == PROCPOOL_MEMORY)
     o->status = waited;
   if (o->copied)
@@ -7773,7 +7829,7 @@ static void procpool__submit_make_order(const procpool *p, procpool__order *o, p
 
 /* Checks what the caller gave, and submits under the lock. */
 static procpool_status procpool__submit_checked(procpool *p, procpool__order *o, uint64_t deadline) {
-  if (o->function == NULL || (o->argument == NULL && o->size > 0) || o->size > (size_t)PTRDIFF_MAX ||
+  if (o->function == NULL || (o->argument == NULL && o->size > 0) || !procpool__size_possible(1, o->size) ||
       (o->result == NULL && o->capacity > 0))
     return procpool__host_refuse(p, PROCPOOL_ARGUMENT, 0, "null function, or null argument or result with a size");
   if (o->limit > 0 && p->start > PROCPOOL_START_SPAWN)
@@ -7848,10 +7904,10 @@ PROCPOOL_API procpool_status procpool_submit_many(procpool *pool, procpool_funct
                                                   procpool_future **futures, size_t *submitted) {
   procpool__order o;
   procpool_status status;
-  const bool possible = size == 0 || arguments == NULL || count <= (size_t)PTRDIFF_MAX / size;
+  const bool possible = arguments == NULL || procpool__size_possible(count, size);
   if (submitted != NULL)
     *submitted = 0;
-  if (futures != NULL && count > (size_t)PTRDIFF_MAX / sizeof(procpool_future *))
+  if (futures != NULL && !procpool__size_possible(count, sizeof(procpool_future *)))
     return PROCPOOL_ARGUMENT;
   if (futures != NULL && count > 0)
     memset((void *)futures, 0, count * sizeof(procpool_future *));
@@ -8011,15 +8067,18 @@ static void procpool__shutdown_announce(procpool *p, procpool_shutdown_mode mode
 static procpool_status procpool__shutdown_locked(procpool *p, procpool_shutdown_mode mode, uint64_t deadline) {
   const uint64_t patience = procpool__platform_now() + 1000000000u;
   const unsigned how = PROCPOOL__WAIT_CALLBACKS | (mode == PROCPOOL_KILL ? (unsigned)PROCPOOL__WAIT_IMMUNE : 0u);
+  procpool__wait wait = procpool__host_wait_for(p, procpool__condition_finished, NULL, deadline, how);
   procpool_status status;
   if (!p->finished)
     procpool__shutdown_announce(p, mode);
   if (mode != PROCPOOL_KILL || p->fds.lifeline < 0)
-    return procpool__host_wait(p, procpool__condition_finished, NULL, deadline, how);
-  status = procpool__host_wait(p, procpool__condition_finished, NULL, deadline < patience ? deadline : patience, how);
+    return procpool__host_wait(p, &wait);
+  wait.deadline = deadline < patience ? deadline : patience;
+  status = procpool__host_wait(p, &wait);
   if (status == PROCPOOL_PENDING && deadline > patience) {
     procpool__platform_close(&p->fds.lifeline); /* a stopped supervisor: the kernel continues it, and it ends all */
-    status = procpool__host_wait(p, procpool__condition_finished, NULL, deadline, how);
+    wait.deadline = deadline;
+    status = procpool__host_wait(p, &wait);
   }
   return status;
 }
@@ -8162,14 +8221,16 @@ static bool procpool__condition_settled(procpool *p, void *context) {
 /* Waits for one future, under the lock, and returns its outcome or why it did not wait. */
 static procpool_status procpool__future_await(procpool *p, procpool_future *f, double timeout) {
   procpool_status status = PROCPOOL_OK;
+  procpool__wait wait;
   if (p->inline_worker == NULL && procpool__future_status(f) == PROCPOOL_PENDING)
     (void)procpool__host_drain(p);
   if (procpool__future_status(f) == PROCPOOL_PENDING) {
     if (procpool__host_self(p))
       return timeout > 0 ? PROCPOOL_DEADLOCK : PROCPOOL_PENDING;
     f->refs++;
-    status = procpool__host_wait(p, procpool__condition_settled, f,
-                                 timeout > 0 ? procpool__platform_deadline(timeout) : 0, PROCPOOL__WAIT_CALLBACKS);
+    wait = procpool__host_wait_for(p, procpool__condition_settled, f,
+                                   timeout > 0 ? procpool__platform_deadline(timeout) : 0, PROCPOOL__WAIT_CALLBACKS);
+    status = procpool__host_wait(p, &wait);
     if (status == PROCPOOL_OK)
       status = procpool__future_status(f);
     procpool__future_unref(p, f);
@@ -8269,23 +8330,27 @@ PROCPOOL_API const void *procpool_future_data(procpool_future *future, size_t *s
   return bytes;
 }
 
+/* What there is to say of it, under the lock. */
+static void procpool__future_describe(const procpool_future *f, procpool_error *error) {
+  const procpool_status status = procpool__future_status(f);
+  if (f->error != NULL && status != PROCPOOL_PENDING) {
+    *error = *f->error;
+    return;
+  }
+  procpool__error_fill(error, status, 0, status == PROCPOOL_OK || status == PROCPOOL_PENDING ? "" : NULL);
+  if (status != PROCPOOL_PENDING) {
+    error->worker = f->worker;
+    error->pid = (long)f->pid;
+  }
+}
+
 PROCPOOL_API procpool_status procpool_future_error(procpool_future *future, procpool_error *error) {
   const procpool_status status = procpool__public_enter_future(future);
   if (status != PROCPOOL_OK)
     return status;
   if (error == NULL)
     return procpool__public_leave(future->pool, PROCPOOL_ARGUMENT);
-  memset(error, 0, sizeof(*error));
-  error->status = procpool__future_status(future);
-  error->worker = -1;
-  if (future->error != NULL && error->status != PROCPOOL_PENDING) {
-    *error = *future->error;
-  } else if (error->status != PROCPOOL_PENDING) {
-    error->worker = future->worker;
-    error->pid = (long)future->pid;
-    if (error->status != PROCPOOL_OK)
-      (void)snprintf(error->message, sizeof(error->message), "%s", procpool_strerror(error->status));
-  }
+  procpool__future_describe(future, error);
   return procpool__public_leave(future->pool, PROCPOOL_OK);
 }
 
@@ -8319,6 +8384,14 @@ static void procpool__future_want_end(procpool *p, const procpool_future *f, uin
   procpool__host_ring(p);
 }
 
+/* A task was taken back, or is to end: those who may wait for just that look. */
+static void procpool__future_stopped(procpool *p) {
+  if (p->closing && !p->finished) /* it may have been the last one that the shutdown waits for */
+    (void)procpool__host_tell(p, PROCPOOL__SAY_PHASE, 0, 0);
+  if (!p->finished && (p->parked || p->fd_users > 0)) /* whoever drains may wait for this one */
+    procpool__shm_wake_host(&p->segment, p->fds.event_fd);
+}
+
 static procpool_status procpool__future_stop(procpool_future *future, bool by_force, double grace) {
   procpool_status status = procpool__public_enter_future(future);
   procpool *p;
@@ -8333,11 +8406,7 @@ static procpool_status procpool__future_stop(procpool_future *future, bool by_fo
     status = procpool__host_refuse(p, PROCPOOL_UNSUPPORTED, 0, "it runs, and no thread can be ended");
   else if (status == PROCPOOL_PENDING && by_force)
     procpool__future_want_end(p, future, procpool__public_grace(grace, p->grace));
-  if (p->closing && !p->finished)
-    (void)procpool__host_tell(p, PROCPOOL__SAY_PHASE, 0,
-                              0); /* it may have been the last one that the shutdown waits for */
-  if (!p->finished && (p->parked || p->fd_users > 0))
-    procpool__shm_wake_host(&p->segment, p->fds.event_fd); /* whoever drains may wait for this one */
+  procpool__future_stopped(p);
   procpool__future_unref(p, future);
   return procpool__public_leave(p, status);
 }
@@ -8601,6 +8670,7 @@ static procpool_status procpool__several_wait(procpool__group *g, procpool__goal
 static procpool_status procpool__group_wait(procpool__group *g, procpool__until until, double timeout) {
   const uint64_t deadline = timeout > 0 ? procpool__platform_deadline(timeout) : 0;
   procpool__goal goal;
+  procpool__wait wait;
   procpool_status status;
   procpool *p;
   goal.waiter = &g->waiter;
@@ -8611,11 +8681,12 @@ static procpool_status procpool__group_wait(procpool__group *g, procpool__until 
     return PROCPOOL_OK;
   p = g->pools[0];
   procpool__public_lock(p);
+  wait = procpool__host_wait_for(p, procpool__condition_goal, &goal, deadline, PROCPOOL__WAIT_CALLBACKS);
   (void)procpool__host_drain(p);
   if (!procpool__condition_goal(p, &goal) && procpool__host_self(p))
     status = timeout > 0 ? PROCPOOL_DEADLOCK : PROCPOOL_PENDING;
   else
-    status = procpool__host_wait(p, procpool__condition_goal, &goal, deadline, PROCPOOL__WAIT_CALLBACKS);
+    status = procpool__host_wait(p, &wait);
   return procpool__public_leave(p, status);
 }
 
@@ -8807,19 +8878,19 @@ static procpool_status procpool__imap_fill(procpool_iterator *it, uint64_t deadl
 
 static procpool_status procpool__imap_await(procpool_iterator *it, double timeout) {
   procpool__goal goal;
+  procpool__wait wait;
   procpool_status status;
   procpool *p = it->pool;
   const uint64_t deadline = timeout > 0 ? procpool__platform_deadline(timeout) : 0;
   goal.waiter = &it->group.waiter;
   goal.until = PROCPOOL__UNTIL_QUEUED;
   procpool__public_lock(p);
-  if (procpool__host_self(p))
-    status = PROCPOOL_DEADLOCK;
-  else if (it->unordered)
-    status = procpool__host_wait(p, procpool__condition_goal, &goal, deadline, PROCPOOL__WAIT_CALLBACKS);
-  else
-    status =
-        procpool__host_wait(p, procpool__condition_settled, it->window[it->first], deadline, PROCPOOL__WAIT_CALLBACKS);
+  wait = procpool__host_wait_for(p, procpool__condition_goal, &goal, deadline, PROCPOOL__WAIT_CALLBACKS);
+  if (!it->unordered) {
+    wait.condition = procpool__condition_settled;
+    wait.context = it->window[it->first];
+  }
+  status = procpool__host_self(p) ? PROCPOOL_DEADLOCK : procpool__host_wait(p, &wait);
   return procpool__public_leave(p, status);
 }
 
@@ -8912,6 +8983,7 @@ typedef struct procpool__job {
   procpool_future *future; /* null: free */
   uint64_t block, block_size;
   size_t first, count;
+  bool taken_back; /* by the map itself, as it ended before its time */
 } procpool__job;
 
 typedef struct procpool__range {
@@ -8928,7 +9000,10 @@ typedef struct procpool__mapping {
   bool located, shared_arguments, shared_results; /* they lie in shared buffers */
   uint64_t arguments_at, results_at;              /* in the arena, then */
   size_t argument_size, result_size, count;
+  uint64_t argument_step, result_step; /* in a chunk, from one item to the next */
   procpool_map_options *options;
+  procpool__wait wait;
+  bool halted;             /* it ends before its time: no further item begins */
   size_t next;             /* first item never handed out */
   procpool__range *ranges; /* handed out, and given back by crashes: one per job at most */
   size_t range_count;
@@ -8950,16 +9025,32 @@ typedef struct procpool__mapping {
  * spare: a chunk shall take a few times as long, where items are so quick that it matters. */
 #define PROCPOOL__CHUNK_NS ((uint64_t)60000)
 #define PROCPOOL__CHUNK_MOST ((size_t)0xffffff) /* items */
+#define PROCPOOL__MAP_PIECE ((size_t)1 << 20)   /* bytes that are copied between two looks at the clock */
+enum { PROCPOOL__ITEM_ALIGN = 16 };
+
+/* Items that one chunk can hold. In an inline pool nobody looks at the clock while a chunk runs: only what takes a
+ * moment. */
+static size_t procpool__map_most(const procpool__mapping *m) {
+  const uint64_t bytes = (m->shared_arguments ? 0 : m->argument_step) + (m->shared_results ? 0 : m->result_step);
+  const uint64_t fit = bytes > 0 ? m->pool->segment.arena_size / 4 / bytes : PROCPOOL__CHUNK_MOST;
+  size_t most = fit < PROCPOOL__CHUNK_MOST ? (size_t)fit : PROCPOOL__CHUNK_MOST;
+  if (m->pool->inline_worker != NULL && most > m->least)
+    most = m->least;
+  return most > 0 ? most : 1;
+}
 
 /* Large chunks first, small ones towards the end: nobody waits long for the last. */
 static size_t procpool__map_chunksize(const procpool__mapping *m, size_t remaining) {
   const bool copied = !m->shared_arguments || !m->shared_results;
   size_t n = remaining / ((size_t)m->pool->segment.workers * (copied ? 4 : 2));
-  size_t most = PROCPOOL__CHUNK_MOST;
+  size_t most = procpool__map_most(m);
   if (m->options != NULL && m->options->chunksize > 0)
     return m->options->chunksize < most ? m->options->chunksize : most;
-  if (copied) /* what is copied shall stay in the cache until it is used */
-    most = 262144 / ((m->shared_arguments ? 0 : m->argument_size) + (m->shared_results ? 0 : m->result_size) + 1);
+  if (copied) { /* what is copied shall stay in the cache until it is used */
+    const size_t cached =
+        262144 / ((m->shared_arguments ? 0 : m->argument_size) + (m->shared_results ? 0 : m->result_size) + 1);
+    most = cached < most ? cached : most;
+  }
   if (n < m->least)
     n = m->least;
   if (n > most)
@@ -8992,26 +9083,29 @@ static procpool__chunk *procpool__map_chunk(const procpool__mapping *m, const pr
   return (procpool__chunk *)(void *)(m->pool->segment.arena + job->block);
 }
 
-/* Bytes of the block of a chunk of count items: for what is not in shared buffers. */
+/* Bytes of the block of a chunk of count items: for what is not in shared buffers. Neither overflows: see
+ * procpool__map_fits and procpool__map_most. */
 static uint64_t procpool__map_results_at(const procpool__mapping *m, size_t count) {
   return procpool__round_up(procpool__round_up(sizeof(procpool__chunk), PROCPOOL__LINE) +
-                                (m->shared_arguments ? 0 : count * m->argument_size),
+                                (m->shared_arguments ? 0 : count * m->argument_step),
                             PROCPOOL__LINE);
 }
 
 static uint64_t procpool__map_failures_at(const procpool__mapping *m, size_t count) {
-  return procpool__round_up(procpool__map_results_at(m, count) + (m->shared_results ? 0 : count * m->result_size),
+  return procpool__round_up(procpool__map_results_at(m, count) + (m->shared_results ? 0 : count * m->result_step),
                             PROCPOOL__LINE);
 }
 
 /* Whether an array lies in a shared buffer, and where. False if it does so in part, or in a buffer that is freed. */
 static bool procpool__map_find(const procpool__mapping *m, const void *array, size_t item_size, bool *shared,
                                uint64_t *at) {
-  const uint64_t size = (uint64_t)m->count * item_size;
+  const uint64_t size = (uint64_t)m->count * item_size; /* such arrays are possible: see procpool__map_check */
   const procpool__where where = size > 0 ? procpool__buffer_find(m->pool, array, size, at) : PROCPOOL__WHERE_OUTSIDE;
   *shared = where == PROCPOOL__WHERE_BUFFER;
   return where != PROCPOOL__WHERE_WRONG;
 }
+
+#define PROCPOOL__MAP_WRONG_PLACE "an array lies in a shared buffer in part, or in one that was freed"
 
 /* Where the arrays lie: found out once, since the layout of all chunks goes by it, and seen to be so still before more
  * are handed out. */
@@ -9021,7 +9115,7 @@ static procpool_status procpool__map_locate(procpool__mapping *m) {
   const bool found = procpool__map_find(m, m->arguments, m->argument_size, &arguments, &arguments_at) &&
                      procpool__map_find(m, m->results, m->result_size, &results, &results_at);
   if (!found || (m->located && (arguments != m->shared_arguments || results != m->shared_results)))
-    return procpool__host_refuse(m->pool, PROCPOOL_ARGUMENT, 0, "an array lies in a shared buffer in part, or in none");
+    return procpool__host_refuse(m->pool, PROCPOOL_ARGUMENT, 0, PROCPOOL__MAP_WRONG_PLACE);
   m->located = true;
   m->shared_arguments = arguments;
   m->shared_results = results;
@@ -9030,15 +9124,50 @@ static procpool_status procpool__map_locate(procpool__mapping *m) {
   return PROCPOOL_OK;
 }
 
-/* Fills the job's block. The lock is let go while bytes are copied: the block is this call's alone. */
-static void procpool__map_load(procpool__mapping *m, procpool__job *job) {
-  procpool *p = m->pool;
+/* Where in a chunk the items lie. Each begins at a multiple of 16, as a task's argument and result do; in an array that
+ * is used where it is, or that the typed layer reads as an array, at that of its type. */
+static void procpool__map_steps(procpool__mapping *m) {
+  const bool dense = m->by_items;
+  m->argument_step =
+      dense || m->shared_arguments ? m->argument_size : procpool__round_up(m->argument_size, PROCPOOL__ITEM_ALIGN);
+  m->result_step =
+      dense || m->shared_results ? m->result_size : procpool__round_up(m->result_size, PROCPOOL__ITEM_ALIGN);
+}
+
+/* Copies the arguments of a chunk. The lock is let go: the block is this call's alone. Now and then it looks whether
+ * the map's time is over. */
+static procpool_status procpool__map_copy_in(const procpool__mapping *m, unsigned char *to, const unsigned char *from,
+                                             size_t count) {
+  const bool dense = m->argument_step == m->argument_size;
+  const size_t size = dense ? m->argument_size * count : m->argument_size;
+  procpool_status status = PROCPOOL_OK;
+  size_t since = 0;
+  procpool__host_unlock(m->pool);
+  for (size_t i = 0; i < (dense ? 1 : count) && status == PROCPOOL_OK; i++)
+    for (size_t done = 0; done < size && status == PROCPOOL_OK;) {
+      const size_t n = size - done < PROCPOOL__MAP_PIECE ? size - done : PROCPOOL__MAP_PIECE;
+      memcpy(to + i * m->argument_step + done, from + i * m->argument_size + done, n);
+      done += n;
+      since += n;
+      if (since >= PROCPOOL__MAP_PIECE) {
+        status = procpool__host_wait_look(m->pool, &m->wait);
+        since = 0;
+      }
+    }
+  procpool__host_lock(m->pool);
+  return status;
+}
+
+/* Fills the job's block. OK, or why the map is to end. */
+static procpool_status procpool__map_load(procpool__mapping *m, procpool__job *job) {
   procpool__chunk *chunk = procpool__map_chunk(m, job);
-  const uint64_t address = procpool__code_translate(p, m->function);
+  const uint64_t address = procpool__code_translate(m->pool, m->function);
   memset(chunk, 0, offsetof(procpool__chunk, first));
-  chunk->count = job->count;
+  chunk->count = chunk->stop = job->count;
   chunk->argument_size = m->argument_size;
   chunk->result_size = m->result_size;
+  chunk->argument_step = m->argument_step;
+  chunk->result_step = m->result_step;
   chunk->function = m->by_items ? 0 : address;
   chunk->arguments = m->shared_arguments ? m->arguments_at + (uint64_t)job->first * m->argument_size
                                          : job->block + procpool__round_up(sizeof(*chunk), PROCPOOL__LINE);
@@ -9046,44 +9175,52 @@ static void procpool__map_load(procpool__mapping *m, procpool__job *job) {
                                      : job->block + procpool__map_results_at(m, job->count);
   chunk->failures = job->block + procpool__map_failures_at(m, job->count);
   if (m->shared_arguments || m->argument_size == 0)
-    return;
-  procpool__host_unlock(p);
-  memcpy((unsigned char *)chunk + procpool__round_up(sizeof(*chunk), PROCPOOL__LINE),
-         m->arguments + job->first * m->argument_size, job->count * m->argument_size);
-  procpool__host_lock(p);
+    return PROCPOOL_OK;
+  return procpool__map_copy_in(m, (unsigned char *)chunk + procpool__round_up(sizeof(*chunk), PROCPOOL__LINE),
+                               m->arguments + job->first * m->argument_size, job->count);
 }
 
-/* Submits one chunk. FULL where there is no room now. */
+/* Submits the chunk, whose block is filled. */
+static procpool_status procpool__map_submit(procpool__mapping *m, procpool__job *job) {
+  const procpool *p = m->pool;
+  procpool__order o;
+  procpool_status status;
+  memset(&o, 0, sizeof(o));
+  o.function = m->function;
+  o.size = (size_t)job->block_size;
+  o.block = job->block;
+  o.flags = PROCPOOL__SLOT_CHUNK;
+  o.quiet = true;
+  o.limit =
+      procpool__public_time_limit(m->options != NULL ? m->options->time_limit : 0, (double)job->count, p->time_limit);
+  o.grace = procpool__public_grace(m->options != NULL ? m->options->grace : 0, p->grace);
+  status = procpool__submit_now(m->pool, &o);
+  job->future = status == PROCPOOL_OK ? o.future : NULL;
+  return status;
+}
+
+/* Hands out one chunk. FULL where there is no room now. */
 static procpool_status procpool__map_send(procpool__mapping *m, size_t j) {
   procpool *p = m->pool;
   procpool__job *job = &m->jobs[j];
   const procpool__range r = procpool__map_take(m);
-  procpool__order o;
-  memset(&o, 0, sizeof(o));
+  procpool_status status;
   job->first = r.first;
   job->count = r.count;
+  job->taken_back = false;
   job->block_size = procpool__map_failures_at(m, r.count) + procpool__chunk_marks_size(r.count);
   job->block = procpool__arena_alloc(p, job->block_size);
-  o.status = m->busy > 0 || p->submitted != p->settled ? PROCPOOL_FULL : PROCPOOL_MEMORY;
-  if (job->block != PROCPOOL__NO_BLOCK) {
-    procpool__map_load(m, job);
-    o.function = m->function;
-    o.size = (size_t)job->block_size;
-    o.block = job->block;
-    o.flags = PROCPOOL__SLOT_CHUNK;
-    o.quiet = true;
-    o.limit =
-        procpool__public_time_limit(m->options != NULL ? m->options->time_limit : 0, (double)r.count, p->time_limit);
-    o.grace = procpool__public_grace(m->options != NULL ? m->options->grace : 0, p->grace);
-    o.status = procpool__submit_now(p, &o);
-  }
-  if (o.status != PROCPOOL_OK) {
+  status = m->busy > 0 || p->submitted != p->settled ? PROCPOOL_FULL : PROCPOOL_MEMORY;
+  if (job->block != PROCPOOL__NO_BLOCK)
+    status = procpool__map_load(m, job);
+  if (job->block != PROCPOOL__NO_BLOCK && status == PROCPOOL_OK)
+    status = procpool__map_submit(m, job);
+  if (status != PROCPOOL_OK) {
     procpool__arena_free(p, job->block, job->block_size);
     procpool__map_put_back(m, r.first, r.count);
-    return o.status;
+    return status;
   }
-  job->future = o.future;
-  procpool__node_link(&m->group.waiter, &m->group.nodes[j], o.future);
+  procpool__node_link(&m->group.waiter, &m->group.nodes[j], job->future);
   m->busy++;
   m->items += r.count;
   m->bytes += job->block_size;
@@ -9146,7 +9283,9 @@ static procpool_status procpool__map_fill(procpool__mapping *m) {
     status = procpool__map_locate(m); /* each time: a buffer that was freed meanwhile is not for new chunks */
   for (size_t j = 0; j < m->job_count && status == PROCPOOL_OK && !procpool__map_enough(m); j++)
     if (m->jobs[j].future == NULL && procpool__map_more(m)) {
-      status = procpool__map_send(m, j);
+      status = procpool__host_wait_look(m->pool, &m->wait);
+      if (status == PROCPOOL_OK)
+        status = procpool__map_send(m, j);
       procpool__submit_look(m->pool, true);
     }
   procpool__submit_look(m->pool, false);
@@ -9154,13 +9293,14 @@ static procpool_status procpool__map_fill(procpool__mapping *m) {
   return status;
 }
 
-/* Notes that items first to first + count ended in status. */
+/* Notes that items first to first + count ended in status; PENDING is what all of them had from the start. error: null
+ * where there is no record of it. */
 static void procpool__map_note(procpool__mapping *m, size_t first, size_t count, procpool_status status,
                                const procpool_error *error) {
   procpool_map_options *o = m->options;
   if (count == 0)
     return;
-  if (o != NULL && o->statuses != NULL)
+  if (o != NULL && o->statuses != NULL && status != PROCPOOL_PENDING)
     for (size_t i = 0; i < count; i++)
       o->statuses[first + i] = status;
   if (status == PROCPOOL_OK)
@@ -9172,14 +9312,15 @@ static void procpool__map_note(procpool__mapping *m, size_t first, size_t count,
   m->status = status;
   if (o != NULL && o->error != NULL && error != NULL)
     *o->error = *error;
+  else if (o != NULL && o->error != NULL)
+    procpool__error_fill(o->error, status, 0, NULL);
 }
 
 /* What is known of an item that reported failure itself: the message of the chunk's first one, the status of all. */
 static void procpool__map_note_failure(procpool__mapping *m, const procpool__job *job, size_t item, unsigned mark,
                                        const procpool__failure *first) {
   procpool_error error;
-  memset(&error, 0, sizeof(error));
-  error.status = mark == 1 ? PROCPOOL_FAILED : PROCPOOL_CODEC;
+  procpool__error_fill(&error, mark == 1 ? PROCPOOL_FAILED : PROCPOOL_CODEC, 0, "");
   error.worker = job->future->worker;
   error.pid = (long)job->future->pid;
   if (first != NULL) {
@@ -9193,17 +9334,24 @@ static void procpool__map_note_failure(procpool__mapping *m, const procpool__job
 static void procpool__map_copy(const procpool__mapping *m, const procpool__job *job, size_t first, size_t count) {
   const unsigned char *from =
       (const unsigned char *)procpool__map_chunk(m, job) + procpool__map_results_at(m, job->count);
-  if (count > 0 && m->result_size > 0 && !m->shared_results)
-    memcpy(m->results + (job->first + first) * m->result_size, from + first * m->result_size, count * m->result_size);
+  unsigned char *to = m->results;
+  if (m->result_size == 0 || m->shared_results)
+    return;
+  to += job->first * m->result_size;
+  if (m->result_step == m->result_size && count > 0)
+    memcpy(to + first * m->result_size, from + first * m->result_size, count * m->result_size);
+  for (size_t i = first; i < first + count && m->result_step != m->result_size; i++)
+    memcpy(to + i * m->result_size, from + i * m->result_step, m->result_size);
 }
 
 /* Copies out the results of the chunk's first ended items, around those that failed. Its worker has committed it
- * (that was acquired with its word) or is reaped: relaxed loads do. */
+ * (that was acquired with its word), is reaped, or goes on with later items: what it wrote of these ones was acquired
+ * with begun, and of which of them have failed with failed. */
 static void procpool__map_collect(procpool__mapping *m, const procpool__job *job, size_t ended) {
   procpool__chunk *chunk = procpool__map_chunk(m, job);
-  const uint64_t failed = procpool__load_relaxed(&chunk->failed), took = procpool__load_relaxed(&chunk->took);
+  const uint64_t failed = procpool__load_acquire(&chunk->failed), took = procpool__load_relaxed(&chunk->took);
   const unsigned char *marks = (const unsigned char *)chunk + procpool__map_failures_at(m, job->count);
-  const procpool__failure first = chunk->first;
+  procpool__failure first;
   size_t from = 0;
   bool told = false;
   if (ended == job->count && took > 0) /* be it true or not: it is but a hint how many to hand out at once */
@@ -9214,6 +9362,8 @@ static void procpool__map_collect(procpool__mapping *m, const procpool__job *job
     const unsigned mark = procpool__chunk_mark(marks, item);
     if (mark == 0)
       continue;
+    if (!told)
+      first = chunk->first;
     procpool__map_copy(m, job, from, item - from);
     procpool__map_note_failure(m, job, item, mark, told ? NULL : &first);
     from = item + 1;
@@ -9223,52 +9373,125 @@ static void procpool__map_collect(procpool__mapping *m, const procpool__job *job
   procpool__host_lock(m->pool);
 }
 
+/* How many items of a chunk have ended that did not go through all of them: all before the one that was begun last. */
+static size_t procpool__map_ended(const procpool__mapping *m, const procpool__job *job) {
+  const uint64_t begun = procpool__load_acquire(&procpool__map_chunk(m, job)->begun);
+  return begun == 0 || begun > (uint64_t)job->count + 1 ? 0 : (size_t)begun - 1;
+}
+
 /* A chunk came to an end in the midst: it crashed its worker, or ran too long. What had ended is kept, the item that
  * was begun ends in status, the rest goes back. */
 static void procpool__map_broke_off(procpool__mapping *m, const procpool__job *job, procpool_status status) {
-  const uint64_t begun = procpool__load_relaxed(&procpool__map_chunk(m, job)->begun);
-  const size_t at = begun == 0 || begun > job->count ? 0 : (size_t)begun - 1;
+  const size_t at = procpool__map_ended(m, job);
   procpool__map_collect(m, job, at);
+  if (at == job->count)
+    return; /* all had ended before */
   procpool__map_note(m, job->first + at, 1, status, job->future->error);
   procpool__map_put_back(m, job->first + at + 1, job->count - at - 1);
 }
 
-/* A chunk has settled: its results are taken, its block and its future given back. */
-static void procpool__map_finish(procpool__mapping *m, size_t j) {
-  procpool *p = m->pool;
+/* A chunk that was to stop, or goes on still: what has ended counts. */
+static void procpool__map_stopped(procpool__mapping *m, const procpool__job *job) {
+  const size_t at = procpool__map_ended(m, job);
+  procpool__map_collect(m, job, at);
+  procpool__map_put_back(m, job->first + at, job->count - at);
+}
+
+/* The whole chunk ended in this way. */
+static void procpool__map_failed(procpool__mapping *m, const procpool__job *job, procpool_status status) {
+  procpool__host_unlock(m->pool); /* there may be many */
+  procpool__map_note(m, job->first, job->count, status, job->future->error);
+  procpool__host_lock(m->pool);
+}
+
+/* The job is done with: its future is given back. */
+static void procpool__map_forget(procpool__mapping *m, size_t j) {
   procpool__job *job = &m->jobs[j];
-  const procpool_status status = procpool__future_status(job->future);
-  if (status == PROCPOOL_OK)
-    procpool__map_collect(m, job, job->count);
-  else if (status == PROCPOOL_CRASHED || status == PROCPOOL_TIMEOUT)
-    procpool__map_broke_off(m, job, status);
-  else
-    procpool__map_note(m, job->first, job->count, status, job->future->error);
-  if (!(job->future->flags & PROCPOOL__F_QUARANTINE))
-    procpool__arena_free(p, job->block, job->block_size);
   procpool__node_unlink(&m->group.nodes[j]);
-  procpool__future_unref(p, job->future);
+  procpool__future_unref(m->pool, job->future);
   job->future = NULL;
   m->busy--;
   m->items -= job->count;
   m->bytes -= job->block_size;
 }
 
-/* Leaves a chunk behind: taken back if it has not begun; else its block is freed when it settles. */
-static void procpool__map_abandon(procpool__mapping *m, size_t j) {
-  procpool *p = m->pool;
-  procpool_future *f = m->jobs[j].future;
-  if (f == NULL)
-    return;
-  procpool__map_note(m, m->jobs[j].first, m->jobs[j].count, PROCPOOL_PENDING, NULL);
-  if (procpool__future_cancel(p, f) == PROCPOOL_PENDING)
-    f->flags &= (uint8_t)~PROCPOOL__F_KEEP_BLOCK;
+/* A chunk has settled: its results are taken, its block and its future given back. */
+static void procpool__map_finish(procpool__mapping *m, size_t j) {
+  procpool__job *job = &m->jobs[j];
+  const procpool_status status = procpool__future_status(job->future);
+  if (job->taken_back)
+    procpool__map_put_back(m, job->first, job->count);
+  else if (status == PROCPOOL_OK && m->halted)
+    procpool__map_stopped(m, job);
+  else if (status == PROCPOOL_OK)
+    procpool__map_collect(m, job, job->count);
+  else if (status == PROCPOOL_CRASHED || status == PROCPOOL_TIMEOUT)
+    procpool__map_broke_off(m, job, status);
   else
-    procpool__arena_free(p, m->jobs[j].block, m->jobs[j].block_size);
+    procpool__map_failed(m, job, status);
+  if (!(job->future->flags & PROCPOOL__F_QUARANTINE))
+    procpool__arena_free(m->pool, job->block, job->block_size);
+  procpool__map_forget(m, j);
+}
+
+/* ---- a map that ends before its time ---- Each chunk is told to begin no further item. A worker that runs quick items
+ * sees it at once, and what has ended is still taken in; for one that is in the midst of a slow item this does not wait:
+ * its block is freed when it settles. */
+#define PROCPOOL__MAP_LINGER ((uint64_t)1000000) /* ns */
+
+static bool procpool__condition_halted(procpool *p, void *context) {
+  (void)p;
+  return ((const procpool__mapping *)context)->group.waiter.pending == 0;
+}
+
+/* One that no worker has claimed is taken back. */
+static void procpool__map_halt(procpool__mapping *m, procpool__job *job) {
+  procpool *p = m->pool;
+  procpool_future *f = job->future;
+  if (f == NULL || procpool__future_status(f) != PROCPOOL_PENDING)
+    return;
+  procpool__store(&procpool__map_chunk(m, job)->stop, 0);
+  if (!procpool__cas(&p->segment.slots[f->slot].word, procpool__word(f->ticket, 0, PROCPOOL__READY), 0))
+    return;
+  job->taken_back = true;
+  procpool__host_settle(p, f, PROCPOOL_CANCELLED);
+}
+
+/* Leaves a chunk behind that still runs. */
+static void procpool__map_abandon(procpool__mapping *m, size_t j) {
+  procpool__job *job = &m->jobs[j];
+  procpool_future *f = job->future;
+  procpool__map_stopped(m, job);
+  if (procpool__future_status(f) == PROCPOOL_PENDING) /* it may have settled just now, without the lock */
+    f->flags &= (uint8_t)~PROCPOOL__F_KEEP_BLOCK;
+  else if (!(f->flags & PROCPOOL__F_QUARANTINE))
+    procpool__arena_free(m->pool, job->block, job->block_size);
   f->flags |= PROCPOOL__F_RELEASED;
-  procpool__node_unlink(&m->group.nodes[j]);
-  procpool__future_unref(p, f);
-  m->jobs[j].future = NULL;
+  procpool__map_forget(m, j);
+}
+
+static void procpool__map_leave(procpool__mapping *m) {
+  procpool *p = m->pool;
+  const procpool__wait wait = procpool__host_wait_for(
+      p, procpool__condition_halted, m, procpool__platform_now() + PROCPOOL__MAP_LINGER, PROCPOOL__WAIT_IMMUNE);
+  m->halted = true;
+  for (size_t j = 0; j < m->job_count && m->busy > 0; j++)
+    procpool__map_halt(m, &m->jobs[j]);
+  if (m->busy > 0)
+    procpool__future_stopped(p);
+  if (m->busy > 0)
+    (void)procpool__host_wait(p, &wait);
+  for (size_t j = 0; j < m->job_count && m->busy > 0; j++) {
+    if (m->jobs[j].future == NULL)
+      continue;
+    if (procpool__future_status(m->jobs[j].future) == PROCPOOL_PENDING)
+      procpool__map_abandon(m, j);
+    else
+      procpool__map_finish(m, j);
+  }
+  for (size_t i = 0; i < m->range_count; i++)
+    procpool__map_note(m, m->ranges[i].first, m->ranges[i].count, PROCPOOL_PENDING, NULL);
+  procpool__map_note(m, m->next, m->count - m->next, PROCPOOL_PENDING, NULL);
 }
 
 static bool procpool__map_make(procpool__mapping *m) {
@@ -9294,20 +9517,24 @@ static bool procpool__condition_map(procpool *p, void *context) {
 
 /* Hands out and takes in until all is done. Returns OK, or why it stopped. When nothing more is accepted (another
  * thread shuts the pool down), what was handed out still comes in. */
-static procpool_status procpool__map_run(procpool__mapping *m, uint64_t deadline) {
+static procpool_status procpool__map_run(procpool__mapping *m) {
   for (;;) {
     procpool__wait_node *node;
     procpool_status status;
     size_t items;
-    unsigned how = PROCPOOL__WAIT_CALLBACKS;
-    m->settled_before = m->pool->settled;
-    status = procpool__map_fill(m);
-    if (status != PROCPOOL_OK && status != PROCPOOL_FULL && m->busy == 0)
-      return status;
     if (m->busy == 0 && !procpool__map_more(m))
       return PROCPOOL_OK;
-    how |= status == PROCPOOL_FULL ? (unsigned)PROCPOOL__WAIT_ROOM : 0u;
-    status = procpool__host_wait_lazily(m->pool, procpool__condition_map, m, deadline, how, &m->spare);
+    status = procpool__host_wait_over(m->pool, &m->wait); /* a chunk may always have come already */
+    if (status != PROCPOOL_OK)
+      return status;
+    m->settled_before = m->pool->settled;
+    status = procpool__map_fill(m);
+    if (status == PROCPOOL_PENDING || status == PROCPOOL_INTERRUPTED)
+      continue;
+    if (status != PROCPOOL_OK && status != PROCPOOL_FULL && m->busy == 0)
+      return status;
+    m->wait.how = status == PROCPOOL_FULL ? PROCPOOL__WAIT_CALLBACKS | PROCPOOL__WAIT_ROOM : PROCPOOL__WAIT_CALLBACKS;
+    status = procpool__host_wait(m->pool, &m->wait);
     if (status != PROCPOOL_OK)
       return status;
     items = m->items;
@@ -9317,9 +9544,35 @@ static procpool_status procpool__map_run(procpool__mapping *m, uint64_t deadline
   }
 }
 
+/* The map is not begun. pool: null where there is none to tell. */
+static procpool_status procpool__map_refuse(procpool *p, const procpool_map_options *options, procpool_status status,
+                                            const char *message) {
+  if (p != NULL)
+    (void)procpool__host_refuse(p, status, status == PROCPOOL_MEMORY ? ENOMEM : 0, message);
+  if (options != NULL && options->error != NULL)
+    procpool__error_fill(options->error, status, status == PROCPOOL_MEMORY ? ENOMEM : 0, message);
+  return status;
+}
+
+/* The map is over: what the caller is told. */
+static procpool_status procpool__map_tell(const procpool__mapping *m, procpool_status status) {
+  procpool_map_options *o = m->options;
+  if (o == NULL)
+    return status == PROCPOOL_OK ? m->status : status;
+  o->failed_count = m->failed_count;
+  o->failed_item = m->failed_count > 0 ? m->failed_item : 0;
+  if (o->error == NULL)
+    return status == PROCPOOL_OK ? m->status : status;
+  if (status == PROCPOOL_OK && m->failed_count == 0)
+    memset(o->error, 0, sizeof(*o->error));
+  else if (status != PROCPOOL_OK && (m->failed_count == 0 || m->status == PROCPOOL_PENDING))
+    procpool__error_fill(o->error, status, status == PROCPOOL_MEMORY ? ENOMEM : 0,
+                         NULL); /* that is why it has not ended */
+  return status == PROCPOOL_OK ? m->status : status;
+}
+
 static procpool_status procpool__map_whole(procpool__mapping *m) {
   procpool *p = m->pool;
-  const bool limited = m->options != NULL && m->options->timeout > 0;
   procpool_status status = PROCPOOL_MEMORY;
   bool made;
   m->failed_item = SIZE_MAX;
@@ -9328,32 +9581,64 @@ static procpool_status procpool__map_whole(procpool__mapping *m) {
   made = procpool__map_make(m);
   procpool__host_lock(p);
   if (made) {
-    if (procpool__host_self(p))
-      status = PROCPOOL_DEADLOCK;
-    else
-      status = procpool__map_run(m, limited ? procpool__platform_deadline(m->options->timeout) : PROCPOOL__NEVER);
-    for (size_t j = 0; j < m->job_count; j++)
-      procpool__map_abandon(m, j);
-    for (size_t i = 0; i < m->range_count; i++)
-      procpool__map_note(m, m->ranges[i].first, m->ranges[i].count, PROCPOOL_PENDING, NULL);
-    procpool__map_note(m, m->next, m->count - m->next, PROCPOOL_PENDING, NULL);
+    status = procpool__map_run(m);
+    procpool__map_leave(m);
     if (status == PROCPOOL_FUNCTION)
-      (void)procpool__host_refuse(p, status, 0, procpool_strerror(status));
+      (void)procpool__host_refuse(p, status, 0, NULL);
   }
   m->group.count = 0;
   procpool__group_end(&m->group);
   PROCPOOL_FREE(m->jobs);
   PROCPOOL_FREE(m->ranges);
-  if (m->options != NULL) {
-    m->options->failed_count = m->failed_count;
-    m->options->failed_item = m->failed_count > 0 ? m->failed_item : 0;
-  }
-  return status == PROCPOOL_OK ? m->status : status;
+  return made ? procpool__map_tell(m, status) : procpool__map_refuse(p, m->options, status, NULL);
 }
 
-/* No array is that large. */
-static bool procpool__map_too_much(size_t item_size, size_t count) {
-  return item_size > 0 && count > (size_t)PTRDIFF_MAX / item_size;
+/* Whether an item that is copied finds room at all: then neither its chunk's size nor any sum of such overflows. */
+static bool procpool__map_fits(const procpool__mapping *m) {
+  const uint64_t most = m->pool->segment.arena_size;
+  return (m->shared_arguments || m->argument_size <= most) && (m->shared_results || m->result_size <= most);
+}
+
+/* What the caller gave, but for where its arrays lie. Null, or what is wrong. */
+static const char *procpool__map_check(const procpool__mapping *m) {
+  const procpool_map_options *o = m->options;
+  if (m->function == NULL)
+    return "the function is null";
+  if (m->count > 0 && ((m->arguments == NULL && m->argument_size > 0) || (m->results == NULL && m->result_size > 0)))
+    return "an array is null";
+  if (!procpool__size_possible(m->count, m->argument_size) || !procpool__size_possible(m->count, m->result_size))
+    return "no array is that large";
+  if (o != NULL && o->statuses != NULL && !procpool__size_possible(m->count, sizeof(*o->statuses)))
+    return "no array is that large";
+  if (o != NULL && (procpool__public_bad_timeout(o->timeout) || o->time_limit != o->time_limit || o->grace != o->grace))
+    return "a time is not a number";
+  return NULL;
+}
+
+/* Until when: 0 is without limit here, so that zeroed options are valid. */
+static uint64_t procpool__map_deadline(const procpool_map_options *options) {
+  if (options == NULL || options->timeout == 0)
+    return PROCPOOL__NEVER;
+  return options->timeout > 0 ? procpool__platform_deadline(options->timeout) : 0;
+}
+
+/* Under the lock. */
+static procpool_status procpool__map_checked(procpool__mapping *m) {
+  procpool *p = m->pool;
+  const char *wrong = procpool__map_check(m);
+  if (wrong != NULL)
+    return procpool__map_refuse(p, m->options, PROCPOOL_ARGUMENT, wrong);
+  if (m->options != NULL && m->options->time_limit > 0 && p->start > PROCPOOL_START_SPAWN)
+    return procpool__map_refuse(p, m->options, PROCPOOL_UNSUPPORTED,
+                                "a time limit needs fork or spawn: no thread can be ended");
+  if (procpool__map_locate(m) != PROCPOOL_OK)
+    return procpool__map_refuse(p, m->options, PROCPOOL_ARGUMENT, PROCPOOL__MAP_WRONG_PLACE);
+  if (!procpool__map_fits(m))
+    return procpool__map_refuse(p, m->options, PROCPOOL_MEMORY, "an item is larger than options.max_memory");
+  if (procpool__host_self(p))
+    return procpool__map_refuse(p, m->options, PROCPOOL_DEADLOCK, NULL);
+  procpool__map_steps(m);
+  return procpool__map_whole(m);
 }
 
 static procpool_status procpool__map(procpool *p, procpool_function function, bool by_items, const void *arguments,
@@ -9364,15 +9649,7 @@ static procpool_status procpool__map(procpool *p, procpool_function function, bo
   procpool__platform_cancel_here();
   status = procpool__public_enter(p);
   if (status != PROCPOOL_OK)
-    return status;
-  if (function == NULL || (arguments == NULL && count > 0 && argument_size > 0) ||
-      (results == NULL && count > 0 && result_size > 0) || procpool__map_too_much(argument_size, count) ||
-      procpool__map_too_much(result_size, count) ||
-      (options != NULL && (procpool__public_bad_timeout(options->timeout) ||
-                           options->time_limit != options->time_limit || options->grace != options->grace)))
-    return procpool__public_leave(p, PROCPOOL_ARGUMENT);
-  if (options != NULL && options->time_limit > 0 && p->start > PROCPOOL_START_SPAWN)
-    return procpool__public_leave(p, PROCPOOL_UNSUPPORTED);
+    return procpool__map_refuse(NULL, options, status, NULL);
   memset((void *)&m, 0, sizeof(m));
   m.pool = p;
   m.function = function;
@@ -9383,15 +9660,10 @@ static procpool_status procpool__map(procpool *p, procpool_function function, bo
   m.result_size = result_size;
   m.count = count;
   m.options = options;
-  status = procpool__map_locate(&m);
-  if (status != PROCPOOL_OK)
-    return procpool__public_leave(p, status);
-  if (options != NULL) {
-    options->failed_item = options->failed_count = 0;
-    if (options->error != NULL)
-      memset(options->error, 0, sizeof(*options->error));
-  }
-  return procpool__public_leave(p, procpool__map_whole(&m));
+  m.wait = procpool__host_wait_for(p, procpool__condition_map, &m, procpool__map_deadline(options),
+                                   PROCPOOL__WAIT_CALLBACKS);
+  m.wait.spare = &m.spare;
+  return procpool__public_leave(p, procpool__map_checked(&m));
 }
 
 PROCPOOL_API procpool_status procpool_map(procpool *pool, procpool_function function, const void *arguments,
@@ -9458,7 +9730,7 @@ static void *procpool__task_item_result(procpool_task *task, size_t size) {
   task->result_size = size;
   if (size <= chunk->result_size) {
     unsigned char *result =
-        procpool__worker_arena(task, chunk->results + procpool__worker_item(task) * chunk->result_size);
+        procpool__worker_arena(task, chunk->results + procpool__worker_item(task) * chunk->result_step);
     memset(result + size, 0, (size_t)(chunk->result_size - size));
     return result;
   }
@@ -9536,7 +9808,8 @@ PROCPOOL_API bool procpool_task_cancelled(procpool_task *task) {
   if (task == NULL)
     return false;
   return procpool__load(&task->slot->word) != task->word ||
-         procpool__worker_phase(task->worker) == PROCPOOL__PHASE_KILL;
+         procpool__worker_phase(task->worker) == PROCPOOL__PHASE_KILL ||
+         (task->chunk != NULL && procpool__load_relaxed(&task->chunk->stop) == 0);
 }
 
 PROCPOOL_API int procpool_task_worker(procpool_task *task) {
@@ -9562,20 +9835,18 @@ PROCPOOL_API procpool_items procpool_task_items(procpool_task *task) {
     return items;
   items.arguments = procpool__worker_arena(task, task->chunk->arguments);
   items.results = procpool__worker_arena(task, task->chunk->results);
-  items.count = (size_t)task->chunk->count;
+  items.stop = &task->chunk->stop;
+  items.begun = &task->chunk->begun;
   items.word = &task->slot->word;
   items.running = task->word;
-  items.begun = &task->chunk->begun;
-  items.row = task->limited ? 1 : PROCPOOL__ROW;
+  items.limited = task->limited;
   return items;
 }
 
 PROCPOOL_API bool procpool_task_item(procpool_task *task, size_t index) {
-  if (task == NULL || task->chunk == NULL ||
-      procpool__item_row(&task->slot->word, task->word, index, index + 1, 1) == index)
-    return false;
-  procpool__item_begin(&task->chunk->begun, index);
-  return true;
+  return task != NULL && task->chunk != NULL &&
+         procpool__item_next(&task->chunk->stop, &task->chunk->begun, &task->slot->word, task->word, task->limited,
+                             index);
 }
 
 /* ---- Process ---- */
