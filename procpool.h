@@ -2713,11 +2713,12 @@ enum {
 };
 
 typedef struct procpool__record {
-  uint64_t position; /* written last: a record without it was never finished. Release for what it vouches for, and in the
+  uint64_t
+      position;  /* written last: a record without it was never finished. Release for what it vouches for, and in the
                         total order: a host that goes to sleep looks for it, and a worker then at the host's flag */
-  uint64_t word;     /* what the task's word is when this record counts */
-  uint64_t size;     /* bytes that follow */
-  uint32_t slot;     /* and the flags above */
+  uint64_t word; /* what the task's word is when this record counts */
+  uint64_t size; /* bytes that follow */
+  uint32_t slot; /* and the flags above */
   uint32_t pid;
 } procpool__record;
 typedef char procpool__assert_record[sizeof(procpool__record) == PROCPOOL__UNIT ? 1 : -1];
@@ -6863,7 +6864,8 @@ static void *procpool__thread_main(void *argument) {
       procpool__store_signed_relaxed(&h->cause_worker, t->worker.index);
       procpool__store32(&h->health, PROCPOOL__HEALTH_INIT_FAIL);
     }
-    if (ready || procpool__load32(&h->phase) != PROCPOOL__PHASE_RUN) /* else a shutdown says it, if it has not already */
+    if (ready ||
+        procpool__load32(&h->phase) != PROCPOOL__PHASE_RUN) /* else a shutdown says it, if it has not already */
       procpool__store32(&h->gone, 1);
     procpool__shm_wake_host(&t->pool->segment, t->worker.event_fd);
   }
