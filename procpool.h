@@ -4659,9 +4659,10 @@ static void procpool__host_unlock(procpool *p) {
   (void)pthread_mutex_unlock(&p->lock);
 }
 
-/* Checks a handle without the lock: a forked child may have copied the mutex while it was held. */
+/* Checks a handle without the lock: a forked child may have copied the mutex while it was held. In the total order:
+ * procpool_interrupt says that it is inside, and then looks here; procpool_free does it the other way round. */
 static procpool_status procpool__host_check(const procpool *p) {
-  if (p == NULL || __atomic_load_n(&p->magic, __ATOMIC_RELAXED) != PROCPOOL__POOL_LIVE)
+  if (p == NULL || __atomic_load_n(&p->magic, __ATOMIC_SEQ_CST) != PROCPOOL__POOL_LIVE)
     return PROCPOOL_HANDLE;
   return procpool__platform_guard_ok(p->guard, p->guard_by_pid) ? PROCPOOL_OK : PROCPOOL_FORKED;
 }
