@@ -277,8 +277,35 @@
    only every sixteenth task and when it finds nothing: one step past all positions that it has seen taken. A word is
    claimed only when its body starts, so nothing waits behind a busy worker. Its tail is stored, not swapped: the commit
    before it is the barrier between the record and the look at the host's flag, and a host that arms its sleep publishes
-   for all workers what they have committed, as the supervisor does for a dead one. Sleeping, waking,
-   the hint and the tail are in the model (tests/model); the lazy sleep is not.
+   for all workers what they have committed, as the supervisor does for a dead one. Sleeping, waking, the hint and the
+   tail are in the model (tests/model/pool.pml), which knows no weak memory but for the tail; the lazy sleep is not.
+
+   Memory orders. Shared words are sequentially consistent but where that would cost something or nothing is learnt from
+   them. tests/orders.txt lists every access, and tests/model/litmus.py tries each piece of the protocol under the
+   language's own model, and again with each order that it needs weakened. What differs from the obvious, and what
+   would happen without it:
+
+      who does what                               order            whom it faces                    without it
+      worker: stamps, (commits), looks at flag    seq_cst (1)      host: sets flag, looks at stamp  sleeps on a result
+      worker: tail of a committed record          release          host: tail                       tail without record
+      worker: tail of a piece, looks at flag      seq_cst          host: sets flag, looks at tail   sleeps on a piece
+      worker: claims, looks at flag               seq_cst          host: sets flag, looks at word   (lazy) sleep for ever
+      worker: intent's slot, word; its end        release          audit: intent, then the word     a sound worker is ended
+      worker: sets room_flag, looks at consumed   seq_cst          host: the other way round        worker waits for ever
+      worker: started_ns, then limited_word       release          supervisor: the other way round  another task's time
+      worker: an item is begun                    release, fence   host, after a crash (2)          the wrong item crashed
+      host: word READY, then the cell             release          worker: cell, then claims        a task is passed by
+      host: cells of many, then touches idle      release, or      worker: sets idle, looks at cell worker sleeps at a task
+      host: publishes, looks at ticking           seq_cst          supervisor: ticking 0, queue     a limit is not kept
+      host: sets lazy_until, then flag            relaxed, seq_cst worker: the other way round      lazy sleep for ever
+      supervisor: sets away, then wakes all       release          worker: wake_seq, then cell      a task waits
+      supervisor: epitaph, then dead_list         release          host: dead_list, then epitaph    half of an epitaph
+      supervisor: cause (relaxed), then health    release          host: health, then cause         another cause
+      last thread: alive 0, looks at phase        seq_cst          shutdown: the other way round    no end of a shutdown
+      interrupt: counts itself, looks at magic    seq_cst          free: the other way round        use after free
+
+      (1) x86: release, since the commit's compare-and-swap is locked: see procpool__store_before_cas.
+      (2) For a process that is killed what counts is the order of its instructions: the fence binds the compiler alone.
 
    Shared buffers are blocks of the arena. A worker has the arena open as far as it had come when the worker last
    looked, and looks at each claim, at a word on the line of the phase that it reads anyway: so a task reaches each
@@ -1152,7 +1179,8 @@ extern int clone(int (*function)(void *), void *stack, int flags, void *argument
 
 /* Sequentially consistent unless the name says otherwise: the publish-then-check pairs of the protocol need that one
  * total order, and ThreadSanitizer understands it where it does not understand fences. acquire and release serve where
- * a single flag publishes data; relaxed where a value is a hint or has one thread. */
+ * a single flag publishes data; relaxed where a value is a hint or has one thread. tests/orders.txt lists every access:
+ * who changes one changes it there, and runs what stands beside it. */
 static inline uint64_t procpool__load(const uint64_t *p) {
   PROCPOOL__STEP();
   return __atomic_load_n(p, __ATOMIC_SEQ_CST);
@@ -3025,8 +3053,8 @@ static procpool__record procpool__worker_record(const procpool__worker *w, procp
 }
 
 /* Makes the record at the tail count, and passes it. Somebody may have been faster, with the same value; no other one
- * can be there, since the next record is this worker's own. Release is enough for a committed record: the commit's
- * compare-and-swap lies between its stamp and the look at the host's flag, and a host that sets its flag then looks for
+ * can be there, since the next record is this worker's own. Release is enough for a committed record: its stamp and the
+ * commit come before the look at the host's flag in the total order, and a host that sets its flag then looks for
  * committed records, not at tails alone. A piece has no commit, hence the exchange. */
 static void procpool__worker_publish(procpool__worker *w, uint64_t length, bool committed) {
   if (committed)

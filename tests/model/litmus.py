@@ -260,7 +260,7 @@ def rewritten():
     return worker, supervisor, host
 
 
-@test("tail=0 consumed=0 room_flag=0 room_seq=0 bytes=0")
+@test("tail=0 consumed=0 room_flag=0 room_seq=0 bytes=0", x86=True)
 def room():
     """A worker waits for room in its ring, and writes there what the host has read."""
     def worker():
@@ -436,7 +436,7 @@ def interrupt():
     return caller, host
 
 
-@test("alive=1 phase=0 gone=0")
+@test("alive=1 phase=0 gone=0", x86=True)
 def threads_gone():
     """The last thread of a pool leaves beside a shutdown: one of the two says that nobody is left."""
     def thread():
@@ -573,7 +573,7 @@ def shutdown_room():
     return host, thread
 
 
-@test("cell=0 word=1 idle=1 away=0 wake_seq=0")
+@test("cell=0 word=1 idle=1 away=0 wake_seq=0", x86=True)
 def away():
     """One worker is stopped while the other one sleeps, and a task comes: the host counts on the first one only where the
     supervisor's wake of all is still to come."""
@@ -683,13 +683,13 @@ def death():
     return worker, supervisor
 
 
-@test("ticking=1 limited=0 word=0 cell=0 limit=0 kernel=0 intent_slot=9 intent_word=0")
+@test("ticking=1 limited=0 word=0 cell=0 limit=0 kernel=0 intent_slot=9 intent_word=0", x86=True)
 def ticking():
     """A task with a limit comes while the supervisor finds that it has nothing to look after: it finds it, or the host rings."""
     return limits("submit_publish cell")
 
 
-@test("ticking=1 limited=0 word=0 cell=0 limit=0 kernel=0 intent_slot=9 intent_word=0")
+@test("ticking=1 limited=0 word=0 cell=0 limit=0 kernel=0 intent_slot=9 intent_word=0", x86=True)
 def ticking_many():
     """The same for one of many."""
     return limits("submit_show cell")
