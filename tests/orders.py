@@ -21,6 +21,13 @@ SAME = {
     ("item_begin", "begun"): "chunk.begun",
     ("item_row", "word"): "slot.word",
     ("chunk_mark", "marks[item / 4]"): "chunk.marks",
+    ("chunk_set_mark", "marks[item / 4]"): "chunk.marks",
+    ("item_next", "procpool__begun"): "chunk.begun",
+    ("item_next", "procpool__stop"): "chunk.stop",
+    ("item_next", "procpool__word"): "slot.word",
+    ("sleeper_wake", "s->word"): "sleeper.word",
+    ("super_find_exit_list", "place"): "exit_list",
+    ("process_begin", "watch"): "watch",
 }
 # Fields whose name alone would not say whose they are: by what stands before them.
 OWNERS = [(r"^r->", "record."), (r"^in->|inboxes\[", "inbox."), (r"chunk", "chunk."), (r"epitaph|^e->", "epitaph."),
