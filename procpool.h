@@ -277,8 +277,35 @@
    only every sixteenth task and when it finds nothing: one step past all positions that it has seen taken. A word is
    claimed only when its body starts, so nothing waits behind a busy worker. Its tail is stored, not swapped: the commit
    before it is the barrier between the record and the look at the host's flag, and a host that arms its sleep publishes
-   for all workers what they have committed, as the supervisor does for a dead one. Sleeping, waking,
-   the hint and the tail are in the model (tests/model); the lazy sleep is not.
+   for all workers what they have committed, as the supervisor does for a dead one. Sleeping, waking, the hint and the
+   tail are in the model (tests/model/pool.pml), which knows no weak memory but for the tail; the lazy sleep is not.
+
+   Memory orders. Shared words are sequentially consistent but where that would cost something or nothing is learnt from
+   them. tests/orders.txt lists every access, and tests/model/litmus.py tries each piece of the protocol under the
+   language's own model, and again with each order that it needs weakened. What differs from the obvious, and what
+   would happen without it:
+
+      who does what                               order            whom it faces                    without it
+      worker: stamps, (commits), looks at flag    seq_cst (1)      host: sets flag, looks at stamp  sleeps on a result
+      worker: tail of a committed record          release          host: tail                       tail without record
+      worker: tail of a piece, looks at flag      seq_cst          host: sets flag, looks at tail   sleeps on a piece
+      worker: claims, looks at flag               seq_cst          host: sets flag, looks at word   (lazy) sleep for ever
+      worker: intent's slot, word; its end        release          audit: intent, then the word     a sound worker is ended
+      worker: sets room_flag, looks at consumed   seq_cst          host: the other way round        worker waits for ever
+      worker: started_ns, then limited_word       release          supervisor: the other way round  another task's time
+      worker: an item is begun                    release, fence   host, after a crash (2)          the wrong item crashed
+      host: word READY, then the cell             release          worker: cell, then claims        a task is passed by
+      host: cells of many, then touches idle      release, or      worker: sets idle, looks at cell worker sleeps at a task
+      host: publishes, looks at ticking           seq_cst          supervisor: ticking 0, queue     a limit is not kept
+      host: sets lazy_until, then flag            relaxed, seq_cst worker: the other way round      lazy sleep for ever
+      supervisor: sets away, then wakes all       release          worker: wake_seq, then cell      a task waits
+      supervisor: epitaph, then dead_list         release          host: dead_list, then epitaph    half of an epitaph
+      supervisor: cause (relaxed), then health    release          host: health, then cause         another cause
+      last thread: alive 0, looks at phase        seq_cst          shutdown: the other way round    no end of a shutdown
+      interrupt: counts itself, looks at magic    seq_cst          free: the other way round        use after free
+
+      (1) x86: release, since the commit's compare-and-swap is locked: see procpool__store_before_cas.
+      (2) For a process that is killed what counts is the order of its instructions: the fence binds the compiler alone.
 
    Shared buffers are blocks of the arena. A worker has the arena open as far as it had come when the worker last
    looked, and looks at each claim, at a word on the line of the phase that it reads anyway: so a task reaches each
@@ -820,6 +847,7 @@ static PROCPOOL_UNUSED inline bool procpool__item_next(const uint64_t *procpool_
     return false; /* relaxed: the next look finds it, if not this one */
   PROCPOOL__ITEM_STEP();
   __atomic_store_n(procpool__begun, (uint64_t)procpool__i + 1, __ATOMIC_RELEASE);
+  __atomic_signal_fence(__ATOMIC_SEQ_CST); /* the item has not begun yet: the compiler may not store its result earlier */
   PROCPOOL__ITEM_STEP();
   return __builtin_expect(procpool__i < __atomic_load_n(procpool__stop, __ATOMIC_RELAXED), 1);
 }
@@ -1160,7 +1188,8 @@ extern int clone(int (*function)(void *), void *stack, int flags, void *argument
 
 /* Sequentially consistent unless the name says otherwise: the publish-then-check pairs of the protocol need that one
  * total order, and ThreadSanitizer understands it where it does not understand fences. acquire and release serve where
- * a single flag publishes data; relaxed where a value is a hint or has one thread. */
+ * a single flag publishes data; relaxed where a value is a hint or has one thread. tests/orders.txt lists every access:
+ * who changes one changes it there, and runs what stands beside it. */
 static inline uint64_t procpool__load(const uint64_t *p) {
   PROCPOOL__STEP();
   return __atomic_load_n(p, __ATOMIC_SEQ_CST);
@@ -1184,6 +1213,19 @@ static inline void procpool__store_release(uint64_t *p, uint64_t value) {
 static inline void procpool__store_relaxed(uint64_t *p, uint64_t value) {
   PROCPOOL__STEP();
   __atomic_store_n(p, value, __ATOMIC_RELAXED);
+}
+/* The order of a store that a compare-and-swap of the same process follows, and then a look at what others wrote: by the
+ * language it takes part in the one total order only if it is sequentially consistent itself. x86 has an instruction of
+ * some 20 cycles for that, and needs none: no look overtakes the locked compare-and-swap, and no store is overtaken by
+ * it. Elsewhere it costs no more than release (AArch64: stlr is both). */
+#if defined(__x86_64__) || defined(__i386__)
+#define PROCPOOL__ORDER_BEFORE_CAS __ATOMIC_RELEASE
+#else
+#define PROCPOOL__ORDER_BEFORE_CAS __ATOMIC_SEQ_CST
+#endif
+static inline void procpool__store_before_cas(uint64_t *p, uint64_t value) {
+  PROCPOOL__STEP();
+  __atomic_store_n(p, value, PROCPOOL__ORDER_BEFORE_CAS);
 }
 static inline bool procpool__cas(uint64_t *p, uint64_t expected, uint64_t desired) {
   PROCPOOL__STEP();
@@ -1221,17 +1263,28 @@ static inline void procpool__store32_relaxed(uint32_t *p, uint32_t value) {
   PROCPOOL__STEP();
   __atomic_store_n(p, value, __ATOMIC_RELAXED);
 }
+static inline int64_t procpool__load_signed_relaxed(const int64_t *p) {
+  PROCPOOL__STEP();
+  return __atomic_load_n(p, __ATOMIC_RELAXED);
+}
+static inline void procpool__store_signed_relaxed(int64_t *p, int64_t value) {
+  PROCPOOL__STEP();
+  __atomic_store_n(p, value, __ATOMIC_RELAXED);
+}
 static inline void procpool__or32_relaxed(uint32_t *p, uint32_t bits) {
   PROCPOOL__STEP();
   (void)__atomic_fetch_or(p, bits, __ATOMIC_RELAXED);
 }
 
-/* A hint to the processor that this is a spin loop. */
+/* A hint to the processor that this is a spin loop. Most ARM cores take `yield` for no operation at all; `isb` empties
+ * the pipeline, which is about as long as x86's pause. */
 static inline void procpool__platform_relax(void) {
 #if defined(__x86_64__) || defined(__i386__)
   __builtin_ia32_pause();
-#elif defined(__aarch64__) || defined(__arm__)
-  __asm__ __volatile__("yield" ::: "memory");
+#elif defined(__aarch64__) || (defined(__arm__) && defined(__ARM_ARCH) && __ARM_ARCH >= 7)
+  __asm__ __volatile__("isb" ::: "memory");
+#elif defined(__arm__)
+  __asm__ __volatile__("" ::: "memory"); /* the older ones have neither */
 #endif
 }
 
@@ -2599,8 +2652,9 @@ typedef struct procpool__header {
   uint32_t health;                      /* supervisor: procpool__health; the host reads, cause before it */
   uint32_t gone;                        /* supervisor: every worker is reaped, and it is leaving */
   uint64_t alive, started;              /* supervisor: workers that live, workers ever started */
-  int64_t cause_signal, cause_exit, cause_code, cause_errno, cause_pid, cause_worker; /* supervisor, before health */
-  int64_t cause_stage;
+  /* supervisor (threads: the last of them), before health, which publishes them; relaxed: it may write the next cause
+   * while the host reads this one */
+  int64_t cause_signal, cause_exit, cause_code, cause_errno, cause_pid, cause_worker, cause_stage;
 } procpool__header;
 
 /* One process's view. Sizes and addresses are its own copies: shared ones may be scribbled upon. */
@@ -2811,10 +2865,12 @@ enum {
 };
 
 typedef struct procpool__record {
-  uint64_t position; /* written last, with release: a record without it was never finished */
-  uint64_t word;     /* what the task's word is when this record counts */
-  uint64_t size;     /* bytes that follow */
-  uint32_t slot;     /* and the flags above */
+  uint64_t
+      position;  /* written last: a record without it was never finished. Release for what it vouches for, and in the
+                        total order: a host that goes to sleep looks for it, and a worker then at the host's flag */
+  uint64_t word; /* what the task's word is when this record counts */
+  uint64_t size; /* bytes that follow */
+  uint32_t slot; /* and the flags above */
   uint32_t pid;
 } procpool__record;
 typedef char procpool__assert_record[sizeof(procpool__record) == PROCPOOL__UNIT ? 1 : -1];
@@ -2878,14 +2934,15 @@ static void procpool__ring_stamp(const procpool__segment *s, int worker, uint64_
   procpool__store_relaxed(&r->size, head->size);
   procpool__store32_relaxed(&r->slot, head->slot);
   procpool__store32_relaxed(&r->pid, head->pid);
-  procpool__store_release(&r->position, position);
+  procpool__store_before_cas(&r->position, position);
 }
 
-/* Reads a record's head once into *head: acquire on the stamp, which vouches for what is read behind it. False when
- * there is none at this position, or none that can be. */
+/* Reads a record's head once into *head: the stamp vouches for what is read behind it. Sequentially consistent, not
+ * acquire, for a host that goes to sleep: either it sees the stamp, or the worker that wrote it sees the host's flag.
+ * False when there is none at this position, or none that can be. */
 static bool procpool__ring_read(const procpool__segment *s, int worker, uint64_t position, procpool__record *head) {
   const procpool__record *r = procpool__ring_at(s, worker, position);
-  head->position = procpool__load_acquire(&r->position);
+  head->position = procpool__load(&r->position);
   head->word = procpool__load_relaxed(&r->word);
   head->size = procpool__load_relaxed(&r->size);
   head->slot = procpool__load32_relaxed(&r->slot);
@@ -3125,8 +3182,8 @@ static procpool__record procpool__worker_record(const procpool__worker *w, procp
 }
 
 /* Makes the record at the tail count, and passes it. Somebody may have been faster, with the same value; no other one
- * can be there, since the next record is this worker's own. Release is enough for a committed record: the commit's
- * compare-and-swap lies between its stamp and the look at the host's flag, and a host that sets its flag then looks for
+ * can be there, since the next record is this worker's own. Release is enough for a committed record: its stamp and the
+ * commit come before the look at the host's flag in the total order, and a host that sets its flag then looks for
  * committed records, not at tails alone. A piece has no commit, hence the exchange. */
 static void procpool__worker_publish(procpool__worker *w, uint64_t length, bool committed) {
   if (committed)
@@ -3527,12 +3584,13 @@ static void procpool__worker_look_ahead(const procpool__worker *w) {
 }
 
 /* Claims the task in slot, at the position where it looks. The intent comes before the claim, whose compare-and-swap
- * releases it; it is withdrawn when somebody was faster: beside a word that somebody forged it would say that this
- * worker runs it. */
+ * releases it. It is stored with release itself: the host's audit that sees the intent of this task must see the commit
+ * of the one before it, else it would take that one for lost. It is withdrawn when somebody was faster: beside a word
+ * that somebody forged it would say that this worker runs it. */
 static bool procpool__worker_claim(procpool__worker *w, uint32_t slot, uint64_t word) {
   const uint64_t ready = procpool__word(w->next + 1, 0, PROCPOOL__READY);
-  procpool__store_relaxed(&w->block->intent_slot, slot);
-  procpool__store_relaxed(&w->block->intent_word, word);
+  procpool__store_release(&w->block->intent_slot, slot);
+  procpool__store_release(&w->block->intent_word, word);
   if (!procpool__cas(&w->segment->slots[slot].word, ready, word)) {
     procpool__store_release(&w->block->intent_word, 0);
     procpool__worker_pass(w);
@@ -3846,14 +3904,15 @@ static bool procpool__super_start(procpool__super *u, int index) {
 static void procpool__super_cause(procpool__super *u, procpool__health health, int index, pid_t pid, int status,
                                   int error) {
   procpool__header *h = u->segment.header;
-  h->cause_worker = index;
-  h->cause_pid = pid;
-  h->cause_signal = WIFSIGNALED(status) ? WTERMSIG(status) : 0;
-  h->cause_exit = WIFEXITED(status) ? WEXITSTATUS(status) : 0;
-  h->cause_code =
-      index >= 0 && procpool__load(&u->segment.blocks[index].ready) == 2 ? u->segment.blocks[index].init_code : 0;
-  h->cause_errno = error;
-  h->cause_stage = index >= 0 && u->charges[index].overdue ? PROCPOOL_STAGE_KILL : PROCPOOL_STAGE_NONE;
+  const bool refused = index >= 0 && procpool__load(&u->segment.blocks[index].ready) == 2;
+  const bool overdue = index >= 0 && u->charges[index].overdue;
+  procpool__store_signed_relaxed(&h->cause_worker, index);
+  procpool__store_signed_relaxed(&h->cause_pid, pid);
+  procpool__store_signed_relaxed(&h->cause_signal, WIFSIGNALED(status) ? WTERMSIG(status) : 0);
+  procpool__store_signed_relaxed(&h->cause_exit, WIFEXITED(status) ? WEXITSTATUS(status) : 0);
+  procpool__store_signed_relaxed(&h->cause_code, refused ? u->segment.blocks[index].init_code : 0);
+  procpool__store_signed_relaxed(&h->cause_errno, error);
+  procpool__store_signed_relaxed(&h->cause_stage, overdue ? PROCPOOL_STAGE_KILL : PROCPOOL_STAGE_NONE);
   procpool__store32(&h->health, (uint32_t)health);
 }
 
@@ -4800,9 +4859,10 @@ static void procpool__host_breathe(procpool *p) {
   procpool__host_lock(p);
 }
 
-/* Checks a handle without the lock: a forked child may have copied the mutex while it was held. */
+/* Checks a handle without the lock: a forked child may have copied the mutex while it was held. In the total order:
+ * procpool_interrupt says that it is inside, and then looks here; procpool_free does it the other way round. */
 static procpool_status procpool__host_check(const procpool *p) {
-  if (p == NULL || __atomic_load_n(&p->magic, __ATOMIC_RELAXED) != PROCPOOL__POOL_LIVE)
+  if (p == NULL || __atomic_load_n(&p->magic, __ATOMIC_SEQ_CST) != PROCPOOL__POOL_LIVE)
     return PROCPOOL_HANDLE;
   return procpool__platform_guard_ok(p->guard, p->guard_by_pid) ? PROCPOOL_OK : PROCPOOL_FORKED;
 }
@@ -6071,13 +6131,14 @@ static void procpool__host_note_cause(procpool *p, procpool_status status) {
   const procpool__header *h = p->segment.header;
   memset(&p->cause, 0, sizeof(p->cause));
   p->cause.status = status;
-  p->cause.worker = (int)h->cause_worker;
-  p->cause.pid = (long)h->cause_pid;
-  p->cause.signal = (int)h->cause_signal;
-  p->cause.exit_status = (int)h->cause_exit;
-  p->cause.code = (int)h->cause_code;
-  p->cause.system_error = (int)h->cause_errno;
-  p->cause.stage = h->cause_stage == PROCPOOL_STAGE_KILL ? PROCPOOL_STAGE_KILL : PROCPOOL_STAGE_NONE;
+  p->cause.worker = (int)procpool__load_signed_relaxed(&h->cause_worker);
+  p->cause.pid = (long)procpool__load_signed_relaxed(&h->cause_pid);
+  p->cause.signal = (int)procpool__load_signed_relaxed(&h->cause_signal);
+  p->cause.exit_status = (int)procpool__load_signed_relaxed(&h->cause_exit);
+  p->cause.code = (int)procpool__load_signed_relaxed(&h->cause_code);
+  p->cause.system_error = (int)procpool__load_signed_relaxed(&h->cause_errno);
+  if (procpool__load_signed_relaxed(&h->cause_stage) == PROCPOOL_STAGE_KILL)
+    p->cause.stage = PROCPOOL_STAGE_KILL;
   (void)snprintf(p->cause.message, sizeof(p->cause.message), "%s", procpool_strerror(status));
 }
 
@@ -7234,11 +7295,13 @@ static void *procpool__thread_main(void *argument) {
     procpool__worker_loop(&t->worker);
   if (__atomic_sub_fetch(&h->alive, 1, __ATOMIC_SEQ_CST) == 0) {
     if (!ready) {
-      h->cause_code = t->worker.block->init_code;
-      h->cause_worker = t->worker.index;
+      procpool__store_signed_relaxed(&h->cause_code, t->worker.block->init_code);
+      procpool__store_signed_relaxed(&h->cause_worker, t->worker.index);
       procpool__store32(&h->health, PROCPOOL__HEALTH_INIT_FAIL);
     }
-    procpool__store32(&h->gone, ready || procpool__load32(&h->phase) != PROCPOOL__PHASE_RUN);
+    if (ready ||
+        procpool__load32(&h->phase) != PROCPOOL__PHASE_RUN) /* else a shutdown says it, if it has not already */
+      procpool__store32(&h->gone, 1);
     procpool__shm_wake_host(&t->pool->segment, t->worker.event_fd);
   }
   return NULL;
