@@ -422,7 +422,7 @@ def gone():
             gone = yield R("host_news gone", "gone")
             if gone == 0:
                 yield futex("host_seq", seq)
-            gone = yield R("host_drain gone", "gone")
+            gone = yield R("host_is_gone gone", "gone")
             if gone != 0:
                 break
         tail = yield R("host_drain_ring block.tail", "tail")
