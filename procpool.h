@@ -8576,36 +8576,31 @@ static void procpool__shutdown_announce(procpool *p, procpool_shutdown_mode mode
     procpool__store32(&p->segment.header->gone, 1);
 }
 
-/* Waits for the end of all for so long, and not beyond the deadline. */
-static procpool_status procpool__shutdown_wait(procpool *p, const procpool__wait *wait, uint64_t ns) {
+/* Waits for the end of all for so long, and not beyond the call's own deadline. */
+static procpool_status procpool__shutdown_wait(procpool *p, const procpool__wait *call, uint64_t ns) {
   const uint64_t patience = procpool__platform_now() + ns;
-  procpool__wait part = *wait;
-  part.deadline = patience < wait->deadline ? patience : wait->deadline;
-  return procpool__host_wait(p, &part);
-}
-
-/* Whether it is not yet all over, but its time is not either. */
-static bool procpool__shutdown_goes_on(const procpool__wait *wait, procpool_status status) {
-  return status == PROCPOOL_PENDING && procpool__platform_now() < wait->deadline;
+  procpool__wait wait = *call;
+  wait.deadline = call->deadline < patience ? call->deadline : patience;
+  return procpool__host_wait(p, &wait);
 }
 
 /* By stages, each of which a supervisor that is not held makes unnecessary. One that is stopped is continued by the
  * kernel when the lifeline ends, and ends all. One that somebody stops again and again, or traces, is killed, and its
  * workers with it. Where there is no descriptor for that, and where the kernel holds somebody, this does not wait any
  * longer. */
-static procpool_status procpool__shutdown_kill(procpool *p, procpool__wait *wait) {
-  procpool_status status = procpool__shutdown_wait(p, wait, PROCPOOL__SECOND);
-  if (!procpool__shutdown_goes_on(wait, status))
+static procpool_status procpool__shutdown_kill(procpool *p, procpool__wait *call) {
+  procpool_status status = procpool__shutdown_wait(p, call, PROCPOOL__SECOND);
+  if (status != PROCPOOL_PENDING || procpool__platform_now() >= call->deadline)
     return status;
   procpool__platform_close(&p->fds.lifeline);
-  status = procpool__shutdown_wait(p, wait, p->ends ? PROCPOOL__PATIENCE : PROCPOOL__SECOND);
-  if (!procpool__shutdown_goes_on(wait, status))
+  status = procpool__shutdown_wait(p, call, p->ends ? PROCPOOL__PATIENCE : PROCPOOL__SECOND);
+  if (status != PROCPOOL_PENDING || procpool__platform_now() >= call->deadline)
     return status;
   procpool__platform_pidfd_kill(p->fds.supervisor);
-  status = procpool__shutdown_wait(p, wait, PROCPOOL__SECOND);
-  if (procpool__shutdown_goes_on(wait, status) && !p->finished)
+  status = procpool__shutdown_wait(p, call, PROCPOOL__SECOND);
+  if (status == PROCPOOL_PENDING && procpool__platform_now() < call->deadline && !p->finished)
     procpool__host_finish(p, false);
-  return procpool__host_wait(p, wait);
+  return procpool__host_wait(p, call);
 }
 
 static procpool_status procpool__shutdown_locked(procpool *p, procpool_shutdown_mode mode, uint64_t deadline) {
