@@ -569,10 +569,10 @@ TEST_STARTS(r148_imap_is_linear_in_its_window, FORK | THREAD) {
   pool = test_open_with(start, 2, &options);
   for (int unordered = 0; unordered < 2; unordered++) {
     const double small = seconds_per_item(pool, unordered != 0, 100);
-    double large = seconds_per_item(pool, unordered != 0, 50000);
-    for (int again = 0; again < 2 && large > 20 * small; again++)
-      large = seconds_per_item(pool, unordered != 0, 50000);
-    CHECK(large < 20 * small + 2e-5); /* it was some hundred times as much */
+    double large = seconds_per_item(pool, unordered != 0, 10000);
+    for (int again = 0; again < 2 && large > 8 * small; again++)
+      large = seconds_per_item(pool, unordered != 0, 10000);
+    CHECK(large < 8 * small + 5e-6); /* it was 40 times as much */
   }
   test_close(pool);
 }
