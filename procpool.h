@@ -248,7 +248,9 @@
    links. A map's chunk keeps arguments, results and the number of the item that was begun in one block of the arena:
    results are written straight to it (or to the shared buffer that they lie in), and after a crash the items that had
    ended are kept, the one that was begun is CRASHED, and the others are handed out again. Its progress word costs one
-   plain store per item.
+   plain store per item. A second word beside it says how many items there are; where the loop ends is read from there,
+   so a map that ends before its time takes it away, and no further item begins. The worker writes its progress first and
+   looks then: what the host finds there a moment later is all that ever began.
 
    Sleeping and waking. A worker that finds no task looks for one a while, says that it sleeps (its bit in the idle
    mask), looks once more, and sleeps on a futex of its own. A submit wakes workers only while there are more tasks than
@@ -449,7 +451,8 @@ typedef void (*procpool_callback)(procpool_future *future, void *context);
 /* Writes the next item and returns 1; returns 0 at the end, a negative number on an error. Runs in the host. */
 typedef int (*procpool_generator)(void *context, void *item);
 
-/* Time-outs are seconds: 0 or less looks once and does not wait. */
+/* Time-outs are seconds: 0 or less looks once and does not wait. (In the options of a submit and of a map 0 is without
+ * limit, and less than 0 looks once.) */
 #define PROCPOOL_FOREVER 1e18
 
 /* ---- opening ---- */
@@ -618,8 +621,9 @@ PROCPOOL_API procpool_status procpool_free(procpool *pool);
 /* The start method that was taken (never AUTO); AUTO on a bad handle. */
 PROCPOOL_API procpool_start procpool_start_method(procpool *pool);
 
-/* Why the last refused call on this pool was refused, in any thread: for calls that return a null handle. OK, ARGUMENT,
- * HANDLE. error->status is OK if none was. */
+/* Why the last refused call on this pool was refused, in any thread: for calls that return a null handle; or the error of
+ * the last failed task that the typed layer told (its handle is given back by then). OK, ARGUMENT, HANDLE.
+ * error->status is OK if there was neither. */
 PROCPOOL_API procpool_status procpool_last_error(procpool *pool, procpool_error *error);
 
 typedef struct procpool_stats {
@@ -718,8 +722,10 @@ PROCPOOL_API procpool_status procpool_imap(procpool *pool, procpool_function fun
                                            procpool_iterator **iterator);
 
 /* The next future, settled; waits up to timeout seconds. OK; END; PENDING; INTERRUPTED; DEADLOCK; and for an imap
- * GENERATOR (after everything before it was delivered) or why a submit was refused. A task's own failure is in its
- * future and does not end the iteration. A future of an imap belongs to the iterator: valid until the next call. */
+ * GENERATOR or why a submit was refused (SHUTDOWN where the pool was freed, too): after everything before it was
+ * delivered, once; from then on END. FORKED. A task's own failure is in its future and does not end the iteration. A
+ * future of an imap belongs to the iterator: valid until the next call. In a callback or a task of the pool DEADLOCK,
+ * unless it has settled. */
 PROCPOOL_API procpool_status procpool_next(procpool_iterator *iterator, double timeout, procpool_future **future);
 /* How many futures are known to it and not yet delivered. 0 on a bad handle. */
 PROCPOOL_API size_t procpool_iterator_remaining(procpool_iterator *iterator);
@@ -729,12 +735,13 @@ PROCPOOL_API void procpool_iterator_free(procpool_iterator *iterator);
 /* ---- map ---- */
 typedef struct procpool_map_options {
   size_t chunksize;          /* items per task; 0: chosen by the pool */
-  double timeout;            /* seconds for the whole map; 0: no limit */
+  double timeout;            /* seconds for the whole map; 0: no limit; negative: over already, no item begins */
   procpool_status *statuses; /* one per item, or null */
-  procpool_error *error;     /* the error of the first (lowest) item that is not OK, or null */
-  size_t failed_item;        /* out: its position */
-  size_t failed_count;       /* out: how many items are not OK */
-  double time_limit;         /* seconds per item, as in procpool_submit_options: n items of a task may take n times as
+  procpool_error *error; /* the error of the first (lowest) item that is not OK; where that one did not end, or the map
+                                was refused: why. Or null */
+  size_t failed_item;    /* out: its position */
+  size_t failed_count;   /* out: how many items are not OK */
+  double time_limit;     /* seconds per item, as in procpool_submit_options: n items of a task may take n times as
                                 long; when they do, the item that runs is TIMEOUT and the rest is handed out again */
   double grace;
 } procpool_map_options;
@@ -742,8 +749,9 @@ typedef struct procpool_map_options {
 /* Calls function for each of count items: item i is argument_size bytes at arguments + i * argument_size, its result
  * at most result_size bytes to results + i * result_size, in order. options may be null. Results of items that are
  * not OK are left as they were; an item that fails or crashes its worker fails alone. Blocks. OK if all items are,
- * else the status of the first that is not; PENDING when the time is over (items that did not end have status
- * PENDING; those not begun never will); INTERRUPTED alike; SHUTDOWN when the pool is shut down meanwhile: what was
+ * else the status of the first that is not; PENDING when the time is over: no further item begins (up to one per worker
+ * runs still, and procpool_task_cancelled() becomes true for it), what had ended counts, the others have status PENDING;
+ * INTERRUPTED alike; SHUTDOWN when the pool is shut down meanwhile: what was
  * handed out has come in by then, the rest stays PENDING and never begins; ARGUMENT, HANDLE, MEMORY, DEADLOCK.
  * Arrays in shared buffers of the pool are known by their address, and not copied: the items read their arguments, or
  * write their results, where they are. Then what is left at an item that is not OK is anything, and after PENDING or
@@ -756,10 +764,11 @@ PROCPOOL_API procpool_status procpool_map(procpool *pool, procpool_function func
 /* ---- inside a task ----
  * These may be called by the task's function alone, in the worker. */
 
-/* The argument's bytes, aligned to 16; *size in bytes, may be null. Read-only; valid until the function returns. */
+/* The argument's bytes, aligned to 16 (what is read where it lies, in a shared buffer: as it lies there); *size in bytes,
+ * may be null. Read-only; valid until the function returns. */
 PROCPOOL_API const void *procpool_task_argument(procpool_task *task, size_t *size);
-/* Memory for a result of size bytes, aligned to 16, to be filled before the function returns: in the worker's ring,
- * from where the host takes it. A later call replaces it. Null when there is no memory: the task then ends as CODEC. */
+/* Memory for a result of size bytes, aligned to 16 (in a shared buffer: as its place there), to be filled before the
+ * function returns: in the worker's ring, from where the host takes it. A later call replaces it. Null when there is no memory: the task then ends as CODEC. */
 PROCPOOL_API void *procpool_task_result(procpool_task *task, size_t size);
 /* Copies size bytes as the result; data may be anywhere, the argument included. */
 PROCPOOL_API void procpool_task_return(procpool_task *task, const void *data, size_t size);
@@ -882,7 +891,8 @@ static PROCPOOL_UNUSED inline void procpool__scope_end(procpool **procpool__pool
  * defines the ordinary function  static double power(double base, int exponent)  and beside it
  *   procpool_future *power_submit(pool, base, exponent)      null on an error
  *   procpool_status  power_submit_many(pool, arguments, count, futures)
- *   procpool_status  power_result(future, &y)                waits; releases the future, unless INTERRUPTED or refused
+ *   procpool_status  power_result(future, &y)                waits; releases the future, unless INTERRUPTED or refused;
+ *                                                            of null: why this thread's last submit was refused, once
  *   procpool_status  power_map(pool, arguments, results, count)
  *   procpool_status  power_map_with(pool, arguments, results, count, &map_options)
  *   procpool_status  power_imap(pool, generator, context, &imap_options, &iterator)
