@@ -1770,35 +1770,57 @@ static void procpool__platform_set_name(const char *name, int index) {
   (void)prctl(PR_SET_NAME, comm);
 }
 
-/* The out-of-memory killer shall take a worker before the host. */
+/* The out-of-memory killer shall take a worker before the host: its score goes up to 500, or to one above what this
+ * process inherited (1000 is the kernel's most), and never down. */
 static void procpool__platform_volunteer(void) {
-  int fd = open("/proc/self/oom_score_adj", O_WRONLY | O_CLOEXEC);
-  if (fd >= 0) {
-    if (write(fd, "500", 3) < 0)
+  char text[16] = "";
+  int fd = open("/proc/self/oom_score_adj", O_RDWR | O_CLOEXEC);
+  if (fd >= 0 && read(fd, text, sizeof(text) - 1) > 0) {
+    const long inherited = strtol(text, NULL, 10);
+    const long wanted = inherited < 500 ? 500 : inherited + (inherited < 1000);
+    const int length = snprintf(text, sizeof(text), "%ld", wanted);
+    if (pwrite(fd, text, (size_t)length, 0) < 0)
       errno = 0;
-    (void)close(fd);
   }
+  procpool__platform_close(&fd);
 }
 
+/* Where core_pattern names a program, the kernel pipes a dump to it whatever RLIMIT_CORE says, 0 too; but it writes none
+ * at all where the limit is 1, which it takes as the sign of a handler that has crashed itself (core(5); fs/coredump.c).
+ * A dump to a file needs a page, so 1 holds there, too. Where the hard limit is 0 already, 1 may be out of reach: the
+ * dump then leaves out all memory (coredump_filter 0, core(5)). */
 static void procpool__platform_no_core(void) {
   struct rlimit limit;
-  if (getrlimit(RLIMIT_CORE, &limit) == 0) {
-    limit.rlim_cur = 0;
-    (void)setrlimit(RLIMIT_CORE, &limit);
-  }
+  int fd;
+  if (getrlimit(RLIMIT_CORE, &limit) != 0)
+    return;
+  limit.rlim_cur = 1;
+  if (limit.rlim_max < 1)
+    limit.rlim_max = 1;
+  if (setrlimit(RLIMIT_CORE, &limit) == 0)
+    return;
+  fd = open("/proc/self/coredump_filter", O_WRONLY | O_CLOEXEC);
+  if (fd >= 0 && write(fd, "0", 1) < 0)
+    errno = 0;
+  procpool__platform_close(&fd);
 }
 
 static void procpool__platform_noop(int signal_number) {
   (void)signal_number;
 }
 
-/* SIGINT must not end a worker (Ctrl-C goes to the whole group and is the host's to decide), and must not be ignored
- * either: programs that a task executes would inherit that. */
+/* What the host ignored stays ignored, as it does across fork and exec: under nohup a host survives its terminal, and
+ * so shall its tasks. But a program that waits for its children needs a SIGCHLD that is not ignored: the kernel would
+ * reap them (wait(2)). What the host handled gets its default. SIGINT must not end a worker (Ctrl-C goes to the whole
+ * group and is the host's to decide), and must not be ignored either, unless the host did: programs that a task executes
+ * would inherit that. */
 static void procpool__platform_worker_signals(void) {
   struct sigaction action;
   sigset_t none;
-  memset(&action, 0, sizeof(action));
   for (int s = 1; s < _NSIG; s++) {
+    if (sigaction(s, NULL, &action) != 0 || (action.sa_handler == SIG_IGN && s != SIGCHLD))
+      continue;
+    memset(&action, 0, sizeof(action));
     action.sa_handler = s == SIGINT ? procpool__platform_noop : SIG_DFL;
     action.sa_flags = s == SIGINT ? SA_RESTART : 0;
     (void)sigaction(s, &action, NULL);
@@ -2395,7 +2417,7 @@ typedef struct procpool__block {
   uint64_t intent_word;  /* the RUNNING word it is about to write */
   uint64_t started_ns;   /* worker: when the body of limited_word began */
   uint64_t limited_word; /* worker, after started_ns: the RUNNING word of a task with a limit */
-  uint64_t ended_word;   /* worker: the one whose body has returned */
+  uint64_t ended_word;   /* worker: the one whose body has returned, and what it printed is out */
   uint64_t tasks;        /* bodies begun */
   uint64_t ready;        /* 1: initialized; 2: the initializer failed; 3: leaving by itself; 4: in the initializer */
   int64_t init_code;
@@ -3324,8 +3346,8 @@ static bool procpool__worker_run(procpool__worker *w, uint32_t slot_index, uint6
   procpool__store_relaxed(&w->block->tasks, ++w->tasks); /* read when this worker is reaped */
   procpool__worker_start_clock(w);
   procpool__worker_call(w);
+  procpool__worker_flush(w); /* within the limit: it may block for ever, on a pipe that nobody reads */
   procpool__worker_stop_clock(w);
-  procpool__worker_flush(w);
   if (!procpool__worker_finish(w))
     return false;
   procpool__store_release(&w->block->intent_word, 0); /* release: who sees it sees the commit */
