@@ -1139,6 +1139,9 @@ enum {
 #ifndef SYS_pidfd_open
 #define SYS_pidfd_open 434
 #endif
+#ifndef SYS_rseq /* and libc then uses none */
+#define SYS_rseq (-1)
+#endif
 #ifndef __cplusplus /* g++ always defines _GNU_SOURCE, with which sched.h declares it */
 extern int clone(int (*function)(void *), void *stack, int flags, void *argument, ...);
 #endif
@@ -1655,9 +1658,94 @@ static int procpool__platform_spawn_self(const procpool__platform_launch *launch
   return error;
 }
 
-/* Runs in the go-between of detach, which shares the host's memory. */
+/* ---- restartable sequences ---- glibc (2.35 and later) keeps the number of the processor in an area of each thread,
+ * for sched_getcpu and for allocators, and the kernel keeps it right once the area is registered (rseq(2)). A child made
+ * with CLONE_VM starts without that registration (kernel/rseq.c, rseq_fork), and what it forks inherits none: the area
+ * would show one processor for ever, and a sequence that is preempted would not be restarted. glibc exports where the
+ * area lies (__rseq_offset from the thread pointer; size 0: it uses none). The signature stands before each abort
+ * handler of this architecture's sequences, so all must use the same one (sys/rseq.h). */
+#if defined(__GLIBC__) && (defined(__x86_64__) || defined(__i386__) || defined(__aarch64__) || defined(__s390x__) ||   \
+                           (defined(__arm__) && !defined(__ARMEB__)) || defined(__powerpc64__))
+#define PROCPOOL__RSEQ 1
+#ifdef __cplusplus
+extern "C" {
+#endif
+extern const ptrdiff_t __rseq_offset __attribute__((weak));
+extern const unsigned int __rseq_size __attribute__((weak));
+#ifdef __cplusplus
+}
+#endif
+#endif
+#if defined(__aarch64__)
+#define PROCPOOL__RSEQ_SIGNATURE 0xd428bc00u
+#elif defined(__arm__)
+#define PROCPOOL__RSEQ_SIGNATURE 0xe7f5def3u
+#elif defined(__s390x__)
+#define PROCPOOL__RSEQ_SIGNATURE 0xb2ff0fffu
+#elif defined(__powerpc64__)
+#define PROCPOOL__RSEQ_SIGNATURE 0x0fe5000bu
+#else
+#define PROCPOOL__RSEQ_SIGNATURE 0x53053053u
+#endif
+
+typedef struct procpool__platform_rseq_area {
+  uint32_t cpu_id_start, cpu_id;
+} procpool__platform_rseq_area;
+
+#ifdef PROCPOOL__RSEQ
+static char *procpool__platform_thread_pointer(void) {
+  char *pointer;
+#if defined(__x86_64__) && defined(__ILP32__)
+  __asm__("movl %%fs:0, %0" : "=r"(pointer));
+#elif defined(__x86_64__)
+  __asm__("movq %%fs:0, %0" : "=r"(pointer));
+#elif defined(__i386__)
+  __asm__("movl %%gs:0, %0" : "=r"(pointer));
+#elif defined(__powerpc64__)
+  __asm__("mr %0, 13" : "=r"(pointer));
+#else
+  pointer = (char *)__builtin_thread_pointer();
+#endif
+  return pointer;
+}
+
+/* The calling thread's area; null where libc uses none. */
+static procpool__platform_rseq_area *procpool__platform_rseq(uint32_t *size) {
+  if (&__rseq_offset == NULL || &__rseq_size == NULL || __rseq_size == 0)
+    return NULL;
+  *size = __rseq_size < 32 ? 32 : __rseq_size; /* what is registered is never less, however little of it is in use */
+  return (procpool__platform_rseq_area *)(void *)(procpool__platform_thread_pointer() + __rseq_offset);
+}
+#else
+static procpool__platform_rseq_area *procpool__platform_rseq(uint32_t *size) {
+  *size = 0;
+  return NULL;
+}
+#endif
+
+/* False where libc has an area and the kernel does not keep it. EBUSY: it was registered all the time. */
+static bool procpool__platform_rseq_register(void) {
+  uint32_t size;
+  procpool__platform_rseq_area *area = procpool__platform_rseq(&size);
+  return area == NULL || syscall(SYS_rseq, area, size, 0, PROCPOOL__RSEQ_SIGNATURE) == 0 || errno == EBUSY;
+}
+
+/* Nobody keeps the area: tells libc so (RSEQ_CPU_ID_REGISTRATION_FAILED), which then asks the kernel each time. */
+static void procpool__platform_rseq_give_up(void) {
+  uint32_t size;
+  procpool__platform_rseq_area *area = procpool__platform_rseq(&size);
+  if (area == NULL)
+    return;
+  __atomic_store_n(&area->cpu_id_start, 0, __ATOMIC_RELAXED);
+  __atomic_store_n(&area->cpu_id, (uint32_t)-2, __ATOMIC_RELAXED);
+}
+
+/* Runs in the go-between of detach, which shares the host's memory. It registers the area of the thread that waits for
+ * it: to the end of the go-between, the two of them are one to it. The robust list and the word that is cleared at the
+ * end of a thread are set anew by libc's fork, for the child. */
 static int procpool__platform_between(void *argument) {
   procpool__platform_launch *launch = (procpool__platform_launch *)argument;
+  const bool registered = procpool__platform_rseq_register();
   pid_t pid;
   if (launch->argv != NULL) {
     sigset_t all;
@@ -1667,6 +1755,8 @@ static int procpool__platform_between(void *argument) {
   }
   pid = fork();
   if (pid == 0) {
+    if (!registered)
+      procpool__platform_rseq_give_up();
     launch->function(launch->argument);
     _exit(127);
   }
