@@ -128,6 +128,7 @@
      time_limit, grace                     seconds a task may run, and from one stage of its end to the next; a submit
                                            or a map may have its own (procpool_submit_with, procpool_map_options)
      initializer_limit                     seconds an initializer may run; over it, it has failed
+     stack_size                            thread: bytes of stack for each worker; 0: as the main thread has
 
    ---- ERRORS ----
    Every call returns a procpool_status (or a handle that is null where it failed); procpool_strerror gives its text. A
@@ -483,6 +484,9 @@ typedef struct procpool_options {
   double time_limit; /* seconds that a task may run, from the start of its body; 0: no limit; fork and spawn only */
   double grace;      /* seconds from each stage (procpool_stage) to the next; 0: 0.1; negative: none, SIGKILL at once */
   double initializer_limit; /* seconds that an initializer may run; 0: no limit; fork and spawn only */
+  size_t stack_size; /* bytes of a worker thread's stack, at least 65536; 0: as the main thread's (RLIMIT_STACK, or
+                               8 MiB); thread only: a forked worker goes on with the stack that opened the pool, a spawned
+                               one has its program's */
 } procpool_options;
 
 /* Opens a pool. options: null or zeroed for all defaults. Returns when every worker process has been started (their
@@ -503,7 +507,8 @@ static PROCPOOL_UNUSED inline procpool *procpool_open(const procpool_options *op
 PROCPOOL_API void procpool_worker_main(void);
 
 typedef enum procpool_cpu {
-  PROCPOOL_CPU_USABLE = 0, /* the smaller of affinity mask and cgroup quota (ancestors too), at least 1 */
+  PROCPOOL_CPU_USABLE = 0, /* the smaller of the affinity masks of all threads together and of the cgroup quota
+                              (ancestors too), at least 1 */
   PROCPOOL_CPU_LOGICAL,    /* processors that are online */
   PROCPOOL_CPU_PHYSICAL    /* cores, counting the threads of one core once */
 } procpool_cpu;
@@ -1069,6 +1074,7 @@ static PROCPOOL_UNUSED inline void procpool__scope_end(procpool **pool) {
 #error "procpool.h needs lock-free 64-bit atomics: the word that decides a task's fate is one of them"
 #endif
 
+#include <dirent.h>
 #include <errno.h>
 #include <fcntl.h>
 #include <limits.h>
@@ -1976,14 +1982,31 @@ static bool procpool__platform_catch_exit(void) {
 #endif
 
 /* Starts a thread with every signal blocked: the host's signals are its own threads' to handle. Zero or errno. */
-static int procpool__platform_thread_start(pthread_t *thread, void *(*function)(void *), void *argument) {
+static int procpool__platform_thread_start(pthread_t *thread, void *(*function)(void *), void *argument,
+                                           size_t stack_size) {
   sigset_t all, old;
-  int error;
+  pthread_attr_t attributes;
+  int error = pthread_attr_init(&attributes);
+  if (error != 0)
+    return error;
+  error = pthread_attr_setstacksize(&attributes, stack_size);
   (void)sigfillset(&all);
   (void)pthread_sigmask(SIG_BLOCK, &all, &old);
-  error = pthread_create(thread, NULL, function, argument);
+  if (error == 0)
+    error = pthread_create(thread, &attributes, function, argument);
   (void)pthread_sigmask(SIG_SETMASK, &old, NULL);
+  (void)pthread_attr_destroy(&attributes);
   return error;
+}
+
+/* What a thread's stack takes by default: as much as the main thread's may, or 8 MiB where that has no bound. (musl
+ * gives a thread 128 KiB.) */
+static size_t procpool__platform_stack_size(void) {
+  const size_t most = (size_t)8 << 20, least = (size_t)256 << 10;
+  struct rlimit limit;
+  if (getrlimit(RLIMIT_STACK, &limit) != 0 || limit.rlim_cur > (rlim_t)SIZE_MAX / 16)
+    return most;
+  return (size_t)limit.rlim_cur < least ? least : (size_t)limit.rlim_cur / 4096 * 4096;
 }
 
 static void procpool__platform_thread_join(pthread_t thread) {
@@ -2062,6 +2085,8 @@ static int procpool__platform_each_code(procpool__platform_code_visitor *visit, 
 #define PROCPOOL__CPU_NO_LIMIT INT_MAX
 
 /* A file read line by line through a fixed buffer. */
+enum { PROCPOOL__CPU_SET = 1024 }; /* bytes of a set of processors */
+
 typedef struct procpool__cpu_lines {
   int fd;
   size_t start, end; /* text[start..end) is read and not yet delivered */
@@ -2315,14 +2340,54 @@ static int procpool__cpu_logical(void) {
   return count > 0 && count < INT_MAX ? (int)count : 1;
 }
 
-/* Processors in our affinity mask. The kernel refuses a mask that is smaller than its own: this one holds 32768. */
-static int procpool__cpu_affinity(void) {
-  unsigned long mask[4096 / sizeof(unsigned long)];
-  int count = 0;
-  const long size = syscall(SYS_sched_getaffinity, 0, sizeof(mask), mask);
+/* Adds a thread's affinity mask (0: the caller's) to set. The kernel refuses one that is smaller than its own: this one
+ * holds 8192 processors, the most that Linux can be built for. */
+static void procpool__cpu_add(unsigned long *set, pid_t thread) {
+  unsigned long mask[PROCPOOL__CPU_SET / sizeof(unsigned long)];
+  const long size = syscall(SYS_sched_getaffinity, thread, sizeof(mask), mask);
   for (size_t i = 0; size > 0 && i < (size_t)size / sizeof(mask[0]); i++)
-    count += __builtin_popcountl(mask[i]);
+    set[i] |= mask[i];
+}
+
+static int procpool__cpu_members(const unsigned long *set) {
+  int count = 0;
+  for (size_t i = 0; i < PROCPOOL__CPU_SET / sizeof(*set); i++)
+    count += __builtin_popcountl(set[i]);
+  return count;
+}
+
+/* The processors that this process may use: those of all its threads together, since a library may have pinned the
+ * caller alone (OMP_PROC_BIND does). A process that was started on few of them, or has pinned every thread, keeps to
+ * those. Returns how many there are; 0 where the kernel does not say. *pinned: the caller has fewer. */
+static int procpool__cpu_allowed(unsigned long *set, bool *pinned) {
+  const int logical = procpool__cpu_logical();
+  DIR *threads = NULL;
+  struct dirent *entry;
+  int own;
+  memset(set, 0, PROCPOOL__CPU_SET);
+  procpool__cpu_add(set, 0);
+  own = procpool__cpu_members(set);
+  if (own > 0 && own < logical)
+    threads = opendir("/proc/self/task");
+  while (threads != NULL && procpool__cpu_members(set) < logical && (entry = readdir(threads)) != NULL)
+    if (entry->d_name[0] >= '1' && entry->d_name[0] <= '9')
+      procpool__cpu_add(set, (pid_t)strtol(entry->d_name, NULL, 10));
+  if (threads != NULL)
+    (void)closedir(threads);
+  *pinned = procpool__cpu_members(set) != own;
+  return procpool__cpu_members(set);
+}
+
+static int procpool__cpu_affinity(void) {
+  unsigned long set[PROCPOOL__CPU_SET / sizeof(unsigned long)];
+  bool pinned;
+  const int count = procpool__cpu_allowed(set, &pinned);
   return count > 0 ? count : procpool__cpu_logical();
+}
+
+/* Makes the calling thread, and what it starts from now on, use these. */
+static void procpool__cpu_use(const void *set) {
+  (void)syscall(SYS_sched_setaffinity, 0, (size_t)PROCPOOL__CPU_SET, set);
 }
 
 static int procpool__cpu_usable(const char *root, int affinity) {
@@ -2566,6 +2631,8 @@ typedef struct procpool__header {
   uint64_t initializer, initializer_offset, initializer_size; /* size 0: offset is the pointer itself */
   uint64_t initializer_limit;                                 /* ns; 0: none */
   uint64_t base;                                              /* where the host has the segment */
+  uint64_t pinned; /* 1: the host's opening thread was pinned, workers may use the processors of cpu_set */
+  uint64_t cpu_set[PROCPOOL__CPU_SET / sizeof(uint64_t)];
   char name[16];
   PROCPOOL__ALIGNED uint64_t head; /* hint: no position before it is READY. Anyone, by CAS from h to h + 1 */
   PROCPOOL__ALIGNED procpool__mask masks[PROCPOOL__GROUPS]; /* who sleeps, and who cannot take a task at all */
@@ -4392,6 +4459,8 @@ static void procpool__super_settle_in(procpool__super *u) {
 
 static void procpool__super_run(procpool__super *u) {
   procpool__message m;
+  if (u->segment.header->pinned)
+    procpool__cpu_use(u->segment.header->cpu_set);
   procpool__platform_set_name(u->name, -1);
   memset(&m, 0, sizeof(m));
   m.say = PROCPOOL__SAY_STARTED;
@@ -6500,6 +6569,10 @@ static bool procpool__open_check(procpool__plan *plan) {
       !processes)
     return procpool__open_fail(plan, PROCPOOL_UNSUPPORTED, 0,
                                "strict, close_fds, max_tasks_per_child and limits of time need fork or spawn");
+  if (o->stack_size != 0 && o->start != PROCPOOL_START_THREAD)
+    return procpool__open_fail(plan, PROCPOOL_UNSUPPORTED, 0, "options.stack_size needs PROCPOOL_START_THREAD");
+  if (o->stack_size != 0 && (o->stack_size < 65536 || o->stack_size > SIZE_MAX / 4))
+    return procpool__open_fail(plan, PROCPOOL_ARGUMENT, 0, "options.stack_size must be 65536 or more");
   if (o->max_queued > PROCPOOL__MAX_QUEUED)
     return procpool__open_fail(plan, PROCPOOL_ARGUMENT, 0, "options.max_queued is above 8388608");
   if (o->ring_size != 0 &&
@@ -6552,6 +6625,8 @@ static bool procpool__open_plan(procpool__plan *plan, const procpool_options *op
     plan->options.ring_size = 262144;
   if (plan->options.name == NULL)
     plan->options.name = "procpool";
+  if (plan->options.stack_size == 0)
+    plan->options.stack_size = procpool__platform_stack_size();
   plan->time_limit = procpool__public_limit(plan->options.time_limit, 1);
   plan->grace = procpool__public_grace(plan->options.grace, 100);
   plan->processors = procpool__cpu_count(PROCPOOL_CPU_USABLE);
@@ -6610,6 +6685,8 @@ static bool procpool__open_header(procpool *p, procpool__plan *plan) {
   procpool__segment *s = &p->segment;
   procpool__header *h = s->header;
   const procpool_options *o = &plan->options;
+  unsigned long cpus[PROCPOOL__CPU_SET / sizeof(unsigned long)];
+  bool pinned;
   h->magic = PROCPOOL__MAGIC;
   h->version = PROCPOOL_VERSION;
   h->total = s->total;
@@ -6625,6 +6702,9 @@ static bool procpool__open_header(procpool *p, procpool__plan *plan) {
   h->core_dumps = o->core_dumps;
   h->initializer_limit = (uint64_t)procpool__public_limit(o->initializer_limit, 1) * 1000000u;
   h->depth = procpool__process_record.depth;
+  (void)procpool__cpu_allowed(cpus, &pinned);
+  h->pinned = pinned;
+  memcpy(h->cpu_set, cpus, sizeof(h->cpu_set));
   h->spin_ns = plan->spin_ns;
   h->spin_fixed = o->spin_us > 0;
   h->processors = (uint64_t)plan->processors;
@@ -6935,7 +7015,10 @@ static bool procpool__open_processes(procpool *p, procpool__plan *plan) {
 static void *procpool__thread_main(void *argument) {
   procpool__thread *t = (procpool__thread *)argument;
   procpool__header *h = t->pool->segment.header;
-  const bool ready = procpool__worker_initialize(&t->worker);
+  bool ready;
+  if (h->pinned)
+    procpool__cpu_use(h->cpu_set);
+  ready = procpool__worker_initialize(&t->worker);
   if (ready)
     procpool__worker_loop(&t->worker);
   if (__atomic_sub_fetch(&h->alive, 1, __ATOMIC_SEQ_CST) == 0) {
@@ -6970,7 +7053,7 @@ static bool procpool__open_threads(procpool *p, procpool__plan *plan) {
     t->pool = p;
     procpool__worker_setup(&t->worker, &p->segment, i, p->fds.event_fd, false);
     p->segment.blocks[i].pid = (uint64_t)procpool__platform_pid();
-    error = procpool__platform_thread_start(&t->thread, procpool__thread_main, t);
+    error = procpool__platform_thread_start(&t->thread, procpool__thread_main, t, plan->options.stack_size);
     t->started = error == 0;
   }
   if (error == 0)
