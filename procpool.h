@@ -4615,6 +4615,9 @@ enum {
 #define PROCPOOL__TICK ((uint64_t)200000000) /* ns between looks at the supervisor's health while the host waits */
 #endif
 #define PROCPOOL__NO_BLOCK UINT64_MAX
+#define PROCPOOL__STRETCH 1024u             /* tasks looked at under the lock before others get a turn: some 20 us */
+#define PROCPOOL__BREATH ((uint64_t)200000) /* ns that they get, at most */
+#define PROCPOOL__AUDIT_STEP ((uint64_t)500000)  /* ns that one call spends on looking at tasks, at most */
 #define PROCPOOL__FIRST_ROOM ((uint64_t)1 << 20) /* for a result that comes in pieces, at first */
 
 /* future flags */
@@ -4743,6 +4746,7 @@ struct procpool {
   uint32_t *guard;
   bool guard_by_pid;
   pthread_mutex_t lock;
+  uint32_t wanted; /* threads that wait for the lock; atomic */
   procpool__segment segment;
   procpool__process_pool fds;
   /* tasks */
@@ -4776,11 +4780,13 @@ struct procpool {
   uint32_t last_slot; /* of the task that was submitted last: likely the one that somebody waits for */
   int sleepers, fd_users;
   bool draining, parked, wants_room, changed;
-  bool lazy;           /* whoever drains sleeps, or is about to, until few tasks wait: results may lie there */
-  uint64_t lazy_until; /* the first of these few */
-  size_t expected;     /* unsettled futures with callbacks */
-  uint64_t audit_due;  /* when to look whether a worker has scribbled over shared memory */
-  bool untold;         /* the supervisor could not be told to look */
+  bool lazy;            /* whoever drains sleeps, or is about to, until few tasks wait: results may lie there */
+  uint64_t lazy_until;  /* the first of these few */
+  size_t expected;      /* unsettled futures with callbacks */
+  uint64_t audit_due;   /* when to look whether a worker has scribbled over shared memory */
+  uint64_t audit_at;    /* the slot where that goes on; 0: at the beginning */
+  uint64_t audit_first; /* the lowest ticket so far of a task that waits */
+  bool untold;          /* the supervisor could not be told to look */
   procpool__frame *frames;
   /* life */
   bool closing, ending, finished, freed;
@@ -4803,10 +4809,27 @@ struct procpool {
 /* ---- entering ---- */
 
 static void procpool__host_lock(procpool *p) {
+  if (pthread_mutex_trylock(&p->lock) == 0)
+    return;
+  (void)__atomic_fetch_add(&p->wanted, 1, __ATOMIC_RELAXED);
   (void)pthread_mutex_lock(&p->lock);
+  (void)__atomic_fetch_sub(&p->wanted, 1, __ATOMIC_RELAXED);
 }
 static void procpool__host_unlock(procpool *p) {
   (void)pthread_mutex_unlock(&p->lock);
+}
+
+/* Work under the lock that takes longer calls this after every PROCPOOL__STRETCH things that it has looked at: threads
+ * that wait for the lock get it first. (A mutex is not fair: who unlocks and locks again at once mostly wins.) What was
+ * looked at may have changed afterwards. */
+static void procpool__host_breathe(procpool *p) {
+  const uint64_t deadline = procpool__platform_now() + PROCPOOL__BREATH;
+  if (__atomic_load_n(&p->wanted, __ATOMIC_RELAXED) == 0)
+    return;
+  procpool__host_unlock(p);
+  while (__atomic_load_n(&p->wanted, __ATOMIC_RELAXED) != 0 && procpool__platform_now() < deadline)
+    procpool__platform_yield();
+  procpool__host_lock(p);
 }
 
 /* Checks a handle without the lock: a forked child may have copied the mutex while it was held. */
@@ -6161,19 +6184,36 @@ static void procpool__host_audit_worker(procpool *p, int worker) {
   procpool__platform_wake(&block->room_seq, 1);
 }
 
-/* Looks at every task that is not settled, and writes again what the host alone writes. Changes nothing where all
- * keep to the protocol. */
+/* Looks at tasks that are not settled, from where it was left; at all of them where they are not very many. Returns
+ * whether it came to the last one. */
+static bool procpool__host_audit_tasks(procpool *p) {
+  const uint64_t end = procpool__platform_now() + PROCPOOL__AUDIT_STEP;
+  if (p->audit_at == 0)
+    p->audit_first = PROCPOOL__NEVER;
+  while (p->audit_at < p->slots_used && !p->finished) {
+    procpool_future *f = p->owners[p->audit_at++];
+    const uint64_t ticket = f != NULL ? f->ticket : 0; /* f may be gone afterwards */
+    if (f != NULL && !procpool__host_audit_task(p, f) && ticket < p->audit_first)
+      p->audit_first = ticket;
+    if (p->audit_at % PROCPOOL__STRETCH != 0)
+      continue;
+    if (procpool__platform_now() >= end)
+      break;
+    procpool__host_breathe(p);
+  }
+  return p->audit_at >= p->slots_used;
+}
+
+/* Looks at every task that is not settled, and writes again what the host alone writes. Changes nothing where all keep
+ * to the protocol: a task that was seen to wait and is claimed by now leaves the hint behind, where it does no harm.
+ * With very many tasks it takes several calls. */
 static void procpool__host_audit(procpool *p) {
   const uint32_t end = p->mode == PROCPOOL_KILL ? PROCPOOL__PHASE_KILL : PROCPOOL__PHASE_DRAIN;
   const uint32_t phase = p->closing ? end : (uint32_t)PROCPOOL__PHASE_RUN;
-  uint64_t first = PROCPOOL__NEVER;
-  for (uint64_t i = 0; i < p->slots_used; i++) {
-    procpool_future *f = p->owners[i];
-    const uint64_t ticket = f != NULL ? f->ticket : 0; /* f may be gone afterwards */
-    if (f != NULL && !procpool__host_audit_task(p, f) && ticket < first)
-      first = ticket;
-  }
-  procpool__host_audit_head(p, first);
+  if (!procpool__host_audit_tasks(p) || p->finished)
+    return;
+  p->audit_at = 0;
+  procpool__host_audit_head(p, p->audit_first);
   for (int i = 0; i < p->segment.workers; i++)
     procpool__host_audit_worker(p, i);
   if (procpool__load32(&p->segment.header->phase) != phase) {
@@ -6186,20 +6226,22 @@ static void procpool__host_audit(procpool *p) {
     procpool__host_tell_limits(p);
 }
 
-/* Now and then, while there is something to wait for; a large table less often. */
+/* Now and then, while there is something to wait for; for a sixty-fourth of the time at most. */
 static void procpool__host_audit_if_due(procpool *p) {
   const uint64_t now = procpool__platform_now();
-  uint64_t took;
+  uint64_t pause = PROCPOOL__TICK;
   if (p->finished || p->inline_worker != NULL || now < p->audit_due)
     return;
+  p->audit_due = PROCPOOL__NEVER; /* not by another thread at the same time */
   if (p->submitted != p->settled || p->closing) {
     (void)procpool__host_drain(p); /* what has come needs no looking for */
     if (p->finished)
       return;
     procpool__host_audit(p);
+    if (p->audit_at != 0) /* there is more to look at */
+      pause = 64 * (procpool__platform_now() - now);
   }
-  took = procpool__platform_now() - now;
-  p->audit_due = now + (64 * took > PROCPOOL__TICK ? 64 * took : PROCPOOL__TICK);
+  p->audit_due = now + pause;
 }
 
 /* What a thread knew when it found that it must wait. If anything of it has changed by the time that it holds the lock
@@ -7883,11 +7925,14 @@ PROCPOOL_API procpool_status procpool_last_error(procpool *pool, procpool_error 
   return procpool__public_leave(pool, PROCPOOL_OK);
 }
 
-static void procpool__stats_count(const procpool *p, procpool_stats *stats) {
+static void procpool__stats_count(procpool *p, procpool_stats *stats) {
   for (uint64_t i = 0; i < p->slots_used; i++) {
-    const procpool__state state = procpool__word_state(procpool__load(&p->segment.slots[i].word));
+    procpool__state state;
+    if (i % PROCPOOL__STRETCH == 0)
+      procpool__host_breathe(p);
     if (p->owners[i] == NULL)
       continue;
+    state = procpool__word_state(procpool__load(&p->segment.slots[i].word));
     stats->queued += state == PROCPOOL__READY;
     stats->running += state != PROCPOOL__READY;
     stats->workers_busy += state == PROCPOOL__RUNNING || procpool__state_asked(state);
