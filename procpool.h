@@ -1961,25 +1961,136 @@ static bool procpool__platform_in_children(void (*function)(void)) {
   return pthread_atfork(NULL, NULL, function) == 0;
 }
 
-/* Runs at exit() in a worker, before any handler of the host's (handlers run last in, first out). */
-static void procpool__platform_on_exit(int status, void *unused) {
-  (void)unused;
+/* ---- exit() in a worker: no handler of the host's runs there ---- glibc calls handlers last in, first out, under a lock
+ * that its fork does not take (__exit_funcs_lock: dlclose holds it): a worker that registered one could wait for ever. So
+ * the host registers, just before it forks, and takes it back; what it forked keeps it. Handlers that came by
+ * __cxa_atexit or at_quick_exit are called with the status as their second argument (stdlib/exit.c), and __cxa_finalize
+ * takes back those of one mark: it calls the former, and drops the latter. */
+typedef void procpool__platform_exit_handler(void *context, int status);
+
+/* The status where the C library does not tell it: a failure rather than a success. */
+enum { PROCPOOL__STATUS_UNTOLD = 255 };
+
+static void procpool__platform_flush_and_leave(int status) {
   (void)fflush(stdout);
   (void)fflush(stderr);
   _exit(status);
 }
-#ifdef __GLIBC__
-static bool procpool__platform_catch_exit(void) {
-  return on_exit(procpool__platform_on_exit, NULL) == 0;
+
+#if defined(__SANITIZE_THREAD__)
+#define PROCPOOL__TSAN 1
+#elif defined(__has_feature)
+#if __has_feature(thread_sanitizer)
+#define PROCPOOL__TSAN 1
+#endif
+#endif
+
+#if defined(__GLIBC__) && !defined(PROCPOOL__TSAN)
+#ifdef __cplusplus
+extern "C" {
+#endif
+extern int procpool__libc_atexit(procpool__platform_exit_handler *handler, void *context,
+                                 void *mark) __asm__("__cxa_atexit");
+extern int procpool__libc_at_quick_exit(procpool__platform_exit_handler *handler,
+                                        void *mark) __asm__("__cxa_at_quick_exit");
+extern void procpool__libc_finalize(void *mark) __asm__("__cxa_finalize");
+extern int procpool__libc_thread_atexit(void (*handler)(void *), void *object,
+                                        void *library) __asm__("__cxa_thread_atexit_impl") __attribute__((weak));
+#ifdef __cplusplus
+}
+#endif
+
+/* From here on exit and quick_exit call these first, in this process and in those that it forks. */
+static bool procpool__platform_catch_exit(procpool__platform_exit_handler *at_exit,
+                                          procpool__platform_exit_handler *at_quick_exit, void *context, void *mark) {
+  return procpool__libc_atexit(at_exit, context, mark) == 0 && procpool__libc_at_quick_exit(at_quick_exit, mark) == 0;
+}
+static void procpool__platform_release_exit(void *mark) {
+  procpool__libc_finalize(mark);
+}
+static bool procpool__platform_catch_exit_here(void) {
+  return true;
+}
+
+/* exit() calls the destructors of thread_local objects before any handler, and without the status. glibc links them in
+ * a list whose head is a variable of the thread's, in the same block as errno. It has no name: it is found by what a new
+ * entry (function, object, map, next: stdlib/cxa_thread_atexit_impl.c) does to it. That entry frees a byte at the end of
+ * this thread, no more. Returns where the head is, from errno on; 0 where it was not found: they then run, as the
+ * manual says. */
+enum { PROCPOOL__EXIT_LIST_NEAR = 256 };
+static ptrdiff_t procpool__platform_find_exit_list(void) {
+  enum { WORDS = 2 * PROCPOOL__EXIT_LIST_NEAR / (int)sizeof(uintptr_t) };
+  uintptr_t before[WORDS];
+  const uintptr_t from = (uintptr_t)&errno / sizeof(uintptr_t) * sizeof(uintptr_t) - PROCPOOL__EXIT_LIST_NEAR;
+  const volatile uintptr_t *words = (const volatile uintptr_t *)from;
+  void *byte = &procpool__libc_thread_atexit != NULL ? malloc(1) : NULL;
+  if (byte == NULL)
+    return 0;
+  for (int i = 0; i < WORDS; i++)
+    before[i] = words[i];
+  if (procpool__libc_thread_atexit(free, byte, (void *)stdout) != 0) { /* libc's own, so that no library is held */
+    free(byte);
+    return 0;
+  }
+  for (int i = 0; i < WORDS; i++) {
+    const uintptr_t *entry = (const uintptr_t *)words[i];
+    if (words[i] != before[i] && words[i] > 65536 && words[i] % sizeof(uintptr_t) == 0 && entry[1] == (uintptr_t)byte &&
+        entry[3] == before[i])
+      return (ptrdiff_t)(from + (uintptr_t)i * sizeof(uintptr_t)) - (ptrdiff_t)(uintptr_t)&errno;
+  }
+  return 0;
+}
+/* What was in the list is the host's. */
+static void procpool__platform_clear_exit_list(ptrdiff_t place) {
+  if (place != 0)
+    *(void **)((uintptr_t)&errno + (uintptr_t)place) = NULL;
 }
 #else
-static void procpool__platform_at_exit(void) {
-  procpool__platform_on_exit(0, NULL); /* without on_exit the C library does not tell the status */
+static bool procpool__platform_catch_exit(procpool__platform_exit_handler *at_exit,
+                                          procpool__platform_exit_handler *at_quick_exit, void *context, void *mark) {
+  (void)at_exit;
+  (void)at_quick_exit;
+  (void)context;
+  (void)mark;
+  return true;
 }
-static bool procpool__platform_catch_exit(void) {
+static void procpool__platform_release_exit(void *mark) {
+  (void)mark;
+}
+static ptrdiff_t procpool__platform_find_exit_list(void) {
+  return 0;
+}
+static void procpool__platform_clear_exit_list(ptrdiff_t place) {
+  (void)place;
+}
+#ifdef __GLIBC__ /* ThreadSanitizer's handlers get no second argument, but by on_exit they get the status */
+static void procpool__platform_on_exit(int status, void *unused) {
+  (void)unused;
+  procpool__platform_flush_and_leave(status);
+}
+static bool procpool__platform_catch_exit_here(void) {
+  return on_exit(procpool__platform_on_exit, NULL) == 0;
+}
+#else /* musl takes the lock of its handlers when it forks, so a worker may register one; it is not told the status */
+static void procpool__platform_at_exit(void) {
+  procpool__platform_flush_and_leave(PROCPOOL__STATUS_UNTOLD);
+}
+static bool procpool__platform_catch_exit_here(void) {
   return atexit(procpool__platform_at_exit) == 0;
 }
 #endif
+#endif
+
+/* pthread_exit in a worker ends it as exit(0) would, before anything of the host's is called. */
+static void procpool__platform_on_thread_exit(void *unused) {
+  (void)unused;
+  procpool__platform_flush_and_leave(0);
+}
+static void procpool__platform_run(void (*function)(void *context), void *context) {
+  pthread_cleanup_push(procpool__platform_on_thread_exit, NULL);
+  function(context);
+  pthread_cleanup_pop(0);
+}
 
 /* Starts a thread with every signal blocked: the host's signals are its own threads' to handle. Zero or errno. */
 static int procpool__platform_thread_start(pthread_t *thread, void *(*function)(void *), void *argument,
@@ -3738,7 +3849,34 @@ static struct {
   const procpool__worker *worker; /* null: this process is no worker */
   uint64_t depth;
   bool door;
-} procpool__process_record = {PTHREAD_MUTEX_INITIALIZER, NULL, NULL, 0, false};
+  ptrdiff_t exit_list; /* see procpool__platform_find_exit_list; 0: not found, or not looked for */
+} procpool__process_record = {PTHREAD_MUTEX_INITIALIZER, NULL, NULL, 0, false, 0};
+
+/* exit() in a worker, or in what its task forked. level: the depth of whoever registered this, which it does not
+ * concern. */
+static void procpool__super_on_exit(void *level, int status) {
+  if (procpool__process_record.depth > (uint64_t)(uintptr_t)level)
+    procpool__platform_flush_and_leave(status);
+}
+static void procpool__super_on_quick_exit(void *unused, int status) {
+  (void)unused;
+  if (procpool__process_record.depth > 0)
+    procpool__platform_leave(status);
+}
+
+/* Looks for it once in a process. Without any lock of ours: this takes libc's own for its list of libraries, which a
+ * thread may hold that opens a pool while a library of it is loaded. Two threads find the same. */
+static void procpool__super_find_exit_list(void) {
+  ptrdiff_t *place = &procpool__process_record.exit_list;
+  if (__atomic_load_n(place, __ATOMIC_RELAXED) == 0)
+    __atomic_store_n(place, procpool__platform_find_exit_list(), __ATOMIC_RELAXED);
+}
+
+/* Before workers are forked. mark: an address of the caller's own, for release_exit. */
+static bool procpool__super_catch_exit(uint64_t level, void *mark) {
+  return procpool__platform_catch_exit(procpool__super_on_exit, procpool__super_on_quick_exit, (void *)(uintptr_t)level,
+                                       mark);
+}
 
 /* What host and supervisor say to each other over the control channel: whole messages of one size. */
 typedef enum procpool__say {
@@ -3810,6 +3948,18 @@ static void procpool__super_after_fork(void) {
   procpool__process_record.worker = NULL;
 }
 
+/* The life of a worker. Does not return. */
+static void procpool__super_work(void *context) {
+  procpool__worker *w = (procpool__worker *)context;
+  if (!procpool__platform_catch_exit_here() || !procpool__platform_in_children(procpool__super_after_fork) ||
+      !procpool__worker_initialize(w))
+    procpool__platform_leave(1);
+  procpool__platform_die_with(w->parent); /* a change of credentials in the initializer has cleared it */
+  procpool__worker_loop(w);
+  procpool__platform_flush();
+  procpool__platform_leave(0);
+}
+
 static void procpool__super_be_worker(procpool__super *u, int index) {
   procpool__worker worker;
   procpool__process_pool own; /* the supervisor of a pool that a task opens must not keep these */
@@ -3832,13 +3982,8 @@ static void procpool__super_be_worker(procpool__super *u, int index) {
   own.event_fd = u->event_fd;
   procpool__process_record.pools = &own;
   procpool__process_record.worker = &worker;
-  if (!procpool__platform_catch_exit() || !procpool__platform_in_children(procpool__super_after_fork) ||
-      !procpool__worker_initialize(&worker))
-    procpool__platform_leave(1);
-  procpool__platform_die_with(u->pid); /* a change of credentials in the initializer has cleared it */
-  procpool__worker_loop(&worker);
-  procpool__platform_flush();
-  procpool__platform_leave(0);
+  procpool__platform_clear_exit_list(procpool__process_record.exit_list);
+  procpool__platform_run(procpool__super_work, &worker);
 }
 
 static void procpool__super_note_alive(procpool__super *u) {
@@ -4583,6 +4728,9 @@ static void procpool__super_spawned(procpool__super *u, uint64_t total, uint64_t
   if (!procpool__super_attach(u, total, place))
     procpool__platform_leave(1);
   procpool__process_record.depth = u->segment.header->depth + 1;
+  procpool__super_find_exit_list();
+  if (!procpool__super_catch_exit(u->segment.header->depth, u))
+    procpool__platform_leave(1);
   memset(&m, 0, sizeof(m));
   m.say = PROCPOOL__SAY_ATTACHED;
   if (procpool__platform_each_code(procpool__super_tell_code, &u->control) != 0) { /* not all is told: no workers */
@@ -6852,7 +7000,9 @@ static int procpool__open_fork(procpool__plan *plan, procpool__launch *l) {
         l->birth.keep[l->birth.keep_count++] = o->keep_fds[i];
     launch.function = procpool__super_main;
     launch.argument = &l->birth;
-    error = procpool__platform_detach(&launch);
+    if (procpool__super_catch_exit(procpool__process_record.depth, &launch))
+      error = procpool__platform_detach(&launch);
+    procpool__platform_release_exit(&launch);
   }
   procpool__platform_unmap(u->charges, size);
   PROCPOOL_FREE(l->birth.keep);
@@ -7037,6 +7187,7 @@ static bool procpool__open_supervisor(procpool *p, procpool__plan *plan) {
 enum { PROCPOOL__PLACE_TRIES = 6 };
 
 static bool procpool__open_processes(procpool *p, procpool__plan *plan) {
+  procpool__super_find_exit_list();
   for (int i = 0;; i++) {
     plan->place = i < PROCPOOL__PLACE_TRIES ? p->segment.host_base : 0;
     plan->place_taken = false; /* of this start: one that fails for another reason is not tried again */
