@@ -1093,6 +1093,7 @@ static PROCPOOL_UNUSED inline void procpool__scope_end(procpool **pool) {
 #include <sys/socket.h>
 #include <sys/stat.h>
 #include <sys/syscall.h>
+#include <sys/time.h>
 #include <sys/types.h>
 #include <sys/wait.h>
 #include <time.h>
@@ -1123,7 +1124,8 @@ static PROCPOOL_UNUSED inline void procpool__scope_end(procpool **pool) {
 #define PROCPOOL__NEVER UINT64_MAX
 #define PROCPOOL__NO_ASAN __attribute__((no_sanitize_address)) /* for a function whose frame a child goes on below */
 
-/* linux/sched.h, linux/memfd.h, linux/futex.h, linux/falloc.h, asm-generic/fcntl.h */
+/* linux/sched.h, linux/memfd.h, linux/futex.h, linux/falloc.h, asm-generic/fcntl.h, linux/prctl.h,
+ * asm-generic/resource.h */
 enum {
   PROCPOOL__CLONE_VM = 0x100,
   PROCPOOL__CLONE_VFORK = 0x4000,
@@ -1135,6 +1137,9 @@ enum {
   PROCPOOL__FUTEX_WAIT = 0,
   PROCPOOL__FUTEX_WAKE = 1,
   PROCPOOL__SETSIG = 10,
+  PROCPOOL__GETSIG = 11,
+  PROCPOOL__SET_CHILD_SUBREAPER = 36,
+  PROCPOOL__LIMIT_LOCKS = 10,
   PROCPOOL__MADV_WIPEONFORK = 18,
   PROCPOOL__MADV_COLLAPSE = 25,
   PROCPOOL__MAP_FIXED_NOREPLACE = 0x100000
@@ -1564,9 +1569,36 @@ static bool procpool__platform_channel(int fds[2]) {
   return fds[0] >= 0 && fds[1] >= 0;
 }
 
+/* Its owner and signal mark it, and stay with it in every process that has it: they would matter with O_ASYNC alone. */
 static int procpool__platform_event(void) {
-  int fd = (int)syscall(SYS_eventfd2, 0, O_CLOEXEC | O_NONBLOCK);
-  return procpool__platform_above_std(fd);
+  int fd = procpool__platform_above_std((int)syscall(SYS_eventfd2, 0, O_CLOEXEC | O_NONBLOCK));
+  if (fd >= 0) {
+    (void)fcntl(fd, F_SETOWN, getpid());
+    (void)fcntl(fd, PROCPOOL__SETSIG, SIGURG);
+  }
+  return fd;
+}
+
+static pid_t procpool__platform_event_owner(int fd) {
+  return fcntl(fd, F_GETOWN);
+}
+
+/* Whether fd still is the event of this owner, and not what was opened since under the same number. (All eventfds have
+ * one inode, so that fstat does not tell.) */
+static bool procpool__platform_event_is(int fd, pid_t owner) {
+  const int saved = errno;
+  const bool is = fcntl(fd, F_GETOWN) == owner && fcntl(fd, PROCPOOL__GETSIG) == SIGURG;
+  errno = saved;
+  return is;
+}
+
+/* The number of a pipe among all pipes; 0 where fd is no pipe. */
+static uint64_t procpool__platform_pipe_number(int fd) {
+  struct stat st;
+  const int saved = errno;
+  const bool is = fstat(fd, &st) == 0 && S_ISFIFO(st.st_mode);
+  errno = saved;
+  return is ? (uint64_t)st.st_ino : 0;
 }
 
 /* Async-signal-safe. EAGAIN means that it is readable already. */
@@ -1812,6 +1844,12 @@ PROCPOOL__NORETURN static void procpool__platform_leave(int status) {
   _exit(status);
 }
 
+/* Interrupts a wait of the supervisor. If it is gone, so is this process, presently. */
+static void procpool__platform_nudge_parent(pid_t parent) {
+  if (getppid() == parent)
+    (void)kill(parent, SIGCHLD);
+}
+
 /* pid is this process's own child, not yet reaped: never a stranger. */
 static void procpool__platform_kill(pid_t pid, int signal_number) {
   (void)kill(pid, signal_number);
@@ -1941,6 +1979,84 @@ static void procpool__platform_super_signals(void) {
 static void procpool__platform_super_mask(sigset_t *mask) {
   (void)sigfillset(mask);
   (void)sigdelset(mask, SIGCHLD);
+}
+
+/* ---- what a task leaves behind in its worker ---- */
+
+typedef struct procpool__platform_habits {
+  sigset_t mask;
+  bool timers[3], other_sigint; /* the initializer left it so */
+  struct rlimit cpu, file_size;
+} procpool__platform_habits;
+
+/* Puts a limit back that was lowered. False where the kernel does not allow it. */
+static bool procpool__platform_tidy_limit(int which, const struct rlimit *was) {
+  struct rlimit now;
+  if (getrlimit(which, &now) != 0 || (now.rlim_cur >= was->rlim_cur && now.rlim_max >= was->rlim_max))
+    return true;
+  return setrlimit(which, was) == 0;
+}
+
+static bool procpool__platform_sigint_is_default(void) {
+  struct sigaction action;
+  return sigaction(SIGINT, NULL, &action) == 0 && !(action.sa_flags & SA_SIGINFO) && action.sa_handler == SIG_DFL;
+}
+
+/* A mask of the same bytes wherever it is the same: the C library may write fewer than the set has. */
+static void procpool__platform_get_mask(sigset_t *mask) {
+  memset(mask, 0, sizeof(*mask));
+  (void)sigprocmask(SIG_BLOCK, NULL, mask);
+}
+
+/* Takes the signals of timers that have come while they were blocked. */
+static void procpool__platform_drop_timer_signals(void) {
+  const struct timespec none = {0, 0};
+  sigset_t timers;
+  (void)sigemptyset(&timers);
+  (void)sigaddset(&timers, SIGALRM);
+  (void)sigaddset(&timers, SIGVTALRM);
+  (void)sigaddset(&timers, SIGPROF);
+  (void)sigprocmask(SIG_BLOCK, &timers, NULL);
+  while (sigtimedwait(&timers, NULL, &none) > 0)
+    ;
+}
+
+/* How it is when no task has run yet. */
+static void procpool__platform_note_habits(procpool__platform_habits *habits) {
+  struct itimerval timer;
+  memset(habits, 0, sizeof(*habits));
+  procpool__platform_get_mask(&habits->mask);
+  for (int i = 0; i < 3; i++)
+    habits->timers[i] = getitimer(i, &timer) == 0 && (timer.it_value.tv_sec != 0 || timer.it_value.tv_usec != 0);
+  habits->other_sigint = procpool__platform_sigint_is_default();
+  (void)getrlimit(RLIMIT_CPU, &habits->cpu);
+  (void)getrlimit(RLIMIT_FSIZE, &habits->file_size);
+}
+
+/* Puts back what would end a later task: the interval timers (alarm is one of them), the signal mask, a SIGINT that has
+ * become deadly, limits on processor time and file sizes. False where that cannot be done: then a fresh process has to
+ * take the place of this one. */
+static bool procpool__platform_tidy(const procpool__platform_habits *habits) {
+  struct itimerval off;
+  struct sigaction action;
+  sigset_t mask;
+  memset(&off, 0, sizeof(off));
+  for (int i = 0; i < 3; i++)
+    if (!habits->timers[i])
+      (void)setitimer(i, &off, NULL);
+  procpool__platform_get_mask(&mask);
+  if (memcmp(&mask, &habits->mask, sizeof(mask)) != 0) {
+    procpool__platform_drop_timer_signals();
+    (void)sigprocmask(SIG_SETMASK, &habits->mask, NULL);
+  }
+  if (!habits->other_sigint && procpool__platform_sigint_is_default()) {
+    memset(&action, 0, sizeof(action));
+    action.sa_handler = procpool__platform_noop;
+    action.sa_flags = SA_RESTART;
+    (void)sigaction(SIGINT, &action, NULL);
+  }
+  return procpool__platform_tidy_limit(RLIMIT_CPU, &habits->cpu) &&
+         procpool__platform_tidy_limit(RLIMIT_FSIZE, &habits->file_size);
 }
 
 /* What the process that this one is a copy of had buffered is that one's to print. */
@@ -2759,7 +2875,7 @@ typedef struct procpool__header {
   PROCPOOL__ALIGNED uint64_t limited; /* host, before the task's word: tasks with a limit that are not settled */
   uint64_t tick;                      /* host: ns between looks, short enough for the shortest of these limits */
   uint32_t ticking;                   /* supervisor: 1 while it looks for limits that are over. Host reads */
-  uint32_t pad3;
+  uint32_t bell; /* worker, before it signals the supervisor: the host's descriptor is to be set. Supervisor clears */
   PROCPOOL__ALIGNED uint64_t dead_list; /* slots (plus 1) that the supervisor decided: it pushes, the host takes all */
   uint64_t dead_count;                  /* supervisor: how many it ever pushed */
   uint32_t health;                      /* supervisor: procpool__health; the host reads, cause before it */
@@ -3138,6 +3254,7 @@ static bool procpool__table_waiting(const procpool__segment *s) {
  * Runs in a worker process, in a worker thread of the host, or (inline) in the host's calling thread. Writes its own
  * block, its own ring, words that it claimed, and the hint. It holds nothing that another process waits for. */
 
+#define PROCPOOL__LENGTHY ((uint64_t)100000u) /* ns */
 enum { PROCPOOL__CODE_CACHE = 64, PROCPOOL__SCRATCH_KEPT = 4 << 20, PROCPOOL__ROW = 64 };
 
 typedef struct procpool__worker procpool__worker;
@@ -3178,7 +3295,13 @@ struct procpool__worker {
   unsigned char *scratch; /* results that do not fit the ring at once */
   uint64_t scratch_size;
   procpool__spin spin;
-  pid_t parent;    /* its supervisor; a process only */
+  pid_t parent;      /* its supervisor; a process only */
+  pid_t event_owner; /* a process only: what event_fd and the pipe whose end tells of its own are known by */
+  int all_gone;
+  uint64_t all_gone_number;
+  procpool__platform_habits habits;
+  uint64_t tidied; /* the tasks that it had run when it last put back what they had left behind */
+  bool lengthy;    /* its task took so long that a few system calls after it do not matter */
   uint64_t opened; /* how far into the segment this process may reach */
   uint64_t known_code[PROCPOOL__CODE_CACHE];
   procpool_task task;
@@ -3211,6 +3334,17 @@ static void procpool__chunk_set_mark(unsigned char *marks, uint64_t item, procpo
   marks[item / 4] = (unsigned char)((marks[item / 4] & ~(3u << shift)) | mark << shift);
 }
 
+/* Makes the host's descriptor readable. A task may have closed it, and opened a file under its number: then the
+ * supervisor does it, whose SIGCHLD is what it wakes for. */
+static void procpool__worker_set_event(const procpool__worker *w) {
+  if (!w->process || procpool__platform_event_is(w->event_fd, w->event_owner)) {
+    procpool__platform_event_set(w->event_fd);
+    return;
+  }
+  procpool__store32(&w->segment->header->bell, 1);
+  procpool__platform_nudge_parent(w->parent);
+}
+
 /* Ends a sleep of the host, if it sleeps and this worker has not yet ended that one. The flag stays for the others: a
  * right to wake that somebody took along would be lost when he is stopped. */
 static void procpool__worker_answer(procpool__worker *w, uint64_t why) {
@@ -3225,7 +3359,7 @@ static void procpool__worker_answer(procpool__worker *w, uint64_t why) {
     procpool__platform_wake(&s->header->host_seq, INT_MAX);
   }
   if (flag & PROCPOOL__FLAG_FD)
-    procpool__platform_event_set(w->event_fd);
+    procpool__worker_set_event(w);
 }
 
 /* After a claim: a cell may be written again; or a lazy sleep is over, if this was the task that ends it or a later
@@ -3523,11 +3657,14 @@ static void procpool__worker_run_items(procpool_task *t) {
 /* A chunk, whose results lie in the arena: its record is empty. */
 static void procpool__worker_run_chunk(procpool_task *t, procpool_function function) {
   const uint64_t start = procpool__platform_now();
+  uint64_t took;
   if (t->chunk->function != 0)
     procpool__worker_run_items(t);
   else
     function(t);
-  procpool__store_relaxed(&t->chunk->took, procpool__platform_now() - start);
+  took = procpool__platform_now() - start;
+  procpool__store_relaxed(&t->chunk->took, took);
+  t->worker->lengthy = took > PROCPOOL__LENGTHY;
   t->given = t->in_ring = false;
   t->result_size = 0;
 }
@@ -3608,8 +3745,22 @@ static void procpool__worker_stop_clock(const procpool__worker *w) {
     procpool__store_relaxed(&w->block->ended_word, w->task.word); /* late sight of it costs a task at its very limit */
 }
 
+/* Puts back what the last tasks have left behind. It takes about ten system calls, so it is done where they do not
+ * matter: when there is nothing to do, after a commit that took a call to wake the host, after a long chunk of a map.
+ * False if this process had better make room for a fresh one: a limit cannot be raised again, or a task has closed the
+ * pool's descriptors. */
+static bool procpool__worker_tidy(procpool__worker *w) {
+  if (!w->process || w->tidied == w->tasks)
+    return true;
+  w->tidied = w->tasks;
+  w->lengthy = false;
+  return procpool__platform_tidy(&w->habits) && procpool__platform_event_is(w->event_fd, w->event_owner) &&
+         procpool__platform_pipe_number(w->all_gone) == w->all_gone_number;
+}
+
 /* Runs the claimed task. Returns false when this worker must not claim again. */
 static bool procpool__worker_run(procpool__worker *w, uint32_t slot_index, uint64_t word) {
+  const uint64_t answered = w->answered;
   procpool__worker_prepare(w, slot_index, word);
   procpool__store_relaxed(&w->block->tasks, ++w->tasks); /* read when this worker is reaped */
   procpool__worker_start_clock(w);
@@ -3620,6 +3771,8 @@ static bool procpool__worker_run(procpool__worker *w, uint32_t slot_index, uint6
     return false;
   procpool__store_release(&w->block->intent_word, 0); /* release: who sees it sees the commit */
   procpool__worker_trim(w);
+  if ((w->answered != answered || w->lengthy) && !procpool__worker_tidy(w))
+    return false;
   return w->segment->header->max_tasks == 0 || w->tasks < w->segment->header->max_tasks;
 }
 
@@ -3756,15 +3909,18 @@ static void procpool__worker_sleep(procpool__worker *w) {
     procpool__spin_measure(&w->spin, procpool__load_relaxed(&w->block->woken_ns), procpool__platform_now());
 }
 
-/* There is no task: looks for one, and then sleeps. */
-static void procpool__worker_rest(procpool__worker *w) {
+/* There is no task: looks for one, and then sleeps. False if this worker shall leave. */
+static bool procpool__worker_rest(procpool__worker *w) {
   const bool brief = procpool__spin_budget(&w->spin) == PROCPOOL__SPIN_LEAST;
   const uint64_t budget = brief && procpool__worker_crowded(w) ? 0 : procpool__spin_budget(&w->spin);
   const bool found = budget > 0 && procpool__worker_glance(w);
   const uint64_t start = found ? 0 : procpool__platform_now();
+  if (!found && !procpool__worker_tidy(w))
+    return false;
   if (!found && (budget == 0 || !procpool__worker_spin(w, start, budget)))
     procpool__worker_sleep(w);
   procpool__spin_note(&w->spin, found ? 0 : procpool__platform_now() - start);
+  return true;
 }
 
 /* Runs tasks until it is told to leave, has run its share, or was condemned. */
@@ -3779,7 +3935,8 @@ static void procpool__worker_loop(procpool__worker *w) {
       continue;
     if (phase != PROCPOOL__PHASE_RUN)
       break; /* draining, and nothing is left: the host published its last task before it said so */
-    procpool__worker_rest(w);
+    if (!procpool__worker_rest(w))
+      break;
   }
   procpool__store(&w->block->ready, 3); /* first: whoever is continued then stays away */
   (void)procpool__or(procpool__shm_away(w->segment, w->index), procpool__shm_bit(w->index));
@@ -3955,6 +4112,7 @@ static void procpool__super_work(void *context) {
       !procpool__worker_initialize(w))
     procpool__platform_leave(1);
   procpool__platform_die_with(w->parent); /* a change of credentials in the initializer has cleared it */
+  procpool__platform_note_habits(&w->habits);
   procpool__worker_loop(w);
   procpool__platform_flush();
   procpool__platform_leave(0);
@@ -3976,6 +4134,9 @@ static void procpool__super_be_worker(procpool__super *u, int index) {
     procpool__platform_no_core();
   procpool__worker_setup(&worker, &u->segment, index, u->event_fd, true);
   worker.parent = u->pid;
+  worker.event_owner = procpool__platform_event_owner(u->event_fd);
+  worker.all_gone = u->all_gone;
+  worker.all_gone_number = procpool__platform_pipe_number(u->all_gone);
   memset(&own, 0, sizeof(own));
   own.lifeline = own.control = own.memory = -1;
   own.all_gone = u->all_gone;
@@ -4557,6 +4718,15 @@ static void procpool__super_hear(procpool__super *u) {
     procpool__super_host_gone(u);
 }
 
+/* A worker that has lost the host's descriptor has something for the host. */
+static void procpool__super_answer_bell(procpool__super *u) {
+  uint32_t *bell = &u->segment.header->bell;
+  if (procpool__load32(bell) == 0)
+    return;
+  procpool__store32(bell, 0); /* before the wake: a bell that comes now has its own signal */
+  procpool__shm_wake_host(&u->segment, u->event_fd);
+}
+
 static void procpool__super_loop(procpool__super *u) {
   sigset_t mask;
   struct pollfd fds[3];
@@ -4567,6 +4737,7 @@ static void procpool__super_loop(procpool__super *u) {
   for (;;) {
     uint64_t next, due;
     procpool__super_reap(u);
+    procpool__super_answer_bell(u);
     procpool__super_on_phase(u);
     next = procpool__super_replace(u);
     due = procpool__super_enforce(u);
