@@ -1859,6 +1859,22 @@ static pid_t procpool__platform_fork(void) {
   return fork();
 }
 
+/* Whether a process is stopped, as by Ctrl-Z; false where /proc does not tell. Its state stands behind its name, which
+ * is in brackets and may hold any (proc(5)). */
+static bool procpool__platform_is_stopped(pid_t pid) {
+  char text[512], *end;
+  ssize_t got = 0;
+  int fd;
+  (void)snprintf(text, sizeof(text), "/proc/%d/stat", (int)pid);
+  fd = open(text, O_RDONLY | O_CLOEXEC);
+  if (fd >= 0)
+    got = read(fd, text, sizeof(text) - 1);
+  procpool__platform_close(&fd);
+  text[got > 0 ? got : 0] = 0;
+  end = strrchr(text, ')');
+  return end != NULL && end[1] == ' ' && end[2] == 'T';
+}
+
 /* ---- messages over a channel: whole ones of one size ---- */
 
 static bool procpool__platform_send(int channel, const void *message, size_t size, int flags) {
@@ -1893,6 +1909,55 @@ static void procpool__platform_continue_at_eof(int fd) {
   (void)fcntl(fd, F_SETOWN, getpid());
   (void)fcntl(fd, PROCPOOL__SETSIG, SIGCONT);
   (void)fcntl(fd, F_SETFL, O_ASYNC | O_NONBLOCK);
+}
+
+/* ---- descendants: what a task's programs are known by ---- */
+
+/* From now on, orphans among the descendants of this process become its children (prctl(2)). */
+static void procpool__platform_adopt(void) {
+  (void)prctl(PROCPOOL__SET_CHILD_SUBREAPER, 1);
+}
+
+/* RLIMIT_LOCKS has meant nothing since Linux 2.4.25 (getrlimit(2)), is inherited by fork and exec, and can be read of
+ * another process: a mark that stays with a worker's descendants. pid 0: this process. 0: no mark. */
+static uint64_t procpool__platform_mark_of(pid_t pid) {
+  uint64_t limit[2]; /* struct rlimit64: soft, hard */
+  return syscall(SYS_prlimit64, pid, PROCPOOL__LIMIT_LOCKS, NULL, limit) == 0 && limit[0] != limit[1] ? limit[0] : 0;
+}
+static void procpool__platform_mark(uint64_t mark) {
+  uint64_t limit[2];
+  if (syscall(SYS_prlimit64, 0, PROCPOOL__LIMIT_LOCKS, NULL, limit) != 0 || mark >= limit[1])
+    return;
+  limit[0] = mark != 0 ? mark : limit[1];
+  (void)syscall(SYS_prlimit64, 0, PROCPOOL__LIMIT_LOCKS, limit, NULL);
+}
+
+/* Whether a process has not begun a session of its own, as daemons do. */
+static bool procpool__platform_same_session(pid_t pid) {
+  return getsid(pid) == getsid(0);
+}
+
+typedef void procpool__platform_child_visitor(pid_t child, void *context);
+
+/* Visits every child of this process, which has one thread. There is nothing to visit where the kernel does not list
+ * them (CONFIG_PROC_CHILDREN, proc(5)). */
+static void procpool__platform_each_child(procpool__platform_child_visitor *visit, void *context) {
+  char buffer[512];
+  ssize_t got;
+  pid_t pid = 0;
+  int fd;
+  (void)snprintf(buffer, sizeof(buffer), "/proc/self/task/%d/children", (int)getpid());
+  fd = open(buffer, O_RDONLY | O_CLOEXEC);
+  while (fd >= 0 && (got = read(fd, buffer, sizeof(buffer))) > 0)
+    for (ssize_t i = 0; i < got; i++) {
+      if (buffer[i] >= '0' && buffer[i] <= '9') {
+        pid = pid * 10 + (buffer[i] - '0');
+      } else if (pid > 0) {
+        visit(pid, context);
+        pid = 0;
+      }
+    }
+  procpool__platform_close(&fd);
 }
 
 static void procpool__platform_set_name(const char *name, int index) {
@@ -2858,6 +2923,7 @@ typedef struct procpool__header {
   uint64_t initializer, initializer_offset, initializer_size; /* size 0: offset is the pointer itself */
   uint64_t initializer_limit;                                 /* ns; 0: none */
   uint64_t base;                                              /* where the host has the segment */
+  uint64_t host_pid;
   uint64_t pinned; /* 1: the host's opening thread was pinned, workers may use the processors of cpu_set */
   uint64_t cpu_set[PROCPOOL__CPU_SET / sizeof(uint64_t)];
   char name[16];
@@ -4066,21 +4132,30 @@ typedef struct procpool__charge {
   uint64_t asked;            /* ASKED: the word that says so */
   uint32_t asked_slot;
   uint64_t seen, seen_ns; /* a task with a limit, and when this process first saw it */
-  bool stopped;           /* by a signal: the kernel said so */
-  bool overdue;           /* its initializer took too long: it was killed for that */
+  bool seen_late;
+  uint64_t excused; /* ns of its time, or of the initializer's, in which it could not run */
+  uint64_t mark;    /* of its descendants; 0 before the first one */
+  uint64_t sweep;   /* the mark of descendants that are to end with a worker that was ended; 0: none */
+  bool stopped;     /* by a signal: the kernel said so */
+  bool overdue;     /* its initializer took too long: it was killed for that */
 } procpool__charge;
 
 typedef struct procpool__super {
   procpool__segment segment;
   int lifeline, control, all_gone, event_fd, host_pidfd;
-  pid_t pid;
+  pid_t pid, host;
+  uint64_t looked, expected; /* when this process last looked at limits; when it was to do so again, at the latest */
+  bool late;                 /* it comes much later than that: it could not run itself */
   bool strict, core_dumps, ended;
   unsigned fork_failures;
+  uint64_t marks;             /* given to workers so far */
   uint64_t initializer_limit; /* ns; 0: none */
   char name[16];
   procpool__charge *charges; /* one per worker */
 } procpool__super;
 
+#define PROCPOOL__LATE ((uint64_t)100000000u) /* ns: no machine is so busy, or it is no time that counts */
+#define PROCPOOL__MARK ((uint64_t)1 << 62)
 #define PROCPOOL__PATIENCE ((uint64_t)5000000000u) /* ns that a killed worker may take to end */
 #define PROCPOOL__TICK_LEAST ((uint64_t)1000000u)  /* ns between looks at tasks with limits */
 #define PROCPOOL__TICK_MOST ((uint64_t)50000000u)
@@ -4130,6 +4205,7 @@ static void procpool__super_be_worker(procpool__super *u, int index) {
   procpool__platform_drop_output();
   procpool__platform_set_name(u->name, u->segment.header->capacity == 1 ? -1 : index);
   procpool__platform_volunteer();
+  procpool__platform_mark(u->charges[index].mark);
   if (!u->core_dumps)
     procpool__platform_no_core();
   procpool__worker_setup(&worker, &u->segment, index, u->event_fd, true);
@@ -4164,6 +4240,7 @@ static bool procpool__super_start(procpool__super *u, int index) {
   procpool__store(&block->intent_word, 0);
   procpool__store(&h->alive, h->alive + 1); /* before the fork: who sees what it did finds it counted */
   procpool__store(&h->started, h->started + 1);
+  charge->mark = PROCPOOL__MARK | (++u->marks & 0xffffffffu) << 12 | (uint64_t)index;
   charge->pid = procpool__platform_fork();
   if (charge->pid == 0)
     procpool__super_be_worker(u, index);
@@ -4178,6 +4255,7 @@ static bool procpool__super_start(procpool__super *u, int index) {
   charge->condemned = 0;
   charge->stage = PROCPOOL_STAGE_NONE;
   charge->stopped = charge->overdue = false;
+  charge->excused = 0;
   procpool__store(&block->pid, (uint64_t)charge->pid);
   procpool__store(&block->generation, block->generation + 1);
   return true;
@@ -4319,12 +4397,74 @@ static bool procpool__super_await(procpool__super *u, int index, uint64_t deadli
   return true;
 }
 
+/* ---- programs that a task has started ---- They end with it where its worker is ended: for a limit, a cancel, or with
+ * the pool. The supervisor adopts orphans, so once a worker is gone, its children are the supervisor's, and when those
+ * are gone theirs; each is found in the list of its children, and is known by the mark of the worker that it comes from.
+ * A program that has begun a session of its own has left on purpose, and is left alone. A nested pool's supervisor
+ * bears no mark: it ends by itself, and ends what is its own. */
+
+typedef struct procpool__sweep {
+  procpool__super *super;
+  uint64_t mark;
+  int found;
+} procpool__sweep;
+
+/* child is this process's own, not yet reaped. */
+static void procpool__super_sweep_child(pid_t child, void *context) {
+  procpool__sweep *sweep = (procpool__sweep *)context;
+  for (int i = 0; i < sweep->super->segment.workers; i++)
+    if (sweep->super->charges[i].pid == child)
+      return;
+  if (!procpool__platform_same_session(child) || procpool__platform_mark_of(child) != sweep->mark)
+    return;
+  procpool__platform_kill(child, SIGKILL);
+  sweep->found++;
+}
+
+/* Ends the orphans that bear a mark. Returns how many there were: those of theirs come next. */
+static int procpool__super_sweep(procpool__super *u, uint64_t mark) {
+  procpool__sweep sweep;
+  sweep.super = u;
+  sweep.mark = mark;
+  sweep.found = 0;
+  procpool__platform_each_child(procpool__super_sweep_child, &sweep);
+  return sweep.found;
+}
+
+/* The same for all workers that were ended; again after each death, until there is nothing left. */
+static bool procpool__super_sweep_due(procpool__super *u) {
+  bool any = false;
+  for (int i = 0; i < u->segment.workers; i++) {
+    procpool__charge *charge = &u->charges[i];
+    if (charge->sweep != 0 && procpool__super_sweep(u, charge->sweep) == 0)
+      charge->sweep = 0;
+    any = any || charge->sweep != 0;
+  }
+  return any;
+}
+
+/* The same at the end of the pool, whose workers are gone: waits for it. */
+static void procpool__super_sweep_all(procpool__super *u, uint64_t deadline) {
+  struct rusage usage;
+  sigset_t mask;
+  int status;
+  procpool__platform_super_mask(&mask);
+  while (procpool__super_sweep_due(u) && procpool__platform_now() < deadline) {
+    const uint64_t soon = procpool__platform_now() + 10000000u;
+    (void)procpool__platform_poll(NULL, 0, soon < deadline ? soon : deadline, &mask);
+    while (procpool__platform_reap(-1, &status, WNOHANG, &usage) > 0)
+      ;
+  }
+}
+
 /* Ends all workers and waits until each is reaped; what they ran becomes state. */
 static void procpool__super_end_workers(procpool__super *u, procpool__state state) {
   const uint64_t deadline = procpool__platform_now() + PROCPOOL__PATIENCE;
   for (int i = 0; i < u->segment.workers; i++)
     if (u->charges[i].pid != 0) {
       procpool__super_condemn(u, i, state);
+      if (u->charges[i].condemned != 0)
+        u->charges[i].sweep = u->charges[i].mark;
       procpool__platform_kill(u->charges[i].pid, SIGKILL);
     }
   for (int i = 0; i < u->segment.workers; i++) {
@@ -4343,6 +4483,7 @@ static void procpool__super_end_workers(procpool__super *u, procpool__state stat
     charge->pid = 0;
   }
   procpool__super_note_alive(u);
+  procpool__super_sweep_all(u, procpool__platform_now() + PROCPOOL__PATIENCE / 10);
 }
 
 /* ---- deaths and replacements ---- */
@@ -4399,6 +4540,8 @@ static void procpool__super_on_death(procpool__super *u, int index, int status, 
   bool wanted, had_task, useful;
   procpool__super_note_return(u, index);
   wanted = u->charges[index].stage != PROCPOOL_STAGE_NONE;
+  if (wanted || u->charges[index].overdue || u->charges[index].reset != 0)
+    u->charges[index].sweep = u->charges[index].mark;
   had_task = procpool__super_settle_dead(u, index, status, usage);
   useful = procpool__super_was_useful(u, index, had_task);
   procpool__super_clear_traces(u, index);
@@ -4559,14 +4702,16 @@ static uint64_t procpool__super_limit_due(procpool__super *u, int index, uint32_
   if (charge->seen != word) {
     charge->seen = word;
     charge->seen_ns = now;
+    charge->seen_late = u->late; /* it may have begun before the time that does not count */
+    charge->excused = 0;
   }
   from = charge->seen_ns;
-  if (procpool__load_acquire(&block->limited_word) == word) {
+  if (!charge->seen_late && procpool__load_acquire(&block->limited_word) == word) {
     const uint64_t started = procpool__load_relaxed(&block->started_ns);
     if (started >= charge->born && started < from)
       from = started;
   }
-  return from + limit;
+  return from + limit + charge->excused;
 }
 
 /* Looks at what worker index runs: whether it is to be ended now. Returns when to look again. */
@@ -4602,8 +4747,8 @@ static uint64_t procpool__super_enforce_worker(procpool__super *u, int index, ui
   procpool__charge *charge = &u->charges[index];
   const uint64_t ready = procpool__load(&u->segment.blocks[index].ready);
   if (u->initializer_limit > 0 && !charge->overdue && (ready == 0 || ready == 4)) {
-    if (now < charge->born + u->initializer_limit)
-      return charge->born + u->initializer_limit;
+    if (now < charge->born + u->initializer_limit + charge->excused)
+      return charge->born + u->initializer_limit + charge->excused;
     charge->overdue = true;
     procpool__platform_kill(charge->pid, SIGKILL);
   }
@@ -4614,6 +4759,30 @@ static uint64_t procpool__super_enforce_worker(procpool__super *u, int index, ui
   if (charge->stage_due <= now)
     procpool__super_next_stage(u, index, now);
   return charge->stage != PROCPOOL_STAGE_NONE ? charge->stage_due : PROCPOOL__NEVER;
+}
+
+/* Time in which a worker could not run does not count. If this process comes much later than it meant to, it was stopped
+ * or frozen itself, as the whole job is by a container's pause, a signal to the group, a debugger. And in a job that is
+ * stopped from its terminal the host and the workers stand, while this process, which blocks the signals for that, runs
+ * on. A worker that stands alone has nobody to excuse it: its limit ends it. */
+static void procpool__super_excuse(procpool__super *u, uint64_t now) {
+  const uint64_t gap = now > u->expected && u->expected != PROCPOOL__NEVER ? now - u->expected : 0;
+  bool host_stands = false, asked = false;
+  u->late = gap > PROCPOOL__LATE;
+  for (int i = 0; i < u->segment.workers; i++) {
+    procpool__charge *charge = &u->charges[i];
+    uint64_t excused = u->late ? gap : 0;
+    if (charge->stopped && !asked) {
+      host_stands = procpool__platform_is_stopped(u->host);
+      asked = true;
+    }
+    if (charge->stopped && host_stands)
+      excused = now - u->looked;
+    charge->excused += excused;
+    if (charge->stage != PROCPOOL_STAGE_NONE && charge->stage_due != PROCPOOL__NEVER)
+      charge->stage_due += excused;
+  }
+  u->looked = now;
 }
 
 /* Whether a task with a limit may be running or about to. Those whose results lie there until the host takes them in
@@ -4639,6 +4808,7 @@ static uint64_t procpool__super_enforce(procpool__super *u) {
   procpool__header *h = u->segment.header;
   const uint64_t now = procpool__platform_now();
   uint64_t next = PROCPOOL__NEVER, tick;
+  procpool__super_excuse(u, now);
   for (int i = 0; i < u->segment.workers; i++) {
     const uint64_t due = u->charges[i].pid != 0 ? procpool__super_enforce_worker(u, i, now) : PROCPOOL__NEVER;
     next = due < next ? due : next;
@@ -4699,13 +4869,22 @@ static void procpool__super_on_message(procpool__super *u, const procpool__messa
 static void procpool__super_host_gone(procpool__super *u) {
   const uint64_t deadline = procpool__platform_now() + PROCPOOL__PATIENCE / 10;
   struct rusage usage;
+  uint64_t word;
+  uint32_t slot;
   int status;
   for (int i = 0; i < u->segment.workers; i++)
-    if (u->charges[i].pid != 0)
+    if (u->charges[i].pid != 0) {
+      if (u->charges[i].condemned != 0 || u->charges[i].stage != PROCPOOL_STAGE_NONE ||
+          procpool__super_task_of(u, i, &slot, &word))
+        u->charges[i].sweep = u->charges[i].mark;
       procpool__platform_kill(u->charges[i].pid, SIGKILL);
+    }
   for (int i = 0; i < u->segment.workers; i++)
     if (u->charges[i].pid != 0)
       (void)procpool__super_await(u, i, deadline, &status, &usage);
+  for (int i = 0; i < u->segment.workers; i++)
+    u->charges[i].pid = 0;
+  procpool__super_sweep_all(u, deadline);
   procpool__platform_leave(0);
 }
 
@@ -4737,11 +4916,13 @@ static void procpool__super_loop(procpool__super *u) {
   for (;;) {
     uint64_t next, due;
     procpool__super_reap(u);
+    (void)procpool__super_sweep_due(u);
     procpool__super_answer_bell(u);
     procpool__super_on_phase(u);
     next = procpool__super_replace(u);
     due = procpool__super_enforce(u);
     next = due < next ? due : next;
+    u->expected = next > u->looked ? next : u->looked;
     fds[0].events = 0;
     fds[1].events = fds[2].events = POLLIN;
     fds[0].revents = fds[1].revents = fds[2].revents = 0;
@@ -4775,6 +4956,10 @@ static void procpool__super_settle_in(procpool__super *u) {
 
 static void procpool__super_run(procpool__super *u) {
   procpool__message m;
+  u->expected = PROCPOOL__NEVER;
+  u->looked = procpool__platform_now();
+  procpool__platform_adopt();
+  procpool__platform_mark(0);
   if (u->segment.header->pinned)
     procpool__cpu_use(u->segment.header->cpu_set);
   procpool__platform_set_name(u->name, -1);
@@ -4884,6 +5069,7 @@ static bool procpool__super_attach(procpool__super *u, uint64_t total, uint64_t 
   s->host_base = h->base;
   if (procpool__shm_layout(s, base) != total || !procpool__platform_shm_open(base, s->arena_at))
     return false;
+  u->host = (pid_t)h->host_pid;
   u->strict = h->strict != 0;
   u->core_dumps = h->core_dumps != 0;
   u->initializer_limit = h->initializer_limit;
@@ -7057,6 +7243,7 @@ static bool procpool__open_header(procpool *p, procpool__plan *plan) {
   h->ring_size = s->ring_size;
   h->arena_size = s->arena_size;
   h->base = s->host_base;
+  h->host_pid = (uint64_t)procpool__platform_pid();
   h->start = (uint64_t)plan->start;
   h->max_tasks = (uint64_t)o->max_tasks_per_child;
   h->strict = o->strict;
@@ -7158,6 +7345,7 @@ static int procpool__open_fork(procpool__plan *plan, procpool__launch *l) {
   const procpool_options *o = &plan->options;
   int error = ENOMEM;
   memset(&launch, 0, sizeof(launch));
+  u->host = procpool__platform_pid();
   u->strict = o->strict;
   u->core_dumps = o->core_dumps;
   u->initializer_limit = u->segment.header->initializer_limit;
