@@ -3321,6 +3321,7 @@ static bool procpool__table_waiting(const procpool__segment *s) {
  * block, its own ring, words that it claimed, and the hint. It holds nothing that another process waits for. */
 
 #define PROCPOOL__LENGTHY ((uint64_t)100000u) /* ns */
+enum { PROCPOOL__ROW_TIDY = 16, PROCPOOL__ROW_LOOK = 64 };
 enum { PROCPOOL__CODE_CACHE = 64, PROCPOOL__SCRATCH_KEPT = 4 << 20, PROCPOOL__ROW = 64 };
 
 typedef struct procpool__worker procpool__worker;
@@ -3368,6 +3369,8 @@ struct procpool__worker {
   procpool__platform_habits habits;
   uint64_t tidied; /* the tasks that it had run when it last put back what they had left behind */
   bool lengthy;    /* its task took so long that a few system calls after it do not matter */
+  uint64_t row;    /* tasks since it last had nothing to do, or since they were long */
+  uint64_t row_ns; /* when it last looked at the clock for that */
   uint64_t opened; /* how far into the segment this process may reach */
   uint64_t known_code[PROCPOOL__CODE_CACHE];
   procpool_task task;
@@ -3811,10 +3814,25 @@ static void procpool__worker_stop_clock(const procpool__worker *w) {
     procpool__store_relaxed(&w->block->ended_word, w->task.word); /* late sight of it costs a task at its very limit */
 }
 
+/* Whether this worker is not in the midst of many short tasks. */
+static bool procpool__worker_has_time(procpool__worker *w) {
+  uint64_t now, before;
+  if (++w->row <= PROCPOOL__ROW_TIDY)
+    return true;
+  if (w->row % PROCPOOL__ROW_LOOK != 0)
+    return false;
+  before = w->row_ns;
+  now = w->row_ns = procpool__platform_now();
+  if (before == 0 || now - before < PROCPOOL__ROW_LOOK * PROCPOOL__LENGTHY)
+    return false;
+  w->row = 0;
+  return true;
+}
+
 /* Puts back what the last tasks have left behind. It takes about ten system calls, so it is done where they do not
- * matter: when there is nothing to do, after a commit that took a call to wake the host, after a long chunk of a map.
- * False if this process had better make room for a fresh one: a limit cannot be raised again, or a task has closed the
- * pool's descriptors. */
+ * matter: when there is nothing to do, and after the first tasks that come then; after a commit that took a call to wake
+ * the host; after tasks that are long. False if this process had better make room for a fresh one: a limit cannot be
+ * raised again, or a task has closed the pool's descriptors. */
 static bool procpool__worker_tidy(procpool__worker *w) {
   if (!w->process || w->tidied == w->tasks)
     return true;
@@ -3837,7 +3855,7 @@ static bool procpool__worker_run(procpool__worker *w, uint32_t slot_index, uint6
     return false;
   procpool__store_release(&w->block->intent_word, 0); /* release: who sees it sees the commit */
   procpool__worker_trim(w);
-  if ((w->answered != answered || w->lengthy) && !procpool__worker_tidy(w))
+  if ((procpool__worker_has_time(w) || w->answered != answered || w->lengthy) && !procpool__worker_tidy(w))
     return false;
   return w->segment->header->max_tasks == 0 || w->tasks < w->segment->header->max_tasks;
 }
@@ -3981,6 +3999,8 @@ static bool procpool__worker_rest(procpool__worker *w) {
   const uint64_t budget = brief && procpool__worker_crowded(w) ? 0 : procpool__spin_budget(&w->spin);
   const bool found = budget > 0 && procpool__worker_glance(w);
   const uint64_t start = found ? 0 : procpool__platform_now();
+  if (!found)
+    w->row = w->row_ns = 0;
   if (!found && !procpool__worker_tidy(w))
     return false;
   if (!found && (budget == 0 || !procpool__worker_spin(w, start, budget)))
@@ -4131,13 +4151,12 @@ typedef struct procpool__charge {
   uint64_t stage_due, grace; /* when the next stage comes; ns between them */
   uint64_t asked;            /* ASKED: the word that says so */
   uint32_t asked_slot;
-  uint64_t seen, seen_ns; /* a task with a limit, and when this process first saw it */
-  bool seen_late;
-  uint64_t excused; /* ns of its time, or of the initializer's, in which it could not run */
-  uint64_t mark;    /* of its descendants; 0 before the first one */
-  uint64_t sweep;   /* the mark of descendants that are to end with a worker that was ended; 0: none */
-  bool stopped;     /* by a signal: the kernel said so */
-  bool overdue;     /* its initializer took too long: it was killed for that */
+  uint64_t seen, seen_ns; /* a task with a limit that this process saw, and when it began */
+  uint64_t excused;       /* ns of its time, or of the initializer's, in which it could not run */
+  uint64_t mark;          /* of its descendants; 0 before the first one */
+  uint64_t sweep;         /* the mark of descendants that are to end with a worker that was ended; 0: none */
+  bool stopped;           /* by a signal: the kernel said so */
+  bool overdue;           /* its initializer took too long: it was killed for that */
 } procpool__charge;
 
 typedef struct procpool__super {
@@ -4145,7 +4164,6 @@ typedef struct procpool__super {
   int lifeline, control, all_gone, event_fd, host_pidfd;
   pid_t pid, host;
   uint64_t looked, expected; /* when this process last looked at limits; when it was to do so again, at the latest */
-  bool late;                 /* it comes much later than that: it could not run itself */
   bool strict, core_dumps, ended;
   unsigned fork_failures;
   uint64_t marks;             /* given to workers so far */
@@ -4689,29 +4707,34 @@ static uint64_t procpool__super_grace(const procpool__super *u, uint32_t slot) {
   return (uint64_t)(procpool__load32_relaxed(&u->segment.slots[slot].flags) >> PROCPOOL__SLOT_GRACE) * 1000000u;
 }
 
+/* When the body of a task began that this process sees for the first time: the worker's own word is taken where it can
+ * be true, and never for later than now. Longer ago than this process looks, it was seen late because this process could
+ * not run: that time does not count. */
+static uint64_t procpool__super_began(const procpool__super *u, int index, uint64_t word, uint64_t now) {
+  const procpool__block *block = &u->segment.blocks[index];
+  uint64_t started;
+  if (procpool__load_acquire(&block->limited_word) != word)
+    return now;
+  started = procpool__load_relaxed(&block->started_ns);
+  if (started < u->charges[index].born || started > now || now - started > PROCPOOL__TICK_MOST + PROCPOOL__LATE)
+    return now;
+  return started;
+}
+
 /* When the limit of the task that worker index runs is over; NEVER where it has none, or its body has returned
- * (unless the worker is stopped: then nothing else would end it). The worker's own word for the start of the body is
- * taken where it can be true, and never for later than when this process saw the task. */
+ * (unless the worker is stopped: then nothing else would end it). */
 static uint64_t procpool__super_limit_due(procpool__super *u, int index, uint32_t slot, uint64_t word, uint64_t now) {
   const procpool__block *block = &u->segment.blocks[index];
   procpool__charge *charge = &u->charges[index];
   const uint64_t limit = (uint64_t)procpool__load32_relaxed(&u->segment.slots[slot].limit) * 1000000u;
-  uint64_t from;
   if (limit == 0 || (procpool__load_relaxed(&block->ended_word) == word && !charge->stopped))
     return PROCPOOL__NEVER;
   if (charge->seen != word) {
     charge->seen = word;
-    charge->seen_ns = now;
-    charge->seen_late = u->late; /* it may have begun before the time that does not count */
+    charge->seen_ns = procpool__super_began(u, index, word, now);
     charge->excused = 0;
   }
-  from = charge->seen_ns;
-  if (!charge->seen_late && procpool__load_acquire(&block->limited_word) == word) {
-    const uint64_t started = procpool__load_relaxed(&block->started_ns);
-    if (started >= charge->born && started < from)
-      from = started;
-  }
-  return from + limit + charge->excused;
+  return charge->seen_ns + limit + charge->excused;
 }
 
 /* Looks at what worker index runs: whether it is to be ended now. Returns when to look again. */
@@ -4767,11 +4790,11 @@ static uint64_t procpool__super_enforce_worker(procpool__super *u, int index, ui
  * on. A worker that stands alone has nobody to excuse it: its limit ends it. */
 static void procpool__super_excuse(procpool__super *u, uint64_t now) {
   const uint64_t gap = now > u->expected && u->expected != PROCPOOL__NEVER ? now - u->expected : 0;
+  const bool late = gap > PROCPOOL__LATE;
   bool host_stands = false, asked = false;
-  u->late = gap > PROCPOOL__LATE;
   for (int i = 0; i < u->segment.workers; i++) {
     procpool__charge *charge = &u->charges[i];
-    uint64_t excused = u->late ? gap : 0;
+    uint64_t excused = late ? gap : 0;
     if (charge->stopped && !asked) {
       host_stands = procpool__platform_is_stopped(u->host);
       asked = true;
