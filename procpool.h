@@ -164,10 +164,16 @@
    ---- PROCESS MANNERS ----
    Descriptors  the host gets seven per pool, all close-on-exec and above 2. A worker has one of the pool's, and none of
                 other pools'. Under fork it has the host's own besides (as any fork does; see close_fds), under spawn
-                only 0, 1, 2.
-   Signals      nothing changes in the host: no handler, no mask, no SIGCHLD. Workers start with default dispositions
-                and an empty mask; SIGINT does nothing in them: Ctrl-C is for the host to decide, see
-                procpool_interrupt.
+                only 0, 1, 2. A task may close all that its worker has, and open others under the same numbers: nobody
+                writes to those, and the worker is replaced after it.
+   Signals      nothing changes in the host: no handler, no mask, no SIGCHLD. Workers ignore what the host ignored when
+                it opened the pool (under nohup, SIGHUP), but SIGCHLD; else they start with default dispositions and an
+                empty mask; SIGINT does nothing in them: Ctrl-C is for the host to decide, see procpool_interrupt.
+   Stops        workers are in the host's process group: Ctrl-Z stops them with it. Time in which host and worker are
+                stopped does not count against a limit, nor time in which the supervisor itself could not run (the
+                whole group stopped, a container frozen). A worker that is stopped alone has its limit all the same.
+   Processors   workers may use what all threads of the host together may use: OMP_PROC_BIND and the like, which pin
+                the thread that opens the pool, do not pin its workers.
    Waiting      wait() and waitpid(-1) in the host never see the pool: the supervisor is detached. (If the host is
                 process 1 or a child subreaper, it adopts the supervisor as it does every orphan, and will see it end.)
    Threads      none is started in the host, except by PROCPOOL_START_THREAD. A thread of the host that is cancelled
@@ -176,11 +182,30 @@
                 waits end first.
    Output       what the host had in stdout's buffer is not printed again by workers; what a task prints is flushed
                 before its result is taken. Nothing is printed by this file.
-   Exit         exit() in a task ends its worker and makes the task CRASHED with that status; the host's atexit handlers
-                do not run there. However the host ends, supervisor and workers are gone within a second, stopped ones
-                too: ending without shutdown is a kill. Nothing has a name in /dev/shm or on disk.
-   Memory       a worker's oom_score_adj is raised by the kernel's rules to 500: the out-of-memory killer takes it
-                first.
+   Exit         exit() in a task ends its worker and makes the task CRASHED with that status; no handler of the host's
+                (atexit, at_quick_exit) and no destructor of its thread_local objects runs there; pthread_exit() counts
+                as exit(0). (musl does not tell the status of exit(): it is 255 there, and quick_exit() runs the
+                host's handlers. In a C++ task pthread_exit() ends as SIGABRT.) However the host ends, supervisor and
+                workers are gone within a second, stopped ones too: ending without shutdown is a kill. Nothing has a
+                name in /dev/shm or on disk.
+   Programs     what a task has started (fork, system, popen) ends with it where its worker is ended: for a limit, a
+                cancel or the end of the pool or of the host, by SIGKILL; what earlier tasks of that worker started and
+                left behind ends, too. Orphans are no exception: the supervisor adopts them, so it is the parent that
+                they see. What has begun a session of its own (setsid, as daemons do) lives on, and so does what was
+                started by a task that returned or crashed, or by a pool whose supervisor is killed. This needs /proc
+                with lists of children (CONFIG_PROC_CHILDREN) and uses RLIMIT_LOCKS, which means nothing else, as a
+                mark.
+   Leftovers    a worker runs many tasks, and what one changes in its process the next one finds. Between tasks these
+                are put back: interval timers (alarm) that the initializer had not set, the signal mask, a SIGINT set
+                to its default, RLIMIT_CPU and RLIMIT_FSIZE (where a limit cannot be raised again, the worker is
+                replaced). Not put back: timers of timer_create, other limits and dispositions, the directory, the
+                environment, threads. And in a row of short tasks, from the seventeenth on, nothing is until the
+                worker finds no task or wakes the host: that would cost each of them a microsecond. A task of which
+                nothing may stay is for max_tasks_per_child = 1.
+   Memory       a worker's oom_score_adj is raised to 500, or one above the host's own: the out-of-memory killer takes
+                it first.
+   Stack        a forked worker goes on with the stack of the thread that opened the pool, a spawned one has that of its
+                program (RLIMIT_STACK), a thread has stack_size.
    Names        ps -o comm, top: NAME-INDEX for workers, NAME for the supervisor and for a procpool_process.
 
    ---- ARCHITECTURE ----
@@ -235,7 +260,9 @@
    while the task is unsettled; the message to the supervisor is but a bell. Limits are counted by the supervisor from
    what it sees and, where that is earlier, from what the worker wrote down at the start of the body; since a worker may
    be stopped before it writes anything, the host tells of tasks with limits, and while one of them waits or runs the
-   supervisor looks now and then (an eighth of the shortest limit, from 1 to 50 ms), else never. A dead task settles
+   supervisor looks now and then (an eighth of the shortest limit, from 1 to 50 ms), else never. Each time that it comes
+   100 ms later than it meant to, it could not run itself: that time is added to the limits, as is the time between two
+   looks in which it finds a worker and the host stopped. A dead task settles
    when its worker is reaped, since until then it may write to what it was given. A worker that the kernel itself holds
    on to (a file system that does not answer) is not waited for longer than 5 s: its task settles, and its slot and
    memory are not used again.
@@ -326,6 +353,7 @@
       fences               none beside these                     none beside these
       system calls, hot    none                                  none
       asleep               wake and wait, on futexes             wait and wake, on futexes; a prctl before the sleep
+                                                                 and ten calls that put back what tasks have left
 
    Workers are not trusted. Whatever a worker process writes into shared memory, the host and the supervisor do not
    crash, read or write outside of it, spin or free twice, and neither signals a process that is not the pool's own.
@@ -579,7 +607,8 @@ typedef struct procpool_submit_options {
 /* The same with options of its own for the task (may be null). A task that runs longer than its limit ends as
  * TIMEOUT, by stages: it is asked (procpool_task_cancelled), its worker gets SIGTERM, then SIGKILL; error->stage
  * tells the last one. The clock starts with the body, so waiting in the queue does not count, and stops when the body
- * returns. The supervisor sees to it, whatever the host does meanwhile. UNSUPPORTED: a time limit in a thread or
+ * has returned and what it printed is out. Time in which the worker could not run because its whole job was stopped or
+ * frozen does not count (see Stops in the manual). The supervisor sees to it, whatever the host does meanwhile. UNSUPPORTED: a time limit in a thread or
  * inline pool. ARGUMENT also where shared_argument or result lie in no live buffer of the pool, or run over its end.
  * With a result's place procpool_future_data returns it and procpool_future_result copies from it, as long as the
  * buffer is not freed; unless the task ends as OK, what lies there afterwards is anything. */
