@@ -253,6 +253,7 @@ TEST_STARTS(r137_worker_that_stands_alone_has_its_limit, PROCESSES) {
 
 static void task_print(procpool_task *task) {
   (void)job_begin(task);
+  (void)setvbuf(stdout, NULL, _IOFBF, 4096); /* so that it is the flush that blocks */
   printf("a line\n");
   answer(task, 1);
 }
