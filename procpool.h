@@ -475,8 +475,8 @@ typedef struct procpool_options {
   size_t initializer_size;
   size_t max_queued; /* tasks accepted and not yet settled; default 65536, at most 8388608 */
   size_t ring_size;  /* bytes of each worker's result ring, a power of two; default 262144 */
-  size_t max_memory; /* bytes for large arguments and shared buffers together; default: the machine's memory, but
-                        an eighth of the address space where that is bounded (32 bits, RLIMIT_AS) */
+  size_t max_memory; /* bytes for large arguments and shared buffers together; default: the machine's memory, but where
+                        address space is bounded (32 bits, RLIMIT_AS) an eighth of what is left of it */
   int spin_us;       /* busy-wait before sleeping, us; 0: chosen by the pool; -1: never */
   double time_limit; /* seconds that a task may run, from the start of its body; 0: no limit; fork and spawn only */
   double grace;      /* seconds from each stage (procpool_stage) to the next; 0: 0.1; negative: none, SIGKILL at once */
@@ -1599,11 +1599,25 @@ static uint64_t procpool__platform_memory(void) {
   return pages > 0 ? (uint64_t)pages * (uint64_t)sysconf(_SC_PAGESIZE) : (uint64_t)1 << 30;
 }
 
-/* Bytes of address space that a process may have: bounded where pointers have 32 bits, and by RLIMIT_AS. */
+/* Bytes of address space that this process may yet take, where that is bounded: by RLIMIT_AS, or by pointers of 32 bits
+ * (most kernels leave 3 GiB or more of these); UINT64_MAX elsewhere. */
 static uint64_t procpool__platform_space(void) {
+  uint64_t most = sizeof(void *) > 4 ? UINT64_MAX : (uint64_t)3 << 30, used;
+  unsigned long long pages = 0;
   struct rlimit limit;
-  const bool bounded = getrlimit(RLIMIT_AS, &limit) == 0 && limit.rlim_cur != RLIM_INFINITY;
-  return bounded && (uint64_t)limit.rlim_cur < (uint64_t)PTRDIFF_MAX ? (uint64_t)limit.rlim_cur : (uint64_t)PTRDIFF_MAX;
+  char text[64];
+  int fd = -1;
+  ssize_t got = -1;
+  if (getrlimit(RLIMIT_AS, &limit) == 0 && limit.rlim_cur != RLIM_INFINITY && limit.rlim_cur < most)
+    most = limit.rlim_cur;
+  if (most != UINT64_MAX)
+    fd = open("/proc/self/statm", O_RDONLY | O_CLOEXEC);
+  if (fd >= 0)
+    got = read(fd, text, sizeof(text) - 1);
+  procpool__platform_close(&fd);
+  text[got > 0 ? got : 0] = 0;
+  used = sscanf(text, "%llu", &pages) == 1 ? pages * procpool__platform_page() : 0;
+  return most == UINT64_MAX || used < most ? most - used : 0;
 }
 
 /* ---- descriptors ---- */
@@ -6544,13 +6558,15 @@ static bool procpool__open_plan(procpool__plan *plan, const procpool_options *op
 }
 
 /* How large the arena shall be: as the user says, else as the machine's memory; but where address space is bounded, so
- * that a pool takes no more than an eighth of it: the program's other pools, and the stacks of its threads, need some. */
+ * that a pool takes no more than an eighth of what is left of it: the program's other pools, and the stacks of its
+ * threads, need some. */
 static uint64_t procpool__open_arena_size(procpool__segment *s, const procpool_options *o) {
   const uint64_t most = procpool__platform_space() / 8;
-  uint64_t size = o->max_memory > 0 ? o->max_memory : procpool__platform_memory();
-  s->arena_size = most; /* only for where the arena begins */
-  if (o->max_memory == 0 && procpool__shm_layout(s, NULL) - most + size > most)
-    size = most > s->arena_at + PROCPOOL__EXTENT ? (most - s->arena_at) / PROCPOOL__EXTENT * PROCPOOL__EXTENT : 1;
+  uint64_t size = o->max_memory > 0 ? o->max_memory : procpool__platform_memory(), before;
+  s->arena_size = size;
+  before = procpool__shm_layout(s, NULL) - size; /* what lies before the arena */
+  if (o->max_memory == 0 && (before > most || size > most - before))
+    size = most > before + PROCPOOL__EXTENT ? (most - before) / PROCPOOL__EXTENT * PROCPOOL__EXTENT : 1;
   if (size > PROCPOOL__ARENA_MOST)
     size = PROCPOOL__ARENA_MOST;
   return procpool__round_up(size, PROCPOOL__EXTENT);
