@@ -1,5 +1,6 @@
 #!/bin/sh
 # The programs that users see, as test cases: examples, the first program, the programs and commands of README.md.
+# And one program (machine.c) for machines and instruments that the suite itself is not built for each time.
 #   programs.sh list BUILD          prints cases for the runner: NAME LIMIT COMMAND
 #   programs.sh CASE BUILD [NAME]   runs one of them; exit status 77 means skipped
 set -eu
@@ -143,7 +144,36 @@ readme_command() {
   done
 }
 
+# machine NAME COMPILER OPTION...: builds machine.c so and runs it; skipped where the compiler cannot build even nothing so.
+machine() {
+  fresh "machine_$1"
+  shift
+  echo 'int main(void) { return 0; }' >nothing.c
+  command -v "$1" >/dev/null 2>&1 || skip "$1 is not installed"
+  "$@" -o nothing nothing.c -pthread 2>/dev/null && ./nothing || skip "$* builds no program that runs here"
+  "$@" -std=gnu11 -Wall -Wextra -Werror -o machine "$tests/machine.c" -pthread
+  ./machine
+}
+
+# The options where the headers of i386 are those of x86-64: gcc-multilib's link to them excludes cross compilers.
+bits32="-m32 -isystem /usr/include/x86_64-linux-gnu"
+time64="-D_TIME_BITS=64 -D_FILE_OFFSET_BITS=64"
+
+machines() {
+  echo "r151_machine_as_it_is 180 sh '$tests/programs.sh' machine '$1' own $CC -O1"
+  echo "r151_pages_of_64_kib 180 sh '$tests/programs.sh' machine '$1' pages $CC -O1 -DMACHINE_PAGE=65536"
+  echo "r151_i386_gcc 180 sh '$tests/programs.sh' machine '$1' i386_gcc gcc $bits32 -O0"
+  echo "r151_i386_gcc_time64 180 sh '$tests/programs.sh' machine '$1' i386_gcc_time64 gcc $bits32 $time64 -O1"
+  echo "r151_i386_clang 180 sh '$tests/programs.sh' machine '$1' i386_clang clang $bits32 -O1"
+  echo "r151_i386_clang_time64 180 sh '$tests/programs.sh' machine '$1' i386_clang_time64 clang $bits32 $time64 -O1"
+  for compiler in gcc clang; do
+    echo "r153_thread_$compiler 240 sh '$tests/programs.sh' machine '$1' tsan_$compiler $compiler -O0 -g -fsanitize=thread"
+    echo "r153_address_undefined_$compiler 240 sh '$tests/programs.sh' machine '$1' asan_$compiler $compiler -O0 -g -fsanitize=address,undefined"
+  done
+}
+
 list() {
+  machines "$build"
   for file in "$root"/examples/*.c; do
     name=$(basename "$file" .c)
     echo "example_$name 60 sh '$tests/programs.sh' example '$build' $name"
