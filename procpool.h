@@ -30,7 +30,7 @@
          return 1; // the pool did not open
        }
 
-   Then:   cc -O2 -o quickstart quickstart.c && ./quickstart
+   Then:   cc -O2 -pthread -o quickstart quickstart.c && ./quickstart
    prints: 1 4 9 16 and 25
 
    ==== CONTENTS: the tags to search for, in file order ===============================================================
@@ -64,8 +64,9 @@
 
    ---- PLATFORMS ----
    Linux with GCC or Clang, 32 or 64 bits with lock-free 64-bit atomics; C99 and later, C++11 and later; glibc or musl.
-   It needs libc alone (glibc before 2.34: add -pthread), and /proc for spawn. What newer kernels have (pidfd,
-   close_range) is used where it is there. Tested on x86-64 with Linux 6.18 and glibc 2.36.
+   It needs libc alone (-pthread, which glibc before 2.34 cannot do without), and /proc for spawn. What newer kernels
+   have (pidfd, close_range) is used where it is there. On 32 bits off_t and time_t may have 32 or 64. Tested on x86-64
+   and i386 with Linux 6.18, glibc 2.36 and musl 1.2; built for arm, arm64, riscv64, s390x and ppc64le.
 
    ---- CONCEPTS ----
    pool     a supervisor process and its workers, seen from the host: the process that opened it.

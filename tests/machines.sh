@@ -1,7 +1,7 @@
 #!/bin/sh
 # The suite on machines, and with C libraries, other than this one's own:
 #   machines.sh native BUILD JOBS [PATTERN...]    i386 (gcc and clang, either size of time_t) and musl, which run here
-#   machines.sh arch BUILD JOBS                   what cross compilers build: the header in several dialects, the suite
+#   machines.sh arch BUILD JOBS                   what cross compilers build: the header as C and C++, the suite
 #   machines.sh emulate BUILD JOBS ARCH [PATTERN...]    that suite under qemu-system, with Debian's kernel for ARCH
 #   machines.sh houses BUILD JOBS [PATTERN...]    the suite in chroots of Debian releases; as root
 # Prints what failed or was skipped, and at last a sum. VERBOSE=-v: all of it. HOUSES: releases.
@@ -53,16 +53,11 @@ builds() {
     { [ -z "${RUNS:-}" ] || "$build/nothing"; }
 }
 
-# header NAME CC CXX: without a warning, in the oldest and the newest dialects.
+# header NAME CC CXX: without a warning, in the oldest dialects (the newer ones are the matrix's).
 header() {
   : >"$build/$1.cases"
-  for standard in c99 c17; do
-    echo "$1_header_$standard 240 sh '$tests/matrix.sh' dialect '$build' '$2' $standard c" >>"$build/$1.cases"
-  done
-  for standard in c++11 c++20; do
-    [ "$3" = none ] ||
-      echo "$1_header_$standard 240 sh '$tests/matrix.sh' dialect '$build' '$3' $standard cc" >>"$build/$1.cases"
-  done
+  echo "$1_header_c99 240 sh '$tests/matrix.sh' once '$build' '$2' c99 c" >>"$build/$1.cases"
+  [ "$3" = none ] || echo "$1_header_c++11 240 sh '$tests/matrix.sh' once '$build' '$3' c++11 cc" >>"$build/$1.cases"
   "$build/run" -j "$jobs" -c "$build/$1.cases" "$1_header" >"$log" 2>&1 || true
   count "$1_header"
 }
@@ -100,14 +95,15 @@ native() {
   # A link /usr/include/asm, as gcc-multilib makes it, excludes Debian's cross compilers: the path is given instead.
   bits32="-m32 -isystem /usr/include/x86_64-linux-gnu"
   time64="-D_TIME_BITS=64 -D_FILE_OFFSET_BITS=64"
+  patterns=${*:-$core}
   kernel="-idirafter /usr/include -idirafter /usr/include/$(uname -m)-linux-gnu"
   # shellcheck disable=SC2086
   {
     variant i386 "gcc $bits32" "g++ $bits32" "$@"
-    variant i386_time64 "gcc $bits32 $time64" "g++ $bits32 $time64" ${*:-$core}
-    variant i386_clang "clang $bits32" "clang++ $bits32" ${*:-$core}
-    variant i386_clang_time64 "clang $bits32 $time64" "clang++ $bits32 $time64" ${*:-$core}
-    variant musl "musl-gcc $kernel" none ${*:-$core}
+    variant i386_time64 "gcc $bits32 $time64" "g++ $bits32 $time64" $patterns
+    variant i386_clang "clang $bits32" "clang++ $bits32" $patterns
+    variant i386_clang_time64 "clang $bits32 $time64" "clang++ $bits32 $time64" $patterns
+    variant musl "musl-gcc $kernel" none $patterns
   }
 }
 
@@ -225,7 +221,7 @@ emulate() {
   debian=$1 prefix=$2 system=$3 machine=$4 kernel_package=$5 release=$6 console=$7
   command -v "qemu-system-$system" >/dev/null || { skip "$name" "qemu-system-$system is not installed"; return; }
   place=$build/kernels/$name
-  ls "$place"/boot/vmlinu* >/dev/null 2>&1 || fetch "$debian" "$release" "$kernel_package" ||
+  [ -d "$place/boot" ] || fetch "$debian" "$release" "$kernel_package" ||
     { tail -n 5 "$log"; skip "$name" "no kernel to be had"; return; }
   tree=$build/trees/$name
   rm -rf "$tree"
@@ -245,7 +241,7 @@ emulate() {
   (cd "$tree" && find . | cpio -o -H newc --quiet | gzip -1) >"$build/$name.cpio.gz"
   # shellcheck disable=SC2046
   timeout "${EMULATION_LIMIT:-3600}" "qemu-system-$system" -M $(echo "$machine" | tr , ' ') -smp 2 -m 2048 -display none \
-    -nodefaults -serial stdio -no-reboot -kernel "$(ls "$place"/boot/vmlinu* | head -n 1)" \
+    -nodefaults -serial stdio -no-reboot -kernel "$(find "$place/boot" -name 'vmlinu*' | head -n 1)" \
     -initrd "$build/$name.cpio.gz" -append "console=$console quiet panic=-1" </dev/null >"$log" 2>&1 || true
   tr -d '\r' <"$log" >"$build/$name.console"
   count "$name"
@@ -269,6 +265,7 @@ house() {
   mkdir -p "$home/project"
   (cd "$root" && tar -c --exclude=./tests/build --exclude=./.git . | tar -x -C "$home/project")
   # In a mount namespace of its own: nothing has to be taken down afterwards.
+  # shellcheck disable=SC2016
   unshare --mount sh -c '
     mount --make-rprivate /
     mount -t proc proc "$0/proc" && mount --rbind /dev "$0/dev" && mount -t tmpfs tmp "$0/tmp"

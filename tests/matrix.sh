@@ -136,6 +136,22 @@ dialect() {
   }
 }
 
+# The implementation and a user of it, once: for compilers of other machines.
+once() {
+  compiler=$1
+  standard=$2
+  extension=$3
+  object=$(echo "${compiler}_$standard" | tr -c 'a-zA-Z0-9+\n' _)
+  sources "$object"
+  flags=$warn
+  [ "$extension" = cc ] || flags=$warn_c
+  # shellcheck disable=SC2086
+  {
+    compile $compiler "-std=$standard" $flags -O2 -c "$work/${object}_twice.$extension"
+    compile $compiler "-std=$standard" $flags -O0 -c "$work/${object}_declarations.$extension"
+  }
+}
+
 # Implementation in one language, its user in the other; linked and run.
 mixed() {
   cc=$1

@@ -74,7 +74,7 @@ pwc_agrees() {
   fresh pwc_agrees
   cp "$root/procpool.h" .
   cp -R "$root/examples" .
-  $CC -O2 -o pwc examples/pwc.c
+  $CC -O2 -pthread -o pwc examples/pwc.c
   for directory in /usr/include "$root/examples"; do
     [ -d "$directory" ] || continue
     find "$directory" -type f | LC_ALL=C sort | "$build/count" >serial
@@ -112,11 +112,18 @@ readme_program() {
     skip "block $1 of README.md is no whole program"
   fi
   # shellcheck disable=SC2086
-  $CC $strict -O2 -o program program.c
+  $CC $strict -O2 -pthread -o program program.c
   PROCPOOL_WORKERS=2 ./program >output
   if [ -s expected ]; then
     cmp expected output || { cat output; exit 1; }
   fi
+}
+
+# C libraries before glibc 2.34 have their threads in a library of their own: who copies a command must not meet that.
+commands_say_pthread() {
+  # shellcheck disable=SC2016
+  commands=$(grep -nE '(^|[ *`])cc -[^`]*\.c' "$root/README.md" "$root/procpool.h" "$root"/examples/*.c)
+  ! echo "$commands" | grep -v -e '-pthread'
 }
 
 # Every line of the sh blocks. What make -C tests itself would start again is only looked at.
@@ -150,7 +157,7 @@ machine() {
   shift
   echo 'int main(void) { return 0; }' >nothing.c
   command -v "$1" >/dev/null 2>&1 || skip "$1 is not installed"
-  "$@" -o nothing nothing.c -pthread 2>/dev/null && ./nothing || skip "$* builds no program that runs here"
+  { "$@" -o nothing nothing.c -pthread 2>/dev/null && ./nothing; } || skip "$* builds no program that runs here"
   "$@" -std=gnu11 -Wall -Wextra -Werror -o machine "$tests/machine.c" -pthread
   ./machine
 }
@@ -179,6 +186,7 @@ list() {
     echo "example_$name 60 sh '$tests/programs.sh' example '$build' $name"
   done
   echo "example_pwc_agrees_with_a_serial_count 120 sh '$tests/programs.sh' pwc_agrees '$build'"
+  echo "commands_say_pthread 20 sh '$tests/programs.sh' commands_say_pthread '$build'"
   echo "header_first_program 60 sh '$tests/programs.sh' first_program '$build'"
   [ -f "$root/README.md" ] || return 0
   number=1
