@@ -67,6 +67,8 @@
    It needs libc alone (-pthread, which glibc before 2.34 cannot do without), and /proc for spawn. What newer kernels
    have (pidfd, close_range) is used where it is there. On 32 bits off_t and time_t may have 32 or 64. Tested on x86-64
    and i386 with Linux 6.18, glibc 2.36 and musl 1.2; built for arm, arm64, riscv64, s390x and ppc64le.
+   Programs may be built with the thread, address and undefined-behaviour sanitizers. (Under the thread sanitizer a pool
+   opens by one fork more, which copies the page tables once more.)
 
    ---- CONCEPTS ----
    pool     a supervisor process and its workers, seen from the host: the process that opened it.
