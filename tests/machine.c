@@ -1,13 +1,24 @@
 /* machine.c - what must hold on every machine and with every compiler, in one program that needs nothing but the header:
  * built for machines that the suite itself is not built for each time (32 bits, pages of 64 KiB, under sanitizers).
  *   machine [START...]    fork, spawn, thread, inline; all of them by default. Prints "START ok" for each */
-#ifdef MACHINE_PAGE
-#define PROCPOOL__PAGE_SIZE() MACHINE_PAGE
+#define _GNU_SOURCE
+#include <stdio.h>
+#include <stdlib.h>
+
+#ifdef MACHINE_OTHER /* pages of 64 KiB, and memory that is aligned to 8 only, as it is on several machines of 32 bits */
+#define PROCPOOL__PAGE_SIZE() 65536
+static void *odd(void *block) {
+  return block != NULL ? (char *)block + 8 : NULL;
+}
+static void *even(void *block) {
+  return block != NULL ? (char *)block - 8 : NULL;
+}
+#define PROCPOOL_MALLOC(size) odd(malloc((size) + 8))
+#define PROCPOOL_REALLOC(block, size) odd(realloc(even(block), (size) + 8))
+#define PROCPOOL_FREE(block) free(even(block))
 #endif
 #define PROCPOOL_IMPLEMENTATION
 #include "../procpool.h"
-
-#include <stdio.h>
 
 #define REQUIRE(condition)                                                                                             \
   do {                                                                                                                 \

@@ -168,7 +168,7 @@ time64="-D_TIME_BITS=64 -D_FILE_OFFSET_BITS=64"
 
 machines() {
   echo "r151_machine_as_it_is 180 sh '$tests/programs.sh' machine '$1' own $CC -O1"
-  echo "r151_pages_of_64_kib 180 sh '$tests/programs.sh' machine '$1' pages $CC -O1 -DMACHINE_PAGE=65536"
+  echo "r151_pages_of_64_kib_odd_malloc 180 sh '$tests/programs.sh' machine '$1' other $CC -O1 -DMACHINE_OTHER"
   echo "r151_i386_gcc 180 sh '$tests/programs.sh' machine '$1' i386_gcc gcc $bits32 -O0"
   echo "r151_i386_gcc_time64 180 sh '$tests/programs.sh' machine '$1' i386_gcc_time64 gcc $bits32 $time64 -O1"
   echo "r151_i386_clang 180 sh '$tests/programs.sh' machine '$1' i386_clang clang $bits32 -O1"
