@@ -219,6 +219,7 @@ emulate() {
   # shellcheck disable=SC2046
   set -- $(machine_of "$name")
   debian=$1 prefix=$2 system=$3 machine=$4 kernel_package=$5 release=$6 console=$7
+  command -v cpio >/dev/null || { skip "$name" "cpio is not installed"; return; }
   command -v "qemu-system-$system" >/dev/null || { skip "$name" "qemu-system-$system is not installed"; return; }
   place=$build/kernels/$name
   [ -d "$place/boot" ] || fetch "$debian" "$release" "$kernel_package" ||
