@@ -30,7 +30,7 @@
          return 1; // the pool did not open
        }
 
-   Then:   cc -O2 -o quickstart quickstart.c && ./quickstart
+   Then:   cc -O2 -pthread -o quickstart quickstart.c && ./quickstart
    prints: 1 4 9 16 and 25
 
    ==== CONTENTS: the tags to search for, in file order ===============================================================
@@ -64,8 +64,11 @@
 
    ---- PLATFORMS ----
    Linux with GCC or Clang, 32 or 64 bits with lock-free 64-bit atomics; C99 and later, C++11 and later; glibc or musl.
-   It needs libc alone (glibc before 2.34: add -pthread), and /proc for spawn. What newer kernels have (pidfd,
-   close_range) is used where it is there. Tested on x86-64 with Linux 6.18 and glibc 2.36.
+   It needs libc alone (-pthread, which glibc before 2.34 cannot do without), and /proc for spawn. What newer kernels
+   have (pidfd, close_range) is used where it is there. On 32 bits off_t and time_t may have 32 or 64. Tested on x86-64
+   and i386 with Linux 6.18, glibc 2.36 and musl 1.2; built for arm, arm64, riscv64, s390x and ppc64le.
+   Programs may be built with the thread, address and undefined-behaviour sanitizers. (Under the thread sanitizer a pool
+   opens by one fork more, which copies the page tables once more.)
 
    ---- CONCEPTS ----
    pool     a supervisor process and its workers, seen from the host: the process that opened it.
@@ -551,9 +554,10 @@ typedef struct procpool_options {
   size_t initializer_size;
   size_t max_queued; /* tasks accepted and not yet settled; default 65536, at most 8388608 */
   size_t ring_size;  /* bytes of each worker's result ring, a power of two; default 262144 */
-  size_t
-      max_memory; /* bytes for large arguments and shared buffers together; default: the machine's memory, or what a control group allows of it */
-  int spin_us;    /* busy-wait before sleeping, us; 0: chosen by the pool; -1: never */
+  size_t max_memory; /* bytes for large arguments and shared buffers together; default: the machine's memory, or what a
+                        control group allows of it; where address space is bounded (32 bits, RLIMIT_AS) an eighth of
+                        what is left of it at most */
+  int spin_us;       /* busy-wait before sleeping, us; 0: chosen by the pool; -1: never */
   double time_limit; /* seconds that a task may run, from the start of its body; 0: no limit; fork and spawn only */
   double grace;      /* seconds from each stage (procpool_stage) to the next; 0: 0.1; negative: none, SIGKILL at once */
   double initializer_limit; /* seconds that an initializer may run; 0: no limit; fork and spawn only */
@@ -841,11 +845,12 @@ PROCPOOL_API procpool_status procpool_map(procpool *pool, procpool_function func
 /* ---- inside a task ----
  * These may be called by the task's function alone, in the worker. */
 
-/* The argument's bytes, aligned to 16 (what is read where it lies, in a shared buffer: as it lies there); *size in bytes,
- * may be null. Read-only; valid until the function returns. */
+/* The argument's bytes, aligned to 16; *size in bytes, may be null. Read-only; valid until the function returns. What
+ * lies in a shared buffer is aligned as it is there. */
 PROCPOOL_API const void *procpool_task_argument(procpool_task *task, size_t *size);
-/* Memory for a result of size bytes, aligned to 16 (in a shared buffer: as its place there), to be filled before the
- * function returns: in the worker's ring, from where the host takes it. A later call replaces it. Null when there is no memory: the task then ends as CODEC. */
+/* Memory for a result of size bytes, aligned to 16 (or as its place in a shared buffer is), to be filled before the
+ * function returns: in the worker's ring, from where the host takes it. A later call replaces it. Null when there is no
+ * memory: the task then ends as CODEC. */
 PROCPOOL_API void *procpool_task_result(procpool_task *task, size_t size);
 /* Copies size bytes as the result; data may be anywhere, the argument included. */
 PROCPOOL_API void procpool_task_return(procpool_task *task, const void *data, size_t size);
@@ -862,13 +867,18 @@ PROCPOOL_API int procpool_task_worker(procpool_task *task);
  * shared memory. */
 PROCPOOL_API void *procpool_task_shared(procpool_task *task, const void *address);
 
+/* 64 bits where all of them are read and written at once. Within structs i386 aligns uint64_t to 4, and what lies across
+ * two cache lines is slow there, or no longer atomic. */
+typedef uint64_t procpool__u64 __attribute__((aligned(8)));
+typedef int64_t procpool__i64 __attribute__((aligned(8)));
+
 /* What the typed layer below needs in order to run the items of a map in a tight loop. */
 typedef struct procpool_items {
   const void *arguments;
   void *results;
-  const uint64_t *stop; /* shared: how many items there are; 0 as soon as the map wants no more of them to begin */
-  uint64_t *begun;      /* shared: how many items were begun; one more than there are: all have ended */
-  const uint64_t *word; /* the task's, shared: it says running until the supervisor asks the task to end */
+  const procpool__u64 *stop; /* shared: how many items there are; 0 as soon as the map wants no more of them to begin */
+  procpool__u64 *begun;      /* shared: how many items were begun; one more than there are: all have ended */
+  const procpool__u64 *word; /* the task's, shared: it says running until the supervisor asks the task to end */
   uint64_t running;
   bool limited; /* only then it may be asked */
 } procpool_items;
@@ -897,8 +907,9 @@ PROCPOOL_API procpool_status procpool_next_exact(procpool_iterator *iterator, vo
  * comes the look whether it shall: so the host, which takes stop away and then reads begun, knows what can have begun
  * (not at once, since a processor may look before others see what it wrote: the host waits a moment). Behind the last
  * item this writes one more than there are. */
-static PROCPOOL_UNUSED inline bool procpool__item_next(const uint64_t *procpool__stop, uint64_t *procpool__begun,
-                                                       const uint64_t *procpool__word, uint64_t procpool__running,
+static PROCPOOL_UNUSED inline bool procpool__item_next(const procpool__u64 *procpool__stop,
+                                                       procpool__u64 *procpool__begun,
+                                                       const procpool__u64 *procpool__word, uint64_t procpool__running,
                                                        bool procpool__limited, size_t procpool__i) {
   PROCPOOL__ITEM_STEP();
   if (__builtin_expect(procpool__limited, 0) && __atomic_load_n(procpool__word, __ATOMIC_RELAXED) != procpool__running)
@@ -1095,9 +1106,10 @@ static PROCPOOL_UNUSED inline void procpool__scope_end(procpool **procpool__pool
     const procpool_items procpool__items = procpool_task_items(procpool__task);                                        \
     const name##_arguments *const procpool__in = (const name##_arguments *)procpool__items.arguments;                  \
     R *const procpool__out = (R *)procpool__items.results;                                                             \
-    const uint64_t *const procpool__stop = procpool__items.stop; /* in registers: a call could change the struct */    \
-    uint64_t *const procpool__begun = procpool__items.begun;                                                           \
-    const uint64_t *const procpool__word = procpool__items.word;                                                       \
+    const procpool__u64 *const procpool__stop =                                                                        \
+        procpool__items.stop; /* in registers: a call could change the struct */                                       \
+    procpool__u64 *const procpool__begun = procpool__items.begun;                                                      \
+    const procpool__u64 *const procpool__word = procpool__items.word;                                                  \
     const uint64_t procpool__running = procpool__items.running;                                                        \
     const bool procpool__limited = procpool__items.limited;                                                            \
     size_t procpool__i = 0;                                                                                            \
@@ -1161,7 +1173,9 @@ static PROCPOOL_UNUSED inline void procpool__scope_end(procpool **procpool__pool
 #if !defined(__GNUC__)
 #error "procpool.h needs the __atomic builtins and attributes of GCC or Clang"
 #endif
-#if !defined(__GCC_ATOMIC_LLONG_LOCK_FREE) || __GCC_ATOMIC_LLONG_LOCK_FREE != 2
+/* Clang for i386 says "sometimes", since a long long may lie across two lines there: ours never do. */
+#if (!defined(__GCC_ATOMIC_LLONG_LOCK_FREE) || __GCC_ATOMIC_LLONG_LOCK_FREE != 2) &&                                   \
+    !defined(__GCC_HAVE_SYNC_COMPARE_AND_SWAP_8)
 #error "procpool.h needs lock-free 64-bit atomics: the word that decides a task's fate is one of them"
 #endif
 
@@ -1209,9 +1223,10 @@ static PROCPOOL_UNUSED inline void procpool__scope_end(procpool **procpool__pool
 #endif
 
 #define PROCPOOL__LINE 64                  /* bytes that move between processors at once */
-#define PROCPOOL__PAGE 4096u               /* parts of the segment begin at multiples of this */
+#define PROCPOOL__PAGE 4096u               /* the smallest page that any machine has */
 #define PROCPOOL__HUGE ((uint64_t)2 << 20) /* a large page, where pages have 4 KiB; elsewhere but an alignment */
 #define PROCPOOL__ALIGNED __attribute__((aligned(PROCPOOL__LINE)))
+#define PROCPOOL__ALIGNMENT 16 /* of results and arguments */
 #define PROCPOOL__NORETURN __attribute__((noreturn))
 #define PROCPOOL__NEVER UINT64_MAX
 #define PROCPOOL__NO_ASAN __attribute__((no_sanitize_address)) /* for a function whose frame a child goes on below */
@@ -1248,6 +1263,19 @@ enum {
 #ifndef SYS_rseq /* and libc then uses none */
 #define SYS_rseq (-1)
 #endif
+/* Where only one of two kinds is known, the other number is one that no kernel has, or the one that all machines share. */
+#ifndef SYS_futex
+#define SYS_futex (-1L)
+#endif
+#ifndef SYS_ppoll
+#define SYS_ppoll (-1L)
+#endif
+#ifndef SYS_futex_time64
+#define SYS_futex_time64 422
+#endif
+#ifndef SYS_ppoll_time64
+#define SYS_ppoll_time64 414
+#endif
 #ifndef __cplusplus /* g++ always defines _GNU_SOURCE, with which sched.h declares it */
 extern int clone(int (*function)(void *), void *stack, int flags, void *argument, ...);
 #endif
@@ -1262,27 +1290,27 @@ extern int clone(int (*function)(void *), void *stack, int flags, void *argument
  * total order, and ThreadSanitizer understands it where it does not understand fences. acquire and release serve where
  * a single flag publishes data; relaxed where a value is a hint or has one thread. tests/orders.txt lists every access:
  * who changes one changes it there, and runs what stands beside it. */
-static inline uint64_t procpool__load(const uint64_t *p) {
+static inline uint64_t procpool__load(const procpool__u64 *p) {
   PROCPOOL__STEP();
   return __atomic_load_n(p, __ATOMIC_SEQ_CST);
 }
-static inline uint64_t procpool__load_acquire(const uint64_t *p) {
+static inline uint64_t procpool__load_acquire(const procpool__u64 *p) {
   PROCPOOL__STEP();
   return __atomic_load_n(p, __ATOMIC_ACQUIRE);
 }
-static inline uint64_t procpool__load_relaxed(const uint64_t *p) {
+static inline uint64_t procpool__load_relaxed(const procpool__u64 *p) {
   PROCPOOL__STEP();
   return __atomic_load_n(p, __ATOMIC_RELAXED);
 }
-static inline void procpool__store(uint64_t *p, uint64_t value) {
+static inline void procpool__store(procpool__u64 *p, uint64_t value) {
   PROCPOOL__STEP();
   __atomic_store_n(p, value, __ATOMIC_SEQ_CST);
 }
-static inline void procpool__store_release(uint64_t *p, uint64_t value) {
+static inline void procpool__store_release(procpool__u64 *p, uint64_t value) {
   PROCPOOL__STEP();
   __atomic_store_n(p, value, __ATOMIC_RELEASE);
 }
-static inline void procpool__store_relaxed(uint64_t *p, uint64_t value) {
+static inline void procpool__store_relaxed(procpool__u64 *p, uint64_t value) {
   PROCPOOL__STEP();
   __atomic_store_n(p, value, __ATOMIC_RELAXED);
 }
@@ -1295,23 +1323,23 @@ static inline void procpool__store_relaxed(uint64_t *p, uint64_t value) {
 #else
 #define PROCPOOL__ORDER_BEFORE_CAS __ATOMIC_SEQ_CST
 #endif
-static inline void procpool__store_before_cas(uint64_t *p, uint64_t value) {
+static inline void procpool__store_before_cas(procpool__u64 *p, uint64_t value) {
   PROCPOOL__STEP();
   __atomic_store_n(p, value, PROCPOOL__ORDER_BEFORE_CAS);
 }
-static inline bool procpool__cas(uint64_t *p, uint64_t expected, uint64_t desired) {
+static inline bool procpool__cas(procpool__u64 *p, uint64_t expected, uint64_t desired) {
   PROCPOOL__STEP();
   return __atomic_compare_exchange_n(p, &expected, desired, false, __ATOMIC_SEQ_CST, __ATOMIC_SEQ_CST);
 }
-static inline uint64_t procpool__exchange(uint64_t *p, uint64_t value) {
+static inline uint64_t procpool__exchange(procpool__u64 *p, uint64_t value) {
   PROCPOOL__STEP();
   return __atomic_exchange_n(p, value, __ATOMIC_SEQ_CST);
 }
-static inline uint64_t procpool__or(uint64_t *p, uint64_t bits) {
+static inline uint64_t procpool__or(procpool__u64 *p, uint64_t bits) {
   PROCPOOL__STEP();
   return __atomic_fetch_or(p, bits, __ATOMIC_SEQ_CST);
 }
-static inline uint64_t procpool__and(uint64_t *p, uint64_t bits) {
+static inline uint64_t procpool__and(procpool__u64 *p, uint64_t bits) {
   PROCPOOL__STEP();
   return __atomic_fetch_and(p, bits, __ATOMIC_SEQ_CST);
 }
@@ -1335,11 +1363,11 @@ static inline void procpool__store32_relaxed(uint32_t *p, uint32_t value) {
   PROCPOOL__STEP();
   __atomic_store_n(p, value, __ATOMIC_RELAXED);
 }
-static inline int64_t procpool__load_signed_relaxed(const int64_t *p) {
+static inline int64_t procpool__load_signed_relaxed(const procpool__i64 *p) {
   PROCPOOL__STEP();
   return __atomic_load_n(p, __ATOMIC_RELAXED);
 }
-static inline void procpool__store_signed_relaxed(int64_t *p, int64_t value) {
+static inline void procpool__store_signed_relaxed(procpool__i64 *p, int64_t value) {
   PROCPOOL__STEP();
   __atomic_store_n(p, value, __ATOMIC_RELAXED);
 }
@@ -1426,30 +1454,68 @@ static uint64_t procpool__platform_deadline(double timeout) {
   return procpool__platform_now() + (timeout > 0 ? (uint64_t)(timeout * 1e9) : 0);
 }
 
+/* ---- addresses: they travel as numbers of 64 bits ---- By value, never by memcpy, which leaves half of the number
+ * unwritten where a pointer has 32 bits. */
+
+static inline uint64_t procpool__number_of(const void *address) {
+  return (uint64_t)(uintptr_t)address;
+}
+static inline void *procpool__address_of(uint64_t number) {
+  return (void *)(uintptr_t)number;
+}
+
 /* ---- parking: sleep while *word == value, across processes ---- */
 
-static long procpool__platform_futex(uint32_t *word, int operation, uint32_t value, const struct timespec *timeout) {
-  return syscall(SYS_futex, word, operation, value, timeout, NULL, 0);
+/* How long to wait, as futex(2) and ppoll(2) take it by their old numbers: in longs of the kernel's, whatever size the C
+ * library's time_t has. A struct timespec in the wrong layout would be read as no time at all: waits would be busy loops.
+ * Kernels for 32 bits may lack the old calls (CONFIG_COMPAT_32BIT_TIME), and then have those for 64-bit times (Linux
+ * 5.1). The old ones come first, since filters that are older than the new ones refuse these with EPERM. */
+#ifdef __x86_64__
+typedef int64_t procpool__kernel_long; /* x32, too */
+#else
+typedef long procpool__kernel_long;
+#endif
+typedef struct procpool__span {
+  procpool__kernel_long seconds, nanoseconds;
+} procpool__span;
+typedef struct procpool__span64 {
+  int64_t seconds, nanoseconds;
+} procpool__span64;
+#define PROCPOOL__SPAN_MOST 2147483647u /* seconds: whoever waits so long looks again */
+
+static void procpool__span_set(procpool__span *span, procpool__span64 *span64, uint64_t ns) {
+  const uint64_t seconds = ns / 1000000000u;
+  span64->seconds = (int64_t)(seconds < PROCPOOL__SPAN_MOST ? seconds : PROCPOOL__SPAN_MOST);
+  span64->nanoseconds = (int64_t)(ns % 1000000000u);
+  span->seconds = (procpool__kernel_long)span64->seconds;
+  span->nanoseconds = (procpool__kernel_long)span64->nanoseconds;
+}
+
+/* Whether the kernel has none of the old call: there are new ones on 32-bit machines only. */
+static bool procpool__span_unknown(long result) {
+  return sizeof(procpool__kernel_long) == 4 && result < 0 && errno == ENOSYS;
+}
+
+/* ns: how long at most, NEVER: as long as it takes. For a wake it means nothing. */
+static void procpool__platform_futex(uint32_t *word, int operation, uint32_t value, uint64_t ns) {
+  const bool timed = ns != PROCPOOL__NEVER;
+  procpool__span span;
+  procpool__span64 span64;
+  procpool__span_set(&span, &span64, ns);
+  if (procpool__span_unknown(syscall(SYS_futex, word, operation, value, timed ? &span : NULL, NULL, 0)))
+    (void)syscall(SYS_futex_time64, word, operation, value, timed ? &span64 : NULL, NULL, 0);
 }
 
 /* Sleeps until woken, *word != value, a signal, or until the deadline. May return early: the caller looks again. */
 static void procpool__platform_park(uint32_t *word, uint32_t value, uint64_t deadline) {
-  struct timespec t;
-  uint64_t now;
-  if (deadline == PROCPOOL__NEVER) {
-    (void)procpool__platform_futex(word, PROCPOOL__FUTEX_WAIT, value, NULL);
-    return;
-  }
-  now = procpool__platform_now();
-  if (now >= deadline)
-    return;
-  t.tv_sec = (time_t)((deadline - now) / 1000000000u);
-  t.tv_nsec = (long)((deadline - now) % 1000000000u);
-  (void)procpool__platform_futex(word, PROCPOOL__FUTEX_WAIT, value, &t);
+  const uint64_t now = deadline == PROCPOOL__NEVER ? 0 : procpool__platform_now();
+  if (now < deadline)
+    procpool__platform_futex(word, PROCPOOL__FUTEX_WAIT, value,
+                             deadline == PROCPOOL__NEVER ? deadline : deadline - now);
 }
 
 static void procpool__platform_wake(uint32_t *word, int count) {
-  (void)procpool__platform_futex(word, PROCPOOL__FUTEX_WAKE, (uint32_t)count, NULL);
+  procpool__platform_futex(word, PROCPOOL__FUTEX_WAKE, (uint32_t)count, PROCPOOL__NEVER);
 }
 
 /* ---- memory ---- */
@@ -1458,10 +1524,54 @@ static uint64_t procpool__round_up(uint64_t value, uint64_t unit) {
   return (value + unit - 1) / unit * unit;
 }
 
+/* Bytes of a page: up to 64 KiB on arm64, ppc64 and others. Tests define it, before this file. */
+#ifndef PROCPOOL__PAGE_SIZE
+#define PROCPOOL__PAGE_SIZE() sysconf(_SC_PAGESIZE)
+#endif
+static uint64_t procpool__platform_page(void) {
+  return (uint64_t)PROCPOOL__PAGE_SIZE();
+}
+
 /* Private zeroed memory that costs nothing until it is touched. Null when there is no room. */
 static void *procpool__platform_pages(size_t size) {
   void *p = mmap(NULL, size, PROT_READ | PROT_WRITE, MAP_PRIVATE | MAP_ANONYMOUS | MAP_NORESERVE, -1, 0);
   return p == MAP_FAILED ? NULL : p;
+}
+
+/* Memory for results, aligned to 16 whatever malloc gives (8 on several machines of 32 bits, and with allocators of the
+ * user's): the byte before the first says how far behind the block's start that lies. Null, too, for more than a process of this
+ * machine can have. */
+static void *procpool__aligned_place(unsigned char *block) {
+  const size_t by = PROCPOOL__ALIGNMENT - (size_t)((uintptr_t)block % PROCPOOL__ALIGNMENT);
+  block[by - 1] = (unsigned char)by;
+  return block + by;
+}
+
+static void *procpool__aligned_new(uint64_t size) {
+  unsigned char *block = NULL;
+  if (size <= (uint64_t)PTRDIFF_MAX)
+    block = (unsigned char *)PROCPOOL_MALLOC((size_t)size + PROCPOOL__ALIGNMENT);
+  return block != NULL ? procpool__aligned_place(block) : NULL;
+}
+
+static void procpool__aligned_free(void *p) {
+  if (p != NULL)
+    PROCPOOL_FREE((unsigned char *)p - ((unsigned char *)p)[-1]);
+}
+
+/* Larger, with its first used bytes. Null, and all is as before, when there is no memory. p may be null. */
+static void *procpool__aligned_grow(void *p, uint64_t used, uint64_t size) {
+  const size_t by = p != NULL ? ((unsigned char *)p)[-1] : 0;
+  unsigned char *block, *place;
+  if (p == NULL || size > (uint64_t)PTRDIFF_MAX)
+    return p == NULL ? procpool__aligned_new(size) : NULL;
+  block = (unsigned char *)PROCPOOL_REALLOC((unsigned char *)p - by, (size_t)size + PROCPOOL__ALIGNMENT);
+  if (block == NULL)
+    return NULL;
+  place = block + PROCPOOL__ALIGNMENT - (size_t)((uintptr_t)block % PROCPOOL__ALIGNMENT);
+  if (place != block + by)
+    memmove(place, block + by, (size_t)used);
+  return procpool__aligned_place(block);
 }
 
 static void procpool__platform_unmap(void *p, size_t size) {
@@ -1525,6 +1635,7 @@ static int procpool__platform_shm_create(uint64_t size) {
   fd = procpool__platform_above_std(fd);
   if (fd < 0)
     return -1;
+  errno = EFBIG; /* for the first condition; ftruncate says its own */
   if (size <= procpool__platform_size_limit() && ftruncate(fd, (off_t)size) == 0) {
     /* a worker that shrank the file would make the host die by SIGBUS */
     (void)fcntl(fd, PROCPOOL__ADD_SEALS, PROCPOOL__SEAL_SHRINK);
@@ -1559,10 +1670,7 @@ static void *procpool__platform_shm_map(int fd, uint64_t size, void *place) {
 
 /* The same where another process has it. */
 static void *procpool__platform_shm_map_there(int fd, uint64_t size, uint64_t place) {
-  const uintptr_t address = (uintptr_t)place;
-  void *there;
-  memcpy(&there, &address, sizeof(there));
-  return PROCPOOL__PLACE_TAKEN() ? NULL : procpool__platform_shm_map(fd, size, there);
+  return PROCPOOL__PLACE_TAKEN() ? NULL : procpool__platform_shm_map(fd, size, procpool__address_of(place));
 }
 
 /* The same anywhere, but at a multiple of a large page if that can be had. */
@@ -1660,6 +1768,27 @@ static void procpool__platform_shm_protect(void *base, uint64_t end) {
 static uint64_t procpool__platform_memory(void) {
   const long pages = sysconf(_SC_PHYS_PAGES);
   return pages > 0 ? (uint64_t)pages * (uint64_t)sysconf(_SC_PAGESIZE) : (uint64_t)1 << 30;
+}
+
+/* Bytes of address space that this process may yet take, where that is bounded: by RLIMIT_AS, or by pointers of 32 bits
+ * (most kernels leave 3 GiB or more of these); UINT64_MAX elsewhere. */
+static uint64_t procpool__platform_space(void) {
+  uint64_t most = sizeof(void *) > 4 ? UINT64_MAX : (uint64_t)3 << 30, used;
+  unsigned long long pages = 0;
+  struct rlimit limit;
+  char text[64];
+  int fd = -1;
+  ssize_t got = -1;
+  if (getrlimit(RLIMIT_AS, &limit) == 0 && limit.rlim_cur != RLIM_INFINITY && limit.rlim_cur < most)
+    most = limit.rlim_cur;
+  if (most != UINT64_MAX)
+    fd = open("/proc/self/statm", O_RDONLY | O_CLOEXEC);
+  if (fd >= 0)
+    got = read(fd, text, sizeof(text) - 1);
+  procpool__platform_close(&fd);
+  text[got > 0 ? got : 0] = 0;
+  used = sscanf(text, "%llu", &pages) == 1 ? pages * procpool__platform_page() : 0;
+  return most == UINT64_MAX || used < most ? most - used : 0;
 }
 
 /* ---- descriptors ---- */
@@ -1789,21 +1918,18 @@ static void procpool__platform_pidfd_kill(int pidfd) {
 /* Waits until one of the descriptors has something or the deadline passes. mask: signals blocked meanwhile, or null.
  * Returns early at a signal: the caller looks again. */
 static int procpool__platform_poll(struct pollfd *fds, int count, uint64_t deadline, const sigset_t *mask) {
-  struct timespec t;
-  uint64_t now = 0;
-  struct timespec *timeout = NULL;
-  sigset_t kernel_mask;
-  if (mask != NULL)
-    kernel_mask = *mask;
-  if (deadline != PROCPOOL__NEVER) {
-    now = procpool__platform_now();
-    now = deadline > now ? deadline - now : 0;
-    t.tv_sec = (time_t)(now / 1000000000u);
-    t.tv_nsec = (long)(now % 1000000000u);
-    timeout = &t;
-  }
-  /* ppoll by number: its declaration needs _GNU_SOURCE. The kernel's signal set has one bit per signal. */
-  return (int)syscall(SYS_ppoll, fds, count, timeout, mask != NULL ? &kernel_mask : NULL, (size_t)(_NSIG / 8));
+  const bool timed = deadline != PROCPOOL__NEVER;
+  const uint64_t now = timed ? procpool__platform_now() : 0;
+  const size_t mask_size = _NSIG / 8; /* the kernel's signal set has one bit per signal */
+  procpool__span span;
+  procpool__span64 span64;
+  long result;
+  procpool__span_set(&span, &span64, deadline > now ? deadline - now : 0);
+  /* ppoll by number: its declaration needs _GNU_SOURCE */
+  result = syscall(SYS_ppoll, fds, count, timed ? &span : NULL, mask, mask_size);
+  if (procpool__span_unknown(result))
+    result = syscall(SYS_ppoll_time64, fds, count, timed ? &span64 : NULL, mask, mask_size);
+  return (int)result;
 }
 
 /* Waits for these events, or end of file or an error, until the deadline: a signal of the host's ends a poll, and says
@@ -1964,7 +2090,7 @@ static void procpool__platform_rseq_give_up(void) {
 
 /* Runs in the go-between of detach, which shares the host's memory. It registers the area of the thread that waits for
  * it: to the end of the go-between, the two of them are one to it. The robust list and the word that is cleared at the
- * end of a thread are set anew by libc's fork, for the child. */
+ * end of a thread are set anew by libc's fork, for the child. Returns launch->error. */
 static int procpool__platform_between(void *argument) {
   procpool__platform_launch *launch = (procpool__platform_launch *)argument;
   const bool registered = procpool__platform_rseq_register();
@@ -1972,8 +2098,7 @@ static int procpool__platform_between(void *argument) {
   if (launch->argv != NULL) {
     sigset_t all;
     (void)sigfillset(&all);
-    launch->error = procpool__platform_spawn_self(launch, &all);
-    return 0;
+    return launch->error = procpool__platform_spawn_self(launch, &all);
   }
   pid = fork();
   if (pid == 0) {
@@ -1982,9 +2107,32 @@ static int procpool__platform_between(void *argument) {
     launch->function(launch->argument);
     _exit(127);
   }
-  launch->error = pid < 0 ? errno : 0;
-  return 0;
+  return launch->error = pid < 0 ? errno : 0;
 }
+
+/* ThreadSanitizer keeps a record of each thread in its memory: a go-between that shared it would write into the record of
+ * the caller, and every lock of the host's would be reported as a race later (gcc 12), or it is refused (gcc 14). Under
+ * it the go-between has a copy of the memory, and tells the error by its exit status. */
+#if defined(__SANITIZE_THREAD__)
+#define PROCPOOL__TSAN 1
+#elif defined(__has_feature)
+#if __has_feature(thread_sanitizer)
+#define PROCPOOL__TSAN 1
+#endif
+#endif
+#ifdef PROCPOOL__TSAN
+enum { PROCPOOL__CLONE_BETWEEN = 0 };
+static int procpool__platform_between_error(const procpool__platform_launch *launch, int status) {
+  (void)launch;
+  return WIFEXITED(status) ? WEXITSTATUS(status) : ECHILD;
+}
+#else
+enum { PROCPOOL__CLONE_BETWEEN = PROCPOOL__CLONE_VM | PROCPOOL__CLONE_VFORK };
+static int procpool__platform_between_error(const procpool__platform_launch *launch, int status) {
+  (void)status;
+  return launch->error;
+}
+#endif
 
 /* Starts a process that the host's wait calls never see. A go-between is cloned with exit signal 0: that raises no
  * SIGCHLD, and wait() and waitpid(-1) skip it (wait(2), __WCLONE). It shares the host's memory and runs while the
@@ -1996,19 +2144,18 @@ PROCPOOL__NO_ASAN static int procpool__platform_detach(procpool__platform_launch
   PROCPOOL__ALIGNED char stack[65536];
   sigset_t all, old;
   pid_t between;
-  int error = 0;
+  int error = 0, status = 0;
   launch->error = 0;
   (void)sigfillset(&all);
   (void)pthread_sigmask(SIG_BLOCK, &all, &old);
-  between =
-      clone(procpool__platform_between, stack + sizeof(stack), PROCPOOL__CLONE_VM | PROCPOOL__CLONE_VFORK, launch);
+  between = clone(procpool__platform_between, stack + sizeof(stack), PROCPOOL__CLONE_BETWEEN, launch);
   if (between < 0)
     error = errno;
   else
-    while (syscall(SYS_wait4, between, NULL, PROCPOOL__WCLONE, NULL) < 0 && errno == EINTR)
+    while (syscall(SYS_wait4, between, &status, PROCPOOL__WCLONE, NULL) < 0 && errno == EINTR)
       ;
   (void)pthread_sigmask(SIG_SETMASK, &old, NULL);
-  return error != 0 ? error : launch->error;
+  return error != 0 ? error : procpool__platform_between_error(launch, status);
 }
 
 /* One child whose state has changed; 0 where there is none now, negative where there is no child at all. */
@@ -3119,6 +3266,20 @@ enum {
   PROCPOOL__MESSAGE = 192
 };
 
+/* Functions travel as numbers, too. */
+static inline uint64_t procpool__number_of_function(procpool_function function) {
+  return (uint64_t)(uintptr_t)function;
+}
+static inline procpool_function procpool__function_of(uint64_t number) {
+  return (procpool_function)(uintptr_t)number;
+}
+static inline uint64_t procpool__number_of_initializer(procpool_initializer initializer) {
+  return (uint64_t)(uintptr_t)initializer;
+}
+static inline procpool_initializer procpool__initializer_of(uint64_t number) {
+  return (procpool_initializer)(uintptr_t)number;
+}
+
 /* The state of a task, in the low bits of its word. Order matters: ASKED_* is decided by the supervisor while the
  * worker lives and may yet return; DONE_* is committed by a worker; DEAD_* is decided by the supervisor, and the task
  * settles when its worker is reaped. What the host decides (CANCELLED before the start, SHUTDOWN, ...) needs no
@@ -3194,28 +3355,29 @@ enum { PROCPOOL__EPITAPH_QUARANTINE = 0x100 };
 typedef struct procpool__epitaph {
   int32_t signal, exit_status, pid;
   int32_t stage; /* procpool_stage, and QUARANTINE: somebody may still write to what the task was given */
-  uint64_t user_us, system_us;
-  uint64_t rss_kib_next; /* largest resident size in KiB (40 bits), then the next slot of the dead list plus 1 (24) */
+  procpool__u64 user_us, system_us;
+  procpool__u64
+      rss_kib_next; /* largest resident size in KiB (40 bits), then the next slot of the dead list plus 1 (24) */
 } procpool__epitaph;
 
 /* Where the result of a task goes that has a place for it: behind the argument. Offsets are the arena's. */
 typedef struct procpool__place {
-  uint64_t argument[PROCPOOL__INLINE_BESIDE / sizeof(uint64_t)];
-  uint64_t offset, capacity;
+  procpool__u64 argument[PROCPOOL__INLINE_BESIDE / sizeof(uint64_t)];
+  procpool__u64 offset, capacity;
 } procpool__place;
 
 /* One task. All but word and flags: written by the host before word becomes READY (release), read by the worker whose
  * CAS made it RUNNING (acquire), and again by nobody; or the epitaph, by the supervisor while it alone owns the slot,
  * read by the host after it took the slot from the dead list (acquire). */
 typedef struct procpool__slot {
-  uint64_t word;     /* host, worker, supervisor: by CAS; all read */
-  uint32_t flags;    /* host; atomic, since DISCARD and KILL may come later. Worker and supervisor read */
-  uint32_t limit;    /* milliseconds that the body may run, 0: no limit. Worker and supervisor read */
-  uint64_t function; /* from here on the epitaph may lie */
-  uint64_t size;
+  procpool__u64 word;     /* host, worker, supervisor: by CAS; all read */
+  uint32_t flags;         /* host; atomic, since DISCARD and KILL may come later. Worker and supervisor read */
+  uint32_t limit;         /* milliseconds that the body may run, 0: no limit. Worker and supervisor read */
+  procpool__u64 function; /* from here on the epitaph may lie */
+  procpool__u64 size;
   union {
     unsigned char bytes[PROCPOOL__INLINE_BYTES];
-    uint64_t offset; /* in the arena, for SHARED and for what does not fit */
+    procpool__u64 offset; /* in the arena, for SHARED and for what does not fit */
     procpool__place place;
   } argument;
 } PROCPOOL__ALIGNED procpool__slot;
@@ -3226,25 +3388,26 @@ static inline procpool__epitaph *procpool__slot_epitaph(procpool__slot *slot) {
 
 /* What a worker and the supervisor say of themselves. Lines by writer. */
 typedef struct procpool__block {
-  uint64_t intent_slot;  /* worker, before each claim; the supervisor reads them after the reap */
-  uint64_t intent_word;  /* the RUNNING word it is about to write */
-  uint64_t started_ns;   /* worker: when the body of limited_word began */
-  uint64_t limited_word; /* worker, after started_ns: the RUNNING word of a task with a limit */
-  uint64_t ended_word;   /* worker: the one whose body has returned, and what it printed is out */
-  uint64_t tasks;        /* bodies begun */
-  uint64_t ready;        /* 1: initialized; 2: the initializer failed; 3: leaving by itself; 4: in the initializer */
-  int64_t init_code;
-  PROCPOOL__ALIGNED uint64_t
+  procpool__u64 intent_slot;  /* worker, before each claim; the supervisor reads them after the reap */
+  procpool__u64 intent_word;  /* the RUNNING word it is about to write */
+  procpool__u64 started_ns;   /* worker: when the body of limited_word began */
+  procpool__u64 limited_word; /* worker, after started_ns: the RUNNING word of a task with a limit */
+  procpool__u64 ended_word;   /* worker: the one whose body has returned, and what it printed is out */
+  procpool__u64 tasks;        /* bodies begun */
+  procpool__u64 ready; /* 1: initialized; 2: the initializer failed; 3: leaving by itself; 4: in the initializer */
+  procpool__i64 init_code;
+  PROCPOOL__ALIGNED procpool__u64
       tail; /* end of the last published record. Stored by the worker, or by a helper by CAS to the same value */
-  uint64_t dropped; /* worker: adds 1 for a task that it committed without a record. Host reads, with the tail */
-  PROCPOOL__ALIGNED uint64_t consumed;  /* host: end of the last record taken. Worker reads (acquire): room behind it */
+  procpool__u64 dropped; /* worker: adds 1 for a task that it committed without a record. Host reads, with the tail */
+  PROCPOOL__ALIGNED procpool__u64
+      consumed;                         /* host: end of the last record taken. Worker reads (acquire): room behind it */
   uint32_t room_seq;                    /* host adds 1 for a worker that waits for room */
   uint32_t wake_seq;                    /* host and supervisor add 1 to wake this worker, which sleeps on it */
-  uint64_t woken_ns;                    /* host: when it last did so. For the worker's own spinning */
+  procpool__u64 woken_ns;               /* host: when it last did so. For the worker's own spinning */
   PROCPOOL__ALIGNED uint32_t room_flag; /* worker: waits for room. Supervisor clears a dead one's. Host reads */
   uint32_t cpu;                         /* worker, before it sleeps: the processor that it last ran on. Host reads */
-  PROCPOOL__ALIGNED uint64_t pid;       /* supervisor (threads: host): 0 when there is none */
-  uint64_t generation;                  /* supervisor: how many have worn this index */
+  PROCPOOL__ALIGNED procpool__u64 pid;  /* supervisor (threads: host): 0 when there is none */
+  procpool__u64 generation;             /* supervisor: how many have worn this index */
 } procpool__block;
 
 typedef enum procpool__phase {
@@ -3273,10 +3436,10 @@ enum {
 
 /* 64 workers, a bit each; both masks on one line, which the host reads at every submit. */
 typedef struct procpool__mask {
-  uint64_t
+  procpool__u64
       idle; /* it sleeps, or is about to. Set by the worker, cleared by it too, or by the host that wakes just this one,
                     or by the supervisor for a dead one */
-  uint64_t
+  procpool__u64
       away; /* it cannot take a task, and waking it is no use: not started, in its initializer, stopped, condemned, on
                     its way out, dead. Set by the host at open, by the supervisor, by a worker that leaves; cleared by the
                     worker before it looks for its first task, by the supervisor when one is continued */
@@ -3284,40 +3447,43 @@ typedef struct procpool__mask {
 
 typedef struct procpool__header {
   /* host, before anyone else exists; a spawned supervisor checks them against its own */
-  uint64_t magic, version, total, header_size, workers, capacity, ring_size, arena_size;
-  uint64_t start, max_tasks, strict, core_dumps, once, depth;
-  uint64_t spin_ns, spin_fixed, processors; /* how long to look for work before sleeping; whether the user said so */
-  uint64_t initializer, initializer_offset, initializer_size; /* size 0: offset is the pointer itself */
-  uint64_t initializer_limit;                                 /* ns; 0: none */
-  uint64_t base;                                              /* where the host has the segment */
-  uint64_t host_pid;
-  uint64_t pinned; /* 1: the host's opening thread was pinned, workers may use the processors of cpu_set */
-  uint64_t cpu_set[PROCPOOL__CPU_SET / sizeof(uint64_t)];
+  procpool__u64 magic, version, total, header_size, workers, capacity, ring_size, arena_size;
+  procpool__u64 start, max_tasks, strict, core_dumps, once, depth;
+  procpool__u64 spin_ns, spin_fixed,
+      processors; /* how long to look for work before sleeping; whether the user said so */
+  procpool__u64 initializer, initializer_offset, initializer_size; /* size 0: offset is the pointer itself */
+  procpool__u64 initializer_limit;                                 /* ns; 0: none */
+  procpool__u64 base;                                              /* where the host has the segment */
+  procpool__u64 host_pid;
+  procpool__u64 pinned; /* 1: the host's opening thread was pinned, workers may use the processors of cpu_set */
+  procpool__u64 cpu_set[PROCPOOL__CPU_SET / sizeof(uint64_t)];
   char name[16];
-  PROCPOOL__ALIGNED uint64_t head; /* hint: no position before it is READY. Anyone, by CAS from h to h + 1 */
+  PROCPOOL__ALIGNED procpool__u64 head; /* hint: no position before it is READY. Anyone, by CAS from h to h + 1 */
   PROCPOOL__ALIGNED procpool__mask masks[PROCPOOL__GROUPS]; /* who sleeps, and who cannot take a task at all */
-  PROCPOOL__ALIGNED uint64_t host_flag; /* host: number of its sleep << 4 | who and why; 0 awake. Workers read */
-  uint32_t host_seq;                    /* whoever wakes the host adds 1; it sleeps on this */
+  PROCPOOL__ALIGNED procpool__u64 host_flag; /* host: number of its sleep << 4 | who and why; 0 awake. Workers read */
+  uint32_t host_seq;                         /* whoever wakes the host adds 1; it sleeps on this */
   uint32_t pad1;
-  uint64_t host_woken_ns; /* worker: when it last woke the host. For the host's own spinning */
-  uint64_t lazy_until;    /* host, before host_flag, which publishes it: see FLAG_LAZY. Workers read it after that */
+  procpool__u64 host_woken_ns; /* worker: when it last woke the host. For the host's own spinning */
+  procpool__u64 lazy_until; /* host, before host_flag, which publishes it: see FLAG_LAZY. Workers read it after that */
   PROCPOOL__ALIGNED uint32_t phase; /* host; everyone reads */
   uint32_t pad2;
-  uint64_t arena_top; /* host, before the word of any task that may use it: what lies below was reserved at some time.
+  procpool__u64
+      arena_top; /* host, before the word of any task that may use it: what lies below was reserved at some time.
                          Workers read it (relaxed: their claim acquired it) to reach what tasks have pointers to */
-  PROCPOOL__ALIGNED uint64_t limited; /* host, before the task's word: tasks with a limit that are not settled */
-  uint64_t tick;                      /* host: ns between looks, short enough for the shortest of these limits */
-  uint32_t ticking;                   /* supervisor: 1 while it looks for limits that are over. Host reads */
+  PROCPOOL__ALIGNED procpool__u64 limited; /* host, before the task's word: tasks with a limit that are not settled */
+  procpool__u64 tick;                      /* host: ns between looks, short enough for the shortest of these limits */
+  uint32_t ticking;                        /* supervisor: 1 while it looks for limits that are over. Host reads */
   uint32_t
       lost_bell; /* worker, before it signals the supervisor: the host's descriptor is to be set. Supervisor clears */
-  PROCPOOL__ALIGNED uint64_t dead_list; /* slots (plus 1) that the supervisor decided: it pushes, the host takes all */
-  uint64_t dead_count;                  /* supervisor: how many it ever pushed */
-  uint32_t health;                      /* supervisor: procpool__health; the host reads, cause before it */
-  uint32_t gone;                        /* supervisor: every worker is reaped, and it is leaving */
-  uint64_t alive, started;              /* supervisor: workers that live, workers ever started */
+  PROCPOOL__ALIGNED procpool__u64
+      dead_list;                /* slots (plus 1) that the supervisor decided: it pushes, the host takes all */
+  procpool__u64 dead_count;     /* supervisor: how many it ever pushed */
+  uint32_t health;              /* supervisor: procpool__health; the host reads, cause before it */
+  uint32_t gone;                /* supervisor: every worker is reaped, and it is leaving */
+  procpool__u64 alive, started; /* supervisor: workers that live, workers ever started */
   /* supervisor (threads: the last of them), before health, which publishes them; relaxed: it may write the next cause
    * while the host reads this one */
-  int64_t cause_signal, cause_exit, cause_code, cause_errno, cause_pid, cause_worker, cause_stage;
+  procpool__i64 cause_signal, cause_exit, cause_code, cause_errno, cause_pid, cause_worker, cause_stage;
 } procpool__header;
 
 /* What workers go by: each process's own copy, made before there was a worker (a forked one has it by the fork). */
@@ -3335,7 +3501,7 @@ typedef struct procpool__segment {
   int workers;
   procpool__header *header;
   procpool__block *blocks;
-  uint64_t *cells;
+  procpool__u64 *cells;
   procpool__slot *slots;
   unsigned char *rings;
   unsigned char *arena;
@@ -3367,14 +3533,15 @@ static uint64_t procpool__shm_cell_count(uint64_t capacity) {
 
 /* Where each part lies, relative to base (null for a first look at the size). Returns the size of it all. */
 static uint64_t procpool__shm_layout(procpool__segment *s, unsigned char *base) {
+  const uint64_t page = procpool__platform_page(); /* what is given back to the kernel begins at one */
   uint64_t offset[5];
-  offset[0] = procpool__round_up(sizeof(procpool__header), PROCPOOL__PAGE);
-  offset[1] = procpool__round_up(offset[0] + (uint64_t)s->workers * sizeof(procpool__block), PROCPOOL__PAGE);
-  offset[2] = procpool__round_up(offset[1] + (uint64_t)s->workers * s->ring_size, PROCPOOL__PAGE);
-  offset[3] = procpool__round_up(offset[2] + s->cell_count * sizeof(uint64_t), PROCPOOL__PAGE);
+  offset[0] = procpool__round_up(sizeof(procpool__header), page);
+  offset[1] = procpool__round_up(offset[0] + (uint64_t)s->workers * sizeof(procpool__block), page);
+  offset[2] = procpool__round_up(offset[1] + (uint64_t)s->workers * s->ring_size, page);
+  offset[3] = procpool__round_up(offset[2] + s->cell_count * sizeof(uint64_t), page);
   s->large = s->arena_size >= PROCPOOL__ARENA_LARGE ? PROCPOOL__HUGE : PROCPOOL__EXTENT;
   offset[4] = procpool__round_up(offset[3] + s->capacity * sizeof(procpool__slot),
-                                 s->large == PROCPOOL__HUGE ? PROCPOOL__HUGE : PROCPOOL__PAGE);
+                                 s->large == PROCPOOL__HUGE ? PROCPOOL__HUGE : page);
   s->arena_at = offset[4];
   s->total = offset[4] + s->arena_size;
   s->base = base;
@@ -3382,7 +3549,7 @@ static uint64_t procpool__shm_layout(procpool__segment *s, unsigned char *base) 
     s->header = (procpool__header *)(void *)base;
     s->blocks = (procpool__block *)(void *)(base + offset[0]);
     s->rings = base + offset[1];
-    s->cells = (uint64_t *)(void *)(base + offset[2]);
+    s->cells = (procpool__u64 *)(void *)(base + offset[2]);
     s->slots = (procpool__slot *)(void *)(base + offset[3]);
     s->arena = base + offset[4];
   }
@@ -3414,10 +3581,10 @@ static uint64_t procpool__shm_arena_top(const procpool__segment *s) {
 static uint64_t procpool__shm_bit(int worker) {
   return (uint64_t)1 << (worker % 64);
 }
-static uint64_t *procpool__shm_idle(const procpool__segment *s, int worker) {
+static procpool__u64 *procpool__shm_idle(const procpool__segment *s, int worker) {
   return &s->header->masks[worker / 64].idle;
 }
-static uint64_t *procpool__shm_away(const procpool__segment *s, int worker) {
+static procpool__u64 *procpool__shm_away(const procpool__segment *s, int worker) {
   return &s->header->masks[worker / 64].away;
 }
 
@@ -3492,10 +3659,10 @@ static void procpool__shm_wake_host(const procpool__segment *s, int event_fd) {
 #define PROCPOOL__SPIN_YIELD 8u /* of these rows: whoever is looked for may be waiting for this very processor */
 
 typedef struct procpool__spin {
-  uint64_t most; /* ns; 0: never */
-  uint64_t wait; /* ns that the last waits took, averaged */
-  uint64_t wake; /* ns from a wake to the first step of whoever slept, averaged */
-  bool fixed;    /* the user has said how long */
+  procpool__u64 most; /* ns; 0: never */
+  procpool__u64 wait; /* ns that the last waits took, averaged */
+  procpool__u64 wake; /* ns from a wake to the first step of whoever slept, averaged */
+  bool fixed;         /* the user has said how long */
 } procpool__spin;
 
 static void procpool__spin_setup(procpool__spin *spin, uint64_t ns, bool fixed) {
@@ -3547,12 +3714,12 @@ enum {
 };
 
 typedef struct procpool__record {
-  uint64_t
-      position;  /* written last: a record without it was never finished. Release for what it vouches for, and in the
+  procpool__u64
+      position; /* written last: a record without it was never finished. Release for what it vouches for, and in the
                         total order: a host that goes to sleep looks for it, and a worker then at the host's flag */
-  uint64_t word; /* what the task's word is when this record counts */
-  uint64_t size; /* bytes that follow */
-  uint32_t slot; /* and the flags above */
+  procpool__u64 word; /* what the task's word is when this record counts */
+  procpool__u64 size; /* bytes that follow */
+  uint32_t slot;      /* and the flags above */
   uint32_t pid;
 } procpool__record;
 typedef char procpool__assert_record[sizeof(procpool__record) == PROCPOOL__UNIT ? 1 : -1];
@@ -3773,14 +3940,14 @@ struct procpool__worker {
  * begun crashed, and the rest are handed out again: no body starts twice. Arguments and results lie behind the chunk, or
  * in shared buffers. */
 typedef struct procpool__chunk {
-  uint64_t count, argument_size, result_size;
-  uint64_t argument_step, result_step;   /* from one item to the next: the size, or more, so that each is aligned */
-  uint64_t function;                     /* of one item; 0 where the typed layer loops itself */
-  uint64_t arguments, results, failures; /* offsets in the arena */
-  uint64_t stop;           /* host: count; 0 when no further item shall begin (relaxed: see procpool__item_next) */
-  uint64_t begun;          /* worker, with release: items whose body began; count + 1: all have ended */
-  uint64_t failed;         /* worker, with release: how many items have a mark */
-  uint64_t took;           /* worker: ns that all items took together */
+  procpool__u64 count, argument_size, result_size;
+  procpool__u64 argument_step, result_step; /* from one item to the next: the size, or more, so that each is aligned */
+  procpool__u64 function;                   /* of one item; 0 where the typed layer loops itself */
+  procpool__u64 arguments, results, failures; /* offsets in the arena */
+  procpool__u64 stop;      /* host: count; 0 when no further item shall begin (relaxed: see procpool__item_next) */
+  procpool__u64 begun;     /* worker, with release: items whose body began; count + 1: all have ended */
+  procpool__u64 failed;    /* worker, with release: how many items have a mark */
+  procpool__u64 took;      /* worker: ns that all items took together */
   procpool__failure first; /* worker: of the first failure */
 } procpool__chunk;
 
@@ -4120,8 +4287,7 @@ static void procpool__worker_note(procpool_task *t, procpool_status status) {
 /* The items of a map whose function takes one item at a time. */
 static void procpool__worker_run_items(procpool_task *t) {
   procpool__chunk *chunk = t->chunk;
-  procpool_function function;
-  memcpy(&function, &chunk->function, sizeof(function));
+  const procpool_function function = procpool__function_of(chunk->function);
   for (size_t i = 0; procpool_task_item(t, i); i++) {
     t->given = false;
     t->argument = procpool__worker_arena(t, chunk->arguments + i * chunk->argument_step);
@@ -4157,7 +4323,6 @@ static void procpool__worker_refuse(procpool__worker *w, const char *text) {
 static void procpool__worker_call(procpool__worker *w) {
   procpool_task *t = &w->task;
   const uint64_t address = t->chunk != NULL && t->chunk->function != 0 ? t->chunk->function : t->slot->function;
-  procpool_function function;
   PROCPOOL__STEP();
   if (t->unreachable) {
     procpool__worker_refuse(w, "the worker has no memory to reach the argument");
@@ -4170,11 +4335,10 @@ static void procpool__worker_call(procpool__worker *w) {
     procpool__worker_refuse(w, text);
     return;
   }
-  memcpy(&function, &address, sizeof(function));
   if (t->chunk != NULL)
-    procpool__worker_run_chunk(t, function);
+    procpool__worker_run_chunk(t, procpool__function_of(address));
   else
-    function(t);
+    procpool__function_of(address)(t);
 }
 
 /* What the task printed shall be out before its result is. */
@@ -4206,7 +4370,7 @@ static bool procpool__worker_finish(procpool__worker *w) {
 static void procpool__worker_trim(procpool__worker *w) {
   if (w->scratch_size <= PROCPOOL__SCRATCH_KEPT)
     return;
-  PROCPOOL_FREE(w->scratch);
+  procpool__aligned_free(w->scratch);
   w->scratch = NULL;
   w->scratch_size = 0;
 }
@@ -4278,7 +4442,7 @@ typedef enum procpool__turn { PROCPOOL__TURN_RAN, PROCPOOL__TURN_EMPTY, PROCPOOL
 enum { PROCPOOL__AHEAD = 16 }; /* the most that the hint lags behind one worker */
 
 static void procpool__worker_move_hint(procpool__worker *w) {
-  uint64_t *head = &w->segment->header->head;
+  procpool__u64 *head = &w->segment->header->head;
   uint64_t h = procpool__load(head);
   while (h >= w->seen && h < w->next && !procpool__cas(head, h, w->next))
     h = procpool__load(head);
@@ -4387,7 +4551,7 @@ static bool procpool__worker_spin(const procpool__worker *w, uint64_t start, uin
 
 static void procpool__worker_sleep(procpool__worker *w) {
   const procpool__segment *s = w->segment;
-  uint64_t *mask = procpool__shm_idle(s, w->index);
+  procpool__u64 *mask = procpool__shm_idle(s, w->index);
   const uint64_t bit = procpool__shm_bit(w->index);
   const uint32_t seq = procpool__load32(&w->block->wake_seq);
   const uint64_t woken = procpool__load_relaxed(&w->block->woken_ns);
@@ -4435,7 +4599,7 @@ static void procpool__worker_loop(procpool__worker *w) {
   }
   procpool__store(&w->block->ready, 3); /* first: whoever is continued then stays away */
   (void)procpool__or(procpool__shm_away(w->segment, w->index), procpool__shm_bit(w->index));
-  PROCPOOL_FREE(w->scratch);
+  procpool__aligned_free(w->scratch);
   w->scratch = NULL;
 }
 
@@ -4459,13 +4623,11 @@ static void procpool__worker_setup(procpool__worker *w, const procpool__segment 
 /* Runs the user's initializer, if there is one. */
 static bool procpool__worker_initialize(procpool__worker *w) {
   const procpool__settings *h = &w->segment->settings;
-  procpool_initializer initializer;
-  const void *argument;
+  const procpool_initializer initializer = procpool__initializer_of(h->initializer);
+  const void *argument = procpool__address_of(h->initializer_offset);
   int code;
   if (h->initializer != 0) {
     procpool__store(&w->block->ready, 4);
-    memcpy(&initializer, &h->initializer, sizeof(initializer));
-    memcpy(&argument, &h->initializer_offset, sizeof(argument));
     if (h->initializer_size > 0)
       argument = procpool__worker_reach(w, h->initializer_offset, h->initializer_size);
     code = h->initializer_size > 0 && argument == NULL ? ENOMEM : initializer(argument, (size_t)h->initializer_size);
@@ -5722,7 +5884,7 @@ struct procpool_future {
   union {
     void *data;
     unsigned char small[PROCPOOL__SMALL];
-  } __attribute__((aligned(16))) result;
+  } __attribute__((aligned(PROCPOOL__ALIGNMENT))) result;
   uint64_t block, block_size; /* its argument in the arena */
   procpool_error *error;
   procpool__callback_node *callbacks;
@@ -5737,11 +5899,11 @@ typedef struct procpool__slab {
 
 /* The host's end of one worker's ring. */
 typedef struct procpool__inbox {
-  uint64_t head;            /* end of what was taken; relaxed atomic, the drainer looks at it without the lock */
+  procpool__u64 head;       /* end of what was taken; relaxed atomic, the drainer looks at it without the lock */
   procpool_future *partial; /* whose large result is arriving in pieces */
   unsigned char *data;
   uint64_t filled, total, room; /* room: how many bytes data has */
-  uint64_t dropped;             /* the worker's count, when it was last looked at; relaxed atomic, as head */
+  procpool__u64 dropped;        /* the worker's count, when it was last looked at; relaxed atomic, as head */
   bool resetting;               /* found corrupt: waits for the supervisor to end the worker */
 } procpool__inbox;
 
@@ -5804,7 +5966,7 @@ struct procpool {
   uint32_t *cell_slots; /* by position % cells: the slot, plus 1, of the unsettled task whose cell it is; else 0 */
   uint64_t free_count, slots_used;
   uint64_t cells_reserved, slots_reserved, shared_bytes;
-  uint64_t submitted, settled, crashed, dead_seen;
+  procpool__u64 submitted, settled, crashed, dead_seen;
   uint64_t limited, tick;     /* tasks with a limit that are not settled; what the header's tick is */
   uint32_t time_limit, grace; /* of tasks that have none of their own: milliseconds */
   procpool__inbox *inboxes;
@@ -5964,7 +6126,7 @@ static int procpool__host_reserve(procpool *p, uint64_t offset, uint64_t size) {
   if (long_one)
     procpool__host_lock(p);
   if (error == 0)
-    p->shared_bytes += size;
+    p->shared_bytes += procpool__round_up(size, procpool__platform_page());
   return error;
 }
 
@@ -6492,7 +6654,7 @@ static void procpool__buffer_end(procpool *p) {
 /* ---- futures ---- */
 
 static bool procpool__future_more(procpool *p) {
-  procpool__slab *slab = (procpool__slab *)PROCPOOL_MALLOC(sizeof(*slab));
+  procpool__slab *slab = (procpool__slab *)procpool__aligned_new(sizeof(*slab));
   if (slab == NULL)
     return false;
   slab->next = p->slabs;
@@ -6534,7 +6696,7 @@ static void procpool__future_throw_away(procpool *p, void *data, uint64_t size) 
     memcpy(data, &p->thrown_away, sizeof(p->thrown_away));
     p->thrown_away = data;
   } else {
-    PROCPOOL_FREE(data);
+    procpool__aligned_free(data);
   }
 }
 
@@ -6542,7 +6704,7 @@ static void procpool__future_free_thrown_away(void *data) {
   while (data != NULL) {
     void *next;
     memcpy(&next, data, sizeof(next));
-    PROCPOOL_FREE(data);
+    procpool__aligned_free(data);
     data = next;
   }
 }
@@ -6610,7 +6772,7 @@ static void procpool__host_make_due(procpool *p, procpool_future *f) {
 static void procpool__host_drop_pieces(procpool *p, const procpool_future *f) {
   for (int i = 0; i < p->segment.workers; i++)
     if (p->inboxes[i].partial == f) {
-      PROCPOOL_FREE(p->inboxes[i].data);
+      procpool__aligned_free(p->inboxes[i].data);
       p->inboxes[i].data = NULL;
       p->inboxes[i].partial = NULL;
     }
@@ -6671,9 +6833,7 @@ static unsigned char *procpool__host_room_for(procpool_future *f, uint64_t size,
     return NULL;
   if (size <= PROCPOOL__SMALL)
     return f->result.small;
-  if (size > (uint64_t)PTRDIFF_MAX)
-    return NULL;
-  f->result.data = PROCPOOL_MALLOC((size_t)size);
+  f->result.data = procpool__aligned_new(size);
   *ok = f->result.data != NULL;
   return (unsigned char *)f->result.data;
 }
@@ -6691,12 +6851,12 @@ static bool procpool__host_grow_partial(procpool *p, procpool__inbox *in, uint64
     return true; /* there is room, or nobody wants it */
   room = room < in->filled + more ? in->filled + more : room;
   room = room > in->total ? in->total : room;
-  data = (unsigned char *)PROCPOOL_REALLOC(in->data, (size_t)room);
+  data = (unsigned char *)procpool__aligned_grow(in->data, in->filled, room);
   if (data != NULL) {
     in->data = data;
     in->room = room;
   } else if (procpool__host_at_end(p)) {
-    PROCPOOL_FREE(in->data);
+    procpool__aligned_free(in->data);
     in->data = NULL;
   } else {
     return false;
@@ -6717,7 +6877,7 @@ static procpool__taken procpool__host_take_piece(procpool *p, int worker, procpo
   if (total > (uint64_t)1 << 47)
     return PROCPOOL__TAKEN_CORRUPT;
   if (in->partial != f) {
-    PROCPOOL_FREE(in->data);
+    procpool__aligned_free(in->data);
     in->partial = f;
     f->flags |= PROCPOOL__F_PIECES;
     in->data = NULL;
@@ -6934,7 +7094,7 @@ static void procpool__host_check_ticking(procpool *p, const procpool_future *f) 
 static void procpool__host_on_corrupt(procpool *p, int worker) {
   procpool__inbox *in = &p->inboxes[worker];
   const uint64_t fresh = procpool__round_up(in->head + ((uint64_t)1 << 40), p->segment.ring_size);
-  PROCPOOL_FREE(in->data);
+  procpool__aligned_free(in->data);
   in->data = NULL;
   in->partial = NULL;
   __atomic_store_n(&in->resetting, true, __ATOMIC_RELAXED);
@@ -7990,7 +8150,7 @@ static bool procpool__open_power_of_two(size_t n) {
 static bool procpool__open_check(procpool__plan *plan) {
   const procpool_options *o = &plan->options;
   const bool processes = o->start <= PROCPOOL_START_SPAWN;
-  if (o->start < PROCPOOL_START_AUTO || o->start > PROCPOOL_START_INLINE)
+  if ((unsigned)o->start > PROCPOOL_START_INLINE)
     return procpool__open_fail(plan, PROCPOOL_ARGUMENT, 0, "options.start is none of PROCPOOL_START_*");
   if (o->max_workers < 0 || o->max_workers > PROCPOOL__MAX_WORKERS)
     return procpool__open_fail(plan, PROCPOOL_ARGUMENT, 0, "options.max_workers must be 0 to 1024");
@@ -8066,6 +8226,23 @@ static bool procpool__open_plan(procpool__plan *plan, const procpool_options *op
   return true;
 }
 
+/* How large the arena shall be: as the user says, else as the machine's memory, or what a control group allows of it; but
+ * where address space is bounded, so that a pool takes no more than an eighth of what is left of it: the program's other
+ * pools, and the stacks of its threads, need some. */
+static uint64_t procpool__open_arena_size(procpool *p, const procpool_options *o) {
+  procpool__segment *s = &p->segment;
+  const uint64_t most = procpool__platform_space() / 8, machine = procpool__platform_memory();
+  uint64_t size = machine < p->memory.least ? machine : p->memory.least, before;
+  size = o->max_memory > 0 ? o->max_memory : size;
+  s->arena_size = size;
+  before = procpool__shm_layout(s, NULL) - size; /* what lies before the arena */
+  if (o->max_memory == 0 && (before > most || size > most - before))
+    size = most > before + PROCPOOL__EXTENT ? (most - before) / PROCPOOL__EXTENT * PROCPOOL__EXTENT : 1;
+  if (size > PROCPOOL__ARENA_MOST)
+    size = PROCPOOL__ARENA_MOST;
+  return procpool__round_up(size, PROCPOOL__EXTENT);
+}
+
 /* Creates and maps the segment, with as large an arena as there is address space for, and reserves the parts that are
  * used at once. */
 static bool procpool__open_segment(procpool *p, procpool__plan *plan) {
@@ -8076,13 +8253,10 @@ static bool procpool__open_segment(procpool *p, procpool__plan *plan) {
   s->cell_count = procpool__shm_cell_count(s->capacity);
   s->ring_size = plan->options.ring_size;
   procpool__memory_find(&p->memory, "");
-  s->arena_size = procpool__platform_memory() < p->memory.least ? procpool__platform_memory() : p->memory.least;
-  if (plan->options.max_memory > 0)
-    s->arena_size = plan->options.max_memory;
-  if (s->arena_size > PROCPOOL__ARENA_MOST)
-    s->arena_size = PROCPOOL__ARENA_MOST;
-  s->arena_size = procpool__round_up(s->arena_size, PROCPOOL__EXTENT);
+  s->arena_size = procpool__open_arena_size(p, &plan->options);
   (void)procpool__shm_layout(s, NULL);
+  if (s->arena_at > (uint64_t)PTRDIFF_MAX) /* an off_t may have 32 bits, too */
+    return procpool__open_fail(plan, PROCPOOL_MEMORY, ENOMEM, "no address space for the shared memory");
   s->fd = p->fds.memory = procpool__platform_shm_create(s->arena_at);
   if (s->fd < 0)
     return procpool__open_fail(plan, PROCPOOL_SYSTEM, errno, "no shared memory to be had");
@@ -8145,8 +8319,8 @@ static bool procpool__open_header(procpool *p, procpool__plan *plan) {
   h->spin_fixed = o->spin_us > 0;
   h->processors = (uint64_t)plan->processors;
   (void)snprintf(h->name, sizeof(h->name), "%s", o->name);
-  memcpy(&h->initializer, &o->initializer, sizeof(o->initializer));
-  memcpy(&h->initializer_offset, &o->initializer_argument, sizeof(o->initializer_argument));
+  h->initializer = procpool__number_of_initializer(o->initializer);
+  h->initializer_offset = procpool__number_of(o->initializer_argument);
   if (o->initializer_size > 0) {
     const uint64_t block = procpool__arena_alloc(p, o->initializer_size);
     if (block == PROCPOOL__NO_BLOCK)
@@ -8185,11 +8359,11 @@ static void procpool__open_undo(procpool *p) {
   PROCPOOL_FREE(p->codes);
   PROCPOOL_FREE(p->threads);
   if (p->inline_worker != NULL)
-    PROCPOOL_FREE(p->inline_worker->scratch);
+    procpool__aligned_free(p->inline_worker->scratch);
   PROCPOOL_FREE(p->inline_worker);
   while (p->slabs != NULL) {
     procpool__slab *next = p->slabs->next;
-    PROCPOOL_FREE(p->slabs);
+    procpool__aligned_free(p->slabs);
     p->slabs = next;
   }
   (void)pthread_mutex_destroy(&p->lock);
@@ -8349,7 +8523,7 @@ static uint64_t procpool__code_translate(procpool *p, procpool_function function
   uint64_t *seen;
   uint64_t offset;
   int found;
-  memcpy(&search.function, &function, sizeof(function));
+  search.function = procpool__number_of_function(function);
   if (p->start != PROCPOOL_START_SPAWN)
     return search.function;
   seen = p->code_seen[(search.function >> 4) % PROCPOOL__CODE_SEEN];
@@ -8373,11 +8547,10 @@ static uint64_t procpool__code_translate(procpool *p, procpool_function function
 
 /* Answers a spawned supervisor that has told all of its code. */
 static bool procpool__open_begin(procpool *p, procpool__plan *plan) {
-  procpool_function function;
+  const uint64_t initializer = procpool__number_of_initializer(plan->options.initializer);
   uint64_t address = 0;
-  if (plan->options.initializer != NULL) {
-    memcpy(&function, &plan->options.initializer, sizeof(function));
-    address = procpool__code_translate(p, function);
+  if (initializer != 0) {
+    address = procpool__code_translate(p, procpool__function_of(initializer));
     if (address == PROCPOOL__CODE_UNKNOWN)
       return procpool__open_fail(plan, PROCPOOL_SYSTEM, errno, "/proc/self/maps cannot be read");
     if (address == 0)
@@ -8810,7 +8983,7 @@ static void procpool__submit_wake(procpool *p, bool here) {
 
 /* Enters the task into the private tables and makes its word READY. Returns where its cell lies, *cell what to write
  * there. */
-static uint64_t *procpool__submit_enter(procpool *p, procpool_future *f, uint32_t slot, uint64_t *cell) {
+static procpool__u64 *procpool__submit_enter(procpool *p, procpool_future *f, uint32_t slot, uint64_t *cell) {
   const procpool__segment *s = &p->segment;
   const uint64_t at = p->position & (s->cell_count - 1);
   const uint64_t ticket = ++p->position;
@@ -8829,7 +9002,7 @@ static uint64_t *procpool__submit_enter(procpool *p, procpool_future *f, uint32_
 /* The task becomes visible: first its word, then its cell. An idle worker sees the cell or is seen idle. */
 static void procpool__submit_publish(procpool *p, const procpool__order *o, uint32_t slot) {
   uint64_t cell;
-  uint64_t *at = procpool__submit_enter(p, o->future, slot, &cell);
+  procpool__u64 *at = procpool__submit_enter(p, o->future, slot, &cell);
   if (o->quiet) {
     procpool__store_release(at, cell);
   } else {
@@ -8943,7 +9116,7 @@ static void procpool__submit_unwanted(procpool *p, procpool_future *f) {
  * supervisor that shall see to a limit at once. */
 static void procpool__submit_show(procpool *p, procpool__order *o, uint32_t slot) {
   uint64_t cell;
-  uint64_t *at = procpool__submit_enter(p, o->future, slot, &cell);
+  procpool__u64 *at = procpool__submit_enter(p, o->future, slot, &cell);
   if (o->limit > 0) {
     (void)procpool__exchange(at, cell);
     procpool__host_check_ticking(p, o->future);
@@ -9019,7 +9192,7 @@ static bool procpool__submit_condition(procpool *p, void *context) {
 static procpool_status procpool__submit_refused(procpool *p, const procpool__order *o) {
   char text[PROCPOOL__MESSAGE];
   procpool__code_search search;
-  memcpy(&search.function, &o->function, sizeof(search.function));
+  search.function = procpool__number_of_function(o->function);
   if (o->status == PROCPOOL_ARGUMENT)
     return procpool__host_refuse(p, o->status, 0, "argument or result lie in no live shared buffer of this pool");
   if (o->status != PROCPOOL_FUNCTION)
@@ -9401,7 +9574,7 @@ PROCPOOL_API procpool_status procpool_shutdown_timed(procpool *pool, procpool_sh
   status = procpool__public_enter(pool);
   if (status != PROCPOOL_OK)
     return status;
-  if (mode < PROCPOOL_DRAIN || mode > PROCPOOL_KILL || procpool__public_bad_timeout(timeout))
+  if ((unsigned)mode > PROCPOOL_KILL || procpool__public_bad_timeout(timeout))
     status = PROCPOOL_ARGUMENT;
   else if (timeout > 0 && procpool__host_self(pool))
     status = PROCPOOL_DEADLOCK;
@@ -10049,7 +10222,7 @@ PROCPOOL_API procpool_status procpool_wait(procpool_future *const *futures, size
   procpool__platform_cancel_here();
   if (done != NULL)
     *done = 0;
-  if (mode < PROCPOOL_ALL_COMPLETED || mode > PROCPOOL_FIRST_EXCEPTION || procpool__public_bad_timeout(timeout))
+  if ((unsigned)mode > PROCPOOL_FIRST_EXCEPTION || procpool__public_bad_timeout(timeout))
     return PROCPOOL_ARGUMENT;
   status = procpool__group_fill(&group, futures, count);
   if (status == PROCPOOL_OK)
@@ -11120,12 +11293,10 @@ static unsigned char *procpool__task_scratch(procpool__worker *w, uint64_t size)
   unsigned char *scratch;
   if (size <= w->scratch_size)
     return w->scratch;
-  if (size > (uint64_t)PTRDIFF_MAX)
-    return NULL;
-  scratch = (unsigned char *)PROCPOOL_MALLOC((size_t)size);
+  scratch = (unsigned char *)procpool__aligned_new(size);
   if (scratch == NULL)
     return NULL;
-  PROCPOOL_FREE(w->scratch);
+  procpool__aligned_free(w->scratch);
   w->scratch = scratch;
   w->scratch_size = size;
   return scratch;

@@ -153,33 +153,49 @@ compile() {
   "$@" -o "$work/$object.o"
 }
 
-# All ways to include it, in one dialect of one compiler.
+# All ways to include it, in one dialect of one compiler (which may be a command with options).
 dialect() {
   compiler=$1
   standard=$2
   extension=$3
-  object=${compiler}_$standard
+  object=$(echo "${compiler}_$standard" | tr -c 'a-zA-Z0-9+\n' _)
   sources "$object"
   flags=$warn
   [ "$extension" = cc ] || flags=$warn_c
   at="$work/$object"
   # shellcheck disable=SC2086
   {
-    compile "$compiler" "-std=$standard" $flags -O1 -c "${at}_nothing.$extension"
-    compile "$compiler" "-std=$standard" $flags -O2 -c "${at}_declarations.$extension"
+    compile $compiler "-std=$standard" $flags -O1 -c "${at}_nothing.$extension"
+    compile $compiler "-std=$standard" $flags -O2 -c "${at}_declarations.$extension"
     for names in globals functions arguments; do
-      compile "$compiler" "-std=$standard" $flags -O1 -c "${at}_$names.$extension"
+      compile $compiler "-std=$standard" $flags -O1 -c "${at}_$names.$extension"
     done
-    compile "$compiler" "-std=$standard" $flags -O0 -c "${at}_implementation.$extension"
-    compile "$compiler" "-std=$standard" $flags -O2 -D_FORTIFY_SOURCE=2 -c "${at}_implementation.$extension"
-    compile "$compiler" "-std=$standard" $flags -O3 -c "${at}_implementation.$extension"
-    compile "$compiler" "-std=$standard" $flags -O2 -c "${at}_static.$extension"
-    compile "$compiler" "-std=$standard" $flags -O2 -c "${at}_static_user.$extension"
-    compile "$compiler" "-std=$standard" $flags -O1 -c "${at}_twice.$extension"
-    compile "$compiler" "-std=$standard" $flags -O1 -c "${at}_twice_undefined.$extension"
+    compile $compiler "-std=$standard" $flags -O0 -c "${at}_implementation.$extension"
+    compile $compiler "-std=$standard" $flags -O2 -D_FORTIFY_SOURCE=2 -c "${at}_implementation.$extension"
+    compile $compiler "-std=$standard" $flags -O3 -c "${at}_implementation.$extension"
+    compile $compiler "-std=$standard" $flags -O2 -c "${at}_static.$extension"
+    compile $compiler "-std=$standard" $flags -O2 -c "${at}_static_user.$extension"
+    compile $compiler "-std=$standard" $flags -O1 -c "${at}_twice.$extension"
+    compile $compiler "-std=$standard" $flags -O1 -c "${at}_twice_undefined.$extension"
     # The user's own includes come first here: in a strict dialect only what POSIX says is there then.
-    compile "$compiler" "-std=$standard" $flags -O1 -D_DEFAULT_SOURCE -c "${at}_own_memory.$extension"
-    [ "$extension" = c ] || compile "$compiler" "-std=$standard" $flags -O1 -fno-exceptions -fno-rtti -c "${at}_twice.$extension"
+    compile $compiler "-std=$standard" $flags -O1 -D_DEFAULT_SOURCE -c "${at}_own_memory.$extension"
+    [ "$extension" = c ] || compile $compiler "-std=$standard" $flags -O1 -fno-exceptions -fno-rtti -c "${at}_twice.$extension"
+  }
+}
+
+# The implementation and a user of it, once: for compilers of other machines.
+once() {
+  compiler=$1
+  standard=$2
+  extension=$3
+  object=$(echo "${compiler}_$standard" | tr -c 'a-zA-Z0-9+\n' _)
+  sources "$object"
+  flags=$warn
+  [ "$extension" = cc ] || flags=$warn_c
+  # shellcheck disable=SC2086
+  {
+    compile $compiler "-std=$standard" $flags -O2 -c "$work/${object}_twice.$extension"
+    compile $compiler "-std=$standard" $flags -O0 -c "$work/${object}_declarations.$extension"
   }
 }
 
@@ -256,6 +272,7 @@ list() {
     for standard in c99 c11 c17 gnu11 c2x; do
       echo "matrix_${compiler}_$standard 240 sh '$tests/matrix.sh' dialect '$1' $compiler $standard c"
     done
+    echo "matrix_${compiler}_short_enums 240 sh '$tests/matrix.sh' dialect '$1' '$compiler -fshort-enums' c11 c"
     echo "matrix_${compiler}_refused 60 sh '$tests/matrix.sh' refused '$1' $compiler c"
   done
   for compiler in g++ clang++; do
