@@ -1804,15 +1804,15 @@ static bool procpool__platform_close_by_list(const int *keep, size_t count) {
 
 /* Asks for many at once which of them are open: a million take some ten milliseconds so. */
 static void procpool__platform_close_by_number(const int *keep, size_t count, int limit) {
-  struct pollfd fds[256];
-  for (int first = 3; first < limit; first += 256) {
+  struct pollfd fds[64];
+  for (int first = 3; first < limit; first += 64) {
     bool told;
-    for (int i = 0; i < 256; i++) {
+    for (int i = 0; i < 64; i++) {
       fds[i].fd = first + i;
       fds[i].events = fds[i].revents = 0;
     }
-    told = procpool__platform_poll(fds, 256, 0, NULL) >= 0;
-    for (int i = 0; i < 256; i++)
+    told = procpool__platform_poll(fds, 64, 0, NULL) >= 0;
+    for (int i = 0; i < 64; i++)
       if ((!told || (fds[i].revents & POLLNVAL) == 0) && !procpool__platform_kept(keep, count, first + i))
         (void)close(first + i);
   }
