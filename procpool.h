@@ -30,7 +30,7 @@
          return 1; // the pool did not open
        }
 
-   Then:   cc -O2 -o quickstart quickstart.c && ./quickstart
+   Then:   cc -O2 -o quickstart quickstart.c -pthread && ./quickstart
    prints: 1 4 9 16 and 25
 
    ==== CONTENTS: the tags to search for, in file order ===============================================================
@@ -64,8 +64,9 @@
 
    ---- PLATFORMS ----
    Linux with GCC or Clang, 32 or 64 bits with lock-free 64-bit atomics; C99 and later, C++11 and later; glibc or musl.
-   It needs libc alone (glibc before 2.34: add -pthread), and /proc for spawn. What newer kernels have (pidfd,
-   close_range) is used where it is there. Tested on x86-64 with Linux 6.18 and glibc 2.36.
+   It needs libc alone (-pthread matters to a glibc before 2.34, and does no harm elsewhere), and /proc for spawn. What
+   newer kernels have (memfd_create, pidfd, close_range) is used where it is there. Tested on x86-64 with Linux 6.18 and
+   glibc 2.36.
 
    ---- CONCEPTS ----
    pool     a supervisor process and its workers, seen from the host: the process that opened it.
@@ -99,7 +100,9 @@
    the supervisor, for every worker and for every replacement, and while the pool lives the host's first write to a page
    copies that page. spawn starts the program anew, so it costs the same however large the host is and whatever threads
    it has; it needs procpool_worker_main() as the first call in main. auto takes fork in a process with one thread, else
-   spawn if the door is there, else it refuses and says so.
+   spawn if the door is there, else it refuses and says so. Where it cannot be known whether there are threads (no
+   /proc, and no glibc from 2.32 on that has started none) it does not fork. A program whose libraries start threads
+   before main cannot be spawned: its workers are forks of that start. open says THREADS.
 
        memory that the host has written to, at open       1 MiB   10 MiB   100 MiB   1 GiB   4 GiB
        fork: ms to open, with one worker                  0.5     0.8      3.8       37      132
@@ -177,9 +180,18 @@
                 before its result is taken. Nothing is printed by this file.
    Exit         exit() in a task ends its worker and makes the task CRASHED with that status; the host's atexit handlers
                 do not run there. However the host ends, supervisor and workers are gone within a second, stopped ones
-                too: ending without shutdown is a kill. Nothing has a name in /dev/shm or on disk.
+                too: ending without shutdown is a kill. Nothing stays in /dev/shm or on disk.
    Memory       a worker's oom_score_adj is raised by the kernel's rules to 500: the out-of-memory killer takes it
                 first.
+   Rights       A program that has more rights than whoever starts it (set-user-ID, set-group-ID, file capabilities, or
+                real and effective ids that differ) can fork but not spawn: another start would have rights again that
+                it gave up. There the door believes nobody, and $PROCPOOL_WORKERS is not looked at. Give up rights
+                before you open a pool: workers that are there keep what the host had, and so do their replacements.
+   Sandboxes    A kernel call that is refused has a substitute, or open fails with an error whose message begins with the
+                call's name. Without memfd_create the memory is a file that never has a name (O_TMPFILE), or loses it at
+                once, in /dev/shm, $TMPDIR or /tmp: it cannot be sealed, so a task that shortens it makes the host die
+                by SIGBUS. Without close_range and /proc, descriptors above a million are not found and stay open.
+                Without prctl a worker may outlive a supervisor that somebody kills. Without futex there is no pool.
    Names        ps -o comm, top: NAME-INDEX for workers, NAME for the supervisor and for a procpool_process.
 
    ---- ARCHITECTURE ----
@@ -283,11 +295,20 @@
    Shared buffers are blocks of the arena. A worker has the arena open as far as it had come when the worker last
    looked, and looks at each claim, at a word on the line of the phase that it reads anyway: so a task reaches each
    buffer that was there when it was submitted. Whatever the library itself carries (places of arguments and results,
-   the arrays of a map) goes by offset; only the user's own pointers need the segment at the same address. A spawned
-   supervisor maps it where the host has it, or says that it cannot and is started anew; workers are forked from it. The
+   the arrays of a map) goes by offset; only the user's own pointers need the segment at the same address. A host that
+   spawns has it at three quarters of a power of two, far from where the kernel puts programs, libraries, stacks and
+   other mappings at random. A spawned supervisor maps it there too, or says that it cannot and is started anew (after
+   six times it maps it anywhere); workers are forked from it. The
    host cannot know what pointers a task has, so what is freed waits until every task that was accepted before has
    settled: two epochs and two counts, nothing per task but a bit. Blocks from 2 MiB on are made of large pages where
    the kernel has some: that makes them four times as fast to reserve, and a first pass over them seven times.
+
+   Who comes to the door is a spawned supervisor only if it can prove it, for its environment and descriptors pass to
+   whatever is started before main, and anybody can make such ones. The marker in the environment names descriptors and
+   a cookie. The memory's owner must be this user, its header must hold the cookie and name the process that made the
+   channel, the kernel must confirm both that and its user (SO_PEERCRED), and the header must name the process at the
+   door: the go-between writes that there when it has started it. Who was not meant closes what it inherited, and goes
+   on as if there had been no marker. Under AT_SECURE nothing of this is looked at.
 
    What one empty task costs (x86-64: a plain store or load is no more than that, release and acquire included):
 
@@ -487,8 +508,10 @@ typedef struct procpool_options {
 
 /* Opens a pool. options: null or zeroed for all defaults. Returns when every worker process has been started (their
  * initializers may still run), or null: nothing is left behind, and options->error says why:
- *   ARGUMENT, MISMATCH, UNSUPPORTED; THREADS (auto in a threaded process without the door); DOOR (spawn without the
- *   door); SPAWN_FAIL, SYSTEM, MEMORY (system_error is errno); DEPTH (a pool within a pool within ...);
+ *   ARGUMENT, MISMATCH, UNSUPPORTED (spawn in a program with rights of its own, too); THREADS (auto in a process that has
+ *   threads, or may have some, without the door; spawn of a program whose libraries start threads before main); DOOR
+ *   (spawn without the door); SPAWN_FAIL, SYSTEM, MEMORY (system_error is errno, and the message begins with the call that
+ *   failed, if one did); DEPTH (a pool within a pool within ...);
  *   INIT_FAIL (inline: the initializer failed, its code is in the error).
  * Any thread, inside a task too (a pool of its own); fork and spawn take 64 KiB of its stack. Blocks for the time of
  * a few forks. */
@@ -499,7 +522,8 @@ static PROCPOOL_UNUSED inline procpool *procpool_open(const procpool_options *op
 }
 
 /* The door for PROCPOOL_START_SPAWN: call it first thing in main. In the program that the user starts it returns at
- * once; in a process that a pool started it becomes that pool's supervisor and never returns. */
+ * once; in a process that a pool started it becomes that pool's supervisor and never returns. It believes only what it
+ * can prove: in a set-user-ID program, or a process that merely inherited the environment of such a one, it returns. */
 PROCPOOL_API void procpool_worker_main(void);
 
 typedef enum procpool_cpu {
