@@ -90,7 +90,8 @@ TEST(r130_child_of_a_constructor_that_lives_on) {
 /* A copy of door that everybody may run, in a folder of its own. */
 static void copy_door(char *path, size_t size) {
   char command[1000];
-  char folder[] = "/tmp/procpool-door-XX" "XX" "XX";
+  char folder[] = "/tmp/procpool-door-......";
+  memset(strchr(folder, '.'), 'X', 6);
   CHECK(mkdtemp(folder) != NULL);
   CHECK_EQ(chmod(folder, 0755), 0);
   snprintf(path, size, "%s/door", folder);
