@@ -65,7 +65,7 @@
    ---- PLATFORMS ----
    Linux with GCC or Clang, 32 or 64 bits with lock-free 64-bit atomics; C99 and later, C++11 and later; glibc or musl.
    It needs libc alone (-pthread, which glibc before 2.34 cannot do without), and /proc for spawn. What newer kernels
-   have (pidfd, close_range) is used where it is there. On 32 bits off_t and time_t may have 32 or 64. Tested on x86-64
+   have (memfd_create, pidfd, close_range) is used where it is there. On 32 bits off_t and time_t may have 32 or 64. Tested on x86-64
    and i386 with Linux 6.18, glibc 2.36 and musl 1.2; built for arm, arm64, riscv64, s390x and ppc64le.
    Programs may be built with the thread, address and undefined-behaviour sanitizers. (Under the thread sanitizer a pool
    opens by one fork more, which copies the page tables once more.)
@@ -102,7 +102,9 @@
    the supervisor, for every worker and for every replacement, and while the pool lives the host's first write to a page
    copies that page. spawn starts the program anew, so it costs the same however large the host is and whatever threads
    it has; it needs procpool_worker_main() as the first call in main. auto takes fork in a process with one thread, else
-   spawn if the door is there, else it refuses and says so.
+   spawn if the door is there, else it refuses and says so. Where it cannot be known whether there are threads (no
+   /proc, and no glibc from 2.32 on that has started none) it does not fork. A program whose libraries start threads
+   before main cannot be spawned: its workers are forks of that start. open says THREADS.
 
        memory that the host has written to, at open       1 MiB   10 MiB   100 MiB   1 GiB   4 GiB
        fork: ms to open, with one worker                  0.5     0.8      3.8       37      132
@@ -190,8 +192,8 @@
                 (atexit, at_quick_exit) and no destructor of its thread_local objects runs there; pthread_exit() counts
                 as exit(0). (musl does not tell the status of exit(): it is 255 there, and quick_exit() runs the
                 host's handlers. In a C++ task pthread_exit() ends as SIGABRT.) However the host ends, supervisor and
-                workers are gone within a second, stopped ones too: ending without shutdown is a kill. Nothing has a
-                name in /dev/shm or on disk.
+                workers are gone within a second, stopped ones too: ending without shutdown is a kill. Nothing stays
+                in /dev/shm or on disk.
    Programs     what a task has started (fork, system, popen) ends with it where its worker is ended: for a limit, a
                 cancel or the end of the pool or of the host, by SIGKILL; what earlier tasks of that worker started and
                 left behind ends, too. Orphans are no exception: the supervisor adopts them, so it is the parent that
@@ -210,6 +212,15 @@
                 it first.
    Stack        a forked worker goes on with the stack of the thread that opened the pool, a spawned one has that of its
                 program (RLIMIT_STACK), a thread has stack_size.
+   Rights       A program that has more rights than whoever starts it (set-user-ID, set-group-ID, file capabilities, or
+                real and effective ids that differ) can fork but not spawn: another start would have rights again that
+                it gave up. There the door believes nobody, and $PROCPOOL_WORKERS is not looked at. Give up rights
+                before you open a pool: workers that are there keep what the host had, and so do their replacements.
+   Sandboxes    A kernel call that is refused has a substitute, or open fails with an error whose message begins with the
+                call's name. Without memfd_create the memory is a file that never has a name (O_TMPFILE), or loses it at
+                once, in /dev/shm, $TMPDIR or /tmp: it cannot be sealed, so a task that shortens it makes the host die
+                by SIGBUS. Without close_range and /proc, descriptors above a million are not found and stay open.
+                Without prctl a worker may outlive a supervisor that somebody kills. Without futex there is no pool.
    Names        ps -o comm, top: NAME-INDEX for workers, NAME for the supervisor and for a procpool_process.
 
    ---- ARCHITECTURE ----
@@ -345,11 +356,20 @@
    Shared buffers are blocks of the arena. A worker has the arena open as far as it had come when the worker last
    looked, and looks at each claim, at a word on the line of the phase that it reads anyway: so a task reaches each
    buffer that was there when it was submitted. Whatever the library itself carries (places of arguments and results,
-   the arrays of a map) goes by offset; only the user's own pointers need the segment at the same address. A spawned
-   supervisor maps it where the host has it, or says that it cannot and is started anew; workers are forked from it. The
+   the arrays of a map) goes by offset; only the user's own pointers need the segment at the same address. A host that
+   spawns has it at three quarters of a power of two, far from where the kernel puts programs, libraries, stacks and
+   other mappings at random. A spawned supervisor maps it there too, or says that it cannot and is started anew (after
+   six times it maps it anywhere); workers are forked from it. The
    host cannot know what pointers a task has, so what is freed waits until every task that was accepted before has
    settled: two epochs and two counts, nothing per task but a bit. Blocks from 2 MiB on are made of large pages where
    the kernel has some: that makes them four times as fast to reserve, and a first pass over them seven times.
+
+   Who comes to the door is a spawned supervisor only if it can prove it, for its environment and descriptors pass to
+   whatever is started before main, and anybody can make such ones. The marker in the environment names descriptors and
+   a cookie. The memory's owner must be this user, its header must hold the cookie and name the process that made the
+   channel, the kernel must confirm both that and its user (SO_PEERCRED), and the header must name the process at the
+   door: the go-between writes that there when it has started it. Who was not meant closes what it inherited, and goes
+   on as if there had been no marker. Under AT_SECURE nothing of this is looked at.
 
    What one empty task costs (x86-64: a plain store or load is no more than that, release and acquire included):
 
@@ -568,8 +588,10 @@ typedef struct procpool_options {
 
 /* Opens a pool. options: null or zeroed for all defaults. Returns when every worker process has been started (their
  * initializers may still run), or null: nothing is left behind, and options->error says why:
- *   ARGUMENT, MISMATCH, UNSUPPORTED; THREADS (auto in a threaded process without the door); DOOR (spawn without the
- *   door); SPAWN_FAIL, SYSTEM, MEMORY (system_error is errno); DEPTH (a pool within a pool within ...);
+ *   ARGUMENT, MISMATCH, UNSUPPORTED (spawn in a program with rights of its own, too); THREADS (auto in a process that has
+ *   threads, or may have some, without the door; spawn of a program whose libraries start threads before main); DOOR
+ *   (spawn without the door); SPAWN_FAIL, SYSTEM, MEMORY (system_error is errno, and the message begins with the call that
+ *   failed, if one did); DEPTH (a pool within a pool within ...);
  *   INIT_FAIL (inline: the initializer failed, its code is in the error).
  * Any thread, inside a task too (a pool of its own); fork and spawn take 64 KiB of its stack. Blocks for the time of
  * a few forks. */
@@ -580,7 +602,8 @@ static PROCPOOL_UNUSED inline procpool *procpool_open(const procpool_options *pr
 }
 
 /* The door for PROCPOOL_START_SPAWN: call it first thing in main. In the program that the user starts it returns at
- * once; in a process that a pool started it becomes that pool's supervisor and never returns. */
+ * once; in a process that a pool started it becomes that pool's supervisor and never returns. It believes only what it
+ * can prove: in a set-user-ID program, or a process that merely inherited the environment of such a one, it returns. */
 PROCPOOL_API void procpool_worker_main(void);
 
 typedef enum procpool_cpu {
@@ -1192,6 +1215,7 @@ static PROCPOOL_UNUSED inline void procpool__scope_end(procpool **procpool__pool
 #include <stdio_ext.h>
 #include <stdlib.h>
 #include <string.h>
+#include <sys/auxv.h>
 #include <sys/epoll.h>
 #include <sys/mman.h>
 #include <sys/prctl.h>
@@ -1202,8 +1226,18 @@ static PROCPOOL_UNUSED inline void procpool__scope_end(procpool **procpool__pool
 #include <sys/time.h>
 #include <sys/types.h>
 #include <sys/wait.h>
+#include <sys/xattr.h>
 #include <time.h>
 #include <unistd.h>
+#ifdef __GLIBC_PREREQ
+#if __GLIBC_PREREQ(2, 32)
+#include <sys/single_threaded.h>
+#define PROCPOOL__SINGLE_THREADED (__libc_single_threaded != 0)
+#endif
+#endif
+#ifndef PROCPOOL__SINGLE_THREADED /* the C library does not say whether it has started threads */
+#define PROCPOOL__SINGLE_THREADED false
+#endif
 
 #if !defined(MAP_ANONYMOUS) || !defined(CLOCK_MONOTONIC)
 #error                                                                                                                 \
@@ -1231,7 +1265,7 @@ static PROCPOOL_UNUSED inline void procpool__scope_end(procpool **procpool__pool
 #define PROCPOOL__NEVER UINT64_MAX
 #define PROCPOOL__NO_ASAN __attribute__((no_sanitize_address)) /* for a function whose frame a child goes on below */
 
-/* linux/sched.h, linux/memfd.h, linux/futex.h, linux/falloc.h, asm-generic/fcntl.h, linux/prctl.h,
+/* linux/sched.h, linux/memfd.h, linux/futex.h, linux/falloc.h, linux/wait.h, asm-generic/fcntl.h, linux/prctl.h,
  * asm-generic/resource.h */
 enum {
   PROCPOOL__CLONE_VM = 0x100,
@@ -1240,6 +1274,8 @@ enum {
   PROCPOOL__MFD_CLOEXEC = 1,
   PROCPOOL__MFD_ALLOW_SEALING = 2,
   PROCPOOL__ADD_SEALS = 1033,
+  PROCPOOL__GET_SEALS = 1034,
+  PROCPOOL__SEAL_SEAL = 1,
   PROCPOOL__SEAL_SHRINK = 2,
   PROCPOOL__FUTEX_WAIT = 0,
   PROCPOOL__FUTEX_WAKE = 1,
@@ -1249,7 +1285,11 @@ enum {
   PROCPOOL__MADV_DONTDUMP = 16,
   PROCPOOL__MADV_WIPEONFORK = 18,
   PROCPOOL__MADV_COLLAPSE = 25,
-  PROCPOOL__MAP_FIXED_NOREPLACE = 0x100000
+  PROCPOOL__MAP_FIXED_NOREPLACE = 0x100000,
+  PROCPOOL__O_TMPFILE = 020000000 | O_DIRECTORY, /* elsewhere on a few old machines, where it is not taken then */
+  PROCPOOL__P_ALL = 0,
+  PROCPOOL__P_PID = 1,
+  PROCPOOL__FDS_MOST = 1 << 20 /* descriptors are looked for up to here where they cannot be listed */
 };
 #ifndef SYS_close_range
 #define SYS_close_range 436
@@ -1464,6 +1504,26 @@ static inline void *procpool__address_of(uint64_t number) {
   return (void *)(uintptr_t)number;
 }
 
+/* The kernel does not have the call, or a sandbox refuses it: then another one may do. */
+static bool procpool__platform_refused(int error) {
+  return error == ENOSYS || error == EPERM;
+}
+
+/* Bits that nobody else has, and that nobody guesses who does not know this process from within. */
+static uint64_t procpool__platform_random(void) {
+  uint64_t bits = 0;
+  const unsigned long address = getauxval(AT_RANDOM); /* of 16 random bytes, the same since the program's start */
+  const void *seed;
+  memcpy((void *)&seed, &address, sizeof(seed));
+#ifdef SYS_getrandom
+  if (syscall(SYS_getrandom, &bits, sizeof(bits), 1 /* GRND_NONBLOCK */) == (long)sizeof(bits))
+    return bits;
+#endif
+  if (seed != NULL)
+    memcpy(&bits, seed, sizeof(bits));
+  return (bits ^ (uint64_t)getpid() << 32) + procpool__platform_now() * 0x9e3779b97f4a7c15u;
+}
+
 /* ---- parking: sleep while *word == value, across processes ---- */
 
 /* How long to wait, as futex(2) and ppoll(2) take it by their old numbers: in longs of the kernel's, whatever size the C
@@ -1497,25 +1557,34 @@ static bool procpool__span_unknown(long result) {
 }
 
 /* ns: how long at most, NEVER: as long as it takes. For a wake it means nothing. */
-static void procpool__platform_futex(uint32_t *word, int operation, uint32_t value, uint64_t ns) {
+static long procpool__platform_futex(uint32_t *word, int operation, uint32_t value, uint64_t ns) {
   const bool timed = ns != PROCPOOL__NEVER;
   procpool__span span;
   procpool__span64 span64;
+  long result;
   procpool__span_set(&span, &span64, ns);
-  if (procpool__span_unknown(syscall(SYS_futex, word, operation, value, timed ? &span : NULL, NULL, 0)))
-    (void)syscall(SYS_futex_time64, word, operation, value, timed ? &span64 : NULL, NULL, 0);
+  result = syscall(SYS_futex, word, operation, value, timed ? &span : NULL, NULL, 0);
+  if (procpool__span_unknown(result))
+    result = syscall(SYS_futex_time64, word, operation, value, timed ? &span64 : NULL, NULL, 0);
+  return result;
 }
 
 /* Sleeps until woken, *word != value, a signal, or until the deadline. May return early: the caller looks again. */
 static void procpool__platform_park(uint32_t *word, uint32_t value, uint64_t deadline) {
   const uint64_t now = deadline == PROCPOOL__NEVER ? 0 : procpool__platform_now();
   if (now < deadline)
-    procpool__platform_futex(word, PROCPOOL__FUTEX_WAIT, value,
-                             deadline == PROCPOOL__NEVER ? deadline : deadline - now);
+    (void)procpool__platform_futex(word, PROCPOOL__FUTEX_WAIT, value,
+                                   deadline == PROCPOOL__NEVER ? deadline : deadline - now);
+}
+
+/* Nothing works where the kernel or a sandbox refuses futexes, the C library's locks included. Zero or errno. */
+static int procpool__platform_no_futex(void) {
+  uint32_t word = 0;
+  return procpool__platform_futex(&word, PROCPOOL__FUTEX_WAKE, 0, PROCPOOL__NEVER) < 0 ? errno : 0;
 }
 
 static void procpool__platform_wake(uint32_t *word, int count) {
-  procpool__platform_futex(word, PROCPOOL__FUTEX_WAKE, (uint32_t)count, PROCPOOL__NEVER);
+  (void)procpool__platform_futex(word, PROCPOOL__FUTEX_WAKE, (uint32_t)count, PROCPOOL__NEVER);
 }
 
 /* ---- memory ---- */
@@ -1602,11 +1671,13 @@ static bool procpool__platform_guard_ok(const uint32_t *guard, bool by_pid) {
 
 /* Standard descriptors may be closed in the host: nothing of ours may land on 0, 1 or 2. */
 static int procpool__platform_above_std(int fd) {
-  int high;
+  int high, error;
   if (fd < 0 || fd > 2)
     return fd;
   high = fcntl(fd, F_DUPFD_CLOEXEC, 3);
+  error = errno;
   procpool__platform_close_fd(fd);
+  errno = error;
   return high;
 }
 
@@ -1628,21 +1699,97 @@ static uint64_t procpool__platform_size_limit(void) {
   return (uint64_t)limit.rlim_cur;
 }
 
+/* A file without a name, in memory if directory is: from the start (O_TMPFILE, Linux 3.11), or from the next call on. */
+static int procpool__platform_shm_file(const char *directory) {
+  char path[256];
+  const int flags = O_RDWR | O_CLOEXEC;
+  int fd = (int)syscall(SYS_openat, AT_FDCWD, directory, flags | (int)PROCPOOL__O_TMPFILE, 0600);
+  for (int i = 0; fd < 0 && i < 100; i++) { /* a name that is taken is not the last one */
+    const int length =
+        snprintf(path, sizeof(path), "%s/procpool-%016llx", directory, (unsigned long long)procpool__platform_random());
+    if (length < 0 || length >= (int)sizeof(path))
+      return -1;
+    fd = (int)syscall(SYS_openat, AT_FDCWD, path, flags | O_CREAT | O_EXCL | O_NOFOLLOW, 0600);
+    if (fd >= 0)
+      (void)unlink(path);
+    else if (errno != EEXIST)
+      return -1;
+  }
+  return fd;
+}
+
+static bool procpool__platform_privileged(void);
+
+/* Where there is no memfd_create (Linux before 3.17, sandboxes): a file, which cannot be sealed. */
+static int procpool__platform_shm_substitute(void) {
+  const char *directory = procpool__platform_privileged() ? NULL : getenv("TMPDIR");
+  const int error = errno;
+  int fd = procpool__platform_shm_file("/dev/shm");
+  if (fd < 0 && directory != NULL && *directory != 0)
+    fd = procpool__platform_shm_file(directory);
+  if (fd < 0)
+    fd = procpool__platform_shm_file("/tmp");
+  errno = error;
+  return fd;
+}
+
+/* By write: the byte is zero already, or there is none yet. */
+static ssize_t procpool__platform_shm_zero(int fd, uint64_t at) {
+  const int cancel = procpool__platform_no_cancel();
+  const ssize_t written = pwrite(fd, "", 1, (off_t)at);
+  procpool__platform_cancel_as(cancel);
+  return written;
+}
+
+static bool procpool__platform_shm_stretch(int fd, uint64_t size) {
+  if (ftruncate(fd, (off_t)size) == 0)
+    return true;
+  return procpool__platform_refused(errno) && procpool__platform_shm_zero(fd, size - 1) == 1;
+}
+
 /* Shared memory without a name, size bytes long at first; reserving makes it longer. Null pages until they are
- * touched. */
-static int procpool__platform_shm_create(uint64_t size) {
+ * touched. -1 (errno, and *call: what failed). */
+static int procpool__platform_shm_create(uint64_t size, const char **call) {
   int fd = (int)syscall(SYS_memfd_create, "procpool", PROCPOOL__MFD_CLOEXEC | PROCPOOL__MFD_ALLOW_SEALING);
+  int error;
+  *call = "memfd_create";
+  if (fd < 0 && procpool__platform_refused(errno))
+    fd = procpool__platform_shm_substitute();
   fd = procpool__platform_above_std(fd);
   if (fd < 0)
     return -1;
-  errno = EFBIG; /* for the first condition; ftruncate says its own */
-  if (size <= procpool__platform_size_limit() && ftruncate(fd, (off_t)size) == 0) {
+  *call = size <= procpool__platform_size_limit() ? "ftruncate" : "RLIMIT_FSIZE";
+  errno = EFBIG;
+  if (size <= procpool__platform_size_limit() && procpool__platform_shm_stretch(fd, size)) {
     /* a worker that shrank the file would make the host die by SIGBUS */
     (void)fcntl(fd, PROCPOOL__ADD_SEALS, PROCPOOL__SEAL_SHRINK);
     return fd;
   }
+  error = errno;
   procpool__platform_close(&fd);
+  errno = error;
   return -1;
+}
+
+/* Whether the descriptor is of a file of this process's user, sealed if it can be (files in tmpfs bear the seal that
+ * forbids sealing). */
+static bool procpool__platform_shm_own(int fd) {
+  struct stat st;
+  const int seals = fcntl(fd, PROCPOOL__GET_SEALS);
+  return fstat(fd, &st) == 0 && S_ISREG(st.st_mode) && st.st_uid == geteuid() && st.st_size >= (off_t)PROCPOOL__PAGE &&
+         (seals < 0 || (seals & (PROCPOOL__SEAL_SHRINK | PROCPOOL__SEAL_SEAL)) != 0);
+}
+
+/* The first page, to be read only; then to be given back. Null where that cannot be. */
+static const void *procpool__platform_shm_look(int fd) {
+  void *p = mmap(NULL, PROCPOOL__PAGE, PROT_READ, MAP_SHARED, fd, 0);
+  return p == MAP_FAILED ? NULL : p;
+}
+
+static void procpool__platform_shm_unlook(const void *page) {
+  void *p;
+  memcpy((void *)&p, (const void *)&page, sizeof(p));
+  (void)munmap(p, PROCPOOL__PAGE);
 }
 
 /* Maps size bytes of address space, most of them beyond the end of the file and closed to access: a leak checker that
@@ -1670,7 +1817,7 @@ static void *procpool__platform_shm_map(int fd, uint64_t size, void *place) {
 
 /* The same where another process has it. */
 static void *procpool__platform_shm_map_there(int fd, uint64_t size, uint64_t place) {
-  return PROCPOOL__PLACE_TAKEN() ? NULL : procpool__platform_shm_map(fd, size, procpool__address_of(place));
+  return procpool__platform_shm_map(fd, size, procpool__address_of(place));
 }
 
 /* The same anywhere, but at a multiple of a large page if that can be had. */
@@ -1683,6 +1830,41 @@ static void *procpool__platform_shm_map_anywhere(int fd, uint64_t size) {
   (void)munmap(p, (size_t)size);
   even = procpool__platform_shm_map(fd, size, p - odd); /* places are given out downwards: this one is free */
   return even != NULL ? even : procpool__platform_shm_map(fd, size, NULL);
+}
+
+/* Whether the instrument that this is built with wants all memory in places of its own. */
+#if defined(__SANITIZE_ADDRESS__) || defined(__SANITIZE_THREAD__)
+#define PROCPOOL__PLACES 0
+#elif defined(__has_feature)
+#if __has_feature(address_sanitizer) || __has_feature(thread_sanitizer) || __has_feature(memory_sanitizer)
+#define PROCPOOL__PLACES 0
+#endif
+#endif
+#ifndef PROCPOOL__PLACES
+#define PROCPOOL__PLACES 16 /* places tried for each power of two */
+#endif
+
+/* The same in a place where other starts of this program have room too. The kernel lays out programs, libraries, stacks
+ * and mappings at random near the top and at one and two thirds of the address space, and two starts differ: what lies
+ * at three quarters of a power of two is far from all that, however large the address space is (2^47 on x86-64, 2^38 to
+ * 2^48 elsewhere, 3 or 4 GiB). */
+static void *procpool__platform_shm_map_far(int fd, uint64_t size) {
+  const int most = sizeof(void *) > 4 ? 46 : 31, least = sizeof(void *) > 4 ? 36 : 31;
+  const uint64_t step = procpool__round_up(size, PROCPOOL__HUGE);
+  void *p = procpool__platform_shm_map(fd, size, NULL);
+  if (p == NULL) /* no room for it at all */
+    return NULL;
+  (void)munmap(p, (size_t)size);
+  for (int i = 0; i < PROCPOOL__PLACES; i++)
+    for (int bits = most; bits >= least; bits--) {
+      const uint64_t place = ((uint64_t)3 << (bits - 2)) + (uint64_t)i * step;
+      if (place > (uint64_t)UINTPTR_MAX - size || place >> bits != 0)
+        continue;
+      p = procpool__platform_shm_map_there(fd, size, place);
+      if (p != NULL)
+        return p;
+    }
+  return procpool__platform_shm_map_anywhere(fd, size);
 }
 
 /* Opens the mapping up to end, in this process. */
@@ -1731,10 +1913,24 @@ static void procpool__platform_shm_enlarge(int fd, unsigned char *base, uint64_t
   (void)madvise(base + from, (size_t)(end - from), PROCPOOL__MADV_COLLAPSE);
 }
 
+/* Where fallocate is refused: a write takes a page too, and is refused where there is none. They are zeros. */
+static int procpool__platform_shm_write(int fd, uint64_t offset, uint64_t size) {
+  for (uint64_t at = offset; at < offset + size;) {
+    const ssize_t written = procpool__platform_shm_zero(fd, at);
+    if (written < 0 && errno != EINTR)
+      return errno;
+    if (written == 1)
+      at = at + PROCPOOL__PAGE < offset + size || at == offset + size - 1 ? at + PROCPOOL__PAGE : offset + size - 1;
+  }
+  return 0;
+}
+
 /* A signal makes the kernel give up all of one call, and a timer of the host's could do so for ever: then in slices. */
 static int procpool__platform_shm_allocate(int fd, uint64_t offset, uint64_t size) {
   const uint64_t slice = (uint64_t)1 << 20, end = offset + size;
   int error = posix_fallocate(fd, (off_t)offset, (off_t)size);
+  if (procpool__platform_refused(error) || error == EOPNOTSUPP)
+    return procpool__platform_shm_write(fd, offset, size);
   if (error != EINTR)
     return error;
   for (; offset < end; offset += slice) {
@@ -1853,6 +2049,29 @@ static void procpool__platform_no_wait(int fd) {
   (void)fcntl(fd, F_SETFL, O_NONBLOCK);
 }
 
+/* Where ppoll is refused. A signal may come between the change of the mask and the sleep: that is short then. */
+static int procpool__platform_poll_plainly(struct pollfd *fds, int count, uint64_t ns, const sigset_t *mask) {
+  const int most = mask != NULL ? 10 : INT_MAX;
+  sigset_t old;
+  int got, error, ms = -1;
+  if (ns != PROCPOOL__NEVER)
+    ms = ns / 1000000u < (uint64_t)most ? (int)((ns + 999999u) / 1000000u) : most;
+  if (mask != NULL) {
+    ms = ms < 0 || ms > most ? most : ms;
+    (void)pthread_sigmask(SIG_SETMASK, mask, &old);
+  }
+#ifdef SYS_poll
+  got = (int)syscall(SYS_poll, fds, count, ms);
+#else
+  got = -1; /* there is ppoll alone: its errno stays */
+#endif
+  error = errno;
+  if (mask != NULL)
+    (void)pthread_sigmask(SIG_SETMASK, &old, NULL);
+  errno = error;
+  return got;
+}
+
 #define PROCPOOL__BELL_MOST ((size_t)64 * 4096)
 
 /* Empties a bell, whatever was written to it. Returns how many bytes that were; BELL_MOST: there may be more. */
@@ -1929,6 +2148,9 @@ static int procpool__platform_poll(struct pollfd *fds, int count, uint64_t deadl
   result = syscall(SYS_ppoll, fds, count, timed ? &span : NULL, mask, mask_size);
   if (procpool__span_unknown(result))
     result = syscall(SYS_ppoll_time64, fds, count, timed ? &span64 : NULL, mask, mask_size);
+  if (result < 0 && procpool__platform_refused(errno))
+    return procpool__platform_poll_plainly(fds, count, timed ? (deadline > now ? deadline - now : 0) : PROCPOOL__NEVER,
+                                           mask);
   return (int)result;
 }
 
@@ -1959,17 +2181,80 @@ static void procpool__platform_await_end(pid_t pid, uint64_t deadline) {
   procpool__platform_close(&fd);
 }
 
-/* Closes every descriptor above 2 but those in keep (sorted upwards). */
+static bool procpool__platform_kept(const int *keep, size_t count, int fd) {
+  for (size_t i = 0; i < count; i++)
+    if (keep[i] == fd)
+      return true;
+  return false;
+}
+
+/* What the kernel writes for each entry of a directory (getdents64(2)). */
+typedef struct procpool__platform_entry {
+  uint64_t inode;
+  int64_t next;
+  uint16_t length;
+  uint8_t type;
+  char name[1];
+} procpool__platform_entry;
+
+/* Closes those of the descriptors in a piece of the list. No readdir: it allocates, and the host may have threads. */
+static void procpool__platform_close_listed(const char *list, long size, const int *keep, size_t count, int own) {
+  for (long at = 0; at + (long)offsetof(procpool__platform_entry, name) < size;) {
+    uint16_t length;
+    int fd = 0;
+    const char *name = list + at + offsetof(procpool__platform_entry, name);
+    memcpy(&length, list + at + offsetof(procpool__platform_entry, length), sizeof(length));
+    for (; *name >= '0' && *name <= '9'; name++)
+      fd = 10 * fd + (*name - '0');
+    if (fd > 2 && fd != own && !procpool__platform_kept(keep, count, fd))
+      procpool__platform_close_fd(fd);
+    at += length;
+  }
+}
+
+/* Goes through the list of the open ones, however high their numbers. False where it cannot be had. */
+static bool procpool__platform_close_by_list(const int *keep, size_t count) {
+  uint64_t list[512]; /* aligned for an entry */
+  long got = -1;
+  int fd = procpool__platform_above_std(procpool__platform_open("/proc/self/fd", O_RDONLY | O_DIRECTORY));
+  while (fd >= 0 && (got = syscall(SYS_getdents64, fd, list, sizeof(list))) > 0)
+    procpool__platform_close_listed((const char *)list, got, keep, count, fd);
+  procpool__platform_close(&fd);
+  return got == 0;
+}
+
+/* Asks for many at once which of them are open: a million take some ten milliseconds so. */
+static void procpool__platform_close_by_number(const int *keep, size_t count, int limit) {
+  struct pollfd fds[64];
+  for (int first = 3; first < limit; first += 64) {
+    bool told;
+    for (int i = 0; i < 64; i++) {
+      fds[i].fd = first + i;
+      fds[i].events = fds[i].revents = 0;
+    }
+    told = procpool__platform_poll(fds, 64, 0, NULL) >= 0;
+    for (int i = 0; i < 64; i++)
+      if ((!told || (fds[i].revents & POLLNVAL) == 0) && !procpool__platform_kept(keep, count, first + i))
+        procpool__platform_close_fd(first + i);
+  }
+}
+
+/* Closes every descriptor above 2 but those in keep (sorted upwards). Linux before 5.9 has no close_range, and a limit
+ * of a billion descriptors is common: they are not tried one by one. */
 static void procpool__platform_close_others(const int *keep, size_t count) {
+  const long limit = sysconf(_SC_OPEN_MAX);
   unsigned from = 3;
-  for (size_t i = 0; i <= count; i++) {
+  bool refused = false;
+  for (size_t i = 0; i <= count && !refused; i++) {
     const unsigned to = i < count ? (unsigned)keep[i] : UINT_MAX;
-    if (from < to && syscall(SYS_close_range, from, to - 1, 0) != 0)
-      for (unsigned fd = from; fd < to && fd < (unsigned)sysconf(_SC_OPEN_MAX); fd++) /* Linux before 5.9 */
-        (void)close((int)fd);
+    refused = from < to && syscall(SYS_close_range, from, to - 1, 0) != 0;
     if (from <= to)
       from = to + 1;
   }
+  if (!refused || procpool__platform_close_by_list(keep, count))
+    return;
+  procpool__platform_close_by_number(keep, count,
+                                     limit > 0 && limit < PROCPOOL__FDS_MOST ? (int)limit : (int)PROCPOOL__FDS_MOST);
 }
 
 /* ---- processes ---- */
@@ -1980,10 +2265,12 @@ typedef struct procpool__platform_launch {
   procpool__platform_main *function; /* fork: runs in the new process and does not return */
   void *argument;
   char *const *argv; /* spawn: the same program again, with these and these descriptors */
-  char *const *environment;
+  char **environment;
   const int *fds;
   size_t fd_count;
-  int error; /* out: errno, or 0 */
+  uint32_t *addressee; /* spawn, out: the new process's id, where it looks whether it is meant */
+  int error;           /* out: errno, or 0 */
+  const char *call;    /* out: what failed */
 } procpool__platform_launch;
 
 static int procpool__platform_spawn_self(const procpool__platform_launch *launch, const sigset_t *all) {
@@ -2000,6 +2287,8 @@ static int procpool__platform_spawn_self(const procpool__platform_launch *launch
     (void)posix_spawnattr_setsigmask(&attributes, all);
     (void)posix_spawnattr_setflags(&attributes, POSIX_SPAWN_SETSIGMASK);
     error = posix_spawn(&pid, "/proc/self/exe", &actions, &attributes, launch->argv, launch->environment);
+    if (error == 0)
+      procpool__store32(launch->addressee, (uint32_t)pid);
   }
   (void)posix_spawnattr_destroy(&attributes);
   (void)posix_spawn_file_actions_destroy(&actions);
@@ -2098,8 +2387,10 @@ static int procpool__platform_between(void *argument) {
   if (launch->argv != NULL) {
     sigset_t all;
     (void)sigfillset(&all);
+    launch->call = "posix_spawn of /proc/self/exe (clone, execve, fcntl)";
     return launch->error = procpool__platform_spawn_self(launch, &all);
   }
+  launch->call = "fork (clone)";
   pid = fork();
   if (pid == 0) {
     if (!registered)
@@ -2134,6 +2425,46 @@ static int procpool__platform_between_error(const procpool__platform_launch *lau
 }
 #endif
 
+/* As wait4, by waitid, which the kernel gives the resource usage too. */
+static pid_t procpool__platform_waitid(pid_t pid, int *status, int flags, struct rusage *usage) {
+  siginfo_t info;
+  int how;
+  memset(&info, 0, sizeof(info));
+  if (usage != NULL) { /* the kernel's has times of the size of a long */
+    memset(usage, 0, sizeof(*usage));
+    if (sizeof(usage->ru_utime.tv_sec) != sizeof(long))
+      usage = NULL;
+  }
+  if (syscall(SYS_waitid, pid > 0 ? PROCPOOL__P_PID : PROCPOOL__P_ALL, pid > 0 ? pid : 0, &info, flags | WEXITED,
+              usage) != 0)
+    return -1;
+  if (info.si_pid == 0)
+    return 0;
+  how = info.si_status;
+  if (info.si_code == CLD_EXITED)
+    how = (how & 0xff) << 8;
+  else if (info.si_code == CLD_DUMPED)
+    how |= 0x80;
+  else if (info.si_code == CLD_STOPPED || info.si_code == CLD_TRAPPED)
+    how = how << 8 | 0x7f;
+  else if (info.si_code == CLD_CONTINUED)
+    how = 0xffff;
+  if (status != NULL)
+    *status = how;
+  return info.si_pid;
+}
+
+/* One child whose state has changed, or 0 or negative, as wait4 says it; where that is refused, as waitid does. */
+static pid_t procpool__platform_wait(pid_t pid, int *status, int flags, struct rusage *usage) {
+  pid_t got;
+  do {
+    got = usage != NULL ? wait4(pid, status, flags, usage) : (pid_t)syscall(SYS_wait4, pid, status, flags, NULL);
+    if (got < 0 && procpool__platform_refused(errno))
+      got = procpool__platform_waitid(pid, status, flags, usage);
+  } while (got < 0 && errno == EINTR);
+  return got;
+}
+
 /* Starts a process that the host's wait calls never see. A go-between is cloned with exit signal 0: that raises no
  * SIGCHLD, and wait() and waitpid(-1) skip it (wait(2), __WCLONE). It shares the host's memory and runs while the
  * caller is suspended (as vfork does), so that the C library's fork in it finds and takes the real locks of malloc and
@@ -2144,27 +2475,26 @@ PROCPOOL__NO_ASAN static int procpool__platform_detach(procpool__platform_launch
   PROCPOOL__ALIGNED char stack[65536];
   sigset_t all, old;
   pid_t between;
-  int error = 0, status = 0;
+  int error, status = 0;
   launch->error = 0;
+  launch->call = "rt_sigprocmask";
   (void)sigfillset(&all);
-  (void)pthread_sigmask(SIG_BLOCK, &all, &old);
+  error = pthread_sigmask(SIG_BLOCK, &all, &old);
+  if (error != 0)
+    return error;
+  launch->call = "clone";
   between = clone(procpool__platform_between, stack + sizeof(stack), PROCPOOL__CLONE_BETWEEN, launch);
   if (between < 0)
     error = errno;
   else
-    while (syscall(SYS_wait4, between, &status, PROCPOOL__WCLONE, NULL) < 0 && errno == EINTR)
-      ;
+    (void)procpool__platform_wait(between, &status, PROCPOOL__WCLONE, NULL);
   (void)pthread_sigmask(SIG_SETMASK, &old, NULL);
   return error != 0 ? error : procpool__platform_between_error(launch, status);
 }
 
 /* One child whose state has changed; 0 where there is none now, negative where there is no child at all. */
 static pid_t procpool__platform_reap(pid_t pid, int *status, int flags, struct rusage *usage) {
-  pid_t got;
-  do
-    got = wait4(pid, status, flags, usage);
-  while (got < 0 && errno == EINTR);
-  return got;
+  return procpool__platform_wait(pid, status, flags, usage);
 }
 
 static pid_t procpool__platform_pid(void) {
@@ -2189,7 +2519,8 @@ static void procpool__platform_nudge_parent(pid_t parent) {
 
 /* pid is this process's own child, not yet reaped: never a stranger. */
 static void procpool__platform_kill(pid_t pid, int signal_number) {
-  (void)kill(pid, signal_number);
+  if (kill(pid, signal_number) != 0 && procpool__platform_refused(errno))
+    (void)syscall(SYS_tgkill, pid, pid, signal_number); /* a worker's first thread, whose id is the process's */
 }
 
 static pid_t procpool__platform_fork(void) {
@@ -2214,20 +2545,65 @@ static bool procpool__platform_is_stopped(pid_t pid) {
 
 /* ---- messages over a channel: whole ones of one size ---- */
 
+/* Where sendto or recvfrom are refused: calls of another number. */
+static ssize_t procpool__platform_send_plainly(int channel, const void *message, size_t size, int flags) {
+  struct msghdr header;
+  struct iovec part;
+  memcpy((void *)&part.iov_base, (const void *)&message, sizeof(message)); /* it is not written to */
+  part.iov_len = size;
+  memset(&header, 0, sizeof(header));
+  header.msg_iov = &part;
+  header.msg_iovlen = 1;
+  return (ssize_t)syscall(SYS_sendmsg, channel, &header, flags);
+}
+
+static ssize_t procpool__platform_receive_plainly(int channel, void *message, size_t size, int flags) {
+  struct msghdr header;
+  struct iovec part;
+  part.iov_base = message;
+  part.iov_len = size;
+  memset(&header, 0, sizeof(header));
+  header.msg_iov = &part;
+  header.msg_iovlen = 1;
+  return (ssize_t)syscall(SYS_recvmsg, channel, &header, flags);
+}
+
+/* Whether the channel is one, and was made by that process of this one's user (unix(7): both ends of a pair have the
+ * credentials of whoever called socketpair). Zero, or errno: EPERM where it is a stranger's. */
+static int procpool__platform_channel_of(int channel, pid_t pid) {
+  struct {
+    pid_t pid;
+    uid_t uid;
+    gid_t gid;
+  } peer; /* struct ucred, which needs _GNU_SOURCE */
+  int type = 0, domain = 0;
+  socklen_t size = sizeof(type), domain_size = sizeof(domain), peer_size = sizeof(peer);
+  if (getsockopt(channel, SOL_SOCKET, SO_TYPE, &type, &size) != 0 ||
+      getsockopt(channel, SOL_SOCKET, SO_DOMAIN, &domain, &domain_size) != 0 ||
+      getsockopt(channel, SOL_SOCKET, SO_PEERCRED, &peer, &peer_size) != 0)
+    return errno;
+  return type == SOCK_SEQPACKET && domain == AF_UNIX && peer.pid == pid && peer.uid == geteuid() ? 0 : EPERM;
+}
+
 static bool procpool__platform_send(int channel, const void *message, size_t size, int flags) {
   ssize_t sent;
-  do
+  do {
     sent = (ssize_t)syscall(SYS_sendto, channel, message, size, MSG_NOSIGNAL | flags, NULL, 0);
-  while (sent < 0 && errno == EINTR);
+    if (sent < 0 && procpool__platform_refused(errno))
+      sent = procpool__platform_send_plainly(channel, message, size, MSG_NOSIGNAL | flags);
+  } while (sent < 0 && errno == EINTR);
   return sent == (ssize_t)size;
 }
 
-/* 1: a message; 0: none yet; -1: the other side is gone. */
+/* 1: a message; 0: none yet; -1: the other side is gone, or (errno not 0) it cannot be heard. */
 static int procpool__platform_receive(int channel, void *message, size_t size, int flags) {
   ssize_t got;
-  do
+  do {
+    errno = 0;
     got = (ssize_t)syscall(SYS_recvfrom, channel, message, size, flags, NULL, NULL);
-  while (got < 0 && errno == EINTR);
+    if (got < 0 && procpool__platform_refused(errno))
+      got = procpool__platform_receive_plainly(channel, message, size, flags);
+  } while (got < 0 && errno == EINTR);
   if (got == (ssize_t)size)
     return 1;
   return got < 0 && errno == EAGAIN ? 0 : -1;
@@ -2278,7 +2654,7 @@ static int procpool__platform_receive_fd(int channel, void *message, size_t size
   header.msg_control = cargo.bytes;
   header.msg_controllen = sizeof(cargo.bytes);
   do
-    got = recvmsg(channel, &header, MSG_DONTWAIT | MSG_CMSG_CLOEXEC);
+    got = (ssize_t)syscall(SYS_recvmsg, channel, &header, MSG_DONTWAIT | MSG_CMSG_CLOEXEC);
   while (got < 0 && errno == EINTR);
   if (got < 0 && (errno == ENOSYS || errno == EPERM)) /* refused by a filter: without descriptors it goes, too */
     return procpool__platform_receive(channel, message, size, MSG_DONTWAIT);
@@ -2293,8 +2669,9 @@ static int procpool__platform_receive_fd(int channel, void *message, size_t size
 
 /* The kernel ends this process when its parent (single-threaded) has ended; parent guards against the race before. */
 static void procpool__platform_die_with(pid_t parent) {
+  const pid_t now = getppid();
   (void)prctl(PR_SET_PDEATHSIG, SIGKILL);
-  if (getppid() != parent)
+  if (now >= 0 && getppid() != parent) /* negative: a sandbox does not even tell that */
     _exit(0);
 }
 
@@ -2424,15 +2801,15 @@ static void procpool__platform_worker_signals(void) {
 }
 
 /* A supervisor blocks all signals. SIGCHLD, which it lets in while it waits, must interrupt that, also where the host
- * ignored it. */
-static void procpool__platform_super_signals(void) {
+ * ignored it: else (errno) it would not hear of its workers' deaths. */
+static int procpool__platform_super_signals(void) {
   struct sigaction action;
   sigset_t all;
   memset(&action, 0, sizeof(action));
   action.sa_handler = procpool__platform_noop;
   (void)sigfillset(&all);
   (void)sigprocmask(SIG_SETMASK, &all, NULL);
-  (void)sigaction(SIGCHLD, &action, NULL);
+  return sigaction(SIGCHLD, &action, NULL) != 0 ? errno : 0;
 }
 
 /* The signals that may interrupt a wait of the supervisor: SIGCHLD alone. */
@@ -2702,13 +3079,42 @@ static void procpool__platform_thread_join(pthread_t thread) {
   procpool__platform_cancel_as(cancel);
 }
 
-/* How many threads this process has: 1 where it cannot be told. */
+/* How many threads this process has; 0 where it cannot be told (there is no /proc, and the C library has started some or
+ * does not say). */
 static int procpool__platform_threads(void) {
   struct stat st;
-  return stat("/proc/self/task", &st) == 0 && st.st_nlink > 2 ? (int)st.st_nlink - 2 : 1;
+  if (stat("/proc/self/task", &st) == 0 && st.st_nlink > 2)
+    return (int)st.st_nlink - 2;
+  return PROCPOOL__SINGLE_THREADED ? 1 : 0;
 }
 
-/* ---- where code lies: executable mappings of files, from /proc/self/maps ---- */
+/* ---- rights ---- */
+
+/* Whether this program got rights from its file that whoever started it does not have (set-user-ID, set-group-ID, file
+ * capabilities: the kernel says so from exec to the end, whatever is given up meanwhile), or goes about under two names.
+ * Then what comes in by environment or descriptor is a stranger's, and another start of the same program would have
+ * rights that this process may have given up. */
+static bool procpool__platform_privileged(void) {
+  return getauxval(AT_SECURE) != 0 || getuid() != geteuid() || getgid() != getegid();
+}
+
+/* Whether another start of this program would get rights from its file: AT_SECURE is not set where root starts it, and
+ * then becomes somebody else. */
+static bool procpool__platform_gives_rights(void) {
+  struct stat st;
+  if (stat("/proc/self/exe", &st) != 0)
+    return false; /* then it cannot be started either */
+  return (st.st_mode & S_ISUID) != 0 || (st.st_mode & (S_ISGID | S_IXGRP)) == (S_ISGID | S_IXGRP) ||
+         getxattr("/proc/self/exe", "security.capability", NULL, 0) > 0;
+}
+
+/* ---- where code lies: executable mappings of files, from /proc/thread-self/maps (Linux 3.17): /proc/self is empty once
+ * main's thread has ended ---- */
+
+static int procpool__platform_maps(void) {
+  const int fd = procpool__platform_open("/proc/thread-self/maps", O_RDONLY);
+  return fd >= 0 || errno != ENOENT ? fd : procpool__platform_open("/proc/self/maps", O_RDONLY);
+}
 
 typedef struct procpool__platform_code {
   uint64_t start, end, offset; /* addresses, and the offset of start in the file */
@@ -2733,6 +3139,15 @@ static bool procpool__platform_parse_code(const char *line, procpool__platform_c
   return protection[2] == 'x';
 }
 
+/* Whether they can be read. False: errno says why. */
+static bool procpool__platform_has_maps(void) {
+  int fd = procpool__platform_maps();
+  if (fd < 0)
+    return false;
+  procpool__platform_close(&fd);
+  return true;
+}
+
 typedef bool procpool__platform_code_visitor(const procpool__platform_code *code, const char *path, void *context);
 
 /* Calls visit for every executable mapping until it returns true. 1: it did; 0: never; -1: they cannot be read. */
@@ -2742,7 +3157,7 @@ static int procpool__platform_each_code(procpool__platform_code_visitor *visit, 
   bool found = false;
   ssize_t got = 1;
   int error;
-  int fd = procpool__platform_open("/proc/self/maps", O_RDONLY);
+  int fd = procpool__platform_maps();
   const bool opened = fd >= 0;
   while (fd >= 0 && !found && (got = procpool__platform_read(fd, buffer + have, sizeof(buffer) - 1 - have)) > 0) {
     char *line = buffer, *end;
@@ -3454,10 +3869,12 @@ typedef struct procpool__header {
   procpool__u64 initializer, initializer_offset, initializer_size; /* size 0: offset is the pointer itself */
   procpool__u64 initializer_limit;                                 /* ns; 0: none */
   procpool__u64 base;                                              /* where the host has the segment */
-  procpool__u64 host_pid;
+  procpool__u64 cookie, host_pid;                                  /* spawn: the marker names them too */
   procpool__u64 pinned; /* 1: the host's opening thread was pinned, workers may use the processors of cpu_set */
   procpool__u64 cpu_set[PROCPOOL__CPU_SET / sizeof(uint64_t)];
   char name[16];
+  uint32_t addressee; /* spawn: id of the process that shall become the supervisor, 0 until it is known. Written by the
+                         host before each start (0), and then by the go-between; read by who comes to the door */
   PROCPOOL__ALIGNED procpool__u64 head; /* hint: no position before it is READY. Anyone, by CAS from h to h + 1 */
   PROCPOOL__ALIGNED procpool__mask masks[PROCPOOL__GROUPS]; /* who sleeps, and who cannot take a task at all */
   PROCPOOL__ALIGNED procpool__u64 host_flag; /* host: number of its sleep << 4 | who and why; 0 awake. Workers read */
@@ -4702,7 +5119,8 @@ typedef enum procpool__say {
   PROCPOOL__SAY_CODE,     /* supervisor: an executable mapping that its workers have (spawn) */
   PROCPOOL__SAY_ATTACHED, /* supervisor: that was all of them; waits for BEGIN */
   PROCPOOL__SAY_BEGIN,    /* host: the initializer is in the header, start the workers */
-  PROCPOOL__SAY_STARTED,  /* supervisor: all workers are forked, or a = errno */
+  PROCPOOL__SAY_STARTED,  /* supervisor: all workers are forked, or a = errno of b, a procpool__call */
+  PROCPOOL__SAY_THREADS,  /* supervisor: the program has threads when it comes to the door (spawn); it leaves */
   PROCPOOL__SAY_ENDING,   /* supervisor: it has heard of the KILL, and is at it */
   PROCPOOL__SAY_TAKEN,    /* supervisor: something else lies where the segment should be mapped (spawn); it leaves */
   PROCPOOL__SAY_GONE,     /* supervisor: nobody is left, and it leaves */
@@ -4711,6 +5129,9 @@ typedef enum procpool__say {
   PROCPOOL__SAY_RESET,    /* host: worker a's ring is corrupt: end it, its ring begins anew at b */
   PROCPOOL__SAY_LOOK      /* host: a task is to be ended, or has a limit: look at what the workers run */
 } procpool__say;
+
+/* What can fail in a supervisor before its workers are there. */
+typedef enum procpool__call { PROCPOOL__CALL_FORK, PROCPOOL__CALL_SIGACTION, PROCPOOL__CALL_MAPS } procpool__call;
 
 typedef struct procpool__message {
   uint64_t say, a, b;
@@ -5647,9 +6068,15 @@ static void procpool__super_introduce(const procpool__super *u) {
 }
 
 static void procpool__super_settle_in(procpool__super *u) {
-  procpool__platform_super_signals();
+  procpool__message m;
+  memset(&m, 0, sizeof(m));
+  m.say = PROCPOOL__SAY_STARTED;
+  m.a = (uint64_t)procpool__platform_super_signals();
+  m.b = PROCPOOL__CALL_SIGACTION;
   procpool__platform_continue_at_eof(u->lifeline);
-  if (procpool__platform_gone(u->lifeline, 0))
+  if (m.a != 0)
+    (void)procpool__super_send(u->control, &m);
+  if (m.a != 0 || procpool__platform_gone(u->lifeline, 0))
     procpool__platform_leave(0);
   procpool__super_introduce(u);
 }
@@ -5731,6 +6158,89 @@ static void procpool__super_main(void *argument) {
 
 #define PROCPOOL__MARKER "PROCPOOL_SPAWNED"
 
+/* What the environment of a spawned process says. Its other descriptors and its environment pass to whatever the
+ * program's own start runs before main (a constructor that calls system, say), and anybody may write such a text: so
+ * nothing is believed until it is proven. */
+typedef struct procpool__marker {
+  unsigned long long total, place, cookie;
+  unsigned depth; /* of the pool: believed in any case, see procpool_worker_main */
+  int memory, lifeline, control, all_gone, event_fd, host_pidfd;
+} procpool__marker;
+
+typedef enum procpool__proof {
+  PROCPOOL__PROOF_NONE,  /* it is not of a pool of this user's: no affair of ours */
+  PROCPOOL__PROOF_OTHER, /* it was made for another process, which has passed it on */
+  PROCPOOL__PROOF_MINE
+} procpool__proof;
+
+static bool procpool__marker_read(procpool__marker *m, const char *text) {
+  char end;
+  return sscanf(text, "%llu:%llx:%llx:%u:%d:%d:%d:%d:%d:%d%c", &m->total, &m->place, &m->cookie, &m->depth, &m->memory,
+                &m->lifeline, &m->control, &m->all_gone, &m->event_fd, &m->host_pidfd, &end) == 10 &&
+         m->memory > 2 && m->lifeline > 2 && m->control > 2 && m->all_gone > 2 && m->event_fd > 2;
+}
+
+static void procpool__marker_write(const procpool__marker *m, char *text, size_t size) {
+  (void)snprintf(text, size, "%s=%llu:%llx:%llx:%u:%d:%d:%d:%d:%d:%d", PROCPOOL__MARKER, m->total, m->place, m->cookie,
+                 m->depth, m->memory, m->lifeline, m->control, m->all_gone, m->event_fd, m->host_pidfd);
+}
+
+/* Whom the header names. The go-between writes it when the start has succeeded, which may be a moment after that; it
+ * ends before it does so only if somebody kills it. */
+static uint32_t procpool__marker_addressee(const procpool__marker *m, const procpool__header *h) {
+  uint32_t pid;
+  for (int i = 0; (pid = procpool__load32(&h->addressee)) == 0 && i < 10000; i++)
+    if (procpool__platform_gone(m->lifeline, procpool__platform_now() + 1000000u))
+      return procpool__load32(&h->addressee);
+  return pid;
+}
+
+/* The segment is this user's, holds the marker's cookie and names the process that made the channel, which was this
+ * user's too; and it names whom it started. */
+static procpool__proof procpool__marker_prove(const procpool__marker *m) {
+  const procpool__header *h;
+  uint32_t addressee;
+  if (!procpool__platform_shm_own(m->memory) ||
+      (h = (const procpool__header *)procpool__platform_shm_look(m->memory)) == NULL)
+    return PROCPOOL__PROOF_NONE;
+  if (h->magic != PROCPOOL__MAGIC || h->version != PROCPOOL_VERSION || h->header_size != sizeof(*h) ||
+      h->total != m->total || h->cookie != m->cookie ||
+      procpool__platform_channel_of(m->control, (pid_t)h->host_pid) != 0)
+    return PROCPOOL__PROOF_NONE;
+  addressee = procpool__marker_addressee(m, h);
+  if (addressee == 0) /* a start that came to nothing */
+    procpool__platform_leave(1);
+  procpool__platform_shm_unlook(h);
+  return addressee == (uint32_t)procpool__platform_pid() ? PROCPOOL__PROOF_MINE : PROCPOOL__PROOF_OTHER;
+}
+
+/* They are the pool's, and would keep it from its end. */
+static void procpool__marker_close(procpool__marker *m) {
+  procpool__platform_close(&m->memory);
+  procpool__platform_close(&m->lifeline);
+  procpool__platform_close(&m->control);
+  procpool__platform_close(&m->all_gone);
+  procpool__platform_close(&m->event_fd);
+  procpool__platform_close(&m->host_pidfd);
+}
+
+/* The supervisor has these descriptors and no others, and passes none of them on. */
+static void procpool__marker_take(const procpool__marker *m, procpool__super *u) {
+  int fds[6] = {m->memory, m->lifeline, m->control, m->all_gone, m->event_fd, m->host_pidfd};
+  memset(u, 0, sizeof(*u));
+  u->segment.fd = m->memory;
+  u->lifeline = m->lifeline;
+  u->control = m->control;
+  u->all_gone = m->all_gone;
+  u->event_fd = m->event_fd;
+  u->host_pidfd = m->host_pidfd;
+  for (int i = 0; i < 6; i++)
+    if (fds[i] >= 0)
+      procpool__platform_close_on_exec(fds[i]);
+  qsort(fds, 6, sizeof(int), procpool__super_compare);
+  procpool__platform_close_others(fds[0] < 0 ? fds + 1 : fds, fds[0] < 0 ? 5 : 6);
+}
+
 static bool procpool__super_tell_code(const procpool__platform_code *code, const char *path, void *context) {
   procpool__message m;
   (void)path;
@@ -5740,20 +6250,26 @@ static bool procpool__super_tell_code(const procpool__platform_code *code, const
   return !procpool__super_send(*(const int *)context, &m);
 }
 
+/* Tells the host why this process cannot be its supervisor, and leaves. */
+PROCPOOL__NORETURN static void procpool__super_decline(const procpool__super *u, procpool__say why) {
+  procpool__message m;
+  memset(&m, 0, sizeof(m));
+  m.say = why;
+  (void)procpool__super_send(u->control, &m);
+  procpool__platform_leave(1);
+}
+
 /* Maps the segment where the host has it (place), so that pointers into it mean the same here; or anywhere, for 0. Does
  * not return if the place is taken: the host starts another process, whose addresses are others. */
 static unsigned char *procpool__super_map(const procpool__super *u, uint64_t total, uint64_t place) {
-  procpool__message m;
-  unsigned char *base;
+  unsigned char *base = NULL;
   if (place == 0)
     return (unsigned char *)procpool__platform_shm_map_anywhere(u->segment.fd, total);
-  base = (unsigned char *)procpool__platform_shm_map_there(u->segment.fd, total, place);
-  if (base != NULL)
-    return base;
-  memset(&m, 0, sizeof(m));
-  m.say = PROCPOOL__SAY_TAKEN;
-  (void)procpool__super_send(u->control, &m);
-  procpool__platform_leave(1);
+  if (!PROCPOOL__PLACE_TAKEN())
+    base = (unsigned char *)procpool__platform_shm_map_there(u->segment.fd, total, place);
+  if (base == NULL)
+    procpool__super_decline(u, PROCPOOL__SAY_TAKEN);
+  return base;
 }
 
 /* Maps the segment and checks that it was made by the same version of this file. */
@@ -5786,6 +6302,8 @@ static void procpool__super_spawned(procpool__super *u, uint64_t total, uint64_t
   procpool__message m;
   u->pid = procpool__platform_pid();
   procpool__super_settle_in(u);
+  if (procpool__platform_threads() > 1) /* a library's constructor has started some: one of them may hold any lock */
+    procpool__super_decline(u, PROCPOOL__SAY_THREADS);
   if (!procpool__super_attach(u, total, place))
     procpool__platform_leave(1);
   procpool__process_record.depth = u->segment.header->depth + 1;
@@ -5796,7 +6314,8 @@ static void procpool__super_spawned(procpool__super *u, uint64_t total, uint64_t
   m.say = PROCPOOL__SAY_ATTACHED;
   if (procpool__platform_each_code(procpool__super_tell_code, &u->control) != 0) { /* not all is told: no workers */
     m.say = PROCPOOL__SAY_STARTED;
-    m.a = (uint64_t)errno;
+    m.a = errno != 0 ? (uint64_t)errno : EIO;
+    m.b = PROCPOOL__CALL_MAPS;
   }
   if (!procpool__super_send(u->control, &m) || procpool__super_receive(u->control, &m, 0) <= 0 ||
       m.say != PROCPOOL__SAY_BEGIN)
@@ -6138,7 +6657,8 @@ static bool procpool__host_grow(procpool *p, const void *part, uint64_t limit, u
   more = procpool__round_up(need - *reserved, 65536);
   if (*reserved + more > limit)
     more = limit - *reserved;
-  if (procpool__host_reserve(p, procpool__shm_offset(&p->segment, part) + *reserved, more) != 0)
+  errno = procpool__host_reserve(p, procpool__shm_offset(&p->segment, part) + *reserved, more);
+  if (errno != 0)
     return false;
   *reserved += more;
   return true;
@@ -8094,6 +8614,7 @@ typedef struct procpool__plan {
   uint32_t time_limit, grace; /* milliseconds */
   uint64_t place;             /* spawn: where the segment is to be mapped; 0: anywhere */
   bool place_taken;           /* the supervisor says that it cannot */
+  const char *call;           /* what has failed */
   bool once;                  /* for one task, of which the first worker's death is the end */
 } procpool__plan;
 
@@ -8134,8 +8655,16 @@ static bool procpool__open_fail(procpool__plan *plan, procpool_status status, in
   return false;
 }
 
+/* The same, of a call that the kernel refused: the text begins with its name. */
+static bool procpool__open_fail_call(procpool__plan *plan, procpool_status status, int error, const char *call,
+                                     const char *message) {
+  char text[PROCPOOL__MESSAGE];
+  (void)snprintf(text, sizeof(text), "%s: %s", call, message);
+  return procpool__open_fail(plan, status, error, text);
+}
+
 static int procpool__open_default_workers(void) {
-  const char *text = getenv("PROCPOOL_WORKERS");
+  const char *text = procpool__platform_privileged() ? NULL : getenv("PROCPOOL_WORKERS");
   char *end;
   const long n = text != NULL ? strtol(text, &end, 10) : 0;
   if (text != NULL && *text != 0 && *end == 0 && n > 0 && n <= PROCPOOL__MAX_WORKERS)
@@ -8180,21 +8709,45 @@ static bool procpool__open_check(procpool__plan *plan) {
 }
 
 /* Which start method is taken: see PROCPOOL_START_AUTO. */
-static bool procpool__open_method(procpool__plan *plan) {
-  const bool door = procpool__process_record.door;
-  plan->start = plan->options.start;
-  if (plan->start == PROCPOOL_START_AUTO) {
-    const bool threads = procpool__platform_threads() > 1;
-    plan->start = threads ? PROCPOOL_START_SPAWN : PROCPOOL_START_FORK;
-    if (threads && !door)
-      return procpool__open_fail(plan, PROCPOOL_THREADS, 0, procpool_strerror(PROCPOOL_THREADS));
-  }
-  if (plan->start == PROCPOOL_START_SPAWN && (!door || getenv(PROCPOOL__MARKER) != NULL))
+static bool procpool__open_auto(procpool__plan *plan) {
+  const int threads = procpool__platform_threads();
+  plan->start = PROCPOOL_START_FORK;
+  if (threads == 1)
+    return true;
+  plan->start = PROCPOOL_START_SPAWN;
+  if (procpool__process_record.door && !procpool__platform_privileged() && !procpool__platform_gives_rights() &&
+      (threads > 1 || procpool__platform_has_maps()))
+    return true;
+  return procpool__open_fail(plan, PROCPOOL_THREADS, 0,
+                             threads > 1 ? procpool_strerror(PROCPOOL_THREADS)
+                                         : "it cannot be known whether this process has threads (no /proc): ask for "
+                                           "PROCPOOL_START_FORK if it has none");
+}
+
+/* What spawn needs. A program that its file gives rights to is not started again: it would have them back. */
+static bool procpool__open_check_spawn(procpool__plan *plan) {
+  if (procpool__platform_privileged() || procpool__platform_gives_rights())
+    return procpool__open_fail(
+        plan, PROCPOOL_UNSUPPORTED, 0,
+        "spawn is refused to a set-uid, set-gid or file-capability program (or one whose real and "
+        "effective ids differ): its workers could have rights that it gave up");
+  if (!procpool__process_record.door || getenv(PROCPOOL__MARKER) != NULL)
     return procpool__open_fail(plan, PROCPOOL_DOOR, 0, procpool_strerror(PROCPOOL_DOOR));
-  if (plan->start == PROCPOOL_START_SPAWN && plan->options.initializer_argument != NULL &&
-      plan->options.initializer_size == 0)
+  if (plan->options.initializer_argument != NULL && plan->options.initializer_size == 0)
     return procpool__open_fail(plan, PROCPOOL_UNSUPPORTED, 0,
                                "spawn: an initializer_argument needs its size, a pointer means nothing there");
+  if (!procpool__platform_has_maps())
+    return procpool__open_fail_call(plan, PROCPOOL_SYSTEM, errno, "openat of /proc/self/maps",
+                                    "spawn needs /proc, to find the workers' code");
+  return true;
+}
+
+static bool procpool__open_method(procpool__plan *plan) {
+  plan->start = plan->options.start;
+  if (plan->start == PROCPOOL_START_AUTO && !procpool__open_auto(plan))
+    return false;
+  if (plan->start == PROCPOOL_START_SPAWN && !procpool__open_check_spawn(plan))
+    return false;
   if (plan->start <= PROCPOOL_START_SPAWN && procpool__process_record.depth >= PROCPOOL__MAX_DEPTH)
     return procpool__open_fail(plan, PROCPOOL_DEPTH, 0, procpool_strerror(PROCPOOL_DEPTH));
   return true;
@@ -8257,24 +8810,27 @@ static bool procpool__open_segment(procpool *p, procpool__plan *plan) {
   (void)procpool__shm_layout(s, NULL);
   if (s->arena_at > (uint64_t)PTRDIFF_MAX) /* an off_t may have 32 bits, too */
     return procpool__open_fail(plan, PROCPOOL_MEMORY, ENOMEM, "no address space for the shared memory");
-  s->fd = p->fds.memory = procpool__platform_shm_create(s->arena_at);
+  s->fd = p->fds.memory = procpool__platform_shm_create(s->arena_at, &plan->call);
   if (s->fd < 0)
-    return procpool__open_fail(plan, PROCPOOL_SYSTEM, errno, "no shared memory to be had");
+    return procpool__open_fail_call(plan, PROCPOOL_SYSTEM, errno, plan->call, "no shared memory to be had");
   while (base == NULL && s->arena_size >= PROCPOOL__EXTENT) {
     const uint64_t total = procpool__shm_layout(s, NULL);
     if (total < (uint64_t)PTRDIFF_MAX)
-      base = (unsigned char *)procpool__platform_shm_map_anywhere(s->fd, total);
+      base = (unsigned char *)(plan->start == PROCPOOL_START_SPAWN ? procpool__platform_shm_map_far(s->fd, total)
+                                                                   : procpool__platform_shm_map_anywhere(s->fd, total));
     if (base == NULL)
       s->arena_size = s->arena_size / 2 / PROCPOOL__EXTENT * PROCPOOL__EXTENT;
   }
   if (base == NULL)
-    return procpool__open_fail(plan, PROCPOOL_MEMORY, errno, "no address space for the shared memory");
+    return procpool__open_fail_call(plan, PROCPOOL_MEMORY, errno, "mmap", "no address space for the shared memory");
   (void)procpool__shm_layout(s, base);
   s->host_base = (uint64_t)(uintptr_t)base;
-  if (!procpool__platform_shm_open(base, s->arena_at) ||
-      procpool__host_reserve(p, 0, procpool__shm_offset(s, s->cells)) != 0 ||
-      !procpool__host_grow_cells(p, 0)) /* an idle worker looks at the first cell */
-    return procpool__open_fail(plan, PROCPOOL_MEMORY, ENOSPC, "no shared memory for the workers' rings");
+  if (!procpool__platform_shm_open(base, s->arena_at))
+    return procpool__open_fail_call(plan, PROCPOOL_MEMORY, errno, "mprotect", "the shared memory cannot be opened");
+  errno = procpool__host_reserve(p, 0, procpool__shm_offset(s, s->cells));
+  if (errno != 0 || !procpool__host_grow_cells(p, 0)) /* an idle worker looks at the first cell */
+    return procpool__open_fail_call(plan, PROCPOOL_MEMORY, errno, errno == EFBIG ? "RLIMIT_FSIZE" : "fallocate",
+                                    "no shared memory for the workers' rings");
   return true;
 }
 
@@ -8378,11 +8934,18 @@ typedef struct procpool__launch {
   int lifeline[2], control[2], all_gone[2];
 } procpool__launch;
 
-/* Makes what the host waits for among other descriptors. False (errno) where there are none to be had. */
-static bool procpool__open_watch(procpool *p) {
+/* Makes what the host waits for among other descriptors. False (errno, *call) where there are none to be had. */
+static bool procpool__open_watch(procpool *p, const char **call) {
+  *call = "eventfd2";
   p->fds.event_fd = procpool__platform_event();
+  if (p->fds.event_fd < 0)
+    return false;
+  *call = "epoll_create1";
   p->fds.watch = procpool__platform_watch();
-  if (p->fds.event_fd < 0 || p->fds.watch < 0 || !procpool__platform_watch_add(p->fds.watch, p->fds.event_fd, false))
+  if (p->fds.watch < 0)
+    return false;
+  *call = "epoll_ctl";
+  if (!procpool__platform_watch_add(p->fds.watch, p->fds.event_fd, false))
     return false;
   if (p->fds.all_gone < 0)
     return true;
@@ -8390,10 +8953,14 @@ static bool procpool__open_watch(procpool *p) {
   return procpool__platform_watch_add(p->fds.watch, p->fds.all_gone, true);
 }
 
-static bool procpool__open_channels(procpool *p, procpool__launch *l) {
-  const bool made = procpool__platform_pipe(l->lifeline) && procpool__platform_channel(l->control) &&
-                    procpool__platform_pipe(l->all_gone);
+static bool procpool__open_channels(procpool *p, procpool__plan *plan, procpool__launch *l, int *error) {
+  bool made = procpool__platform_pipe(l->lifeline);
   procpool__super *u = &l->birth.super;
+  plan->call = made ? "socketpair" : "pipe2";
+  made = made && procpool__platform_channel(l->control);
+  plan->call = made ? "pipe2" : plan->call;
+  made = made && procpool__platform_pipe(l->all_gone);
+  *error = errno;
   u->host_pidfd = procpool__platform_pidfd_self();
   u->segment = p->segment;
   p->fds.lifeline = l->lifeline[1];
@@ -8402,7 +8969,11 @@ static bool procpool__open_channels(procpool *p, procpool__launch *l) {
   u->lifeline = l->lifeline[0];
   u->control = l->control[1];
   u->all_gone = l->all_gone[1];
-  if (!made || !procpool__open_watch(p))
+  if (made) {
+    made = procpool__open_watch(p, &plan->call);
+    *error = errno;
+  }
+  if (!made)
     return false;
   procpool__platform_no_wait(u->all_gone); /* the two ends are two descriptions */
   u->event_fd = p->fds.event_fd;
@@ -8424,6 +8995,7 @@ static int procpool__open_fork(procpool__plan *plan, procpool__launch *l) {
   const size_t size = (size_t)plan->workers * sizeof(procpool__charge);
   const procpool_options *o = &plan->options;
   int error = ENOMEM;
+  plan->call = "malloc";
   memset(&launch, 0, sizeof(launch));
   u->host = procpool__platform_pid();
   u->strict = o->strict;
@@ -8443,6 +9015,7 @@ static int procpool__open_fork(procpool__plan *plan, procpool__launch *l) {
     if (procpool__super_catch_exit(procpool__process_record.depth, &launch))
       error = procpool__platform_detach(&launch);
     procpool__platform_release_exit(&launch);
+    plan->call = launch.call;
   }
   procpool__platform_unmap(u->charges, size);
   PROCPOOL_FREE(l->birth.keep);
@@ -8453,38 +9026,64 @@ static int procpool__open_fork(procpool__plan *plan, procpool__launch *l) {
 extern char **environ; /* g++ declares it, since it always defines _GNU_SOURCE */
 #endif
 
-/* Starts the program again, with a marker in its environment that says what it is and which descriptors it has. */
-static int procpool__open_spawn(const procpool__plan *plan, procpool__launch *l) {
-  procpool__platform_launch launch;
-  const procpool__super *u = &l->birth.super;
-  char marker[160], name[16];
-  char *argv[2] = {NULL, NULL};
+/* The environment of the new process: this one's, and the marker. Null without memory. */
+static char **procpool__open_environment(char *marker) {
   char **environment;
   size_t count = 0;
-  int fds[6] = {u->segment.fd, u->lifeline, u->control, u->all_gone, u->event_fd, u->host_pidfd};
-  int error;
-  (void)snprintf(marker, sizeof(marker), "%s=%llu:%llx:%d:%d:%d:%d:%d:%d", PROCPOOL__MARKER,
-                 (unsigned long long)u->segment.total, (unsigned long long)plan->place, fds[0], fds[1], fds[2], fds[3],
-                 fds[4], fds[5]);
   while (environ != NULL && environ[count] != NULL)
     count++;
   environment = (char **)PROCPOOL_MALLOC((count + 2) * sizeof(char *));
   if (environment == NULL)
-    return ENOMEM;
+    return NULL;
   if (count > 0)
     memcpy(environment, environ, count * sizeof(char *));
   environment[count] = marker;
   environment[count + 1] = NULL;
-  memcpy(name, u->segment.header->name, sizeof(name));
-  argv[0] = name;
+  return environment;
+}
+
+/* Starts the program again, with a marker in its environment that says what it is and which descriptors it has. */
+static int procpool__open_spawn(procpool__plan *plan, procpool__launch *l) {
+  procpool__platform_launch launch;
+  const procpool__super *u = &l->birth.super;
+  procpool__header *h = u->segment.header;
+  procpool__marker marker;
+  char text[192], name[16];
+  char *argv[2] = {NULL, NULL};
+  int fds[6] = {u->segment.fd, u->lifeline, u->control, u->all_gone, u->event_fd, u->host_pidfd};
   memset(&launch, 0, sizeof(launch));
+  plan->call = "getsockopt"; /* as the new process will ask; who refuses it here refuses it there */
+  launch.error = procpool__platform_channel_of(u->control, procpool__platform_pid());
+  if (launch.error != 0)
+    return launch.error;
+  h->host_pid = (uint64_t)procpool__platform_pid();
+  h->cookie = procpool__platform_random();
+  procpool__store32(&h->addressee, 0);
+  marker.total = u->segment.total;
+  marker.place = plan->place;
+  marker.cookie = h->cookie;
+  marker.depth = (unsigned)h->depth + 1;
+  marker.memory = u->segment.fd;
+  marker.lifeline = u->lifeline;
+  marker.control = u->control;
+  marker.all_gone = u->all_gone;
+  marker.event_fd = u->event_fd;
+  marker.host_pidfd = u->host_pidfd;
+  procpool__marker_write(&marker, text, sizeof(text));
+  memcpy(name, h->name, sizeof(name));
+  argv[0] = name;
   launch.argv = argv;
-  launch.environment = environment;
+  launch.environment = procpool__open_environment(text);
   launch.fds = fds;
   launch.fd_count = u->host_pidfd >= 0 ? 6 : 5;
-  error = procpool__platform_detach(&launch);
-  PROCPOOL_FREE(environment);
-  return error;
+  launch.addressee = &h->addressee;
+  plan->call = "malloc";
+  if (launch.environment == NULL)
+    return ENOMEM;
+  launch.error = procpool__platform_detach(&launch);
+  plan->call = launch.call;
+  PROCPOOL_FREE((void *)launch.environment);
+  return launch.error;
 }
 
 static bool procpool__code_add(procpool *p, const procpool__platform_code *code) {
@@ -8561,33 +9160,71 @@ static bool procpool__open_begin(procpool *p, procpool__plan *plan) {
          procpool__open_fail(plan, PROCPOOL_SYSTEM, errno, "the supervisor could not be told to begin");
 }
 
+/* Why nothing more comes from a supervisor: main is to blame only where nothing else is known to be. */
+static bool procpool__open_silence(procpool__plan *plan, int polled, int error) {
+  if (polled < 0)
+    return procpool__open_fail_call(plan, PROCPOOL_SYSTEM, error, "ppoll", "the supervisor cannot be waited for");
+  if (polled == 0)
+    return procpool__open_fail(plan, PROCPOOL_SPAWN_FAIL, ETIMEDOUT, "the supervisor did not come up within 30 s");
+  if (error != 0 && error != EAGAIN && error != ECONNRESET)
+    return procpool__open_fail_call(plan, PROCPOOL_SYSTEM, error, "recvfrom", "the supervisor cannot be heard");
+  if (plan->start == PROCPOOL_START_FORK)
+    return procpool__open_fail(plan, PROCPOOL_SPAWN_FAIL, 0, "the supervisor ended before its workers were there");
+  return procpool__open_fail(plan, PROCPOOL_SPAWN_FAIL, 0,
+                             "the supervisor did not come up: does main call procpool_worker_main() first? May the "
+                             "program's file be executed, and its libraries be read?");
+}
+
+static bool procpool__open_refused(procpool__plan *plan, const procpool__message *m) {
+  if (m->b == PROCPOOL__CALL_SIGACTION)
+    return procpool__open_fail_call(plan, PROCPOOL_SPAWN_FAIL, (int)m->a, "rt_sigaction",
+                                    "the supervisor could not hear of deaths");
+  if (m->b == PROCPOOL__CALL_MAPS)
+    return procpool__open_fail_call(plan, PROCPOOL_SPAWN_FAIL, (int)m->a, "openat of /proc/self/maps",
+                                    "the workers' code cannot be found");
+  return procpool__open_fail_call(plan, PROCPOOL_SPAWN_FAIL, (int)m->a, "fork (clone)",
+                                  "a worker process could not be started");
+}
+
+/* What the supervisor says before all is well. False where it will not be. */
+static bool procpool__open_hear(procpool *p, procpool__plan *plan, const procpool__message *m) {
+  plan->place_taken = m->say == PROCPOOL__SAY_TAKEN;
+  if (plan->place_taken)
+    return procpool__open_fail(plan, PROCPOOL_SPAWN_FAIL, 0, "the segment's place is taken there");
+  if (m->say == PROCPOOL__SAY_THREADS)
+    return procpool__open_fail(plan, PROCPOOL_THREADS, 0,
+                               "the program has threads before main (a library's constructor starts them): workers "
+                               "cannot be copies of it");
+  if (m->say == PROCPOOL__SAY_CODE && !procpool__code_add(p, &m->code))
+    return procpool__open_fail(plan, PROCPOOL_MEMORY, ENOMEM, "no memory");
+  if (m->say == PROCPOOL__SAY_ATTACHED)
+    return procpool__open_begin(p, plan);
+  return m->say != PROCPOOL__SAY_STARTED || m->a == 0 || procpool__open_refused(plan, m);
+}
+
 /* Hears the supervisor out until its workers are started. */
 static bool procpool__open_handshake(procpool *p, procpool__plan *plan) {
   const uint64_t deadline =
       procpool__platform_now() + 30u * (uint64_t)1000000000u; /* main may do much before the door */
-  for (;;) {
-    procpool__message m;
+  procpool__message m;
+  do {
+    short come;
     int with;
-    (void)procpool__platform_await(p->fds.control, POLLIN, deadline);
+    errno = 0;
+    come = procpool__platform_await(p->fds.control, POLLIN, deadline);
+    if (come == 0)
+      return procpool__open_silence(plan, errno == 0 || errno == EINTR ? 0 : -1, errno);
+    errno = 0;
     if (procpool__platform_receive_fd(p->fds.control, &m, sizeof(m), &with) <= 0)
-      return procpool__open_fail(plan, PROCPOOL_SPAWN_FAIL, 0,
-                                 "the supervisor did not come up: does main call procpool_worker_main() first?");
+      return procpool__open_silence(plan, 1, errno);
     if (with >= 0 && m.say == PROCPOOL__SAY_SELF && p->fds.supervisor < 0)
       p->fds.supervisor = with;
     else
       procpool__platform_close(&with);
-    plan->place_taken = m.say == PROCPOOL__SAY_TAKEN;
-    if (plan->place_taken)
-      return procpool__open_fail(plan, PROCPOOL_SPAWN_FAIL, 0, "the segment's place is taken there");
-    if (m.say == PROCPOOL__SAY_CODE && !procpool__code_add(p, &m.code))
-      return procpool__open_fail(plan, PROCPOOL_MEMORY, ENOMEM, "no memory");
-    if (m.say == PROCPOOL__SAY_ATTACHED && !procpool__open_begin(p, plan))
+    if (!procpool__open_hear(p, plan, &m))
       return false;
-    if (m.say == PROCPOOL__SAY_STARTED && m.a != 0)
-      return procpool__open_fail(plan, PROCPOOL_SPAWN_FAIL, (int)m.a, "a worker process could not be started");
-    if (m.say == PROCPOOL__SAY_STARTED)
-      return true;
-  }
+  } while (m.say != PROCPOOL__SAY_STARTED);
+  return true;
 }
 
 /* Starts the supervisor and hears that its workers are there. Else it is gone. */
@@ -8598,11 +9235,9 @@ static bool procpool__open_supervisor(procpool *p, procpool__plan *plan) {
   memset(&l, 0, sizeof(l));
   l.lifeline[0] = l.lifeline[1] = l.control[0] = l.control[1] = l.all_gone[0] = l.all_gone[1] = -1;
   (void)pthread_mutex_lock(&procpool__process_record.lock); /* the new supervisor walks the list of pools */
-  made = procpool__open_channels(p, &l);
+  made = procpool__open_channels(p, plan, &l, &error);
   if (made)
     error = plan->start == PROCPOOL_START_FORK ? procpool__open_fork(plan, &l) : procpool__open_spawn(plan, &l);
-  else
-    error = errno;
   if (made && error == 0) {
     p->fds.next = procpool__process_record.pools;
     procpool__process_record.pools = &p->fds;
@@ -8610,9 +9245,10 @@ static bool procpool__open_supervisor(procpool *p, procpool__plan *plan) {
   (void)pthread_mutex_unlock(&procpool__process_record.lock);
   procpool__open_close_far_ends(&l);
   if (!made)
-    return procpool__open_fail(plan, PROCPOOL_SYSTEM, error, "no descriptors to be had");
+    return procpool__open_fail_call(plan, PROCPOOL_SYSTEM, error, plan->call, "no descriptors to be had");
   if (error != 0)
-    return procpool__open_fail(plan, PROCPOOL_SPAWN_FAIL, error, "the supervisor could not be started");
+    return procpool__open_fail_call(plan, PROCPOOL_SPAWN_FAIL, error, plan->call,
+                                    "the supervisor could not be started");
   if (procpool__open_handshake(p, plan))
     return true;
   procpool__host_forget_fds(p);
@@ -8669,7 +9305,8 @@ static void *procpool__thread_main(void *argument) {
 }
 
 static bool procpool__open_event(procpool *p, procpool__plan *plan) {
-  return procpool__open_watch(p) || procpool__open_fail(plan, PROCPOOL_SYSTEM, errno, "no descriptors to be had");
+  return procpool__open_watch(p, &plan->call) ||
+         procpool__open_fail_call(plan, PROCPOOL_SYSTEM, errno, plan->call, "no descriptors to be had");
 }
 
 static bool procpool__open_threads(procpool *p, procpool__plan *plan) {
@@ -8695,7 +9332,8 @@ static bool procpool__open_threads(procpool *p, procpool__plan *plan) {
   procpool__store32(&p->segment.header->phase, PROCPOOL__PHASE_KILL);
   procpool__shm_wake_workers(&p->segment);
   procpool__host_join_threads(p);
-  return procpool__open_fail(plan, PROCPOOL_SPAWN_FAIL, error, "a worker thread could not be started");
+  return procpool__open_fail_call(plan, PROCPOOL_SPAWN_FAIL, error, "pthread_create (clone, mprotect)",
+                                  "a worker thread could not be started");
 }
 
 static bool procpool__open_inline(procpool *p, procpool__plan *plan) {
@@ -8725,6 +9363,13 @@ static bool procpool__open_workers(procpool *p, procpool__plan *plan) {
   return procpool__open_processes(p, plan);
 }
 
+/* What nothing can stand in for. */
+static bool procpool__open_probe(procpool__plan *plan) {
+  const int error = procpool__platform_no_futex();
+  return error == 0 ||
+         procpool__open_fail_call(plan, PROCPOOL_SYSTEM, error, "futex", "nobody could sleep or be woken");
+}
+
 static procpool *procpool__open_make(procpool__plan *plan) {
   procpool *p = (procpool *)PROCPOOL_MALLOC(sizeof(*p));
   bool made;
@@ -8746,8 +9391,8 @@ static procpool *procpool__open_make(procpool__plan *plan) {
   p->guard = procpool__platform_guard(&p->guard_by_pid);
   if (p->guard == NULL)
     (void)procpool__open_fail(plan, PROCPOOL_MEMORY, ENOMEM, "no memory");
-  made = p->guard != NULL && procpool__open_segment(p, plan) && procpool__open_tables(p, plan) &&
-         procpool__open_header(p, plan) && procpool__open_workers(p, plan);
+  made = p->guard != NULL && procpool__open_probe(plan) && procpool__open_segment(p, plan) &&
+         procpool__open_tables(p, plan) && procpool__open_header(p, plan) && procpool__open_workers(p, plan);
   procpool__host_unlock(p);
   if (!made) {
     procpool__open_undo(p);
@@ -8784,30 +9429,29 @@ PROCPOOL_API procpool *procpool_open_checked(const procpool_options *options, in
 }
 
 PROCPOOL_API void procpool_worker_main(void) {
+  const char *text = getenv(PROCPOOL__MARKER);
   procpool__super super;
-  unsigned long long total, place;
-  int fds[6];
-  const char *marker = getenv(PROCPOOL__MARKER);
+  procpool__marker marker;
+  procpool__proof proof;
+  bool whole;
   procpool__process_record.door = true;
-  if (marker == NULL)
+  if (text == NULL)
     return;
-  memset(&super, 0, sizeof(super));
-  if (sscanf(marker, "%llu:%llx:%d:%d:%d:%d:%d:%d", &total, &place, &fds[0], &fds[1], &fds[2], &fds[3], &fds[4],
-             &fds[5]) != 8)
-    procpool__platform_leave(1);
+  whole = procpool__marker_read(&marker, text);
   (void)unsetenv(PROCPOOL__MARKER);
-  super.segment.fd = fds[0];
-  super.lifeline = fds[1];
-  super.control = fds[2];
-  super.all_gone = fds[3];
-  super.event_fd = fds[4];
-  super.host_pidfd = fds[5];
-  for (int i = 0; i < 6; i++)
-    if (fds[i] >= 0)
-      procpool__platform_close_on_exec(fds[i]);
-  qsort(fds, 6, sizeof(int), procpool__super_compare);
-  procpool__platform_close_others(fds[0] < 0 ? fds + 1 : fds, fds[0] < 0 ? 5 : 6);
-  procpool__super_spawned(&super, total, place);
+  if (!whole || procpool__platform_privileged())
+    return;
+  proof = procpool__marker_prove(&marker);
+  /* where a pool's own process cannot prove that it is one (a kernel that tells no credentials, say), it goes on as the
+   * program, and opens a pool in its turn: that comes to an end as nested pools do */
+  if (proof == PROCPOOL__PROOF_NONE && marker.depth <= PROCPOOL__MAX_DEPTH)
+    procpool__process_record.depth = marker.depth;
+  if (proof == PROCPOOL__PROOF_OTHER)
+    procpool__marker_close(&marker);
+  if (proof != PROCPOOL__PROOF_MINE)
+    return;
+  procpool__marker_take(&marker, &super);
+  procpool__super_spawned(&super, marker.total, marker.place);
 }
 
 /* ---- entering and leaving ----
