@@ -5083,7 +5083,8 @@ static struct {
   const procpool__worker *worker; /* null: this process is no worker */
   uint64_t depth;
   bool door;
-  uint64_t refusals; /* atomic: the key, plus 1, of each thread's last refused typed submit; 0: none was ever refused */
+  procpool__u64
+      refusals; /* atomic: the key, plus 1, of each thread's last refused typed submit; 0: none was ever refused */
   ptrdiff_t exit_list; /* see procpool__platform_find_exit_list; 0: not found, or not looked for */
 } procpool__process_record = {PTHREAD_MUTEX_INITIALIZER, NULL, NULL, 0, false, 0, 0};
 
@@ -12131,8 +12132,7 @@ static procpool_status procpool__process_refusal(const procpool_process_options 
                                                  int version, size_t options_size) {
   if (version / 100 != PROCPOOL_VERSION / 100 || options_size != sizeof(*options))
     return PROCPOOL_MISMATCH;
-  if (function == NULL ||
-      (options != NULL && (options->start < PROCPOOL_START_AUTO || options->start > PROCPOOL_START_SPAWN)))
+  if (function == NULL || (options != NULL && ((unsigned)options->start > PROCPOOL_START_SPAWN)))
     return PROCPOOL_ARGUMENT;
   return PROCPOOL_OK;
 }
