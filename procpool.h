@@ -141,7 +141,8 @@
      MEMORY      from wait or poll: the result stays where it is; free some memory and ask again. From
                  procpool_shared_alloc, by procpool_last_error: system_error is ENOMEM (max_memory, or the machine),
                  ENOSPC or EFBIG (a limit on file sizes)
-     INIT_FAIL   the initializer failed three times in every worker: its code or signal is in procpool_last_error
+     INIT_FAIL   the initializer failed three times in every worker, or all die again and again between it and their
+                 first task: how the last one ended is in procpool_last_error
      BROKEN      a strict pool lost a worker, or somebody killed the supervisor: open a new pool
      FORKED      a forked child of the host used the pool: it may open one of its own
      DEADLOCK    a wait inside a callback or a task of the same pool: it would wait for itself
@@ -276,7 +277,9 @@
    links. A map's chunk keeps arguments, results and the number of the item that was begun in one block of the arena:
    results are written straight to it (or to the shared buffer that they lie in), and after a crash the items that had
    ended are kept, the one that was begun is CRASHED, and the others are handed out again. Its progress word costs one
-   plain store per item.
+   plain store per item. A second word beside it says how many items there are; where the loop ends is read from there,
+   so a map that ends before its time takes it away, and no further item begins. The worker writes its progress first and
+   looks then: what the host finds there a moment later is all that ever began.
 
    Sleeping and waking. A worker that finds no task looks for one a while, says that it sleeps (its bit in the idle
    mask), looks once more, and sleeps on a futex of its own. A submit wakes workers only while there are more tasks than
@@ -321,7 +324,8 @@
       worker: intent's slot, word; its end        release          audit: intent, then the word     a sound worker is ended
       worker: sets room_flag, looks at consumed   seq_cst          host: the other way round        worker waits for ever
       worker: started_ns, then limited_word       release          supervisor: the other way round  another task's time
-      worker: an item is begun                    release, fence   host, after a crash (2)          the wrong item crashed
+      worker: unwanted task counted, flag         seq_cst          host: sets flag, looks at count  sleeps on room
+      worker: a result, the next item is begun    release, fence   host: begun, then results (2)    half a result
       host: word READY, then the cell             release          worker: cell, then claims        a task is passed by
       host: cells of many, then touches idle      release, or      worker: sets idle, looks at cell worker sleeps at a task
       host: publishes, looks at ticking           seq_cst          supervisor: ticking 0, queue     a limit is not kept
@@ -356,7 +360,7 @@
                                                                  and ten calls that put back what tasks have left
 
    Workers are not trusted. Whatever a worker process writes into shared memory, the host and the supervisor do not
-   crash, read or write outside of it, spin or free twice, and neither signals a process that is not the pool's own.
+   crash, block, read or write outside of it, spin or free twice, and signal no process that is not the pool's own.
    Every accepted task settles once. A worker whose words or records make no sense is ended and replaced; what it ran,
    and what it had committed and cannot be told from nonsense, ends as CRASHED or BROKEN, within about a second of the
    last such write (a large queue takes longer), while some thread waits for or polls the pool. Not promised: a worker
@@ -364,6 +368,18 @@
    slots and memory, break the whole pool, and keep its own task running past its limit; PROCPOOL_KILL ends that. It is
    no sandbox either: workers run with the host's rights, and can do to files and processes what the host can. Threads
    and inline workers share the host's memory, and are trusted.
+
+   What is private. Host and supervisor tell each other by a channel that no worker has what must not be forged: the
+   phase (the segment's word is for workers; the supervisor mends it), that all is being ended, that the supervisor
+   leaves. Workers go by their own copy of the initializer and of their settings, which they have by the fork. No
+   descriptor that a worker has shares its status flags with one that the host or the supervisor reads or writes: those
+   two share an eventfd; workers write to the pipe whose end of file says that they are gone; and procpool_fd() is an
+   epoll descriptor, the host's own, over both. A task that stops or traces the supervisor, be it again and again, delays
+   limits, deaths and replacements: PROCPOOL_KILL and procpool_free wait a second, let go of the lifeline (the kernel
+   then continues a stopped supervisor), wait another, and end it by a pidfd that it gave the host at its start: its
+   workers go with it. Where there is no pidfd (Linux before 5.3, or a filter), they return after five seconds, and
+   what is held stays until it is let go. When the host itself dies, nobody is left to do that: a supervisor that is
+   stopped once is gone within a second, one that a task traces or goes on stopping when that task ends.
 
    How the host learns of nonsense: it reads each shared value once, checks it against its private table, and then uses
    it; and at most every 200 ms, while it waits or polls, it looks at every task that is not settled (the audit). By
@@ -505,7 +521,8 @@ typedef void (*procpool_callback)(procpool_future *future, void *context);
 /* Writes the next item and returns 1; returns 0 at the end, a negative number on an error. Runs in the host. */
 typedef int (*procpool_generator)(void *context, void *item);
 
-/* Time-outs are seconds: 0 or less looks once and does not wait. */
+/* Time-outs are seconds: 0 or less looks once and does not wait. (In the options of a submit and of a map 0 is without
+ * limit, and less than 0 looks once.) */
 #define PROCPOOL_FOREVER 1e18
 
 /* ---- opening ---- */
@@ -668,7 +685,8 @@ typedef enum procpool_shutdown_mode {
 
 /* Refuses new tasks and ends the pool as mode says; a later call may be stronger. Returns OK when every task has
  * settled, callbacks have run, and no worker is left. DEADLOCK inside a callback or a task of this pool; INTERRUPTED.
- * Futures stay readable. Waits as long as it takes (KILL: moments). */
+ * Futures stay readable. Waits as long as it takes (KILL: moments; some seconds where a task holds the supervisor, by
+ * stopping or tracing it, or the kernel a worker). */
 PROCPOOL_API procpool_status procpool_shutdown(procpool *pool, procpool_shutdown_mode mode);
 /* The same, but PENDING after timeout seconds, the shutdown going on: 0 does not wait and is allowed in callbacks. */
 PROCPOOL_API procpool_status procpool_shutdown_timed(procpool *pool, procpool_shutdown_mode mode, double timeout);
@@ -680,8 +698,9 @@ PROCPOOL_API procpool_status procpool_free(procpool *pool);
 /* The start method that was taken (never AUTO); AUTO on a bad handle. */
 PROCPOOL_API procpool_start procpool_start_method(procpool *pool);
 
-/* Why the last refused call on this pool was refused, in any thread: for calls that return a null handle. OK, ARGUMENT,
- * HANDLE. error->status is OK if none was. */
+/* Why the last refused call on this pool was refused, in any thread: for calls that return a null handle; or the error of
+ * the last failed task that the typed layer told (its handle is given back by then). OK, ARGUMENT, HANDLE.
+ * error->status is OK if there was neither. */
 PROCPOOL_API procpool_status procpool_last_error(procpool *pool, procpool_error *error);
 
 typedef struct procpool_stats {
@@ -780,8 +799,10 @@ PROCPOOL_API procpool_status procpool_imap(procpool *pool, procpool_function fun
                                            procpool_iterator **iterator);
 
 /* The next future, settled; waits up to timeout seconds. OK; END; PENDING; INTERRUPTED; DEADLOCK; and for an imap
- * GENERATOR (after everything before it was delivered) or why a submit was refused. A task's own failure is in its
- * future and does not end the iteration. A future of an imap belongs to the iterator: valid until the next call. */
+ * GENERATOR or why a submit was refused (SHUTDOWN where the pool was freed, too): after everything before it was
+ * delivered, once; from then on END. FORKED. A task's own failure is in its future and does not end the iteration. A
+ * future of an imap belongs to the iterator: valid until the next call. In a callback or a task of the pool DEADLOCK,
+ * unless it has settled. */
 PROCPOOL_API procpool_status procpool_next(procpool_iterator *iterator, double timeout, procpool_future **future);
 /* How many futures are known to it and not yet delivered. 0 on a bad handle. */
 PROCPOOL_API size_t procpool_iterator_remaining(procpool_iterator *iterator);
@@ -791,12 +812,13 @@ PROCPOOL_API void procpool_iterator_free(procpool_iterator *iterator);
 /* ---- map ---- */
 typedef struct procpool_map_options {
   size_t chunksize;          /* items per task; 0: chosen by the pool */
-  double timeout;            /* seconds for the whole map; 0: no limit */
+  double timeout;            /* seconds for the whole map; 0: no limit; negative: over already, no item begins */
   procpool_status *statuses; /* one per item, or null */
-  procpool_error *error;     /* the error of the first (lowest) item that is not OK, or null */
-  size_t failed_item;        /* out: its position */
-  size_t failed_count;       /* out: how many items are not OK */
-  double time_limit;         /* seconds per item, as in procpool_submit_options: n items of a task may take n times as
+  procpool_error *error; /* the error of the first (lowest) item that is not OK; where that one did not end, or the map
+                                was refused: why. Or null */
+  size_t failed_item;    /* out: its position */
+  size_t failed_count;   /* out: how many items are not OK */
+  double time_limit;     /* seconds per item, as in procpool_submit_options: n items of a task may take n times as
                                 long; when they do, the item that runs is TIMEOUT and the rest is handed out again */
   double grace;
 } procpool_map_options;
@@ -804,8 +826,9 @@ typedef struct procpool_map_options {
 /* Calls function for each of count items: item i is argument_size bytes at arguments + i * argument_size, its result
  * at most result_size bytes to results + i * result_size, in order. options may be null. Results of items that are
  * not OK are left as they were; an item that fails or crashes its worker fails alone. Blocks. OK if all items are,
- * else the status of the first that is not; PENDING when the time is over (items that did not end have status
- * PENDING; those not begun never will); INTERRUPTED alike; SHUTDOWN when the pool is shut down meanwhile: what was
+ * else the status of the first that is not; PENDING when the time is over: no further item begins (up to one per worker
+ * runs still, and procpool_task_cancelled() becomes true for it), what had ended counts, the others have status PENDING;
+ * INTERRUPTED alike; SHUTDOWN when the pool is shut down meanwhile: what was
  * handed out has come in by then, the rest stays PENDING and never begins; ARGUMENT, HANDLE, MEMORY, DEADLOCK.
  * Arrays in shared buffers of the pool are known by their address, and not copied: the items read their arguments, or
  * write their results, where they are. Then what is left at an item that is not OK is anything, and after PENDING or
@@ -818,10 +841,11 @@ PROCPOOL_API procpool_status procpool_map(procpool *pool, procpool_function func
 /* ---- inside a task ----
  * These may be called by the task's function alone, in the worker. */
 
-/* The argument's bytes, aligned to 16; *size in bytes, may be null. Read-only; valid until the function returns. */
+/* The argument's bytes, aligned to 16 (what is read where it lies, in a shared buffer: as it lies there); *size in bytes,
+ * may be null. Read-only; valid until the function returns. */
 PROCPOOL_API const void *procpool_task_argument(procpool_task *task, size_t *size);
-/* Memory for a result of size bytes, aligned to 16, to be filled before the function returns: in the worker's ring,
- * from where the host takes it. A later call replaces it. Null when there is no memory: the task then ends as CODEC. */
+/* Memory for a result of size bytes, aligned to 16 (in a shared buffer: as its place there), to be filled before the
+ * function returns: in the worker's ring, from where the host takes it. A later call replaces it. Null when there is no memory: the task then ends as CODEC. */
 PROCPOOL_API void *procpool_task_result(procpool_task *task, size_t size);
 /* Copies size bytes as the result; data may be anywhere, the argument included. */
 PROCPOOL_API void procpool_task_return(procpool_task *task, const void *data, size_t size);
@@ -881,8 +905,7 @@ static PROCPOOL_UNUSED inline bool procpool__item_next(const uint64_t *procpool_
     return false; /* relaxed: the next look finds it, if not this one */
   PROCPOOL__ITEM_STEP();
   __atomic_store_n(procpool__begun, (uint64_t)procpool__i + 1, __ATOMIC_RELEASE);
-  __atomic_signal_fence(
-      __ATOMIC_SEQ_CST); /* the item has not begun yet: the compiler may not store its result earlier */
+  __atomic_signal_fence(__ATOMIC_SEQ_CST); /* not begun yet: the compiler may not store its result earlier */
   PROCPOOL__ITEM_STEP();
   return __builtin_expect(procpool__i < __atomic_load_n(procpool__stop, __ATOMIC_RELAXED), 1);
 }
@@ -947,7 +970,8 @@ static PROCPOOL_UNUSED inline void procpool__scope_end(procpool **procpool__pool
  * defines the ordinary function  static double power(double base, int exponent)  and beside it
  *   procpool_future *power_submit(pool, base, exponent)      null on an error
  *   procpool_status  power_submit_many(pool, arguments, count, futures)
- *   procpool_status  power_result(future, &y)                waits; releases the future, unless INTERRUPTED or refused
+ *   procpool_status  power_result(future, &y)                waits; releases the future, unless INTERRUPTED or refused;
+ *                                                            of null: why this thread's last submit was refused, once
  *   procpool_status  power_map(pool, arguments, results, count)
  *   procpool_status  power_map_with(pool, arguments, results, count, &map_options)
  *   procpool_status  power_imap(pool, generator, context, &imap_options, &iterator)
@@ -2427,7 +2451,7 @@ static ptrdiff_t procpool__platform_find_exit_list(void) {
   enum { WORDS = 2 * PROCPOOL__EXIT_LIST_NEAR / (int)sizeof(uintptr_t) };
   uintptr_t before[WORDS];
   const uintptr_t from = (uintptr_t)&errno / sizeof(uintptr_t) * sizeof(uintptr_t) - PROCPOOL__EXIT_LIST_NEAR;
-  const volatile uintptr_t *words = (const volatile uintptr_t *)from;
+  const volatile uintptr_t *words = (const volatile uintptr_t *)from; // NOLINT(performance-no-int-to-ptr)
   void *byte = &procpool__libc_thread_atexit != NULL ? malloc(1) : NULL;
   if (byte == NULL)
     return 0;
@@ -2438,7 +2462,7 @@ static ptrdiff_t procpool__platform_find_exit_list(void) {
     return 0;
   }
   for (int i = 0; i < WORDS; i++) {
-    const uintptr_t *entry = (const uintptr_t *)words[i];
+    const uintptr_t *entry = (const uintptr_t *)words[i]; // NOLINT(performance-no-int-to-ptr)
     if (words[i] != before[i] && words[i] > 65536 && words[i] % sizeof(uintptr_t) == 0 && entry[1] == (uintptr_t)byte &&
         entry[3] == before[i])
       return (ptrdiff_t)(from + (uintptr_t)i * sizeof(uintptr_t)) - (ptrdiff_t)(uintptr_t)&errno;
@@ -2448,7 +2472,7 @@ static ptrdiff_t procpool__platform_find_exit_list(void) {
 /* What was in the list is the host's. */
 static void procpool__platform_clear_exit_list(ptrdiff_t place) {
   if (place != 0)
-    *(void **)((uintptr_t)&errno + (uintptr_t)place) = NULL;
+    memset((char *)&errno + place, 0, sizeof(void *));
 }
 #else
 static bool procpool__platform_catch_exit(procpool__platform_exit_handler *at_exit,
@@ -3973,8 +3997,8 @@ static bool procpool__worker_send(procpool__worker *w, procpool__state state, co
 static bool procpool__worker_unwanted(procpool__worker *w) {
   const procpool_task *t = &w->task;
   const uint64_t size = t->failed || t->uncarried ? sizeof(w->failure) : t->result_size;
-  if ((procpool__load32_relaxed(&t->slot->flags) & PROCPOOL__SLOT_DISCARD) == 0)
-    return false;
+  if ((procpool__load32_relaxed(&t->slot->flags) & PROCPOOL__SLOT_DISCARD) == 0 || w->make_room != NULL)
+    return false; /* inline: the host takes each record at once, and need not look for what was dropped */
   if (procpool__worker_phase(w) == PROCPOOL__PHASE_DRAIN)
     return true;
   return !t->in_ring && (size > w->segment->ring_size / 2 ||
@@ -4481,7 +4505,8 @@ static struct {
   uint64_t depth;
   bool door;
   ptrdiff_t exit_list; /* see procpool__platform_find_exit_list; 0: not found, or not looked for */
-} procpool__process_record = {PTHREAD_MUTEX_INITIALIZER, NULL, NULL, 0, false, 0};
+  uint64_t refusals; /* atomic: the key, plus 1, of each thread's last refused typed submit; 0: none was ever refused */
+} procpool__process_record = {PTHREAD_MUTEX_INITIALIZER, NULL, NULL, 0, false, 0, 0};
 
 /* exit() in a worker, or in what its task forked. level: the depth of whoever registered this, which it does not
  * concern. */
@@ -5790,7 +5815,7 @@ struct procpool {
   unsigned epoch;             /* the one that goes on: 0 or 1 */
   procpool__slab *slabs;
   procpool_future *free_futures;
-  size_t live_futures;
+  size_t live_futures;        /* and iterators that hold the pool */
   void *thrown_away;          /* large results that nobody holds any more: a list */
   procpool_future *first_due; /* settled, with callbacks to run; atomic: looked at without the lock as a hint */
   procpool_future *last_due;
@@ -5807,7 +5832,7 @@ struct procpool {
   bool lazy;            /* whoever drains sleeps, or is about to, until few tasks wait: results may lie there */
   uint64_t lazy_until;  /* the first of these few */
   size_t expected;      /* unsettled futures with callbacks */
-  uint64_t taken;       /* how often something was taken from a ring */
+  uint64_t taken;       /* how often something was taken from a ring, or slots were swept */
   uint64_t progress;    /* of settled and taken together, at the last rest */
   unsigned idle_looks;  /* since then: how often there seemed to be something to take */
   unsigned rests;       /* of threads that waited, ever */
@@ -6958,6 +6983,7 @@ static bool procpool__host_settle_dropped(procpool *p, procpool_future *f) {
  * seen that a task has no record there. */
 static void procpool__host_sweep(procpool *p) {
   uint64_t left = p->sweep_left;
+  p->taken += left > 0;
   for (uint64_t steps = 0; left > 0 && steps < PROCPOOL__SWEEP; steps++, left--) {
     p->sweep_at = p->sweep_at + 1 < p->slots_used ? p->sweep_at + 1 : 0;
     if (p->owners[p->sweep_at] != NULL)
@@ -9159,10 +9185,47 @@ PROCPOOL_API procpool_status procpool_submit_many(procpool *pool, procpool_funct
   return procpool__public_leave(pool, status);
 }
 
+/* ---- why a typed submit was refused ---- It returns a handle, and there is none to tell by: so each thread remembers
+ * its last refusal, until it asks for the result of that null handle. */
+
+static bool procpool__refusal_key(pthread_key_t *key) {
+  const uint64_t there = procpool__load(&procpool__process_record.refusals);
+  if (there == 0) {
+    if (pthread_key_create(key, NULL) != 0)
+      return false;
+    if (procpool__cas(&procpool__process_record.refusals, 0, (uint64_t)*key + 1))
+      return true;
+    (void)pthread_key_delete(*key); /* another thread was faster */
+  }
+  *key = (pthread_key_t)(procpool__load(&procpool__process_record.refusals) - 1);
+  return true;
+}
+
+static void procpool__refusal_keep(procpool_status status) {
+  pthread_key_t key;
+  if (procpool__refusal_key(&key))
+    (void)pthread_setspecific(key, (const void *)(uintptr_t)status);
+}
+
+/* OK where there was none. */
+static procpool_status procpool__refusal_take(void) {
+  pthread_key_t key;
+  procpool_status status;
+  if (procpool__load(&procpool__process_record.refusals) == 0 || !procpool__refusal_key(&key))
+    return PROCPOOL_OK;
+  status = (procpool_status)(uintptr_t)pthread_getspecific(key);
+  (void)pthread_setspecific(key, NULL);
+  return status;
+}
+
 PROCPOOL_API procpool_future *procpool_submit_or_null(procpool *pool, procpool_function function, const void *argument,
                                                       size_t size) {
   procpool_future *future;
-  return procpool_submit(pool, function, argument, size, &future) == PROCPOOL_OK ? future : NULL;
+  const procpool_status status = procpool_submit(pool, function, argument, size, &future);
+  if (status == PROCPOOL_OK)
+    return future;
+  procpool__refusal_keep(status);
+  return NULL;
 }
 
 /* ---- shared buffers ---- */
@@ -9551,14 +9614,45 @@ PROCPOOL_API procpool_status procpool_future_result(procpool_future *future, dou
   return procpool__public_leave(p, status);
 }
 
-/* For the typed layer: a result of this very size; gives the future back. */
+/* What there is to say of it, under the lock. */
+static void procpool__future_describe(const procpool_future *f, procpool_error *error) {
+  const procpool_status status = procpool__future_status(f);
+  if (f->error != NULL && status != PROCPOOL_PENDING) {
+    *error = *f->error;
+    return;
+  }
+  procpool__error_fill(error, status, 0, status == PROCPOOL_OK || status == PROCPOOL_PENDING ? "" : NULL);
+  if (status != PROCPOOL_PENDING) {
+    error->worker = f->worker;
+    error->pid = (long)f->pid;
+  }
+}
+
+/* The error of a future that the typed layer gives back is the pool's last one from then on. */
+static void procpool__future_leave_error(procpool_future *f, procpool_status status) {
+  procpool *p = f->pool;
+  procpool__public_lock(p);
+  if (procpool__future_status(f) == status)
+    procpool__future_describe(f, &p->last_error);
+  else
+    (void)procpool__host_refuse(p, status, 0, "the result does not have the size that this typed function gives");
+  (void)procpool__public_leave(p, status);
+}
+
+/* For the typed layer: a result of this very size; gives the future back. Where there is none because the submit was
+ * refused: why. */
 PROCPOOL_API procpool_status procpool_future_result_exact(procpool_future *future, void *buffer, size_t size) {
   size_t got;
-  procpool_status status = procpool_future_result(future, PROCPOOL_FOREVER, buffer, size, &got);
+  procpool_status status = future == NULL ? procpool__refusal_take() : PROCPOOL_OK;
+  if (status != PROCPOOL_OK)
+    return status;
+  status = procpool_future_result(future, PROCPOOL_FOREVER, buffer, size, &got);
   if (status == PROCPOOL_TOO_SMALL || (status == PROCPOOL_OK && got != size))
     status = PROCPOOL_CODEC;
   if (status >= PROCPOOL_PENDING)
     return status; /* a refusal changes nothing: it may be asked again */
+  if (status != PROCPOOL_OK)
+    procpool__future_leave_error(future, status);
   (void)procpool_future_release(future);
   return status;
 }
@@ -9578,20 +9672,6 @@ PROCPOOL_API const void *procpool_future_data(procpool_future *future, size_t *s
   if (size != NULL && bytes != NULL)
     *size = (size_t)future->size;
   return bytes;
-}
-
-/* What there is to say of it, under the lock. */
-static void procpool__future_describe(const procpool_future *f, procpool_error *error) {
-  const procpool_status status = procpool__future_status(f);
-  if (f->error != NULL && status != PROCPOOL_PENDING) {
-    *error = *f->error;
-    return;
-  }
-  procpool__error_fill(error, status, 0, status == PROCPOOL_OK || status == PROCPOOL_PENDING ? "" : NULL);
-  if (status != PROCPOOL_PENDING) {
-    error->worker = f->worker;
-    error->pid = (long)f->pid;
-  }
 }
 
 PROCPOOL_API procpool_status procpool_future_error(procpool_future *future, procpool_error *error) {
@@ -9738,12 +9818,15 @@ typedef struct procpool__group {
   size_t pool_count;
 } procpool__group;
 
+/* False also where there cannot be as many. */
 static bool procpool__group_make(procpool__group *g, size_t count) {
   memset((void *)g, 0, sizeof(*g));
+  (void)pthread_mutex_init(&g->waiter.lock, NULL);
+  if (!procpool__size_possible(count, sizeof(*g->nodes)))
+    return false;
   g->nodes = (procpool__wait_node *)PROCPOOL_MALLOC((count + 1) * sizeof(*g->nodes));
   g->pools = (procpool **)PROCPOOL_MALLOC((count + 1) * sizeof(*g->pools));
   g->interrupts = (uint32_t *)PROCPOOL_MALLOC((count + 1) * sizeof(*g->interrupts));
-  (void)pthread_mutex_init(&g->waiter.lock, NULL);
   return g->nodes != NULL && g->pools != NULL && g->interrupts != NULL;
 }
 
@@ -9941,16 +10024,18 @@ static procpool_status procpool__group_wait(procpool__group *g, procpool__until 
   return procpool__public_leave(p, status);
 }
 
+/* The group is to be ended in any case. Memory comes first: a count that no array has is refused before any is read. */
 static procpool_status procpool__group_fill(procpool__group *g, procpool_future *const *futures, size_t count) {
+  const bool made = procpool__group_make(g, count);
   if (futures == NULL && count > 0)
     return PROCPOOL_ARGUMENT;
+  if (!made)
+    return procpool__size_possible(count, sizeof(*g->nodes)) ? PROCPOOL_MEMORY : PROCPOOL_ARGUMENT;
   for (size_t i = 0; i < count; i++) {
     const procpool_status status = procpool__host_check_future(futures[i]);
     if (status != PROCPOOL_OK)
       return status;
   }
-  if (count > SIZE_MAX / sizeof(procpool__wait_node) - 1 || !procpool__group_make(g, count))
-    return PROCPOOL_MEMORY;
   for (size_t i = 0; i < count; i++)
     procpool__group_add(g, futures[i]);
   return PROCPOOL_OK;
@@ -9962,7 +10047,6 @@ PROCPOOL_API procpool_status procpool_wait(procpool_future *const *futures, size
   procpool__group group;
   procpool_status status;
   procpool__platform_cancel_here();
-  memset((void *)&group, 0, sizeof(group));
   if (done != NULL)
     *done = 0;
   if (mode < PROCPOOL_ALL_COMPLETED || mode > PROCPOOL_FIRST_EXCEPTION || procpool__public_bad_timeout(timeout))
@@ -9972,8 +10056,7 @@ PROCPOOL_API procpool_status procpool_wait(procpool_future *const *futures, size
     status = procpool__group_wait(&group, untils[mode], timeout);
   if (done != NULL)
     *done = group.waiter.settled;
-  if (group.nodes != NULL || status == PROCPOOL_MEMORY)
-    procpool__group_end(&group);
+  procpool__group_end(&group);
   return status;
 }
 
@@ -9984,7 +10067,7 @@ struct procpool_iterator {
   procpool__group group;
   size_t delivered;
   /* imap */
-  procpool *pool; /* null: as_completed */
+  procpool *pool; /* null: as_completed. It holds the pool as a future does */
   procpool_function function;
   procpool_generator generator;
   void *context;
@@ -9992,9 +10075,10 @@ struct procpool_iterator {
   size_t item_size, buffersize;
   bool unordered, has_item;
   procpool_submit_options limits; /* of each item */
-  procpool_status end;            /* OK while the generator has more */
-  procpool_future **window;       /* in flight, by node; in order: a ring that begins at first */
-  size_t first, in_flight;
+  procpool_status end;      /* OK while the generator has more; then why it has not, which is told once, and END */
+  procpool_future **window; /* in flight, by node; in order: a ring that begins at first */
+  size_t *places;           /* unordered: those below used that are free */
+  size_t first, in_flight, place_count, used;
   size_t current; /* whose future the caller holds; buffersize: nobody's */
 };
 
@@ -10012,8 +10096,7 @@ PROCPOOL_API procpool_status procpool_as_completed(procpool_future *const *futur
   it->magic = PROCPOOL__ITERATOR_LIVE;
   status = procpool__group_fill(&it->group, futures, count);
   if (status != PROCPOOL_OK) {
-    if (status == PROCPOOL_MEMORY)
-      procpool__group_end(&it->group);
+    procpool__group_end(&it->group);
     PROCPOOL_FREE(it);
     return status;
   }
@@ -10024,53 +10107,95 @@ PROCPOOL_API procpool_status procpool_as_completed(procpool_future *const *futur
 static void procpool__imap_destroy(procpool_iterator *it) {
   PROCPOOL_FREE(it->item);
   PROCPOOL_FREE(it->window);
+  PROCPOOL_FREE(it->places);
   it->group.count = 0;
   procpool__group_end(&it->group);
   it->magic = 0;
   PROCPOOL_FREE(it);
 }
 
+/* The pool is held until the iterator is freed. */
+static void procpool__imap_let_go(procpool *p) {
+  procpool__public_lock(p);
+  p->live_futures--;
+  (void)procpool__public_leave(p, PROCPOOL_OK);
+}
+
+/* Whether the process is the one that made it: in a forked child another thread's lock may be held for ever. */
+static bool procpool__iterator_here(const procpool_iterator *it) {
+  const procpool *p = it->pool != NULL ? it->pool : it->group.pool_count > 0 ? it->group.pools[0] : NULL;
+  return p == NULL || procpool__platform_guard_ok(p->guard, p->guard_by_pid);
+}
+
+/* Under the lock: OK, or the refusal. */
+static procpool_status procpool__imap_check(procpool *p, procpool_function function, procpool_generator generator,
+                                            size_t item_size, const procpool_imap_options *o) {
+  if (function == NULL || generator == NULL)
+    return procpool__host_refuse(p, PROCPOOL_ARGUMENT, 0, "the function or the generator is null");
+  if (!procpool__size_possible(1, item_size) || (o != NULL && o->buffersize > PROCPOOL__MAX_QUEUED))
+    return procpool__host_refuse(p, PROCPOOL_ARGUMENT, 0, "the items or options.buffersize are too large");
+  if (o != NULL && (o->time_limit != o->time_limit || o->grace != o->grace))
+    return procpool__host_refuse(p, PROCPOOL_ARGUMENT, 0, "a time is not a number");
+  if (o != NULL && o->time_limit > 0 && p->start > PROCPOOL_START_SPAWN)
+    return procpool__host_refuse(p, PROCPOOL_UNSUPPORTED, 0,
+                                 "a time limit needs fork or spawn: no thread can be ended");
+  p->live_futures++;
+  return PROCPOOL_OK;
+}
+
+/* The iterator without what the caller gives; null where there is no memory. */
+static procpool_iterator *procpool__imap_make(size_t buffersize, size_t item_size) {
+  procpool_iterator *it = (procpool_iterator *)PROCPOOL_MALLOC(sizeof(*it));
+  bool made;
+  if (it == NULL)
+    return NULL;
+  memset((void *)it, 0, sizeof(*it));
+  it->magic = PROCPOOL__ITERATOR_LIVE;
+  it->buffersize = it->current = buffersize;
+  it->item_size = item_size;
+  made = procpool__group_make(&it->group, buffersize);
+  it->item = (unsigned char *)PROCPOOL_MALLOC(item_size + 1);
+  it->window = (procpool_future **)PROCPOOL_MALLOC(buffersize * sizeof(*it->window));
+  it->places = (size_t *)PROCPOOL_MALLOC(buffersize * sizeof(*it->places));
+  if (made && it->item != NULL && it->window != NULL && it->places != NULL) {
+    memset((void *)it->window, 0, buffersize * sizeof(*it->window));
+    return it;
+  }
+  procpool__imap_destroy(it);
+  return NULL;
+}
+
 PROCPOOL_API procpool_status procpool_imap(procpool *pool, procpool_function function, procpool_generator generator,
                                            void *context, size_t item_size, const procpool_imap_options *options,
                                            procpool_iterator **iterator) {
   procpool_iterator *it;
-  bool made;
-  const procpool_status status = procpool__host_check(pool);
+  procpool_status status = procpool__public_enter(pool);
   if (iterator != NULL)
     *iterator = NULL;
   if (status != PROCPOOL_OK)
     return status;
-  if (iterator == NULL || function == NULL || generator == NULL ||
-      (options != NULL && (options->buffersize > PROCPOOL__MAX_QUEUED || options->time_limit != options->time_limit ||
-                           options->grace != options->grace)))
-    return PROCPOOL_ARGUMENT;
-  if (options != NULL && options->time_limit > 0 && pool->start > PROCPOOL_START_SPAWN)
-    return PROCPOOL_UNSUPPORTED;
-  it = (procpool_iterator *)PROCPOOL_MALLOC(sizeof(*it));
-  if (it == NULL)
+  if (iterator == NULL)
+    status = procpool__host_refuse(pool, PROCPOOL_ARGUMENT, 0, "there is no place for the iterator");
+  else
+    status = procpool__imap_check(pool, function, generator, item_size, options);
+  (void)procpool__public_leave(pool, status);
+  if (status != PROCPOOL_OK)
+    return status;
+  it = procpool__imap_make(
+      options != NULL && options->buffersize > 0 ? options->buffersize : 2 * (size_t)pool->segment.workers, item_size);
+  if (it == NULL) {
+    procpool__imap_let_go(pool);
     return PROCPOOL_MEMORY;
-  memset((void *)it, 0, sizeof(*it));
-  it->magic = PROCPOOL__ITERATOR_LIVE;
+  }
   it->pool = pool;
   it->function = function;
   it->generator = generator;
   it->context = context;
-  it->item_size = item_size;
-  it->unordered = options != NULL && options->unordered;
   if (options != NULL) {
+    it->unordered = options->unordered;
     it->limits.time_limit = options->time_limit;
     it->limits.grace = options->grace;
   }
-  it->buffersize = options != NULL && options->buffersize > 0 ? options->buffersize : 2 * (size_t)pool->segment.workers;
-  it->current = it->buffersize;
-  made = procpool__group_make(&it->group, it->buffersize);
-  it->item = (unsigned char *)PROCPOOL_MALLOC(item_size + 1);
-  it->window = (procpool_future **)PROCPOOL_MALLOC(it->buffersize * sizeof(*it->window));
-  if (!made || it->item == NULL || it->window == NULL) {
-    procpool__imap_destroy(it);
-    return PROCPOOL_MEMORY;
-  }
-  memset((void *)it->window, 0, it->buffersize * sizeof(*it->window));
   *iterator = it;
   return PROCPOOL_OK;
 }
@@ -10083,13 +10208,15 @@ static void procpool__imap_drop(procpool_iterator *it, size_t i) {
   (void)procpool_future_release(it->window[i]);
   it->window[i] = NULL;
   it->in_flight--;
+  if (it->unordered)
+    it->places[it->place_count++] = i;
 }
 
-static size_t procpool__imap_free_place(const procpool_iterator *it) {
-  size_t i = (it->first + it->in_flight) % it->buffersize;
-  while (it->window[i] != NULL) /* in order the next one is free; else any */
-    i = (i + 1) % it->buffersize;
-  return i;
+/* Where the next future goes: there is room. In order behind those in flight, else wherever one was taken out. */
+static size_t procpool__imap_free_place(procpool_iterator *it) {
+  if (!it->unordered)
+    return (it->first + it->in_flight) % it->buffersize;
+  return it->place_count > 0 ? it->places[--it->place_count] : it->used++;
 }
 
 /* Pulls the next input into it->item. False at the end, or on an error of the generator. */
@@ -10104,48 +10231,68 @@ static bool procpool__imap_pull(procpool_iterator *it) {
   return it->has_item;
 }
 
-/* Submits inputs until the window is full. While something is in flight a full queue is no reason to wait. */
-static procpool_status procpool__imap_fill(procpool_iterator *it, uint64_t deadline) {
-  while (it->end == PROCPOOL_OK && it->in_flight < it->buffersize && procpool__imap_pull(it)) {
+/* Submits the item. While something is in flight a full queue is no reason to wait. */
+static procpool_status procpool__imap_submit(procpool_iterator *it, uint64_t deadline) {
+  procpool *p = it->pool;
+  procpool__order o;
+  procpool_status status;
+  procpool__public_lock(p);
+  procpool__submit_make_order(p, &o, it->function, it->item, it->item_size, &it->limits);
+  status = procpool__submit_checked(p, &o, it->in_flight > 0 ? 0 : deadline);
+  if (status == PROCPOOL_OK) {
     const size_t i = procpool__imap_free_place(it);
-    const procpool_status status = procpool__submit(it->pool, it->function, it->item, it->item_size, &it->limits,
-                                                    &it->window[i], it->in_flight > 0 ? 0 : deadline);
+    it->window[i] = o.future;
+    procpool__node_link(&it->group.waiter, &it->group.nodes[i], o.future);
+    it->in_flight++;
+  }
+  return procpool__public_leave(p, status);
+}
+
+/* Submits inputs until the window is full. However long the generator takes, an interrupt ends that; a time-out too, once
+ * something is in flight (but a call that does not wait at all still pulls: it may be the only kind that is made). */
+static procpool_status procpool__imap_fill(procpool_iterator *it, const procpool__wait *wait) {
+  while (it->end == PROCPOOL_OK && it->in_flight < it->buffersize) {
+    procpool_status status = procpool__host_wait_look(it->pool, wait);
+    if (status == PROCPOOL_INTERRUPTED)
+      return status;
+    if ((status == PROCPOOL_PENDING && it->in_flight > 0 && wait->deadline > 0) || !procpool__imap_pull(it))
+      break;
+    status = procpool__imap_submit(it, wait->deadline);
     if (status == PROCPOOL_FULL)
       return it->in_flight > 0 ? PROCPOOL_OK : PROCPOOL_PENDING;
     if (status == PROCPOOL_INTERRUPTED)
       return status;
     it->has_item = false;
-    if (status != PROCPOOL_OK) {
+    if (status != PROCPOOL_OK)
       it->end = status;
-      break;
-    }
-    procpool__public_lock(it->pool);
-    procpool__node_link(&it->group.waiter, &it->group.nodes[i], it->window[i]);
-    (void)procpool__public_leave(it->pool, PROCPOOL_OK);
-    it->in_flight++;
   }
   return PROCPOOL_OK;
 }
 
-static procpool_status procpool__imap_await(procpool_iterator *it, double timeout) {
+/* Waits for the one that is due, under the lock. */
+static procpool_status procpool__imap_await(procpool_iterator *it, procpool__wait *wait) {
   procpool__goal goal;
-  procpool__wait wait;
-  procpool_status status;
   procpool *p = it->pool;
-  const uint64_t deadline = timeout > 0 ? procpool__platform_deadline(timeout) : 0;
   goal.waiter = &it->group.waiter;
   goal.until = PROCPOOL__UNTIL_QUEUED;
-  procpool__public_lock(p);
-  wait = procpool__host_wait_for(p, procpool__condition_goal, &goal, deadline, PROCPOOL__WAIT_CALLBACKS);
-  if (!it->unordered) {
-    wait.condition = procpool__condition_settled;
-    wait.context = it->window[it->first];
-  }
-  status = procpool__host_self(p) ? PROCPOOL_DEADLOCK : procpool__host_wait(p, &wait);
-  return procpool__public_leave(p, status);
+  wait->condition = it->unordered ? procpool__condition_goal : procpool__condition_settled;
+  wait->context = it->unordered ? (void *)&goal : (void *)it->window[it->first];
+  (void)procpool__host_drain(p);
+  if (!wait->condition(p, wait->context) && procpool__host_self(p))
+    return wait->deadline > 0 ? PROCPOOL_DEADLOCK : PROCPOOL_PENDING;
+  return procpool__host_wait(p, wait);
+}
+
+/* There is nothing more: why, once; from then on END. */
+static procpool_status procpool__imap_end(procpool_iterator *it) {
+  const procpool_status status = it->end;
+  it->end = PROCPOOL_END;
+  return status;
 }
 
 static procpool_status procpool__imap_next(procpool_iterator *it, double timeout, procpool_future **future) {
+  procpool *p = it->pool;
+  procpool__wait wait;
   procpool_status status;
   if (it->current < it->buffersize) {
     procpool__imap_drop(it, it->current);
@@ -10153,17 +10300,23 @@ static procpool_status procpool__imap_next(procpool_iterator *it, double timeout
       it->first = (it->first + 1) % it->buffersize;
     it->current = it->buffersize;
   }
-  status = procpool__imap_fill(it, timeout > 0 ? procpool__platform_deadline(timeout) : 0);
-  if (status != PROCPOOL_OK)
-    return status;
-  if (it->in_flight == 0)
-    return it->end;
-  status = procpool__imap_await(it, timeout);
-  if (status != PROCPOOL_OK)
-    return status;
-  it->current = it->unordered ? (size_t)(procpool__waiter_pop(&it->group.waiter) - it->group.nodes) : it->first;
-  *future = it->window[it->current];
-  return PROCPOOL_OK;
+  procpool__public_lock(p);
+  wait = procpool__host_wait_for(p, NULL, NULL, timeout > 0 ? procpool__platform_deadline(timeout) : 0,
+                                 PROCPOOL__WAIT_CALLBACKS);
+  (void)procpool__public_leave(p, PROCPOOL_OK); /* nothing is held while the generator runs */
+  status = procpool__imap_fill(it, &wait);
+  procpool__public_lock(p);
+  if (status == PROCPOOL_INTERRUPTED)
+    (void)procpool__host_wait_over(p, &wait);
+  if (status == PROCPOOL_OK && it->in_flight == 0)
+    status = procpool__imap_end(it);
+  else if (status == PROCPOOL_OK)
+    status = procpool__imap_await(it, &wait);
+  if (status == PROCPOOL_OK) {
+    it->current = it->unordered ? (size_t)(procpool__waiter_pop(&it->group.waiter) - it->group.nodes) : it->first;
+    *future = it->window[it->current];
+  }
+  return procpool__public_leave(p, status);
 }
 
 PROCPOOL_API procpool_status procpool_next(procpool_iterator *iterator, double timeout, procpool_future **future) {
@@ -10174,12 +10327,12 @@ PROCPOOL_API procpool_status procpool_next(procpool_iterator *iterator, double t
     *future = NULL;
   if (iterator == NULL || iterator->magic != PROCPOOL__ITERATOR_LIVE)
     return PROCPOOL_HANDLE;
+  if (!procpool__iterator_here(iterator))
+    return PROCPOOL_FORKED;
   if (future == NULL || procpool__public_bad_timeout(timeout))
     return PROCPOOL_ARGUMENT;
-  if (iterator->pool != NULL) {
-    status = procpool__host_check(iterator->pool);
-    return status == PROCPOOL_OK ? procpool__imap_next(iterator, timeout, future) : status;
-  }
+  if (iterator->pool != NULL)
+    return procpool__imap_next(iterator, timeout, future);
   if (iterator->delivered == iterator->group.count)
     return PROCPOOL_END;
   status = procpool__group_wait(&iterator->group, PROCPOOL__UNTIL_QUEUED, timeout);
@@ -10199,7 +10352,11 @@ PROCPOOL_API procpool_status procpool_next_exact(procpool_iterator *iterator, vo
   if (status != PROCPOOL_OK)
     return status;
   status = procpool_future_result(future, 0, buffer, size, &got);
-  return status == PROCPOOL_OK && got != size ? PROCPOOL_CODEC : status;
+  if (status == PROCPOOL_TOO_SMALL || (status == PROCPOOL_OK && got != size))
+    status = PROCPOOL_CODEC;
+  if (status != PROCPOOL_OK && status < PROCPOOL_PENDING)
+    procpool__future_leave_error(future, status);
+  return status;
 }
 
 PROCPOOL_API size_t procpool_iterator_remaining(procpool_iterator *iterator) {
@@ -10211,9 +10368,15 @@ PROCPOOL_API size_t procpool_iterator_remaining(procpool_iterator *iterator) {
 }
 
 PROCPOOL_API void procpool_iterator_free(procpool_iterator *iterator) {
+  procpool *p;
   if (iterator == NULL || iterator->magic != PROCPOOL__ITERATOR_LIVE)
     return;
-  if (iterator->pool == NULL) {
+  p = iterator->pool;
+  if (!procpool__iterator_here(iterator)) { /* its futures are not touched: they are another process's */
+    procpool__imap_destroy(iterator);
+    return;
+  }
+  if (p == NULL) {
     procpool__group_end(&iterator->group);
     iterator->magic = 0;
     PROCPOOL_FREE(iterator);
@@ -10225,6 +10388,7 @@ PROCPOOL_API void procpool_iterator_free(procpool_iterator *iterator) {
       procpool__imap_drop(iterator, i);
     }
   procpool__imap_destroy(iterator);
+  procpool__imap_let_go(p);
 }
 
 /* ---- map ---- */
@@ -10538,6 +10702,7 @@ static procpool_status procpool__map_fill(procpool__mapping *m) {
       if (status == PROCPOOL_OK)
         status = procpool__map_send(m, j);
       procpool__submit_look(m->pool, true);
+      procpool__host_breathe(m->pool);
     }
   procpool__submit_look(m->pool, false);
   m->spare = procpool__map_spare(m);
@@ -10726,8 +10891,11 @@ static void procpool__map_leave(procpool__mapping *m) {
   const procpool__wait wait = procpool__host_wait_for(
       p, procpool__condition_halted, m, procpool__platform_now() + PROCPOOL__MAP_LINGER, PROCPOOL__WAIT_IMMUNE);
   m->halted = true;
-  for (size_t j = 0; j < m->job_count && m->busy > 0; j++)
+  for (size_t j = 0; j < m->job_count && m->busy > 0; j++) {
     procpool__map_halt(m, &m->jobs[j]);
+    if (j % PROCPOOL__STRETCH == 0)
+      procpool__host_breathe(p);
+  }
   if (m->busy > 0)
     procpool__future_stopped(p);
   if (m->busy > 0)
