@@ -5425,10 +5425,10 @@ static void procpool__super_hear(procpool__super *u) {
 
 /* A worker that has lost the host's descriptor has something for the host. */
 static void procpool__super_answer_bell(procpool__super *u) {
-  uint32_t *bell = &u->segment.header->lost_bell;
-  if (procpool__load32(bell) == 0)
+  procpool__header *h = u->segment.header;
+  if (procpool__load32(&h->lost_bell) == 0)
     return;
-  procpool__store32(bell, 0); /* before the wake: a bell that comes now has its own signal */
+  procpool__store32(&h->lost_bell, 0); /* before the wake: a bell that comes now has its own signal */
   procpool__shm_wake_host(&u->segment, u->event_fd);
 }
 
