@@ -2975,7 +2975,7 @@ static ptrdiff_t procpool__platform_find_exit_list(void) {
   enum { WORDS = 2 * PROCPOOL__EXIT_LIST_NEAR / (int)sizeof(uintptr_t) };
   uintptr_t before[WORDS];
   const uintptr_t from = (uintptr_t)&errno / sizeof(uintptr_t) * sizeof(uintptr_t) - PROCPOOL__EXIT_LIST_NEAR;
-  const volatile uintptr_t *words = (const volatile uintptr_t *)from;
+  const volatile uintptr_t *words = (const volatile uintptr_t *)from; // NOLINT(performance-no-int-to-ptr)
   void *byte = &procpool__libc_thread_atexit != NULL ? malloc(1) : NULL;
   if (byte == NULL)
     return 0;
@@ -2986,7 +2986,7 @@ static ptrdiff_t procpool__platform_find_exit_list(void) {
     return 0;
   }
   for (int i = 0; i < WORDS; i++) {
-    const uintptr_t *entry = (const uintptr_t *)words[i];
+    const uintptr_t *entry = (const uintptr_t *)words[i]; // NOLINT(performance-no-int-to-ptr)
     if (words[i] != before[i] && words[i] > 65536 && words[i] % sizeof(uintptr_t) == 0 && entry[1] == (uintptr_t)byte &&
         entry[3] == before[i])
       return (ptrdiff_t)(from + (uintptr_t)i * sizeof(uintptr_t)) - (ptrdiff_t)(uintptr_t)&errno;
@@ -2996,7 +2996,7 @@ static ptrdiff_t procpool__platform_find_exit_list(void) {
 /* What was in the list is the host's. */
 static void procpool__platform_clear_exit_list(ptrdiff_t place) {
   if (place != 0)
-    *(void **)((uintptr_t)&errno + (uintptr_t)place) = NULL;
+    memset((char *)&errno + place, 0, sizeof(void *));
 }
 #else
 static bool procpool__platform_catch_exit(procpool__platform_exit_handler *at_exit,
@@ -6009,10 +6009,10 @@ static void procpool__super_hear(procpool__super *u) {
 
 /* A worker that has lost the host's descriptor has something for the host. */
 static void procpool__super_answer_bell(procpool__super *u) {
-  uint32_t *bell = &u->segment.header->lost_bell;
-  if (procpool__load32(bell) == 0)
+  procpool__header *h = u->segment.header;
+  if (procpool__load32(&h->lost_bell) == 0)
     return;
-  procpool__store32(bell, 0); /* before the wake: a bell that comes now has its own signal */
+  procpool__store32(&h->lost_bell, 0); /* before the wake: a bell that comes now has its own signal */
   procpool__shm_wake_host(&u->segment, u->event_fd);
 }
 

@@ -784,9 +784,9 @@ def clock():
         yield W("worker_start_clock block.limited_word", "limited_word", RUNNING)
 
     def supervisor():
-        word = yield R("super_limit_due block.limited_word", "limited_word")
+        word = yield R("super_began block.limited_word", "limited_word")
         if word == RUNNING:
-            started = yield R("super_limit_due block.started_ns", "started")
+            started = yield R("super_began block.started_ns", "started")
             assert started == 1, "an older task's time"
     return worker, supervisor
 
