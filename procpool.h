@@ -1078,6 +1078,7 @@ static PROCPOOL_UNUSED inline void procpool__scope_end(procpool **pool) {
 #include <stdio_ext.h>
 #include <stdlib.h>
 #include <string.h>
+#include <sys/inotify.h>
 #include <sys/mman.h>
 #include <sys/prctl.h>
 #include <sys/resource.h>
@@ -1117,15 +1118,20 @@ static PROCPOOL_UNUSED inline void procpool__scope_end(procpool **pool) {
 /* linux/sched.h, linux/memfd.h, linux/futex.h, linux/falloc.h, asm-generic/fcntl.h */
 enum {
   PROCPOOL__CLONE_VM = 0x100,
+  PROCPOOL__CLONE_SIGHAND = 0x800,
+  PROCPOOL__CLONE_THREAD = 0x10000,
+  PROCPOOL__CLONE_FILES = 0x400,
   PROCPOOL__CLONE_VFORK = 0x4000,
   PROCPOOL__WCLONE = (int)0x80000000u,
   PROCPOOL__MFD_CLOEXEC = 1,
   PROCPOOL__MFD_ALLOW_SEALING = 2,
   PROCPOOL__ADD_SEALS = 1033,
   PROCPOOL__SEAL_SHRINK = 2,
+  PROCPOOL__SEAL_WRITE = 8,
   PROCPOOL__FUTEX_WAIT = 0,
   PROCPOOL__FUTEX_WAKE = 1,
   PROCPOOL__SETSIG = 10,
+  PROCPOOL__P_PIDFD = 3,
   PROCPOOL__MADV_WIPEONFORK = 18,
   PROCPOOL__MADV_COLLAPSE = 25,
   PROCPOOL__MAP_FIXED_NOREPLACE = 0x100000
@@ -1136,6 +1142,13 @@ enum {
 #ifndef SYS_pidfd_open
 #define SYS_pidfd_open 434
 #endif
+#ifndef SYS_pidfd_send_signal
+#define SYS_pidfd_send_signal 424
+#endif
+#ifndef SYS_clone3
+#define SYS_clone3 435
+#endif
+#define PROCPOOL__CLONE_INTO_CGROUP ((uint64_t)0x200000000)
 #ifndef __cplusplus /* g++ always defines _GNU_SOURCE, with which sched.h declares it */
 extern int clone(int (*function)(void *), void *stack, int flags, void *argument, ...);
 #endif
@@ -1415,6 +1428,13 @@ static void procpool__platform_shm_discard(void *start, uint64_t size) {
   (void)madvise(start, (size_t)size, MADV_REMOVE);
 }
 
+/* Gives all pages of a segment back, whoever else has it mapped: a child of the host's that lives on, or another pool's
+ * processes. Nobody uses it any more. */
+static void procpool__platform_shm_empty(void *base, uint64_t size) {
+  if (base != NULL && procpool__platform_shm_open(base, size))
+    procpool__platform_shm_discard(base, size);
+}
+
 /* What the kernel thinks that it can still give without swapping, in bytes; UINT64_MAX where it does not say. */
 static uint64_t procpool__platform_available(void) {
   char text[1024];
@@ -1540,9 +1560,16 @@ static void procpool__platform_event_clear(int fd) {
     errno = saved;
 }
 
-/* A descriptor that becomes readable when this process ends; -1 where there is none (Linux before 5.3). */
-static int procpool__platform_pidfd_self(void) {
-  return procpool__platform_above_std((int)syscall(SYS_pidfd_open, getpid(), 0));
+/* A descriptor that becomes readable when process pid ends; -1 where there is none (Linux before 5.3). pid is this
+ * process, or a child of the caller's that is not yet reaped: never a stranger. */
+static int procpool__platform_pidfd(pid_t pid) {
+  return procpool__platform_above_std((int)syscall(SYS_pidfd_open, pid, 0));
+}
+
+/* A signal for the process that pidfd names: it never reaches a stranger. */
+static void procpool__platform_pidfd_signal(int pidfd, int signal_number) {
+  if (pidfd >= 0)
+    (void)syscall(SYS_pidfd_send_signal, pidfd, signal_number, NULL, 0);
 }
 
 /* Waits until one of the descriptors has something or the deadline passes. mask: signals blocked meanwhile, or null. */
@@ -1573,6 +1600,69 @@ static bool procpool__platform_gone(int fd, uint64_t deadline) {
   return procpool__platform_poll(&p, 1, deadline, NULL) > 0 && (p.revents & (POLLHUP | POLLERR | POLLNVAL)) != 0;
 }
 
+/* ---- a witness: what ends with a process, and with nothing else ----
+ * A pipe's end of file, which tells of a process's death and of its exec, comes late where a child of that process
+ * holds a copy; and no handler runs in a child that bypasses the C library's fork. So there is a page besides that the
+ * process maps and keeps from all of its children (MADV_DONTFORK): the mapping goes when its memory does, by exit, exec
+ * or SIGKILL. The kernel then lets go of the file that was opened for it, and inotify tells whoever watches. That costs
+ * nothing until then. The page's file knows as well: it takes the seal against writers only when nobody maps it for
+ * writing (fcntl(2), F_SEAL_WRITE). */
+
+static size_t procpool__platform_witness_size(void) {
+  return (size_t)sysconf(_SC_PAGESIZE);
+}
+
+/* Maps a witness of this process: *page, until that is unmapped. A descriptor for whoever watches, or -1: there is
+ * none. Without /proc the file cannot be opened anew, and the seal alone tells. */
+static int procpool__platform_witness(void **page) {
+  const size_t size = procpool__platform_witness_size();
+  int fd = procpool__platform_shm_create(size), again;
+  char path[32];
+  if (fd < 0)
+    return -1;
+  (void)snprintf(path, sizeof(path), "/proc/self/fd/%d", fd);
+  again = open(path, O_RDWR | O_CLOEXEC);
+  *page = mmap(NULL, size, PROT_READ | PROT_WRITE, MAP_SHARED, again >= 0 ? again : fd, 0);
+  if (again >= 0)
+    (void)close(again);
+  if (*page != MAP_FAILED && madvise(*page, size, MADV_DONTFORK) == 0 &&
+      fcntl(fd, PROCPOOL__ADD_SEALS, PROCPOOL__SEAL_WRITE) != 0 && errno == EBUSY)
+    return fd;
+  if (*page != MAP_FAILED)
+    (void)munmap(*page, size);
+  *page = NULL;
+  procpool__platform_close(&fd);
+  return -1;
+}
+
+static void procpool__platform_witness_drop(void **page) {
+  procpool__platform_unmap(*page, procpool__platform_witness_size());
+  *page = NULL;
+}
+
+/* A descriptor that becomes readable when the witness may be gone; -1 where there is none. */
+static int procpool__platform_witness_watch(int witness) {
+  char path[32];
+  int fd = witness >= 0 ? procpool__platform_above_std(inotify_init1(IN_CLOEXEC | IN_NONBLOCK)) : -1;
+  (void)snprintf(path, sizeof(path), "/proc/self/fd/%d", witness);
+  if (fd >= 0 && inotify_add_watch(fd, path, IN_CLOSE) < 0)
+    procpool__platform_close(&fd);
+  return fd;
+}
+
+/* Whether the process whose witness it is has ended, or executed another program. watch: or -1. */
+static bool procpool__platform_witness_gone(int witness, int watch) {
+  union {
+    struct inotify_event event;
+    char bytes[256];
+  } events;
+  ssize_t got;
+  do /* somebody else has opened and closed the file, if it is not that */
+    got = watch >= 0 ? read(watch, &events, sizeof(events)) : -1;
+  while (got > 0);
+  return witness >= 0 && fcntl(witness, PROCPOOL__ADD_SEALS, PROCPOOL__SEAL_WRITE) == 0;
+}
+
 /* Closes every descriptor above 2 but those in keep (sorted upwards). */
 static void procpool__platform_close_others(const int *keep, size_t count) {
   unsigned from = 3;
@@ -1597,13 +1687,15 @@ typedef struct procpool__platform_launch {
   char *const *environment;
   const int *fds;
   size_t fd_count;
+  void (*born)(void *context, pid_t pid); /* runs in the go-between when there is a process: pid is its child */
+  void *born_context;
   int error; /* out: errno, or 0 */
 } procpool__platform_launch;
 
 static int procpool__platform_spawn_self(const procpool__platform_launch *launch, const sigset_t *all) {
   posix_spawn_file_actions_t actions;
   posix_spawnattr_t attributes;
-  pid_t pid;
+  pid_t pid = 0;
   int error = posix_spawn_file_actions_init(&actions);
   if (error != 0)
     return error;
@@ -1617,6 +1709,8 @@ static int procpool__platform_spawn_self(const procpool__platform_launch *launch
   }
   (void)posix_spawnattr_destroy(&attributes);
   (void)posix_spawn_file_actions_destroy(&actions);
+  if (error == 0)
+    launch->born(launch->born_context, pid);
   return error;
 }
 
@@ -1636,14 +1730,17 @@ static int procpool__platform_between(void *argument) {
     _exit(127);
   }
   launch->error = pid < 0 ? errno : 0;
+  if (pid > 0)
+    launch->born(launch->born_context, pid);
   return 0;
 }
 
 /* Starts a process that the host's wait calls never see. A go-between is cloned with exit signal 0: that raises no
  * SIGCHLD, and wait() and waitpid(-1) skip it (wait(2), __WCLONE). It shares the host's memory and runs while the
  * caller is suspended (as vfork does), so that the C library's fork in it finds and takes the real locks of malloc and
- * stdio even if the host has threads, and so that the page tables are copied once. It ends at once; its child is
- * adopted by init. The go-between's stack is a part of the caller's, so that the new process goes on with all of the
+ * stdio even if the host has threads, and so that the page tables are copied once. It shares the host's table of
+ * descriptors too: the pidfd that it opens of its child, which then cannot be anybody else, is the host's. It ends at
+ * once; its child is adopted by init. The go-between's stack is a part of the caller's, so that the new process goes on with all of the
  * caller's stack. Returns 0 or errno; all signals stay blocked in the new process. */
 PROCPOOL__NO_ASAN static int procpool__platform_detach(procpool__platform_launch *launch) {
   PROCPOOL__ALIGNED char stack[65536];
@@ -1653,8 +1750,8 @@ PROCPOOL__NO_ASAN static int procpool__platform_detach(procpool__platform_launch
   launch->error = 0;
   (void)sigfillset(&all);
   (void)pthread_sigmask(SIG_BLOCK, &all, &old);
-  between =
-      clone(procpool__platform_between, stack + sizeof(stack), PROCPOOL__CLONE_VM | PROCPOOL__CLONE_VFORK, launch);
+  between = clone(procpool__platform_between, stack + sizeof(stack),
+                  PROCPOOL__CLONE_VM | PROCPOOL__CLONE_VFORK | PROCPOOL__CLONE_FILES, launch);
   if (between < 0)
     error = errno;
   else
@@ -1679,6 +1776,42 @@ static pid_t procpool__platform_pid(void) {
 
 PROCPOOL__NORETURN static void procpool__platform_leave(int status) {
   _exit(status);
+}
+
+/* If the process that pidfd names has become a child of this one (which then is process 1, or a child subreaper: it
+ * adopts every orphan), takes it off the list of its children. It has ended, or is about to. */
+static void procpool__platform_reap_adopted(int pidfd) {
+  siginfo_t info;
+  struct pollfd fd;
+  fd.fd = pidfd;
+  fd.events = POLLIN;
+  for (int i = 0; i < 2 && pidfd >= 0; i++) {
+    memset(&info, 0, sizeof(info));
+    if (waitid((idtype_t)PROCPOOL__P_PIDFD, (id_t)pidfd, &info, WEXITED | WNOHANG) != 0 || info.si_pid != 0)
+      return;
+    (void)procpool__platform_poll(&fd, 1, procpool__platform_now() + 1000000000u, NULL);
+  }
+}
+
+/* Whether the children of this thread go to another PID namespace than its own (it has called unshare or setns): the
+ * first of them would be process 1 there, and with its end nobody could fork any more. Nothing says so until it is too
+ * late, so this looks before: at the names of both namespaces; the second one has no target while it has no process.
+ * Without /proc: a thread in another namespace is refused first (EINVAL), a thread in a control group that does not
+ * exist then (EBADF, Linux 5.7); neither ever starts. Where nothing tells, false. */
+static bool procpool__platform_children_elsewhere(void) {
+  struct stat own, of_children;
+  uint64_t thread[11]; /* struct clone_args, clone(2): flags first, the control group's descriptor last */
+  if (stat("/proc/thread-self/ns/pid", &own) == 0) {
+    if (lstat("/proc/thread-self/ns/pid_for_children", &of_children) != 0) /* Linux 4.12 */
+      return false;
+    return stat("/proc/thread-self/ns/pid_for_children", &of_children) != 0 ? errno == ENOENT
+                                                                            : own.st_ino != of_children.st_ino;
+  }
+  memset(thread, 0, sizeof(thread));
+  thread[0] =
+      (uint64_t)(PROCPOOL__CLONE_VM | PROCPOOL__CLONE_SIGHAND | PROCPOOL__CLONE_THREAD) | PROCPOOL__CLONE_INTO_CGROUP;
+  thread[10] = INT_MAX;
+  return syscall(SYS_clone3, thread, sizeof(thread)) < 0 && errno == EINVAL;
 }
 
 /* pid is this process's own child, not yet reaped: never a stranger. */
@@ -1718,9 +1851,10 @@ static void procpool__platform_die_with(pid_t parent) {
     _exit(0);
 }
 
-/* At end of file on fd the kernel itself sends SIGCONT to this process: if it was stopped it goes on, and finds the end
- * of file. (SIGKILL would be surer, and would leave its children as zombies to an init that may never reap them.) */
-static void procpool__platform_continue_at_eof(int fd) {
+/* At end of file on fd, or when there is something to read, the kernel itself sends SIGCONT to this process: if it was
+ * stopped it goes on, and finds it. (SIGKILL would be surer, and would leave its children as zombies to an init that may
+ * never reap them.) */
+static void procpool__platform_continue_when_told(int fd) {
   (void)fcntl(fd, F_SETOWN, getpid());
   (void)fcntl(fd, PROCPOOL__SETSIG, SIGCONT);
   (void)fcntl(fd, F_SETFL, O_ASYNC | O_NONBLOCK);
@@ -1803,9 +1937,26 @@ static void procpool__platform_flush(void) {
     (void)fflush(stderr);
 }
 
-/* Runs function in every child that this process forks from now on. False when it cannot be arranged. */
-static bool procpool__platform_in_children(void (*function)(void)) {
-  return pthread_atfork(NULL, NULL, function) == 0;
+/* Runs these around every fork of the C library's in this process from now on: before it and after it in the thread
+ * that forks, and in the child. False when it cannot be arranged. (Handlers of a shared object go with that one.) */
+static bool procpool__platform_around_forks(void (*before)(void), void (*after)(void), void (*in_child)(void)) {
+  return pthread_atfork(before, after, in_child) == 0;
+}
+
+/* This thread, and nobody else in this process; never 0. It is the same in the go-between of detach, and in the thread
+ * that a forked child begins with. */
+static uint64_t procpool__platform_self(void) {
+  return (uint64_t)(uintptr_t)&errno;
+}
+
+/* Keeps all signals from this thread, so that no handler runs in between. */
+static void procpool__platform_block_signals(sigset_t *old) {
+  sigset_t all;
+  (void)sigfillset(&all);
+  (void)pthread_sigmask(SIG_BLOCK, &all, old);
+}
+static void procpool__platform_restore_signals(const sigset_t *old) {
+  (void)pthread_sigmask(SIG_SETMASK, old, NULL);
 }
 
 /* Runs at exit() in a worker, before any handler of the host's (handlers run last in, first out). */
@@ -2839,7 +2990,9 @@ struct procpool__worker {
   int index;
   int event_fd;
   pid_t pid;
-  bool process;  /* a process of its own, not a thread of the host */
+  bool process;    /* a process of its own, not a thread of the host */
+  uint32_t *guard; /* a process: tells it from a child of its own; null: there is none */
+  bool guard_by_pid;
   uint64_t tail; /* end of its last record: its own truth */
   uint64_t consumed;
   uint64_t next;         /* the position where it looks for a task */
@@ -2943,6 +3096,13 @@ static bool procpool__worker_wait_room(procpool__worker *w, uint64_t length) {
     procpool__store32(&w->block->room_flag, 0);
   }
   return true;
+}
+
+/* A child that a task made, by whatever means, has come back from the task's function (or its item) as its parent does,
+ * and is no worker: it ends, silently, before it touches anything that is shared. */
+static void procpool__worker_end_copy(const procpool__worker *w) {
+  if (w->guard != NULL && !procpool__platform_guard_ok(w->guard, w->guard_by_pid))
+    procpool__platform_leave(0);
 }
 
 /* ---- records ---- */
@@ -3188,6 +3348,7 @@ static void procpool__worker_run_items(procpool_task *t) {
     t->argument = procpool__worker_arena(t, chunk->arguments + i * chunk->argument_size);
     t->argument_size = chunk->argument_size;
     function(t);
+    procpool__worker_end_copy(t->worker);
     if (!t->given) /* the block was used before: what is not written would be another task's bytes */
       memset(procpool__worker_arena(t, chunk->results + i * chunk->result_size), 0, (size_t)chunk->result_size);
   }
@@ -3200,6 +3361,7 @@ static void procpool__worker_run_chunk(procpool_task *t, procpool_function funct
     procpool__worker_run_items(t);
   else
     function(t);
+  procpool__worker_end_copy(t->worker);
   procpool__store_relaxed(&t->chunk->took, procpool__platform_now() - start);
   t->given = t->in_ring = false;
   t->result_size = 0;
@@ -3287,6 +3449,7 @@ static bool procpool__worker_run(procpool__worker *w, uint32_t slot_index, uint6
   procpool__store_relaxed(&w->block->tasks, ++w->tasks); /* read when this worker is reaped */
   procpool__worker_start_clock(w);
   procpool__worker_call(w);
+  procpool__worker_end_copy(w);
   procpool__worker_stop_clock(w);
   procpool__worker_flush(w);
   if (!procpool__worker_finish(w))
@@ -3489,6 +3652,7 @@ static bool procpool__worker_initialize(procpool__worker *w) {
     if (h->initializer_size > 0)
       argument = procpool__worker_reach(w, h->initializer_offset, h->initializer_size);
     code = h->initializer_size > 0 && argument == NULL ? ENOMEM : initializer(argument, (size_t)h->initializer_size);
+    procpool__worker_end_copy(w);
     if (code != 0) {
       w->block->init_code = code;
       procpool__store(&w->block->ready, 2);
@@ -3506,11 +3670,16 @@ static bool procpool__worker_initialize(procpool__worker *w) {
  * user code, holds no lock and allocates nothing. What it reads from shared memory it checks: a worker may have written
  * anything. */
 
-/* Descriptors that a pool's host holds. A supervisor forked for another pool of the same host must close them: it would
- * keep that pool alive after the host's death. */
+/* The descriptors of a pool that its host holds: -1 where there is none. They are made and closed, and written down
+ * here, in one section (procpool__process_enter): a fork of another thread's comes before it or after it. So each
+ * child knows exactly what it has of the pool, and closes that, at once and only once. */
 typedef struct procpool__process_pool {
   struct procpool__process_pool *next;
+  uint64_t launcher; /* the thread that is about to fork this pool's supervisor: that child keeps them; else 0 */
   int lifeline, control, all_gone, event_fd, memory;
+  int supervisor; /* pidfd */
+  /* the supervisor's: until it has them */
+  int far_lifeline, far_control, far_all_gone, host_pidfd, witness;
 } procpool__process_pool;
 
 /* The one piece of mutable file-scope state: whether this process came through the door, how deeply its pools are
@@ -3521,8 +3690,12 @@ static struct {
   procpool__process_pool *pools;
   const procpool__worker *worker; /* null: this process is no worker */
   uint64_t depth;
+  uint64_t forker; /* atomic: the thread that holds the lock over a fork, 0: none */
+  unsigned forks;  /* how deep it is in forks: a signal handler may fork in a fork */
+  uint64_t watch;  /* atomic: PROCPOOL__WATCHED, 0, or who is at it (by process) */
+  pid_t pid;       /* whose record this is: a child that bypassed the C library's fork has a copy */
   bool door;
-} procpool__process_record = {PTHREAD_MUTEX_INITIALIZER, NULL, NULL, 0, false};
+} procpool__process_record = {PTHREAD_MUTEX_INITIALIZER, NULL, NULL, 0, 0, 0, 0, 0, false};
 
 /* What host and supervisor say to each other over the control channel: whole messages of one size. */
 typedef enum procpool__say {
@@ -3562,6 +3735,7 @@ typedef struct procpool__charge {
 typedef struct procpool__super {
   procpool__segment segment;
   int lifeline, control, all_gone, event_fd, host_pidfd;
+  int witness, watch; /* of the host; what tells of its end */
   pid_t pid;
   bool strict, core_dumps, ended;
   unsigned fork_failures;
@@ -3573,6 +3747,7 @@ typedef struct procpool__super {
 #define PROCPOOL__PATIENCE ((uint64_t)5000000000u) /* ns that a killed worker may take to end */
 #define PROCPOOL__TICK_LEAST ((uint64_t)1000000u)  /* ns between looks at tasks with limits */
 #define PROCPOOL__TICK_MOST ((uint64_t)50000000u)
+#define PROCPOOL__WITNESS_TICK ((uint64_t)400000000u) /* ns between looks at the host where nothing tells of its end */
 
 static bool procpool__super_send(int channel, const procpool__message *message) {
   return procpool__platform_send(channel, message, sizeof(*message), 0);
@@ -3583,16 +3758,152 @@ static int procpool__super_receive(int channel, procpool__message *message, int 
   return procpool__platform_receive(channel, message, sizeof(*message), flags);
 }
 
-/* ---- a worker's life ---- */
+/* ---- what forked children inherit ----
+ * Handlers around each fork of this process: a child holds nothing of its parent's pools. It closes what they have
+ * noted, and forgets them, before the fork returns there; also where it is the supervisor of another pool, of another
+ * copy of this file too (each has its own record and handlers). A thread is never in a section while it forks: the
+ * C library may hold its lock of handlers then, and would wait for the record's while somebody holds that one and waits
+ * for it. */
 
-/* Runs in every child that a task forks. It may read its parent's argument; what it wrote into the segment might by
- * then be somebody else's memory, so it cannot (and if it returns into the worker's loop, it ends there). */
-static void procpool__super_after_fork(void) {
+#define PROCPOOL__WATCHED UINT64_MAX
+
+static void procpool__process_no_pool(procpool__process_pool *pool) {
+  memset(pool, 0, sizeof(*pool));
+  pool->lifeline = pool->control = pool->all_gone = pool->event_fd = pool->memory = pool->supervisor = -1;
+  pool->far_lifeline = pool->far_control = pool->far_all_gone = pool->host_pidfd = pool->witness = -1;
+}
+
+static void procpool__process_close_far(procpool__process_pool *pool) {
+  procpool__platform_close(&pool->far_lifeline);
+  procpool__platform_close(&pool->far_control);
+  procpool__platform_close(&pool->far_all_gone);
+  procpool__platform_close(&pool->host_pidfd);
+  procpool__platform_close(&pool->witness);
+}
+
+/* All that keeps supervisor and host together; event_fd stays. */
+static void procpool__process_close_near(procpool__process_pool *pool) {
+  procpool__platform_close(&pool->lifeline);
+  procpool__platform_close(&pool->control);
+  procpool__platform_close(&pool->all_gone);
+  procpool__platform_close(&pool->memory);
+  procpool__platform_close(&pool->supervisor);
+}
+
+static void procpool__process_close(procpool__process_pool *pool) {
+  procpool__process_close_near(pool);
+  procpool__process_close_far(pool);
+  procpool__platform_close(&pool->event_fd);
+}
+
+/* A section: no fork of another thread's falls into it, and no signal handler of this one's. */
+static void procpool__process_enter(sigset_t *old) {
+  procpool__platform_block_signals(old);
+  (void)pthread_mutex_lock(&procpool__process_record.lock);
+}
+static void procpool__process_leave(const sigset_t *old) {
+  (void)pthread_mutex_unlock(&procpool__process_record.lock);
+  procpool__platform_restore_signals(old);
+}
+
+static void procpool__process_add(procpool__process_pool *pool) {
+  sigset_t old;
+  procpool__process_enter(&old);
+  pool->next = procpool__process_record.pools;
+  procpool__process_record.pools = pool;
+  procpool__process_leave(&old);
+}
+
+/* Closes all that is left of a pool, and forgets it. */
+static void procpool__process_remove(procpool__process_pool *pool) {
+  procpool__process_pool **at = &procpool__process_record.pools;
+  sigset_t old;
+  procpool__process_enter(&old);
+  while (*at != NULL && *at != pool)
+    at = &(*at)->next;
+  if (*at != NULL)
+    *at = pool->next;
+  procpool__process_close(pool);
+  procpool__process_leave(&old);
+}
+
+/* The record of a process that is new, and has one thread. */
+static void procpool__process_renew(void) {
+  (void)pthread_mutex_init(&procpool__process_record.lock, NULL); /* it may have been held across the fork */
+  __atomic_store_n(&procpool__process_record.forker, 0, __ATOMIC_RELAXED);
+  procpool__process_record.forks = 0;
+  procpool__process_record.pid = procpool__platform_pid();
+}
+
+static bool procpool__process_forks(void) {
+  return __atomic_load_n(&procpool__process_record.forker, __ATOMIC_RELAXED) == procpool__platform_self();
+}
+
+static void procpool__process_before_fork(void) {
+  if (!procpool__process_forks()) {
+    (void)pthread_mutex_lock(&procpool__process_record.lock);
+    __atomic_store_n(&procpool__process_record.forker, procpool__platform_self(), __ATOMIC_RELAXED);
+  }
+  procpool__process_record.forks++;
+}
+
+static void procpool__process_after_fork(void) {
+  if (!procpool__process_forks() || --procpool__process_record.forks > 0)
+    return;
+  __atomic_store_n(&procpool__process_record.forker, 0, __ATOMIC_RELAXED);
+  (void)pthread_mutex_unlock(&procpool__process_record.lock);
+}
+
+/* Where a task has forked, its child may read its argument; what it wrote into the segment might by then be somebody
+ * else's memory, so it cannot. */
+static void procpool__process_in_child(void) {
   const procpool__worker *w = procpool__process_record.worker;
+  procpool__process_pool *own = NULL, *next;
+  if (!procpool__process_forks())
+    return;
+  for (procpool__process_pool *p = procpool__process_record.pools; p != NULL; p = next) {
+    next = p->next;
+    if (p->launcher == procpool__platform_self())
+      own = p;
+    else
+      procpool__process_close(p);
+  }
+  if (own != NULL)
+    own->next = NULL;
+  procpool__process_record.pools = own;
+  procpool__process_renew();
   if (w != NULL)
     procpool__platform_shm_protect(w->segment->base, w->opened);
   procpool__process_record.worker = NULL;
 }
+
+/* Comes before the first section of a process. False when there is no memory. A child forked while its parent was at it
+ * begins anew: should the handlers stand there twice, the second call finds nothing to do. */
+static bool procpool__process_begin(void) {
+  uint64_t *watch = &procpool__process_record.watch;
+  const uint64_t mine = (uint64_t)procpool__platform_pid();
+  uint64_t seen = __atomic_load_n(watch, __ATOMIC_ACQUIRE);
+  while (seen != PROCPOOL__WATCHED) {
+    if (seen == mine) { /* another thread */
+      procpool__platform_yield();
+      seen = __atomic_load_n(watch, __ATOMIC_ACQUIRE);
+    } else if (__atomic_compare_exchange_n(watch, &seen, mine, false, __ATOMIC_ACQUIRE, __ATOMIC_ACQUIRE)) {
+      const bool done = procpool__platform_around_forks(procpool__process_before_fork, procpool__process_after_fork,
+                                                        procpool__process_in_child);
+      procpool__process_record.pid = procpool__platform_pid();
+      __atomic_store_n(watch, done ? PROCPOOL__WATCHED : 0, __ATOMIC_RELEASE);
+      return done;
+    }
+  }
+  if (procpool__process_record.pid != procpool__platform_pid()) { /* no handler ran here: what it has is its parent's */
+    procpool__process_record.pools = NULL;
+    procpool__process_record.worker = NULL;
+    procpool__process_renew();
+  }
+  return true;
+}
+
+/* ---- a worker's life ---- */
 
 static void procpool__super_be_worker(procpool__super *u, int index) {
   procpool__worker worker;
@@ -3601,6 +3912,8 @@ static void procpool__super_be_worker(procpool__super *u, int index) {
   procpool__platform_close(&u->lifeline);
   procpool__platform_close(&u->control);
   procpool__platform_close(&u->host_pidfd);
+  procpool__platform_close(&u->witness);
+  procpool__platform_close(&u->watch);
   procpool__platform_close(&u->segment.fd);
   procpool__platform_worker_signals();
   procpool__platform_drop_output();
@@ -3610,14 +3923,13 @@ static void procpool__super_be_worker(procpool__super *u, int index) {
     procpool__platform_no_core();
   procpool__worker_setup(&worker, &u->segment, index, u->event_fd, true);
   worker.parent = u->pid;
-  memset(&own, 0, sizeof(own));
-  own.lifeline = own.control = own.memory = -1;
+  worker.guard = procpool__platform_guard(&worker.guard_by_pid);
+  procpool__process_no_pool(&own);
   own.all_gone = u->all_gone;
   own.event_fd = u->event_fd;
   procpool__process_record.pools = &own;
   procpool__process_record.worker = &worker;
-  if (!procpool__platform_catch_exit() || !procpool__platform_in_children(procpool__super_after_fork) ||
-      !procpool__worker_initialize(&worker))
+  if (!procpool__platform_catch_exit() || !procpool__worker_initialize(&worker))
     procpool__platform_leave(1);
   procpool__platform_die_with(u->pid); /* a change of credentials in the initializer has cleared it */
   procpool__worker_loop(&worker);
@@ -4184,6 +4496,10 @@ static void procpool__super_host_gone(procpool__super *u) {
   for (int i = 0; i < u->segment.workers; i++)
     if (u->charges[i].pid != 0)
       (void)procpool__super_await(u, i, deadline, &status, &usage);
+  /* a child of the host's may live on, and has the segment mapped: it keeps an empty one. A host that kills its pool may
+   * yet read what was committed. */
+  if (procpool__load32(&u->segment.header->phase) != PROCPOOL__PHASE_KILL)
+    procpool__platform_shm_empty(u->segment.base, u->segment.total);
   procpool__platform_leave(0);
 }
 
@@ -4196,13 +4512,24 @@ static void procpool__super_hear(procpool__super *u) {
     procpool__super_host_gone(u);
 }
 
+/* Where nothing tells of the witness's end (inotify is refused, or all of the user's are taken), somebody has to look;
+ * else this costs nothing. Returns when to look again. */
+static uint64_t procpool__super_look_at_witness(procpool__super *u) {
+  if (u->witness < 0 || u->watch >= 0)
+    return PROCPOOL__NEVER;
+  if (procpool__platform_witness_gone(u->witness, -1))
+    procpool__super_host_gone(u);
+  return procpool__platform_now() + PROCPOOL__WITNESS_TICK;
+}
+
 static void procpool__super_loop(procpool__super *u) {
   sigset_t mask;
-  struct pollfd fds[3];
+  struct pollfd fds[4];
   procpool__platform_super_mask(&mask);
   fds[0].fd = u->lifeline;
   fds[1].fd = u->host_pidfd; /* poll skips negative ones */
   fds[2].fd = u->control;
+  fds[3].fd = u->watch;
   for (;;) {
     uint64_t next, due;
     procpool__super_reap(u);
@@ -4210,11 +4537,14 @@ static void procpool__super_loop(procpool__super *u) {
     next = procpool__super_replace(u);
     due = procpool__super_enforce(u);
     next = due < next ? due : next;
+    due = procpool__super_look_at_witness(u);
+    next = due < next ? due : next;
     fds[0].events = 0;
-    fds[1].events = fds[2].events = POLLIN;
-    fds[0].revents = fds[1].revents = fds[2].revents = 0;
-    (void)procpool__platform_poll(fds, 3, next, &mask);
-    if (fds[0].revents != 0 || fds[1].revents != 0)
+    fds[1].events = fds[2].events = fds[3].events = POLLIN;
+    fds[0].revents = fds[1].revents = fds[2].revents = fds[3].revents = 0;
+    (void)procpool__platform_poll(fds, 4, next, &mask);
+    if (fds[0].revents != 0 || fds[1].revents != 0 ||
+        (fds[3].revents != 0 && procpool__platform_witness_gone(u->witness, u->watch)))
       procpool__super_host_gone(u);
     if (fds[2].revents != 0)
       procpool__super_hear(u);
@@ -4236,8 +4566,11 @@ static int procpool__super_start_all(procpool__super *u) {
 
 static void procpool__super_settle_in(procpool__super *u) {
   procpool__platform_super_signals();
-  procpool__platform_continue_at_eof(u->lifeline);
-  if (procpool__platform_gone(u->lifeline, 0))
+  procpool__platform_continue_when_told(u->lifeline);
+  u->watch = procpool__platform_witness_watch(u->witness);
+  if (u->watch >= 0)
+    procpool__platform_continue_when_told(u->watch);
+  if (procpool__platform_gone(u->lifeline, 0) || procpool__platform_witness_gone(u->witness, -1))
     procpool__platform_leave(0);
 }
 
@@ -4246,7 +4579,7 @@ static void procpool__super_run(procpool__super *u) {
   procpool__platform_set_name(u->name, -1);
   memset(&m, 0, sizeof(m));
   m.say = PROCPOOL__SAY_STARTED;
-  m.a = (uint64_t)procpool__super_start_all(u);
+  m.a = procpool__process_begin() ? (uint64_t)procpool__super_start_all(u) : ENOMEM; /* its workers inherit that */
   if (!procpool__super_send(u->control, &m) || m.a != 0)
     procpool__platform_leave(1);
   procpool__super_loop(u);
@@ -4257,32 +4590,22 @@ static int procpool__super_compare(const void *a, const void *b) {
   return x < y ? -1 : x > y;
 }
 
-/* Closes what the host held for its pools: this one's other ends, and all of the others'. */
-static void procpool__super_drop_pools(void) {
-  for (procpool__process_pool *p = procpool__process_record.pools; p != NULL; p = p->next) {
-    procpool__platform_close(&p->lifeline);
-    procpool__platform_close(&p->control);
-    procpool__platform_close(&p->all_gone);
-    procpool__platform_close(&p->event_fd);
-    procpool__platform_close(&p->memory);
-  }
-  procpool__process_record.pools = NULL;
-  (void)pthread_mutex_init(&procpool__process_record.lock, NULL); /* the host's thread held it across the fork */
-}
-
 /* What a forked supervisor gets from its host: its state, the host's ends of this pool, and descriptors to keep. */
 typedef struct procpool__super_birth {
   procpool__super super;
-  procpool__process_pool host_ends;
+  procpool__process_pool host_ends; /* its own are not among them */
   bool close_fds;
-  int *keep; /* room for 6 more */
+  int *keep; /* room for PROCPOOL__SUPER_FDS more */
   size_t keep_count;
 } procpool__super_birth;
 
+enum { PROCPOOL__SUPER_FDS = 8 };
+
 static void procpool__super_close_fds(procpool__super_birth *birth) {
   const procpool__super *u = &birth->super;
-  const int own[6] = {u->lifeline, u->control, u->all_gone, u->event_fd, u->host_pidfd, u->segment.fd};
-  for (int i = 0; i < 6; i++)
+  const int own[PROCPOOL__SUPER_FDS] = {u->lifeline,   u->control,    u->all_gone, u->event_fd,
+                                        u->host_pidfd, u->segment.fd, u->witness,  u->watch};
+  for (int i = 0; i < PROCPOOL__SUPER_FDS; i++)
     if (own[i] >= 0)
       birth->keep[birth->keep_count++] = own[i];
   qsort(birth->keep, birth->keep_count, sizeof(int), procpool__super_compare);
@@ -4294,10 +4617,8 @@ static void procpool__super_main(void *argument) {
   procpool__super_birth *birth = (procpool__super_birth *)argument;
   procpool__super *u = &birth->super;
   u->pid = procpool__platform_pid();
-  procpool__super_drop_pools();
-  procpool__platform_close(&birth->host_ends.lifeline);
-  procpool__platform_close(&birth->host_ends.control);
-  procpool__platform_close(&birth->host_ends.all_gone);
+  procpool__process_record.pools = NULL; /* the handler has closed the others' */
+  procpool__process_close(&birth->host_ends);
   procpool__super_settle_in(u);
   if (birth->close_fds)
     procpool__super_close_fds(birth);
@@ -4524,6 +4845,7 @@ struct procpool {
   procpool_start start;
   uint32_t *guard;
   bool guard_by_pid;
+  void *witness; /* mapped as long as the supervisor shall live */
   pthread_mutex_t lock;
   procpool__segment segment;
   procpool__process_pool fds;
@@ -5704,14 +6026,27 @@ static void procpool__host_heed_health(procpool *p) {
 
 /* ---- the end ---- */
 
-static void procpool__host_forget_fds(procpool *p) {
-  procpool__process_pool **at = &procpool__process_record.pools;
-  (void)pthread_mutex_lock(&procpool__process_record.lock);
-  while (*at != NULL && *at != &p->fds)
-    at = &(*at)->next;
-  if (*at != NULL)
-    *at = p->fds.next;
-  (void)pthread_mutex_unlock(&procpool__process_record.lock);
+/* Whether the supervisor has ended, or does so before the deadline. Its pidfd knows even where a child that somebody
+ * forked beside the library keeps its end of the channel open. */
+static bool procpool__host_supervisor_gone(const procpool *p, uint64_t deadline) {
+  struct pollfd fds[2];
+  memset(fds, 0, sizeof(fds));
+  fds[0].fd = p->fds.control;
+  fds[1].fd = p->fds.supervisor;
+  fds[1].events = POLLIN;
+  while (procpool__platform_poll(fds, 2, deadline, NULL) < 0 && errno == EINTR)
+    ;
+  return fds[0].revents != 0 || fds[1].revents != 0;
+}
+
+/* Ends the supervisor, and with it its workers, if it hears: a stopped one is continued by the kernel. */
+static void procpool__host_let_go(procpool *p) {
+  sigset_t old;
+  procpool__process_enter(&old);
+  procpool__platform_close(&p->fds.lifeline);
+  procpool__process_leave(&old);
+  procpool__platform_witness_drop(&p->witness);
+  procpool__platform_pidfd_signal(p->fds.supervisor, SIGCONT);
 }
 
 /* What becomes of a task of which no record and no epitaph is left. A word that was decided keeps its outcome; but OK,
@@ -5756,13 +6091,15 @@ static void procpool__host_join_threads(procpool *p) {
 /* No worker is left. clean: the supervisor said so itself; else it died, and its workers die with it. */
 static void procpool__host_finish(procpool *p, bool clean) {
   const uint64_t second = 1000000000u;
+  sigset_t old;
   if (p->finished)
     return;
   if (p->fds.control >= 0 && clean)
-    (void)procpool__platform_gone(p->fds.control, procpool__platform_now() + second);
-  procpool__platform_close(&p->fds.lifeline); /* now it must end, whatever it was about */
-  if (p->fds.all_gone >= 0 && !clean)         /* a task's own child may hold it open: bounded */
+    (void)procpool__host_supervisor_gone(p, procpool__platform_now() + second);
+  procpool__host_let_go(p);           /* now it must end, whatever it was about */
+  if (p->fds.all_gone >= 0 && !clean) /* a task's own child may hold it open: bounded */
     (void)procpool__platform_gone(p->fds.all_gone, procpool__platform_now() + second);
+  procpool__platform_reap_adopted(p->fds.supervisor);
   procpool__host_join_threads(p);
   if (!p->closing) {
     memset(&p->cause, 0, sizeof(p->cause));
@@ -5773,18 +6110,16 @@ static void procpool__host_finish(procpool *p, bool clean) {
   }
   procpool__host_last_words(p);
   p->finished = true;
-  procpool__host_forget_fds(p);
-  procpool__platform_close(&p->fds.control);
-  procpool__platform_close(&p->fds.all_gone);
-  procpool__platform_close(&p->fds.memory);
+  procpool__process_enter(&old);
+  procpool__process_close_near(&p->fds);
+  procpool__process_leave(&old);
   p->segment.fd = -1;
 }
 
-/* Looks whether the supervisor lives: it sends nothing after its start, so anything but "nothing yet" is its end. If it
- * said so before, draining comes to it when all results are taken: they do not go away for want of memory. */
+/* Looks whether the supervisor lives. If it has said that it goes, draining comes to it when all results are taken: they
+ * do not go away for want of memory. */
 static void procpool__host_look_after(procpool *p) {
-  procpool__message m;
-  if (!p->finished && p->fds.control >= 0 && procpool__super_receive(p->fds.control, &m, MSG_DONTWAIT) < 0 &&
+  if (!p->finished && p->fds.control >= 0 && procpool__host_supervisor_gone(p, 0) &&
       procpool__load32(&p->segment.header->gone) == 0)
     procpool__host_finish(p, false);
 }
@@ -6376,6 +6711,10 @@ static bool procpool__open_method(procpool__plan *plan) {
                                "spawn: an initializer_argument needs its size, a pointer means nothing there");
   if (plan->start <= PROCPOOL_START_SPAWN && procpool__process_record.depth >= PROCPOOL__MAX_DEPTH)
     return procpool__open_fail(plan, PROCPOOL_DEPTH, 0, procpool_strerror(PROCPOOL_DEPTH));
+  if (plan->start <= PROCPOOL_START_SPAWN && procpool__platform_children_elsewhere())
+    return procpool__open_fail(
+        plan, PROCPOOL_UNSUPPORTED, 0,
+        "children of this thread go to another PID namespace (unshare, setns): open pools before");
   return true;
 }
 
@@ -6408,6 +6747,7 @@ static bool procpool__open_plan(procpool__plan *plan, const procpool_options *op
 static bool procpool__open_segment(procpool *p, procpool__plan *plan) {
   procpool__segment *s = &p->segment;
   unsigned char *base = NULL;
+  sigset_t old;
   s->workers = plan->workers;
   s->capacity = plan->options.max_queued;
   s->cell_count = procpool__shm_cell_count(s->capacity);
@@ -6417,7 +6757,9 @@ static bool procpool__open_segment(procpool *p, procpool__plan *plan) {
     s->arena_size = PROCPOOL__ARENA_MOST;
   s->arena_size = procpool__round_up(s->arena_size, PROCPOOL__EXTENT);
   (void)procpool__shm_layout(s, NULL);
+  procpool__process_enter(&old);
   s->fd = p->fds.memory = procpool__platform_shm_create(s->arena_at);
+  procpool__process_leave(&old);
   if (s->fd < 0)
     return procpool__open_fail(plan, PROCPOOL_SYSTEM, errno, "no shared memory to be had");
   while (base == NULL && s->arena_size >= PROCPOOL__EXTENT) {
@@ -6492,11 +6834,8 @@ static bool procpool__open_header(procpool *p, procpool__plan *plan) {
 /* Frees all that a pool holds; it may be half made. */
 static void procpool__open_undo(procpool *p) {
   const procpool__segment *s = &p->segment;
-  procpool__platform_close(&p->fds.lifeline);
-  procpool__platform_close(&p->fds.control);
-  procpool__platform_close(&p->fds.all_gone);
-  procpool__platform_close(&p->fds.event_fd);
-  procpool__platform_close(&p->fds.memory);
+  procpool__process_remove(&p->fds);
+  procpool__platform_witness_drop(&p->witness);
   procpool__platform_unmap(s->base, (size_t)s->total);
   procpool__platform_unmap(p->owners, (size_t)s->capacity * sizeof(*p->owners));
   procpool__platform_unmap(p->free_slots, (size_t)s->capacity * sizeof(*p->free_slots));
@@ -6523,33 +6862,78 @@ static void procpool__open_undo(procpool *p) {
 /* ---- starting workers ---- */
 
 typedef struct procpool__launch {
+  procpool *pool;
   procpool__super_birth birth;
-  int lifeline[2], control[2], all_gone[2];
 } procpool__launch;
 
-static bool procpool__open_channels(procpool *p, procpool__launch *l) {
-  const bool made = procpool__platform_pipe(l->lifeline) && procpool__platform_channel(l->control) &&
-                    procpool__platform_pipe(l->all_gone);
-  procpool__super *u = &l->birth.super;
-  p->fds.event_fd = procpool__platform_event();
-  u->host_pidfd = procpool__platform_pidfd_self();
-  u->segment = p->segment;
-  p->fds.lifeline = l->lifeline[1];
-  p->fds.control = l->control[0];
-  p->fds.all_gone = l->all_gone[0];
-  u->lifeline = l->lifeline[0];
-  u->control = l->control[1];
-  u->all_gone = l->all_gone[1];
-  u->event_fd = p->fds.event_fd;
-  l->birth.host_ends = p->fds;
-  return made && p->fds.event_fd >= 0;
+static bool procpool__open_pair(bool (*make)(int *fds), int *near, int *far, int near_end) {
+  int fds[2];
+  const bool made = make(fds);
+  *near = fds[near_end];
+  *far = fds[1 - near_end];
+  return made;
 }
 
-static void procpool__open_close_far_ends(procpool__launch *l) {
-  procpool__platform_close(&l->birth.super.lifeline);
-  procpool__platform_close(&l->birth.super.control);
-  procpool__platform_close(&l->birth.super.all_gone);
-  procpool__platform_close(&l->birth.super.host_pidfd);
+/* Makes what goes between host and supervisor. */
+static bool procpool__open_channels(procpool *p) {
+  procpool__process_pool *f = &p->fds;
+  sigset_t old;
+  bool made;
+  procpool__process_enter(&old);
+  made = procpool__open_pair(procpool__platform_pipe, &f->lifeline, &f->far_lifeline, 1) &&
+         procpool__open_pair(procpool__platform_channel, &f->control, &f->far_control, 0) &&
+         procpool__open_pair(procpool__platform_pipe, &f->all_gone, &f->far_all_gone, 0) &&
+         (f->event_fd = procpool__platform_event()) >= 0;
+  if (made) {
+    f->host_pidfd = procpool__platform_pidfd(procpool__platform_pid());
+    f->witness = procpool__platform_witness(&p->witness);
+  }
+  procpool__process_leave(&old);
+  return made;
+}
+
+/* What a supervisor gets of it. */
+static void procpool__open_birth(const procpool *p, procpool__super_birth *birth) {
+  procpool__super *u = &birth->super;
+  u->segment = p->segment;
+  u->lifeline = p->fds.far_lifeline;
+  u->control = p->fds.far_control;
+  u->all_gone = p->fds.far_all_gone;
+  u->event_fd = p->fds.event_fd;
+  u->host_pidfd = p->fds.host_pidfd;
+  u->witness = p->fds.witness;
+  u->watch = -1;
+  procpool__process_no_pool(&birth->host_ends);
+  birth->host_ends.lifeline = p->fds.lifeline;
+  birth->host_ends.control = p->fds.control;
+  birth->host_ends.all_gone = p->fds.all_gone;
+}
+
+static void procpool__open_close_far_ends(procpool *p) {
+  sigset_t old;
+  procpool__process_enter(&old);
+  procpool__process_close_far(&p->fds);
+  procpool__process_leave(&old);
+}
+
+/* Closes what a supervisor has that did not come up. */
+static void procpool__open_close_ends(procpool *p) {
+  sigset_t old;
+  const int memory = p->fds.memory;
+  procpool__process_enter(&old);
+  p->fds.memory = -1;
+  procpool__process_close(&p->fds);
+  p->fds.memory = memory;
+  procpool__process_leave(&old);
+}
+
+/* Runs in the go-between, as if it were the host's thread, whose memory and descriptors it shares. */
+static void procpool__open_born(void *context, pid_t pid) {
+  procpool *p = (procpool *)context;
+  sigset_t old;
+  procpool__process_enter(&old);
+  p->fds.supervisor = procpool__platform_pidfd(pid);
+  procpool__process_leave(&old);
 }
 
 /* Forks the supervisor. */
@@ -6558,6 +6942,7 @@ static int procpool__open_fork(procpool__plan *plan, procpool__launch *l) {
   procpool__super *u = &l->birth.super;
   const size_t size = (size_t)plan->workers * sizeof(procpool__charge);
   const procpool_options *o = &plan->options;
+  sigset_t old;
   int error = ENOMEM;
   memset(&launch, 0, sizeof(launch));
   u->strict = o->strict;
@@ -6565,7 +6950,7 @@ static int procpool__open_fork(procpool__plan *plan, procpool__launch *l) {
   u->initializer_limit = u->segment.header->initializer_limit;
   memcpy(u->name, u->segment.header->name, sizeof(u->name));
   l->birth.close_fds = o->close_fds;
-  l->birth.keep = (int *)PROCPOOL_MALLOC((o->keep_fds_count + 6) * sizeof(int));
+  l->birth.keep = (int *)PROCPOOL_MALLOC((o->keep_fds_count + PROCPOOL__SUPER_FDS) * sizeof(int));
   u->charges = (procpool__charge *)procpool__platform_pages(size);
   if (l->birth.keep != NULL && u->charges != NULL) {
     for (size_t i = 0; i < o->keep_fds_count; i++)
@@ -6573,7 +6958,13 @@ static int procpool__open_fork(procpool__plan *plan, procpool__launch *l) {
         l->birth.keep[l->birth.keep_count++] = o->keep_fds[i];
     launch.function = procpool__super_main;
     launch.argument = &l->birth;
+    launch.born = procpool__open_born;
+    launch.born_context = l->pool;
+    procpool__platform_block_signals(&old); /* no handler of this thread's forks while it is the launcher */
+    l->pool->fds.launcher = procpool__platform_self();
     error = procpool__platform_detach(&launch);
+    l->pool->fds.launcher = 0;
+    procpool__platform_restore_signals(&old);
   }
   procpool__platform_unmap(u->charges, size);
   PROCPOOL_FREE(l->birth.keep);
@@ -6592,11 +6983,12 @@ static int procpool__open_spawn(const procpool__plan *plan, procpool__launch *l)
   char *argv[2] = {NULL, NULL};
   char **environment;
   size_t count = 0;
-  int fds[6] = {u->segment.fd, u->lifeline, u->control, u->all_gone, u->event_fd, u->host_pidfd};
+  const int all[7] = {u->segment.fd, u->lifeline, u->control, u->all_gone, u->event_fd, u->host_pidfd, u->witness};
+  int fds[7];
   int error;
-  (void)snprintf(marker, sizeof(marker), "%s=%llu:%llx:%d:%d:%d:%d:%d:%d", PROCPOOL__MARKER,
-                 (unsigned long long)u->segment.total, (unsigned long long)plan->place, fds[0], fds[1], fds[2], fds[3],
-                 fds[4], fds[5]);
+  (void)snprintf(marker, sizeof(marker), "%s=%llu:%llx:%d:%d:%d:%d:%d:%d:%d", PROCPOOL__MARKER,
+                 (unsigned long long)u->segment.total, (unsigned long long)plan->place, all[0], all[1], all[2], all[3],
+                 all[4], all[5], all[6]);
   while (environ != NULL && environ[count] != NULL)
     count++;
   environment = (char **)PROCPOOL_MALLOC((count + 2) * sizeof(char *));
@@ -6612,7 +7004,11 @@ static int procpool__open_spawn(const procpool__plan *plan, procpool__launch *l)
   launch.argv = argv;
   launch.environment = environment;
   launch.fds = fds;
-  launch.fd_count = u->host_pidfd >= 0 ? 6 : 5;
+  for (int i = 0; i < 7; i++)
+    if (all[i] >= 0)
+      fds[launch.fd_count++] = all[i];
+  launch.born = procpool__open_born;
+  launch.born_context = l->pool;
   error = procpool__platform_detach(&launch);
   PROCPOOL_FREE(environment);
   return error;
@@ -6699,11 +7095,12 @@ static bool procpool__open_handshake(procpool *p, procpool__plan *plan) {
       procpool__platform_now() + 30u * (uint64_t)1000000000u; /* main may do much before the door */
   for (;;) {
     procpool__message m;
-    struct pollfd fd;
-    fd.fd = p->fds.control;
-    fd.events = POLLIN;
-    fd.revents = 0;
-    if (procpool__platform_poll(&fd, 1, deadline, NULL) < 0 && errno == EINTR)
+    struct pollfd fds[2];
+    memset(fds, 0, sizeof(fds));
+    fds[0].fd = p->fds.control;
+    fds[1].fd = p->fds.supervisor; /* what it said before its end is heard first */
+    fds[0].events = fds[1].events = POLLIN;
+    if (procpool__platform_poll(fds, 2, deadline, NULL) < 0 && errno == EINTR)
       continue;
     if (procpool__super_receive(p->fds.control, &m, MSG_DONTWAIT) <= 0)
       return procpool__open_fail(plan, PROCPOOL_SPAWN_FAIL, 0,
@@ -6725,31 +7122,22 @@ static bool procpool__open_handshake(procpool *p, procpool__plan *plan) {
 /* Starts the supervisor and hears that its workers are there. Else it is gone. */
 static bool procpool__open_supervisor(procpool *p, procpool__plan *plan) {
   procpool__launch l;
-  bool made;
-  int error = 0;
+  int error;
+  if (!procpool__open_channels(p))
+    return procpool__open_fail(plan, PROCPOOL_SYSTEM, errno, "no descriptors to be had");
   memset(&l, 0, sizeof(l));
-  l.lifeline[0] = l.lifeline[1] = l.control[0] = l.control[1] = l.all_gone[0] = l.all_gone[1] = -1;
-  (void)pthread_mutex_lock(&procpool__process_record.lock); /* the new supervisor walks the list of pools */
-  made = procpool__open_channels(p, &l);
-  if (made)
-    error = plan->start == PROCPOOL_START_FORK ? procpool__open_fork(plan, &l) : procpool__open_spawn(plan, &l);
-  else
-    error = errno;
-  if (made && error == 0) {
-    p->fds.next = procpool__process_record.pools;
-    procpool__process_record.pools = &p->fds;
-  }
-  (void)pthread_mutex_unlock(&procpool__process_record.lock);
-  procpool__open_close_far_ends(&l);
-  if (!made)
-    return procpool__open_fail(plan, PROCPOOL_SYSTEM, error, "no descriptors to be had");
+  l.pool = p;
+  procpool__open_birth(p, &l.birth);
+  error = plan->start == PROCPOOL_START_FORK ? procpool__open_fork(plan, &l) : procpool__open_spawn(plan, &l);
+  procpool__open_close_far_ends(p);
   if (error != 0)
     return procpool__open_fail(plan, PROCPOOL_SPAWN_FAIL, error, "the supervisor could not be started");
   if (procpool__open_handshake(p, plan))
     return true;
-  procpool__host_forget_fds(p);
-  procpool__platform_close(&p->fds.lifeline); /* ends the supervisor, and with it its workers */
+  procpool__host_let_go(p);
   (void)procpool__platform_gone(p->fds.all_gone, procpool__platform_now() + 1000000000u);
+  procpool__platform_pidfd_signal(p->fds.supervisor, SIGKILL);
+  procpool__platform_reap_adopted(p->fds.supervisor);
   return false;
 }
 
@@ -6765,9 +7153,7 @@ static bool procpool__open_processes(procpool *p, procpool__plan *plan) {
       return true;
     if (!plan->place_taken)
       return false;
-    procpool__platform_close(&p->fds.control);
-    procpool__platform_close(&p->fds.all_gone);
-    procpool__platform_close(&p->fds.event_fd);
+    procpool__open_close_ends(p);
     memset(&plan->error, 0, sizeof(plan->error));
   }
 }
@@ -6794,7 +7180,10 @@ static void *procpool__thread_main(void *argument) {
 }
 
 static bool procpool__open_event(procpool *p, procpool__plan *plan) {
+  sigset_t old;
+  procpool__process_enter(&old);
   p->fds.event_fd = procpool__platform_event();
+  procpool__process_leave(&old);
   return p->fds.event_fd >= 0 || procpool__open_fail(plan, PROCPOOL_SYSTEM, errno, "no descriptors to be had");
 }
 
@@ -6852,14 +7241,16 @@ static bool procpool__open_workers(procpool *p, procpool__plan *plan) {
 }
 
 static procpool *procpool__open_make(procpool__plan *plan) {
-  procpool *p = (procpool *)PROCPOOL_MALLOC(sizeof(*p));
+  procpool *p = procpool__process_begin() ? (procpool *)PROCPOOL_MALLOC(sizeof(*p)) : NULL;
   if (p == NULL) {
     (void)procpool__open_fail(plan, PROCPOOL_MEMORY, ENOMEM, "no memory");
     return NULL;
   }
   memset((void *)p, 0, sizeof(*p));
   (void)pthread_mutex_init(&p->lock, NULL);
-  p->segment.fd = p->fds.lifeline = p->fds.control = p->fds.all_gone = p->fds.event_fd = p->fds.memory = -1;
+  p->segment.fd = -1;
+  procpool__process_no_pool(&p->fds);
+  procpool__process_add(&p->fds);
   p->start = plan->start;
   procpool__spin_setup(&p->spin, plan->spin_ns, plan->options.spin_us > 0);
   p->processors = (uint64_t)plan->processors;
@@ -6899,14 +7290,14 @@ PROCPOOL_API procpool *procpool_open_checked(const procpool_options *options, in
 PROCPOOL_API void procpool_worker_main(void) {
   procpool__super super;
   unsigned long long total, place;
-  int fds[6];
+  int fds[7], from = 0;
   const char *marker = getenv(PROCPOOL__MARKER);
   procpool__process_record.door = true;
   if (marker == NULL)
     return;
   memset(&super, 0, sizeof(super));
-  if (sscanf(marker, "%llu:%llx:%d:%d:%d:%d:%d:%d", &total, &place, &fds[0], &fds[1], &fds[2], &fds[3], &fds[4],
-             &fds[5]) != 8)
+  if (sscanf(marker, "%llu:%llx:%d:%d:%d:%d:%d:%d:%d", &total, &place, &fds[0], &fds[1], &fds[2], &fds[3], &fds[4],
+             &fds[5], &fds[6]) != 9)
     procpool__platform_leave(1);
   (void)unsetenv(PROCPOOL__MARKER);
   super.segment.fd = fds[0];
@@ -6915,11 +7306,15 @@ PROCPOOL_API void procpool_worker_main(void) {
   super.all_gone = fds[3];
   super.event_fd = fds[4];
   super.host_pidfd = fds[5];
-  for (int i = 0; i < 6; i++)
+  super.witness = fds[6];
+  super.watch = -1;
+  for (int i = 0; i < 7; i++)
     if (fds[i] >= 0)
       procpool__platform_close_on_exec(fds[i]);
-  qsort(fds, 6, sizeof(int), procpool__super_compare);
-  procpool__platform_close_others(fds[0] < 0 ? fds + 1 : fds, fds[0] < 0 ? 5 : 6);
+  qsort(fds, 7, sizeof(int), procpool__super_compare);
+  while (from < 7 && fds[from] < 0)
+    from++;
+  procpool__platform_close_others(fds + from, (size_t)(7 - from));
   procpool__super_spawned(&super, total, place);
 }
 
@@ -7525,17 +7920,22 @@ static void procpool__shutdown_announce(procpool *p, procpool_shutdown_mode mode
 }
 
 static procpool_status procpool__shutdown_locked(procpool *p, procpool_shutdown_mode mode, uint64_t deadline) {
-  const uint64_t patience = procpool__platform_now() + 1000000000u;
+  const uint64_t start = procpool__platform_now();
   const unsigned how = PROCPOOL__WAIT_CALLBACKS | (mode == PROCPOOL_KILL ? (unsigned)PROCPOOL__WAIT_IMMUNE : 0u);
   procpool_status status;
   if (!p->finished)
     procpool__shutdown_announce(p, mode);
-  if (mode != PROCPOOL_KILL || p->fds.lifeline < 0)
+  if (mode != PROCPOOL_KILL || p->fds.control < 0)
     return procpool__host_wait(p, procpool__condition_finished, NULL, deadline, how);
-  status = procpool__host_wait(p, procpool__condition_finished, NULL, deadline < patience ? deadline : patience, how);
-  if (status == PROCPOOL_PENDING && deadline > patience) {
-    procpool__platform_close(&p->fds.lifeline); /* a stopped supervisor: the kernel continues it, and it ends all */
-    status = procpool__host_wait(p, procpool__condition_finished, NULL, deadline, how);
+  for (int i = 1; i <= 3;
+       i++) { /* a supervisor that is stopped, or held by somebody: first it is let go, then killed */
+    const uint64_t until = i < 3 ? start + (uint64_t)i * PROCPOOL__PATIENCE / 5 : PROCPOOL__NEVER;
+    status = procpool__host_wait(p, procpool__condition_finished, NULL, deadline < until ? deadline : until, how);
+    if (status != PROCPOOL_PENDING || deadline <= until)
+      break;
+    procpool__host_let_go(p);
+    if (i == 2)
+      procpool__platform_pidfd_signal(p->fds.supervisor, SIGKILL);
   }
   return status;
 }
@@ -7561,6 +7961,7 @@ PROCPOOL_API procpool_status procpool_shutdown(procpool *pool, procpool_shutdown
 
 PROCPOOL_API procpool_status procpool_free(procpool *pool) {
   procpool_status status;
+  sigset_t old;
   if (pool == NULL)
     return PROCPOOL_OK;
   status = procpool__host_check(pool);
@@ -7574,9 +7975,12 @@ PROCPOOL_API procpool_status procpool_free(procpool *pool) {
   if (!pool->finished)
     (void)procpool__shutdown_locked(pool, PROCPOOL_KILL, PROCPOOL__NEVER);
   procpool__host_run_callbacks(pool);
+  procpool__platform_shm_empty(pool->segment.base, pool->segment.total);
   procpool__platform_unmap(pool->segment.base, (size_t)pool->segment.total);
   pool->segment.base = NULL;
+  procpool__process_enter(&old);
   procpool__platform_close(&pool->fds.event_fd);
+  procpool__process_leave(&old);
   pool->freed = true;
   pool->magic = 0;
   procpool__public_leave(pool);
