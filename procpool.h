@@ -169,7 +169,10 @@
                 procpool_interrupt.
    Waiting      wait() and waitpid(-1) in the host never see the pool: the supervisor is detached. (If the host is
                 process 1 or a child subreaper, it adopts the supervisor as it does every orphan, and will see it end.)
-   Threads      none is started in the host, except by PROCPOOL_START_THREAD.
+   Threads      none is started in the host, except by PROCPOOL_START_THREAD. A thread of the host that is cancelled
+                (pthread_cancel, deferred) ends as a call that may wait begins, never within one: one that waits ends
+                when its wait does (see procpool_interrupt). procpool_free may be called while others wait: their
+                waits end first.
    Output       what the host had in stdout's buffer is not printed again by workers; what a task prints is flushed
                 before its result is taken. Nothing is printed by this file.
    Exit         exit() in a task ends its worker and makes the task CRASHED with that status; the host's atexit handlers
@@ -1244,6 +1247,38 @@ static inline void procpool__platform_prefetch_write(const void *p) {
   __builtin_prefetch(p, 1);
 }
 
+/* ---- calls that POSIX makes cancellation points ----
+ * Made by number: syscall() itself is none, in glibc and musl. A thread of the host that is cancelled while it is inside
+ * the library would else end here, with the pool's lock held; so it goes on until the public call returns. */
+
+static int procpool__platform_open(const char *path, int flags) {
+  return (int)syscall(SYS_openat, AT_FDCWD, path, flags | O_CLOEXEC);
+}
+static ssize_t procpool__platform_read(int fd, void *bytes, size_t size) {
+  return (ssize_t)syscall(SYS_read, fd, bytes, size);
+}
+static ssize_t procpool__platform_write(int fd, const void *bytes, size_t size) {
+  return (ssize_t)syscall(SYS_write, fd, bytes, size);
+}
+static void procpool__platform_close_fd(int fd) {
+  (void)syscall(SYS_close, fd);
+}
+
+/* Turns cancellation of this thread off around code of the user's that runs inside the library. Returns what to put
+ * back. (It costs some 10 ns: calls without such code rely on the functions above instead.) */
+static int procpool__platform_no_cancel(void) {
+  int before = PTHREAD_CANCEL_ENABLE;
+  (void)pthread_setcancelstate(PTHREAD_CANCEL_DISABLE, &before);
+  return before;
+}
+static void procpool__platform_cancel_as(int before) {
+  (void)pthread_setcancelstate(before, NULL);
+}
+/* Where a thread that was cancelled ends: as a call that may wait begins, before it has touched anything. */
+static void procpool__platform_cancel_here(void) {
+  pthread_testcancel();
+}
+
 /* The processor that this runs on: by the time that it is read, it may be another one. */
 static uint32_t procpool__platform_cpu(void) {
   unsigned cpu = 0;
@@ -1340,7 +1375,7 @@ static int procpool__platform_above_std(int fd) {
   if (fd < 0 || fd > 2)
     return fd;
   high = fcntl(fd, F_DUPFD_CLOEXEC, 3);
-  (void)close(fd);
+  procpool__platform_close_fd(fd);
   return high;
 }
 
@@ -1350,7 +1385,7 @@ static void procpool__platform_close_on_exec(int fd) {
 
 static void procpool__platform_close(int *fd) {
   if (*fd >= 0)
-    (void)close(*fd);
+    procpool__platform_close_fd(*fd);
   *fd = -1;
 }
 
@@ -1441,9 +1476,9 @@ static uint64_t procpool__platform_available(void) {
   const char *line;
   unsigned long long kib;
   ssize_t got = -1;
-  int fd = open("/proc/meminfo", O_RDONLY | O_CLOEXEC);
+  int fd = procpool__platform_open("/proc/meminfo", O_RDONLY);
   if (fd >= 0)
-    got = read(fd, text, sizeof(text) - 1);
+    got = procpool__platform_read(fd, text, sizeof(text) - 1);
   procpool__platform_close(&fd);
   text[got > 0 ? got : 0] = 0;
   line = strstr(text, "MemAvailable:");
@@ -1549,14 +1584,14 @@ static int procpool__platform_event(void) {
 static void procpool__platform_event_set(int fd) {
   const uint64_t one = 1;
   const int saved = errno;
-  if (write(fd, &one, sizeof(one)) < 0)
+  if (procpool__platform_write(fd, &one, sizeof(one)) < 0)
     errno = saved;
 }
 
 static void procpool__platform_event_clear(int fd) {
   uint64_t count;
   const int saved = errno;
-  if (read(fd, &count, sizeof(count)) < 0)
+  if (procpool__platform_read(fd, &count, sizeof(count)) < 0)
     errno = saved;
 }
 
@@ -1755,7 +1790,7 @@ PROCPOOL__NO_ASAN static int procpool__platform_detach(procpool__platform_launch
   if (between < 0)
     error = errno;
   else
-    while (waitpid(between, NULL, PROCPOOL__WCLONE) < 0 && errno == EINTR)
+    while (syscall(SYS_wait4, between, NULL, PROCPOOL__WCLONE, NULL) < 0 && errno == EINTR)
       ;
   (void)pthread_sigmask(SIG_SETMASK, &old, NULL);
   return error != 0 ? error : launch->error;
@@ -1828,7 +1863,7 @@ static pid_t procpool__platform_fork(void) {
 static bool procpool__platform_send(int channel, const void *message, size_t size, int flags) {
   ssize_t sent;
   do
-    sent = send(channel, message, size, MSG_NOSIGNAL | flags);
+    sent = (ssize_t)syscall(SYS_sendto, channel, message, size, MSG_NOSIGNAL | flags, NULL, 0);
   while (sent < 0 && errno == EINTR);
   return sent == (ssize_t)size;
 }
@@ -1837,7 +1872,7 @@ static bool procpool__platform_send(int channel, const void *message, size_t siz
 static int procpool__platform_receive(int channel, void *message, size_t size, int flags) {
   ssize_t got;
   do
-    got = recv(channel, message, size, flags);
+    got = (ssize_t)syscall(SYS_recvfrom, channel, message, size, flags, NULL, NULL);
   while (got < 0 && errno == EINTR);
   if (got == (ssize_t)size)
     return 1;
@@ -1991,7 +2026,9 @@ static int procpool__platform_thread_start(pthread_t *thread, void *(*function)(
 }
 
 static void procpool__platform_thread_join(pthread_t thread) {
+  const int cancel = procpool__platform_no_cancel();
   (void)pthread_join(thread, NULL);
+  procpool__platform_cancel_as(cancel);
 }
 
 /* How many threads this process has: 1 where it cannot be told. */
@@ -2034,9 +2071,9 @@ static int procpool__platform_each_code(procpool__platform_code_visitor *visit, 
   bool found = false;
   ssize_t got = 1;
   int error;
-  int fd = open("/proc/self/maps", O_RDONLY | O_CLOEXEC);
+  int fd = procpool__platform_open("/proc/self/maps", O_RDONLY);
   const bool opened = fd >= 0;
-  while (fd >= 0 && !found && (got = read(fd, buffer + have, sizeof(buffer) - 1 - have)) > 0) {
+  while (fd >= 0 && !found && (got = procpool__platform_read(fd, buffer + have, sizeof(buffer) - 1 - have)) > 0) {
     char *line = buffer, *end;
     have += (size_t)got;
     buffer[have] = 0;
@@ -2078,7 +2115,7 @@ static bool procpool__cpu_join(char *path, const char *first, const char *second
 
 static int procpool__cpu_open(const char *directory, const char *name) {
   char path[PROCPOOL__CPU_PATH];
-  return procpool__cpu_join(path, directory, name) ? open(path, O_RDONLY | O_CLOEXEC) : -1;
+  return procpool__cpu_join(path, directory, name) ? procpool__platform_open(path, O_RDONLY) : -1;
 }
 
 /* The file's beginning as a string; false if there is none. One read suffices: these files are shorter than a page,
@@ -2087,8 +2124,8 @@ static bool procpool__cpu_read(const char *directory, const char *name, char *te
   const int fd = procpool__cpu_open(directory, name);
   if (fd < 0)
     return false;
-  const ssize_t length = read(fd, text, capacity - 1);
-  (void)close(fd);
+  const ssize_t length = procpool__platform_read(fd, text, capacity - 1);
+  procpool__platform_close_fd(fd);
   text[length > 0 ? length : 0] = 0;
   return length > 0;
 }
@@ -2109,7 +2146,7 @@ static bool procpool__cpu_lines_fill(procpool__cpu_lines *lines) {
     lines->end = 0;
     lines->skip = true;
   }
-  const ssize_t length = read(lines->fd, lines->text + lines->end, sizeof(lines->text) - lines->end);
+  const ssize_t length = procpool__platform_read(lines->fd, lines->text + lines->end, sizeof(lines->text) - lines->end);
   if (length > 0)
     lines->end += (size_t)length;
   return length > 0;
@@ -2253,7 +2290,7 @@ static bool procpool__cpu_group(const char *root, const char *controller, char *
     const char *controllers = procpool__cpu_field(&cursor, ':');
     found = cursor[0] == '/' && procpool__cpu_listed(controllers, controller) && procpool__cpu_join(group, cursor, "");
   }
-  (void)close(lines.fd);
+  procpool__platform_close_fd(lines.fd);
   return found;
 }
 
@@ -2308,7 +2345,7 @@ static int procpool__cpu_quota_all(const char *root) {
     const int quota = procpool__cpu_mount(root, line);
     smallest = quota < smallest ? quota : smallest;
   }
-  (void)close(lines.fd);
+  procpool__platform_close_fd(lines.fd);
   return smallest;
 }
 
@@ -4718,6 +4755,9 @@ enum {
 #define PROCPOOL__TICK ((uint64_t)200000000) /* ns between looks at the supervisor's health while the host waits */
 #endif
 #define PROCPOOL__NO_BLOCK UINT64_MAX
+#define PROCPOOL__STRETCH 1024u             /* tasks looked at under the lock before others get a turn: some 20 us */
+#define PROCPOOL__BREATH ((uint64_t)200000) /* ns that they get, at most */
+#define PROCPOOL__AUDIT_STEP ((uint64_t)500000)  /* ns that one call spends on looking at tasks, at most */
 #define PROCPOOL__FIRST_ROOM ((uint64_t)1 << 20) /* for a result that comes in pieces, at first */
 
 /* future flags */
@@ -4847,6 +4887,7 @@ struct procpool {
   bool guard_by_pid;
   void *witness; /* mapped as long as the supervisor shall live */
   pthread_mutex_t lock;
+  uint32_t wanted; /* threads that wait for the lock; atomic */
   procpool__segment segment;
   procpool__process_pool fds;
   /* tasks */
@@ -4880,14 +4921,18 @@ struct procpool {
   uint32_t last_slot; /* of the task that was submitted last: likely the one that somebody waits for */
   int sleepers, fd_users;
   bool draining, parked, wants_room, changed;
-  bool lazy;           /* whoever drains sleeps, or is about to, until few tasks wait: results may lie there */
-  uint64_t lazy_until; /* the first of these few */
-  size_t expected;     /* unsettled futures with callbacks */
-  uint64_t audit_due;  /* when to look whether a worker has scribbled over shared memory */
-  bool untold;         /* the supervisor could not be told to look */
+  bool lazy;            /* whoever drains sleeps, or is about to, until few tasks wait: results may lie there */
+  uint64_t lazy_until;  /* the first of these few */
+  size_t expected;      /* unsettled futures with callbacks */
+  uint64_t audit_due;   /* when to look whether a worker has scribbled over shared memory */
+  uint64_t audit_at;    /* the slot where that goes on; 0: at the beginning */
+  uint64_t audit_first; /* the lowest ticket so far of a task that waits */
+  bool untold;          /* the supervisor could not be told to look */
   procpool__frame *frames;
   /* life */
   bool closing, ending, finished, freed;
+  unsigned inside;       /* threads within a public call: they may look at the segment without the lock */
+  unsigned interrupting; /* atomic: the same of procpool_interrupt, which takes no lock */
   procpool_shutdown_mode mode;
   procpool_status refusal; /* why nothing is accepted any more, OK while it is */
   procpool_error cause;    /* of that */
@@ -4905,15 +4950,32 @@ struct procpool {
 /* ---- entering ---- */
 
 static void procpool__host_lock(procpool *p) {
+  if (pthread_mutex_trylock(&p->lock) == 0)
+    return;
+  (void)__atomic_fetch_add(&p->wanted, 1, __ATOMIC_RELAXED);
   (void)pthread_mutex_lock(&p->lock);
+  (void)__atomic_fetch_sub(&p->wanted, 1, __ATOMIC_RELAXED);
 }
 static void procpool__host_unlock(procpool *p) {
   (void)pthread_mutex_unlock(&p->lock);
 }
 
+/* Work under the lock that takes longer calls this after every PROCPOOL__STRETCH things that it has looked at: threads
+ * that wait for the lock get it first. (A mutex is not fair: who unlocks and locks again at once mostly wins.) What was
+ * looked at may have changed afterwards. */
+static void procpool__host_breathe(procpool *p) {
+  const uint64_t deadline = procpool__platform_now() + PROCPOOL__BREATH;
+  if (__atomic_load_n(&p->wanted, __ATOMIC_RELAXED) == 0)
+    return;
+  procpool__host_unlock(p);
+  while (__atomic_load_n(&p->wanted, __ATOMIC_RELAXED) != 0 && procpool__platform_now() < deadline)
+    procpool__platform_yield();
+  procpool__host_lock(p);
+}
+
 /* Checks a handle without the lock: a forked child may have copied the mutex while it was held. */
 static procpool_status procpool__host_check(const procpool *p) {
-  if (p == NULL || p->magic != PROCPOOL__POOL_LIVE)
+  if (p == NULL || __atomic_load_n(&p->magic, __ATOMIC_RELAXED) != PROCPOOL__POOL_LIVE)
     return PROCPOOL_HANDLE;
   return procpool__platform_guard_ok(p->guard, p->guard_by_pid) ? PROCPOOL_OK : PROCPOOL_FORKED;
 }
@@ -6276,19 +6338,36 @@ static void procpool__host_audit_worker(procpool *p, int worker) {
   procpool__platform_wake(&block->room_seq, 1);
 }
 
-/* Looks at every task that is not settled, and writes again what the host alone writes. Changes nothing where all
- * keep to the protocol. */
+/* Looks at tasks that are not settled, from where it was left; at all of them where they are not very many. Returns
+ * whether it came to the last one. */
+static bool procpool__host_audit_tasks(procpool *p) {
+  const uint64_t end = procpool__platform_now() + PROCPOOL__AUDIT_STEP;
+  if (p->audit_at == 0)
+    p->audit_first = PROCPOOL__NEVER;
+  while (p->audit_at < p->slots_used && !p->finished) {
+    procpool_future *f = p->owners[p->audit_at++];
+    const uint64_t ticket = f != NULL ? f->ticket : 0; /* f may be gone afterwards */
+    if (f != NULL && !procpool__host_audit_task(p, f) && ticket < p->audit_first)
+      p->audit_first = ticket;
+    if (p->audit_at % PROCPOOL__STRETCH != 0)
+      continue;
+    if (procpool__platform_now() >= end)
+      break;
+    procpool__host_breathe(p);
+  }
+  return p->audit_at >= p->slots_used;
+}
+
+/* Looks at every task that is not settled, and writes again what the host alone writes. Changes nothing where all keep
+ * to the protocol: a task that was seen to wait and is claimed by now leaves the hint behind, where it does no harm.
+ * With very many tasks it takes several calls. */
 static void procpool__host_audit(procpool *p) {
   const uint32_t end = p->mode == PROCPOOL_KILL ? PROCPOOL__PHASE_KILL : PROCPOOL__PHASE_DRAIN;
   const uint32_t phase = p->closing ? end : (uint32_t)PROCPOOL__PHASE_RUN;
-  uint64_t first = PROCPOOL__NEVER;
-  for (uint64_t i = 0; i < p->slots_used; i++) {
-    procpool_future *f = p->owners[i];
-    const uint64_t ticket = f != NULL ? f->ticket : 0; /* f may be gone afterwards */
-    if (f != NULL && !procpool__host_audit_task(p, f) && ticket < first)
-      first = ticket;
-  }
-  procpool__host_audit_head(p, first);
+  if (!procpool__host_audit_tasks(p) || p->finished)
+    return;
+  p->audit_at = 0;
+  procpool__host_audit_head(p, p->audit_first);
   for (int i = 0; i < p->segment.workers; i++)
     procpool__host_audit_worker(p, i);
   if (procpool__load32(&p->segment.header->phase) != phase) {
@@ -6301,20 +6380,22 @@ static void procpool__host_audit(procpool *p) {
     procpool__host_tell_limits(p);
 }
 
-/* Now and then, while there is something to wait for; a large table less often. */
+/* Now and then, while there is something to wait for; for a sixty-fourth of the time at most. */
 static void procpool__host_audit_if_due(procpool *p) {
   const uint64_t now = procpool__platform_now();
-  uint64_t took;
+  uint64_t pause = PROCPOOL__TICK;
   if (p->finished || p->inline_worker != NULL || now < p->audit_due)
     return;
+  p->audit_due = PROCPOOL__NEVER; /* not by another thread at the same time */
   if (p->submitted != p->settled || p->closing) {
     (void)procpool__host_drain(p); /* what has come needs no looking for */
     if (p->finished)
       return;
     procpool__host_audit(p);
+    if (p->audit_at != 0) /* there is more to look at */
+      pause = 64 * (procpool__platform_now() - now);
   }
-  took = procpool__platform_now() - now;
-  p->audit_due = now + (64 * took > PROCPOOL__TICK ? 64 * took : PROCPOOL__TICK);
+  p->audit_due = now + pause;
 }
 
 /* What a thread knew when it found that it must wait. If anything of it has changed by the time that it holds the lock
@@ -6408,6 +6489,7 @@ static void procpool__host_follow(procpool *p, uint64_t deadline) {
 /* An inline pool: runs one task in this thread. */
 static void procpool__host_run_inline(procpool *p, uint64_t deadline) {
   procpool__turn turn;
+  int cancel;
   const uint64_t settled = p->settled;
   if (p->inline_running) {
     procpool__host_follow(p, deadline);
@@ -6416,7 +6498,9 @@ static void procpool__host_run_inline(procpool *p, uint64_t deadline) {
   p->inline_running = true;
   p->inline_thread = pthread_self();
   procpool__host_unlock(p);
+  cancel = procpool__platform_no_cancel();
   turn = procpool__worker_turn(p->inline_worker);
+  procpool__platform_cancel_as(cancel);
   procpool__host_lock(p);
   p->inline_running = false;
   procpool__host_hand_over(p);
@@ -6482,9 +6566,12 @@ static void procpool__host_rest(procpool *p, uint64_t deadline, procpool__known 
 static void procpool__host_call_back(procpool *p, procpool_future *f) {
   while (f->callbacks != NULL) {
     procpool__callback_node *node = f->callbacks;
+    int cancel;
     f->callbacks = node->next;
     procpool__host_unlock(p);
+    cancel = procpool__platform_no_cancel(); /* a thread that ended here would seem to be in the callback for ever */
     node->function(f, node->context);
+    procpool__platform_cancel_as(cancel);
     PROCPOOL_FREE(node);
     procpool__host_lock(p);
   }
@@ -7272,6 +7359,7 @@ static procpool *procpool__open_make(procpool__plan *plan) {
 PROCPOOL_API procpool *procpool_open_checked(const procpool_options *options, int version, size_t options_size) {
   procpool__plan plan;
   procpool *p = NULL;
+  const int cancel = procpool__platform_no_cancel(); /* the supervisor and its workers inherit that: none ends by it */
   memset(&plan, 0, sizeof(plan));
   if (version / 100 != PROCPOOL_VERSION / 100 || options_size != sizeof(*options))
     (void)procpool__open_fail(&plan, PROCPOOL_MISMATCH, 0, procpool_strerror(PROCPOOL_MISMATCH));
@@ -7284,6 +7372,7 @@ PROCPOOL_API procpool *procpool_open_checked(const procpool_options *options, in
     else
       *options->error = plan.error;
   }
+  procpool__platform_cancel_as(cancel);
   return p;
 }
 
@@ -7316,6 +7405,42 @@ PROCPOOL_API void procpool_worker_main(void) {
     from++;
   procpool__platform_close_others(fds + from, (size_t)(7 - from));
   procpool__super_spawned(&super, total, place);
+}
+
+/* ---- entering and leaving ----
+ * Every call of a pool or of a future begins and ends here. A thread that is inside may look at the segment without the
+ * lock, while it spins, sleeps or copies: procpool_free waits until it is the only one. */
+
+/* Takes the lock, of a pool that a future or an iterator keeps: it may have been freed by now. */
+static void procpool__public_lock(procpool *p) {
+  procpool__host_lock(p);
+  p->inside++;
+}
+
+static procpool_status procpool__public_enter(procpool *p) {
+  const procpool_status status = procpool__host_check(p);
+  if (status == PROCPOOL_OK)
+    procpool__public_lock(p);
+  return status;
+}
+
+static procpool_status procpool__public_enter_future(procpool_future *f) {
+  const procpool_status status = procpool__host_check_future(f);
+  if (status == PROCPOOL_OK)
+    procpool__public_lock(f->pool);
+  return status;
+}
+
+/* Lets go of the lock; and of everything, if the pool was freed and this was the last future that anyone held. Returns
+ * status, so that a call can end with it. */
+static procpool_status procpool__public_leave(procpool *p, procpool_status status) {
+  const bool last = --p->inside == 0 && p->freed && p->live_futures == 0;
+  if (__atomic_load_n(&p->magic, __ATOMIC_RELAXED) != PROCPOOL__POOL_LIVE)
+    procpool__host_hand_over(p); /* procpool_free waits for those who are inside */
+  procpool__host_unlock(p);
+  if (last)
+    procpool__open_undo(p);
+  return status;
 }
 
 /* ---- submit ---- */
@@ -7695,20 +7820,18 @@ static procpool_status procpool__submit(procpool *p, procpool_function function,
                                         const procpool_submit_options *options, procpool_future **future,
                                         uint64_t deadline) {
   procpool__order o;
-  procpool_status status = procpool__host_check(p);
+  procpool_status status = procpool__public_enter(p);
   if (future != NULL)
     *future = NULL;
   if (status != PROCPOOL_OK)
     return status;
   procpool__submit_make_order(p, &o, function, argument, size, options);
-  procpool__host_lock(p);
   status = procpool__submit_checked(p, &o, deadline);
   if (status == PROCPOOL_OK && future != NULL)
     *future = o.future;
   else if (status == PROCPOOL_OK)
     procpool__submit_unwanted(p, o.future);
-  procpool__host_unlock(p);
-  return status;
+  return procpool__public_leave(p, status);
 }
 
 PROCPOOL_API procpool_status procpool_submit(procpool *pool, procpool_function function, const void *argument,
@@ -7756,7 +7879,7 @@ PROCPOOL_API procpool_status procpool_submit_many(procpool *pool, procpool_funct
                                                   size_t size, size_t count, const procpool_submit_options *options,
                                                   procpool_future **futures, size_t *submitted) {
   procpool__order o;
-  procpool_status status = procpool__host_check(pool);
+  procpool_status status;
   const bool possible = size == 0 || arguments == NULL || count <= (size_t)PTRDIFF_MAX / size;
   if (submitted != NULL)
     *submitted = 0;
@@ -7764,18 +7887,19 @@ PROCPOOL_API procpool_status procpool_submit_many(procpool *pool, procpool_funct
     return PROCPOOL_ARGUMENT;
   if (futures != NULL && count > 0)
     memset((void *)futures, 0, count * sizeof(procpool_future *));
-  if (status != PROCPOOL_OK || !possible || procpool__submit_bad_options(options))
-    return status != PROCPOOL_OK ? status : PROCPOOL_ARGUMENT;
+  status = procpool__public_enter(pool);
+  if (status != PROCPOOL_OK)
+    return status;
+  if (!possible || procpool__submit_bad_options(options))
+    return procpool__public_leave(pool, PROCPOOL_ARGUMENT);
   procpool__submit_make_order(pool, &o, function, arguments, size, options);
   o.many = true;
   o.count = count;
   o.futures = futures;
-  procpool__host_lock(pool);
   status = procpool__submit_checked(pool, &o, procpool__submit_deadline(options));
-  procpool__host_unlock(pool);
   if (submitted != NULL)
     *submitted = o.accepted;
-  return status;
+  return procpool__public_leave(pool, status);
 }
 
 PROCPOOL_API procpool_future *procpool_submit_or_null(procpool *pool, procpool_function function, const void *argument,
@@ -7784,22 +7908,14 @@ PROCPOOL_API procpool_future *procpool_submit_or_null(procpool *pool, procpool_f
   return procpool_submit(pool, function, argument, size, &future) == PROCPOOL_OK ? future : NULL;
 }
 
-/* Lets go of the lock; and of everything, if the pool was freed and this was the last future that anyone held. */
-static void procpool__public_leave(procpool *p) {
-  const bool last = p->freed && p->live_futures == 0;
-  procpool__host_unlock(p);
-  if (last)
-    procpool__open_undo(p);
-}
-
 /* ---- shared buffers ---- */
 
 PROCPOOL_API void *procpool_shared_alloc(procpool *pool, size_t size) {
   procpool_status status;
   void *buffer = NULL;
-  if (procpool__host_check(pool) != PROCPOOL_OK)
+  procpool__platform_cancel_here();
+  if (procpool__public_enter(pool) != PROCPOOL_OK)
     return NULL;
-  procpool__host_lock(pool);
   status = procpool__submit_refusal(pool);
   if (status == PROCPOOL_OK) {
     buffer = procpool__buffer_new(pool, size);
@@ -7812,25 +7928,25 @@ PROCPOOL_API void *procpool_shared_alloc(procpool *pool, size_t size) {
   if (buffer == NULL)
     (void)procpool__host_refuse(pool, status, status == PROCPOOL_MEMORY ? pool->arena.error : 0,
                                 procpool_strerror(status));
-  procpool__host_unlock(pool);
+  (void)procpool__public_leave(pool, status);
   return buffer;
 }
 
 PROCPOOL_API procpool_status procpool_shared_free(procpool *pool, void *buffer) {
-  procpool_status status = procpool__host_check(pool);
+  procpool_status status = procpool__public_enter(pool);
   uint64_t offset;
   size_t behind;
-  if (status != PROCPOOL_OK || buffer == NULL)
+  if (status != PROCPOOL_OK)
     return status;
-  procpool__host_lock(pool);
+  if (buffer == NULL)
+    return procpool__public_leave(pool, PROCPOOL_OK);
   offset = (uint64_t)(uintptr_t)buffer - (uint64_t)(uintptr_t)pool->segment.arena;
   behind = procpool__buffer_behind(pool, offset);
   if (behind > 0 && pool->buffers.items[behind - 1].offset == offset)
     procpool__buffer_drop(pool, behind - 1);
   else
     status = procpool__host_refuse(pool, PROCPOOL_ARGUMENT, 0, "no live shared buffer of this pool begins there");
-  procpool__host_unlock(pool);
-  return status;
+  return procpool__public_leave(pool, status);
 }
 
 /* ---- the pool's other calls ---- */
@@ -7849,10 +7965,11 @@ static void procpool__poll_inline(procpool *p) {
 }
 
 PROCPOOL_API procpool_status procpool_poll(procpool *pool) {
-  procpool_status status = procpool__host_check(pool);
+  procpool_status status;
+  procpool__platform_cancel_here();
+  status = procpool__public_enter(pool);
   if (status != PROCPOOL_OK)
     return status;
-  procpool__host_lock(pool);
   if (pool->fd_users > 0) {
     procpool__platform_event_clear(pool->fds.event_fd);
     procpool__host_arm(pool); /* a new number: what comes from now on signals again */
@@ -7863,30 +7980,33 @@ PROCPOOL_API procpool_status procpool_poll(procpool *pool) {
   status = procpool__host_drain(pool);
   procpool__host_run_callbacks(pool);
   procpool__host_hand_over(pool);
-  procpool__host_unlock(pool);
-  return status;
+  return procpool__public_leave(pool, status);
 }
 
 PROCPOOL_API int procpool_fd(procpool *pool) {
   int fd;
-  if (procpool__host_check(pool) != PROCPOOL_OK)
+  if (procpool__public_enter(pool) != PROCPOOL_OK)
     return -1;
-  procpool__host_lock(pool);
   fd = pool->fds.event_fd;
   if (pool->fd_users++ == 0)
     procpool__host_arm(pool);
   procpool__platform_event_set(fd); /* there may be something already: one spurious wake at most */
-  procpool__host_unlock(pool);
+  (void)procpool__public_leave(pool, PROCPOOL_OK);
   return fd;
 }
 
+/* Takes no lock: a signal handler may have interrupted whoever holds it. procpool_free waits for it all the same. */
 PROCPOOL_API void procpool_interrupt(procpool *pool) {
-  if (procpool__host_check(pool) != PROCPOOL_OK)
+  if (pool == NULL)
     return;
-  procpool__add32(&pool->interrupts, 1);
-  procpool__shm_wake_host(&pool->segment, pool->fds.event_fd);
-  (void)__atomic_fetch_add(&pool->turn, 1, __ATOMIC_SEQ_CST);
-  procpool__platform_wake(&pool->turn, INT_MAX);
+  (void)__atomic_fetch_add(&pool->interrupting, 1, __ATOMIC_SEQ_CST); /* before the look whether the pool is freed */
+  if (procpool__host_check(pool) == PROCPOOL_OK) {
+    procpool__add32(&pool->interrupts, 1);
+    procpool__shm_wake_host(&pool->segment, pool->fds.event_fd);
+    (void)__atomic_fetch_add(&pool->turn, 1, __ATOMIC_SEQ_CST);
+    procpool__platform_wake(&pool->turn, INT_MAX);
+  }
+  (void)__atomic_fetch_sub(&pool->interrupting, 1, __ATOMIC_SEQ_CST);
 }
 
 /* ---- shutdown ---- */
@@ -7941,22 +8061,37 @@ static procpool_status procpool__shutdown_locked(procpool *p, procpool_shutdown_
 }
 
 PROCPOOL_API procpool_status procpool_shutdown_timed(procpool *pool, procpool_shutdown_mode mode, double timeout) {
-  procpool_status status = procpool__host_check(pool);
+  procpool_status status;
+  procpool__platform_cancel_here();
+  status = procpool__public_enter(pool);
   if (status != PROCPOOL_OK)
     return status;
   if (mode < PROCPOOL_DRAIN || mode > PROCPOOL_KILL || procpool__public_bad_timeout(timeout))
-    return PROCPOOL_ARGUMENT;
-  procpool__host_lock(pool);
-  if (timeout > 0 && procpool__host_self(pool))
+    status = PROCPOOL_ARGUMENT;
+  else if (timeout > 0 && procpool__host_self(pool))
     status = PROCPOOL_DEADLOCK;
   else
     status = procpool__shutdown_locked(pool, mode, procpool__platform_deadline(timeout));
-  procpool__host_unlock(pool);
-  return status;
+  return procpool__public_leave(pool, status);
 }
 
 PROCPOOL_API procpool_status procpool_shutdown(procpool *pool, procpool_shutdown_mode mode) {
   return procpool_shutdown_timed(pool, mode, PROCPOOL_FOREVER);
+}
+
+/* Waits until no other thread is inside: all has settled, so that each comes out by itself. Those that are about to
+ * take the lock get a turn. */
+static void procpool__free_wait_alone(procpool *p) {
+  __atomic_store_n(&p->magic, 0, __ATOMIC_SEQ_CST); /* from now on the handle is no good */
+  do {
+    procpool__host_unlock(p);
+    procpool__platform_yield();
+    procpool__host_lock(p);
+    if (p->inside > 1)
+      procpool__host_follow(p, PROCPOOL__NEVER);
+  } while (p->inside > 1);
+  while (__atomic_load_n(&p->interrupting, __ATOMIC_SEQ_CST) != 0)
+    procpool__platform_yield(); /* a few instructions of another thread */
 }
 
 PROCPOOL_API procpool_status procpool_free(procpool *pool) {
@@ -7964,17 +8099,15 @@ PROCPOOL_API procpool_status procpool_free(procpool *pool) {
   sigset_t old;
   if (pool == NULL)
     return PROCPOOL_OK;
-  status = procpool__host_check(pool);
+  status = procpool__public_enter(pool);
   if (status != PROCPOOL_OK)
     return status;
-  procpool__host_lock(pool);
-  if (procpool__host_self(pool)) {
-    procpool__host_unlock(pool);
-    return PROCPOOL_DEADLOCK;
-  }
+  if (procpool__host_self(pool))
+    return procpool__public_leave(pool, PROCPOOL_DEADLOCK);
   if (!pool->finished)
     (void)procpool__shutdown_locked(pool, PROCPOOL_KILL, PROCPOOL__NEVER);
   procpool__host_run_callbacks(pool);
+  procpool__free_wait_alone(pool);
   procpool__platform_shm_empty(pool->segment.base, pool->segment.total);
   procpool__platform_unmap(pool->segment.base, (size_t)pool->segment.total);
   pool->segment.base = NULL;
@@ -7982,9 +8115,7 @@ PROCPOOL_API procpool_status procpool_free(procpool *pool) {
   procpool__platform_close(&pool->fds.event_fd);
   procpool__process_leave(&old);
   pool->freed = true;
-  pool->magic = 0;
-  procpool__public_leave(pool);
-  return PROCPOOL_OK;
+  return procpool__public_leave(pool, PROCPOOL_OK);
 }
 
 PROCPOOL_API procpool_start procpool_start_method(procpool *pool) {
@@ -7992,24 +8123,25 @@ PROCPOOL_API procpool_start procpool_start_method(procpool *pool) {
 }
 
 PROCPOOL_API procpool_status procpool_last_error(procpool *pool, procpool_error *error) {
-  const procpool_status status = procpool__host_check(pool);
+  const procpool_status status = procpool__public_enter(pool);
   if (status != PROCPOOL_OK)
     return status;
   if (error == NULL)
-    return PROCPOOL_ARGUMENT;
-  procpool__host_lock(pool);
+    return procpool__public_leave(pool, PROCPOOL_ARGUMENT);
   *error = pool->last_error;
   if (pool->cause.status == error->status && error->status != PROCPOOL_OK)
     *error = pool->cause;
-  procpool__host_unlock(pool);
-  return PROCPOOL_OK;
+  return procpool__public_leave(pool, PROCPOOL_OK);
 }
 
-static void procpool__stats_count(const procpool *p, procpool_stats *stats) {
+static void procpool__stats_count(procpool *p, procpool_stats *stats) {
   for (uint64_t i = 0; i < p->slots_used; i++) {
-    const procpool__state state = procpool__word_state(procpool__load(&p->segment.slots[i].word));
+    procpool__state state;
+    if (i % PROCPOOL__STRETCH == 0)
+      procpool__host_breathe(p);
     if (p->owners[i] == NULL)
       continue;
+    state = procpool__word_state(procpool__load(&p->segment.slots[i].word));
     stats->queued += state == PROCPOOL__READY;
     stats->running += state != PROCPOOL__READY;
     stats->workers_busy += state == PROCPOOL__RUNNING || procpool__state_asked(state);
@@ -8017,12 +8149,11 @@ static void procpool__stats_count(const procpool *p, procpool_stats *stats) {
 }
 
 PROCPOOL_API procpool_status procpool_get_stats(procpool *pool, procpool_stats *stats) {
-  const procpool_status status = procpool__host_check(pool);
+  const procpool_status status = procpool__public_enter(pool);
   if (status != PROCPOOL_OK)
     return status;
   if (stats == NULL)
-    return PROCPOOL_ARGUMENT;
-  procpool__host_lock(pool);
+    return procpool__public_leave(pool, PROCPOOL_ARGUMENT);
   (void)procpool__host_drain(pool);
   memset(stats, 0, sizeof(*stats));
   stats->workers = pool->segment.workers;
@@ -8035,8 +8166,7 @@ PROCPOOL_API procpool_status procpool_get_stats(procpool *pool, procpool_stats *
   stats->settled = pool->settled;
   stats->crashed = pool->crashed;
   stats->shared_bytes = pool->shared_bytes;
-  procpool__host_unlock(pool);
-  return PROCPOOL_OK;
+  return procpool__public_leave(pool, PROCPOOL_OK);
 }
 
 /* ---- futures ---- */
@@ -8056,12 +8186,11 @@ PROCPOOL_API bool procpool_future_cancelled(procpool_future *future) {
 
 PROCPOOL_API bool procpool_future_running(procpool_future *future) {
   bool running = false;
-  if (procpool__host_check_future(future) != PROCPOOL_OK)
+  if (procpool__public_enter_future(future) != PROCPOOL_OK)
     return false;
-  procpool__host_lock(future->pool);
   if (procpool__future_status(future) == PROCPOOL_PENDING)
     running = procpool__word_state(procpool__load(&future->pool->segment.slots[future->slot].word)) != PROCPOOL__READY;
-  procpool__host_unlock(future->pool);
+  (void)procpool__public_leave(future->pool, PROCPOOL_OK);
   return running;
 }
 
@@ -8102,27 +8231,36 @@ PROCPOOL_API procpool_status procpool_future_wait(procpool_future *future, doubl
   status = procpool__future_status(future);
   if (status != PROCPOOL_PENDING && __atomic_load_n(&p->first_due, __ATOMIC_RELAXED) == NULL)
     return status; /* nothing to wait for, nor to do: no lock */
-  procpool__host_lock(p);
-  status = procpool__future_await(p, future, timeout);
-  procpool__public_leave(p);
-  return status;
+  procpool__platform_cancel_here();
+  procpool__public_lock(p);
+  return procpool__public_leave(p, procpool__future_await(p, future, timeout));
 }
 
 /* Null if they were in a shared buffer of a pool that is freed by now. */
 static const void *procpool__future_bytes(const procpool_future *f) {
-  bool freed;
-  if (!(f->flags & PROCPOOL__F_PLACE))
-    return f->size > PROCPOOL__SMALL ? f->result.data : (const void *)f->result.small;
-  procpool__host_lock(f->pool);
-  freed = f->pool->freed;
-  procpool__host_unlock(f->pool);
-  return freed ? NULL : f->result.data;
+  if (f->flags & PROCPOOL__F_PLACE)
+    return f->pool->freed ? NULL : f->result.data;
+  return f->size > PROCPOOL__SMALL ? f->result.data : (const void *)f->result.small;
+}
+
+/* Copies the result of a task that ended as OK. It is settled: its fields do not change any more. */
+static procpool_status procpool__future_copy(const procpool_future *f, void *buffer, size_t capacity, size_t *size) {
+  const void *bytes = procpool__future_bytes(f);
+  if (bytes == NULL)
+    return PROCPOOL_HANDLE;
+  if (size != NULL)
+    *size = (size_t)f->size;
+  if (f->size > capacity)
+    return PROCPOOL_TOO_SMALL;
+  if (f->size > 0)
+    memmove(buffer, bytes, (size_t)f->size); /* buffer may be the very place where it is */
+  return PROCPOOL_OK;
 }
 
 PROCPOOL_API procpool_status procpool_future_result(procpool_future *future, double timeout, void *buffer,
                                                     size_t capacity, size_t *size) {
   procpool_status status = procpool__host_check_future(future);
-  const void *bytes;
+  procpool *p;
   if (size != NULL)
     *size = 0;
   if (status != PROCPOOL_OK)
@@ -8132,17 +8270,14 @@ PROCPOOL_API procpool_status procpool_future_result(procpool_future *future, dou
   status = procpool_future_wait(future, timeout);
   if (status != PROCPOOL_OK)
     return status;
-  bytes = procpool__future_bytes(future);
-  if (bytes == NULL)
-    return PROCPOOL_HANDLE;
-  /* settled: its fields do not change any more */
-  if (size != NULL)
-    *size = (size_t)future->size;
-  if (future->size > capacity)
-    return PROCPOOL_TOO_SMALL;
-  if (future->size > 0)
-    memmove(buffer, bytes, (size_t)future->size); /* buffer may be the very place where it is */
-  return PROCPOOL_OK;
+  if (!(future->flags & PROCPOOL__F_PLACE))
+    return procpool__future_copy(future, buffer, capacity, size);
+  p = future->pool; /* inside, but without the lock: the segment stays, and others go on */
+  procpool__public_lock(p);
+  procpool__host_unlock(p);
+  status = procpool__future_copy(future, buffer, capacity, size);
+  procpool__host_lock(p);
+  return procpool__public_leave(p, status);
 }
 
 /* For the typed layer: a result of this very size; gives the future back. */
@@ -8158,24 +8293,28 @@ PROCPOOL_API procpool_status procpool_future_result_exact(procpool_future *futur
 }
 
 PROCPOOL_API const void *procpool_future_data(procpool_future *future, size_t *size) {
-  const void *bytes;
+  const void *bytes = NULL;
   if (size != NULL)
     *size = 0;
   if (procpool__host_check_future(future) != PROCPOOL_OK || procpool__future_status(future) != PROCPOOL_OK)
     return NULL;
-  bytes = future->flags & PROCPOOL__F_NONE ? NULL : procpool__future_bytes(future);
+  if (future->flags & PROCPOOL__F_PLACE)
+    procpool__public_lock(future->pool); /* the pool may be freed just now */
+  if (!(future->flags & PROCPOOL__F_NONE))
+    bytes = procpool__future_bytes(future);
+  if (future->flags & PROCPOOL__F_PLACE)
+    (void)procpool__public_leave(future->pool, PROCPOOL_OK);
   if (size != NULL && bytes != NULL)
     *size = (size_t)future->size;
   return bytes;
 }
 
 PROCPOOL_API procpool_status procpool_future_error(procpool_future *future, procpool_error *error) {
-  const procpool_status status = procpool__host_check_future(future);
+  const procpool_status status = procpool__public_enter_future(future);
   if (status != PROCPOOL_OK)
     return status;
   if (error == NULL)
-    return PROCPOOL_ARGUMENT;
-  procpool__host_lock(future->pool);
+    return procpool__public_leave(future->pool, PROCPOOL_ARGUMENT);
   memset(error, 0, sizeof(*error));
   error->status = procpool__future_status(future);
   error->worker = -1;
@@ -8187,8 +8326,7 @@ PROCPOOL_API procpool_status procpool_future_error(procpool_future *future, proc
     if (error->status != PROCPOOL_OK)
       (void)snprintf(error->message, sizeof(error->message), "%s", procpool_strerror(error->status));
   }
-  procpool__host_unlock(future->pool);
-  return PROCPOOL_OK;
+  return procpool__public_leave(future->pool, PROCPOOL_OK);
 }
 
 PROCPOOL_API long procpool_future_pid(procpool_future *future) {
@@ -8222,14 +8360,13 @@ static void procpool__future_want_end(procpool *p, const procpool_future *f, uin
 }
 
 static procpool_status procpool__future_stop(procpool_future *future, bool by_force, double grace) {
-  procpool_status status = procpool__host_check_future(future);
+  procpool_status status = procpool__public_enter_future(future);
   procpool *p;
   if (status != PROCPOOL_OK)
     return status;
-  if (procpool__public_bad_timeout(grace))
-    return PROCPOOL_ARGUMENT;
   p = future->pool;
-  procpool__host_lock(p);
+  if (procpool__public_bad_timeout(grace))
+    return procpool__public_leave(p, PROCPOOL_ARGUMENT);
   future->refs++;
   status = procpool__future_cancel(p, future);
   if (status == PROCPOOL_PENDING && by_force && p->start > PROCPOOL_START_SPAWN)
@@ -8242,8 +8379,7 @@ static procpool_status procpool__future_stop(procpool_future *future, bool by_fo
   if (!p->finished && (p->parked || p->fd_users > 0))
     procpool__shm_wake_host(&p->segment, p->fds.event_fd); /* whoever drains may wait for this one */
   procpool__future_unref(p, future);
-  procpool__public_leave(p);
-  return status;
+  return procpool__public_leave(p, status);
 }
 
 PROCPOOL_API procpool_status procpool_future_cancel(procpool_future *future) {
@@ -8271,7 +8407,7 @@ PROCPOOL_API procpool_status procpool_future_add_done_callback(procpool_future *
   node->context = context;
   node->next = NULL;
   p = future->pool;
-  procpool__host_lock(p);
+  procpool__public_lock(p);
   for (at = &future->callbacks; *at != NULL; at = &(*at)->next)
     ;
   if (procpool__future_status(future) == PROCPOOL_PENDING && future->callbacks == NULL) {
@@ -8289,8 +8425,7 @@ PROCPOOL_API procpool_status procpool_future_add_done_callback(procpool_future *
     procpool__future_unref(p, future);
     procpool__host_leave_frame(p, &frame);
   }
-  procpool__public_leave(p);
-  return PROCPOOL_OK;
+  return procpool__public_leave(p, PROCPOOL_OK);
 }
 
 PROCPOOL_API procpool_status procpool_future_release(procpool_future *future) {
@@ -8298,21 +8433,17 @@ PROCPOOL_API procpool_status procpool_future_release(procpool_future *future) {
   procpool *p;
   if (future == NULL)
     return PROCPOOL_OK;
-  status = procpool__host_check_future(future);
+  status = procpool__public_enter_future(future);
   if (status != PROCPOOL_OK)
     return status;
   p = future->pool;
-  procpool__host_lock(p);
-  if (future->flags & PROCPOOL__F_RELEASED) {
-    procpool__host_unlock(p);
-    return PROCPOOL_HANDLE;
-  }
+  if (future->flags & PROCPOOL__F_RELEASED)
+    return procpool__public_leave(p, PROCPOOL_HANDLE);
   future->flags |= PROCPOOL__F_RELEASED;
   if (p->closing && procpool__future_status(future) == PROCPOOL_PENDING && !p->finished && future->callbacks == NULL)
     procpool__or32_relaxed(&p->segment.slots[future->slot].flags, PROCPOOL__SLOT_DISCARD);
   procpool__future_unref(p, future);
-  procpool__public_leave(p);
-  return PROCPOOL_OK;
+  return procpool__public_leave(p, PROCPOOL_OK);
 }
 
 /* ---- waiting for several ---- */
@@ -8371,7 +8502,7 @@ static void procpool__node_unlink(procpool__wait_node *node) {
 static void procpool__group_add(procpool__group *g, procpool_future *f) {
   procpool *p = f->pool;
   size_t i = 0;
-  procpool__host_lock(p);
+  procpool__public_lock(p);
   while (i < g->pool_count && g->pools[i] != p)
     i++;
   if (i == g->pool_count) {
@@ -8380,15 +8511,15 @@ static void procpool__group_add(procpool__group *g, procpool_future *f) {
   }
   if (!procpool__node_known(f, &g->waiter))
     procpool__node_link(&g->waiter, &g->nodes[g->count++], f);
-  procpool__host_unlock(p);
+  (void)procpool__public_leave(p, PROCPOOL_OK);
 }
 
 static void procpool__group_end(procpool__group *g) {
   for (size_t i = 0; i < g->count; i++) {
     procpool *p = g->nodes[i].future->pool;
-    procpool__host_lock(p);
+    procpool__public_lock(p);
     procpool__node_unlink(&g->nodes[i]);
-    procpool__public_leave(p);
+    (void)procpool__public_leave(p, PROCPOOL_OK);
   }
   (void)pthread_mutex_destroy(&g->waiter.lock);
   PROCPOOL_FREE(g->nodes);
@@ -8438,7 +8569,7 @@ static bool procpool__condition_goal(procpool *p, void *context) {
 /* Takes in what has come to one of several pools; INTERRUPTED and DEADLOCK where due. */
 static procpool_status procpool__several_look(procpool *p, uint32_t *interrupts) {
   procpool_status status = PROCPOOL_DEADLOCK;
-  procpool__host_lock(p);
+  procpool__public_lock(p);
   if (!procpool__host_self(p)) {
     procpool__poll_inline(p);
     procpool__host_look_after(p);
@@ -8449,14 +8580,13 @@ static procpool_status procpool__several_look(procpool *p, uint32_t *interrupts)
       status = PROCPOOL_INTERRUPTED;
     }
   }
-  procpool__host_unlock(p);
-  return status;
+  return procpool__public_leave(p, status);
 }
 
 /* Arms (or disarms) a pool's descriptor for a sleep in poll. Returns whether there is something to look at already. */
 static bool procpool__several_arm(procpool *p, bool on) {
   bool news;
-  procpool__host_lock(p);
+  procpool__public_lock(p);
   p->fd_users += on ? 1 : -1;
   if (!on)
     procpool__platform_event_clear(p->fds.event_fd);
@@ -8467,7 +8597,7 @@ static bool procpool__several_arm(procpool *p, bool on) {
     procpool__host_arm(p);
     news = procpool__host_news(p) || (p->inline_worker != NULL && procpool__table_waiting(&p->segment));
   }
-  procpool__host_unlock(p);
+  (void)procpool__public_leave(p, PROCPOOL_OK);
   return news;
 }
 
@@ -8519,14 +8649,13 @@ static procpool_status procpool__group_wait(procpool__group *g, procpool__until 
   if (g->pool_count == 0)
     return PROCPOOL_OK;
   p = g->pools[0];
-  procpool__host_lock(p);
+  procpool__public_lock(p);
   (void)procpool__host_drain(p);
   if (!procpool__condition_goal(p, &goal) && procpool__host_self(p))
     status = timeout > 0 ? PROCPOOL_DEADLOCK : PROCPOOL_PENDING;
   else
     status = procpool__host_wait(p, procpool__condition_goal, &goal, deadline, PROCPOOL__WAIT_CALLBACKS);
-  procpool__host_unlock(p);
-  return status;
+  return procpool__public_leave(p, status);
 }
 
 static procpool_status procpool__group_fill(procpool__group *g, procpool_future *const *futures, size_t count) {
@@ -8549,6 +8678,7 @@ PROCPOOL_API procpool_status procpool_wait(procpool_future *const *futures, size
   static const procpool__until untils[] = {PROCPOOL__UNTIL_ALL, PROCPOOL__UNTIL_ONE, PROCPOOL__UNTIL_ERROR};
   procpool__group group;
   procpool_status status;
+  procpool__platform_cancel_here();
   memset((void *)&group, 0, sizeof(group));
   if (done != NULL)
     *done = 0;
@@ -8664,9 +8794,9 @@ PROCPOOL_API procpool_status procpool_imap(procpool *pool, procpool_function fun
 
 /* Gives back the future in window[i]. */
 static void procpool__imap_drop(procpool_iterator *it, size_t i) {
-  procpool__host_lock(it->pool);
+  procpool__public_lock(it->pool);
   procpool__node_unlink(&it->group.nodes[i]);
-  procpool__public_leave(it->pool);
+  (void)procpool__public_leave(it->pool, PROCPOOL_OK);
   (void)procpool_future_release(it->window[i]);
   it->window[i] = NULL;
   it->in_flight--;
@@ -8706,9 +8836,9 @@ static procpool_status procpool__imap_fill(procpool_iterator *it, uint64_t deadl
       it->end = status;
       break;
     }
-    procpool__host_lock(it->pool);
+    procpool__public_lock(it->pool);
     procpool__node_link(&it->group.waiter, &it->group.nodes[i], it->window[i]);
-    procpool__host_unlock(it->pool);
+    (void)procpool__public_leave(it->pool, PROCPOOL_OK);
     it->in_flight++;
   }
   return PROCPOOL_OK;
@@ -8721,7 +8851,7 @@ static procpool_status procpool__imap_await(procpool_iterator *it, double timeou
   const uint64_t deadline = timeout > 0 ? procpool__platform_deadline(timeout) : 0;
   goal.waiter = &it->group.waiter;
   goal.until = PROCPOOL__UNTIL_QUEUED;
-  procpool__host_lock(p);
+  procpool__public_lock(p);
   if (procpool__host_self(p))
     status = PROCPOOL_DEADLOCK;
   else if (it->unordered)
@@ -8729,8 +8859,7 @@ static procpool_status procpool__imap_await(procpool_iterator *it, double timeou
   else
     status =
         procpool__host_wait(p, procpool__condition_settled, it->window[it->first], deadline, PROCPOOL__WAIT_CALLBACKS);
-  procpool__host_unlock(p);
-  return status;
+  return procpool__public_leave(p, status);
 }
 
 static procpool_status procpool__imap_next(procpool_iterator *it, double timeout, procpool_future **future) {
@@ -8757,6 +8886,7 @@ static procpool_status procpool__imap_next(procpool_iterator *it, double timeout
 PROCPOOL_API procpool_status procpool_next(procpool_iterator *iterator, double timeout, procpool_future **future) {
   procpool_status status;
   procpool__wait_node *node;
+  procpool__platform_cancel_here();
   if (future != NULL)
     *future = NULL;
   if (iterator == NULL || iterator->magic != PROCPOOL__ITERATOR_LIVE)
@@ -8827,7 +8957,7 @@ typedef struct procpool__range {
   size_t first, count;
 } procpool__range;
 
-/* One call of map. Lives on the caller's stack; the lock is held except while it copies. */
+/* One call of map. Lives on the caller's stack; the lock is held except while it copies or fills large arrays. */
 typedef struct procpool__mapping {
   procpool *pool;
   procpool_function function;
@@ -9230,10 +9360,13 @@ static procpool_status procpool__map_whole(procpool__mapping *m) {
   procpool *p = m->pool;
   const bool limited = m->options != NULL && m->options->timeout > 0;
   procpool_status status = PROCPOOL_MEMORY;
+  bool made;
   m->failed_item = SIZE_MAX;
   m->status = PROCPOOL_OK;
-  if (procpool__map_make(m)) {
-    procpool__host_lock(p);
+  procpool__host_unlock(p);
+  made = procpool__map_make(m);
+  procpool__host_lock(p);
+  if (made) {
     if (procpool__host_self(p))
       status = PROCPOOL_DEADLOCK;
     else
@@ -9245,7 +9378,6 @@ static procpool_status procpool__map_whole(procpool__mapping *m) {
     procpool__map_note(m, m->next, m->count - m->next, PROCPOOL_PENDING, NULL);
     if (status == PROCPOOL_FUNCTION)
       (void)procpool__host_refuse(p, status, 0, procpool_strerror(status));
-    procpool__host_unlock(p);
   }
   m->group.count = 0;
   procpool__group_end(&m->group);
@@ -9267,7 +9399,9 @@ static procpool_status procpool__map(procpool *p, procpool_function function, bo
                                      size_t argument_size, void *results, size_t result_size, size_t count,
                                      procpool_map_options *options) {
   procpool__mapping m;
-  procpool_status status = procpool__host_check(p);
+  procpool_status status;
+  procpool__platform_cancel_here();
+  status = procpool__public_enter(p);
   if (status != PROCPOOL_OK)
     return status;
   if (function == NULL || (arguments == NULL && count > 0 && argument_size > 0) ||
@@ -9275,9 +9409,9 @@ static procpool_status procpool__map(procpool *p, procpool_function function, bo
       procpool__map_too_much(result_size, count) ||
       (options != NULL && (procpool__public_bad_timeout(options->timeout) ||
                            options->time_limit != options->time_limit || options->grace != options->grace)))
-    return PROCPOOL_ARGUMENT;
+    return procpool__public_leave(p, PROCPOOL_ARGUMENT);
   if (options != NULL && options->time_limit > 0 && p->start > PROCPOOL_START_SPAWN)
-    return PROCPOOL_UNSUPPORTED;
+    return procpool__public_leave(p, PROCPOOL_UNSUPPORTED);
   memset((void *)&m, 0, sizeof(m));
   m.pool = p;
   m.function = function;
@@ -9288,17 +9422,15 @@ static procpool_status procpool__map(procpool *p, procpool_function function, bo
   m.result_size = result_size;
   m.count = count;
   m.options = options;
-  procpool__host_lock(p);
   status = procpool__map_locate(&m);
-  procpool__host_unlock(p);
   if (status != PROCPOOL_OK)
-    return status;
+    return procpool__public_leave(p, status);
   if (options != NULL) {
     options->failed_item = options->failed_count = 0;
     if (options->error != NULL)
       memset(options->error, 0, sizeof(*options->error));
   }
-  return procpool__map_whole(&m);
+  return procpool__public_leave(p, procpool__map_whole(&m));
 }
 
 PROCPOOL_API procpool_status procpool_map(procpool *pool, procpool_function function, const void *arguments,
@@ -9605,9 +9737,9 @@ static procpool_status procpool__process_signal(procpool_process *process, int s
     return PROCPOOL_OK;
   if (procpool_future_cancel(process->future) == PROCPOOL_CANCELLED && process->signal == 0)
     process->signal = signal_number;
-  procpool__host_lock(process->pool);
+  procpool__public_lock(process->pool);
   told = procpool__host_tell(process->pool, PROCPOOL__SAY_SIGNAL, 0, (uint64_t)signal_number);
-  procpool__host_unlock(process->pool);
+  (void)procpool__public_leave(process->pool, PROCPOOL_OK);
   return told || !procpool_process_is_alive(process) ? PROCPOOL_OK : PROCPOOL_SYSTEM;
 }
 
