@@ -783,8 +783,9 @@ typedef struct procpool_items {
   size_t count;
   const uint64_t *word; /* the task's, shared: it says running until somebody wants the task ended */
   uint64_t running;
-  uint64_t *begun; /* shared: how many items were begun */
-  size_t row;      /* items between two looks at word */
+  uint64_t *begun;       /* shared: how many items were begun */
+  size_t row;            /* items between two looks at word */
+  const uint32_t *guard; /* not shared: zero in a child that an item has made and that comes back from it */
 } procpool_items;
 PROCPOOL_API const void *procpool_task_argument_exact(procpool_task *task, size_t size);
 PROCPOOL_API procpool_items procpool_task_items(procpool_task *task);
@@ -820,6 +821,11 @@ static PROCPOOL_UNUSED inline size_t procpool__item_row(const uint64_t *word, ui
 static PROCPOOL_UNUSED inline void procpool__item_begin(uint64_t *begun, size_t index) {
   PROCPOOL__ITEM_STEP();
   __atomic_store_n(begun, (uint64_t)index + 1, __ATOMIC_RELEASE); /* the item before has its result by then */
+}
+
+/* Whether this is not the worker, but a child of its own: that one has no results. */
+static PROCPOOL_UNUSED inline bool procpool__item_of_copy(const uint32_t *guard) {
+  return __builtin_expect(__atomic_load_n(guard, __ATOMIC_RELAXED) == 0, 0);
 }
 
 /* ---- Process: one function in a process of its own (multiprocessing.Process) ---- */
@@ -1009,6 +1015,7 @@ static PROCPOOL_UNUSED inline void procpool__scope_end(procpool **pool) {
     const uint64_t procpool__running = procpool__items.running;                                                        \
     uint64_t *const procpool__begun = procpool__items.begun;                                                           \
     const size_t procpool__row = procpool__items.row;                                                                  \
+    const uint32_t *const procpool__guard = procpool__items.guard;                                                     \
     size_t procpool__i = 0, procpool__end;                                                                             \
     while ((procpool__end = procpool__item_row(procpool__word, procpool__running, procpool__i, procpool__count,        \
                                                procpool__row)) > procpool__i)                                          \
@@ -1016,7 +1023,10 @@ static PROCPOOL_UNUSED inline void procpool__scope_end(procpool **pool) {
         const name##_arguments *procpool__a = procpool__in + procpool__i;                                              \
         procpool__item_begin(procpool__begun, procpool__i);                                                            \
         PROCPOOL__TRY {                                                                                                \
-          procpool__out[procpool__i] = call;                                                                           \
+          const R procpool__r = call;                                                                                  \
+          if (procpool__item_of_copy(procpool__guard))                                                                 \
+            return;                                                                                                    \
+          procpool__out[procpool__i] = procpool__r;                                                                    \
         }                                                                                                              \
         PROCPOOL__CATCH(task)                                                                                          \
       }                                                                                                                \
@@ -3135,6 +3145,12 @@ static bool procpool__worker_wait_room(procpool__worker *w, uint64_t length) {
   return true;
 }
 
+/* Zero in a child of this worker. Where the kernel cannot wipe it, and in a thread, it never is. */
+static const uint32_t *procpool__worker_guard(const procpool__worker *w) {
+  static const uint32_t never = 1;
+  return w->guard != NULL && !w->guard_by_pid ? w->guard : &never;
+}
+
 /* A child that a task made, by whatever means, has come back from the task's function (or its item) as its parent does,
  * and is no worker: it ends, silently, before it touches anything that is shared. */
 static void procpool__worker_end_copy(const procpool__worker *w) {
@@ -3361,6 +3377,7 @@ static void procpool__worker_note(procpool_task *t, procpool_status status) {
   procpool__chunk *chunk = t->chunk;
   unsigned char *marks = procpool__worker_arena(t, chunk->failures);
   const uint64_t item = procpool__worker_item(t);
+  procpool__worker_end_copy(t->worker);
   if (t->failures == 0)
     memset(marks, 0, (size_t)procpool__chunk_marks_size(chunk->count));
   if (t->noted != item + 1)
@@ -3833,13 +3850,20 @@ static void procpool__process_close(procpool__process_pool *pool) {
   procpool__platform_close(&pool->event_fd);
 }
 
+/* Whether this thread is in a fork, between the handlers. */
+static bool procpool__process_forks(void) {
+  return __atomic_load_n(&procpool__process_record.forker, __ATOMIC_RELAXED) == procpool__platform_self();
+}
+
 /* A section: no fork of another thread's falls into it, and no signal handler of this one's. */
 static void procpool__process_enter(sigset_t *old) {
   procpool__platform_block_signals(old);
-  (void)pthread_mutex_lock(&procpool__process_record.lock);
+  if (!procpool__process_forks()) /* else another handler around forks frees or opens a pool, and the lock is held */
+    (void)pthread_mutex_lock(&procpool__process_record.lock);
 }
 static void procpool__process_leave(const sigset_t *old) {
-  (void)pthread_mutex_unlock(&procpool__process_record.lock);
+  if (!procpool__process_forks())
+    (void)pthread_mutex_unlock(&procpool__process_record.lock);
   procpool__platform_restore_signals(old);
 }
 
@@ -3870,10 +3894,6 @@ static void procpool__process_renew(void) {
   __atomic_store_n(&procpool__process_record.forker, 0, __ATOMIC_RELAXED);
   procpool__process_record.forks = 0;
   procpool__process_record.pid = procpool__platform_pid();
-}
-
-static bool procpool__process_forks(void) {
-  return __atomic_load_n(&procpool__process_record.forker, __ATOMIC_RELAXED) == procpool__platform_self();
 }
 
 static void procpool__process_before_fork(void) {
@@ -3932,7 +3952,10 @@ static bool procpool__process_begin(void) {
       return done;
     }
   }
-  if (procpool__process_record.pid != procpool__platform_pid()) { /* no handler ran here: what it has is its parent's */
+  if (procpool__process_record.pid != procpool__platform_pid())
+    procpool__process_in_child(); /* called by a handler around forks that comes before this one */
+  if (procpool__process_record.pid !=
+      procpool__platform_pid()) { /* no handler runs here: what it has is its parent's */
     procpool__process_record.pools = NULL;
     procpool__process_record.worker = NULL;
     procpool__process_renew();
@@ -9521,6 +9544,7 @@ PROCPOOL_API void *procpool_task_result(procpool_task *task, size_t size) {
   unsigned char *result;
   if (task == NULL)
     return NULL;
+  procpool__worker_end_copy(task->worker);
   if (task->chunk != NULL)
     return procpool__task_item_result(task, size);
   if (task->place != NULL)
@@ -9606,6 +9630,7 @@ PROCPOOL_API procpool_items procpool_task_items(procpool_task *task) {
   items.running = task->word;
   items.begun = &task->chunk->begun;
   items.row = task->limited ? 1 : PROCPOOL__ROW;
+  items.guard = procpool__worker_guard(task->worker);
   return items;
 }
 
@@ -9613,6 +9638,7 @@ PROCPOOL_API bool procpool_task_item(procpool_task *task, size_t index) {
   if (task == NULL || task->chunk == NULL ||
       procpool__item_row(&task->slot->word, task->word, index, index + 1, 1) == index)
     return false;
+  procpool__worker_end_copy(task->worker);
   procpool__item_begin(&task->chunk->begun, index);
   return true;
 }
