@@ -1666,10 +1666,10 @@ static int procpool__platform_witness(void **page) {
   if (fd < 0)
     return -1;
   (void)snprintf(path, sizeof(path), "/proc/self/fd/%d", fd);
-  again = open(path, O_RDWR | O_CLOEXEC);
+  again = procpool__platform_open(path, O_RDWR);
   *page = mmap(NULL, size, PROT_READ | PROT_WRITE, MAP_SHARED, again >= 0 ? again : fd, 0);
   if (again >= 0)
-    (void)close(again);
+    procpool__platform_close_fd(again);
   if (*page != MAP_FAILED && madvise(*page, size, MADV_DONTFORK) == 0 &&
       fcntl(fd, PROCPOOL__ADD_SEALS, PROCPOOL__SEAL_WRITE) != 0 && errno == EBUSY)
     return fd;
@@ -1703,7 +1703,7 @@ static bool procpool__platform_witness_gone(int witness, int watch) {
   } events;
   ssize_t got;
   do /* somebody else has opened and closed the file, if it is not that */
-    got = watch >= 0 ? read(watch, &events, sizeof(events)) : -1;
+    got = watch >= 0 ? procpool__platform_read(watch, &events, sizeof(events)) : -1;
   while (got > 0);
   return witness >= 0 && fcntl(witness, PROCPOOL__ADD_SEALS, PROCPOOL__SEAL_WRITE) == 0;
 }
@@ -1832,7 +1832,7 @@ static void procpool__platform_reap_adopted(int pidfd) {
   fd.events = POLLIN;
   for (int i = 0; i < 2 && pidfd >= 0; i++) {
     memset(&info, 0, sizeof(info));
-    if (waitid((idtype_t)PROCPOOL__P_PIDFD, (id_t)pidfd, &info, WEXITED | WNOHANG) != 0 || info.si_pid != 0)
+    if (syscall(SYS_waitid, PROCPOOL__P_PIDFD, pidfd, &info, WEXITED | WNOHANG, NULL) != 0 || info.si_pid != 0)
       return;
     (void)procpool__platform_poll(&fd, 1, procpool__platform_now() + 1000000000u, NULL);
   }
