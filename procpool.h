@@ -161,14 +161,27 @@
      * deep.
 
    ---- PROCESS MANNERS ----
-   Descriptors  the host gets five per pool, all close-on-exec and above 2. A worker has two of the pool's, and none of
+   Descriptors  the host gets six per pool, all close-on-exec and above 2. A worker has two of the pool's, and none of
                 other pools'. Under fork it has the host's own besides (as any fork does; see close_fds), under spawn
                 only 0, 1, 2.
    Signals      nothing changes in the host: no handler, no mask, no SIGCHLD. Workers start with default dispositions
                 and an empty mask; SIGINT does nothing in them: Ctrl-C is for the host to decide, see
                 procpool_interrupt.
-   Waiting      wait() and waitpid(-1) in the host never see the pool: the supervisor is detached. (If the host is
-                process 1 or a child subreaper, it adopts the supervisor as it does every orphan, and will see it end.)
+   Waiting      wait() and waitpid(-1) in the host never see the pool: the supervisor is detached. A host that is
+                process 1 or a child subreaper adopts the supervisor as it does every orphan: while the pool lives, such
+                a host's wait() waits for that too. It leaves no zombie: its end is taken note of with the pool's (Linux
+                5.4; but workers whose supervisor somebody has killed are left for the host's own wait()). In a
+                container an init before the host (docker run --init) spares it all that.
+   Forks        a child that the host forks has nothing of its pools, at whatever moment of another thread's open or
+                free that is: its calls are FORKED, it may open a pool of its own, and close what it likes before. (The
+                first open registers handlers around forks, pthread_atfork.) It keeps the segment mapped, which is
+                emptied when the pool is freed and when the host ends. A child that bypasses the C library's fork
+                (_Fork, clone) keeps copies of the descriptors as well; they neither keep the pool alive nor hide the
+                supervisor's death. (Without pidfd_open such a death may be hidden by one that was made in the very
+                instant of the open; without inotify and /proc the supervisor looks after the host 2.5 times a second.)
+                A child that a task makes by any means, and that comes back from the task's function or gives a result,
+                ends there, silently. Where the host's children go to another PID namespace (unshare, setns), open
+                refuses fork and spawn: open pools before.
    Threads      none is started in the host, except by PROCPOOL_START_THREAD. A thread of the host that is cancelled
                 (pthread_cancel, deferred) ends as a call that may wait begins, never within one: one that waits ends
                 when its wait does (see procpool_interrupt). procpool_free may be called while others wait: their
@@ -226,6 +239,16 @@
    that sees it armed wakes it, once; after each death or stop the supervisor wakes everyone. It learns of deaths and
    stops from the kernel, never from a time-out. A SIGKILL of the supervisor takes its workers along; the host notices,
    delivers what was committed, and only then says BROKEN; a word that was ASKED or DEAD keeps what it says.
+
+   How host and supervisor hear of each other's end, whoever else has copies of their descriptors. Each child of the C
+   library's fork closes what the pools of its parent have: the descriptors are made, noted and closed in sections that
+   exclude forks of other threads, so a child's note of them is always true. A supervisor is such a child: it holds
+   nothing of the host's other pools, nor of a second copy of this file. Beside the lifeline, a pipe, the supervisor has
+   a pidfd of the host, and watches the host's witness: a page that the host maps and keeps from its children
+   (MADV_DONTFORK), so that it goes when the host's memory does, by exit, exec or SIGKILL, and with nothing else. The
+   kernel tells of that through inotify, and continues a supervisor that is stopped. The host has a pidfd of the
+   supervisor. KILL waits a second for the supervisor, then lets go of the lifeline and the witness and continues it,
+   and kills it after another second: the workers go with it.
 
    Why a task that is ended harms no other. The fate is decided by the compare-and-swap that takes RUNNING(w) away, and
    no signal is sent before the word is DEAD: then w, whatever it does, can neither commit nor claim. A task that was
@@ -487,7 +510,7 @@ typedef struct procpool_options {
 
 /* Opens a pool. options: null or zeroed for all defaults. Returns when every worker process has been started (their
  * initializers may still run), or null: nothing is left behind, and options->error says why:
- *   ARGUMENT, MISMATCH, UNSUPPORTED; THREADS (auto in a threaded process without the door); DOOR (spawn without the
+ *   ARGUMENT, MISMATCH, UNSUPPORTED (also: children of this thread go to another PID namespace); THREADS (auto in a threaded process without the door); DOOR (spawn without the
  *   door); SPAWN_FAIL, SYSTEM, MEMORY (system_error is errno); DEPTH (a pool within a pool within ...);
  *   INIT_FAIL (inline: the initializer failed, its code is in the error).
  * Any thread, inside a task too (a pool of its own); fork and spawn take 64 KiB of its stack. Blocks for the time of
