@@ -300,8 +300,35 @@
    only every sixteenth task and when it finds nothing: one step past all positions that it has seen taken. A word is
    claimed only when its body starts, so nothing waits behind a busy worker. Its tail is stored, not swapped: the commit
    before it is the barrier between the record and the look at the host's flag, and a host that arms its sleep publishes
-   for all workers what they have committed, as the supervisor does for a dead one. Sleeping, waking,
-   the hint and the tail are in the model (tests/model); the lazy sleep is not.
+   for all workers what they have committed, as the supervisor does for a dead one. Sleeping, waking, the hint and the
+   tail are in the model (tests/model/pool.pml), which knows no weak memory but for the tail; the lazy sleep is not.
+
+   Memory orders. Shared words are sequentially consistent but where that would cost something or nothing is learnt from
+   them. tests/orders.txt lists every access, and tests/model/litmus.py tries each piece of the protocol under the
+   language's own model, and again with each order that it needs weakened. What differs from the obvious, and what
+   would happen without it:
+
+      who does what                               order            whom it faces                    without it
+      worker: stamps, (commits), looks at flag    seq_cst (1)      host: sets flag, looks at stamp  sleeps on a result
+      worker: tail of a committed record          release          host: tail                       tail without record
+      worker: tail of a piece, looks at flag      seq_cst          host: sets flag, looks at tail   sleeps on a piece
+      worker: claims, looks at flag               seq_cst          host: sets flag, looks at word   (lazy) sleep for ever
+      worker: intent's slot, word; its end        release          audit: intent, then the word     a sound worker is ended
+      worker: sets room_flag, looks at consumed   seq_cst          host: the other way round        worker waits for ever
+      worker: started_ns, then limited_word       release          supervisor: the other way round  another task's time
+      worker: an item is begun                    release, fence   host, after a crash (2)          the wrong item crashed
+      host: word READY, then the cell             release          worker: cell, then claims        a task is passed by
+      host: cells of many, then touches idle      release, or      worker: sets idle, looks at cell worker sleeps at a task
+      host: publishes, looks at ticking           seq_cst          supervisor: ticking 0, queue     a limit is not kept
+      host: sets lazy_until, then flag            relaxed, seq_cst worker: the other way round      lazy sleep for ever
+      supervisor: sets away, then wakes all       release          worker: wake_seq, then cell      a task waits
+      supervisor: epitaph, then dead_list         release          host: dead_list, then epitaph    half of an epitaph
+      supervisor: cause (relaxed), then health    release          host: health, then cause         another cause
+      last thread: alive 0, looks at phase        seq_cst          shutdown: the other way round    no end of a shutdown
+      interrupt: counts itself, looks at magic    seq_cst          free: the other way round        use after free
+
+      (1) x86: release, since the commit's compare-and-swap is locked: see procpool__store_before_cas.
+      (2) For a process that is killed what counts is the order of its instructions: the fence binds the compiler alone.
 
    Shared buffers are blocks of the arena. A worker has the arena open as far as it had come when the worker last
    looked, and looks at each claim, at a word on the line of the phase that it reads anyway: so a task reaches each
@@ -501,8 +528,9 @@ typedef struct procpool_options {
   size_t initializer_size;
   size_t max_queued; /* tasks accepted and not yet settled; default 65536, at most 8388608 */
   size_t ring_size;  /* bytes of each worker's result ring, a power of two; default 262144 */
-  size_t max_memory; /* bytes for large arguments and shared buffers together; default: the machine's memory */
-  int spin_us;       /* busy-wait before sleeping, us; 0: chosen by the pool; -1: never */
+  size_t
+      max_memory; /* bytes for large arguments and shared buffers together; default: the machine's memory, or what a control group allows of it */
+  int spin_us;    /* busy-wait before sleeping, us; 0: chosen by the pool; -1: never */
   double time_limit; /* seconds that a task may run, from the start of its body; 0: no limit; fork and spawn only */
   double grace;      /* seconds from each stage (procpool_stage) to the next; 0: 0.1; negative: none, SIGKILL at once */
   double initializer_limit; /* seconds that an initializer may run; 0: no limit; fork and spawn only */
@@ -517,8 +545,8 @@ typedef struct procpool_options {
  * a few forks. */
 PROCPOOL_API procpool *procpool_open_checked(const procpool_options *options, int version, size_t options_size);
 
-static PROCPOOL_UNUSED inline procpool *procpool_open(const procpool_options *options) {
-  return procpool_open_checked(options, PROCPOOL_VERSION, sizeof(procpool_options));
+static PROCPOOL_UNUSED inline procpool *procpool_open(const procpool_options *procpool__options) {
+  return procpool_open_checked(procpool__options, PROCPOOL_VERSION, sizeof(procpool_options));
 }
 
 /* The door for PROCPOOL_START_SPAWN: call it first thing in main. In the program that the user starts it returns at
@@ -788,8 +816,8 @@ PROCPOOL_API void *procpool_task_result(procpool_task *task, size_t size);
 PROCPOOL_API void procpool_task_return(procpool_task *task, const void *data, size_t size);
 /* Reports failure: the task will be FAILED with this code and message (cut after 191 bytes; may be null). */
 PROCPOOL_API void procpool_task_fail(procpool_task *task, int code, const char *message);
-/* Whether the result is no longer wanted (its limit is over, cancel_kill, the pool is being killed): a long task may
- * ask now and then, and return. It then has the grace of its options to do so; its worker lives on. */
+/* Whether the result is no longer wanted (its limit is over, cancel_kill, its map has ended without it, the pool is
+ * being killed): a long task may ask now and then, and return. It then has the grace of its options to do so; its worker lives on. */
 PROCPOOL_API bool procpool_task_cancelled(procpool_task *task);
 /* Index of the worker that runs it, from 0. */
 PROCPOOL_API int procpool_task_worker(procpool_task *task);
@@ -803,11 +831,11 @@ PROCPOOL_API void *procpool_task_shared(procpool_task *task, const void *address
 typedef struct procpool_items {
   const void *arguments;
   void *results;
-  size_t count;
-  const uint64_t *word; /* the task's, shared: it says running until somebody wants the task ended */
+  const uint64_t *stop; /* shared: how many items there are; 0 as soon as the map wants no more of them to begin */
+  uint64_t *begun;      /* shared: how many items were begun; one more than there are: all have ended */
+  const uint64_t *word; /* the task's, shared: it says running until the supervisor asks the task to end */
   uint64_t running;
-  uint64_t *begun;       /* shared: how many items were begun */
-  size_t row;            /* items between two looks at word */
+  bool limited;          /* only then it may be asked */
   const uint32_t *guard; /* not shared: zero in a child that an item has made and that comes back from it */
 } procpool_items;
 PROCPOOL_API const void *procpool_task_argument_exact(procpool_task *task, size_t size);
@@ -829,21 +857,24 @@ PROCPOOL_API procpool_status procpool_next_exact(procpool_iterator *iterator, vo
 #else
 #define PROCPOOL__ITEM_STEP() ((void)0)
 #endif
-/* Whether the task is to end is looked at before each item where it has a time limit. Where it has none nobody asks for
- * that, and one look serves for a row of items: where they take a nanosecond, another look each would cost a tenth of
- * it. Returns the end of the row that begins at index; index itself where the task is to end, or there are no more. */
-static PROCPOOL_UNUSED inline size_t procpool__item_row(const uint64_t *word, uint64_t running, size_t index,
-                                                        size_t count, size_t row) {
+/* Whether item index may begin; here, and not a call, for items that take a nanosecond. First the word, where the task
+ * has a time limit: an item that never began must not be the one that ran too long. Then it is written down that the
+ * item begins (the one before has its result by then): should the worker die in it, it is the one that crashed. Only then
+ * comes the look whether it shall: so the host, which takes stop away and then reads begun, knows what can have begun
+ * (not at once, since a processor may look before others see what it wrote: the host waits a moment). Behind the last
+ * item this writes one more than there are. */
+static PROCPOOL_UNUSED inline bool procpool__item_next(const uint64_t *procpool__stop, uint64_t *procpool__begun,
+                                                       const uint64_t *procpool__word, uint64_t procpool__running,
+                                                       bool procpool__limited, size_t procpool__i) {
   PROCPOOL__ITEM_STEP();
-  if (__atomic_load_n(word, __ATOMIC_RELAXED) != running) /* relaxed: the next row finds it, if not this one */
-    return index;
-  return count - index < row ? count : index + row;
-}
-/* Begins an item: should the worker die in it, it is the one that crashed. Here, and not a call, for items that take a
- * nanosecond. */
-static PROCPOOL_UNUSED inline void procpool__item_begin(uint64_t *begun, size_t index) {
+  if (__builtin_expect(procpool__limited, 0) && __atomic_load_n(procpool__word, __ATOMIC_RELAXED) != procpool__running)
+    return false; /* relaxed: the next look finds it, if not this one */
   PROCPOOL__ITEM_STEP();
-  __atomic_store_n(begun, (uint64_t)index + 1, __ATOMIC_RELEASE); /* the item before has its result by then */
+  __atomic_store_n(procpool__begun, (uint64_t)procpool__i + 1, __ATOMIC_RELEASE);
+  __atomic_signal_fence(
+      __ATOMIC_SEQ_CST); /* the item has not begun yet: the compiler may not store its result earlier */
+  PROCPOOL__ITEM_STEP();
+  return __builtin_expect(procpool__i < __atomic_load_n(procpool__stop, __ATOMIC_RELAXED), 1);
 }
 
 /* Whether this is not the worker, but a child of its own: that one has no results. */
@@ -863,11 +894,11 @@ typedef struct procpool_process_options {
 PROCPOOL_API procpool_process *procpool_process_start_checked(const procpool_process_options *options,
                                                               procpool_function function, const void *argument,
                                                               size_t size, int version, size_t options_size);
-static PROCPOOL_UNUSED inline procpool_process *procpool_process_start(const procpool_process_options *options,
-                                                                       procpool_function function, const void *argument,
-                                                                       size_t size) {
-  return procpool_process_start_checked(options, function, argument, size, PROCPOOL_VERSION,
-                                        sizeof(procpool_process_options));
+static PROCPOOL_UNUSED inline procpool_process *
+procpool_process_start(const procpool_process_options *procpool__options, procpool_function procpool__function,
+                       const void *procpool__argument, size_t procpool__size) {
+  return procpool_process_start_checked(procpool__options, procpool__function, procpool__argument, procpool__size,
+                                        PROCPOOL_VERSION, sizeof(procpool_process_options));
 }
 /* Waits until it has ended: OK; PENDING after timeout seconds; INTERRUPTED; HANDLE, FORKED. */
 PROCPOOL_API procpool_status procpool_process_join(procpool_process *process, double timeout);
@@ -894,15 +925,16 @@ PROCPOOL_API procpool_status procpool_process_free(procpool_process *process);
  *   PROCPOOL_WITH(pool, &options) { ... }
  * opens a pool for the block; shutdown(DRAIN) and free follow however the block is left (break and return included, not
  * longjmp or exit). The block does not run if open fails. */
-static PROCPOOL_UNUSED inline void procpool__scope_end(procpool **pool) {
-  if (*pool != PROCPOOL_NULL) {
-    (void)procpool_shutdown(*pool, PROCPOOL_DRAIN);
-    (void)procpool_free(*pool);
+static PROCPOOL_UNUSED inline void procpool__scope_end(procpool **procpool__pool) {
+  if (*procpool__pool != PROCPOOL_NULL) {
+    (void)procpool_shutdown(*procpool__pool, PROCPOOL_DRAIN);
+    (void)procpool_free(*procpool__pool);
   }
 }
 #define PROCPOOL_WITH(pool, options)                                                                                   \
-  for (procpool * pool __attribute__((cleanup(procpool__scope_end))) = procpool_open(options), *procpool__once = pool; \
-       procpool__once != PROCPOOL_NULL; procpool__once = PROCPOOL_NULL)
+  for (procpool * pool __attribute__((cleanup(procpool__scope_end))) = procpool_open(options),                         \
+                       *procpool__once_##pool = pool;                                                                  \
+       procpool__once_##pool != PROCPOOL_NULL; procpool__once_##pool = PROCPOOL_NULL)
 
 /* ---- the typed layer ----
  *   PROCPOOL_FUNCTION(double, power, double, base, int, exponent) { ... return y; }
@@ -935,7 +967,7 @@ static PROCPOOL_UNUSED inline void procpool__scope_end(procpool **pool) {
 #define PROCPOOL__PLAIN_PROTO(R, name, ...) static R name(__VA_ARGS__)
 #define PROCPOOL__PLAIN_CALL(name, ...) name(__VA_ARGS__)
 #define PROCPOOL__TASK_PROTO(R, name, ...) static R name(procpool_task *task, __VA_ARGS__)
-#define PROCPOOL__TASK_CALL(name, ...) name(task, __VA_ARGS__)
+#define PROCPOOL__TASK_CALL(name, ...) name(procpool__task, __VA_ARGS__)
 
 /* A wrong number of them: the compiler's message shall say what to write. */
 #define PROCPOOL__TYPED_odd(K, R, name, ...)                                                                           \
@@ -945,7 +977,7 @@ static PROCPOOL_UNUSED inline void procpool__scope_end(procpool **pool) {
 #define PROCPOOL__TYPED_1(K, R, name, T1, a1)                                                                          \
   PROCPOOL__CAT(K, _PROTO)(R, name, T1 a1);                                                                            \
   typedef T1 name##_arguments;                                                                                         \
-  static PROCPOOL_UNUSED void name##_task(procpool_task *task);                                                        \
+  static PROCPOOL_UNUSED void name##_task(procpool_task *procpool__task);                                              \
   static PROCPOOL_UNUSED inline procpool_future *name##_submit(procpool *procpool__pool, T1 a1) {                      \
     return procpool_submit_or_null(procpool__pool, name##_task, &a1, sizeof(a1));                                      \
   }                                                                                                                    \
@@ -1008,7 +1040,7 @@ static PROCPOOL_UNUSED inline void procpool__scope_end(procpool **pool) {
 #endif
 
 #define PROCPOOL__TYPED_SUBMIT(name, parameters, assignments)                                                          \
-  static PROCPOOL_UNUSED void name##_task(procpool_task *task);                                                        \
+  static PROCPOOL_UNUSED void name##_task(procpool_task *procpool__task);                                              \
   static PROCPOOL_UNUSED inline procpool_future *name##_submit parameters {                                            \
     name##_arguments procpool__a;                                                                                      \
     __builtin_memset((void *)&procpool__a, 0, sizeof(procpool__a));                                                    \
@@ -1018,68 +1050,73 @@ static PROCPOOL_UNUSED inline void procpool__scope_end(procpool **pool) {
 #define PROCPOOL__TYPED_REST(R, name, call)                                                                            \
   PROCPOOL__TRIVIAL(R)                                                                                                 \
   PROCPOOL__TRIVIAL(name##_arguments)                                                                                  \
-  static PROCPOOL_UNUSED void name##_task(procpool_task *task) {                                                       \
+  static PROCPOOL_UNUSED void name##_task(procpool_task *procpool__task) {                                             \
     const name##_arguments *procpool__a =                                                                              \
-        (const name##_arguments *)procpool_task_argument_exact(task, sizeof(name##_arguments));                        \
+        (const name##_arguments *)procpool_task_argument_exact(procpool__task, sizeof(name##_arguments));              \
     if (procpool__a == PROCPOOL_NULL)                                                                                  \
       return;                                                                                                          \
     PROCPOOL__TRY {                                                                                                    \
-      const R procpool__r = call;                                                                                      \
-      procpool_task_return(task, &procpool__r, sizeof(procpool__r));                                                   \
+      R procpool__r = call;                                                                                            \
+      procpool_task_return(procpool__task, &procpool__r, sizeof(procpool__r));                                         \
     }                                                                                                                  \
-    PROCPOOL__CATCH(task)                                                                                              \
+    PROCPOOL__CATCH(procpool__task)                                                                                    \
   }                                                                                                                    \
-  static PROCPOOL_UNUSED PROCPOOL__LOOP void name##_items(procpool_task *task) {                                       \
-    const procpool_items procpool__items = procpool_task_items(task);                                                  \
+  static PROCPOOL_UNUSED PROCPOOL__LOOP void name##_items(procpool_task *procpool__task) {                             \
+    const procpool_items procpool__items = procpool_task_items(procpool__task);                                        \
     const name##_arguments *const procpool__in = (const name##_arguments *)procpool__items.arguments;                  \
     R *const procpool__out = (R *)procpool__items.results;                                                             \
-    const size_t procpool__count = procpool__items.count;                                                              \
-    const uint64_t *const procpool__word = procpool__items.word; /* in registers: a call could change the struct */    \
-    const uint64_t procpool__running = procpool__items.running;                                                        \
+    const uint64_t *const procpool__stop = procpool__items.stop; /* in registers: a call could change the struct */    \
     uint64_t *const procpool__begun = procpool__items.begun;                                                           \
-    const size_t procpool__row = procpool__items.row;                                                                  \
+    const uint64_t *const procpool__word = procpool__items.word;                                                       \
+    const uint64_t procpool__running = procpool__items.running;                                                        \
+    const bool procpool__limited = procpool__items.limited;                                                            \
     const uint32_t *const procpool__guard = procpool__items.guard;                                                     \
-    size_t procpool__i = 0, procpool__end;                                                                             \
-    while ((procpool__end = procpool__item_row(procpool__word, procpool__running, procpool__i, procpool__count,        \
-                                               procpool__row)) > procpool__i)                                          \
-      for (; procpool__i < procpool__end; procpool__i++) {                                                             \
-        const name##_arguments *procpool__a = procpool__in + procpool__i;                                              \
-        procpool__item_begin(procpool__begun, procpool__i);                                                            \
-        PROCPOOL__TRY {                                                                                                \
-          const R procpool__r = call;                                                                                  \
-          if (procpool__item_of_copy(procpool__guard))                                                                 \
-            return;                                                                                                    \
-          procpool__out[procpool__i] = procpool__r;                                                                    \
-        }                                                                                                              \
-        PROCPOOL__CATCH(task)                                                                                          \
+    size_t procpool__i = 0;                                                                                            \
+    if (procpool__stop == PROCPOOL_NULL)                                                                               \
+      return;                                                                                                          \
+    for (; procpool__item_next(procpool__stop, procpool__begun, procpool__word, procpool__running, procpool__limited,  \
+                               procpool__i);                                                                           \
+         procpool__i++) {                                                                                              \
+      const name##_arguments *procpool__a = procpool__in + procpool__i;                                                \
+      PROCPOOL__TRY {                                                                                                  \
+        R procpool__r = call;                                                                                          \
+        if (procpool__item_of_copy(procpool__guard))                                                                   \
+          return;                                                                                                      \
+        procpool__out[procpool__i] = procpool__r;                                                                      \
       }                                                                                                                \
+      PROCPOOL__CATCH(procpool__task)                                                                                  \
+    }                                                                                                                  \
   }                                                                                                                    \
   static PROCPOOL_UNUSED inline procpool_status name##_submit_many(                                                    \
-      procpool *procpool__pool, const name##_arguments *arguments, size_t count, procpool_future **futures) {          \
-    return procpool_submit_many(procpool__pool, name##_task, arguments, sizeof(*arguments), count, PROCPOOL_NULL,      \
-                                futures, PROCPOOL_NULL);                                                               \
+      procpool *procpool__pool, const name##_arguments *procpool__arguments, size_t procpool__count,                   \
+      procpool_future **procpool__futures) {                                                                           \
+    return procpool_submit_many(procpool__pool, name##_task, procpool__arguments, sizeof(*procpool__arguments),        \
+                                procpool__count, PROCPOOL_NULL, procpool__futures, PROCPOOL_NULL);                     \
   }                                                                                                                    \
-  static PROCPOOL_UNUSED inline procpool_status name##_result(procpool_future *future, R *result) {                    \
-    return procpool_future_result_exact(future, result, sizeof(*result));                                              \
+  static PROCPOOL_UNUSED inline procpool_status name##_result(procpool_future *procpool__future,                       \
+                                                              R *procpool__result) {                                   \
+    return procpool_future_result_exact(procpool__future, procpool__result, sizeof(*procpool__result));                \
   }                                                                                                                    \
-  static PROCPOOL_UNUSED inline procpool_status name##_map_with(procpool *procpool__pool,                              \
-                                                                const name##_arguments *arguments, R *results,         \
-                                                                size_t count, procpool_map_options *options) {         \
-    return procpool_map_items(procpool__pool, name##_items, arguments, sizeof(*arguments), results, sizeof(*results),  \
-                              count, options);                                                                         \
+  static PROCPOOL_UNUSED inline procpool_status name##_map_with(                                                       \
+      procpool *procpool__pool, const name##_arguments *procpool__arguments, R *procpool__results,                     \
+      size_t procpool__count, procpool_map_options *procpool__options) {                                               \
+    return procpool_map_items(procpool__pool, name##_items, procpool__arguments, sizeof(*procpool__arguments),         \
+                              procpool__results, sizeof(*procpool__results), procpool__count, procpool__options);      \
   }                                                                                                                    \
-  static PROCPOOL_UNUSED inline procpool_status name##_map(                                                            \
-      procpool *procpool__pool, const name##_arguments *arguments, R *results, size_t count) {                         \
-    return name##_map_with(procpool__pool, arguments, results, count, PROCPOOL_NULL);                                  \
+  static PROCPOOL_UNUSED inline procpool_status name##_map(procpool *procpool__pool,                                   \
+                                                           const name##_arguments *procpool__arguments,                \
+                                                           R *procpool__results, size_t procpool__count) {             \
+    return name##_map_with(procpool__pool, procpool__arguments, procpool__results, procpool__count, PROCPOOL_NULL);    \
   }                                                                                                                    \
-  static PROCPOOL_UNUSED inline procpool_status name##_imap(procpool *procpool__pool, procpool_generator generator,    \
-                                                            void *context, const procpool_imap_options *options,       \
-                                                            procpool_iterator **iterator) {                            \
-    return procpool_imap(procpool__pool, name##_task, generator, context, sizeof(name##_arguments), options,           \
-                         iterator);                                                                                    \
+  static PROCPOOL_UNUSED inline procpool_status name##_imap(                                                           \
+      procpool *procpool__pool, procpool_generator procpool__generator, void *procpool__context,                       \
+      const procpool_imap_options *procpool__options, procpool_iterator **procpool__iterator) {                        \
+    return procpool_imap(procpool__pool, name##_task, procpool__generator, procpool__context,                          \
+                         sizeof(name##_arguments), procpool__options, procpool__iterator);                             \
   }                                                                                                                    \
-  static PROCPOOL_UNUSED inline procpool_status name##_next(procpool_iterator *iterator, R *result) {                  \
-    return procpool_next_exact(iterator, result, sizeof(*result));                                                     \
+  static PROCPOOL_UNUSED inline procpool_status name##_next(procpool_iterator *procpool__iterator,                     \
+                                                            R *procpool__result) {                                     \
+    return procpool_next_exact(procpool__iterator, procpool__result, sizeof(*procpool__result));                       \
   }
 
 #endif /* PROCPOOL_H */
@@ -1168,6 +1205,7 @@ enum {
   PROCPOOL__FUTEX_WAKE = 1,
   PROCPOOL__SETSIG = 10,
   PROCPOOL__P_PIDFD = 3,
+  PROCPOOL__MADV_DONTDUMP = 16,
   PROCPOOL__MADV_WIPEONFORK = 18,
   PROCPOOL__MADV_COLLAPSE = 25,
   PROCPOOL__MAP_FIXED_NOREPLACE = 0x100000
@@ -1197,7 +1235,8 @@ extern int clone(int (*function)(void *), void *stack, int flags, void *argument
 
 /* Sequentially consistent unless the name says otherwise: the publish-then-check pairs of the protocol need that one
  * total order, and ThreadSanitizer understands it where it does not understand fences. acquire and release serve where
- * a single flag publishes data; relaxed where a value is a hint or has one thread. */
+ * a single flag publishes data; relaxed where a value is a hint or has one thread. tests/orders.txt lists every access:
+ * who changes one changes it there, and runs what stands beside it. */
 static inline uint64_t procpool__load(const uint64_t *p) {
   PROCPOOL__STEP();
   return __atomic_load_n(p, __ATOMIC_SEQ_CST);
@@ -1221,6 +1260,19 @@ static inline void procpool__store_release(uint64_t *p, uint64_t value) {
 static inline void procpool__store_relaxed(uint64_t *p, uint64_t value) {
   PROCPOOL__STEP();
   __atomic_store_n(p, value, __ATOMIC_RELAXED);
+}
+/* The order of a store that a compare-and-swap of the same process follows, and then a look at what others wrote: by the
+ * language it takes part in the one total order only if it is sequentially consistent itself. x86 has an instruction of
+ * some 20 cycles for that, and needs none: no look overtakes the locked compare-and-swap, and no store is overtaken by
+ * it. Elsewhere it costs no more than release (AArch64: stlr is both). */
+#if defined(__x86_64__) || defined(__i386__)
+#define PROCPOOL__ORDER_BEFORE_CAS __ATOMIC_RELEASE
+#else
+#define PROCPOOL__ORDER_BEFORE_CAS __ATOMIC_SEQ_CST
+#endif
+static inline void procpool__store_before_cas(uint64_t *p, uint64_t value) {
+  PROCPOOL__STEP();
+  __atomic_store_n(p, value, PROCPOOL__ORDER_BEFORE_CAS);
 }
 static inline bool procpool__cas(uint64_t *p, uint64_t expected, uint64_t desired) {
   PROCPOOL__STEP();
@@ -1258,17 +1310,28 @@ static inline void procpool__store32_relaxed(uint32_t *p, uint32_t value) {
   PROCPOOL__STEP();
   __atomic_store_n(p, value, __ATOMIC_RELAXED);
 }
+static inline int64_t procpool__load_signed_relaxed(const int64_t *p) {
+  PROCPOOL__STEP();
+  return __atomic_load_n(p, __ATOMIC_RELAXED);
+}
+static inline void procpool__store_signed_relaxed(int64_t *p, int64_t value) {
+  PROCPOOL__STEP();
+  __atomic_store_n(p, value, __ATOMIC_RELAXED);
+}
 static inline void procpool__or32_relaxed(uint32_t *p, uint32_t bits) {
   PROCPOOL__STEP();
   (void)__atomic_fetch_or(p, bits, __ATOMIC_RELAXED);
 }
 
-/* A hint to the processor that this is a spin loop. */
+/* A hint to the processor that this is a spin loop. Most ARM cores take `yield` for no operation at all; `isb` empties
+ * the pipeline, which is about as long as x86's pause. */
 static inline void procpool__platform_relax(void) {
 #if defined(__x86_64__) || defined(__i386__)
   __builtin_ia32_pause();
-#elif defined(__aarch64__) || defined(__arm__)
-  __asm__ __volatile__("yield" ::: "memory");
+#elif defined(__aarch64__) || (defined(__arm__) && defined(__ARM_ARCH) && __ARM_ARCH >= 7)
+  __asm__ __volatile__("isb" ::: "memory");
+#elif defined(__arm__)
+  __asm__ __volatile__("" ::: "memory"); /* the older ones have neither */
 #endif
 }
 
@@ -1455,8 +1518,11 @@ static void *procpool__platform_shm_map(int fd, uint64_t size, void *place) {
   p = mmap(place, (size_t)size, PROT_NONE, flags, fd, 0);
   if (p == MAP_FAILED)
     return NULL;
-  if (place == NULL || p == place)
+  if (place == NULL || p == place) {
+    (void)madvise(p, (size_t)size,
+                  PROCPOOL__MADV_DONTDUMP); /* a core dump of the host would hold all of it: gigabytes */
     return p;
+  }
   (void)munmap(p, (size_t)size); /* Linux before 4.17 takes the place for a wish */
   return NULL;
 }
@@ -1518,17 +1584,10 @@ static uint64_t procpool__platform_available(void) {
   return line != NULL && sscanf(line, "MemAvailable: %llu", &kib) == 1 ? (uint64_t)kib * 1024u : UINT64_MAX;
 }
 
-/* Why so many bytes cannot be reserved here: errno, or 0. The kernel promises shared memory that the machine does not
- * have, and then kills somebody: a large reservation leaves a sixteenth of what there is. */
+/* Why so many bytes cannot be reserved here: errno, or 0. Whether there is that much memory: procpool__memory_refuses. */
 static int procpool__platform_shm_refuses(uint64_t offset, uint64_t size) {
   const uint64_t limit = procpool__platform_size_limit();
-  uint64_t available;
-  if (size > limit || offset > limit - size)
-    return EFBIG;
-  if (size < (uint64_t)16 << 20)
-    return 0;
-  available = procpool__platform_available();
-  return size > available - available / 16 ? ENOMEM : 0;
+  return size > limit || offset > limit - size ? EFBIG : 0;
 }
 
 /* Takes large pages for what lies in whole ones, as far as the kernel has some: it makes one of a page here and there
@@ -2297,14 +2356,21 @@ static int procpool__cpu_quota_v1(const char *directory) {
                              procpool__cpu_read_number(directory, "/cpu.cfs_period_us"));
 }
 
-/* The smallest quota from directory up to its first top bytes (the mount point): each ancestor limits all below it. */
-static int procpool__cpu_quota_upwards(char *directory, size_t top, bool v2) {
-  int smallest = PROCPOOL__CPU_NO_LIMIT;
+typedef void procpool__group_visitor(const char *directory, bool v2, void *context);
+
+/* What to do with each of our control groups: those of one controller, for each ancestor limits all below it. */
+typedef struct procpool__groups {
+  const char *controller;
+  procpool__group_visitor *visit;
+  void *context;
+} procpool__groups;
+
+/* Visits the directory and those above it up to its first top bytes (the mount point). */
+static void procpool__groups_upwards(const procpool__groups *groups, char *directory, size_t top, bool v2) {
   for (size_t length = strlen(directory);; directory[length] = 0) {
-    const int quota = v2 ? procpool__cpu_quota_v2(directory) : procpool__cpu_quota_v1(directory);
-    smallest = quota < smallest ? quota : smallest;
+    groups->visit(directory, v2, groups->context);
     if (length <= top)
-      return smallest;
+      return;
     do
       length--;
     while (length > top && directory[length] != '/');
@@ -2343,9 +2409,9 @@ static const char *procpool__cpu_below(const char *group, const char *shown) {
   return *shown == 0 ? "" : PROCPOOL_NULL;
 }
 
-/* The limit that one line of mountinfo leads to:
+/* The groups that one line of mountinfo leads to:
  * ID PARENT MAJOR:MINOR ROOT MOUNT-POINT OPTIONS [TAG...] - TYPE SOURCE SUPER-OPTIONS */
-static int procpool__cpu_mount(const char *root, char *line) {
+static void procpool__groups_mount(const procpool__groups *groups, const char *root, char *line) {
   char group[PROCPOOL__CPU_PATH], mount[PROCPOOL__CPU_PATH], directory[PROCPOOL__CPU_PATH];
   for (int i = 0; i < 3; i++)
     (void)procpool__cpu_field(&line, ' ');
@@ -2356,29 +2422,41 @@ static int procpool__cpu_mount(const char *root, char *line) {
   const char *type = procpool__cpu_field(&line, ' ');
   (void)procpool__cpu_field(&line, ' ');
   const bool v2 = strcmp(type, "cgroup2") == 0;
-  if (!v2 && (strcmp(type, "cgroup") != 0 || !procpool__cpu_listed(line, "cpu")))
-    return PROCPOOL__CPU_NO_LIMIT;
+  if (!v2 && (strcmp(type, "cgroup") != 0 || !procpool__cpu_listed(line, groups->controller)))
+    return;
   procpool__cpu_unescape(shown);
   procpool__cpu_unescape(point);
-  const char *below =
-      procpool__cpu_group(root, v2 ? "" : "cpu", group) ? procpool__cpu_below(group, shown) : PROCPOOL_NULL;
-  if (below == PROCPOOL_NULL || !procpool__cpu_join(mount, root, point) || !procpool__cpu_join(directory, mount, below))
-    return PROCPOOL__CPU_NO_LIMIT;
-  return procpool__cpu_quota_upwards(directory, strlen(mount), v2);
+  const char *below = procpool__cpu_group(root, v2 ? "" : groups->controller, group) ? procpool__cpu_below(group, shown)
+                                                                                     : PROCPOOL_NULL;
+  if (below != PROCPOOL_NULL && procpool__cpu_join(mount, root, point) && procpool__cpu_join(directory, mount, below))
+    procpool__groups_upwards(groups, directory, strlen(mount), v2);
 }
 
-/* The smallest quota of all hierarchies that hold us: v1, v2, or both at once (hybrid), however often mounted. */
-static int procpool__cpu_quota_all(const char *root) {
+/* Visits our groups in all hierarchies: v1, v2, or both at once (hybrid), however often mounted. */
+static void procpool__groups_each(const procpool__groups *groups, const char *root) {
   procpool__cpu_lines lines;
-  int smallest = PROCPOOL__CPU_NO_LIMIT;
   char *line;
   if (!procpool__cpu_lines_open(&lines, root, "/proc/self/mountinfo"))
-    return smallest;
-  while ((line = procpool__cpu_lines_next(&lines)) != PROCPOOL_NULL) {
-    const int quota = procpool__cpu_mount(root, line);
-    smallest = quota < smallest ? quota : smallest;
-  }
+    return;
+  while ((line = procpool__cpu_lines_next(&lines)) != PROCPOOL_NULL)
+    procpool__groups_mount(groups, root, line);
   procpool__platform_close_fd(lines.fd);
+}
+
+static void procpool__cpu_visit(const char *directory, bool v2, void *context) {
+  int *smallest = (int *)context;
+  const int quota = v2 ? procpool__cpu_quota_v2(directory) : procpool__cpu_quota_v1(directory);
+  *smallest = quota < *smallest ? quota : *smallest;
+}
+
+/* The smallest quota of all groups that hold us. */
+static int procpool__cpu_quota_all(const char *root) {
+  int smallest = PROCPOOL__CPU_NO_LIMIT;
+  procpool__groups groups;
+  groups.controller = "cpu";
+  groups.visit = procpool__cpu_visit;
+  groups.context = &smallest;
+  procpool__groups_each(&groups, root);
   return smallest;
 }
 
@@ -2451,6 +2529,105 @@ static int procpool__cpu_count(procpool_cpu kind) {
     return procpool__cpu_physical("", procpool__cpu_logical());
   }
   return 0;
+}
+
+/* ---- memory that may still be taken: any process, reads files only ----
+ * The kernel promises shared memory that the machine, or a control group, does not have, and kills a process when it is
+ * touched: so this looks before. */
+
+/* The directories of our memory groups that have a limit, found once: "1PATH" or "2PATH" by version, each ended by a
+ * zero byte. Null where there are none. */
+typedef struct procpool__memory_groups {
+  char *paths;
+  size_t size;
+  uint64_t least; /* the smallest limit, in bytes; UINT64_MAX where there is none */
+} procpool__memory_groups;
+
+/* A number of bytes in a group's file; UINT64_MAX for "max", and for what version 1 has for it. */
+static uint64_t procpool__memory_number(const char *directory, const char *name) {
+  char text[64];
+  const char *cursor = text;
+  uint64_t value;
+  return procpool__cpu_read(directory, name, text, sizeof(text)) && procpool__cpu_number(&cursor, &value) ? value
+                                                                                                          : UINT64_MAX;
+}
+
+static uint64_t procpool__memory_limit(const char *directory, bool v2) {
+  return procpool__memory_number(directory, v2 ? "/memory.max" : "/memory.limit_in_bytes");
+}
+
+/* The number behind name, which begins a line of memory.stat; 0 if there is none. */
+static uint64_t procpool__memory_stat(const char *text, const char *name) {
+  const char *at = strstr(text, name);
+  uint64_t value;
+  if (at == PROCPOOL_NULL)
+    return 0;
+  at += strlen(name);
+  return procpool__cpu_number(&at, &value) ? value : 0;
+}
+
+/* What a group may still take. Pages of files count as in use, but the kernel drops them first. */
+static uint64_t procpool__memory_room(const char *directory, bool v2) {
+  const uint64_t limit = procpool__memory_limit(directory, v2);
+  const uint64_t used = procpool__memory_number(directory, v2 ? "/memory.current" : "/memory.usage_in_bytes");
+  char text[PROCPOOL__CPU_PATH];
+  uint64_t files = 0;
+  if (limit == UINT64_MAX || used == UINT64_MAX)
+    return UINT64_MAX;
+  if (procpool__cpu_read(directory, "/memory.stat", text, sizeof(text)))
+    files = procpool__memory_stat(text, v2 ? "\ninactive_file " : "\ntotal_inactive_file ") +
+            procpool__memory_stat(text, v2 ? "\nactive_file " : "\ntotal_active_file ");
+  files = files < used ? files : used;
+  return limit > used - files ? limit - (used - files) : 0;
+}
+
+static void procpool__memory_visit(const char *directory, bool v2, void *context) {
+  procpool__memory_groups *found = (procpool__memory_groups *)context;
+  const uint64_t limit = procpool__memory_limit(directory, v2);
+  const size_t length = strlen(directory) + 2;
+  char *paths;
+  if (limit == UINT64_MAX)
+    return;
+  found->least = limit < found->least ? limit : found->least;
+  paths = (char *)PROCPOOL_REALLOC(found->paths, found->size + length);
+  if (paths == PROCPOOL_NULL)
+    return; /* without memory there are other limits */
+  paths[found->size] = v2 ? '2' : '1';
+  memcpy(paths + found->size + 1, directory, length - 1);
+  found->paths = paths;
+  found->size += length;
+}
+
+static void procpool__memory_find(procpool__memory_groups *found, const char *root) {
+  procpool__groups groups;
+  memset(found, 0, sizeof(*found));
+  found->least = UINT64_MAX;
+  groups.controller = "memory";
+  groups.visit = procpool__memory_visit;
+  groups.context = found;
+  procpool__groups_each(&groups, root);
+}
+
+static void procpool__memory_forget(procpool__memory_groups *found) {
+  PROCPOOL_FREE(found->paths);
+  found->paths = PROCPOOL_NULL;
+}
+
+/* Whether so many bytes are not to be had. A sixteenth of what there is shall be left. Where no group limits us a small
+ * request is not looked into: to read what the machine has takes as long as to take the pages. */
+static bool procpool__memory_refuses(const procpool__memory_groups *groups, uint64_t size) {
+  uint64_t room = UINT64_MAX;
+  if (groups->paths == PROCPOOL_NULL && size < (uint64_t)16 << 20)
+    return false;
+  for (size_t at = 0; groups->paths != PROCPOOL_NULL && at < groups->size; at += strlen(groups->paths + at) + 1) {
+    const uint64_t here = procpool__memory_room(groups->paths + at + 1, groups->paths[at] == '2');
+    room = here < room ? here : room;
+  }
+  if (size >= (uint64_t)16 << 20) {
+    const uint64_t machine = procpool__platform_available();
+    room = machine < room ? machine : room;
+  }
+  return size > room - room / 16;
 }
 
 /* ==== >>shm =========================================================================================================
@@ -2529,7 +2706,7 @@ static inline uint64_t procpool__cell(uint64_t ticket, uint32_t slot) {
 enum {
   PROCPOOL__SLOT_CHUNK = 1,
   PROCPOOL__SLOT_NO_ARGUMENT = 2,
-  PROCPOOL__SLOT_DISCARD = 4,
+  PROCPOOL__SLOT_DISCARD = 4, /* nobody wants the result */
   PROCPOOL__SLOT_KILL = 8,    /* the host wants it ended */
   PROCPOOL__SLOT_SHARED = 16, /* the argument lies in the arena, be it as small as it may */
   PROCPOOL__SLOT_PLACE = 32,  /* the result has a place in the arena */
@@ -2585,6 +2762,7 @@ typedef struct procpool__block {
   int64_t init_code;
   PROCPOOL__ALIGNED uint64_t
       tail; /* end of the last published record. Stored by the worker, or by a helper by CAS to the same value */
+  uint64_t dropped; /* worker: adds 1 for a task that it committed without a record. Host reads, with the tail */
   PROCPOOL__ALIGNED uint64_t consumed;  /* host: end of the last record taken. Worker reads (acquire): room behind it */
   uint32_t room_seq;                    /* host adds 1 for a worker that waits for room */
   uint32_t wake_seq;                    /* host and supervisor add 1 to wake this worker, which sleeps on it */
@@ -2659,8 +2837,9 @@ typedef struct procpool__header {
   uint32_t health;                      /* supervisor: procpool__health; the host reads, cause before it */
   uint32_t gone;                        /* supervisor: every worker is reaped, and it is leaving */
   uint64_t alive, started;              /* supervisor: workers that live, workers ever started */
-  int64_t cause_signal, cause_exit, cause_code, cause_errno, cause_pid, cause_worker; /* supervisor, before health */
-  int64_t cause_stage;
+  /* supervisor (threads: the last of them), before health, which publishes them; relaxed: it may write the next cause
+   * while the host reads this one */
+  int64_t cause_signal, cause_exit, cause_code, cause_errno, cause_pid, cause_worker, cause_stage;
 } procpool__header;
 
 /* One process's view. Sizes and addresses are its own copies: shared ones may be scribbled upon. */
@@ -2871,10 +3050,12 @@ enum {
 };
 
 typedef struct procpool__record {
-  uint64_t position; /* written last, with release: a record without it was never finished */
-  uint64_t word;     /* what the task's word is when this record counts */
-  uint64_t size;     /* bytes that follow */
-  uint32_t slot;     /* and the flags above */
+  uint64_t
+      position;  /* written last: a record without it was never finished. Release for what it vouches for, and in the
+                        total order: a host that goes to sleep looks for it, and a worker then at the host's flag */
+  uint64_t word; /* what the task's word is when this record counts */
+  uint64_t size; /* bytes that follow */
+  uint32_t slot; /* and the flags above */
   uint32_t pid;
 } procpool__record;
 typedef char procpool__assert_record[sizeof(procpool__record) == PROCPOOL__UNIT ? 1 : -1];
@@ -2938,14 +3119,15 @@ static void procpool__ring_stamp(const procpool__segment *s, int worker, uint64_
   procpool__store_relaxed(&r->size, head->size);
   procpool__store32_relaxed(&r->slot, head->slot);
   procpool__store32_relaxed(&r->pid, head->pid);
-  procpool__store_release(&r->position, position);
+  procpool__store_before_cas(&r->position, position);
 }
 
-/* Reads a record's head once into *head: acquire on the stamp, which vouches for what is read behind it. False when
- * there is none at this position, or none that can be. */
+/* Reads a record's head once into *head: the stamp vouches for what is read behind it. Sequentially consistent, not
+ * acquire, for a host that goes to sleep: either it sees the stamp, or the worker that wrote it sees the host's flag.
+ * False when there is none at this position, or none that can be. */
 static bool procpool__ring_read(const procpool__segment *s, int worker, uint64_t position, procpool__record *head) {
   const procpool__record *r = procpool__ring_at(s, worker, position);
-  head->position = procpool__load_acquire(&r->position);
+  head->position = procpool__load(&r->position);
   head->word = procpool__load_relaxed(&r->word);
   head->size = procpool__load_relaxed(&r->size);
   head->slot = procpool__load32_relaxed(&r->slot);
@@ -3032,7 +3214,7 @@ static bool procpool__table_waiting(const procpool__segment *s) {
  * Runs in a worker process, in a worker thread of the host, or (inline) in the host's calling thread. Writes its own
  * block, its own ring, words that it claimed, and the hint. It holds nothing that another process waits for. */
 
-enum { PROCPOOL__CODE_CACHE = 64, PROCPOOL__SCRATCH_KEPT = 4 << 20, PROCPOOL__ROW = 64 };
+enum { PROCPOOL__CODE_CACHE = 64, PROCPOOL__SCRATCH_KEPT = 4 << 20 };
 
 typedef struct procpool__worker procpool__worker;
 
@@ -3065,6 +3247,7 @@ struct procpool__worker {
   bool guard_by_pid;
   uint64_t tail; /* end of its last record: its own truth */
   uint64_t consumed;
+  uint64_t dropped;      /* what its block says */
   uint64_t next;         /* the position where it looks for a task */
   uint64_t seen, hinted; /* no task from seen to next is READY; where it last set or met the hint */
   uint64_t answered;     /* number of the host's sleep that it has ended already */
@@ -3082,17 +3265,20 @@ struct procpool__worker {
 };
 
 /* A map's task, in the arena. The host writes it all before READY; the worker writes begun, failed and what they speak
- * of; the host reads that after the word says DONE, or after the worker was reaped. Items that ended before a crash
- * keep their results, the one that was begun crashed, and the rest are handed out again: no body starts twice.
- * Arguments and results lie behind the chunk, or in shared buffers. */
+ * of; the host reads that after the word says DONE, after the worker was reaped, or, of items that ended before the one
+ * that begun names, while the worker goes on. Items that ended before a crash keep their results, the one that was
+ * begun crashed, and the rest are handed out again: no body starts twice. Arguments and results lie behind the chunk, or
+ * in shared buffers. */
 typedef struct procpool__chunk {
-  uint64_t count, argument_size, result_size,
-      function;                          /* function: of one item; 0 where the typed layer loops itself */
+  uint64_t count, argument_size, result_size;
+  uint64_t argument_step, result_step;   /* from one item to the next: the size, or more, so that each is aligned */
+  uint64_t function;                     /* of one item; 0 where the typed layer loops itself */
   uint64_t arguments, results, failures; /* offsets in the arena */
-  uint64_t begun;                        /* worker: items whose body began */
-  uint64_t failed;                       /* worker: how many items have a mark */
-  uint64_t took;                         /* worker: ns that all items took together */
-  procpool__failure first;               /* worker: of the first failure */
+  uint64_t stop;           /* host: count; 0 when no further item shall begin (relaxed: see procpool__item_next) */
+  uint64_t begun;          /* worker, with release: items whose body began; count + 1: all have ended */
+  uint64_t failed;         /* worker, with release: how many items have a mark */
+  uint64_t took;           /* worker: ns that all items took together */
+  procpool__failure first; /* worker: of the first failure */
 } procpool__chunk;
 
 /* What became of each item, by two bits: 0 OK, 1 FAILED, 2 CODEC. Nobody clears them before the first failure. */
@@ -3104,7 +3290,8 @@ static unsigned procpool__chunk_mark(const unsigned char *marks, uint64_t item) 
 }
 static void procpool__chunk_set_mark(unsigned char *marks, uint64_t item, procpool_status status) {
   const unsigned shift = (unsigned)(item % 4 * 2), mark = status == PROCPOOL_FAILED ? 1 : 2;
-  marks[item / 4] = (unsigned char)((marks[item / 4] & ~(3u << shift)) | mark << shift);
+  __atomic_store_n(&marks[item / 4], (unsigned char)((marks[item / 4] & ~(3u << shift)) | mark << shift),
+                   __ATOMIC_RELAXED);
 }
 
 /* Ends a sleep of the host, if it sleeps and this worker has not yet ended that one. The flag stays for the others: a
@@ -3195,8 +3382,8 @@ static procpool__record procpool__worker_record(const procpool__worker *w, procp
 }
 
 /* Makes the record at the tail count, and passes it. Somebody may have been faster, with the same value; no other one
- * can be there, since the next record is this worker's own. Release is enough for a committed record: the commit's
- * compare-and-swap lies between its stamp and the look at the host's flag, and a host that sets its flag then looks for
+ * can be there, since the next record is this worker's own. Release is enough for a committed record: its stamp and the
+ * commit come before the look at the host's flag in the total order, and a host that sets its flag then looks for
  * committed records, not at tails alone. A piece has no commit, hence the exchange. */
 static void procpool__worker_publish(procpool__worker *w, uint64_t length, bool committed) {
   if (committed)
@@ -3241,14 +3428,21 @@ static bool procpool__worker_commit(procpool__worker *w, const procpool__record 
   return true;
 }
 
-/* The same where nobody wants the result: no record. */
+/* The same without a record, where nobody wants the result. The host learns of it by the count; should this worker die
+ * before that, by its audit. The exchange comes before the look at the host's flag, which a host that sets it follows
+ * with a look at the count. */
 static bool procpool__worker_drop(procpool__worker *w) {
+  const uint64_t done = procpool__word_in(w->task.word, PROCPOOL__DONE_OK);
   uint64_t word;
-  if (procpool__cas(&w->task.slot->word, w->task.word, procpool__word_in(w->task.word, PROCPOOL__DONE_OK)))
-    return true;
-  word = procpool__load(&w->task.slot->word);
-  return procpool__worker_obeyed(w, word) != PROCPOOL__FREE &&
-         procpool__cas(&w->task.slot->word, word, procpool__word_in(word, procpool__worker_obeyed(w, word)));
+  if (!procpool__cas(&w->task.slot->word, w->task.word, done)) {
+    word = procpool__load(&w->task.slot->word);
+    if (procpool__worker_obeyed(w, word) == PROCPOOL__FREE ||
+        !procpool__cas(&w->task.slot->word, word, procpool__word_in(word, procpool__worker_obeyed(w, word))))
+      return false;
+  }
+  (void)procpool__exchange(&w->block->dropped, ++w->dropped);
+  procpool__worker_answer(w, PROCPOOL__FLAG_PARKED | PROCPOOL__FLAG_FD);
+  return true;
 }
 
 /* Sends all of a large result but its last piece, each as soon as there is room. Returns the bytes sent, or -1. */
@@ -3295,11 +3489,19 @@ static bool procpool__worker_send(procpool__worker *w, procpool__state state, co
   return procpool__worker_commit(w, &head, length);
 }
 
-/* A result that nobody wants needs no record when the pool is draining: the host may never look into the ring again. */
-static bool procpool__worker_unwanted(const procpool__worker *w) {
-  return procpool__worker_phase(w) == PROCPOOL__PHASE_DRAIN &&
-         (procpool__load32_relaxed(&w->task.slot->flags) & PROCPOOL__SLOT_DISCARD) !=
-             0; /* a hint: a record is right too */
+/* A result that nobody wants needs no record when the pool drains, since the host may never look into the ring again;
+ * nor where there is no room for one: a host that has handed out tasks, and then does something else, would stop its
+ * workers so. Where there is room a record costs the host less than to look for what was dropped. The flag is a hint: a
+ * record is always right. */
+static bool procpool__worker_unwanted(procpool__worker *w) {
+  const procpool_task *t = &w->task;
+  const uint64_t size = t->failed || t->uncarried ? sizeof(w->failure) : t->result_size;
+  if ((procpool__load32_relaxed(&t->slot->flags) & PROCPOOL__SLOT_DISCARD) == 0)
+    return false;
+  if (procpool__worker_phase(w) == PROCPOOL__PHASE_DRAIN)
+    return true;
+  return !t->in_ring && (size > w->segment->ring_size / 2 ||
+                         !procpool__worker_fits(w, procpool__ring_length(w->segment, w->tail, size, false)));
 }
 
 /* ---- running a task ---- */
@@ -3412,7 +3614,7 @@ static void procpool__worker_note(procpool_task *t, procpool_status status) {
   procpool__chunk_set_mark(marks, item, status);
   if (t->failures == 1)
     chunk->first = t->worker->failure;
-  procpool__store_relaxed(&chunk->failed, t->failures);
+  procpool__store_release(&chunk->failed, t->failures); /* the host may look while this goes on */
 }
 
 /* The items of a map whose function takes one item at a time. */
@@ -3420,14 +3622,14 @@ static void procpool__worker_run_items(procpool_task *t) {
   procpool__chunk *chunk = t->chunk;
   procpool_function function;
   memcpy(&function, &chunk->function, sizeof(function));
-  for (uint64_t i = 0; i < chunk->count && procpool_task_item(t, i); i++) {
+  for (size_t i = 0; procpool_task_item(t, i); i++) {
     t->given = false;
-    t->argument = procpool__worker_arena(t, chunk->arguments + i * chunk->argument_size);
+    t->argument = procpool__worker_arena(t, chunk->arguments + i * chunk->argument_step);
     t->argument_size = chunk->argument_size;
     function(t);
     procpool__worker_end_copy(t->worker);
     if (!t->given) /* the block was used before: what is not written would be another task's bytes */
-      memset(procpool__worker_arena(t, chunk->results + i * chunk->result_size), 0, (size_t)chunk->result_size);
+      memset(procpool__worker_arena(t, chunk->results + i * chunk->result_step), 0, (size_t)chunk->result_size);
   }
 }
 
@@ -3586,12 +3788,13 @@ static void procpool__worker_look_ahead(const procpool__worker *w) {
 }
 
 /* Claims the task in slot, at the position where it looks. The intent comes before the claim, whose compare-and-swap
- * releases it; it is withdrawn when somebody was faster: beside a word that somebody forged it would say that this
- * worker runs it. */
+ * releases it. It is stored with release itself: the host's audit that sees the intent of this task must see the commit
+ * of the one before it, else it would take that one for lost. It is withdrawn when somebody was faster: beside a word
+ * that somebody forged it would say that this worker runs it. */
 static bool procpool__worker_claim(procpool__worker *w, uint32_t slot, uint64_t word) {
   const uint64_t ready = procpool__word(w->next + 1, 0, PROCPOOL__READY);
-  procpool__store_relaxed(&w->block->intent_slot, slot);
-  procpool__store_relaxed(&w->block->intent_word, word);
+  procpool__store_release(&w->block->intent_slot, slot);
+  procpool__store_release(&w->block->intent_word, word);
   if (!procpool__cas(&w->segment->slots[slot].word, ready, word)) {
     procpool__store_release(&w->block->intent_word, 0);
     procpool__worker_pass(w);
@@ -3711,6 +3914,7 @@ static void procpool__worker_setup(procpool__worker *w, const procpool__segment 
   w->process = process;
   w->tail = procpool__load(&w->block->tail);
   w->consumed = procpool__load(&w->block->consumed);
+  w->dropped = procpool__load(&w->block->dropped);
   procpool__spin_setup(&w->spin, s->header->spin_ns, s->header->spin_fixed != 0);
   procpool__worker_jump(w, procpool__load(&s->header->head));
   w->opened = process ? s->arena_at : s->total; /* a thread shares the host's mapping, which the host opens */
@@ -4059,14 +4263,15 @@ static bool procpool__super_start(procpool__super *u, int index) {
 static void procpool__super_cause(procpool__super *u, procpool__health health, int index, pid_t pid, int status,
                                   int error) {
   procpool__header *h = u->segment.header;
-  h->cause_worker = index;
-  h->cause_pid = pid;
-  h->cause_signal = WIFSIGNALED(status) ? WTERMSIG(status) : 0;
-  h->cause_exit = WIFEXITED(status) ? WEXITSTATUS(status) : 0;
-  h->cause_code =
-      index >= 0 && procpool__load(&u->segment.blocks[index].ready) == 2 ? u->segment.blocks[index].init_code : 0;
-  h->cause_errno = error;
-  h->cause_stage = index >= 0 && u->charges[index].overdue ? PROCPOOL_STAGE_KILL : PROCPOOL_STAGE_NONE;
+  const bool refused = index >= 0 && procpool__load(&u->segment.blocks[index].ready) == 2;
+  const bool overdue = index >= 0 && u->charges[index].overdue;
+  procpool__store_signed_relaxed(&h->cause_worker, index);
+  procpool__store_signed_relaxed(&h->cause_pid, pid);
+  procpool__store_signed_relaxed(&h->cause_signal, WIFSIGNALED(status) ? WTERMSIG(status) : 0);
+  procpool__store_signed_relaxed(&h->cause_exit, WIFEXITED(status) ? WEXITSTATUS(status) : 0);
+  procpool__store_signed_relaxed(&h->cause_code, refused ? u->segment.blocks[index].init_code : 0);
+  procpool__store_signed_relaxed(&h->cause_errno, error);
+  procpool__store_signed_relaxed(&h->cause_stage, overdue ? PROCPOOL_STAGE_KILL : PROCPOOL_STAGE_NONE);
   procpool__store32(&h->health, (uint32_t)health);
 }
 
@@ -4794,9 +4999,11 @@ enum {
   PROCPOOL__CLASSES = 15, /* arena blocks of 64 bytes, 128, ... 1 MiB; larger ones are whole extents */
   PROCPOOL__SLAB = 64,    /* futures allocated at once */
   PROCPOOL__SMALL = 16,   /* results up to this size lie in the future itself */
-  PROCPOOL__CODE_SEEN = 16
+  PROCPOOL__CODE_SEEN = 16,
+  PROCPOOL__SWEEP = 16384 /* slots that one call looks at for dropped tasks, at most */
 };
 #define PROCPOOL__EXTENT_WARM ((uint64_t)64 << 20) /* free extents beyond this go back to the system */
+#define PROCPOOL__EXTENT_SLICE ((uint64_t)4 << 20) /* so much of them in one call that shall not take long */
 #ifndef PROCPOOL__TICK /* tests make it long, so that these looks mend nothing that should not have happened */
 #define PROCPOOL__TICK ((uint64_t)200000000) /* ns between looks at the supervisor's health while the host waits */
 #endif
@@ -4877,6 +5084,7 @@ typedef struct procpool__inbox {
   procpool_future *partial; /* whose large result is arriving in pieces */
   unsigned char *data;
   uint64_t filled, total, room; /* room: how many bytes data has */
+  uint64_t dropped;             /* the worker's count, when it was last looked at; relaxed atomic, as head */
   bool resetting;               /* found corrupt: waits for the supervisor to end the worker */
 } procpool__inbox;
 
@@ -4890,16 +5098,12 @@ typedef struct procpool__extent {
   bool reserved;
 } procpool__extent;
 
-/* A buffer of the user's. */
+/* A buffer of the user's: a node of the tree of live ones, or of a list of freed ones. */
 typedef struct procpool__buffer {
-  uint64_t offset, size; /* in the arena; as it was asked for */
-  bool lost;             /* somebody who could not be ended may write there: it is never used again */
+  struct procpool__buffer *left, *right; /* lower and higher offsets; in a list: right is the next one */
+  uint64_t offset, size;                 /* in the arena; as it was asked for */
+  bool lost;                             /* a worker that could not be ended may write there: it is never used again */
 } procpool__buffer;
-
-typedef struct procpool__buffers {
-  procpool__buffer *items;
-  size_t count, room;
-} procpool__buffers;
 
 typedef struct procpool__arena {
   procpool__list classes[PROCPOOL__CLASSES];
@@ -4936,6 +5140,7 @@ struct procpool {
   uint32_t wanted; /* threads that wait for the lock; atomic */
   procpool__segment segment;
   procpool__process_pool fds;
+  procpool__memory_groups memory; /* limits on what may be reserved */
   /* tasks */
   uint64_t position;        /* the next task's position in the submission ring */
   procpool_future **owners; /* by slot */
@@ -4948,13 +5153,14 @@ struct procpool {
   uint32_t time_limit, grace; /* of tasks that have none of their own: milliseconds */
   procpool__inbox *inboxes;
   procpool__arena arena;
-  procpool__buffers buffers;  /* live ones, by offset */
-  procpool__buffers limbo[2]; /* freed, by the epoch in which that was, and waiting for tasks to settle */
+  procpool__buffer *buffers;  /* live ones, a tree by offset */
+  procpool__buffer *limbo[2]; /* freed, by the epoch in which that was, and waiting for tasks to settle: lists */
   uint64_t unsettled[2];      /* tasks, by the epoch in which they were accepted */
   unsigned epoch;             /* the one that goes on: 0 or 1 */
   procpool__slab *slabs;
   procpool_future *free_futures;
   size_t live_futures;
+  void *thrown_away;          /* large results that nobody holds any more: a list */
   procpool_future *first_due; /* settled, with callbacks to run; atomic: looked at without the lock as a hint */
   procpool_future *last_due;
   /* waiting */
@@ -4972,6 +5178,8 @@ struct procpool {
   size_t expected;      /* unsettled futures with callbacks */
   uint64_t audit_due;   /* when to look whether a worker has scribbled over shared memory */
   uint64_t audit_at;    /* the slot where that goes on; 0: at the beginning */
+  uint64_t sweep_at;    /* the slot where the look for dropped tasks goes on */
+  uint64_t sweep_left;  /* how many slots it has yet to see; relaxed atomic */
   uint64_t audit_first; /* the lowest ticket so far of a task that waits */
   bool untold;          /* the supervisor could not be told to look */
   procpool__frame *frames;
@@ -5010,18 +5218,20 @@ static void procpool__host_unlock(procpool *p) {
  * that wait for the lock get it first. (A mutex is not fair: who unlocks and locks again at once mostly wins.) What was
  * looked at may have changed afterwards. */
 static void procpool__host_breathe(procpool *p) {
-  const uint64_t deadline = procpool__platform_now() + PROCPOOL__BREATH;
+  uint64_t deadline;
   if (__atomic_load_n(&p->wanted, __ATOMIC_RELAXED) == 0)
     return;
   procpool__host_unlock(p);
+  deadline = procpool__platform_now() + PROCPOOL__BREATH;
   while (__atomic_load_n(&p->wanted, __ATOMIC_RELAXED) != 0 && procpool__platform_now() < deadline)
     procpool__platform_yield();
   procpool__host_lock(p);
 }
 
-/* Checks a handle without the lock: a forked child may have copied the mutex while it was held. */
+/* Checks a handle without the lock: a forked child may have copied the mutex while it was held. In the total order:
+ * procpool_interrupt says that it is inside, and then looks here; procpool_free does it the other way round. */
 static procpool_status procpool__host_check(const procpool *p) {
-  if (p == NULL || __atomic_load_n(&p->magic, __ATOMIC_RELAXED) != PROCPOOL__POOL_LIVE)
+  if (p == NULL || __atomic_load_n(&p->magic, __ATOMIC_SEQ_CST) != PROCPOOL__POOL_LIVE)
     return PROCPOOL_HANDLE;
   return procpool__platform_guard_ok(p->guard, p->guard_by_pid) ? PROCPOOL_OK : PROCPOOL_FORKED;
 }
@@ -5032,12 +5242,17 @@ static procpool_status procpool__host_check_future(const procpool_future *f) {
   return procpool__platform_guard_ok(f->pool->guard, f->pool->guard_by_pid) ? PROCPOOL_OK : PROCPOOL_FORKED;
 }
 
+/* What is said of a status where no worker had part in it. message: null for the status in words. */
+static void procpool__error_fill(procpool_error *e, procpool_status status, int error, const char *message) {
+  memset(e, 0, sizeof(*e));
+  e->status = status;
+  e->system_error = error;
+  e->worker = -1;
+  (void)snprintf(e->message, sizeof(e->message), "%s", message != NULL ? message : procpool_strerror(status));
+}
+
 static procpool_status procpool__host_refuse(procpool *p, procpool_status status, int error, const char *message) {
-  memset(&p->last_error, 0, sizeof(p->last_error));
-  p->last_error.status = status;
-  p->last_error.system_error = error;
-  p->last_error.worker = -1;
-  (void)snprintf(p->last_error.message, sizeof(p->last_error.message), "%s", message);
+  procpool__error_fill(&p->last_error, status, error, message);
   return status;
 }
 
@@ -5060,10 +5275,33 @@ static bool procpool__host_self(const procpool *p) {
   return procpool__host_in_task(p);
 }
 
+/* ---- sizes ---- */
+
+/* Each size that a caller gives comes by here before anything is multiplied with it or added to it: the bytes of count
+ * things of that size. False where no array can have as many. */
+static bool procpool__size_product(size_t count, size_t size, size_t *product) {
+  const bool possible = size == 0 || count <= (size_t)PTRDIFF_MAX / size;
+  *product = possible ? count * size : 0;
+  return possible;
+}
+
+static bool procpool__size_possible(size_t count, size_t size) {
+  size_t product;
+  return procpool__size_product(count, size, &product);
+}
+
 /* ---- shared memory: reserved before use ---- */
 
+/* Takes pages for a part of the segment. The kernel needs a moment for many of them: then without the lock. */
 static int procpool__host_reserve(procpool *p, uint64_t offset, uint64_t size) {
-  const int error = procpool__platform_shm_reserve(p->segment.fd, p->segment.base, offset, size);
+  const bool long_one = size > PROCPOOL__EXTENT;
+  int error = ENOMEM;
+  if (long_one)
+    procpool__host_unlock(p);
+  if (!procpool__memory_refuses(&p->memory, size))
+    error = procpool__platform_shm_reserve(p->segment.fd, p->segment.base, offset, size);
+  if (long_one)
+    procpool__host_lock(p);
   if (error == 0)
     p->shared_bytes += size;
   return error;
@@ -5136,7 +5374,8 @@ static void procpool__arena_merge(procpool__arena *a, size_t i) {
   procpool__arena_drop_extent(a, i + 1);
 }
 
-/* Takes pages for a part of the arena that has none. False (arena.error) where there are none to be had. */
+/* Takes pages for a part of the arena that has none and that is the caller's. False (arena.error) where there are none
+ * to be had. */
 static bool procpool__arena_reserve(procpool *p, uint64_t offset, uint64_t size) {
   const uint64_t at = p->segment.arena_at + offset;
   int error = 0;
@@ -5171,15 +5410,14 @@ static void procpool__arena_cut(procpool__arena *a, size_t i, uint64_t offset, u
 }
 
 /* Takes size bytes (whole megabytes) from the first free extent that is large enough. */
-static uint64_t procpool__arena_reuse(procpool *p, uint64_t size) {
+static uint64_t procpool__arena_reuse(procpool *p, uint64_t size, bool *reserved) {
   procpool__arena *a = &p->arena;
   for (size_t i = 0; i < a->extent_count; i++) {
     const procpool__extent *e = &a->extents[i];
     const uint64_t offset = procpool__arena_fit(p, e->offset, e->size, size);
     if (offset == PROCPOOL__NO_BLOCK)
       continue;
-    if (!e->reserved && !procpool__arena_reserve(p, offset, size))
-      return PROCPOOL__NO_BLOCK;
+    *reserved = e->reserved;
     procpool__arena_cut(a, i, offset, size);
     return offset;
   }
@@ -5191,10 +5429,10 @@ static uint64_t procpool__arena_reuse(procpool *p, uint64_t size) {
 static uint64_t procpool__arena_extend(procpool *p, uint64_t size) {
   procpool__arena *a = &p->arena;
   const uint64_t offset = procpool__arena_fit(p, a->top, p->segment.arena_size - a->top, size);
-  if (offset == PROCPOOL__NO_BLOCK)
+  if (offset == PROCPOOL__NO_BLOCK) {
     a->error = ENOMEM;
-  if (offset == PROCPOOL__NO_BLOCK || !procpool__arena_reserve(p, offset, size))
     return PROCPOOL__NO_BLOCK;
+  }
   if (offset > a->top) {
     procpool__arena_insert_extent(a, a->extent_count, a->top, offset - a->top, false);
     if (a->extent_count > 1)
@@ -5223,29 +5461,59 @@ static bool procpool__arena_make_room(procpool__arena *a) {
   return true;
 }
 
-/* A free extent, or one that was never used. */
-static uint64_t procpool__arena_find(procpool *p, uint64_t size) {
-  const uint64_t offset = procpool__arena_reuse(p, size);
-  return offset != PROCPOOL__NO_BLOCK ? offset : procpool__arena_extend(p, size);
+/* A free extent, or one that was never used. *reserved: whether it has its pages. */
+static uint64_t procpool__arena_find(procpool *p, uint64_t size, bool *reserved) {
+  const uint64_t offset = procpool__arena_reuse(p, size, reserved);
+  if (offset != PROCPOOL__NO_BLOCK)
+    return offset;
+  *reserved = false;
+  return procpool__arena_extend(p, size);
 }
 
-static void procpool__arena_give_extent(procpool *p, uint64_t offset, uint64_t size) {
+static void procpool__arena_give_extent(procpool *p, uint64_t offset, uint64_t size, bool reserved) {
   procpool__arena *a = &p->arena;
   size_t i = 0;
-  const bool warm = a->warm + size <= PROCPOOL__EXTENT_WARM;
   a->extents_given--;
-  if (!warm) {
-    procpool__platform_shm_discard(p->segment.arena + offset, size);
-    p->shared_bytes -= size;
-  } else {
+  if (reserved)
     a->warm += size;
-  }
   while (i < a->extent_count && a->extents[i].offset < offset)
     i++;
-  procpool__arena_insert_extent(a, i, offset, size, warm);
+  procpool__arena_insert_extent(a, i, offset, size, reserved);
   procpool__arena_merge(a, i);
   if (i > 0)
     procpool__arena_merge(a, i - 1);
+}
+
+/* Gives the last pages of free extent i back to the system, at most so many bytes. That takes a moment: it is done
+ * without the lock, and they are nobody else's meanwhile. */
+static void procpool__arena_discard(procpool *p, size_t i, uint64_t most) {
+  procpool__arena *a = &p->arena;
+  const procpool__extent e = a->extents[i];
+  const uint64_t size = e.size < most ? e.size : most, offset = e.offset + e.size - size;
+  procpool__arena_cut(a, i, offset, size);
+  a->extents_given++;
+  procpool__host_unlock(p);
+  procpool__platform_shm_discard(p->segment.arena + offset, size);
+  procpool__host_lock(p);
+  p->shared_bytes -= size;
+  procpool__arena_give_extent(p, offset, size, false);
+}
+
+/* Gives free extents back, the largest ones first, where more is reserved than shall be kept, as a call ends: whole ones,
+ * or (a host that polls has a frame to draw) so much as takes less than a millisecond. */
+static void procpool__arena_trim(procpool *p, bool whole) {
+  procpool__arena *a = &p->arena;
+  while (a->warm > PROCPOOL__EXTENT_WARM && !p->finished) {
+    size_t largest = a->extent_count;
+    for (size_t i = 0; i < a->extent_count; i++)
+      if (a->extents[i].reserved && (largest == a->extent_count || a->extents[i].size > a->extents[largest].size))
+        largest = i;
+    if (largest == a->extent_count)
+      return;
+    procpool__arena_discard(p, largest, whole ? UINT64_MAX : PROCPOOL__EXTENT_SLICE);
+    if (!whole)
+      return;
+  }
 }
 
 /* Blocks of a class of which none is handed out become free extents again. */
@@ -5256,7 +5524,7 @@ static void procpool__arena_reclaim(procpool *p, int c) {
     return;
   for (size_t i = 0; i < list->count; i++) /* the first block of each extent that was carved */
     if (list->items[i] % PROCPOOL__EXTENT == 0)
-      procpool__arena_give_extent(p, list->items[i], PROCPOOL__EXTENT);
+      procpool__arena_give_extent(p, list->items[i], PROCPOOL__EXTENT, true);
   list->count = 0;
   a->carve[c] = a->carve_end[c] = 0;
 }
@@ -5280,19 +5548,31 @@ static void procpool__arena_compact(procpool *p) {
     a->top = a->extents[--a->extent_count].offset;
 }
 
-static uint64_t procpool__arena_take_extent(procpool *p, uint64_t size) {
+/* An extent with its pages. Where it has to be reserved, and is large, the lock is let go meanwhile. */
+static uint64_t procpool__arena_try_extent(procpool *p, uint64_t size) {
   procpool__arena *a = &p->arena;
+  bool reserved;
   uint64_t offset;
   if (!procpool__arena_make_room(a)) {
     a->error = ENOMEM;
     return PROCPOOL__NO_BLOCK;
   }
-  offset = procpool__arena_find(p, size);
+  offset = procpool__arena_find(p, size, &reserved);
+  if (offset == PROCPOOL__NO_BLOCK)
+    return offset;
+  a->extents_given++;
+  if (reserved || procpool__arena_reserve(p, offset, size))
+    return offset;
+  procpool__arena_give_extent(p, offset, size, false);
+  return PROCPOOL__NO_BLOCK;
+}
+
+static uint64_t procpool__arena_take_extent(procpool *p, uint64_t size) {
+  uint64_t offset = procpool__arena_try_extent(p, size);
   if (offset == PROCPOOL__NO_BLOCK) {
     procpool__arena_compact(p);
-    offset = procpool__arena_find(p, size);
+    offset = procpool__arena_try_extent(p, size);
   }
-  a->extents_given += offset != PROCPOOL__NO_BLOCK;
   return offset;
 }
 
@@ -5310,7 +5590,8 @@ static uint64_t procpool__arena_carve(procpool *p, int c) {
   return a->carve[c] - size;
 }
 
-/* A block of at least size bytes, aligned to a cache line: its offset in the arena, or NO_BLOCK. */
+/* A block of at least size bytes, aligned to a cache line: its offset in the arena, or NO_BLOCK. For more than an extent
+ * the lock may be let go meanwhile. */
 static uint64_t procpool__arena_alloc(procpool *p, uint64_t size) {
   procpool__arena *a = &p->arena;
   const int c = procpool__arena_class(size < p->segment.arena_size ? size : p->segment.arena_size);
@@ -5331,11 +5612,12 @@ static uint64_t procpool__arena_alloc(procpool *p, uint64_t size) {
 
 static void procpool__arena_free(procpool *p, uint64_t offset, uint64_t size) {
   procpool__arena *a = &p->arena;
-  const int c = procpool__arena_class(size);
+  int c;
   if (offset == PROCPOOL__NO_BLOCK)
-    return;
+    return; /* then size may be anything */
+  c = procpool__arena_class(size);
   if (c >= PROCPOOL__CLASSES) {
-    procpool__arena_give_extent(p, offset, procpool__round_up(size, PROCPOOL__EXTENT));
+    procpool__arena_give_extent(p, offset, procpool__round_up(size, PROCPOOL__EXTENT), true);
     return;
   }
   a->classes[c].items[a->classes[c].count++] = offset;
@@ -5354,17 +5636,65 @@ static void procpool__arena_end(procpool__arena *a) {
  * limbo of the one that goes on. When no task of the other epoch is left, the next one may begin; then the limbo of
  * this one is emptied when its own tasks have settled, which are all that were accepted before. */
 
-/* The position of the first buffer that begins behind offset. */
-static size_t procpool__buffer_behind(const procpool *p, uint64_t offset) {
-  size_t low = 0, high = p->buffers.count;
-  while (low < high) {
-    const size_t middle = low + (high - low) / 2;
-    if (p->buffers.items[middle].offset > offset)
-      high = middle;
-    else
-      low = middle + 1;
-  }
-  return low;
+/* The tree is a treap: a search tree by offset, and a heap by a number that is as good as random, so that it is about
+ * as deep as the logarithm of how many there are. Nothing is allocated when a buffer is freed: that cannot fail. */
+static uint64_t procpool__buffer_rank(const procpool__buffer *b) {
+  return b->offset * 0x9e3779b97f4a7c15ull;
+}
+
+/* Takes the tree apart: what begins before offset, and the rest. */
+static void procpool__buffer_split(procpool__buffer *tree, uint64_t offset, procpool__buffer **before,
+                                   procpool__buffer **behind) {
+  while (tree != NULL)
+    if (tree->offset < offset) {
+      *before = tree;
+      before = &tree->right;
+      tree = *before;
+    } else {
+      *behind = tree;
+      behind = &tree->left;
+      tree = *behind;
+    }
+  *before = *behind = NULL;
+}
+
+static void procpool__buffer_insert(procpool__buffer **at, procpool__buffer *b) {
+  while (*at != NULL && procpool__buffer_rank(*at) >= procpool__buffer_rank(b))
+    at = b->offset < (*at)->offset ? &(*at)->left : &(*at)->right;
+  procpool__buffer_split(*at, b->offset, &b->left, &b->right);
+  *at = b;
+}
+
+/* Takes the root of the tree at *at out: the trees below it become one. */
+static void procpool__buffer_remove(procpool__buffer **at) {
+  procpool__buffer *left = (*at)->left, *right = (*at)->right;
+  while (left != NULL && right != NULL)
+    if (procpool__buffer_rank(left) >= procpool__buffer_rank(right)) {
+      *at = left;
+      at = &left->right;
+      left = *at;
+    } else {
+      *at = right;
+      at = &right->left;
+      right = *at;
+    }
+  *at = left != NULL ? left : right;
+}
+
+/* Where in the tree the buffer hangs that begins at offset; what is found there is null if none does. */
+static procpool__buffer **procpool__buffer_at(procpool *p, uint64_t offset) {
+  procpool__buffer **at = &p->buffers;
+  while (*at != NULL && (*at)->offset != offset)
+    at = offset < (*at)->offset ? &(*at)->left : &(*at)->right;
+  return at;
+}
+
+/* The last buffer that begins at offset or before; null if none does. */
+static const procpool__buffer *procpool__buffer_before(const procpool *p, uint64_t offset) {
+  const procpool__buffer *found = NULL;
+  for (const procpool__buffer *b = p->buffers; b != NULL; b = b->offset > offset ? b->left : b->right)
+    found = b->offset <= offset ? b : found;
+  return found;
 }
 
 typedef enum procpool__where {
@@ -5378,65 +5708,43 @@ static procpool__where procpool__buffer_find(const procpool *p, const void *addr
   const procpool__segment *s = &p->segment;
   const uint64_t at = (uint64_t)(uintptr_t)address, base = (uint64_t)(uintptr_t)s->base;
   const procpool__buffer *b;
-  size_t behind;
   if (at >= base + s->total || (at < base && size <= base - at))
     return PROCPOOL__WHERE_OUTSIDE;
   if (at < base + s->arena_at)
     return PROCPOOL__WHERE_WRONG;
   *offset = at - base - s->arena_at;
-  behind = procpool__buffer_behind(p, *offset);
-  if (behind == 0)
+  b = procpool__buffer_before(p, *offset);
+  if (b == NULL)
     return PROCPOOL__WHERE_WRONG;
-  b = &p->buffers.items[behind - 1];
   return *offset - b->offset <= b->size && size <= b->size - (*offset - b->offset) ? PROCPOOL__WHERE_BUFFER
                                                                                    : PROCPOOL__WHERE_WRONG;
 }
 
-static bool procpool__buffers_reserve(procpool__buffers *list, size_t room) {
-  procpool__buffer *items;
-  const size_t wanted = room < 16 ? 16 : 2 * room;
-  if (room <= list->room)
-    return true;
-  items = (procpool__buffer *)PROCPOOL_REALLOC(list->items, wanted * sizeof(*items));
-  if (items == NULL)
-    return false;
-  list->items = items;
-  list->room = wanted;
-  return true;
-}
-
-/* Room for one more buffer, alive or in any limbo: freeing must not fail. */
-static bool procpool__buffer_make_room(procpool *p) {
-  const size_t room = p->buffers.count + p->limbo[0].count + p->limbo[1].count + 1;
-  return procpool__buffers_reserve(&p->buffers, room) && procpool__buffers_reserve(&p->limbo[0], room) &&
-         procpool__buffers_reserve(&p->limbo[1], room);
-}
-
 /* Null (arena.error) where there is no memory. */
 static void *procpool__buffer_new(procpool *p, uint64_t size) {
-  procpool__buffers *list = &p->buffers;
-  uint64_t offset;
-  size_t i;
+  procpool__buffer *b = (procpool__buffer *)PROCPOOL_MALLOC(sizeof(*b));
   p->arena.error = ENOMEM;
-  if (!procpool__buffer_make_room(p))
+  if (b == NULL)
     return NULL;
-  offset = procpool__arena_alloc(p, size > 0 ? size : 1);
-  if (offset == PROCPOOL__NO_BLOCK)
+  b->offset = procpool__arena_alloc(p, size > 0 ? size : 1);
+  if (b->offset == PROCPOOL__NO_BLOCK) {
+    PROCPOOL_FREE(b);
     return NULL;
-  i = procpool__buffer_behind(p, offset);
-  memmove(&list->items[i + 1], &list->items[i], (list->count - i) * sizeof(*list->items));
-  list->items[i].offset = offset;
-  list->items[i].size = size;
-  list->items[i].lost = false;
-  list->count++;
-  return p->segment.arena + offset;
+  }
+  b->size = size;
+  b->lost = false;
+  procpool__buffer_insert(&p->buffers, b);
+  return p->segment.arena + b->offset;
 }
 
-static void procpool__buffer_empty_limbo(procpool *p, unsigned epoch) {
-  procpool__buffers *list = &p->limbo[epoch];
-  while (list->count > 0) {
-    const procpool__buffer *b = &list->items[--list->count];
-    procpool__arena_free(p, b->offset, b->size > 0 ? b->size : 1);
+/* Gives back a list of freed buffers, with their memory or without. */
+static void procpool__buffer_empty_limbo(procpool *p, unsigned epoch, bool usable) {
+  while (p->limbo[epoch] != NULL) {
+    procpool__buffer *b = p->limbo[epoch];
+    p->limbo[epoch] = b->right;
+    if (usable)
+      procpool__arena_free(p, b->offset, b->size > 0 ? b->size : 1);
+    PROCPOOL_FREE(b);
   }
 }
 
@@ -5446,31 +5754,49 @@ static void procpool__buffer_advance(procpool *p) {
     const unsigned other = 1 - p->epoch;
     if (p->unsettled[other] > 0)
       return;
-    procpool__buffer_empty_limbo(p, other);
-    if (p->limbo[p->epoch].count == 0)
+    procpool__buffer_empty_limbo(p, other, true);
+    if (p->limbo[p->epoch] == NULL)
       return;
     p->epoch = other;
   }
 }
 
-/* Buffer i is free: when all tasks of now have settled, its memory is. */
-static void procpool__buffer_drop(procpool *p, size_t i) {
-  procpool__buffers *list = &p->buffers, *limbo = &p->limbo[p->epoch];
-  const procpool__buffer b = list->items[i];
-  memmove(&list->items[i], &list->items[i + 1], (list->count - i - 1) * sizeof(*list->items));
-  list->count--;
-  if (b.lost)
+/* The buffer that hangs there is free: when all tasks of now have settled, its memory is. */
+static void procpool__buffer_drop(procpool *p, procpool__buffer **at) {
+  procpool__buffer *b = *at;
+  procpool__buffer_remove(at);
+  if (b->lost) {
+    PROCPOOL_FREE(b);
     return;
-  PROCPOOL_ASSERT(limbo->count < limbo->room);
-  limbo->items[limbo->count++] = b;
+  }
+  b->right = p->limbo[p->epoch];
+  p->limbo[p->epoch] = b;
   procpool__buffer_advance(p);
 }
 
-/* Somebody goes on whom nobody can end, and who knows what buffers there are by now. */
+/* The tree as a list, and its nodes one after the other: it is turned to the right until nothing hangs on the left. */
+static procpool__buffer *procpool__buffer_first(procpool__buffer *tree) {
+  while (tree != NULL && tree->left != NULL) {
+    procpool__buffer *left = tree->left;
+    tree->left = left->right;
+    left->right = tree;
+    tree = left;
+  }
+  return tree;
+}
+
+/* A worker goes on whom nobody can end, and who knows what buffers there are by now. */
 static void procpool__buffer_quarantine(procpool *p) {
-  for (size_t i = 0; i < p->buffers.count; i++)
-    p->buffers.items[i].lost = true;
-  p->limbo[0].count = p->limbo[1].count = 0;
+  procpool__buffer *b = procpool__buffer_first(p->buffers);
+  p->buffers = NULL;
+  while (b != NULL) {
+    procpool__buffer *next = procpool__buffer_first(b->right);
+    b->lost = true;
+    procpool__buffer_insert(&p->buffers, b);
+    b = next;
+  }
+  procpool__buffer_empty_limbo(p, 0, false);
+  procpool__buffer_empty_limbo(p, 1, false);
 }
 
 /* A task is accepted. */
@@ -5486,14 +5812,20 @@ static void procpool__buffer_leave(procpool *p, const procpool_future *f) {
   p->unsettled[epoch]--;
   if (f->flags & PROCPOOL__F_QUARANTINE)
     procpool__buffer_quarantine(p);
-  if (p->unsettled[epoch] == 0 && p->limbo[0].count + p->limbo[1].count > 0)
+  if (p->unsettled[epoch] == 0 && (p->limbo[0] != NULL || p->limbo[1] != NULL))
     procpool__buffer_advance(p);
 }
 
 static void procpool__buffer_end(procpool *p) {
-  PROCPOOL_FREE(p->buffers.items);
-  PROCPOOL_FREE(p->limbo[0].items);
-  PROCPOOL_FREE(p->limbo[1].items);
+  procpool__buffer *b = procpool__buffer_first(p->buffers);
+  while (b != NULL) {
+    procpool__buffer *next = procpool__buffer_first(b->right);
+    PROCPOOL_FREE(b);
+    b = next;
+  }
+  p->buffers = NULL;
+  procpool__buffer_empty_limbo(p, 0, false);
+  procpool__buffer_empty_limbo(p, 1, false);
 }
 
 /* ---- futures ---- */
@@ -5534,10 +5866,30 @@ static procpool_future *procpool__future_new(procpool *p) {
   return f;
 }
 
+/* The C library takes a moment to give much memory back: that is done as the call ends, without the lock. The first word
+ * of what waits for that leads to the next one. */
+static void procpool__future_throw_away(procpool *p, void *data, uint64_t size) {
+  if (data != NULL && size > PROCPOOL__EXTENT) {
+    memcpy(data, &p->thrown_away, sizeof(p->thrown_away));
+    p->thrown_away = data;
+  } else {
+    PROCPOOL_FREE(data);
+  }
+}
+
+static void procpool__future_free_thrown_away(void *data) {
+  while (data != NULL) {
+    void *next;
+    memcpy(&next, data, sizeof(next));
+    PROCPOOL_FREE(data);
+    data = next;
+  }
+}
+
 /* The last reference is gone. */
 static void procpool__future_end(procpool *p, procpool_future *f) {
   if (f->size > PROCPOOL__SMALL && !(f->flags & PROCPOOL__F_PLACE))
-    PROCPOOL_FREE(f->result.data);
+    procpool__future_throw_away(p, f->result.data, f->size);
   if (f->error != NULL)
     PROCPOOL_FREE(f->error);
   f->error = NULL;
@@ -5936,6 +6288,47 @@ static bool procpool__host_has_record(procpool *p, int worker, uint64_t word) {
   return false;
 }
 
+/* Whether nobody can ask for this task's result any more. */
+static bool procpool__host_unwanted(const procpool_future *f) {
+  return (f->flags & PROCPOOL__F_RELEASED) != 0 && f->callbacks == NULL && f->nodes == NULL;
+}
+
+/* Settles a task that its worker has committed without a record. False if it is none. */
+static bool procpool__host_settle_dropped(procpool *p, procpool_future *f) {
+  procpool__slot *slot = &p->segment.slots[f->slot];
+  const uint64_t word = procpool__load(&slot->word);
+  const procpool__state state = procpool__word_state(word);
+  const int worker = procpool__word_worker(word);
+  if (!procpool__host_unwanted(f) || procpool__word_ticket(word) != f->ticket || !procpool__state_done(state) ||
+      worker >= p->segment.workers || procpool__host_has_record(p, worker, word))
+    return false;
+  procpool__store_release(&slot->word, 0);
+  procpool__host_settle(p, f, procpool__host_status_of(state));
+  return true;
+}
+
+/* Looks for dropped tasks, in some slots at each call until all were seen. The rings are empty by then: it is quickly
+ * seen that a task has no record there. */
+static void procpool__host_sweep(procpool *p) {
+  uint64_t left = p->sweep_left;
+  for (uint64_t steps = 0; left > 0 && steps < PROCPOOL__SWEEP; steps++, left--) {
+    p->sweep_at = p->sweep_at + 1 < p->slots_used ? p->sweep_at + 1 : 0;
+    if (p->owners[p->sweep_at] != NULL)
+      (void)procpool__host_settle_dropped(p, p->owners[p->sweep_at]);
+  }
+  __atomic_store_n(&p->sweep_left, left, __ATOMIC_RELAXED);
+}
+
+/* A worker may have dropped tasks: every slot is to be looked at. */
+static void procpool__host_note_dropped(procpool *p, int worker) {
+  procpool__inbox *in = &p->inboxes[worker];
+  const uint64_t dropped = procpool__load(&p->segment.blocks[worker].dropped);
+  if (dropped == in->dropped)
+    return;
+  procpool__store_relaxed(&in->dropped, dropped);
+  __atomic_store_n(&p->sweep_left, p->slots_used, __ATOMIC_RELAXED);
+}
+
 static void procpool__host_drain_dead(procpool *p); /* below: both settle what the other one finds */
 
 static void procpool__host_settle_lost(procpool *p, procpool_future *f, uint64_t word) {
@@ -5957,9 +6350,8 @@ static bool procpool__host_is_lost(procpool *p, uint32_t slot, uint64_t word) {
   const procpool__block *block = &p->segment.blocks[worker < p->segment.workers ? worker : 0];
   if (worker >= p->segment.workers)
     return true;
-  if (procpool__state_done(procpool__word_state(word))) /* at the end, what nobody wants has no record */
-    return !(p->closing && (p->owners[slot]->flags & PROCPOOL__F_RELEASED)) &&
-           !procpool__host_has_record(p, worker, word);
+  if (procpool__state_done(procpool__word_state(word))) /* what nobody wants may have no record */
+    return !procpool__host_unwanted(p->owners[slot]) && !procpool__host_has_record(p, worker, word);
   if (procpool__load(&block->intent_word) == procpool__word_in(word, PROCPOOL__RUNNING) &&
       procpool__load(&block->intent_slot) == slot)
     return false;
@@ -5997,6 +6389,7 @@ static bool procpool__host_drain_ring(procpool *p, int worker) {
   const uint64_t tail = procpool__load(&p->segment.blocks[worker].tail);
   const uint64_t begin = in->head;
   procpool__taken taken = PROCPOOL__TAKEN;
+  procpool__host_note_dropped(p, worker);
   if (tail == begin && !in->resetting)
     return true;
   if (tail - begin > p->segment.ring_size || tail % PROCPOOL__UNIT != 0) {
@@ -6107,13 +6500,14 @@ static void procpool__host_note_cause(procpool *p, procpool_status status) {
   const procpool__header *h = p->segment.header;
   memset(&p->cause, 0, sizeof(p->cause));
   p->cause.status = status;
-  p->cause.worker = (int)h->cause_worker;
-  p->cause.pid = (long)h->cause_pid;
-  p->cause.signal = (int)h->cause_signal;
-  p->cause.exit_status = (int)h->cause_exit;
-  p->cause.code = (int)h->cause_code;
-  p->cause.system_error = (int)h->cause_errno;
-  p->cause.stage = h->cause_stage == PROCPOOL_STAGE_KILL ? PROCPOOL_STAGE_KILL : PROCPOOL_STAGE_NONE;
+  p->cause.worker = (int)procpool__load_signed_relaxed(&h->cause_worker);
+  p->cause.pid = (long)procpool__load_signed_relaxed(&h->cause_pid);
+  p->cause.signal = (int)procpool__load_signed_relaxed(&h->cause_signal);
+  p->cause.exit_status = (int)procpool__load_signed_relaxed(&h->cause_exit);
+  p->cause.code = (int)procpool__load_signed_relaxed(&h->cause_code);
+  p->cause.system_error = (int)procpool__load_signed_relaxed(&h->cause_errno);
+  if (procpool__load_signed_relaxed(&h->cause_stage) == PROCPOOL_STAGE_KILL)
+    p->cause.stage = PROCPOOL_STAGE_KILL;
   (void)snprintf(p->cause.message, sizeof(p->cause.message), "%s", procpool_strerror(status));
 }
 
@@ -6240,6 +6634,8 @@ static procpool_status procpool__host_drain(procpool *p) {
   for (int i = 0; i < p->segment.workers; i++)
     if (!procpool__host_drain_ring(p, i))
       status = PROCPOOL_MEMORY;
+  if (p->sweep_left > 0 && status == PROCPOOL_OK)
+    procpool__host_sweep(p);
   procpool__host_drain_dead(p);
   procpool__host_heed_health(p);
   if (p->untold)
@@ -6270,8 +6666,11 @@ static bool procpool__host_news(procpool *p) {
       procpool__platform_prefetch_write(&p->segment.slots[__atomic_load_n(&p->last_slot, __ATOMIC_RELAXED)]);
       return true;
     }
+    if (procpool__load(&p->segment.blocks[i].dropped) != procpool__load_relaxed(&p->inboxes[i].dropped))
+      return true;
   }
-  return procpool__load(&h->dead_list) != 0 || procpool__load32(&h->gone) != 0 ||
+  return procpool__load(&h->dead_list) != 0 || __atomic_load_n(&p->sweep_left, __ATOMIC_RELAXED) != 0 ||
+         procpool__load32(&h->gone) != 0 ||
          procpool__load32(&p->interrupts) != __atomic_load_n(&p->interrupts_taken, __ATOMIC_RELAXED);
 }
 
@@ -6353,6 +6752,8 @@ static bool procpool__host_audit_task(procpool *p, procpool_future *f) {
     procpool__host_settle(p, f, PROCPOOL_BROKEN);
   } else if (worker >= p->segment.workers) {
     procpool__host_settle_lost(p, f, word);
+  } else if (procpool__host_settle_dropped(p, f)) {
+    return true; /* its worker died before it could say so */
   } else if (p->fds.control >= 0 && procpool__host_is_lost(p, index, word)) {
     if (procpool__state_dead(state))
       procpool__host_settle_dead(p, index);
@@ -6651,46 +7052,67 @@ static void procpool__host_run_callbacks(procpool *p) {
   procpool__host_leave_frame(p, &frame);
 }
 
-/* Waits, draining, until condition holds. OK, PENDING, INTERRUPTED, MEMORY. spare (null: 0): see procpool__known; the
- * condition may change it. */
-static procpool_status procpool__host_wait_lazily(procpool *p, procpool__condition *condition, void *context,
-                                                  uint64_t deadline, unsigned how, const uint64_t *spare) {
-  const uint32_t interrupts = p->interrupts_taken;
-  procpool_status status = PROCPOOL_OK;
-  procpool__known known;
-  known.room = (how & PROCPOOL__WAIT_ROOM) != 0;
-  for (;;) {
-    const procpool_status drained = procpool__host_drain(p);
-    if (how & PROCPOOL__WAIT_CALLBACKS)
-      procpool__host_run_callbacks(p);
-    /* before the condition looks: a cell that comes free after it was found taken must not go unnoticed */
-    known.cell_free = known.room && procpool__host_cell_free(p);
-    if (condition(p, context))
-      break;
-    if (drained != PROCPOOL_OK && !(how & PROCPOOL__WAIT_IMMUNE)) {
-      status = drained;
-      break;
-    }
-    if (how & PROCPOOL__WAIT_IMMUNE)
-      __atomic_store_n(&p->interrupts_taken, procpool__load32(&p->interrupts), __ATOMIC_RELAXED);
-    else if (procpool__load32(&p->interrupts) != interrupts)
-      status = PROCPOOL_INTERRUPTED;
-    if (status == PROCPOOL_OK && deadline != PROCPOOL__NEVER && procpool__platform_now() >= deadline)
-      status = PROCPOOL_PENDING;
-    if (status != PROCPOOL_OK)
-      break;
-    known.spare = spare != NULL ? *spare : 0;
-    procpool__host_rest(p, deadline, &known);
-  }
-  if (status == PROCPOOL_INTERRUPTED)
+/* What a public call waits for, and how long. Made once, as the call begins, for all the waits within it: an interrupt
+ * that comes between two of them ends the next one, whichever thread has taken it meanwhile. */
+typedef struct procpool__wait {
+  procpool__condition *condition; /* asked under the lock */
+  void *context;
+  uint64_t deadline;
+  unsigned how;          /* PROCPOOL__WAIT_* */
+  uint32_t interrupts;   /* those that were taken when the call began: any other number ends it */
+  const uint64_t *spare; /* see procpool__known; the condition may change it. Null: 0 */
+} procpool__wait;
+
+static procpool__wait procpool__host_wait_for(const procpool *p, procpool__condition *condition, void *context,
+                                              uint64_t deadline, unsigned how) {
+  procpool__wait w;
+  w.condition = condition;
+  w.context = context;
+  w.deadline = deadline;
+  w.how = how;
+  w.interrupts = p->interrupts_taken;
+  w.spare = NULL;
+  return w;
+}
+
+/* Whether the call is to end without what it waits for: OK (no), PENDING, INTERRUPTED. Needs no lock. */
+static procpool_status procpool__host_wait_look(const procpool *p, const procpool__wait *w) {
+  if (!(w->how & PROCPOOL__WAIT_IMMUNE) && procpool__load32(&p->interrupts) != w->interrupts)
+    return PROCPOOL_INTERRUPTED;
+  return w->deadline != PROCPOOL__NEVER && procpool__platform_now() >= w->deadline ? PROCPOOL_PENDING : PROCPOOL_OK;
+}
+
+/* The same, by which the call ends: it takes the interrupt. One that is immune takes them all. */
+static procpool_status procpool__host_wait_over(procpool *p, const procpool__wait *w) {
+  const procpool_status status = procpool__host_wait_look(p, w);
+  if (status == PROCPOOL_INTERRUPTED || (w->how & PROCPOOL__WAIT_IMMUNE))
     __atomic_store_n(&p->interrupts_taken, procpool__load32(&p->interrupts), __ATOMIC_RELAXED);
-  procpool__host_hand_over(p);
   return status;
 }
 
-static procpool_status procpool__host_wait(procpool *p, procpool__condition *condition, void *context,
-                                           uint64_t deadline, unsigned how) {
-  return procpool__host_wait_lazily(p, condition, context, deadline, how, NULL);
+/* Waits, draining, until the condition holds. OK, PENDING, INTERRUPTED, MEMORY. */
+static procpool_status procpool__host_wait(procpool *p, const procpool__wait *w) {
+  procpool_status status = PROCPOOL_OK;
+  procpool__known known;
+  known.room = (w->how & PROCPOOL__WAIT_ROOM) != 0;
+  for (;;) {
+    const procpool_status drained = procpool__host_drain(p);
+    if (w->how & PROCPOOL__WAIT_CALLBACKS)
+      procpool__host_run_callbacks(p);
+    /* before the condition looks: a cell that comes free after it was found taken must not go unnoticed */
+    known.cell_free = known.room && procpool__host_cell_free(p);
+    if (w->condition(p, w->context))
+      break;
+    status = w->how & PROCPOOL__WAIT_IMMUNE ? PROCPOOL_OK : drained;
+    if (status == PROCPOOL_OK)
+      status = procpool__host_wait_over(p, w);
+    if (status != PROCPOOL_OK)
+      break;
+    known.spare = w->spare != NULL ? *w->spare : 0;
+    procpool__host_rest(p, w->deadline, &known);
+  }
+  procpool__host_hand_over(p);
+  return status;
 }
 
 /* ==== >>public ======================================================================================================
@@ -6885,7 +7307,10 @@ static bool procpool__open_segment(procpool *p, procpool__plan *plan) {
   s->capacity = plan->options.max_queued;
   s->cell_count = procpool__shm_cell_count(s->capacity);
   s->ring_size = plan->options.ring_size;
-  s->arena_size = plan->options.max_memory > 0 ? plan->options.max_memory : procpool__platform_memory();
+  procpool__memory_find(&p->memory, "");
+  s->arena_size = procpool__platform_memory() < p->memory.least ? procpool__platform_memory() : p->memory.least;
+  if (plan->options.max_memory > 0)
+    s->arena_size = plan->options.max_memory;
   if (s->arena_size > PROCPOOL__ARENA_MOST)
     s->arena_size = PROCPOOL__ARENA_MOST;
   s->arena_size = procpool__round_up(s->arena_size, PROCPOOL__EXTENT);
@@ -6977,6 +7402,7 @@ static void procpool__open_undo(procpool *p) {
   procpool__platform_guard_free(p->guard);
   procpool__arena_end(&p->arena);
   procpool__buffer_end(p);
+  procpool__memory_forget(&p->memory);
   PROCPOOL_FREE(p->codes);
   PROCPOOL_FREE(p->threads);
   if (p->inline_worker != NULL)
@@ -7302,11 +7728,13 @@ static void *procpool__thread_main(void *argument) {
     procpool__worker_loop(&t->worker);
   if (__atomic_sub_fetch(&h->alive, 1, __ATOMIC_SEQ_CST) == 0) {
     if (!ready) {
-      h->cause_code = t->worker.block->init_code;
-      h->cause_worker = t->worker.index;
+      procpool__store_signed_relaxed(&h->cause_code, t->worker.block->init_code);
+      procpool__store_signed_relaxed(&h->cause_worker, t->worker.index);
       procpool__store32(&h->health, PROCPOOL__HEALTH_INIT_FAIL);
     }
-    procpool__store32(&h->gone, ready || procpool__load32(&h->phase) != PROCPOOL__PHASE_RUN);
+    if (ready ||
+        procpool__load32(&h->phase) != PROCPOOL__PHASE_RUN) /* else a shutdown says it, if it has not already */
+      procpool__store32(&h->gone, 1);
     procpool__shm_wake_host(&t->pool->segment, t->worker.event_fd);
   }
   return NULL;
@@ -7375,12 +7803,14 @@ static bool procpool__open_workers(procpool *p, procpool__plan *plan) {
 
 static procpool *procpool__open_make(procpool__plan *plan) {
   procpool *p = procpool__process_begin() ? (procpool *)PROCPOOL_MALLOC(sizeof(*p)) : NULL;
+  bool made;
   if (p == NULL) {
     (void)procpool__open_fail(plan, PROCPOOL_MEMORY, ENOMEM, "no memory");
     return NULL;
   }
   memset((void *)p, 0, sizeof(*p));
   (void)pthread_mutex_init(&p->lock, NULL);
+  procpool__host_lock(p); /* what reserves memory may let go of it */
   p->segment.fd = -1;
   procpool__process_no_pool(&p->fds);
   procpool__process_add(&p->fds);
@@ -7393,8 +7823,10 @@ static procpool *procpool__open_make(procpool__plan *plan) {
   p->guard = procpool__platform_guard(&p->guard_by_pid);
   if (p->guard == NULL)
     (void)procpool__open_fail(plan, PROCPOOL_MEMORY, ENOMEM, "no memory");
-  if (p->guard == NULL || !procpool__open_segment(p, plan) || !procpool__open_tables(p, plan) ||
-      !procpool__open_header(p, plan) || !procpool__open_workers(p, plan)) {
+  made = p->guard != NULL && procpool__open_segment(p, plan) && procpool__open_tables(p, plan) &&
+         procpool__open_header(p, plan) && procpool__open_workers(p, plan);
+  procpool__host_unlock(p);
+  if (!made) {
     procpool__open_undo(p);
     return NULL;
   }
@@ -7480,10 +7912,17 @@ static procpool_status procpool__public_enter_future(procpool_future *f) {
 /* Lets go of the lock; and of everything, if the pool was freed and this was the last future that anyone held. Returns
  * status, so that a call can end with it. */
 static procpool_status procpool__public_leave(procpool *p, procpool_status status) {
-  const bool last = --p->inside == 0 && p->freed && p->live_futures == 0;
+  void *thrown_away;
+  bool last;
+  if (p->arena.warm > PROCPOOL__EXTENT_WARM)
+    procpool__arena_trim(p, false);
+  thrown_away = p->thrown_away;
+  p->thrown_away = NULL;
+  last = --p->inside == 0 && p->freed && p->live_futures == 0;
   if (__atomic_load_n(&p->magic, __ATOMIC_RELAXED) != PROCPOOL__POOL_LIVE)
     procpool__host_hand_over(p); /* procpool_free waits for those who are inside */
   procpool__host_unlock(p);
+  procpool__future_free_thrown_away(thrown_away);
   if (last)
     procpool__open_undo(p);
   return status;
@@ -7499,7 +7938,8 @@ typedef struct procpool__order {
   size_t size;
   uint32_t flags;        /* PROCPOOL__SLOT_*, but for the grace */
   uint32_t limit, grace; /* milliseconds */
-  uint64_t block;        /* a chunk's block, already filled; else NO_BLOCK */
+  uint64_t block;        /* the argument's block, already filled; NO_BLOCK: there is none */
+  bool copied;           /* it is this order's own, and goes to the task; else it is a map's */
   void *result;          /* with SLOT_PLACE: where the result goes */
   size_t capacity;
   uint64_t shared, place;  /* SLOT_SHARED, SLOT_PLACE: where argument and result lie in the arena */
@@ -7538,9 +7978,9 @@ static procpool_status procpool__submit_place(procpool *p, uint32_t *slot) {
  * in a live shared buffer. */
 static bool procpool__submit_find(const procpool *p, const procpool__order *o, const void *array, size_t size,
                                   uint64_t *offset) {
-  const size_t count = o->many ? o->count - o->accepted : 1;
-  return (size == 0 || count <= (size_t)PTRDIFF_MAX / size) &&
-         procpool__buffer_find(p, array, (uint64_t)size * count, offset) == PROCPOOL__WHERE_BUFFER;
+  size_t bytes;
+  return procpool__size_product(o->many ? o->count - o->accepted : 1, size, &bytes) &&
+         procpool__buffer_find(p, array, bytes, offset) == PROCPOOL__WHERE_BUFFER;
 }
 
 static procpool_status procpool__submit_shared(const procpool *p, procpool__order *o) {
@@ -7551,7 +7991,12 @@ static procpool_status procpool__submit_shared(const procpool *p, procpool__orde
   return PROCPOOL_OK;
 }
 
-/* Copies the argument to where the worker reads it. While other tasks hold arena memory, want of it is only FULL. */
+/* There is no memory for the argument. While other tasks hold some, that is only FULL. */
+static procpool_status procpool__submit_no_memory(const procpool *p, const procpool__order *o) {
+  return p->submitted != p->settled && o->size <= p->segment.arena_size / 2 ? PROCPOOL_FULL : PROCPOOL_MEMORY;
+}
+
+/* Copies the argument to where the worker reads it. */
 static procpool_status procpool__submit_argument(procpool *p, const procpool__order *o, procpool__slot *slot,
                                                  procpool_future *f) {
   const bool placed = (o->flags & PROCPOOL__SLOT_PLACE) != 0;
@@ -7570,7 +8015,7 @@ static procpool_status procpool__submit_argument(procpool *p, const procpool__or
   }
   if (o->block != PROCPOOL__NO_BLOCK) {
     f->block = o->block;
-    f->flags |= PROCPOOL__F_KEEP_BLOCK;
+    f->flags |= (uint8_t)(o->copied ? 0 : PROCPOOL__F_KEEP_BLOCK);
   } else if (o->size <= (placed ? (size_t)PROCPOOL__INLINE_BESIDE : (size_t)PROCPOOL__INLINE_BYTES)) {
     if (o->size > 0)
       memcpy(slot->argument.bytes, o->argument, o->size);
@@ -7578,7 +8023,7 @@ static procpool_status procpool__submit_argument(procpool *p, const procpool__or
   } else {
     f->block = procpool__arena_alloc(p, o->size);
     if (f->block == PROCPOOL__NO_BLOCK)
-      return p->submitted != p->settled && o->size <= p->segment.arena_size / 2 ? PROCPOOL_FULL : PROCPOOL_MEMORY;
+      return procpool__submit_no_memory(p, o);
     memcpy(p->segment.arena + f->block, o->argument, o->size);
   }
   slot->argument.offset = f->block;
@@ -7659,11 +8104,33 @@ static procpool_status procpool__submit_locate(procpool *p, procpool__order *o) 
   return PROCPOOL_OK;
 }
 
+/* A large argument is copied before it is given a place, and the lock is let go meanwhile. Nothing is copied while there
+ * is no place; one that is copied stays, should the place be gone by then. */
+static procpool_status procpool__submit_copy(procpool *p, procpool__order *o) {
+  uint32_t slot;
+  procpool_status status;
+  if (o->size <= PROCPOOL__EXTENT || o->block != PROCPOOL__NO_BLOCK || (o->flags & PROCPOOL__SLOT_SHARED))
+    return PROCPOOL_OK;
+  status = procpool__submit_place(p, &slot);
+  if (status != PROCPOOL_OK)
+    return status;
+  o->block = procpool__arena_alloc(p, o->size);
+  if (o->block == PROCPOOL__NO_BLOCK)
+    return procpool__submit_no_memory(p, o);
+  o->copied = true;
+  procpool__host_unlock(p);
+  memcpy(p->segment.arena + o->block, o->argument, o->size);
+  procpool__host_lock(p);
+  return procpool__submit_refusal(p);
+}
+
 /* Fills a slot and makes a future: all of a task but that it can be seen. */
 static procpool_status procpool__submit_fill(procpool *p, procpool__order *o, uint32_t *slot) {
   procpool__slot *shared;
   procpool_future *f;
-  procpool_status status = procpool__submit_shared(p, o);
+  procpool_status status = procpool__submit_copy(p, o);
+  if (status == PROCPOOL_OK)
+    status = procpool__submit_shared(p, o);
   if (status == PROCPOOL_OK)
     status = procpool__submit_place(p, slot);
   if (status != PROCPOOL_OK)
@@ -7686,6 +8153,10 @@ static procpool_status procpool__submit_fill(procpool *p, procpool__order *o, ui
     procpool__host_count_limit(p, f);
   procpool__buffer_enter(p, f);
   o->future = f;
+  if (o->copied) {
+    o->block = PROCPOOL__NO_BLOCK;
+    o->copied = false;
+  }
   return PROCPOOL_OK;
 }
 
@@ -7775,6 +8246,10 @@ static procpool_status procpool__submit_several(procpool *p, procpool__order *o)
     procpool__submit_look(p, true);
     group = group < PROCPOOL__BATCH_TASKS ? 2 * group : group;
     tasks = bytes = 0;
+    if (o->accepted % PROCPOOL__STRETCH < PROCPOOL__BATCH_TASKS) {
+      procpool__host_breathe(p);
+      status = procpool__submit_refusal(p);
+    }
   }
   if (o->accepted > before)
     procpool__submit_look(p, false);
@@ -7808,13 +8283,18 @@ static procpool_status procpool__submit_refused(procpool *p, const procpool__ord
 /* Submits under the lock; waits for room until deadline. */
 static procpool_status procpool__submit_order(procpool *p, procpool__order *o, uint64_t deadline) {
   procpool_status waited = PROCPOOL_OK;
-  const bool full = !procpool__submit_condition(p, o);
-  if (full && procpool__host_in_task(p))
-    deadline = 0; /* those who could make room are this very task, and others that may wait alike */
-  if (full)
-    waited = procpool__host_wait_lazily(p, procpool__submit_condition, o, deadline, PROCPOOL__WAIT_ROOM, &o->spare);
+  if (!procpool__submit_condition(p, o)) {
+    procpool__wait wait;
+    if (procpool__host_in_task(p))
+      deadline = 0; /* those who could make room are this very task, and others that may wait alike */
+    wait = procpool__host_wait_for(p, procpool__submit_condition, o, deadline, PROCPOOL__WAIT_ROOM);
+    wait.spare = &o->spare;
+    waited = procpool__host_wait(p, &wait);
+  }
   if (waited == PROCPOOL_INTERRUPTED || waited == PROCPOOL_MEMORY)
     o->status = waited;
+  if (o->copied)
+    procpool__arena_free(p, o->block, o->size);
   return o->status == PROCPOOL_OK ? PROCPOOL_OK : procpool__submit_refused(p, o);
 }
 
@@ -7842,6 +8322,7 @@ static void procpool__submit_make_order(const procpool *p, procpool__order *o, p
   o->spare = 0;
   o->futures = NULL;
   o->block = PROCPOOL__NO_BLOCK;
+  o->copied = false;
   o->result = NULL;
   o->capacity = 0;
   o->flags = argument == NULL ? (uint32_t)PROCPOOL__SLOT_NO_ARGUMENT : 0;
@@ -7853,7 +8334,7 @@ static void procpool__submit_make_order(const procpool *p, procpool__order *o, p
 
 /* Checks what the caller gave, and submits under the lock. */
 static procpool_status procpool__submit_checked(procpool *p, procpool__order *o, uint64_t deadline) {
-  if (o->function == NULL || (o->argument == NULL && o->size > 0) || o->size > (size_t)PTRDIFF_MAX ||
+  if (o->function == NULL || (o->argument == NULL && o->size > 0) || !procpool__size_possible(1, o->size) ||
       (o->result == NULL && o->capacity > 0))
     return procpool__host_refuse(p, PROCPOOL_ARGUMENT, 0, "null function, or null argument or result with a size");
   if (o->limit > 0 && p->start > PROCPOOL_START_SPAWN)
@@ -7872,6 +8353,8 @@ static procpool_status procpool__submit(procpool *p, procpool_function function,
   if (status != PROCPOOL_OK)
     return status;
   procpool__submit_make_order(p, &o, function, argument, size, options);
+  if (future == NULL)
+    o.flags |= PROCPOOL__SLOT_DISCARD;
   status = procpool__submit_checked(p, &o, deadline);
   if (status == PROCPOOL_OK && future != NULL)
     *future = o.future;
@@ -7926,10 +8409,10 @@ PROCPOOL_API procpool_status procpool_submit_many(procpool *pool, procpool_funct
                                                   procpool_future **futures, size_t *submitted) {
   procpool__order o;
   procpool_status status;
-  const bool possible = size == 0 || arguments == NULL || count <= (size_t)PTRDIFF_MAX / size;
+  const bool possible = arguments == NULL || procpool__size_possible(count, size);
   if (submitted != NULL)
     *submitted = 0;
-  if (futures != NULL && count > (size_t)PTRDIFF_MAX / sizeof(procpool_future *))
+  if (futures != NULL && !procpool__size_possible(count, sizeof(procpool_future *)))
     return PROCPOOL_ARGUMENT;
   if (futures != NULL && count > 0)
     memset((void *)futures, 0, count * sizeof(procpool_future *));
@@ -7942,6 +8425,8 @@ PROCPOOL_API procpool_status procpool_submit_many(procpool *pool, procpool_funct
   o.many = true;
   o.count = count;
   o.futures = futures;
+  if (futures == NULL)
+    o.flags |= PROCPOOL__SLOT_DISCARD;
   status = procpool__submit_checked(pool, &o, procpool__submit_deadline(options));
   if (submitted != NULL)
     *submitted = o.accepted;
@@ -7980,18 +8465,17 @@ PROCPOOL_API void *procpool_shared_alloc(procpool *pool, size_t size) {
 
 PROCPOOL_API procpool_status procpool_shared_free(procpool *pool, void *buffer) {
   procpool_status status = procpool__public_enter(pool);
-  uint64_t offset;
-  size_t behind;
+  procpool__buffer **at;
   if (status != PROCPOOL_OK)
     return status;
   if (buffer == NULL)
     return procpool__public_leave(pool, PROCPOOL_OK);
-  offset = (uint64_t)(uintptr_t)buffer - (uint64_t)(uintptr_t)pool->segment.arena;
-  behind = procpool__buffer_behind(pool, offset);
-  if (behind > 0 && pool->buffers.items[behind - 1].offset == offset)
-    procpool__buffer_drop(pool, behind - 1);
+  at = procpool__buffer_at(pool, (uint64_t)(uintptr_t)buffer - (uint64_t)(uintptr_t)pool->segment.arena);
+  if (*at != NULL)
+    procpool__buffer_drop(pool, at);
   else
     status = procpool__host_refuse(pool, PROCPOOL_ARGUMENT, 0, "no live shared buffer of this pool begins there");
+  procpool__arena_trim(pool, true);
   return procpool__public_leave(pool, status);
 }
 
@@ -8059,7 +8543,7 @@ PROCPOOL_API void procpool_interrupt(procpool *pool) {
 
 static void procpool__shutdown_discard(procpool *p) {
   for (uint64_t i = 0; i < p->slots_used; i++)
-    if (p->owners[i] != NULL && (p->owners[i]->flags & PROCPOOL__F_RELEASED) && p->owners[i]->callbacks == NULL)
+    if (p->owners[i] != NULL && procpool__host_unwanted(p->owners[i]))
       procpool__or32_relaxed(&p->segment.slots[i].flags, PROCPOOL__SLOT_DISCARD);
 }
 
@@ -8088,15 +8572,16 @@ static void procpool__shutdown_announce(procpool *p, procpool_shutdown_mode mode
 static procpool_status procpool__shutdown_locked(procpool *p, procpool_shutdown_mode mode, uint64_t deadline) {
   const uint64_t start = procpool__platform_now();
   const unsigned how = PROCPOOL__WAIT_CALLBACKS | (mode == PROCPOOL_KILL ? (unsigned)PROCPOOL__WAIT_IMMUNE : 0u);
+  procpool__wait wait = procpool__host_wait_for(p, procpool__condition_finished, NULL, deadline, how);
   procpool_status status;
   if (!p->finished)
     procpool__shutdown_announce(p, mode);
   if (mode != PROCPOOL_KILL || p->fds.control < 0)
-    return procpool__host_wait(p, procpool__condition_finished, NULL, deadline, how);
-  for (int i = 1; i <= 3;
-       i++) { /* a supervisor that is stopped, or held by somebody: first it is let go, then killed */
+    return procpool__host_wait(p, &wait);
+  for (int i = 1; i <= 3; i++) { /* a supervisor that is stopped or held by somebody: it is let go, then killed */
     const uint64_t until = i < 3 ? start + (uint64_t)i * PROCPOOL__PATIENCE / 5 : PROCPOOL__NEVER;
-    status = procpool__host_wait(p, procpool__condition_finished, NULL, deadline < until ? deadline : until, how);
+    wait.deadline = deadline < until ? deadline : until;
+    status = procpool__host_wait(p, &wait);
     if (status != PROCPOOL_PENDING || deadline <= until)
       break;
     procpool__host_let_go(p);
@@ -8248,14 +8733,16 @@ static bool procpool__condition_settled(procpool *p, void *context) {
 /* Waits for one future, under the lock, and returns its outcome or why it did not wait. */
 static procpool_status procpool__future_await(procpool *p, procpool_future *f, double timeout) {
   procpool_status status = PROCPOOL_OK;
+  procpool__wait wait;
   if (p->inline_worker == NULL && procpool__future_status(f) == PROCPOOL_PENDING)
     (void)procpool__host_drain(p);
   if (procpool__future_status(f) == PROCPOOL_PENDING) {
     if (procpool__host_self(p))
       return timeout > 0 ? PROCPOOL_DEADLOCK : PROCPOOL_PENDING;
     f->refs++;
-    status = procpool__host_wait(p, procpool__condition_settled, f,
-                                 timeout > 0 ? procpool__platform_deadline(timeout) : 0, PROCPOOL__WAIT_CALLBACKS);
+    wait = procpool__host_wait_for(p, procpool__condition_settled, f,
+                                   timeout > 0 ? procpool__platform_deadline(timeout) : 0, PROCPOOL__WAIT_CALLBACKS);
+    status = procpool__host_wait(p, &wait);
     if (status == PROCPOOL_OK)
       status = procpool__future_status(f);
     procpool__future_unref(p, f);
@@ -8355,23 +8842,27 @@ PROCPOOL_API const void *procpool_future_data(procpool_future *future, size_t *s
   return bytes;
 }
 
+/* What there is to say of it, under the lock. */
+static void procpool__future_describe(const procpool_future *f, procpool_error *error) {
+  const procpool_status status = procpool__future_status(f);
+  if (f->error != NULL && status != PROCPOOL_PENDING) {
+    *error = *f->error;
+    return;
+  }
+  procpool__error_fill(error, status, 0, status == PROCPOOL_OK || status == PROCPOOL_PENDING ? "" : NULL);
+  if (status != PROCPOOL_PENDING) {
+    error->worker = f->worker;
+    error->pid = (long)f->pid;
+  }
+}
+
 PROCPOOL_API procpool_status procpool_future_error(procpool_future *future, procpool_error *error) {
   const procpool_status status = procpool__public_enter_future(future);
   if (status != PROCPOOL_OK)
     return status;
   if (error == NULL)
     return procpool__public_leave(future->pool, PROCPOOL_ARGUMENT);
-  memset(error, 0, sizeof(*error));
-  error->status = procpool__future_status(future);
-  error->worker = -1;
-  if (future->error != NULL && error->status != PROCPOOL_PENDING) {
-    *error = *future->error;
-  } else if (error->status != PROCPOOL_PENDING) {
-    error->worker = future->worker;
-    error->pid = (long)future->pid;
-    if (error->status != PROCPOOL_OK)
-      (void)snprintf(error->message, sizeof(error->message), "%s", procpool_strerror(error->status));
-  }
+  procpool__future_describe(future, error);
   return procpool__public_leave(future->pool, PROCPOOL_OK);
 }
 
@@ -8405,6 +8896,14 @@ static void procpool__future_want_end(procpool *p, const procpool_future *f, uin
   procpool__host_ring(p);
 }
 
+/* A task was taken back, or is to end: those who may wait for just that look. */
+static void procpool__future_stopped(procpool *p) {
+  if (p->closing && !p->finished) /* it may have been the last one that the shutdown waits for */
+    (void)procpool__host_tell(p, PROCPOOL__SAY_PHASE, 0, 0);
+  if (!p->finished && (p->parked || p->fd_users > 0)) /* whoever drains may wait for this one */
+    procpool__shm_wake_host(&p->segment, p->fds.event_fd);
+}
+
 static procpool_status procpool__future_stop(procpool_future *future, bool by_force, double grace) {
   procpool_status status = procpool__public_enter_future(future);
   procpool *p;
@@ -8419,11 +8918,7 @@ static procpool_status procpool__future_stop(procpool_future *future, bool by_fo
     status = procpool__host_refuse(p, PROCPOOL_UNSUPPORTED, 0, "it runs, and no thread can be ended");
   else if (status == PROCPOOL_PENDING && by_force)
     procpool__future_want_end(p, future, procpool__public_grace(grace, p->grace));
-  if (p->closing && !p->finished)
-    (void)procpool__host_tell(p, PROCPOOL__SAY_PHASE, 0,
-                              0); /* it may have been the last one that the shutdown waits for */
-  if (!p->finished && (p->parked || p->fd_users > 0))
-    procpool__shm_wake_host(&p->segment, p->fds.event_fd); /* whoever drains may wait for this one */
+  procpool__future_stopped(p);
   procpool__future_unref(p, future);
   return procpool__public_leave(p, status);
 }
@@ -8486,9 +8981,10 @@ PROCPOOL_API procpool_status procpool_future_release(procpool_future *future) {
   if (future->flags & PROCPOOL__F_RELEASED)
     return procpool__public_leave(p, PROCPOOL_HANDLE);
   future->flags |= PROCPOOL__F_RELEASED;
-  if (p->closing && procpool__future_status(future) == PROCPOOL_PENDING && !p->finished && future->callbacks == NULL)
+  if (procpool__future_status(future) == PROCPOOL_PENDING && !p->finished && procpool__host_unwanted(future))
     procpool__or32_relaxed(&p->segment.slots[future->slot].flags, PROCPOOL__SLOT_DISCARD);
   procpool__future_unref(p, future);
+  procpool__arena_trim(p, true);
   return procpool__public_leave(p, PROCPOOL_OK);
 }
 
@@ -8686,6 +9182,7 @@ static procpool_status procpool__several_wait(procpool__group *g, procpool__goal
 static procpool_status procpool__group_wait(procpool__group *g, procpool__until until, double timeout) {
   const uint64_t deadline = timeout > 0 ? procpool__platform_deadline(timeout) : 0;
   procpool__goal goal;
+  procpool__wait wait;
   procpool_status status;
   procpool *p;
   goal.waiter = &g->waiter;
@@ -8696,11 +9193,12 @@ static procpool_status procpool__group_wait(procpool__group *g, procpool__until 
     return PROCPOOL_OK;
   p = g->pools[0];
   procpool__public_lock(p);
+  wait = procpool__host_wait_for(p, procpool__condition_goal, &goal, deadline, PROCPOOL__WAIT_CALLBACKS);
   (void)procpool__host_drain(p);
   if (!procpool__condition_goal(p, &goal) && procpool__host_self(p))
     status = timeout > 0 ? PROCPOOL_DEADLOCK : PROCPOOL_PENDING;
   else
-    status = procpool__host_wait(p, procpool__condition_goal, &goal, deadline, PROCPOOL__WAIT_CALLBACKS);
+    status = procpool__host_wait(p, &wait);
   return procpool__public_leave(p, status);
 }
 
@@ -8892,19 +9390,19 @@ static procpool_status procpool__imap_fill(procpool_iterator *it, uint64_t deadl
 
 static procpool_status procpool__imap_await(procpool_iterator *it, double timeout) {
   procpool__goal goal;
+  procpool__wait wait;
   procpool_status status;
   procpool *p = it->pool;
   const uint64_t deadline = timeout > 0 ? procpool__platform_deadline(timeout) : 0;
   goal.waiter = &it->group.waiter;
   goal.until = PROCPOOL__UNTIL_QUEUED;
   procpool__public_lock(p);
-  if (procpool__host_self(p))
-    status = PROCPOOL_DEADLOCK;
-  else if (it->unordered)
-    status = procpool__host_wait(p, procpool__condition_goal, &goal, deadline, PROCPOOL__WAIT_CALLBACKS);
-  else
-    status =
-        procpool__host_wait(p, procpool__condition_settled, it->window[it->first], deadline, PROCPOOL__WAIT_CALLBACKS);
+  wait = procpool__host_wait_for(p, procpool__condition_goal, &goal, deadline, PROCPOOL__WAIT_CALLBACKS);
+  if (!it->unordered) {
+    wait.condition = procpool__condition_settled;
+    wait.context = it->window[it->first];
+  }
+  status = procpool__host_self(p) ? PROCPOOL_DEADLOCK : procpool__host_wait(p, &wait);
   return procpool__public_leave(p, status);
 }
 
@@ -8997,6 +9495,7 @@ typedef struct procpool__job {
   procpool_future *future; /* null: free */
   uint64_t block, block_size;
   size_t first, count;
+  bool taken_back; /* by the map itself, as it ended before its time */
 } procpool__job;
 
 typedef struct procpool__range {
@@ -9013,7 +9512,10 @@ typedef struct procpool__mapping {
   bool located, shared_arguments, shared_results; /* they lie in shared buffers */
   uint64_t arguments_at, results_at;              /* in the arena, then */
   size_t argument_size, result_size, count;
+  uint64_t argument_step, result_step; /* in a chunk, from one item to the next */
   procpool_map_options *options;
+  procpool__wait wait;
+  bool halted;             /* it ends before its time: no further item begins */
   size_t next;             /* first item never handed out */
   procpool__range *ranges; /* handed out, and given back by crashes: one per job at most */
   size_t range_count;
@@ -9035,16 +9537,32 @@ typedef struct procpool__mapping {
  * spare: a chunk shall take a few times as long, where items are so quick that it matters. */
 #define PROCPOOL__CHUNK_NS ((uint64_t)60000)
 #define PROCPOOL__CHUNK_MOST ((size_t)0xffffff) /* items */
+#define PROCPOOL__MAP_PIECE ((size_t)1 << 20)   /* bytes that are copied between two looks at the clock */
+enum { PROCPOOL__ITEM_ALIGN = 16 };
+
+/* Items that one chunk can hold. In an inline pool nobody looks at the clock while a chunk runs: only what takes a
+ * moment. */
+static size_t procpool__map_most(const procpool__mapping *m) {
+  const uint64_t bytes = (m->shared_arguments ? 0 : m->argument_step) + (m->shared_results ? 0 : m->result_step);
+  const uint64_t fit = bytes > 0 ? m->pool->segment.arena_size / 4 / bytes : PROCPOOL__CHUNK_MOST;
+  size_t most = fit < PROCPOOL__CHUNK_MOST ? (size_t)fit : PROCPOOL__CHUNK_MOST;
+  if (m->pool->inline_worker != NULL && most > m->least)
+    most = m->least;
+  return most > 0 ? most : 1;
+}
 
 /* Large chunks first, small ones towards the end: nobody waits long for the last. */
 static size_t procpool__map_chunksize(const procpool__mapping *m, size_t remaining) {
   const bool copied = !m->shared_arguments || !m->shared_results;
   size_t n = remaining / ((size_t)m->pool->segment.workers * (copied ? 4 : 2));
-  size_t most = PROCPOOL__CHUNK_MOST;
+  size_t most = procpool__map_most(m);
   if (m->options != NULL && m->options->chunksize > 0)
     return m->options->chunksize < most ? m->options->chunksize : most;
-  if (copied) /* what is copied shall stay in the cache until it is used */
-    most = 262144 / ((m->shared_arguments ? 0 : m->argument_size) + (m->shared_results ? 0 : m->result_size) + 1);
+  if (copied) { /* what is copied shall stay in the cache until it is used */
+    const size_t cached =
+        262144 / ((m->shared_arguments ? 0 : m->argument_size) + (m->shared_results ? 0 : m->result_size) + 1);
+    most = cached < most ? cached : most;
+  }
   if (n < m->least)
     n = m->least;
   if (n > most)
@@ -9077,26 +9595,29 @@ static procpool__chunk *procpool__map_chunk(const procpool__mapping *m, const pr
   return (procpool__chunk *)(void *)(m->pool->segment.arena + job->block);
 }
 
-/* Bytes of the block of a chunk of count items: for what is not in shared buffers. */
+/* Bytes of the block of a chunk of count items: for what is not in shared buffers. Neither overflows: see
+ * procpool__map_fits and procpool__map_most. */
 static uint64_t procpool__map_results_at(const procpool__mapping *m, size_t count) {
   return procpool__round_up(procpool__round_up(sizeof(procpool__chunk), PROCPOOL__LINE) +
-                                (m->shared_arguments ? 0 : count * m->argument_size),
+                                (m->shared_arguments ? 0 : count * m->argument_step),
                             PROCPOOL__LINE);
 }
 
 static uint64_t procpool__map_failures_at(const procpool__mapping *m, size_t count) {
-  return procpool__round_up(procpool__map_results_at(m, count) + (m->shared_results ? 0 : count * m->result_size),
+  return procpool__round_up(procpool__map_results_at(m, count) + (m->shared_results ? 0 : count * m->result_step),
                             PROCPOOL__LINE);
 }
 
 /* Whether an array lies in a shared buffer, and where. False if it does so in part, or in a buffer that is freed. */
 static bool procpool__map_find(const procpool__mapping *m, const void *array, size_t item_size, bool *shared,
                                uint64_t *at) {
-  const uint64_t size = (uint64_t)m->count * item_size;
+  const uint64_t size = (uint64_t)m->count * item_size; /* such arrays are possible: see procpool__map_check */
   const procpool__where where = size > 0 ? procpool__buffer_find(m->pool, array, size, at) : PROCPOOL__WHERE_OUTSIDE;
   *shared = where == PROCPOOL__WHERE_BUFFER;
   return where != PROCPOOL__WHERE_WRONG;
 }
+
+#define PROCPOOL__MAP_WRONG_PLACE "an array lies in a shared buffer in part, or in one that was freed"
 
 /* Where the arrays lie: found out once, since the layout of all chunks goes by it, and seen to be so still before more
  * are handed out. */
@@ -9106,7 +9627,7 @@ static procpool_status procpool__map_locate(procpool__mapping *m) {
   const bool found = procpool__map_find(m, m->arguments, m->argument_size, &arguments, &arguments_at) &&
                      procpool__map_find(m, m->results, m->result_size, &results, &results_at);
   if (!found || (m->located && (arguments != m->shared_arguments || results != m->shared_results)))
-    return procpool__host_refuse(m->pool, PROCPOOL_ARGUMENT, 0, "an array lies in a shared buffer in part, or in none");
+    return procpool__host_refuse(m->pool, PROCPOOL_ARGUMENT, 0, PROCPOOL__MAP_WRONG_PLACE);
   m->located = true;
   m->shared_arguments = arguments;
   m->shared_results = results;
@@ -9115,15 +9636,50 @@ static procpool_status procpool__map_locate(procpool__mapping *m) {
   return PROCPOOL_OK;
 }
 
-/* Fills the job's block. The lock is let go while bytes are copied: the block is this call's alone. */
-static void procpool__map_load(procpool__mapping *m, procpool__job *job) {
-  procpool *p = m->pool;
+/* Where in a chunk the items lie. Each begins at a multiple of 16, as a task's argument and result do; in an array that
+ * is used where it is, or that the typed layer reads as an array, at that of its type. */
+static void procpool__map_steps(procpool__mapping *m) {
+  const bool dense = m->by_items;
+  m->argument_step =
+      dense || m->shared_arguments ? m->argument_size : procpool__round_up(m->argument_size, PROCPOOL__ITEM_ALIGN);
+  m->result_step =
+      dense || m->shared_results ? m->result_size : procpool__round_up(m->result_size, PROCPOOL__ITEM_ALIGN);
+}
+
+/* Copies the arguments of a chunk. The lock is let go: the block is this call's alone. Now and then it looks whether
+ * the map's time is over. */
+static procpool_status procpool__map_copy_in(const procpool__mapping *m, unsigned char *to, const unsigned char *from,
+                                             size_t count) {
+  const bool dense = m->argument_step == m->argument_size;
+  const size_t size = dense ? m->argument_size * count : m->argument_size;
+  procpool_status status = PROCPOOL_OK;
+  size_t since = 0;
+  procpool__host_unlock(m->pool);
+  for (size_t i = 0; i < (dense ? 1 : count) && status == PROCPOOL_OK; i++)
+    for (size_t done = 0; done < size && status == PROCPOOL_OK;) {
+      const size_t n = size - done < PROCPOOL__MAP_PIECE ? size - done : PROCPOOL__MAP_PIECE;
+      memcpy(to + i * m->argument_step + done, from + i * m->argument_size + done, n);
+      done += n;
+      since += n;
+      if (since >= PROCPOOL__MAP_PIECE) {
+        status = procpool__host_wait_look(m->pool, &m->wait);
+        since = 0;
+      }
+    }
+  procpool__host_lock(m->pool);
+  return status;
+}
+
+/* Fills the job's block. OK, or why the map is to end. */
+static procpool_status procpool__map_load(procpool__mapping *m, procpool__job *job) {
   procpool__chunk *chunk = procpool__map_chunk(m, job);
-  const uint64_t address = procpool__code_translate(p, m->function);
+  const uint64_t address = procpool__code_translate(m->pool, m->function);
   memset(chunk, 0, offsetof(procpool__chunk, first));
-  chunk->count = job->count;
+  chunk->count = chunk->stop = job->count;
   chunk->argument_size = m->argument_size;
   chunk->result_size = m->result_size;
+  chunk->argument_step = m->argument_step;
+  chunk->result_step = m->result_step;
   chunk->function = m->by_items ? 0 : address;
   chunk->arguments = m->shared_arguments ? m->arguments_at + (uint64_t)job->first * m->argument_size
                                          : job->block + procpool__round_up(sizeof(*chunk), PROCPOOL__LINE);
@@ -9131,44 +9687,52 @@ static void procpool__map_load(procpool__mapping *m, procpool__job *job) {
                                      : job->block + procpool__map_results_at(m, job->count);
   chunk->failures = job->block + procpool__map_failures_at(m, job->count);
   if (m->shared_arguments || m->argument_size == 0)
-    return;
-  procpool__host_unlock(p);
-  memcpy((unsigned char *)chunk + procpool__round_up(sizeof(*chunk), PROCPOOL__LINE),
-         m->arguments + job->first * m->argument_size, job->count * m->argument_size);
-  procpool__host_lock(p);
+    return PROCPOOL_OK;
+  return procpool__map_copy_in(m, (unsigned char *)chunk + procpool__round_up(sizeof(*chunk), PROCPOOL__LINE),
+                               m->arguments + job->first * m->argument_size, job->count);
 }
 
-/* Submits one chunk. FULL where there is no room now. */
+/* Submits the chunk, whose block is filled. */
+static procpool_status procpool__map_submit(procpool__mapping *m, procpool__job *job) {
+  const procpool *p = m->pool;
+  procpool__order o;
+  procpool_status status;
+  memset(&o, 0, sizeof(o));
+  o.function = m->function;
+  o.size = (size_t)job->block_size;
+  o.block = job->block;
+  o.flags = PROCPOOL__SLOT_CHUNK;
+  o.quiet = true;
+  o.limit =
+      procpool__public_time_limit(m->options != NULL ? m->options->time_limit : 0, (double)job->count, p->time_limit);
+  o.grace = procpool__public_grace(m->options != NULL ? m->options->grace : 0, p->grace);
+  status = procpool__submit_now(m->pool, &o);
+  job->future = status == PROCPOOL_OK ? o.future : NULL;
+  return status;
+}
+
+/* Hands out one chunk. FULL where there is no room now. */
 static procpool_status procpool__map_send(procpool__mapping *m, size_t j) {
   procpool *p = m->pool;
   procpool__job *job = &m->jobs[j];
   const procpool__range r = procpool__map_take(m);
-  procpool__order o;
-  memset(&o, 0, sizeof(o));
+  procpool_status status;
   job->first = r.first;
   job->count = r.count;
+  job->taken_back = false;
   job->block_size = procpool__map_failures_at(m, r.count) + procpool__chunk_marks_size(r.count);
   job->block = procpool__arena_alloc(p, job->block_size);
-  o.status = m->busy > 0 || p->submitted != p->settled ? PROCPOOL_FULL : PROCPOOL_MEMORY;
-  if (job->block != PROCPOOL__NO_BLOCK) {
-    procpool__map_load(m, job);
-    o.function = m->function;
-    o.size = (size_t)job->block_size;
-    o.block = job->block;
-    o.flags = PROCPOOL__SLOT_CHUNK;
-    o.quiet = true;
-    o.limit =
-        procpool__public_time_limit(m->options != NULL ? m->options->time_limit : 0, (double)r.count, p->time_limit);
-    o.grace = procpool__public_grace(m->options != NULL ? m->options->grace : 0, p->grace);
-    o.status = procpool__submit_now(p, &o);
-  }
-  if (o.status != PROCPOOL_OK) {
+  status = m->busy > 0 || p->submitted != p->settled ? PROCPOOL_FULL : PROCPOOL_MEMORY;
+  if (job->block != PROCPOOL__NO_BLOCK)
+    status = procpool__map_load(m, job);
+  if (job->block != PROCPOOL__NO_BLOCK && status == PROCPOOL_OK)
+    status = procpool__map_submit(m, job);
+  if (status != PROCPOOL_OK) {
     procpool__arena_free(p, job->block, job->block_size);
     procpool__map_put_back(m, r.first, r.count);
-    return o.status;
+    return status;
   }
-  job->future = o.future;
-  procpool__node_link(&m->group.waiter, &m->group.nodes[j], o.future);
+  procpool__node_link(&m->group.waiter, &m->group.nodes[j], job->future);
   m->busy++;
   m->items += r.count;
   m->bytes += job->block_size;
@@ -9231,7 +9795,9 @@ static procpool_status procpool__map_fill(procpool__mapping *m) {
     status = procpool__map_locate(m); /* each time: a buffer that was freed meanwhile is not for new chunks */
   for (size_t j = 0; j < m->job_count && status == PROCPOOL_OK && !procpool__map_enough(m); j++)
     if (m->jobs[j].future == NULL && procpool__map_more(m)) {
-      status = procpool__map_send(m, j);
+      status = procpool__host_wait_look(m->pool, &m->wait);
+      if (status == PROCPOOL_OK)
+        status = procpool__map_send(m, j);
       procpool__submit_look(m->pool, true);
     }
   procpool__submit_look(m->pool, false);
@@ -9239,13 +9805,14 @@ static procpool_status procpool__map_fill(procpool__mapping *m) {
   return status;
 }
 
-/* Notes that items first to first + count ended in status. */
+/* Notes that items first to first + count ended in status; PENDING is what all of them had from the start. error: null
+ * where there is no record of it. */
 static void procpool__map_note(procpool__mapping *m, size_t first, size_t count, procpool_status status,
                                const procpool_error *error) {
   procpool_map_options *o = m->options;
   if (count == 0)
     return;
-  if (o != NULL && o->statuses != NULL)
+  if (o != NULL && o->statuses != NULL && status != PROCPOOL_PENDING)
     for (size_t i = 0; i < count; i++)
       o->statuses[first + i] = status;
   if (status == PROCPOOL_OK)
@@ -9257,14 +9824,15 @@ static void procpool__map_note(procpool__mapping *m, size_t first, size_t count,
   m->status = status;
   if (o != NULL && o->error != NULL && error != NULL)
     *o->error = *error;
+  else if (o != NULL && o->error != NULL)
+    procpool__error_fill(o->error, status, 0, NULL);
 }
 
 /* What is known of an item that reported failure itself: the message of the chunk's first one, the status of all. */
 static void procpool__map_note_failure(procpool__mapping *m, const procpool__job *job, size_t item, unsigned mark,
                                        const procpool__failure *first) {
   procpool_error error;
-  memset(&error, 0, sizeof(error));
-  error.status = mark == 1 ? PROCPOOL_FAILED : PROCPOOL_CODEC;
+  procpool__error_fill(&error, mark == 1 ? PROCPOOL_FAILED : PROCPOOL_CODEC, 0, "");
   error.worker = job->future->worker;
   error.pid = (long)job->future->pid;
   if (first != NULL) {
@@ -9278,17 +9846,24 @@ static void procpool__map_note_failure(procpool__mapping *m, const procpool__job
 static void procpool__map_copy(const procpool__mapping *m, const procpool__job *job, size_t first, size_t count) {
   const unsigned char *from =
       (const unsigned char *)procpool__map_chunk(m, job) + procpool__map_results_at(m, job->count);
-  if (count > 0 && m->result_size > 0 && !m->shared_results)
-    memcpy(m->results + (job->first + first) * m->result_size, from + first * m->result_size, count * m->result_size);
+  unsigned char *to = m->results;
+  if (m->result_size == 0 || m->shared_results)
+    return;
+  to += job->first * m->result_size;
+  if (m->result_step == m->result_size && count > 0)
+    memcpy(to + first * m->result_size, from + first * m->result_size, count * m->result_size);
+  for (size_t i = first; i < first + count && m->result_step != m->result_size; i++)
+    memcpy(to + i * m->result_size, from + i * m->result_step, m->result_size);
 }
 
 /* Copies out the results of the chunk's first ended items, around those that failed. Its worker has committed it
- * (that was acquired with its word) or is reaped: relaxed loads do. */
+ * (that was acquired with its word), is reaped, or goes on with later items: what it wrote of these ones was acquired
+ * with begun, and of which of them have failed with failed. */
 static void procpool__map_collect(procpool__mapping *m, const procpool__job *job, size_t ended) {
   procpool__chunk *chunk = procpool__map_chunk(m, job);
-  const uint64_t failed = procpool__load_relaxed(&chunk->failed), took = procpool__load_relaxed(&chunk->took);
+  const uint64_t failed = procpool__load_acquire(&chunk->failed), took = procpool__load_relaxed(&chunk->took);
   const unsigned char *marks = (const unsigned char *)chunk + procpool__map_failures_at(m, job->count);
-  const procpool__failure first = chunk->first;
+  procpool__failure first;
   size_t from = 0;
   bool told = false;
   if (ended == job->count && took > 0) /* be it true or not: it is but a hint how many to hand out at once */
@@ -9299,6 +9874,8 @@ static void procpool__map_collect(procpool__mapping *m, const procpool__job *job
     const unsigned mark = procpool__chunk_mark(marks, item);
     if (mark == 0)
       continue;
+    if (!told)
+      first = chunk->first;
     procpool__map_copy(m, job, from, item - from);
     procpool__map_note_failure(m, job, item, mark, told ? NULL : &first);
     from = item + 1;
@@ -9308,52 +9885,125 @@ static void procpool__map_collect(procpool__mapping *m, const procpool__job *job
   procpool__host_lock(m->pool);
 }
 
+/* How many items of a chunk have ended that did not go through all of them: all before the one that was begun last. */
+static size_t procpool__map_ended(const procpool__mapping *m, const procpool__job *job) {
+  const uint64_t begun = procpool__load_acquire(&procpool__map_chunk(m, job)->begun);
+  return begun == 0 || begun > (uint64_t)job->count + 1 ? 0 : (size_t)begun - 1;
+}
+
 /* A chunk came to an end in the midst: it crashed its worker, or ran too long. What had ended is kept, the item that
  * was begun ends in status, the rest goes back. */
 static void procpool__map_broke_off(procpool__mapping *m, const procpool__job *job, procpool_status status) {
-  const uint64_t begun = procpool__load_relaxed(&procpool__map_chunk(m, job)->begun);
-  const size_t at = begun == 0 || begun > job->count ? 0 : (size_t)begun - 1;
+  const size_t at = procpool__map_ended(m, job);
   procpool__map_collect(m, job, at);
+  if (at == job->count)
+    return; /* all had ended before */
   procpool__map_note(m, job->first + at, 1, status, job->future->error);
   procpool__map_put_back(m, job->first + at + 1, job->count - at - 1);
 }
 
-/* A chunk has settled: its results are taken, its block and its future given back. */
-static void procpool__map_finish(procpool__mapping *m, size_t j) {
-  procpool *p = m->pool;
+/* A chunk that was to stop, or goes on still: what has ended counts. */
+static void procpool__map_stopped(procpool__mapping *m, const procpool__job *job) {
+  const size_t at = procpool__map_ended(m, job);
+  procpool__map_collect(m, job, at);
+  procpool__map_put_back(m, job->first + at, job->count - at);
+}
+
+/* The whole chunk ended in this way. */
+static void procpool__map_failed(procpool__mapping *m, const procpool__job *job, procpool_status status) {
+  procpool__host_unlock(m->pool); /* there may be many */
+  procpool__map_note(m, job->first, job->count, status, job->future->error);
+  procpool__host_lock(m->pool);
+}
+
+/* The job is done with: its future is given back. */
+static void procpool__map_forget(procpool__mapping *m, size_t j) {
   procpool__job *job = &m->jobs[j];
-  const procpool_status status = procpool__future_status(job->future);
-  if (status == PROCPOOL_OK)
-    procpool__map_collect(m, job, job->count);
-  else if (status == PROCPOOL_CRASHED || status == PROCPOOL_TIMEOUT)
-    procpool__map_broke_off(m, job, status);
-  else
-    procpool__map_note(m, job->first, job->count, status, job->future->error);
-  if (!(job->future->flags & PROCPOOL__F_QUARANTINE))
-    procpool__arena_free(p, job->block, job->block_size);
   procpool__node_unlink(&m->group.nodes[j]);
-  procpool__future_unref(p, job->future);
+  procpool__future_unref(m->pool, job->future);
   job->future = NULL;
   m->busy--;
   m->items -= job->count;
   m->bytes -= job->block_size;
 }
 
-/* Leaves a chunk behind: taken back if it has not begun; else its block is freed when it settles. */
-static void procpool__map_abandon(procpool__mapping *m, size_t j) {
-  procpool *p = m->pool;
-  procpool_future *f = m->jobs[j].future;
-  if (f == NULL)
-    return;
-  procpool__map_note(m, m->jobs[j].first, m->jobs[j].count, PROCPOOL_PENDING, NULL);
-  if (procpool__future_cancel(p, f) == PROCPOOL_PENDING)
-    f->flags &= (uint8_t)~PROCPOOL__F_KEEP_BLOCK;
+/* A chunk has settled: its results are taken, its block and its future given back. */
+static void procpool__map_finish(procpool__mapping *m, size_t j) {
+  procpool__job *job = &m->jobs[j];
+  const procpool_status status = procpool__future_status(job->future);
+  if (job->taken_back)
+    procpool__map_put_back(m, job->first, job->count);
+  else if (status == PROCPOOL_OK && m->halted)
+    procpool__map_stopped(m, job);
+  else if (status == PROCPOOL_OK)
+    procpool__map_collect(m, job, job->count);
+  else if (status == PROCPOOL_CRASHED || status == PROCPOOL_TIMEOUT)
+    procpool__map_broke_off(m, job, status);
   else
-    procpool__arena_free(p, m->jobs[j].block, m->jobs[j].block_size);
+    procpool__map_failed(m, job, status);
+  if (!(job->future->flags & PROCPOOL__F_QUARANTINE))
+    procpool__arena_free(m->pool, job->block, job->block_size);
+  procpool__map_forget(m, j);
+}
+
+/* ---- a map that ends before its time ---- Each chunk is told to begin no further item. A worker that runs quick items
+ * sees it at once, and what has ended is still taken in; for one that is in the midst of a slow item this does not wait:
+ * its block is freed when it settles. */
+#define PROCPOOL__MAP_LINGER ((uint64_t)1000000) /* ns */
+
+static bool procpool__condition_halted(procpool *p, void *context) {
+  (void)p;
+  return ((const procpool__mapping *)context)->group.waiter.pending == 0;
+}
+
+/* One that no worker has claimed is taken back. */
+static void procpool__map_halt(procpool__mapping *m, procpool__job *job) {
+  procpool *p = m->pool;
+  procpool_future *f = job->future;
+  if (f == NULL || procpool__future_status(f) != PROCPOOL_PENDING)
+    return;
+  procpool__store(&procpool__map_chunk(m, job)->stop, 0);
+  if (!procpool__cas(&p->segment.slots[f->slot].word, procpool__word(f->ticket, 0, PROCPOOL__READY), 0))
+    return;
+  job->taken_back = true;
+  procpool__host_settle(p, f, PROCPOOL_CANCELLED);
+}
+
+/* Leaves a chunk behind that still runs. */
+static void procpool__map_abandon(procpool__mapping *m, size_t j) {
+  procpool__job *job = &m->jobs[j];
+  procpool_future *f = job->future;
+  procpool__map_stopped(m, job);
+  if (procpool__future_status(f) == PROCPOOL_PENDING) /* it may have settled just now, without the lock */
+    f->flags &= (uint8_t)~PROCPOOL__F_KEEP_BLOCK;
+  else if (!(f->flags & PROCPOOL__F_QUARANTINE))
+    procpool__arena_free(m->pool, job->block, job->block_size);
   f->flags |= PROCPOOL__F_RELEASED;
-  procpool__node_unlink(&m->group.nodes[j]);
-  procpool__future_unref(p, f);
-  m->jobs[j].future = NULL;
+  procpool__map_forget(m, j);
+}
+
+static void procpool__map_leave(procpool__mapping *m) {
+  procpool *p = m->pool;
+  const procpool__wait wait = procpool__host_wait_for(
+      p, procpool__condition_halted, m, procpool__platform_now() + PROCPOOL__MAP_LINGER, PROCPOOL__WAIT_IMMUNE);
+  m->halted = true;
+  for (size_t j = 0; j < m->job_count && m->busy > 0; j++)
+    procpool__map_halt(m, &m->jobs[j]);
+  if (m->busy > 0)
+    procpool__future_stopped(p);
+  if (m->busy > 0)
+    (void)procpool__host_wait(p, &wait);
+  for (size_t j = 0; j < m->job_count && m->busy > 0; j++) {
+    if (m->jobs[j].future == NULL)
+      continue;
+    if (procpool__future_status(m->jobs[j].future) == PROCPOOL_PENDING)
+      procpool__map_abandon(m, j);
+    else
+      procpool__map_finish(m, j);
+  }
+  for (size_t i = 0; i < m->range_count; i++)
+    procpool__map_note(m, m->ranges[i].first, m->ranges[i].count, PROCPOOL_PENDING, NULL);
+  procpool__map_note(m, m->next, m->count - m->next, PROCPOOL_PENDING, NULL);
 }
 
 static bool procpool__map_make(procpool__mapping *m) {
@@ -9379,20 +10029,24 @@ static bool procpool__condition_map(procpool *p, void *context) {
 
 /* Hands out and takes in until all is done. Returns OK, or why it stopped. When nothing more is accepted (another
  * thread shuts the pool down), what was handed out still comes in. */
-static procpool_status procpool__map_run(procpool__mapping *m, uint64_t deadline) {
+static procpool_status procpool__map_run(procpool__mapping *m) {
   for (;;) {
     procpool__wait_node *node;
     procpool_status status;
     size_t items;
-    unsigned how = PROCPOOL__WAIT_CALLBACKS;
-    m->settled_before = m->pool->settled;
-    status = procpool__map_fill(m);
-    if (status != PROCPOOL_OK && status != PROCPOOL_FULL && m->busy == 0)
-      return status;
     if (m->busy == 0 && !procpool__map_more(m))
       return PROCPOOL_OK;
-    how |= status == PROCPOOL_FULL ? (unsigned)PROCPOOL__WAIT_ROOM : 0u;
-    status = procpool__host_wait_lazily(m->pool, procpool__condition_map, m, deadline, how, &m->spare);
+    status = procpool__host_wait_over(m->pool, &m->wait); /* a chunk may always have come already */
+    if (status != PROCPOOL_OK)
+      return status;
+    m->settled_before = m->pool->settled;
+    status = procpool__map_fill(m);
+    if (status == PROCPOOL_PENDING || status == PROCPOOL_INTERRUPTED)
+      continue;
+    if (status != PROCPOOL_OK && status != PROCPOOL_FULL && m->busy == 0)
+      return status;
+    m->wait.how = status == PROCPOOL_FULL ? PROCPOOL__WAIT_CALLBACKS | PROCPOOL__WAIT_ROOM : PROCPOOL__WAIT_CALLBACKS;
+    status = procpool__host_wait(m->pool, &m->wait);
     if (status != PROCPOOL_OK)
       return status;
     items = m->items;
@@ -9402,9 +10056,35 @@ static procpool_status procpool__map_run(procpool__mapping *m, uint64_t deadline
   }
 }
 
+/* The map is not begun. pool: null where there is none to tell. */
+static procpool_status procpool__map_refuse(procpool *p, const procpool_map_options *options, procpool_status status,
+                                            const char *message) {
+  if (p != NULL)
+    (void)procpool__host_refuse(p, status, status == PROCPOOL_MEMORY ? ENOMEM : 0, message);
+  if (options != NULL && options->error != NULL)
+    procpool__error_fill(options->error, status, status == PROCPOOL_MEMORY ? ENOMEM : 0, message);
+  return status;
+}
+
+/* The map is over: what the caller is told. */
+static procpool_status procpool__map_tell(const procpool__mapping *m, procpool_status status) {
+  procpool_map_options *o = m->options;
+  if (o == NULL)
+    return status == PROCPOOL_OK ? m->status : status;
+  o->failed_count = m->failed_count;
+  o->failed_item = m->failed_count > 0 ? m->failed_item : 0;
+  if (o->error == NULL)
+    return status == PROCPOOL_OK ? m->status : status;
+  if (status == PROCPOOL_OK && m->failed_count == 0)
+    memset(o->error, 0, sizeof(*o->error));
+  else if (status != PROCPOOL_OK && (m->failed_count == 0 || m->status == PROCPOOL_PENDING))
+    procpool__error_fill(o->error, status, status == PROCPOOL_MEMORY ? ENOMEM : 0,
+                         NULL); /* that is why it has not ended */
+  return status == PROCPOOL_OK ? m->status : status;
+}
+
 static procpool_status procpool__map_whole(procpool__mapping *m) {
   procpool *p = m->pool;
-  const bool limited = m->options != NULL && m->options->timeout > 0;
   procpool_status status = PROCPOOL_MEMORY;
   bool made;
   m->failed_item = SIZE_MAX;
@@ -9413,32 +10093,64 @@ static procpool_status procpool__map_whole(procpool__mapping *m) {
   made = procpool__map_make(m);
   procpool__host_lock(p);
   if (made) {
-    if (procpool__host_self(p))
-      status = PROCPOOL_DEADLOCK;
-    else
-      status = procpool__map_run(m, limited ? procpool__platform_deadline(m->options->timeout) : PROCPOOL__NEVER);
-    for (size_t j = 0; j < m->job_count; j++)
-      procpool__map_abandon(m, j);
-    for (size_t i = 0; i < m->range_count; i++)
-      procpool__map_note(m, m->ranges[i].first, m->ranges[i].count, PROCPOOL_PENDING, NULL);
-    procpool__map_note(m, m->next, m->count - m->next, PROCPOOL_PENDING, NULL);
+    status = procpool__map_run(m);
+    procpool__map_leave(m);
     if (status == PROCPOOL_FUNCTION)
-      (void)procpool__host_refuse(p, status, 0, procpool_strerror(status));
+      (void)procpool__host_refuse(p, status, 0, NULL);
   }
   m->group.count = 0;
   procpool__group_end(&m->group);
   PROCPOOL_FREE(m->jobs);
   PROCPOOL_FREE(m->ranges);
-  if (m->options != NULL) {
-    m->options->failed_count = m->failed_count;
-    m->options->failed_item = m->failed_count > 0 ? m->failed_item : 0;
-  }
-  return status == PROCPOOL_OK ? m->status : status;
+  return made ? procpool__map_tell(m, status) : procpool__map_refuse(p, m->options, status, NULL);
 }
 
-/* No array is that large. */
-static bool procpool__map_too_much(size_t item_size, size_t count) {
-  return item_size > 0 && count > (size_t)PTRDIFF_MAX / item_size;
+/* Whether an item that is copied finds room at all: then neither its chunk's size nor any sum of such overflows. */
+static bool procpool__map_fits(const procpool__mapping *m) {
+  const uint64_t most = m->pool->segment.arena_size;
+  return (m->shared_arguments || m->argument_size <= most) && (m->shared_results || m->result_size <= most);
+}
+
+/* What the caller gave, but for where its arrays lie. Null, or what is wrong. */
+static const char *procpool__map_check(const procpool__mapping *m) {
+  const procpool_map_options *o = m->options;
+  if (m->function == NULL)
+    return "the function is null";
+  if (m->count > 0 && ((m->arguments == NULL && m->argument_size > 0) || (m->results == NULL && m->result_size > 0)))
+    return "an array is null";
+  if (!procpool__size_possible(m->count, m->argument_size) || !procpool__size_possible(m->count, m->result_size))
+    return "no array is that large";
+  if (o != NULL && o->statuses != NULL && !procpool__size_possible(m->count, sizeof(*o->statuses)))
+    return "no array is that large";
+  if (o != NULL && (procpool__public_bad_timeout(o->timeout) || o->time_limit != o->time_limit || o->grace != o->grace))
+    return "a time is not a number";
+  return NULL;
+}
+
+/* Until when: 0 is without limit here, so that zeroed options are valid. */
+static uint64_t procpool__map_deadline(const procpool_map_options *options) {
+  if (options == NULL || options->timeout == 0)
+    return PROCPOOL__NEVER;
+  return options->timeout > 0 ? procpool__platform_deadline(options->timeout) : 0;
+}
+
+/* Under the lock. */
+static procpool_status procpool__map_checked(procpool__mapping *m) {
+  procpool *p = m->pool;
+  const char *wrong = procpool__map_check(m);
+  if (wrong != NULL)
+    return procpool__map_refuse(p, m->options, PROCPOOL_ARGUMENT, wrong);
+  if (m->options != NULL && m->options->time_limit > 0 && p->start > PROCPOOL_START_SPAWN)
+    return procpool__map_refuse(p, m->options, PROCPOOL_UNSUPPORTED,
+                                "a time limit needs fork or spawn: no thread can be ended");
+  if (procpool__map_locate(m) != PROCPOOL_OK)
+    return procpool__map_refuse(p, m->options, PROCPOOL_ARGUMENT, PROCPOOL__MAP_WRONG_PLACE);
+  if (!procpool__map_fits(m))
+    return procpool__map_refuse(p, m->options, PROCPOOL_MEMORY, "an item is larger than options.max_memory");
+  if (procpool__host_self(p))
+    return procpool__map_refuse(p, m->options, PROCPOOL_DEADLOCK, NULL);
+  procpool__map_steps(m);
+  return procpool__map_whole(m);
 }
 
 static procpool_status procpool__map(procpool *p, procpool_function function, bool by_items, const void *arguments,
@@ -9449,15 +10161,7 @@ static procpool_status procpool__map(procpool *p, procpool_function function, bo
   procpool__platform_cancel_here();
   status = procpool__public_enter(p);
   if (status != PROCPOOL_OK)
-    return status;
-  if (function == NULL || (arguments == NULL && count > 0 && argument_size > 0) ||
-      (results == NULL && count > 0 && result_size > 0) || procpool__map_too_much(argument_size, count) ||
-      procpool__map_too_much(result_size, count) ||
-      (options != NULL && (procpool__public_bad_timeout(options->timeout) ||
-                           options->time_limit != options->time_limit || options->grace != options->grace)))
-    return procpool__public_leave(p, PROCPOOL_ARGUMENT);
-  if (options != NULL && options->time_limit > 0 && p->start > PROCPOOL_START_SPAWN)
-    return procpool__public_leave(p, PROCPOOL_UNSUPPORTED);
+    return procpool__map_refuse(NULL, options, status, NULL);
   memset((void *)&m, 0, sizeof(m));
   m.pool = p;
   m.function = function;
@@ -9468,15 +10172,10 @@ static procpool_status procpool__map(procpool *p, procpool_function function, bo
   m.result_size = result_size;
   m.count = count;
   m.options = options;
-  status = procpool__map_locate(&m);
-  if (status != PROCPOOL_OK)
-    return procpool__public_leave(p, status);
-  if (options != NULL) {
-    options->failed_item = options->failed_count = 0;
-    if (options->error != NULL)
-      memset(options->error, 0, sizeof(*options->error));
-  }
-  return procpool__public_leave(p, procpool__map_whole(&m));
+  m.wait = procpool__host_wait_for(p, procpool__condition_map, &m, procpool__map_deadline(options),
+                                   PROCPOOL__WAIT_CALLBACKS);
+  m.wait.spare = &m.spare;
+  return procpool__public_leave(p, procpool__map_checked(&m));
 }
 
 PROCPOOL_API procpool_status procpool_map(procpool *pool, procpool_function function, const void *arguments,
@@ -9543,7 +10242,7 @@ static void *procpool__task_item_result(procpool_task *task, size_t size) {
   task->result_size = size;
   if (size <= chunk->result_size) {
     unsigned char *result =
-        procpool__worker_arena(task, chunk->results + procpool__worker_item(task) * chunk->result_size);
+        procpool__worker_arena(task, chunk->results + procpool__worker_item(task) * chunk->result_step);
     memset(result + size, 0, (size_t)(chunk->result_size - size));
     return result;
   }
@@ -9622,7 +10321,8 @@ PROCPOOL_API bool procpool_task_cancelled(procpool_task *task) {
   if (task == NULL)
     return false;
   return procpool__load(&task->slot->word) != task->word ||
-         procpool__worker_phase(task->worker) == PROCPOOL__PHASE_KILL;
+         procpool__worker_phase(task->worker) == PROCPOOL__PHASE_KILL ||
+         (task->chunk != NULL && procpool__load_relaxed(&task->chunk->stop) == 0);
 }
 
 PROCPOOL_API int procpool_task_worker(procpool_task *task) {
@@ -9648,22 +10348,21 @@ PROCPOOL_API procpool_items procpool_task_items(procpool_task *task) {
     return items;
   items.arguments = procpool__worker_arena(task, task->chunk->arguments);
   items.results = procpool__worker_arena(task, task->chunk->results);
-  items.count = (size_t)task->chunk->count;
+  items.stop = &task->chunk->stop;
+  items.begun = &task->chunk->begun;
   items.word = &task->slot->word;
   items.running = task->word;
-  items.begun = &task->chunk->begun;
-  items.row = task->limited ? 1 : PROCPOOL__ROW;
+  items.limited = task->limited;
   items.guard = procpool__worker_guard(task->worker);
   return items;
 }
 
 PROCPOOL_API bool procpool_task_item(procpool_task *task, size_t index) {
-  if (task == NULL || task->chunk == NULL ||
-      procpool__item_row(&task->slot->word, task->word, index, index + 1, 1) == index)
+  if (task == NULL || task->chunk == NULL)
     return false;
   procpool__worker_end_copy(task->worker);
-  procpool__item_begin(&task->chunk->begun, index);
-  return true;
+  return procpool__item_next(&task->chunk->stop, &task->chunk->begun, &task->slot->word, task->word, task->limited,
+                             index);
 }
 
 /* ---- Process ---- */

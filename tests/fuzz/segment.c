@@ -960,11 +960,11 @@ static void check_slots(const procpool *p) {
     REQUIRE(p->free_slots[i] < CAPACITY && !seen[p->free_slots[i]]);
     seen[p->free_slots[i]] = true;
   }
-  REQUIRE(p->unsettled[0] + p->unsettled[1] == 0 && p->limbo[0].count + p->limbo[1].count == 0);
+  REQUIRE(p->unsettled[0] + p->unsettled[1] == 0 && p->limbo[0] == NULL && p->limbo[1] == NULL);
   for (int i = 0; i < BUFFERS; i++)
     if (world.buffers[i] != NULL)
       REQUIRE(procpool_shared_free(world.pool, world.buffers[i]) == PROCPOOL_OK);
-  REQUIRE(p->buffers.count == 0);
+  REQUIRE(p->buffers == NULL);
   for (int c = 0; c < PROCPOOL__CLASSES; c++) /* a quarantine takes all buffers of its time along */
     REQUIRE(p->arena.given[c] == 0 || quarantined > 0);
   REQUIRE(p->limited == 0);
