@@ -161,7 +161,7 @@
      * deep.
 
    ---- PROCESS MANNERS ----
-   Descriptors  the host gets six per pool, all close-on-exec and above 2. A worker has two of the pool's, and none of
+   Descriptors  the host gets seven per pool, all close-on-exec and above 2. A worker has one of the pool's, and none of
                 other pools'. Under fork it has the host's own besides (as any fork does; see close_fds), under spawn
                 only 0, 1, 2.
    Signals      nothing changes in the host: no handler, no mask, no SIGCHLD. Workers start with default dispositions
@@ -904,7 +904,8 @@ procpool_process_start(const procpool_process_options *procpool__options, procpo
 PROCPOOL_API procpool_status procpool_process_join(procpool_process *process, double timeout);
 PROCPOOL_API bool procpool_process_is_alive(procpool_process *process);
 /* As in Python: 0 when the function returned, 1 when it reported failure, the status given to exit, or minus the signal
- * that ended it. OK, PENDING (it lives), HANDLE, ARGUMENT. */
+ * that ended it, whoever sent that and be it before the function began: it then never runs (1 where its future was
+ * cancelled before). OK, PENDING (it lives), HANDLE, ARGUMENT. */
 PROCPOOL_API procpool_status procpool_process_exit_code(procpool_process *process, int *exit_code);
 /* Its process id, after its end too; 0 on a bad handle. */
 PROCPOOL_API long procpool_process_pid(procpool_process *process);
@@ -1151,6 +1152,7 @@ static PROCPOOL_UNUSED inline void procpool__scope_end(procpool **procpool__pool
 #include <stdio_ext.h>
 #include <stdlib.h>
 #include <string.h>
+#include <sys/epoll.h>
 #include <sys/inotify.h>
 #include <sys/mman.h>
 #include <sys/prctl.h>
@@ -1667,12 +1669,18 @@ static bool procpool__platform_channel(int fds[2]) {
   return fds[0] >= 0 && fds[1] >= 0;
 }
 
+/* ---- an event that a host waits for, among other descriptors ----
+ * Whether a descriptor waits is a flag of its open file description (O_NONBLOCK), which all processes that have it
+ * share: a worker that clears it makes every other one block. So host and supervisor share an eventfd that no worker
+ * has; workers write to a pipe (a bell) whose reading end, a description of its own, the host alone has; and what the
+ * host waits for is an epoll descriptor over both. */
+
 static int procpool__platform_event(void) {
   int fd = (int)syscall(SYS_eventfd2, 0, O_CLOEXEC | O_NONBLOCK);
   return procpool__platform_above_std(fd);
 }
 
-/* Async-signal-safe. EAGAIN means that it is readable already. */
+/* Async-signal-safe. Of an eventfd or of a bell. EAGAIN means that it is readable already. */
 static void procpool__platform_event_set(int fd) {
   const uint64_t one = 1;
   const int saved = errno;
@@ -1687,19 +1695,75 @@ static void procpool__platform_event_clear(int fd) {
     errno = saved;
 }
 
-/* A descriptor that becomes readable when process pid ends; -1 where there is none (Linux before 5.3). pid is this
- * process, or a child of the caller's that is not yet reaped: never a stranger. */
+static void procpool__platform_no_wait(int fd) {
+  (void)fcntl(fd, F_SETFL, O_NONBLOCK);
+}
+
+#define PROCPOOL__BELL_MOST ((size_t)64 * 4096)
+
+/* Empties a bell, whatever was written to it. Returns how many bytes that were; BELL_MOST: there may be more. */
+static size_t procpool__platform_bell_clear(int fd) {
+  unsigned char bytes[4096];
+  const int saved = errno;
+  size_t total = 0;
+  ssize_t got = 0;
+  for (size_t i = 0; i < PROCPOOL__BELL_MOST / sizeof(bytes); i++) {
+    got = procpool__platform_read(fd, bytes, sizeof(bytes));
+    if (got <= 0)
+      break;
+    total += (size_t)got;
+  }
+  errno = saved;
+  return got > 0 ? PROCPOOL__BELL_MOST : total;
+}
+
+/* A descriptor that is readable while one of those added to it is. */
+static int procpool__platform_watch(void) {
+  return procpool__platform_above_std(epoll_create1(EPOLL_CLOEXEC));
+}
+
+/* edge: it counts when something comes, and not because something is there. False (errno) when it cannot be added. */
+static bool procpool__platform_watch_add(int watch, int fd, bool edge) {
+  struct epoll_event event;
+  memset(&event, 0, sizeof(event));
+  event.events = (uint32_t)EPOLLIN | (edge ? (uint32_t)EPOLLET : 0u);
+  return epoll_ctl(watch, EPOLL_CTL_ADD, fd, &event) == 0;
+}
+
+/* A description that another process has too would stay in there when fd is closed. */
+static void procpool__platform_watch_remove(int watch, int fd) {
+  struct epoll_event event; /* Linux before 2.6.9 wants one */
+  memset(&event, 0, sizeof(event));
+  if (watch >= 0 && fd >= 0)
+    (void)epoll_ctl(watch, EPOLL_CTL_DEL, fd, &event);
+}
+
+/* What came by an edge counts no more. */
+static void procpool__platform_watch_clear(int watch) {
+  struct epoll_event events[8];
+  const int saved = errno;
+  if (syscall(SYS_epoll_pwait, watch, events, 8, 0, NULL, (size_t)(_NSIG / 8)) < 0)
+    errno = saved;
+}
+
+/* A descriptor that becomes readable when the process ends; -1 where there is none (Linux before 5.3). A process that
+ * is neither this one nor a child of it that is not yet reaped may be a stranger by then. */
 static int procpool__platform_pidfd(pid_t pid) {
   return procpool__platform_above_std((int)syscall(SYS_pidfd_open, pid, 0));
 }
+static int procpool__platform_pidfd_self(void) {
+  return procpool__platform_pidfd(getpid());
+}
 
-/* A signal for the process that pidfd names: it never reaches a stranger. */
+/* A signal for the process that pidfd stands for, and never for another one, whatever its state: SIGKILL goes through a
+ * stop and through a tracer. Nothing where there is no such descriptor. */
 static void procpool__platform_pidfd_signal(int pidfd, int signal_number) {
   if (pidfd >= 0)
     (void)syscall(SYS_pidfd_send_signal, pidfd, signal_number, NULL, 0);
 }
 
-/* Waits until one of the descriptors has something or the deadline passes. mask: signals blocked meanwhile, or null. */
+/* Waits until one of the descriptors has something or the deadline passes. mask: signals blocked meanwhile, or null.
+ * Returns early at a signal: the caller looks again. */
 static int procpool__platform_poll(struct pollfd *fds, int count, uint64_t deadline, const sigset_t *mask) {
   struct timespec t;
   uint64_t now = 0;
@@ -1718,13 +1782,31 @@ static int procpool__platform_poll(struct pollfd *fds, int count, uint64_t deadl
   return (int)syscall(SYS_ppoll, fds, count, timeout, mask != NULL ? &kernel_mask : NULL, (size_t)(_NSIG / 8));
 }
 
+/* Waits for these events, or end of file or an error, until the deadline: a signal of the host's ends a poll, and says
+ * nothing. Returns what has come, 0 for nothing. */
+static short procpool__platform_await(int fd, short events, uint64_t deadline) {
+  struct pollfd p;
+  int got;
+  p.fd = fd;
+  p.events = events;
+  do {
+    p.revents = 0;
+    got = procpool__platform_poll(&p, 1, deadline, NULL);
+  } while (got < 0 && errno == EINTR && procpool__platform_now() < deadline);
+  return got > 0 ? p.revents : (short)0;
+}
+
 /* End of file (or an error) on the reading end of a pipe or channel: the other side is gone. */
 static bool procpool__platform_gone(int fd, uint64_t deadline) {
-  struct pollfd p;
-  p.fd = fd;
-  p.events = 0;
-  p.revents = 0;
-  return procpool__platform_poll(&p, 1, deadline, NULL) > 0 && (p.revents & (POLLHUP | POLLERR | POLLNVAL)) != 0;
+  return (procpool__platform_await(fd, 0, deadline) & (POLLHUP | POLLERR | POLLNVAL)) != 0;
+}
+
+/* Waits until a process has ended, by its id: if that is a stranger's by now, this waits in vain. */
+static void procpool__platform_await_end(pid_t pid, uint64_t deadline) {
+  int fd = pid > 0 ? procpool__platform_pidfd(pid) : -1;
+  if (fd >= 0)
+    (void)procpool__platform_await(fd, POLLIN, deadline);
+  procpool__platform_close(&fd);
 }
 
 /* ---- a witness: what ends with a process, and with nothing else ----
@@ -1901,6 +1983,12 @@ static pid_t procpool__platform_pid(void) {
   return getpid();
 }
 
+/* Whether a signal that ended a process is one that others send. */
+static bool procpool__platform_from_outside(int signal_number) {
+  return signal_number == SIGKILL || signal_number == SIGTERM || signal_number == SIGINT || signal_number == SIGHUP ||
+         signal_number == SIGQUIT;
+}
+
 PROCPOOL__NORETURN static void procpool__platform_leave(int status) {
   _exit(status);
 }
@@ -1966,6 +2054,64 @@ static int procpool__platform_receive(int channel, void *message, size_t size, i
   do
     got = (ssize_t)syscall(SYS_recvfrom, channel, message, size, flags, NULL, NULL);
   while (got < 0 && errno == EINTR);
+  if (got == (ssize_t)size)
+    return 1;
+  return got < 0 && errno == EAGAIN ? 0 : -1;
+}
+
+/* What comes along with a message: one descriptor. */
+typedef union procpool__platform_cargo {
+  struct cmsghdr head; /* for its alignment */
+  unsigned char bytes[CMSG_SPACE(sizeof(int))];
+} procpool__platform_cargo;
+
+/* A message with a descriptor, of which the other side gets a copy. */
+static bool procpool__platform_send_fd(int channel, void *message, size_t size, int fd) {
+  procpool__platform_cargo cargo;
+  struct msghdr header;
+  struct iovec part;
+  ssize_t sent;
+  memset(&cargo, 0, sizeof(cargo));
+  memset(&header, 0, sizeof(header));
+  part.iov_base = message;
+  part.iov_len = size;
+  header.msg_iov = &part;
+  header.msg_iovlen = 1;
+  header.msg_control = cargo.bytes;
+  header.msg_controllen = sizeof(cargo.bytes);
+  cargo.head.cmsg_level = SOL_SOCKET;
+  cargo.head.cmsg_type = SCM_RIGHTS;
+  cargo.head.cmsg_len = CMSG_LEN(sizeof(fd));
+  memcpy(CMSG_DATA(&cargo.head), &fd, sizeof(fd));
+  do
+    sent = sendmsg(channel, &header, MSG_NOSIGNAL);
+  while (sent < 0 && errno == EINTR);
+  return sent == (ssize_t)size;
+}
+
+/* As receive, without waiting. *fd: the descriptor that came along, or -1. */
+static int procpool__platform_receive_fd(int channel, void *message, size_t size, int *fd) {
+  procpool__platform_cargo cargo;
+  struct msghdr header;
+  struct iovec part;
+  ssize_t got;
+  *fd = -1;
+  memset(&header, 0, sizeof(header));
+  part.iov_base = message;
+  part.iov_len = size;
+  header.msg_iov = &part;
+  header.msg_iovlen = 1;
+  header.msg_control = cargo.bytes;
+  header.msg_controllen = sizeof(cargo.bytes);
+  do
+    got = recvmsg(channel, &header, MSG_DONTWAIT | MSG_CMSG_CLOEXEC);
+  while (got < 0 && errno == EINTR);
+  if (got < 0 && (errno == ENOSYS || errno == EPERM)) /* refused by a filter: without descriptors it goes, too */
+    return procpool__platform_receive(channel, message, size, MSG_DONTWAIT);
+  if (got > 0 && header.msg_controllen >= CMSG_LEN(sizeof(*fd)) && cargo.head.cmsg_level == SOL_SOCKET &&
+      cargo.head.cmsg_type == SCM_RIGHTS)
+    memcpy(fd, CMSG_DATA(&cargo.head), sizeof(*fd));
+  *fd = procpool__platform_above_std(*fd);
   if (got == (ssize_t)size)
     return 1;
   return got < 0 && errno == EAGAIN ? 0 : -1;
@@ -2811,7 +2957,7 @@ typedef struct procpool__mask {
 typedef struct procpool__header {
   /* host, before anyone else exists; a spawned supervisor checks them against its own */
   uint64_t magic, version, total, header_size, workers, capacity, ring_size, arena_size;
-  uint64_t start, max_tasks, strict, core_dumps, depth;
+  uint64_t start, max_tasks, strict, core_dumps, once, depth;
   uint64_t spin_ns, spin_fixed, processors; /* how long to look for work before sleeping; whether the user said so */
   uint64_t initializer, initializer_offset, initializer_size; /* size 0: offset is the pointer itself */
   uint64_t initializer_limit;                                 /* ns; 0: none */
@@ -2842,6 +2988,12 @@ typedef struct procpool__header {
   int64_t cause_signal, cause_exit, cause_code, cause_errno, cause_pid, cause_worker, cause_stage;
 } procpool__header;
 
+/* What workers go by: each process's own copy, made before there was a worker (a forked one has it by the fork). */
+typedef struct procpool__settings {
+  uint64_t max_tasks, spin_ns, spin_fixed, processors;
+  uint64_t initializer, initializer_offset, initializer_size;
+} procpool__settings;
+
 /* One process's view. Sizes and addresses are its own copies: shared ones may be scribbled upon. */
 typedef struct procpool__segment {
   int fd;
@@ -2857,6 +3009,7 @@ typedef struct procpool__segment {
   unsigned char *arena;
   uint64_t arena_at; /* its offset: all before it is open to access from the start */
   uint64_t large;    /* what large blocks of the arena begin at a multiple of */
+  procpool__settings settings;
 } procpool__segment;
 
 typedef char procpool__assert_slot[sizeof(procpool__slot) == 64 ? 1 : -1];
@@ -2902,6 +3055,18 @@ static uint64_t procpool__shm_layout(procpool__segment *s, unsigned char *base) 
     s->arena = base + offset[4];
   }
   return s->total;
+}
+
+/* Takes the settings from the header: before there is a worker that could write there. */
+static void procpool__shm_settle(procpool__segment *s) {
+  const procpool__header *h = s->header;
+  s->settings.max_tasks = h->max_tasks;
+  s->settings.spin_ns = h->spin_ns;
+  s->settings.spin_fixed = h->spin_fixed;
+  s->settings.processors = h->processors;
+  s->settings.initializer = h->initializer;
+  s->settings.initializer_offset = h->initializer_offset;
+  s->settings.initializer_size = h->initializer_size;
 }
 
 static uint64_t procpool__shm_offset(const procpool__segment *s, const void *p) {
@@ -3735,7 +3900,7 @@ static bool procpool__worker_run(procpool__worker *w, uint32_t slot_index, uint6
     return false;
   procpool__store_release(&w->block->intent_word, 0); /* release: who sees it sees the commit */
   procpool__worker_trim(w);
-  return w->segment->header->max_tasks == 0 || w->tasks < w->segment->header->max_tasks;
+  return w->segment->settings.max_tasks == 0 || w->tasks < w->segment->settings.max_tasks;
 }
 
 /* ---- claiming and sleeping ---- */
@@ -3830,7 +3995,7 @@ static procpool__turn procpool__worker_turn(procpool__worker *w) {
 /* Whether those who are awake, the host too, outnumber the processors: then whoever only looks keeps the others from
  * their work, and lets them go first after each look. */
 static bool procpool__worker_crowded(const procpool__worker *w) {
-  return !w->spin.fixed && procpool__shm_awake(w->segment) >= w->segment->header->processors;
+  return !w->spin.fixed && procpool__shm_awake(w->segment) >= w->segment->settings.processors;
 }
 
 /* Looks for a task as long as a hot answer takes. Before the clock is read: that takes about as long. */
@@ -3915,14 +4080,14 @@ static void procpool__worker_setup(procpool__worker *w, const procpool__segment 
   w->tail = procpool__load(&w->block->tail);
   w->consumed = procpool__load(&w->block->consumed);
   w->dropped = procpool__load(&w->block->dropped);
-  procpool__spin_setup(&w->spin, s->header->spin_ns, s->header->spin_fixed != 0);
+  procpool__spin_setup(&w->spin, s->settings.spin_ns, s->settings.spin_fixed != 0);
   procpool__worker_jump(w, procpool__load(&s->header->head));
   w->opened = process ? s->arena_at : s->total; /* a thread shares the host's mapping, which the host opens */
 }
 
 /* Runs the user's initializer, if there is one. */
 static bool procpool__worker_initialize(procpool__worker *w) {
-  const procpool__header *h = w->segment->header;
+  const procpool__settings *h = &w->segment->settings;
   procpool_initializer initializer;
   const void *argument;
   int code;
@@ -3959,6 +4124,7 @@ typedef struct procpool__process_pool {
   uint64_t launcher; /* the thread that is about to fork this pool's supervisor: that child keeps them; else 0 */
   int lifeline, control, all_gone, event_fd, memory;
   int supervisor; /* pidfd */
+  int watch;      /* an epoll descriptor over event_fd and all_gone, which is the workers' bell */
   /* the supervisor's: until it has them */
   int far_lifeline, far_control, far_all_gone, host_pidfd, witness;
 } procpool__process_pool;
@@ -3980,12 +4146,15 @@ static struct {
 
 /* What host and supervisor say to each other over the control channel: whole messages of one size. */
 typedef enum procpool__say {
-  PROCPOOL__SAY_CODE = 1, /* supervisor: an executable mapping that its workers have (spawn) */
+  PROCPOOL__SAY_SELF = 1, /* supervisor, first of all: with a descriptor that stands for it (Linux 5.3) */
+  PROCPOOL__SAY_CODE,     /* supervisor: an executable mapping that its workers have (spawn) */
   PROCPOOL__SAY_ATTACHED, /* supervisor: that was all of them; waits for BEGIN */
   PROCPOOL__SAY_BEGIN,    /* host: the initializer is in the header, start the workers */
   PROCPOOL__SAY_STARTED,  /* supervisor: all workers are forked, or a = errno */
+  PROCPOOL__SAY_ENDING,   /* supervisor: it has heard of the KILL, and is at it */
   PROCPOOL__SAY_TAKEN,    /* supervisor: something else lies where the segment should be mapped (spawn); it leaves */
-  PROCPOOL__SAY_PHASE,    /* host: look at the phase */
+  PROCPOOL__SAY_GONE,     /* supervisor: nobody is left, and it leaves */
+  PROCPOOL__SAY_PHASE,    /* host: the phase is a now */
   PROCPOOL__SAY_SIGNAL,   /* host: send signal b to worker a */
   PROCPOOL__SAY_RESET,    /* host: worker a's ring is corrupt: end it, its ring begins anew at b */
   PROCPOOL__SAY_LOOK      /* host: a task is to be ended, or has a limit: look at what the workers run */
@@ -4013,12 +4182,23 @@ typedef struct procpool__charge {
   bool overdue;           /* its initializer took too long: it was killed for that */
 } procpool__charge;
 
+/* How a worker ended. */
+typedef struct procpool__end {
+  pid_t pid;
+  int status;
+  struct rusage usage;
+} procpool__end;
+
 typedef struct procpool__super {
   procpool__segment segment;
   int lifeline, control, all_gone, event_fd, host_pidfd;
   int witness, watch; /* of the host; what tells of its end */
   pid_t pid;
   bool strict, core_dumps, ended;
+  bool once;                     /* one worker, one task: nobody takes a dead one's place */
+  uint32_t phase;                /* procpool__phase, as the host said it by a message: the segment's is for workers */
+  uint64_t alive, started, dead; /* what it writes into the header */
+  procpool__end end;             /* once: how the worker ended that had not begun the task */
   unsigned fork_failures;
   uint64_t initializer_limit; /* ns; 0: none */
   char name[16];
@@ -4032,6 +4212,14 @@ typedef struct procpool__super {
 
 static bool procpool__super_send(int channel, const procpool__message *message) {
   return procpool__platform_send(channel, message, sizeof(*message), 0);
+}
+
+/* Tells the host without waiting: what it says is but to be known soon. */
+static void procpool__super_tell(const procpool__super *u, procpool__say say) {
+  procpool__message m;
+  memset(&m, 0, sizeof(m));
+  m.say = say;
+  (void)procpool__platform_send(u->control, &m, sizeof(m), MSG_DONTWAIT);
 }
 
 /* As procpool__platform_receive. */
@@ -4051,6 +4239,7 @@ static int procpool__super_receive(int channel, procpool__message *message, int 
 static void procpool__process_no_pool(procpool__process_pool *pool) {
   memset(pool, 0, sizeof(*pool));
   pool->lifeline = pool->control = pool->all_gone = pool->event_fd = pool->memory = pool->supervisor = -1;
+  pool->watch = -1;
   pool->far_lifeline = pool->far_control = pool->far_all_gone = pool->host_pidfd = pool->witness = -1;
 }
 
@@ -4062,7 +4251,7 @@ static void procpool__process_close_far(procpool__process_pool *pool) {
   procpool__platform_close(&pool->witness);
 }
 
-/* All that keeps supervisor and host together; event_fd stays. */
+/* All that keeps supervisor and host together; event_fd and watch stay. */
 static void procpool__process_close_near(procpool__process_pool *pool) {
   procpool__platform_close(&pool->lifeline);
   procpool__platform_close(&pool->control);
@@ -4075,6 +4264,7 @@ static void procpool__process_close(procpool__process_pool *pool) {
   procpool__process_close_near(pool);
   procpool__process_close_far(pool);
   procpool__platform_close(&pool->event_fd);
+  procpool__platform_close(&pool->watch);
 }
 
 /* Whether this thread is in a fork, between the handlers. */
@@ -4202,18 +4392,18 @@ static void procpool__super_be_worker(procpool__super *u, int index) {
   procpool__platform_close(&u->witness);
   procpool__platform_close(&u->watch);
   procpool__platform_close(&u->segment.fd);
+  procpool__platform_close(&u->event_fd); /* the host would block on it if a task made it a descriptor that waits */
   procpool__platform_worker_signals();
   procpool__platform_drop_output();
-  procpool__platform_set_name(u->name, u->segment.header->capacity == 1 ? -1 : index);
+  procpool__platform_set_name(u->name, u->segment.capacity == 1 ? -1 : index);
   procpool__platform_volunteer();
   if (!u->core_dumps)
     procpool__platform_no_core();
-  procpool__worker_setup(&worker, &u->segment, index, u->event_fd, true);
+  procpool__worker_setup(&worker, &u->segment, index, u->all_gone, true);
   worker.parent = u->pid;
   worker.guard = procpool__platform_guard(&worker.guard_by_pid);
   procpool__process_no_pool(&own);
   own.all_gone = u->all_gone;
-  own.event_fd = u->event_fd;
   procpool__process_record.pools = &own;
   procpool__process_record.worker = &worker;
   if (!procpool__platform_catch_exit() || !procpool__worker_initialize(&worker))
@@ -4228,6 +4418,7 @@ static void procpool__super_note_alive(procpool__super *u) {
   uint64_t alive = 0;
   for (int i = 0; i < u->segment.workers; i++)
     alive += u->charges[i].pid != 0;
+  u->alive = alive;
   procpool__store(&u->segment.header->alive, alive);
 }
 
@@ -4239,15 +4430,15 @@ static bool procpool__super_start(procpool__super *u, int index) {
   procpool__store(&block->ready, 0);
   procpool__store(&block->tasks, 0);
   procpool__store(&block->intent_word, 0);
-  procpool__store(&h->alive, h->alive + 1); /* before the fork: who sees what it did finds it counted */
-  procpool__store(&h->started, h->started + 1);
+  procpool__store(&h->alive, ++u->alive); /* before the fork: who sees what it did finds it counted */
+  procpool__store(&h->started, ++u->started);
   charge->pid = procpool__platform_fork();
   if (charge->pid == 0)
     procpool__super_be_worker(u, index);
   if (charge->pid < 0) {
     charge->pid = 0;
-    procpool__store(&h->started, h->started - 1);
-    procpool__store(&h->alive, h->alive - 1);
+    procpool__store(&h->started, --u->started);
+    procpool__store(&h->alive, --u->alive);
     return false;
   }
   charge->born = procpool__platform_now();
@@ -4308,7 +4499,7 @@ static void procpool__super_bury(procpool__super *u, int index, int status, int 
     first = procpool__load(&h->dead_list);
     procpool__store_relaxed(&e->rss_kib_next, ((uint64_t)usage->ru_maxrss << 24) | (first & 0xffffff));
   } while (!procpool__cas(&h->dead_list, first, (uint64_t)slot + 1));
-  procpool__store(&h->dead_count, h->dead_count + 1);
+  procpool__store(&h->dead_count, ++u->dead);
   charge->condemned = 0;
 }
 
@@ -4378,7 +4569,8 @@ static void procpool__super_clear_traces(procpool__super *u, int index) {
   procpool__super_note_away(u, index);
   (void)procpool__and(procpool__shm_idle(&u->segment, index), ~procpool__shm_bit(index));
   procpool__store32(&block->room_flag, 0);
-  procpool__store(&block->pid, 0);
+  if (!u->once)
+    procpool__store(&block->pid, 0);
   if (u->charges[index].reset != 0)
     procpool__store(&block->tail, u->charges[index].reset);
   u->charges[index].reset = 0;
@@ -4425,16 +4617,10 @@ static void procpool__super_end_workers(procpool__super *u, procpool__state stat
 
 /* ---- deaths and replacements ---- */
 
-static bool procpool__super_any_ready(const procpool__super *u) {
-  for (int i = 0; i < u->segment.workers; i++)
-    if (u->charges[i].pid != 0 && procpool__load(&u->segment.blocks[i].ready) == 1)
-      return true;
-  return false;
-}
-
+/* Whether all indexes have failed so often in a row; of those that a worker has or will have. */
 static bool procpool__super_all_failed(const procpool__super *u, unsigned times) {
   for (int i = 0; i < u->segment.workers; i++)
-    if (u->charges[i].failures < times)
+    if (u->charges[i].failures < times && (u->charges[i].pid != 0 || u->charges[i].due != PROCPOOL__NEVER))
       return false;
   return true;
 }
@@ -4449,10 +4635,9 @@ static uint64_t procpool__super_backoff(unsigned failures) {
 /* When, if at all, the next worker of this index starts. */
 static void procpool__super_plan(procpool__super *u, int index, bool useful) {
   procpool__charge *charge = &u->charges[index];
-  const uint32_t phase = procpool__load32(&u->segment.header->phase);
   charge->failures = useful ? 0 : charge->failures + 1;
   charge->due = useful ? 0 : procpool__super_backoff(charge->failures);
-  if (u->ended || (phase == PROCPOOL__PHASE_DRAIN && !procpool__table_waiting(&u->segment)))
+  if (u->ended || u->once || (u->phase == PROCPOOL__PHASE_DRAIN && !procpool__table_waiting(&u->segment)))
     charge->due = PROCPOOL__NEVER;
 }
 
@@ -4466,10 +4651,44 @@ static bool procpool__super_was_useful(const procpool__super *u, int index, bool
          (ready == 1 && (had_task || procpool__load(&block->tasks) > 0 || age > 100000000u));
 }
 
-/* Starts in a row, of every index, after which the pool gives up. A worker that dies before it comes to its
- * initializer was killed by somebody: that says nothing of the next one, and only a long run of it (8 s, with the
- * back-off) does. */
-enum { PROCPOOL__STARTS_FAILED = 3, PROCPOOL__STARTS_KILLED = 20 };
+static bool procpool__super_any_useful(const procpool__super *u) {
+  for (int i = 0; i < u->segment.workers; i++)
+    if (u->charges[i].pid != 0 && procpool__super_was_useful(u, i, false))
+      return true;
+  return false;
+}
+
+/* Starts in a row, of every index, that came to nothing and after which the pool gives up. FAILED: in the initializer.
+ * DIED: after it, by itself (a filter of system calls that lacks one, a thread of the initializer's that crashed): about
+ * 3 s with the back-off. TAKEN: after it, by a signal that others send, while tasks wait (5 s): with none waiting,
+ * somebody may play with them. KILLED: before it came to its initializer: that says nothing of the next one, and only a
+ * long run does (8 s). */
+enum {
+  PROCPOOL__STARTS_FAILED = 3,
+  PROCPOOL__STARTS_DIED = 8,
+  PROCPOOL__STARTS_TAKEN = 12,
+  PROCPOOL__STARTS_KILLED = 20
+};
+
+/* Whether a useless start, which ended so, was one too many. */
+static bool procpool__super_hopeless(const procpool__super *u, uint64_t ready, int status) {
+  const bool killed = WIFSIGNALED(status) && procpool__platform_from_outside(WTERMSIG(status));
+  const bool within = ready == 2 || ready == 4;
+  if (u->ended || u->once || (ready == 3 && WIFEXITED(status)) || procpool__super_any_useful(u))
+    return false;
+  if (ready == 0)
+    return procpool__super_all_failed(u, PROCPOOL__STARTS_KILLED);
+  if (killed && !within)
+    return procpool__super_all_failed(u, PROCPOOL__STARTS_TAKEN) && procpool__table_waiting(&u->segment);
+  return procpool__super_all_failed(u, within ? PROCPOOL__STARTS_FAILED : PROCPOOL__STARTS_DIED);
+}
+
+/* A pool that gives up: everybody goes, and the host hears why. */
+static void procpool__super_give_up(procpool__super *u, procpool__health health, int index, pid_t pid, int status) {
+  u->ended = true;
+  procpool__super_end_workers(u, PROCPOOL__DEAD_BROKEN);
+  procpool__super_cause(u, health, index, pid, status, 0);
+}
 
 static void procpool__super_on_death(procpool__super *u, int index, int status, const struct rusage *usage) {
   const pid_t pid = u->charges[index].pid;
@@ -4481,19 +4700,15 @@ static void procpool__super_on_death(procpool__super *u, int index, int status, 
   useful = procpool__super_was_useful(u, index, had_task);
   procpool__super_clear_traces(u, index);
   u->charges[index].pid = 0;
+  u->end.pid = pid;
+  u->end.status = status;
+  u->end.usage = *usage;
   procpool__super_plan(u, index, useful);
   procpool__super_note_alive(u);
-  if (u->strict && (ready != 3 || had_task) && !wanted && !u->ended) {
-    u->ended = true;
-    procpool__super_end_workers(u, PROCPOOL__DEAD_BROKEN);
-    procpool__super_cause(u, PROCPOOL__HEALTH_STRICT, index, pid, status, 0);
-  } else if (ready != 1 && ready != 3 && !procpool__super_any_ready(u) &&
-             procpool__super_all_failed(u, ready == 0 ? PROCPOOL__STARTS_KILLED : PROCPOOL__STARTS_FAILED) &&
-             !u->ended) {
-    u->ended = true;
-    procpool__super_end_workers(u, PROCPOOL__DEAD_BROKEN);
-    procpool__super_cause(u, PROCPOOL__HEALTH_INIT_FAIL, index, pid, status, 0);
-  }
+  if (u->strict && (ready != 3 || had_task) && !wanted && !u->ended)
+    procpool__super_give_up(u, PROCPOOL__HEALTH_STRICT, index, pid, status);
+  else if (!useful && procpool__super_hopeless(u, ready, status))
+    procpool__super_give_up(u, PROCPOOL__HEALTH_INIT_FAIL, index, pid, status);
 }
 
 static int procpool__super_find(const procpool__super *u, pid_t pid) {
@@ -4533,7 +4748,7 @@ static void procpool__super_on_fork_failure(procpool__super *u, int index, int e
   u->charges[index].failures++;
   u->charges[index].due = procpool__super_backoff(u->charges[index].failures);
   u->fork_failures++;
-  if (procpool__load(&u->segment.header->alive) == 0 && u->fork_failures >= 4)
+  if (u->alive == 0 && u->fork_failures >= 4)
     procpool__super_cause(u, PROCPOOL__HEALTH_SPAWN_FAIL, -1, 0, 0, error);
   procpool__shm_wake_workers(&u->segment);
   procpool__shm_wake_host(&u->segment, u->event_fd);
@@ -4734,33 +4949,77 @@ static uint64_t procpool__super_enforce(procpool__super *u) {
 
 /* ---- the host's wishes ---- */
 
-/* Says that nobody is left, and goes. */
+/* Says that nobody is left, and goes. The message is what counts; the word tells the host when to look for it. */
 static void procpool__super_leave(procpool__super *u) {
+  procpool__super_tell(u, PROCPOOL__SAY_GONE);
   procpool__store32(&u->segment.header->gone, 1);
   procpool__shm_wake_host(&u->segment, u->event_fd);
   procpool__platform_leave(0);
 }
 
+/* A pool of one task whose worker died before it claimed it: the task is that worker's all the same. The claim is made
+ * for it, by its intent and the word, and then it is as if it had died later. The host has submitted it before it said
+ * that the pool drains. */
+static void procpool__super_settle_unborn(procpool__super *u) {
+  procpool__block *block = &u->segment.blocks[0];
+  const uint64_t word = procpool__load(&u->segment.slots[0].word);
+  const uint64_t running = procpool__word(procpool__word_ticket(word), 0, PROCPOOL__RUNNING);
+  if (u->end.pid == 0 || u->charges[0].pid != 0 || procpool__word_state(word) != PROCPOOL__READY)
+    return;
+  procpool__store(&block->intent_slot, 0);
+  procpool__store(&block->intent_word, running);
+  if (!procpool__super_take_word(u, 0, 0, word, PROCPOOL__DEAD_CRASHED))
+    return;
+  u->charges[0].pid = u->end.pid;
+  procpool__super_bury(u, 0, u->end.status, 0, &u->end.usage);
+  u->charges[0].pid = 0;
+}
+
+/* Plans a worker where there is none and should be one: a worker may have made it seem that none is wanted. Returns
+ * whether there is one, or will be. */
+static bool procpool__super_keep(procpool__super *u, int index, bool wanted) {
+  procpool__charge *charge = &u->charges[index];
+  if (charge->pid != 0)
+    return true;
+  if (!wanted || u->ended || u->once)
+    charge->due = PROCPOOL__NEVER;
+  else if (charge->due == PROCPOOL__NEVER)
+    charge->due = procpool__super_backoff(charge->failures);
+  return charge->due != PROCPOOL__NEVER;
+}
+
+/* Puts the segment's phase right, by which workers go: else they would leave, and those that follow, for ever. The host
+ * tells this process before it writes the word, so what is heard is never behind it; and should this be between the two,
+ * the message makes it look again. Those who sleep have seen another phase. */
+static void procpool__super_mend_phase(const procpool__super *u) {
+  if (procpool__load32(&u->segment.header->phase) == u->phase)
+    return;
+  procpool__store32(&u->segment.header->phase, u->phase);
+  procpool__shm_wake_workers(&u->segment);
+}
+
 static void procpool__super_on_phase(procpool__super *u) {
-  const uint32_t phase = procpool__load32(&u->segment.header->phase);
-  bool waiting = false;
-  if (phase == PROCPOOL__PHASE_KILL) {
+  const bool drain = u->phase == PROCPOOL__PHASE_DRAIN;
+  bool wanted, staying = false;
+  procpool__super_mend_phase(u);
+  if (u->phase == PROCPOOL__PHASE_KILL) {
+    procpool__super_tell(u, PROCPOOL__SAY_ENDING);
     procpool__super_end_workers(u, PROCPOOL__DEAD_SHUTDOWN);
     procpool__super_leave(u);
   }
-  if (phase != PROCPOOL__PHASE_DRAIN)
-    return;
-  for (int i = 0; i < u->segment.workers; i++) {
-    if (u->charges[i].pid == 0 && !procpool__table_waiting(&u->segment))
-      u->charges[i].due = PROCPOOL__NEVER;
-    waiting = waiting || u->charges[i].pid != 0 || u->charges[i].due != PROCPOOL__NEVER;
-  }
-  if (!waiting)
+  if (drain && u->once)
+    procpool__super_settle_unborn(u);
+  wanted = !drain || procpool__table_waiting(&u->segment);
+  for (int i = 0; i < u->segment.workers; i++)
+    staying = procpool__super_keep(u, i, wanted) || staying;
+  if (drain && !staying)
     procpool__super_leave(u);
 }
 
 static void procpool__super_on_message(procpool__super *u, const procpool__message *m) {
   procpool__charge *charge;
+  if (m->say == PROCPOOL__SAY_PHASE && m->a > u->phase && m->a <= PROCPOOL__PHASE_KILL)
+    u->phase = (uint32_t)m->a; /* it only ever goes on */
   if (m->a >= (uint64_t)u->segment.workers || (m->say != PROCPOOL__SAY_SIGNAL && m->say != PROCPOOL__SAY_RESET))
     return;
   charge = &u->charges[m->a];
@@ -4784,9 +5043,10 @@ static void procpool__super_host_gone(procpool__super *u) {
   for (int i = 0; i < u->segment.workers; i++)
     if (u->charges[i].pid != 0)
       (void)procpool__super_await(u, i, deadline, &status, &usage);
-  /* a child of the host's may live on, and has the segment mapped: it keeps an empty one. A host that kills its pool may
-   * yet read what was committed. */
-  if (procpool__load32(&u->segment.header->phase) != PROCPOOL__PHASE_KILL)
+  /* a child of the host's may live on, and has the segment mapped: it keeps an empty one. A host that kills its pool, or
+   * waits for this process to leave as it said, may yet read what was committed, and shared buffers. */
+  if (u->phase != PROCPOOL__PHASE_KILL && procpool__load32(&u->segment.header->phase) != PROCPOOL__PHASE_KILL &&
+      procpool__load32(&u->segment.header->gone) == 0)
     procpool__platform_shm_empty(u->segment.base, u->segment.total);
   procpool__platform_leave(0);
 }
@@ -4821,6 +5081,7 @@ static void procpool__super_loop(procpool__super *u) {
   for (;;) {
     uint64_t next, due;
     procpool__super_reap(u);
+    procpool__super_hear(u); /* after the deaths: a worker that left because the pool drains is not replaced */
     procpool__super_on_phase(u);
     next = procpool__super_replace(u);
     due = procpool__super_enforce(u);
@@ -4834,8 +5095,6 @@ static void procpool__super_loop(procpool__super *u) {
     if (fds[0].revents != 0 || fds[1].revents != 0 ||
         (fds[3].revents != 0 && procpool__platform_witness_gone(u->witness, u->watch)))
       procpool__super_host_gone(u);
-    if (fds[2].revents != 0)
-      procpool__super_hear(u);
   }
 }
 
@@ -4852,6 +5111,18 @@ static int procpool__super_start_all(procpool__super *u) {
   return 0;
 }
 
+/* Gives the host a descriptor that stands for this process: a task may stop or trace it again and again, and then the
+ * host must be able to end it, and nobody else. */
+static void procpool__super_introduce(const procpool__super *u) {
+  procpool__message m;
+  int self = procpool__platform_pidfd_self();
+  memset(&m, 0, sizeof(m));
+  m.say = PROCPOOL__SAY_SELF;
+  if (self >= 0)
+    (void)procpool__platform_send_fd(u->control, &m, sizeof(m), self);
+  procpool__platform_close(&self);
+}
+
 static void procpool__super_settle_in(procpool__super *u) {
   procpool__platform_super_signals();
   procpool__platform_continue_when_told(u->lifeline);
@@ -4860,6 +5131,7 @@ static void procpool__super_settle_in(procpool__super *u) {
     procpool__platform_continue_when_told(u->watch);
   if (procpool__platform_gone(u->lifeline, 0) || procpool__platform_witness_gone(u->witness, -1))
     procpool__platform_leave(0);
+  procpool__super_introduce(u);
 }
 
 static void procpool__super_run(procpool__super *u) {
@@ -4961,6 +5233,7 @@ static bool procpool__super_attach(procpool__super *u, uint64_t total, uint64_t 
     return false;
   u->strict = h->strict != 0;
   u->core_dumps = h->core_dumps != 0;
+  u->once = h->once != 0;
   u->initializer_limit = h->initializer_limit;
   memcpy(u->name, h->name, sizeof(u->name));
   u->charges = (procpool__charge *)procpool__platform_pages((size_t)s->workers * sizeof(procpool__charge));
@@ -4983,6 +5256,7 @@ static void procpool__super_spawned(procpool__super *u, uint64_t total, uint64_t
   if (!procpool__super_send(u->control, &m) || procpool__super_receive(u->control, &m, 0) <= 0 ||
       m.say != PROCPOOL__SAY_BEGIN)
     procpool__platform_leave(1);
+  procpool__shm_settle(&u->segment); /* now the initializer is there, too */
   procpool__super_run(u);
 }
 
@@ -5176,6 +5450,10 @@ struct procpool {
   bool lazy;            /* whoever drains sleeps, or is about to, until few tasks wait: results may lie there */
   uint64_t lazy_until;  /* the first of these few */
   size_t expected;      /* unsettled futures with callbacks */
+  uint64_t taken;       /* how often something was taken from a ring */
+  uint64_t progress;    /* of settled and taken together, at the last rest */
+  unsigned idle_looks;  /* since then: how often there seemed to be something to take */
+  unsigned rests;       /* of threads that waited, ever */
   uint64_t audit_due;   /* when to look whether a worker has scribbled over shared memory */
   uint64_t audit_at;    /* the slot where that goes on; 0: at the beginning */
   uint64_t sweep_at;    /* the slot where the look for dropped tasks goes on */
@@ -5185,6 +5463,7 @@ struct procpool {
   procpool__frame *frames;
   /* life */
   bool closing, ending, finished, freed;
+  bool ends, left;       /* the supervisor has said that it ends all; that it leaves */
   unsigned inside;       /* threads within a public call: they may look at the segment without the lock */
   unsigned interrupting; /* atomic: the same of procpool_interrupt, which takes no lock */
   procpool_shutdown_mode mode;
@@ -6207,7 +6486,7 @@ static procpool__taken procpool__host_take(procpool *p, int worker, const procpo
 }
 
 /* False when the supervisor could not be told. Where its channel is full there are messages for it to read, and it
- * looks for whatever a PHASE or a LOOK would make it see after each; else those two are told again later. */
+ * looks for whatever a LOOK would make it see after each; else a LOOK or a PHASE is told again later. */
 static bool procpool__host_tell(procpool *p, procpool__say say, uint64_t a, uint64_t b) {
   procpool__message m;
   if (p->fds.control < 0)
@@ -6219,7 +6498,7 @@ static bool procpool__host_tell(procpool *p, procpool__say say, uint64_t a, uint
   if (procpool__platform_send(p->fds.control, &m, sizeof(m), MSG_DONTWAIT))
     return true;
   p->untold =
-      p->untold || (errno != EAGAIN && errno != EPIPE && (say == PROCPOOL__SAY_PHASE || say == PROCPOOL__SAY_LOOK));
+      p->untold || (errno != EPIPE && (say == PROCPOOL__SAY_PHASE || (errno != EAGAIN && say == PROCPOOL__SAY_LOOK)));
   return false;
 }
 
@@ -6228,9 +6507,20 @@ static void procpool__host_ring(procpool *p) {
   (void)procpool__host_tell(p, PROCPOOL__SAY_LOOK, 0, 0);
 }
 
+/* What the phase is: the host's own truth, for workers may write over the segment's. */
+static uint32_t procpool__host_phase(const procpool *p) {
+  if (!p->closing)
+    return PROCPOOL__PHASE_RUN;
+  return p->mode == PROCPOOL_KILL ? PROCPOOL__PHASE_KILL : PROCPOOL__PHASE_DRAIN;
+}
+
+static void procpool__host_tell_phase(procpool *p) {
+  (void)procpool__host_tell(p, PROCPOOL__SAY_PHASE, procpool__host_phase(p), 0);
+}
+
 static void procpool__host_tell_again(procpool *p) {
   p->untold = false;
-  (void)procpool__host_tell(p, PROCPOOL__SAY_PHASE, 0, 0);
+  procpool__host_tell_phase(p);
 }
 
 static void procpool__host_tell_limits(procpool *p) {
@@ -6383,6 +6673,13 @@ static void procpool__host_give_room(procpool *p, int worker) {
   procpool__platform_wake(&block->room_seq, 1);
 }
 
+/* Whether a tail asks for something to be done. While the supervisor ends a worker whose ring made no sense, only one
+ * that does make sense again asks for anything. */
+static bool procpool__host_tail_matters(const procpool *p, int worker, uint64_t tail, uint64_t head) {
+  return (tail - head <= p->segment.ring_size && tail % PROCPOOL__UNIT == 0) ||
+         !__atomic_load_n(&p->inboxes[worker].resetting, __ATOMIC_RELAXED);
+}
+
 /* Takes everything in from one ring. False if memory ran out: the rest stays where it is. */
 static bool procpool__host_drain_ring(procpool *p, int worker) {
   procpool__inbox *in = &p->inboxes[worker];
@@ -6392,9 +6689,10 @@ static bool procpool__host_drain_ring(procpool *p, int worker) {
   procpool__host_note_dropped(p, worker);
   if (tail == begin && !in->resetting)
     return true;
+  if (!procpool__host_tail_matters(p, worker, tail, begin))
+    return true;
   if (tail - begin > p->segment.ring_size || tail % PROCPOOL__UNIT != 0) {
-    if (!in->resetting)
-      procpool__host_on_corrupt(p, worker);
+    procpool__host_on_corrupt(p, worker);
     return true;
   }
   if (in->resetting)
@@ -6413,6 +6711,7 @@ static bool procpool__host_drain_ring(procpool *p, int worker) {
   }
   if (in->head != begin)
     procpool__host_give_room(p, worker);
+  p->taken += in->head != begin;
   if (taken == PROCPOOL__TAKEN_CORRUPT)
     procpool__host_on_corrupt(p, worker);
   return taken != PROCPOOL__TAKEN_NOT;
@@ -6496,6 +6795,20 @@ static void procpool__host_take_back(procpool *p, procpool_status status) {
   (void)procpool__table_waiting(&p->segment); /* passes the dead cells at the head */
 }
 
+/* Why a pool is no good any more, in words: how the worker ended that was one too many. */
+static void procpool__host_tell_cause(procpool_error *e) {
+  const char *text = procpool_strerror(e->status);
+  if (e->signal != 0)
+    (void)snprintf(e->message, sizeof(e->message), "%.90s: worker %ld was ended by signal %d", text, e->pid, e->signal);
+  else if (e->code != 0)
+    (void)snprintf(e->message, sizeof(e->message), "%.90s: it returned %d", text, e->code);
+  else if (e->pid != 0)
+    (void)snprintf(e->message, sizeof(e->message), "%.90s: worker %ld exited with status %d", text, e->pid,
+                   e->exit_status);
+  else
+    (void)snprintf(e->message, sizeof(e->message), "%.90s", text);
+}
+
 static void procpool__host_note_cause(procpool *p, procpool_status status) {
   const procpool__header *h = p->segment.header;
   memset(&p->cause, 0, sizeof(p->cause));
@@ -6508,7 +6821,7 @@ static void procpool__host_note_cause(procpool *p, procpool_status status) {
   p->cause.system_error = (int)procpool__load_signed_relaxed(&h->cause_errno);
   if (procpool__load_signed_relaxed(&h->cause_stage) == PROCPOOL_STAGE_KILL)
     p->cause.stage = PROCPOOL_STAGE_KILL;
-  (void)snprintf(p->cause.message, sizeof(p->cause.message), "%s", procpool_strerror(status));
+  procpool__host_tell_cause(&p->cause);
 }
 
 static void procpool__host_heed_health(procpool *p) {
@@ -6520,8 +6833,10 @@ static void procpool__host_heed_health(procpool *p) {
   status = statuses[health];
   if (p->cause.status != status)
     procpool__host_note_cause(p, status);
-  if (health != PROCPOOL__HEALTH_SPAWN_FAIL)
+  if (health != PROCPOOL__HEALTH_SPAWN_FAIL && p->refusal != status) {
     p->refusal = status; /* a fork may work again: such a pool goes on accepting */
+    p->last_error = p->cause;
+  }
   if (p->submitted != p->settled)
     procpool__host_take_back(p, status);
 }
@@ -6590,17 +6905,37 @@ static void procpool__host_join_threads(procpool *p) {
     }
 }
 
+#define PROCPOOL__SECOND ((uint64_t)1000000000u)
+
+/* Waits until all workers have ended; a task's own child may hold the pipe open: bounded. At its end of file none of
+ * them has memory any more, and they are about to become zombies. */
+static bool procpool__host_await_workers(procpool *p) {
+  const uint64_t deadline = procpool__platform_now() + PROCPOOL__SECOND;
+  if (!procpool__platform_gone(p->fds.all_gone, deadline))
+    return false;
+  for (int i = 0; i < p->segment.workers; i++)
+    procpool__platform_await_end((pid_t)procpool__load(&p->segment.blocks[i].pid), deadline);
+  return true;
+}
+
+/* Waits until the supervisor and all workers have ended. Whoever holds the supervisor (by stopping or tracing it) does
+ * not keep it from being killed, and it takes its workers along. */
+static void procpool__host_await_end(procpool *p) {
+  procpool__host_let_go(p); /* now it must end, whatever it was about */
+  if (p->fds.all_gone < 0 || procpool__host_await_workers(p) || procpool__host_supervisor_gone(p, 0))
+    return;
+  procpool__platform_pidfd_signal(p->fds.supervisor, SIGKILL);
+  (void)procpool__host_await_workers(p);
+}
+
 /* No worker is left. clean: the supervisor said so itself; else it died, and its workers die with it. */
 static void procpool__host_finish(procpool *p, bool clean) {
-  const uint64_t second = 1000000000u;
   sigset_t old;
   if (p->finished)
     return;
-  if (p->fds.control >= 0 && clean)
-    (void)procpool__host_supervisor_gone(p, procpool__platform_now() + second);
-  procpool__host_let_go(p);           /* now it must end, whatever it was about */
-  if (p->fds.all_gone >= 0 && !clean) /* a task's own child may hold it open: bounded */
-    (void)procpool__platform_gone(p->fds.all_gone, procpool__platform_now() + second);
+  if (!clean || p->fds.control < 0 || !procpool__host_supervisor_gone(p, procpool__platform_now() + PROCPOOL__SECOND))
+    procpool__host_await_end(p);
+  procpool__host_let_go(p);
   procpool__platform_reap_adopted(p->fds.supervisor);
   procpool__host_join_threads(p);
   if (!p->closing) {
@@ -6613,17 +6948,47 @@ static void procpool__host_finish(procpool *p, bool clean) {
   procpool__host_last_words(p);
   p->finished = true;
   procpool__process_enter(&old);
+  procpool__platform_watch_remove(p->fds.watch, p->fds.all_gone);
   procpool__process_close_near(&p->fds);
   procpool__process_leave(&old);
   p->segment.fd = -1;
 }
 
-/* Looks whether the supervisor lives. If it has said that it goes, draining comes to it when all results are taken: they
+/* Hears the supervisor out. False when it is gone. It says little: at most a few messages, were they ever so many. */
+static bool procpool__host_hear(procpool *p) {
+  procpool__message m;
+  int got = 1;
+  for (int i = 0; i < 16 && got > 0; i++) {
+    got = procpool__super_receive(p->fds.control, &m, MSG_DONTWAIT);
+    p->ends = p->ends || (got > 0 && m.say == PROCPOOL__SAY_ENDING);
+    p->left = p->left || (got > 0 && m.say == PROCPOOL__SAY_GONE);
+  }
+  return got >= 0;
+}
+
+/* Looks whether the supervisor lives. If it said that it leaves, draining comes to it when all results are taken: they
  * do not go away for want of memory. */
 static void procpool__host_look_after(procpool *p) {
-  if (!p->finished && p->fds.control >= 0 && procpool__host_supervisor_gone(p, 0) &&
-      procpool__load32(&p->segment.header->gone) == 0)
+  bool gone;
+  if (p->finished || p->fds.control < 0)
+    return;
+  gone = procpool__host_supervisor_gone(p, 0); /* first: what it said before that can be heard now */
+  if ((!procpool__host_hear(p) || gone) && !p->left)
     procpool__host_finish(p, false);
+}
+
+/* Whether nobody of the pool's is left. The word in the segment says when to ask; what the supervisor said before it
+ * wrote the word is what counts. */
+static bool procpool__host_is_gone(procpool *p) {
+  const bool hint = procpool__load32(&p->segment.header->gone) != 0;
+  if (p->fds.control < 0)
+    return hint;
+  if (hint && !p->left) {
+    procpool__host_look_after(p);
+    if (!p->left && !p->finished)
+      procpool__store32(&p->segment.header->gone, 0); /* a worker wrote it */
+  }
+  return p->left;
 }
 
 /* Takes in all that has come. OK, or MEMORY. */
@@ -6640,7 +7005,7 @@ static procpool_status procpool__host_drain(procpool *p) {
   procpool__host_heed_health(p);
   if (p->untold)
     procpool__host_tell_again(p);
-  if (status == PROCPOOL_OK && procpool__load32(&p->segment.header->gone) != 0)
+  if (procpool__host_is_gone(p) && status == PROCPOOL_OK)
     procpool__host_finish(p, true);
   if (p->changed && p->sleepers > 0) {
     (void)__atomic_fetch_add(&p->turn, 1, __ATOMIC_SEQ_CST);
@@ -6660,9 +7025,10 @@ typedef bool procpool__condition(procpool *p, void *context);
 static bool procpool__host_news(procpool *p) {
   const procpool__header *h = p->segment.header;
   for (int i = 0; i < p->segment.workers; i++) {
-    const uint64_t more = procpool__load(&p->segment.blocks[i].tail) - procpool__load_relaxed(&p->inboxes[i].head);
-    if (more != 0 && (more <= p->segment.ring_size || !__atomic_load_n(&p->inboxes[i].resetting, __ATOMIC_RELAXED))) {
-      procpool__platform_prefetch(procpool__ring_at(&p->segment, i, procpool__load_relaxed(&p->inboxes[i].head)));
+    const uint64_t tail = procpool__load(&p->segment.blocks[i].tail);
+    const uint64_t head = procpool__load_relaxed(&p->inboxes[i].head);
+    if (tail != head && procpool__host_tail_matters(p, i, tail, head)) {
+      procpool__platform_prefetch(procpool__ring_at(&p->segment, i, head));
       procpool__platform_prefetch_write(&p->segment.slots[__atomic_load_n(&p->last_slot, __ATOMIC_RELAXED)]);
       return true;
     }
@@ -6720,6 +7086,15 @@ static void procpool__host_arm(procpool *p) {
   procpool__store(&p->segment.header->host_flag, flag);
   for (int i = 0; i < p->segment.workers && flag != 0; i++)
     procpool__ring_publish_for(&p->segment, i); /* committed, and its worker may not have seen the flag */
+}
+
+/* Takes its readiness from the pool's descriptor: what comes from now on makes it readable again. Workers may write to
+ * their bell as much and as long as they like. */
+static void procpool__host_silence(procpool *p) {
+  procpool__platform_watch_clear(p->fds.watch);
+  procpool__platform_event_clear(p->fds.event_fd);
+  if (p->fds.all_gone >= 0 && procpool__platform_bell_clear(p->fds.all_gone) == PROCPOOL__BELL_MOST)
+    procpool__platform_event_set(p->fds.event_fd);
 }
 
 /* Whether the next task's cell may be written: its last occupant, a lap ago, is not waiting any more. */
@@ -6809,8 +7184,7 @@ static bool procpool__host_audit_tasks(procpool *p) {
  * to the protocol: a task that was seen to wait and is claimed by now leaves the hint behind, where it does no harm.
  * With very many tasks it takes several calls. */
 static void procpool__host_audit(procpool *p) {
-  const uint32_t end = p->mode == PROCPOOL_KILL ? PROCPOOL__PHASE_KILL : PROCPOOL__PHASE_DRAIN;
-  const uint32_t phase = p->closing ? end : (uint32_t)PROCPOOL__PHASE_RUN;
+  const uint32_t phase = procpool__host_phase(p);
   if (!procpool__host_audit_tasks(p) || p->finished)
     return;
   p->audit_at = 0;
@@ -6819,8 +7193,11 @@ static void procpool__host_audit(procpool *p) {
     procpool__host_audit_worker(p, i);
   if (procpool__load32(&p->segment.header->phase) != phase) {
     procpool__store32(&p->segment.header->phase, phase);
-    (void)procpool__host_tell(p, PROCPOOL__SAY_PHASE, 0, 0);
+    procpool__host_tell_phase(p);
   }
+  /* other workers wait for room in the bell, should one have filled it and made it a descriptor that waits */
+  if (p->fds.all_gone >= 0 && procpool__platform_bell_clear(p->fds.all_gone) > 0 && p->fd_users > 0)
+    procpool__platform_event_set(p->fds.event_fd);
   if (procpool__load_relaxed(&p->segment.header->arena_top) != p->arena.highest)
     procpool__store_relaxed(&p->segment.header->arena_top, p->arena.highest);
   if (p->limited > 0)
@@ -6892,6 +7269,10 @@ static void procpool__host_note_wake(procpool *p, uint64_t before) {
     procpool__spin_measure(&p->spin, woken, procpool__platform_now());
 }
 
+/* So often there seemed to be something to take, and there was not: then whoever waits sleeps all the same, and looks
+ * for what is wrong when the tick is over. Nothing that keeps to the protocol comes to it. */
+enum { PROCPOOL__IDLE_LOOKS = 64, PROCPOOL__RESTS_AUDIT = 1024 };
+
 static void procpool__host_sleep(procpool *p, uint64_t deadline, const procpool__known *known) {
   const uint64_t tick = procpool__platform_now() + PROCPOOL__TICK;
   const uint64_t woken = procpool__load_relaxed(&p->segment.header->host_woken_ns);
@@ -6902,10 +7283,14 @@ static void procpool__host_sleep(procpool *p, uint64_t deadline, const procpool_
   p->wants_room = known->room;
   procpool__host_arm(p);
   if (!procpool__host_changed(p, known)) { /* after arming: the head may have moved just before */
+    const bool believe = p->idle_looks < PROCPOOL__IDLE_LOOKS;
+    bool news;
     procpool__host_unlock(p);
-    if (!procpool__host_news(p))
+    news = believe && procpool__host_news(p);
+    if (!news)
       procpool__platform_park(&p->segment.header->host_seq, seq, deadline < tick ? deadline : tick);
     procpool__host_lock(p);
+    p->idle_looks += news;
   }
   p->parked = p->lazy = false;
   if (p->finished)
@@ -6970,10 +7355,23 @@ static void procpool__host_make_room(void *context) {
   procpool__host_unlock(p);
 }
 
+/* Counts the rests since the last one that brought something; and looks now and then at what is looked at after a
+ * sleep, for a host that is kept busy never sleeps. */
+static void procpool__host_note_rest(procpool *p) {
+  if (p->settled + p->taken != p->progress)
+    p->idle_looks = 0;
+  p->progress = p->settled + p->taken;
+  if (++p->rests % PROCPOOL__RESTS_AUDIT == 0) {
+    procpool__host_look_after(p);
+    procpool__host_audit_if_due(p);
+  }
+}
+
 /* Rests until something may have changed. */
 static void procpool__host_rest(procpool *p, uint64_t deadline, procpool__known *known) {
   uint64_t start, budget;
   bool brief, found, come;
+  procpool__host_note_rest(p);
   if (p->finished) {
     if (p->frames != NULL) /* another thread is still in a callback */
       procpool__host_follow(p, deadline);
@@ -7003,7 +7401,8 @@ static void procpool__host_rest(procpool *p, uint64_t deadline, procpool__known 
   start = found ? 0 : procpool__platform_now();
   come = found || (budget > 0 && procpool__host_spin(p, start, budget, deadline));
   procpool__host_lock(p);
-  if (!come)
+  p->idle_looks += come;
+  if (!come || p->idle_looks >= PROCPOOL__IDLE_LOOKS)
     procpool__host_sleep(p, deadline, known);
   procpool__spin_note(&p->spin, found ? 0 : procpool__platform_now() - start);
   p->draining = false;
@@ -7168,6 +7567,7 @@ typedef struct procpool__plan {
   uint32_t time_limit, grace; /* milliseconds */
   uint64_t place;             /* spawn: where the segment is to be mapped; 0: anywhere */
   bool place_taken;           /* the supervisor says that it cannot */
+  bool once;                  /* for one task, of which the first worker's death is the end */
 } procpool__plan;
 
 /* Seconds as whole milliseconds, rounded up; what is longer than most counts as most. */
@@ -7366,6 +7766,7 @@ static bool procpool__open_header(procpool *p, procpool__plan *plan) {
   h->max_tasks = (uint64_t)o->max_tasks_per_child;
   h->strict = o->strict;
   h->core_dumps = o->core_dumps;
+  h->once = plan->once;
   h->initializer_limit = (uint64_t)procpool__public_limit(o->initializer_limit, 1) * 1000000u;
   h->depth = procpool__process_record.depth;
   h->spin_ns = plan->spin_ns;
@@ -7386,6 +7787,7 @@ static bool procpool__open_header(procpool *p, procpool__plan *plan) {
     s->blocks[i].tail = s->blocks[i].consumed = p->inboxes[i].head = s->ring_size;
     *procpool__shm_away(s, i) |= procpool__shm_bit(i);
   }
+  procpool__shm_settle(s);
   return true;
 }
 
@@ -7433,6 +7835,18 @@ static bool procpool__open_pair(bool (*make)(int *fds), int *near, int *far, int
   return made;
 }
 
+/* Makes what the host waits for among other descriptors, in a section. False (errno) where there are none to be had. */
+static bool procpool__open_watch(procpool *p) {
+  p->fds.event_fd = procpool__platform_event();
+  p->fds.watch = procpool__platform_watch();
+  if (p->fds.event_fd < 0 || p->fds.watch < 0 || !procpool__platform_watch_add(p->fds.watch, p->fds.event_fd, false))
+    return false;
+  if (p->fds.all_gone < 0)
+    return true;
+  procpool__platform_no_wait(p->fds.all_gone);
+  return procpool__platform_watch_add(p->fds.watch, p->fds.all_gone, true);
+}
+
 /* Makes what goes between host and supervisor. */
 static bool procpool__open_channels(procpool *p) {
   procpool__process_pool *f = &p->fds;
@@ -7441,9 +7855,9 @@ static bool procpool__open_channels(procpool *p) {
   procpool__process_enter(&old);
   made = procpool__open_pair(procpool__platform_pipe, &f->lifeline, &f->far_lifeline, 1) &&
          procpool__open_pair(procpool__platform_channel, &f->control, &f->far_control, 0) &&
-         procpool__open_pair(procpool__platform_pipe, &f->all_gone, &f->far_all_gone, 0) &&
-         (f->event_fd = procpool__platform_event()) >= 0;
+         procpool__open_pair(procpool__platform_pipe, &f->all_gone, &f->far_all_gone, 0) && procpool__open_watch(p);
   if (made) {
+    procpool__platform_no_wait(f->far_all_gone); /* the two ends are two descriptions */
     f->host_pidfd = procpool__platform_pidfd(procpool__platform_pid());
     f->witness = procpool__platform_witness(&p->witness);
   }
@@ -7466,6 +7880,7 @@ static void procpool__open_birth(const procpool *p, procpool__super_birth *birth
   birth->host_ends.lifeline = p->fds.lifeline;
   birth->host_ends.control = p->fds.control;
   birth->host_ends.all_gone = p->fds.all_gone;
+  birth->host_ends.watch = p->fds.watch;
 }
 
 static void procpool__open_close_far_ends(procpool *p) {
@@ -7506,6 +7921,7 @@ static int procpool__open_fork(procpool__plan *plan, procpool__launch *l) {
   memset(&launch, 0, sizeof(launch));
   u->strict = o->strict;
   u->core_dumps = o->core_dumps;
+  u->once = plan->once;
   u->initializer_limit = u->segment.header->initializer_limit;
   memcpy(u->name, u->segment.header->name, sizeof(u->name));
   l->birth.close_fds = o->close_fds;
@@ -7655,13 +8071,22 @@ static bool procpool__open_handshake(procpool *p, procpool__plan *plan) {
   for (;;) {
     procpool__message m;
     struct pollfd fds[2];
+    int with, got;
+    sigset_t old;
     memset(fds, 0, sizeof(fds));
     fds[0].fd = p->fds.control;
     fds[1].fd = p->fds.supervisor; /* what it said before its end is heard first */
     fds[0].events = fds[1].events = POLLIN;
     if (procpool__platform_poll(fds, 2, deadline, NULL) < 0 && errno == EINTR)
       continue;
-    if (procpool__super_receive(p->fds.control, &m, MSG_DONTWAIT) <= 0)
+    procpool__process_enter(&old);
+    got = procpool__platform_receive_fd(p->fds.control, &m, sizeof(m), &with);
+    if (got > 0 && m.say == PROCPOOL__SAY_SELF && p->fds.supervisor < 0) /* the go-between has done that, as a rule */
+      p->fds.supervisor = with;
+    else
+      procpool__platform_close(&with);
+    procpool__process_leave(&old);
+    if (got <= 0)
       return procpool__open_fail(plan, PROCPOOL_SPAWN_FAIL, 0,
                                  "the supervisor did not come up: does main call procpool_worker_main() first?");
     plan->place_taken = m.say == PROCPOOL__SAY_TAKEN;
@@ -7693,9 +8118,7 @@ static bool procpool__open_supervisor(procpool *p, procpool__plan *plan) {
     return procpool__open_fail(plan, PROCPOOL_SPAWN_FAIL, error, "the supervisor could not be started");
   if (procpool__open_handshake(p, plan))
     return true;
-  procpool__host_let_go(p);
-  (void)procpool__platform_gone(p->fds.all_gone, procpool__platform_now() + 1000000000u);
-  procpool__platform_pidfd_signal(p->fds.supervisor, SIGKILL);
+  procpool__host_await_end(p);
   procpool__platform_reap_adopted(p->fds.supervisor);
   return false;
 }
@@ -7742,10 +8165,11 @@ static void *procpool__thread_main(void *argument) {
 
 static bool procpool__open_event(procpool *p, procpool__plan *plan) {
   sigset_t old;
+  bool made;
   procpool__process_enter(&old);
-  p->fds.event_fd = procpool__platform_event();
+  made = procpool__open_watch(p);
   procpool__process_leave(&old);
-  return p->fds.event_fd >= 0 || procpool__open_fail(plan, PROCPOOL_SYSTEM, errno, "no descriptors to be had");
+  return made || procpool__open_fail(plan, PROCPOOL_SYSTEM, errno, "no descriptors to be had");
 }
 
 static bool procpool__open_threads(procpool *p, procpool__plan *plan) {
@@ -7834,11 +8258,13 @@ static procpool *procpool__open_make(procpool__plan *plan) {
   return p;
 }
 
-PROCPOOL_API procpool *procpool_open_checked(const procpool_options *options, int version, size_t options_size) {
+/* once: see procpool__plan. */
+static procpool *procpool__open(const procpool_options *options, int version, size_t options_size, bool once) {
   procpool__plan plan;
   procpool *p = NULL;
   const int cancel = procpool__platform_no_cancel(); /* the supervisor and its workers inherit that: none ends by it */
   memset(&plan, 0, sizeof(plan));
+  plan.once = once;
   if (version / 100 != PROCPOOL_VERSION / 100 || options_size != sizeof(*options))
     (void)procpool__open_fail(&plan, PROCPOOL_MISMATCH, 0, procpool_strerror(PROCPOOL_MISMATCH));
   else if (procpool__open_plan(&plan, options))
@@ -7852,6 +8278,10 @@ PROCPOOL_API procpool *procpool_open_checked(const procpool_options *options, in
   }
   procpool__platform_cancel_as(cancel);
   return p;
+}
+
+PROCPOOL_API procpool *procpool_open_checked(const procpool_options *options, int version, size_t options_size) {
+  return procpool__open(options, version, options_size, false);
 }
 
 PROCPOOL_API void procpool_worker_main(void) {
@@ -8501,7 +8931,7 @@ PROCPOOL_API procpool_status procpool_poll(procpool *pool) {
   if (status != PROCPOOL_OK)
     return status;
   if (pool->fd_users > 0) {
-    procpool__platform_event_clear(pool->fds.event_fd);
+    procpool__host_silence(pool);
     procpool__host_arm(pool); /* a new number: what comes from now on signals again */
   }
   procpool__poll_inline(pool);
@@ -8517,10 +8947,10 @@ PROCPOOL_API int procpool_fd(procpool *pool) {
   int fd;
   if (procpool__public_enter(pool) != PROCPOOL_OK)
     return -1;
-  fd = pool->fds.event_fd;
-  if (pool->fd_users++ == 0)
+  fd = pool->fds.watch;
+  if (__atomic_fetch_add(&pool->fd_users, 1, __ATOMIC_RELAXED) == 0)
     procpool__host_arm(pool);
-  procpool__platform_event_set(fd); /* there may be something already: one spurious wake at most */
+  procpool__platform_event_set(pool->fds.event_fd); /* there may be something already: one spurious wake at most */
   (void)procpool__public_leave(pool, PROCPOOL_OK);
   return fd;
 }
@@ -8533,6 +8963,8 @@ PROCPOOL_API void procpool_interrupt(procpool *pool) {
   if (procpool__host_check(pool) == PROCPOOL_OK) {
     procpool__add32(&pool->interrupts, 1);
     procpool__shm_wake_host(&pool->segment, pool->fds.event_fd);
+    if (__atomic_load_n(&pool->fd_users, __ATOMIC_RELAXED) > 0) /* whatever a worker has made of the host's flag */
+      procpool__platform_event_set(pool->fds.event_fd);
     (void)__atomic_fetch_add(&pool->turn, 1, __ATOMIC_SEQ_CST);
     procpool__platform_wake(&pool->turn, INT_MAX);
   }
@@ -8549,7 +8981,6 @@ static void procpool__shutdown_discard(procpool *p) {
 
 /* Says to everyone what is to happen. */
 static void procpool__shutdown_announce(procpool *p, procpool_shutdown_mode mode) {
-  const uint32_t phase = mode == PROCPOOL_KILL ? PROCPOOL__PHASE_KILL : PROCPOOL__PHASE_DRAIN;
   if (!p->closing || mode > p->mode)
     p->mode = mode;
   p->closing = true;
@@ -8557,9 +8988,8 @@ static void procpool__shutdown_announce(procpool *p, procpool_shutdown_mode mode
     procpool__host_take_back(p, mode == PROCPOOL_KILL ? PROCPOOL_SHUTDOWN : PROCPOOL_CANCELLED);
   procpool__shutdown_discard(p);
   procpool__host_rouse(p);
-  if (procpool__load32(&p->segment.header->phase) < phase)
-    procpool__store32(&p->segment.header->phase, phase);
-  (void)procpool__host_tell(p, PROCPOOL__SAY_PHASE, 0, 0);
+  procpool__host_tell_phase(p); /* the supervisor first: who leaves because of the word is not to be replaced */
+  procpool__store32(&p->segment.header->phase, procpool__host_phase(p));
   procpool__shm_wake_workers(&p->segment);
   for (int i = 0; i < p->segment.workers; i++) {
     procpool__add32(&p->segment.blocks[i].room_seq, 1);
@@ -8569,26 +8999,41 @@ static void procpool__shutdown_announce(procpool *p, procpool_shutdown_mode mode
     procpool__store32(&p->segment.header->gone, 1);
 }
 
+/* Waits for the end of all for so long, and not beyond the call's own deadline. */
+static procpool_status procpool__shutdown_wait(procpool *p, const procpool__wait *call, uint64_t ns) {
+  const uint64_t patience = procpool__platform_now() + ns;
+  procpool__wait wait = *call;
+  wait.deadline = call->deadline < patience ? call->deadline : patience;
+  return procpool__host_wait(p, &wait);
+}
+
+/* By stages, each of which a supervisor that is not held makes unnecessary. One that is stopped is continued by the
+ * kernel when the lifeline ends, and ends all. One that somebody stops again and again, or traces, is killed, and its
+ * workers with it. Where there is no descriptor for that, and where the kernel holds somebody, this does not wait any
+ * longer. */
+static procpool_status procpool__shutdown_kill(procpool *p, procpool__wait *call) {
+  procpool_status status = procpool__shutdown_wait(p, call, PROCPOOL__SECOND);
+  if (status != PROCPOOL_PENDING || procpool__platform_now() >= call->deadline)
+    return status;
+  procpool__host_let_go(p);
+  status = procpool__shutdown_wait(p, call, p->ends ? PROCPOOL__PATIENCE : PROCPOOL__SECOND);
+  if (status != PROCPOOL_PENDING || procpool__platform_now() >= call->deadline)
+    return status;
+  procpool__platform_pidfd_signal(p->fds.supervisor, SIGKILL);
+  status = procpool__shutdown_wait(p, call, PROCPOOL__SECOND);
+  if (status == PROCPOOL_PENDING && procpool__platform_now() < call->deadline && !p->finished)
+    procpool__host_finish(p, false);
+  return procpool__host_wait(p, call);
+}
+
 static procpool_status procpool__shutdown_locked(procpool *p, procpool_shutdown_mode mode, uint64_t deadline) {
-  const uint64_t start = procpool__platform_now();
   const unsigned how = PROCPOOL__WAIT_CALLBACKS | (mode == PROCPOOL_KILL ? (unsigned)PROCPOOL__WAIT_IMMUNE : 0u);
   procpool__wait wait = procpool__host_wait_for(p, procpool__condition_finished, NULL, deadline, how);
-  procpool_status status;
   if (!p->finished)
     procpool__shutdown_announce(p, mode);
-  if (mode != PROCPOOL_KILL || p->fds.control < 0)
-    return procpool__host_wait(p, &wait);
-  for (int i = 1; i <= 3; i++) { /* a supervisor that is stopped or held by somebody: it is let go, then killed */
-    const uint64_t until = i < 3 ? start + (uint64_t)i * PROCPOOL__PATIENCE / 5 : PROCPOOL__NEVER;
-    wait.deadline = deadline < until ? deadline : until;
-    status = procpool__host_wait(p, &wait);
-    if (status != PROCPOOL_PENDING || deadline <= until)
-      break;
-    procpool__host_let_go(p);
-    if (i == 2)
-      procpool__platform_pidfd_signal(p->fds.supervisor, SIGKILL);
-  }
-  return status;
+  if (mode == PROCPOOL_KILL && p->fds.control >= 0)
+    return procpool__shutdown_kill(p, &wait);
+  return procpool__host_wait(p, &wait);
 }
 
 PROCPOOL_API procpool_status procpool_shutdown_timed(procpool *pool, procpool_shutdown_mode mode, double timeout) {
@@ -8644,6 +9089,7 @@ PROCPOOL_API procpool_status procpool_free(procpool *pool) {
   pool->segment.base = NULL;
   procpool__process_enter(&old);
   procpool__platform_close(&pool->fds.event_fd);
+  procpool__platform_close(&pool->fds.watch);
   procpool__process_leave(&old);
   pool->freed = true;
   return procpool__public_leave(pool, PROCPOOL_OK);
@@ -8899,7 +9345,7 @@ static void procpool__future_want_end(procpool *p, const procpool_future *f, uin
 /* A task was taken back, or is to end: those who may wait for just that look. */
 static void procpool__future_stopped(procpool *p) {
   if (p->closing && !p->finished) /* it may have been the last one that the shutdown waits for */
-    (void)procpool__host_tell(p, PROCPOOL__SAY_PHASE, 0, 0);
+    procpool__host_tell_phase(p);
   if (!p->finished && (p->parked || p->fd_users > 0)) /* whoever drains may wait for this one */
     procpool__shm_wake_host(&p->segment, p->fds.event_fd);
 }
@@ -9115,6 +9561,7 @@ static procpool_status procpool__several_look(procpool *p, uint32_t *interrupts)
   if (!procpool__host_self(p)) {
     procpool__poll_inline(p);
     procpool__host_look_after(p);
+    procpool__host_audit_if_due(p);
     status = procpool__host_drain(p);
     procpool__host_run_callbacks(p);
     if (procpool__load32(&p->interrupts) != *interrupts) {
@@ -9129,9 +9576,9 @@ static procpool_status procpool__several_look(procpool *p, uint32_t *interrupts)
 static bool procpool__several_arm(procpool *p, bool on) {
   bool news;
   procpool__public_lock(p);
-  p->fd_users += on ? 1 : -1;
+  (void)__atomic_fetch_add(&p->fd_users, on ? 1 : -1, __ATOMIC_RELAXED);
   if (!on)
-    procpool__platform_event_clear(p->fds.event_fd);
+    procpool__host_silence(p);
   if (!on && p->fd_users > 0)
     procpool__platform_event_set(p->fds.event_fd); /* somebody else polls it too: let him look */
   news = p->finished;
@@ -9148,7 +9595,7 @@ static void procpool__several_sleep(procpool__group *g, struct pollfd *fds, uint
   bool news = false;
   for (size_t i = 0; i < g->pool_count; i++) {
     news = procpool__several_arm(g->pools[i], true) || news;
-    fds[i].fd = g->pools[i]->fds.event_fd;
+    fds[i].fd = g->pools[i]->fds.watch;
     fds[i].events = POLLIN;
     fds[i].revents = 0;
   }
@@ -10395,11 +10842,10 @@ static procpool *procpool__process_open(const procpool_process_options *options,
   o.max_workers = 1;
   o.max_queued = 1; /* also: its name is shown without an index */
   o.spin_us = -1;
-  pool = procpool_open(&o);
+  pool = procpool__open(&o, PROCPOOL_VERSION, sizeof(o), true);
   if (pool == NULL)
     return NULL;
-  process->pid =
-      (long)procpool__load(&pool->segment.blocks[0].pid); /* before the task can end, and its worker be replaced */
+  process->pid = (long)procpool__load(&pool->segment.blocks[0].pid); /* of one that is dead by now, too */
   status = procpool_submit(pool, function, argument, size, &process->future);
   if (status == PROCPOOL_OK)
     return pool;
@@ -10409,31 +10855,49 @@ static procpool *procpool__process_open(const procpool_process_options *options,
   return NULL;
 }
 
+/* What is wrong with a start before anything is tried: OK, ARGUMENT, MISMATCH. */
+static procpool_status procpool__process_refusal(const procpool_process_options *options, procpool_function function,
+                                                 int version, size_t options_size) {
+  if (version / 100 != PROCPOOL_VERSION / 100 || options_size != sizeof(*options))
+    return PROCPOOL_MISMATCH;
+  if (function == NULL ||
+      (options != NULL && (options->start < PROCPOOL_START_AUTO || options->start > PROCPOOL_START_SPAWN)))
+    return PROCPOOL_ARGUMENT;
+  return PROCPOOL_OK;
+}
+
+/* Tells why there is no process. */
+static void procpool__process_tell(const procpool_process_options *options, const procpool_error *error) {
+  if (options == NULL || options->error == NULL)
+    return;
+  if (error->status == PROCPOOL_MISMATCH)
+    options->error->status = error->status;
+  else
+    *options->error = *error;
+}
+
 PROCPOOL_API procpool_process *procpool_process_start_checked(const procpool_process_options *options,
                                                               procpool_function function, const void *argument,
                                                               size_t size, int version, size_t options_size) {
   procpool_error error;
   procpool_process *process = NULL;
   memset(&error, 0, sizeof(error));
-  error.status = PROCPOOL_ARGUMENT;
-  if (version / 100 != PROCPOOL_VERSION / 100 || options_size != sizeof(*options))
-    error.status = PROCPOOL_MISMATCH;
-  else if (function != NULL &&
-           (options == NULL || (options->start >= PROCPOOL_START_AUTO && options->start <= PROCPOOL_START_SPAWN)))
+  error.worker = -1;
+  error.status = procpool__process_refusal(options, function, version, options_size);
+  if (error.status == PROCPOOL_OK) {
     process = (procpool_process *)PROCPOOL_MALLOC(sizeof(*process));
+    error.status = PROCPOOL_MEMORY; /* unless it is overwritten */
+    error.system_error = ENOMEM;
+  }
   if (process != NULL) {
     memset(process, 0, sizeof(*process));
     process->pool = procpool__process_open(options, &error, function, argument, size, process);
-    if (process->pool == NULL) {
-      PROCPOOL_FREE(process);
-      process = NULL;
-    }
   }
-  if (process == NULL) {
-    if (options != NULL && options->error != NULL && error.status == PROCPOOL_MISMATCH)
-      options->error->status = error.status;
-    else if (options != NULL && options->error != NULL)
-      *options->error = error;
+  if (process == NULL || process->pool == NULL) {
+    (void)snprintf(error.message, sizeof(error.message), "%s",
+                   error.message[0] != 0 ? error.message : procpool_strerror(error.status));
+    procpool__process_tell(options, &error);
+    PROCPOOL_FREE(process);
     return NULL;
   }
   process->magic = PROCPOOL__PROCESS_LIVE;
@@ -10453,6 +10917,22 @@ PROCPOOL_API bool procpool_process_is_alive(procpool_process *process) {
   return procpool__process_check(process) == PROCPOOL_OK && procpool_process_join(process, 0) == PROCPOOL_PENDING;
 }
 
+/* The exit code of a process that has ended: by the record of its task. Whatever took the task from it, a signal that
+ * ended the process is told; one that returned when it was asked to has returned. */
+static int procpool__process_code(const procpool_process *process, const procpool_error *error) {
+  if (error->status == PROCPOOL_OK)
+    return 0;
+  if (error->signal != 0)
+    return -error->signal;
+  if (error->status == PROCPOOL_CRASHED || error->exit_status != 0)
+    return error->exit_status;
+  if (error->status == PROCPOOL_CANCELLED && process->signal != 0)
+    return -process->signal;
+  if (error->status == PROCPOOL_BROKEN) /* it went with its supervisor */
+    return -SIGKILL;
+  return error->status == PROCPOOL_CANCELLED && error->stage == PROCPOOL_STAGE_ASKED ? 0 : 1;
+}
+
 PROCPOOL_API procpool_status procpool_process_exit_code(procpool_process *process, int *exit_code) {
   procpool_status status = procpool__process_check(process);
   procpool_error error;
@@ -10463,11 +10943,7 @@ PROCPOOL_API procpool_status procpool_process_exit_code(procpool_process *proces
   if (procpool_process_is_alive(process))
     return PROCPOOL_PENDING;
   (void)procpool_future_error(process->future, &error);
-  *exit_code = error.status == PROCPOOL_OK ? 0 : 1;
-  if (error.status == PROCPOOL_CRASHED)
-    *exit_code = error.signal != 0 ? -error.signal : error.exit_status;
-  else if (error.status == PROCPOOL_CANCELLED)
-    *exit_code = -process->signal;
+  *exit_code = procpool__process_code(process, &error);
   return PROCPOOL_OK;
 }
 
