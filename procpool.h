@@ -316,7 +316,8 @@
       worker: intent's slot, word; its end        release          audit: intent, then the word     a sound worker is ended
       worker: sets room_flag, looks at consumed   seq_cst          host: the other way round        worker waits for ever
       worker: started_ns, then limited_word       release          supervisor: the other way round  another task's time
-      worker: an item is begun                    release, fence   host, after a crash (2)          the wrong item crashed
+      worker: unwanted task counted, flag         seq_cst          host: sets flag, looks at count  sleeps on room
+      worker: a result, the next item is begun    release, fence   host: begun, then results (2)    half a result
       host: word READY, then the cell             release          worker: cell, then claims        a task is passed by
       host: cells of many, then touches idle      release, or      worker: sets idle, looks at cell worker sleeps at a task
       host: publishes, looks at ticking           seq_cst          supervisor: ticking 0, queue     a limit is not kept
@@ -871,8 +872,7 @@ static PROCPOOL_UNUSED inline bool procpool__item_next(const uint64_t *procpool_
     return false; /* relaxed: the next look finds it, if not this one */
   PROCPOOL__ITEM_STEP();
   __atomic_store_n(procpool__begun, (uint64_t)procpool__i + 1, __ATOMIC_RELEASE);
-  __atomic_signal_fence(
-      __ATOMIC_SEQ_CST); /* the item has not begun yet: the compiler may not store its result earlier */
+  __atomic_signal_fence(__ATOMIC_SEQ_CST); /* not begun yet: the compiler may not store its result earlier */
   PROCPOOL__ITEM_STEP();
   return __builtin_expect(procpool__i < __atomic_load_n(procpool__stop, __ATOMIC_RELAXED), 1);
 }
