@@ -180,8 +180,21 @@
                 whole group stopped, a container frozen). A worker that is stopped alone has its limit all the same.
    Processors   workers may use what all threads of the host together may use: OMP_PROC_BIND and the like, which pin
                 the thread that opens the pool, do not pin its workers.
-   Waiting      wait() and waitpid(-1) in the host never see the pool: the supervisor is detached. (If the host is
-                process 1 or a child subreaper, it adopts the supervisor as it does every orphan, and will see it end.)
+   Waiting      wait() and waitpid(-1) in the host never see the pool: the supervisor is detached. A host that is
+                process 1 or a child subreaper adopts the supervisor as it does every orphan: while the pool lives, such
+                a host's wait() waits for that too. It leaves no zombie: its end is taken note of with the pool's (Linux
+                5.4; but workers whose supervisor somebody has killed are left for the host's own wait()). In a
+                container an init before the host (docker run --init) spares it all that.
+   Forks        a child that the host forks has nothing of its pools, at whatever moment of another thread's open or
+                free that is: its calls are FORKED, it may open a pool of its own, and close what it likes before. (The
+                first open registers handlers around forks, pthread_atfork.) It keeps the segment mapped, which is
+                emptied when the pool is freed and when the host ends. A child that bypasses the C library's fork
+                (_Fork, clone) keeps copies of the descriptors as well; they neither keep the pool alive nor hide the
+                supervisor's death. (Without pidfd_open such a death may be hidden by one that was made in the very
+                instant of the open; without inotify and /proc the supervisor looks after the host 2.5 times a second.)
+                A child that a task makes by any means, and that comes back from the task's function or gives a result,
+                ends there, silently. Where the host's children go to another PID namespace (unshare, setns), open
+                refuses fork and spawn: open pools before.
    Threads      none is started in the host, except by PROCPOOL_START_THREAD. A thread of the host that is cancelled
                 (pthread_cancel, deferred) ends as a call that may wait begins, never within one: one that waits ends
                 when its wait does (see procpool_interrupt). procpool_free may be called while others wait: their
@@ -267,6 +280,16 @@
    that sees it armed wakes it, once; after each death or stop the supervisor wakes everyone. It learns of deaths and
    stops from the kernel, never from a time-out. A SIGKILL of the supervisor takes its workers along; the host notices,
    delivers what was committed, and only then says BROKEN; a word that was ASKED or DEAD keeps what it says.
+
+   How host and supervisor hear of each other's end, whoever else has copies of their descriptors. Each child of the C
+   library's fork closes what the pools of its parent have: the descriptors are made, noted and closed in sections that
+   exclude forks of other threads, so a child's note of them is always true. A supervisor is such a child: it holds
+   nothing of the host's other pools, nor of a second copy of this file. Beside the lifeline, a pipe, the supervisor has
+   a pidfd of the host, and watches the host's witness: a page that the host maps and keeps from its children
+   (MADV_DONTFORK), so that it goes when the host's memory does, by exit, exec or SIGKILL, and with nothing else. The
+   kernel tells of that through inotify, and continues a supervisor that is stopped. The host has a pidfd of the
+   supervisor. KILL waits a second for the supervisor, then lets go of the lifeline and the witness and continues it,
+   and kills it after another second: the workers go with it.
 
    Why a task that is ended harms no other. The fate is decided by the compare-and-swap that takes RUNNING(w) away, and
    no signal is sent before the word is DEAD: then w, whatever it does, can neither commit nor claim. A task that was
@@ -588,7 +611,8 @@ typedef struct procpool_options {
 
 /* Opens a pool. options: null or zeroed for all defaults. Returns when every worker process has been started (their
  * initializers may still run), or null: nothing is left behind, and options->error says why:
- *   ARGUMENT, MISMATCH, UNSUPPORTED (spawn in a program with rights of its own, too); THREADS (auto in a process that has
+ *   ARGUMENT, MISMATCH, UNSUPPORTED (spawn in a program with rights of its own,
+ *   and where the children of this thread go to another PID namespace, too); THREADS (auto in a process that has
  *   threads, or may have some, without the door; spawn of a program whose libraries start threads before main); DOOR
  *   (spawn without the door); SPAWN_FAIL, SYSTEM, MEMORY (system_error is errno, and the message begins with the call that
  *   failed, if one did); DEPTH (a pool within a pool within ...);
@@ -903,7 +927,8 @@ typedef struct procpool_items {
   procpool__u64 *begun;      /* shared: how many items were begun; one more than there are: all have ended */
   const procpool__u64 *word; /* the task's, shared: it says running until the supervisor asks the task to end */
   uint64_t running;
-  bool limited; /* only then it may be asked */
+  bool limited;          /* only then it may be asked */
+  const uint32_t *guard; /* not shared: zero in a child that an item has made and that comes back from it */
 } procpool_items;
 PROCPOOL_API const void *procpool_task_argument_exact(procpool_task *task, size_t size);
 PROCPOOL_API procpool_items procpool_task_items(procpool_task *task);
@@ -942,6 +967,11 @@ static PROCPOOL_UNUSED inline bool procpool__item_next(const procpool__u64 *proc
   __atomic_signal_fence(__ATOMIC_SEQ_CST); /* not begun yet: the compiler may not store its result earlier */
   PROCPOOL__ITEM_STEP();
   return __builtin_expect(procpool__i < __atomic_load_n(procpool__stop, __ATOMIC_RELAXED), 1);
+}
+
+/* Whether this is not the worker, but a child of its own: that one has no results. */
+static PROCPOOL_UNUSED inline bool procpool__item_of_copy(const uint32_t *guard) {
+  return __builtin_expect(__atomic_load_n(guard, __ATOMIC_RELAXED) == 0, 0);
 }
 
 /* ---- Process: one function in a process of its own (multiprocessing.Process) ---- */
@@ -1135,6 +1165,7 @@ static PROCPOOL_UNUSED inline void procpool__scope_end(procpool **procpool__pool
     const procpool__u64 *const procpool__word = procpool__items.word;                                                  \
     const uint64_t procpool__running = procpool__items.running;                                                        \
     const bool procpool__limited = procpool__items.limited;                                                            \
+    const uint32_t *const procpool__guard = procpool__items.guard;                                                     \
     size_t procpool__i = 0;                                                                                            \
     if (procpool__stop == PROCPOOL_NULL)                                                                               \
       return;                                                                                                          \
@@ -1143,7 +1174,10 @@ static PROCPOOL_UNUSED inline void procpool__scope_end(procpool **procpool__pool
          procpool__i++) {                                                                                              \
       const name##_arguments *procpool__a = procpool__in + procpool__i;                                                \
       PROCPOOL__TRY {                                                                                                  \
-        procpool__out[procpool__i] = call;                                                                             \
+        R procpool__r = call;                                                                                          \
+        if (procpool__item_of_copy(procpool__guard))                                                                   \
+          return;                                                                                                      \
+        procpool__out[procpool__i] = procpool__r;                                                                      \
       }                                                                                                                \
       PROCPOOL__CATCH(procpool__task)                                                                                  \
     }                                                                                                                  \
@@ -1217,6 +1251,7 @@ static PROCPOOL_UNUSED inline void procpool__scope_end(procpool **procpool__pool
 #include <string.h>
 #include <sys/auxv.h>
 #include <sys/epoll.h>
+#include <sys/inotify.h>
 #include <sys/mman.h>
 #include <sys/prctl.h>
 #include <sys/resource.h>
@@ -1269,6 +1304,9 @@ static PROCPOOL_UNUSED inline void procpool__scope_end(procpool **procpool__pool
  * asm-generic/resource.h */
 enum {
   PROCPOOL__CLONE_VM = 0x100,
+  PROCPOOL__CLONE_SIGHAND = 0x800,
+  PROCPOOL__CLONE_THREAD = 0x10000,
+  PROCPOOL__CLONE_FILES = 0x400,
   PROCPOOL__CLONE_VFORK = 0x4000,
   PROCPOOL__WCLONE = (int)0x80000000u,
   PROCPOOL__MFD_CLOEXEC = 1,
@@ -1277,11 +1315,13 @@ enum {
   PROCPOOL__GET_SEALS = 1034,
   PROCPOOL__SEAL_SEAL = 1,
   PROCPOOL__SEAL_SHRINK = 2,
+  PROCPOOL__SEAL_WRITE = 8,
   PROCPOOL__FUTEX_WAIT = 0,
   PROCPOOL__FUTEX_WAKE = 1,
   PROCPOOL__SETSIG = 10,
   PROCPOOL__SET_CHILD_SUBREAPER = 36,
   PROCPOOL__LIMIT_LOCKS = 10,
+  PROCPOOL__P_PIDFD = 3,
   PROCPOOL__MADV_DONTDUMP = 16,
   PROCPOOL__MADV_WIPEONFORK = 18,
   PROCPOOL__MADV_COLLAPSE = 25,
@@ -1316,6 +1356,10 @@ enum {
 #ifndef SYS_ppoll_time64
 #define SYS_ppoll_time64 414
 #endif
+#ifndef SYS_clone3
+#define SYS_clone3 435
+#endif
+#define PROCPOOL__CLONE_INTO_CGROUP ((uint64_t)0x200000000)
 #ifndef __cplusplus /* g++ always defines _GNU_SOURCE, with which sched.h declares it */
 extern int clone(int (*function)(void *), void *stack, int flags, void *argument, ...);
 #endif
@@ -1877,6 +1921,13 @@ static void procpool__platform_shm_discard(void *start, uint64_t size) {
   (void)madvise(start, (size_t)size, MADV_REMOVE);
 }
 
+/* Gives all pages of a segment back, whoever else has it mapped: a child of the host's that lives on, or another pool's
+ * processes. Nobody uses it any more. */
+static void procpool__platform_shm_empty(void *base, uint64_t size) {
+  if (base != NULL && procpool__platform_shm_open(base, size))
+    procpool__platform_shm_discard(base, size);
+}
+
 /* What the kernel thinks that it can still give without swapping, in bytes; UINT64_MAX where it does not say. */
 static uint64_t procpool__platform_available(void) {
   char text[1024];
@@ -2119,7 +2170,8 @@ static void procpool__platform_watch_clear(int watch) {
     errno = saved;
 }
 
-/* A descriptor that becomes readable when the process ends; -1 where there is none (Linux before 5.3). */
+/* A descriptor that becomes readable when the process ends; -1 where there is none (Linux before 5.3). A process that
+ * is neither this one nor a child of it that is not yet reaped may be a stranger by then. */
 static int procpool__platform_pidfd(pid_t pid) {
   return procpool__platform_above_std((int)syscall(SYS_pidfd_open, pid, 0));
 }
@@ -2127,11 +2179,11 @@ static int procpool__platform_pidfd_self(void) {
   return procpool__platform_pidfd(getpid());
 }
 
-/* Ends the process that pidfd stands for, and never another one, whatever its state: SIGKILL goes through a stop and
- * through a tracer. Nothing where there is no such descriptor. */
-static void procpool__platform_pidfd_kill(int pidfd) {
+/* A signal for the process that pidfd stands for, and never for another one, whatever its state: SIGKILL goes through a
+ * stop and through a tracer. Nothing where there is no such descriptor. */
+static void procpool__platform_pidfd_signal(int pidfd, int signal_number) {
   if (pidfd >= 0)
-    (void)syscall(SYS_pidfd_send_signal, pidfd, SIGKILL, NULL, 0);
+    (void)syscall(SYS_pidfd_send_signal, pidfd, signal_number, NULL, 0);
 }
 
 /* Waits until one of the descriptors has something or the deadline passes. mask: signals blocked meanwhile, or null.
@@ -2179,6 +2231,70 @@ static void procpool__platform_await_end(pid_t pid, uint64_t deadline) {
   if (fd >= 0)
     (void)procpool__platform_await(fd, POLLIN, deadline);
   procpool__platform_close(&fd);
+}
+
+/* ---- a witness: what ends with a process, and with nothing else ----
+ * A pipe's end of file, which tells of a process's death and of its exec, comes late where a child of that process
+ * holds a copy; and no handler runs in a child that bypasses the C library's fork. So there is a page besides that the
+ * process maps and keeps from all of its children (MADV_DONTFORK): the mapping goes when its memory does, by exit, exec
+ * or SIGKILL. The kernel then lets go of the file that was opened for it, and inotify tells whoever watches. That costs
+ * nothing until then. The page's file knows as well: it takes the seal against writers only when nobody maps it for
+ * writing (fcntl(2), F_SEAL_WRITE). */
+
+static size_t procpool__platform_witness_size(void) {
+  return (size_t)sysconf(_SC_PAGESIZE);
+}
+
+/* Maps a witness of this process: *page, until that is unmapped. A descriptor for whoever watches, or -1: there is
+ * none. Without /proc the file cannot be opened anew, and the seal alone tells. */
+static int procpool__platform_witness(void **page) {
+  const size_t size = procpool__platform_witness_size();
+  const char *call;
+  int fd = procpool__platform_shm_create(size, &call), again;
+  char path[32];
+  if (fd < 0)
+    return -1;
+  (void)snprintf(path, sizeof(path), "/proc/self/fd/%d", fd);
+  again = procpool__platform_open(path, O_RDWR);
+  *page = mmap(NULL, size, PROT_READ | PROT_WRITE, MAP_SHARED, again >= 0 ? again : fd, 0);
+  if (again >= 0)
+    procpool__platform_close_fd(again);
+  if (*page != MAP_FAILED && madvise(*page, size, MADV_DONTFORK) == 0 &&
+      fcntl(fd, PROCPOOL__ADD_SEALS, PROCPOOL__SEAL_WRITE) != 0 && errno == EBUSY)
+    return fd;
+  if (*page != MAP_FAILED)
+    (void)munmap(*page, size);
+  *page = NULL;
+  procpool__platform_close(&fd);
+  return -1;
+}
+
+static void procpool__platform_witness_drop(void **page) {
+  procpool__platform_unmap(*page, procpool__platform_witness_size());
+  *page = NULL;
+}
+
+/* A descriptor that becomes readable when the witness may be gone; -1 where there is none. */
+static int procpool__platform_witness_watch(int witness) {
+  char path[32];
+  int fd = witness >= 0 ? procpool__platform_above_std(inotify_init1(IN_CLOEXEC | IN_NONBLOCK)) : -1;
+  (void)snprintf(path, sizeof(path), "/proc/self/fd/%d", witness);
+  if (fd >= 0 && inotify_add_watch(fd, path, IN_CLOSE) < 0)
+    procpool__platform_close(&fd);
+  return fd;
+}
+
+/* Whether the process whose witness it is has ended, or executed another program. watch: or -1. */
+static bool procpool__platform_witness_gone(int witness, int watch) {
+  union {
+    struct inotify_event event;
+    char bytes[256];
+  } events;
+  ssize_t got;
+  do /* somebody else has opened and closed the file, if it is not that */
+    got = watch >= 0 ? procpool__platform_read(watch, &events, sizeof(events)) : -1;
+  while (got > 0);
+  return witness >= 0 && fcntl(witness, PROCPOOL__ADD_SEALS, PROCPOOL__SEAL_WRITE) == 0;
 }
 
 static bool procpool__platform_kept(const int *keep, size_t count, int fd) {
@@ -2268,15 +2384,47 @@ typedef struct procpool__platform_launch {
   char **environment;
   const int *fds;
   size_t fd_count;
+  void (*born)(void *context, pid_t pid); /* runs in the go-between when there is a process: pid is its child */
+  void *born_context;
   uint32_t *addressee; /* spawn, out: the new process's id, where it looks whether it is meant */
   int error;           /* out: errno, or 0 */
   const char *call;    /* out: what failed */
 } procpool__platform_launch;
 
+/* ThreadSanitizer keeps a record of each thread in its memory: a go-between that shared it would write into the record of
+ * the caller, and every lock of the host's would be reported as a race later (gcc 12), or it is refused (gcc 14). Under
+ * it the go-between has a copy of the memory, and tells the error by its exit status. */
+#if defined(__SANITIZE_THREAD__)
+#define PROCPOOL__TSAN 1
+#elif defined(__has_feature)
+#if __has_feature(thread_sanitizer)
+#define PROCPOOL__TSAN 1
+#endif
+#endif
+#ifdef PROCPOOL__TSAN
+enum { PROCPOOL__CLONE_BETWEEN = 0 };
+static int procpool__platform_between_error(const procpool__platform_launch *launch, int status) {
+  (void)launch;
+  return WIFEXITED(status) ? WEXITSTATUS(status) : ECHILD;
+}
+#else
+enum { PROCPOOL__CLONE_BETWEEN = PROCPOOL__CLONE_VM | PROCPOOL__CLONE_VFORK | PROCPOOL__CLONE_FILES };
+static int procpool__platform_between_error(const procpool__platform_launch *launch, int status) {
+  (void)status;
+  return launch->error;
+}
+#endif
+
+/* Tells the host, whose memory the go-between shares; where it does not, the supervisor introduces itself later. */
+static void procpool__platform_tell_born(const procpool__platform_launch *launch, pid_t pid) {
+  if (PROCPOOL__CLONE_BETWEEN != 0)
+    launch->born(launch->born_context, pid);
+}
+
 static int procpool__platform_spawn_self(const procpool__platform_launch *launch, const sigset_t *all) {
   posix_spawn_file_actions_t actions;
   posix_spawnattr_t attributes;
-  pid_t pid;
+  pid_t pid = 0;
   int error = posix_spawn_file_actions_init(&actions);
   if (error != 0)
     return error;
@@ -2292,6 +2440,8 @@ static int procpool__platform_spawn_self(const procpool__platform_launch *launch
   }
   (void)posix_spawnattr_destroy(&attributes);
   (void)posix_spawn_file_actions_destroy(&actions);
+  if (error == 0)
+    procpool__platform_tell_born(launch, pid);
   return error;
 }
 
@@ -2398,32 +2548,11 @@ static int procpool__platform_between(void *argument) {
     launch->function(launch->argument);
     _exit(127);
   }
-  return launch->error = pid < 0 ? errno : 0;
-}
-
-/* ThreadSanitizer keeps a record of each thread in its memory: a go-between that shared it would write into the record of
- * the caller, and every lock of the host's would be reported as a race later (gcc 12), or it is refused (gcc 14). Under
- * it the go-between has a copy of the memory, and tells the error by its exit status. */
-#if defined(__SANITIZE_THREAD__)
-#define PROCPOOL__TSAN 1
-#elif defined(__has_feature)
-#if __has_feature(thread_sanitizer)
-#define PROCPOOL__TSAN 1
-#endif
-#endif
-#ifdef PROCPOOL__TSAN
-enum { PROCPOOL__CLONE_BETWEEN = 0 };
-static int procpool__platform_between_error(const procpool__platform_launch *launch, int status) {
-  (void)launch;
-  return WIFEXITED(status) ? WEXITSTATUS(status) : ECHILD;
-}
-#else
-enum { PROCPOOL__CLONE_BETWEEN = PROCPOOL__CLONE_VM | PROCPOOL__CLONE_VFORK };
-static int procpool__platform_between_error(const procpool__platform_launch *launch, int status) {
-  (void)status;
+  launch->error = pid < 0 ? errno : 0;
+  if (pid > 0)
+    procpool__platform_tell_born(launch, pid);
   return launch->error;
 }
-#endif
 
 /* As wait4, by waitid, which the kernel gives the resource usage too. */
 static pid_t procpool__platform_waitid(pid_t pid, int *status, int flags, struct rusage *usage) {
@@ -2468,8 +2597,9 @@ static pid_t procpool__platform_wait(pid_t pid, int *status, int flags, struct r
 /* Starts a process that the host's wait calls never see. A go-between is cloned with exit signal 0: that raises no
  * SIGCHLD, and wait() and waitpid(-1) skip it (wait(2), __WCLONE). It shares the host's memory and runs while the
  * caller is suspended (as vfork does), so that the C library's fork in it finds and takes the real locks of malloc and
- * stdio even if the host has threads, and so that the page tables are copied once. It ends at once; its child is
- * adopted by init. The go-between's stack is a part of the caller's, so that the new process goes on with all of the
+ * stdio even if the host has threads, and so that the page tables are copied once. It shares the host's table of
+ * descriptors too: the pidfd that it opens of its child, which then cannot be anybody else, is the host's. It ends at
+ * once; its child is adopted by init. The go-between's stack is a part of the caller's, so that the new process goes on with all of the
  * caller's stack. Returns 0 or errno; all signals stay blocked in the new process. */
 PROCPOOL__NO_ASAN static int procpool__platform_detach(procpool__platform_launch *launch) {
   PROCPOOL__ALIGNED char stack[65536];
@@ -2515,6 +2645,42 @@ PROCPOOL__NORETURN static void procpool__platform_leave(int status) {
 static void procpool__platform_nudge_parent(pid_t parent) {
   if (getppid() == parent)
     (void)kill(parent, SIGCHLD);
+}
+
+/* If the process that pidfd names has become a child of this one (which then is process 1, or a child subreaper: it
+ * adopts every orphan), takes it off the list of its children. It has ended, or is about to. */
+static void procpool__platform_reap_adopted(int pidfd) {
+  siginfo_t info;
+  struct pollfd fd;
+  fd.fd = pidfd;
+  fd.events = POLLIN;
+  for (int i = 0; i < 2 && pidfd >= 0; i++) {
+    memset(&info, 0, sizeof(info));
+    if (syscall(SYS_waitid, PROCPOOL__P_PIDFD, pidfd, &info, WEXITED | WNOHANG, NULL) != 0 || info.si_pid != 0)
+      return;
+    (void)procpool__platform_poll(&fd, 1, procpool__platform_now() + 1000000000u, NULL);
+  }
+}
+
+/* Whether the children of this thread go to another PID namespace than its own (it has called unshare or setns): the
+ * first of them would be process 1 there, and with its end nobody could fork any more. Nothing says so until it is too
+ * late, so this looks before: at the names of both namespaces; the second one has no target while it has no process.
+ * Without /proc: a thread in another namespace is refused first (EINVAL), a thread in a control group that does not
+ * exist then (EBADF, Linux 5.7); neither ever starts. Where nothing tells, false. */
+static bool procpool__platform_children_elsewhere(void) {
+  struct stat own, of_children;
+  uint64_t thread[11]; /* struct clone_args, clone(2): flags first, the control group's descriptor last */
+  if (stat("/proc/thread-self/ns/pid", &own) == 0) {
+    if (lstat("/proc/thread-self/ns/pid_for_children", &of_children) != 0) /* Linux 4.12 */
+      return false;
+    return stat("/proc/thread-self/ns/pid_for_children", &of_children) != 0 ? errno == ENOENT
+                                                                            : own.st_ino != of_children.st_ino;
+  }
+  memset(thread, 0, sizeof(thread));
+  thread[0] =
+      (uint64_t)(PROCPOOL__CLONE_VM | PROCPOOL__CLONE_SIGHAND | PROCPOOL__CLONE_THREAD) | PROCPOOL__CLONE_INTO_CGROUP;
+  thread[10] = INT_MAX;
+  return syscall(SYS_clone3, thread, sizeof(thread)) < 0 && errno == EINVAL;
 }
 
 /* pid is this process's own child, not yet reaped: never a stranger. */
@@ -2675,9 +2841,10 @@ static void procpool__platform_die_with(pid_t parent) {
     _exit(0);
 }
 
-/* At end of file on fd the kernel itself sends SIGCONT to this process: if it was stopped it goes on, and finds the end
- * of file. (SIGKILL would be surer, and would leave its children as zombies to an init that may never reap them.) */
-static void procpool__platform_continue_at_eof(int fd) {
+/* At end of file on fd, or when there is something to read, the kernel itself sends SIGCONT to this process: if it was
+ * stopped it goes on, and finds it. (SIGKILL would be surer, and would leave its children as zombies to an init that may
+ * never reap them.) */
+static void procpool__platform_continue_when_told(int fd) {
   (void)fcntl(fd, F_SETOWN, getpid());
   (void)fcntl(fd, PROCPOOL__SETSIG, SIGCONT);
   (void)fcntl(fd, F_SETFL, O_ASYNC | O_NONBLOCK);
@@ -2909,9 +3076,26 @@ static void procpool__platform_flush(void) {
     (void)fflush(stderr);
 }
 
-/* Runs function in every child that this process forks from now on. False when it cannot be arranged. */
-static bool procpool__platform_in_children(void (*function)(void)) {
-  return pthread_atfork(NULL, NULL, function) == 0;
+/* Runs these around every fork of the C library's in this process from now on: before it and after it in the thread
+ * that forks, and in the child. False when it cannot be arranged. (Handlers of a shared object go with that one.) */
+static bool procpool__platform_around_forks(void (*before)(void), void (*after)(void), void (*in_child)(void)) {
+  return pthread_atfork(before, after, in_child) == 0;
+}
+
+/* This thread, and nobody else in this process; never 0. It is the same in the go-between of detach, and in the thread
+ * that a forked child begins with. */
+static uint64_t procpool__platform_self(void) {
+  return (uint64_t)(uintptr_t)&errno;
+}
+
+/* Keeps all signals from this thread, so that no handler runs in between. */
+static void procpool__platform_block_signals(sigset_t *old) {
+  sigset_t all;
+  (void)sigfillset(&all);
+  (void)pthread_sigmask(SIG_BLOCK, &all, old);
+}
+static void procpool__platform_restore_signals(const sigset_t *old) {
+  (void)pthread_sigmask(SIG_SETMASK, old, NULL);
 }
 
 /* ---- exit() in a worker: no handler of the host's runs there ---- glibc calls handlers last in, first out, under a lock
@@ -4325,7 +4509,9 @@ struct procpool__worker {
   int index;
   int event_fd;
   pid_t pid;
-  bool process;  /* a process of its own, not a thread of the host */
+  bool process;    /* a process of its own, not a thread of the host */
+  uint32_t *guard; /* a process: tells it from a child of its own; null: there is none */
+  bool guard_by_pid;
   uint64_t tail; /* end of its last record: its own truth */
   uint64_t consumed;
   uint64_t dropped;      /* what its block says */
@@ -4451,6 +4637,19 @@ static bool procpool__worker_wait_room(procpool__worker *w, uint64_t length) {
     procpool__store32(&w->block->room_flag, 0);
   }
   return true;
+}
+
+/* Zero in a child of this worker. Where the kernel cannot wipe it, and in a thread, it never is. */
+static const uint32_t *procpool__worker_guard(const procpool__worker *w) {
+  static const uint32_t never = 1;
+  return w->guard != NULL && !w->guard_by_pid ? w->guard : &never;
+}
+
+/* A child that a task made, by whatever means, has come back from the task's function (or its item) as its parent does,
+ * and is no worker: it ends, silently, before it touches anything that is shared. */
+static void procpool__worker_end_copy(const procpool__worker *w) {
+  if (w->guard != NULL && !procpool__platform_guard_ok(w->guard, w->guard_by_pid))
+    procpool__platform_leave(0);
 }
 
 /* ---- records ---- */
@@ -4687,6 +4886,7 @@ static void procpool__worker_note(procpool_task *t, procpool_status status) {
   procpool__chunk *chunk = t->chunk;
   unsigned char *marks = procpool__worker_arena(t, chunk->failures);
   const uint64_t item = procpool__worker_item(t);
+  procpool__worker_end_copy(t->worker);
   if (t->failures == 0)
     memset(marks, 0, (size_t)procpool__chunk_marks_size(chunk->count));
   if (t->noted != item + 1)
@@ -4710,6 +4910,7 @@ static void procpool__worker_run_items(procpool_task *t) {
     t->argument = procpool__worker_arena(t, chunk->arguments + i * chunk->argument_step);
     t->argument_size = chunk->argument_size;
     function(t);
+    procpool__worker_end_copy(t->worker);
     if (!t->given) /* the block was used before: what is not written would be another task's bytes */
       memset(procpool__worker_arena(t, chunk->results + i * chunk->result_step), 0, (size_t)chunk->result_size);
   }
@@ -4723,6 +4924,7 @@ static void procpool__worker_run_chunk(procpool_task *t, procpool_function funct
     procpool__worker_run_items(t);
   else
     function(t);
+  procpool__worker_end_copy(t->worker);
   took = procpool__platform_now() - start;
   procpool__store_relaxed(&t->chunk->took, took);
   t->worker->lengthy = took > PROCPOOL__LENGTHY;
@@ -4838,6 +5040,7 @@ static bool procpool__worker_run(procpool__worker *w, uint32_t slot_index, uint6
   procpool__store_relaxed(&w->block->tasks, ++w->tasks); /* read when this worker is reaped */
   procpool__worker_start_clock(w);
   procpool__worker_call(w);
+  procpool__worker_end_copy(w);
   procpool__worker_flush(w); /* within the limit: it may block for ever, on a pipe that nobody reads */
   procpool__worker_stop_clock(w);
   if (!procpool__worker_finish(w))
@@ -5048,6 +5251,7 @@ static bool procpool__worker_initialize(procpool__worker *w) {
     if (h->initializer_size > 0)
       argument = procpool__worker_reach(w, h->initializer_offset, h->initializer_size);
     code = h->initializer_size > 0 && argument == NULL ? ENOMEM : initializer(argument, (size_t)h->initializer_size);
+    procpool__worker_end_copy(w);
     if (code != 0) {
       w->block->init_code = code;
       procpool__store(&w->block->ready, 2);
@@ -5065,13 +5269,17 @@ static bool procpool__worker_initialize(procpool__worker *w) {
  * user code, holds no lock and allocates nothing. What it reads from shared memory it checks: a worker may have written
  * anything. */
 
-/* Descriptors that a pool's host holds. A supervisor forked for another pool of the same host must close them: it would
- * keep that pool alive after the host's death. */
-typedef struct procpool__process_pool { /* all but memory: -1 where there is none; event_fd: no worker has it */
+/* The descriptors of a pool that its host holds: -1 where there is none. They are made and closed, and written down
+ * here, in one section (procpool__process_enter): a fork of another thread's comes before it or after it. So each
+ * child knows exactly what it has of the pool, and closes that, at once and only once. */
+typedef struct procpool__process_pool {
   struct procpool__process_pool *next;
+  uint64_t launcher; /* the thread that is about to fork this pool's supervisor: that child keeps them; else 0 */
   int lifeline, control, all_gone, event_fd, memory;
-  int supervisor; /* a pidfd, or -1 */
+  int supervisor; /* pidfd */
   int watch;      /* an epoll descriptor over event_fd and all_gone, which is the workers' bell */
+  /* the supervisor's: until it has them */
+  int far_lifeline, far_control, far_all_gone, host_pidfd, witness;
 } procpool__process_pool;
 
 /* The one piece of mutable file-scope state: whether this process came through the door, how deeply its pools are
@@ -5082,11 +5290,15 @@ static struct {
   procpool__process_pool *pools;
   const procpool__worker *worker; /* null: this process is no worker */
   uint64_t depth;
+  procpool__u64 forker; /* atomic: the thread that holds the lock over a fork, 0: none */
+  unsigned forks;       /* how deep it is in forks: a signal handler may fork in a fork */
+  procpool__u64 watch;  /* atomic: PROCPOOL__WATCHED, 0, or who is at it (by process) */
+  pid_t pid;            /* whose record this is: a child that bypassed the C library's fork has a copy */
   bool door;
   procpool__u64
       refusals; /* atomic: the key, plus 1, of each thread's last refused typed submit; 0: none was ever refused */
   ptrdiff_t exit_list; /* see procpool__platform_find_exit_list; 0: not found, or not looked for */
-} procpool__process_record = {PTHREAD_MUTEX_INITIALIZER, NULL, NULL, 0, false, 0, 0};
+} procpool__process_record = {PTHREAD_MUTEX_INITIALIZER, NULL, NULL, 0, 0, 0, 0, 0, false, 0, 0};
 
 /* exit() in a worker, or in what its task forked. level: the depth of whoever registered this, which it does not
  * concern. */
@@ -5169,6 +5381,7 @@ typedef struct procpool__end {
 typedef struct procpool__super {
   procpool__segment segment;
   int lifeline, control, all_gone, event_fd, host_pidfd;
+  int witness, watch; /* of the host; what tells of its end */
   pid_t pid, host;
   uint64_t looked, expected; /* when this process last looked at limits; when it was to do so again, at the latest */
   bool strict, core_dumps, ended;
@@ -5188,6 +5401,7 @@ typedef struct procpool__super {
 #define PROCPOOL__PATIENCE ((uint64_t)5000000000u) /* ns that a killed worker may take to end */
 #define PROCPOOL__TICK_LEAST ((uint64_t)1000000u)  /* ns between looks at tasks with limits */
 #define PROCPOOL__TICK_MOST ((uint64_t)50000000u)
+#define PROCPOOL__WITNESS_TICK ((uint64_t)400000000u) /* ns between looks at the host where nothing tells of its end */
 
 static bool procpool__super_send(int channel, const procpool__message *message) {
   return procpool__platform_send(channel, message, sizeof(*message), 0);
@@ -5206,22 +5420,165 @@ static int procpool__super_receive(int channel, procpool__message *message, int 
   return procpool__platform_receive(channel, message, sizeof(*message), flags);
 }
 
-/* ---- a worker's life ---- */
+/* ---- what forked children inherit ----
+ * Handlers around each fork of this process: a child holds nothing of its parent's pools. It closes what they have
+ * noted, and forgets them, before the fork returns there; also where it is the supervisor of another pool, of another
+ * copy of this file too (each has its own record and handlers). A thread is never in a section while it forks: the
+ * C library may hold its lock of handlers then, and would wait for the record's while somebody holds that one and waits
+ * for it. */
 
-/* Runs in every child that a task forks. It may read its parent's argument; what it wrote into the segment might by
- * then be somebody else's memory, so it cannot (and if it returns into the worker's loop, it ends there). */
-static void procpool__super_after_fork(void) {
+#define PROCPOOL__WATCHED UINT64_MAX
+
+static void procpool__process_no_pool(procpool__process_pool *pool) {
+  memset(pool, 0, sizeof(*pool));
+  pool->lifeline = pool->control = pool->all_gone = pool->event_fd = pool->memory = pool->supervisor = -1;
+  pool->watch = -1;
+  pool->far_lifeline = pool->far_control = pool->far_all_gone = pool->host_pidfd = pool->witness = -1;
+}
+
+static void procpool__process_close_far(procpool__process_pool *pool) {
+  procpool__platform_close(&pool->far_lifeline);
+  procpool__platform_close(&pool->far_control);
+  procpool__platform_close(&pool->far_all_gone);
+  procpool__platform_close(&pool->host_pidfd);
+  procpool__platform_close(&pool->witness);
+}
+
+/* All that keeps supervisor and host together; event_fd and watch stay. */
+static void procpool__process_close_near(procpool__process_pool *pool) {
+  procpool__platform_close(&pool->lifeline);
+  procpool__platform_close(&pool->control);
+  procpool__platform_close(&pool->all_gone);
+  procpool__platform_close(&pool->memory);
+  procpool__platform_close(&pool->supervisor);
+}
+
+static void procpool__process_close(procpool__process_pool *pool) {
+  procpool__process_close_near(pool);
+  procpool__process_close_far(pool);
+  procpool__platform_close(&pool->event_fd);
+  procpool__platform_close(&pool->watch);
+}
+
+/* Whether this thread is in a fork, between the handlers. */
+static bool procpool__process_forks(void) {
+  return __atomic_load_n(&procpool__process_record.forker, __ATOMIC_RELAXED) == procpool__platform_self();
+}
+
+/* A section: no fork of another thread's falls into it, and no signal handler of this one's. */
+static void procpool__process_enter(sigset_t *old) {
+  procpool__platform_block_signals(old);
+  if (!procpool__process_forks()) /* else another handler around forks frees or opens a pool, and the lock is held */
+    (void)pthread_mutex_lock(&procpool__process_record.lock);
+}
+static void procpool__process_leave(const sigset_t *old) {
+  if (!procpool__process_forks())
+    (void)pthread_mutex_unlock(&procpool__process_record.lock);
+  procpool__platform_restore_signals(old);
+}
+
+static void procpool__process_add(procpool__process_pool *pool) {
+  sigset_t old;
+  procpool__process_enter(&old);
+  pool->next = procpool__process_record.pools;
+  procpool__process_record.pools = pool;
+  procpool__process_leave(&old);
+}
+
+/* Closes all that is left of a pool, and forgets it. */
+static void procpool__process_remove(procpool__process_pool *pool) {
+  procpool__process_pool **at = &procpool__process_record.pools;
+  sigset_t old;
+  procpool__process_enter(&old);
+  while (*at != NULL && *at != pool)
+    at = &(*at)->next;
+  if (*at != NULL)
+    *at = pool->next;
+  procpool__process_close(pool);
+  procpool__process_leave(&old);
+}
+
+/* The record of a process that is new, and has one thread. */
+static void procpool__process_renew(void) {
+  (void)pthread_mutex_init(&procpool__process_record.lock, NULL); /* it may have been held across the fork */
+  __atomic_store_n(&procpool__process_record.forker, 0, __ATOMIC_RELAXED);
+  procpool__process_record.forks = 0;
+  procpool__process_record.pid = procpool__platform_pid();
+}
+
+static void procpool__process_before_fork(void) {
+  if (!procpool__process_forks()) {
+    (void)pthread_mutex_lock(&procpool__process_record.lock);
+    __atomic_store_n(&procpool__process_record.forker, procpool__platform_self(), __ATOMIC_RELAXED);
+  }
+  procpool__process_record.forks++;
+}
+
+static void procpool__process_after_fork(void) {
+  if (!procpool__process_forks() || --procpool__process_record.forks > 0)
+    return;
+  __atomic_store_n(&procpool__process_record.forker, 0, __ATOMIC_RELAXED);
+  (void)pthread_mutex_unlock(&procpool__process_record.lock);
+}
+
+/* Where a task has forked, its child may read its argument; what it wrote into the segment might by then be somebody
+ * else's memory, so it cannot. */
+static void procpool__process_in_child(void) {
   const procpool__worker *w = procpool__process_record.worker;
+  procpool__process_pool *own = NULL, *next;
+  if (!procpool__process_forks())
+    return;
+  for (procpool__process_pool *p = procpool__process_record.pools; p != NULL; p = next) {
+    next = p->next;
+    if (p->launcher == procpool__platform_self())
+      own = p;
+    else
+      procpool__process_close(p);
+  }
+  if (own != NULL)
+    own->next = NULL;
+  procpool__process_record.pools = own;
+  procpool__process_renew();
   if (w != NULL)
     procpool__platform_shm_protect(w->segment->base, w->opened);
   procpool__process_record.worker = NULL;
 }
 
+/* Comes before the first section of a process. False when there is no memory. A child forked while its parent was at it
+ * begins anew: should the handlers stand there twice, the second call finds nothing to do. */
+static bool procpool__process_begin(void) {
+  procpool__u64 *watch = &procpool__process_record.watch;
+  const uint64_t mine = (uint64_t)procpool__platform_pid();
+  uint64_t seen = __atomic_load_n(watch, __ATOMIC_ACQUIRE);
+  while (seen != PROCPOOL__WATCHED) {
+    if (seen == mine) { /* another thread */
+      procpool__platform_yield();
+      seen = __atomic_load_n(watch, __ATOMIC_ACQUIRE);
+    } else if (__atomic_compare_exchange_n(watch, &seen, mine, false, __ATOMIC_ACQUIRE, __ATOMIC_ACQUIRE)) {
+      const bool done = procpool__platform_around_forks(procpool__process_before_fork, procpool__process_after_fork,
+                                                        procpool__process_in_child);
+      procpool__process_record.pid = procpool__platform_pid();
+      __atomic_store_n(watch, done ? PROCPOOL__WATCHED : 0, __ATOMIC_RELEASE);
+      return done;
+    }
+  }
+  if (procpool__process_record.pid != procpool__platform_pid())
+    procpool__process_in_child(); /* called by a handler around forks that comes before this one */
+  if (procpool__process_record.pid !=
+      procpool__platform_pid()) { /* no handler runs here: what it has is its parent's */
+    procpool__process_record.pools = NULL;
+    procpool__process_record.worker = NULL;
+    procpool__process_renew();
+  }
+  return true;
+}
+
+/* ---- a worker's life ---- */
+
 /* The life of a worker. Does not return. */
 static void procpool__super_work(void *context) {
   procpool__worker *w = (procpool__worker *)context;
-  if (!procpool__platform_catch_exit_here() || !procpool__platform_in_children(procpool__super_after_fork) ||
-      !procpool__worker_initialize(w))
+  if (!procpool__platform_catch_exit_here() || !procpool__worker_initialize(w))
     procpool__platform_leave(1);
   procpool__platform_die_with(w->parent); /* a change of credentials in the initializer has cleared it */
   procpool__platform_note_habits(&w->habits);
@@ -5237,6 +5594,8 @@ static void procpool__super_be_worker(procpool__super *u, int index) {
   procpool__platform_close(&u->lifeline);
   procpool__platform_close(&u->control);
   procpool__platform_close(&u->host_pidfd);
+  procpool__platform_close(&u->witness);
+  procpool__platform_close(&u->watch);
   procpool__platform_close(&u->segment.fd);
   procpool__platform_close(&u->event_fd); /* the host would block on it if a task made it a descriptor that waits */
   procpool__platform_worker_signals();
@@ -5249,8 +5608,8 @@ static void procpool__super_be_worker(procpool__super *u, int index) {
   procpool__worker_setup(&worker, &u->segment, index, u->all_gone, true);
   worker.parent = u->pid;
   worker.event_number = procpool__platform_pipe_number(u->all_gone);
-  memset(&own, 0, sizeof(own));
-  own.lifeline = own.control = own.memory = own.supervisor = own.event_fd = own.watch = -1;
+  worker.guard = procpool__platform_guard(&worker.guard_by_pid);
+  procpool__process_no_pool(&own);
   own.all_gone = u->all_gone;
   procpool__process_record.pools = &own;
   procpool__process_record.worker = &worker;
@@ -5995,6 +6354,11 @@ static void procpool__super_host_gone(procpool__super *u) {
   for (int i = 0; i < u->segment.workers; i++)
     u->charges[i].pid = 0;
   procpool__super_sweep_all(u, deadline);
+  /* a child of the host's may live on, and has the segment mapped: it keeps an empty one. A host that kills its pool, or
+   * waits for this process to leave as it said, may yet read what was committed, and shared buffers. */
+  if (u->phase != PROCPOOL__PHASE_KILL && procpool__load32(&u->segment.header->phase) != PROCPOOL__PHASE_KILL &&
+      procpool__load32(&u->segment.header->gone) == 0)
+    procpool__platform_shm_empty(u->segment.base, u->segment.total);
   procpool__platform_leave(0);
 }
 
@@ -6016,13 +6380,24 @@ static void procpool__super_answer_bell(procpool__super *u) {
   procpool__shm_wake_host(&u->segment, u->event_fd);
 }
 
+/* Where nothing tells of the witness's end (inotify is refused, or all of the user's are taken), somebody has to look;
+ * else this costs nothing. Returns when to look again. */
+static uint64_t procpool__super_look_at_witness(procpool__super *u) {
+  if (u->witness < 0 || u->watch >= 0)
+    return PROCPOOL__NEVER;
+  if (procpool__platform_witness_gone(u->witness, -1))
+    procpool__super_host_gone(u);
+  return procpool__platform_now() + PROCPOOL__WITNESS_TICK;
+}
+
 static void procpool__super_loop(procpool__super *u) {
   sigset_t mask;
-  struct pollfd fds[3];
+  struct pollfd fds[4];
   procpool__platform_super_mask(&mask);
   fds[0].fd = u->lifeline;
   fds[1].fd = u->host_pidfd; /* poll skips negative ones */
   fds[2].fd = u->control;
+  fds[3].fd = u->watch;
   for (;;) {
     uint64_t next, due;
     procpool__super_reap(u);
@@ -6033,12 +6408,15 @@ static void procpool__super_loop(procpool__super *u) {
     next = procpool__super_replace(u);
     due = procpool__super_enforce(u);
     next = due < next ? due : next;
+    due = procpool__super_look_at_witness(u);
+    next = due < next ? due : next;
     u->expected = next > u->looked ? next : u->looked;
     fds[0].events = 0;
-    fds[1].events = fds[2].events = POLLIN;
-    fds[0].revents = fds[1].revents = fds[2].revents = 0;
-    (void)procpool__platform_poll(fds, 3, next, &mask);
-    if (fds[0].revents != 0 || fds[1].revents != 0)
+    fds[1].events = fds[2].events = fds[3].events = POLLIN;
+    fds[0].revents = fds[1].revents = fds[2].revents = fds[3].revents = 0;
+    (void)procpool__platform_poll(fds, 4, next, &mask);
+    if (fds[0].revents != 0 || fds[1].revents != 0 ||
+        (fds[3].revents != 0 && procpool__platform_witness_gone(u->witness, u->watch)))
       procpool__super_host_gone(u);
   }
 }
@@ -6074,10 +6452,13 @@ static void procpool__super_settle_in(procpool__super *u) {
   m.say = PROCPOOL__SAY_STARTED;
   m.a = (uint64_t)procpool__platform_super_signals();
   m.b = PROCPOOL__CALL_SIGACTION;
-  procpool__platform_continue_at_eof(u->lifeline);
+  procpool__platform_continue_when_told(u->lifeline);
+  u->watch = procpool__platform_witness_watch(u->witness);
+  if (u->watch >= 0)
+    procpool__platform_continue_when_told(u->watch);
   if (m.a != 0)
     (void)procpool__super_send(u->control, &m);
-  if (m.a != 0 || procpool__platform_gone(u->lifeline, 0))
+  if (m.a != 0 || procpool__platform_gone(u->lifeline, 0) || procpool__platform_witness_gone(u->witness, -1))
     procpool__platform_leave(0);
   procpool__super_introduce(u);
 }
@@ -6093,7 +6474,7 @@ static void procpool__super_run(procpool__super *u) {
   procpool__platform_set_name(u->name, -1);
   memset(&m, 0, sizeof(m));
   m.say = PROCPOOL__SAY_STARTED;
-  m.a = (uint64_t)procpool__super_start_all(u);
+  m.a = procpool__process_begin() ? (uint64_t)procpool__super_start_all(u) : ENOMEM; /* its workers inherit that */
   if (!procpool__super_send(u->control, &m) || m.a != 0)
     procpool__platform_leave(1);
   procpool__super_loop(u);
@@ -6104,34 +6485,22 @@ static int procpool__super_compare(const void *a, const void *b) {
   return x < y ? -1 : x > y;
 }
 
-/* Closes what the host held for its pools: this one's other ends, and all of the others'. */
-static void procpool__super_drop_pools(void) {
-  for (procpool__process_pool *p = procpool__process_record.pools; p != NULL; p = p->next) {
-    procpool__platform_close(&p->lifeline);
-    procpool__platform_close(&p->control);
-    procpool__platform_close(&p->all_gone);
-    procpool__platform_close(&p->event_fd);
-    procpool__platform_close(&p->memory);
-    procpool__platform_close(&p->supervisor);
-    procpool__platform_close(&p->watch);
-  }
-  procpool__process_record.pools = NULL;
-  (void)pthread_mutex_init(&procpool__process_record.lock, NULL); /* the host's thread held it across the fork */
-}
-
 /* What a forked supervisor gets from its host: its state, the host's ends of this pool, and descriptors to keep. */
 typedef struct procpool__super_birth {
   procpool__super super;
-  procpool__process_pool host_ends;
+  procpool__process_pool host_ends; /* its own are not among them */
   bool close_fds;
-  int *keep; /* room for 6 more */
+  int *keep; /* room for PROCPOOL__SUPER_FDS more */
   size_t keep_count;
 } procpool__super_birth;
 
+enum { PROCPOOL__SUPER_FDS = 8 };
+
 static void procpool__super_close_fds(procpool__super_birth *birth) {
   const procpool__super *u = &birth->super;
-  const int own[6] = {u->lifeline, u->control, u->all_gone, u->event_fd, u->host_pidfd, u->segment.fd};
-  for (int i = 0; i < 6; i++)
+  const int own[PROCPOOL__SUPER_FDS] = {u->lifeline,   u->control,    u->all_gone, u->event_fd,
+                                        u->host_pidfd, u->segment.fd, u->witness,  u->watch};
+  for (int i = 0; i < PROCPOOL__SUPER_FDS; i++)
     if (own[i] >= 0)
       birth->keep[birth->keep_count++] = own[i];
   qsort(birth->keep, birth->keep_count, sizeof(int), procpool__super_compare);
@@ -6143,11 +6512,8 @@ static void procpool__super_main(void *argument) {
   procpool__super_birth *birth = (procpool__super_birth *)argument;
   procpool__super *u = &birth->super;
   u->pid = procpool__platform_pid();
-  procpool__super_drop_pools();
-  procpool__platform_close(&birth->host_ends.lifeline);
-  procpool__platform_close(&birth->host_ends.control);
-  procpool__platform_close(&birth->host_ends.all_gone);
-  procpool__platform_close(&birth->host_ends.watch);
+  procpool__process_record.pools = NULL; /* the handler has closed the others' */
+  procpool__process_close(&birth->host_ends);
   procpool__super_settle_in(u);
   if (birth->close_fds)
     procpool__super_close_fds(birth);
@@ -6165,7 +6531,7 @@ static void procpool__super_main(void *argument) {
 typedef struct procpool__marker {
   unsigned long long total, place, cookie;
   unsigned depth; /* of the pool: believed in any case, see procpool_worker_main */
-  int memory, lifeline, control, all_gone, event_fd, host_pidfd;
+  int memory, lifeline, control, all_gone, event_fd, host_pidfd, witness; /* the last two: or -1 */
 } procpool__marker;
 
 typedef enum procpool__proof {
@@ -6176,14 +6542,16 @@ typedef enum procpool__proof {
 
 static bool procpool__marker_read(procpool__marker *m, const char *text) {
   char end;
-  return sscanf(text, "%llu:%llx:%llx:%u:%d:%d:%d:%d:%d:%d%c", &m->total, &m->place, &m->cookie, &m->depth, &m->memory,
-                &m->lifeline, &m->control, &m->all_gone, &m->event_fd, &m->host_pidfd, &end) == 10 &&
+  return sscanf(text, "%llu:%llx:%llx:%u:%d:%d:%d:%d:%d:%d:%d%c", &m->total, &m->place, &m->cookie, &m->depth,
+                &m->memory, &m->lifeline, &m->control, &m->all_gone, &m->event_fd, &m->host_pidfd, &m->witness,
+                &end) == 11 &&
          m->memory > 2 && m->lifeline > 2 && m->control > 2 && m->all_gone > 2 && m->event_fd > 2;
 }
 
 static void procpool__marker_write(const procpool__marker *m, char *text, size_t size) {
-  (void)snprintf(text, size, "%s=%llu:%llx:%llx:%u:%d:%d:%d:%d:%d:%d", PROCPOOL__MARKER, m->total, m->place, m->cookie,
-                 m->depth, m->memory, m->lifeline, m->control, m->all_gone, m->event_fd, m->host_pidfd);
+  (void)snprintf(text, size, "%s=%llu:%llx:%llx:%u:%d:%d:%d:%d:%d:%d:%d", PROCPOOL__MARKER, m->total, m->place,
+                 m->cookie, m->depth, m->memory, m->lifeline, m->control, m->all_gone, m->event_fd, m->host_pidfd,
+                 m->witness);
 }
 
 /* Whom the header names. The go-between writes it when the start has succeeded, which may be a moment after that; it
@@ -6223,11 +6591,13 @@ static void procpool__marker_close(procpool__marker *m) {
   procpool__platform_close(&m->all_gone);
   procpool__platform_close(&m->event_fd);
   procpool__platform_close(&m->host_pidfd);
+  procpool__platform_close(&m->witness);
 }
 
 /* The supervisor has these descriptors and no others, and passes none of them on. */
 static void procpool__marker_take(const procpool__marker *m, procpool__super *u) {
-  int fds[6] = {m->memory, m->lifeline, m->control, m->all_gone, m->event_fd, m->host_pidfd};
+  int fds[7] = {m->memory, m->lifeline, m->control, m->all_gone, m->event_fd, m->host_pidfd, m->witness};
+  size_t none = 0;
   memset(u, 0, sizeof(*u));
   u->segment.fd = m->memory;
   u->lifeline = m->lifeline;
@@ -6235,11 +6605,15 @@ static void procpool__marker_take(const procpool__marker *m, procpool__super *u)
   u->all_gone = m->all_gone;
   u->event_fd = m->event_fd;
   u->host_pidfd = m->host_pidfd;
-  for (int i = 0; i < 6; i++)
+  u->witness = m->witness;
+  u->watch = -1;
+  for (int i = 0; i < 7; i++)
     if (fds[i] >= 0)
       procpool__platform_close_on_exec(fds[i]);
-  qsort(fds, 6, sizeof(int), procpool__super_compare);
-  procpool__platform_close_others(fds[0] < 0 ? fds + 1 : fds, fds[0] < 0 ? 5 : 6);
+  qsort(fds, 7, sizeof(int), procpool__super_compare);
+  while (none < 7 && fds[none] < 0)
+    none++;
+  procpool__platform_close_others(fds + none, 7 - none);
 }
 
 static bool procpool__super_tell_code(const procpool__platform_code *code, const char *path, void *context) {
@@ -6474,6 +6848,7 @@ struct procpool {
   procpool_start start;
   uint32_t *guard;
   bool guard_by_pid;
+  void *witness; /* mapped as long as the supervisor shall live */
   pthread_mutex_t lock;
   uint32_t wanted; /* threads that wait for the lock; atomic */
   procpool__segment segment;
@@ -7907,14 +8282,27 @@ static void procpool__host_heed_health(procpool *p) {
 
 /* ---- the end ---- */
 
-static void procpool__host_forget_fds(procpool *p) {
-  procpool__process_pool **at = &procpool__process_record.pools;
-  (void)pthread_mutex_lock(&procpool__process_record.lock);
-  while (*at != NULL && *at != &p->fds)
-    at = &(*at)->next;
-  if (*at != NULL)
-    *at = p->fds.next;
-  (void)pthread_mutex_unlock(&procpool__process_record.lock);
+/* Whether the supervisor has ended, or does so before the deadline. Its pidfd knows even where a child that somebody
+ * forked beside the library keeps its end of the channel open. */
+static bool procpool__host_supervisor_gone(const procpool *p, uint64_t deadline) {
+  struct pollfd fds[2];
+  memset(fds, 0, sizeof(fds));
+  fds[0].fd = p->fds.control;
+  fds[1].fd = p->fds.supervisor;
+  fds[1].events = POLLIN;
+  while (procpool__platform_poll(fds, 2, deadline, NULL) < 0 && errno == EINTR)
+    ;
+  return fds[0].revents != 0 || fds[1].revents != 0;
+}
+
+/* Ends the supervisor, and with it its workers, if it hears: a stopped one is continued by the kernel. */
+static void procpool__host_let_go(procpool *p) {
+  sigset_t old;
+  procpool__process_enter(&old);
+  procpool__platform_close(&p->fds.lifeline);
+  procpool__process_leave(&old);
+  procpool__platform_witness_drop(&p->witness);
+  procpool__platform_pidfd_signal(p->fds.supervisor, SIGCONT);
 }
 
 /* What becomes of a task of which no record and no epitaph is left. A word that was decided keeps its outcome; but OK,
@@ -7972,21 +8360,22 @@ static bool procpool__host_await_workers(procpool *p) {
 /* Waits until the supervisor and all workers have ended. Whoever holds the supervisor (by stopping or tracing it) does
  * not keep it from being killed, and it takes its workers along. */
 static void procpool__host_await_end(procpool *p) {
-  procpool__platform_close(&p->fds.lifeline); /* now it must end, whatever it was about */
-  if (p->fds.all_gone < 0 || procpool__host_await_workers(p) || procpool__platform_gone(p->fds.control, 0))
+  procpool__host_let_go(p); /* now it must end, whatever it was about */
+  if (p->fds.all_gone < 0 || procpool__host_await_workers(p) || procpool__host_supervisor_gone(p, 0))
     return;
-  procpool__platform_pidfd_kill(p->fds.supervisor);
+  procpool__platform_pidfd_signal(p->fds.supervisor, SIGKILL);
   (void)procpool__host_await_workers(p);
 }
 
 /* No worker is left. clean: the supervisor said so itself; else it died, and its workers die with it. */
 static void procpool__host_finish(procpool *p, bool clean) {
+  sigset_t old;
   if (p->finished)
     return;
-  if (!clean || p->fds.control < 0 ||
-      !procpool__platform_gone(p->fds.control, procpool__platform_now() + PROCPOOL__SECOND))
+  if (!clean || p->fds.control < 0 || !procpool__host_supervisor_gone(p, procpool__platform_now() + PROCPOOL__SECOND))
     procpool__host_await_end(p);
-  procpool__platform_close(&p->fds.lifeline);
+  procpool__host_let_go(p);
+  procpool__platform_reap_adopted(p->fds.supervisor);
   procpool__host_join_threads(p);
   if (!p->closing) {
     memset(&p->cause, 0, sizeof(p->cause));
@@ -7997,12 +8386,10 @@ static void procpool__host_finish(procpool *p, bool clean) {
   }
   procpool__host_last_words(p);
   p->finished = true;
-  procpool__host_forget_fds(p);
+  procpool__process_enter(&old);
   procpool__platform_watch_remove(p->fds.watch, p->fds.all_gone);
-  procpool__platform_close(&p->fds.control);
-  procpool__platform_close(&p->fds.all_gone);
-  procpool__platform_close(&p->fds.memory);
-  procpool__platform_close(&p->fds.supervisor);
+  procpool__process_close_near(&p->fds);
+  procpool__process_leave(&old);
   p->segment.fd = -1;
 }
 
@@ -8021,7 +8408,11 @@ static bool procpool__host_hear(procpool *p) {
 /* Looks whether the supervisor lives. If it said that it leaves, draining comes to it when all results are taken: they
  * do not go away for want of memory. */
 static void procpool__host_look_after(procpool *p) {
-  if (!p->finished && p->fds.control >= 0 && !procpool__host_hear(p) && !p->left)
+  bool gone;
+  if (p->finished || p->fds.control < 0)
+    return;
+  gone = procpool__host_supervisor_gone(p, 0); /* first: what it said before that can be heard now */
+  if ((!procpool__host_hear(p) || gone) && !p->left)
     procpool__host_finish(p, false);
 }
 
@@ -8751,6 +9142,10 @@ static bool procpool__open_method(procpool__plan *plan) {
     return false;
   if (plan->start <= PROCPOOL_START_SPAWN && procpool__process_record.depth >= PROCPOOL__MAX_DEPTH)
     return procpool__open_fail(plan, PROCPOOL_DEPTH, 0, procpool_strerror(PROCPOOL_DEPTH));
+  if (plan->start <= PROCPOOL_START_SPAWN && procpool__platform_children_elsewhere())
+    return procpool__open_fail(
+        plan, PROCPOOL_UNSUPPORTED, 0,
+        "children of this thread go to another PID namespace (unshare, setns): open pools before");
   return true;
 }
 
@@ -8802,6 +9197,7 @@ static uint64_t procpool__open_arena_size(procpool *p, const procpool_options *o
 static bool procpool__open_segment(procpool *p, procpool__plan *plan) {
   procpool__segment *s = &p->segment;
   unsigned char *base = NULL;
+  sigset_t old;
   s->workers = plan->workers;
   s->capacity = plan->options.max_queued;
   s->cell_count = procpool__shm_cell_count(s->capacity);
@@ -8811,7 +9207,9 @@ static bool procpool__open_segment(procpool *p, procpool__plan *plan) {
   (void)procpool__shm_layout(s, NULL);
   if (s->arena_at > (uint64_t)PTRDIFF_MAX) /* an off_t may have 32 bits, too */
     return procpool__open_fail(plan, PROCPOOL_MEMORY, ENOMEM, "no address space for the shared memory");
+  procpool__process_enter(&old);
   s->fd = p->fds.memory = procpool__platform_shm_create(s->arena_at, &plan->call);
+  procpool__process_leave(&old);
   if (s->fd < 0)
     return procpool__open_fail_call(plan, PROCPOOL_SYSTEM, errno, plan->call, "no shared memory to be had");
   while (base == NULL && s->arena_size >= PROCPOOL__EXTENT) {
@@ -8897,13 +9295,8 @@ static bool procpool__open_header(procpool *p, procpool__plan *plan) {
 /* Frees all that a pool holds; it may be half made. */
 static void procpool__open_undo(procpool *p) {
   const procpool__segment *s = &p->segment;
-  procpool__platform_close(&p->fds.lifeline);
-  procpool__platform_close(&p->fds.control);
-  procpool__platform_close(&p->fds.all_gone);
-  procpool__platform_close(&p->fds.event_fd);
-  procpool__platform_close(&p->fds.memory);
-  procpool__platform_close(&p->fds.supervisor);
-  procpool__platform_close(&p->fds.watch);
+  procpool__process_remove(&p->fds);
+  procpool__platform_witness_drop(&p->witness);
   procpool__platform_unmap(s->base, (size_t)s->total);
   procpool__platform_unmap(p->owners, (size_t)s->capacity * sizeof(*p->owners));
   procpool__platform_unmap(p->free_slots, (size_t)s->capacity * sizeof(*p->free_slots));
@@ -8931,11 +9324,19 @@ static void procpool__open_undo(procpool *p) {
 /* ---- starting workers ---- */
 
 typedef struct procpool__launch {
+  procpool *pool;
   procpool__super_birth birth;
-  int lifeline[2], control[2], all_gone[2];
 } procpool__launch;
 
-/* Makes what the host waits for among other descriptors. False (errno, *call) where there are none to be had. */
+static bool procpool__open_pair(bool (*make)(int *fds), int *near, int *far, int near_end) {
+  int fds[2];
+  const bool made = make(fds);
+  *near = fds[near_end];
+  *far = fds[1 - near_end];
+  return made;
+}
+
+/* Makes what the host waits for among other descriptors, in a section. False (errno, *call) where there are none to be had. */
 static bool procpool__open_watch(procpool *p, const char **call) {
   *call = "eventfd2";
   p->fds.event_fd = procpool__platform_event();
@@ -8954,39 +9355,71 @@ static bool procpool__open_watch(procpool *p, const char **call) {
   return procpool__platform_watch_add(p->fds.watch, p->fds.all_gone, true);
 }
 
-static bool procpool__open_channels(procpool *p, procpool__plan *plan, procpool__launch *l, int *error) {
-  bool made = procpool__platform_pipe(l->lifeline);
-  procpool__super *u = &l->birth.super;
+/* Makes what goes between host and supervisor. */
+static bool procpool__open_channels(procpool *p, procpool__plan *plan, int *error) {
+  procpool__process_pool *f = &p->fds;
+  sigset_t old;
+  bool made;
+  procpool__process_enter(&old);
+  made = procpool__open_pair(procpool__platform_pipe, &f->lifeline, &f->far_lifeline, 1);
   plan->call = made ? "socketpair" : "pipe2";
-  made = made && procpool__platform_channel(l->control);
+  made = made && procpool__open_pair(procpool__platform_channel, &f->control, &f->far_control, 0);
   plan->call = made ? "pipe2" : plan->call;
-  made = made && procpool__platform_pipe(l->all_gone);
+  made = made && procpool__open_pair(procpool__platform_pipe, &f->all_gone, &f->far_all_gone, 0) &&
+         procpool__open_watch(p, &plan->call);
   *error = errno;
-  u->host_pidfd = procpool__platform_pidfd_self();
-  u->segment = p->segment;
-  p->fds.lifeline = l->lifeline[1];
-  p->fds.control = l->control[0];
-  p->fds.all_gone = l->all_gone[0];
-  u->lifeline = l->lifeline[0];
-  u->control = l->control[1];
-  u->all_gone = l->all_gone[1];
   if (made) {
-    made = procpool__open_watch(p, &plan->call);
-    *error = errno;
+    procpool__platform_no_wait(f->far_all_gone); /* the two ends are two descriptions */
+    f->host_pidfd = procpool__platform_pidfd(procpool__platform_pid());
+    f->witness = procpool__platform_witness(&p->witness);
   }
-  if (!made)
-    return false;
-  procpool__platform_no_wait(u->all_gone); /* the two ends are two descriptions */
-  u->event_fd = p->fds.event_fd;
-  l->birth.host_ends = p->fds;
-  return true;
+  procpool__process_leave(&old);
+  return made;
 }
 
-static void procpool__open_close_far_ends(procpool__launch *l) {
-  procpool__platform_close(&l->birth.super.lifeline);
-  procpool__platform_close(&l->birth.super.control);
-  procpool__platform_close(&l->birth.super.all_gone);
-  procpool__platform_close(&l->birth.super.host_pidfd);
+/* What a supervisor gets of it. */
+static void procpool__open_birth(const procpool *p, procpool__super_birth *birth) {
+  procpool__super *u = &birth->super;
+  u->segment = p->segment;
+  u->lifeline = p->fds.far_lifeline;
+  u->control = p->fds.far_control;
+  u->all_gone = p->fds.far_all_gone;
+  u->event_fd = p->fds.event_fd;
+  u->host_pidfd = p->fds.host_pidfd;
+  u->witness = p->fds.witness;
+  u->watch = -1;
+  procpool__process_no_pool(&birth->host_ends);
+  birth->host_ends.lifeline = p->fds.lifeline;
+  birth->host_ends.control = p->fds.control;
+  birth->host_ends.all_gone = p->fds.all_gone;
+  birth->host_ends.watch = p->fds.watch;
+}
+
+static void procpool__open_close_far_ends(procpool *p) {
+  sigset_t old;
+  procpool__process_enter(&old);
+  procpool__process_close_far(&p->fds);
+  procpool__process_leave(&old);
+}
+
+/* Closes what a supervisor has that did not come up. */
+static void procpool__open_close_ends(procpool *p) {
+  sigset_t old;
+  const int memory = p->fds.memory;
+  procpool__process_enter(&old);
+  p->fds.memory = -1;
+  procpool__process_close(&p->fds);
+  p->fds.memory = memory;
+  procpool__process_leave(&old);
+}
+
+/* Runs in the go-between, as if it were the host's thread, whose memory and descriptors it shares. */
+static void procpool__open_born(void *context, pid_t pid) {
+  procpool *p = (procpool *)context;
+  sigset_t old;
+  procpool__process_enter(&old);
+  p->fds.supervisor = procpool__platform_pidfd(pid);
+  procpool__process_leave(&old);
 }
 
 /* Forks the supervisor. */
@@ -8995,6 +9428,7 @@ static int procpool__open_fork(procpool__plan *plan, procpool__launch *l) {
   procpool__super *u = &l->birth.super;
   const size_t size = (size_t)plan->workers * sizeof(procpool__charge);
   const procpool_options *o = &plan->options;
+  sigset_t old;
   int error = ENOMEM;
   plan->call = "malloc";
   memset(&launch, 0, sizeof(launch));
@@ -9005,7 +9439,7 @@ static int procpool__open_fork(procpool__plan *plan, procpool__launch *l) {
   u->initializer_limit = u->segment.header->initializer_limit;
   memcpy(u->name, u->segment.header->name, sizeof(u->name));
   l->birth.close_fds = o->close_fds;
-  l->birth.keep = (int *)PROCPOOL_MALLOC((o->keep_fds_count + 6) * sizeof(int));
+  l->birth.keep = (int *)PROCPOOL_MALLOC((o->keep_fds_count + PROCPOOL__SUPER_FDS) * sizeof(int));
   u->charges = (procpool__charge *)procpool__platform_pages(size);
   if (l->birth.keep != NULL && u->charges != NULL) {
     for (size_t i = 0; i < o->keep_fds_count; i++)
@@ -9013,9 +9447,15 @@ static int procpool__open_fork(procpool__plan *plan, procpool__launch *l) {
         l->birth.keep[l->birth.keep_count++] = o->keep_fds[i];
     launch.function = procpool__super_main;
     launch.argument = &l->birth;
+    launch.born = procpool__open_born;
+    launch.born_context = l->pool;
+    procpool__platform_block_signals(&old); /* no handler of this thread's forks while it is the launcher */
+    l->pool->fds.launcher = procpool__platform_self();
     if (procpool__super_catch_exit(procpool__process_record.depth, &launch))
       error = procpool__platform_detach(&launch);
     procpool__platform_release_exit(&launch);
+    l->pool->fds.launcher = 0;
+    procpool__platform_restore_signals(&old);
     plan->call = launch.call;
   }
   procpool__platform_unmap(u->charges, size);
@@ -9051,7 +9491,8 @@ static int procpool__open_spawn(procpool__plan *plan, procpool__launch *l) {
   procpool__marker marker;
   char text[192], name[16];
   char *argv[2] = {NULL, NULL};
-  int fds[6] = {u->segment.fd, u->lifeline, u->control, u->all_gone, u->event_fd, u->host_pidfd};
+  const int all[7] = {u->segment.fd, u->lifeline, u->control, u->all_gone, u->event_fd, u->host_pidfd, u->witness};
+  int fds[7];
   memset(&launch, 0, sizeof(launch));
   plan->call = "getsockopt"; /* as the new process will ask; who refuses it here refuses it there */
   launch.error = procpool__platform_channel_of(u->control, procpool__platform_pid());
@@ -9070,13 +9511,18 @@ static int procpool__open_spawn(procpool__plan *plan, procpool__launch *l) {
   marker.all_gone = u->all_gone;
   marker.event_fd = u->event_fd;
   marker.host_pidfd = u->host_pidfd;
+  marker.witness = u->witness;
   procpool__marker_write(&marker, text, sizeof(text));
   memcpy(name, h->name, sizeof(name));
   argv[0] = name;
   launch.argv = argv;
   launch.environment = procpool__open_environment(text);
   launch.fds = fds;
-  launch.fd_count = u->host_pidfd >= 0 ? 6 : 5;
+  for (int i = 0; i < 7; i++)
+    if (all[i] >= 0)
+      fds[launch.fd_count++] = all[i];
+  launch.born = procpool__open_born;
+  launch.born_context = l->pool;
   launch.addressee = &h->addressee;
   plan->call = "malloc";
   if (launch.environment == NULL)
@@ -9203,25 +9649,43 @@ static bool procpool__open_hear(procpool *p, procpool__plan *plan, const procpoo
   return m->say != PROCPOOL__SAY_STARTED || m->a == 0 || procpool__open_refused(plan, m);
 }
 
+/* Waits until the supervisor says something, or ends: what it said before its end is heard first. False (errno) when
+ * nothing has come by the deadline. */
+static bool procpool__open_await(const procpool *p, uint64_t deadline) {
+  struct pollfd fds[2];
+  int got;
+  memset(fds, 0, sizeof(fds));
+  fds[0].fd = p->fds.control;
+  fds[1].fd = p->fds.supervisor;
+  fds[0].events = fds[1].events = POLLIN;
+  do
+    got = procpool__platform_poll(fds, 2, deadline, NULL);
+  while (got < 0 && errno == EINTR && procpool__platform_now() < deadline);
+  return got > 0;
+}
+
 /* Hears the supervisor out until its workers are started. */
 static bool procpool__open_handshake(procpool *p, procpool__plan *plan) {
   const uint64_t deadline =
       procpool__platform_now() + 30u * (uint64_t)1000000000u; /* main may do much before the door */
   procpool__message m;
   do {
-    short come;
-    int with;
+    sigset_t old;
+    int with, got, error;
     errno = 0;
-    come = procpool__platform_await(p->fds.control, POLLIN, deadline);
-    if (come == 0)
+    if (!procpool__open_await(p, deadline))
       return procpool__open_silence(plan, errno == 0 || errno == EINTR ? 0 : -1, errno);
+    procpool__process_enter(&old);
     errno = 0;
-    if (procpool__platform_receive_fd(p->fds.control, &m, sizeof(m), &with) <= 0)
-      return procpool__open_silence(plan, 1, errno);
-    if (with >= 0 && m.say == PROCPOOL__SAY_SELF && p->fds.supervisor < 0)
+    got = procpool__platform_receive_fd(p->fds.control, &m, sizeof(m), &with);
+    error = errno;
+    if (got > 0 && m.say == PROCPOOL__SAY_SELF && p->fds.supervisor < 0) /* the go-between has done that, as a rule */
       p->fds.supervisor = with;
     else
       procpool__platform_close(&with);
+    procpool__process_leave(&old);
+    if (got <= 0)
+      return procpool__open_silence(plan, 1, error);
     if (!procpool__open_hear(p, plan, &m))
       return false;
   } while (m.say != PROCPOOL__SAY_STARTED);
@@ -9231,29 +9695,21 @@ static bool procpool__open_handshake(procpool *p, procpool__plan *plan) {
 /* Starts the supervisor and hears that its workers are there. Else it is gone. */
 static bool procpool__open_supervisor(procpool *p, procpool__plan *plan) {
   procpool__launch l;
-  bool made;
-  int error = 0;
-  memset(&l, 0, sizeof(l));
-  l.lifeline[0] = l.lifeline[1] = l.control[0] = l.control[1] = l.all_gone[0] = l.all_gone[1] = -1;
-  (void)pthread_mutex_lock(&procpool__process_record.lock); /* the new supervisor walks the list of pools */
-  made = procpool__open_channels(p, plan, &l, &error);
-  if (made)
-    error = plan->start == PROCPOOL_START_FORK ? procpool__open_fork(plan, &l) : procpool__open_spawn(plan, &l);
-  if (made && error == 0) {
-    p->fds.next = procpool__process_record.pools;
-    procpool__process_record.pools = &p->fds;
-  }
-  (void)pthread_mutex_unlock(&procpool__process_record.lock);
-  procpool__open_close_far_ends(&l);
-  if (!made)
+  int error;
+  if (!procpool__open_channels(p, plan, &error))
     return procpool__open_fail_call(plan, PROCPOOL_SYSTEM, error, plan->call, "no descriptors to be had");
+  memset(&l, 0, sizeof(l));
+  l.pool = p;
+  procpool__open_birth(p, &l.birth);
+  error = plan->start == PROCPOOL_START_FORK ? procpool__open_fork(plan, &l) : procpool__open_spawn(plan, &l);
+  procpool__open_close_far_ends(p);
   if (error != 0)
     return procpool__open_fail_call(plan, PROCPOOL_SPAWN_FAIL, error, plan->call,
                                     "the supervisor could not be started");
   if (procpool__open_handshake(p, plan))
     return true;
-  procpool__host_forget_fds(p);
   procpool__host_await_end(p);
+  procpool__platform_reap_adopted(p->fds.supervisor);
   return false;
 }
 
@@ -9270,11 +9726,7 @@ static bool procpool__open_processes(procpool *p, procpool__plan *plan) {
       return true;
     if (!plan->place_taken)
       return false;
-    procpool__platform_close(&p->fds.control);
-    procpool__platform_close(&p->fds.all_gone);
-    procpool__platform_close(&p->fds.event_fd);
-    procpool__platform_close(&p->fds.supervisor);
-    procpool__platform_close(&p->fds.watch);
+    procpool__open_close_ends(p);
     memset(&plan->error, 0, sizeof(plan->error));
   }
 }
@@ -9306,8 +9758,14 @@ static void *procpool__thread_main(void *argument) {
 }
 
 static bool procpool__open_event(procpool *p, procpool__plan *plan) {
-  return procpool__open_watch(p, &plan->call) ||
-         procpool__open_fail_call(plan, PROCPOOL_SYSTEM, errno, plan->call, "no descriptors to be had");
+  sigset_t old;
+  bool made;
+  int error;
+  procpool__process_enter(&old);
+  made = procpool__open_watch(p, &plan->call);
+  error = errno;
+  procpool__process_leave(&old);
+  return made || procpool__open_fail_call(plan, PROCPOOL_SYSTEM, error, plan->call, "no descriptors to be had");
 }
 
 static bool procpool__open_threads(procpool *p, procpool__plan *plan) {
@@ -9372,7 +9830,7 @@ static bool procpool__open_probe(procpool__plan *plan) {
 }
 
 static procpool *procpool__open_make(procpool__plan *plan) {
-  procpool *p = (procpool *)PROCPOOL_MALLOC(sizeof(*p));
+  procpool *p = procpool__process_begin() ? (procpool *)PROCPOOL_MALLOC(sizeof(*p)) : NULL;
   bool made;
   if (p == NULL) {
     (void)procpool__open_fail(plan, PROCPOOL_MEMORY, ENOMEM, "no memory");
@@ -9381,8 +9839,9 @@ static procpool *procpool__open_make(procpool__plan *plan) {
   memset((void *)p, 0, sizeof(*p));
   (void)pthread_mutex_init(&p->lock, NULL);
   procpool__host_lock(p); /* what reserves memory may let go of it */
-  p->segment.fd = p->fds.lifeline = p->fds.control = p->fds.all_gone = p->fds.event_fd = p->fds.memory = -1;
-  p->fds.supervisor = p->fds.watch = -1;
+  p->segment.fd = -1;
+  procpool__process_no_pool(&p->fds);
+  procpool__process_add(&p->fds);
   p->start = plan->start;
   procpool__spin_setup(&p->spin, plan->spin_ns, plan->options.spin_us > 0);
   p->processors = (uint64_t)plan->processors;
@@ -10192,11 +10651,11 @@ static procpool_status procpool__shutdown_kill(procpool *p, procpool__wait *call
   procpool_status status = procpool__shutdown_wait(p, call, PROCPOOL__SECOND);
   if (status != PROCPOOL_PENDING || procpool__platform_now() >= call->deadline)
     return status;
-  procpool__platform_close(&p->fds.lifeline);
+  procpool__host_let_go(p);
   status = procpool__shutdown_wait(p, call, p->ends ? PROCPOOL__PATIENCE : PROCPOOL__SECOND);
   if (status != PROCPOOL_PENDING || procpool__platform_now() >= call->deadline)
     return status;
-  procpool__platform_pidfd_kill(p->fds.supervisor);
+  procpool__platform_pidfd_signal(p->fds.supervisor, SIGKILL);
   status = procpool__shutdown_wait(p, call, PROCPOOL__SECOND);
   if (status == PROCPOOL_PENDING && procpool__platform_now() < call->deadline && !p->finished)
     procpool__host_finish(p, false);
@@ -10249,6 +10708,7 @@ static void procpool__free_wait_alone(procpool *p) {
 
 PROCPOOL_API procpool_status procpool_free(procpool *pool) {
   procpool_status status;
+  sigset_t old;
   if (pool == NULL)
     return PROCPOOL_OK;
   status = procpool__public_enter(pool);
@@ -10260,10 +10720,13 @@ PROCPOOL_API procpool_status procpool_free(procpool *pool) {
     (void)procpool__shutdown_locked(pool, PROCPOOL_KILL, PROCPOOL__NEVER);
   procpool__host_run_callbacks(pool);
   procpool__free_wait_alone(pool);
+  procpool__platform_shm_empty(pool->segment.base, pool->segment.total);
   procpool__platform_unmap(pool->segment.base, (size_t)pool->segment.total);
   pool->segment.base = NULL;
+  procpool__process_enter(&old);
   procpool__platform_close(&pool->fds.event_fd);
   procpool__platform_close(&pool->fds.watch);
+  procpool__process_leave(&old);
   pool->freed = true;
   return procpool__public_leave(pool, PROCPOOL_OK);
 }
@@ -11989,6 +12452,7 @@ PROCPOOL_API void *procpool_task_result(procpool_task *task, size_t size) {
   unsigned char *result;
   if (task == NULL)
     return NULL;
+  procpool__worker_end_copy(task->worker);
   if (task->chunk != NULL)
     return procpool__task_item_result(task, size);
   if (task->place != NULL)
@@ -12075,12 +12539,15 @@ PROCPOOL_API procpool_items procpool_task_items(procpool_task *task) {
   items.word = &task->slot->word;
   items.running = task->word;
   items.limited = task->limited;
+  items.guard = procpool__worker_guard(task->worker);
   return items;
 }
 
 PROCPOOL_API bool procpool_task_item(procpool_task *task, size_t index) {
-  return task != NULL && task->chunk != NULL &&
-         procpool__item_next(&task->chunk->stop, &task->chunk->begun, &task->slot->word, task->word, task->limited,
+  if (task == NULL || task->chunk == NULL)
+    return false;
+  procpool__worker_end_copy(task->worker);
+  return procpool__item_next(&task->chunk->stop, &task->chunk->begun, &task->slot->word, task->word, task->limited,
                              index);
 }
 

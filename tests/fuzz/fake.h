@@ -243,8 +243,8 @@ static long fake_syscall(long number, ...) {
     return 0;
   }
   if (number == SYS_ppoll) {
-    fds[0].revents = POLLHUP;
-    return 1;
+    fds[0].revents = fds[0].fd == FAKE_CONTROL && !fake.super_gone ? 0 : POLLHUP;
+    return fds[0].revents != 0;
   }
   errno = ENOSYS;
   return -1;

@@ -114,8 +114,8 @@ static procpool *open_pool(void) {
   REQUIRE(p != NULL);
   memset((void *)p, 0, sizeof(*p));
   (void)pthread_mutex_init(&p->lock, NULL);
-  p->segment.fd = p->fds.lifeline = p->fds.control = p->fds.all_gone = p->fds.event_fd = p->fds.memory = -1;
-  p->fds.supervisor = p->fds.watch = -1;
+  p->segment.fd = -1;
+  procpool__process_no_pool(&p->fds);
   p->start = plan.start;
   p->guard = procpool__platform_guard(&p->guard_by_pid);
   REQUIRE(procpool__open_segment(p, &plan) && procpool__open_tables(p, &plan) && procpool__open_header(p, &plan));
@@ -148,6 +148,7 @@ static void begin(void) {
   world.super.segment = world.pool->segment;
   world.super.lifeline = world.super.all_gone = world.super.host_pidfd = -1;
   world.super.control = FAKE_SUPER_END;
+  world.super.witness = world.super.watch = -1;
   world.super.event_fd = -1;
   world.super.charges = (procpool__charge *)fake_mmap(NULL, WORKERS * sizeof(procpool__charge), 0, MAP_PRIVATE, -1, 0);
   REQUIRE(procpool__super_start_all(&world.super) == 0);
