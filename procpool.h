@@ -3158,18 +3158,22 @@ enum { PROCPOOL__EXIT_LIST_NEAR = 256 };
 static ptrdiff_t procpool__platform_find_exit_list(void) {
   enum { WORDS = 2 * PROCPOOL__EXIT_LIST_NEAR / (int)sizeof(uintptr_t) };
   uintptr_t before[WORDS];
-  const uintptr_t from = (uintptr_t)&errno / sizeof(uintptr_t) * sizeof(uintptr_t) - PROCPOOL__EXIT_LIST_NEAR;
+  const uintptr_t word = (uintptr_t)&errno / sizeof(uintptr_t) * sizeof(uintptr_t), page = word / 4096 * 4096;
+  const uintptr_t from = word - page < PROCPOOL__EXIT_LIST_NEAR ? page : word - PROCPOOL__EXIT_LIST_NEAR;
+  const uintptr_t end = page + 4096 - word < PROCPOOL__EXIT_LIST_NEAR ? page + 4096 : word + PROCPOOL__EXIT_LIST_NEAR;
+  const int count =
+      (int)((end - from) / sizeof(uintptr_t)); /* in errno's own page: what lies beyond may not be there */
   const volatile uintptr_t *words = (const volatile uintptr_t *)from; // NOLINT(performance-no-int-to-ptr)
   void *byte = &procpool__libc_thread_atexit != NULL ? malloc(1) : NULL;
   if (byte == NULL)
     return 0;
-  for (int i = 0; i < WORDS; i++)
+  for (int i = 0; i < count; i++)
     before[i] = words[i];
   if (procpool__libc_thread_atexit(free, byte, (void *)stdout) != 0) { /* libc's own, so that no library is held */
     free(byte);
     return 0;
   }
-  for (int i = 0; i < WORDS; i++) {
+  for (int i = 0; i < count; i++) {
     const uintptr_t *entry = (const uintptr_t *)words[i]; // NOLINT(performance-no-int-to-ptr)
     if (words[i] != before[i] && words[i] > 65536 && words[i] % sizeof(uintptr_t) == 0 && entry[1] == (uintptr_t)byte &&
         entry[3] == before[i])
@@ -9138,14 +9142,14 @@ static bool procpool__open_method(procpool__plan *plan) {
   plan->start = plan->options.start;
   if (plan->start == PROCPOOL_START_AUTO && !procpool__open_auto(plan))
     return false;
-  if (plan->start == PROCPOOL_START_SPAWN && !procpool__open_check_spawn(plan))
-    return false;
-  if (plan->start <= PROCPOOL_START_SPAWN && procpool__process_record.depth >= PROCPOOL__MAX_DEPTH)
-    return procpool__open_fail(plan, PROCPOOL_DEPTH, 0, procpool_strerror(PROCPOOL_DEPTH));
   if (plan->start <= PROCPOOL_START_SPAWN && procpool__platform_children_elsewhere())
     return procpool__open_fail(
         plan, PROCPOOL_UNSUPPORTED, 0,
         "children of this thread go to another PID namespace (unshare, setns): open pools before");
+  if (plan->start == PROCPOOL_START_SPAWN && !procpool__open_check_spawn(plan))
+    return false;
+  if (plan->start <= PROCPOOL_START_SPAWN && procpool__process_record.depth >= PROCPOOL__MAX_DEPTH)
+    return procpool__open_fail(plan, PROCPOOL_DEPTH, 0, procpool_strerror(PROCPOOL_DEPTH));
   return true;
 }
 
@@ -9422,6 +9426,23 @@ static void procpool__open_born(void *context, pid_t pid) {
   procpool__process_leave(&old);
 }
 
+/* The C library has a lock for its exit handlers, which its fork does not take: a child forked while this thread holds it
+ * could never register one. So both calls are sections. */
+static bool procpool__open_catch_exit(void *mark) {
+  sigset_t old;
+  bool caught;
+  procpool__process_enter(&old);
+  caught = procpool__super_catch_exit(procpool__process_record.depth, mark);
+  procpool__process_leave(&old);
+  return caught;
+}
+static void procpool__open_release_exit(void *mark) {
+  sigset_t old;
+  procpool__process_enter(&old);
+  procpool__platform_release_exit(mark);
+  procpool__process_leave(&old);
+}
+
 /* Forks the supervisor. */
 static int procpool__open_fork(procpool__plan *plan, procpool__launch *l) {
   procpool__platform_launch launch;
@@ -9451,9 +9472,9 @@ static int procpool__open_fork(procpool__plan *plan, procpool__launch *l) {
     launch.born_context = l->pool;
     procpool__platform_block_signals(&old); /* no handler of this thread's forks while it is the launcher */
     l->pool->fds.launcher = procpool__platform_self();
-    if (procpool__super_catch_exit(procpool__process_record.depth, &launch))
+    if (procpool__open_catch_exit(&launch))
       error = procpool__platform_detach(&launch);
-    procpool__platform_release_exit(&launch);
+    procpool__open_release_exit(&launch);
     l->pool->fds.launcher = 0;
     procpool__platform_restore_signals(&old);
     plan->call = launch.call;
