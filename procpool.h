@@ -128,6 +128,7 @@
      time_limit, grace                     seconds a task may run, and from one stage of its end to the next; a submit
                                            or a map may have its own (procpool_submit_with, procpool_map_options)
      initializer_limit                     seconds an initializer may run; over it, it has failed
+     stack_size                            thread: bytes of stack for each worker; 0: as the main thread has
 
    ---- ERRORS ----
    Every call returns a procpool_status (or a handle that is null where it failed); procpool_strerror gives its text. A
@@ -140,7 +141,8 @@
      MEMORY      from wait or poll: the result stays where it is; free some memory and ask again. From
                  procpool_shared_alloc, by procpool_last_error: system_error is ENOMEM (max_memory, or the machine),
                  ENOSPC or EFBIG (a limit on file sizes)
-     INIT_FAIL   the initializer failed three times in every worker: its code or signal is in procpool_last_error
+     INIT_FAIL   the initializer failed three times in every worker, or all die again and again between it and their
+                 first task: how the last one ended is in procpool_last_error
      BROKEN      a strict pool lost a worker, or somebody killed the supervisor: open a new pool
      FORKED      a forked child of the host used the pool: it may open one of its own
      DEADLOCK    a wait inside a callback or a task of the same pool: it would wait for itself
@@ -163,10 +165,16 @@
    ---- PROCESS MANNERS ----
    Descriptors  the host gets seven per pool, all close-on-exec and above 2. A worker has one of the pool's, and none of
                 other pools'. Under fork it has the host's own besides (as any fork does; see close_fds), under spawn
-                only 0, 1, 2.
-   Signals      nothing changes in the host: no handler, no mask, no SIGCHLD. Workers start with default dispositions
-                and an empty mask; SIGINT does nothing in them: Ctrl-C is for the host to decide, see
-                procpool_interrupt.
+                only 0, 1, 2. A task may close all that its worker has, and open others under the same numbers: nobody
+                writes to those, and the worker is replaced after it.
+   Signals      nothing changes in the host: no handler, no mask, no SIGCHLD. Workers ignore what the host ignored when
+                it opened the pool (under nohup, SIGHUP), but SIGCHLD; else they start with default dispositions and an
+                empty mask; SIGINT does nothing in them: Ctrl-C is for the host to decide, see procpool_interrupt.
+   Stops        workers are in the host's process group: Ctrl-Z stops them with it. Time in which host and worker are
+                stopped does not count against a limit, nor time in which the supervisor itself could not run (the
+                whole group stopped, a container frozen). A worker that is stopped alone has its limit all the same.
+   Processors   workers may use what all threads of the host together may use: OMP_PROC_BIND and the like, which pin
+                the thread that opens the pool, do not pin its workers.
    Waiting      wait() and waitpid(-1) in the host never see the pool: the supervisor is detached. (If the host is
                 process 1 or a child subreaper, it adopts the supervisor as it does every orphan, and will see it end.)
    Threads      none is started in the host, except by PROCPOOL_START_THREAD. A thread of the host that is cancelled
@@ -175,11 +183,30 @@
                 waits end first.
    Output       what the host had in stdout's buffer is not printed again by workers; what a task prints is flushed
                 before its result is taken. Nothing is printed by this file.
-   Exit         exit() in a task ends its worker and makes the task CRASHED with that status; the host's atexit handlers
-                do not run there. However the host ends, supervisor and workers are gone within a second, stopped ones
-                too: ending without shutdown is a kill. Nothing has a name in /dev/shm or on disk.
-   Memory       a worker's oom_score_adj is raised by the kernel's rules to 500: the out-of-memory killer takes it
-                first.
+   Exit         exit() in a task ends its worker and makes the task CRASHED with that status; no handler of the host's
+                (atexit, at_quick_exit) and no destructor of its thread_local objects runs there; pthread_exit() counts
+                as exit(0). (musl does not tell the status of exit(): it is 255 there, and quick_exit() runs the
+                host's handlers. In a C++ task pthread_exit() ends as SIGABRT.) However the host ends, supervisor and
+                workers are gone within a second, stopped ones too: ending without shutdown is a kill. Nothing has a
+                name in /dev/shm or on disk.
+   Programs     what a task has started (fork, system, popen) ends with it where its worker is ended: for a limit, a
+                cancel or the end of the pool or of the host, by SIGKILL; what earlier tasks of that worker started and
+                left behind ends, too. Orphans are no exception: the supervisor adopts them, so it is the parent that
+                they see. What has begun a session of its own (setsid, as daemons do) lives on, and so does what was
+                started by a task that returned or crashed, or by a pool whose supervisor is killed. This needs /proc
+                with lists of children (CONFIG_PROC_CHILDREN) and uses RLIMIT_LOCKS, which means nothing else, as a
+                mark.
+   Leftovers    a worker runs many tasks, and what one changes in its process the next one finds. Between tasks these
+                are put back: interval timers (alarm) that the initializer had not set, the signal mask, a SIGINT set
+                to its default, RLIMIT_CPU and RLIMIT_FSIZE (where a limit cannot be raised again, the worker is
+                replaced). Not put back: timers of timer_create, other limits and dispositions, the directory, the
+                environment, threads. And in a row of short tasks, from the seventeenth on, nothing is until the
+                worker finds no task or wakes the host: that would cost each of them a microsecond. A task of which
+                nothing may stay is for max_tasks_per_child = 1.
+   Memory       a worker's oom_score_adj is raised to 500, or one above the host's own: the out-of-memory killer takes
+                it first.
+   Stack        a forked worker goes on with the stack of the thread that opened the pool, a spawned one has that of its
+                program (RLIMIT_STACK), a thread has stack_size.
    Names        ps -o comm, top: NAME-INDEX for workers, NAME for the supervisor and for a procpool_process.
 
    ---- ARCHITECTURE ----
@@ -234,7 +261,9 @@
    while the task is unsettled; the message to the supervisor is but a bell. Limits are counted by the supervisor from
    what it sees and, where that is earlier, from what the worker wrote down at the start of the body; since a worker may
    be stopped before it writes anything, the host tells of tasks with limits, and while one of them waits or runs the
-   supervisor looks now and then (an eighth of the shortest limit, from 1 to 50 ms), else never. A dead task settles
+   supervisor looks now and then (an eighth of the shortest limit, from 1 to 50 ms), else never. Each time that it comes
+   100 ms later than it meant to, it could not run itself: that time is added to the limits, as is the time between two
+   looks in which it finds a worker and the host stopped. A dead task settles
    when its worker is reaped, since until then it may write to what it was given. A worker that the kernel itself holds
    on to (a file system that does not answer) is not waited for longer than 5 s: its task settles, and its slot and
    memory are not used again.
@@ -295,7 +324,8 @@
       worker: intent's slot, word; its end        release          audit: intent, then the word     a sound worker is ended
       worker: sets room_flag, looks at consumed   seq_cst          host: the other way round        worker waits for ever
       worker: started_ns, then limited_word       release          supervisor: the other way round  another task's time
-      worker: an item is begun                    release, fence   host, after a crash (2)          the wrong item crashed
+      worker: unwanted task counted, flag         seq_cst          host: sets flag, looks at count  sleeps on room
+      worker: a result, the next item is begun    release, fence   host: begun, then results (2)    half a result
       host: word READY, then the cell             release          worker: cell, then claims        a task is passed by
       host: cells of many, then touches idle      release, or      worker: sets idle, looks at cell worker sleeps at a task
       host: publishes, looks at ticking           seq_cst          supervisor: ticking 0, queue     a limit is not kept
@@ -327,9 +357,10 @@
       fences               none beside these                     none beside these
       system calls, hot    none                                  none
       asleep               wake and wait, on futexes             wait and wake, on futexes; a prctl before the sleep
+                                                                 and ten calls that put back what tasks have left
 
    Workers are not trusted. Whatever a worker process writes into shared memory, the host and the supervisor do not
-   crash, read or write outside of it, spin or free twice, and neither signals a process that is not the pool's own.
+   crash, block, read or write outside of it, spin or free twice, and signal no process that is not the pool's own.
    Every accepted task settles once. A worker whose words or records make no sense is ended and replaced; what it ran,
    and what it had committed and cannot be told from nonsense, ends as CRASHED or BROKEN, within about a second of the
    last such write (a large queue takes longer), while some thread waits for or polls the pool. Not promised: a worker
@@ -337,6 +368,18 @@
    slots and memory, break the whole pool, and keep its own task running past its limit; PROCPOOL_KILL ends that. It is
    no sandbox either: workers run with the host's rights, and can do to files and processes what the host can. Threads
    and inline workers share the host's memory, and are trusted.
+
+   What is private. Host and supervisor tell each other by a channel that no worker has what must not be forged: the
+   phase (the segment's word is for workers; the supervisor mends it), that all is being ended, that the supervisor
+   leaves. Workers go by their own copy of the initializer and of their settings, which they have by the fork. No
+   descriptor that a worker has shares its status flags with one that the host or the supervisor reads or writes: those
+   two share an eventfd; workers write to the pipe whose end of file says that they are gone; and procpool_fd() is an
+   epoll descriptor, the host's own, over both. A task that stops or traces the supervisor, be it again and again, delays
+   limits, deaths and replacements: PROCPOOL_KILL and procpool_free wait a second, let go of the lifeline (the kernel
+   then continues a stopped supervisor), wait another, and end it by a pidfd that it gave the host at its start: its
+   workers go with it. Where there is no pidfd (Linux before 5.3, or a filter), they return after five seconds, and
+   what is held stays until it is let go. When the host itself dies, nobody is left to do that: a supervisor that is
+   stopped once is gone within a second, one that a task traces or goes on stopping when that task ends.
 
    How the host learns of nonsense: it reads each shared value once, checks it against its private table, and then uses
    it; and at most every 200 ms, while it waits or polls, it looks at every task that is not settled (the audit). By
@@ -514,6 +557,9 @@ typedef struct procpool_options {
   double time_limit; /* seconds that a task may run, from the start of its body; 0: no limit; fork and spawn only */
   double grace;      /* seconds from each stage (procpool_stage) to the next; 0: 0.1; negative: none, SIGKILL at once */
   double initializer_limit; /* seconds that an initializer may run; 0: no limit; fork and spawn only */
+  size_t stack_size; /* bytes of a worker thread's stack, at least 65536; 0: as the main thread's (RLIMIT_STACK, or
+                               8 MiB); thread only: a forked worker goes on with the stack that opened the pool, a spawned
+                               one has its program's */
 } procpool_options;
 
 /* Opens a pool. options: null or zeroed for all defaults. Returns when every worker process has been started (their
@@ -534,7 +580,8 @@ static PROCPOOL_UNUSED inline procpool *procpool_open(const procpool_options *pr
 PROCPOOL_API void procpool_worker_main(void);
 
 typedef enum procpool_cpu {
-  PROCPOOL_CPU_USABLE = 0, /* the smaller of affinity mask and cgroup quota (ancestors too), at least 1 */
+  PROCPOOL_CPU_USABLE = 0, /* the smaller of the affinity masks of all threads together and of the cgroup quota
+                              (ancestors too), at least 1 */
   PROCPOOL_CPU_LOGICAL,    /* processors that are online */
   PROCPOOL_CPU_PHYSICAL    /* cores, counting the threads of one core once */
 } procpool_cpu;
@@ -577,7 +624,8 @@ typedef struct procpool_submit_options {
 /* The same with options of its own for the task (may be null). A task that runs longer than its limit ends as
  * TIMEOUT, by stages: it is asked (procpool_task_cancelled), its worker gets SIGTERM, then SIGKILL; error->stage
  * tells the last one. The clock starts with the body, so waiting in the queue does not count, and stops when the body
- * returns. The supervisor sees to it, whatever the host does meanwhile. UNSUPPORTED: a time limit in a thread or
+ * has returned and what it printed is out. Time in which the worker could not run because its whole job was stopped or
+ * frozen does not count (see Stops in the manual). The supervisor sees to it, whatever the host does meanwhile. UNSUPPORTED: a time limit in a thread or
  * inline pool. ARGUMENT also where shared_argument or result lie in no live buffer of the pool, or run over its end.
  * With a result's place procpool_future_data returns it and procpool_future_result copies from it, as long as the
  * buffer is not freed; unless the task ends as OK, what lies there afterwards is anything. */
@@ -637,7 +685,8 @@ typedef enum procpool_shutdown_mode {
 
 /* Refuses new tasks and ends the pool as mode says; a later call may be stronger. Returns OK when every task has
  * settled, callbacks have run, and no worker is left. DEADLOCK inside a callback or a task of this pool; INTERRUPTED.
- * Futures stay readable. Waits as long as it takes (KILL: moments). */
+ * Futures stay readable. Waits as long as it takes (KILL: moments; some seconds where a task holds the supervisor, by
+ * stopping or tracing it, or the kernel a worker). */
 PROCPOOL_API procpool_status procpool_shutdown(procpool *pool, procpool_shutdown_mode mode);
 /* The same, but PENDING after timeout seconds, the shutdown going on: 0 does not wait and is allowed in callbacks. */
 PROCPOOL_API procpool_status procpool_shutdown_timed(procpool *pool, procpool_shutdown_mode mode, double timeout);
@@ -856,8 +905,7 @@ static PROCPOOL_UNUSED inline bool procpool__item_next(const uint64_t *procpool_
     return false; /* relaxed: the next look finds it, if not this one */
   PROCPOOL__ITEM_STEP();
   __atomic_store_n(procpool__begun, (uint64_t)procpool__i + 1, __ATOMIC_RELEASE);
-  __atomic_signal_fence(
-      __ATOMIC_SEQ_CST); /* the item has not begun yet: the compiler may not store its result earlier */
+  __atomic_signal_fence(__ATOMIC_SEQ_CST); /* not begun yet: the compiler may not store its result earlier */
   PROCPOOL__ITEM_STEP();
   return __builtin_expect(procpool__i < __atomic_load_n(procpool__stop, __ATOMIC_RELAXED), 1);
 }
@@ -1117,6 +1165,7 @@ static PROCPOOL_UNUSED inline void procpool__scope_end(procpool **procpool__pool
 #error "procpool.h needs lock-free 64-bit atomics: the word that decides a task's fate is one of them"
 #endif
 
+#include <dirent.h>
 #include <errno.h>
 #include <fcntl.h>
 #include <limits.h>
@@ -1136,6 +1185,7 @@ static PROCPOOL_UNUSED inline void procpool__scope_end(procpool **procpool__pool
 #include <sys/socket.h>
 #include <sys/stat.h>
 #include <sys/syscall.h>
+#include <sys/time.h>
 #include <sys/types.h>
 #include <sys/wait.h>
 #include <time.h>
@@ -1166,7 +1216,8 @@ static PROCPOOL_UNUSED inline void procpool__scope_end(procpool **procpool__pool
 #define PROCPOOL__NEVER UINT64_MAX
 #define PROCPOOL__NO_ASAN __attribute__((no_sanitize_address)) /* for a function whose frame a child goes on below */
 
-/* linux/sched.h, linux/memfd.h, linux/futex.h, linux/falloc.h, asm-generic/fcntl.h */
+/* linux/sched.h, linux/memfd.h, linux/futex.h, linux/falloc.h, asm-generic/fcntl.h, linux/prctl.h,
+ * asm-generic/resource.h */
 enum {
   PROCPOOL__CLONE_VM = 0x100,
   PROCPOOL__CLONE_VFORK = 0x4000,
@@ -1178,6 +1229,8 @@ enum {
   PROCPOOL__FUTEX_WAIT = 0,
   PROCPOOL__FUTEX_WAKE = 1,
   PROCPOOL__SETSIG = 10,
+  PROCPOOL__SET_CHILD_SUBREAPER = 36,
+  PROCPOOL__LIMIT_LOCKS = 10,
   PROCPOOL__MADV_DONTDUMP = 16,
   PROCPOOL__MADV_WIPEONFORK = 18,
   PROCPOOL__MADV_COLLAPSE = 25,
@@ -1191,6 +1244,9 @@ enum {
 #endif
 #ifndef SYS_pidfd_send_signal
 #define SYS_pidfd_send_signal 424
+#endif
+#ifndef SYS_rseq /* and libc then uses none */
+#define SYS_rseq (-1)
 #endif
 #ifndef __cplusplus /* g++ always defines _GNU_SOURCE, with which sched.h declares it */
 extern int clone(int (*function)(void *), void *stack, int flags, void *argument, ...);
@@ -1640,6 +1696,15 @@ static int procpool__platform_event(void) {
   return procpool__platform_above_std(fd);
 }
 
+/* The number of a pipe among all pipes that there are; 0 where fd is no pipe. */
+static uint64_t procpool__platform_pipe_number(int fd) {
+  struct stat st;
+  const int saved = errno;
+  const bool is = fstat(fd, &st) == 0 && S_ISFIFO(st.st_mode);
+  errno = saved;
+  return is ? (uint64_t)st.st_ino : 0;
+}
+
 /* Async-signal-safe. Of an eventfd or of a bell. EAGAIN means that it is readable already. */
 static void procpool__platform_event_set(int fd) {
   const uint64_t one = 1;
@@ -1815,9 +1880,94 @@ static int procpool__platform_spawn_self(const procpool__platform_launch *launch
   return error;
 }
 
-/* Runs in the go-between of detach, which shares the host's memory. */
+/* ---- restartable sequences ---- glibc (2.35 and later) keeps the number of the processor in an area of each thread,
+ * for sched_getcpu and for allocators, and the kernel keeps it right once the area is registered (rseq(2)). A child made
+ * with CLONE_VM starts without that registration (kernel/rseq.c, rseq_fork), and what it forks inherits none: the area
+ * would show one processor for ever, and a sequence that is preempted would not be restarted. glibc exports where the
+ * area lies (__rseq_offset from the thread pointer; size 0: it uses none). The signature stands before each abort
+ * handler of this architecture's sequences, so all must use the same one (sys/rseq.h). */
+#if defined(__GLIBC__) && (defined(__x86_64__) || defined(__i386__) || defined(__aarch64__) || defined(__s390x__) ||   \
+                           (defined(__arm__) && !defined(__ARMEB__)) || defined(__powerpc64__))
+#define PROCPOOL__RSEQ 1
+#ifdef __cplusplus
+extern "C" {
+#endif
+extern const ptrdiff_t __rseq_offset __attribute__((weak));
+extern const unsigned int __rseq_size __attribute__((weak));
+#ifdef __cplusplus
+}
+#endif
+#endif
+#if defined(__aarch64__)
+#define PROCPOOL__RSEQ_SIGNATURE 0xd428bc00u
+#elif defined(__arm__)
+#define PROCPOOL__RSEQ_SIGNATURE 0xe7f5def3u
+#elif defined(__s390x__)
+#define PROCPOOL__RSEQ_SIGNATURE 0xb2ff0fffu
+#elif defined(__powerpc64__)
+#define PROCPOOL__RSEQ_SIGNATURE 0x0fe5000bu
+#else
+#define PROCPOOL__RSEQ_SIGNATURE 0x53053053u
+#endif
+
+typedef struct procpool__platform_rseq_area {
+  uint32_t cpu_id_start, cpu_id;
+} procpool__platform_rseq_area;
+
+#ifdef PROCPOOL__RSEQ
+static char *procpool__platform_thread_pointer(void) {
+  char *pointer;
+#if defined(__x86_64__) && defined(__ILP32__)
+  __asm__("movl %%fs:0, %0" : "=r"(pointer));
+#elif defined(__x86_64__)
+  __asm__("movq %%fs:0, %0" : "=r"(pointer));
+#elif defined(__i386__)
+  __asm__("movl %%gs:0, %0" : "=r"(pointer));
+#elif defined(__powerpc64__)
+  __asm__("mr %0, 13" : "=r"(pointer));
+#else
+  pointer = (char *)__builtin_thread_pointer();
+#endif
+  return pointer;
+}
+
+/* The calling thread's area; null where libc uses none. */
+static procpool__platform_rseq_area *procpool__platform_rseq(uint32_t *size) {
+  if (&__rseq_offset == NULL || &__rseq_size == NULL || __rseq_size == 0)
+    return NULL;
+  *size = __rseq_size < 32 ? 32 : __rseq_size; /* what is registered is never less, however little of it is in use */
+  return (procpool__platform_rseq_area *)(void *)(procpool__platform_thread_pointer() + __rseq_offset);
+}
+#else
+static procpool__platform_rseq_area *procpool__platform_rseq(uint32_t *size) {
+  *size = 0;
+  return NULL;
+}
+#endif
+
+/* False where libc has an area and the kernel does not keep it. EBUSY: it was registered all the time. */
+static bool procpool__platform_rseq_register(void) {
+  uint32_t size;
+  procpool__platform_rseq_area *area = procpool__platform_rseq(&size);
+  return area == NULL || syscall(SYS_rseq, area, size, 0, PROCPOOL__RSEQ_SIGNATURE) == 0 || errno == EBUSY;
+}
+
+/* Nobody keeps the area: tells libc so (RSEQ_CPU_ID_REGISTRATION_FAILED), which then asks the kernel each time. */
+static void procpool__platform_rseq_give_up(void) {
+  uint32_t size;
+  procpool__platform_rseq_area *area = procpool__platform_rseq(&size);
+  if (area == NULL)
+    return;
+  __atomic_store_n(&area->cpu_id_start, 0, __ATOMIC_RELAXED);
+  __atomic_store_n(&area->cpu_id, (uint32_t)-2, __ATOMIC_RELAXED);
+}
+
+/* Runs in the go-between of detach, which shares the host's memory. It registers the area of the thread that waits for
+ * it: to the end of the go-between, the two of them are one to it. The robust list and the word that is cleared at the
+ * end of a thread are set anew by libc's fork, for the child. */
 static int procpool__platform_between(void *argument) {
   procpool__platform_launch *launch = (procpool__platform_launch *)argument;
+  const bool registered = procpool__platform_rseq_register();
   pid_t pid;
   if (launch->argv != NULL) {
     sigset_t all;
@@ -1827,6 +1977,8 @@ static int procpool__platform_between(void *argument) {
   }
   pid = fork();
   if (pid == 0) {
+    if (!registered)
+      procpool__platform_rseq_give_up();
     launch->function(launch->argument);
     _exit(127);
   }
@@ -1882,6 +2034,12 @@ PROCPOOL__NORETURN static void procpool__platform_leave(int status) {
   _exit(status);
 }
 
+/* Interrupts a wait of the supervisor. If it is gone, so is this process, presently. */
+static void procpool__platform_nudge_parent(pid_t parent) {
+  if (getppid() == parent)
+    (void)kill(parent, SIGCHLD);
+}
+
 /* pid is this process's own child, not yet reaped: never a stranger. */
 static void procpool__platform_kill(pid_t pid, int signal_number) {
   (void)kill(pid, signal_number);
@@ -1889,6 +2047,22 @@ static void procpool__platform_kill(pid_t pid, int signal_number) {
 
 static pid_t procpool__platform_fork(void) {
   return fork();
+}
+
+/* Whether a process is stopped, as by Ctrl-Z; false where /proc does not tell. Its state stands behind its name, which
+ * is in brackets and may hold any (proc(5)). */
+static bool procpool__platform_is_stopped(pid_t pid) {
+  char text[512], *end;
+  ssize_t got = 0;
+  int fd;
+  (void)snprintf(text, sizeof(text), "/proc/%d/stat", (int)pid);
+  fd = open(text, O_RDONLY | O_CLOEXEC);
+  if (fd >= 0)
+    got = read(fd, text, sizeof(text) - 1);
+  procpool__platform_close(&fd);
+  text[got > 0 ? got : 0] = 0;
+  end = strrchr(text, ')');
+  return end != NULL && end[1] == ' ' && end[2] == 'T';
 }
 
 /* ---- messages over a channel: whole ones of one size ---- */
@@ -1985,6 +2159,55 @@ static void procpool__platform_continue_at_eof(int fd) {
   (void)fcntl(fd, F_SETFL, O_ASYNC | O_NONBLOCK);
 }
 
+/* ---- descendants: what a task's programs are known by ---- */
+
+/* From now on, orphans among the descendants of this process become its children (prctl(2)). */
+static void procpool__platform_adopt(void) {
+  (void)prctl(PROCPOOL__SET_CHILD_SUBREAPER, 1);
+}
+
+/* RLIMIT_LOCKS has meant nothing since Linux 2.4.25 (getrlimit(2)), is inherited by fork and exec, and can be read of
+ * another process: a mark that stays with a worker's descendants. pid 0: this process. 0: no mark. */
+static uint64_t procpool__platform_mark_of(pid_t pid) {
+  uint64_t limit[2]; /* struct rlimit64: soft, hard */
+  return syscall(SYS_prlimit64, pid, PROCPOOL__LIMIT_LOCKS, NULL, limit) == 0 && limit[0] != limit[1] ? limit[0] : 0;
+}
+static void procpool__platform_mark(uint64_t mark) {
+  uint64_t limit[2];
+  if (syscall(SYS_prlimit64, 0, PROCPOOL__LIMIT_LOCKS, NULL, limit) != 0 || mark >= limit[1])
+    return;
+  limit[0] = mark != 0 ? mark : limit[1];
+  (void)syscall(SYS_prlimit64, 0, PROCPOOL__LIMIT_LOCKS, limit, NULL);
+}
+
+/* Whether a process has not begun a session of its own, as daemons do. */
+static bool procpool__platform_same_session(pid_t pid) {
+  return getsid(pid) == getsid(0);
+}
+
+typedef void procpool__platform_child_visitor(pid_t child, void *context);
+
+/* Visits every child of this process, which has one thread. There is nothing to visit where the kernel does not list
+ * them (CONFIG_PROC_CHILDREN, proc(5)). */
+static void procpool__platform_each_child(procpool__platform_child_visitor *visit, void *context) {
+  char buffer[512];
+  ssize_t got;
+  pid_t pid = 0;
+  int fd;
+  (void)snprintf(buffer, sizeof(buffer), "/proc/self/task/%d/children", (int)getpid());
+  fd = open(buffer, O_RDONLY | O_CLOEXEC);
+  while (fd >= 0 && (got = read(fd, buffer, sizeof(buffer))) > 0)
+    for (ssize_t i = 0; i < got; i++) {
+      if (buffer[i] >= '0' && buffer[i] <= '9') {
+        pid = pid * 10 + (buffer[i] - '0');
+      } else if (pid > 0) {
+        visit(pid, context);
+        pid = 0;
+      }
+    }
+  procpool__platform_close(&fd);
+}
+
 static void procpool__platform_set_name(const char *name, int index) {
   char comm[32]; /* the kernel takes the first 15 bytes, prctl(2) */
   if (index < 0)
@@ -1994,35 +2217,57 @@ static void procpool__platform_set_name(const char *name, int index) {
   (void)prctl(PR_SET_NAME, comm);
 }
 
-/* The out-of-memory killer shall take a worker before the host. */
+/* The out-of-memory killer shall take a worker before the host: its score goes up to 500, or to one above what this
+ * process inherited (1000 is the kernel's most), and never down. */
 static void procpool__platform_volunteer(void) {
-  int fd = open("/proc/self/oom_score_adj", O_WRONLY | O_CLOEXEC);
-  if (fd >= 0) {
-    if (write(fd, "500", 3) < 0)
+  char text[16] = "";
+  int fd = open("/proc/self/oom_score_adj", O_RDWR | O_CLOEXEC);
+  if (fd >= 0 && read(fd, text, sizeof(text) - 1) > 0) {
+    const long inherited = strtol(text, NULL, 10);
+    const long wanted = inherited < 500 ? 500 : inherited + (inherited < 1000);
+    const int length = snprintf(text, sizeof(text), "%ld", wanted);
+    if (pwrite(fd, text, (size_t)length, 0) < 0)
       errno = 0;
-    (void)close(fd);
   }
+  procpool__platform_close(&fd);
 }
 
+/* Where core_pattern names a program, the kernel pipes a dump to it whatever RLIMIT_CORE says, 0 too; but it writes none
+ * at all where the limit is 1, which it takes as the sign of a handler that has crashed itself (core(5); fs/coredump.c).
+ * A dump to a file needs a page, so 1 holds there, too. Where the hard limit is 0 already, 1 may be out of reach: the
+ * dump then leaves out all memory (coredump_filter 0, core(5)). */
 static void procpool__platform_no_core(void) {
   struct rlimit limit;
-  if (getrlimit(RLIMIT_CORE, &limit) == 0) {
-    limit.rlim_cur = 0;
-    (void)setrlimit(RLIMIT_CORE, &limit);
-  }
+  int fd;
+  if (getrlimit(RLIMIT_CORE, &limit) != 0)
+    return;
+  limit.rlim_cur = 1;
+  if (limit.rlim_max < 1)
+    limit.rlim_max = 1;
+  if (setrlimit(RLIMIT_CORE, &limit) == 0)
+    return;
+  fd = open("/proc/self/coredump_filter", O_WRONLY | O_CLOEXEC);
+  if (fd >= 0 && write(fd, "0", 1) < 0)
+    errno = 0;
+  procpool__platform_close(&fd);
 }
 
 static void procpool__platform_noop(int signal_number) {
   (void)signal_number;
 }
 
-/* SIGINT must not end a worker (Ctrl-C goes to the whole group and is the host's to decide), and must not be ignored
- * either: programs that a task executes would inherit that. */
+/* What the host ignored stays ignored, as it does across fork and exec: under nohup a host survives its terminal, and
+ * so shall its tasks. But a program that waits for its children needs a SIGCHLD that is not ignored: the kernel would
+ * reap them (wait(2)). What the host handled gets its default. SIGINT must not end a worker (Ctrl-C goes to the whole
+ * group and is the host's to decide), and must not be ignored either, unless the host did: programs that a task executes
+ * would inherit that. */
 static void procpool__platform_worker_signals(void) {
   struct sigaction action;
   sigset_t none;
-  memset(&action, 0, sizeof(action));
   for (int s = 1; s < _NSIG; s++) {
+    if (sigaction(s, NULL, &action) != 0 || (action.sa_handler == SIG_IGN && s != SIGCHLD))
+      continue;
+    memset(&action, 0, sizeof(action));
     action.sa_handler = s == SIGINT ? procpool__platform_noop : SIG_DFL;
     action.sa_flags = s == SIGINT ? SA_RESTART : 0;
     (void)sigaction(s, &action, NULL);
@@ -2049,6 +2294,84 @@ static void procpool__platform_super_mask(sigset_t *mask) {
   (void)sigdelset(mask, SIGCHLD);
 }
 
+/* ---- what a task leaves behind in its worker ---- */
+
+typedef struct procpool__platform_habits {
+  sigset_t mask;
+  bool timers[3], other_sigint; /* the initializer left it so */
+  struct rlimit cpu, file_size;
+} procpool__platform_habits;
+
+/* Puts a limit back that was lowered. False where the kernel does not allow it. */
+static bool procpool__platform_tidy_limit(int which, const struct rlimit *was) {
+  struct rlimit now;
+  if (getrlimit(which, &now) != 0 || (now.rlim_cur >= was->rlim_cur && now.rlim_max >= was->rlim_max))
+    return true;
+  return setrlimit(which, was) == 0;
+}
+
+static bool procpool__platform_sigint_is_default(void) {
+  struct sigaction action;
+  return sigaction(SIGINT, NULL, &action) == 0 && !(action.sa_flags & SA_SIGINFO) && action.sa_handler == SIG_DFL;
+}
+
+/* A mask of the same bytes wherever it is the same: the C library may write fewer than the set has. */
+static void procpool__platform_get_mask(sigset_t *mask) {
+  memset(mask, 0, sizeof(*mask));
+  (void)sigprocmask(SIG_BLOCK, NULL, mask);
+}
+
+/* Takes the signals of timers that have come while they were blocked. */
+static void procpool__platform_drop_timer_signals(void) {
+  const struct timespec none = {0, 0};
+  sigset_t timers;
+  (void)sigemptyset(&timers);
+  (void)sigaddset(&timers, SIGALRM);
+  (void)sigaddset(&timers, SIGVTALRM);
+  (void)sigaddset(&timers, SIGPROF);
+  (void)sigprocmask(SIG_BLOCK, &timers, NULL);
+  while (sigtimedwait(&timers, NULL, &none) > 0)
+    ;
+}
+
+/* How it is when no task has run yet. */
+static void procpool__platform_note_habits(procpool__platform_habits *habits) {
+  struct itimerval timer;
+  memset(habits, 0, sizeof(*habits));
+  procpool__platform_get_mask(&habits->mask);
+  for (int i = 0; i < 3; i++)
+    habits->timers[i] = getitimer(i, &timer) == 0 && (timer.it_value.tv_sec != 0 || timer.it_value.tv_usec != 0);
+  habits->other_sigint = procpool__platform_sigint_is_default();
+  (void)getrlimit(RLIMIT_CPU, &habits->cpu);
+  (void)getrlimit(RLIMIT_FSIZE, &habits->file_size);
+}
+
+/* Puts back what would end a later task: the interval timers (alarm is one of them), the signal mask, a SIGINT that has
+ * become deadly, limits on processor time and file sizes. False where that cannot be done: then a fresh process has to
+ * take the place of this one. */
+static bool procpool__platform_tidy(const procpool__platform_habits *habits) {
+  struct itimerval off;
+  struct sigaction action;
+  sigset_t mask;
+  memset(&off, 0, sizeof(off));
+  for (int i = 0; i < 3; i++)
+    if (!habits->timers[i])
+      (void)setitimer(i, &off, NULL);
+  procpool__platform_get_mask(&mask);
+  if (memcmp(&mask, &habits->mask, sizeof(mask)) != 0) {
+    procpool__platform_drop_timer_signals();
+    (void)sigprocmask(SIG_SETMASK, &habits->mask, NULL);
+  }
+  if (!habits->other_sigint && procpool__platform_sigint_is_default()) {
+    memset(&action, 0, sizeof(action));
+    action.sa_handler = procpool__platform_noop;
+    action.sa_flags = SA_RESTART;
+    (void)sigaction(SIGINT, &action, NULL);
+  }
+  return procpool__platform_tidy_limit(RLIMIT_CPU, &habits->cpu) &&
+         procpool__platform_tidy_limit(RLIMIT_FSIZE, &habits->file_size);
+}
+
 /* What the process that this one is a copy of had buffered is that one's to print. */
 static void procpool__platform_drop_output(void) {
   (void)__fpurge(stdout);
@@ -2067,35 +2390,163 @@ static bool procpool__platform_in_children(void (*function)(void)) {
   return pthread_atfork(NULL, NULL, function) == 0;
 }
 
-/* Runs at exit() in a worker, before any handler of the host's (handlers run last in, first out). */
-static void procpool__platform_on_exit(int status, void *unused) {
-  (void)unused;
+/* ---- exit() in a worker: no handler of the host's runs there ---- glibc calls handlers last in, first out, under a lock
+ * that its fork does not take (__exit_funcs_lock: dlclose holds it): a worker that registered one could wait for ever. So
+ * the host registers, just before it forks, and takes it back; what it forked keeps it. Handlers that came by
+ * __cxa_atexit or at_quick_exit are called with the status as their second argument (stdlib/exit.c), and __cxa_finalize
+ * takes back those of one mark: it calls the former, and drops the latter. */
+typedef void procpool__platform_exit_handler(void *context, int status);
+
+/* The status where the C library does not tell it: a failure rather than a success. */
+enum { PROCPOOL__STATUS_UNTOLD = 255 };
+
+static void procpool__platform_flush_and_leave(int status) {
   (void)fflush(stdout);
   (void)fflush(stderr);
   _exit(status);
 }
-#ifdef __GLIBC__
-static bool procpool__platform_catch_exit(void) {
-  return on_exit(procpool__platform_on_exit, NULL) == 0;
-}
-#else
-static void procpool__platform_at_exit(void) {
-  procpool__platform_on_exit(0, NULL); /* without on_exit the C library does not tell the status */
-}
-static bool procpool__platform_catch_exit(void) {
-  return atexit(procpool__platform_at_exit) == 0;
+
+#if defined(__SANITIZE_THREAD__)
+#define PROCPOOL__TSAN 1
+#elif defined(__has_feature)
+#if __has_feature(thread_sanitizer)
+#define PROCPOOL__TSAN 1
+#endif
+#endif
+
+#if defined(__GLIBC__) && !defined(PROCPOOL__TSAN)
+#ifdef __cplusplus
+extern "C" {
+#endif
+extern int procpool__libc_atexit(procpool__platform_exit_handler *handler, void *context,
+                                 void *mark) __asm__("__cxa_atexit");
+extern int procpool__libc_at_quick_exit(procpool__platform_exit_handler *handler,
+                                        void *mark) __asm__("__cxa_at_quick_exit");
+extern void procpool__libc_finalize(void *mark) __asm__("__cxa_finalize");
+extern int procpool__libc_thread_atexit(void (*handler)(void *), void *object,
+                                        void *library) __asm__("__cxa_thread_atexit_impl") __attribute__((weak));
+#ifdef __cplusplus
 }
 #endif
 
+/* From here on exit and quick_exit call these first, in this process and in those that it forks. */
+static bool procpool__platform_catch_exit(procpool__platform_exit_handler *at_exit,
+                                          procpool__platform_exit_handler *at_quick_exit, void *context, void *mark) {
+  return procpool__libc_atexit(at_exit, context, mark) == 0 && procpool__libc_at_quick_exit(at_quick_exit, mark) == 0;
+}
+static void procpool__platform_release_exit(void *mark) {
+  procpool__libc_finalize(mark);
+}
+static bool procpool__platform_catch_exit_here(void) {
+  return true;
+}
+
+/* exit() calls the destructors of thread_local objects before any handler, and without the status. glibc links them in
+ * a list whose head is a variable of the thread's, in the same block as errno. It has no name: it is found by what a new
+ * entry (function, object, map, next: stdlib/cxa_thread_atexit_impl.c) does to it. That entry frees a byte at the end of
+ * this thread, no more. Returns where the head is, from errno on; 0 where it was not found: they then run, as the
+ * manual says. */
+enum { PROCPOOL__EXIT_LIST_NEAR = 256 };
+static ptrdiff_t procpool__platform_find_exit_list(void) {
+  enum { WORDS = 2 * PROCPOOL__EXIT_LIST_NEAR / (int)sizeof(uintptr_t) };
+  uintptr_t before[WORDS];
+  const uintptr_t from = (uintptr_t)&errno / sizeof(uintptr_t) * sizeof(uintptr_t) - PROCPOOL__EXIT_LIST_NEAR;
+  const volatile uintptr_t *words = (const volatile uintptr_t *)from;
+  void *byte = &procpool__libc_thread_atexit != NULL ? malloc(1) : NULL;
+  if (byte == NULL)
+    return 0;
+  for (int i = 0; i < WORDS; i++)
+    before[i] = words[i];
+  if (procpool__libc_thread_atexit(free, byte, (void *)stdout) != 0) { /* libc's own, so that no library is held */
+    free(byte);
+    return 0;
+  }
+  for (int i = 0; i < WORDS; i++) {
+    const uintptr_t *entry = (const uintptr_t *)words[i];
+    if (words[i] != before[i] && words[i] > 65536 && words[i] % sizeof(uintptr_t) == 0 && entry[1] == (uintptr_t)byte &&
+        entry[3] == before[i])
+      return (ptrdiff_t)(from + (uintptr_t)i * sizeof(uintptr_t)) - (ptrdiff_t)(uintptr_t)&errno;
+  }
+  return 0;
+}
+/* What was in the list is the host's. */
+static void procpool__platform_clear_exit_list(ptrdiff_t place) {
+  if (place != 0)
+    *(void **)((uintptr_t)&errno + (uintptr_t)place) = NULL;
+}
+#else
+static bool procpool__platform_catch_exit(procpool__platform_exit_handler *at_exit,
+                                          procpool__platform_exit_handler *at_quick_exit, void *context, void *mark) {
+  (void)at_exit;
+  (void)at_quick_exit;
+  (void)context;
+  (void)mark;
+  return true;
+}
+static void procpool__platform_release_exit(void *mark) {
+  (void)mark;
+}
+static ptrdiff_t procpool__platform_find_exit_list(void) {
+  return 0;
+}
+static void procpool__platform_clear_exit_list(ptrdiff_t place) {
+  (void)place;
+}
+#ifdef __GLIBC__ /* ThreadSanitizer's handlers get no second argument, but by on_exit they get the status */
+static void procpool__platform_on_exit(int status, void *unused) {
+  (void)unused;
+  procpool__platform_flush_and_leave(status);
+}
+static bool procpool__platform_catch_exit_here(void) {
+  return on_exit(procpool__platform_on_exit, NULL) == 0;
+}
+#else /* musl takes the lock of its handlers when it forks, so a worker may register one; it is not told the status */
+static void procpool__platform_at_exit(void) {
+  procpool__platform_flush_and_leave(PROCPOOL__STATUS_UNTOLD);
+}
+static bool procpool__platform_catch_exit_here(void) {
+  return atexit(procpool__platform_at_exit) == 0;
+}
+#endif
+#endif
+
+/* pthread_exit in a worker ends it as exit(0) would, before anything of the host's is called. */
+static void procpool__platform_on_thread_exit(void *unused) {
+  (void)unused;
+  procpool__platform_flush_and_leave(0);
+}
+static void procpool__platform_run(void (*function)(void *context), void *context) {
+  pthread_cleanup_push(procpool__platform_on_thread_exit, NULL);
+  function(context);
+  pthread_cleanup_pop(0);
+}
+
 /* Starts a thread with every signal blocked: the host's signals are its own threads' to handle. Zero or errno. */
-static int procpool__platform_thread_start(pthread_t *thread, void *(*function)(void *), void *argument) {
+static int procpool__platform_thread_start(pthread_t *thread, void *(*function)(void *), void *argument,
+                                           size_t stack_size) {
   sigset_t all, old;
-  int error;
+  pthread_attr_t attributes;
+  int error = pthread_attr_init(&attributes);
+  if (error != 0)
+    return error;
+  error = pthread_attr_setstacksize(&attributes, stack_size);
   (void)sigfillset(&all);
   (void)pthread_sigmask(SIG_BLOCK, &all, &old);
-  error = pthread_create(thread, NULL, function, argument);
+  if (error == 0)
+    error = pthread_create(thread, &attributes, function, argument);
   (void)pthread_sigmask(SIG_SETMASK, &old, NULL);
+  (void)pthread_attr_destroy(&attributes);
   return error;
+}
+
+/* What a thread's stack takes by default: as much as the main thread's may, or 8 MiB where that has no bound. (musl
+ * gives a thread 128 KiB.) */
+static size_t procpool__platform_stack_size(void) {
+  const size_t most = (size_t)8 << 20, least = (size_t)256 << 10;
+  struct rlimit limit;
+  if (getrlimit(RLIMIT_STACK, &limit) != 0 || limit.rlim_cur > (rlim_t)SIZE_MAX / 16)
+    return most;
+  return (size_t)limit.rlim_cur < least ? least : (size_t)limit.rlim_cur / 4096 * 4096;
 }
 
 static void procpool__platform_thread_join(pthread_t thread) {
@@ -2174,6 +2625,8 @@ static int procpool__platform_each_code(procpool__platform_code_visitor *visit, 
 #define PROCPOOL__CPU_NO_LIMIT INT_MAX
 
 /* A file read line by line through a fixed buffer. */
+enum { PROCPOOL__CPU_SET = 1024 }; /* bytes of a set of processors */
+
 typedef struct procpool__cpu_lines {
   int fd;
   size_t start, end; /* text[start..end) is read and not yet delivered */
@@ -2446,14 +2899,54 @@ static int procpool__cpu_logical(void) {
   return count > 0 && count < INT_MAX ? (int)count : 1;
 }
 
-/* Processors in our affinity mask. The kernel refuses a mask that is smaller than its own: this one holds 32768. */
-static int procpool__cpu_affinity(void) {
-  unsigned long mask[4096 / sizeof(unsigned long)];
-  int count = 0;
-  const long size = syscall(SYS_sched_getaffinity, 0, sizeof(mask), mask);
+/* Adds a thread's affinity mask (0: the caller's) to set. The kernel refuses one that is smaller than its own: this one
+ * holds 8192 processors, the most that Linux can be built for. */
+static void procpool__cpu_add(unsigned long *set, pid_t thread) {
+  unsigned long mask[PROCPOOL__CPU_SET / sizeof(unsigned long)];
+  const long size = syscall(SYS_sched_getaffinity, thread, sizeof(mask), mask);
   for (size_t i = 0; size > 0 && i < (size_t)size / sizeof(mask[0]); i++)
-    count += __builtin_popcountl(mask[i]);
+    set[i] |= mask[i];
+}
+
+static int procpool__cpu_members(const unsigned long *set) {
+  int count = 0;
+  for (size_t i = 0; i < PROCPOOL__CPU_SET / sizeof(*set); i++)
+    count += __builtin_popcountl(set[i]);
+  return count;
+}
+
+/* The processors that this process may use: those of all its threads together, since a library may have pinned the
+ * caller alone (OMP_PROC_BIND does). A process that was started on few of them, or has pinned every thread, keeps to
+ * those. Returns how many there are; 0 where the kernel does not say. *pinned: the caller has fewer. */
+static int procpool__cpu_allowed(unsigned long *set, bool *pinned) {
+  const int logical = procpool__cpu_logical();
+  DIR *threads = NULL;
+  struct dirent *entry;
+  int own;
+  memset(set, 0, PROCPOOL__CPU_SET);
+  procpool__cpu_add(set, 0);
+  own = procpool__cpu_members(set);
+  if (own > 0 && own < logical)
+    threads = opendir("/proc/self/task");
+  while (threads != NULL && procpool__cpu_members(set) < logical && (entry = readdir(threads)) != NULL)
+    if (entry->d_name[0] >= '1' && entry->d_name[0] <= '9')
+      procpool__cpu_add(set, (pid_t)strtol(entry->d_name, NULL, 10));
+  if (threads != NULL)
+    (void)closedir(threads);
+  *pinned = procpool__cpu_members(set) != own;
+  return procpool__cpu_members(set);
+}
+
+static int procpool__cpu_affinity(void) {
+  unsigned long set[PROCPOOL__CPU_SET / sizeof(unsigned long)];
+  bool pinned;
+  const int count = procpool__cpu_allowed(set, &pinned);
   return count > 0 ? count : procpool__cpu_logical();
+}
+
+/* Makes the calling thread, and what it starts from now on, use these. */
+static void procpool__cpu_use(const void *set) {
+  (void)syscall(SYS_sched_setaffinity, 0, (size_t)PROCPOOL__CPU_SET, set);
 }
 
 static int procpool__cpu_usable(const char *root, int affinity) {
@@ -2737,7 +3230,7 @@ typedef struct procpool__block {
   uint64_t intent_word;  /* the RUNNING word it is about to write */
   uint64_t started_ns;   /* worker: when the body of limited_word began */
   uint64_t limited_word; /* worker, after started_ns: the RUNNING word of a task with a limit */
-  uint64_t ended_word;   /* worker: the one whose body has returned */
+  uint64_t ended_word;   /* worker: the one whose body has returned, and what it printed is out */
   uint64_t tasks;        /* bodies begun */
   uint64_t ready;        /* 1: initialized; 2: the initializer failed; 3: leaving by itself; 4: in the initializer */
   int64_t init_code;
@@ -2797,6 +3290,9 @@ typedef struct procpool__header {
   uint64_t initializer, initializer_offset, initializer_size; /* size 0: offset is the pointer itself */
   uint64_t initializer_limit;                                 /* ns; 0: none */
   uint64_t base;                                              /* where the host has the segment */
+  uint64_t host_pid;
+  uint64_t pinned; /* 1: the host's opening thread was pinned, workers may use the processors of cpu_set */
+  uint64_t cpu_set[PROCPOOL__CPU_SET / sizeof(uint64_t)];
   char name[16];
   PROCPOOL__ALIGNED uint64_t head; /* hint: no position before it is READY. Anyone, by CAS from h to h + 1 */
   PROCPOOL__ALIGNED procpool__mask masks[PROCPOOL__GROUPS]; /* who sleeps, and who cannot take a task at all */
@@ -2812,7 +3308,8 @@ typedef struct procpool__header {
   PROCPOOL__ALIGNED uint64_t limited; /* host, before the task's word: tasks with a limit that are not settled */
   uint64_t tick;                      /* host: ns between looks, short enough for the shortest of these limits */
   uint32_t ticking;                   /* supervisor: 1 while it looks for limits that are over. Host reads */
-  uint32_t pad3;
+  uint32_t
+      lost_bell; /* worker, before it signals the supervisor: the host's descriptor is to be set. Supervisor clears */
   PROCPOOL__ALIGNED uint64_t dead_list; /* slots (plus 1) that the supervisor decided: it pushes, the host takes all */
   uint64_t dead_count;                  /* supervisor: how many it ever pushed */
   uint32_t health;                      /* supervisor: procpool__health; the host reads, cause before it */
@@ -3214,6 +3711,8 @@ static bool procpool__table_waiting(const procpool__segment *s) {
  * Runs in a worker process, in a worker thread of the host, or (inline) in the host's calling thread. Writes its own
  * block, its own ring, words that it claimed, and the hint. It holds nothing that another process waits for. */
 
+#define PROCPOOL__LENGTHY ((uint64_t)100000u) /* ns */
+enum { PROCPOOL__ROW_TIDY = 16, PROCPOOL__ROW_LOOK = 64 };
 enum { PROCPOOL__CODE_CACHE = 64, PROCPOOL__SCRATCH_KEPT = 4 << 20 };
 
 typedef struct procpool__worker procpool__worker;
@@ -3255,7 +3754,13 @@ struct procpool__worker {
   unsigned char *scratch; /* results that do not fit the ring at once */
   uint64_t scratch_size;
   procpool__spin spin;
-  pid_t parent;    /* its supervisor; a process only */
+  pid_t parent;          /* its supervisor; a process only */
+  uint64_t event_number; /* a process only: which pipe event_fd is. Its end also tells of the end of this process */
+  procpool__platform_habits habits;
+  uint64_t tidied; /* the tasks that it had run when it last put back what they had left behind */
+  bool lengthy;    /* its task took so long that a few system calls after it do not matter */
+  uint64_t row;    /* tasks since it last had nothing to do, or since they were long */
+  uint64_t row_ns; /* when it last looked at the clock for that */
   uint64_t opened; /* how far into the segment this process may reach */
   uint64_t known_code[PROCPOOL__CODE_CACHE];
   procpool_task task;
@@ -3292,6 +3797,17 @@ static void procpool__chunk_set_mark(unsigned char *marks, uint64_t item, procpo
                    __ATOMIC_RELAXED);
 }
 
+/* Makes the host's descriptor readable. A task may have closed it, and opened a file under its number: then the
+ * supervisor does it, whose SIGCHLD is what it wakes for. */
+static void procpool__worker_set_event(const procpool__worker *w) {
+  if (!w->process || procpool__platform_pipe_number(w->event_fd) == w->event_number) {
+    procpool__platform_event_set(w->event_fd);
+    return;
+  }
+  procpool__store32(&w->segment->header->lost_bell, 1);
+  procpool__platform_nudge_parent(w->parent);
+}
+
 /* Ends a sleep of the host, if it sleeps and this worker has not yet ended that one. The flag stays for the others: a
  * right to wake that somebody took along would be lost when he is stopped. */
 static void procpool__worker_answer(procpool__worker *w, uint64_t why) {
@@ -3306,7 +3822,7 @@ static void procpool__worker_answer(procpool__worker *w, uint64_t why) {
     procpool__platform_wake(&s->header->host_seq, INT_MAX);
   }
   if (flag & PROCPOOL__FLAG_FD)
-    procpool__platform_event_set(w->event_fd);
+    procpool__worker_set_event(w);
 }
 
 /* After a claim: a cell may be written again; or a lazy sleep is over, if this was the task that ends it or a later
@@ -3481,8 +3997,8 @@ static bool procpool__worker_send(procpool__worker *w, procpool__state state, co
 static bool procpool__worker_unwanted(procpool__worker *w) {
   const procpool_task *t = &w->task;
   const uint64_t size = t->failed || t->uncarried ? sizeof(w->failure) : t->result_size;
-  if ((procpool__load32_relaxed(&t->slot->flags) & PROCPOOL__SLOT_DISCARD) == 0)
-    return false;
+  if ((procpool__load32_relaxed(&t->slot->flags) & PROCPOOL__SLOT_DISCARD) == 0 || w->make_room != NULL)
+    return false; /* inline: the host takes each record at once, and need not look for what was dropped */
   if (procpool__worker_phase(w) == PROCPOOL__PHASE_DRAIN)
     return true;
   return !t->in_ring && (size > w->segment->ring_size / 2 ||
@@ -3619,11 +4135,14 @@ static void procpool__worker_run_items(procpool_task *t) {
 /* A chunk, whose results lie in the arena: its record is empty. */
 static void procpool__worker_run_chunk(procpool_task *t, procpool_function function) {
   const uint64_t start = procpool__platform_now();
+  uint64_t took;
   if (t->chunk->function != 0)
     procpool__worker_run_items(t);
   else
     function(t);
-  procpool__store_relaxed(&t->chunk->took, procpool__platform_now() - start);
+  took = procpool__platform_now() - start;
+  procpool__store_relaxed(&t->chunk->took, took);
+  t->worker->lengthy = took > PROCPOOL__LENGTHY;
   t->given = t->in_ring = false;
   t->result_size = 0;
 }
@@ -3704,18 +4223,48 @@ static void procpool__worker_stop_clock(const procpool__worker *w) {
     procpool__store_relaxed(&w->block->ended_word, w->task.word); /* late sight of it costs a task at its very limit */
 }
 
+/* Whether this worker is not in the midst of many short tasks. */
+static bool procpool__worker_has_time(procpool__worker *w) {
+  uint64_t now, before;
+  if (++w->row <= PROCPOOL__ROW_TIDY)
+    return true;
+  if (w->row % PROCPOOL__ROW_LOOK != 0)
+    return false;
+  before = w->row_ns;
+  now = w->row_ns = procpool__platform_now();
+  if (before == 0 || now - before < PROCPOOL__ROW_LOOK * PROCPOOL__LENGTHY)
+    return false;
+  w->row = 0;
+  return true;
+}
+
+/* Puts back what the last tasks have left behind. It takes about ten system calls, so it is done where they do not
+ * matter: when there is nothing to do, and after the first tasks that come then; after a commit that took a call to wake
+ * the host; after tasks that are long. False if this process had better make room for a fresh one: a limit cannot be
+ * raised again, or a task has closed the pool's descriptors. */
+static bool procpool__worker_tidy(procpool__worker *w) {
+  if (!w->process || w->tidied == w->tasks)
+    return true;
+  w->tidied = w->tasks;
+  w->lengthy = false;
+  return procpool__platform_tidy(&w->habits) && procpool__platform_pipe_number(w->event_fd) == w->event_number;
+}
+
 /* Runs the claimed task. Returns false when this worker must not claim again. */
 static bool procpool__worker_run(procpool__worker *w, uint32_t slot_index, uint64_t word) {
+  const uint64_t answered = w->answered;
   procpool__worker_prepare(w, slot_index, word);
   procpool__store_relaxed(&w->block->tasks, ++w->tasks); /* read when this worker is reaped */
   procpool__worker_start_clock(w);
   procpool__worker_call(w);
+  procpool__worker_flush(w); /* within the limit: it may block for ever, on a pipe that nobody reads */
   procpool__worker_stop_clock(w);
-  procpool__worker_flush(w);
   if (!procpool__worker_finish(w))
     return false;
   procpool__store_release(&w->block->intent_word, 0); /* release: who sees it sees the commit */
   procpool__worker_trim(w);
+  if ((procpool__worker_has_time(w) || w->answered != answered || w->lengthy) && !procpool__worker_tidy(w))
+    return false;
   return w->segment->settings.max_tasks == 0 || w->tasks < w->segment->settings.max_tasks;
 }
 
@@ -3853,15 +4402,20 @@ static void procpool__worker_sleep(procpool__worker *w) {
     procpool__spin_measure(&w->spin, procpool__load_relaxed(&w->block->woken_ns), procpool__platform_now());
 }
 
-/* There is no task: looks for one, and then sleeps. */
-static void procpool__worker_rest(procpool__worker *w) {
+/* There is no task: looks for one, and then sleeps. False if this worker shall leave. */
+static bool procpool__worker_rest(procpool__worker *w) {
   const bool brief = procpool__spin_budget(&w->spin) == PROCPOOL__SPIN_LEAST;
   const uint64_t budget = brief && procpool__worker_crowded(w) ? 0 : procpool__spin_budget(&w->spin);
   const bool found = budget > 0 && procpool__worker_glance(w);
   const uint64_t start = found ? 0 : procpool__platform_now();
+  if (!found)
+    w->row = w->row_ns = 0;
+  if (!found && !procpool__worker_tidy(w))
+    return false;
   if (!found && (budget == 0 || !procpool__worker_spin(w, start, budget)))
     procpool__worker_sleep(w);
   procpool__spin_note(&w->spin, found ? 0 : procpool__platform_now() - start);
+  return true;
 }
 
 /* Runs tasks until it is told to leave, has run its share, or was condemned. */
@@ -3876,7 +4430,8 @@ static void procpool__worker_loop(procpool__worker *w) {
       continue;
     if (phase != PROCPOOL__PHASE_RUN)
       break; /* draining, and nothing is left: the host published its last task before it said so */
-    procpool__worker_rest(w);
+    if (!procpool__worker_rest(w))
+      break;
   }
   procpool__store(&w->block->ready, 3); /* first: whoever is continued then stays away */
   (void)procpool__or(procpool__shm_away(w->segment, w->index), procpool__shm_bit(w->index));
@@ -3950,7 +4505,34 @@ static struct {
   uint64_t depth;
   bool door;
   uint64_t refusals; /* atomic: the key, plus 1, of each thread's last refused typed submit; 0: none was ever refused */
-} procpool__process_record = {PTHREAD_MUTEX_INITIALIZER, NULL, NULL, 0, false, 0};
+  ptrdiff_t exit_list; /* see procpool__platform_find_exit_list; 0: not found, or not looked for */
+} procpool__process_record = {PTHREAD_MUTEX_INITIALIZER, NULL, NULL, 0, false, 0, 0};
+
+/* exit() in a worker, or in what its task forked. level: the depth of whoever registered this, which it does not
+ * concern. */
+static void procpool__super_on_exit(void *level, int status) {
+  if (procpool__process_record.depth > (uint64_t)(uintptr_t)level)
+    procpool__platform_flush_and_leave(status);
+}
+static void procpool__super_on_quick_exit(void *unused, int status) {
+  (void)unused;
+  if (procpool__process_record.depth > 0)
+    procpool__platform_leave(status);
+}
+
+/* Looks for it once in a process. Without any lock of ours: this takes libc's own for its list of libraries, which a
+ * thread may hold that opens a pool while a library of it is loaded. Two threads find the same. */
+static void procpool__super_find_exit_list(void) {
+  ptrdiff_t *place = &procpool__process_record.exit_list;
+  if (__atomic_load_n(place, __ATOMIC_RELAXED) == 0)
+    __atomic_store_n(place, procpool__platform_find_exit_list(), __ATOMIC_RELAXED);
+}
+
+/* Before workers are forked. mark: an address of the caller's own, for release_exit. */
+static bool procpool__super_catch_exit(uint64_t level, void *mark) {
+  return procpool__platform_catch_exit(procpool__super_on_exit, procpool__super_on_quick_exit, (void *)(uintptr_t)level,
+                                       mark);
+}
 
 /* What host and supervisor say to each other over the control channel: whole messages of one size. */
 typedef enum procpool__say {
@@ -3985,7 +4567,10 @@ typedef struct procpool__charge {
   uint64_t stage_due, grace; /* when the next stage comes; ns between them */
   uint64_t asked;            /* ASKED: the word that says so */
   uint32_t asked_slot;
-  uint64_t seen, seen_ns; /* a task with a limit, and when this process first saw it */
+  uint64_t seen, seen_ns; /* a task with a limit that this process saw, and when it began */
+  uint64_t excused;       /* ns of its time, or of the initializer's, in which it could not run */
+  uint64_t mark;          /* of its descendants; 0 before the first one */
+  uint64_t sweep;         /* the mark of descendants that are to end with a worker that was ended; 0: none */
   bool stopped;           /* by a signal: the kernel said so */
   bool overdue;           /* its initializer took too long: it was killed for that */
 } procpool__charge;
@@ -4000,18 +4585,22 @@ typedef struct procpool__end {
 typedef struct procpool__super {
   procpool__segment segment;
   int lifeline, control, all_gone, event_fd, host_pidfd;
-  pid_t pid;
+  pid_t pid, host;
+  uint64_t looked, expected; /* when this process last looked at limits; when it was to do so again, at the latest */
   bool strict, core_dumps, ended;
   bool once;                     /* one worker, one task: nobody takes a dead one's place */
   uint32_t phase;                /* procpool__phase, as the host said it by a message: the segment's is for workers */
   uint64_t alive, started, dead; /* what it writes into the header */
   procpool__end end;             /* once: how the worker ended that had not begun the task */
   unsigned fork_failures;
+  uint64_t marks;             /* given to workers so far */
   uint64_t initializer_limit; /* ns; 0: none */
   char name[16];
   procpool__charge *charges; /* one per worker */
 } procpool__super;
 
+#define PROCPOOL__LATE ((uint64_t)100000000u) /* ns: no machine is so busy, or it is no time that counts */
+#define PROCPOOL__MARK ((uint64_t)1 << 62)
 #define PROCPOOL__PATIENCE ((uint64_t)5000000000u) /* ns that a killed worker may take to end */
 #define PROCPOOL__TICK_LEAST ((uint64_t)1000000u)  /* ns between looks at tasks with limits */
 #define PROCPOOL__TICK_MOST ((uint64_t)50000000u)
@@ -4044,6 +4633,19 @@ static void procpool__super_after_fork(void) {
   procpool__process_record.worker = NULL;
 }
 
+/* The life of a worker. Does not return. */
+static void procpool__super_work(void *context) {
+  procpool__worker *w = (procpool__worker *)context;
+  if (!procpool__platform_catch_exit_here() || !procpool__platform_in_children(procpool__super_after_fork) ||
+      !procpool__worker_initialize(w))
+    procpool__platform_leave(1);
+  procpool__platform_die_with(w->parent); /* a change of credentials in the initializer has cleared it */
+  procpool__platform_note_habits(&w->habits);
+  procpool__worker_loop(w);
+  procpool__platform_flush();
+  procpool__platform_leave(0);
+}
+
 static void procpool__super_be_worker(procpool__super *u, int index) {
   procpool__worker worker;
   procpool__process_pool own; /* the supervisor of a pool that a task opens must not keep these */
@@ -4057,22 +4659,19 @@ static void procpool__super_be_worker(procpool__super *u, int index) {
   procpool__platform_drop_output();
   procpool__platform_set_name(u->name, u->segment.capacity == 1 ? -1 : index);
   procpool__platform_volunteer();
+  procpool__platform_mark(u->charges[index].mark);
   if (!u->core_dumps)
     procpool__platform_no_core();
   procpool__worker_setup(&worker, &u->segment, index, u->all_gone, true);
   worker.parent = u->pid;
+  worker.event_number = procpool__platform_pipe_number(u->all_gone);
   memset(&own, 0, sizeof(own));
   own.lifeline = own.control = own.memory = own.supervisor = own.event_fd = own.watch = -1;
   own.all_gone = u->all_gone;
   procpool__process_record.pools = &own;
   procpool__process_record.worker = &worker;
-  if (!procpool__platform_catch_exit() || !procpool__platform_in_children(procpool__super_after_fork) ||
-      !procpool__worker_initialize(&worker))
-    procpool__platform_leave(1);
-  procpool__platform_die_with(u->pid); /* a change of credentials in the initializer has cleared it */
-  procpool__worker_loop(&worker);
-  procpool__platform_flush();
-  procpool__platform_leave(0);
+  procpool__platform_clear_exit_list(procpool__process_record.exit_list);
+  procpool__platform_run(procpool__super_work, &worker);
 }
 
 static void procpool__super_note_alive(procpool__super *u) {
@@ -4091,6 +4690,7 @@ static bool procpool__super_start(procpool__super *u, int index) {
   procpool__store(&block->ready, 0);
   procpool__store(&block->tasks, 0);
   procpool__store(&block->intent_word, 0);
+  charge->mark = PROCPOOL__MARK | (++u->marks & 0xffffffffu) << 12 | (uint64_t)index;
   procpool__store(&h->alive, ++u->alive); /* before the fork: who sees what it did finds it counted */
   procpool__store(&h->started, ++u->started);
   charge->pid = procpool__platform_fork();
@@ -4107,6 +4707,7 @@ static bool procpool__super_start(procpool__super *u, int index) {
   charge->condemned = 0;
   charge->stage = PROCPOOL_STAGE_NONE;
   charge->stopped = charge->overdue = false;
+  charge->excused = 0;
   procpool__store(&block->pid, (uint64_t)charge->pid);
   procpool__store(&block->generation, block->generation + 1);
   return true;
@@ -4250,12 +4851,74 @@ static bool procpool__super_await(procpool__super *u, int index, uint64_t deadli
   return true;
 }
 
+/* ---- programs that a task has started ---- They end with it where its worker is ended: for a limit, a cancel, or with
+ * the pool. The supervisor adopts orphans, so once a worker is gone, its children are the supervisor's, and when those
+ * are gone theirs; each is found in the list of its children, and is known by the mark of the worker that it comes from.
+ * A program that has begun a session of its own has left on purpose, and is left alone. A nested pool's supervisor
+ * bears no mark: it ends by itself, and ends what is its own. */
+
+typedef struct procpool__sweep {
+  procpool__super *super;
+  uint64_t mark;
+  int found;
+} procpool__sweep;
+
+/* child is this process's own, not yet reaped. */
+static void procpool__super_sweep_child(pid_t child, void *context) {
+  procpool__sweep *sweep = (procpool__sweep *)context;
+  for (int i = 0; i < sweep->super->segment.workers; i++)
+    if (sweep->super->charges[i].pid == child)
+      return;
+  if (!procpool__platform_same_session(child) || procpool__platform_mark_of(child) != sweep->mark)
+    return;
+  procpool__platform_kill(child, SIGKILL);
+  sweep->found++;
+}
+
+/* Ends the orphans that bear a mark. Returns how many there were: those of theirs come next. */
+static int procpool__super_sweep(procpool__super *u, uint64_t mark) {
+  procpool__sweep sweep;
+  sweep.super = u;
+  sweep.mark = mark;
+  sweep.found = 0;
+  procpool__platform_each_child(procpool__super_sweep_child, &sweep);
+  return sweep.found;
+}
+
+/* The same for all workers that were ended; again after each death, until there is nothing left. */
+static bool procpool__super_sweep_due(procpool__super *u) {
+  bool any = false;
+  for (int i = 0; i < u->segment.workers; i++) {
+    procpool__charge *charge = &u->charges[i];
+    if (charge->sweep != 0 && procpool__super_sweep(u, charge->sweep) == 0)
+      charge->sweep = 0;
+    any = any || charge->sweep != 0;
+  }
+  return any;
+}
+
+/* The same at the end of the pool, whose workers are gone: waits for it. */
+static void procpool__super_sweep_all(procpool__super *u, uint64_t deadline) {
+  struct rusage usage;
+  sigset_t mask;
+  int status;
+  procpool__platform_super_mask(&mask);
+  while (procpool__super_sweep_due(u) && procpool__platform_now() < deadline) {
+    const uint64_t soon = procpool__platform_now() + 10000000u;
+    (void)procpool__platform_poll(NULL, 0, soon < deadline ? soon : deadline, &mask);
+    while (procpool__platform_reap(-1, &status, WNOHANG, &usage) > 0)
+      ;
+  }
+}
+
 /* Ends all workers and waits until each is reaped; what they ran becomes state. */
 static void procpool__super_end_workers(procpool__super *u, procpool__state state) {
   const uint64_t deadline = procpool__platform_now() + PROCPOOL__PATIENCE;
   for (int i = 0; i < u->segment.workers; i++)
     if (u->charges[i].pid != 0) {
       procpool__super_condemn(u, i, state);
+      if (u->charges[i].condemned != 0)
+        u->charges[i].sweep = u->charges[i].mark;
       procpool__platform_kill(u->charges[i].pid, SIGKILL);
     }
   for (int i = 0; i < u->segment.workers; i++) {
@@ -4274,6 +4937,7 @@ static void procpool__super_end_workers(procpool__super *u, procpool__state stat
     charge->pid = 0;
   }
   procpool__super_note_alive(u);
+  procpool__super_sweep_all(u, procpool__platform_now() + PROCPOOL__PATIENCE / 10);
 }
 
 /* ---- deaths and replacements ---- */
@@ -4357,6 +5021,8 @@ static void procpool__super_on_death(procpool__super *u, int index, int status, 
   bool wanted, had_task, useful;
   procpool__super_note_return(u, index);
   wanted = u->charges[index].stage != PROCPOOL_STAGE_NONE;
+  if (wanted || u->charges[index].overdue || u->charges[index].reset != 0)
+    u->charges[index].sweep = u->charges[index].mark;
   had_task = procpool__super_settle_dead(u, index, status, usage);
   useful = procpool__super_was_useful(u, index, had_task);
   procpool__super_clear_traces(u, index);
@@ -4500,27 +5166,34 @@ static uint64_t procpool__super_grace(const procpool__super *u, uint32_t slot) {
   return (uint64_t)(procpool__load32_relaxed(&u->segment.slots[slot].flags) >> PROCPOOL__SLOT_GRACE) * 1000000u;
 }
 
+/* When the body of a task began that this process sees for the first time: the worker's own word is taken where it can
+ * be true, and never for later than now. Longer ago than this process looks, it was seen late because this process could
+ * not run: that time does not count. */
+static uint64_t procpool__super_began(const procpool__super *u, int index, uint64_t word, uint64_t now) {
+  const procpool__block *block = &u->segment.blocks[index];
+  uint64_t started;
+  if (procpool__load_acquire(&block->limited_word) != word)
+    return now;
+  started = procpool__load_relaxed(&block->started_ns);
+  if (started < u->charges[index].born || started > now || now - started > PROCPOOL__TICK_MOST + PROCPOOL__LATE)
+    return now;
+  return started;
+}
+
 /* When the limit of the task that worker index runs is over; NEVER where it has none, or its body has returned
- * (unless the worker is stopped: then nothing else would end it). The worker's own word for the start of the body is
- * taken where it can be true, and never for later than when this process saw the task. */
+ * (unless the worker is stopped: then nothing else would end it). */
 static uint64_t procpool__super_limit_due(procpool__super *u, int index, uint32_t slot, uint64_t word, uint64_t now) {
   const procpool__block *block = &u->segment.blocks[index];
   procpool__charge *charge = &u->charges[index];
   const uint64_t limit = (uint64_t)procpool__load32_relaxed(&u->segment.slots[slot].limit) * 1000000u;
-  uint64_t from;
   if (limit == 0 || (procpool__load_relaxed(&block->ended_word) == word && !charge->stopped))
     return PROCPOOL__NEVER;
   if (charge->seen != word) {
     charge->seen = word;
-    charge->seen_ns = now;
+    charge->seen_ns = procpool__super_began(u, index, word, now);
+    charge->excused = 0;
   }
-  from = charge->seen_ns;
-  if (procpool__load_acquire(&block->limited_word) == word) {
-    const uint64_t started = procpool__load_relaxed(&block->started_ns);
-    if (started >= charge->born && started < from)
-      from = started;
-  }
-  return from + limit;
+  return charge->seen_ns + limit + charge->excused;
 }
 
 /* Looks at what worker index runs: whether it is to be ended now. Returns when to look again. */
@@ -4556,8 +5229,8 @@ static uint64_t procpool__super_enforce_worker(procpool__super *u, int index, ui
   procpool__charge *charge = &u->charges[index];
   const uint64_t ready = procpool__load(&u->segment.blocks[index].ready);
   if (u->initializer_limit > 0 && !charge->overdue && (ready == 0 || ready == 4)) {
-    if (now < charge->born + u->initializer_limit)
-      return charge->born + u->initializer_limit;
+    if (now < charge->born + u->initializer_limit + charge->excused)
+      return charge->born + u->initializer_limit + charge->excused;
     charge->overdue = true;
     procpool__platform_kill(charge->pid, SIGKILL);
   }
@@ -4568,6 +5241,30 @@ static uint64_t procpool__super_enforce_worker(procpool__super *u, int index, ui
   if (charge->stage_due <= now)
     procpool__super_next_stage(u, index, now);
   return charge->stage != PROCPOOL_STAGE_NONE ? charge->stage_due : PROCPOOL__NEVER;
+}
+
+/* Time in which a worker could not run does not count. If this process comes much later than it meant to, it was stopped
+ * or frozen itself, as the whole job is by a container's pause, a signal to the group, a debugger. And in a job that is
+ * stopped from its terminal the host and the workers stand, while this process, which blocks the signals for that, runs
+ * on. A worker that stands alone has nobody to excuse it: its limit ends it. */
+static void procpool__super_excuse(procpool__super *u, uint64_t now) {
+  const uint64_t gap = now > u->expected && u->expected != PROCPOOL__NEVER ? now - u->expected : 0;
+  const bool late = gap > PROCPOOL__LATE;
+  bool host_stands = false, asked = false;
+  for (int i = 0; i < u->segment.workers; i++) {
+    procpool__charge *charge = &u->charges[i];
+    uint64_t excused = late ? gap : 0;
+    if (charge->stopped && !asked) {
+      host_stands = procpool__platform_is_stopped(u->host);
+      asked = true;
+    }
+    if (charge->stopped && host_stands)
+      excused = now - u->looked;
+    charge->excused += excused;
+    if (charge->stage != PROCPOOL_STAGE_NONE && charge->stage_due != PROCPOOL__NEVER)
+      charge->stage_due += excused;
+  }
+  u->looked = now;
 }
 
 /* Whether a task with a limit may be running or about to. Those whose results lie there until the host takes them in
@@ -4593,6 +5290,7 @@ static uint64_t procpool__super_enforce(procpool__super *u) {
   procpool__header *h = u->segment.header;
   const uint64_t now = procpool__platform_now();
   uint64_t next = PROCPOOL__NEVER, tick;
+  procpool__super_excuse(u, now);
   for (int i = 0; i < u->segment.workers; i++) {
     const uint64_t due = u->charges[i].pid != 0 ? procpool__super_enforce_worker(u, i, now) : PROCPOOL__NEVER;
     next = due < next ? due : next;
@@ -4697,13 +5395,22 @@ static void procpool__super_on_message(procpool__super *u, const procpool__messa
 static void procpool__super_host_gone(procpool__super *u) {
   const uint64_t deadline = procpool__platform_now() + PROCPOOL__PATIENCE / 10;
   struct rusage usage;
+  uint64_t word;
+  uint32_t slot;
   int status;
   for (int i = 0; i < u->segment.workers; i++)
-    if (u->charges[i].pid != 0)
+    if (u->charges[i].pid != 0) {
+      if (u->charges[i].condemned != 0 || u->charges[i].stage != PROCPOOL_STAGE_NONE ||
+          procpool__super_task_of(u, i, &slot, &word))
+        u->charges[i].sweep = u->charges[i].mark;
       procpool__platform_kill(u->charges[i].pid, SIGKILL);
+    }
   for (int i = 0; i < u->segment.workers; i++)
     if (u->charges[i].pid != 0)
       (void)procpool__super_await(u, i, deadline, &status, &usage);
+  for (int i = 0; i < u->segment.workers; i++)
+    u->charges[i].pid = 0;
+  procpool__super_sweep_all(u, deadline);
   procpool__platform_leave(0);
 }
 
@@ -4716,6 +5423,15 @@ static void procpool__super_hear(procpool__super *u) {
     procpool__super_host_gone(u);
 }
 
+/* A worker that has lost the host's descriptor has something for the host. */
+static void procpool__super_answer_bell(procpool__super *u) {
+  uint32_t *bell = &u->segment.header->lost_bell;
+  if (procpool__load32(bell) == 0)
+    return;
+  procpool__store32(bell, 0); /* before the wake: a bell that comes now has its own signal */
+  procpool__shm_wake_host(&u->segment, u->event_fd);
+}
+
 static void procpool__super_loop(procpool__super *u) {
   sigset_t mask;
   struct pollfd fds[3];
@@ -4726,11 +5442,14 @@ static void procpool__super_loop(procpool__super *u) {
   for (;;) {
     uint64_t next, due;
     procpool__super_reap(u);
+    (void)procpool__super_sweep_due(u);
+    procpool__super_answer_bell(u);
     procpool__super_hear(u); /* after the deaths: a worker that left because the pool drains is not replaced */
     procpool__super_on_phase(u);
     next = procpool__super_replace(u);
     due = procpool__super_enforce(u);
     next = due < next ? due : next;
+    u->expected = next > u->looked ? next : u->looked;
     fds[0].events = 0;
     fds[1].events = fds[2].events = POLLIN;
     fds[0].revents = fds[1].revents = fds[2].revents = 0;
@@ -4775,6 +5494,12 @@ static void procpool__super_settle_in(procpool__super *u) {
 
 static void procpool__super_run(procpool__super *u) {
   procpool__message m;
+  u->expected = PROCPOOL__NEVER;
+  u->looked = procpool__platform_now();
+  procpool__platform_adopt();
+  procpool__platform_mark(0);
+  if (u->segment.header->pinned)
+    procpool__cpu_use(u->segment.header->cpu_set);
   procpool__platform_set_name(u->name, -1);
   memset(&m, 0, sizeof(m));
   m.say = PROCPOOL__SAY_STARTED;
@@ -4885,6 +5610,7 @@ static bool procpool__super_attach(procpool__super *u, uint64_t total, uint64_t 
   s->host_base = h->base;
   if (procpool__shm_layout(s, base) != total || !procpool__platform_shm_open(base, s->arena_at))
     return false;
+  u->host = (pid_t)h->host_pid;
   u->strict = h->strict != 0;
   u->core_dumps = h->core_dumps != 0;
   u->once = h->once != 0;
@@ -4901,6 +5627,9 @@ static void procpool__super_spawned(procpool__super *u, uint64_t total, uint64_t
   if (!procpool__super_attach(u, total, place))
     procpool__platform_leave(1);
   procpool__process_record.depth = u->segment.header->depth + 1;
+  procpool__super_find_exit_list();
+  if (!procpool__super_catch_exit(u->segment.header->depth, u))
+    procpool__platform_leave(1);
   memset(&m, 0, sizeof(m));
   m.say = PROCPOOL__SAY_ATTACHED;
   if (procpool__platform_each_code(procpool__super_tell_code, &u->control) != 0) { /* not all is told: no workers */
@@ -5103,7 +5832,7 @@ struct procpool {
   bool lazy;            /* whoever drains sleeps, or is about to, until few tasks wait: results may lie there */
   uint64_t lazy_until;  /* the first of these few */
   size_t expected;      /* unsettled futures with callbacks */
-  uint64_t taken;       /* how often something was taken from a ring */
+  uint64_t taken;       /* how often something was taken from a ring, or slots were swept */
   uint64_t progress;    /* of settled and taken together, at the last rest */
   unsigned idle_looks;  /* since then: how often there seemed to be something to take */
   unsigned rests;       /* of threads that waited, ever */
@@ -6254,6 +6983,7 @@ static bool procpool__host_settle_dropped(procpool *p, procpool_future *f) {
  * seen that a task has no record there. */
 static void procpool__host_sweep(procpool *p) {
   uint64_t left = p->sweep_left;
+  p->taken += left > 0;
   for (uint64_t steps = 0; left > 0 && steps < PROCPOOL__SWEEP; steps++, left--) {
     p->sweep_at = p->sweep_at + 1 < p->slots_used ? p->sweep_at + 1 : 0;
     if (p->owners[p->sweep_at] != NULL)
@@ -7270,6 +8000,10 @@ static bool procpool__open_check(procpool__plan *plan) {
       !processes)
     return procpool__open_fail(plan, PROCPOOL_UNSUPPORTED, 0,
                                "strict, close_fds, max_tasks_per_child and limits of time need fork or spawn");
+  if (o->stack_size != 0 && o->start != PROCPOOL_START_THREAD)
+    return procpool__open_fail(plan, PROCPOOL_UNSUPPORTED, 0, "options.stack_size needs PROCPOOL_START_THREAD");
+  if (o->stack_size != 0 && (o->stack_size < 65536 || o->stack_size > SIZE_MAX / 4))
+    return procpool__open_fail(plan, PROCPOOL_ARGUMENT, 0, "options.stack_size must be 65536 or more");
   if (o->max_queued > PROCPOOL__MAX_QUEUED)
     return procpool__open_fail(plan, PROCPOOL_ARGUMENT, 0, "options.max_queued is above 8388608");
   if (o->ring_size != 0 &&
@@ -7322,6 +8056,8 @@ static bool procpool__open_plan(procpool__plan *plan, const procpool_options *op
     plan->options.ring_size = 262144;
   if (plan->options.name == NULL)
     plan->options.name = "procpool";
+  if (plan->options.stack_size == 0)
+    plan->options.stack_size = procpool__platform_stack_size();
   plan->time_limit = procpool__public_limit(plan->options.time_limit, 1);
   plan->grace = procpool__public_grace(plan->options.grace, 100);
   plan->processors = procpool__cpu_count(PROCPOOL_CPU_USABLE);
@@ -7383,6 +8119,8 @@ static bool procpool__open_header(procpool *p, procpool__plan *plan) {
   procpool__segment *s = &p->segment;
   procpool__header *h = s->header;
   const procpool_options *o = &plan->options;
+  unsigned long cpus[PROCPOOL__CPU_SET / sizeof(unsigned long)];
+  bool pinned;
   h->magic = PROCPOOL__MAGIC;
   h->version = PROCPOOL_VERSION;
   h->total = s->total;
@@ -7392,6 +8130,7 @@ static bool procpool__open_header(procpool *p, procpool__plan *plan) {
   h->ring_size = s->ring_size;
   h->arena_size = s->arena_size;
   h->base = s->host_base;
+  h->host_pid = (uint64_t)procpool__platform_pid();
   h->start = (uint64_t)plan->start;
   h->max_tasks = (uint64_t)o->max_tasks_per_child;
   h->strict = o->strict;
@@ -7399,6 +8138,9 @@ static bool procpool__open_header(procpool *p, procpool__plan *plan) {
   h->once = plan->once;
   h->initializer_limit = (uint64_t)procpool__public_limit(o->initializer_limit, 1) * 1000000u;
   h->depth = procpool__process_record.depth;
+  (void)procpool__cpu_allowed(cpus, &pinned);
+  h->pinned = pinned;
+  memcpy(h->cpu_set, cpus, sizeof(h->cpu_set));
   h->spin_ns = plan->spin_ns;
   h->spin_fixed = o->spin_us > 0;
   h->processors = (uint64_t)plan->processors;
@@ -7509,6 +8251,7 @@ static int procpool__open_fork(procpool__plan *plan, procpool__launch *l) {
   const procpool_options *o = &plan->options;
   int error = ENOMEM;
   memset(&launch, 0, sizeof(launch));
+  u->host = procpool__platform_pid();
   u->strict = o->strict;
   u->core_dumps = o->core_dumps;
   u->once = plan->once;
@@ -7523,7 +8266,9 @@ static int procpool__open_fork(procpool__plan *plan, procpool__launch *l) {
         l->birth.keep[l->birth.keep_count++] = o->keep_fds[i];
     launch.function = procpool__super_main;
     launch.argument = &l->birth;
-    error = procpool__platform_detach(&launch);
+    if (procpool__super_catch_exit(procpool__process_record.depth, &launch))
+      error = procpool__platform_detach(&launch);
+    procpool__platform_release_exit(&launch);
   }
   procpool__platform_unmap(u->charges, size);
   PROCPOOL_FREE(l->birth.keep);
@@ -7707,6 +8452,7 @@ static bool procpool__open_supervisor(procpool *p, procpool__plan *plan) {
 enum { PROCPOOL__PLACE_TRIES = 6 };
 
 static bool procpool__open_processes(procpool *p, procpool__plan *plan) {
+  procpool__super_find_exit_list();
   for (int i = 0;; i++) {
     plan->place = i < PROCPOOL__PLACE_TRIES ? p->segment.host_base : 0;
     plan->place_taken = false; /* of this start: one that fails for another reason is not tried again */
@@ -7729,7 +8475,10 @@ static bool procpool__open_processes(procpool *p, procpool__plan *plan) {
 static void *procpool__thread_main(void *argument) {
   procpool__thread *t = (procpool__thread *)argument;
   procpool__header *h = t->pool->segment.header;
-  const bool ready = procpool__worker_initialize(&t->worker);
+  bool ready;
+  if (h->pinned)
+    procpool__cpu_use(h->cpu_set);
+  ready = procpool__worker_initialize(&t->worker);
   if (ready)
     procpool__worker_loop(&t->worker);
   if (__atomic_sub_fetch(&h->alive, 1, __ATOMIC_SEQ_CST) == 0) {
@@ -7765,7 +8514,7 @@ static bool procpool__open_threads(procpool *p, procpool__plan *plan) {
     t->pool = p;
     procpool__worker_setup(&t->worker, &p->segment, i, p->fds.event_fd, false);
     p->segment.blocks[i].pid = (uint64_t)procpool__platform_pid();
-    error = procpool__platform_thread_start(&t->thread, procpool__thread_main, t);
+    error = procpool__platform_thread_start(&t->thread, procpool__thread_main, t, plan->options.stack_size);
     t->started = error == 0;
   }
   if (error == 0)
