@@ -205,9 +205,10 @@ TEST_STARTS(r147_negative_timeout_begins_nothing, EVERY) {
 
 /* ---- an error record says what the call says ---- */
 
-static void *kill_the_pool(void *context) {
-  gate_wait(&page->started, 1);
-  CHECK_OK(procpool_shutdown((procpool *)context, PROCPOOL_KILL));
+static void *kill_when_begun(void *context) {
+  const ender *self = (const ender *)context;
+  gate_wait(&page->started, self->at);
+  CHECK_OK(procpool_shutdown(self->pool, PROCPOOL_KILL));
   return NULL;
 }
 
@@ -217,6 +218,7 @@ TEST_STARTS(r147_error_of_a_map_that_did_not_end, CONCURRENT) {
   procpool_error error;
   test_job jobs[4];
   pthread_t thread;
+  ender who;
   for (int i = 0; i < 4; i++)
     jobs[i] = job_with(i, 200000);
   memset(&error, 0x55, sizeof(error));
@@ -227,8 +229,9 @@ TEST_STARTS(r147_error_of_a_map_that_did_not_end, CONCURRENT) {
   CHECK(error.message[0] != 0);
   memset(&error, 0x55, sizeof(error));
   options.timeout = 0;
-  page->started = 0;
-  thread = test_thread(kill_the_pool, pool);
+  who.pool = pool;
+  who.at = gate_read(&page->started) + 1;
+  thread = test_thread(kill_when_begun, &who);
   CHECK_STATUS(procpool_map(pool, task_nap, jobs, sizeof(jobs[0]), NULL, 0, 4, &options), PROCPOOL_SHUTDOWN);
   test_join(thread);
   CHECK_STATUS(error.status, PROCPOOL_SHUTDOWN);
