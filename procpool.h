@@ -1081,12 +1081,14 @@ static PROCPOOL_UNUSED inline void procpool__scope_end(procpool **pool) {
 #include <stdio_ext.h>
 #include <stdlib.h>
 #include <string.h>
+#include <sys/epoll.h>
 #include <sys/mman.h>
 #include <sys/prctl.h>
 #include <sys/resource.h>
 #include <sys/socket.h>
 #include <sys/stat.h>
 #include <sys/syscall.h>
+#include <sys/timerfd.h>
 #include <sys/types.h>
 #include <sys/wait.h>
 #include <time.h>
@@ -1573,6 +1575,41 @@ static void procpool__platform_event_clear(int fd) {
   const int saved = errno;
   if (procpool__platform_read(fd, &count, sizeof(count)) < 0)
     errno = saved;
+}
+
+/* ---- descriptors for event loops ---- An epoll descriptor is itself readable while one of those that it watches is. */
+
+static int procpool__platform_watcher(void) {
+  return procpool__platform_above_std(epoll_create1(EPOLL_CLOEXEC));
+}
+
+static bool procpool__platform_watch(int watcher, int fd) {
+  struct epoll_event event;
+  memset(&event, 0, sizeof(event));
+  event.events = (uint32_t)EPOLLIN; /* the end of a channel's other side comes unasked, too */
+  return epoll_ctl(watcher, EPOLL_CTL_ADD, fd, &event) == 0;
+}
+
+/* Before fd is closed: its copies in other processes would keep it watched. */
+static void procpool__platform_unwatch(int watcher, int fd) {
+  struct epoll_event event; /* Linux before 2.6.9 wants one */
+  memset(&event, 0, sizeof(event));
+  (void)epoll_ctl(watcher, EPOLL_CTL_DEL, fd, &event);
+}
+
+static int procpool__platform_timer(void) {
+  return procpool__platform_above_std(timerfd_create(CLOCK_MONOTONIC, TFD_CLOEXEC | TFD_NONBLOCK));
+}
+
+/* Makes the timer readable at that time (procpool__platform_now), and unreadable until then; NEVER: not at all. */
+static void procpool__platform_timer_set(int timer, uint64_t due) {
+  struct itimerspec t;
+  memset(&t, 0, sizeof(t));
+  if (due != PROCPOOL__NEVER) {
+    t.it_value.tv_sec = (time_t)(due / 1000000000u);
+    t.it_value.tv_nsec = (long)(due % 1000000000u);
+  }
+  (void)timerfd_settime(timer, TFD_TIMER_ABSTIME, &t, NULL);
 }
 
 /* A descriptor that becomes readable when this process ends; -1 where there is none (Linux before 5.3). */
@@ -3548,6 +3585,7 @@ static bool procpool__worker_initialize(procpool__worker *w) {
 typedef struct procpool__process_pool {
   struct procpool__process_pool *next;
   int lifeline, control, all_gone, event_fd, memory;
+  int loop_fd, told_fd, timer_fd; /* for an event loop, if there is one: see procpool__loop_open */
 } procpool__process_pool;
 
 /* The one piece of mutable file-scope state: whether this process came through the door, how deeply its pools are
@@ -4302,6 +4340,9 @@ static void procpool__super_drop_pools(void) {
     procpool__platform_close(&p->all_gone);
     procpool__platform_close(&p->event_fd);
     procpool__platform_close(&p->memory);
+    procpool__platform_close(&p->loop_fd);
+    procpool__platform_close(&p->told_fd);
+    procpool__platform_close(&p->timer_fd);
   }
   procpool__process_record.pools = NULL;
   (void)pthread_mutex_init(&procpool__process_record.lock, NULL); /* the host's thread held it across the fork */
@@ -4431,8 +4472,10 @@ enum {
 };
 #define PROCPOOL__EXTENT_WARM ((uint64_t)64 << 20) /* free extents beyond this go back to the system */
 #ifndef PROCPOOL__TICK /* tests make it long, so that these looks mend nothing that should not have happened */
-#define PROCPOOL__TICK ((uint64_t)200000000) /* ns between looks at the supervisor's health while the host waits */
+#define PROCPOOL__TICK ((uint64_t)200000000) /* ns to the first look at supervisor and workers while the host waits */
 #endif
+#define PROCPOOL__TICK_MOST_HOST                                                                                       \
+  ((uint64_t)5000000000) /* the longer it waits in vain, the rarer they are, down to this */
 #define PROCPOOL__NO_BLOCK UINT64_MAX
 #define PROCPOOL__FIRST_ROOM ((uint64_t)1 << 20) /* for a result that comes in pieces, at first */
 
@@ -4458,11 +4501,27 @@ struct procpool__waiter;
 
 /* One future as seen by one waiter. */
 typedef struct procpool__wait_node {
-  struct procpool__wait_node *next;      /* of this future */
-  struct procpool__wait_node *next_done; /* in the waiter's queue of settled ones */
-  struct procpool__waiter *waiter;
+  struct procpool__wait_node *next, **from; /* of this future; what points to this one */
+  struct procpool__wait_node *next_done;    /* in the waiter's queue of settled ones */
+  struct procpool__waiter *waiter;          /* null: the node of a thread that sleeps for this future alone */
   procpool_future *future;
 } procpool__wait_node;
+
+typedef bool procpool__condition(procpool *p, void *context);
+
+/* A thread that sleeps until its condition holds; on its stack, see "waiting" below. Under the pool's lock, but for
+ * the word that it sleeps on. */
+typedef struct procpool__sleeper {
+  procpool__wait_node node;                          /* first: where it waits for one future */
+  struct procpool__sleeper *next, *before;           /* of those that follow: the last to come is the first */
+  struct procpool__sleeper *next_room, *before_room; /* of those that want room in the queue: the first to come first */
+  procpool__condition *condition;
+  void *context;
+  unsigned how;     /* PROCPOOL__WAIT_* */
+  uint32_t word;    /* 1: it was woken */
+  uint64_t settled; /* wants room: the pool's count when it found none, */
+  bool cell_free;   /* and whether it was a cell that it lacked */
+} procpool__sleeper;
 
 /* A call (or an iterator) that waits for several futures, of several pools: its own lock, since each pool has its
  * own. */
@@ -4470,7 +4529,9 @@ typedef struct procpool__waiter {
   pthread_mutex_t lock;
   procpool__wait_node *first_done, *last_done;
   size_t pending, settled, errors;
-  bool several_pools; /* it sleeps in poll() on the pools' descriptors */
+  procpool__sleeper *sleeper; /* the thread that sleeps for it, if one pool is concerned; under that pool's lock */
+  int bell;                   /* several pools: it sleeps in poll(), on this event among others; else -1 */
+  bool rung;                  /* bell was set since it last looked */
 } procpool__waiter;
 
 struct procpool_future {
@@ -4586,20 +4647,30 @@ struct procpool {
   procpool_future *first_due; /* settled, with callbacks to run; atomic: looked at without the lock as a hint */
   procpool_future *last_due;
   /* waiting */
-  uint32_t turn;       /* threads that wait while another one drains sleep on this */
+  uint32_t turn;       /* threads that wait for another one of the host's, and not for workers, sleep on this */
   uint32_t interrupts; /* procpool_interrupt adds 1; atomic */
   uint32_t interrupts_taken;
   uint64_t sleep_number;
   procpool__spin spin;
   uint64_t processors;
-  uint32_t last_slot; /* of the task that was submitted last: likely the one that somebody waits for */
-  int sleepers, fd_users;
+  uint32_t last_slot;           /* of the task that was submitted last: likely the one that somebody waits for */
+  int sleepers;                 /* on turn */
+  int fd_users;                 /* who poll the pool's event */
+  procpool__sleeper *followers; /* threads that wait while another one drains */
+  procpool__sleeper *first_room, *last_room; /* of these and the one that drains: who wants room */
+  procpool__sleeper *drainer;                /* the one that drains, while it sleeps */
+  procpool__sleeper *heir;                   /* woken to drain, and has not come yet */
   bool draining, parked, wants_room, changed;
+  bool watching;       /* whoever drains sleeps in poll(), on the pool's event and the supervisor's end */
   bool lazy;           /* whoever drains sleeps, or is about to, until few tasks wait: results may lie there */
   uint64_t lazy_until; /* the first of these few */
   size_t expected;     /* unsettled futures with callbacks */
   uint64_t audit_due;  /* when to look whether a worker has scribbled over shared memory */
-  bool untold;         /* the supervisor could not be told to look */
+  uint64_t audit_gap;  /* ns from the last such look to that one */
+  uint64_t audit_since, audit_settled, audit_submitted; /* when something had last come about by such a look; counts */
+  bool untold;                                          /* the supervisor could not be told to look */
+  bool told, polling;                                   /* the event loop is told already; it is taking in just now */
+  uint64_t timer_due;                                   /* of its timer; NEVER: it does not run */
   procpool__frame *frames;
   /* life */
   bool closing, ending, finished, freed;
@@ -5166,6 +5237,21 @@ static void procpool__future_unref(procpool *p, procpool_future *f) {
     procpool__future_end(p, f);
 }
 
+static void procpool__node_push(procpool_future *f, procpool__wait_node *node) {
+  node->future = f;
+  node->next = f->nodes;
+  node->from = &f->nodes;
+  if (f->nodes != NULL)
+    f->nodes->from = &node->next;
+  f->nodes = node;
+}
+
+static void procpool__node_drop(procpool__wait_node *node) {
+  *node->from = node->next;
+  if (node->next != NULL)
+    node->next->from = node->from;
+}
+
 static procpool_status procpool__future_status(const procpool_future *f) {
   return (procpool_status)__atomic_load_n(&f->status, __ATOMIC_ACQUIRE);
 }
@@ -5174,9 +5260,37 @@ static bool procpool__future_bad(procpool_status status) {
   return status != PROCPOOL_OK && status != PROCPOOL_CANCELLED;
 }
 
+/* Wakes a thread that sleeps until its condition holds. */
+static void procpool__sleeper_wake(procpool *p, procpool__sleeper *s) {
+  if (s->word != 0)
+    return;
+  procpool__store32(&s->word, 1);
+  if (s == p->drainer)
+    procpool__shm_wake_host(&p->segment, p->fds.event_fd);
+  else
+    procpool__platform_wake(&s->word, 1);
+}
+
+/* Something has changed that its condition looks at. A lazy sleep goes on: what ends that is told otherwise. */
+static void procpool__sleeper_tell(procpool *p, procpool__sleeper *s) {
+  if (s->word == 0 && !(s == p->drainer && p->lazy) && s->condition(p, s->context))
+    procpool__sleeper_wake(p, s);
+}
+
+static void procpool__sleeper_wake_all(procpool *p) {
+  if (p->drainer != NULL)
+    procpool__sleeper_wake(p, p->drainer);
+  for (procpool__sleeper *s = p->followers; s != NULL; s = s->next)
+    procpool__sleeper_wake(p, s);
+}
+
 /* Tells one waiter that the future behind node has settled. */
 static void procpool__waiter_tell(procpool *p, procpool__wait_node *node) {
   procpool__waiter *w = node->waiter;
+  if (w == NULL) {
+    procpool__sleeper_tell(p, (procpool__sleeper *)(void *)node);
+    return;
+  }
   (void)pthread_mutex_lock(&w->lock);
   w->pending--;
   w->settled++;
@@ -5187,9 +5301,21 @@ static void procpool__waiter_tell(procpool *p, procpool__wait_node *node) {
   else
     w->first_done = node;
   w->last_done = node;
-  if (__atomic_load_n(&w->several_pools, __ATOMIC_RELAXED) && p->fds.event_fd >= 0)
-    procpool__platform_event_set(p->fds.event_fd);
+  if (w->bell >= 0 && !w->rung) {
+    w->rung = true;
+    procpool__platform_event_set(w->bell);
+  }
   (void)pthread_mutex_unlock(&w->lock);
+  if (w->sleeper != NULL)
+    procpool__sleeper_tell(p, w->sleeper);
+}
+
+/* Something has come about that the program's event loop is to look at. */
+static void procpool__loop_tell(procpool *p) {
+  if (p->fds.loop_fd < 0 || p->told || p->polling)
+    return;
+  p->told = true;
+  procpool__platform_event_set(p->fds.told_fd);
 }
 
 static void procpool__host_make_due(procpool *p, procpool_future *f) {
@@ -5234,6 +5360,7 @@ static void procpool__host_settle(procpool *p, procpool_future *f, procpool_stat
   __atomic_store_n(&f->status, (uint8_t)status, __ATOMIC_RELEASE);
   for (procpool__wait_node *n = f->nodes; n != NULL; n = n->next)
     procpool__waiter_tell(p, n);
+  procpool__loop_tell(p);
   if (f->callbacks != NULL) {
     p->expected--;
     procpool__host_make_due(p, f);
@@ -5735,8 +5862,10 @@ static void procpool__host_heed_health(procpool *p) {
   status = statuses[health];
   if (p->cause.status != status)
     procpool__host_note_cause(p, status);
-  if (health != PROCPOOL__HEALTH_SPAWN_FAIL)
-    p->refusal = status; /* a fork may work again: such a pool goes on accepting */
+  if (health != PROCPOOL__HEALTH_SPAWN_FAIL && p->refusal != status) { /* a fork may work again */
+    p->refusal = status;
+    procpool__sleeper_wake_all(p);
+  }
   if (p->submitted != p->settled)
     procpool__host_take_back(p, status);
 }
@@ -5812,6 +5941,10 @@ static void procpool__host_finish(procpool *p, bool clean) {
   }
   procpool__host_last_words(p);
   p->finished = true;
+  procpool__sleeper_wake_all(p);
+  procpool__loop_tell(p);
+  if (p->fds.loop_fd >= 0 && p->fds.control >= 0)
+    procpool__platform_unwatch(p->fds.loop_fd, p->fds.control);
   procpool__host_forget_fds(p);
   procpool__platform_close(&p->fds.control);
   procpool__platform_close(&p->fds.all_gone);
@@ -5826,6 +5959,28 @@ static void procpool__host_look_after(procpool *p) {
   if (!p->finished && p->fds.control >= 0 && procpool__super_receive(p->fds.control, &m, MSG_DONTWAIT) < 0 &&
       procpool__load32(&p->segment.header->gone) == 0)
     procpool__host_finish(p, false);
+}
+
+/* Whether the next task's cell may be written: its last occupant, a lap ago, is not waiting any more. */
+static bool procpool__host_cell_free(const procpool *p) {
+  const uint32_t slot = p->cell_slots[p->position & (p->segment.cell_count - 1)] - 1;
+  const uint64_t ticket = p->position + 1 - p->segment.cell_count;
+  return slot == UINT32_MAX ||
+         procpool__load(&p->segment.slots[slot].word) != procpool__word(ticket, 0, PROCPOOL__READY);
+}
+
+/* Wakes the first of those who want room in the queue, if there is some and it has not looked since. Whoever was woken
+ * so, and whoever leaves, calls this again: all are asked in turn, one at a time, until the room is used up. */
+static void procpool__host_pass_room(procpool *p) {
+  const bool cell_free = p->first_room != NULL && procpool__host_cell_free(p);
+  if (!cell_free || (p->free_count == 0 && p->slots_used == p->segment.capacity))
+    return;
+  for (procpool__sleeper *s = p->first_room; s != NULL; s = s->next_room)
+    if (s->settled != p->settled || !s->cell_free) {
+      if (!(s == p->drainer && p->lazy))
+        procpool__sleeper_wake(p, s);
+      return;
+    }
 }
 
 /* Takes in all that has come. OK, or MEMORY. */
@@ -5847,14 +6002,51 @@ static procpool_status procpool__host_drain(procpool *p) {
     procpool__platform_wake(&p->turn, INT_MAX);
   }
   p->changed = false;
+  procpool__host_pass_room(p);
   return status;
 }
 
-/* ---- waiting ---- */
+/* ---- waiting ----
+ * A thread that waits is in one of these states. All of them change under the lock.
+ *
+ *   awake       it takes in what has come, runs callbacks, and looks at its condition (host_wait_lazily).
+ *   drains      at most one: p->draining. It looks for news without the lock, then sleeps: p->drainer is then its
+ *               procpool__sleeper. It sleeps on the shared word host_seq; or, when nothing has come about for a while,
+ *               in poll() on the pool's event and on the supervisor's end (p->watching).
+ *   follows     all others: each sleeps on the word of its own sleeper, in the list p->followers.
+ *   on turn     it waits for a thread of the host, not for workers: one that runs an inline task, is in a callback of a
+ *               finished pool, or is inside a call while procpool_free waits.
+ *
+ *   Who wakes                       whom                              when
+ *   a worker                        who drains                        it has committed, claimed what ends a lazy sleep,
+ *                                                                     or a claim has freed a cell: by host_flag
+ *   the supervisor                  who drains                        after each death, stop and failed fork; at the end
+ *   the kernel                      who drains, in poll               the supervisor is gone
+ *   whoever settles a task          who sleeps for it, if its         in host_settle: one future, or a group whose goal
+ *                                   condition holds now               is reached
+ *   whoever takes in, leaves, or    the first who wants room and      a task has settled or a cell is free, and there is
+ *   found no room                   has not looked since              room still
+ *   whoever stops to drain: its     the last who came to follow       nobody else drains or was woken to do so (p->heir)
+ *   wait ends, or a callback runs
+ *   who sees an interrupt, a        all                               each has its own condition to look at
+ *   shutdown, the pool's end, or
+ *   a new reason to refuse tasks
+ *   procpool_interrupt              who drains, and all on turn       at once
+ *   whoever leaves a callback, an   all on turn                       at once
+ *   inline task or a public call
+ *
+ * No wake is lost: whoever changes what a condition looks at does so under the lock, and a sleeper is in its lists from
+ * before the lock was let go until it has it again. What workers change is looked at by the one that drains: after it
+ * has armed host_flag it looks once more. As long as anyone follows, one thread drains, is awake, or is the heir: each
+ * of these hands over when it goes. */
 
-enum { PROCPOOL__WAIT_CALLBACKS = 1, PROCPOOL__WAIT_ROOM = 2, PROCPOOL__WAIT_IMMUNE = 4 };
-
-typedef bool procpool__condition(procpool *p, void *context);
+enum {
+  PROCPOOL__WAIT_CALLBACKS = 1,
+  PROCPOOL__WAIT_ROOM = 2,
+  PROCPOOL__WAIT_IMMUNE = 4,
+  PROCPOOL__WAIT_FUTURE = 8, /* context is the one future that it waits for */
+  PROCPOOL__WAIT_GROUP = 16  /* context begins with a pointer to the procpool__waiter that it waits for */
+};
 
 /* Whether there is anything to take in. Runs without the lock: every word it reads is atomic and it changes nothing. */
 static bool procpool__host_news(procpool *p) {
@@ -5908,7 +6100,7 @@ static void procpool__host_arm(procpool *p) {
     flag |= p->lazy ? PROCPOOL__FLAG_LAZY : PROCPOOL__FLAG_PARKED;
   if (p->parked && p->wants_room && !p->lazy)
     flag |= PROCPOOL__FLAG_ROOM;
-  if (p->fd_users > 0)
+  if (p->fd_users > 0 || p->watching)
     flag |= PROCPOOL__FLAG_FD;
   if (p->lazy)
     procpool__store_relaxed(&p->segment.header->lazy_until, p->lazy_until);
@@ -5917,14 +6109,6 @@ static void procpool__host_arm(procpool *p) {
   procpool__store(&p->segment.header->host_flag, flag);
   for (int i = 0; i < p->segment.workers && flag != 0; i++)
     procpool__ring_publish_for(&p->segment, i); /* committed, and its worker may not have seen the flag */
-}
-
-/* Whether the next task's cell may be written: its last occupant, a lap ago, is not waiting any more. */
-static bool procpool__host_cell_free(const procpool *p) {
-  const uint32_t slot = p->cell_slots[p->position & (p->segment.cell_count - 1)] - 1;
-  const uint64_t ticket = p->position + 1 - p->segment.cell_count;
-  return slot == UINT32_MAX ||
-         procpool__load(&p->segment.slots[slot].word) != procpool__word(ticket, 0, PROCPOOL__READY);
 }
 
 /* ---- should a worker have scribbled over what the others go by ---- */
@@ -6005,6 +6189,18 @@ static void procpool__host_audit(procpool *p) {
     procpool__host_tell_limits(p);
 }
 
+/* How long to wait for the next look: the longer, the longer nothing has come about. */
+static uint64_t procpool__host_audit_gap(procpool *p, uint64_t now) {
+  uint64_t gap;
+  if (p->settled != p->audit_settled || p->submitted != p->audit_submitted)
+    p->audit_since = now;
+  p->audit_settled = p->settled;
+  p->audit_submitted = p->submitted;
+  gap = (now - p->audit_since) / 4;
+  gap = gap < PROCPOOL__TICK_MOST_HOST ? gap : PROCPOOL__TICK_MOST_HOST;
+  return gap > PROCPOOL__TICK ? gap : PROCPOOL__TICK;
+}
+
 /* Now and then, while there is something to wait for; a large table less often. */
 static void procpool__host_audit_if_due(procpool *p) {
   const uint64_t now = procpool__platform_now();
@@ -6018,12 +6214,19 @@ static void procpool__host_audit_if_due(procpool *p) {
     procpool__host_audit(p);
   }
   took = procpool__platform_now() - now;
-  p->audit_due = now + (64 * took > PROCPOOL__TICK ? 64 * took : PROCPOOL__TICK);
+  p->audit_gap = procpool__host_audit_gap(p, now);
+  p->audit_due = now + (64 * took > p->audit_gap ? 64 * took : p->audit_gap);
 }
 
 /* What a thread knew when it found that it must wait. If anything of it has changed by the time that it holds the lock
  * again, it looks once more before it sleeps. */
 typedef struct procpool__known {
+  procpool__condition *condition;
+  void *context;
+  unsigned how;
+  uint32_t interrupts; /* taken before it began */
+  bool closing;
+  procpool_status refusal;
   uint64_t settled;
   bool room, cell_free; /* it waits for room in the submission ring */
   uint64_t spare;       /* while so many tasks wait, it need not be woken for results; 0: for each */
@@ -6044,7 +6247,8 @@ static bool procpool__host_plenty(const procpool *p) {
 }
 
 static bool procpool__host_may_be_lazy(procpool *p, uint64_t spare) {
-  if (spare == 0 || spare > p->position || p->sleepers > 0 || p->fd_users > 0 || p->expected > 0)
+  if (spare == 0 || spare > p->position || p->sleepers > 0 || p->followers != NULL || p->fd_users > 0 ||
+      p->expected > 0)
     return false;
   p->lazy_until = p->position - spare;
   return procpool__host_plenty(p);
@@ -6058,6 +6262,8 @@ static void procpool__host_rouse(procpool *p) {
 
 static bool procpool__host_changed(const procpool *p, const procpool__known *known) {
   return p->settled != known->settled || p->finished || (p->lazy && !procpool__host_plenty(p)) ||
+         p->closing != known->closing || p->refusal != known->refusal ||
+         (procpool__load32(&p->interrupts) != known->interrupts && !(known->how & PROCPOOL__WAIT_IMMUNE)) ||
          (known->room && !known->cell_free && procpool__host_cell_free(p));
 }
 
@@ -6068,22 +6274,102 @@ static void procpool__host_note_wake(procpool *p, uint64_t before) {
     procpool__spin_measure(&p->spin, woken, procpool__platform_now());
 }
 
+/* Puts this thread where those who can wake it look. */
+static void procpool__sleeper_begin(procpool *p, procpool__sleeper *s, const procpool__known *known) {
+  s->condition = known->condition;
+  s->context = known->context;
+  s->how = known->how;
+  s->word = 0;
+  s->settled = p->settled;
+  s->cell_free = known->cell_free;
+  if (s->how & PROCPOOL__WAIT_FUTURE) {
+    s->node.waiter = NULL;
+    procpool__node_push((procpool_future *)s->context, &s->node);
+  }
+  if (s->how & PROCPOOL__WAIT_GROUP)
+    (*(procpool__waiter **)s->context)->sleeper = s;
+  if (!known->room)
+    return;
+  s->next_room = NULL;
+  s->before_room = p->last_room;
+  *(p->last_room != NULL ? &p->last_room->next_room : &p->first_room) = s;
+  p->last_room = s;
+}
+
+static void procpool__sleeper_end(procpool *p, procpool__sleeper *s) {
+  if (s->how & PROCPOOL__WAIT_FUTURE)
+    procpool__node_drop(&s->node);
+  if (s->how & PROCPOOL__WAIT_GROUP)
+    (*(procpool__waiter **)s->context)->sleeper = NULL;
+  if (!(s->how & PROCPOOL__WAIT_ROOM))
+    return;
+  *(s->before_room != NULL ? &s->before_room->next_room : &p->first_room) = s->next_room;
+  *(s->next_room != NULL ? &s->next_room->before_room : &p->last_room) = s->before_room;
+}
+
+/* Whether nothing has come about since the last audit, and not for some time before: then this thread sleeps for long,
+ * in poll(), which tells of the supervisor's end too. */
+static bool procpool__host_quiet(procpool *p, uint64_t now) {
+  if (p->fds.control < 0 || p->audit_gap <= PROCPOOL__TICK)
+    return false;
+  if (p->settled == p->audit_settled && p->submitted == p->audit_submitted)
+    return true;
+  p->audit_gap = PROCPOOL__TICK;
+  p->audit_due = p->audit_due < now + PROCPOOL__TICK ? p->audit_due : now + PROCPOOL__TICK;
+  return false;
+}
+
+/* When whoever drains looks after supervisor and workers at the latest. Nobody must look after threads. */
+static uint64_t procpool__host_next_look(const procpool *p, uint64_t now) {
+  if (p->fds.control < 0)
+    return PROCPOOL__NEVER;
+  return p->watching && p->audit_due > now ? p->audit_due : now + PROCPOOL__TICK;
+}
+
+/* Sleeps in poll(). What rings the event is meant for this thread; those who poll it besides are told when something
+ * has settled, by whoever settles it. */
+static void procpool__host_watch(procpool *p, int event, int control, uint64_t deadline) {
+  struct pollfd fds[2];
+  fds[0].fd = event;
+  fds[1].fd = control;
+  fds[0].events = fds[1].events = POLLIN;
+  fds[0].revents = fds[1].revents = 0;
+  if (!procpool__host_news(p) && procpool__platform_poll(fds, 2, deadline, NULL) > 0 && fds[0].revents != 0)
+    procpool__platform_event_clear(event);
+}
+
+static void procpool__host_sleep_armed(procpool *p, uint64_t deadline, uint64_t look, uint32_t seq) {
+  const int event = p->fds.event_fd, control = p->fds.control;
+  const bool watching = p->watching;
+  deadline = deadline < look ? deadline : look;
+  procpool__host_unlock(p);
+  if (watching)
+    procpool__host_watch(p, event, control, deadline);
+  else if (!procpool__host_news(p))
+    procpool__platform_park(&p->segment.header->host_seq, seq, deadline);
+  procpool__host_lock(p);
+}
+
 static void procpool__host_sleep(procpool *p, uint64_t deadline, const procpool__known *known) {
-  const uint64_t tick = procpool__platform_now() + PROCPOOL__TICK;
+  const uint64_t now = procpool__platform_now();
   const uint64_t woken = procpool__load_relaxed(&p->segment.header->host_woken_ns);
   const uint32_t seq = procpool__load32(&p->segment.header->host_seq);
+  procpool__sleeper sleeper;
   if (procpool__host_changed(p, known))
     return;
   p->parked = true;
-  p->wants_room = known->room;
+  p->watching = procpool__host_quiet(p, now);
+  p->lazy = p->lazy && !p->watching;
+  p->wants_room = known->room || (p->first_room != NULL && !procpool__host_cell_free(p));
   procpool__host_arm(p);
   if (!procpool__host_changed(p, known)) { /* after arming: the head may have moved just before */
-    procpool__host_unlock(p);
-    if (!procpool__host_news(p))
-      procpool__platform_park(&p->segment.header->host_seq, seq, deadline < tick ? deadline : tick);
-    procpool__host_lock(p);
+    procpool__sleeper_begin(p, &sleeper, known);
+    p->drainer = &sleeper;
+    procpool__host_sleep_armed(p, deadline, procpool__host_next_look(p, now), seq);
+    p->drainer = NULL;
+    procpool__sleeper_end(p, &sleeper);
   }
-  p->parked = p->lazy = false;
+  p->parked = p->lazy = p->watching = false;
   if (p->finished)
     return;
   procpool__host_note_wake(p, woken);
@@ -6092,15 +6378,32 @@ static void procpool__host_sleep(procpool *p, uint64_t deadline, const procpool_
   procpool__host_audit_if_due(p);
 }
 
-/* Lets another thread take over the draining. */
-static void procpool__host_hand_over(procpool *p) {
-  if (p->sleepers == 0)
-    return;
-  (void)__atomic_fetch_add(&p->turn, 1, __ATOMIC_SEQ_CST);
-  procpool__platform_wake(&p->turn, INT_MAX);
+/* Callbacks are due that this thread does not run: a call that waits does, if there is one. */
+static void procpool__host_pass_callbacks(procpool *p) {
+  procpool__sleeper *s = p->first_due != NULL ? p->followers : NULL;
+  while (s != NULL && !(s->how & PROCPOOL__WAIT_CALLBACKS))
+    s = s->next;
+  if (s != NULL)
+    procpool__sleeper_wake(p, s);
+  else if (p->first_due != NULL && p->drainer != NULL && (p->drainer->how & PROCPOOL__WAIT_CALLBACKS))
+    procpool__sleeper_wake(p, p->drainer);
 }
 
-static void procpool__host_follow(procpool *p, uint64_t deadline) {
+/* Lets another thread take over the draining, and asks whoever waits for this one to look again. */
+static void procpool__host_hand_over(procpool *p) {
+  if (p->sleepers > 0) {
+    (void)__atomic_fetch_add(&p->turn, 1, __ATOMIC_SEQ_CST);
+    procpool__platform_wake(&p->turn, INT_MAX);
+  }
+  if (p->followers != NULL && !p->draining && p->heir == NULL) {
+    p->heir = p->followers;
+    procpool__sleeper_wake(p, p->heir);
+  }
+  procpool__host_pass_room(p);
+}
+
+/* Sleeps on turn. */
+static void procpool__host_await_turn(procpool *p, uint64_t deadline) {
   const uint32_t turn = procpool__load32(&p->turn);
   p->sleepers++;
   procpool__host_unlock(p);
@@ -6109,13 +6412,38 @@ static void procpool__host_follow(procpool *p, uint64_t deadline) {
   p->sleepers--;
 }
 
+/* Sleeps while another thread drains. */
+static void procpool__host_follow(procpool *p, uint64_t deadline, const procpool__known *known) {
+  procpool__sleeper sleeper;
+  procpool__sleeper_begin(p, &sleeper, known);
+  sleeper.before = NULL;
+  sleeper.next = p->followers;
+  if (p->followers != NULL)
+    p->followers->before = &sleeper;
+  p->followers = &sleeper;
+  if (p->lazy ||
+      (known->room && !known->cell_free && p->parked && !p->wants_room)) /* it is to sleep as this one needs */
+    procpool__shm_wake_host(&p->segment, p->fds.event_fd);
+  if (known->room)
+    procpool__host_pass_room(p); /* this one found none: whoever is behind it may need less */
+  procpool__host_unlock(p);
+  procpool__platform_park(&sleeper.word, 0, deadline);
+  procpool__host_lock(p);
+  *(sleeper.before != NULL ? &sleeper.before->next : &p->followers) = sleeper.next;
+  if (sleeper.next != NULL)
+    sleeper.next->before = sleeper.before;
+  if (p->heir == &sleeper)
+    p->heir = NULL;
+  procpool__sleeper_end(p, &sleeper);
+}
+
 /* An inline pool: runs one task in this thread. */
 static void procpool__host_run_inline(procpool *p, uint64_t deadline) {
   procpool__turn turn;
   int cancel;
   const uint64_t settled = p->settled;
   if (p->inline_running) {
-    procpool__host_follow(p, deadline);
+    procpool__host_await_turn(p, deadline);
     return;
   }
   p->inline_running = true;
@@ -6127,10 +6455,12 @@ static void procpool__host_run_inline(procpool *p, uint64_t deadline) {
   procpool__host_lock(p);
   p->inline_running = false;
   procpool__host_hand_over(p);
+  if (p->fd_users > 0)
+    procpool__platform_event_set(p->fds.event_fd); /* who waits for several pools may run the next one */
   if (turn != PROCPOOL__TURN_RAN && p->closing)
     procpool__store32(&p->segment.header->gone, 1);
   else if (turn != PROCPOOL__TURN_RAN && p->settled == settled && !p->finished)
-    procpool__host_follow(p, deadline);
+    procpool__host_await_turn(p, deadline);
 }
 
 /* The inline worker's result does not fit its ring, which only this thread empties. Without memory for what is in it
@@ -6152,7 +6482,7 @@ static void procpool__host_rest(procpool *p, uint64_t deadline, procpool__known 
   bool brief, found, come;
   if (p->finished) {
     if (p->frames != NULL) /* another thread is still in a callback */
-      procpool__host_follow(p, deadline);
+      procpool__host_await_turn(p, deadline);
     return;
   }
   if (p->inline_worker != NULL) {
@@ -6160,8 +6490,7 @@ static void procpool__host_rest(procpool *p, uint64_t deadline, procpool__known 
     return;
   }
   if (p->draining) {
-    procpool__host_rouse(p);
-    procpool__host_follow(p, deadline);
+    procpool__host_follow(p, deadline, known);
     return;
   }
   known->settled = p->settled;
@@ -6228,6 +6557,12 @@ static void procpool__host_run_callbacks(procpool *p) {
   procpool__host_leave_frame(p, &frame);
 }
 
+/* Whoever sees an interrupt first tells all who wait: each then finds that it came after its wait began. */
+static void procpool__host_take_interrupts(procpool *p) {
+  __atomic_store_n(&p->interrupts_taken, procpool__load32(&p->interrupts), __ATOMIC_RELAXED);
+  procpool__sleeper_wake_all(p);
+}
+
 /* Waits, draining, until condition holds. OK, PENDING, INTERRUPTED, MEMORY. spare (null: 0): see procpool__known; the
  * condition may change it. */
 static procpool_status procpool__host_wait_lazily(procpool *p, procpool__condition *condition, void *context,
@@ -6235,22 +6570,29 @@ static procpool_status procpool__host_wait_lazily(procpool *p, procpool__conditi
   const uint32_t interrupts = p->interrupts_taken;
   procpool_status status = PROCPOOL_OK;
   procpool__known known;
+  known.condition = condition;
+  known.context = context;
+  known.how = how;
+  known.interrupts = interrupts;
   known.room = (how & PROCPOOL__WAIT_ROOM) != 0;
   for (;;) {
     const procpool_status drained = procpool__host_drain(p);
     if (how & PROCPOOL__WAIT_CALLBACKS)
       procpool__host_run_callbacks(p);
+    procpool__host_pass_callbacks(p);
     /* before the condition looks: a cell that comes free after it was found taken must not go unnoticed */
     known.cell_free = known.room && procpool__host_cell_free(p);
+    known.closing = p->closing;
+    known.refusal = p->refusal;
     if (condition(p, context))
       break;
     if (drained != PROCPOOL_OK && !(how & PROCPOOL__WAIT_IMMUNE)) {
       status = drained;
       break;
     }
-    if (how & PROCPOOL__WAIT_IMMUNE)
-      __atomic_store_n(&p->interrupts_taken, procpool__load32(&p->interrupts), __ATOMIC_RELAXED);
-    else if (procpool__load32(&p->interrupts) != interrupts)
+    if (procpool__load32(&p->interrupts) != p->interrupts_taken)
+      procpool__host_take_interrupts(p);
+    if (procpool__load32(&p->interrupts) != interrupts && !(how & PROCPOOL__WAIT_IMMUNE))
       status = PROCPOOL_INTERRUPTED;
     if (status == PROCPOOL_OK && deadline != PROCPOOL__NEVER && procpool__platform_now() >= deadline)
       status = PROCPOOL_PENDING;
@@ -6259,8 +6601,6 @@ static procpool_status procpool__host_wait_lazily(procpool *p, procpool__conditi
     known.spare = spare != NULL ? *spare : 0;
     procpool__host_rest(p, deadline, &known);
   }
-  if (status == PROCPOOL_INTERRUPTED)
-    __atomic_store_n(&p->interrupts_taken, procpool__load32(&p->interrupts), __ATOMIC_RELAXED);
   procpool__host_hand_over(p);
   return status;
 }
@@ -6905,12 +7245,16 @@ static procpool *procpool__open_make(procpool__plan *plan) {
   memset((void *)p, 0, sizeof(*p));
   (void)pthread_mutex_init(&p->lock, NULL);
   p->segment.fd = p->fds.lifeline = p->fds.control = p->fds.all_gone = p->fds.event_fd = p->fds.memory = -1;
+  p->fds.loop_fd = p->fds.told_fd = p->fds.timer_fd = -1;
   p->start = plan->start;
   procpool__spin_setup(&p->spin, plan->spin_ns, plan->options.spin_us > 0);
   p->processors = (uint64_t)plan->processors;
   p->time_limit = plan->time_limit;
   p->grace = plan->grace;
-  p->audit_due = procpool__platform_now() + PROCPOOL__TICK;
+  p->audit_since = procpool__platform_now();
+  p->audit_gap = PROCPOOL__TICK;
+  p->timer_due = PROCPOOL__NEVER;
+  p->audit_due = p->audit_since + PROCPOOL__TICK;
   p->guard = procpool__platform_guard(&p->guard_by_pid);
   if (p->guard == NULL)
     (void)procpool__open_fail(plan, PROCPOOL_MEMORY, ENOMEM, "no memory");
@@ -6994,10 +7338,76 @@ static procpool_status procpool__public_enter_future(procpool_future *f) {
   return status;
 }
 
+/* ---- the descriptor for event loops ---- It watches the pool's event, which workers and supervisor ring; the
+ * supervisor's end; an event that only the host has, for what another call of the host has taken in; and a timer. The
+ * loop may be all that ever looks after the pool, so the timer makes it look for nonsense that workers have written:
+ * only while tasks are not settled, and the more rarely the longer nothing comes about. */
+
+/* Whether an inline pool waits for a call that does something. */
+static bool procpool__loop_inline(const procpool *p) {
+  return p->inline_worker != NULL && !p->inline_running && !p->finished &&
+         (p->closing || procpool__table_waiting(&p->segment));
+}
+
+static void procpool__loop_set_timer(procpool *p, uint64_t due) {
+  if (p->timer_due != due)
+    procpool__platform_timer_set(p->fds.timer_fd, due);
+  p->timer_due = due;
+}
+
+/* After each public call. */
+static void procpool__loop_settle_in(procpool *p) {
+  if (procpool__loop_inline(p))
+    procpool__loop_tell(p);
+  if (p->fds.control < 0 || (p->submitted == p->settled && !p->closing)) {
+    procpool__loop_set_timer(p, PROCPOOL__NEVER);
+    return;
+  }
+  if (p->timer_due == PROCPOOL__NEVER)
+    p->audit_due = procpool__platform_now() + PROCPOOL__TICK;
+  else if (p->audit_gap > PROCPOOL__TICK)
+    (void)procpool__host_quiet(p, procpool__platform_now());
+  procpool__loop_set_timer(p, p->audit_due);
+}
+
+static bool procpool__loop_open(procpool *p) {
+  procpool__process_pool *fds = &p->fds;
+  fds->told_fd = procpool__platform_event();
+  fds->timer_fd = procpool__platform_timer();
+  fds->loop_fd = procpool__platform_watcher();
+  return fds->told_fd >= 0 && fds->timer_fd >= 0 && fds->loop_fd >= 0 &&
+         procpool__platform_watch(fds->loop_fd, fds->told_fd) &&
+         procpool__platform_watch(fds->loop_fd, fds->timer_fd) &&
+         procpool__platform_watch(fds->loop_fd, fds->event_fd) &&
+         (fds->control < 0 || procpool__platform_watch(fds->loop_fd, fds->control));
+}
+
+static void procpool__loop_close(procpool *p) {
+  procpool__platform_close(&p->fds.loop_fd);
+  procpool__platform_close(&p->fds.told_fd);
+  procpool__platform_close(&p->fds.timer_fd);
+}
+
+/* The loop looks: what comes from now on makes the descriptor readable again. */
+static void procpool__loop_begin_poll(procpool *p) {
+  if (p->fds.loop_fd < 0)
+    return;
+  procpool__platform_event_clear(p->fds.event_fd);
+  if (p->told)
+    procpool__platform_event_clear(p->fds.told_fd);
+  p->told = false;
+  p->polling = true;
+  if (!p->finished)
+    procpool__host_arm(p);
+}
+
 /* Lets go of the lock; and of everything, if the pool was freed and this was the last future that anyone held. Returns
  * status, so that a call can end with it. */
 static procpool_status procpool__public_leave(procpool *p, procpool_status status) {
   const bool last = --p->inside == 0 && p->freed && p->live_futures == 0;
+  procpool__host_pass_callbacks(p);
+  if (p->fds.loop_fd >= 0)
+    procpool__loop_settle_in(p);
   if (__atomic_load_n(&p->magic, __ATOMIC_RELAXED) != PROCPOOL__POOL_LIVE)
     procpool__host_hand_over(p); /* procpool_free waits for those who are inside */
   procpool__host_unlock(p);
@@ -7521,9 +7931,7 @@ static bool procpool__condition_finished(procpool *p, void *context) {
 
 /* Runs one inline task, if there is one and this thread is not within one. */
 static void procpool__poll_inline(procpool *p) {
-  if (p->inline_worker == NULL || p->inline_running || p->finished)
-    return;
-  if (procpool__table_waiting(&p->segment))
+  if (procpool__loop_inline(p))
     procpool__host_run_inline(p, 0);
 }
 
@@ -7533,14 +7941,12 @@ PROCPOOL_API procpool_status procpool_poll(procpool *pool) {
   status = procpool__public_enter(pool);
   if (status != PROCPOOL_OK)
     return status;
-  if (pool->fd_users > 0) {
-    procpool__platform_event_clear(pool->fds.event_fd);
-    procpool__host_arm(pool); /* a new number: what comes from now on signals again */
-  }
   procpool__poll_inline(pool);
+  procpool__loop_begin_poll(pool);
   procpool__host_look_after(pool);
   procpool__host_audit_if_due(pool);
   status = procpool__host_drain(pool);
+  pool->polling = false;
   procpool__host_run_callbacks(pool);
   procpool__host_hand_over(pool);
   return procpool__public_leave(pool, status);
@@ -7550,10 +7956,16 @@ PROCPOOL_API int procpool_fd(procpool *pool) {
   int fd;
   if (procpool__public_enter(pool) != PROCPOOL_OK)
     return -1;
-  fd = pool->fds.event_fd;
-  if (pool->fd_users++ == 0)
-    procpool__host_arm(pool);
-  procpool__platform_event_set(fd); /* there may be something already: one spurious wake at most */
+  if (pool->fds.loop_fd < 0 && procpool__loop_open(pool)) {
+    pool->fd_users++;
+    if (!pool->finished)
+      procpool__host_arm(pool);
+    if (pool->first_due != NULL || (!pool->finished && procpool__host_news(pool)))
+      procpool__loop_tell(pool);
+  } else if (pool->fds.loop_fd < 0 || pool->fds.timer_fd < 0) {
+    procpool__loop_close(pool);
+  }
+  fd = pool->fds.loop_fd;
   (void)procpool__public_leave(pool, PROCPOOL_OK);
   return fd;
 }
@@ -7589,7 +8001,7 @@ static void procpool__shutdown_announce(procpool *p, procpool_shutdown_mode mode
   if (mode != PROCPOOL_DRAIN)
     procpool__host_take_back(p, mode == PROCPOOL_KILL ? PROCPOOL_SHUTDOWN : PROCPOOL_CANCELLED);
   procpool__shutdown_discard(p);
-  procpool__host_rouse(p);
+  procpool__sleeper_wake_all(p); /* who wants room shall hear that there will be none */
   if (procpool__load32(&p->segment.header->phase) < phase)
     procpool__store32(&p->segment.header->phase, phase);
   (void)procpool__host_tell(p, PROCPOOL__SAY_PHASE, 0, 0);
@@ -7646,7 +8058,7 @@ static void procpool__free_wait_alone(procpool *p) {
     procpool__platform_yield();
     procpool__host_lock(p);
     if (p->inside > 1)
-      procpool__host_follow(p, PROCPOOL__NEVER);
+      procpool__host_await_turn(p, PROCPOOL__NEVER);
   } while (p->inside > 1);
   while (__atomic_load_n(&p->interrupting, __ATOMIC_SEQ_CST) != 0)
     procpool__platform_yield(); /* a few instructions of another thread */
@@ -7667,6 +8079,7 @@ PROCPOOL_API procpool_status procpool_free(procpool *pool) {
   procpool__free_wait_alone(pool);
   procpool__platform_unmap(pool->segment.base, (size_t)pool->segment.total);
   pool->segment.base = NULL;
+  procpool__loop_close(pool);
   procpool__platform_close(&pool->fds.event_fd);
   pool->freed = true;
   return procpool__public_leave(pool, PROCPOOL_OK);
@@ -7759,8 +8172,9 @@ static procpool_status procpool__future_await(procpool *p, procpool_future *f, d
     if (procpool__host_self(p))
       return timeout > 0 ? PROCPOOL_DEADLOCK : PROCPOOL_PENDING;
     f->refs++;
-    status = procpool__host_wait(p, procpool__condition_settled, f,
-                                 timeout > 0 ? procpool__platform_deadline(timeout) : 0, PROCPOOL__WAIT_CALLBACKS);
+    status =
+        procpool__host_wait(p, procpool__condition_settled, f, timeout > 0 ? procpool__platform_deadline(timeout) : 0,
+                            PROCPOOL__WAIT_CALLBACKS | PROCPOOL__WAIT_FUTURE);
     if (status == PROCPOOL_OK)
       status = procpool__future_status(f);
     procpool__future_unref(p, f);
@@ -8015,6 +8429,7 @@ static bool procpool__group_make(procpool__group *g, size_t count) {
   g->pools = (procpool **)PROCPOOL_MALLOC((count + 1) * sizeof(*g->pools));
   g->interrupts = (uint32_t *)PROCPOOL_MALLOC((count + 1) * sizeof(*g->interrupts));
   (void)pthread_mutex_init(&g->waiter.lock, NULL);
+  g->waiter.bell = -1;
   return g->nodes != NULL && g->pools != NULL && g->interrupts != NULL;
 }
 
@@ -8028,10 +8443,8 @@ static bool procpool__node_known(const procpool_future *f, const procpool__waite
 /* Adds a future, under its pool's lock: the same one only once. */
 static void procpool__node_link(procpool__waiter *w, procpool__wait_node *node, procpool_future *f) {
   node->waiter = w;
-  node->future = f;
   node->next_done = NULL;
-  node->next = f->nodes;
-  f->nodes = node;
+  procpool__node_push(f, node);
   f->refs++;
   (void)pthread_mutex_lock(&w->lock);
   w->pending++;
@@ -8042,11 +8455,7 @@ static void procpool__node_link(procpool__waiter *w, procpool__wait_node *node, 
 
 static void procpool__node_unlink(procpool__wait_node *node) {
   procpool_future *f = node->future;
-  procpool__wait_node **at = &f->nodes;
-  while (*at != NULL && *at != node)
-    at = &(*at)->next;
-  if (*at != NULL)
-    *at = node->next;
+  procpool__node_drop(node);
   procpool__future_unref(f->pool, f);
 }
 
@@ -8099,7 +8508,7 @@ typedef enum procpool__until {
 } procpool__until;
 
 typedef struct procpool__goal {
-  procpool__waiter *waiter;
+  procpool__waiter *waiter; /* first: see WAIT_GROUP */
   procpool__until until;
 } procpool__goal;
 
@@ -8117,74 +8526,125 @@ static bool procpool__condition_goal(procpool *p, void *context) {
   return met;
 }
 
-/* Takes in what has come to one of several pools; INTERRUPTED and DEADLOCK where due. */
-static procpool_status procpool__several_look(procpool *p, uint32_t *interrupts) {
+/* ---- of several pools ---- The thread takes in from all of them, and sleeps in poll(): on the event of each, on the end
+ * of each one's supervisor, and on a bell of its own, which whoever settles one of its futures rings. Nothing of this
+ * thread's is in a pool while it sleeps but the count of those who poll its event: a pool may be freed meanwhile. */
+
+/* What is polled for pool i, from 1 on: two places for each. The first one is the bell. */
+typedef struct procpool__several {
+  procpool__group *group;
+  struct pollfd *fds;
+  uint64_t look; /* when to look after one of the pools */
+  bool news;     /* there is something to look at already */
+} procpool__several;
+
+static void procpool__several_begin(procpool *p, int by) {
+  procpool__public_lock(p);
+  p->fd_users += by;
+  procpool__host_rouse(p);
+  if (!p->finished)
+    procpool__host_arm(p);
+  (void)procpool__public_leave(p, PROCPOOL_OK);
+}
+
+/* Takes in what has come to pool i, and says what to poll for it. INTERRUPTED and DEADLOCK where due. */
+static procpool_status procpool__several_look(procpool__several *v, size_t i) {
+  procpool *p = v->group->pools[i];
+  struct pollfd *fds = &v->fds[1 + 2 * i];
   procpool_status status = PROCPOOL_DEADLOCK;
   procpool__public_lock(p);
   if (!procpool__host_self(p)) {
+    if ((fds[0].revents & POLLIN) && !p->freed)
+      procpool__platform_event_clear(p->fds.event_fd);
+    if (!p->finished)
+      procpool__host_arm(p); /* a new number: what comes from now on rings again */
     procpool__poll_inline(p);
     procpool__host_look_after(p);
+    procpool__host_audit_if_due(p);
     status = procpool__host_drain(p);
     procpool__host_run_callbacks(p);
-    if (procpool__load32(&p->interrupts) != *interrupts) {
-      __atomic_store_n(&p->interrupts_taken, procpool__load32(&p->interrupts), __ATOMIC_RELAXED);
+    if (procpool__load32(&p->interrupts) != v->group->interrupts[i]) {
+      procpool__host_take_interrupts(p);
       status = PROCPOOL_INTERRUPTED;
     }
+    v->news = v->news || procpool__loop_inline(p);
   }
+  fds[0].fd = p->freed ? -1 : p->fds.event_fd;
+  fds[1].fd = p->fds.control;
+  if (p->fds.control >= 0 && p->audit_due < v->look)
+    v->look = p->audit_due;
   return procpool__public_leave(p, status);
 }
 
-/* Arms (or disarms) a pool's descriptor for a sleep in poll. Returns whether there is something to look at already. */
-static bool procpool__several_arm(procpool *p, bool on) {
-  bool news;
-  procpool__public_lock(p);
-  p->fd_users += on ? 1 : -1;
-  if (!on)
-    procpool__platform_event_clear(p->fds.event_fd);
-  if (!on && p->fd_users > 0)
-    procpool__platform_event_set(p->fds.event_fd); /* somebody else polls it too: let him look */
-  news = p->finished;
-  if (!p->finished) {
-    procpool__host_arm(p);
-    news = procpool__host_news(p) || (p->inline_worker != NULL && procpool__table_waiting(&p->segment));
+static void procpool__several_sleep(procpool__several *v, uint64_t deadline) {
+  const int count = 1 + 2 * (int)v->group->pool_count;
+  const uint64_t least = procpool__platform_now() + PROCPOOL__TICK / 8;
+  v->look = v->look > least ? v->look : least;
+  for (int i = 0; i < count; i++) {
+    v->fds[i].events = POLLIN;
+    v->fds[i].revents = 0;
   }
-  (void)procpool__public_leave(p, PROCPOOL_OK);
-  return news;
+  if (v->fds[0].fd < 0 && v->look > least)
+    v->look = least; /* no descriptor to be had for a bell */
+  if (!v->news)
+    (void)procpool__platform_poll(v->fds, count, deadline < v->look ? deadline : v->look, NULL);
 }
 
-static void procpool__several_sleep(procpool__group *g, struct pollfd *fds, uint64_t deadline) {
-  const uint64_t tick = procpool__platform_now() + PROCPOOL__TICK;
-  bool news = false;
-  for (size_t i = 0; i < g->pool_count; i++) {
-    news = procpool__several_arm(g->pools[i], true) || news;
-    fds[i].fd = g->pools[i]->fds.event_fd;
-    fds[i].events = POLLIN;
-    fds[i].revents = 0;
-  }
-  if (!news)
-    (void)procpool__platform_poll(fds, (int)g->pool_count, deadline < tick ? deadline : tick, NULL);
-  for (size_t i = 0; i < g->pool_count; i++)
-    (void)procpool__several_arm(g->pools[i], false);
+static procpool_status procpool__several_turn(procpool__several *v) {
+  procpool__waiter *w = &v->group->waiter;
+  procpool_status status = PROCPOOL_OK;
+  (void)pthread_mutex_lock(&w->lock);
+  if (w->rung)
+    procpool__platform_event_clear(w->bell);
+  w->rung = false;
+  (void)pthread_mutex_unlock(&w->lock);
+  v->look = PROCPOOL__NEVER;
+  v->news = false;
+  for (size_t i = 0; i < v->group->pool_count && status == PROCPOOL_OK; i++)
+    status = procpool__several_look(v, i);
+  return status;
 }
 
-/* Waits on several pools, in poll() on their descriptors. */
-static procpool_status procpool__several_wait(procpool__group *g, procpool__goal *goal, uint64_t deadline) {
-  struct pollfd *fds = (struct pollfd *)PROCPOOL_MALLOC(g->pool_count * sizeof(*fds));
-  procpool_status status = fds != NULL ? PROCPOOL_OK : PROCPOOL_MEMORY;
-  __atomic_store_n(&g->waiter.several_pools, true, __ATOMIC_RELAXED); /* before the first look: none is missed */
-  while (status == PROCPOOL_OK) {
-    for (size_t i = 0; i < g->pool_count && status == PROCPOOL_OK; i++)
-      status = procpool__several_look(g->pools[i], &g->interrupts[i]);
-    if (procpool__condition_goal(NULL, goal)) {
-      status = PROCPOOL_OK;
-      break;
-    }
+static procpool_status procpool__several_run(procpool__several *v, procpool__goal *goal, uint64_t deadline) {
+  for (;;) {
+    procpool_status status = procpool__several_turn(v);
+    if (procpool__condition_goal(NULL, goal))
+      return PROCPOOL_OK;
     if (status == PROCPOOL_OK && deadline != PROCPOOL__NEVER && procpool__platform_now() >= deadline)
       status = PROCPOOL_PENDING;
-    if (status == PROCPOOL_OK)
-      procpool__several_sleep(g, fds, deadline);
+    if (status != PROCPOOL_OK)
+      return status;
+    procpool__several_sleep(v, deadline);
   }
-  PROCPOOL_FREE(fds);
+}
+
+static void procpool__several_set_bell(procpool__waiter *w, int bell) {
+  (void)pthread_mutex_lock(&w->lock);
+  w->bell = bell;
+  w->rung = false;
+  (void)pthread_mutex_unlock(&w->lock);
+}
+
+/* Waits on several pools. */
+static procpool_status procpool__several_wait(procpool__group *g, procpool__goal *goal, uint64_t deadline) {
+  procpool__several v;
+  procpool_status status = PROCPOOL_MEMORY;
+  int bell = procpool__platform_event();
+  v.group = g;
+  v.fds = (struct pollfd *)PROCPOOL_MALLOC((1 + 2 * g->pool_count) * sizeof(*v.fds));
+  if (v.fds != NULL) {
+    memset((void *)v.fds, 0, (1 + 2 * g->pool_count) * sizeof(*v.fds));
+    v.fds[0].fd = bell;
+    procpool__several_set_bell(&g->waiter, bell);
+    for (size_t i = 0; i < g->pool_count; i++)
+      procpool__several_begin(g->pools[i], 1);
+    status = procpool__several_run(&v, goal, deadline);
+    for (size_t i = 0; i < g->pool_count; i++)
+      procpool__several_begin(g->pools[i], -1);
+    procpool__several_set_bell(&g->waiter, -1);
+  }
+  PROCPOOL_FREE(v.fds);
+  procpool__platform_close(&bell);
   return status;
 }
 
@@ -8205,7 +8665,8 @@ static procpool_status procpool__group_wait(procpool__group *g, procpool__until 
   if (!procpool__condition_goal(p, &goal) && procpool__host_self(p))
     status = timeout > 0 ? PROCPOOL_DEADLOCK : PROCPOOL_PENDING;
   else
-    status = procpool__host_wait(p, procpool__condition_goal, &goal, deadline, PROCPOOL__WAIT_CALLBACKS);
+    status = procpool__host_wait(p, procpool__condition_goal, &goal, deadline,
+                                 PROCPOOL__WAIT_CALLBACKS | PROCPOOL__WAIT_GROUP);
   return procpool__public_leave(p, status);
 }
 
@@ -8406,10 +8867,11 @@ static procpool_status procpool__imap_await(procpool_iterator *it, double timeou
   if (procpool__host_self(p))
     status = PROCPOOL_DEADLOCK;
   else if (it->unordered)
-    status = procpool__host_wait(p, procpool__condition_goal, &goal, deadline, PROCPOOL__WAIT_CALLBACKS);
+    status = procpool__host_wait(p, procpool__condition_goal, &goal, deadline,
+                                 PROCPOOL__WAIT_CALLBACKS | PROCPOOL__WAIT_GROUP);
   else
-    status =
-        procpool__host_wait(p, procpool__condition_settled, it->window[it->first], deadline, PROCPOOL__WAIT_CALLBACKS);
+    status = procpool__host_wait(p, procpool__condition_settled, it->window[it->first], deadline,
+                                 PROCPOOL__WAIT_CALLBACKS | PROCPOOL__WAIT_FUTURE);
   return procpool__public_leave(p, status);
 }
 
@@ -8510,6 +8972,7 @@ typedef struct procpool__range {
 
 /* One call of map. Lives on the caller's stack; the lock is held except while it copies or fills large arrays. */
 typedef struct procpool__mapping {
+  procpool__waiter *waiter; /* the group's; first: see WAIT_GROUP */
   procpool *pool;
   procpool_function function;
   bool by_items; /* function runs a whole chunk (the typed layer) */
@@ -8889,7 +9352,7 @@ static procpool_status procpool__map_run(procpool__mapping *m, uint64_t deadline
     procpool__wait_node *node;
     procpool_status status;
     size_t items;
-    unsigned how = PROCPOOL__WAIT_CALLBACKS;
+    unsigned how = PROCPOOL__WAIT_CALLBACKS | PROCPOOL__WAIT_GROUP;
     m->settled_before = m->pool->settled;
     status = procpool__map_fill(m);
     if (status != PROCPOOL_OK && status != PROCPOOL_FULL && m->busy == 0)
@@ -8964,6 +9427,7 @@ static procpool_status procpool__map(procpool *p, procpool_function function, bo
   if (options != NULL && options->time_limit > 0 && p->start > PROCPOOL_START_SPAWN)
     return procpool__public_leave(p, PROCPOOL_UNSUPPORTED);
   memset((void *)&m, 0, sizeof(m));
+  m.waiter = &m.group.waiter;
   m.pool = p;
   m.function = function;
   m.by_items = by_items;
