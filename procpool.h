@@ -4474,9 +4474,11 @@ enum {
 #ifndef PROCPOOL__TICK /* tests make it long, so that these looks mend nothing that should not have happened */
 #define PROCPOOL__TICK ((uint64_t)200000000) /* ns to the first look at supervisor and workers while the host waits */
 #endif
-#define PROCPOOL__TICK_MOST_HOST                                                                                       \
-  ((uint64_t)5000000000) /* the longer it waits in vain, the rarer they are, down to this */
+#define PROCPOOL__LOOK_MOST ((uint64_t)5000000000) /* the longer it waits in vain, the rarer they are, down to this */
 #define PROCPOOL__NO_BLOCK UINT64_MAX
+#define PROCPOOL__STRETCH 1024u             /* tasks looked at under the lock before others get a turn: some 20 us */
+#define PROCPOOL__BREATH ((uint64_t)200000) /* ns that they get, at most */
+#define PROCPOOL__AUDIT_STEP ((uint64_t)500000)  /* ns that one call spends on looking at tasks, at most */
 #define PROCPOOL__FIRST_ROOM ((uint64_t)1 << 20) /* for a result that comes in pieces, at first */
 
 /* future flags */
@@ -4623,6 +4625,7 @@ struct procpool {
   uint32_t *guard;
   bool guard_by_pid;
   pthread_mutex_t lock;
+  uint32_t wanted; /* threads that wait for the lock; atomic */
   procpool__segment segment;
   procpool__process_pool fds;
   /* tasks */
@@ -4668,6 +4671,8 @@ struct procpool {
   uint64_t audit_due;  /* when to look whether a worker has scribbled over shared memory */
   uint64_t audit_gap;  /* ns from the last such look to that one */
   uint64_t audit_since, audit_settled, audit_submitted; /* when something had last come about by such a look; counts */
+  uint64_t audit_at;                                    /* the slot where that goes on; 0: at the beginning */
+  uint64_t audit_first;                                 /* the lowest ticket so far of a task that waits */
   bool untold;                                          /* the supervisor could not be told to look */
   bool told, polling;                                   /* the event loop is told already; it is taking in just now */
   uint64_t timer_due;                                   /* of its timer; NEVER: it does not run */
@@ -4693,10 +4698,27 @@ struct procpool {
 /* ---- entering ---- */
 
 static void procpool__host_lock(procpool *p) {
+  if (pthread_mutex_trylock(&p->lock) == 0)
+    return;
+  (void)__atomic_fetch_add(&p->wanted, 1, __ATOMIC_RELAXED);
   (void)pthread_mutex_lock(&p->lock);
+  (void)__atomic_fetch_sub(&p->wanted, 1, __ATOMIC_RELAXED);
 }
 static void procpool__host_unlock(procpool *p) {
   (void)pthread_mutex_unlock(&p->lock);
+}
+
+/* Work under the lock that takes longer calls this after every PROCPOOL__STRETCH things that it has looked at: threads
+ * that wait for the lock get it first. (A mutex is not fair: who unlocks and locks again at once mostly wins.) What was
+ * looked at may have changed afterwards. */
+static void procpool__host_breathe(procpool *p) {
+  const uint64_t deadline = procpool__platform_now() + PROCPOOL__BREATH;
+  if (__atomic_load_n(&p->wanted, __ATOMIC_RELAXED) == 0)
+    return;
+  procpool__host_unlock(p);
+  while (__atomic_load_n(&p->wanted, __ATOMIC_RELAXED) != 0 && procpool__platform_now() < deadline)
+    procpool__platform_yield();
+  procpool__host_lock(p);
 }
 
 /* Checks a handle without the lock: a forked child may have copied the mutex while it was held. */
@@ -6164,19 +6186,36 @@ static void procpool__host_audit_worker(procpool *p, int worker) {
   procpool__platform_wake(&block->room_seq, 1);
 }
 
-/* Looks at every task that is not settled, and writes again what the host alone writes. Changes nothing where all
- * keep to the protocol. */
+/* Looks at tasks that are not settled, from where it was left; at all of them where they are not very many. Returns
+ * whether it came to the last one. */
+static bool procpool__host_audit_tasks(procpool *p) {
+  const uint64_t end = procpool__platform_now() + PROCPOOL__AUDIT_STEP;
+  if (p->audit_at == 0)
+    p->audit_first = PROCPOOL__NEVER;
+  while (p->audit_at < p->slots_used && !p->finished) {
+    procpool_future *f = p->owners[p->audit_at++];
+    const uint64_t ticket = f != NULL ? f->ticket : 0; /* f may be gone afterwards */
+    if (f != NULL && !procpool__host_audit_task(p, f) && ticket < p->audit_first)
+      p->audit_first = ticket;
+    if (p->audit_at % PROCPOOL__STRETCH != 0)
+      continue;
+    if (procpool__platform_now() >= end)
+      break;
+    procpool__host_breathe(p);
+  }
+  return p->audit_at >= p->slots_used;
+}
+
+/* Looks at every task that is not settled, and writes again what the host alone writes. Changes nothing where all keep
+ * to the protocol: a task that was seen to wait and is claimed by now leaves the hint behind, where it does no harm.
+ * With very many tasks it takes several calls. */
 static void procpool__host_audit(procpool *p) {
   const uint32_t end = p->mode == PROCPOOL_KILL ? PROCPOOL__PHASE_KILL : PROCPOOL__PHASE_DRAIN;
   const uint32_t phase = p->closing ? end : (uint32_t)PROCPOOL__PHASE_RUN;
-  uint64_t first = PROCPOOL__NEVER;
-  for (uint64_t i = 0; i < p->slots_used; i++) {
-    procpool_future *f = p->owners[i];
-    const uint64_t ticket = f != NULL ? f->ticket : 0; /* f may be gone afterwards */
-    if (f != NULL && !procpool__host_audit_task(p, f) && ticket < first)
-      first = ticket;
-  }
-  procpool__host_audit_head(p, first);
+  if (!procpool__host_audit_tasks(p) || p->finished)
+    return;
+  p->audit_at = 0;
+  procpool__host_audit_head(p, p->audit_first);
   for (int i = 0; i < p->segment.workers; i++)
     procpool__host_audit_worker(p, i);
   if (procpool__load32(&p->segment.header->phase) != phase) {
@@ -6197,25 +6236,43 @@ static uint64_t procpool__host_audit_gap(procpool *p, uint64_t now) {
   p->audit_settled = p->settled;
   p->audit_submitted = p->submitted;
   gap = (now - p->audit_since) / 4;
-  gap = gap < PROCPOOL__TICK_MOST_HOST ? gap : PROCPOOL__TICK_MOST_HOST;
+  gap = gap < PROCPOOL__LOOK_MOST ? gap : PROCPOOL__LOOK_MOST;
   return gap > PROCPOOL__TICK ? gap : PROCPOOL__TICK;
 }
 
-/* Now and then, while there is something to wait for; a large table less often. */
+/* Whether nothing has come about since the last audit, and not for some time before: then this thread sleeps for long,
+ * in poll(), which tells of the supervisor's end too. */
+static bool procpool__host_quiet(procpool *p, uint64_t now) {
+  if (p->fds.control < 0 || p->audit_gap <= PROCPOOL__TICK)
+    return false;
+  if (p->settled == p->audit_settled && p->submitted == p->audit_submitted)
+    return true;
+  if (p->audit_due == PROCPOOL__NEVER) /* another thread is at it */
+    return false;
+  p->audit_gap = PROCPOOL__TICK;
+  p->audit_due = p->audit_due < now + PROCPOOL__TICK ? p->audit_due : now + PROCPOOL__TICK;
+  return false;
+}
+
+/* Now and then, while there is something to wait for; for a sixty-fourth of the time at most. */
 static void procpool__host_audit_if_due(procpool *p) {
   const uint64_t now = procpool__platform_now();
-  uint64_t took;
+  uint64_t pause = PROCPOOL__TICK;
+  (void)procpool__host_quiet(p, now);
   if (p->finished || p->inline_worker != NULL || now < p->audit_due)
     return;
+  p->audit_due = PROCPOOL__NEVER; /* not by another thread at the same time */
   if (p->submitted != p->settled || p->closing) {
     (void)procpool__host_drain(p); /* what has come needs no looking for */
     if (p->finished)
       return;
     procpool__host_audit(p);
+    if (p->audit_at != 0) /* there is more to look at */
+      pause = 64 * (procpool__platform_now() - now);
   }
-  took = procpool__platform_now() - now;
-  p->audit_gap = procpool__host_audit_gap(p, now);
-  p->audit_due = now + (64 * took > p->audit_gap ? 64 * took : p->audit_gap);
+  if (p->audit_at == 0)
+    p->audit_gap = pause = procpool__host_audit_gap(p, now);
+  p->audit_due = now + pause;
 }
 
 /* What a thread knew when it found that it must wait. If anything of it has changed by the time that it holds the lock
@@ -6307,23 +6364,13 @@ static void procpool__sleeper_end(procpool *p, procpool__sleeper *s) {
   *(s->next_room != NULL ? &s->next_room->before_room : &p->last_room) = s->before_room;
 }
 
-/* Whether nothing has come about since the last audit, and not for some time before: then this thread sleeps for long,
- * in poll(), which tells of the supervisor's end too. */
-static bool procpool__host_quiet(procpool *p, uint64_t now) {
-  if (p->fds.control < 0 || p->audit_gap <= PROCPOOL__TICK)
-    return false;
-  if (p->settled == p->audit_settled && p->submitted == p->audit_submitted)
-    return true;
-  p->audit_gap = PROCPOOL__TICK;
-  p->audit_due = p->audit_due < now + PROCPOOL__TICK ? p->audit_due : now + PROCPOOL__TICK;
-  return false;
-}
-
 /* When whoever drains looks after supervisor and workers at the latest. Nobody must look after threads. */
 static uint64_t procpool__host_next_look(const procpool *p, uint64_t now) {
   if (p->fds.control < 0)
     return PROCPOOL__NEVER;
-  return p->watching && p->audit_due > now ? p->audit_due : now + PROCPOOL__TICK;
+  if (!p->watching || p->audit_due <= now)
+    return now + PROCPOOL__TICK;
+  return p->audit_due < now + PROCPOOL__LOOK_MOST ? p->audit_due : now + PROCPOOL__LOOK_MOST;
 }
 
 /* Sleeps in poll(). What rings the event is meant for this thread; those who poll it besides are told when something
@@ -7363,6 +7410,8 @@ static void procpool__loop_settle_in(procpool *p) {
     procpool__loop_set_timer(p, PROCPOOL__NEVER);
     return;
   }
+  if (p->audit_due == PROCPOOL__NEVER) /* another thread is at it, and comes here too */
+    return;
   if (p->timer_due == PROCPOOL__NEVER)
     p->audit_due = procpool__platform_now() + PROCPOOL__TICK;
   else if (p->audit_gap > PROCPOOL__TICK)
@@ -8101,11 +8150,14 @@ PROCPOOL_API procpool_status procpool_last_error(procpool *pool, procpool_error 
   return procpool__public_leave(pool, PROCPOOL_OK);
 }
 
-static void procpool__stats_count(const procpool *p, procpool_stats *stats) {
+static void procpool__stats_count(procpool *p, procpool_stats *stats) {
   for (uint64_t i = 0; i < p->slots_used; i++) {
-    const procpool__state state = procpool__word_state(procpool__load(&p->segment.slots[i].word));
+    procpool__state state;
+    if (i % PROCPOOL__STRETCH == 0)
+      procpool__host_breathe(p);
     if (p->owners[i] == NULL)
       continue;
+    state = procpool__word_state(procpool__load(&p->segment.slots[i].word));
     stats->queued += state == PROCPOOL__READY;
     stats->running += state != PROCPOOL__READY;
     stats->workers_busy += state == PROCPOOL__RUNNING || procpool__state_asked(state);
