@@ -234,7 +234,7 @@
    while the task is unsettled; the message to the supervisor is but a bell. Limits are counted by the supervisor from
    what it sees and, where that is earlier, from what the worker wrote down at the start of the body; since a worker may
    be stopped before it writes anything, the host tells of tasks with limits, and while one of them waits or runs the
-   supervisor looks now and then (an eighth of the shortest limit, from 1 to 50 ms), else never. A dead task settles
+   supervisor looks now and then (after an eighth of the shortest limit, from 1 ms to 5 s, and when a limit is over), else never. A dead task settles
    when its worker is reaped, since until then it may write to what it was given. A worker that the kernel itself holds
    on to (a file system that does not answer) is not waited for longer than 5 s: its task settles, and its slot and
    memory are not used again.
@@ -864,10 +864,12 @@ PROCPOOL_API procpool_status procpool_process_free(procpool_process *process);
 /* ---- the scope form ----
  *   PROCPOOL_WITH(pool, &options) { ... }
  * opens a pool for the block; shutdown(DRAIN) and free follow however the block is left (break and return included, not
- * longjmp or exit). The block does not run if open fails. */
+ * longjmp or exit). The block does not run if open fails. procpool_interrupt ends waits within the block, but not the
+ * end of the block: what was accepted runs. To drop it, shut down by KILL or CANCEL before the block is left. */
 static PROCPOOL_UNUSED inline void procpool__scope_end(procpool **pool) {
   if (*pool != PROCPOOL_NULL) {
-    (void)procpool_shutdown(*pool, PROCPOOL_DRAIN);
+    while (procpool_shutdown(*pool, PROCPOOL_DRAIN) == PROCPOOL_INTERRUPTED) /* what was accepted is not dropped */
+      ;
     (void)procpool_free(*pool);
   }
 }
@@ -2666,6 +2668,7 @@ static void procpool__shm_wake_host(const procpool__segment *s, int event_fd) {
 #define PROCPOOL__SPIN_LEAST ((uint64_t)2000u) /* ns */
 #define PROCPOOL__SPIN_MOST ((uint64_t)100000u)
 #define PROCPOOL__SPIN_LOOKS 64 /* in a row, without a look at the clock: about a microsecond */
+#define PROCPOOL__SPIN_LOOK 70u /* ns: the host's look at one worker's line, which is in that one's cache */
 #define PROCPOOL__SPIN_YIELD 8u /* of these rows: whoever is looked for may be waiting for this very processor */
 
 typedef struct procpool__spin {
@@ -3585,7 +3588,7 @@ static bool procpool__worker_initialize(procpool__worker *w) {
 typedef struct procpool__process_pool {
   struct procpool__process_pool *next;
   int lifeline, control, all_gone, event_fd, memory;
-  int loop_fd, told_fd, timer_fd; /* for an event loop, if there is one: see procpool__loop_open */
+  int loop_fd, timer_fd; /* for an event loop, if there is one: see procpool__loop_open */
 } procpool__process_pool;
 
 /* The one piece of mutable file-scope state: whether this process came through the door, how deeply its pools are
@@ -3647,7 +3650,7 @@ typedef struct procpool__super {
 
 #define PROCPOOL__PATIENCE ((uint64_t)5000000000u) /* ns that a killed worker may take to end */
 #define PROCPOOL__TICK_LEAST ((uint64_t)1000000u)  /* ns between looks at tasks with limits */
-#define PROCPOOL__TICK_MOST ((uint64_t)50000000u)
+#define PROCPOOL__TICK_MOST ((uint64_t)5000000000u)
 
 static bool procpool__super_send(int channel, const procpool__message *message) {
   return procpool__platform_send(channel, message, sizeof(*message), 0);
@@ -4341,7 +4344,6 @@ static void procpool__super_drop_pools(void) {
     procpool__platform_close(&p->event_fd);
     procpool__platform_close(&p->memory);
     procpool__platform_close(&p->loop_fd);
-    procpool__platform_close(&p->told_fd);
     procpool__platform_close(&p->timer_fd);
   }
   procpool__process_record.pools = NULL;
@@ -4675,7 +4677,8 @@ struct procpool {
   uint64_t audit_first;                                 /* the lowest ticket so far of a task that waits */
   bool untold;                                          /* the supervisor could not be told to look */
   bool told, polling;                                   /* the event loop is told already; it is taking in just now */
-  uint64_t timer_due;                                   /* of its timer; NEVER: it does not run */
+  bool looked_after;                                    /* by it: there are tasks that are not settled */
+  uint64_t timer_due; /* of its timer; NEVER: it does not run; 0: it is readable, the loop is told */
   procpool__frame *frames;
   /* life */
   bool closing, ending, finished, freed;
@@ -5278,6 +5281,11 @@ static procpool_status procpool__future_status(const procpool_future *f) {
   return (procpool_status)__atomic_load_n(&f->status, __ATOMIC_ACQUIRE);
 }
 
+/* Whether somebody is still to see its result: a handle is held, or callbacks are due. */
+static bool procpool__future_wanted(const procpool_future *f) {
+  return !(f->flags & PROCPOOL__F_RELEASED) || f->callbacks != NULL;
+}
+
 static bool procpool__future_bad(procpool_status status) {
   return status != PROCPOOL_OK && status != PROCPOOL_CANCELLED;
 }
@@ -5337,7 +5345,8 @@ static void procpool__loop_tell(procpool *p) {
   if (p->fds.loop_fd < 0 || p->told || p->polling)
     return;
   p->told = true;
-  procpool__platform_event_set(p->fds.told_fd);
+  p->timer_due = 0;
+  procpool__platform_timer_set(p->fds.timer_fd, 1); /* long ago */
 }
 
 static void procpool__host_make_due(procpool *p, procpool_future *f) {
@@ -5412,7 +5421,7 @@ typedef enum procpool__taken { PROCPOOL__TAKEN, PROCPOOL__TAKEN_NOT, PROCPOOL__T
 /* Memory for a result of size bytes in the future; null with *ok true when nobody wants it. */
 static unsigned char *procpool__host_room_for(procpool_future *f, uint64_t size, bool *ok) {
   *ok = true;
-  if (f->flags & PROCPOOL__F_RELEASED)
+  if (!procpool__future_wanted(f))
     return NULL;
   if (size <= PROCPOOL__SMALL)
     return f->result.small;
@@ -5471,7 +5480,7 @@ static procpool__taken procpool__host_take_piece(procpool *p, int worker, procpo
   }
   if (total != in->total || size > total - in->filled)
     return PROCPOOL__TAKEN_CORRUPT;
-  if (!(f->flags & (PROCPOOL__F_RELEASED | PROCPOOL__F_NO_MEMORY)) && !procpool__host_grow_partial(p, in, size))
+  if (procpool__future_wanted(f) && !(f->flags & PROCPOOL__F_NO_MEMORY) && !procpool__host_grow_partial(p, in, size))
     return PROCPOOL__TAKEN_NOT;
   if (in->data != NULL && in->filled + size <= in->room)
     procpool__ring_copy_out(&p->segment, worker, at + sizeof(total), in->data + in->filled, size);
@@ -5485,7 +5494,7 @@ static procpool__taken procpool__host_join_pieces(procpool *p, int worker, procp
   if (in->partial != f || in->filled != in->total || in->total <= PROCPOOL__SMALL)
     return PROCPOOL__TAKEN_CORRUPT;
   if (in->data == NULL || in->room < in->total) /* not wanted; or no memory, at the end */
-    return f->flags & PROCPOOL__F_RELEASED ? PROCPOOL__TAKEN : PROCPOOL__TAKEN_NOT;
+    return procpool__future_wanted(f) ? PROCPOOL__TAKEN_NOT : PROCPOOL__TAKEN;
   in->partial = NULL;
   f->result.data = in->data;
   f->size = in->total;
@@ -5716,8 +5725,7 @@ static bool procpool__host_is_lost(procpool *p, uint32_t slot, uint64_t word) {
   if (worker >= p->segment.workers)
     return true;
   if (procpool__state_done(procpool__word_state(word))) /* at the end, what nobody wants has no record */
-    return !(p->closing && (p->owners[slot]->flags & PROCPOOL__F_RELEASED)) &&
-           !procpool__host_has_record(p, worker, word);
+    return !(p->closing && !procpool__future_wanted(p->owners[slot])) && !procpool__host_has_record(p, worker, word);
   if (procpool__load(&block->intent_word) == procpool__word_in(word, PROCPOOL__RUNNING) &&
       procpool__load(&block->intent_slot) == slot)
     return false;
@@ -5913,7 +5921,7 @@ static procpool_status procpool__host_last_word(procpool *p, const procpool_futu
   procpool__store_release(&p->segment.slots[f->slot].word, 0);
   if (procpool__word_ticket(word) != f->ticket || status == PROCPOOL_PENDING || state >= PROCPOOL__DEAD_SHUTDOWN)
     return rest;
-  if (state <= PROCPOOL__DONE_CODEC && procpool__state_done(state) && !(f->flags & PROCPOOL__F_RELEASED))
+  if (state <= PROCPOOL__DONE_CODEC && procpool__state_done(state) && procpool__future_wanted(f))
     return rest;
   return status;
 }
@@ -6092,14 +6100,22 @@ static bool procpool__host_crowded(const procpool *p) {
                                                 __atomic_load_n(&p->settled, __ATOMIC_RELAXED);
 }
 
-/* As procpool__worker_glance. */
+/* As procpool__worker_glance; but it looks at each worker, so that many of them are one look. */
 static bool procpool__host_glance(procpool *p) {
-  for (int i = 0; i < PROCPOOL__SPIN_LOOKS; i++) {
+  for (int i = 0; i < PROCPOOL__SPIN_LOOKS; i += p->segment.workers) {
     if (procpool__host_news(p))
       return true;
     procpool__platform_relax();
   }
   return false;
+}
+
+/* How long to look; not at all where a single look takes longer than that. */
+static uint64_t procpool__host_spin_budget(const procpool *p) {
+  const uint64_t budget = procpool__spin_budget(&p->spin);
+  if (budget == PROCPOOL__SPIN_LEAST && procpool__host_crowded(p))
+    return 0;
+  return budget > (uint64_t)p->segment.workers * PROCPOOL__SPIN_LOOK ? budget : 0;
 }
 
 static bool procpool__host_spin(procpool *p, uint64_t start, uint64_t budget, uint64_t deadline) {
@@ -6526,7 +6542,7 @@ static void procpool__host_make_room(void *context) {
 /* Rests until something may have changed. */
 static void procpool__host_rest(procpool *p, uint64_t deadline, procpool__known *known) {
   uint64_t start, budget;
-  bool brief, found, come;
+  bool found, come;
   if (p->finished) {
     if (p->frames != NULL) /* another thread is still in a callback */
       procpool__host_await_turn(p, deadline);
@@ -6549,8 +6565,7 @@ static void procpool__host_rest(procpool *p, uint64_t deadline, procpool__known 
     return;
   }
   procpool__host_unlock(p);
-  brief = procpool__spin_budget(&p->spin) == PROCPOOL__SPIN_LEAST;
-  budget = brief && procpool__host_crowded(p) ? 0 : procpool__spin_budget(&p->spin);
+  budget = procpool__host_spin_budget(p);
   found = budget > 0 && procpool__host_glance(p);
   start = found ? 0 : procpool__platform_now();
   come = found || (budget > 0 && procpool__host_spin(p, start, budget, deadline));
@@ -7292,7 +7307,7 @@ static procpool *procpool__open_make(procpool__plan *plan) {
   memset((void *)p, 0, sizeof(*p));
   (void)pthread_mutex_init(&p->lock, NULL);
   p->segment.fd = p->fds.lifeline = p->fds.control = p->fds.all_gone = p->fds.event_fd = p->fds.memory = -1;
-  p->fds.loop_fd = p->fds.told_fd = p->fds.timer_fd = -1;
+  p->fds.loop_fd = p->fds.timer_fd = -1;
   p->start = plan->start;
   procpool__spin_setup(&p->spin, plan->spin_ns, plan->options.spin_us > 0);
   p->processors = (uint64_t)plan->processors;
@@ -7386,9 +7401,9 @@ static procpool_status procpool__public_enter_future(procpool_future *f) {
 }
 
 /* ---- the descriptor for event loops ---- It watches the pool's event, which workers and supervisor ring; the
- * supervisor's end; an event that only the host has, for what another call of the host has taken in; and a timer. The
- * loop may be all that ever looks after the pool, so the timer makes it look for nonsense that workers have written:
- * only while tasks are not settled, and the more rarely the longer nothing comes about. */
+ * supervisor's end; and a timer. The loop may be all that ever looks after the pool, so the timer makes it look for
+ * nonsense that workers have written: only while tasks are not settled, and the more rarely the longer nothing comes
+ * about. What another call of the host has taken in, or leaves to do, makes the timer readable at once. */
 
 /* Whether an inline pool waits for a call that does something. */
 static bool procpool__loop_inline(const procpool *p) {
@@ -7404,36 +7419,31 @@ static void procpool__loop_set_timer(procpool *p, uint64_t due) {
 
 /* After each public call. */
 static void procpool__loop_settle_in(procpool *p) {
+  const bool busy = p->fds.control >= 0 && (p->submitted != p->settled || p->closing);
   if (procpool__loop_inline(p))
     procpool__loop_tell(p);
-  if (p->fds.control < 0 || (p->submitted == p->settled && !p->closing)) {
-    procpool__loop_set_timer(p, PROCPOOL__NEVER);
+  if (busy && p->audit_due == PROCPOOL__NEVER) /* another thread is at it, and comes here too */
     return;
-  }
-  if (p->audit_due == PROCPOOL__NEVER) /* another thread is at it, and comes here too */
-    return;
-  if (p->timer_due == PROCPOOL__NEVER)
+  if (busy && !p->looked_after)
     p->audit_due = procpool__platform_now() + PROCPOOL__TICK;
-  else if (p->audit_gap > PROCPOOL__TICK)
+  else if (busy && p->audit_gap > PROCPOOL__TICK)
     (void)procpool__host_quiet(p, procpool__platform_now());
-  procpool__loop_set_timer(p, p->audit_due);
+  p->looked_after = busy;
+  if (!p->told)
+    procpool__loop_set_timer(p, busy ? p->audit_due : PROCPOOL__NEVER);
 }
 
 static bool procpool__loop_open(procpool *p) {
   procpool__process_pool *fds = &p->fds;
-  fds->told_fd = procpool__platform_event();
   fds->timer_fd = procpool__platform_timer();
   fds->loop_fd = procpool__platform_watcher();
-  return fds->told_fd >= 0 && fds->timer_fd >= 0 && fds->loop_fd >= 0 &&
-         procpool__platform_watch(fds->loop_fd, fds->told_fd) &&
-         procpool__platform_watch(fds->loop_fd, fds->timer_fd) &&
+  return fds->timer_fd >= 0 && fds->loop_fd >= 0 && procpool__platform_watch(fds->loop_fd, fds->timer_fd) &&
          procpool__platform_watch(fds->loop_fd, fds->event_fd) &&
          (fds->control < 0 || procpool__platform_watch(fds->loop_fd, fds->control));
 }
 
 static void procpool__loop_close(procpool *p) {
   procpool__platform_close(&p->fds.loop_fd);
-  procpool__platform_close(&p->fds.told_fd);
   procpool__platform_close(&p->fds.timer_fd);
 }
 
@@ -7442,8 +7452,6 @@ static void procpool__loop_begin_poll(procpool *p) {
   if (p->fds.loop_fd < 0)
     return;
   procpool__platform_event_clear(p->fds.event_fd);
-  if (p->told)
-    procpool__platform_event_clear(p->fds.told_fd);
   p->told = false;
   p->polling = true;
   if (!p->finished)
@@ -8001,19 +8009,26 @@ PROCPOOL_API procpool_status procpool_poll(procpool *pool) {
   return procpool__public_leave(pool, status);
 }
 
+static void procpool__loop_start(procpool *p) {
+  if (!procpool__loop_open(p)) {
+    const int error = errno;
+    procpool__loop_close(p);
+    (void)procpool__host_refuse(p, PROCPOOL_SYSTEM, error, "epoll_create1, epoll_ctl or timerfd_create was refused");
+    return;
+  }
+  p->fd_users++;
+  if (!p->finished)
+    procpool__host_arm(p);
+  if (p->first_due != NULL || (!p->finished && procpool__host_news(p)))
+    procpool__loop_tell(p);
+}
+
 PROCPOOL_API int procpool_fd(procpool *pool) {
   int fd;
   if (procpool__public_enter(pool) != PROCPOOL_OK)
     return -1;
-  if (pool->fds.loop_fd < 0 && procpool__loop_open(pool)) {
-    pool->fd_users++;
-    if (!pool->finished)
-      procpool__host_arm(pool);
-    if (pool->first_due != NULL || (!pool->finished && procpool__host_news(pool)))
-      procpool__loop_tell(pool);
-  } else if (pool->fds.loop_fd < 0 || pool->fds.timer_fd < 0) {
-    procpool__loop_close(pool);
-  }
+  if (pool->fds.loop_fd < 0)
+    procpool__loop_start(pool);
   fd = pool->fds.loop_fd;
   (void)procpool__public_leave(pool, PROCPOOL_OK);
   return fd;
@@ -8037,7 +8052,7 @@ PROCPOOL_API void procpool_interrupt(procpool *pool) {
 
 static void procpool__shutdown_discard(procpool *p) {
   for (uint64_t i = 0; i < p->slots_used; i++)
-    if (p->owners[i] != NULL && (p->owners[i]->flags & PROCPOOL__F_RELEASED) && p->owners[i]->callbacks == NULL)
+    if (p->owners[i] != NULL && !procpool__future_wanted(p->owners[i]))
       procpool__or32_relaxed(&p->segment.slots[i].flags, PROCPOOL__SLOT_DISCARD);
 }
 
