@@ -337,6 +337,7 @@
 #include <stdint.h>
 #ifdef __cplusplus
 #include <exception>
+#include <new>
 #include <type_traits>
 #endif
 
@@ -970,14 +971,20 @@ static PROCPOOL_UNUSED inline void procpool__scope_end(procpool **pool) {
   catch (...) {                                                                                                        \
     procpool_task_fail(task, 1, "an exception that is not a std::exception");                                          \
   }
+#define PROCPOOL__CATCH_ANY(statement)                                                                                 \
+  catch (...) {                                                                                                        \
+    statement;                                                                                                         \
+  }
 #else
 #define PROCPOOL__TRY
 #define PROCPOOL__CATCH(task)
+#define PROCPOOL__CATCH_ANY(statement)
 #endif
 #else
 #define PROCPOOL__TRIVIAL(T)
 #define PROCPOOL__TRY
 #define PROCPOOL__CATCH(task)
+#define PROCPOOL__CATCH_ANY(statement)
 #endif
 
 #define PROCPOOL__TYPED_SUBMIT(name, parameters, assignments)                                                          \
@@ -1578,6 +1585,36 @@ static void procpool__platform_event_clear(int fd) {
   if (procpool__platform_read(fd, &count, sizeof(count)) < 0)
     errno = saved;
 }
+
+/* ---- exceptions ---- Compiled as C++, what a callback throws is kept, and thrown again when the call that ran it has let
+ * go of all that it holds. Compiled as C there is nothing to catch it with: see the manual. */
+
+#ifdef __cpp_exceptions
+static void *procpool__platform_keep_exception(void) {
+  std::exception_ptr *kept = new (std::nothrow) std::exception_ptr(std::current_exception());
+  if (kept == NULL)
+    std::terminate();
+  return kept;
+}
+static void procpool__platform_drop_exception(void *kept) {
+  delete static_cast<std::exception_ptr *>(kept);
+}
+static void procpool__platform_throw(void *kept) {
+  std::exception_ptr exception;
+  if (kept == NULL)
+    return;
+  exception = *static_cast<std::exception_ptr *>(kept);
+  procpool__platform_drop_exception(kept);
+  std::rethrow_exception(exception);
+}
+#else
+static void procpool__platform_drop_exception(void *kept) {
+  (void)kept;
+}
+static void procpool__platform_throw(void *kept) {
+  (void)kept;
+}
+#endif
 
 /* ---- descriptors for event loops ---- An epoll descriptor is itself readable while one of those that it watches is. */
 
@@ -3255,6 +3292,14 @@ static void procpool__worker_note(procpool_task *t, procpool_status status) {
   procpool__store_relaxed(&chunk->failed, t->failures);
 }
 
+/* Calls the user. Compiled as C++, what the task throws makes it FAILED, as in the typed layer. */
+static void procpool__worker_enter(procpool_function function, procpool_task *t) {
+  PROCPOOL__TRY {
+    function(t);
+  }
+  PROCPOOL__CATCH(t)
+}
+
 /* The items of a map whose function takes one item at a time. */
 static void procpool__worker_run_items(procpool_task *t) {
   procpool__chunk *chunk = t->chunk;
@@ -3264,7 +3309,7 @@ static void procpool__worker_run_items(procpool_task *t) {
     t->given = false;
     t->argument = procpool__worker_arena(t, chunk->arguments + i * chunk->argument_size);
     t->argument_size = chunk->argument_size;
-    function(t);
+    procpool__worker_enter(function, t);
     if (!t->given) /* the block was used before: what is not written would be another task's bytes */
       memset(procpool__worker_arena(t, chunk->results + i * chunk->result_size), 0, (size_t)chunk->result_size);
   }
@@ -3276,7 +3321,7 @@ static void procpool__worker_run_chunk(procpool_task *t, procpool_function funct
   if (t->chunk->function != 0)
     procpool__worker_run_items(t);
   else
-    function(t);
+    procpool__worker_enter(function, t);
   procpool__store_relaxed(&t->chunk->took, procpool__platform_now() - start);
   t->given = t->in_ring = false;
   t->result_size = 0;
@@ -3309,7 +3354,7 @@ static void procpool__worker_call(procpool__worker *w) {
   if (t->chunk != NULL)
     procpool__worker_run_chunk(t, function);
   else
-    function(t);
+    procpool__worker_enter(function, t);
 }
 
 /* What the task printed shall be out before its result is. */
@@ -3553,6 +3598,16 @@ static void procpool__worker_setup(procpool__worker *w, const procpool__segment 
   w->opened = process ? s->arena_at : s->total; /* a thread shares the host's mapping, which the host opens */
 }
 
+/* What it throws is a failure like another one. */
+static int procpool__worker_call_initializer(procpool_initializer initializer, const void *argument, size_t size) {
+  int code = -1;
+  PROCPOOL__TRY {
+    code = initializer(argument, size);
+  }
+  PROCPOOL__CATCH_ANY(code = -1)
+  return code;
+}
+
 /* Runs the user's initializer, if there is one. */
 static bool procpool__worker_initialize(procpool__worker *w) {
   const procpool__header *h = w->segment->header;
@@ -3565,7 +3620,9 @@ static bool procpool__worker_initialize(procpool__worker *w) {
     memcpy(&argument, &h->initializer_offset, sizeof(argument));
     if (h->initializer_size > 0)
       argument = procpool__worker_reach(w, h->initializer_offset, h->initializer_size);
-    code = h->initializer_size > 0 && argument == NULL ? ENOMEM : initializer(argument, (size_t)h->initializer_size);
+    code = ENOMEM;
+    if (h->initializer_size == 0 || argument != NULL)
+      code = procpool__worker_call_initializer(initializer, argument, (size_t)h->initializer_size);
     if (code != 0) {
       w->block->init_code = code;
       procpool__store(&w->block->ready, 2);
@@ -4499,6 +4556,7 @@ typedef struct procpool__callback_node {
   struct procpool__callback_node *next;
   procpool_callback function;
   void *context;
+  pthread_t thread; /* in the list of what was thrown: by whose callback; context is the exception */
 } procpool__callback_node;
 
 struct procpool__waiter;
@@ -4680,6 +4738,7 @@ struct procpool {
   bool looked_after;                                    /* by it: there are tasks that are not settled */
   uint64_t timer_due; /* of its timer; NEVER: it does not run; 0: it is readable, the loop is told */
   procpool__frame *frames;
+  procpool__callback_node *thrown; /* exceptions that are to leave a call when it ends; one per thread at most */
   /* life */
   bool closing, ending, finished, freed;
   unsigned inside;       /* threads within a public call: they may look at the segment without the lock */
@@ -6576,18 +6635,71 @@ static void procpool__host_rest(procpool *p, uint64_t deadline, procpool__known 
   p->draining = false;
 }
 
+/* ---- what callbacks throw ---- */
+
+static procpool__callback_node **procpool__host_thrown(procpool *p) {
+  const pthread_t self = pthread_self();
+  procpool__callback_node **at = &p->thrown;
+  while (*at != NULL && !pthread_equal((*at)->thread, self))
+    at = &(*at)->next;
+  return at;
+}
+
+/* The first exception of a thread is kept until its call ends. The node is the callback's own. */
+static void procpool__host_keep_thrown(procpool *p, procpool__callback_node *node, void *exception) {
+  if (*procpool__host_thrown(p) != NULL) {
+    procpool__platform_drop_exception(exception);
+    PROCPOOL_FREE(node);
+    return;
+  }
+  node->context = exception;
+  node->thread = pthread_self();
+  node->next = p->thrown;
+  p->thrown = node;
+}
+
+/* What this thread's call is to end with: an exception, or null. */
+static void *procpool__host_take_thrown(procpool *p) {
+  procpool__callback_node **at, *node;
+  void *exception;
+  if (p->thrown == NULL)
+    return NULL;
+  at = procpool__host_thrown(p);
+  node = *at;
+  if (node == NULL)
+    return NULL;
+  *at = node->next;
+  exception = node->context;
+  PROCPOOL_FREE(node);
+  return exception;
+}
+
+/* Calls the user. Returns what was thrown. Not to be cancelled: a thread that ended here would seem to be in the
+ * callback for ever. */
+static void *procpool__host_enter_callback(procpool_future *f, const procpool__callback_node *node) {
+  const int cancel = procpool__platform_no_cancel();
+  void *exception = NULL;
+  PROCPOOL__TRY {
+    node->function(f, node->context);
+  }
+  PROCPOOL__CATCH_ANY(exception = procpool__platform_keep_exception())
+  procpool__platform_cancel_as(cancel);
+  return exception;
+}
+
 /* Runs the callbacks of one settled future in the order in which they were added, without the lock. */
 static void procpool__host_call_back(procpool *p, procpool_future *f) {
   while (f->callbacks != NULL) {
     procpool__callback_node *node = f->callbacks;
-    int cancel;
+    void *exception;
     f->callbacks = node->next;
     procpool__host_unlock(p);
-    cancel = procpool__platform_no_cancel(); /* a thread that ended here would seem to be in the callback for ever */
-    node->function(f, node->context);
-    procpool__platform_cancel_as(cancel);
-    PROCPOOL_FREE(node);
+    exception = procpool__host_enter_callback(f, node);
+    if (exception == NULL)
+      PROCPOOL_FREE(node);
     procpool__host_lock(p);
+    if (exception != NULL)
+      procpool__host_keep_thrown(p, node, exception);
   }
 }
 
@@ -6642,6 +6754,10 @@ static procpool_status procpool__host_wait_lazily(procpool *p, procpool__conditi
     if (how & PROCPOOL__WAIT_CALLBACKS)
       procpool__host_run_callbacks(p);
     procpool__host_pass_callbacks(p);
+    if (p->thrown != NULL && *procpool__host_thrown(p) != NULL && !(how & PROCPOOL__WAIT_IMMUNE)) {
+      status = PROCPOOL_INTERRUPTED; /* by what a callback threw */
+      break;
+    }
     /* before the condition looks: a cell that comes free after it was found taken must not go unnoticed */
     known.cell_free = known.room && procpool__host_cell_free(p);
     known.closing = p->closing;
@@ -7473,6 +7589,14 @@ static procpool_status procpool__public_leave(procpool *p, procpool_status statu
   return status;
 }
 
+/* The same for a call that may have run callbacks: what they threw leaves it now. */
+static procpool_status procpool__public_leave_throwing(procpool *p, procpool_status status) {
+  void *thrown = procpool__host_take_thrown(p);
+  (void)procpool__public_leave(p, status);
+  procpool__platform_throw(thrown);
+  return status;
+}
+
 /* ---- submit ---- */
 
 /* One task to be submitted, or several that differ in their arguments alone. */
@@ -8006,7 +8130,7 @@ PROCPOOL_API procpool_status procpool_poll(procpool *pool) {
   pool->polling = false;
   procpool__host_run_callbacks(pool);
   procpool__host_hand_over(pool);
-  return procpool__public_leave(pool, status);
+  return procpool__public_leave_throwing(pool, status);
 }
 
 static void procpool__loop_start(procpool *p) {
@@ -8106,7 +8230,7 @@ PROCPOOL_API procpool_status procpool_shutdown_timed(procpool *pool, procpool_sh
     status = PROCPOOL_DEADLOCK;
   else
     status = procpool__shutdown_locked(pool, mode, procpool__platform_deadline(timeout));
-  return procpool__public_leave(pool, status);
+  return procpool__public_leave_throwing(pool, status);
 }
 
 PROCPOOL_API procpool_status procpool_shutdown(procpool *pool, procpool_shutdown_mode mode) {
@@ -8146,7 +8270,7 @@ PROCPOOL_API procpool_status procpool_free(procpool *pool) {
   procpool__loop_close(pool);
   procpool__platform_close(&pool->fds.event_fd);
   pool->freed = true;
-  return procpool__public_leave(pool, PROCPOOL_OK);
+  return procpool__public_leave_throwing(pool, PROCPOOL_OK);
 }
 
 PROCPOOL_API procpool_start procpool_start_method(procpool *pool) {
@@ -8265,7 +8389,7 @@ PROCPOOL_API procpool_status procpool_future_wait(procpool_future *future, doubl
     return status; /* nothing to wait for, nor to do: no lock */
   procpool__platform_cancel_here();
   procpool__public_lock(p);
-  return procpool__public_leave(p, procpool__future_await(p, future, timeout));
+  return procpool__public_leave_throwing(p, procpool__future_await(p, future, timeout));
 }
 
 /* Null if they were in a shared buffer of a pool that is freed by now. */
@@ -8457,7 +8581,7 @@ PROCPOOL_API procpool_status procpool_future_add_done_callback(procpool_future *
     procpool__future_unref(p, future);
     procpool__host_leave_frame(p, &frame);
   }
-  return procpool__public_leave(p, PROCPOOL_OK);
+  return procpool__public_leave_throwing(p, PROCPOOL_OK);
 }
 
 PROCPOOL_API procpool_status procpool_future_release(procpool_future *future) {
@@ -8488,6 +8612,7 @@ typedef struct procpool__group {
   procpool **pools; /* different ones */
   uint32_t *interrupts;
   size_t pool_count;
+  void *thrown; /* by a callback: the call ends with it */
 } procpool__group;
 
 static bool procpool__group_make(procpool__group *g, size_t count) {
@@ -8634,6 +8759,10 @@ static procpool_status procpool__several_look(procpool__several *v, size_t i) {
       procpool__host_take_interrupts(p);
       status = PROCPOOL_INTERRUPTED;
     }
+    if (v->group->thrown == NULL)
+      v->group->thrown = procpool__host_take_thrown(p);
+    if (v->group->thrown != NULL)
+      status = PROCPOOL_INTERRUPTED;
     v->news = v->news || procpool__loop_inline(p);
   }
   fds[0].fd = p->freed ? -1 : p->fds.event_fd;
@@ -8734,7 +8863,14 @@ static procpool_status procpool__group_wait(procpool__group *g, procpool__until 
   else
     status = procpool__host_wait(p, procpool__condition_goal, &goal, deadline,
                                  PROCPOOL__WAIT_CALLBACKS | PROCPOOL__WAIT_GROUP);
+  g->thrown = procpool__host_take_thrown(p);
   return procpool__public_leave(p, status);
+}
+
+static void procpool__group_throw(procpool__group *g) {
+  void *thrown = g->thrown;
+  g->thrown = NULL;
+  procpool__platform_throw(thrown);
 }
 
 static procpool_status procpool__group_fill(procpool__group *g, procpool_future *const *futures, size_t count) {
@@ -8770,6 +8906,7 @@ PROCPOOL_API procpool_status procpool_wait(procpool_future *const *futures, size
     *done = group.waiter.settled;
   if (group.nodes != NULL || status == PROCPOOL_MEMORY)
     procpool__group_end(&group);
+  procpool__platform_throw(group.thrown);
   return status;
 }
 
@@ -8939,7 +9076,7 @@ static procpool_status procpool__imap_await(procpool_iterator *it, double timeou
   else
     status = procpool__host_wait(p, procpool__condition_settled, it->window[it->first], deadline,
                                  PROCPOOL__WAIT_CALLBACKS | PROCPOOL__WAIT_FUTURE);
-  return procpool__public_leave(p, status);
+  return procpool__public_leave_throwing(p, status);
 }
 
 static procpool_status procpool__imap_next(procpool_iterator *it, double timeout, procpool_future **future) {
@@ -8980,6 +9117,7 @@ PROCPOOL_API procpool_status procpool_next(procpool_iterator *iterator, double t
   if (iterator->delivered == iterator->group.count)
     return PROCPOOL_END;
   status = procpool__group_wait(&iterator->group, PROCPOOL__UNTIL_QUEUED, timeout);
+  procpool__group_throw(&iterator->group);
   if (status != PROCPOOL_OK)
     return status;
   node = procpool__waiter_pop(&iterator->group.waiter);
@@ -9512,7 +9650,7 @@ static procpool_status procpool__map(procpool *p, procpool_function function, bo
     if (options->error != NULL)
       memset(options->error, 0, sizeof(*options->error));
   }
-  return procpool__public_leave(p, procpool__map_whole(&m));
+  return procpool__public_leave_throwing(p, procpool__map_whole(&m));
 }
 
 PROCPOOL_API procpool_status procpool_map(procpool *pool, procpool_function function, const void *arguments,
