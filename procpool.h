@@ -4744,6 +4744,7 @@ struct procpool {
   unsigned inside;       /* threads within a public call: they may look at the segment without the lock */
   unsigned interrupting; /* atomic: the same of procpool_interrupt, which takes no lock */
   procpool_shutdown_mode mode;
+  uint32_t health;         /* the header's, as it was heeded last; relaxed atomic, looked at without the lock */
   procpool_status refusal; /* why nothing is accepted any more, OK while it is */
   procpool_error cause;    /* of that */
   procpool_error last_error;
@@ -5946,6 +5947,7 @@ static void procpool__host_heed_health(procpool *p) {
   static const procpool_status statuses[] = {PROCPOOL_OK, PROCPOOL_INIT_FAIL, PROCPOOL_SPAWN_FAIL, PROCPOOL_BROKEN};
   const uint32_t health = procpool__load32(&p->segment.header->health);
   procpool_status status;
+  __atomic_store_n(&p->health, health, __ATOMIC_RELAXED);
   if (health == PROCPOOL__HEALTH_OK || health > PROCPOOL__HEALTH_STRICT)
     return;
   status = statuses[health];
@@ -6149,6 +6151,7 @@ static bool procpool__host_news(procpool *p) {
     }
   }
   return procpool__load(&h->dead_list) != 0 || procpool__load32(&h->gone) != 0 ||
+         procpool__load32(&h->health) != __atomic_load_n(&p->health, __ATOMIC_RELAXED) ||
          procpool__load32(&p->interrupts) != __atomic_load_n(&p->interrupts_taken, __ATOMIC_RELAXED);
 }
 
@@ -7502,13 +7505,6 @@ static void procpool__public_lock(procpool *p) {
   p->inside++;
 }
 
-static procpool_status procpool__public_enter(procpool *p) {
-  const procpool_status status = procpool__host_check(p);
-  if (status == PROCPOOL_OK)
-    procpool__public_lock(p);
-  return status;
-}
-
 static procpool_status procpool__public_enter_future(procpool_future *f) {
   const procpool_status status = procpool__host_check_future(f);
   if (status == PROCPOOL_OK)
@@ -7587,6 +7583,16 @@ static procpool_status procpool__public_leave(procpool *p, procpool_status statu
   if (last)
     procpool__open_undo(p);
   return status;
+}
+
+/* A thread that found the handle good may have waited for the lock until all was freed but the future that somebody
+ * holds. */
+static procpool_status procpool__public_enter(procpool *p) {
+  const procpool_status status = procpool__host_check(p);
+  if (status != PROCPOOL_OK)
+    return status;
+  procpool__public_lock(p);
+  return p->freed ? procpool__public_leave(p, PROCPOOL_HANDLE) : PROCPOOL_OK;
 }
 
 /* The same for a call that may have run callbacks: what they threw leaves it now. */
