@@ -161,7 +161,7 @@
      * deep.
 
    ---- PROCESS MANNERS ----
-   Descriptors  the host gets five per pool, all close-on-exec and above 2. A worker has two of the pool's, and none of
+   Descriptors  the host gets seven per pool, all close-on-exec and above 2. A worker has one of the pool's, and none of
                 other pools'. Under fork it has the host's own besides (as any fork does; see close_fds), under spawn
                 only 0, 1, 2.
    Signals      nothing changes in the host: no handler, no mask, no SIGCHLD. Workers start with default dispositions
@@ -277,8 +277,35 @@
    only every sixteenth task and when it finds nothing: one step past all positions that it has seen taken. A word is
    claimed only when its body starts, so nothing waits behind a busy worker. Its tail is stored, not swapped: the commit
    before it is the barrier between the record and the look at the host's flag, and a host that arms its sleep publishes
-   for all workers what they have committed, as the supervisor does for a dead one. Sleeping, waking,
-   the hint and the tail are in the model (tests/model); the lazy sleep is not.
+   for all workers what they have committed, as the supervisor does for a dead one. Sleeping, waking, the hint and the
+   tail are in the model (tests/model/pool.pml), which knows no weak memory but for the tail; the lazy sleep is not.
+
+   Memory orders. Shared words are sequentially consistent but where that would cost something or nothing is learnt from
+   them. tests/orders.txt lists every access, and tests/model/litmus.py tries each piece of the protocol under the
+   language's own model, and again with each order that it needs weakened. What differs from the obvious, and what
+   would happen without it:
+
+      who does what                               order            whom it faces                    without it
+      worker: stamps, (commits), looks at flag    seq_cst (1)      host: sets flag, looks at stamp  sleeps on a result
+      worker: tail of a committed record          release          host: tail                       tail without record
+      worker: tail of a piece, looks at flag      seq_cst          host: sets flag, looks at tail   sleeps on a piece
+      worker: claims, looks at flag               seq_cst          host: sets flag, looks at word   (lazy) sleep for ever
+      worker: intent's slot, word; its end        release          audit: intent, then the word     a sound worker is ended
+      worker: sets room_flag, looks at consumed   seq_cst          host: the other way round        worker waits for ever
+      worker: started_ns, then limited_word       release          supervisor: the other way round  another task's time
+      worker: an item is begun                    release, fence   host, after a crash (2)          the wrong item crashed
+      host: word READY, then the cell             release          worker: cell, then claims        a task is passed by
+      host: cells of many, then touches idle      release, or      worker: sets idle, looks at cell worker sleeps at a task
+      host: publishes, looks at ticking           seq_cst          supervisor: ticking 0, queue     a limit is not kept
+      host: sets lazy_until, then flag            relaxed, seq_cst worker: the other way round      lazy sleep for ever
+      supervisor: sets away, then wakes all       release          worker: wake_seq, then cell      a task waits
+      supervisor: epitaph, then dead_list         release          host: dead_list, then epitaph    half of an epitaph
+      supervisor: cause (relaxed), then health    release          host: health, then cause         another cause
+      last thread: alive 0, looks at phase        seq_cst          shutdown: the other way round    no end of a shutdown
+      interrupt: counts itself, looks at magic    seq_cst          free: the other way round        use after free
+
+      (1) x86: release, since the commit's compare-and-swap is locked: see procpool__store_before_cas.
+      (2) For a process that is killed what counts is the order of its instructions: the fence binds the compiler alone.
 
    Shared buffers are blocks of the arena. A worker has the arena open as far as it had come when the worker last
    looked, and looks at each claim, at a word on the line of the phase that it reads anyway: so a task reaches each
@@ -479,8 +506,9 @@ typedef struct procpool_options {
   size_t initializer_size;
   size_t max_queued; /* tasks accepted and not yet settled; default 65536, at most 8388608 */
   size_t ring_size;  /* bytes of each worker's result ring, a power of two; default 262144 */
-  size_t max_memory; /* bytes for large arguments and shared buffers together; default: the machine's memory */
-  int spin_us;       /* busy-wait before sleeping, us; 0: chosen by the pool; -1: never */
+  size_t
+      max_memory; /* bytes for large arguments and shared buffers together; default: the machine's memory, or what a control group allows of it */
+  int spin_us;    /* busy-wait before sleeping, us; 0: chosen by the pool; -1: never */
   double time_limit; /* seconds that a task may run, from the start of its body; 0: no limit; fork and spawn only */
   double grace;      /* seconds from each stage (procpool_stage) to the next; 0: 0.1; negative: none, SIGKILL at once */
   double initializer_limit; /* seconds that an initializer may run; 0: no limit; fork and spawn only */
@@ -495,8 +523,8 @@ typedef struct procpool_options {
  * a few forks. */
 PROCPOOL_API procpool *procpool_open_checked(const procpool_options *options, int version, size_t options_size);
 
-static PROCPOOL_UNUSED inline procpool *procpool_open(const procpool_options *options) {
-  return procpool_open_checked(options, PROCPOOL_VERSION, sizeof(procpool_options));
+static PROCPOOL_UNUSED inline procpool *procpool_open(const procpool_options *procpool__options) {
+  return procpool_open_checked(procpool__options, PROCPOOL_VERSION, sizeof(procpool_options));
 }
 
 /* The door for PROCPOOL_START_SPAWN: call it first thing in main. In the program that the user starts it returns at
@@ -766,8 +794,8 @@ PROCPOOL_API void *procpool_task_result(procpool_task *task, size_t size);
 PROCPOOL_API void procpool_task_return(procpool_task *task, const void *data, size_t size);
 /* Reports failure: the task will be FAILED with this code and message (cut after 191 bytes; may be null). */
 PROCPOOL_API void procpool_task_fail(procpool_task *task, int code, const char *message);
-/* Whether the result is no longer wanted (its limit is over, cancel_kill, the pool is being killed): a long task may
- * ask now and then, and return. It then has the grace of its options to do so; its worker lives on. */
+/* Whether the result is no longer wanted (its limit is over, cancel_kill, its map has ended without it, the pool is
+ * being killed): a long task may ask now and then, and return. It then has the grace of its options to do so; its worker lives on. */
 PROCPOOL_API bool procpool_task_cancelled(procpool_task *task);
 /* Index of the worker that runs it, from 0. */
 PROCPOOL_API int procpool_task_worker(procpool_task *task);
@@ -781,11 +809,11 @@ PROCPOOL_API void *procpool_task_shared(procpool_task *task, const void *address
 typedef struct procpool_items {
   const void *arguments;
   void *results;
-  size_t count;
-  const uint64_t *word; /* the task's, shared: it says running until somebody wants the task ended */
+  const uint64_t *stop; /* shared: how many items there are; 0 as soon as the map wants no more of them to begin */
+  uint64_t *begun;      /* shared: how many items were begun; one more than there are: all have ended */
+  const uint64_t *word; /* the task's, shared: it says running until the supervisor asks the task to end */
   uint64_t running;
-  uint64_t *begun; /* shared: how many items were begun */
-  size_t row;      /* items between two looks at word */
+  bool limited; /* only then it may be asked */
 } procpool_items;
 PROCPOOL_API const void *procpool_task_argument_exact(procpool_task *task, size_t size);
 PROCPOOL_API procpool_items procpool_task_items(procpool_task *task);
@@ -806,21 +834,24 @@ PROCPOOL_API procpool_status procpool_next_exact(procpool_iterator *iterator, vo
 #else
 #define PROCPOOL__ITEM_STEP() ((void)0)
 #endif
-/* Whether the task is to end is looked at before each item where it has a time limit. Where it has none nobody asks for
- * that, and one look serves for a row of items: where they take a nanosecond, another look each would cost a tenth of
- * it. Returns the end of the row that begins at index; index itself where the task is to end, or there are no more. */
-static PROCPOOL_UNUSED inline size_t procpool__item_row(const uint64_t *word, uint64_t running, size_t index,
-                                                        size_t count, size_t row) {
+/* Whether item index may begin; here, and not a call, for items that take a nanosecond. First the word, where the task
+ * has a time limit: an item that never began must not be the one that ran too long. Then it is written down that the
+ * item begins (the one before has its result by then): should the worker die in it, it is the one that crashed. Only then
+ * comes the look whether it shall: so the host, which takes stop away and then reads begun, knows what can have begun
+ * (not at once, since a processor may look before others see what it wrote: the host waits a moment). Behind the last
+ * item this writes one more than there are. */
+static PROCPOOL_UNUSED inline bool procpool__item_next(const uint64_t *procpool__stop, uint64_t *procpool__begun,
+                                                       const uint64_t *procpool__word, uint64_t procpool__running,
+                                                       bool procpool__limited, size_t procpool__i) {
   PROCPOOL__ITEM_STEP();
-  if (__atomic_load_n(word, __ATOMIC_RELAXED) != running) /* relaxed: the next row finds it, if not this one */
-    return index;
-  return count - index < row ? count : index + row;
-}
-/* Begins an item: should the worker die in it, it is the one that crashed. Here, and not a call, for items that take a
- * nanosecond. */
-static PROCPOOL_UNUSED inline void procpool__item_begin(uint64_t *begun, size_t index) {
+  if (__builtin_expect(procpool__limited, 0) && __atomic_load_n(procpool__word, __ATOMIC_RELAXED) != procpool__running)
+    return false; /* relaxed: the next look finds it, if not this one */
   PROCPOOL__ITEM_STEP();
-  __atomic_store_n(begun, (uint64_t)index + 1, __ATOMIC_RELEASE); /* the item before has its result by then */
+  __atomic_store_n(procpool__begun, (uint64_t)procpool__i + 1, __ATOMIC_RELEASE);
+  __atomic_signal_fence(
+      __ATOMIC_SEQ_CST); /* the item has not begun yet: the compiler may not store its result earlier */
+  PROCPOOL__ITEM_STEP();
+  return __builtin_expect(procpool__i < __atomic_load_n(procpool__stop, __ATOMIC_RELAXED), 1);
 }
 
 /* ---- Process: one function in a process of its own (multiprocessing.Process) ---- */
@@ -835,17 +866,18 @@ typedef struct procpool_process_options {
 PROCPOOL_API procpool_process *procpool_process_start_checked(const procpool_process_options *options,
                                                               procpool_function function, const void *argument,
                                                               size_t size, int version, size_t options_size);
-static PROCPOOL_UNUSED inline procpool_process *procpool_process_start(const procpool_process_options *options,
-                                                                       procpool_function function, const void *argument,
-                                                                       size_t size) {
-  return procpool_process_start_checked(options, function, argument, size, PROCPOOL_VERSION,
-                                        sizeof(procpool_process_options));
+static PROCPOOL_UNUSED inline procpool_process *
+procpool_process_start(const procpool_process_options *procpool__options, procpool_function procpool__function,
+                       const void *procpool__argument, size_t procpool__size) {
+  return procpool_process_start_checked(procpool__options, procpool__function, procpool__argument, procpool__size,
+                                        PROCPOOL_VERSION, sizeof(procpool_process_options));
 }
 /* Waits until it has ended: OK; PENDING after timeout seconds; INTERRUPTED; HANDLE, FORKED. */
 PROCPOOL_API procpool_status procpool_process_join(procpool_process *process, double timeout);
 PROCPOOL_API bool procpool_process_is_alive(procpool_process *process);
 /* As in Python: 0 when the function returned, 1 when it reported failure, the status given to exit, or minus the signal
- * that ended it. OK, PENDING (it lives), HANDLE, ARGUMENT. */
+ * that ended it, whoever sent that and be it before the function began: it then never runs (1 where its future was
+ * cancelled before). OK, PENDING (it lives), HANDLE, ARGUMENT. */
 PROCPOOL_API procpool_status procpool_process_exit_code(procpool_process *process, int *exit_code);
 /* Its process id, after its end too; 0 on a bad handle. */
 PROCPOOL_API long procpool_process_pid(procpool_process *process);
@@ -867,16 +899,17 @@ PROCPOOL_API procpool_status procpool_process_free(procpool_process *process);
  * opens a pool for the block; shutdown(DRAIN) and free follow however the block is left (break and return included, not
  * longjmp or exit). The block does not run if open fails. procpool_interrupt ends waits within the block, but not the
  * end of the block: what was accepted runs. To drop it, shut down by KILL or CANCEL before the block is left. */
-static PROCPOOL_UNUSED inline void procpool__scope_end(procpool **pool) {
-  if (*pool != PROCPOOL_NULL) {
-    while (procpool_shutdown(*pool, PROCPOOL_DRAIN) == PROCPOOL_INTERRUPTED) /* what was accepted is not dropped */
+static PROCPOOL_UNUSED inline void procpool__scope_end(procpool **procpool__pool) {
+  if (*procpool__pool != PROCPOOL_NULL) {
+    while (procpool_shutdown(*procpool__pool, PROCPOOL_DRAIN) == PROCPOOL_INTERRUPTED) /* nothing is dropped */
       ;
-    (void)procpool_free(*pool);
+    (void)procpool_free(*procpool__pool);
   }
 }
 #define PROCPOOL_WITH(pool, options)                                                                                   \
-  for (procpool * pool __attribute__((cleanup(procpool__scope_end))) = procpool_open(options), *procpool__once = pool; \
-       procpool__once != PROCPOOL_NULL; procpool__once = PROCPOOL_NULL)
+  for (procpool * pool __attribute__((cleanup(procpool__scope_end))) = procpool_open(options),                         \
+                       *procpool__once_##pool = pool;                                                                  \
+       procpool__once_##pool != PROCPOOL_NULL; procpool__once_##pool = PROCPOOL_NULL)
 
 /* ---- the typed layer ----
  *   PROCPOOL_FUNCTION(double, power, double, base, int, exponent) { ... return y; }
@@ -909,7 +942,7 @@ static PROCPOOL_UNUSED inline void procpool__scope_end(procpool **pool) {
 #define PROCPOOL__PLAIN_PROTO(R, name, ...) static R name(__VA_ARGS__)
 #define PROCPOOL__PLAIN_CALL(name, ...) name(__VA_ARGS__)
 #define PROCPOOL__TASK_PROTO(R, name, ...) static R name(procpool_task *task, __VA_ARGS__)
-#define PROCPOOL__TASK_CALL(name, ...) name(task, __VA_ARGS__)
+#define PROCPOOL__TASK_CALL(name, ...) name(procpool__task, __VA_ARGS__)
 
 /* A wrong number of them: the compiler's message shall say what to write. */
 #define PROCPOOL__TYPED_odd(K, R, name, ...)                                                                           \
@@ -919,7 +952,7 @@ static PROCPOOL_UNUSED inline void procpool__scope_end(procpool **pool) {
 #define PROCPOOL__TYPED_1(K, R, name, T1, a1)                                                                          \
   PROCPOOL__CAT(K, _PROTO)(R, name, T1 a1);                                                                            \
   typedef T1 name##_arguments;                                                                                         \
-  static PROCPOOL_UNUSED void name##_task(procpool_task *task);                                                        \
+  static PROCPOOL_UNUSED void name##_task(procpool_task *procpool__task);                                              \
   static PROCPOOL_UNUSED inline procpool_future *name##_submit(procpool *procpool__pool, T1 a1) {                      \
     return procpool_submit_or_null(procpool__pool, name##_task, &a1, sizeof(a1));                                      \
   }                                                                                                                    \
@@ -988,7 +1021,7 @@ static PROCPOOL_UNUSED inline void procpool__scope_end(procpool **pool) {
 #endif
 
 #define PROCPOOL__TYPED_SUBMIT(name, parameters, assignments)                                                          \
-  static PROCPOOL_UNUSED void name##_task(procpool_task *task);                                                        \
+  static PROCPOOL_UNUSED void name##_task(procpool_task *procpool__task);                                              \
   static PROCPOOL_UNUSED inline procpool_future *name##_submit parameters {                                            \
     name##_arguments procpool__a;                                                                                      \
     __builtin_memset((void *)&procpool__a, 0, sizeof(procpool__a));                                                    \
@@ -998,64 +1031,69 @@ static PROCPOOL_UNUSED inline void procpool__scope_end(procpool **pool) {
 #define PROCPOOL__TYPED_REST(R, name, call)                                                                            \
   PROCPOOL__TRIVIAL(R)                                                                                                 \
   PROCPOOL__TRIVIAL(name##_arguments)                                                                                  \
-  static PROCPOOL_UNUSED void name##_task(procpool_task *task) {                                                       \
+  static PROCPOOL_UNUSED void name##_task(procpool_task *procpool__task) {                                             \
     const name##_arguments *procpool__a =                                                                              \
-        (const name##_arguments *)procpool_task_argument_exact(task, sizeof(name##_arguments));                        \
+        (const name##_arguments *)procpool_task_argument_exact(procpool__task, sizeof(name##_arguments));              \
     if (procpool__a == PROCPOOL_NULL)                                                                                  \
       return;                                                                                                          \
     PROCPOOL__TRY {                                                                                                    \
-      const R procpool__r = call;                                                                                      \
-      procpool_task_return(task, &procpool__r, sizeof(procpool__r));                                                   \
+      R procpool__r = call;                                                                                            \
+      procpool_task_return(procpool__task, &procpool__r, sizeof(procpool__r));                                         \
     }                                                                                                                  \
-    PROCPOOL__CATCH(task)                                                                                              \
+    PROCPOOL__CATCH(procpool__task)                                                                                    \
   }                                                                                                                    \
-  static PROCPOOL_UNUSED PROCPOOL__LOOP void name##_items(procpool_task *task) {                                       \
-    const procpool_items procpool__items = procpool_task_items(task);                                                  \
+  static PROCPOOL_UNUSED PROCPOOL__LOOP void name##_items(procpool_task *procpool__task) {                             \
+    const procpool_items procpool__items = procpool_task_items(procpool__task);                                        \
     const name##_arguments *const procpool__in = (const name##_arguments *)procpool__items.arguments;                  \
     R *const procpool__out = (R *)procpool__items.results;                                                             \
-    const size_t procpool__count = procpool__items.count;                                                              \
-    const uint64_t *const procpool__word = procpool__items.word; /* in registers: a call could change the struct */    \
-    const uint64_t procpool__running = procpool__items.running;                                                        \
+    const uint64_t *const procpool__stop = procpool__items.stop; /* in registers: a call could change the struct */    \
     uint64_t *const procpool__begun = procpool__items.begun;                                                           \
-    const size_t procpool__row = procpool__items.row;                                                                  \
-    size_t procpool__i = 0, procpool__end;                                                                             \
-    while ((procpool__end = procpool__item_row(procpool__word, procpool__running, procpool__i, procpool__count,        \
-                                               procpool__row)) > procpool__i)                                          \
-      for (; procpool__i < procpool__end; procpool__i++) {                                                             \
-        const name##_arguments *procpool__a = procpool__in + procpool__i;                                              \
-        procpool__item_begin(procpool__begun, procpool__i);                                                            \
-        PROCPOOL__TRY {                                                                                                \
-          procpool__out[procpool__i] = call;                                                                           \
-        }                                                                                                              \
-        PROCPOOL__CATCH(task)                                                                                          \
+    const uint64_t *const procpool__word = procpool__items.word;                                                       \
+    const uint64_t procpool__running = procpool__items.running;                                                        \
+    const bool procpool__limited = procpool__items.limited;                                                            \
+    size_t procpool__i = 0;                                                                                            \
+    if (procpool__stop == PROCPOOL_NULL)                                                                               \
+      return;                                                                                                          \
+    for (; procpool__item_next(procpool__stop, procpool__begun, procpool__word, procpool__running, procpool__limited,  \
+                               procpool__i);                                                                           \
+         procpool__i++) {                                                                                              \
+      const name##_arguments *procpool__a = procpool__in + procpool__i;                                                \
+      PROCPOOL__TRY {                                                                                                  \
+        procpool__out[procpool__i] = call;                                                                             \
       }                                                                                                                \
+      PROCPOOL__CATCH(procpool__task)                                                                                  \
+    }                                                                                                                  \
   }                                                                                                                    \
   static PROCPOOL_UNUSED inline procpool_status name##_submit_many(                                                    \
-      procpool *procpool__pool, const name##_arguments *arguments, size_t count, procpool_future **futures) {          \
-    return procpool_submit_many(procpool__pool, name##_task, arguments, sizeof(*arguments), count, PROCPOOL_NULL,      \
-                                futures, PROCPOOL_NULL);                                                               \
+      procpool *procpool__pool, const name##_arguments *procpool__arguments, size_t procpool__count,                   \
+      procpool_future **procpool__futures) {                                                                           \
+    return procpool_submit_many(procpool__pool, name##_task, procpool__arguments, sizeof(*procpool__arguments),        \
+                                procpool__count, PROCPOOL_NULL, procpool__futures, PROCPOOL_NULL);                     \
   }                                                                                                                    \
-  static PROCPOOL_UNUSED inline procpool_status name##_result(procpool_future *future, R *result) {                    \
-    return procpool_future_result_exact(future, result, sizeof(*result));                                              \
+  static PROCPOOL_UNUSED inline procpool_status name##_result(procpool_future *procpool__future,                       \
+                                                              R *procpool__result) {                                   \
+    return procpool_future_result_exact(procpool__future, procpool__result, sizeof(*procpool__result));                \
   }                                                                                                                    \
-  static PROCPOOL_UNUSED inline procpool_status name##_map_with(procpool *procpool__pool,                              \
-                                                                const name##_arguments *arguments, R *results,         \
-                                                                size_t count, procpool_map_options *options) {         \
-    return procpool_map_items(procpool__pool, name##_items, arguments, sizeof(*arguments), results, sizeof(*results),  \
-                              count, options);                                                                         \
+  static PROCPOOL_UNUSED inline procpool_status name##_map_with(                                                       \
+      procpool *procpool__pool, const name##_arguments *procpool__arguments, R *procpool__results,                     \
+      size_t procpool__count, procpool_map_options *procpool__options) {                                               \
+    return procpool_map_items(procpool__pool, name##_items, procpool__arguments, sizeof(*procpool__arguments),         \
+                              procpool__results, sizeof(*procpool__results), procpool__count, procpool__options);      \
   }                                                                                                                    \
-  static PROCPOOL_UNUSED inline procpool_status name##_map(                                                            \
-      procpool *procpool__pool, const name##_arguments *arguments, R *results, size_t count) {                         \
-    return name##_map_with(procpool__pool, arguments, results, count, PROCPOOL_NULL);                                  \
+  static PROCPOOL_UNUSED inline procpool_status name##_map(procpool *procpool__pool,                                   \
+                                                           const name##_arguments *procpool__arguments,                \
+                                                           R *procpool__results, size_t procpool__count) {             \
+    return name##_map_with(procpool__pool, procpool__arguments, procpool__results, procpool__count, PROCPOOL_NULL);    \
   }                                                                                                                    \
-  static PROCPOOL_UNUSED inline procpool_status name##_imap(procpool *procpool__pool, procpool_generator generator,    \
-                                                            void *context, const procpool_imap_options *options,       \
-                                                            procpool_iterator **iterator) {                            \
-    return procpool_imap(procpool__pool, name##_task, generator, context, sizeof(name##_arguments), options,           \
-                         iterator);                                                                                    \
+  static PROCPOOL_UNUSED inline procpool_status name##_imap(                                                           \
+      procpool *procpool__pool, procpool_generator procpool__generator, void *procpool__context,                       \
+      const procpool_imap_options *procpool__options, procpool_iterator **procpool__iterator) {                        \
+    return procpool_imap(procpool__pool, name##_task, procpool__generator, procpool__context,                          \
+                         sizeof(name##_arguments), procpool__options, procpool__iterator);                             \
   }                                                                                                                    \
-  static PROCPOOL_UNUSED inline procpool_status name##_next(procpool_iterator *iterator, R *result) {                  \
-    return procpool_next_exact(iterator, result, sizeof(*result));                                                     \
+  static PROCPOOL_UNUSED inline procpool_status name##_next(procpool_iterator *procpool__iterator,                     \
+                                                            R *procpool__result) {                                     \
+    return procpool_next_exact(procpool__iterator, procpool__result, sizeof(*procpool__result));                       \
   }
 
 #endif /* PROCPOOL_H */
@@ -1140,6 +1178,7 @@ enum {
   PROCPOOL__FUTEX_WAIT = 0,
   PROCPOOL__FUTEX_WAKE = 1,
   PROCPOOL__SETSIG = 10,
+  PROCPOOL__MADV_DONTDUMP = 16,
   PROCPOOL__MADV_WIPEONFORK = 18,
   PROCPOOL__MADV_COLLAPSE = 25,
   PROCPOOL__MAP_FIXED_NOREPLACE = 0x100000
@@ -1149,6 +1188,9 @@ enum {
 #endif
 #ifndef SYS_pidfd_open
 #define SYS_pidfd_open 434
+#endif
+#ifndef SYS_pidfd_send_signal
+#define SYS_pidfd_send_signal 424
 #endif
 #ifndef __cplusplus /* g++ always defines _GNU_SOURCE, with which sched.h declares it */
 extern int clone(int (*function)(void *), void *stack, int flags, void *argument, ...);
@@ -1162,7 +1204,8 @@ extern int clone(int (*function)(void *), void *stack, int flags, void *argument
 
 /* Sequentially consistent unless the name says otherwise: the publish-then-check pairs of the protocol need that one
  * total order, and ThreadSanitizer understands it where it does not understand fences. acquire and release serve where
- * a single flag publishes data; relaxed where a value is a hint or has one thread. */
+ * a single flag publishes data; relaxed where a value is a hint or has one thread. tests/orders.txt lists every access:
+ * who changes one changes it there, and runs what stands beside it. */
 static inline uint64_t procpool__load(const uint64_t *p) {
   PROCPOOL__STEP();
   return __atomic_load_n(p, __ATOMIC_SEQ_CST);
@@ -1186,6 +1229,19 @@ static inline void procpool__store_release(uint64_t *p, uint64_t value) {
 static inline void procpool__store_relaxed(uint64_t *p, uint64_t value) {
   PROCPOOL__STEP();
   __atomic_store_n(p, value, __ATOMIC_RELAXED);
+}
+/* The order of a store that a compare-and-swap of the same process follows, and then a look at what others wrote: by the
+ * language it takes part in the one total order only if it is sequentially consistent itself. x86 has an instruction of
+ * some 20 cycles for that, and needs none: no look overtakes the locked compare-and-swap, and no store is overtaken by
+ * it. Elsewhere it costs no more than release (AArch64: stlr is both). */
+#if defined(__x86_64__) || defined(__i386__)
+#define PROCPOOL__ORDER_BEFORE_CAS __ATOMIC_RELEASE
+#else
+#define PROCPOOL__ORDER_BEFORE_CAS __ATOMIC_SEQ_CST
+#endif
+static inline void procpool__store_before_cas(uint64_t *p, uint64_t value) {
+  PROCPOOL__STEP();
+  __atomic_store_n(p, value, PROCPOOL__ORDER_BEFORE_CAS);
 }
 static inline bool procpool__cas(uint64_t *p, uint64_t expected, uint64_t desired) {
   PROCPOOL__STEP();
@@ -1223,17 +1279,28 @@ static inline void procpool__store32_relaxed(uint32_t *p, uint32_t value) {
   PROCPOOL__STEP();
   __atomic_store_n(p, value, __ATOMIC_RELAXED);
 }
+static inline int64_t procpool__load_signed_relaxed(const int64_t *p) {
+  PROCPOOL__STEP();
+  return __atomic_load_n(p, __ATOMIC_RELAXED);
+}
+static inline void procpool__store_signed_relaxed(int64_t *p, int64_t value) {
+  PROCPOOL__STEP();
+  __atomic_store_n(p, value, __ATOMIC_RELAXED);
+}
 static inline void procpool__or32_relaxed(uint32_t *p, uint32_t bits) {
   PROCPOOL__STEP();
   (void)__atomic_fetch_or(p, bits, __ATOMIC_RELAXED);
 }
 
-/* A hint to the processor that this is a spin loop. */
+/* A hint to the processor that this is a spin loop. Most ARM cores take `yield` for no operation at all; `isb` empties
+ * the pipeline, which is about as long as x86's pause. */
 static inline void procpool__platform_relax(void) {
 #if defined(__x86_64__) || defined(__i386__)
   __builtin_ia32_pause();
-#elif defined(__aarch64__) || defined(__arm__)
-  __asm__ __volatile__("yield" ::: "memory");
+#elif defined(__aarch64__) || (defined(__arm__) && defined(__ARM_ARCH) && __ARM_ARCH >= 7)
+  __asm__ __volatile__("isb" ::: "memory");
+#elif defined(__arm__)
+  __asm__ __volatile__("" ::: "memory"); /* the older ones have neither */
 #endif
 }
 
@@ -1420,8 +1487,11 @@ static void *procpool__platform_shm_map(int fd, uint64_t size, void *place) {
   p = mmap(place, (size_t)size, PROT_NONE, flags, fd, 0);
   if (p == MAP_FAILED)
     return NULL;
-  if (place == NULL || p == place)
+  if (place == NULL || p == place) {
+    (void)madvise(p, (size_t)size,
+                  PROCPOOL__MADV_DONTDUMP); /* a core dump of the host would hold all of it: gigabytes */
     return p;
+  }
   (void)munmap(p, (size_t)size); /* Linux before 4.17 takes the place for a wish */
   return NULL;
 }
@@ -1476,17 +1546,10 @@ static uint64_t procpool__platform_available(void) {
   return line != NULL && sscanf(line, "MemAvailable: %llu", &kib) == 1 ? (uint64_t)kib * 1024u : UINT64_MAX;
 }
 
-/* Why so many bytes cannot be reserved here: errno, or 0. The kernel promises shared memory that the machine does not
- * have, and then kills somebody: a large reservation leaves a sixteenth of what there is. */
+/* Why so many bytes cannot be reserved here: errno, or 0. Whether there is that much memory: procpool__memory_refuses. */
 static int procpool__platform_shm_refuses(uint64_t offset, uint64_t size) {
   const uint64_t limit = procpool__platform_size_limit();
-  uint64_t available;
-  if (size > limit || offset > limit - size)
-    return EFBIG;
-  if (size < (uint64_t)16 << 20)
-    return 0;
-  available = procpool__platform_available();
-  return size > available - available / 16 ? ENOMEM : 0;
+  return size > limit || offset > limit - size ? EFBIG : 0;
 }
 
 /* Takes large pages for what lies in whole ones, as far as the kernel has some: it makes one of a page here and there
@@ -1566,12 +1629,18 @@ static bool procpool__platform_channel(int fds[2]) {
   return fds[0] >= 0 && fds[1] >= 0;
 }
 
+/* ---- an event that a host waits for, among other descriptors ----
+ * Whether a descriptor waits is a flag of its open file description (O_NONBLOCK), which all processes that have it
+ * share: a worker that clears it makes every other one block. So host and supervisor share an eventfd that no worker
+ * has; workers write to a pipe (a bell) whose reading end, a description of its own, the host alone has; and what the
+ * host waits for is an epoll descriptor over both. */
+
 static int procpool__platform_event(void) {
   int fd = (int)syscall(SYS_eventfd2, 0, O_CLOEXEC | O_NONBLOCK);
   return procpool__platform_above_std(fd);
 }
 
-/* Async-signal-safe. EAGAIN means that it is readable already. */
+/* Async-signal-safe. Of an eventfd or of a bell. EAGAIN means that it is readable already. */
 static void procpool__platform_event_set(int fd) {
   const uint64_t one = 1;
   const int saved = errno;
@@ -1584,6 +1653,72 @@ static void procpool__platform_event_clear(int fd) {
   const int saved = errno;
   if (procpool__platform_read(fd, &count, sizeof(count)) < 0)
     errno = saved;
+}
+
+static void procpool__platform_no_wait(int fd) {
+  (void)fcntl(fd, F_SETFL, O_NONBLOCK);
+}
+
+#define PROCPOOL__BELL_MOST ((size_t)64 * 4096)
+
+/* Empties a bell, whatever was written to it. Returns how many bytes that were; BELL_MOST: there may be more. */
+static size_t procpool__platform_bell_clear(int fd) {
+  unsigned char bytes[4096];
+  const int saved = errno;
+  size_t total = 0;
+  ssize_t got = 0;
+  for (size_t i = 0; i < PROCPOOL__BELL_MOST / sizeof(bytes); i++) {
+    got = procpool__platform_read(fd, bytes, sizeof(bytes));
+    if (got <= 0)
+      break;
+    total += (size_t)got;
+  }
+  errno = saved;
+  return got > 0 ? PROCPOOL__BELL_MOST : total;
+}
+
+/* A descriptor that is readable while one of those added to it is. */
+static int procpool__platform_watch(void) {
+  return procpool__platform_above_std(epoll_create1(EPOLL_CLOEXEC));
+}
+
+/* edge: it counts when something comes, and not because something is there. False (errno) when it cannot be added. */
+static bool procpool__platform_watch_add(int watch, int fd, bool edge) {
+  struct epoll_event event;
+  memset(&event, 0, sizeof(event));
+  event.events = (uint32_t)EPOLLIN | (edge ? (uint32_t)EPOLLET : 0u);
+  return epoll_ctl(watch, EPOLL_CTL_ADD, fd, &event) == 0;
+}
+
+/* A description that another process has too would stay in there when fd is closed. */
+static void procpool__platform_watch_remove(int watch, int fd) {
+  struct epoll_event event; /* Linux before 2.6.9 wants one */
+  memset(&event, 0, sizeof(event));
+  if (watch >= 0 && fd >= 0)
+    (void)epoll_ctl(watch, EPOLL_CTL_DEL, fd, &event);
+}
+
+/* What came by an edge counts no more. */
+static void procpool__platform_watch_clear(int watch) {
+  struct epoll_event events[8];
+  const int saved = errno;
+  if (syscall(SYS_epoll_pwait, watch, events, 8, 0, NULL, (size_t)(_NSIG / 8)) < 0)
+    errno = saved;
+}
+
+/* A descriptor that becomes readable when the process ends; -1 where there is none (Linux before 5.3). */
+static int procpool__platform_pidfd(pid_t pid) {
+  return procpool__platform_above_std((int)syscall(SYS_pidfd_open, pid, 0));
+}
+static int procpool__platform_pidfd_self(void) {
+  return procpool__platform_pidfd(getpid());
+}
+
+/* Ends the process that pidfd stands for, and never another one, whatever its state: SIGKILL goes through a stop and
+ * through a tracer. Nothing where there is no such descriptor. */
+static void procpool__platform_pidfd_kill(int pidfd) {
+  if (pidfd >= 0)
+    (void)syscall(SYS_pidfd_send_signal, pidfd, SIGKILL, NULL, 0);
 }
 
 /* ---- exceptions ---- Compiled as C++, what a callback throws is kept, and thrown again when the call that ran it has let
@@ -1616,25 +1751,7 @@ static void procpool__platform_throw(void *kept) {
 }
 #endif
 
-/* ---- descriptors for event loops ---- An epoll descriptor is itself readable while one of those that it watches is. */
-
-static int procpool__platform_watcher(void) {
-  return procpool__platform_above_std(epoll_create1(EPOLL_CLOEXEC));
-}
-
-static bool procpool__platform_watch(int watcher, int fd) {
-  struct epoll_event event;
-  memset(&event, 0, sizeof(event));
-  event.events = (uint32_t)EPOLLIN; /* the end of a channel's other side comes unasked, too */
-  return epoll_ctl(watcher, EPOLL_CTL_ADD, fd, &event) == 0;
-}
-
-/* Before fd is closed: its copies in other processes would keep it watched. */
-static void procpool__platform_unwatch(int watcher, int fd) {
-  struct epoll_event event; /* Linux before 2.6.9 wants one */
-  memset(&event, 0, sizeof(event));
-  (void)epoll_ctl(watcher, EPOLL_CTL_DEL, fd, &event);
-}
+/* ---- a timer that is a descriptor ---- */
 
 static int procpool__platform_timer(void) {
   return procpool__platform_above_std(timerfd_create(CLOCK_MONOTONIC, TFD_CLOEXEC | TFD_NONBLOCK));
@@ -1651,12 +1768,8 @@ static void procpool__platform_timer_set(int timer, uint64_t due) {
   (void)timerfd_settime(timer, TFD_TIMER_ABSTIME, &t, NULL);
 }
 
-/* A descriptor that becomes readable when this process ends; -1 where there is none (Linux before 5.3). */
-static int procpool__platform_pidfd_self(void) {
-  return procpool__platform_above_std((int)syscall(SYS_pidfd_open, getpid(), 0));
-}
-
-/* Waits until one of the descriptors has something or the deadline passes. mask: signals blocked meanwhile, or null. */
+/* Waits until one of the descriptors has something or the deadline passes. mask: signals blocked meanwhile, or null.
+ * Returns early at a signal: the caller looks again. */
 static int procpool__platform_poll(struct pollfd *fds, int count, uint64_t deadline, const sigset_t *mask) {
   struct timespec t;
   uint64_t now = 0;
@@ -1675,13 +1788,31 @@ static int procpool__platform_poll(struct pollfd *fds, int count, uint64_t deadl
   return (int)syscall(SYS_ppoll, fds, count, timeout, mask != NULL ? &kernel_mask : NULL, (size_t)(_NSIG / 8));
 }
 
+/* Waits for these events, or end of file or an error, until the deadline: a signal of the host's ends a poll, and says
+ * nothing. Returns what has come, 0 for nothing. */
+static short procpool__platform_await(int fd, short events, uint64_t deadline) {
+  struct pollfd p;
+  int got;
+  p.fd = fd;
+  p.events = events;
+  do {
+    p.revents = 0;
+    got = procpool__platform_poll(&p, 1, deadline, NULL);
+  } while (got < 0 && errno == EINTR && procpool__platform_now() < deadline);
+  return got > 0 ? p.revents : (short)0;
+}
+
 /* End of file (or an error) on the reading end of a pipe or channel: the other side is gone. */
 static bool procpool__platform_gone(int fd, uint64_t deadline) {
-  struct pollfd p;
-  p.fd = fd;
-  p.events = 0;
-  p.revents = 0;
-  return procpool__platform_poll(&p, 1, deadline, NULL) > 0 && (p.revents & (POLLHUP | POLLERR | POLLNVAL)) != 0;
+  return (procpool__platform_await(fd, 0, deadline) & (POLLHUP | POLLERR | POLLNVAL)) != 0;
+}
+
+/* Waits until a process has ended, by its id: if that is a stranger's by now, this waits in vain. */
+static void procpool__platform_await_end(pid_t pid, uint64_t deadline) {
+  int fd = pid > 0 ? procpool__platform_pidfd(pid) : -1;
+  if (fd >= 0)
+    (void)procpool__platform_await(fd, POLLIN, deadline);
+  procpool__platform_close(&fd);
 }
 
 /* Closes every descriptor above 2 but those in keep (sorted upwards). */
@@ -1788,6 +1919,12 @@ static pid_t procpool__platform_pid(void) {
   return getpid();
 }
 
+/* Whether a signal that ended a process is one that others send. */
+static bool procpool__platform_from_outside(int signal_number) {
+  return signal_number == SIGKILL || signal_number == SIGTERM || signal_number == SIGINT || signal_number == SIGHUP ||
+         signal_number == SIGQUIT;
+}
+
 PROCPOOL__NORETURN static void procpool__platform_leave(int status) {
   _exit(status);
 }
@@ -1817,6 +1954,64 @@ static int procpool__platform_receive(int channel, void *message, size_t size, i
   do
     got = (ssize_t)syscall(SYS_recvfrom, channel, message, size, flags, NULL, NULL);
   while (got < 0 && errno == EINTR);
+  if (got == (ssize_t)size)
+    return 1;
+  return got < 0 && errno == EAGAIN ? 0 : -1;
+}
+
+/* What comes along with a message: one descriptor. */
+typedef union procpool__platform_cargo {
+  struct cmsghdr head; /* for its alignment */
+  unsigned char bytes[CMSG_SPACE(sizeof(int))];
+} procpool__platform_cargo;
+
+/* A message with a descriptor, of which the other side gets a copy. */
+static bool procpool__platform_send_fd(int channel, void *message, size_t size, int fd) {
+  procpool__platform_cargo cargo;
+  struct msghdr header;
+  struct iovec part;
+  ssize_t sent;
+  memset(&cargo, 0, sizeof(cargo));
+  memset(&header, 0, sizeof(header));
+  part.iov_base = message;
+  part.iov_len = size;
+  header.msg_iov = &part;
+  header.msg_iovlen = 1;
+  header.msg_control = cargo.bytes;
+  header.msg_controllen = sizeof(cargo.bytes);
+  cargo.head.cmsg_level = SOL_SOCKET;
+  cargo.head.cmsg_type = SCM_RIGHTS;
+  cargo.head.cmsg_len = CMSG_LEN(sizeof(fd));
+  memcpy(CMSG_DATA(&cargo.head), &fd, sizeof(fd));
+  do
+    sent = sendmsg(channel, &header, MSG_NOSIGNAL);
+  while (sent < 0 && errno == EINTR);
+  return sent == (ssize_t)size;
+}
+
+/* As receive, without waiting. *fd: the descriptor that came along, or -1. */
+static int procpool__platform_receive_fd(int channel, void *message, size_t size, int *fd) {
+  procpool__platform_cargo cargo;
+  struct msghdr header;
+  struct iovec part;
+  ssize_t got;
+  *fd = -1;
+  memset(&header, 0, sizeof(header));
+  part.iov_base = message;
+  part.iov_len = size;
+  header.msg_iov = &part;
+  header.msg_iovlen = 1;
+  header.msg_control = cargo.bytes;
+  header.msg_controllen = sizeof(cargo.bytes);
+  do
+    got = recvmsg(channel, &header, MSG_DONTWAIT | MSG_CMSG_CLOEXEC);
+  while (got < 0 && errno == EINTR);
+  if (got < 0 && (errno == ENOSYS || errno == EPERM)) /* refused by a filter: without descriptors it goes, too */
+    return procpool__platform_receive(channel, message, size, MSG_DONTWAIT);
+  if (got > 0 && header.msg_controllen >= CMSG_LEN(sizeof(*fd)) && cargo.head.cmsg_level == SOL_SOCKET &&
+      cargo.head.cmsg_type == SCM_RIGHTS)
+    memcpy(fd, CMSG_DATA(&cargo.head), sizeof(*fd));
+  *fd = procpool__platform_above_std(*fd);
   if (got == (ssize_t)size)
     return 1;
   return got < 0 && errno == EAGAIN ? 0 : -1;
@@ -2189,14 +2384,21 @@ static int procpool__cpu_quota_v1(const char *directory) {
                              procpool__cpu_read_number(directory, "/cpu.cfs_period_us"));
 }
 
-/* The smallest quota from directory up to its first top bytes (the mount point): each ancestor limits all below it. */
-static int procpool__cpu_quota_upwards(char *directory, size_t top, bool v2) {
-  int smallest = PROCPOOL__CPU_NO_LIMIT;
+typedef void procpool__group_visitor(const char *directory, bool v2, void *context);
+
+/* What to do with each of our control groups: those of one controller, for each ancestor limits all below it. */
+typedef struct procpool__groups {
+  const char *controller;
+  procpool__group_visitor *visit;
+  void *context;
+} procpool__groups;
+
+/* Visits the directory and those above it up to its first top bytes (the mount point). */
+static void procpool__groups_upwards(const procpool__groups *groups, char *directory, size_t top, bool v2) {
   for (size_t length = strlen(directory);; directory[length] = 0) {
-    const int quota = v2 ? procpool__cpu_quota_v2(directory) : procpool__cpu_quota_v1(directory);
-    smallest = quota < smallest ? quota : smallest;
+    groups->visit(directory, v2, groups->context);
     if (length <= top)
-      return smallest;
+      return;
     do
       length--;
     while (length > top && directory[length] != '/');
@@ -2235,9 +2437,9 @@ static const char *procpool__cpu_below(const char *group, const char *shown) {
   return *shown == 0 ? "" : PROCPOOL_NULL;
 }
 
-/* The limit that one line of mountinfo leads to:
+/* The groups that one line of mountinfo leads to:
  * ID PARENT MAJOR:MINOR ROOT MOUNT-POINT OPTIONS [TAG...] - TYPE SOURCE SUPER-OPTIONS */
-static int procpool__cpu_mount(const char *root, char *line) {
+static void procpool__groups_mount(const procpool__groups *groups, const char *root, char *line) {
   char group[PROCPOOL__CPU_PATH], mount[PROCPOOL__CPU_PATH], directory[PROCPOOL__CPU_PATH];
   for (int i = 0; i < 3; i++)
     (void)procpool__cpu_field(&line, ' ');
@@ -2248,29 +2450,41 @@ static int procpool__cpu_mount(const char *root, char *line) {
   const char *type = procpool__cpu_field(&line, ' ');
   (void)procpool__cpu_field(&line, ' ');
   const bool v2 = strcmp(type, "cgroup2") == 0;
-  if (!v2 && (strcmp(type, "cgroup") != 0 || !procpool__cpu_listed(line, "cpu")))
-    return PROCPOOL__CPU_NO_LIMIT;
+  if (!v2 && (strcmp(type, "cgroup") != 0 || !procpool__cpu_listed(line, groups->controller)))
+    return;
   procpool__cpu_unescape(shown);
   procpool__cpu_unescape(point);
-  const char *below =
-      procpool__cpu_group(root, v2 ? "" : "cpu", group) ? procpool__cpu_below(group, shown) : PROCPOOL_NULL;
-  if (below == PROCPOOL_NULL || !procpool__cpu_join(mount, root, point) || !procpool__cpu_join(directory, mount, below))
-    return PROCPOOL__CPU_NO_LIMIT;
-  return procpool__cpu_quota_upwards(directory, strlen(mount), v2);
+  const char *below = procpool__cpu_group(root, v2 ? "" : groups->controller, group) ? procpool__cpu_below(group, shown)
+                                                                                     : PROCPOOL_NULL;
+  if (below != PROCPOOL_NULL && procpool__cpu_join(mount, root, point) && procpool__cpu_join(directory, mount, below))
+    procpool__groups_upwards(groups, directory, strlen(mount), v2);
 }
 
-/* The smallest quota of all hierarchies that hold us: v1, v2, or both at once (hybrid), however often mounted. */
-static int procpool__cpu_quota_all(const char *root) {
+/* Visits our groups in all hierarchies: v1, v2, or both at once (hybrid), however often mounted. */
+static void procpool__groups_each(const procpool__groups *groups, const char *root) {
   procpool__cpu_lines lines;
-  int smallest = PROCPOOL__CPU_NO_LIMIT;
   char *line;
   if (!procpool__cpu_lines_open(&lines, root, "/proc/self/mountinfo"))
-    return smallest;
-  while ((line = procpool__cpu_lines_next(&lines)) != PROCPOOL_NULL) {
-    const int quota = procpool__cpu_mount(root, line);
-    smallest = quota < smallest ? quota : smallest;
-  }
+    return;
+  while ((line = procpool__cpu_lines_next(&lines)) != PROCPOOL_NULL)
+    procpool__groups_mount(groups, root, line);
   procpool__platform_close_fd(lines.fd);
+}
+
+static void procpool__cpu_visit(const char *directory, bool v2, void *context) {
+  int *smallest = (int *)context;
+  const int quota = v2 ? procpool__cpu_quota_v2(directory) : procpool__cpu_quota_v1(directory);
+  *smallest = quota < *smallest ? quota : *smallest;
+}
+
+/* The smallest quota of all groups that hold us. */
+static int procpool__cpu_quota_all(const char *root) {
+  int smallest = PROCPOOL__CPU_NO_LIMIT;
+  procpool__groups groups;
+  groups.controller = "cpu";
+  groups.visit = procpool__cpu_visit;
+  groups.context = &smallest;
+  procpool__groups_each(&groups, root);
   return smallest;
 }
 
@@ -2343,6 +2557,105 @@ static int procpool__cpu_count(procpool_cpu kind) {
     return procpool__cpu_physical("", procpool__cpu_logical());
   }
   return 0;
+}
+
+/* ---- memory that may still be taken: any process, reads files only ----
+ * The kernel promises shared memory that the machine, or a control group, does not have, and kills a process when it is
+ * touched: so this looks before. */
+
+/* The directories of our memory groups that have a limit, found once: "1PATH" or "2PATH" by version, each ended by a
+ * zero byte. Null where there are none. */
+typedef struct procpool__memory_groups {
+  char *paths;
+  size_t size;
+  uint64_t least; /* the smallest limit, in bytes; UINT64_MAX where there is none */
+} procpool__memory_groups;
+
+/* A number of bytes in a group's file; UINT64_MAX for "max", and for what version 1 has for it. */
+static uint64_t procpool__memory_number(const char *directory, const char *name) {
+  char text[64];
+  const char *cursor = text;
+  uint64_t value;
+  return procpool__cpu_read(directory, name, text, sizeof(text)) && procpool__cpu_number(&cursor, &value) ? value
+                                                                                                          : UINT64_MAX;
+}
+
+static uint64_t procpool__memory_limit(const char *directory, bool v2) {
+  return procpool__memory_number(directory, v2 ? "/memory.max" : "/memory.limit_in_bytes");
+}
+
+/* The number behind name, which begins a line of memory.stat; 0 if there is none. */
+static uint64_t procpool__memory_stat(const char *text, const char *name) {
+  const char *at = strstr(text, name);
+  uint64_t value;
+  if (at == PROCPOOL_NULL)
+    return 0;
+  at += strlen(name);
+  return procpool__cpu_number(&at, &value) ? value : 0;
+}
+
+/* What a group may still take. Pages of files count as in use, but the kernel drops them first. */
+static uint64_t procpool__memory_room(const char *directory, bool v2) {
+  const uint64_t limit = procpool__memory_limit(directory, v2);
+  const uint64_t used = procpool__memory_number(directory, v2 ? "/memory.current" : "/memory.usage_in_bytes");
+  char text[PROCPOOL__CPU_PATH];
+  uint64_t files = 0;
+  if (limit == UINT64_MAX || used == UINT64_MAX)
+    return UINT64_MAX;
+  if (procpool__cpu_read(directory, "/memory.stat", text, sizeof(text)))
+    files = procpool__memory_stat(text, v2 ? "\ninactive_file " : "\ntotal_inactive_file ") +
+            procpool__memory_stat(text, v2 ? "\nactive_file " : "\ntotal_active_file ");
+  files = files < used ? files : used;
+  return limit > used - files ? limit - (used - files) : 0;
+}
+
+static void procpool__memory_visit(const char *directory, bool v2, void *context) {
+  procpool__memory_groups *found = (procpool__memory_groups *)context;
+  const uint64_t limit = procpool__memory_limit(directory, v2);
+  const size_t length = strlen(directory) + 2;
+  char *paths;
+  if (limit == UINT64_MAX)
+    return;
+  found->least = limit < found->least ? limit : found->least;
+  paths = (char *)PROCPOOL_REALLOC(found->paths, found->size + length);
+  if (paths == PROCPOOL_NULL)
+    return; /* without memory there are other limits */
+  paths[found->size] = v2 ? '2' : '1';
+  memcpy(paths + found->size + 1, directory, length - 1);
+  found->paths = paths;
+  found->size += length;
+}
+
+static void procpool__memory_find(procpool__memory_groups *found, const char *root) {
+  procpool__groups groups;
+  memset(found, 0, sizeof(*found));
+  found->least = UINT64_MAX;
+  groups.controller = "memory";
+  groups.visit = procpool__memory_visit;
+  groups.context = found;
+  procpool__groups_each(&groups, root);
+}
+
+static void procpool__memory_forget(procpool__memory_groups *found) {
+  PROCPOOL_FREE(found->paths);
+  found->paths = PROCPOOL_NULL;
+}
+
+/* Whether so many bytes are not to be had. A sixteenth of what there is shall be left. Where no group limits us a small
+ * request is not looked into: to read what the machine has takes as long as to take the pages. */
+static bool procpool__memory_refuses(const procpool__memory_groups *groups, uint64_t size) {
+  uint64_t room = UINT64_MAX;
+  if (groups->paths == PROCPOOL_NULL && size < (uint64_t)16 << 20)
+    return false;
+  for (size_t at = 0; groups->paths != PROCPOOL_NULL && at < groups->size; at += strlen(groups->paths + at) + 1) {
+    const uint64_t here = procpool__memory_room(groups->paths + at + 1, groups->paths[at] == '2');
+    room = here < room ? here : room;
+  }
+  if (size >= (uint64_t)16 << 20) {
+    const uint64_t machine = procpool__platform_available();
+    room = machine < room ? machine : room;
+  }
+  return size > room - room / 16;
 }
 
 /* ==== >>shm =========================================================================================================
@@ -2421,7 +2734,7 @@ static inline uint64_t procpool__cell(uint64_t ticket, uint32_t slot) {
 enum {
   PROCPOOL__SLOT_CHUNK = 1,
   PROCPOOL__SLOT_NO_ARGUMENT = 2,
-  PROCPOOL__SLOT_DISCARD = 4,
+  PROCPOOL__SLOT_DISCARD = 4, /* nobody wants the result */
   PROCPOOL__SLOT_KILL = 8,    /* the host wants it ended */
   PROCPOOL__SLOT_SHARED = 16, /* the argument lies in the arena, be it as small as it may */
   PROCPOOL__SLOT_PLACE = 32,  /* the result has a place in the arena */
@@ -2477,6 +2790,7 @@ typedef struct procpool__block {
   int64_t init_code;
   PROCPOOL__ALIGNED uint64_t
       tail; /* end of the last published record. Stored by the worker, or by a helper by CAS to the same value */
+  uint64_t dropped; /* worker: adds 1 for a task that it committed without a record. Host reads, with the tail */
   PROCPOOL__ALIGNED uint64_t consumed;  /* host: end of the last record taken. Worker reads (acquire): room behind it */
   uint32_t room_seq;                    /* host adds 1 for a worker that waits for room */
   uint32_t wake_seq;                    /* host and supervisor add 1 to wake this worker, which sleeps on it */
@@ -2525,7 +2839,7 @@ typedef struct procpool__mask {
 typedef struct procpool__header {
   /* host, before anyone else exists; a spawned supervisor checks them against its own */
   uint64_t magic, version, total, header_size, workers, capacity, ring_size, arena_size;
-  uint64_t start, max_tasks, strict, core_dumps, depth;
+  uint64_t start, max_tasks, strict, core_dumps, once, depth;
   uint64_t spin_ns, spin_fixed, processors; /* how long to look for work before sleeping; whether the user said so */
   uint64_t initializer, initializer_offset, initializer_size; /* size 0: offset is the pointer itself */
   uint64_t initializer_limit;                                 /* ns; 0: none */
@@ -2551,9 +2865,16 @@ typedef struct procpool__header {
   uint32_t health;                      /* supervisor: procpool__health; the host reads, cause before it */
   uint32_t gone;                        /* supervisor: every worker is reaped, and it is leaving */
   uint64_t alive, started;              /* supervisor: workers that live, workers ever started */
-  int64_t cause_signal, cause_exit, cause_code, cause_errno, cause_pid, cause_worker; /* supervisor, before health */
-  int64_t cause_stage;
+  /* supervisor (threads: the last of them), before health, which publishes them; relaxed: it may write the next cause
+   * while the host reads this one */
+  int64_t cause_signal, cause_exit, cause_code, cause_errno, cause_pid, cause_worker, cause_stage;
 } procpool__header;
+
+/* What workers go by: each process's own copy, made before there was a worker (a forked one has it by the fork). */
+typedef struct procpool__settings {
+  uint64_t max_tasks, spin_ns, spin_fixed, processors;
+  uint64_t initializer, initializer_offset, initializer_size;
+} procpool__settings;
 
 /* One process's view. Sizes and addresses are its own copies: shared ones may be scribbled upon. */
 typedef struct procpool__segment {
@@ -2570,6 +2891,7 @@ typedef struct procpool__segment {
   unsigned char *arena;
   uint64_t arena_at; /* its offset: all before it is open to access from the start */
   uint64_t large;    /* what large blocks of the arena begin at a multiple of */
+  procpool__settings settings;
 } procpool__segment;
 
 typedef char procpool__assert_slot[sizeof(procpool__slot) == 64 ? 1 : -1];
@@ -2615,6 +2937,18 @@ static uint64_t procpool__shm_layout(procpool__segment *s, unsigned char *base) 
     s->arena = base + offset[4];
   }
   return s->total;
+}
+
+/* Takes the settings from the header: before there is a worker that could write there. */
+static void procpool__shm_settle(procpool__segment *s) {
+  const procpool__header *h = s->header;
+  s->settings.max_tasks = h->max_tasks;
+  s->settings.spin_ns = h->spin_ns;
+  s->settings.spin_fixed = h->spin_fixed;
+  s->settings.processors = h->processors;
+  s->settings.initializer = h->initializer;
+  s->settings.initializer_offset = h->initializer_offset;
+  s->settings.initializer_size = h->initializer_size;
 }
 
 static uint64_t procpool__shm_offset(const procpool__segment *s, const void *p) {
@@ -2764,10 +3098,12 @@ enum {
 };
 
 typedef struct procpool__record {
-  uint64_t position; /* written last, with release: a record without it was never finished */
-  uint64_t word;     /* what the task's word is when this record counts */
-  uint64_t size;     /* bytes that follow */
-  uint32_t slot;     /* and the flags above */
+  uint64_t
+      position;  /* written last: a record without it was never finished. Release for what it vouches for, and in the
+                        total order: a host that goes to sleep looks for it, and a worker then at the host's flag */
+  uint64_t word; /* what the task's word is when this record counts */
+  uint64_t size; /* bytes that follow */
+  uint32_t slot; /* and the flags above */
   uint32_t pid;
 } procpool__record;
 typedef char procpool__assert_record[sizeof(procpool__record) == PROCPOOL__UNIT ? 1 : -1];
@@ -2831,14 +3167,15 @@ static void procpool__ring_stamp(const procpool__segment *s, int worker, uint64_
   procpool__store_relaxed(&r->size, head->size);
   procpool__store32_relaxed(&r->slot, head->slot);
   procpool__store32_relaxed(&r->pid, head->pid);
-  procpool__store_release(&r->position, position);
+  procpool__store_before_cas(&r->position, position);
 }
 
-/* Reads a record's head once into *head: acquire on the stamp, which vouches for what is read behind it. False when
- * there is none at this position, or none that can be. */
+/* Reads a record's head once into *head: the stamp vouches for what is read behind it. Sequentially consistent, not
+ * acquire, for a host that goes to sleep: either it sees the stamp, or the worker that wrote it sees the host's flag.
+ * False when there is none at this position, or none that can be. */
 static bool procpool__ring_read(const procpool__segment *s, int worker, uint64_t position, procpool__record *head) {
   const procpool__record *r = procpool__ring_at(s, worker, position);
-  head->position = procpool__load_acquire(&r->position);
+  head->position = procpool__load(&r->position);
   head->word = procpool__load_relaxed(&r->word);
   head->size = procpool__load_relaxed(&r->size);
   head->slot = procpool__load32_relaxed(&r->slot);
@@ -2925,7 +3262,7 @@ static bool procpool__table_waiting(const procpool__segment *s) {
  * Runs in a worker process, in a worker thread of the host, or (inline) in the host's calling thread. Writes its own
  * block, its own ring, words that it claimed, and the hint. It holds nothing that another process waits for. */
 
-enum { PROCPOOL__CODE_CACHE = 64, PROCPOOL__SCRATCH_KEPT = 4 << 20, PROCPOOL__ROW = 64 };
+enum { PROCPOOL__CODE_CACHE = 64, PROCPOOL__SCRATCH_KEPT = 4 << 20 };
 
 typedef struct procpool__worker procpool__worker;
 
@@ -2956,6 +3293,7 @@ struct procpool__worker {
   bool process;  /* a process of its own, not a thread of the host */
   uint64_t tail; /* end of its last record: its own truth */
   uint64_t consumed;
+  uint64_t dropped;      /* what its block says */
   uint64_t next;         /* the position where it looks for a task */
   uint64_t seen, hinted; /* no task from seen to next is READY; where it last set or met the hint */
   uint64_t answered;     /* number of the host's sleep that it has ended already */
@@ -2973,17 +3311,20 @@ struct procpool__worker {
 };
 
 /* A map's task, in the arena. The host writes it all before READY; the worker writes begun, failed and what they speak
- * of; the host reads that after the word says DONE, or after the worker was reaped. Items that ended before a crash
- * keep their results, the one that was begun crashed, and the rest are handed out again: no body starts twice.
- * Arguments and results lie behind the chunk, or in shared buffers. */
+ * of; the host reads that after the word says DONE, after the worker was reaped, or, of items that ended before the one
+ * that begun names, while the worker goes on. Items that ended before a crash keep their results, the one that was
+ * begun crashed, and the rest are handed out again: no body starts twice. Arguments and results lie behind the chunk, or
+ * in shared buffers. */
 typedef struct procpool__chunk {
-  uint64_t count, argument_size, result_size,
-      function;                          /* function: of one item; 0 where the typed layer loops itself */
+  uint64_t count, argument_size, result_size;
+  uint64_t argument_step, result_step;   /* from one item to the next: the size, or more, so that each is aligned */
+  uint64_t function;                     /* of one item; 0 where the typed layer loops itself */
   uint64_t arguments, results, failures; /* offsets in the arena */
-  uint64_t begun;                        /* worker: items whose body began */
-  uint64_t failed;                       /* worker: how many items have a mark */
-  uint64_t took;                         /* worker: ns that all items took together */
-  procpool__failure first;               /* worker: of the first failure */
+  uint64_t stop;           /* host: count; 0 when no further item shall begin (relaxed: see procpool__item_next) */
+  uint64_t begun;          /* worker, with release: items whose body began; count + 1: all have ended */
+  uint64_t failed;         /* worker, with release: how many items have a mark */
+  uint64_t took;           /* worker: ns that all items took together */
+  procpool__failure first; /* worker: of the first failure */
 } procpool__chunk;
 
 /* What became of each item, by two bits: 0 OK, 1 FAILED, 2 CODEC. Nobody clears them before the first failure. */
@@ -2995,7 +3336,8 @@ static unsigned procpool__chunk_mark(const unsigned char *marks, uint64_t item) 
 }
 static void procpool__chunk_set_mark(unsigned char *marks, uint64_t item, procpool_status status) {
   const unsigned shift = (unsigned)(item % 4 * 2), mark = status == PROCPOOL_FAILED ? 1 : 2;
-  marks[item / 4] = (unsigned char)((marks[item / 4] & ~(3u << shift)) | mark << shift);
+  __atomic_store_n(&marks[item / 4], (unsigned char)((marks[item / 4] & ~(3u << shift)) | mark << shift),
+                   __ATOMIC_RELAXED);
 }
 
 /* Ends a sleep of the host, if it sleeps and this worker has not yet ended that one. The flag stays for the others: a
@@ -3073,8 +3415,8 @@ static procpool__record procpool__worker_record(const procpool__worker *w, procp
 }
 
 /* Makes the record at the tail count, and passes it. Somebody may have been faster, with the same value; no other one
- * can be there, since the next record is this worker's own. Release is enough for a committed record: the commit's
- * compare-and-swap lies between its stamp and the look at the host's flag, and a host that sets its flag then looks for
+ * can be there, since the next record is this worker's own. Release is enough for a committed record: its stamp and the
+ * commit come before the look at the host's flag in the total order, and a host that sets its flag then looks for
  * committed records, not at tails alone. A piece has no commit, hence the exchange. */
 static void procpool__worker_publish(procpool__worker *w, uint64_t length, bool committed) {
   if (committed)
@@ -3119,14 +3461,21 @@ static bool procpool__worker_commit(procpool__worker *w, const procpool__record 
   return true;
 }
 
-/* The same where nobody wants the result: no record. */
+/* The same without a record, where nobody wants the result. The host learns of it by the count; should this worker die
+ * before that, by its audit. The exchange comes before the look at the host's flag, which a host that sets it follows
+ * with a look at the count. */
 static bool procpool__worker_drop(procpool__worker *w) {
+  const uint64_t done = procpool__word_in(w->task.word, PROCPOOL__DONE_OK);
   uint64_t word;
-  if (procpool__cas(&w->task.slot->word, w->task.word, procpool__word_in(w->task.word, PROCPOOL__DONE_OK)))
-    return true;
-  word = procpool__load(&w->task.slot->word);
-  return procpool__worker_obeyed(w, word) != PROCPOOL__FREE &&
-         procpool__cas(&w->task.slot->word, word, procpool__word_in(word, procpool__worker_obeyed(w, word)));
+  if (!procpool__cas(&w->task.slot->word, w->task.word, done)) {
+    word = procpool__load(&w->task.slot->word);
+    if (procpool__worker_obeyed(w, word) == PROCPOOL__FREE ||
+        !procpool__cas(&w->task.slot->word, word, procpool__word_in(word, procpool__worker_obeyed(w, word))))
+      return false;
+  }
+  (void)procpool__exchange(&w->block->dropped, ++w->dropped);
+  procpool__worker_answer(w, PROCPOOL__FLAG_PARKED | PROCPOOL__FLAG_FD);
+  return true;
 }
 
 /* Sends all of a large result but its last piece, each as soon as there is room. Returns the bytes sent, or -1. */
@@ -3173,11 +3522,19 @@ static bool procpool__worker_send(procpool__worker *w, procpool__state state, co
   return procpool__worker_commit(w, &head, length);
 }
 
-/* A result that nobody wants needs no record when the pool is draining: the host may never look into the ring again. */
-static bool procpool__worker_unwanted(const procpool__worker *w) {
-  return procpool__worker_phase(w) == PROCPOOL__PHASE_DRAIN &&
-         (procpool__load32_relaxed(&w->task.slot->flags) & PROCPOOL__SLOT_DISCARD) !=
-             0; /* a hint: a record is right too */
+/* A result that nobody wants needs no record when the pool drains, since the host may never look into the ring again;
+ * nor where there is no room for one: a host that has handed out tasks, and then does something else, would stop its
+ * workers so. Where there is room a record costs the host less than to look for what was dropped. The flag is a hint: a
+ * record is always right. */
+static bool procpool__worker_unwanted(procpool__worker *w) {
+  const procpool_task *t = &w->task;
+  const uint64_t size = t->failed || t->uncarried ? sizeof(w->failure) : t->result_size;
+  if ((procpool__load32_relaxed(&t->slot->flags) & PROCPOOL__SLOT_DISCARD) == 0)
+    return false;
+  if (procpool__worker_phase(w) == PROCPOOL__PHASE_DRAIN)
+    return true;
+  return !t->in_ring && (size > w->segment->ring_size / 2 ||
+                         !procpool__worker_fits(w, procpool__ring_length(w->segment, w->tail, size, false)));
 }
 
 /* ---- running a task ---- */
@@ -3289,7 +3646,7 @@ static void procpool__worker_note(procpool_task *t, procpool_status status) {
   procpool__chunk_set_mark(marks, item, status);
   if (t->failures == 1)
     chunk->first = t->worker->failure;
-  procpool__store_relaxed(&chunk->failed, t->failures);
+  procpool__store_release(&chunk->failed, t->failures); /* the host may look while this goes on */
 }
 
 /* Calls the user. Compiled as C++, what the task throws makes it FAILED, as in the typed layer. */
@@ -3305,13 +3662,13 @@ static void procpool__worker_run_items(procpool_task *t) {
   procpool__chunk *chunk = t->chunk;
   procpool_function function;
   memcpy(&function, &chunk->function, sizeof(function));
-  for (uint64_t i = 0; i < chunk->count && procpool_task_item(t, i); i++) {
+  for (size_t i = 0; procpool_task_item(t, i); i++) {
     t->given = false;
-    t->argument = procpool__worker_arena(t, chunk->arguments + i * chunk->argument_size);
+    t->argument = procpool__worker_arena(t, chunk->arguments + i * chunk->argument_step);
     t->argument_size = chunk->argument_size;
     procpool__worker_enter(function, t);
     if (!t->given) /* the block was used before: what is not written would be another task's bytes */
-      memset(procpool__worker_arena(t, chunk->results + i * chunk->result_size), 0, (size_t)chunk->result_size);
+      memset(procpool__worker_arena(t, chunk->results + i * chunk->result_step), 0, (size_t)chunk->result_size);
   }
 }
 
@@ -3415,7 +3772,7 @@ static bool procpool__worker_run(procpool__worker *w, uint32_t slot_index, uint6
     return false;
   procpool__store_release(&w->block->intent_word, 0); /* release: who sees it sees the commit */
   procpool__worker_trim(w);
-  return w->segment->header->max_tasks == 0 || w->tasks < w->segment->header->max_tasks;
+  return w->segment->settings.max_tasks == 0 || w->tasks < w->segment->settings.max_tasks;
 }
 
 /* ---- claiming and sleeping ---- */
@@ -3468,12 +3825,13 @@ static void procpool__worker_look_ahead(const procpool__worker *w) {
 }
 
 /* Claims the task in slot, at the position where it looks. The intent comes before the claim, whose compare-and-swap
- * releases it; it is withdrawn when somebody was faster: beside a word that somebody forged it would say that this
- * worker runs it. */
+ * releases it. It is stored with release itself: the host's audit that sees the intent of this task must see the commit
+ * of the one before it, else it would take that one for lost. It is withdrawn when somebody was faster: beside a word
+ * that somebody forged it would say that this worker runs it. */
 static bool procpool__worker_claim(procpool__worker *w, uint32_t slot, uint64_t word) {
   const uint64_t ready = procpool__word(w->next + 1, 0, PROCPOOL__READY);
-  procpool__store_relaxed(&w->block->intent_slot, slot);
-  procpool__store_relaxed(&w->block->intent_word, word);
+  procpool__store_release(&w->block->intent_slot, slot);
+  procpool__store_release(&w->block->intent_word, word);
   if (!procpool__cas(&w->segment->slots[slot].word, ready, word)) {
     procpool__store_release(&w->block->intent_word, 0);
     procpool__worker_pass(w);
@@ -3509,7 +3867,7 @@ static procpool__turn procpool__worker_turn(procpool__worker *w) {
 /* Whether those who are awake, the host too, outnumber the processors: then whoever only looks keeps the others from
  * their work, and lets them go first after each look. */
 static bool procpool__worker_crowded(const procpool__worker *w) {
-  return !w->spin.fixed && procpool__shm_awake(w->segment) >= w->segment->header->processors;
+  return !w->spin.fixed && procpool__shm_awake(w->segment) >= w->segment->settings.processors;
 }
 
 /* Looks for a task as long as a hot answer takes. Before the clock is read: that takes about as long. */
@@ -3593,7 +3951,8 @@ static void procpool__worker_setup(procpool__worker *w, const procpool__segment 
   w->process = process;
   w->tail = procpool__load(&w->block->tail);
   w->consumed = procpool__load(&w->block->consumed);
-  procpool__spin_setup(&w->spin, s->header->spin_ns, s->header->spin_fixed != 0);
+  w->dropped = procpool__load(&w->block->dropped);
+  procpool__spin_setup(&w->spin, s->settings.spin_ns, s->settings.spin_fixed != 0);
   procpool__worker_jump(w, procpool__load(&s->header->head));
   w->opened = process ? s->arena_at : s->total; /* a thread shares the host's mapping, which the host opens */
 }
@@ -3610,7 +3969,7 @@ static int procpool__worker_call_initializer(procpool_initializer initializer, c
 
 /* Runs the user's initializer, if there is one. */
 static bool procpool__worker_initialize(procpool__worker *w) {
-  const procpool__header *h = w->segment->header;
+  const procpool__settings *h = &w->segment->settings;
   procpool_initializer initializer;
   const void *argument;
   int code;
@@ -3642,9 +4001,11 @@ static bool procpool__worker_initialize(procpool__worker *w) {
 
 /* Descriptors that a pool's host holds. A supervisor forked for another pool of the same host must close them: it would
  * keep that pool alive after the host's death. */
-typedef struct procpool__process_pool {
+typedef struct procpool__process_pool { /* all but memory: -1 where there is none; event_fd: no worker has it */
   struct procpool__process_pool *next;
   int lifeline, control, all_gone, event_fd, memory;
+  int supervisor;        /* a pidfd, or -1 */
+  int watch;             /* an epoll descriptor over event_fd and all_gone, which is the workers' bell */
   int loop_fd, timer_fd; /* for an event loop, if there is one: see procpool__loop_open */
 } procpool__process_pool;
 
@@ -3661,12 +4022,15 @@ static struct {
 
 /* What host and supervisor say to each other over the control channel: whole messages of one size. */
 typedef enum procpool__say {
-  PROCPOOL__SAY_CODE = 1, /* supervisor: an executable mapping that its workers have (spawn) */
+  PROCPOOL__SAY_SELF = 1, /* supervisor, first of all: with a descriptor that stands for it (Linux 5.3) */
+  PROCPOOL__SAY_CODE,     /* supervisor: an executable mapping that its workers have (spawn) */
   PROCPOOL__SAY_ATTACHED, /* supervisor: that was all of them; waits for BEGIN */
   PROCPOOL__SAY_BEGIN,    /* host: the initializer is in the header, start the workers */
   PROCPOOL__SAY_STARTED,  /* supervisor: all workers are forked, or a = errno */
+  PROCPOOL__SAY_ENDING,   /* supervisor: it has heard of the KILL, and is at it */
   PROCPOOL__SAY_TAKEN,    /* supervisor: something else lies where the segment should be mapped (spawn); it leaves */
-  PROCPOOL__SAY_PHASE,    /* host: look at the phase */
+  PROCPOOL__SAY_GONE,     /* supervisor: nobody is left, and it leaves */
+  PROCPOOL__SAY_PHASE,    /* host: the phase is a now */
   PROCPOOL__SAY_SIGNAL,   /* host: send signal b to worker a */
   PROCPOOL__SAY_RESET,    /* host: worker a's ring is corrupt: end it, its ring begins anew at b */
   PROCPOOL__SAY_LOOK      /* host: a task is to be ended, or has a limit: look at what the workers run */
@@ -3694,11 +4058,22 @@ typedef struct procpool__charge {
   bool overdue;           /* its initializer took too long: it was killed for that */
 } procpool__charge;
 
+/* How a worker ended. */
+typedef struct procpool__end {
+  pid_t pid;
+  int status;
+  struct rusage usage;
+} procpool__end;
+
 typedef struct procpool__super {
   procpool__segment segment;
   int lifeline, control, all_gone, event_fd, host_pidfd;
   pid_t pid;
   bool strict, core_dumps, ended;
+  bool once;                     /* one worker, one task: nobody takes a dead one's place */
+  uint32_t phase;                /* procpool__phase, as the host said it by a message: the segment's is for workers */
+  uint64_t alive, started, dead; /* what it writes into the header */
+  procpool__end end;             /* once: how the worker ended that had not begun the task */
   unsigned fork_failures;
   uint64_t initializer_limit; /* ns; 0: none */
   char name[16];
@@ -3711,6 +4086,14 @@ typedef struct procpool__super {
 
 static bool procpool__super_send(int channel, const procpool__message *message) {
   return procpool__platform_send(channel, message, sizeof(*message), 0);
+}
+
+/* Tells the host without waiting: what it says is but to be known soon. */
+static void procpool__super_tell(const procpool__super *u, procpool__say say) {
+  procpool__message m;
+  memset(&m, 0, sizeof(m));
+  m.say = say;
+  (void)procpool__platform_send(u->control, &m, sizeof(m), MSG_DONTWAIT);
 }
 
 /* As procpool__platform_receive. */
@@ -3737,18 +4120,18 @@ static void procpool__super_be_worker(procpool__super *u, int index) {
   procpool__platform_close(&u->control);
   procpool__platform_close(&u->host_pidfd);
   procpool__platform_close(&u->segment.fd);
+  procpool__platform_close(&u->event_fd); /* the host would block on it if a task made it a descriptor that waits */
   procpool__platform_worker_signals();
   procpool__platform_drop_output();
-  procpool__platform_set_name(u->name, u->segment.header->capacity == 1 ? -1 : index);
+  procpool__platform_set_name(u->name, u->segment.capacity == 1 ? -1 : index);
   procpool__platform_volunteer();
   if (!u->core_dumps)
     procpool__platform_no_core();
-  procpool__worker_setup(&worker, &u->segment, index, u->event_fd, true);
+  procpool__worker_setup(&worker, &u->segment, index, u->all_gone, true);
   worker.parent = u->pid;
   memset(&own, 0, sizeof(own));
-  own.lifeline = own.control = own.memory = -1;
+  own.lifeline = own.control = own.memory = own.supervisor = own.event_fd = own.watch = -1;
   own.all_gone = u->all_gone;
-  own.event_fd = u->event_fd;
   procpool__process_record.pools = &own;
   procpool__process_record.worker = &worker;
   if (!procpool__platform_catch_exit() || !procpool__platform_in_children(procpool__super_after_fork) ||
@@ -3764,6 +4147,7 @@ static void procpool__super_note_alive(procpool__super *u) {
   uint64_t alive = 0;
   for (int i = 0; i < u->segment.workers; i++)
     alive += u->charges[i].pid != 0;
+  u->alive = alive;
   procpool__store(&u->segment.header->alive, alive);
 }
 
@@ -3775,15 +4159,15 @@ static bool procpool__super_start(procpool__super *u, int index) {
   procpool__store(&block->ready, 0);
   procpool__store(&block->tasks, 0);
   procpool__store(&block->intent_word, 0);
-  procpool__store(&h->alive, h->alive + 1); /* before the fork: who sees what it did finds it counted */
-  procpool__store(&h->started, h->started + 1);
+  procpool__store(&h->alive, ++u->alive); /* before the fork: who sees what it did finds it counted */
+  procpool__store(&h->started, ++u->started);
   charge->pid = procpool__platform_fork();
   if (charge->pid == 0)
     procpool__super_be_worker(u, index);
   if (charge->pid < 0) {
     charge->pid = 0;
-    procpool__store(&h->started, h->started - 1);
-    procpool__store(&h->alive, h->alive - 1);
+    procpool__store(&h->started, --u->started);
+    procpool__store(&h->alive, --u->alive);
     return false;
   }
   charge->born = procpool__platform_now();
@@ -3799,14 +4183,15 @@ static bool procpool__super_start(procpool__super *u, int index) {
 static void procpool__super_cause(procpool__super *u, procpool__health health, int index, pid_t pid, int status,
                                   int error) {
   procpool__header *h = u->segment.header;
-  h->cause_worker = index;
-  h->cause_pid = pid;
-  h->cause_signal = WIFSIGNALED(status) ? WTERMSIG(status) : 0;
-  h->cause_exit = WIFEXITED(status) ? WEXITSTATUS(status) : 0;
-  h->cause_code =
-      index >= 0 && procpool__load(&u->segment.blocks[index].ready) == 2 ? u->segment.blocks[index].init_code : 0;
-  h->cause_errno = error;
-  h->cause_stage = index >= 0 && u->charges[index].overdue ? PROCPOOL_STAGE_KILL : PROCPOOL_STAGE_NONE;
+  const bool refused = index >= 0 && procpool__load(&u->segment.blocks[index].ready) == 2;
+  const bool overdue = index >= 0 && u->charges[index].overdue;
+  procpool__store_signed_relaxed(&h->cause_worker, index);
+  procpool__store_signed_relaxed(&h->cause_pid, pid);
+  procpool__store_signed_relaxed(&h->cause_signal, WIFSIGNALED(status) ? WTERMSIG(status) : 0);
+  procpool__store_signed_relaxed(&h->cause_exit, WIFEXITED(status) ? WEXITSTATUS(status) : 0);
+  procpool__store_signed_relaxed(&h->cause_code, refused ? u->segment.blocks[index].init_code : 0);
+  procpool__store_signed_relaxed(&h->cause_errno, error);
+  procpool__store_signed_relaxed(&h->cause_stage, overdue ? PROCPOOL_STAGE_KILL : PROCPOOL_STAGE_NONE);
   procpool__store32(&h->health, (uint32_t)health);
 }
 
@@ -3843,7 +4228,7 @@ static void procpool__super_bury(procpool__super *u, int index, int status, int 
     first = procpool__load(&h->dead_list);
     procpool__store_relaxed(&e->rss_kib_next, ((uint64_t)usage->ru_maxrss << 24) | (first & 0xffffff));
   } while (!procpool__cas(&h->dead_list, first, (uint64_t)slot + 1));
-  procpool__store(&h->dead_count, h->dead_count + 1);
+  procpool__store(&h->dead_count, ++u->dead);
   charge->condemned = 0;
 }
 
@@ -3913,7 +4298,8 @@ static void procpool__super_clear_traces(procpool__super *u, int index) {
   procpool__super_note_away(u, index);
   (void)procpool__and(procpool__shm_idle(&u->segment, index), ~procpool__shm_bit(index));
   procpool__store32(&block->room_flag, 0);
-  procpool__store(&block->pid, 0);
+  if (!u->once)
+    procpool__store(&block->pid, 0);
   if (u->charges[index].reset != 0)
     procpool__store(&block->tail, u->charges[index].reset);
   u->charges[index].reset = 0;
@@ -3960,16 +4346,10 @@ static void procpool__super_end_workers(procpool__super *u, procpool__state stat
 
 /* ---- deaths and replacements ---- */
 
-static bool procpool__super_any_ready(const procpool__super *u) {
-  for (int i = 0; i < u->segment.workers; i++)
-    if (u->charges[i].pid != 0 && procpool__load(&u->segment.blocks[i].ready) == 1)
-      return true;
-  return false;
-}
-
+/* Whether all indexes have failed so often in a row; of those that a worker has or will have. */
 static bool procpool__super_all_failed(const procpool__super *u, unsigned times) {
   for (int i = 0; i < u->segment.workers; i++)
-    if (u->charges[i].failures < times)
+    if (u->charges[i].failures < times && (u->charges[i].pid != 0 || u->charges[i].due != PROCPOOL__NEVER))
       return false;
   return true;
 }
@@ -3984,10 +4364,9 @@ static uint64_t procpool__super_backoff(unsigned failures) {
 /* When, if at all, the next worker of this index starts. */
 static void procpool__super_plan(procpool__super *u, int index, bool useful) {
   procpool__charge *charge = &u->charges[index];
-  const uint32_t phase = procpool__load32(&u->segment.header->phase);
   charge->failures = useful ? 0 : charge->failures + 1;
   charge->due = useful ? 0 : procpool__super_backoff(charge->failures);
-  if (u->ended || (phase == PROCPOOL__PHASE_DRAIN && !procpool__table_waiting(&u->segment)))
+  if (u->ended || u->once || (u->phase == PROCPOOL__PHASE_DRAIN && !procpool__table_waiting(&u->segment)))
     charge->due = PROCPOOL__NEVER;
 }
 
@@ -4001,10 +4380,44 @@ static bool procpool__super_was_useful(const procpool__super *u, int index, bool
          (ready == 1 && (had_task || procpool__load(&block->tasks) > 0 || age > 100000000u));
 }
 
-/* Starts in a row, of every index, after which the pool gives up. A worker that dies before it comes to its
- * initializer was killed by somebody: that says nothing of the next one, and only a long run of it (8 s, with the
- * back-off) does. */
-enum { PROCPOOL__STARTS_FAILED = 3, PROCPOOL__STARTS_KILLED = 20 };
+static bool procpool__super_any_useful(const procpool__super *u) {
+  for (int i = 0; i < u->segment.workers; i++)
+    if (u->charges[i].pid != 0 && procpool__super_was_useful(u, i, false))
+      return true;
+  return false;
+}
+
+/* Starts in a row, of every index, that came to nothing and after which the pool gives up. FAILED: in the initializer.
+ * DIED: after it, by itself (a filter of system calls that lacks one, a thread of the initializer's that crashed): about
+ * 3 s with the back-off. TAKEN: after it, by a signal that others send, while tasks wait (5 s): with none waiting,
+ * somebody may play with them. KILLED: before it came to its initializer: that says nothing of the next one, and only a
+ * long run does (8 s). */
+enum {
+  PROCPOOL__STARTS_FAILED = 3,
+  PROCPOOL__STARTS_DIED = 8,
+  PROCPOOL__STARTS_TAKEN = 12,
+  PROCPOOL__STARTS_KILLED = 20
+};
+
+/* Whether a useless start, which ended so, was one too many. */
+static bool procpool__super_hopeless(const procpool__super *u, uint64_t ready, int status) {
+  const bool killed = WIFSIGNALED(status) && procpool__platform_from_outside(WTERMSIG(status));
+  const bool within = ready == 2 || ready == 4;
+  if (u->ended || u->once || (ready == 3 && WIFEXITED(status)) || procpool__super_any_useful(u))
+    return false;
+  if (ready == 0)
+    return procpool__super_all_failed(u, PROCPOOL__STARTS_KILLED);
+  if (killed && !within)
+    return procpool__super_all_failed(u, PROCPOOL__STARTS_TAKEN) && procpool__table_waiting(&u->segment);
+  return procpool__super_all_failed(u, within ? PROCPOOL__STARTS_FAILED : PROCPOOL__STARTS_DIED);
+}
+
+/* A pool that gives up: everybody goes, and the host hears why. */
+static void procpool__super_give_up(procpool__super *u, procpool__health health, int index, pid_t pid, int status) {
+  u->ended = true;
+  procpool__super_end_workers(u, PROCPOOL__DEAD_BROKEN);
+  procpool__super_cause(u, health, index, pid, status, 0);
+}
 
 static void procpool__super_on_death(procpool__super *u, int index, int status, const struct rusage *usage) {
   const pid_t pid = u->charges[index].pid;
@@ -4016,19 +4429,15 @@ static void procpool__super_on_death(procpool__super *u, int index, int status, 
   useful = procpool__super_was_useful(u, index, had_task);
   procpool__super_clear_traces(u, index);
   u->charges[index].pid = 0;
+  u->end.pid = pid;
+  u->end.status = status;
+  u->end.usage = *usage;
   procpool__super_plan(u, index, useful);
   procpool__super_note_alive(u);
-  if (u->strict && (ready != 3 || had_task) && !wanted && !u->ended) {
-    u->ended = true;
-    procpool__super_end_workers(u, PROCPOOL__DEAD_BROKEN);
-    procpool__super_cause(u, PROCPOOL__HEALTH_STRICT, index, pid, status, 0);
-  } else if (ready != 1 && ready != 3 && !procpool__super_any_ready(u) &&
-             procpool__super_all_failed(u, ready == 0 ? PROCPOOL__STARTS_KILLED : PROCPOOL__STARTS_FAILED) &&
-             !u->ended) {
-    u->ended = true;
-    procpool__super_end_workers(u, PROCPOOL__DEAD_BROKEN);
-    procpool__super_cause(u, PROCPOOL__HEALTH_INIT_FAIL, index, pid, status, 0);
-  }
+  if (u->strict && (ready != 3 || had_task) && !wanted && !u->ended)
+    procpool__super_give_up(u, PROCPOOL__HEALTH_STRICT, index, pid, status);
+  else if (!useful && procpool__super_hopeless(u, ready, status))
+    procpool__super_give_up(u, PROCPOOL__HEALTH_INIT_FAIL, index, pid, status);
 }
 
 static int procpool__super_find(const procpool__super *u, pid_t pid) {
@@ -4068,7 +4477,7 @@ static void procpool__super_on_fork_failure(procpool__super *u, int index, int e
   u->charges[index].failures++;
   u->charges[index].due = procpool__super_backoff(u->charges[index].failures);
   u->fork_failures++;
-  if (procpool__load(&u->segment.header->alive) == 0 && u->fork_failures >= 4)
+  if (u->alive == 0 && u->fork_failures >= 4)
     procpool__super_cause(u, PROCPOOL__HEALTH_SPAWN_FAIL, -1, 0, 0, error);
   procpool__shm_wake_workers(&u->segment);
   procpool__shm_wake_host(&u->segment, u->event_fd);
@@ -4269,33 +4678,77 @@ static uint64_t procpool__super_enforce(procpool__super *u) {
 
 /* ---- the host's wishes ---- */
 
-/* Says that nobody is left, and goes. */
+/* Says that nobody is left, and goes. The message is what counts; the word tells the host when to look for it. */
 static void procpool__super_leave(procpool__super *u) {
+  procpool__super_tell(u, PROCPOOL__SAY_GONE);
   procpool__store32(&u->segment.header->gone, 1);
   procpool__shm_wake_host(&u->segment, u->event_fd);
   procpool__platform_leave(0);
 }
 
+/* A pool of one task whose worker died before it claimed it: the task is that worker's all the same. The claim is made
+ * for it, by its intent and the word, and then it is as if it had died later. The host has submitted it before it said
+ * that the pool drains. */
+static void procpool__super_settle_unborn(procpool__super *u) {
+  procpool__block *block = &u->segment.blocks[0];
+  const uint64_t word = procpool__load(&u->segment.slots[0].word);
+  const uint64_t running = procpool__word(procpool__word_ticket(word), 0, PROCPOOL__RUNNING);
+  if (u->end.pid == 0 || u->charges[0].pid != 0 || procpool__word_state(word) != PROCPOOL__READY)
+    return;
+  procpool__store(&block->intent_slot, 0);
+  procpool__store(&block->intent_word, running);
+  if (!procpool__super_take_word(u, 0, 0, word, PROCPOOL__DEAD_CRASHED))
+    return;
+  u->charges[0].pid = u->end.pid;
+  procpool__super_bury(u, 0, u->end.status, 0, &u->end.usage);
+  u->charges[0].pid = 0;
+}
+
+/* Plans a worker where there is none and should be one: a worker may have made it seem that none is wanted. Returns
+ * whether there is one, or will be. */
+static bool procpool__super_keep(procpool__super *u, int index, bool wanted) {
+  procpool__charge *charge = &u->charges[index];
+  if (charge->pid != 0)
+    return true;
+  if (!wanted || u->ended || u->once)
+    charge->due = PROCPOOL__NEVER;
+  else if (charge->due == PROCPOOL__NEVER)
+    charge->due = procpool__super_backoff(charge->failures);
+  return charge->due != PROCPOOL__NEVER;
+}
+
+/* Puts the segment's phase right, by which workers go: else they would leave, and those that follow, for ever. The host
+ * tells this process before it writes the word, so what is heard is never behind it; and should this be between the two,
+ * the message makes it look again. Those who sleep have seen another phase. */
+static void procpool__super_mend_phase(const procpool__super *u) {
+  if (procpool__load32(&u->segment.header->phase) == u->phase)
+    return;
+  procpool__store32(&u->segment.header->phase, u->phase);
+  procpool__shm_wake_workers(&u->segment);
+}
+
 static void procpool__super_on_phase(procpool__super *u) {
-  const uint32_t phase = procpool__load32(&u->segment.header->phase);
-  bool waiting = false;
-  if (phase == PROCPOOL__PHASE_KILL) {
+  const bool drain = u->phase == PROCPOOL__PHASE_DRAIN;
+  bool wanted, staying = false;
+  procpool__super_mend_phase(u);
+  if (u->phase == PROCPOOL__PHASE_KILL) {
+    procpool__super_tell(u, PROCPOOL__SAY_ENDING);
     procpool__super_end_workers(u, PROCPOOL__DEAD_SHUTDOWN);
     procpool__super_leave(u);
   }
-  if (phase != PROCPOOL__PHASE_DRAIN)
-    return;
-  for (int i = 0; i < u->segment.workers; i++) {
-    if (u->charges[i].pid == 0 && !procpool__table_waiting(&u->segment))
-      u->charges[i].due = PROCPOOL__NEVER;
-    waiting = waiting || u->charges[i].pid != 0 || u->charges[i].due != PROCPOOL__NEVER;
-  }
-  if (!waiting)
+  if (drain && u->once)
+    procpool__super_settle_unborn(u);
+  wanted = !drain || procpool__table_waiting(&u->segment);
+  for (int i = 0; i < u->segment.workers; i++)
+    staying = procpool__super_keep(u, i, wanted) || staying;
+  if (drain && !staying)
     procpool__super_leave(u);
 }
 
 static void procpool__super_on_message(procpool__super *u, const procpool__message *m) {
   procpool__charge *charge;
+  if (m->say == PROCPOOL__SAY_PHASE && m->a > u->phase && m->a <= PROCPOOL__PHASE_KILL)
+    u->phase = (uint32_t)m->a; /* it only ever goes on */
   if (m->a >= (uint64_t)u->segment.workers || (m->say != PROCPOOL__SAY_SIGNAL && m->say != PROCPOOL__SAY_RESET))
     return;
   charge = &u->charges[m->a];
@@ -4341,6 +4794,7 @@ static void procpool__super_loop(procpool__super *u) {
   for (;;) {
     uint64_t next, due;
     procpool__super_reap(u);
+    procpool__super_hear(u); /* after the deaths: a worker that left because the pool drains is not replaced */
     procpool__super_on_phase(u);
     next = procpool__super_replace(u);
     due = procpool__super_enforce(u);
@@ -4351,8 +4805,6 @@ static void procpool__super_loop(procpool__super *u) {
     (void)procpool__platform_poll(fds, 3, next, &mask);
     if (fds[0].revents != 0 || fds[1].revents != 0)
       procpool__super_host_gone(u);
-    if (fds[2].revents != 0)
-      procpool__super_hear(u);
   }
 }
 
@@ -4369,11 +4821,24 @@ static int procpool__super_start_all(procpool__super *u) {
   return 0;
 }
 
+/* Gives the host a descriptor that stands for this process: a task may stop or trace it again and again, and then the
+ * host must be able to end it, and nobody else. */
+static void procpool__super_introduce(const procpool__super *u) {
+  procpool__message m;
+  int self = procpool__platform_pidfd_self();
+  memset(&m, 0, sizeof(m));
+  m.say = PROCPOOL__SAY_SELF;
+  if (self >= 0)
+    (void)procpool__platform_send_fd(u->control, &m, sizeof(m), self);
+  procpool__platform_close(&self);
+}
+
 static void procpool__super_settle_in(procpool__super *u) {
   procpool__platform_super_signals();
   procpool__platform_continue_at_eof(u->lifeline);
   if (procpool__platform_gone(u->lifeline, 0))
     procpool__platform_leave(0);
+  procpool__super_introduce(u);
 }
 
 static void procpool__super_run(procpool__super *u) {
@@ -4400,6 +4865,8 @@ static void procpool__super_drop_pools(void) {
     procpool__platform_close(&p->all_gone);
     procpool__platform_close(&p->event_fd);
     procpool__platform_close(&p->memory);
+    procpool__platform_close(&p->supervisor);
+    procpool__platform_close(&p->watch);
     procpool__platform_close(&p->loop_fd);
     procpool__platform_close(&p->timer_fd);
   }
@@ -4435,6 +4902,7 @@ static void procpool__super_main(void *argument) {
   procpool__platform_close(&birth->host_ends.lifeline);
   procpool__platform_close(&birth->host_ends.control);
   procpool__platform_close(&birth->host_ends.all_gone);
+  procpool__platform_close(&birth->host_ends.watch);
   procpool__super_settle_in(u);
   if (birth->close_fds)
     procpool__super_close_fds(birth);
@@ -4489,6 +4957,7 @@ static bool procpool__super_attach(procpool__super *u, uint64_t total, uint64_t 
     return false;
   u->strict = h->strict != 0;
   u->core_dumps = h->core_dumps != 0;
+  u->once = h->once != 0;
   u->initializer_limit = h->initializer_limit;
   memcpy(u->name, h->name, sizeof(u->name));
   u->charges = (procpool__charge *)procpool__platform_pages((size_t)s->workers * sizeof(procpool__charge));
@@ -4511,6 +4980,7 @@ static void procpool__super_spawned(procpool__super *u, uint64_t total, uint64_t
   if (!procpool__super_send(u->control, &m) || procpool__super_receive(u->control, &m, 0) <= 0 ||
       m.say != PROCPOOL__SAY_BEGIN)
     procpool__platform_leave(1);
+  procpool__shm_settle(&u->segment); /* now the initializer is there, too */
   procpool__super_run(u);
 }
 
@@ -4527,9 +4997,11 @@ enum {
   PROCPOOL__CLASSES = 15, /* arena blocks of 64 bytes, 128, ... 1 MiB; larger ones are whole extents */
   PROCPOOL__SLAB = 64,    /* futures allocated at once */
   PROCPOOL__SMALL = 16,   /* results up to this size lie in the future itself */
-  PROCPOOL__CODE_SEEN = 16
+  PROCPOOL__CODE_SEEN = 16,
+  PROCPOOL__SWEEP = 16384 /* slots that one call looks at for dropped tasks, at most */
 };
 #define PROCPOOL__EXTENT_WARM ((uint64_t)64 << 20) /* free extents beyond this go back to the system */
+#define PROCPOOL__EXTENT_SLICE ((uint64_t)4 << 20) /* so much of them in one call that shall not take long */
 #ifndef PROCPOOL__TICK /* tests make it long, so that these looks mend nothing that should not have happened */
 #define PROCPOOL__TICK ((uint64_t)200000000) /* ns to the first look at supervisor and workers while the host waits */
 #endif
@@ -4630,6 +5102,7 @@ typedef struct procpool__inbox {
   procpool_future *partial; /* whose large result is arriving in pieces */
   unsigned char *data;
   uint64_t filled, total, room; /* room: how many bytes data has */
+  uint64_t dropped;             /* the worker's count, when it was last looked at; relaxed atomic, as head */
   bool resetting;               /* found corrupt: waits for the supervisor to end the worker */
 } procpool__inbox;
 
@@ -4643,16 +5116,12 @@ typedef struct procpool__extent {
   bool reserved;
 } procpool__extent;
 
-/* A buffer of the user's. */
+/* A buffer of the user's: a node of the tree of live ones, or of a list of freed ones. */
 typedef struct procpool__buffer {
-  uint64_t offset, size; /* in the arena; as it was asked for */
-  bool lost;             /* somebody who could not be ended may write there: it is never used again */
+  struct procpool__buffer *left, *right; /* lower and higher offsets; in a list: right is the next one */
+  uint64_t offset, size;                 /* in the arena; as it was asked for */
+  bool lost;                             /* a worker that could not be ended may write there: it is never used again */
 } procpool__buffer;
-
-typedef struct procpool__buffers {
-  procpool__buffer *items;
-  size_t count, room;
-} procpool__buffers;
 
 typedef struct procpool__arena {
   procpool__list classes[PROCPOOL__CLASSES];
@@ -4688,6 +5157,7 @@ struct procpool {
   uint32_t wanted; /* threads that wait for the lock; atomic */
   procpool__segment segment;
   procpool__process_pool fds;
+  procpool__memory_groups memory; /* limits on what may be reserved */
   /* tasks */
   uint64_t position;        /* the next task's position in the submission ring */
   procpool_future **owners; /* by slot */
@@ -4700,13 +5170,14 @@ struct procpool {
   uint32_t time_limit, grace; /* of tasks that have none of their own: milliseconds */
   procpool__inbox *inboxes;
   procpool__arena arena;
-  procpool__buffers buffers;  /* live ones, by offset */
-  procpool__buffers limbo[2]; /* freed, by the epoch in which that was, and waiting for tasks to settle */
+  procpool__buffer *buffers;  /* live ones, a tree by offset */
+  procpool__buffer *limbo[2]; /* freed, by the epoch in which that was, and waiting for tasks to settle: lists */
   uint64_t unsettled[2];      /* tasks, by the epoch in which they were accepted */
   unsigned epoch;             /* the one that goes on: 0 or 1 */
   procpool__slab *slabs;
   procpool_future *free_futures;
   size_t live_futures;
+  void *thrown_away;          /* large results that nobody holds any more: a list */
   procpool_future *first_due; /* settled, with callbacks to run; atomic: looked at without the lock as a hint */
   procpool_future *last_due;
   /* waiting */
@@ -4718,7 +5189,7 @@ struct procpool {
   uint64_t processors;
   uint32_t last_slot;           /* of the task that was submitted last: likely the one that somebody waits for */
   int sleepers;                 /* on turn */
-  int fd_users;                 /* who poll the pool's event */
+  int fd_users;                 /* who poll the pool's watch; atomic */
   procpool__sleeper *followers; /* threads that wait while another one drains */
   procpool__sleeper *first_room, *last_room; /* of these and the one that drains: who wants room */
   procpool__sleeper *drainer;                /* the one that drains, while it sleeps */
@@ -4731,6 +5202,12 @@ struct procpool {
   uint64_t audit_due;  /* when to look whether a worker has scribbled over shared memory */
   uint64_t audit_gap;  /* ns from the last such look to that one */
   uint64_t audit_since, audit_settled, audit_submitted; /* when something had last come about by such a look; counts */
+  uint64_t taken;                                       /* how often something was taken from a ring */
+  uint64_t progress;                                    /* of settled and taken together, at the last rest */
+  unsigned idle_looks;                                  /* since then: how often there seemed to be something to take */
+  unsigned rests;                                       /* of threads that waited, ever */
+  uint64_t sweep_at;                                    /* the slot where the look for dropped tasks goes on */
+  uint64_t sweep_left;                                  /* how many slots it has yet to see; relaxed atomic */
   uint64_t audit_at;                                    /* the slot where that goes on; 0: at the beginning */
   uint64_t audit_first;                                 /* the lowest ticket so far of a task that waits */
   bool untold;                                          /* the supervisor could not be told to look */
@@ -4741,6 +5218,7 @@ struct procpool {
   procpool__callback_node *thrown; /* exceptions that are to leave a call when it ends; one per thread at most */
   /* life */
   bool closing, ending, finished, freed;
+  bool ends, left;       /* the supervisor has said that it ends all; that it leaves */
   unsigned inside;       /* threads within a public call: they may look at the segment without the lock */
   unsigned interrupting; /* atomic: the same of procpool_interrupt, which takes no lock */
   procpool_shutdown_mode mode;
@@ -4775,18 +5253,20 @@ static void procpool__host_unlock(procpool *p) {
  * that wait for the lock get it first. (A mutex is not fair: who unlocks and locks again at once mostly wins.) What was
  * looked at may have changed afterwards. */
 static void procpool__host_breathe(procpool *p) {
-  const uint64_t deadline = procpool__platform_now() + PROCPOOL__BREATH;
+  uint64_t deadline;
   if (__atomic_load_n(&p->wanted, __ATOMIC_RELAXED) == 0)
     return;
   procpool__host_unlock(p);
+  deadline = procpool__platform_now() + PROCPOOL__BREATH;
   while (__atomic_load_n(&p->wanted, __ATOMIC_RELAXED) != 0 && procpool__platform_now() < deadline)
     procpool__platform_yield();
   procpool__host_lock(p);
 }
 
-/* Checks a handle without the lock: a forked child may have copied the mutex while it was held. */
+/* Checks a handle without the lock: a forked child may have copied the mutex while it was held. In the total order:
+ * procpool_interrupt says that it is inside, and then looks here; procpool_free does it the other way round. */
 static procpool_status procpool__host_check(const procpool *p) {
-  if (p == NULL || __atomic_load_n(&p->magic, __ATOMIC_RELAXED) != PROCPOOL__POOL_LIVE)
+  if (p == NULL || __atomic_load_n(&p->magic, __ATOMIC_SEQ_CST) != PROCPOOL__POOL_LIVE)
     return PROCPOOL_HANDLE;
   return procpool__platform_guard_ok(p->guard, p->guard_by_pid) ? PROCPOOL_OK : PROCPOOL_FORKED;
 }
@@ -4797,12 +5277,17 @@ static procpool_status procpool__host_check_future(const procpool_future *f) {
   return procpool__platform_guard_ok(f->pool->guard, f->pool->guard_by_pid) ? PROCPOOL_OK : PROCPOOL_FORKED;
 }
 
+/* What is said of a status where no worker had part in it. message: null for the status in words. */
+static void procpool__error_fill(procpool_error *e, procpool_status status, int error, const char *message) {
+  memset(e, 0, sizeof(*e));
+  e->status = status;
+  e->system_error = error;
+  e->worker = -1;
+  (void)snprintf(e->message, sizeof(e->message), "%s", message != NULL ? message : procpool_strerror(status));
+}
+
 static procpool_status procpool__host_refuse(procpool *p, procpool_status status, int error, const char *message) {
-  memset(&p->last_error, 0, sizeof(p->last_error));
-  p->last_error.status = status;
-  p->last_error.system_error = error;
-  p->last_error.worker = -1;
-  (void)snprintf(p->last_error.message, sizeof(p->last_error.message), "%s", message);
+  procpool__error_fill(&p->last_error, status, error, message);
   return status;
 }
 
@@ -4825,10 +5310,33 @@ static bool procpool__host_self(const procpool *p) {
   return procpool__host_in_task(p);
 }
 
+/* ---- sizes ---- */
+
+/* Each size that a caller gives comes by here before anything is multiplied with it or added to it: the bytes of count
+ * things of that size. False where no array can have as many. */
+static bool procpool__size_product(size_t count, size_t size, size_t *product) {
+  const bool possible = size == 0 || count <= (size_t)PTRDIFF_MAX / size;
+  *product = possible ? count * size : 0;
+  return possible;
+}
+
+static bool procpool__size_possible(size_t count, size_t size) {
+  size_t product;
+  return procpool__size_product(count, size, &product);
+}
+
 /* ---- shared memory: reserved before use ---- */
 
+/* Takes pages for a part of the segment. The kernel needs a moment for many of them: then without the lock. */
 static int procpool__host_reserve(procpool *p, uint64_t offset, uint64_t size) {
-  const int error = procpool__platform_shm_reserve(p->segment.fd, p->segment.base, offset, size);
+  const bool long_one = size > PROCPOOL__EXTENT;
+  int error = ENOMEM;
+  if (long_one)
+    procpool__host_unlock(p);
+  if (!procpool__memory_refuses(&p->memory, size))
+    error = procpool__platform_shm_reserve(p->segment.fd, p->segment.base, offset, size);
+  if (long_one)
+    procpool__host_lock(p);
   if (error == 0)
     p->shared_bytes += size;
   return error;
@@ -4901,7 +5409,8 @@ static void procpool__arena_merge(procpool__arena *a, size_t i) {
   procpool__arena_drop_extent(a, i + 1);
 }
 
-/* Takes pages for a part of the arena that has none. False (arena.error) where there are none to be had. */
+/* Takes pages for a part of the arena that has none and that is the caller's. False (arena.error) where there are none
+ * to be had. */
 static bool procpool__arena_reserve(procpool *p, uint64_t offset, uint64_t size) {
   const uint64_t at = p->segment.arena_at + offset;
   int error = 0;
@@ -4936,15 +5445,14 @@ static void procpool__arena_cut(procpool__arena *a, size_t i, uint64_t offset, u
 }
 
 /* Takes size bytes (whole megabytes) from the first free extent that is large enough. */
-static uint64_t procpool__arena_reuse(procpool *p, uint64_t size) {
+static uint64_t procpool__arena_reuse(procpool *p, uint64_t size, bool *reserved) {
   procpool__arena *a = &p->arena;
   for (size_t i = 0; i < a->extent_count; i++) {
     const procpool__extent *e = &a->extents[i];
     const uint64_t offset = procpool__arena_fit(p, e->offset, e->size, size);
     if (offset == PROCPOOL__NO_BLOCK)
       continue;
-    if (!e->reserved && !procpool__arena_reserve(p, offset, size))
-      return PROCPOOL__NO_BLOCK;
+    *reserved = e->reserved;
     procpool__arena_cut(a, i, offset, size);
     return offset;
   }
@@ -4956,10 +5464,10 @@ static uint64_t procpool__arena_reuse(procpool *p, uint64_t size) {
 static uint64_t procpool__arena_extend(procpool *p, uint64_t size) {
   procpool__arena *a = &p->arena;
   const uint64_t offset = procpool__arena_fit(p, a->top, p->segment.arena_size - a->top, size);
-  if (offset == PROCPOOL__NO_BLOCK)
+  if (offset == PROCPOOL__NO_BLOCK) {
     a->error = ENOMEM;
-  if (offset == PROCPOOL__NO_BLOCK || !procpool__arena_reserve(p, offset, size))
     return PROCPOOL__NO_BLOCK;
+  }
   if (offset > a->top) {
     procpool__arena_insert_extent(a, a->extent_count, a->top, offset - a->top, false);
     if (a->extent_count > 1)
@@ -4988,29 +5496,59 @@ static bool procpool__arena_make_room(procpool__arena *a) {
   return true;
 }
 
-/* A free extent, or one that was never used. */
-static uint64_t procpool__arena_find(procpool *p, uint64_t size) {
-  const uint64_t offset = procpool__arena_reuse(p, size);
-  return offset != PROCPOOL__NO_BLOCK ? offset : procpool__arena_extend(p, size);
+/* A free extent, or one that was never used. *reserved: whether it has its pages. */
+static uint64_t procpool__arena_find(procpool *p, uint64_t size, bool *reserved) {
+  const uint64_t offset = procpool__arena_reuse(p, size, reserved);
+  if (offset != PROCPOOL__NO_BLOCK)
+    return offset;
+  *reserved = false;
+  return procpool__arena_extend(p, size);
 }
 
-static void procpool__arena_give_extent(procpool *p, uint64_t offset, uint64_t size) {
+static void procpool__arena_give_extent(procpool *p, uint64_t offset, uint64_t size, bool reserved) {
   procpool__arena *a = &p->arena;
   size_t i = 0;
-  const bool warm = a->warm + size <= PROCPOOL__EXTENT_WARM;
   a->extents_given--;
-  if (!warm) {
-    procpool__platform_shm_discard(p->segment.arena + offset, size);
-    p->shared_bytes -= size;
-  } else {
+  if (reserved)
     a->warm += size;
-  }
   while (i < a->extent_count && a->extents[i].offset < offset)
     i++;
-  procpool__arena_insert_extent(a, i, offset, size, warm);
+  procpool__arena_insert_extent(a, i, offset, size, reserved);
   procpool__arena_merge(a, i);
   if (i > 0)
     procpool__arena_merge(a, i - 1);
+}
+
+/* Gives the last pages of free extent i back to the system, at most so many bytes. That takes a moment: it is done
+ * without the lock, and they are nobody else's meanwhile. */
+static void procpool__arena_discard(procpool *p, size_t i, uint64_t most) {
+  procpool__arena *a = &p->arena;
+  const procpool__extent e = a->extents[i];
+  const uint64_t size = e.size < most ? e.size : most, offset = e.offset + e.size - size;
+  procpool__arena_cut(a, i, offset, size);
+  a->extents_given++;
+  procpool__host_unlock(p);
+  procpool__platform_shm_discard(p->segment.arena + offset, size);
+  procpool__host_lock(p);
+  p->shared_bytes -= size;
+  procpool__arena_give_extent(p, offset, size, false);
+}
+
+/* Gives free extents back, the largest ones first, where more is reserved than shall be kept, as a call ends: whole ones,
+ * or (a host that polls has a frame to draw) so much as takes less than a millisecond. */
+static void procpool__arena_trim(procpool *p, bool whole) {
+  procpool__arena *a = &p->arena;
+  while (a->warm > PROCPOOL__EXTENT_WARM && !p->finished) {
+    size_t largest = a->extent_count;
+    for (size_t i = 0; i < a->extent_count; i++)
+      if (a->extents[i].reserved && (largest == a->extent_count || a->extents[i].size > a->extents[largest].size))
+        largest = i;
+    if (largest == a->extent_count)
+      return;
+    procpool__arena_discard(p, largest, whole ? UINT64_MAX : PROCPOOL__EXTENT_SLICE);
+    if (!whole)
+      return;
+  }
 }
 
 /* Blocks of a class of which none is handed out become free extents again. */
@@ -5021,7 +5559,7 @@ static void procpool__arena_reclaim(procpool *p, int c) {
     return;
   for (size_t i = 0; i < list->count; i++) /* the first block of each extent that was carved */
     if (list->items[i] % PROCPOOL__EXTENT == 0)
-      procpool__arena_give_extent(p, list->items[i], PROCPOOL__EXTENT);
+      procpool__arena_give_extent(p, list->items[i], PROCPOOL__EXTENT, true);
   list->count = 0;
   a->carve[c] = a->carve_end[c] = 0;
 }
@@ -5045,19 +5583,31 @@ static void procpool__arena_compact(procpool *p) {
     a->top = a->extents[--a->extent_count].offset;
 }
 
-static uint64_t procpool__arena_take_extent(procpool *p, uint64_t size) {
+/* An extent with its pages. Where it has to be reserved, and is large, the lock is let go meanwhile. */
+static uint64_t procpool__arena_try_extent(procpool *p, uint64_t size) {
   procpool__arena *a = &p->arena;
+  bool reserved;
   uint64_t offset;
   if (!procpool__arena_make_room(a)) {
     a->error = ENOMEM;
     return PROCPOOL__NO_BLOCK;
   }
-  offset = procpool__arena_find(p, size);
+  offset = procpool__arena_find(p, size, &reserved);
+  if (offset == PROCPOOL__NO_BLOCK)
+    return offset;
+  a->extents_given++;
+  if (reserved || procpool__arena_reserve(p, offset, size))
+    return offset;
+  procpool__arena_give_extent(p, offset, size, false);
+  return PROCPOOL__NO_BLOCK;
+}
+
+static uint64_t procpool__arena_take_extent(procpool *p, uint64_t size) {
+  uint64_t offset = procpool__arena_try_extent(p, size);
   if (offset == PROCPOOL__NO_BLOCK) {
     procpool__arena_compact(p);
-    offset = procpool__arena_find(p, size);
+    offset = procpool__arena_try_extent(p, size);
   }
-  a->extents_given += offset != PROCPOOL__NO_BLOCK;
   return offset;
 }
 
@@ -5075,7 +5625,8 @@ static uint64_t procpool__arena_carve(procpool *p, int c) {
   return a->carve[c] - size;
 }
 
-/* A block of at least size bytes, aligned to a cache line: its offset in the arena, or NO_BLOCK. */
+/* A block of at least size bytes, aligned to a cache line: its offset in the arena, or NO_BLOCK. For more than an extent
+ * the lock may be let go meanwhile. */
 static uint64_t procpool__arena_alloc(procpool *p, uint64_t size) {
   procpool__arena *a = &p->arena;
   const int c = procpool__arena_class(size < p->segment.arena_size ? size : p->segment.arena_size);
@@ -5096,11 +5647,12 @@ static uint64_t procpool__arena_alloc(procpool *p, uint64_t size) {
 
 static void procpool__arena_free(procpool *p, uint64_t offset, uint64_t size) {
   procpool__arena *a = &p->arena;
-  const int c = procpool__arena_class(size);
+  int c;
   if (offset == PROCPOOL__NO_BLOCK)
-    return;
+    return; /* then size may be anything */
+  c = procpool__arena_class(size);
   if (c >= PROCPOOL__CLASSES) {
-    procpool__arena_give_extent(p, offset, procpool__round_up(size, PROCPOOL__EXTENT));
+    procpool__arena_give_extent(p, offset, procpool__round_up(size, PROCPOOL__EXTENT), true);
     return;
   }
   a->classes[c].items[a->classes[c].count++] = offset;
@@ -5119,17 +5671,65 @@ static void procpool__arena_end(procpool__arena *a) {
  * limbo of the one that goes on. When no task of the other epoch is left, the next one may begin; then the limbo of
  * this one is emptied when its own tasks have settled, which are all that were accepted before. */
 
-/* The position of the first buffer that begins behind offset. */
-static size_t procpool__buffer_behind(const procpool *p, uint64_t offset) {
-  size_t low = 0, high = p->buffers.count;
-  while (low < high) {
-    const size_t middle = low + (high - low) / 2;
-    if (p->buffers.items[middle].offset > offset)
-      high = middle;
-    else
-      low = middle + 1;
-  }
-  return low;
+/* The tree is a treap: a search tree by offset, and a heap by a number that is as good as random, so that it is about
+ * as deep as the logarithm of how many there are. Nothing is allocated when a buffer is freed: that cannot fail. */
+static uint64_t procpool__buffer_rank(const procpool__buffer *b) {
+  return b->offset * 0x9e3779b97f4a7c15ull;
+}
+
+/* Takes the tree apart: what begins before offset, and the rest. */
+static void procpool__buffer_split(procpool__buffer *tree, uint64_t offset, procpool__buffer **before,
+                                   procpool__buffer **behind) {
+  while (tree != NULL)
+    if (tree->offset < offset) {
+      *before = tree;
+      before = &tree->right;
+      tree = *before;
+    } else {
+      *behind = tree;
+      behind = &tree->left;
+      tree = *behind;
+    }
+  *before = *behind = NULL;
+}
+
+static void procpool__buffer_insert(procpool__buffer **at, procpool__buffer *b) {
+  while (*at != NULL && procpool__buffer_rank(*at) >= procpool__buffer_rank(b))
+    at = b->offset < (*at)->offset ? &(*at)->left : &(*at)->right;
+  procpool__buffer_split(*at, b->offset, &b->left, &b->right);
+  *at = b;
+}
+
+/* Takes the root of the tree at *at out: the trees below it become one. */
+static void procpool__buffer_remove(procpool__buffer **at) {
+  procpool__buffer *left = (*at)->left, *right = (*at)->right;
+  while (left != NULL && right != NULL)
+    if (procpool__buffer_rank(left) >= procpool__buffer_rank(right)) {
+      *at = left;
+      at = &left->right;
+      left = *at;
+    } else {
+      *at = right;
+      at = &right->left;
+      right = *at;
+    }
+  *at = left != NULL ? left : right;
+}
+
+/* Where in the tree the buffer hangs that begins at offset; what is found there is null if none does. */
+static procpool__buffer **procpool__buffer_at(procpool *p, uint64_t offset) {
+  procpool__buffer **at = &p->buffers;
+  while (*at != NULL && (*at)->offset != offset)
+    at = offset < (*at)->offset ? &(*at)->left : &(*at)->right;
+  return at;
+}
+
+/* The last buffer that begins at offset or before; null if none does. */
+static const procpool__buffer *procpool__buffer_before(const procpool *p, uint64_t offset) {
+  const procpool__buffer *found = NULL;
+  for (const procpool__buffer *b = p->buffers; b != NULL; b = b->offset > offset ? b->left : b->right)
+    found = b->offset <= offset ? b : found;
+  return found;
 }
 
 typedef enum procpool__where {
@@ -5143,65 +5743,43 @@ static procpool__where procpool__buffer_find(const procpool *p, const void *addr
   const procpool__segment *s = &p->segment;
   const uint64_t at = (uint64_t)(uintptr_t)address, base = (uint64_t)(uintptr_t)s->base;
   const procpool__buffer *b;
-  size_t behind;
   if (at >= base + s->total || (at < base && size <= base - at))
     return PROCPOOL__WHERE_OUTSIDE;
   if (at < base + s->arena_at)
     return PROCPOOL__WHERE_WRONG;
   *offset = at - base - s->arena_at;
-  behind = procpool__buffer_behind(p, *offset);
-  if (behind == 0)
+  b = procpool__buffer_before(p, *offset);
+  if (b == NULL)
     return PROCPOOL__WHERE_WRONG;
-  b = &p->buffers.items[behind - 1];
   return *offset - b->offset <= b->size && size <= b->size - (*offset - b->offset) ? PROCPOOL__WHERE_BUFFER
                                                                                    : PROCPOOL__WHERE_WRONG;
 }
 
-static bool procpool__buffers_reserve(procpool__buffers *list, size_t room) {
-  procpool__buffer *items;
-  const size_t wanted = room < 16 ? 16 : 2 * room;
-  if (room <= list->room)
-    return true;
-  items = (procpool__buffer *)PROCPOOL_REALLOC(list->items, wanted * sizeof(*items));
-  if (items == NULL)
-    return false;
-  list->items = items;
-  list->room = wanted;
-  return true;
-}
-
-/* Room for one more buffer, alive or in any limbo: freeing must not fail. */
-static bool procpool__buffer_make_room(procpool *p) {
-  const size_t room = p->buffers.count + p->limbo[0].count + p->limbo[1].count + 1;
-  return procpool__buffers_reserve(&p->buffers, room) && procpool__buffers_reserve(&p->limbo[0], room) &&
-         procpool__buffers_reserve(&p->limbo[1], room);
-}
-
 /* Null (arena.error) where there is no memory. */
 static void *procpool__buffer_new(procpool *p, uint64_t size) {
-  procpool__buffers *list = &p->buffers;
-  uint64_t offset;
-  size_t i;
+  procpool__buffer *b = (procpool__buffer *)PROCPOOL_MALLOC(sizeof(*b));
   p->arena.error = ENOMEM;
-  if (!procpool__buffer_make_room(p))
+  if (b == NULL)
     return NULL;
-  offset = procpool__arena_alloc(p, size > 0 ? size : 1);
-  if (offset == PROCPOOL__NO_BLOCK)
+  b->offset = procpool__arena_alloc(p, size > 0 ? size : 1);
+  if (b->offset == PROCPOOL__NO_BLOCK) {
+    PROCPOOL_FREE(b);
     return NULL;
-  i = procpool__buffer_behind(p, offset);
-  memmove(&list->items[i + 1], &list->items[i], (list->count - i) * sizeof(*list->items));
-  list->items[i].offset = offset;
-  list->items[i].size = size;
-  list->items[i].lost = false;
-  list->count++;
-  return p->segment.arena + offset;
+  }
+  b->size = size;
+  b->lost = false;
+  procpool__buffer_insert(&p->buffers, b);
+  return p->segment.arena + b->offset;
 }
 
-static void procpool__buffer_empty_limbo(procpool *p, unsigned epoch) {
-  procpool__buffers *list = &p->limbo[epoch];
-  while (list->count > 0) {
-    const procpool__buffer *b = &list->items[--list->count];
-    procpool__arena_free(p, b->offset, b->size > 0 ? b->size : 1);
+/* Gives back a list of freed buffers, with their memory or without. */
+static void procpool__buffer_empty_limbo(procpool *p, unsigned epoch, bool usable) {
+  while (p->limbo[epoch] != NULL) {
+    procpool__buffer *b = p->limbo[epoch];
+    p->limbo[epoch] = b->right;
+    if (usable)
+      procpool__arena_free(p, b->offset, b->size > 0 ? b->size : 1);
+    PROCPOOL_FREE(b);
   }
 }
 
@@ -5211,31 +5789,49 @@ static void procpool__buffer_advance(procpool *p) {
     const unsigned other = 1 - p->epoch;
     if (p->unsettled[other] > 0)
       return;
-    procpool__buffer_empty_limbo(p, other);
-    if (p->limbo[p->epoch].count == 0)
+    procpool__buffer_empty_limbo(p, other, true);
+    if (p->limbo[p->epoch] == NULL)
       return;
     p->epoch = other;
   }
 }
 
-/* Buffer i is free: when all tasks of now have settled, its memory is. */
-static void procpool__buffer_drop(procpool *p, size_t i) {
-  procpool__buffers *list = &p->buffers, *limbo = &p->limbo[p->epoch];
-  const procpool__buffer b = list->items[i];
-  memmove(&list->items[i], &list->items[i + 1], (list->count - i - 1) * sizeof(*list->items));
-  list->count--;
-  if (b.lost)
+/* The buffer that hangs there is free: when all tasks of now have settled, its memory is. */
+static void procpool__buffer_drop(procpool *p, procpool__buffer **at) {
+  procpool__buffer *b = *at;
+  procpool__buffer_remove(at);
+  if (b->lost) {
+    PROCPOOL_FREE(b);
     return;
-  PROCPOOL_ASSERT(limbo->count < limbo->room);
-  limbo->items[limbo->count++] = b;
+  }
+  b->right = p->limbo[p->epoch];
+  p->limbo[p->epoch] = b;
   procpool__buffer_advance(p);
 }
 
-/* Somebody goes on whom nobody can end, and who knows what buffers there are by now. */
+/* The tree as a list, and its nodes one after the other: it is turned to the right until nothing hangs on the left. */
+static procpool__buffer *procpool__buffer_first(procpool__buffer *tree) {
+  while (tree != NULL && tree->left != NULL) {
+    procpool__buffer *left = tree->left;
+    tree->left = left->right;
+    left->right = tree;
+    tree = left;
+  }
+  return tree;
+}
+
+/* A worker goes on whom nobody can end, and who knows what buffers there are by now. */
 static void procpool__buffer_quarantine(procpool *p) {
-  for (size_t i = 0; i < p->buffers.count; i++)
-    p->buffers.items[i].lost = true;
-  p->limbo[0].count = p->limbo[1].count = 0;
+  procpool__buffer *b = procpool__buffer_first(p->buffers);
+  p->buffers = NULL;
+  while (b != NULL) {
+    procpool__buffer *next = procpool__buffer_first(b->right);
+    b->lost = true;
+    procpool__buffer_insert(&p->buffers, b);
+    b = next;
+  }
+  procpool__buffer_empty_limbo(p, 0, false);
+  procpool__buffer_empty_limbo(p, 1, false);
 }
 
 /* A task is accepted. */
@@ -5251,14 +5847,20 @@ static void procpool__buffer_leave(procpool *p, const procpool_future *f) {
   p->unsettled[epoch]--;
   if (f->flags & PROCPOOL__F_QUARANTINE)
     procpool__buffer_quarantine(p);
-  if (p->unsettled[epoch] == 0 && p->limbo[0].count + p->limbo[1].count > 0)
+  if (p->unsettled[epoch] == 0 && (p->limbo[0] != NULL || p->limbo[1] != NULL))
     procpool__buffer_advance(p);
 }
 
 static void procpool__buffer_end(procpool *p) {
-  PROCPOOL_FREE(p->buffers.items);
-  PROCPOOL_FREE(p->limbo[0].items);
-  PROCPOOL_FREE(p->limbo[1].items);
+  procpool__buffer *b = procpool__buffer_first(p->buffers);
+  while (b != NULL) {
+    procpool__buffer *next = procpool__buffer_first(b->right);
+    PROCPOOL_FREE(b);
+    b = next;
+  }
+  p->buffers = NULL;
+  procpool__buffer_empty_limbo(p, 0, false);
+  procpool__buffer_empty_limbo(p, 1, false);
 }
 
 /* ---- futures ---- */
@@ -5299,10 +5901,30 @@ static procpool_future *procpool__future_new(procpool *p) {
   return f;
 }
 
+/* The C library takes a moment to give much memory back: that is done as the call ends, without the lock. The first word
+ * of what waits for that leads to the next one. */
+static void procpool__future_throw_away(procpool *p, void *data, uint64_t size) {
+  if (data != NULL && size > PROCPOOL__EXTENT) {
+    memcpy(data, &p->thrown_away, sizeof(p->thrown_away));
+    p->thrown_away = data;
+  } else {
+    PROCPOOL_FREE(data);
+  }
+}
+
+static void procpool__future_free_thrown_away(void *data) {
+  while (data != NULL) {
+    void *next;
+    memcpy(&next, data, sizeof(next));
+    PROCPOOL_FREE(data);
+    data = next;
+  }
+}
+
 /* The last reference is gone. */
 static void procpool__future_end(procpool *p, procpool_future *f) {
   if (f->size > PROCPOOL__SMALL && !(f->flags & PROCPOOL__F_PLACE))
-    PROCPOOL_FREE(f->result.data);
+    procpool__future_throw_away(p, f->result.data, f->size);
   if (f->error != NULL)
     PROCPOOL_FREE(f->error);
   f->error = NULL;
@@ -5355,10 +5977,13 @@ static void procpool__sleeper_wake(procpool *p, procpool__sleeper *s) {
   if (s->word != 0)
     return;
   procpool__store32(&s->word, 1);
-  if (s == p->drainer)
-    procpool__shm_wake_host(&p->segment, p->fds.event_fd);
-  else
+  if (s != p->drainer) {
     procpool__platform_wake(&s->word, 1);
+    return;
+  }
+  procpool__shm_wake_host(&p->segment, p->fds.event_fd);
+  if (p->watching) /* whatever a worker has made of the host's flag */
+    procpool__platform_event_set(p->fds.event_fd);
 }
 
 /* Something has changed that its condition looks at. A lazy sleep goes on: what ends that is told otherwise. */
@@ -5682,7 +6307,7 @@ static procpool__taken procpool__host_take(procpool *p, int worker, const procpo
 }
 
 /* False when the supervisor could not be told. Where its channel is full there are messages for it to read, and it
- * looks for whatever a PHASE or a LOOK would make it see after each; else those two are told again later. */
+ * looks for whatever a LOOK would make it see after each; else a LOOK or a PHASE is told again later. */
 static bool procpool__host_tell(procpool *p, procpool__say say, uint64_t a, uint64_t b) {
   procpool__message m;
   if (p->fds.control < 0)
@@ -5694,7 +6319,7 @@ static bool procpool__host_tell(procpool *p, procpool__say say, uint64_t a, uint
   if (procpool__platform_send(p->fds.control, &m, sizeof(m), MSG_DONTWAIT))
     return true;
   p->untold =
-      p->untold || (errno != EAGAIN && errno != EPIPE && (say == PROCPOOL__SAY_PHASE || say == PROCPOOL__SAY_LOOK));
+      p->untold || (errno != EPIPE && (say == PROCPOOL__SAY_PHASE || (errno != EAGAIN && say == PROCPOOL__SAY_LOOK)));
   return false;
 }
 
@@ -5703,9 +6328,20 @@ static void procpool__host_ring(procpool *p) {
   (void)procpool__host_tell(p, PROCPOOL__SAY_LOOK, 0, 0);
 }
 
+/* What the phase is: the host's own truth, for workers may write over the segment's. */
+static uint32_t procpool__host_phase(const procpool *p) {
+  if (!p->closing)
+    return PROCPOOL__PHASE_RUN;
+  return p->mode == PROCPOOL_KILL ? PROCPOOL__PHASE_KILL : PROCPOOL__PHASE_DRAIN;
+}
+
+static void procpool__host_tell_phase(procpool *p) {
+  (void)procpool__host_tell(p, PROCPOOL__SAY_PHASE, procpool__host_phase(p), 0);
+}
+
 static void procpool__host_tell_again(procpool *p) {
   p->untold = false;
-  (void)procpool__host_tell(p, PROCPOOL__SAY_PHASE, 0, 0);
+  procpool__host_tell_phase(p);
 }
 
 static void procpool__host_tell_limits(procpool *p) {
@@ -5763,6 +6399,47 @@ static bool procpool__host_has_record(procpool *p, int worker, uint64_t word) {
   return false;
 }
 
+/* Whether nobody can ask for this task's result any more. */
+static bool procpool__host_unwanted(const procpool_future *f) {
+  return (f->flags & PROCPOOL__F_RELEASED) != 0 && f->callbacks == NULL && f->nodes == NULL;
+}
+
+/* Settles a task that its worker has committed without a record. False if it is none. */
+static bool procpool__host_settle_dropped(procpool *p, procpool_future *f) {
+  procpool__slot *slot = &p->segment.slots[f->slot];
+  const uint64_t word = procpool__load(&slot->word);
+  const procpool__state state = procpool__word_state(word);
+  const int worker = procpool__word_worker(word);
+  if (!procpool__host_unwanted(f) || procpool__word_ticket(word) != f->ticket || !procpool__state_done(state) ||
+      worker >= p->segment.workers || procpool__host_has_record(p, worker, word))
+    return false;
+  procpool__store_release(&slot->word, 0);
+  procpool__host_settle(p, f, procpool__host_status_of(state));
+  return true;
+}
+
+/* Looks for dropped tasks, in some slots at each call until all were seen. The rings are empty by then: it is quickly
+ * seen that a task has no record there. */
+static void procpool__host_sweep(procpool *p) {
+  uint64_t left = p->sweep_left;
+  for (uint64_t steps = 0; left > 0 && steps < PROCPOOL__SWEEP; steps++, left--) {
+    p->sweep_at = p->sweep_at + 1 < p->slots_used ? p->sweep_at + 1 : 0;
+    if (p->owners[p->sweep_at] != NULL)
+      (void)procpool__host_settle_dropped(p, p->owners[p->sweep_at]);
+  }
+  __atomic_store_n(&p->sweep_left, left, __ATOMIC_RELAXED);
+}
+
+/* A worker may have dropped tasks: every slot is to be looked at. */
+static void procpool__host_note_dropped(procpool *p, int worker) {
+  procpool__inbox *in = &p->inboxes[worker];
+  const uint64_t dropped = procpool__load(&p->segment.blocks[worker].dropped);
+  if (dropped == in->dropped)
+    return;
+  procpool__store_relaxed(&in->dropped, dropped);
+  __atomic_store_n(&p->sweep_left, p->slots_used, __ATOMIC_RELAXED);
+}
+
 static void procpool__host_drain_dead(procpool *p); /* below: both settle what the other one finds */
 
 static void procpool__host_settle_lost(procpool *p, procpool_future *f, uint64_t word) {
@@ -5784,8 +6461,8 @@ static bool procpool__host_is_lost(procpool *p, uint32_t slot, uint64_t word) {
   const procpool__block *block = &p->segment.blocks[worker < p->segment.workers ? worker : 0];
   if (worker >= p->segment.workers)
     return true;
-  if (procpool__state_done(procpool__word_state(word))) /* at the end, what nobody wants has no record */
-    return !(p->closing && !procpool__future_wanted(p->owners[slot])) && !procpool__host_has_record(p, worker, word);
+  if (procpool__state_done(procpool__word_state(word))) /* what nobody wants may have no record */
+    return !procpool__host_unwanted(p->owners[slot]) && !procpool__host_has_record(p, worker, word);
   if (procpool__load(&block->intent_word) == procpool__word_in(word, PROCPOOL__RUNNING) &&
       procpool__load(&block->intent_slot) == slot)
     return false;
@@ -5817,17 +6494,26 @@ static void procpool__host_give_room(procpool *p, int worker) {
   procpool__platform_wake(&block->room_seq, 1);
 }
 
+/* Whether a tail asks for something to be done. While the supervisor ends a worker whose ring made no sense, only one
+ * that does make sense again asks for anything. */
+static bool procpool__host_tail_matters(const procpool *p, int worker, uint64_t tail, uint64_t head) {
+  return (tail - head <= p->segment.ring_size && tail % PROCPOOL__UNIT == 0) ||
+         !__atomic_load_n(&p->inboxes[worker].resetting, __ATOMIC_RELAXED);
+}
+
 /* Takes everything in from one ring. False if memory ran out: the rest stays where it is. */
 static bool procpool__host_drain_ring(procpool *p, int worker) {
   procpool__inbox *in = &p->inboxes[worker];
   const uint64_t tail = procpool__load(&p->segment.blocks[worker].tail);
   const uint64_t begin = in->head;
   procpool__taken taken = PROCPOOL__TAKEN;
+  procpool__host_note_dropped(p, worker);
   if (tail == begin && !in->resetting)
     return true;
+  if (!procpool__host_tail_matters(p, worker, tail, begin))
+    return true;
   if (tail - begin > p->segment.ring_size || tail % PROCPOOL__UNIT != 0) {
-    if (!in->resetting)
-      procpool__host_on_corrupt(p, worker);
+    procpool__host_on_corrupt(p, worker);
     return true;
   }
   if (in->resetting)
@@ -5846,6 +6532,7 @@ static bool procpool__host_drain_ring(procpool *p, int worker) {
   }
   if (in->head != begin)
     procpool__host_give_room(p, worker);
+  p->taken += in->head != begin;
   if (taken == PROCPOOL__TAKEN_CORRUPT)
     procpool__host_on_corrupt(p, worker);
   return taken != PROCPOOL__TAKEN_NOT;
@@ -5929,18 +6616,33 @@ static void procpool__host_take_back(procpool *p, procpool_status status) {
   (void)procpool__table_waiting(&p->segment); /* passes the dead cells at the head */
 }
 
+/* Why a pool is no good any more, in words: how the worker ended that was one too many. */
+static void procpool__host_tell_cause(procpool_error *e) {
+  const char *text = procpool_strerror(e->status);
+  if (e->signal != 0)
+    (void)snprintf(e->message, sizeof(e->message), "%.90s: worker %ld was ended by signal %d", text, e->pid, e->signal);
+  else if (e->code != 0)
+    (void)snprintf(e->message, sizeof(e->message), "%.90s: it returned %d", text, e->code);
+  else if (e->pid != 0)
+    (void)snprintf(e->message, sizeof(e->message), "%.90s: worker %ld exited with status %d", text, e->pid,
+                   e->exit_status);
+  else
+    (void)snprintf(e->message, sizeof(e->message), "%.90s", text);
+}
+
 static void procpool__host_note_cause(procpool *p, procpool_status status) {
   const procpool__header *h = p->segment.header;
   memset(&p->cause, 0, sizeof(p->cause));
   p->cause.status = status;
-  p->cause.worker = (int)h->cause_worker;
-  p->cause.pid = (long)h->cause_pid;
-  p->cause.signal = (int)h->cause_signal;
-  p->cause.exit_status = (int)h->cause_exit;
-  p->cause.code = (int)h->cause_code;
-  p->cause.system_error = (int)h->cause_errno;
-  p->cause.stage = h->cause_stage == PROCPOOL_STAGE_KILL ? PROCPOOL_STAGE_KILL : PROCPOOL_STAGE_NONE;
-  (void)snprintf(p->cause.message, sizeof(p->cause.message), "%s", procpool_strerror(status));
+  p->cause.worker = (int)procpool__load_signed_relaxed(&h->cause_worker);
+  p->cause.pid = (long)procpool__load_signed_relaxed(&h->cause_pid);
+  p->cause.signal = (int)procpool__load_signed_relaxed(&h->cause_signal);
+  p->cause.exit_status = (int)procpool__load_signed_relaxed(&h->cause_exit);
+  p->cause.code = (int)procpool__load_signed_relaxed(&h->cause_code);
+  p->cause.system_error = (int)procpool__load_signed_relaxed(&h->cause_errno);
+  if (procpool__load_signed_relaxed(&h->cause_stage) == PROCPOOL_STAGE_KILL)
+    p->cause.stage = PROCPOOL_STAGE_KILL;
+  procpool__host_tell_cause(&p->cause);
 }
 
 static void procpool__host_heed_health(procpool *p) {
@@ -5955,6 +6657,7 @@ static void procpool__host_heed_health(procpool *p) {
     procpool__host_note_cause(p, status);
   if (health != PROCPOOL__HEALTH_SPAWN_FAIL && p->refusal != status) { /* a fork may work again */
     p->refusal = status;
+    p->last_error = p->cause;
     procpool__sleeper_wake_all(p);
   }
   if (p->submitted != p->settled)
@@ -6012,16 +6715,37 @@ static void procpool__host_join_threads(procpool *p) {
     }
 }
 
+#define PROCPOOL__SECOND ((uint64_t)1000000000u)
+
+/* Waits until all workers have ended; a task's own child may hold the pipe open: bounded. At its end of file none of
+ * them has memory any more, and they are about to become zombies. */
+static bool procpool__host_await_workers(procpool *p) {
+  const uint64_t deadline = procpool__platform_now() + PROCPOOL__SECOND;
+  if (!procpool__platform_gone(p->fds.all_gone, deadline))
+    return false;
+  for (int i = 0; i < p->segment.workers; i++)
+    procpool__platform_await_end((pid_t)procpool__load(&p->segment.blocks[i].pid), deadline);
+  return true;
+}
+
+/* Waits until the supervisor and all workers have ended. Whoever holds the supervisor (by stopping or tracing it) does
+ * not keep it from being killed, and it takes its workers along. */
+static void procpool__host_await_end(procpool *p) {
+  procpool__platform_close(&p->fds.lifeline); /* now it must end, whatever it was about */
+  if (p->fds.all_gone < 0 || procpool__host_await_workers(p) || procpool__platform_gone(p->fds.control, 0))
+    return;
+  procpool__platform_pidfd_kill(p->fds.supervisor);
+  (void)procpool__host_await_workers(p);
+}
+
 /* No worker is left. clean: the supervisor said so itself; else it died, and its workers die with it. */
 static void procpool__host_finish(procpool *p, bool clean) {
-  const uint64_t second = 1000000000u;
   if (p->finished)
     return;
-  if (p->fds.control >= 0 && clean)
-    (void)procpool__platform_gone(p->fds.control, procpool__platform_now() + second);
-  procpool__platform_close(&p->fds.lifeline); /* now it must end, whatever it was about */
-  if (p->fds.all_gone >= 0 && !clean)         /* a task's own child may hold it open: bounded */
-    (void)procpool__platform_gone(p->fds.all_gone, procpool__platform_now() + second);
+  if (!clean || p->fds.control < 0 ||
+      !procpool__platform_gone(p->fds.control, procpool__platform_now() + PROCPOOL__SECOND))
+    procpool__host_await_end(p);
+  procpool__platform_close(&p->fds.lifeline);
   procpool__host_join_threads(p);
   if (!p->closing) {
     memset(&p->cause, 0, sizeof(p->cause));
@@ -6035,21 +6759,47 @@ static void procpool__host_finish(procpool *p, bool clean) {
   procpool__sleeper_wake_all(p);
   procpool__loop_tell(p);
   if (p->fds.loop_fd >= 0 && p->fds.control >= 0)
-    procpool__platform_unwatch(p->fds.loop_fd, p->fds.control);
+    procpool__platform_watch_remove(p->fds.loop_fd, p->fds.control);
   procpool__host_forget_fds(p);
+  procpool__platform_watch_remove(p->fds.watch, p->fds.all_gone);
   procpool__platform_close(&p->fds.control);
   procpool__platform_close(&p->fds.all_gone);
   procpool__platform_close(&p->fds.memory);
+  procpool__platform_close(&p->fds.supervisor);
   p->segment.fd = -1;
 }
 
-/* Looks whether the supervisor lives: it sends nothing after its start, so anything but "nothing yet" is its end. If it
- * said so before, draining comes to it when all results are taken: they do not go away for want of memory. */
-static void procpool__host_look_after(procpool *p) {
+/* Hears the supervisor out. False when it is gone. It says little: at most a few messages, were they ever so many. */
+static bool procpool__host_hear(procpool *p) {
   procpool__message m;
-  if (!p->finished && p->fds.control >= 0 && procpool__super_receive(p->fds.control, &m, MSG_DONTWAIT) < 0 &&
-      procpool__load32(&p->segment.header->gone) == 0)
+  int got = 1;
+  for (int i = 0; i < 16 && got > 0; i++) {
+    got = procpool__super_receive(p->fds.control, &m, MSG_DONTWAIT);
+    p->ends = p->ends || (got > 0 && m.say == PROCPOOL__SAY_ENDING);
+    p->left = p->left || (got > 0 && m.say == PROCPOOL__SAY_GONE);
+  }
+  return got >= 0;
+}
+
+/* Looks whether the supervisor lives. If it said that it leaves, draining comes to it when all results are taken: they
+ * do not go away for want of memory. */
+static void procpool__host_look_after(procpool *p) {
+  if (!p->finished && p->fds.control >= 0 && !procpool__host_hear(p) && !p->left)
     procpool__host_finish(p, false);
+}
+
+/* Whether nobody of the pool's is left. The word in the segment says when to ask; what the supervisor said before it
+ * wrote the word is what counts. */
+static bool procpool__host_is_gone(procpool *p) {
+  const bool hint = procpool__load32(&p->segment.header->gone) != 0;
+  if (p->fds.control < 0)
+    return hint;
+  if (hint && !p->left) {
+    procpool__host_look_after(p);
+    if (!p->left && !p->finished)
+      procpool__store32(&p->segment.header->gone, 0); /* a worker wrote it */
+  }
+  return p->left;
 }
 
 /* Whether the next task's cell may be written: its last occupant, a lap ago, is not waiting any more. */
@@ -6082,11 +6832,13 @@ static procpool_status procpool__host_drain(procpool *p) {
   for (int i = 0; i < p->segment.workers; i++)
     if (!procpool__host_drain_ring(p, i))
       status = PROCPOOL_MEMORY;
+  if (p->sweep_left > 0 && status == PROCPOOL_OK)
+    procpool__host_sweep(p);
   procpool__host_drain_dead(p);
   procpool__host_heed_health(p);
   if (p->untold)
     procpool__host_tell_again(p);
-  if (status == PROCPOOL_OK && procpool__load32(&p->segment.header->gone) != 0)
+  if (procpool__host_is_gone(p) && status == PROCPOOL_OK)
     procpool__host_finish(p, true);
   if (p->changed && p->sleepers > 0) {
     (void)__atomic_fetch_add(&p->turn, 1, __ATOMIC_SEQ_CST);
@@ -6100,7 +6852,7 @@ static procpool_status procpool__host_drain(procpool *p) {
 /* ---- waiting ----
  * A thread that waits is in one of these states. All of them change under the lock.
  *
- *   awake       it takes in what has come, runs callbacks, and looks at its condition (host_wait_lazily).
+ *   awake       it takes in what has come, runs callbacks, and looks at its condition (host_wait).
  *   drains      at most one: p->draining. It looks for news without the lock, then sleeps: p->drainer is then its
  *               procpool__sleeper. It sleeps on the shared word host_seq; or, when nothing has come about for a while,
  *               in poll() on the pool's event and on the supervisor's end (p->watching).
@@ -6143,14 +6895,18 @@ enum {
 static bool procpool__host_news(procpool *p) {
   const procpool__header *h = p->segment.header;
   for (int i = 0; i < p->segment.workers; i++) {
-    const uint64_t more = procpool__load(&p->segment.blocks[i].tail) - procpool__load_relaxed(&p->inboxes[i].head);
-    if (more != 0 && (more <= p->segment.ring_size || !__atomic_load_n(&p->inboxes[i].resetting, __ATOMIC_RELAXED))) {
-      procpool__platform_prefetch(procpool__ring_at(&p->segment, i, procpool__load_relaxed(&p->inboxes[i].head)));
+    const uint64_t tail = procpool__load(&p->segment.blocks[i].tail);
+    const uint64_t head = procpool__load_relaxed(&p->inboxes[i].head);
+    if (tail != head && procpool__host_tail_matters(p, i, tail, head)) {
+      procpool__platform_prefetch(procpool__ring_at(&p->segment, i, head));
       procpool__platform_prefetch_write(&p->segment.slots[__atomic_load_n(&p->last_slot, __ATOMIC_RELAXED)]);
       return true;
     }
+    if (procpool__load(&p->segment.blocks[i].dropped) != procpool__load_relaxed(&p->inboxes[i].dropped))
+      return true;
   }
-  return procpool__load(&h->dead_list) != 0 || procpool__load32(&h->gone) != 0 ||
+  return procpool__load(&h->dead_list) != 0 || __atomic_load_n(&p->sweep_left, __ATOMIC_RELAXED) != 0 ||
+         procpool__load32(&h->gone) != 0 ||
          procpool__load32(&h->health) != __atomic_load_n(&p->health, __ATOMIC_RELAXED) ||
          procpool__load32(&p->interrupts) != __atomic_load_n(&p->interrupts_taken, __ATOMIC_RELAXED);
 }
@@ -6192,6 +6948,11 @@ static bool procpool__host_spin(procpool *p, uint64_t start, uint64_t budget, ui
   return false;
 }
 
+/* Under the lock; procpool_interrupt looks at it without. */
+static void procpool__host_count_fd_user(procpool *p, int by) {
+  (void)__atomic_fetch_add(&p->fd_users, by, __ATOMIC_RELAXED);
+}
+
 /* Says with a new number who sleeps; a worker answers each number once. */
 static void procpool__host_arm(procpool *p) {
   uint64_t flag = 0;
@@ -6200,7 +6961,7 @@ static void procpool__host_arm(procpool *p) {
     flag |= p->lazy ? PROCPOOL__FLAG_LAZY : PROCPOOL__FLAG_PARKED;
   if (p->parked && p->wants_room && !p->lazy)
     flag |= PROCPOOL__FLAG_ROOM;
-  if (p->fd_users > 0 || p->watching)
+  if (p->fd_users > 0)
     flag |= PROCPOOL__FLAG_FD;
   if (p->lazy)
     procpool__store_relaxed(&p->segment.header->lazy_until, p->lazy_until);
@@ -6209,6 +6970,15 @@ static void procpool__host_arm(procpool *p) {
   procpool__store(&p->segment.header->host_flag, flag);
   for (int i = 0; i < p->segment.workers && flag != 0; i++)
     procpool__ring_publish_for(&p->segment, i); /* committed, and its worker may not have seen the flag */
+}
+
+/* Takes its readiness from the pool's descriptor: what comes from now on makes it readable again. Workers may write to
+ * their bell as much and as long as they like. */
+static void procpool__host_silence(procpool *p) {
+  procpool__platform_watch_clear(p->fds.watch);
+  procpool__platform_event_clear(p->fds.event_fd);
+  if (p->fds.all_gone >= 0 && procpool__platform_bell_clear(p->fds.all_gone) == PROCPOOL__BELL_MOST)
+    procpool__platform_event_set(p->fds.event_fd);
 }
 
 /* ---- should a worker have scribbled over what the others go by ---- */
@@ -6233,6 +7003,8 @@ static bool procpool__host_audit_task(procpool *p, procpool_future *f) {
     procpool__host_settle(p, f, PROCPOOL_BROKEN);
   } else if (worker >= p->segment.workers) {
     procpool__host_settle_lost(p, f, word);
+  } else if (procpool__host_settle_dropped(p, f)) {
+    return true; /* its worker died before it could say so */
   } else if (p->fds.control >= 0 && procpool__host_is_lost(p, index, word)) {
     if (procpool__state_dead(state))
       procpool__host_settle_dead(p, index);
@@ -6288,8 +7060,7 @@ static bool procpool__host_audit_tasks(procpool *p) {
  * to the protocol: a task that was seen to wait and is claimed by now leaves the hint behind, where it does no harm.
  * With very many tasks it takes several calls. */
 static void procpool__host_audit(procpool *p) {
-  const uint32_t end = p->mode == PROCPOOL_KILL ? PROCPOOL__PHASE_KILL : PROCPOOL__PHASE_DRAIN;
-  const uint32_t phase = p->closing ? end : (uint32_t)PROCPOOL__PHASE_RUN;
+  const uint32_t phase = procpool__host_phase(p);
   if (!procpool__host_audit_tasks(p) || p->finished)
     return;
   p->audit_at = 0;
@@ -6298,8 +7069,11 @@ static void procpool__host_audit(procpool *p) {
     procpool__host_audit_worker(p, i);
   if (procpool__load32(&p->segment.header->phase) != phase) {
     procpool__store32(&p->segment.header->phase, phase);
-    (void)procpool__host_tell(p, PROCPOOL__SAY_PHASE, 0, 0);
+    procpool__host_tell_phase(p);
   }
+  /* other workers wait for room in the bell, should one have filled it and made it a descriptor that waits */
+  if (p->fds.all_gone >= 0 && procpool__platform_bell_clear(p->fds.all_gone) > 0 && p->fd_users > 0)
+    procpool__platform_event_set(p->fds.event_fd);
   if (procpool__load_relaxed(&p->segment.header->arena_top) != p->arena.highest)
     procpool__store_relaxed(&p->segment.header->arena_top, p->arena.highest);
   if (p->limited > 0)
@@ -6451,28 +7225,36 @@ static uint64_t procpool__host_next_look(const procpool *p, uint64_t now) {
   return p->audit_due < now + PROCPOOL__LOOK_MOST ? p->audit_due : now + PROCPOOL__LOOK_MOST;
 }
 
+/* So often there seemed to be something to take, and there was not: then whoever waits sleeps all the same, and looks
+ * for what is wrong when the tick is over. Nothing that keeps to the protocol comes to it. */
+enum { PROCPOOL__IDLE_LOOKS = 64, PROCPOOL__RESTS_AUDIT = 1024 };
+
 /* Sleeps in poll(). What rings the event is meant for this thread; those who poll it besides are told when something
  * has settled, by whoever settles it. */
-static void procpool__host_watch(procpool *p, int event, int control, uint64_t deadline) {
+static bool procpool__host_watch(int watch, int control, uint64_t deadline) {
   struct pollfd fds[2];
-  fds[0].fd = event;
+  fds[0].fd = watch;
   fds[1].fd = control;
   fds[0].events = fds[1].events = POLLIN;
   fds[0].revents = fds[1].revents = 0;
-  if (!procpool__host_news(p) && procpool__platform_poll(fds, 2, deadline, NULL) > 0 && fds[0].revents != 0)
-    procpool__platform_event_clear(event);
+  return procpool__platform_poll(fds, 2, deadline, NULL) > 0 && fds[0].revents != 0;
 }
 
 static void procpool__host_sleep_armed(procpool *p, uint64_t deadline, uint64_t look, uint32_t seq) {
-  const int event = p->fds.event_fd, control = p->fds.control;
-  const bool watching = p->watching;
+  const int watch = p->fds.watch, control = p->fds.control;
+  const bool watching = p->watching, believe = p->idle_looks < PROCPOOL__IDLE_LOOKS;
+  bool news, rung = false;
   deadline = deadline < look ? deadline : look;
   procpool__host_unlock(p);
-  if (watching)
-    procpool__host_watch(p, event, control, deadline);
-  else if (!procpool__host_news(p))
+  news = believe && procpool__host_news(p);
+  if (!news && watching)
+    rung = procpool__host_watch(watch, control, deadline);
+  else if (!news)
     procpool__platform_park(&p->segment.header->host_seq, seq, deadline);
   procpool__host_lock(p);
+  p->idle_looks += news;
+  if (rung)
+    procpool__host_silence(p);
 }
 
 static void procpool__host_sleep(procpool *p, uint64_t deadline, const procpool__known *known) {
@@ -6484,6 +7266,7 @@ static void procpool__host_sleep(procpool *p, uint64_t deadline, const procpool_
     return;
   p->parked = true;
   p->watching = procpool__host_quiet(p, now);
+  procpool__host_count_fd_user(p, p->watching);
   p->lazy = p->lazy && !p->watching;
   p->wants_room = known->room || (p->first_room != NULL && !procpool__host_cell_free(p));
   procpool__host_arm(p);
@@ -6494,6 +7277,7 @@ static void procpool__host_sleep(procpool *p, uint64_t deadline, const procpool_
     p->drainer = NULL;
     procpool__sleeper_end(p, &sleeper);
   }
+  procpool__host_count_fd_user(p, -(int)p->watching);
   p->parked = p->lazy = p->watching = false;
   if (p->finished)
     return;
@@ -6540,6 +7324,8 @@ static void procpool__host_await_turn(procpool *p, uint64_t deadline) {
 /* Sleeps while another thread drains. */
 static void procpool__host_follow(procpool *p, uint64_t deadline, const procpool__known *known) {
   procpool__sleeper sleeper;
+  if (procpool__host_changed(p, known)) /* while this one took a turn at the audit */
+    return;
   procpool__sleeper_begin(p, &sleeper, known);
   sleeper.before = NULL;
   sleeper.next = p->followers;
@@ -6601,10 +7387,23 @@ static void procpool__host_make_room(void *context) {
   procpool__host_unlock(p);
 }
 
+/* Counts the rests since the last one that brought something; and looks now and then at what is looked at after a
+ * sleep, for a host that is kept busy never sleeps. */
+static void procpool__host_note_rest(procpool *p) {
+  if (p->settled + p->taken != p->progress)
+    p->idle_looks = 0;
+  p->progress = p->settled + p->taken;
+  if (++p->rests % PROCPOOL__RESTS_AUDIT == 0) {
+    procpool__host_look_after(p);
+    procpool__host_audit_if_due(p);
+  }
+}
+
 /* Rests until something may have changed. */
 static void procpool__host_rest(procpool *p, uint64_t deadline, procpool__known *known) {
   uint64_t start, budget;
   bool found, come;
+  procpool__host_note_rest(p);
   if (p->finished) {
     if (p->frames != NULL) /* another thread is still in a callback */
       procpool__host_await_turn(p, deadline);
@@ -6618,7 +7417,6 @@ static void procpool__host_rest(procpool *p, uint64_t deadline, procpool__known 
     procpool__host_follow(p, deadline, known);
     return;
   }
-  known->settled = p->settled;
   p->draining = true;
   p->lazy = procpool__host_may_be_lazy(p, known->spare);
   if (p->lazy) {
@@ -6632,7 +7430,8 @@ static void procpool__host_rest(procpool *p, uint64_t deadline, procpool__known 
   start = found ? 0 : procpool__platform_now();
   come = found || (budget > 0 && procpool__host_spin(p, start, budget, deadline));
   procpool__host_lock(p);
-  if (!come)
+  p->idle_looks += come;
+  if (!come || p->idle_looks >= PROCPOOL__IDLE_LOOKS)
     procpool__host_sleep(p, deadline, known);
   procpool__spin_note(&p->spin, found ? 0 : procpool__platform_now() - start);
   p->draining = false;
@@ -6734,61 +7533,86 @@ static void procpool__host_run_callbacks(procpool *p) {
   procpool__host_leave_frame(p, &frame);
 }
 
-/* Whoever sees an interrupt first tells all who wait: each then finds that it came after its wait began. */
+/* Whoever sees an interrupt first tells all who wait: each then finds that it came after its call began. */
 static void procpool__host_take_interrupts(procpool *p) {
   __atomic_store_n(&p->interrupts_taken, procpool__load32(&p->interrupts), __ATOMIC_RELAXED);
   procpool__sleeper_wake_all(p);
 }
 
-/* Waits, draining, until condition holds. OK, PENDING, INTERRUPTED, MEMORY. spare (null: 0): see procpool__known; the
- * condition may change it. */
-static procpool_status procpool__host_wait_lazily(procpool *p, procpool__condition *condition, void *context,
-                                                  uint64_t deadline, unsigned how, const uint64_t *spare) {
-  const uint32_t interrupts = p->interrupts_taken;
+/* What a public call waits for, and how long. Made once, as the call begins, for all the waits within it: an interrupt
+ * that comes between two of them ends the next one, whichever thread has taken it meanwhile. */
+typedef struct procpool__wait {
+  procpool__condition *condition; /* asked under the lock */
+  void *context;
+  uint64_t deadline;
+  unsigned how;          /* PROCPOOL__WAIT_* */
+  uint32_t interrupts;   /* those that were taken when the call began: any other number ends it */
+  const uint64_t *spare; /* see procpool__known; the condition may change it. Null: 0 */
+} procpool__wait;
+
+static procpool__wait procpool__host_wait_for(const procpool *p, procpool__condition *condition, void *context,
+                                              uint64_t deadline, unsigned how) {
+  procpool__wait w;
+  w.condition = condition;
+  w.context = context;
+  w.deadline = deadline;
+  w.how = how;
+  w.interrupts = p->interrupts_taken;
+  w.spare = NULL;
+  return w;
+}
+
+/* Whether the call is to end without what it waits for: OK (no), PENDING, INTERRUPTED. Needs no lock. */
+static procpool_status procpool__host_wait_look(const procpool *p, const procpool__wait *w) {
+  if (!(w->how & PROCPOOL__WAIT_IMMUNE) && procpool__load32(&p->interrupts) != w->interrupts)
+    return PROCPOOL_INTERRUPTED;
+  return w->deadline != PROCPOOL__NEVER && procpool__platform_now() >= w->deadline ? PROCPOOL_PENDING : PROCPOOL_OK;
+}
+
+/* The same, by which the call ends: it takes the interrupt. One that is immune takes them all. */
+static procpool_status procpool__host_wait_over(procpool *p, const procpool__wait *w) {
+  const procpool_status status = procpool__host_wait_look(p, w);
+  if (procpool__load32(&p->interrupts) != p->interrupts_taken &&
+      (status == PROCPOOL_INTERRUPTED || (w->how & PROCPOOL__WAIT_IMMUNE)))
+    procpool__host_take_interrupts(p);
+  return status;
+}
+
+/* Waits, draining, until the condition holds. OK, PENDING, INTERRUPTED, MEMORY. */
+static procpool_status procpool__host_wait(procpool *p, const procpool__wait *w) {
   procpool_status status = PROCPOOL_OK;
   procpool__known known;
-  known.condition = condition;
-  known.context = context;
-  known.how = how;
-  known.interrupts = interrupts;
-  known.room = (how & PROCPOOL__WAIT_ROOM) != 0;
+  known.condition = w->condition;
+  known.context = w->context;
+  known.how = w->how;
+  known.interrupts = w->interrupts;
+  known.room = (w->how & PROCPOOL__WAIT_ROOM) != 0;
   for (;;) {
     const procpool_status drained = procpool__host_drain(p);
-    if (how & PROCPOOL__WAIT_CALLBACKS)
+    if (w->how & PROCPOOL__WAIT_CALLBACKS)
       procpool__host_run_callbacks(p);
     procpool__host_pass_callbacks(p);
-    if (p->thrown != NULL && *procpool__host_thrown(p) != NULL && !(how & PROCPOOL__WAIT_IMMUNE)) {
+    if (p->thrown != NULL && *procpool__host_thrown(p) != NULL && !(w->how & PROCPOOL__WAIT_IMMUNE)) {
       status = PROCPOOL_INTERRUPTED; /* by what a callback threw */
       break;
     }
     /* before the condition looks: a cell that comes free after it was found taken must not go unnoticed */
     known.cell_free = known.room && procpool__host_cell_free(p);
+    known.settled = p->settled;
     known.closing = p->closing;
     known.refusal = p->refusal;
-    if (condition(p, context))
+    if (w->condition(p, w->context))
       break;
-    if (drained != PROCPOOL_OK && !(how & PROCPOOL__WAIT_IMMUNE)) {
-      status = drained;
-      break;
-    }
-    if (procpool__load32(&p->interrupts) != p->interrupts_taken)
-      procpool__host_take_interrupts(p);
-    if (procpool__load32(&p->interrupts) != interrupts && !(how & PROCPOOL__WAIT_IMMUNE))
-      status = PROCPOOL_INTERRUPTED;
-    if (status == PROCPOOL_OK && deadline != PROCPOOL__NEVER && procpool__platform_now() >= deadline)
-      status = PROCPOOL_PENDING;
+    status = w->how & PROCPOOL__WAIT_IMMUNE ? PROCPOOL_OK : drained;
+    if (status == PROCPOOL_OK)
+      status = procpool__host_wait_over(p, w);
     if (status != PROCPOOL_OK)
       break;
-    known.spare = spare != NULL ? *spare : 0;
-    procpool__host_rest(p, deadline, &known);
+    known.spare = w->spare != NULL ? *w->spare : 0;
+    procpool__host_rest(p, w->deadline, &known);
   }
   procpool__host_hand_over(p);
   return status;
-}
-
-static procpool_status procpool__host_wait(procpool *p, procpool__condition *condition, void *context,
-                                           uint64_t deadline, unsigned how) {
-  return procpool__host_wait_lazily(p, condition, context, deadline, how, NULL);
 }
 
 /* ==== >>public ======================================================================================================
@@ -6844,6 +7668,7 @@ typedef struct procpool__plan {
   uint32_t time_limit, grace; /* milliseconds */
   uint64_t place;             /* spawn: where the segment is to be mapped; 0: anywhere */
   bool place_taken;           /* the supervisor says that it cannot */
+  bool once;                  /* for one task, of which the first worker's death is the end */
 } procpool__plan;
 
 /* Seconds as whole milliseconds, rounded up; what is longer than most counts as most. */
@@ -6978,7 +7803,10 @@ static bool procpool__open_segment(procpool *p, procpool__plan *plan) {
   s->capacity = plan->options.max_queued;
   s->cell_count = procpool__shm_cell_count(s->capacity);
   s->ring_size = plan->options.ring_size;
-  s->arena_size = plan->options.max_memory > 0 ? plan->options.max_memory : procpool__platform_memory();
+  procpool__memory_find(&p->memory, "");
+  s->arena_size = procpool__platform_memory() < p->memory.least ? procpool__platform_memory() : p->memory.least;
+  if (plan->options.max_memory > 0)
+    s->arena_size = plan->options.max_memory;
   if (s->arena_size > PROCPOOL__ARENA_MOST)
     s->arena_size = PROCPOOL__ARENA_MOST;
   s->arena_size = procpool__round_up(s->arena_size, PROCPOOL__EXTENT);
@@ -7032,6 +7860,7 @@ static bool procpool__open_header(procpool *p, procpool__plan *plan) {
   h->max_tasks = (uint64_t)o->max_tasks_per_child;
   h->strict = o->strict;
   h->core_dumps = o->core_dumps;
+  h->once = plan->once;
   h->initializer_limit = (uint64_t)procpool__public_limit(o->initializer_limit, 1) * 1000000u;
   h->depth = procpool__process_record.depth;
   h->spin_ns = plan->spin_ns;
@@ -7052,6 +7881,7 @@ static bool procpool__open_header(procpool *p, procpool__plan *plan) {
     s->blocks[i].tail = s->blocks[i].consumed = p->inboxes[i].head = s->ring_size;
     *procpool__shm_away(s, i) |= procpool__shm_bit(i);
   }
+  procpool__shm_settle(s);
   return true;
 }
 
@@ -7063,6 +7893,8 @@ static void procpool__open_undo(procpool *p) {
   procpool__platform_close(&p->fds.all_gone);
   procpool__platform_close(&p->fds.event_fd);
   procpool__platform_close(&p->fds.memory);
+  procpool__platform_close(&p->fds.supervisor);
+  procpool__platform_close(&p->fds.watch);
   procpool__platform_unmap(s->base, (size_t)s->total);
   procpool__platform_unmap(p->owners, (size_t)s->capacity * sizeof(*p->owners));
   procpool__platform_unmap(p->free_slots, (size_t)s->capacity * sizeof(*p->free_slots));
@@ -7071,6 +7903,7 @@ static void procpool__open_undo(procpool *p) {
   procpool__platform_guard_free(p->guard);
   procpool__arena_end(&p->arena);
   procpool__buffer_end(p);
+  procpool__memory_forget(&p->memory);
   PROCPOOL_FREE(p->codes);
   PROCPOOL_FREE(p->threads);
   if (p->inline_worker != NULL)
@@ -7093,11 +7926,22 @@ typedef struct procpool__launch {
   int lifeline[2], control[2], all_gone[2];
 } procpool__launch;
 
+/* Makes what the host waits for among other descriptors. False (errno) where there are none to be had. */
+static bool procpool__open_watch(procpool *p) {
+  p->fds.event_fd = procpool__platform_event();
+  p->fds.watch = procpool__platform_watch();
+  if (p->fds.event_fd < 0 || p->fds.watch < 0 || !procpool__platform_watch_add(p->fds.watch, p->fds.event_fd, false))
+    return false;
+  if (p->fds.all_gone < 0)
+    return true;
+  procpool__platform_no_wait(p->fds.all_gone);
+  return procpool__platform_watch_add(p->fds.watch, p->fds.all_gone, true);
+}
+
 static bool procpool__open_channels(procpool *p, procpool__launch *l) {
   const bool made = procpool__platform_pipe(l->lifeline) && procpool__platform_channel(l->control) &&
                     procpool__platform_pipe(l->all_gone);
   procpool__super *u = &l->birth.super;
-  p->fds.event_fd = procpool__platform_event();
   u->host_pidfd = procpool__platform_pidfd_self();
   u->segment = p->segment;
   p->fds.lifeline = l->lifeline[1];
@@ -7106,9 +7950,12 @@ static bool procpool__open_channels(procpool *p, procpool__launch *l) {
   u->lifeline = l->lifeline[0];
   u->control = l->control[1];
   u->all_gone = l->all_gone[1];
+  if (!made || !procpool__open_watch(p))
+    return false;
+  procpool__platform_no_wait(u->all_gone); /* the two ends are two descriptions */
   u->event_fd = p->fds.event_fd;
   l->birth.host_ends = p->fds;
-  return made && p->fds.event_fd >= 0;
+  return true;
 }
 
 static void procpool__open_close_far_ends(procpool__launch *l) {
@@ -7128,6 +7975,7 @@ static int procpool__open_fork(procpool__plan *plan, procpool__launch *l) {
   memset(&launch, 0, sizeof(launch));
   u->strict = o->strict;
   u->core_dumps = o->core_dumps;
+  u->once = plan->once;
   u->initializer_limit = u->segment.header->initializer_limit;
   memcpy(u->name, u->segment.header->name, sizeof(u->name));
   l->birth.close_fds = o->close_fds;
@@ -7265,15 +8113,15 @@ static bool procpool__open_handshake(procpool *p, procpool__plan *plan) {
       procpool__platform_now() + 30u * (uint64_t)1000000000u; /* main may do much before the door */
   for (;;) {
     procpool__message m;
-    struct pollfd fd;
-    fd.fd = p->fds.control;
-    fd.events = POLLIN;
-    fd.revents = 0;
-    if (procpool__platform_poll(&fd, 1, deadline, NULL) < 0 && errno == EINTR)
-      continue;
-    if (procpool__super_receive(p->fds.control, &m, MSG_DONTWAIT) <= 0)
+    int with;
+    (void)procpool__platform_await(p->fds.control, POLLIN, deadline);
+    if (procpool__platform_receive_fd(p->fds.control, &m, sizeof(m), &with) <= 0)
       return procpool__open_fail(plan, PROCPOOL_SPAWN_FAIL, 0,
                                  "the supervisor did not come up: does main call procpool_worker_main() first?");
+    if (with >= 0 && m.say == PROCPOOL__SAY_SELF && p->fds.supervisor < 0)
+      p->fds.supervisor = with;
+    else
+      procpool__platform_close(&with);
     plan->place_taken = m.say == PROCPOOL__SAY_TAKEN;
     if (plan->place_taken)
       return procpool__open_fail(plan, PROCPOOL_SPAWN_FAIL, 0, "the segment's place is taken there");
@@ -7314,8 +8162,7 @@ static bool procpool__open_supervisor(procpool *p, procpool__plan *plan) {
   if (procpool__open_handshake(p, plan))
     return true;
   procpool__host_forget_fds(p);
-  procpool__platform_close(&p->fds.lifeline); /* ends the supervisor, and with it its workers */
-  (void)procpool__platform_gone(p->fds.all_gone, procpool__platform_now() + 1000000000u);
+  procpool__host_await_end(p);
   return false;
 }
 
@@ -7334,6 +8181,8 @@ static bool procpool__open_processes(procpool *p, procpool__plan *plan) {
     procpool__platform_close(&p->fds.control);
     procpool__platform_close(&p->fds.all_gone);
     procpool__platform_close(&p->fds.event_fd);
+    procpool__platform_close(&p->fds.supervisor);
+    procpool__platform_close(&p->fds.watch);
     memset(&plan->error, 0, sizeof(plan->error));
   }
 }
@@ -7349,19 +8198,20 @@ static void *procpool__thread_main(void *argument) {
     procpool__worker_loop(&t->worker);
   if (__atomic_sub_fetch(&h->alive, 1, __ATOMIC_SEQ_CST) == 0) {
     if (!ready) {
-      h->cause_code = t->worker.block->init_code;
-      h->cause_worker = t->worker.index;
+      procpool__store_signed_relaxed(&h->cause_code, t->worker.block->init_code);
+      procpool__store_signed_relaxed(&h->cause_worker, t->worker.index);
       procpool__store32(&h->health, PROCPOOL__HEALTH_INIT_FAIL);
     }
-    procpool__store32(&h->gone, ready || procpool__load32(&h->phase) != PROCPOOL__PHASE_RUN);
+    if (ready ||
+        procpool__load32(&h->phase) != PROCPOOL__PHASE_RUN) /* else a shutdown says it, if it has not already */
+      procpool__store32(&h->gone, 1);
     procpool__shm_wake_host(&t->pool->segment, t->worker.event_fd);
   }
   return NULL;
 }
 
 static bool procpool__open_event(procpool *p, procpool__plan *plan) {
-  p->fds.event_fd = procpool__platform_event();
-  return p->fds.event_fd >= 0 || procpool__open_fail(plan, PROCPOOL_SYSTEM, errno, "no descriptors to be had");
+  return procpool__open_watch(p) || procpool__open_fail(plan, PROCPOOL_SYSTEM, errno, "no descriptors to be had");
 }
 
 static bool procpool__open_threads(procpool *p, procpool__plan *plan) {
@@ -7419,13 +8269,16 @@ static bool procpool__open_workers(procpool *p, procpool__plan *plan) {
 
 static procpool *procpool__open_make(procpool__plan *plan) {
   procpool *p = (procpool *)PROCPOOL_MALLOC(sizeof(*p));
+  bool made;
   if (p == NULL) {
     (void)procpool__open_fail(plan, PROCPOOL_MEMORY, ENOMEM, "no memory");
     return NULL;
   }
   memset((void *)p, 0, sizeof(*p));
   (void)pthread_mutex_init(&p->lock, NULL);
+  procpool__host_lock(p); /* what reserves memory may let go of it */
   p->segment.fd = p->fds.lifeline = p->fds.control = p->fds.all_gone = p->fds.event_fd = p->fds.memory = -1;
+  p->fds.supervisor = p->fds.watch = -1;
   p->fds.loop_fd = p->fds.timer_fd = -1;
   p->start = plan->start;
   procpool__spin_setup(&p->spin, plan->spin_ns, plan->options.spin_us > 0);
@@ -7439,8 +8292,10 @@ static procpool *procpool__open_make(procpool__plan *plan) {
   p->guard = procpool__platform_guard(&p->guard_by_pid);
   if (p->guard == NULL)
     (void)procpool__open_fail(plan, PROCPOOL_MEMORY, ENOMEM, "no memory");
-  if (p->guard == NULL || !procpool__open_segment(p, plan) || !procpool__open_tables(p, plan) ||
-      !procpool__open_header(p, plan) || !procpool__open_workers(p, plan)) {
+  made = p->guard != NULL && procpool__open_segment(p, plan) && procpool__open_tables(p, plan) &&
+         procpool__open_header(p, plan) && procpool__open_workers(p, plan);
+  procpool__host_unlock(p);
+  if (!made) {
     procpool__open_undo(p);
     return NULL;
   }
@@ -7448,11 +8303,13 @@ static procpool *procpool__open_make(procpool__plan *plan) {
   return p;
 }
 
-PROCPOOL_API procpool *procpool_open_checked(const procpool_options *options, int version, size_t options_size) {
+/* once: see procpool__plan. */
+static procpool *procpool__open(const procpool_options *options, int version, size_t options_size, bool once) {
   procpool__plan plan;
   procpool *p = NULL;
   const int cancel = procpool__platform_no_cancel(); /* the supervisor and its workers inherit that: none ends by it */
   memset(&plan, 0, sizeof(plan));
+  plan.once = once;
   if (version / 100 != PROCPOOL_VERSION / 100 || options_size != sizeof(*options))
     (void)procpool__open_fail(&plan, PROCPOOL_MISMATCH, 0, procpool_strerror(PROCPOOL_MISMATCH));
   else if (procpool__open_plan(&plan, options))
@@ -7466,6 +8323,10 @@ PROCPOOL_API procpool *procpool_open_checked(const procpool_options *options, in
   }
   procpool__platform_cancel_as(cancel);
   return p;
+}
+
+PROCPOOL_API procpool *procpool_open_checked(const procpool_options *options, int version, size_t options_size) {
+  return procpool__open(options, version, options_size, false);
 }
 
 PROCPOOL_API void procpool_worker_main(void) {
@@ -7548,10 +8409,10 @@ static void procpool__loop_settle_in(procpool *p) {
 static bool procpool__loop_open(procpool *p) {
   procpool__process_pool *fds = &p->fds;
   fds->timer_fd = procpool__platform_timer();
-  fds->loop_fd = procpool__platform_watcher();
-  return fds->timer_fd >= 0 && fds->loop_fd >= 0 && procpool__platform_watch(fds->loop_fd, fds->timer_fd) &&
-         procpool__platform_watch(fds->loop_fd, fds->event_fd) &&
-         (fds->control < 0 || procpool__platform_watch(fds->loop_fd, fds->control));
+  fds->loop_fd = procpool__platform_watch();
+  return fds->timer_fd >= 0 && fds->loop_fd >= 0 && procpool__platform_watch_add(fds->loop_fd, fds->timer_fd, false) &&
+         procpool__platform_watch_add(fds->loop_fd, fds->watch, false) &&
+         (fds->control < 0 || procpool__platform_watch_add(fds->loop_fd, fds->control, false));
 }
 
 static void procpool__loop_close(procpool *p) {
@@ -7563,7 +8424,7 @@ static void procpool__loop_close(procpool *p) {
 static void procpool__loop_begin_poll(procpool *p) {
   if (p->fds.loop_fd < 0)
     return;
-  procpool__platform_event_clear(p->fds.event_fd);
+  procpool__host_silence(p);
   p->told = false;
   p->polling = true;
   if (!p->finished)
@@ -7573,13 +8434,20 @@ static void procpool__loop_begin_poll(procpool *p) {
 /* Lets go of the lock; and of everything, if the pool was freed and this was the last future that anyone held. Returns
  * status, so that a call can end with it. */
 static procpool_status procpool__public_leave(procpool *p, procpool_status status) {
-  const bool last = --p->inside == 0 && p->freed && p->live_futures == 0;
+  void *thrown_away;
+  bool last;
+  if (p->arena.warm > PROCPOOL__EXTENT_WARM)
+    procpool__arena_trim(p, false);
+  thrown_away = p->thrown_away;
+  p->thrown_away = NULL;
+  last = --p->inside == 0 && p->freed && p->live_futures == 0;
   procpool__host_pass_callbacks(p);
   if (p->fds.loop_fd >= 0)
     procpool__loop_settle_in(p);
   if (__atomic_load_n(&p->magic, __ATOMIC_RELAXED) != PROCPOOL__POOL_LIVE)
     procpool__host_hand_over(p); /* procpool_free waits for those who are inside */
   procpool__host_unlock(p);
+  procpool__future_free_thrown_away(thrown_away);
   if (last)
     procpool__open_undo(p);
   return status;
@@ -7613,7 +8481,8 @@ typedef struct procpool__order {
   size_t size;
   uint32_t flags;        /* PROCPOOL__SLOT_*, but for the grace */
   uint32_t limit, grace; /* milliseconds */
-  uint64_t block;        /* a chunk's block, already filled; else NO_BLOCK */
+  uint64_t block;        /* the argument's block, already filled; NO_BLOCK: there is none */
+  bool copied;           /* it is this order's own, and goes to the task; else it is a map's */
   void *result;          /* with SLOT_PLACE: where the result goes */
   size_t capacity;
   uint64_t shared, place;  /* SLOT_SHARED, SLOT_PLACE: where argument and result lie in the arena */
@@ -7652,9 +8521,9 @@ static procpool_status procpool__submit_place(procpool *p, uint32_t *slot) {
  * in a live shared buffer. */
 static bool procpool__submit_find(const procpool *p, const procpool__order *o, const void *array, size_t size,
                                   uint64_t *offset) {
-  const size_t count = o->many ? o->count - o->accepted : 1;
-  return (size == 0 || count <= (size_t)PTRDIFF_MAX / size) &&
-         procpool__buffer_find(p, array, (uint64_t)size * count, offset) == PROCPOOL__WHERE_BUFFER;
+  size_t bytes;
+  return procpool__size_product(o->many ? o->count - o->accepted : 1, size, &bytes) &&
+         procpool__buffer_find(p, array, bytes, offset) == PROCPOOL__WHERE_BUFFER;
 }
 
 static procpool_status procpool__submit_shared(const procpool *p, procpool__order *o) {
@@ -7665,7 +8534,12 @@ static procpool_status procpool__submit_shared(const procpool *p, procpool__orde
   return PROCPOOL_OK;
 }
 
-/* Copies the argument to where the worker reads it. While other tasks hold arena memory, want of it is only FULL. */
+/* There is no memory for the argument. While other tasks hold some, that is only FULL. */
+static procpool_status procpool__submit_no_memory(const procpool *p, const procpool__order *o) {
+  return p->submitted != p->settled && o->size <= p->segment.arena_size / 2 ? PROCPOOL_FULL : PROCPOOL_MEMORY;
+}
+
+/* Copies the argument to where the worker reads it. */
 static procpool_status procpool__submit_argument(procpool *p, const procpool__order *o, procpool__slot *slot,
                                                  procpool_future *f) {
   const bool placed = (o->flags & PROCPOOL__SLOT_PLACE) != 0;
@@ -7684,7 +8558,7 @@ static procpool_status procpool__submit_argument(procpool *p, const procpool__or
   }
   if (o->block != PROCPOOL__NO_BLOCK) {
     f->block = o->block;
-    f->flags |= PROCPOOL__F_KEEP_BLOCK;
+    f->flags |= (uint8_t)(o->copied ? 0 : PROCPOOL__F_KEEP_BLOCK);
   } else if (o->size <= (placed ? (size_t)PROCPOOL__INLINE_BESIDE : (size_t)PROCPOOL__INLINE_BYTES)) {
     if (o->size > 0)
       memcpy(slot->argument.bytes, o->argument, o->size);
@@ -7692,7 +8566,7 @@ static procpool_status procpool__submit_argument(procpool *p, const procpool__or
   } else {
     f->block = procpool__arena_alloc(p, o->size);
     if (f->block == PROCPOOL__NO_BLOCK)
-      return p->submitted != p->settled && o->size <= p->segment.arena_size / 2 ? PROCPOOL_FULL : PROCPOOL_MEMORY;
+      return procpool__submit_no_memory(p, o);
     memcpy(p->segment.arena + f->block, o->argument, o->size);
   }
   slot->argument.offset = f->block;
@@ -7773,11 +8647,33 @@ static procpool_status procpool__submit_locate(procpool *p, procpool__order *o) 
   return PROCPOOL_OK;
 }
 
+/* A large argument is copied before it is given a place, and the lock is let go meanwhile. Nothing is copied while there
+ * is no place; one that is copied stays, should the place be gone by then. */
+static procpool_status procpool__submit_copy(procpool *p, procpool__order *o) {
+  uint32_t slot;
+  procpool_status status;
+  if (o->size <= PROCPOOL__EXTENT || o->block != PROCPOOL__NO_BLOCK || (o->flags & PROCPOOL__SLOT_SHARED))
+    return PROCPOOL_OK;
+  status = procpool__submit_place(p, &slot);
+  if (status != PROCPOOL_OK)
+    return status;
+  o->block = procpool__arena_alloc(p, o->size);
+  if (o->block == PROCPOOL__NO_BLOCK)
+    return procpool__submit_no_memory(p, o);
+  o->copied = true;
+  procpool__host_unlock(p);
+  memcpy(p->segment.arena + o->block, o->argument, o->size);
+  procpool__host_lock(p);
+  return procpool__submit_refusal(p);
+}
+
 /* Fills a slot and makes a future: all of a task but that it can be seen. */
 static procpool_status procpool__submit_fill(procpool *p, procpool__order *o, uint32_t *slot) {
   procpool__slot *shared;
   procpool_future *f;
-  procpool_status status = procpool__submit_shared(p, o);
+  procpool_status status = procpool__submit_copy(p, o);
+  if (status == PROCPOOL_OK)
+    status = procpool__submit_shared(p, o);
   if (status == PROCPOOL_OK)
     status = procpool__submit_place(p, slot);
   if (status != PROCPOOL_OK)
@@ -7800,6 +8696,10 @@ static procpool_status procpool__submit_fill(procpool *p, procpool__order *o, ui
     procpool__host_count_limit(p, f);
   procpool__buffer_enter(p, f);
   o->future = f;
+  if (o->copied) {
+    o->block = PROCPOOL__NO_BLOCK;
+    o->copied = false;
+  }
   return PROCPOOL_OK;
 }
 
@@ -7889,6 +8789,10 @@ static procpool_status procpool__submit_several(procpool *p, procpool__order *o)
     procpool__submit_look(p, true);
     group = group < PROCPOOL__BATCH_TASKS ? 2 * group : group;
     tasks = bytes = 0;
+    if (o->accepted % PROCPOOL__STRETCH < PROCPOOL__BATCH_TASKS) {
+      procpool__host_breathe(p);
+      status = procpool__submit_refusal(p);
+    }
   }
   if (o->accepted > before)
     procpool__submit_look(p, false);
@@ -7922,13 +8826,18 @@ static procpool_status procpool__submit_refused(procpool *p, const procpool__ord
 /* Submits under the lock; waits for room until deadline. */
 static procpool_status procpool__submit_order(procpool *p, procpool__order *o, uint64_t deadline) {
   procpool_status waited = PROCPOOL_OK;
-  const bool full = !procpool__submit_condition(p, o);
-  if (full && procpool__host_in_task(p))
-    deadline = 0; /* those who could make room are this very task, and others that may wait alike */
-  if (full)
-    waited = procpool__host_wait_lazily(p, procpool__submit_condition, o, deadline, PROCPOOL__WAIT_ROOM, &o->spare);
+  if (!procpool__submit_condition(p, o)) {
+    procpool__wait wait;
+    if (procpool__host_in_task(p))
+      deadline = 0; /* those who could make room are this very task, and others that may wait alike */
+    wait = procpool__host_wait_for(p, procpool__submit_condition, o, deadline, PROCPOOL__WAIT_ROOM);
+    wait.spare = &o->spare;
+    waited = procpool__host_wait(p, &wait);
+  }
   if (waited == PROCPOOL_INTERRUPTED || waited == PROCPOOL_MEMORY)
     o->status = waited;
+  if (o->copied)
+    procpool__arena_free(p, o->block, o->size);
   return o->status == PROCPOOL_OK ? PROCPOOL_OK : procpool__submit_refused(p, o);
 }
 
@@ -7956,6 +8865,7 @@ static void procpool__submit_make_order(const procpool *p, procpool__order *o, p
   o->spare = 0;
   o->futures = NULL;
   o->block = PROCPOOL__NO_BLOCK;
+  o->copied = false;
   o->result = NULL;
   o->capacity = 0;
   o->flags = argument == NULL ? (uint32_t)PROCPOOL__SLOT_NO_ARGUMENT : 0;
@@ -7967,7 +8877,7 @@ static void procpool__submit_make_order(const procpool *p, procpool__order *o, p
 
 /* Checks what the caller gave, and submits under the lock. */
 static procpool_status procpool__submit_checked(procpool *p, procpool__order *o, uint64_t deadline) {
-  if (o->function == NULL || (o->argument == NULL && o->size > 0) || o->size > (size_t)PTRDIFF_MAX ||
+  if (o->function == NULL || (o->argument == NULL && o->size > 0) || !procpool__size_possible(1, o->size) ||
       (o->result == NULL && o->capacity > 0))
     return procpool__host_refuse(p, PROCPOOL_ARGUMENT, 0, "null function, or null argument or result with a size");
   if (o->limit > 0 && p->start > PROCPOOL_START_SPAWN)
@@ -7986,6 +8896,8 @@ static procpool_status procpool__submit(procpool *p, procpool_function function,
   if (status != PROCPOOL_OK)
     return status;
   procpool__submit_make_order(p, &o, function, argument, size, options);
+  if (future == NULL)
+    o.flags |= PROCPOOL__SLOT_DISCARD;
   status = procpool__submit_checked(p, &o, deadline);
   if (status == PROCPOOL_OK && future != NULL)
     *future = o.future;
@@ -8040,10 +8952,10 @@ PROCPOOL_API procpool_status procpool_submit_many(procpool *pool, procpool_funct
                                                   procpool_future **futures, size_t *submitted) {
   procpool__order o;
   procpool_status status;
-  const bool possible = size == 0 || arguments == NULL || count <= (size_t)PTRDIFF_MAX / size;
+  const bool possible = arguments == NULL || procpool__size_possible(count, size);
   if (submitted != NULL)
     *submitted = 0;
-  if (futures != NULL && count > (size_t)PTRDIFF_MAX / sizeof(procpool_future *))
+  if (futures != NULL && !procpool__size_possible(count, sizeof(procpool_future *)))
     return PROCPOOL_ARGUMENT;
   if (futures != NULL && count > 0)
     memset((void *)futures, 0, count * sizeof(procpool_future *));
@@ -8056,6 +8968,8 @@ PROCPOOL_API procpool_status procpool_submit_many(procpool *pool, procpool_funct
   o.many = true;
   o.count = count;
   o.futures = futures;
+  if (futures == NULL)
+    o.flags |= PROCPOOL__SLOT_DISCARD;
   status = procpool__submit_checked(pool, &o, procpool__submit_deadline(options));
   if (submitted != NULL)
     *submitted = o.accepted;
@@ -8094,18 +9008,17 @@ PROCPOOL_API void *procpool_shared_alloc(procpool *pool, size_t size) {
 
 PROCPOOL_API procpool_status procpool_shared_free(procpool *pool, void *buffer) {
   procpool_status status = procpool__public_enter(pool);
-  uint64_t offset;
-  size_t behind;
+  procpool__buffer **at;
   if (status != PROCPOOL_OK)
     return status;
   if (buffer == NULL)
     return procpool__public_leave(pool, PROCPOOL_OK);
-  offset = (uint64_t)(uintptr_t)buffer - (uint64_t)(uintptr_t)pool->segment.arena;
-  behind = procpool__buffer_behind(pool, offset);
-  if (behind > 0 && pool->buffers.items[behind - 1].offset == offset)
-    procpool__buffer_drop(pool, behind - 1);
+  at = procpool__buffer_at(pool, (uint64_t)(uintptr_t)buffer - (uint64_t)(uintptr_t)pool->segment.arena);
+  if (*at != NULL)
+    procpool__buffer_drop(pool, at);
   else
     status = procpool__host_refuse(pool, PROCPOOL_ARGUMENT, 0, "no live shared buffer of this pool begins there");
+  procpool__arena_trim(pool, true);
   return procpool__public_leave(pool, status);
 }
 
@@ -8146,7 +9059,7 @@ static void procpool__loop_start(procpool *p) {
     (void)procpool__host_refuse(p, PROCPOOL_SYSTEM, error, "epoll_create1, epoll_ctl or timerfd_create was refused");
     return;
   }
-  p->fd_users++;
+  procpool__host_count_fd_user(p, 1);
   if (!p->finished)
     procpool__host_arm(p);
   if (p->first_due != NULL || (!p->finished && procpool__host_news(p)))
@@ -8172,6 +9085,8 @@ PROCPOOL_API void procpool_interrupt(procpool *pool) {
   if (procpool__host_check(pool) == PROCPOOL_OK) {
     procpool__add32(&pool->interrupts, 1);
     procpool__shm_wake_host(&pool->segment, pool->fds.event_fd);
+    if (__atomic_load_n(&pool->fd_users, __ATOMIC_RELAXED) > 0) /* whatever a worker has made of the host's flag */
+      procpool__platform_event_set(pool->fds.event_fd);
     (void)__atomic_fetch_add(&pool->turn, 1, __ATOMIC_SEQ_CST);
     procpool__platform_wake(&pool->turn, INT_MAX);
   }
@@ -8182,13 +9097,12 @@ PROCPOOL_API void procpool_interrupt(procpool *pool) {
 
 static void procpool__shutdown_discard(procpool *p) {
   for (uint64_t i = 0; i < p->slots_used; i++)
-    if (p->owners[i] != NULL && !procpool__future_wanted(p->owners[i]))
+    if (p->owners[i] != NULL && procpool__host_unwanted(p->owners[i]))
       procpool__or32_relaxed(&p->segment.slots[i].flags, PROCPOOL__SLOT_DISCARD);
 }
 
 /* Says to everyone what is to happen. */
 static void procpool__shutdown_announce(procpool *p, procpool_shutdown_mode mode) {
-  const uint32_t phase = mode == PROCPOOL_KILL ? PROCPOOL__PHASE_KILL : PROCPOOL__PHASE_DRAIN;
   if (!p->closing || mode > p->mode)
     p->mode = mode;
   p->closing = true;
@@ -8196,9 +9110,8 @@ static void procpool__shutdown_announce(procpool *p, procpool_shutdown_mode mode
     procpool__host_take_back(p, mode == PROCPOOL_KILL ? PROCPOOL_SHUTDOWN : PROCPOOL_CANCELLED);
   procpool__shutdown_discard(p);
   procpool__sleeper_wake_all(p); /* who wants room shall hear that there will be none */
-  if (procpool__load32(&p->segment.header->phase) < phase)
-    procpool__store32(&p->segment.header->phase, phase);
-  (void)procpool__host_tell(p, PROCPOOL__SAY_PHASE, 0, 0);
+  procpool__host_tell_phase(p);  /* the supervisor first: who leaves because of the word is not to be replaced */
+  procpool__store32(&p->segment.header->phase, procpool__host_phase(p));
   procpool__shm_wake_workers(&p->segment);
   for (int i = 0; i < p->segment.workers; i++) {
     procpool__add32(&p->segment.blocks[i].room_seq, 1);
@@ -8208,20 +9121,41 @@ static void procpool__shutdown_announce(procpool *p, procpool_shutdown_mode mode
     procpool__store32(&p->segment.header->gone, 1);
 }
 
+/* Waits for the end of all for so long, and not beyond the call's own deadline. */
+static procpool_status procpool__shutdown_wait(procpool *p, const procpool__wait *call, uint64_t ns) {
+  const uint64_t patience = procpool__platform_now() + ns;
+  procpool__wait wait = *call;
+  wait.deadline = call->deadline < patience ? call->deadline : patience;
+  return procpool__host_wait(p, &wait);
+}
+
+/* By stages, each of which a supervisor that is not held makes unnecessary. One that is stopped is continued by the
+ * kernel when the lifeline ends, and ends all. One that somebody stops again and again, or traces, is killed, and its
+ * workers with it. Where there is no descriptor for that, and where the kernel holds somebody, this does not wait any
+ * longer. */
+static procpool_status procpool__shutdown_kill(procpool *p, procpool__wait *call) {
+  procpool_status status = procpool__shutdown_wait(p, call, PROCPOOL__SECOND);
+  if (status != PROCPOOL_PENDING || procpool__platform_now() >= call->deadline)
+    return status;
+  procpool__platform_close(&p->fds.lifeline);
+  status = procpool__shutdown_wait(p, call, p->ends ? PROCPOOL__PATIENCE : PROCPOOL__SECOND);
+  if (status != PROCPOOL_PENDING || procpool__platform_now() >= call->deadline)
+    return status;
+  procpool__platform_pidfd_kill(p->fds.supervisor);
+  status = procpool__shutdown_wait(p, call, PROCPOOL__SECOND);
+  if (status == PROCPOOL_PENDING && procpool__platform_now() < call->deadline && !p->finished)
+    procpool__host_finish(p, false);
+  return procpool__host_wait(p, call);
+}
+
 static procpool_status procpool__shutdown_locked(procpool *p, procpool_shutdown_mode mode, uint64_t deadline) {
-  const uint64_t patience = procpool__platform_now() + 1000000000u;
   const unsigned how = PROCPOOL__WAIT_CALLBACKS | (mode == PROCPOOL_KILL ? (unsigned)PROCPOOL__WAIT_IMMUNE : 0u);
-  procpool_status status;
+  procpool__wait wait = procpool__host_wait_for(p, procpool__condition_finished, NULL, deadline, how);
   if (!p->finished)
     procpool__shutdown_announce(p, mode);
-  if (mode != PROCPOOL_KILL || p->fds.lifeline < 0)
-    return procpool__host_wait(p, procpool__condition_finished, NULL, deadline, how);
-  status = procpool__host_wait(p, procpool__condition_finished, NULL, deadline < patience ? deadline : patience, how);
-  if (status == PROCPOOL_PENDING && deadline > patience) {
-    procpool__platform_close(&p->fds.lifeline); /* a stopped supervisor: the kernel continues it, and it ends all */
-    status = procpool__host_wait(p, procpool__condition_finished, NULL, deadline, how);
-  }
-  return status;
+  if (mode == PROCPOOL_KILL && p->fds.control >= 0)
+    return procpool__shutdown_kill(p, &wait);
+  return procpool__host_wait(p, &wait);
 }
 
 PROCPOOL_API procpool_status procpool_shutdown_timed(procpool *pool, procpool_shutdown_mode mode, double timeout) {
@@ -8275,6 +9209,7 @@ PROCPOOL_API procpool_status procpool_free(procpool *pool) {
   pool->segment.base = NULL;
   procpool__loop_close(pool);
   procpool__platform_close(&pool->fds.event_fd);
+  procpool__platform_close(&pool->fds.watch);
   pool->freed = true;
   return procpool__public_leave_throwing(pool, PROCPOOL_OK);
 }
@@ -8363,15 +9298,17 @@ static bool procpool__condition_settled(procpool *p, void *context) {
 /* Waits for one future, under the lock, and returns its outcome or why it did not wait. */
 static procpool_status procpool__future_await(procpool *p, procpool_future *f, double timeout) {
   procpool_status status = PROCPOOL_OK;
+  procpool__wait wait;
   if (p->inline_worker == NULL && procpool__future_status(f) == PROCPOOL_PENDING)
     (void)procpool__host_drain(p);
   if (procpool__future_status(f) == PROCPOOL_PENDING) {
     if (procpool__host_self(p))
       return timeout > 0 ? PROCPOOL_DEADLOCK : PROCPOOL_PENDING;
     f->refs++;
-    status =
-        procpool__host_wait(p, procpool__condition_settled, f, timeout > 0 ? procpool__platform_deadline(timeout) : 0,
-                            PROCPOOL__WAIT_CALLBACKS | PROCPOOL__WAIT_FUTURE);
+    wait = procpool__host_wait_for(p, procpool__condition_settled, f,
+                                   timeout > 0 ? procpool__platform_deadline(timeout) : 0,
+                                   PROCPOOL__WAIT_CALLBACKS | PROCPOOL__WAIT_FUTURE);
+    status = procpool__host_wait(p, &wait);
     if (status == PROCPOOL_OK)
       status = procpool__future_status(f);
     procpool__future_unref(p, f);
@@ -8471,23 +9408,27 @@ PROCPOOL_API const void *procpool_future_data(procpool_future *future, size_t *s
   return bytes;
 }
 
+/* What there is to say of it, under the lock. */
+static void procpool__future_describe(const procpool_future *f, procpool_error *error) {
+  const procpool_status status = procpool__future_status(f);
+  if (f->error != NULL && status != PROCPOOL_PENDING) {
+    *error = *f->error;
+    return;
+  }
+  procpool__error_fill(error, status, 0, status == PROCPOOL_OK || status == PROCPOOL_PENDING ? "" : NULL);
+  if (status != PROCPOOL_PENDING) {
+    error->worker = f->worker;
+    error->pid = (long)f->pid;
+  }
+}
+
 PROCPOOL_API procpool_status procpool_future_error(procpool_future *future, procpool_error *error) {
   const procpool_status status = procpool__public_enter_future(future);
   if (status != PROCPOOL_OK)
     return status;
   if (error == NULL)
     return procpool__public_leave(future->pool, PROCPOOL_ARGUMENT);
-  memset(error, 0, sizeof(*error));
-  error->status = procpool__future_status(future);
-  error->worker = -1;
-  if (future->error != NULL && error->status != PROCPOOL_PENDING) {
-    *error = *future->error;
-  } else if (error->status != PROCPOOL_PENDING) {
-    error->worker = future->worker;
-    error->pid = (long)future->pid;
-    if (error->status != PROCPOOL_OK)
-      (void)snprintf(error->message, sizeof(error->message), "%s", procpool_strerror(error->status));
-  }
+  procpool__future_describe(future, error);
   return procpool__public_leave(future->pool, PROCPOOL_OK);
 }
 
@@ -8521,6 +9462,14 @@ static void procpool__future_want_end(procpool *p, const procpool_future *f, uin
   procpool__host_ring(p);
 }
 
+/* A task was taken back, or is to end: those who may wait for just that look. */
+static void procpool__future_stopped(procpool *p) {
+  if (p->closing && !p->finished) /* it may have been the last one that the shutdown waits for */
+    procpool__host_tell_phase(p);
+  if (!p->finished && (p->parked || p->fd_users > 0)) /* whoever drains may wait for this one */
+    procpool__shm_wake_host(&p->segment, p->fds.event_fd);
+}
+
 static procpool_status procpool__future_stop(procpool_future *future, bool by_force, double grace) {
   procpool_status status = procpool__public_enter_future(future);
   procpool *p;
@@ -8535,11 +9484,7 @@ static procpool_status procpool__future_stop(procpool_future *future, bool by_fo
     status = procpool__host_refuse(p, PROCPOOL_UNSUPPORTED, 0, "it runs, and no thread can be ended");
   else if (status == PROCPOOL_PENDING && by_force)
     procpool__future_want_end(p, future, procpool__public_grace(grace, p->grace));
-  if (p->closing && !p->finished)
-    (void)procpool__host_tell(p, PROCPOOL__SAY_PHASE, 0,
-                              0); /* it may have been the last one that the shutdown waits for */
-  if (!p->finished && (p->parked || p->fd_users > 0))
-    procpool__shm_wake_host(&p->segment, p->fds.event_fd); /* whoever drains may wait for this one */
+  procpool__future_stopped(p);
   procpool__future_unref(p, future);
   return procpool__public_leave(p, status);
 }
@@ -8602,9 +9547,10 @@ PROCPOOL_API procpool_status procpool_future_release(procpool_future *future) {
   if (future->flags & PROCPOOL__F_RELEASED)
     return procpool__public_leave(p, PROCPOOL_HANDLE);
   future->flags |= PROCPOOL__F_RELEASED;
-  if (p->closing && procpool__future_status(future) == PROCPOOL_PENDING && !p->finished && future->callbacks == NULL)
+  if (procpool__future_status(future) == PROCPOOL_PENDING && !p->finished && procpool__host_unwanted(future))
     procpool__or32_relaxed(&p->segment.slots[future->slot].flags, PROCPOOL__SLOT_DISCARD);
   procpool__future_unref(p, future);
+  procpool__arena_trim(p, true);
   return procpool__public_leave(p, PROCPOOL_OK);
 }
 
@@ -8738,7 +9684,7 @@ typedef struct procpool__several {
 
 static void procpool__several_begin(procpool *p, int by) {
   procpool__public_lock(p);
-  p->fd_users += by;
+  procpool__host_count_fd_user(p, by);
   procpool__host_rouse(p);
   if (!p->finished)
     procpool__host_arm(p);
@@ -8753,7 +9699,7 @@ static procpool_status procpool__several_look(procpool__several *v, size_t i) {
   procpool__public_lock(p);
   if (!procpool__host_self(p)) {
     if ((fds[0].revents & POLLIN) && !p->freed)
-      procpool__platform_event_clear(p->fds.event_fd);
+      procpool__host_silence(p);
     if (!p->finished)
       procpool__host_arm(p); /* a new number: what comes from now on rings again */
     procpool__poll_inline(p);
@@ -8771,7 +9717,7 @@ static procpool_status procpool__several_look(procpool__several *v, size_t i) {
       status = PROCPOOL_INTERRUPTED;
     v->news = v->news || procpool__loop_inline(p);
   }
-  fds[0].fd = p->freed ? -1 : p->fds.event_fd;
+  fds[0].fd = p->freed ? -1 : p->fds.watch;
   fds[1].fd = p->fds.control;
   if (p->fds.control >= 0 && p->audit_due < v->look)
     v->look = p->audit_due;
@@ -8853,6 +9799,7 @@ static procpool_status procpool__several_wait(procpool__group *g, procpool__goal
 static procpool_status procpool__group_wait(procpool__group *g, procpool__until until, double timeout) {
   const uint64_t deadline = timeout > 0 ? procpool__platform_deadline(timeout) : 0;
   procpool__goal goal;
+  procpool__wait wait;
   procpool_status status;
   procpool *p;
   goal.waiter = &g->waiter;
@@ -8863,12 +9810,13 @@ static procpool_status procpool__group_wait(procpool__group *g, procpool__until 
     return PROCPOOL_OK;
   p = g->pools[0];
   procpool__public_lock(p);
+  wait = procpool__host_wait_for(p, procpool__condition_goal, &goal, deadline,
+                                 PROCPOOL__WAIT_CALLBACKS | PROCPOOL__WAIT_GROUP);
   (void)procpool__host_drain(p);
   if (!procpool__condition_goal(p, &goal) && procpool__host_self(p))
     status = timeout > 0 ? PROCPOOL_DEADLOCK : PROCPOOL_PENDING;
   else
-    status = procpool__host_wait(p, procpool__condition_goal, &goal, deadline,
-                                 PROCPOOL__WAIT_CALLBACKS | PROCPOOL__WAIT_GROUP);
+    status = procpool__host_wait(p, &wait);
   g->thrown = procpool__host_take_thrown(p);
   return procpool__public_leave(p, status);
 }
@@ -9068,20 +10016,21 @@ static procpool_status procpool__imap_fill(procpool_iterator *it, uint64_t deadl
 
 static procpool_status procpool__imap_await(procpool_iterator *it, double timeout) {
   procpool__goal goal;
+  procpool__wait wait;
   procpool_status status;
   procpool *p = it->pool;
   const uint64_t deadline = timeout > 0 ? procpool__platform_deadline(timeout) : 0;
   goal.waiter = &it->group.waiter;
   goal.until = PROCPOOL__UNTIL_QUEUED;
   procpool__public_lock(p);
-  if (procpool__host_self(p))
-    status = PROCPOOL_DEADLOCK;
-  else if (it->unordered)
-    status = procpool__host_wait(p, procpool__condition_goal, &goal, deadline,
+  wait = procpool__host_wait_for(p, procpool__condition_goal, &goal, deadline,
                                  PROCPOOL__WAIT_CALLBACKS | PROCPOOL__WAIT_GROUP);
-  else
-    status = procpool__host_wait(p, procpool__condition_settled, it->window[it->first], deadline,
-                                 PROCPOOL__WAIT_CALLBACKS | PROCPOOL__WAIT_FUTURE);
+  if (!it->unordered) {
+    wait.how = PROCPOOL__WAIT_CALLBACKS | PROCPOOL__WAIT_FUTURE;
+    wait.condition = procpool__condition_settled;
+    wait.context = it->window[it->first];
+  }
+  status = procpool__host_self(p) ? PROCPOOL_DEADLOCK : procpool__host_wait(p, &wait);
   return procpool__public_leave_throwing(p, status);
 }
 
@@ -9175,6 +10124,7 @@ typedef struct procpool__job {
   procpool_future *future; /* null: free */
   uint64_t block, block_size;
   size_t first, count;
+  bool taken_back; /* by the map itself, as it ended before its time */
 } procpool__job;
 
 typedef struct procpool__range {
@@ -9192,7 +10142,10 @@ typedef struct procpool__mapping {
   bool located, shared_arguments, shared_results; /* they lie in shared buffers */
   uint64_t arguments_at, results_at;              /* in the arena, then */
   size_t argument_size, result_size, count;
+  uint64_t argument_step, result_step; /* in a chunk, from one item to the next */
   procpool_map_options *options;
+  procpool__wait wait;
+  bool halted;             /* it ends before its time: no further item begins */
   size_t next;             /* first item never handed out */
   procpool__range *ranges; /* handed out, and given back by crashes: one per job at most */
   size_t range_count;
@@ -9214,16 +10167,32 @@ typedef struct procpool__mapping {
  * spare: a chunk shall take a few times as long, where items are so quick that it matters. */
 #define PROCPOOL__CHUNK_NS ((uint64_t)60000)
 #define PROCPOOL__CHUNK_MOST ((size_t)0xffffff) /* items */
+#define PROCPOOL__MAP_PIECE ((size_t)1 << 20)   /* bytes that are copied between two looks at the clock */
+enum { PROCPOOL__ITEM_ALIGN = 16 };
+
+/* Items that one chunk can hold. In an inline pool nobody looks at the clock while a chunk runs: only what takes a
+ * moment. */
+static size_t procpool__map_most(const procpool__mapping *m) {
+  const uint64_t bytes = (m->shared_arguments ? 0 : m->argument_step) + (m->shared_results ? 0 : m->result_step);
+  const uint64_t fit = bytes > 0 ? m->pool->segment.arena_size / 4 / bytes : PROCPOOL__CHUNK_MOST;
+  size_t most = fit < PROCPOOL__CHUNK_MOST ? (size_t)fit : PROCPOOL__CHUNK_MOST;
+  if (m->pool->inline_worker != NULL && most > m->least)
+    most = m->least;
+  return most > 0 ? most : 1;
+}
 
 /* Large chunks first, small ones towards the end: nobody waits long for the last. */
 static size_t procpool__map_chunksize(const procpool__mapping *m, size_t remaining) {
   const bool copied = !m->shared_arguments || !m->shared_results;
   size_t n = remaining / ((size_t)m->pool->segment.workers * (copied ? 4 : 2));
-  size_t most = PROCPOOL__CHUNK_MOST;
+  size_t most = procpool__map_most(m);
   if (m->options != NULL && m->options->chunksize > 0)
     return m->options->chunksize < most ? m->options->chunksize : most;
-  if (copied) /* what is copied shall stay in the cache until it is used */
-    most = 262144 / ((m->shared_arguments ? 0 : m->argument_size) + (m->shared_results ? 0 : m->result_size) + 1);
+  if (copied) { /* what is copied shall stay in the cache until it is used */
+    const size_t cached =
+        262144 / ((m->shared_arguments ? 0 : m->argument_size) + (m->shared_results ? 0 : m->result_size) + 1);
+    most = cached < most ? cached : most;
+  }
   if (n < m->least)
     n = m->least;
   if (n > most)
@@ -9256,26 +10225,29 @@ static procpool__chunk *procpool__map_chunk(const procpool__mapping *m, const pr
   return (procpool__chunk *)(void *)(m->pool->segment.arena + job->block);
 }
 
-/* Bytes of the block of a chunk of count items: for what is not in shared buffers. */
+/* Bytes of the block of a chunk of count items: for what is not in shared buffers. Neither overflows: see
+ * procpool__map_fits and procpool__map_most. */
 static uint64_t procpool__map_results_at(const procpool__mapping *m, size_t count) {
   return procpool__round_up(procpool__round_up(sizeof(procpool__chunk), PROCPOOL__LINE) +
-                                (m->shared_arguments ? 0 : count * m->argument_size),
+                                (m->shared_arguments ? 0 : count * m->argument_step),
                             PROCPOOL__LINE);
 }
 
 static uint64_t procpool__map_failures_at(const procpool__mapping *m, size_t count) {
-  return procpool__round_up(procpool__map_results_at(m, count) + (m->shared_results ? 0 : count * m->result_size),
+  return procpool__round_up(procpool__map_results_at(m, count) + (m->shared_results ? 0 : count * m->result_step),
                             PROCPOOL__LINE);
 }
 
 /* Whether an array lies in a shared buffer, and where. False if it does so in part, or in a buffer that is freed. */
 static bool procpool__map_find(const procpool__mapping *m, const void *array, size_t item_size, bool *shared,
                                uint64_t *at) {
-  const uint64_t size = (uint64_t)m->count * item_size;
+  const uint64_t size = (uint64_t)m->count * item_size; /* such arrays are possible: see procpool__map_check */
   const procpool__where where = size > 0 ? procpool__buffer_find(m->pool, array, size, at) : PROCPOOL__WHERE_OUTSIDE;
   *shared = where == PROCPOOL__WHERE_BUFFER;
   return where != PROCPOOL__WHERE_WRONG;
 }
+
+#define PROCPOOL__MAP_WRONG_PLACE "an array lies in a shared buffer in part, or in one that was freed"
 
 /* Where the arrays lie: found out once, since the layout of all chunks goes by it, and seen to be so still before more
  * are handed out. */
@@ -9285,7 +10257,7 @@ static procpool_status procpool__map_locate(procpool__mapping *m) {
   const bool found = procpool__map_find(m, m->arguments, m->argument_size, &arguments, &arguments_at) &&
                      procpool__map_find(m, m->results, m->result_size, &results, &results_at);
   if (!found || (m->located && (arguments != m->shared_arguments || results != m->shared_results)))
-    return procpool__host_refuse(m->pool, PROCPOOL_ARGUMENT, 0, "an array lies in a shared buffer in part, or in none");
+    return procpool__host_refuse(m->pool, PROCPOOL_ARGUMENT, 0, PROCPOOL__MAP_WRONG_PLACE);
   m->located = true;
   m->shared_arguments = arguments;
   m->shared_results = results;
@@ -9294,15 +10266,50 @@ static procpool_status procpool__map_locate(procpool__mapping *m) {
   return PROCPOOL_OK;
 }
 
-/* Fills the job's block. The lock is let go while bytes are copied: the block is this call's alone. */
-static void procpool__map_load(procpool__mapping *m, procpool__job *job) {
-  procpool *p = m->pool;
+/* Where in a chunk the items lie. Each begins at a multiple of 16, as a task's argument and result do; in an array that
+ * is used where it is, or that the typed layer reads as an array, at that of its type. */
+static void procpool__map_steps(procpool__mapping *m) {
+  const bool dense = m->by_items;
+  m->argument_step =
+      dense || m->shared_arguments ? m->argument_size : procpool__round_up(m->argument_size, PROCPOOL__ITEM_ALIGN);
+  m->result_step =
+      dense || m->shared_results ? m->result_size : procpool__round_up(m->result_size, PROCPOOL__ITEM_ALIGN);
+}
+
+/* Copies the arguments of a chunk. The lock is let go: the block is this call's alone. Now and then it looks whether
+ * the map's time is over. */
+static procpool_status procpool__map_copy_in(const procpool__mapping *m, unsigned char *to, const unsigned char *from,
+                                             size_t count) {
+  const bool dense = m->argument_step == m->argument_size;
+  const size_t size = dense ? m->argument_size * count : m->argument_size;
+  procpool_status status = PROCPOOL_OK;
+  size_t since = 0;
+  procpool__host_unlock(m->pool);
+  for (size_t i = 0; i < (dense ? 1 : count) && status == PROCPOOL_OK; i++)
+    for (size_t done = 0; done < size && status == PROCPOOL_OK;) {
+      const size_t n = size - done < PROCPOOL__MAP_PIECE ? size - done : PROCPOOL__MAP_PIECE;
+      memcpy(to + i * m->argument_step + done, from + i * m->argument_size + done, n);
+      done += n;
+      since += n;
+      if (since >= PROCPOOL__MAP_PIECE) {
+        status = procpool__host_wait_look(m->pool, &m->wait);
+        since = 0;
+      }
+    }
+  procpool__host_lock(m->pool);
+  return status;
+}
+
+/* Fills the job's block. OK, or why the map is to end. */
+static procpool_status procpool__map_load(procpool__mapping *m, procpool__job *job) {
   procpool__chunk *chunk = procpool__map_chunk(m, job);
-  const uint64_t address = procpool__code_translate(p, m->function);
+  const uint64_t address = procpool__code_translate(m->pool, m->function);
   memset(chunk, 0, offsetof(procpool__chunk, first));
-  chunk->count = job->count;
+  chunk->count = chunk->stop = job->count;
   chunk->argument_size = m->argument_size;
   chunk->result_size = m->result_size;
+  chunk->argument_step = m->argument_step;
+  chunk->result_step = m->result_step;
   chunk->function = m->by_items ? 0 : address;
   chunk->arguments = m->shared_arguments ? m->arguments_at + (uint64_t)job->first * m->argument_size
                                          : job->block + procpool__round_up(sizeof(*chunk), PROCPOOL__LINE);
@@ -9310,44 +10317,52 @@ static void procpool__map_load(procpool__mapping *m, procpool__job *job) {
                                      : job->block + procpool__map_results_at(m, job->count);
   chunk->failures = job->block + procpool__map_failures_at(m, job->count);
   if (m->shared_arguments || m->argument_size == 0)
-    return;
-  procpool__host_unlock(p);
-  memcpy((unsigned char *)chunk + procpool__round_up(sizeof(*chunk), PROCPOOL__LINE),
-         m->arguments + job->first * m->argument_size, job->count * m->argument_size);
-  procpool__host_lock(p);
+    return PROCPOOL_OK;
+  return procpool__map_copy_in(m, (unsigned char *)chunk + procpool__round_up(sizeof(*chunk), PROCPOOL__LINE),
+                               m->arguments + job->first * m->argument_size, job->count);
 }
 
-/* Submits one chunk. FULL where there is no room now. */
+/* Submits the chunk, whose block is filled. */
+static procpool_status procpool__map_submit(procpool__mapping *m, procpool__job *job) {
+  const procpool *p = m->pool;
+  procpool__order o;
+  procpool_status status;
+  memset(&o, 0, sizeof(o));
+  o.function = m->function;
+  o.size = (size_t)job->block_size;
+  o.block = job->block;
+  o.flags = PROCPOOL__SLOT_CHUNK;
+  o.quiet = true;
+  o.limit =
+      procpool__public_time_limit(m->options != NULL ? m->options->time_limit : 0, (double)job->count, p->time_limit);
+  o.grace = procpool__public_grace(m->options != NULL ? m->options->grace : 0, p->grace);
+  status = procpool__submit_now(m->pool, &o);
+  job->future = status == PROCPOOL_OK ? o.future : NULL;
+  return status;
+}
+
+/* Hands out one chunk. FULL where there is no room now. */
 static procpool_status procpool__map_send(procpool__mapping *m, size_t j) {
   procpool *p = m->pool;
   procpool__job *job = &m->jobs[j];
   const procpool__range r = procpool__map_take(m);
-  procpool__order o;
-  memset(&o, 0, sizeof(o));
+  procpool_status status;
   job->first = r.first;
   job->count = r.count;
+  job->taken_back = false;
   job->block_size = procpool__map_failures_at(m, r.count) + procpool__chunk_marks_size(r.count);
   job->block = procpool__arena_alloc(p, job->block_size);
-  o.status = m->busy > 0 || p->submitted != p->settled ? PROCPOOL_FULL : PROCPOOL_MEMORY;
-  if (job->block != PROCPOOL__NO_BLOCK) {
-    procpool__map_load(m, job);
-    o.function = m->function;
-    o.size = (size_t)job->block_size;
-    o.block = job->block;
-    o.flags = PROCPOOL__SLOT_CHUNK;
-    o.quiet = true;
-    o.limit =
-        procpool__public_time_limit(m->options != NULL ? m->options->time_limit : 0, (double)r.count, p->time_limit);
-    o.grace = procpool__public_grace(m->options != NULL ? m->options->grace : 0, p->grace);
-    o.status = procpool__submit_now(p, &o);
-  }
-  if (o.status != PROCPOOL_OK) {
+  status = m->busy > 0 || p->submitted != p->settled ? PROCPOOL_FULL : PROCPOOL_MEMORY;
+  if (job->block != PROCPOOL__NO_BLOCK)
+    status = procpool__map_load(m, job);
+  if (job->block != PROCPOOL__NO_BLOCK && status == PROCPOOL_OK)
+    status = procpool__map_submit(m, job);
+  if (status != PROCPOOL_OK) {
     procpool__arena_free(p, job->block, job->block_size);
     procpool__map_put_back(m, r.first, r.count);
-    return o.status;
+    return status;
   }
-  job->future = o.future;
-  procpool__node_link(&m->group.waiter, &m->group.nodes[j], o.future);
+  procpool__node_link(&m->group.waiter, &m->group.nodes[j], job->future);
   m->busy++;
   m->items += r.count;
   m->bytes += job->block_size;
@@ -9410,7 +10425,9 @@ static procpool_status procpool__map_fill(procpool__mapping *m) {
     status = procpool__map_locate(m); /* each time: a buffer that was freed meanwhile is not for new chunks */
   for (size_t j = 0; j < m->job_count && status == PROCPOOL_OK && !procpool__map_enough(m); j++)
     if (m->jobs[j].future == NULL && procpool__map_more(m)) {
-      status = procpool__map_send(m, j);
+      status = procpool__host_wait_look(m->pool, &m->wait);
+      if (status == PROCPOOL_OK)
+        status = procpool__map_send(m, j);
       procpool__submit_look(m->pool, true);
     }
   procpool__submit_look(m->pool, false);
@@ -9418,13 +10435,14 @@ static procpool_status procpool__map_fill(procpool__mapping *m) {
   return status;
 }
 
-/* Notes that items first to first + count ended in status. */
+/* Notes that items first to first + count ended in status; PENDING is what all of them had from the start. error: null
+ * where there is no record of it. */
 static void procpool__map_note(procpool__mapping *m, size_t first, size_t count, procpool_status status,
                                const procpool_error *error) {
   procpool_map_options *o = m->options;
   if (count == 0)
     return;
-  if (o != NULL && o->statuses != NULL)
+  if (o != NULL && o->statuses != NULL && status != PROCPOOL_PENDING)
     for (size_t i = 0; i < count; i++)
       o->statuses[first + i] = status;
   if (status == PROCPOOL_OK)
@@ -9436,14 +10454,15 @@ static void procpool__map_note(procpool__mapping *m, size_t first, size_t count,
   m->status = status;
   if (o != NULL && o->error != NULL && error != NULL)
     *o->error = *error;
+  else if (o != NULL && o->error != NULL)
+    procpool__error_fill(o->error, status, 0, NULL);
 }
 
 /* What is known of an item that reported failure itself: the message of the chunk's first one, the status of all. */
 static void procpool__map_note_failure(procpool__mapping *m, const procpool__job *job, size_t item, unsigned mark,
                                        const procpool__failure *first) {
   procpool_error error;
-  memset(&error, 0, sizeof(error));
-  error.status = mark == 1 ? PROCPOOL_FAILED : PROCPOOL_CODEC;
+  procpool__error_fill(&error, mark == 1 ? PROCPOOL_FAILED : PROCPOOL_CODEC, 0, "");
   error.worker = job->future->worker;
   error.pid = (long)job->future->pid;
   if (first != NULL) {
@@ -9457,17 +10476,24 @@ static void procpool__map_note_failure(procpool__mapping *m, const procpool__job
 static void procpool__map_copy(const procpool__mapping *m, const procpool__job *job, size_t first, size_t count) {
   const unsigned char *from =
       (const unsigned char *)procpool__map_chunk(m, job) + procpool__map_results_at(m, job->count);
-  if (count > 0 && m->result_size > 0 && !m->shared_results)
-    memcpy(m->results + (job->first + first) * m->result_size, from + first * m->result_size, count * m->result_size);
+  unsigned char *to = m->results;
+  if (m->result_size == 0 || m->shared_results)
+    return;
+  to += job->first * m->result_size;
+  if (m->result_step == m->result_size && count > 0)
+    memcpy(to + first * m->result_size, from + first * m->result_size, count * m->result_size);
+  for (size_t i = first; i < first + count && m->result_step != m->result_size; i++)
+    memcpy(to + i * m->result_size, from + i * m->result_step, m->result_size);
 }
 
 /* Copies out the results of the chunk's first ended items, around those that failed. Its worker has committed it
- * (that was acquired with its word) or is reaped: relaxed loads do. */
+ * (that was acquired with its word), is reaped, or goes on with later items: what it wrote of these ones was acquired
+ * with begun, and of which of them have failed with failed. */
 static void procpool__map_collect(procpool__mapping *m, const procpool__job *job, size_t ended) {
   procpool__chunk *chunk = procpool__map_chunk(m, job);
-  const uint64_t failed = procpool__load_relaxed(&chunk->failed), took = procpool__load_relaxed(&chunk->took);
+  const uint64_t failed = procpool__load_acquire(&chunk->failed), took = procpool__load_relaxed(&chunk->took);
   const unsigned char *marks = (const unsigned char *)chunk + procpool__map_failures_at(m, job->count);
-  const procpool__failure first = chunk->first;
+  procpool__failure first;
   size_t from = 0;
   bool told = false;
   if (ended == job->count && took > 0) /* be it true or not: it is but a hint how many to hand out at once */
@@ -9478,6 +10504,8 @@ static void procpool__map_collect(procpool__mapping *m, const procpool__job *job
     const unsigned mark = procpool__chunk_mark(marks, item);
     if (mark == 0)
       continue;
+    if (!told)
+      first = chunk->first;
     procpool__map_copy(m, job, from, item - from);
     procpool__map_note_failure(m, job, item, mark, told ? NULL : &first);
     from = item + 1;
@@ -9487,52 +10515,125 @@ static void procpool__map_collect(procpool__mapping *m, const procpool__job *job
   procpool__host_lock(m->pool);
 }
 
+/* How many items of a chunk have ended that did not go through all of them: all before the one that was begun last. */
+static size_t procpool__map_ended(const procpool__mapping *m, const procpool__job *job) {
+  const uint64_t begun = procpool__load_acquire(&procpool__map_chunk(m, job)->begun);
+  return begun == 0 || begun > (uint64_t)job->count + 1 ? 0 : (size_t)begun - 1;
+}
+
 /* A chunk came to an end in the midst: it crashed its worker, or ran too long. What had ended is kept, the item that
  * was begun ends in status, the rest goes back. */
 static void procpool__map_broke_off(procpool__mapping *m, const procpool__job *job, procpool_status status) {
-  const uint64_t begun = procpool__load_relaxed(&procpool__map_chunk(m, job)->begun);
-  const size_t at = begun == 0 || begun > job->count ? 0 : (size_t)begun - 1;
+  const size_t at = procpool__map_ended(m, job);
   procpool__map_collect(m, job, at);
+  if (at == job->count)
+    return; /* all had ended before */
   procpool__map_note(m, job->first + at, 1, status, job->future->error);
   procpool__map_put_back(m, job->first + at + 1, job->count - at - 1);
 }
 
-/* A chunk has settled: its results are taken, its block and its future given back. */
-static void procpool__map_finish(procpool__mapping *m, size_t j) {
-  procpool *p = m->pool;
+/* A chunk that was to stop, or goes on still: what has ended counts. */
+static void procpool__map_stopped(procpool__mapping *m, const procpool__job *job) {
+  const size_t at = procpool__map_ended(m, job);
+  procpool__map_collect(m, job, at);
+  procpool__map_put_back(m, job->first + at, job->count - at);
+}
+
+/* The whole chunk ended in this way. */
+static void procpool__map_failed(procpool__mapping *m, const procpool__job *job, procpool_status status) {
+  procpool__host_unlock(m->pool); /* there may be many */
+  procpool__map_note(m, job->first, job->count, status, job->future->error);
+  procpool__host_lock(m->pool);
+}
+
+/* The job is done with: its future is given back. */
+static void procpool__map_forget(procpool__mapping *m, size_t j) {
   procpool__job *job = &m->jobs[j];
-  const procpool_status status = procpool__future_status(job->future);
-  if (status == PROCPOOL_OK)
-    procpool__map_collect(m, job, job->count);
-  else if (status == PROCPOOL_CRASHED || status == PROCPOOL_TIMEOUT)
-    procpool__map_broke_off(m, job, status);
-  else
-    procpool__map_note(m, job->first, job->count, status, job->future->error);
-  if (!(job->future->flags & PROCPOOL__F_QUARANTINE))
-    procpool__arena_free(p, job->block, job->block_size);
   procpool__node_unlink(&m->group.nodes[j]);
-  procpool__future_unref(p, job->future);
+  procpool__future_unref(m->pool, job->future);
   job->future = NULL;
   m->busy--;
   m->items -= job->count;
   m->bytes -= job->block_size;
 }
 
-/* Leaves a chunk behind: taken back if it has not begun; else its block is freed when it settles. */
-static void procpool__map_abandon(procpool__mapping *m, size_t j) {
-  procpool *p = m->pool;
-  procpool_future *f = m->jobs[j].future;
-  if (f == NULL)
-    return;
-  procpool__map_note(m, m->jobs[j].first, m->jobs[j].count, PROCPOOL_PENDING, NULL);
-  if (procpool__future_cancel(p, f) == PROCPOOL_PENDING)
-    f->flags &= (uint8_t)~PROCPOOL__F_KEEP_BLOCK;
+/* A chunk has settled: its results are taken, its block and its future given back. */
+static void procpool__map_finish(procpool__mapping *m, size_t j) {
+  procpool__job *job = &m->jobs[j];
+  const procpool_status status = procpool__future_status(job->future);
+  if (job->taken_back)
+    procpool__map_put_back(m, job->first, job->count);
+  else if (status == PROCPOOL_OK && m->halted)
+    procpool__map_stopped(m, job);
+  else if (status == PROCPOOL_OK)
+    procpool__map_collect(m, job, job->count);
+  else if (status == PROCPOOL_CRASHED || status == PROCPOOL_TIMEOUT)
+    procpool__map_broke_off(m, job, status);
   else
-    procpool__arena_free(p, m->jobs[j].block, m->jobs[j].block_size);
+    procpool__map_failed(m, job, status);
+  if (!(job->future->flags & PROCPOOL__F_QUARANTINE))
+    procpool__arena_free(m->pool, job->block, job->block_size);
+  procpool__map_forget(m, j);
+}
+
+/* ---- a map that ends before its time ---- Each chunk is told to begin no further item. A worker that runs quick items
+ * sees it at once, and what has ended is still taken in; for one that is in the midst of a slow item this does not wait:
+ * its block is freed when it settles. */
+#define PROCPOOL__MAP_LINGER ((uint64_t)1000000) /* ns */
+
+static bool procpool__condition_halted(procpool *p, void *context) {
+  (void)p;
+  return ((const procpool__mapping *)context)->group.waiter.pending == 0;
+}
+
+/* One that no worker has claimed is taken back. */
+static void procpool__map_halt(procpool__mapping *m, procpool__job *job) {
+  procpool *p = m->pool;
+  procpool_future *f = job->future;
+  if (f == NULL || procpool__future_status(f) != PROCPOOL_PENDING)
+    return;
+  procpool__store(&procpool__map_chunk(m, job)->stop, 0);
+  if (!procpool__cas(&p->segment.slots[f->slot].word, procpool__word(f->ticket, 0, PROCPOOL__READY), 0))
+    return;
+  job->taken_back = true;
+  procpool__host_settle(p, f, PROCPOOL_CANCELLED);
+}
+
+/* Leaves a chunk behind that still runs. */
+static void procpool__map_abandon(procpool__mapping *m, size_t j) {
+  procpool__job *job = &m->jobs[j];
+  procpool_future *f = job->future;
+  procpool__map_stopped(m, job);
+  if (procpool__future_status(f) == PROCPOOL_PENDING) /* it may have settled just now, without the lock */
+    f->flags &= (uint8_t)~PROCPOOL__F_KEEP_BLOCK;
+  else if (!(f->flags & PROCPOOL__F_QUARANTINE))
+    procpool__arena_free(m->pool, job->block, job->block_size);
   f->flags |= PROCPOOL__F_RELEASED;
-  procpool__node_unlink(&m->group.nodes[j]);
-  procpool__future_unref(p, f);
-  m->jobs[j].future = NULL;
+  procpool__map_forget(m, j);
+}
+
+static void procpool__map_leave(procpool__mapping *m) {
+  procpool *p = m->pool;
+  const procpool__wait wait = procpool__host_wait_for(
+      p, procpool__condition_halted, m, procpool__platform_now() + PROCPOOL__MAP_LINGER, PROCPOOL__WAIT_IMMUNE);
+  m->halted = true;
+  for (size_t j = 0; j < m->job_count && m->busy > 0; j++)
+    procpool__map_halt(m, &m->jobs[j]);
+  if (m->busy > 0)
+    procpool__future_stopped(p);
+  if (m->busy > 0)
+    (void)procpool__host_wait(p, &wait);
+  for (size_t j = 0; j < m->job_count && m->busy > 0; j++) {
+    if (m->jobs[j].future == NULL)
+      continue;
+    if (procpool__future_status(m->jobs[j].future) == PROCPOOL_PENDING)
+      procpool__map_abandon(m, j);
+    else
+      procpool__map_finish(m, j);
+  }
+  for (size_t i = 0; i < m->range_count; i++)
+    procpool__map_note(m, m->ranges[i].first, m->ranges[i].count, PROCPOOL_PENDING, NULL);
+  procpool__map_note(m, m->next, m->count - m->next, PROCPOOL_PENDING, NULL);
 }
 
 static bool procpool__map_make(procpool__mapping *m) {
@@ -9558,20 +10659,25 @@ static bool procpool__condition_map(procpool *p, void *context) {
 
 /* Hands out and takes in until all is done. Returns OK, or why it stopped. When nothing more is accepted (another
  * thread shuts the pool down), what was handed out still comes in. */
-static procpool_status procpool__map_run(procpool__mapping *m, uint64_t deadline) {
+static procpool_status procpool__map_run(procpool__mapping *m) {
   for (;;) {
     procpool__wait_node *node;
     procpool_status status;
     size_t items;
-    unsigned how = PROCPOOL__WAIT_CALLBACKS | PROCPOOL__WAIT_GROUP;
-    m->settled_before = m->pool->settled;
-    status = procpool__map_fill(m);
-    if (status != PROCPOOL_OK && status != PROCPOOL_FULL && m->busy == 0)
-      return status;
     if (m->busy == 0 && !procpool__map_more(m))
       return PROCPOOL_OK;
-    how |= status == PROCPOOL_FULL ? (unsigned)PROCPOOL__WAIT_ROOM : 0u;
-    status = procpool__host_wait_lazily(m->pool, procpool__condition_map, m, deadline, how, &m->spare);
+    status = procpool__host_wait_over(m->pool, &m->wait); /* a chunk may always have come already */
+    if (status != PROCPOOL_OK)
+      return status;
+    m->settled_before = m->pool->settled;
+    status = procpool__map_fill(m);
+    if (status == PROCPOOL_PENDING || status == PROCPOOL_INTERRUPTED)
+      continue;
+    if (status != PROCPOOL_OK && status != PROCPOOL_FULL && m->busy == 0)
+      return status;
+    m->wait.how = PROCPOOL__WAIT_CALLBACKS | PROCPOOL__WAIT_GROUP;
+    m->wait.how |= status == PROCPOOL_FULL ? (unsigned)PROCPOOL__WAIT_ROOM : 0u;
+    status = procpool__host_wait(m->pool, &m->wait);
     if (status != PROCPOOL_OK)
       return status;
     items = m->items;
@@ -9581,9 +10687,35 @@ static procpool_status procpool__map_run(procpool__mapping *m, uint64_t deadline
   }
 }
 
+/* The map is not begun. pool: null where there is none to tell. */
+static procpool_status procpool__map_refuse(procpool *p, const procpool_map_options *options, procpool_status status,
+                                            const char *message) {
+  if (p != NULL)
+    (void)procpool__host_refuse(p, status, status == PROCPOOL_MEMORY ? ENOMEM : 0, message);
+  if (options != NULL && options->error != NULL)
+    procpool__error_fill(options->error, status, status == PROCPOOL_MEMORY ? ENOMEM : 0, message);
+  return status;
+}
+
+/* The map is over: what the caller is told. */
+static procpool_status procpool__map_tell(const procpool__mapping *m, procpool_status status) {
+  procpool_map_options *o = m->options;
+  if (o == NULL)
+    return status == PROCPOOL_OK ? m->status : status;
+  o->failed_count = m->failed_count;
+  o->failed_item = m->failed_count > 0 ? m->failed_item : 0;
+  if (o->error == NULL)
+    return status == PROCPOOL_OK ? m->status : status;
+  if (status == PROCPOOL_OK && m->failed_count == 0)
+    memset(o->error, 0, sizeof(*o->error));
+  else if (status != PROCPOOL_OK && (m->failed_count == 0 || m->status == PROCPOOL_PENDING))
+    procpool__error_fill(o->error, status, status == PROCPOOL_MEMORY ? ENOMEM : 0,
+                         NULL); /* that is why it has not ended */
+  return status == PROCPOOL_OK ? m->status : status;
+}
+
 static procpool_status procpool__map_whole(procpool__mapping *m) {
   procpool *p = m->pool;
-  const bool limited = m->options != NULL && m->options->timeout > 0;
   procpool_status status = PROCPOOL_MEMORY;
   bool made;
   m->failed_item = SIZE_MAX;
@@ -9592,32 +10724,64 @@ static procpool_status procpool__map_whole(procpool__mapping *m) {
   made = procpool__map_make(m);
   procpool__host_lock(p);
   if (made) {
-    if (procpool__host_self(p))
-      status = PROCPOOL_DEADLOCK;
-    else
-      status = procpool__map_run(m, limited ? procpool__platform_deadline(m->options->timeout) : PROCPOOL__NEVER);
-    for (size_t j = 0; j < m->job_count; j++)
-      procpool__map_abandon(m, j);
-    for (size_t i = 0; i < m->range_count; i++)
-      procpool__map_note(m, m->ranges[i].first, m->ranges[i].count, PROCPOOL_PENDING, NULL);
-    procpool__map_note(m, m->next, m->count - m->next, PROCPOOL_PENDING, NULL);
+    status = procpool__map_run(m);
+    procpool__map_leave(m);
     if (status == PROCPOOL_FUNCTION)
-      (void)procpool__host_refuse(p, status, 0, procpool_strerror(status));
+      (void)procpool__host_refuse(p, status, 0, NULL);
   }
   m->group.count = 0;
   procpool__group_end(&m->group);
   PROCPOOL_FREE(m->jobs);
   PROCPOOL_FREE(m->ranges);
-  if (m->options != NULL) {
-    m->options->failed_count = m->failed_count;
-    m->options->failed_item = m->failed_count > 0 ? m->failed_item : 0;
-  }
-  return status == PROCPOOL_OK ? m->status : status;
+  return made ? procpool__map_tell(m, status) : procpool__map_refuse(p, m->options, status, NULL);
 }
 
-/* No array is that large. */
-static bool procpool__map_too_much(size_t item_size, size_t count) {
-  return item_size > 0 && count > (size_t)PTRDIFF_MAX / item_size;
+/* Whether an item that is copied finds room at all: then neither its chunk's size nor any sum of such overflows. */
+static bool procpool__map_fits(const procpool__mapping *m) {
+  const uint64_t most = m->pool->segment.arena_size;
+  return (m->shared_arguments || m->argument_size <= most) && (m->shared_results || m->result_size <= most);
+}
+
+/* What the caller gave, but for where its arrays lie. Null, or what is wrong. */
+static const char *procpool__map_check(const procpool__mapping *m) {
+  const procpool_map_options *o = m->options;
+  if (m->function == NULL)
+    return "the function is null";
+  if (m->count > 0 && ((m->arguments == NULL && m->argument_size > 0) || (m->results == NULL && m->result_size > 0)))
+    return "an array is null";
+  if (!procpool__size_possible(m->count, m->argument_size) || !procpool__size_possible(m->count, m->result_size))
+    return "no array is that large";
+  if (o != NULL && o->statuses != NULL && !procpool__size_possible(m->count, sizeof(*o->statuses)))
+    return "no array is that large";
+  if (o != NULL && (procpool__public_bad_timeout(o->timeout) || o->time_limit != o->time_limit || o->grace != o->grace))
+    return "a time is not a number";
+  return NULL;
+}
+
+/* Until when: 0 is without limit here, so that zeroed options are valid. */
+static uint64_t procpool__map_deadline(const procpool_map_options *options) {
+  if (options == NULL || options->timeout == 0)
+    return PROCPOOL__NEVER;
+  return options->timeout > 0 ? procpool__platform_deadline(options->timeout) : 0;
+}
+
+/* Under the lock. */
+static procpool_status procpool__map_checked(procpool__mapping *m) {
+  procpool *p = m->pool;
+  const char *wrong = procpool__map_check(m);
+  if (wrong != NULL)
+    return procpool__map_refuse(p, m->options, PROCPOOL_ARGUMENT, wrong);
+  if (m->options != NULL && m->options->time_limit > 0 && p->start > PROCPOOL_START_SPAWN)
+    return procpool__map_refuse(p, m->options, PROCPOOL_UNSUPPORTED,
+                                "a time limit needs fork or spawn: no thread can be ended");
+  if (procpool__map_locate(m) != PROCPOOL_OK)
+    return procpool__map_refuse(p, m->options, PROCPOOL_ARGUMENT, PROCPOOL__MAP_WRONG_PLACE);
+  if (!procpool__map_fits(m))
+    return procpool__map_refuse(p, m->options, PROCPOOL_MEMORY, "an item is larger than options.max_memory");
+  if (procpool__host_self(p))
+    return procpool__map_refuse(p, m->options, PROCPOOL_DEADLOCK, NULL);
+  procpool__map_steps(m);
+  return procpool__map_whole(m);
 }
 
 static procpool_status procpool__map(procpool *p, procpool_function function, bool by_items, const void *arguments,
@@ -9628,15 +10792,7 @@ static procpool_status procpool__map(procpool *p, procpool_function function, bo
   procpool__platform_cancel_here();
   status = procpool__public_enter(p);
   if (status != PROCPOOL_OK)
-    return status;
-  if (function == NULL || (arguments == NULL && count > 0 && argument_size > 0) ||
-      (results == NULL && count > 0 && result_size > 0) || procpool__map_too_much(argument_size, count) ||
-      procpool__map_too_much(result_size, count) ||
-      (options != NULL && (procpool__public_bad_timeout(options->timeout) ||
-                           options->time_limit != options->time_limit || options->grace != options->grace)))
-    return procpool__public_leave(p, PROCPOOL_ARGUMENT);
-  if (options != NULL && options->time_limit > 0 && p->start > PROCPOOL_START_SPAWN)
-    return procpool__public_leave(p, PROCPOOL_UNSUPPORTED);
+    return procpool__map_refuse(NULL, options, status, NULL);
   memset((void *)&m, 0, sizeof(m));
   m.waiter = &m.group.waiter;
   m.pool = p;
@@ -9648,15 +10804,10 @@ static procpool_status procpool__map(procpool *p, procpool_function function, bo
   m.result_size = result_size;
   m.count = count;
   m.options = options;
-  status = procpool__map_locate(&m);
-  if (status != PROCPOOL_OK)
-    return procpool__public_leave(p, status);
-  if (options != NULL) {
-    options->failed_item = options->failed_count = 0;
-    if (options->error != NULL)
-      memset(options->error, 0, sizeof(*options->error));
-  }
-  return procpool__public_leave_throwing(p, procpool__map_whole(&m));
+  m.wait = procpool__host_wait_for(p, procpool__condition_map, &m, procpool__map_deadline(options),
+                                   PROCPOOL__WAIT_CALLBACKS | PROCPOOL__WAIT_GROUP);
+  m.wait.spare = &m.spare;
+  return procpool__public_leave_throwing(p, procpool__map_checked(&m));
 }
 
 PROCPOOL_API procpool_status procpool_map(procpool *pool, procpool_function function, const void *arguments,
@@ -9723,7 +10874,7 @@ static void *procpool__task_item_result(procpool_task *task, size_t size) {
   task->result_size = size;
   if (size <= chunk->result_size) {
     unsigned char *result =
-        procpool__worker_arena(task, chunk->results + procpool__worker_item(task) * chunk->result_size);
+        procpool__worker_arena(task, chunk->results + procpool__worker_item(task) * chunk->result_step);
     memset(result + size, 0, (size_t)(chunk->result_size - size));
     return result;
   }
@@ -9801,7 +10952,8 @@ PROCPOOL_API bool procpool_task_cancelled(procpool_task *task) {
   if (task == NULL)
     return false;
   return procpool__load(&task->slot->word) != task->word ||
-         procpool__worker_phase(task->worker) == PROCPOOL__PHASE_KILL;
+         procpool__worker_phase(task->worker) == PROCPOOL__PHASE_KILL ||
+         (task->chunk != NULL && procpool__load_relaxed(&task->chunk->stop) == 0);
 }
 
 PROCPOOL_API int procpool_task_worker(procpool_task *task) {
@@ -9827,20 +10979,18 @@ PROCPOOL_API procpool_items procpool_task_items(procpool_task *task) {
     return items;
   items.arguments = procpool__worker_arena(task, task->chunk->arguments);
   items.results = procpool__worker_arena(task, task->chunk->results);
-  items.count = (size_t)task->chunk->count;
+  items.stop = &task->chunk->stop;
+  items.begun = &task->chunk->begun;
   items.word = &task->slot->word;
   items.running = task->word;
-  items.begun = &task->chunk->begun;
-  items.row = task->limited ? 1 : PROCPOOL__ROW;
+  items.limited = task->limited;
   return items;
 }
 
 PROCPOOL_API bool procpool_task_item(procpool_task *task, size_t index) {
-  if (task == NULL || task->chunk == NULL ||
-      procpool__item_row(&task->slot->word, task->word, index, index + 1, 1) == index)
-    return false;
-  procpool__item_begin(&task->chunk->begun, index);
-  return true;
+  return task != NULL && task->chunk != NULL &&
+         procpool__item_next(&task->chunk->stop, &task->chunk->begun, &task->slot->word, task->word, task->limited,
+                             index);
 }
 
 /* ---- Process ---- */
@@ -9873,11 +11023,10 @@ static procpool *procpool__process_open(const procpool_process_options *options,
   o.max_workers = 1;
   o.max_queued = 1; /* also: its name is shown without an index */
   o.spin_us = -1;
-  pool = procpool_open(&o);
+  pool = procpool__open(&o, PROCPOOL_VERSION, sizeof(o), true);
   if (pool == NULL)
     return NULL;
-  process->pid =
-      (long)procpool__load(&pool->segment.blocks[0].pid); /* before the task can end, and its worker be replaced */
+  process->pid = (long)procpool__load(&pool->segment.blocks[0].pid); /* of one that is dead by now, too */
   status = procpool_submit(pool, function, argument, size, &process->future);
   if (status == PROCPOOL_OK)
     return pool;
@@ -9887,31 +11036,49 @@ static procpool *procpool__process_open(const procpool_process_options *options,
   return NULL;
 }
 
+/* What is wrong with a start before anything is tried: OK, ARGUMENT, MISMATCH. */
+static procpool_status procpool__process_refusal(const procpool_process_options *options, procpool_function function,
+                                                 int version, size_t options_size) {
+  if (version / 100 != PROCPOOL_VERSION / 100 || options_size != sizeof(*options))
+    return PROCPOOL_MISMATCH;
+  if (function == NULL ||
+      (options != NULL && (options->start < PROCPOOL_START_AUTO || options->start > PROCPOOL_START_SPAWN)))
+    return PROCPOOL_ARGUMENT;
+  return PROCPOOL_OK;
+}
+
+/* Tells why there is no process. */
+static void procpool__process_tell(const procpool_process_options *options, const procpool_error *error) {
+  if (options == NULL || options->error == NULL)
+    return;
+  if (error->status == PROCPOOL_MISMATCH)
+    options->error->status = error->status;
+  else
+    *options->error = *error;
+}
+
 PROCPOOL_API procpool_process *procpool_process_start_checked(const procpool_process_options *options,
                                                               procpool_function function, const void *argument,
                                                               size_t size, int version, size_t options_size) {
   procpool_error error;
   procpool_process *process = NULL;
   memset(&error, 0, sizeof(error));
-  error.status = PROCPOOL_ARGUMENT;
-  if (version / 100 != PROCPOOL_VERSION / 100 || options_size != sizeof(*options))
-    error.status = PROCPOOL_MISMATCH;
-  else if (function != NULL &&
-           (options == NULL || (options->start >= PROCPOOL_START_AUTO && options->start <= PROCPOOL_START_SPAWN)))
+  error.worker = -1;
+  error.status = procpool__process_refusal(options, function, version, options_size);
+  if (error.status == PROCPOOL_OK) {
     process = (procpool_process *)PROCPOOL_MALLOC(sizeof(*process));
+    error.status = PROCPOOL_MEMORY; /* unless it is overwritten */
+    error.system_error = ENOMEM;
+  }
   if (process != NULL) {
     memset(process, 0, sizeof(*process));
     process->pool = procpool__process_open(options, &error, function, argument, size, process);
-    if (process->pool == NULL) {
-      PROCPOOL_FREE(process);
-      process = NULL;
-    }
   }
-  if (process == NULL) {
-    if (options != NULL && options->error != NULL && error.status == PROCPOOL_MISMATCH)
-      options->error->status = error.status;
-    else if (options != NULL && options->error != NULL)
-      *options->error = error;
+  if (process == NULL || process->pool == NULL) {
+    (void)snprintf(error.message, sizeof(error.message), "%s",
+                   error.message[0] != 0 ? error.message : procpool_strerror(error.status));
+    procpool__process_tell(options, &error);
+    PROCPOOL_FREE(process);
     return NULL;
   }
   process->magic = PROCPOOL__PROCESS_LIVE;
@@ -9931,6 +11098,22 @@ PROCPOOL_API bool procpool_process_is_alive(procpool_process *process) {
   return procpool__process_check(process) == PROCPOOL_OK && procpool_process_join(process, 0) == PROCPOOL_PENDING;
 }
 
+/* The exit code of a process that has ended: by the record of its task. Whatever took the task from it, a signal that
+ * ended the process is told; one that returned when it was asked to has returned. */
+static int procpool__process_code(const procpool_process *process, const procpool_error *error) {
+  if (error->status == PROCPOOL_OK)
+    return 0;
+  if (error->signal != 0)
+    return -error->signal;
+  if (error->status == PROCPOOL_CRASHED || error->exit_status != 0)
+    return error->exit_status;
+  if (error->status == PROCPOOL_CANCELLED && process->signal != 0)
+    return -process->signal;
+  if (error->status == PROCPOOL_BROKEN) /* it went with its supervisor */
+    return -SIGKILL;
+  return error->status == PROCPOOL_CANCELLED && error->stage == PROCPOOL_STAGE_ASKED ? 0 : 1;
+}
+
 PROCPOOL_API procpool_status procpool_process_exit_code(procpool_process *process, int *exit_code) {
   procpool_status status = procpool__process_check(process);
   procpool_error error;
@@ -9941,11 +11124,7 @@ PROCPOOL_API procpool_status procpool_process_exit_code(procpool_process *proces
   if (procpool_process_is_alive(process))
     return PROCPOOL_PENDING;
   (void)procpool_future_error(process->future, &error);
-  *exit_code = error.status == PROCPOOL_OK ? 0 : 1;
-  if (error.status == PROCPOOL_CRASHED)
-    *exit_code = error.signal != 0 ? -error.signal : error.exit_status;
-  else if (error.status == PROCPOOL_CANCELLED)
-    *exit_code = -process->signal;
+  *exit_code = procpool__process_code(process, &error);
   return PROCPOOL_OK;
 }
 

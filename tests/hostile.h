@@ -69,6 +69,21 @@ void hostile_task(procpool_task *task);
 void hostile_random_task(procpool_task *task);
 /* No argument; a result larger than its ring. */
 void hostile_large_task(procpool_task *task);
+/* No argument: makes its neighbour's tail nonsense, twice, and returns after half a second. */
+void hostile_tail_task(procpool_task *task);
+/* Takes a test_job, number says what: writes nonsense there, and dies. */
+void hostile_mislead_task(procpool_task *task);
+enum {
+  HOSTILE_MISLEAD_PHASE = 1,
+  HOSTILE_MISLEAD_HEAD = 2,
+  HOSTILE_MISLEAD_INITIALIZER = 4,
+  HOSTILE_MISLEAD_SETTINGS = 8,
+  HOSTILE_MISLEAD_COUNTS = 16,
+  HOSTILE_MISLEAD_GONE = 32,
+  HOSTILE_MISLEAD_FLAG = 64,
+  HOSTILE_MISLEAD_TAIL = 128,
+  HOSTILE_MISLEAD_ALL = 256
+};
 /* Item of a map, an int: some of them lie about the chunk that they are in. */
 void hostile_item(procpool_task *task);
 

@@ -33,7 +33,7 @@ formatted() {
 }
 
 list_lint() {
-  for name in run_cppcheck clang_tidy state symbols function_length left_open top_level shell; do
+  for name in run_cppcheck clang_tidy state symbols function_length left_open top_level shell orders; do
     echo "lint_${name#run_} 300 sh '$tests/lint.sh' $name '$build'"
   done
 }
@@ -124,6 +124,12 @@ left_open() {
 top_level() {
   (cd "$root" && ls -A) | grep -vxE 'procpool\.h|tests|examples|LICENSE|README\.md|pwc|\..*' && exit 1
   exit 0
+}
+
+# The list of shared accesses and their orders is the header's.
+orders() {
+  need python3
+  PYTHONDONTWRITEBYTECODE=1 python3 "$tests/orders.py" check "$root/procpool.h" "$tests/orders.txt"
 }
 
 shell() {

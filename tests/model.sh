@@ -1,9 +1,11 @@
 #!/bin/sh
-# The models of the protocol (model/pool.pml: all of it, with two workers; model/wake.pml: who is woken, with three), as test
-# cases for the runner:
+# The models of the protocol (model/pool.pml: all of it, with two workers; model/wake.pml: who is woken, with three;
+# model/litmus.py: its pieces, under the memory model of the language), as test cases for the runner:
 #   model.sh list BUILD                         prints cases: NAME LIMIT COMMAND
 #   model.sh check BUILD MODEL NAME -DX...      every state of a variant: no error
 #   model.sh mutant BUILD MODEL NAME -DX...     a step done wrongly: spin finds it
+#   model.sh litmus BUILD WHAT ...              memory orders under the language's model (model/litmus.py): holds NAME..., needs
+#                                               NAME FUNCTION FIELD OPERATION, needed (all of them), engine (the checker itself)
 # Exit status 77 means skipped. COARSE merges steps whose parts have nothing to do with each other; fine variants with fewer
 # tasks stand beside those. "make -C tests model DEEP=1" adds variants of 10 to 60 seconds and up to 2 GB each.
 set -eu
@@ -142,7 +144,35 @@ list_deep() {
   check_case deep_three_workers_stop_continue -DTASKS=2 -DCOARSE -DSTOPS=1 -DCONTINUES=1
 }
 
+# Each piece of the protocol with the header's orders, and once with each order that it needs weakened.
+list_litmus() {
+  command -v python3 >/dev/null 2>&1 || {
+    echo "model_orders 10 sh '$tests/model.sh' litmus '$build' holds"
+    return
+  }
+  echo "model_orders_engine 60 sh '$tests/model.sh' litmus '$build' engine"
+  python3 "$tests/model/litmus.py" list "$tests/orders.txt" | while read -r kind name access; do
+    case $kind in
+    holds) echo "model_orders_$name 120 sh '$tests/model.sh' litmus '$build' holds $name" ;;
+    needs)
+      echo "model_mutant_orders_${name}_$(echo "$access" | tr ' ' '.') 120 sh '$tests/model.sh' litmus '$build' needs $name $access"
+      ;;
+    esac
+  done
+}
+
+litmus() {
+  command -v python3 >/dev/null 2>&1 || {
+    echo 'python3 is not installed'
+    exit 77
+  }
+  how=$1
+  shift
+  PYTHONDONTWRITEBYTECODE=1 python3 "$tests/model/litmus.py" "$how" "$tests/orders.txt" "$@"
+}
+
 list() {
+  list_litmus
   prefix='' model=pool
   list_pool
   prefix=three_ model=wake
@@ -192,6 +222,7 @@ build=$2
 shift 2
 case $what in
 list) list ;;
+litmus) litmus "$@" ;;
 *)
   model=$1
   work=$build/model/$what-$2

@@ -1,5 +1,6 @@
 #!/bin/sh
-# The programs that users see, as test cases: examples, the first program, the programs and commands of README.md.
+# The programs that users see, as test cases: examples, the first program, the programs and commands of README.md. Also what of
+# model.sh and lint.sh takes seconds and has a row in rows.txt.
 #   programs.sh list BUILD          prints cases for the runner: NAME LIMIT COMMAND
 #   programs.sh CASE BUILD [NAME]   runs one of them; exit status 77 means skipped
 set -eu
@@ -149,6 +150,10 @@ list() {
     echo "example_$name 60 sh '$tests/programs.sh' example '$build' $name"
   done
   echo "example_pwc_agrees_with_a_serial_count 120 sh '$tests/programs.sh' pwc_agrees '$build'"
+  echo "r154_the_list_of_orders_is_the_headers 60 sh '$tests/lint.sh' orders '$build'"
+  echo "r154_the_protocol_holds_under_the_languages_model 120 sh '$tests/model.sh' litmus '$build' holds"
+  echo "r154_each_order_that_is_needed_is_missed 120 sh '$tests/model.sh' litmus '$build' needed"
+  echo "r154_the_checker_agrees_with_known_tests 60 sh '$tests/model.sh' litmus '$build' engine"
   echo "header_first_program 60 sh '$tests/programs.sh' first_program '$build'"
   [ -f "$root/README.md" ] || return 0
   number=1

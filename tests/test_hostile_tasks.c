@@ -295,6 +295,52 @@ void hostile_task(procpool_task *task) {
   procpool_task_return(task, &number, sizeof(number));
 }
 
+/* ---- what misleads the supervisor, or keeps the host busy ---- */
+
+void hostile_tail_task(procpool_task *task) {
+  hostile h = hostile_of(task);
+  procpool__block *b = &h.s->blocks[h.other];
+  const uint64_t old = procpool__load(&b->consumed);
+  const uint64_t fresh =
+      procpool__round_up(old + ((uint64_t)1 << 40), h.s->ring_size); /* where the host resets it to */
+  const uint64_t patience = procpool__platform_now() + 3000000000u;
+  uint64_t end;
+  procpool__store(&b->tail, old + 3);
+  while (procpool__load(&b->consumed) != fresh && procpool__platform_now() < patience)
+    continue;
+  end = procpool__platform_now() + 500000000u;
+  while (procpool__platform_now() < end)
+    if (procpool__load(&b->tail) != fresh + 3)
+      procpool__store(&b->tail, fresh + 3);
+}
+
+static void mislead(hostile *h, int what) {
+  procpool__header *header = h->header;
+  if (what & HOSTILE_MISLEAD_HEAD)
+    procpool__store(&header->head, (uint64_t)1 << 30);
+  if (what & HOSTILE_MISLEAD_PHASE)
+    procpool__store32(&header->phase, PROCPOOL__PHASE_DRAIN);
+  if (what & HOSTILE_MISLEAD_INITIALIZER)
+    header->initializer = header->initializer_offset = 0x1234;
+  if (what & HOSTILE_MISLEAD_SETTINGS)
+    header->max_tasks = header->spin_ns = header->processors = header->capacity = header->workers = 1;
+  if (what & HOSTILE_MISLEAD_COUNTS)
+    header->alive = header->started = header->dead_count = header->limited = 77;
+  if (what & HOSTILE_MISLEAD_GONE)
+    procpool__store32(&header->gone, 1);
+  if (what & HOSTILE_MISLEAD_FLAG)
+    procpool__store(&header->host_flag, UINT64_MAX);
+  if (what & HOSTILE_MISLEAD_TAIL)
+    procpool__store(&h->own->tail, h->own->tail + 5);
+}
+
+void hostile_mislead_task(procpool_task *task) {
+  const test_job *job = job_begin(task);
+  hostile h = hostile_of(task);
+  mislead(&h, job->number);
+  (void)raise(SIGKILL);
+}
+
 /* ---- anything, anywhere before the arena ---- */
 
 static uint64_t random_next(uint64_t *state) {

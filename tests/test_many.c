@@ -763,3 +763,75 @@ TEST_STARTS(r123_six_threads_submit_rows, EVERY) {
   CHECK_EQ(test_stats(pool).settled, THREADS * test_rounds(60) * 37);
   test_close(pool);
 }
+
+/* ---- other threads go on meanwhile ---- */
+
+typedef struct frames {
+  procpool *pool;
+  int polls, stop;
+} frames;
+
+static void *draw_frames(void *context) {
+  frames *f = (frames *)context;
+  while (!gate_read(&f->stop)) {
+    CHECK_OK(procpool_poll(f->pool));
+    gate_add(&f->polls, 1);
+  }
+  return NULL;
+}
+
+/* What takes long, in one thread. */
+static void submit_large(procpool *pool, void *bytes, size_t size) {
+  CHECK_OK(procpool_submit(pool, task_nothing, bytes, size, NULL));
+}
+static void allocate_large(procpool *pool, void *bytes, size_t size) {
+  (void)bytes;
+  void *buffer = procpool_shared_alloc(pool, size);
+  CHECK(buffer != NULL);
+  CHECK_OK(procpool_shared_free(pool, buffer));
+}
+static void submit_many_tasks(procpool *pool, void *bytes, size_t size) {
+  (void)size;
+  CHECK_OK(procpool_submit_many(pool, task_nothing, bytes, 1, 200000, NULL, NULL, NULL));
+}
+static void count_tasks(procpool *pool, void *bytes, size_t size) {
+  (void)bytes, (void)size;
+  for (int i = 0; i < 20; i++)
+    test_stats(pool);
+}
+
+/* A thread that polls is not held up by another one that copies, reserves, or looks at many tasks: it polls again and
+ * again while that takes place. */
+TEST_STARTS_LIMIT(r148_poll_beside_large_calls, CONCURRENT, 120) {
+  static void (*const calls[])(procpool *, void *, size_t) = {submit_large, allocate_large, submit_many_tasks,
+                                                              count_tasks};
+  const size_t size = (size_t)(test_instrumented() ? 64 : 128) << 20;
+  unsigned char *bytes = (unsigned char *)malloc(size);
+  CHECK(bytes != NULL);
+  memset(bytes, 1, size);
+  for (int i = 0; i < 4; i++) {
+    procpool_options options = {.max_queued = 300000};
+    procpool *pool = test_open_with(start, 1, &options);
+    frames f = {pool, 0, 0};
+    const test_job job = job_of(0);
+    procpool_future *blocker;
+    pthread_t thread;
+    int before, after;
+    page->started = page->gate = 0;
+    blocker = test_submit(pool, task_block, &job, sizeof(job)); /* so that all others wait */
+    if (i == 3)
+      submit_many_tasks(pool, bytes, size);
+    thread = test_thread(draw_frames, &f);
+    gate_wait(&f.polls, 10);
+    before = gate_read(&f.polls);
+    calls[i](pool, bytes, size);
+    after = gate_read(&f.polls);
+    gate_add(&page->gate, 1);
+    gate_add(&f.stop, 1);
+    test_join(thread);
+    CHECK_GE(after - before, 20);
+    CHECK_OK(procpool_future_release(blocker));
+    test_close_by(pool, PROCPOOL_KILL);
+  }
+  free(bytes);
+}

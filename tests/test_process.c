@@ -118,6 +118,30 @@ TEST_STARTS(process_that_crashes_has_minus_the_signal, PROCESSES) {
   }
 }
 
+/* Whoever ends it: here somebody does by the future beneath it. */
+TEST_STARTS(process_ended_by_its_future_has_minus_the_signal, PROCESSES) {
+  const test_job job = job_of(0);
+  procpool_process *process = start_process(start, task_block, &job, sizeof(job));
+  gate_wait(&page->started, 1);
+  (void)procpool_future_cancel_kill(procpool_process_future(process), -1);
+  CHECK_OK(procpool_process_join(process, PROCPOOL_FOREVER));
+  CHECK_STATUS(procpool_future_status(procpool_process_future(process)), PROCPOOL_CANCELLED);
+  expect_exit_code(process, -SIGKILL);
+  end(process);
+}
+
+/* And one that never ran, since its future was cancelled before, has not returned. */
+TEST_STARTS(process_cancelled_before_it_began, PROCESSES) {
+  const test_job job = job_of(0);
+  for (int i = 0; i < test_rounds(10); i++) {
+    procpool_process *process = start_process(start, task_count, &job, sizeof(job));
+    const bool cancelled = procpool_future_cancel(procpool_process_future(process)) == PROCPOOL_CANCELLED;
+    CHECK_OK(procpool_process_join(process, PROCPOOL_FOREVER));
+    expect_exit_code(process, cancelled ? 1 : 0);
+    end(process);
+  }
+}
+
 /* It is one process for one function: a crash is its end, nothing is started again. */
 TEST_STARTS(process_is_not_replaced, PROCESSES) {
   procpool_process *process = start_job(start, task_die, SIGKILL);

@@ -1237,3 +1237,87 @@ TEST_STARTS_LIMIT(r024_submit_goes_on_while_the_supervisor_is_stopped, PROCESSES
   CHECK_EQ(kill((pid_t)supervisor, SIGCONT), 0);
   test_close(pool);
 }
+
+/* ---- what nobody wants ---- */
+
+enum { FORGOTTEN = 4000 };
+
+static void task_started(procpool_task *task) {
+  (void)job_begin(task);
+  gate_add(&page->started, 1);
+}
+
+/* started + 1, and fails: that is nobody's to hear. */
+static void task_started_fails(procpool_task *task) {
+  task_started(task);
+  procpool_task_fail(task, 1, "a failure that nobody hears of");
+}
+
+static void task_started_large(procpool_task *task) {
+  void *result;
+  task_started(task);
+  result = procpool_task_result(task, 20000);
+  if (result != NULL)
+    memset(result, 1, 20000);
+}
+
+static void forget(procpool *pool, procpool_function function, int count, bool released) {
+  const test_job job = job_of(0);
+  for (int i = 0; i < count; i++)
+    if (released)
+      CHECK_OK(procpool_future_release(test_submit(pool, function, &job, sizeof(job))));
+    else
+      CHECK_OK(procpool_submit(pool, function, &job, sizeof(job), NULL));
+}
+
+/* The host hands out more tasks than the rings have room for results, and then does something else. */
+TEST_STARTS(r031_what_nobody_wants_needs_no_host, CONCURRENT) {
+  const procpool_function functions[] = {task_started, task_started_fails, task_started_large};
+  for (int i = 0; i < 6; i++) {
+    procpool_options options = {.ring_size = 4096, .max_queued = FORGOTTEN};
+    procpool *pool = test_open_with(start, 2, &options);
+    page->started = 0;
+    forget(pool, functions[i / 2], FORGOTTEN, i % 2 != 0);
+    gate_wait(&page->started, FORGOTTEN); /* this thread does not call the pool */
+    CHECK_OK(procpool_poll(pool));
+    CHECK_OK(procpool_poll(pool));
+    CHECK_WORKS(pool);
+    test_close_by(pool, i % 2 == 0 ? PROCPOOL_DRAIN : PROCPOOL_KILL);
+  }
+}
+
+/* Many more than the queue holds: slots come back though there are no records. */
+TEST_STARTS(r031_what_nobody_wants_gives_room, EVERY) {
+  procpool_options options = {.ring_size = 4096, .max_queued = 500};
+  procpool *pool = test_open_with(start, 2, &options);
+  page->started = 0;
+  forget(pool, task_started, 20 * FORGOTTEN, false);
+  CHECK_OK(procpool_shutdown(pool, PROCPOOL_DRAIN));
+  CHECK_EQ(page->started, 20 * FORGOTTEN);
+  CHECK_EQ(test_stats(pool).settled, 20 * FORGOTTEN);
+  CHECK_OK(procpool_free(pool));
+}
+
+static void task_started_dies_now_and_then(procpool_task *task) {
+  const test_job *job = job_begin(task);
+  gate_add(&page->started, 1);
+  if (job->index % 100 == 7)
+    raise(SIGKILL);
+}
+
+/* Workers die among tasks that nobody wants: each is settled all the same, and the others run. */
+TEST_STARTS(r031_what_nobody_wants_beside_deaths, PROCESSES) {
+  procpool_options options = {.ring_size = 4096, .max_queued = 300};
+  procpool *pool = test_open_with(start, 2, &options);
+  const int count = test_rounds(3000);
+  page->started = 0;
+  for (int i = 0; i < count; i++) {
+    const test_job job = job_of(i);
+    CHECK_OK(procpool_submit(pool, task_started_dies_now_and_then, &job, sizeof(job), NULL));
+  }
+  CHECK_OK(procpool_shutdown(pool, PROCPOOL_DRAIN));
+  CHECK_EQ(page->started, count);
+  CHECK_EQ(test_stats(pool).settled, (uint64_t)count);
+  CHECK_EQ(test_stats(pool).crashed, (uint64_t)(count + 92) / 100);
+  CHECK_OK(procpool_free(pool));
+}

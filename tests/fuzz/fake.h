@@ -58,7 +58,15 @@
     }                                                                                                                  \
   } while (0)
 
-enum { FAKE_MEMORY = 700, FAKE_LIFELINE, FAKE_CONTROL, FAKE_PROCESSES = 256, FAKE_MESSAGES = 64, FAKE_GUARD = 1 << 16 };
+enum {
+  FAKE_MEMORY = 700,
+  FAKE_LIFELINE,
+  FAKE_CONTROL,
+  FAKE_SUPER_END,
+  FAKE_PROCESSES = 256,
+  FAKE_MESSAGES = 64,
+  FAKE_GUARD = 1 << 16
+};
 
 /* ---- what the fakes remember ---- */
 
@@ -68,6 +76,11 @@ typedef struct fake_message {
   size_t size;
   unsigned char bytes[128];
 } fake_message;
+
+typedef struct fake_queue {
+  fake_message messages[FAKE_MESSAGES];
+  int count;
+} fake_queue;
 
 static struct {
   uint64_t now;
@@ -82,8 +95,7 @@ static struct {
   bool no_fork, undead;
   pid_t stopped; /* whose stop is not yet told */
   bool lifeline_closed, super_gone;
-  fake_message messages[FAKE_MESSAGES]; /* host to supervisor */
-  int message_count;
+  fake_queue to_super, to_host;
   jmp_buf exit;
   bool exits; /* _exit may be called */
 } fake;
@@ -166,16 +178,66 @@ static int fake_clock_gettime(clockid_t clock, struct timespec *t) {
   return 0;
 }
 
+static int fake_close(int fd) {
+  REQUIRE(fd >= FAKE_MEMORY && fd <= FAKE_CONTROL);
+  if (fd == FAKE_LIFELINE)
+    fake.lifeline_closed = true;
+  return 0;
+}
+
+static ssize_t fake_send(int fd, const void *bytes, size_t size) {
+  fake_queue *queue = fd == FAKE_CONTROL ? &fake.to_super : &fake.to_host;
+  fake_message *m = &queue->messages[queue->count];
+  REQUIRE((fd == FAKE_CONTROL || fd == FAKE_SUPER_END) && size <= sizeof(m->bytes));
+  if (fake.super_gone || queue->count == FAKE_MESSAGES) {
+    errno = fake.super_gone ? EPIPE : EAGAIN;
+    return -1;
+  }
+  m->size = size;
+  memcpy(m->bytes, bytes, size);
+  queue->count++;
+  return (ssize_t)size;
+}
+
+static ssize_t fake_recv(int fd, void *bytes, size_t size) {
+  fake_queue *queue = fd == FAKE_CONTROL ? &fake.to_host : &fake.to_super;
+  REQUIRE(fd == FAKE_CONTROL || fd == FAKE_SUPER_END);
+  if (queue->count == 0) {
+    errno = EAGAIN;
+    return fd == FAKE_CONTROL && fake.super_gone ? 0 : -1;
+  }
+  REQUIRE(queue->messages[0].size == size);
+  memcpy(bytes, queue->messages[0].bytes, size);
+  memmove(&queue->messages[0], &queue->messages[1], (size_t)--queue->count * sizeof(queue->messages[0]));
+  return (ssize_t)size;
+}
+
 static long fake_syscall(long number, ...) {
   va_list list;
-  struct pollfd *fds;
+  struct pollfd *fds = NULL;
+  int fd = -1;
+  void *bytes = NULL;
+  size_t size = 0;
   va_start(list, number);
-  fds = va_arg(list, struct pollfd *);
+  if (number == SYS_ppoll)
+    fds = va_arg(list, struct pollfd *);
+  else if (number != SYS_futex && number != SYS_memfd_create)
+    fd = va_arg(list, int);
+  if (number == SYS_sendto || number == SYS_recvfrom) {
+    bytes = va_arg(list, void *);
+    size = va_arg(list, size_t);
+  }
   va_end(list);
   if (number == SYS_memfd_create)
     return FAKE_MEMORY;
   if (number == SYS_futex) /* nobody sleeps here: who would have to, goes on as if woken */
     return 0;
+  if (number == SYS_close)
+    return fake_close(fd);
+  if (number == SYS_sendto)
+    return (long)fake_send(fd, bytes, size);
+  if (number == SYS_recvfrom)
+    return (long)fake_recv(fd, bytes, size);
   if (number == SYS_ppoll && fds == NULL) {
     fake.now += 10000000u;
     return 0;
@@ -186,35 +248,6 @@ static long fake_syscall(long number, ...) {
   }
   errno = ENOSYS;
   return -1;
-}
-
-static int fake_close(int fd) {
-  REQUIRE(fd >= FAKE_MEMORY && fd <= FAKE_CONTROL);
-  if (fd == FAKE_LIFELINE)
-    fake.lifeline_closed = true;
-  return 0;
-}
-
-static ssize_t fake_send(int fd, const void *bytes, size_t size, int flags) {
-  fake_message *m = &fake.messages[fake.message_count];
-  (void)flags;
-  REQUIRE(fd == FAKE_CONTROL && size <= sizeof(m->bytes));
-  if (fake.super_gone || fake.message_count == FAKE_MESSAGES) {
-    errno = fake.super_gone ? EPIPE : EAGAIN;
-    return -1;
-  }
-  m->size = size;
-  memcpy(m->bytes, bytes, size);
-  fake.message_count++;
-  return (ssize_t)size;
-}
-
-/* The supervisor says nothing after its start. */
-static ssize_t fake_recv(int fd, void *bytes, size_t size, int flags) {
-  (void)bytes, (void)size, (void)flags;
-  REQUIRE(fd == FAKE_CONTROL);
-  errno = EAGAIN;
-  return fake.super_gone ? 0 : -1;
 }
 
 /* ---- processes ---- */
@@ -298,11 +331,8 @@ static void *fake_memcpy(void *to, const void *from, size_t size) {
 #define ftruncate(a, b) 0
 #define posix_fallocate(a, b, c) ((void)(a), (void)(b), (void)(c), 0)
 #define fcntl(a, ...) ((void)(a), 0)
-#define close(a) fake_close(a)
 #define clock_gettime(a, b) fake_clock_gettime(a, b)
 #define syscall(...) fake_syscall(__VA_ARGS__)
-#define send(a, b, c, d) fake_send(a, b, c, d)
-#define recv(a, b, c, d) fake_recv(a, b, c, d)
 #define fork() fake_fork()
 #define kill(a, b) fake_kill(a, b)
 #define wait4(a, b, c, d) fake_wait4(a, b, c, d)

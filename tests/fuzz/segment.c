@@ -115,6 +115,7 @@ static procpool *open_pool(void) {
   memset((void *)p, 0, sizeof(*p));
   (void)pthread_mutex_init(&p->lock, NULL);
   p->segment.fd = p->fds.lifeline = p->fds.control = p->fds.all_gone = p->fds.event_fd = p->fds.memory = -1;
+  p->fds.supervisor = p->fds.watch = -1;
   p->start = plan.start;
   p->guard = procpool__platform_guard(&p->guard_by_pid);
   REQUIRE(procpool__open_segment(p, &plan) && procpool__open_tables(p, &plan) && procpool__open_header(p, &plan));
@@ -138,14 +139,15 @@ static void begin(void) {
   memset(&world, 0, sizeof(world));
   fake.now = 1000000000u;
   fake.fail_after = fake.fail_count = 0;
-  fake.processes = fake.message_count = 0;
+  fake.processes = fake.to_super.count = fake.to_host.count = 0;
   fake.no_fork = fake.undead = fake.lifeline_closed = fake.super_gone = false;
   fake.stopped = 0;
   REQUIRE(blocks == 0);
   world.pool = open_pool();
   poison_gaps(&world.pool->segment);
   world.super.segment = world.pool->segment;
-  world.super.lifeline = world.super.control = world.super.all_gone = world.super.host_pidfd = -1;
+  world.super.lifeline = world.super.all_gone = world.super.host_pidfd = -1;
+  world.super.control = FAKE_SUPER_END;
   world.super.event_fd = -1;
   world.super.charges = (procpool__charge *)fake_mmap(NULL, WORKERS * sizeof(procpool__charge), 0, MAP_PRIVATE, -1, 0);
   REQUIRE(procpool__super_start_all(&world.super) == 0);
@@ -348,7 +350,9 @@ static const uint16_t header_words[] = {
     offsetof(procpool__header, cause_worker), offsetof(procpool__header, workers),
     offsetof(procpool__header, capacity),     offsetof(procpool__header, ring_size),
     offsetof(procpool__header, limited),      offsetof(procpool__header, ticking),
-    offsetof(procpool__header, tick),         offsetof(procpool__header, cause_stage)};
+    offsetof(procpool__header, tick),         offsetof(procpool__header, cause_stage),
+    offsetof(procpool__header, gone),         offsetof(procpool__header, initializer),
+    offsetof(procpool__header, arena_top),    offsetof(procpool__header, max_tasks)};
 static const uint16_t block_words[] = {offsetof(procpool__block, intent_slot), offsetof(procpool__block, intent_word),
                                        offsetof(procpool__block, tasks),       offsetof(procpool__block, ready),
                                        offsetof(procpool__block, init_code),   offsetof(procpool__block, tail),
@@ -748,13 +752,7 @@ static void do_host(void) {
 /* ---- the supervisor ---- */
 
 static void super_hears(procpool__super *u) {
-  for (int i = 0; i < fake.message_count; i++) {
-    procpool__message m;
-    REQUIRE(fake.messages[i].size == sizeof(m));
-    memcpy(&m, fake.messages[i].bytes, sizeof(m));
-    procpool__super_on_message(u, &m);
-  }
-  fake.message_count = 0;
+  procpool__super_hear(u);
 }
 
 static void super_looks(procpool__super *u) {
@@ -960,11 +958,11 @@ static void check_slots(const procpool *p) {
     REQUIRE(p->free_slots[i] < CAPACITY && !seen[p->free_slots[i]]);
     seen[p->free_slots[i]] = true;
   }
-  REQUIRE(p->unsettled[0] + p->unsettled[1] == 0 && p->limbo[0].count + p->limbo[1].count == 0);
+  REQUIRE(p->unsettled[0] + p->unsettled[1] == 0 && p->limbo[0] == NULL && p->limbo[1] == NULL);
   for (int i = 0; i < BUFFERS; i++)
     if (world.buffers[i] != NULL)
       REQUIRE(procpool_shared_free(world.pool, world.buffers[i]) == PROCPOOL_OK);
-  REQUIRE(p->buffers.count == 0);
+  REQUIRE(p->buffers == NULL);
   for (int c = 0; c < PROCPOOL__CLASSES; c++) /* a quarantine takes all buffers of its time along */
     REQUIRE(p->arena.given[c] == 0 || quarantined > 0);
   REQUIRE(p->limited == 0);

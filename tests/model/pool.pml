@@ -48,8 +48,8 @@
  * room is woken by the claim (room_at_hint). A worker moves the hint at the latest before it sleeps, since its last look is at
  * the hint: it would find what it has passed, again and again, and never sleep (hint_lazy).
  *
- * Not modelled: memory weaker than sequential consistency, but for the tail (TAIL_LATE); results in pieces; chunks of a map
- * (one task, here); several threads of the host, procpool_fd, interrupts; spinning; many tasks submitted at once, the host's
+ * Not modelled: memory weaker than sequential consistency, but for the tail (TAIL_LATE): that is tried piece by piece in
+ * litmus.py, under the language's own model, the lazy sleep too; results in pieces; chunks of a map (one task, here); several threads of the host, procpool_fd, interrupts; spinning; many tasks submitted at once, the host's
  * lazy sleep; shutdown, strict pools, initializers (a worker clears its away bit in the step after its birth); forks that fail
  * now and then (NO_FORK: all do); workers that write nonsense, and the audit that finds it and sets the hint back; a killed
  * worker that the kernel cannot end (quarantine); SIGTERM as a stage between ASKED and SIGKILL (to the protocol it is one more
