@@ -161,7 +161,7 @@
      * deep.
 
    ---- PROCESS MANNERS ----
-   Descriptors  the host gets seven per pool, all close-on-exec and above 2. A worker has one of the pool's, and none of
+   Descriptors  the host gets seven per pool (procpool_fd: nine), close-on-exec and above 2. A worker has one of the pool's, and none of
                 other pools'. Under fork it has the host's own besides (as any fork does; see close_fds), under spawn
                 only 0, 1, 2.
    Signals      nothing changes in the host: no handler, no mask, no SIGCHLD. Workers start with default dispositions
@@ -330,14 +330,15 @@
    crash, read or write outside of it, spin or free twice, and neither signals a process that is not the pool's own.
    Every accepted task settles once. A worker whose words or records make no sense is ended and replaced; what it ran,
    and what it had committed and cannot be told from nonsense, ends as CRASHED or BROKEN, within about a second of the
-   last such write (a large queue takes longer), while some thread waits for or polls the pool. Not promised: a worker
+   last such write, or a quarter of the time for which nothing had come about by then, 5 s at most (a large queue takes
+   longer), while some thread waits for or polls the pool. Not promised: a worker
    can spoil the arguments, functions, results and outcomes of any task of its pool, end its neighbours' tasks, use up
    slots and memory, break the whole pool, and keep its own task running past its limit; PROCPOOL_KILL ends that. It is
    no sandbox either: workers run with the host's rights, and can do to files and processes what the host can. Threads
    and inline workers share the host's memory, and are trusted.
 
    How the host learns of nonsense: it reads each shared value once, checks it against its private table, and then uses
-   it; and at most every 200 ms, while it waits or polls, it looks at every task that is not settled (the audit). By
+   it; and after 200 ms, then ever more rarely while nothing comes about (5 s), as it waits or polls, it looks at every task that is not settled (the audit). By
    the protocol a claimed word is named by its worker's intent until it is committed or buried, and a committed one by
    a record in its worker's ring: a word of which neither is true is nobody's, and its worker is ended. What the host
    alone writes is written again where it was changed.
@@ -618,8 +619,12 @@ PROCPOOL_API procpool_status procpool_shared_free(procpool *pool, void *buffer);
  * result in: it stays where it is, free some and poll again). */
 PROCPOOL_API procpool_status procpool_poll(procpool *pool);
 
-/* A descriptor for poll, select, epoll: readable when something may have settled; procpool_poll makes it unreadable.
- * It may be readable without cause, never unreadable with one. -1 on a bad handle. Belongs to the pool. */
+/* A descriptor for poll, select, epoll, the same at each call: readable when something may have settled, a task waits in
+ * an inline pool, or the supervisor has ended; procpool_poll makes it unreadable. A loop that polls it without a
+ * time-out, and calls procpool_poll when it is readable, learns of everything. While tasks are not settled a timer makes
+ * it readable too, after 0.2 s and then ever more rarely (5 s at most), for what workers may have done to shared
+ * memory. It may be readable without another cause, never unreadable with one. -1 on a bad handle, or where there is no
+ * descriptor to be had (procpool_last_error). Belongs to the pool. */
 PROCPOOL_API int procpool_fd(procpool *pool);
 
 /* Ends every wait that goes on in this pool, or if there is none the next one: they return INTERRUPTED, and nothing
@@ -707,7 +712,12 @@ PROCPOOL_API procpool_status procpool_future_cancel_kill(procpool_future *future
 
 /* Runs callback(future, context) once, when the future has settled: at once if it has, else in the thread that then
  * polls, waits or shuts down (never inside submit). Without any lock held: it may submit, cancel, read, release this
- * future and add callbacks; a wait in it is refused with DEADLOCK. Several run in the order added. OK or MEMORY. */
+ * future and add callbacks; a wait in it is refused with DEADLOCK. Several run in the order added. A future
+ * that was released keeps its result for its callbacks. OK or MEMORY.
+ * A callback ends by returning. What it throws in C++ is kept until the call that ran it has let go of all it holds, ends
+ * that call's wait, and leaves it then (the first exception, if there are several); this needs an implementation that is
+ * compiled as C++ with exceptions. It must not be left by longjmp or pthread_exit, nor by an exception through an
+ * implementation compiled as C: the pool is unusable then. */
 PROCPOOL_API procpool_status procpool_future_add_done_callback(procpool_future *future, procpool_callback callback,
                                                                void *context);
 /* Gives the future back, settled or not: a task that has not settled goes on, its result is dropped. Null is fine. */
