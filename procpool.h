@@ -30,7 +30,7 @@
          return 1; // the pool did not open
        }
 
-   Then:   cc -O2 -o quickstart quickstart.c && ./quickstart
+   Then:   cc -O2 -pthread -o quickstart quickstart.c && ./quickstart
    prints: 1 4 9 16 and 25
 
    ==== CONTENTS: the tags to search for, in file order ===============================================================
@@ -64,8 +64,11 @@
 
    ---- PLATFORMS ----
    Linux with GCC or Clang, 32 or 64 bits with lock-free 64-bit atomics; C99 and later, C++11 and later; glibc or musl.
-   It needs libc alone (glibc before 2.34: add -pthread), and /proc for spawn. What newer kernels have (pidfd,
-   close_range) is used where it is there. Tested on x86-64 with Linux 6.18 and glibc 2.36.
+   It needs libc alone (-pthread, which glibc before 2.34 cannot do without), and /proc for spawn. What newer kernels
+   have (memfd_create, pidfd, close_range) is used where it is there. On 32 bits off_t and time_t may have 32 or 64. Tested on x86-64
+   and i386 with Linux 6.18, glibc 2.36 and musl 1.2; built for arm, arm64, riscv64, s390x and ppc64le.
+   Programs may be built with the thread, address and undefined-behaviour sanitizers. (Under the thread sanitizer a pool
+   opens by one fork more, which copies the page tables once more.)
 
    ---- CONCEPTS ----
    pool     a supervisor process and its workers, seen from the host: the process that opened it.
@@ -99,7 +102,9 @@
    the supervisor, for every worker and for every replacement, and while the pool lives the host's first write to a page
    copies that page. spawn starts the program anew, so it costs the same however large the host is and whatever threads
    it has; it needs procpool_worker_main() as the first call in main. auto takes fork in a process with one thread, else
-   spawn if the door is there, else it refuses and says so.
+   spawn if the door is there, else it refuses and says so. Where it cannot be known whether there are threads (no
+   /proc, and no glibc from 2.32 on that has started none) it does not fork. A program whose libraries start threads
+   before main cannot be spawned: its workers are forks of that start. open says THREADS.
 
        memory that the host has written to, at open       1 MiB   10 MiB   100 MiB   1 GiB   4 GiB
        fork: ms to open, with one worker                  0.5     0.8      3.8       37      132
@@ -128,6 +133,7 @@
      time_limit, grace                     seconds a task may run, and from one stage of its end to the next; a submit
                                            or a map may have its own (procpool_submit_with, procpool_map_options)
      initializer_limit                     seconds an initializer may run; over it, it has failed
+     stack_size                            thread: bytes of stack for each worker; 0: as the main thread has
 
    ---- ERRORS ----
    Every call returns a procpool_status (or a handle that is null where it failed); procpool_strerror gives its text. A
@@ -140,7 +146,8 @@
      MEMORY      from wait or poll: the result stays where it is; free some memory and ask again. From
                  procpool_shared_alloc, by procpool_last_error: system_error is ENOMEM (max_memory, or the machine),
                  ENOSPC or EFBIG (a limit on file sizes)
-     INIT_FAIL   the initializer failed three times in every worker: its code or signal is in procpool_last_error
+     INIT_FAIL   the initializer failed three times in every worker, or all die again and again between it and their
+                 first task: how the last one ended is in procpool_last_error
      BROKEN      a strict pool lost a worker, or somebody killed the supervisor: open a new pool
      FORKED      a forked child of the host used the pool: it may open one of its own
      DEADLOCK    a wait inside a callback or a task of the same pool: it would wait for itself
@@ -163,10 +170,16 @@
    ---- PROCESS MANNERS ----
    Descriptors  the host gets seven per pool (procpool_fd: nine), close-on-exec and above 2. A worker has one of the pool's, and none of
                 other pools'. Under fork it has the host's own besides (as any fork does; see close_fds), under spawn
-                only 0, 1, 2.
-   Signals      nothing changes in the host: no handler, no mask, no SIGCHLD. Workers start with default dispositions
-                and an empty mask; SIGINT does nothing in them: Ctrl-C is for the host to decide, see
-                procpool_interrupt.
+                only 0, 1, 2. A task may close all that its worker has, and open others under the same numbers: nobody
+                writes to those, and the worker is replaced after it.
+   Signals      nothing changes in the host: no handler, no mask, no SIGCHLD. Workers ignore what the host ignored when
+                it opened the pool (under nohup, SIGHUP), but SIGCHLD; else they start with default dispositions and an
+                empty mask; SIGINT does nothing in them: Ctrl-C is for the host to decide, see procpool_interrupt.
+   Stops        workers are in the host's process group: Ctrl-Z stops them with it. Time in which host and worker are
+                stopped does not count against a limit, nor time in which the supervisor itself could not run (the
+                whole group stopped, a container frozen). A worker that is stopped alone has its limit all the same.
+   Processors   workers may use what all threads of the host together may use: OMP_PROC_BIND and the like, which pin
+                the thread that opens the pool, do not pin its workers.
    Waiting      wait() and waitpid(-1) in the host never see the pool: the supervisor is detached. (If the host is
                 process 1 or a child subreaper, it adopts the supervisor as it does every orphan, and will see it end.)
    Threads      none is started in the host, except by PROCPOOL_START_THREAD. A thread of the host that is cancelled
@@ -175,11 +188,39 @@
                 waits end first.
    Output       what the host had in stdout's buffer is not printed again by workers; what a task prints is flushed
                 before its result is taken. Nothing is printed by this file.
-   Exit         exit() in a task ends its worker and makes the task CRASHED with that status; the host's atexit handlers
-                do not run there. However the host ends, supervisor and workers are gone within a second, stopped ones
-                too: ending without shutdown is a kill. Nothing has a name in /dev/shm or on disk.
-   Memory       a worker's oom_score_adj is raised by the kernel's rules to 500: the out-of-memory killer takes it
-                first.
+   Exit         exit() in a task ends its worker and makes the task CRASHED with that status; no handler of the host's
+                (atexit, at_quick_exit) and no destructor of its thread_local objects runs there; pthread_exit() counts
+                as exit(0). (musl does not tell the status of exit(): it is 255 there, and quick_exit() runs the
+                host's handlers. In a C++ task pthread_exit() ends as SIGABRT.) However the host ends, supervisor and
+                workers are gone within a second, stopped ones too: ending without shutdown is a kill. Nothing stays
+                in /dev/shm or on disk.
+   Programs     what a task has started (fork, system, popen) ends with it where its worker is ended: for a limit, a
+                cancel or the end of the pool or of the host, by SIGKILL; what earlier tasks of that worker started and
+                left behind ends, too. Orphans are no exception: the supervisor adopts them, so it is the parent that
+                they see. What has begun a session of its own (setsid, as daemons do) lives on, and so does what was
+                started by a task that returned or crashed, or by a pool whose supervisor is killed. This needs /proc
+                with lists of children (CONFIG_PROC_CHILDREN) and uses RLIMIT_LOCKS, which means nothing else, as a
+                mark.
+   Leftovers    a worker runs many tasks, and what one changes in its process the next one finds. Between tasks these
+                are put back: interval timers (alarm) that the initializer had not set, the signal mask, a SIGINT set
+                to its default, RLIMIT_CPU and RLIMIT_FSIZE (where a limit cannot be raised again, the worker is
+                replaced). Not put back: timers of timer_create, other limits and dispositions, the directory, the
+                environment, threads. And in a row of short tasks, from the seventeenth on, nothing is until the
+                worker finds no task or wakes the host: that would cost each of them a microsecond. A task of which
+                nothing may stay is for max_tasks_per_child = 1.
+   Memory       a worker's oom_score_adj is raised to 500, or one above the host's own: the out-of-memory killer takes
+                it first.
+   Stack        a forked worker goes on with the stack of the thread that opened the pool, a spawned one has that of its
+                program (RLIMIT_STACK), a thread has stack_size.
+   Rights       A program that has more rights than whoever starts it (set-user-ID, set-group-ID, file capabilities, or
+                real and effective ids that differ) can fork but not spawn: another start would have rights again that
+                it gave up. There the door believes nobody, and $PROCPOOL_WORKERS is not looked at. Give up rights
+                before you open a pool: workers that are there keep what the host had, and so do their replacements.
+   Sandboxes    A kernel call that is refused has a substitute, or open fails with an error whose message begins with the
+                call's name. Without memfd_create the memory is a file that never has a name (O_TMPFILE), or loses it at
+                once, in /dev/shm, $TMPDIR or /tmp: it cannot be sealed, so a task that shortens it makes the host die
+                by SIGBUS. Without close_range and /proc, descriptors above a million are not found and stay open.
+                Without prctl a worker may outlive a supervisor that somebody kills. Without futex there is no pool.
    Names        ps -o comm, top: NAME-INDEX for workers, NAME for the supervisor and for a procpool_process.
 
    ---- ARCHITECTURE ----
@@ -234,7 +275,10 @@
    while the task is unsettled; the message to the supervisor is but a bell. Limits are counted by the supervisor from
    what it sees and, where that is earlier, from what the worker wrote down at the start of the body; since a worker may
    be stopped before it writes anything, the host tells of tasks with limits, and while one of them waits or runs the
-   supervisor looks now and then (after an eighth of the shortest limit, from 1 ms to 5 s, and when a limit is over), else never. A dead task settles
+   supervisor looks now and then (after an eighth of the shortest limit, from 1 ms to 5 s, and when one is over), else
+   never. Each time that it comes
+   100 ms later than it meant to, it could not run itself: that time is added to the limits, as is the time between two
+   looks in which it finds a worker and the host stopped. A dead task settles
    when its worker is reaped, since until then it may write to what it was given. A worker that the kernel itself holds
    on to (a file system that does not answer) is not waited for longer than 5 s: its task settles, and its slot and
    memory are not used again.
@@ -248,7 +292,9 @@
    links. A map's chunk keeps arguments, results and the number of the item that was begun in one block of the arena:
    results are written straight to it (or to the shared buffer that they lie in), and after a crash the items that had
    ended are kept, the one that was begun is CRASHED, and the others are handed out again. Its progress word costs one
-   plain store per item.
+   plain store per item. A second word beside it says how many items there are; where the loop ends is read from there,
+   so a map that ends before its time takes it away, and no further item begins. The worker writes its progress first and
+   looks then: what the host finds there a moment later is all that ever began.
 
    Sleeping and waking. A worker that finds no task looks for one a while, says that it sleeps (its bit in the idle
    mask), looks once more, and sleeps on a futex of its own. A submit wakes workers only while there are more tasks than
@@ -293,7 +339,8 @@
       worker: intent's slot, word; its end        release          audit: intent, then the word     a sound worker is ended
       worker: sets room_flag, looks at consumed   seq_cst          host: the other way round        worker waits for ever
       worker: started_ns, then limited_word       release          supervisor: the other way round  another task's time
-      worker: an item is begun                    release, fence   host, after a crash (2)          the wrong item crashed
+      worker: unwanted task counted, flag         seq_cst          host: sets flag, looks at count  sleeps on room
+      worker: a result, the next item is begun    release, fence   host: begun, then results (2)    half a result
       host: word READY, then the cell             release          worker: cell, then claims        a task is passed by
       host: cells of many, then touches idle      release, or      worker: sets idle, looks at cell worker sleeps at a task
       host: publishes, looks at ticking           seq_cst          supervisor: ticking 0, queue     a limit is not kept
@@ -310,11 +357,20 @@
    Shared buffers are blocks of the arena. A worker has the arena open as far as it had come when the worker last
    looked, and looks at each claim, at a word on the line of the phase that it reads anyway: so a task reaches each
    buffer that was there when it was submitted. Whatever the library itself carries (places of arguments and results,
-   the arrays of a map) goes by offset; only the user's own pointers need the segment at the same address. A spawned
-   supervisor maps it where the host has it, or says that it cannot and is started anew; workers are forked from it. The
+   the arrays of a map) goes by offset; only the user's own pointers need the segment at the same address. A host that
+   spawns has it at three quarters of a power of two, far from where the kernel puts programs, libraries, stacks and
+   other mappings at random. A spawned supervisor maps it there too, or says that it cannot and is started anew (after
+   six times it maps it anywhere); workers are forked from it. The
    host cannot know what pointers a task has, so what is freed waits until every task that was accepted before has
    settled: two epochs and two counts, nothing per task but a bit. Blocks from 2 MiB on are made of large pages where
    the kernel has some: that makes them four times as fast to reserve, and a first pass over them seven times.
+
+   Who comes to the door is a spawned supervisor only if it can prove it, for its environment and descriptors pass to
+   whatever is started before main, and anybody can make such ones. The marker in the environment names descriptors and
+   a cookie. The memory's owner must be this user, its header must hold the cookie and name the process that made the
+   channel, the kernel must confirm both that and its user (SO_PEERCRED), and the header must name the process at the
+   door: the go-between writes that there when it has started it. Who was not meant closes what it inherited, and goes
+   on as if there had been no marker. Under AT_SECURE nothing of this is looked at.
 
    What one empty task costs (x86-64: a plain store or load is no more than that, release and acquire included):
 
@@ -325,9 +381,10 @@
       fences               none beside these                     none beside these
       system calls, hot    none                                  none
       asleep               wake and wait, on futexes             wait and wake, on futexes; a prctl before the sleep
+                                                                 and ten calls that put back what tasks have left
 
    Workers are not trusted. Whatever a worker process writes into shared memory, the host and the supervisor do not
-   crash, read or write outside of it, spin or free twice, and neither signals a process that is not the pool's own.
+   crash, block, read or write outside of it, spin or free twice, and signal no process that is not the pool's own.
    Every accepted task settles once. A worker whose words or records make no sense is ended and replaced; what it ran,
    and what it had committed and cannot be told from nonsense, ends as CRASHED or BROKEN, within about a second of the
    last such write, or a quarter of the time for which nothing had come about by then, 5 s at most (a large queue takes
@@ -336,6 +393,18 @@
    slots and memory, break the whole pool, and keep its own task running past its limit; PROCPOOL_KILL ends that. It is
    no sandbox either: workers run with the host's rights, and can do to files and processes what the host can. Threads
    and inline workers share the host's memory, and are trusted.
+
+   What is private. Host and supervisor tell each other by a channel that no worker has what must not be forged: the
+   phase (the segment's word is for workers; the supervisor mends it), that all is being ended, that the supervisor
+   leaves. Workers go by their own copy of the initializer and of their settings, which they have by the fork. No
+   descriptor that a worker has shares its status flags with one that the host or the supervisor reads or writes: those
+   two share an eventfd; workers write to the pipe whose end of file says that they are gone; and procpool_fd() is an
+   epoll descriptor, the host's own, over both. A task that stops or traces the supervisor, be it again and again, delays
+   limits, deaths and replacements: PROCPOOL_KILL and procpool_free wait a second, let go of the lifeline (the kernel
+   then continues a stopped supervisor), wait another, and end it by a pidfd that it gave the host at its start: its
+   workers go with it. Where there is no pidfd (Linux before 5.3, or a filter), they return after five seconds, and
+   what is held stays until it is let go. When the host itself dies, nobody is left to do that: a supervisor that is
+   stopped once is gone within a second, one that a task traces or goes on stopping when that task ends.
 
    How the host learns of nonsense: it reads each shared value once, checks it against its private table, and then uses
    it; and after 200 ms, then ever more rarely while nothing comes about (5 s), as it waits or polls, it looks at every task that is not settled (the audit). By
@@ -478,7 +547,8 @@ typedef void (*procpool_callback)(procpool_future *future, void *context);
 /* Writes the next item and returns 1; returns 0 at the end, a negative number on an error. Runs in the host. */
 typedef int (*procpool_generator)(void *context, void *item);
 
-/* Time-outs are seconds: 0 or less looks once and does not wait. */
+/* Time-outs are seconds: 0 or less looks once and does not wait. (In the options of a submit and of a map 0 is without
+ * limit, and less than 0 looks once.) */
 #define PROCPOOL_FOREVER 1e18
 
 /* ---- opening ---- */
@@ -507,18 +577,24 @@ typedef struct procpool_options {
   size_t initializer_size;
   size_t max_queued; /* tasks accepted and not yet settled; default 65536, at most 8388608 */
   size_t ring_size;  /* bytes of each worker's result ring, a power of two; default 262144 */
-  size_t
-      max_memory; /* bytes for large arguments and shared buffers together; default: the machine's memory, or what a control group allows of it */
-  int spin_us;    /* busy-wait before sleeping, us; 0: chosen by the pool; -1: never */
+  size_t max_memory; /* bytes for large arguments and shared buffers together; default: the machine's memory, or what a
+                        control group allows of it; where address space is bounded (32 bits, RLIMIT_AS) an eighth of
+                        what is left of it at most */
+  int spin_us;       /* busy-wait before sleeping, us; 0: chosen by the pool; -1: never */
   double time_limit; /* seconds that a task may run, from the start of its body; 0: no limit; fork and spawn only */
   double grace;      /* seconds from each stage (procpool_stage) to the next; 0: 0.1; negative: none, SIGKILL at once */
   double initializer_limit; /* seconds that an initializer may run; 0: no limit; fork and spawn only */
+  size_t stack_size; /* bytes of a worker thread's stack, at least 65536; 0: as the main thread's (RLIMIT_STACK, or
+                               8 MiB); thread only: a forked worker goes on with the stack that opened the pool, a spawned
+                               one has its program's */
 } procpool_options;
 
 /* Opens a pool. options: null or zeroed for all defaults. Returns when every worker process has been started (their
  * initializers may still run), or null: nothing is left behind, and options->error says why:
- *   ARGUMENT, MISMATCH, UNSUPPORTED; THREADS (auto in a threaded process without the door); DOOR (spawn without the
- *   door); SPAWN_FAIL, SYSTEM, MEMORY (system_error is errno); DEPTH (a pool within a pool within ...);
+ *   ARGUMENT, MISMATCH, UNSUPPORTED (spawn in a program with rights of its own, too); THREADS (auto in a process that has
+ *   threads, or may have some, without the door; spawn of a program whose libraries start threads before main); DOOR
+ *   (spawn without the door); SPAWN_FAIL, SYSTEM, MEMORY (system_error is errno, and the message begins with the call that
+ *   failed, if one did); DEPTH (a pool within a pool within ...);
  *   INIT_FAIL (inline: the initializer failed, its code is in the error).
  * Any thread, inside a task too (a pool of its own); fork and spawn take 64 KiB of its stack. Blocks for the time of
  * a few forks. */
@@ -529,11 +605,13 @@ static PROCPOOL_UNUSED inline procpool *procpool_open(const procpool_options *pr
 }
 
 /* The door for PROCPOOL_START_SPAWN: call it first thing in main. In the program that the user starts it returns at
- * once; in a process that a pool started it becomes that pool's supervisor and never returns. */
+ * once; in a process that a pool started it becomes that pool's supervisor and never returns. It believes only what it
+ * can prove: in a set-user-ID program, or a process that merely inherited the environment of such a one, it returns. */
 PROCPOOL_API void procpool_worker_main(void);
 
 typedef enum procpool_cpu {
-  PROCPOOL_CPU_USABLE = 0, /* the smaller of affinity mask and cgroup quota (ancestors too), at least 1 */
+  PROCPOOL_CPU_USABLE = 0, /* the smaller of the affinity masks of all threads together and of the cgroup quota
+                              (ancestors too), at least 1 */
   PROCPOOL_CPU_LOGICAL,    /* processors that are online */
   PROCPOOL_CPU_PHYSICAL    /* cores, counting the threads of one core once */
 } procpool_cpu;
@@ -576,7 +654,8 @@ typedef struct procpool_submit_options {
 /* The same with options of its own for the task (may be null). A task that runs longer than its limit ends as
  * TIMEOUT, by stages: it is asked (procpool_task_cancelled), its worker gets SIGTERM, then SIGKILL; error->stage
  * tells the last one. The clock starts with the body, so waiting in the queue does not count, and stops when the body
- * returns. The supervisor sees to it, whatever the host does meanwhile. UNSUPPORTED: a time limit in a thread or
+ * has returned and what it printed is out. Time in which the worker could not run because its whole job was stopped or
+ * frozen does not count (see Stops in the manual). The supervisor sees to it, whatever the host does meanwhile. UNSUPPORTED: a time limit in a thread or
  * inline pool. ARGUMENT also where shared_argument or result lie in no live buffer of the pool, or run over its end.
  * With a result's place procpool_future_data returns it and procpool_future_result copies from it, as long as the
  * buffer is not freed; unless the task ends as OK, what lies there afterwards is anything. */
@@ -640,7 +719,8 @@ typedef enum procpool_shutdown_mode {
 
 /* Refuses new tasks and ends the pool as mode says; a later call may be stronger. Returns OK when every task has
  * settled, callbacks have run, and no worker is left. DEADLOCK inside a callback or a task of this pool; INTERRUPTED.
- * Futures stay readable. Waits as long as it takes (KILL: moments). */
+ * Futures stay readable. Waits as long as it takes (KILL: moments; some seconds where a task holds the supervisor, by
+ * stopping or tracing it, or the kernel a worker). */
 PROCPOOL_API procpool_status procpool_shutdown(procpool *pool, procpool_shutdown_mode mode);
 /* The same, but PENDING after timeout seconds, the shutdown going on: 0 does not wait and is allowed in callbacks. */
 PROCPOOL_API procpool_status procpool_shutdown_timed(procpool *pool, procpool_shutdown_mode mode, double timeout);
@@ -652,8 +732,9 @@ PROCPOOL_API procpool_status procpool_free(procpool *pool);
 /* The start method that was taken (never AUTO); AUTO on a bad handle. */
 PROCPOOL_API procpool_start procpool_start_method(procpool *pool);
 
-/* Why the last refused call on this pool was refused, in any thread: for calls that return a null handle. OK, ARGUMENT,
- * HANDLE. error->status is OK if none was. */
+/* Why the last refused call on this pool was refused, in any thread: for calls that return a null handle; or the error of
+ * the last failed task that the typed layer told (its handle is given back by then). OK, ARGUMENT, HANDLE.
+ * error->status is OK if there was neither. */
 PROCPOOL_API procpool_status procpool_last_error(procpool *pool, procpool_error *error);
 
 typedef struct procpool_stats {
@@ -757,8 +838,10 @@ PROCPOOL_API procpool_status procpool_imap(procpool *pool, procpool_function fun
                                            procpool_iterator **iterator);
 
 /* The next future, settled; waits up to timeout seconds. OK; END; PENDING; INTERRUPTED; DEADLOCK; and for an imap
- * GENERATOR (after everything before it was delivered) or why a submit was refused. A task's own failure is in its
- * future and does not end the iteration. A future of an imap belongs to the iterator: valid until the next call. */
+ * GENERATOR or why a submit was refused (SHUTDOWN where the pool was freed, too): after everything before it was
+ * delivered, once; from then on END. FORKED. A task's own failure is in its future and does not end the iteration. A
+ * future of an imap belongs to the iterator: valid until the next call. In a callback or a task of the pool DEADLOCK,
+ * unless it has settled. */
 PROCPOOL_API procpool_status procpool_next(procpool_iterator *iterator, double timeout, procpool_future **future);
 /* How many futures are known to it and not yet delivered. 0 on a bad handle. */
 PROCPOOL_API size_t procpool_iterator_remaining(procpool_iterator *iterator);
@@ -768,12 +851,13 @@ PROCPOOL_API void procpool_iterator_free(procpool_iterator *iterator);
 /* ---- map ---- */
 typedef struct procpool_map_options {
   size_t chunksize;          /* items per task; 0: chosen by the pool */
-  double timeout;            /* seconds for the whole map; 0: no limit */
+  double timeout;            /* seconds for the whole map; 0: no limit; negative: over already, no item begins */
   procpool_status *statuses; /* one per item, or null */
-  procpool_error *error;     /* the error of the first (lowest) item that is not OK, or null */
-  size_t failed_item;        /* out: its position */
-  size_t failed_count;       /* out: how many items are not OK */
-  double time_limit;         /* seconds per item, as in procpool_submit_options: n items of a task may take n times as
+  procpool_error *error; /* the error of the first (lowest) item that is not OK; where that one did not end, or the map
+                                was refused: why. Or null */
+  size_t failed_item;    /* out: its position */
+  size_t failed_count;   /* out: how many items are not OK */
+  double time_limit;     /* seconds per item, as in procpool_submit_options: n items of a task may take n times as
                                 long; when they do, the item that runs is TIMEOUT and the rest is handed out again */
   double grace;
 } procpool_map_options;
@@ -781,8 +865,9 @@ typedef struct procpool_map_options {
 /* Calls function for each of count items: item i is argument_size bytes at arguments + i * argument_size, its result
  * at most result_size bytes to results + i * result_size, in order. options may be null. Results of items that are
  * not OK are left as they were; an item that fails or crashes its worker fails alone. Blocks. OK if all items are,
- * else the status of the first that is not; PENDING when the time is over (items that did not end have status
- * PENDING; those not begun never will); INTERRUPTED alike; SHUTDOWN when the pool is shut down meanwhile: what was
+ * else the status of the first that is not; PENDING when the time is over: no further item begins (up to one per worker
+ * runs still, and procpool_task_cancelled() becomes true for it), what had ended counts, the others have status PENDING;
+ * INTERRUPTED alike; SHUTDOWN when the pool is shut down meanwhile: what was
  * handed out has come in by then, the rest stays PENDING and never begins; ARGUMENT, HANDLE, MEMORY, DEADLOCK.
  * Arrays in shared buffers of the pool are known by their address, and not copied: the items read their arguments, or
  * write their results, where they are. Then what is left at an item that is not OK is anything, and after PENDING or
@@ -795,10 +880,12 @@ PROCPOOL_API procpool_status procpool_map(procpool *pool, procpool_function func
 /* ---- inside a task ----
  * These may be called by the task's function alone, in the worker. */
 
-/* The argument's bytes, aligned to 16; *size in bytes, may be null. Read-only; valid until the function returns. */
+/* The argument's bytes, aligned to 16; *size in bytes, may be null. Read-only; valid until the function returns. What
+ * lies in a shared buffer is aligned as it is there. */
 PROCPOOL_API const void *procpool_task_argument(procpool_task *task, size_t *size);
-/* Memory for a result of size bytes, aligned to 16, to be filled before the function returns: in the worker's ring,
- * from where the host takes it. A later call replaces it. Null when there is no memory: the task then ends as CODEC. */
+/* Memory for a result of size bytes, aligned to 16 (or as its place in a shared buffer is), to be filled before the
+ * function returns: in the worker's ring, from where the host takes it. A later call replaces it. Null when there is no
+ * memory: the task then ends as CODEC. */
 PROCPOOL_API void *procpool_task_result(procpool_task *task, size_t size);
 /* Copies size bytes as the result; data may be anywhere, the argument included. */
 PROCPOOL_API void procpool_task_return(procpool_task *task, const void *data, size_t size);
@@ -815,13 +902,18 @@ PROCPOOL_API int procpool_task_worker(procpool_task *task);
  * shared memory. */
 PROCPOOL_API void *procpool_task_shared(procpool_task *task, const void *address);
 
+/* 64 bits where all of them are read and written at once. Within structs i386 aligns uint64_t to 4, and what lies across
+ * two cache lines is slow there, or no longer atomic. */
+typedef uint64_t procpool__u64 __attribute__((aligned(8)));
+typedef int64_t procpool__i64 __attribute__((aligned(8)));
+
 /* What the typed layer below needs in order to run the items of a map in a tight loop. */
 typedef struct procpool_items {
   const void *arguments;
   void *results;
-  const uint64_t *stop; /* shared: how many items there are; 0 as soon as the map wants no more of them to begin */
-  uint64_t *begun;      /* shared: how many items were begun; one more than there are: all have ended */
-  const uint64_t *word; /* the task's, shared: it says running until the supervisor asks the task to end */
+  const procpool__u64 *stop; /* shared: how many items there are; 0 as soon as the map wants no more of them to begin */
+  procpool__u64 *begun;      /* shared: how many items were begun; one more than there are: all have ended */
+  const procpool__u64 *word; /* the task's, shared: it says running until the supervisor asks the task to end */
   uint64_t running;
   bool limited; /* only then it may be asked */
 } procpool_items;
@@ -850,16 +942,16 @@ PROCPOOL_API procpool_status procpool_next_exact(procpool_iterator *iterator, vo
  * comes the look whether it shall: so the host, which takes stop away and then reads begun, knows what can have begun
  * (not at once, since a processor may look before others see what it wrote: the host waits a moment). Behind the last
  * item this writes one more than there are. */
-static PROCPOOL_UNUSED inline bool procpool__item_next(const uint64_t *procpool__stop, uint64_t *procpool__begun,
-                                                       const uint64_t *procpool__word, uint64_t procpool__running,
+static PROCPOOL_UNUSED inline bool procpool__item_next(const procpool__u64 *procpool__stop,
+                                                       procpool__u64 *procpool__begun,
+                                                       const procpool__u64 *procpool__word, uint64_t procpool__running,
                                                        bool procpool__limited, size_t procpool__i) {
   PROCPOOL__ITEM_STEP();
   if (__builtin_expect(procpool__limited, 0) && __atomic_load_n(procpool__word, __ATOMIC_RELAXED) != procpool__running)
     return false; /* relaxed: the next look finds it, if not this one */
   PROCPOOL__ITEM_STEP();
   __atomic_store_n(procpool__begun, (uint64_t)procpool__i + 1, __ATOMIC_RELEASE);
-  __atomic_signal_fence(
-      __ATOMIC_SEQ_CST); /* the item has not begun yet: the compiler may not store its result earlier */
+  __atomic_signal_fence(__ATOMIC_SEQ_CST); /* not begun yet: the compiler may not store its result earlier */
   PROCPOOL__ITEM_STEP();
   return __builtin_expect(procpool__i < __atomic_load_n(procpool__stop, __ATOMIC_RELAXED), 1);
 }
@@ -926,7 +1018,8 @@ static PROCPOOL_UNUSED inline void procpool__scope_end(procpool **procpool__pool
  * defines the ordinary function  static double power(double base, int exponent)  and beside it
  *   procpool_future *power_submit(pool, base, exponent)      null on an error
  *   procpool_status  power_submit_many(pool, arguments, count, futures)
- *   procpool_status  power_result(future, &y)                waits; releases the future, unless INTERRUPTED or refused
+ *   procpool_status  power_result(future, &y)                waits; releases the future, unless INTERRUPTED or refused;
+ *                                                            of null: why this thread's last submit was refused, once
  *   procpool_status  power_map(pool, arguments, results, count)
  *   procpool_status  power_map_with(pool, arguments, results, count, &map_options)
  *   procpool_status  power_imap(pool, generator, context, &imap_options, &iterator)
@@ -1056,9 +1149,10 @@ static PROCPOOL_UNUSED inline void procpool__scope_end(procpool **procpool__pool
     const procpool_items procpool__items = procpool_task_items(procpool__task);                                        \
     const name##_arguments *const procpool__in = (const name##_arguments *)procpool__items.arguments;                  \
     R *const procpool__out = (R *)procpool__items.results;                                                             \
-    const uint64_t *const procpool__stop = procpool__items.stop; /* in registers: a call could change the struct */    \
-    uint64_t *const procpool__begun = procpool__items.begun;                                                           \
-    const uint64_t *const procpool__word = procpool__items.word;                                                       \
+    const procpool__u64 *const procpool__stop =                                                                        \
+        procpool__items.stop; /* in registers: a call could change the struct */                                       \
+    procpool__u64 *const procpool__begun = procpool__items.begun;                                                      \
+    const procpool__u64 *const procpool__word = procpool__items.word;                                                  \
     const uint64_t procpool__running = procpool__items.running;                                                        \
     const bool procpool__limited = procpool__items.limited;                                                            \
     size_t procpool__i = 0;                                                                                            \
@@ -1122,10 +1216,13 @@ static PROCPOOL_UNUSED inline void procpool__scope_end(procpool **procpool__pool
 #if !defined(__GNUC__)
 #error "procpool.h needs the __atomic builtins and attributes of GCC or Clang"
 #endif
-#if !defined(__GCC_ATOMIC_LLONG_LOCK_FREE) || __GCC_ATOMIC_LLONG_LOCK_FREE != 2
+/* Clang for i386 says "sometimes", since a long long may lie across two lines there: ours never do. */
+#if (!defined(__GCC_ATOMIC_LLONG_LOCK_FREE) || __GCC_ATOMIC_LLONG_LOCK_FREE != 2) &&                                   \
+    !defined(__GCC_HAVE_SYNC_COMPARE_AND_SWAP_8)
 #error "procpool.h needs lock-free 64-bit atomics: the word that decides a task's fate is one of them"
 #endif
 
+#include <dirent.h>
 #include <errno.h>
 #include <fcntl.h>
 #include <limits.h>
@@ -1138,6 +1235,7 @@ static PROCPOOL_UNUSED inline void procpool__scope_end(procpool **procpool__pool
 #include <stdio_ext.h>
 #include <stdlib.h>
 #include <string.h>
+#include <sys/auxv.h>
 #include <sys/epoll.h>
 #include <sys/mman.h>
 #include <sys/prctl.h>
@@ -1145,11 +1243,22 @@ static PROCPOOL_UNUSED inline void procpool__scope_end(procpool **procpool__pool
 #include <sys/socket.h>
 #include <sys/stat.h>
 #include <sys/syscall.h>
+#include <sys/time.h>
 #include <sys/timerfd.h>
 #include <sys/types.h>
 #include <sys/wait.h>
+#include <sys/xattr.h>
 #include <time.h>
 #include <unistd.h>
+#ifdef __GLIBC_PREREQ
+#if __GLIBC_PREREQ(2, 32)
+#include <sys/single_threaded.h>
+#define PROCPOOL__SINGLE_THREADED (__libc_single_threaded != 0)
+#endif
+#endif
+#ifndef PROCPOOL__SINGLE_THREADED /* the C library does not say whether it has started threads */
+#define PROCPOOL__SINGLE_THREADED false
+#endif
 
 #if !defined(MAP_ANONYMOUS) || !defined(CLOCK_MONOTONIC)
 #error                                                                                                                 \
@@ -1169,14 +1278,16 @@ static PROCPOOL_UNUSED inline void procpool__scope_end(procpool **procpool__pool
 #endif
 
 #define PROCPOOL__LINE 64                  /* bytes that move between processors at once */
-#define PROCPOOL__PAGE 4096u               /* parts of the segment begin at multiples of this */
+#define PROCPOOL__PAGE 4096u               /* the smallest page that any machine has */
 #define PROCPOOL__HUGE ((uint64_t)2 << 20) /* a large page, where pages have 4 KiB; elsewhere but an alignment */
 #define PROCPOOL__ALIGNED __attribute__((aligned(PROCPOOL__LINE)))
+#define PROCPOOL__ALIGNMENT 16 /* of results and arguments */
 #define PROCPOOL__NORETURN __attribute__((noreturn))
 #define PROCPOOL__NEVER UINT64_MAX
 #define PROCPOOL__NO_ASAN __attribute__((no_sanitize_address)) /* for a function whose frame a child goes on below */
 
-/* linux/sched.h, linux/memfd.h, linux/futex.h, linux/falloc.h, asm-generic/fcntl.h */
+/* linux/sched.h, linux/memfd.h, linux/futex.h, linux/falloc.h, linux/wait.h, asm-generic/fcntl.h, linux/prctl.h,
+ * asm-generic/resource.h */
 enum {
   PROCPOOL__CLONE_VM = 0x100,
   PROCPOOL__CLONE_VFORK = 0x4000,
@@ -1184,14 +1295,22 @@ enum {
   PROCPOOL__MFD_CLOEXEC = 1,
   PROCPOOL__MFD_ALLOW_SEALING = 2,
   PROCPOOL__ADD_SEALS = 1033,
+  PROCPOOL__GET_SEALS = 1034,
+  PROCPOOL__SEAL_SEAL = 1,
   PROCPOOL__SEAL_SHRINK = 2,
   PROCPOOL__FUTEX_WAIT = 0,
   PROCPOOL__FUTEX_WAKE = 1,
   PROCPOOL__SETSIG = 10,
+  PROCPOOL__SET_CHILD_SUBREAPER = 36,
+  PROCPOOL__LIMIT_LOCKS = 10,
   PROCPOOL__MADV_DONTDUMP = 16,
   PROCPOOL__MADV_WIPEONFORK = 18,
   PROCPOOL__MADV_COLLAPSE = 25,
-  PROCPOOL__MAP_FIXED_NOREPLACE = 0x100000
+  PROCPOOL__MAP_FIXED_NOREPLACE = 0x100000,
+  PROCPOOL__O_TMPFILE = 020000000 | O_DIRECTORY, /* elsewhere on a few old machines, where it is not taken then */
+  PROCPOOL__P_ALL = 0,
+  PROCPOOL__P_PID = 1,
+  PROCPOOL__FDS_MOST = 1 << 20 /* descriptors are looked for up to here where they cannot be listed */
 };
 #ifndef SYS_close_range
 #define SYS_close_range 436
@@ -1201,6 +1320,22 @@ enum {
 #endif
 #ifndef SYS_pidfd_send_signal
 #define SYS_pidfd_send_signal 424
+#endif
+#ifndef SYS_rseq /* and libc then uses none */
+#define SYS_rseq (-1)
+#endif
+/* Where only one of two kinds is known, the other number is one that no kernel has, or the one that all machines share. */
+#ifndef SYS_futex
+#define SYS_futex (-1L)
+#endif
+#ifndef SYS_ppoll
+#define SYS_ppoll (-1L)
+#endif
+#ifndef SYS_futex_time64
+#define SYS_futex_time64 422
+#endif
+#ifndef SYS_ppoll_time64
+#define SYS_ppoll_time64 414
 #endif
 #ifndef __cplusplus /* g++ always defines _GNU_SOURCE, with which sched.h declares it */
 extern int clone(int (*function)(void *), void *stack, int flags, void *argument, ...);
@@ -1216,27 +1351,27 @@ extern int clone(int (*function)(void *), void *stack, int flags, void *argument
  * total order, and ThreadSanitizer understands it where it does not understand fences. acquire and release serve where
  * a single flag publishes data; relaxed where a value is a hint or has one thread. tests/orders.txt lists every access:
  * who changes one changes it there, and runs what stands beside it. */
-static inline uint64_t procpool__load(const uint64_t *p) {
+static inline uint64_t procpool__load(const procpool__u64 *p) {
   PROCPOOL__STEP();
   return __atomic_load_n(p, __ATOMIC_SEQ_CST);
 }
-static inline uint64_t procpool__load_acquire(const uint64_t *p) {
+static inline uint64_t procpool__load_acquire(const procpool__u64 *p) {
   PROCPOOL__STEP();
   return __atomic_load_n(p, __ATOMIC_ACQUIRE);
 }
-static inline uint64_t procpool__load_relaxed(const uint64_t *p) {
+static inline uint64_t procpool__load_relaxed(const procpool__u64 *p) {
   PROCPOOL__STEP();
   return __atomic_load_n(p, __ATOMIC_RELAXED);
 }
-static inline void procpool__store(uint64_t *p, uint64_t value) {
+static inline void procpool__store(procpool__u64 *p, uint64_t value) {
   PROCPOOL__STEP();
   __atomic_store_n(p, value, __ATOMIC_SEQ_CST);
 }
-static inline void procpool__store_release(uint64_t *p, uint64_t value) {
+static inline void procpool__store_release(procpool__u64 *p, uint64_t value) {
   PROCPOOL__STEP();
   __atomic_store_n(p, value, __ATOMIC_RELEASE);
 }
-static inline void procpool__store_relaxed(uint64_t *p, uint64_t value) {
+static inline void procpool__store_relaxed(procpool__u64 *p, uint64_t value) {
   PROCPOOL__STEP();
   __atomic_store_n(p, value, __ATOMIC_RELAXED);
 }
@@ -1249,23 +1384,23 @@ static inline void procpool__store_relaxed(uint64_t *p, uint64_t value) {
 #else
 #define PROCPOOL__ORDER_BEFORE_CAS __ATOMIC_SEQ_CST
 #endif
-static inline void procpool__store_before_cas(uint64_t *p, uint64_t value) {
+static inline void procpool__store_before_cas(procpool__u64 *p, uint64_t value) {
   PROCPOOL__STEP();
   __atomic_store_n(p, value, PROCPOOL__ORDER_BEFORE_CAS);
 }
-static inline bool procpool__cas(uint64_t *p, uint64_t expected, uint64_t desired) {
+static inline bool procpool__cas(procpool__u64 *p, uint64_t expected, uint64_t desired) {
   PROCPOOL__STEP();
   return __atomic_compare_exchange_n(p, &expected, desired, false, __ATOMIC_SEQ_CST, __ATOMIC_SEQ_CST);
 }
-static inline uint64_t procpool__exchange(uint64_t *p, uint64_t value) {
+static inline uint64_t procpool__exchange(procpool__u64 *p, uint64_t value) {
   PROCPOOL__STEP();
   return __atomic_exchange_n(p, value, __ATOMIC_SEQ_CST);
 }
-static inline uint64_t procpool__or(uint64_t *p, uint64_t bits) {
+static inline uint64_t procpool__or(procpool__u64 *p, uint64_t bits) {
   PROCPOOL__STEP();
   return __atomic_fetch_or(p, bits, __ATOMIC_SEQ_CST);
 }
-static inline uint64_t procpool__and(uint64_t *p, uint64_t bits) {
+static inline uint64_t procpool__and(procpool__u64 *p, uint64_t bits) {
   PROCPOOL__STEP();
   return __atomic_fetch_and(p, bits, __ATOMIC_SEQ_CST);
 }
@@ -1289,11 +1424,11 @@ static inline void procpool__store32_relaxed(uint32_t *p, uint32_t value) {
   PROCPOOL__STEP();
   __atomic_store_n(p, value, __ATOMIC_RELAXED);
 }
-static inline int64_t procpool__load_signed_relaxed(const int64_t *p) {
+static inline int64_t procpool__load_signed_relaxed(const procpool__i64 *p) {
   PROCPOOL__STEP();
   return __atomic_load_n(p, __ATOMIC_RELAXED);
 }
-static inline void procpool__store_signed_relaxed(int64_t *p, int64_t value) {
+static inline void procpool__store_signed_relaxed(procpool__i64 *p, int64_t value) {
   PROCPOOL__STEP();
   __atomic_store_n(p, value, __ATOMIC_RELAXED);
 }
@@ -1380,30 +1515,97 @@ static uint64_t procpool__platform_deadline(double timeout) {
   return procpool__platform_now() + (timeout > 0 ? (uint64_t)(timeout * 1e9) : 0);
 }
 
+/* ---- addresses: they travel as numbers of 64 bits ---- By value, never by memcpy, which leaves half of the number
+ * unwritten where a pointer has 32 bits. */
+
+static inline uint64_t procpool__number_of(const void *address) {
+  return (uint64_t)(uintptr_t)address;
+}
+static inline void *procpool__address_of(uint64_t number) {
+  return (void *)(uintptr_t)number;
+}
+
+/* The kernel does not have the call, or a sandbox refuses it: then another one may do. */
+static bool procpool__platform_refused(int error) {
+  return error == ENOSYS || error == EPERM;
+}
+
+/* Bits that nobody else has, and that nobody guesses who does not know this process from within. */
+static uint64_t procpool__platform_random(void) {
+  uint64_t bits = 0;
+  const unsigned long address = getauxval(AT_RANDOM); /* of 16 random bytes, the same since the program's start */
+  const void *seed;
+  memcpy((void *)&seed, &address, sizeof(seed));
+#ifdef SYS_getrandom
+  if (syscall(SYS_getrandom, &bits, sizeof(bits), 1 /* GRND_NONBLOCK */) == (long)sizeof(bits))
+    return bits;
+#endif
+  if (seed != NULL)
+    memcpy(&bits, seed, sizeof(bits));
+  return (bits ^ (uint64_t)getpid() << 32) + procpool__platform_now() * 0x9e3779b97f4a7c15u;
+}
+
 /* ---- parking: sleep while *word == value, across processes ---- */
 
-static long procpool__platform_futex(uint32_t *word, int operation, uint32_t value, const struct timespec *timeout) {
-  return syscall(SYS_futex, word, operation, value, timeout, NULL, 0);
+/* How long to wait, as futex(2) and ppoll(2) take it by their old numbers: in longs of the kernel's, whatever size the C
+ * library's time_t has. A struct timespec in the wrong layout would be read as no time at all: waits would be busy loops.
+ * Kernels for 32 bits may lack the old calls (CONFIG_COMPAT_32BIT_TIME), and then have those for 64-bit times (Linux
+ * 5.1). The old ones come first, since filters that are older than the new ones refuse these with EPERM. */
+#ifdef __x86_64__
+typedef int64_t procpool__kernel_long; /* x32, too */
+#else
+typedef long procpool__kernel_long;
+#endif
+typedef struct procpool__span {
+  procpool__kernel_long seconds, nanoseconds;
+} procpool__span;
+typedef struct procpool__span64 {
+  int64_t seconds, nanoseconds;
+} procpool__span64;
+#define PROCPOOL__SPAN_MOST 2147483647u /* seconds: whoever waits so long looks again */
+
+static void procpool__span_set(procpool__span *span, procpool__span64 *span64, uint64_t ns) {
+  const uint64_t seconds = ns / 1000000000u;
+  span64->seconds = (int64_t)(seconds < PROCPOOL__SPAN_MOST ? seconds : PROCPOOL__SPAN_MOST);
+  span64->nanoseconds = (int64_t)(ns % 1000000000u);
+  span->seconds = (procpool__kernel_long)span64->seconds;
+  span->nanoseconds = (procpool__kernel_long)span64->nanoseconds;
+}
+
+/* Whether the kernel has none of the old call: there are new ones on 32-bit machines only. */
+static bool procpool__span_unknown(long result) {
+  return sizeof(procpool__kernel_long) == 4 && result < 0 && errno == ENOSYS;
+}
+
+/* ns: how long at most, NEVER: as long as it takes. For a wake it means nothing. */
+static long procpool__platform_futex(uint32_t *word, int operation, uint32_t value, uint64_t ns) {
+  const bool timed = ns != PROCPOOL__NEVER;
+  procpool__span span;
+  procpool__span64 span64;
+  long result;
+  procpool__span_set(&span, &span64, ns);
+  result = syscall(SYS_futex, word, operation, value, timed ? &span : NULL, NULL, 0);
+  if (procpool__span_unknown(result))
+    result = syscall(SYS_futex_time64, word, operation, value, timed ? &span64 : NULL, NULL, 0);
+  return result;
 }
 
 /* Sleeps until woken, *word != value, a signal, or until the deadline. May return early: the caller looks again. */
 static void procpool__platform_park(uint32_t *word, uint32_t value, uint64_t deadline) {
-  struct timespec t;
-  uint64_t now;
-  if (deadline == PROCPOOL__NEVER) {
-    (void)procpool__platform_futex(word, PROCPOOL__FUTEX_WAIT, value, NULL);
-    return;
-  }
-  now = procpool__platform_now();
-  if (now >= deadline)
-    return;
-  t.tv_sec = (time_t)((deadline - now) / 1000000000u);
-  t.tv_nsec = (long)((deadline - now) % 1000000000u);
-  (void)procpool__platform_futex(word, PROCPOOL__FUTEX_WAIT, value, &t);
+  const uint64_t now = deadline == PROCPOOL__NEVER ? 0 : procpool__platform_now();
+  if (now < deadline)
+    (void)procpool__platform_futex(word, PROCPOOL__FUTEX_WAIT, value,
+                                   deadline == PROCPOOL__NEVER ? deadline : deadline - now);
+}
+
+/* Nothing works where the kernel or a sandbox refuses futexes, the C library's locks included. Zero or errno. */
+static int procpool__platform_no_futex(void) {
+  uint32_t word = 0;
+  return procpool__platform_futex(&word, PROCPOOL__FUTEX_WAKE, 0, PROCPOOL__NEVER) < 0 ? errno : 0;
 }
 
 static void procpool__platform_wake(uint32_t *word, int count) {
-  (void)procpool__platform_futex(word, PROCPOOL__FUTEX_WAKE, (uint32_t)count, NULL);
+  (void)procpool__platform_futex(word, PROCPOOL__FUTEX_WAKE, (uint32_t)count, PROCPOOL__NEVER);
 }
 
 /* ---- memory ---- */
@@ -1412,10 +1614,54 @@ static uint64_t procpool__round_up(uint64_t value, uint64_t unit) {
   return (value + unit - 1) / unit * unit;
 }
 
+/* Bytes of a page: up to 64 KiB on arm64, ppc64 and others. Tests define it, before this file. */
+#ifndef PROCPOOL__PAGE_SIZE
+#define PROCPOOL__PAGE_SIZE() sysconf(_SC_PAGESIZE)
+#endif
+static uint64_t procpool__platform_page(void) {
+  return (uint64_t)PROCPOOL__PAGE_SIZE();
+}
+
 /* Private zeroed memory that costs nothing until it is touched. Null when there is no room. */
 static void *procpool__platform_pages(size_t size) {
   void *p = mmap(NULL, size, PROT_READ | PROT_WRITE, MAP_PRIVATE | MAP_ANONYMOUS | MAP_NORESERVE, -1, 0);
   return p == MAP_FAILED ? NULL : p;
+}
+
+/* Memory for results, aligned to 16 whatever malloc gives (8 on several machines of 32 bits, and with allocators of the
+ * user's): the byte before the first says how far behind the block's start that lies. Null, too, for more than a process of this
+ * machine can have. */
+static void *procpool__aligned_place(unsigned char *block) {
+  const size_t by = PROCPOOL__ALIGNMENT - (size_t)((uintptr_t)block % PROCPOOL__ALIGNMENT);
+  block[by - 1] = (unsigned char)by;
+  return block + by;
+}
+
+static void *procpool__aligned_new(uint64_t size) {
+  unsigned char *block = NULL;
+  if (size <= (uint64_t)PTRDIFF_MAX)
+    block = (unsigned char *)PROCPOOL_MALLOC((size_t)size + PROCPOOL__ALIGNMENT);
+  return block != NULL ? procpool__aligned_place(block) : NULL;
+}
+
+static void procpool__aligned_free(void *p) {
+  if (p != NULL)
+    PROCPOOL_FREE((unsigned char *)p - ((unsigned char *)p)[-1]);
+}
+
+/* Larger, with its first used bytes. Null, and all is as before, when there is no memory. p may be null. */
+static void *procpool__aligned_grow(void *p, uint64_t used, uint64_t size) {
+  const size_t by = p != NULL ? ((unsigned char *)p)[-1] : 0;
+  unsigned char *block, *place;
+  if (p == NULL || size > (uint64_t)PTRDIFF_MAX)
+    return p == NULL ? procpool__aligned_new(size) : NULL;
+  block = (unsigned char *)PROCPOOL_REALLOC((unsigned char *)p - by, (size_t)size + PROCPOOL__ALIGNMENT);
+  if (block == NULL)
+    return NULL;
+  place = block + PROCPOOL__ALIGNMENT - (size_t)((uintptr_t)block % PROCPOOL__ALIGNMENT);
+  if (place != block + by)
+    memmove(place, block + by, (size_t)used);
+  return procpool__aligned_place(block);
 }
 
 static void procpool__platform_unmap(void *p, size_t size) {
@@ -1446,11 +1692,13 @@ static bool procpool__platform_guard_ok(const uint32_t *guard, bool by_pid) {
 
 /* Standard descriptors may be closed in the host: nothing of ours may land on 0, 1 or 2. */
 static int procpool__platform_above_std(int fd) {
-  int high;
+  int high, error;
   if (fd < 0 || fd > 2)
     return fd;
   high = fcntl(fd, F_DUPFD_CLOEXEC, 3);
+  error = errno;
   procpool__platform_close_fd(fd);
+  errno = error;
   return high;
 }
 
@@ -1472,20 +1720,97 @@ static uint64_t procpool__platform_size_limit(void) {
   return (uint64_t)limit.rlim_cur;
 }
 
+/* A file without a name, in memory if directory is: from the start (O_TMPFILE, Linux 3.11), or from the next call on. */
+static int procpool__platform_shm_file(const char *directory) {
+  char path[256];
+  const int flags = O_RDWR | O_CLOEXEC;
+  int fd = (int)syscall(SYS_openat, AT_FDCWD, directory, flags | (int)PROCPOOL__O_TMPFILE, 0600);
+  for (int i = 0; fd < 0 && i < 100; i++) { /* a name that is taken is not the last one */
+    const int length =
+        snprintf(path, sizeof(path), "%s/procpool-%016llx", directory, (unsigned long long)procpool__platform_random());
+    if (length < 0 || length >= (int)sizeof(path))
+      return -1;
+    fd = (int)syscall(SYS_openat, AT_FDCWD, path, flags | O_CREAT | O_EXCL | O_NOFOLLOW, 0600);
+    if (fd >= 0)
+      (void)unlink(path);
+    else if (errno != EEXIST)
+      return -1;
+  }
+  return fd;
+}
+
+static bool procpool__platform_privileged(void);
+
+/* Where there is no memfd_create (Linux before 3.17, sandboxes): a file, which cannot be sealed. */
+static int procpool__platform_shm_substitute(void) {
+  const char *directory = procpool__platform_privileged() ? NULL : getenv("TMPDIR");
+  const int error = errno;
+  int fd = procpool__platform_shm_file("/dev/shm");
+  if (fd < 0 && directory != NULL && *directory != 0)
+    fd = procpool__platform_shm_file(directory);
+  if (fd < 0)
+    fd = procpool__platform_shm_file("/tmp");
+  errno = error;
+  return fd;
+}
+
+/* By write: the byte is zero already, or there is none yet. */
+static ssize_t procpool__platform_shm_zero(int fd, uint64_t at) {
+  const int cancel = procpool__platform_no_cancel();
+  const ssize_t written = pwrite(fd, "", 1, (off_t)at);
+  procpool__platform_cancel_as(cancel);
+  return written;
+}
+
+static bool procpool__platform_shm_stretch(int fd, uint64_t size) {
+  if (ftruncate(fd, (off_t)size) == 0)
+    return true;
+  return procpool__platform_refused(errno) && procpool__platform_shm_zero(fd, size - 1) == 1;
+}
+
 /* Shared memory without a name, size bytes long at first; reserving makes it longer. Null pages until they are
- * touched. */
-static int procpool__platform_shm_create(uint64_t size) {
+ * touched. -1 (errno, and *call: what failed). */
+static int procpool__platform_shm_create(uint64_t size, const char **call) {
   int fd = (int)syscall(SYS_memfd_create, "procpool", PROCPOOL__MFD_CLOEXEC | PROCPOOL__MFD_ALLOW_SEALING);
+  int error;
+  *call = "memfd_create";
+  if (fd < 0 && procpool__platform_refused(errno))
+    fd = procpool__platform_shm_substitute();
   fd = procpool__platform_above_std(fd);
   if (fd < 0)
     return -1;
-  if (size <= procpool__platform_size_limit() && ftruncate(fd, (off_t)size) == 0) {
+  *call = size <= procpool__platform_size_limit() ? "ftruncate" : "RLIMIT_FSIZE";
+  errno = EFBIG;
+  if (size <= procpool__platform_size_limit() && procpool__platform_shm_stretch(fd, size)) {
     /* a worker that shrank the file would make the host die by SIGBUS */
     (void)fcntl(fd, PROCPOOL__ADD_SEALS, PROCPOOL__SEAL_SHRINK);
     return fd;
   }
+  error = errno;
   procpool__platform_close(&fd);
+  errno = error;
   return -1;
+}
+
+/* Whether the descriptor is of a file of this process's user, sealed if it can be (files in tmpfs bear the seal that
+ * forbids sealing). */
+static bool procpool__platform_shm_own(int fd) {
+  struct stat st;
+  const int seals = fcntl(fd, PROCPOOL__GET_SEALS);
+  return fstat(fd, &st) == 0 && S_ISREG(st.st_mode) && st.st_uid == geteuid() && st.st_size >= (off_t)PROCPOOL__PAGE &&
+         (seals < 0 || (seals & (PROCPOOL__SEAL_SHRINK | PROCPOOL__SEAL_SEAL)) != 0);
+}
+
+/* The first page, to be read only; then to be given back. Null where that cannot be. */
+static const void *procpool__platform_shm_look(int fd) {
+  void *p = mmap(NULL, PROCPOOL__PAGE, PROT_READ, MAP_SHARED, fd, 0);
+  return p == MAP_FAILED ? NULL : p;
+}
+
+static void procpool__platform_shm_unlook(const void *page) {
+  void *p;
+  memcpy((void *)&p, (const void *)&page, sizeof(p));
+  (void)munmap(p, PROCPOOL__PAGE);
 }
 
 /* Maps size bytes of address space, most of them beyond the end of the file and closed to access: a leak checker that
@@ -1513,10 +1838,7 @@ static void *procpool__platform_shm_map(int fd, uint64_t size, void *place) {
 
 /* The same where another process has it. */
 static void *procpool__platform_shm_map_there(int fd, uint64_t size, uint64_t place) {
-  const uintptr_t address = (uintptr_t)place;
-  void *there;
-  memcpy(&there, &address, sizeof(there));
-  return PROCPOOL__PLACE_TAKEN() ? NULL : procpool__platform_shm_map(fd, size, there);
+  return procpool__platform_shm_map(fd, size, procpool__address_of(place));
 }
 
 /* The same anywhere, but at a multiple of a large page if that can be had. */
@@ -1529,6 +1851,41 @@ static void *procpool__platform_shm_map_anywhere(int fd, uint64_t size) {
   (void)munmap(p, (size_t)size);
   even = procpool__platform_shm_map(fd, size, p - odd); /* places are given out downwards: this one is free */
   return even != NULL ? even : procpool__platform_shm_map(fd, size, NULL);
+}
+
+/* Whether the instrument that this is built with wants all memory in places of its own. */
+#if defined(__SANITIZE_ADDRESS__) || defined(__SANITIZE_THREAD__)
+#define PROCPOOL__PLACES 0
+#elif defined(__has_feature)
+#if __has_feature(address_sanitizer) || __has_feature(thread_sanitizer) || __has_feature(memory_sanitizer)
+#define PROCPOOL__PLACES 0
+#endif
+#endif
+#ifndef PROCPOOL__PLACES
+#define PROCPOOL__PLACES 16 /* places tried for each power of two */
+#endif
+
+/* The same in a place where other starts of this program have room too. The kernel lays out programs, libraries, stacks
+ * and mappings at random near the top and at one and two thirds of the address space, and two starts differ: what lies
+ * at three quarters of a power of two is far from all that, however large the address space is (2^47 on x86-64, 2^38 to
+ * 2^48 elsewhere, 3 or 4 GiB). */
+static void *procpool__platform_shm_map_far(int fd, uint64_t size) {
+  const int most = sizeof(void *) > 4 ? 46 : 31, least = sizeof(void *) > 4 ? 36 : 31;
+  const uint64_t step = procpool__round_up(size, PROCPOOL__HUGE);
+  void *p = procpool__platform_shm_map(fd, size, NULL);
+  if (p == NULL) /* no room for it at all */
+    return NULL;
+  (void)munmap(p, (size_t)size);
+  for (int i = 0; i < PROCPOOL__PLACES; i++)
+    for (int bits = most; bits >= least; bits--) {
+      const uint64_t place = ((uint64_t)3 << (bits - 2)) + (uint64_t)i * step;
+      if (place > (uint64_t)UINTPTR_MAX - size || place >> bits != 0)
+        continue;
+      p = procpool__platform_shm_map_there(fd, size, place);
+      if (p != NULL)
+        return p;
+    }
+  return procpool__platform_shm_map_anywhere(fd, size);
 }
 
 /* Opens the mapping up to end, in this process. */
@@ -1577,10 +1934,24 @@ static void procpool__platform_shm_enlarge(int fd, unsigned char *base, uint64_t
   (void)madvise(base + from, (size_t)(end - from), PROCPOOL__MADV_COLLAPSE);
 }
 
+/* Where fallocate is refused: a write takes a page too, and is refused where there is none. They are zeros. */
+static int procpool__platform_shm_write(int fd, uint64_t offset, uint64_t size) {
+  for (uint64_t at = offset; at < offset + size;) {
+    const ssize_t written = procpool__platform_shm_zero(fd, at);
+    if (written < 0 && errno != EINTR)
+      return errno;
+    if (written == 1)
+      at = at + PROCPOOL__PAGE < offset + size || at == offset + size - 1 ? at + PROCPOOL__PAGE : offset + size - 1;
+  }
+  return 0;
+}
+
 /* A signal makes the kernel give up all of one call, and a timer of the host's could do so for ever: then in slices. */
 static int procpool__platform_shm_allocate(int fd, uint64_t offset, uint64_t size) {
   const uint64_t slice = (uint64_t)1 << 20, end = offset + size;
   int error = posix_fallocate(fd, (off_t)offset, (off_t)size);
+  if (procpool__platform_refused(error) || error == EOPNOTSUPP)
+    return procpool__platform_shm_write(fd, offset, size);
   if (error != EINTR)
     return error;
   for (; offset < end; offset += slice) {
@@ -1614,6 +1985,27 @@ static void procpool__platform_shm_protect(void *base, uint64_t end) {
 static uint64_t procpool__platform_memory(void) {
   const long pages = sysconf(_SC_PHYS_PAGES);
   return pages > 0 ? (uint64_t)pages * (uint64_t)sysconf(_SC_PAGESIZE) : (uint64_t)1 << 30;
+}
+
+/* Bytes of address space that this process may yet take, where that is bounded: by RLIMIT_AS, or by pointers of 32 bits
+ * (most kernels leave 3 GiB or more of these); UINT64_MAX elsewhere. */
+static uint64_t procpool__platform_space(void) {
+  uint64_t most = sizeof(void *) > 4 ? UINT64_MAX : (uint64_t)3 << 30, used;
+  unsigned long long pages = 0;
+  struct rlimit limit;
+  char text[64];
+  int fd = -1;
+  ssize_t got = -1;
+  if (getrlimit(RLIMIT_AS, &limit) == 0 && limit.rlim_cur != RLIM_INFINITY && limit.rlim_cur < most)
+    most = limit.rlim_cur;
+  if (most != UINT64_MAX)
+    fd = open("/proc/self/statm", O_RDONLY | O_CLOEXEC);
+  if (fd >= 0)
+    got = read(fd, text, sizeof(text) - 1);
+  procpool__platform_close(&fd);
+  text[got > 0 ? got : 0] = 0;
+  used = sscanf(text, "%llu", &pages) == 1 ? pages * procpool__platform_page() : 0;
+  return most == UINT64_MAX || used < most ? most - used : 0;
 }
 
 /* ---- descriptors ---- */
@@ -1650,6 +2042,15 @@ static int procpool__platform_event(void) {
   return procpool__platform_above_std(fd);
 }
 
+/* The number of a pipe among all pipes that there are; 0 where fd is no pipe. */
+static uint64_t procpool__platform_pipe_number(int fd) {
+  struct stat st;
+  const int saved = errno;
+  const bool is = fstat(fd, &st) == 0 && S_ISFIFO(st.st_mode);
+  errno = saved;
+  return is ? (uint64_t)st.st_ino : 0;
+}
+
 /* Async-signal-safe. Of an eventfd or of a bell. EAGAIN means that it is readable already. */
 static void procpool__platform_event_set(int fd) {
   const uint64_t one = 1;
@@ -1667,6 +2068,29 @@ static void procpool__platform_event_clear(int fd) {
 
 static void procpool__platform_no_wait(int fd) {
   (void)fcntl(fd, F_SETFL, O_NONBLOCK);
+}
+
+/* Where ppoll is refused. A signal may come between the change of the mask and the sleep: that is short then. */
+static int procpool__platform_poll_plainly(struct pollfd *fds, int count, uint64_t ns, const sigset_t *mask) {
+  const int most = mask != NULL ? 10 : INT_MAX;
+  sigset_t old;
+  int got, error, ms = -1;
+  if (ns != PROCPOOL__NEVER)
+    ms = ns / 1000000u < (uint64_t)most ? (int)((ns + 999999u) / 1000000u) : most;
+  if (mask != NULL) {
+    ms = ms < 0 || ms > most ? most : ms;
+    (void)pthread_sigmask(SIG_SETMASK, mask, &old);
+  }
+#ifdef SYS_poll
+  got = (int)syscall(SYS_poll, fds, count, ms);
+#else
+  got = -1; /* there is ppoll alone: its errno stays */
+#endif
+  error = errno;
+  if (mask != NULL)
+    (void)pthread_sigmask(SIG_SETMASK, &old, NULL);
+  errno = error;
+  return got;
 }
 
 #define PROCPOOL__BELL_MOST ((size_t)64 * 4096)
@@ -1781,21 +2205,21 @@ static void procpool__platform_timer_set(int timer, uint64_t due) {
 /* Waits until one of the descriptors has something or the deadline passes. mask: signals blocked meanwhile, or null.
  * Returns early at a signal: the caller looks again. */
 static int procpool__platform_poll(struct pollfd *fds, int count, uint64_t deadline, const sigset_t *mask) {
-  struct timespec t;
-  uint64_t now = 0;
-  struct timespec *timeout = NULL;
-  sigset_t kernel_mask;
-  if (mask != NULL)
-    kernel_mask = *mask;
-  if (deadline != PROCPOOL__NEVER) {
-    now = procpool__platform_now();
-    now = deadline > now ? deadline - now : 0;
-    t.tv_sec = (time_t)(now / 1000000000u);
-    t.tv_nsec = (long)(now % 1000000000u);
-    timeout = &t;
-  }
-  /* ppoll by number: its declaration needs _GNU_SOURCE. The kernel's signal set has one bit per signal. */
-  return (int)syscall(SYS_ppoll, fds, count, timeout, mask != NULL ? &kernel_mask : NULL, (size_t)(_NSIG / 8));
+  const bool timed = deadline != PROCPOOL__NEVER;
+  const uint64_t now = timed ? procpool__platform_now() : 0;
+  const size_t mask_size = _NSIG / 8; /* the kernel's signal set has one bit per signal */
+  procpool__span span;
+  procpool__span64 span64;
+  long result;
+  procpool__span_set(&span, &span64, deadline > now ? deadline - now : 0);
+  /* ppoll by number: its declaration needs _GNU_SOURCE */
+  result = syscall(SYS_ppoll, fds, count, timed ? &span : NULL, mask, mask_size);
+  if (procpool__span_unknown(result))
+    result = syscall(SYS_ppoll_time64, fds, count, timed ? &span64 : NULL, mask, mask_size);
+  if (result < 0 && procpool__platform_refused(errno))
+    return procpool__platform_poll_plainly(fds, count, timed ? (deadline > now ? deadline - now : 0) : PROCPOOL__NEVER,
+                                           mask);
+  return (int)result;
 }
 
 /* Waits for these events, or end of file or an error, until the deadline: a signal of the host's ends a poll, and says
@@ -1825,17 +2249,80 @@ static void procpool__platform_await_end(pid_t pid, uint64_t deadline) {
   procpool__platform_close(&fd);
 }
 
-/* Closes every descriptor above 2 but those in keep (sorted upwards). */
+static bool procpool__platform_kept(const int *keep, size_t count, int fd) {
+  for (size_t i = 0; i < count; i++)
+    if (keep[i] == fd)
+      return true;
+  return false;
+}
+
+/* What the kernel writes for each entry of a directory (getdents64(2)). */
+typedef struct procpool__platform_entry {
+  uint64_t inode;
+  int64_t next;
+  uint16_t length;
+  uint8_t type;
+  char name[1];
+} procpool__platform_entry;
+
+/* Closes those of the descriptors in a piece of the list. No readdir: it allocates, and the host may have threads. */
+static void procpool__platform_close_listed(const char *list, long size, const int *keep, size_t count, int own) {
+  for (long at = 0; at + (long)offsetof(procpool__platform_entry, name) < size;) {
+    uint16_t length;
+    int fd = 0;
+    const char *name = list + at + offsetof(procpool__platform_entry, name);
+    memcpy(&length, list + at + offsetof(procpool__platform_entry, length), sizeof(length));
+    for (; *name >= '0' && *name <= '9'; name++)
+      fd = 10 * fd + (*name - '0');
+    if (fd > 2 && fd != own && !procpool__platform_kept(keep, count, fd))
+      procpool__platform_close_fd(fd);
+    at += length;
+  }
+}
+
+/* Goes through the list of the open ones, however high their numbers. False where it cannot be had. */
+static bool procpool__platform_close_by_list(const int *keep, size_t count) {
+  uint64_t list[512]; /* aligned for an entry */
+  long got = -1;
+  int fd = procpool__platform_above_std(procpool__platform_open("/proc/self/fd", O_RDONLY | O_DIRECTORY));
+  while (fd >= 0 && (got = syscall(SYS_getdents64, fd, list, sizeof(list))) > 0)
+    procpool__platform_close_listed((const char *)list, got, keep, count, fd);
+  procpool__platform_close(&fd);
+  return got == 0;
+}
+
+/* Asks for many at once which of them are open: a million take some ten milliseconds so. */
+static void procpool__platform_close_by_number(const int *keep, size_t count, int limit) {
+  struct pollfd fds[64];
+  for (int first = 3; first < limit; first += 64) {
+    bool told;
+    for (int i = 0; i < 64; i++) {
+      fds[i].fd = first + i;
+      fds[i].events = fds[i].revents = 0;
+    }
+    told = procpool__platform_poll(fds, 64, 0, NULL) >= 0;
+    for (int i = 0; i < 64; i++)
+      if ((!told || (fds[i].revents & POLLNVAL) == 0) && !procpool__platform_kept(keep, count, first + i))
+        procpool__platform_close_fd(first + i);
+  }
+}
+
+/* Closes every descriptor above 2 but those in keep (sorted upwards). Linux before 5.9 has no close_range, and a limit
+ * of a billion descriptors is common: they are not tried one by one. */
 static void procpool__platform_close_others(const int *keep, size_t count) {
+  const long limit = sysconf(_SC_OPEN_MAX);
   unsigned from = 3;
-  for (size_t i = 0; i <= count; i++) {
+  bool refused = false;
+  for (size_t i = 0; i <= count && !refused; i++) {
     const unsigned to = i < count ? (unsigned)keep[i] : UINT_MAX;
-    if (from < to && syscall(SYS_close_range, from, to - 1, 0) != 0)
-      for (unsigned fd = from; fd < to && fd < (unsigned)sysconf(_SC_OPEN_MAX); fd++) /* Linux before 5.9 */
-        (void)close((int)fd);
+    refused = from < to && syscall(SYS_close_range, from, to - 1, 0) != 0;
     if (from <= to)
       from = to + 1;
   }
+  if (!refused || procpool__platform_close_by_list(keep, count))
+    return;
+  procpool__platform_close_by_number(keep, count,
+                                     limit > 0 && limit < PROCPOOL__FDS_MOST ? (int)limit : (int)PROCPOOL__FDS_MOST);
 }
 
 /* ---- processes ---- */
@@ -1846,10 +2333,12 @@ typedef struct procpool__platform_launch {
   procpool__platform_main *function; /* fork: runs in the new process and does not return */
   void *argument;
   char *const *argv; /* spawn: the same program again, with these and these descriptors */
-  char *const *environment;
+  char **environment;
   const int *fds;
   size_t fd_count;
-  int error; /* out: errno, or 0 */
+  uint32_t *addressee; /* spawn, out: the new process's id, where it looks whether it is meant */
+  int error;           /* out: errno, or 0 */
+  const char *call;    /* out: what failed */
 } procpool__platform_launch;
 
 static int procpool__platform_spawn_self(const procpool__platform_launch *launch, const sigset_t *all) {
@@ -1866,29 +2355,182 @@ static int procpool__platform_spawn_self(const procpool__platform_launch *launch
     (void)posix_spawnattr_setsigmask(&attributes, all);
     (void)posix_spawnattr_setflags(&attributes, POSIX_SPAWN_SETSIGMASK);
     error = posix_spawn(&pid, "/proc/self/exe", &actions, &attributes, launch->argv, launch->environment);
+    if (error == 0)
+      procpool__store32(launch->addressee, (uint32_t)pid);
   }
   (void)posix_spawnattr_destroy(&attributes);
   (void)posix_spawn_file_actions_destroy(&actions);
   return error;
 }
 
-/* Runs in the go-between of detach, which shares the host's memory. */
+/* ---- restartable sequences ---- glibc (2.35 and later) keeps the number of the processor in an area of each thread,
+ * for sched_getcpu and for allocators, and the kernel keeps it right once the area is registered (rseq(2)). A child made
+ * with CLONE_VM starts without that registration (kernel/rseq.c, rseq_fork), and what it forks inherits none: the area
+ * would show one processor for ever, and a sequence that is preempted would not be restarted. glibc exports where the
+ * area lies (__rseq_offset from the thread pointer; size 0: it uses none). The signature stands before each abort
+ * handler of this architecture's sequences, so all must use the same one (sys/rseq.h). */
+#if defined(__GLIBC__) && (defined(__x86_64__) || defined(__i386__) || defined(__aarch64__) || defined(__s390x__) ||   \
+                           (defined(__arm__) && !defined(__ARMEB__)) || defined(__powerpc64__))
+#define PROCPOOL__RSEQ 1
+#ifdef __cplusplus
+extern "C" {
+#endif
+extern const ptrdiff_t __rseq_offset __attribute__((weak));
+extern const unsigned int __rseq_size __attribute__((weak));
+#ifdef __cplusplus
+}
+#endif
+#endif
+#if defined(__aarch64__)
+#define PROCPOOL__RSEQ_SIGNATURE 0xd428bc00u
+#elif defined(__arm__)
+#define PROCPOOL__RSEQ_SIGNATURE 0xe7f5def3u
+#elif defined(__s390x__)
+#define PROCPOOL__RSEQ_SIGNATURE 0xb2ff0fffu
+#elif defined(__powerpc64__)
+#define PROCPOOL__RSEQ_SIGNATURE 0x0fe5000bu
+#else
+#define PROCPOOL__RSEQ_SIGNATURE 0x53053053u
+#endif
+
+typedef struct procpool__platform_rseq_area {
+  uint32_t cpu_id_start, cpu_id;
+} procpool__platform_rseq_area;
+
+#ifdef PROCPOOL__RSEQ
+static char *procpool__platform_thread_pointer(void) {
+  char *pointer;
+#if defined(__x86_64__) && defined(__ILP32__)
+  __asm__("movl %%fs:0, %0" : "=r"(pointer));
+#elif defined(__x86_64__)
+  __asm__("movq %%fs:0, %0" : "=r"(pointer));
+#elif defined(__i386__)
+  __asm__("movl %%gs:0, %0" : "=r"(pointer));
+#elif defined(__powerpc64__)
+  __asm__("mr %0, 13" : "=r"(pointer));
+#else
+  pointer = (char *)__builtin_thread_pointer();
+#endif
+  return pointer;
+}
+
+/* The calling thread's area; null where libc uses none. */
+static procpool__platform_rseq_area *procpool__platform_rseq(uint32_t *size) {
+  if (&__rseq_offset == NULL || &__rseq_size == NULL || __rseq_size == 0)
+    return NULL;
+  *size = __rseq_size < 32 ? 32 : __rseq_size; /* what is registered is never less, however little of it is in use */
+  return (procpool__platform_rseq_area *)(void *)(procpool__platform_thread_pointer() + __rseq_offset);
+}
+#else
+static procpool__platform_rseq_area *procpool__platform_rseq(uint32_t *size) {
+  *size = 0;
+  return NULL;
+}
+#endif
+
+/* False where libc has an area and the kernel does not keep it. EBUSY: it was registered all the time. */
+static bool procpool__platform_rseq_register(void) {
+  uint32_t size;
+  procpool__platform_rseq_area *area = procpool__platform_rseq(&size);
+  return area == NULL || syscall(SYS_rseq, area, size, 0, PROCPOOL__RSEQ_SIGNATURE) == 0 || errno == EBUSY;
+}
+
+/* Nobody keeps the area: tells libc so (RSEQ_CPU_ID_REGISTRATION_FAILED), which then asks the kernel each time. */
+static void procpool__platform_rseq_give_up(void) {
+  uint32_t size;
+  procpool__platform_rseq_area *area = procpool__platform_rseq(&size);
+  if (area == NULL)
+    return;
+  __atomic_store_n(&area->cpu_id_start, 0, __ATOMIC_RELAXED);
+  __atomic_store_n(&area->cpu_id, (uint32_t)-2, __ATOMIC_RELAXED);
+}
+
+/* Runs in the go-between of detach, which shares the host's memory. It registers the area of the thread that waits for
+ * it: to the end of the go-between, the two of them are one to it. The robust list and the word that is cleared at the
+ * end of a thread are set anew by libc's fork, for the child. Returns launch->error. */
 static int procpool__platform_between(void *argument) {
   procpool__platform_launch *launch = (procpool__platform_launch *)argument;
+  const bool registered = procpool__platform_rseq_register();
   pid_t pid;
   if (launch->argv != NULL) {
     sigset_t all;
     (void)sigfillset(&all);
-    launch->error = procpool__platform_spawn_self(launch, &all);
-    return 0;
+    launch->call = "posix_spawn of /proc/self/exe (clone, execve, fcntl)";
+    return launch->error = procpool__platform_spawn_self(launch, &all);
   }
+  launch->call = "fork (clone)";
   pid = fork();
   if (pid == 0) {
+    if (!registered)
+      procpool__platform_rseq_give_up();
     launch->function(launch->argument);
     _exit(127);
   }
-  launch->error = pid < 0 ? errno : 0;
-  return 0;
+  return launch->error = pid < 0 ? errno : 0;
+}
+
+/* ThreadSanitizer keeps a record of each thread in its memory: a go-between that shared it would write into the record of
+ * the caller, and every lock of the host's would be reported as a race later (gcc 12), or it is refused (gcc 14). Under
+ * it the go-between has a copy of the memory, and tells the error by its exit status. */
+#if defined(__SANITIZE_THREAD__)
+#define PROCPOOL__TSAN 1
+#elif defined(__has_feature)
+#if __has_feature(thread_sanitizer)
+#define PROCPOOL__TSAN 1
+#endif
+#endif
+#ifdef PROCPOOL__TSAN
+enum { PROCPOOL__CLONE_BETWEEN = 0 };
+static int procpool__platform_between_error(const procpool__platform_launch *launch, int status) {
+  (void)launch;
+  return WIFEXITED(status) ? WEXITSTATUS(status) : ECHILD;
+}
+#else
+enum { PROCPOOL__CLONE_BETWEEN = PROCPOOL__CLONE_VM | PROCPOOL__CLONE_VFORK };
+static int procpool__platform_between_error(const procpool__platform_launch *launch, int status) {
+  (void)status;
+  return launch->error;
+}
+#endif
+
+/* As wait4, by waitid, which the kernel gives the resource usage too. */
+static pid_t procpool__platform_waitid(pid_t pid, int *status, int flags, struct rusage *usage) {
+  siginfo_t info;
+  int how;
+  memset(&info, 0, sizeof(info));
+  if (usage != NULL) { /* the kernel's has times of the size of a long */
+    memset(usage, 0, sizeof(*usage));
+    if (sizeof(usage->ru_utime.tv_sec) != sizeof(long))
+      usage = NULL;
+  }
+  if (syscall(SYS_waitid, pid > 0 ? PROCPOOL__P_PID : PROCPOOL__P_ALL, pid > 0 ? pid : 0, &info, flags | WEXITED,
+              usage) != 0)
+    return -1;
+  if (info.si_pid == 0)
+    return 0;
+  how = info.si_status;
+  if (info.si_code == CLD_EXITED)
+    how = (how & 0xff) << 8;
+  else if (info.si_code == CLD_DUMPED)
+    how |= 0x80;
+  else if (info.si_code == CLD_STOPPED || info.si_code == CLD_TRAPPED)
+    how = how << 8 | 0x7f;
+  else if (info.si_code == CLD_CONTINUED)
+    how = 0xffff;
+  if (status != NULL)
+    *status = how;
+  return info.si_pid;
+}
+
+/* One child whose state has changed, or 0 or negative, as wait4 says it; where that is refused, as waitid does. */
+static pid_t procpool__platform_wait(pid_t pid, int *status, int flags, struct rusage *usage) {
+  pid_t got;
+  do {
+    got = usage != NULL ? wait4(pid, status, flags, usage) : (pid_t)syscall(SYS_wait4, pid, status, flags, NULL);
+    if (got < 0 && procpool__platform_refused(errno))
+      got = procpool__platform_waitid(pid, status, flags, usage);
+  } while (got < 0 && errno == EINTR);
+  return got;
 }
 
 /* Starts a process that the host's wait calls never see. A go-between is cloned with exit signal 0: that raises no
@@ -1901,28 +2543,26 @@ PROCPOOL__NO_ASAN static int procpool__platform_detach(procpool__platform_launch
   PROCPOOL__ALIGNED char stack[65536];
   sigset_t all, old;
   pid_t between;
-  int error = 0;
+  int error, status = 0;
   launch->error = 0;
+  launch->call = "rt_sigprocmask";
   (void)sigfillset(&all);
-  (void)pthread_sigmask(SIG_BLOCK, &all, &old);
-  between =
-      clone(procpool__platform_between, stack + sizeof(stack), PROCPOOL__CLONE_VM | PROCPOOL__CLONE_VFORK, launch);
+  error = pthread_sigmask(SIG_BLOCK, &all, &old);
+  if (error != 0)
+    return error;
+  launch->call = "clone";
+  between = clone(procpool__platform_between, stack + sizeof(stack), PROCPOOL__CLONE_BETWEEN, launch);
   if (between < 0)
     error = errno;
   else
-    while (syscall(SYS_wait4, between, NULL, PROCPOOL__WCLONE, NULL) < 0 && errno == EINTR)
-      ;
+    (void)procpool__platform_wait(between, &status, PROCPOOL__WCLONE, NULL);
   (void)pthread_sigmask(SIG_SETMASK, &old, NULL);
-  return error != 0 ? error : launch->error;
+  return error != 0 ? error : procpool__platform_between_error(launch, status);
 }
 
 /* One child whose state has changed; 0 where there is none now, negative where there is no child at all. */
 static pid_t procpool__platform_reap(pid_t pid, int *status, int flags, struct rusage *usage) {
-  pid_t got;
-  do
-    got = wait4(pid, status, flags, usage);
-  while (got < 0 && errno == EINTR);
-  return got;
+  return procpool__platform_wait(pid, status, flags, usage);
 }
 
 static pid_t procpool__platform_pid(void) {
@@ -1939,31 +2579,99 @@ PROCPOOL__NORETURN static void procpool__platform_leave(int status) {
   _exit(status);
 }
 
+/* Interrupts a wait of the supervisor. If it is gone, so is this process, presently. */
+static void procpool__platform_nudge_parent(pid_t parent) {
+  if (getppid() == parent)
+    (void)kill(parent, SIGCHLD);
+}
+
 /* pid is this process's own child, not yet reaped: never a stranger. */
 static void procpool__platform_kill(pid_t pid, int signal_number) {
-  (void)kill(pid, signal_number);
+  if (kill(pid, signal_number) != 0 && procpool__platform_refused(errno))
+    (void)syscall(SYS_tgkill, pid, pid, signal_number); /* a worker's first thread, whose id is the process's */
 }
 
 static pid_t procpool__platform_fork(void) {
   return fork();
 }
 
+/* Whether a process is stopped, as by Ctrl-Z; false where /proc does not tell. Its state stands behind its name, which
+ * is in brackets and may hold any (proc(5)). */
+static bool procpool__platform_is_stopped(pid_t pid) {
+  char text[512], *end;
+  ssize_t got = 0;
+  int fd;
+  (void)snprintf(text, sizeof(text), "/proc/%d/stat", (int)pid);
+  fd = open(text, O_RDONLY | O_CLOEXEC);
+  if (fd >= 0)
+    got = read(fd, text, sizeof(text) - 1);
+  procpool__platform_close(&fd);
+  text[got > 0 ? got : 0] = 0;
+  end = strrchr(text, ')');
+  return end != NULL && end[1] == ' ' && end[2] == 'T';
+}
+
 /* ---- messages over a channel: whole ones of one size ---- */
+
+/* Where sendto or recvfrom are refused: calls of another number. */
+static ssize_t procpool__platform_send_plainly(int channel, const void *message, size_t size, int flags) {
+  struct msghdr header;
+  struct iovec part;
+  memcpy((void *)&part.iov_base, (const void *)&message, sizeof(message)); /* it is not written to */
+  part.iov_len = size;
+  memset(&header, 0, sizeof(header));
+  header.msg_iov = &part;
+  header.msg_iovlen = 1;
+  return (ssize_t)syscall(SYS_sendmsg, channel, &header, flags);
+}
+
+static ssize_t procpool__platform_receive_plainly(int channel, void *message, size_t size, int flags) {
+  struct msghdr header;
+  struct iovec part;
+  part.iov_base = message;
+  part.iov_len = size;
+  memset(&header, 0, sizeof(header));
+  header.msg_iov = &part;
+  header.msg_iovlen = 1;
+  return (ssize_t)syscall(SYS_recvmsg, channel, &header, flags);
+}
+
+/* Whether the channel is one, and was made by that process of this one's user (unix(7): both ends of a pair have the
+ * credentials of whoever called socketpair). Zero, or errno: EPERM where it is a stranger's. */
+static int procpool__platform_channel_of(int channel, pid_t pid) {
+  struct {
+    pid_t pid;
+    uid_t uid;
+    gid_t gid;
+  } peer; /* struct ucred, which needs _GNU_SOURCE */
+  int type = 0, domain = 0;
+  socklen_t size = sizeof(type), domain_size = sizeof(domain), peer_size = sizeof(peer);
+  if (getsockopt(channel, SOL_SOCKET, SO_TYPE, &type, &size) != 0 ||
+      getsockopt(channel, SOL_SOCKET, SO_DOMAIN, &domain, &domain_size) != 0 ||
+      getsockopt(channel, SOL_SOCKET, SO_PEERCRED, &peer, &peer_size) != 0)
+    return errno;
+  return type == SOCK_SEQPACKET && domain == AF_UNIX && peer.pid == pid && peer.uid == geteuid() ? 0 : EPERM;
+}
 
 static bool procpool__platform_send(int channel, const void *message, size_t size, int flags) {
   ssize_t sent;
-  do
+  do {
     sent = (ssize_t)syscall(SYS_sendto, channel, message, size, MSG_NOSIGNAL | flags, NULL, 0);
-  while (sent < 0 && errno == EINTR);
+    if (sent < 0 && procpool__platform_refused(errno))
+      sent = procpool__platform_send_plainly(channel, message, size, MSG_NOSIGNAL | flags);
+  } while (sent < 0 && errno == EINTR);
   return sent == (ssize_t)size;
 }
 
-/* 1: a message; 0: none yet; -1: the other side is gone. */
+/* 1: a message; 0: none yet; -1: the other side is gone, or (errno not 0) it cannot be heard. */
 static int procpool__platform_receive(int channel, void *message, size_t size, int flags) {
   ssize_t got;
-  do
+  do {
+    errno = 0;
     got = (ssize_t)syscall(SYS_recvfrom, channel, message, size, flags, NULL, NULL);
-  while (got < 0 && errno == EINTR);
+    if (got < 0 && procpool__platform_refused(errno))
+      got = procpool__platform_receive_plainly(channel, message, size, flags);
+  } while (got < 0 && errno == EINTR);
   if (got == (ssize_t)size)
     return 1;
   return got < 0 && errno == EAGAIN ? 0 : -1;
@@ -2014,7 +2722,7 @@ static int procpool__platform_receive_fd(int channel, void *message, size_t size
   header.msg_control = cargo.bytes;
   header.msg_controllen = sizeof(cargo.bytes);
   do
-    got = recvmsg(channel, &header, MSG_DONTWAIT | MSG_CMSG_CLOEXEC);
+    got = (ssize_t)syscall(SYS_recvmsg, channel, &header, MSG_DONTWAIT | MSG_CMSG_CLOEXEC);
   while (got < 0 && errno == EINTR);
   if (got < 0 && (errno == ENOSYS || errno == EPERM)) /* refused by a filter: without descriptors it goes, too */
     return procpool__platform_receive(channel, message, size, MSG_DONTWAIT);
@@ -2029,8 +2737,9 @@ static int procpool__platform_receive_fd(int channel, void *message, size_t size
 
 /* The kernel ends this process when its parent (single-threaded) has ended; parent guards against the race before. */
 static void procpool__platform_die_with(pid_t parent) {
+  const pid_t now = getppid();
   (void)prctl(PR_SET_PDEATHSIG, SIGKILL);
-  if (getppid() != parent)
+  if (now >= 0 && getppid() != parent) /* negative: a sandbox does not even tell that */
     _exit(0);
 }
 
@@ -2042,6 +2751,55 @@ static void procpool__platform_continue_at_eof(int fd) {
   (void)fcntl(fd, F_SETFL, O_ASYNC | O_NONBLOCK);
 }
 
+/* ---- descendants: what a task's programs are known by ---- */
+
+/* From now on, orphans among the descendants of this process become its children (prctl(2)). */
+static void procpool__platform_adopt(void) {
+  (void)prctl(PROCPOOL__SET_CHILD_SUBREAPER, 1);
+}
+
+/* RLIMIT_LOCKS has meant nothing since Linux 2.4.25 (getrlimit(2)), is inherited by fork and exec, and can be read of
+ * another process: a mark that stays with a worker's descendants. pid 0: this process. 0: no mark. */
+static uint64_t procpool__platform_mark_of(pid_t pid) {
+  uint64_t limit[2]; /* struct rlimit64: soft, hard */
+  return syscall(SYS_prlimit64, pid, PROCPOOL__LIMIT_LOCKS, NULL, limit) == 0 && limit[0] != limit[1] ? limit[0] : 0;
+}
+static void procpool__platform_mark(uint64_t mark) {
+  uint64_t limit[2];
+  if (syscall(SYS_prlimit64, 0, PROCPOOL__LIMIT_LOCKS, NULL, limit) != 0 || mark >= limit[1])
+    return;
+  limit[0] = mark != 0 ? mark : limit[1];
+  (void)syscall(SYS_prlimit64, 0, PROCPOOL__LIMIT_LOCKS, limit, NULL);
+}
+
+/* Whether a process has not begun a session of its own, as daemons do. */
+static bool procpool__platform_same_session(pid_t pid) {
+  return getsid(pid) == getsid(0);
+}
+
+typedef void procpool__platform_child_visitor(pid_t child, void *context);
+
+/* Visits every child of this process, which has one thread. There is nothing to visit where the kernel does not list
+ * them (CONFIG_PROC_CHILDREN, proc(5)). */
+static void procpool__platform_each_child(procpool__platform_child_visitor *visit, void *context) {
+  char buffer[512];
+  ssize_t got;
+  pid_t pid = 0;
+  int fd;
+  (void)snprintf(buffer, sizeof(buffer), "/proc/self/task/%d/children", (int)getpid());
+  fd = open(buffer, O_RDONLY | O_CLOEXEC);
+  while (fd >= 0 && (got = read(fd, buffer, sizeof(buffer))) > 0)
+    for (ssize_t i = 0; i < got; i++) {
+      if (buffer[i] >= '0' && buffer[i] <= '9') {
+        pid = pid * 10 + (buffer[i] - '0');
+      } else if (pid > 0) {
+        visit(pid, context);
+        pid = 0;
+      }
+    }
+  procpool__platform_close(&fd);
+}
+
 static void procpool__platform_set_name(const char *name, int index) {
   char comm[32]; /* the kernel takes the first 15 bytes, prctl(2) */
   if (index < 0)
@@ -2051,35 +2809,57 @@ static void procpool__platform_set_name(const char *name, int index) {
   (void)prctl(PR_SET_NAME, comm);
 }
 
-/* The out-of-memory killer shall take a worker before the host. */
+/* The out-of-memory killer shall take a worker before the host: its score goes up to 500, or to one above what this
+ * process inherited (1000 is the kernel's most), and never down. */
 static void procpool__platform_volunteer(void) {
-  int fd = open("/proc/self/oom_score_adj", O_WRONLY | O_CLOEXEC);
-  if (fd >= 0) {
-    if (write(fd, "500", 3) < 0)
+  char text[16] = "";
+  int fd = open("/proc/self/oom_score_adj", O_RDWR | O_CLOEXEC);
+  if (fd >= 0 && read(fd, text, sizeof(text) - 1) > 0) {
+    const long inherited = strtol(text, NULL, 10);
+    const long wanted = inherited < 500 ? 500 : inherited + (inherited < 1000);
+    const int length = snprintf(text, sizeof(text), "%ld", wanted);
+    if (pwrite(fd, text, (size_t)length, 0) < 0)
       errno = 0;
-    (void)close(fd);
   }
+  procpool__platform_close(&fd);
 }
 
+/* Where core_pattern names a program, the kernel pipes a dump to it whatever RLIMIT_CORE says, 0 too; but it writes none
+ * at all where the limit is 1, which it takes as the sign of a handler that has crashed itself (core(5); fs/coredump.c).
+ * A dump to a file needs a page, so 1 holds there, too. Where the hard limit is 0 already, 1 may be out of reach: the
+ * dump then leaves out all memory (coredump_filter 0, core(5)). */
 static void procpool__platform_no_core(void) {
   struct rlimit limit;
-  if (getrlimit(RLIMIT_CORE, &limit) == 0) {
-    limit.rlim_cur = 0;
-    (void)setrlimit(RLIMIT_CORE, &limit);
-  }
+  int fd;
+  if (getrlimit(RLIMIT_CORE, &limit) != 0)
+    return;
+  limit.rlim_cur = 1;
+  if (limit.rlim_max < 1)
+    limit.rlim_max = 1;
+  if (setrlimit(RLIMIT_CORE, &limit) == 0)
+    return;
+  fd = open("/proc/self/coredump_filter", O_WRONLY | O_CLOEXEC);
+  if (fd >= 0 && write(fd, "0", 1) < 0)
+    errno = 0;
+  procpool__platform_close(&fd);
 }
 
 static void procpool__platform_noop(int signal_number) {
   (void)signal_number;
 }
 
-/* SIGINT must not end a worker (Ctrl-C goes to the whole group and is the host's to decide), and must not be ignored
- * either: programs that a task executes would inherit that. */
+/* What the host ignored stays ignored, as it does across fork and exec: under nohup a host survives its terminal, and
+ * so shall its tasks. But a program that waits for its children needs a SIGCHLD that is not ignored: the kernel would
+ * reap them (wait(2)). What the host handled gets its default. SIGINT must not end a worker (Ctrl-C goes to the whole
+ * group and is the host's to decide), and must not be ignored either, unless the host did: programs that a task executes
+ * would inherit that. */
 static void procpool__platform_worker_signals(void) {
   struct sigaction action;
   sigset_t none;
-  memset(&action, 0, sizeof(action));
   for (int s = 1; s < _NSIG; s++) {
+    if (sigaction(s, NULL, &action) != 0 || (action.sa_handler == SIG_IGN && s != SIGCHLD))
+      continue;
+    memset(&action, 0, sizeof(action));
     action.sa_handler = s == SIGINT ? procpool__platform_noop : SIG_DFL;
     action.sa_flags = s == SIGINT ? SA_RESTART : 0;
     (void)sigaction(s, &action, NULL);
@@ -2089,21 +2869,99 @@ static void procpool__platform_worker_signals(void) {
 }
 
 /* A supervisor blocks all signals. SIGCHLD, which it lets in while it waits, must interrupt that, also where the host
- * ignored it. */
-static void procpool__platform_super_signals(void) {
+ * ignored it: else (errno) it would not hear of its workers' deaths. */
+static int procpool__platform_super_signals(void) {
   struct sigaction action;
   sigset_t all;
   memset(&action, 0, sizeof(action));
   action.sa_handler = procpool__platform_noop;
   (void)sigfillset(&all);
   (void)sigprocmask(SIG_SETMASK, &all, NULL);
-  (void)sigaction(SIGCHLD, &action, NULL);
+  return sigaction(SIGCHLD, &action, NULL) != 0 ? errno : 0;
 }
 
 /* The signals that may interrupt a wait of the supervisor: SIGCHLD alone. */
 static void procpool__platform_super_mask(sigset_t *mask) {
   (void)sigfillset(mask);
   (void)sigdelset(mask, SIGCHLD);
+}
+
+/* ---- what a task leaves behind in its worker ---- */
+
+typedef struct procpool__platform_habits {
+  sigset_t mask;
+  bool timers[3], other_sigint; /* the initializer left it so */
+  struct rlimit cpu, file_size;
+} procpool__platform_habits;
+
+/* Puts a limit back that was lowered. False where the kernel does not allow it. */
+static bool procpool__platform_tidy_limit(int which, const struct rlimit *was) {
+  struct rlimit now;
+  if (getrlimit(which, &now) != 0 || (now.rlim_cur >= was->rlim_cur && now.rlim_max >= was->rlim_max))
+    return true;
+  return setrlimit(which, was) == 0;
+}
+
+static bool procpool__platform_sigint_is_default(void) {
+  struct sigaction action;
+  return sigaction(SIGINT, NULL, &action) == 0 && !(action.sa_flags & SA_SIGINFO) && action.sa_handler == SIG_DFL;
+}
+
+/* A mask of the same bytes wherever it is the same: the C library may write fewer than the set has. */
+static void procpool__platform_get_mask(sigset_t *mask) {
+  memset(mask, 0, sizeof(*mask));
+  (void)sigprocmask(SIG_BLOCK, NULL, mask);
+}
+
+/* Takes the signals of timers that have come while they were blocked. */
+static void procpool__platform_drop_timer_signals(void) {
+  const struct timespec none = {0, 0};
+  sigset_t timers;
+  (void)sigemptyset(&timers);
+  (void)sigaddset(&timers, SIGALRM);
+  (void)sigaddset(&timers, SIGVTALRM);
+  (void)sigaddset(&timers, SIGPROF);
+  (void)sigprocmask(SIG_BLOCK, &timers, NULL);
+  while (sigtimedwait(&timers, NULL, &none) > 0)
+    ;
+}
+
+/* How it is when no task has run yet. */
+static void procpool__platform_note_habits(procpool__platform_habits *habits) {
+  struct itimerval timer;
+  memset(habits, 0, sizeof(*habits));
+  procpool__platform_get_mask(&habits->mask);
+  for (int i = 0; i < 3; i++)
+    habits->timers[i] = getitimer(i, &timer) == 0 && (timer.it_value.tv_sec != 0 || timer.it_value.tv_usec != 0);
+  habits->other_sigint = procpool__platform_sigint_is_default();
+  (void)getrlimit(RLIMIT_CPU, &habits->cpu);
+  (void)getrlimit(RLIMIT_FSIZE, &habits->file_size);
+}
+
+/* Puts back what would end a later task: the interval timers (alarm is one of them), the signal mask, a SIGINT that has
+ * become deadly, limits on processor time and file sizes. False where that cannot be done: then a fresh process has to
+ * take the place of this one. */
+static bool procpool__platform_tidy(const procpool__platform_habits *habits) {
+  struct itimerval off;
+  struct sigaction action;
+  sigset_t mask;
+  memset(&off, 0, sizeof(off));
+  for (int i = 0; i < 3; i++)
+    if (!habits->timers[i])
+      (void)setitimer(i, &off, NULL);
+  procpool__platform_get_mask(&mask);
+  if (memcmp(&mask, &habits->mask, sizeof(mask)) != 0) {
+    procpool__platform_drop_timer_signals();
+    (void)sigprocmask(SIG_SETMASK, &habits->mask, NULL);
+  }
+  if (!habits->other_sigint && procpool__platform_sigint_is_default()) {
+    memset(&action, 0, sizeof(action));
+    action.sa_handler = procpool__platform_noop;
+    action.sa_flags = SA_RESTART;
+    (void)sigaction(SIGINT, &action, NULL);
+  }
+  return procpool__platform_tidy_limit(RLIMIT_CPU, &habits->cpu) &&
+         procpool__platform_tidy_limit(RLIMIT_FSIZE, &habits->file_size);
 }
 
 /* What the process that this one is a copy of had buffered is that one's to print. */
@@ -2124,35 +2982,163 @@ static bool procpool__platform_in_children(void (*function)(void)) {
   return pthread_atfork(NULL, NULL, function) == 0;
 }
 
-/* Runs at exit() in a worker, before any handler of the host's (handlers run last in, first out). */
-static void procpool__platform_on_exit(int status, void *unused) {
-  (void)unused;
+/* ---- exit() in a worker: no handler of the host's runs there ---- glibc calls handlers last in, first out, under a lock
+ * that its fork does not take (__exit_funcs_lock: dlclose holds it): a worker that registered one could wait for ever. So
+ * the host registers, just before it forks, and takes it back; what it forked keeps it. Handlers that came by
+ * __cxa_atexit or at_quick_exit are called with the status as their second argument (stdlib/exit.c), and __cxa_finalize
+ * takes back those of one mark: it calls the former, and drops the latter. */
+typedef void procpool__platform_exit_handler(void *context, int status);
+
+/* The status where the C library does not tell it: a failure rather than a success. */
+enum { PROCPOOL__STATUS_UNTOLD = 255 };
+
+static void procpool__platform_flush_and_leave(int status) {
   (void)fflush(stdout);
   (void)fflush(stderr);
   _exit(status);
 }
-#ifdef __GLIBC__
-static bool procpool__platform_catch_exit(void) {
-  return on_exit(procpool__platform_on_exit, NULL) == 0;
-}
-#else
-static void procpool__platform_at_exit(void) {
-  procpool__platform_on_exit(0, NULL); /* without on_exit the C library does not tell the status */
-}
-static bool procpool__platform_catch_exit(void) {
-  return atexit(procpool__platform_at_exit) == 0;
+
+#if defined(__SANITIZE_THREAD__)
+#define PROCPOOL__TSAN 1
+#elif defined(__has_feature)
+#if __has_feature(thread_sanitizer)
+#define PROCPOOL__TSAN 1
+#endif
+#endif
+
+#if defined(__GLIBC__) && !defined(PROCPOOL__TSAN)
+#ifdef __cplusplus
+extern "C" {
+#endif
+extern int procpool__libc_atexit(procpool__platform_exit_handler *handler, void *context,
+                                 void *mark) __asm__("__cxa_atexit");
+extern int procpool__libc_at_quick_exit(procpool__platform_exit_handler *handler,
+                                        void *mark) __asm__("__cxa_at_quick_exit");
+extern void procpool__libc_finalize(void *mark) __asm__("__cxa_finalize");
+extern int procpool__libc_thread_atexit(void (*handler)(void *), void *object,
+                                        void *library) __asm__("__cxa_thread_atexit_impl") __attribute__((weak));
+#ifdef __cplusplus
 }
 #endif
 
+/* From here on exit and quick_exit call these first, in this process and in those that it forks. */
+static bool procpool__platform_catch_exit(procpool__platform_exit_handler *at_exit,
+                                          procpool__platform_exit_handler *at_quick_exit, void *context, void *mark) {
+  return procpool__libc_atexit(at_exit, context, mark) == 0 && procpool__libc_at_quick_exit(at_quick_exit, mark) == 0;
+}
+static void procpool__platform_release_exit(void *mark) {
+  procpool__libc_finalize(mark);
+}
+static bool procpool__platform_catch_exit_here(void) {
+  return true;
+}
+
+/* exit() calls the destructors of thread_local objects before any handler, and without the status. glibc links them in
+ * a list whose head is a variable of the thread's, in the same block as errno. It has no name: it is found by what a new
+ * entry (function, object, map, next: stdlib/cxa_thread_atexit_impl.c) does to it. That entry frees a byte at the end of
+ * this thread, no more. Returns where the head is, from errno on; 0 where it was not found: they then run, as the
+ * manual says. */
+enum { PROCPOOL__EXIT_LIST_NEAR = 256 };
+static ptrdiff_t procpool__platform_find_exit_list(void) {
+  enum { WORDS = 2 * PROCPOOL__EXIT_LIST_NEAR / (int)sizeof(uintptr_t) };
+  uintptr_t before[WORDS];
+  const uintptr_t from = (uintptr_t)&errno / sizeof(uintptr_t) * sizeof(uintptr_t) - PROCPOOL__EXIT_LIST_NEAR;
+  const volatile uintptr_t *words = (const volatile uintptr_t *)from;
+  void *byte = &procpool__libc_thread_atexit != NULL ? malloc(1) : NULL;
+  if (byte == NULL)
+    return 0;
+  for (int i = 0; i < WORDS; i++)
+    before[i] = words[i];
+  if (procpool__libc_thread_atexit(free, byte, (void *)stdout) != 0) { /* libc's own, so that no library is held */
+    free(byte);
+    return 0;
+  }
+  for (int i = 0; i < WORDS; i++) {
+    const uintptr_t *entry = (const uintptr_t *)words[i];
+    if (words[i] != before[i] && words[i] > 65536 && words[i] % sizeof(uintptr_t) == 0 && entry[1] == (uintptr_t)byte &&
+        entry[3] == before[i])
+      return (ptrdiff_t)(from + (uintptr_t)i * sizeof(uintptr_t)) - (ptrdiff_t)(uintptr_t)&errno;
+  }
+  return 0;
+}
+/* What was in the list is the host's. */
+static void procpool__platform_clear_exit_list(ptrdiff_t place) {
+  if (place != 0)
+    *(void **)((uintptr_t)&errno + (uintptr_t)place) = NULL;
+}
+#else
+static bool procpool__platform_catch_exit(procpool__platform_exit_handler *at_exit,
+                                          procpool__platform_exit_handler *at_quick_exit, void *context, void *mark) {
+  (void)at_exit;
+  (void)at_quick_exit;
+  (void)context;
+  (void)mark;
+  return true;
+}
+static void procpool__platform_release_exit(void *mark) {
+  (void)mark;
+}
+static ptrdiff_t procpool__platform_find_exit_list(void) {
+  return 0;
+}
+static void procpool__platform_clear_exit_list(ptrdiff_t place) {
+  (void)place;
+}
+#ifdef __GLIBC__ /* ThreadSanitizer's handlers get no second argument, but by on_exit they get the status */
+static void procpool__platform_on_exit(int status, void *unused) {
+  (void)unused;
+  procpool__platform_flush_and_leave(status);
+}
+static bool procpool__platform_catch_exit_here(void) {
+  return on_exit(procpool__platform_on_exit, NULL) == 0;
+}
+#else /* musl takes the lock of its handlers when it forks, so a worker may register one; it is not told the status */
+static void procpool__platform_at_exit(void) {
+  procpool__platform_flush_and_leave(PROCPOOL__STATUS_UNTOLD);
+}
+static bool procpool__platform_catch_exit_here(void) {
+  return atexit(procpool__platform_at_exit) == 0;
+}
+#endif
+#endif
+
+/* pthread_exit in a worker ends it as exit(0) would, before anything of the host's is called. */
+static void procpool__platform_on_thread_exit(void *unused) {
+  (void)unused;
+  procpool__platform_flush_and_leave(0);
+}
+static void procpool__platform_run(void (*function)(void *context), void *context) {
+  pthread_cleanup_push(procpool__platform_on_thread_exit, NULL);
+  function(context);
+  pthread_cleanup_pop(0);
+}
+
 /* Starts a thread with every signal blocked: the host's signals are its own threads' to handle. Zero or errno. */
-static int procpool__platform_thread_start(pthread_t *thread, void *(*function)(void *), void *argument) {
+static int procpool__platform_thread_start(pthread_t *thread, void *(*function)(void *), void *argument,
+                                           size_t stack_size) {
   sigset_t all, old;
-  int error;
+  pthread_attr_t attributes;
+  int error = pthread_attr_init(&attributes);
+  if (error != 0)
+    return error;
+  error = pthread_attr_setstacksize(&attributes, stack_size);
   (void)sigfillset(&all);
   (void)pthread_sigmask(SIG_BLOCK, &all, &old);
-  error = pthread_create(thread, NULL, function, argument);
+  if (error == 0)
+    error = pthread_create(thread, &attributes, function, argument);
   (void)pthread_sigmask(SIG_SETMASK, &old, NULL);
+  (void)pthread_attr_destroy(&attributes);
   return error;
+}
+
+/* What a thread's stack takes by default: as much as the main thread's may, or 8 MiB where that has no bound. (musl
+ * gives a thread 128 KiB.) */
+static size_t procpool__platform_stack_size(void) {
+  const size_t most = (size_t)8 << 20, least = (size_t)256 << 10;
+  struct rlimit limit;
+  if (getrlimit(RLIMIT_STACK, &limit) != 0 || limit.rlim_cur > (rlim_t)SIZE_MAX / 16)
+    return most;
+  return (size_t)limit.rlim_cur < least ? least : (size_t)limit.rlim_cur / 4096 * 4096;
 }
 
 static void procpool__platform_thread_join(pthread_t thread) {
@@ -2161,13 +3147,42 @@ static void procpool__platform_thread_join(pthread_t thread) {
   procpool__platform_cancel_as(cancel);
 }
 
-/* How many threads this process has: 1 where it cannot be told. */
+/* How many threads this process has; 0 where it cannot be told (there is no /proc, and the C library has started some or
+ * does not say). */
 static int procpool__platform_threads(void) {
   struct stat st;
-  return stat("/proc/self/task", &st) == 0 && st.st_nlink > 2 ? (int)st.st_nlink - 2 : 1;
+  if (stat("/proc/self/task", &st) == 0 && st.st_nlink > 2)
+    return (int)st.st_nlink - 2;
+  return PROCPOOL__SINGLE_THREADED ? 1 : 0;
 }
 
-/* ---- where code lies: executable mappings of files, from /proc/self/maps ---- */
+/* ---- rights ---- */
+
+/* Whether this program got rights from its file that whoever started it does not have (set-user-ID, set-group-ID, file
+ * capabilities: the kernel says so from exec to the end, whatever is given up meanwhile), or goes about under two names.
+ * Then what comes in by environment or descriptor is a stranger's, and another start of the same program would have
+ * rights that this process may have given up. */
+static bool procpool__platform_privileged(void) {
+  return getauxval(AT_SECURE) != 0 || getuid() != geteuid() || getgid() != getegid();
+}
+
+/* Whether another start of this program would get rights from its file: AT_SECURE is not set where root starts it, and
+ * then becomes somebody else. */
+static bool procpool__platform_gives_rights(void) {
+  struct stat st;
+  if (stat("/proc/self/exe", &st) != 0)
+    return false; /* then it cannot be started either */
+  return (st.st_mode & S_ISUID) != 0 || (st.st_mode & (S_ISGID | S_IXGRP)) == (S_ISGID | S_IXGRP) ||
+         getxattr("/proc/self/exe", "security.capability", NULL, 0) > 0;
+}
+
+/* ---- where code lies: executable mappings of files, from /proc/thread-self/maps (Linux 3.17): /proc/self is empty once
+ * main's thread has ended ---- */
+
+static int procpool__platform_maps(void) {
+  const int fd = procpool__platform_open("/proc/thread-self/maps", O_RDONLY);
+  return fd >= 0 || errno != ENOENT ? fd : procpool__platform_open("/proc/self/maps", O_RDONLY);
+}
 
 typedef struct procpool__platform_code {
   uint64_t start, end, offset; /* addresses, and the offset of start in the file */
@@ -2192,6 +3207,15 @@ static bool procpool__platform_parse_code(const char *line, procpool__platform_c
   return protection[2] == 'x';
 }
 
+/* Whether they can be read. False: errno says why. */
+static bool procpool__platform_has_maps(void) {
+  int fd = procpool__platform_maps();
+  if (fd < 0)
+    return false;
+  procpool__platform_close(&fd);
+  return true;
+}
+
 typedef bool procpool__platform_code_visitor(const procpool__platform_code *code, const char *path, void *context);
 
 /* Calls visit for every executable mapping until it returns true. 1: it did; 0: never; -1: they cannot be read. */
@@ -2201,7 +3225,7 @@ static int procpool__platform_each_code(procpool__platform_code_visitor *visit, 
   bool found = false;
   ssize_t got = 1;
   int error;
-  int fd = procpool__platform_open("/proc/self/maps", O_RDONLY);
+  int fd = procpool__platform_maps();
   const bool opened = fd >= 0;
   while (fd >= 0 && !found && (got = procpool__platform_read(fd, buffer + have, sizeof(buffer) - 1 - have)) > 0) {
     char *line = buffer, *end;
@@ -2231,6 +3255,8 @@ static int procpool__platform_each_code(procpool__platform_code_visitor *visit, 
 #define PROCPOOL__CPU_NO_LIMIT INT_MAX
 
 /* A file read line by line through a fixed buffer. */
+enum { PROCPOOL__CPU_SET = 1024 }; /* bytes of a set of processors */
+
 typedef struct procpool__cpu_lines {
   int fd;
   size_t start, end; /* text[start..end) is read and not yet delivered */
@@ -2503,14 +3529,54 @@ static int procpool__cpu_logical(void) {
   return count > 0 && count < INT_MAX ? (int)count : 1;
 }
 
-/* Processors in our affinity mask. The kernel refuses a mask that is smaller than its own: this one holds 32768. */
-static int procpool__cpu_affinity(void) {
-  unsigned long mask[4096 / sizeof(unsigned long)];
-  int count = 0;
-  const long size = syscall(SYS_sched_getaffinity, 0, sizeof(mask), mask);
+/* Adds a thread's affinity mask (0: the caller's) to set. The kernel refuses one that is smaller than its own: this one
+ * holds 8192 processors, the most that Linux can be built for. */
+static void procpool__cpu_add(unsigned long *set, pid_t thread) {
+  unsigned long mask[PROCPOOL__CPU_SET / sizeof(unsigned long)];
+  const long size = syscall(SYS_sched_getaffinity, thread, sizeof(mask), mask);
   for (size_t i = 0; size > 0 && i < (size_t)size / sizeof(mask[0]); i++)
-    count += __builtin_popcountl(mask[i]);
+    set[i] |= mask[i];
+}
+
+static int procpool__cpu_members(const unsigned long *set) {
+  int count = 0;
+  for (size_t i = 0; i < PROCPOOL__CPU_SET / sizeof(*set); i++)
+    count += __builtin_popcountl(set[i]);
+  return count;
+}
+
+/* The processors that this process may use: those of all its threads together, since a library may have pinned the
+ * caller alone (OMP_PROC_BIND does). A process that was started on few of them, or has pinned every thread, keeps to
+ * those. Returns how many there are; 0 where the kernel does not say. *pinned: the caller has fewer. */
+static int procpool__cpu_allowed(unsigned long *set, bool *pinned) {
+  const int logical = procpool__cpu_logical();
+  DIR *threads = NULL;
+  struct dirent *entry;
+  int own;
+  memset(set, 0, PROCPOOL__CPU_SET);
+  procpool__cpu_add(set, 0);
+  own = procpool__cpu_members(set);
+  if (own > 0 && own < logical)
+    threads = opendir("/proc/self/task");
+  while (threads != NULL && procpool__cpu_members(set) < logical && (entry = readdir(threads)) != NULL)
+    if (entry->d_name[0] >= '1' && entry->d_name[0] <= '9')
+      procpool__cpu_add(set, (pid_t)strtol(entry->d_name, NULL, 10));
+  if (threads != NULL)
+    (void)closedir(threads);
+  *pinned = procpool__cpu_members(set) != own;
+  return procpool__cpu_members(set);
+}
+
+static int procpool__cpu_affinity(void) {
+  unsigned long set[PROCPOOL__CPU_SET / sizeof(unsigned long)];
+  bool pinned;
+  const int count = procpool__cpu_allowed(set, &pinned);
   return count > 0 ? count : procpool__cpu_logical();
+}
+
+/* Makes the calling thread, and what it starts from now on, use these. */
+static void procpool__cpu_use(const void *set) {
+  (void)syscall(SYS_sched_setaffinity, 0, (size_t)PROCPOOL__CPU_SET, set);
 }
 
 static int procpool__cpu_usable(const char *root, int affinity) {
@@ -2683,6 +3749,20 @@ enum {
   PROCPOOL__MESSAGE = 192
 };
 
+/* Functions travel as numbers, too. */
+static inline uint64_t procpool__number_of_function(procpool_function function) {
+  return (uint64_t)(uintptr_t)function;
+}
+static inline procpool_function procpool__function_of(uint64_t number) {
+  return (procpool_function)(uintptr_t)number;
+}
+static inline uint64_t procpool__number_of_initializer(procpool_initializer initializer) {
+  return (uint64_t)(uintptr_t)initializer;
+}
+static inline procpool_initializer procpool__initializer_of(uint64_t number) {
+  return (procpool_initializer)(uintptr_t)number;
+}
+
 /* The state of a task, in the low bits of its word. Order matters: ASKED_* is decided by the supervisor while the
  * worker lives and may yet return; DONE_* is committed by a worker; DEAD_* is decided by the supervisor, and the task
  * settles when its worker is reaped. What the host decides (CANCELLED before the start, SHUTDOWN, ...) needs no
@@ -2758,28 +3838,29 @@ enum { PROCPOOL__EPITAPH_QUARANTINE = 0x100 };
 typedef struct procpool__epitaph {
   int32_t signal, exit_status, pid;
   int32_t stage; /* procpool_stage, and QUARANTINE: somebody may still write to what the task was given */
-  uint64_t user_us, system_us;
-  uint64_t rss_kib_next; /* largest resident size in KiB (40 bits), then the next slot of the dead list plus 1 (24) */
+  procpool__u64 user_us, system_us;
+  procpool__u64
+      rss_kib_next; /* largest resident size in KiB (40 bits), then the next slot of the dead list plus 1 (24) */
 } procpool__epitaph;
 
 /* Where the result of a task goes that has a place for it: behind the argument. Offsets are the arena's. */
 typedef struct procpool__place {
-  uint64_t argument[PROCPOOL__INLINE_BESIDE / sizeof(uint64_t)];
-  uint64_t offset, capacity;
+  procpool__u64 argument[PROCPOOL__INLINE_BESIDE / sizeof(uint64_t)];
+  procpool__u64 offset, capacity;
 } procpool__place;
 
 /* One task. All but word and flags: written by the host before word becomes READY (release), read by the worker whose
  * CAS made it RUNNING (acquire), and again by nobody; or the epitaph, by the supervisor while it alone owns the slot,
  * read by the host after it took the slot from the dead list (acquire). */
 typedef struct procpool__slot {
-  uint64_t word;     /* host, worker, supervisor: by CAS; all read */
-  uint32_t flags;    /* host; atomic, since DISCARD and KILL may come later. Worker and supervisor read */
-  uint32_t limit;    /* milliseconds that the body may run, 0: no limit. Worker and supervisor read */
-  uint64_t function; /* from here on the epitaph may lie */
-  uint64_t size;
+  procpool__u64 word;     /* host, worker, supervisor: by CAS; all read */
+  uint32_t flags;         /* host; atomic, since DISCARD and KILL may come later. Worker and supervisor read */
+  uint32_t limit;         /* milliseconds that the body may run, 0: no limit. Worker and supervisor read */
+  procpool__u64 function; /* from here on the epitaph may lie */
+  procpool__u64 size;
   union {
     unsigned char bytes[PROCPOOL__INLINE_BYTES];
-    uint64_t offset; /* in the arena, for SHARED and for what does not fit */
+    procpool__u64 offset; /* in the arena, for SHARED and for what does not fit */
     procpool__place place;
   } argument;
 } PROCPOOL__ALIGNED procpool__slot;
@@ -2790,25 +3871,26 @@ static inline procpool__epitaph *procpool__slot_epitaph(procpool__slot *slot) {
 
 /* What a worker and the supervisor say of themselves. Lines by writer. */
 typedef struct procpool__block {
-  uint64_t intent_slot;  /* worker, before each claim; the supervisor reads them after the reap */
-  uint64_t intent_word;  /* the RUNNING word it is about to write */
-  uint64_t started_ns;   /* worker: when the body of limited_word began */
-  uint64_t limited_word; /* worker, after started_ns: the RUNNING word of a task with a limit */
-  uint64_t ended_word;   /* worker: the one whose body has returned */
-  uint64_t tasks;        /* bodies begun */
-  uint64_t ready;        /* 1: initialized; 2: the initializer failed; 3: leaving by itself; 4: in the initializer */
-  int64_t init_code;
-  PROCPOOL__ALIGNED uint64_t
+  procpool__u64 intent_slot;  /* worker, before each claim; the supervisor reads them after the reap */
+  procpool__u64 intent_word;  /* the RUNNING word it is about to write */
+  procpool__u64 started_ns;   /* worker: when the body of limited_word began */
+  procpool__u64 limited_word; /* worker, after started_ns: the RUNNING word of a task with a limit */
+  procpool__u64 ended_word;   /* worker: the one whose body has returned, and what it printed is out */
+  procpool__u64 tasks;        /* bodies begun */
+  procpool__u64 ready; /* 1: initialized; 2: the initializer failed; 3: leaving by itself; 4: in the initializer */
+  procpool__i64 init_code;
+  PROCPOOL__ALIGNED procpool__u64
       tail; /* end of the last published record. Stored by the worker, or by a helper by CAS to the same value */
-  uint64_t dropped; /* worker: adds 1 for a task that it committed without a record. Host reads, with the tail */
-  PROCPOOL__ALIGNED uint64_t consumed;  /* host: end of the last record taken. Worker reads (acquire): room behind it */
+  procpool__u64 dropped; /* worker: adds 1 for a task that it committed without a record. Host reads, with the tail */
+  PROCPOOL__ALIGNED procpool__u64
+      consumed;                         /* host: end of the last record taken. Worker reads (acquire): room behind it */
   uint32_t room_seq;                    /* host adds 1 for a worker that waits for room */
   uint32_t wake_seq;                    /* host and supervisor add 1 to wake this worker, which sleeps on it */
-  uint64_t woken_ns;                    /* host: when it last did so. For the worker's own spinning */
+  procpool__u64 woken_ns;               /* host: when it last did so. For the worker's own spinning */
   PROCPOOL__ALIGNED uint32_t room_flag; /* worker: waits for room. Supervisor clears a dead one's. Host reads */
   uint32_t cpu;                         /* worker, before it sleeps: the processor that it last ran on. Host reads */
-  PROCPOOL__ALIGNED uint64_t pid;       /* supervisor (threads: host): 0 when there is none */
-  uint64_t generation;                  /* supervisor: how many have worn this index */
+  PROCPOOL__ALIGNED procpool__u64 pid;  /* supervisor (threads: host): 0 when there is none */
+  procpool__u64 generation;             /* supervisor: how many have worn this index */
 } procpool__block;
 
 typedef enum procpool__phase {
@@ -2837,10 +3919,10 @@ enum {
 
 /* 64 workers, a bit each; both masks on one line, which the host reads at every submit. */
 typedef struct procpool__mask {
-  uint64_t
+  procpool__u64
       idle; /* it sleeps, or is about to. Set by the worker, cleared by it too, or by the host that wakes just this one,
                     or by the supervisor for a dead one */
-  uint64_t
+  procpool__u64
       away; /* it cannot take a task, and waking it is no use: not started, in its initializer, stopped, condemned, on
                     its way out, dead. Set by the host at open, by the supervisor, by a worker that leaves; cleared by the
                     worker before it looks for its first task, by the supervisor when one is continued */
@@ -2848,36 +3930,45 @@ typedef struct procpool__mask {
 
 typedef struct procpool__header {
   /* host, before anyone else exists; a spawned supervisor checks them against its own */
-  uint64_t magic, version, total, header_size, workers, capacity, ring_size, arena_size;
-  uint64_t start, max_tasks, strict, core_dumps, once, depth;
-  uint64_t spin_ns, spin_fixed, processors; /* how long to look for work before sleeping; whether the user said so */
-  uint64_t initializer, initializer_offset, initializer_size; /* size 0: offset is the pointer itself */
-  uint64_t initializer_limit;                                 /* ns; 0: none */
-  uint64_t base;                                              /* where the host has the segment */
+  procpool__u64 magic, version, total, header_size, workers, capacity, ring_size, arena_size;
+  procpool__u64 start, max_tasks, strict, core_dumps, once, depth;
+  procpool__u64 spin_ns, spin_fixed,
+      processors; /* how long to look for work before sleeping; whether the user said so */
+  procpool__u64 initializer, initializer_offset, initializer_size; /* size 0: offset is the pointer itself */
+  procpool__u64 initializer_limit;                                 /* ns; 0: none */
+  procpool__u64 base;                                              /* where the host has the segment */
+  procpool__u64 cookie, host_pid;                                  /* spawn: the marker names them too */
+  procpool__u64 pinned; /* 1: the host's opening thread was pinned, workers may use the processors of cpu_set */
+  procpool__u64 cpu_set[PROCPOOL__CPU_SET / sizeof(uint64_t)];
   char name[16];
-  PROCPOOL__ALIGNED uint64_t head; /* hint: no position before it is READY. Anyone, by CAS from h to h + 1 */
+  uint32_t addressee; /* spawn: id of the process that shall become the supervisor, 0 until it is known. Written by the
+                         host before each start (0), and then by the go-between; read by who comes to the door */
+  PROCPOOL__ALIGNED procpool__u64 head; /* hint: no position before it is READY. Anyone, by CAS from h to h + 1 */
   PROCPOOL__ALIGNED procpool__mask masks[PROCPOOL__GROUPS]; /* who sleeps, and who cannot take a task at all */
-  PROCPOOL__ALIGNED uint64_t host_flag; /* host: number of its sleep << 4 | who and why; 0 awake. Workers read */
-  uint32_t host_seq;                    /* whoever wakes the host adds 1; it sleeps on this */
+  PROCPOOL__ALIGNED procpool__u64 host_flag; /* host: number of its sleep << 4 | who and why; 0 awake. Workers read */
+  uint32_t host_seq;                         /* whoever wakes the host adds 1; it sleeps on this */
   uint32_t pad1;
-  uint64_t host_woken_ns; /* worker: when it last woke the host. For the host's own spinning */
-  uint64_t lazy_until;    /* host, before host_flag, which publishes it: see FLAG_LAZY. Workers read it after that */
+  procpool__u64 host_woken_ns; /* worker: when it last woke the host. For the host's own spinning */
+  procpool__u64 lazy_until; /* host, before host_flag, which publishes it: see FLAG_LAZY. Workers read it after that */
   PROCPOOL__ALIGNED uint32_t phase; /* host; everyone reads */
   uint32_t pad2;
-  uint64_t arena_top; /* host, before the word of any task that may use it: what lies below was reserved at some time.
+  procpool__u64
+      arena_top; /* host, before the word of any task that may use it: what lies below was reserved at some time.
                          Workers read it (relaxed: their claim acquired it) to reach what tasks have pointers to */
-  PROCPOOL__ALIGNED uint64_t limited; /* host, before the task's word: tasks with a limit that are not settled */
-  uint64_t tick;                      /* host: ns between looks, short enough for the shortest of these limits */
-  uint32_t ticking;                   /* supervisor: 1 while it looks for limits that are over. Host reads */
-  uint32_t pad3;
-  PROCPOOL__ALIGNED uint64_t dead_list; /* slots (plus 1) that the supervisor decided: it pushes, the host takes all */
-  uint64_t dead_count;                  /* supervisor: how many it ever pushed */
-  uint32_t health;                      /* supervisor: procpool__health; the host reads, cause before it */
-  uint32_t gone;                        /* supervisor: every worker is reaped, and it is leaving */
-  uint64_t alive, started;              /* supervisor: workers that live, workers ever started */
+  PROCPOOL__ALIGNED procpool__u64 limited; /* host, before the task's word: tasks with a limit that are not settled */
+  procpool__u64 tick;                      /* host: ns between looks, short enough for the shortest of these limits */
+  uint32_t ticking;                        /* supervisor: 1 while it looks for limits that are over. Host reads */
+  uint32_t
+      lost_bell; /* worker, before it signals the supervisor: the host's descriptor is to be set. Supervisor clears */
+  PROCPOOL__ALIGNED procpool__u64
+      dead_list;                /* slots (plus 1) that the supervisor decided: it pushes, the host takes all */
+  procpool__u64 dead_count;     /* supervisor: how many it ever pushed */
+  uint32_t health;              /* supervisor: procpool__health; the host reads, cause before it */
+  uint32_t gone;                /* supervisor: every worker is reaped, and it is leaving */
+  procpool__u64 alive, started; /* supervisor: workers that live, workers ever started */
   /* supervisor (threads: the last of them), before health, which publishes them; relaxed: it may write the next cause
    * while the host reads this one */
-  int64_t cause_signal, cause_exit, cause_code, cause_errno, cause_pid, cause_worker, cause_stage;
+  procpool__i64 cause_signal, cause_exit, cause_code, cause_errno, cause_pid, cause_worker, cause_stage;
 } procpool__header;
 
 /* What workers go by: each process's own copy, made before there was a worker (a forked one has it by the fork). */
@@ -2895,7 +3986,7 @@ typedef struct procpool__segment {
   int workers;
   procpool__header *header;
   procpool__block *blocks;
-  uint64_t *cells;
+  procpool__u64 *cells;
   procpool__slot *slots;
   unsigned char *rings;
   unsigned char *arena;
@@ -2927,14 +4018,15 @@ static uint64_t procpool__shm_cell_count(uint64_t capacity) {
 
 /* Where each part lies, relative to base (null for a first look at the size). Returns the size of it all. */
 static uint64_t procpool__shm_layout(procpool__segment *s, unsigned char *base) {
+  const uint64_t page = procpool__platform_page(); /* what is given back to the kernel begins at one */
   uint64_t offset[5];
-  offset[0] = procpool__round_up(sizeof(procpool__header), PROCPOOL__PAGE);
-  offset[1] = procpool__round_up(offset[0] + (uint64_t)s->workers * sizeof(procpool__block), PROCPOOL__PAGE);
-  offset[2] = procpool__round_up(offset[1] + (uint64_t)s->workers * s->ring_size, PROCPOOL__PAGE);
-  offset[3] = procpool__round_up(offset[2] + s->cell_count * sizeof(uint64_t), PROCPOOL__PAGE);
+  offset[0] = procpool__round_up(sizeof(procpool__header), page);
+  offset[1] = procpool__round_up(offset[0] + (uint64_t)s->workers * sizeof(procpool__block), page);
+  offset[2] = procpool__round_up(offset[1] + (uint64_t)s->workers * s->ring_size, page);
+  offset[3] = procpool__round_up(offset[2] + s->cell_count * sizeof(uint64_t), page);
   s->large = s->arena_size >= PROCPOOL__ARENA_LARGE ? PROCPOOL__HUGE : PROCPOOL__EXTENT;
   offset[4] = procpool__round_up(offset[3] + s->capacity * sizeof(procpool__slot),
-                                 s->large == PROCPOOL__HUGE ? PROCPOOL__HUGE : PROCPOOL__PAGE);
+                                 s->large == PROCPOOL__HUGE ? PROCPOOL__HUGE : page);
   s->arena_at = offset[4];
   s->total = offset[4] + s->arena_size;
   s->base = base;
@@ -2942,7 +4034,7 @@ static uint64_t procpool__shm_layout(procpool__segment *s, unsigned char *base) 
     s->header = (procpool__header *)(void *)base;
     s->blocks = (procpool__block *)(void *)(base + offset[0]);
     s->rings = base + offset[1];
-    s->cells = (uint64_t *)(void *)(base + offset[2]);
+    s->cells = (procpool__u64 *)(void *)(base + offset[2]);
     s->slots = (procpool__slot *)(void *)(base + offset[3]);
     s->arena = base + offset[4];
   }
@@ -2974,10 +4066,10 @@ static uint64_t procpool__shm_arena_top(const procpool__segment *s) {
 static uint64_t procpool__shm_bit(int worker) {
   return (uint64_t)1 << (worker % 64);
 }
-static uint64_t *procpool__shm_idle(const procpool__segment *s, int worker) {
+static procpool__u64 *procpool__shm_idle(const procpool__segment *s, int worker) {
   return &s->header->masks[worker / 64].idle;
 }
-static uint64_t *procpool__shm_away(const procpool__segment *s, int worker) {
+static procpool__u64 *procpool__shm_away(const procpool__segment *s, int worker) {
   return &s->header->masks[worker / 64].away;
 }
 
@@ -3053,10 +4145,10 @@ static void procpool__shm_wake_host(const procpool__segment *s, int event_fd) {
 #define PROCPOOL__SPIN_YIELD 8u /* of these rows: whoever is looked for may be waiting for this very processor */
 
 typedef struct procpool__spin {
-  uint64_t most; /* ns; 0: never */
-  uint64_t wait; /* ns that the last waits took, averaged */
-  uint64_t wake; /* ns from a wake to the first step of whoever slept, averaged */
-  bool fixed;    /* the user has said how long */
+  procpool__u64 most; /* ns; 0: never */
+  procpool__u64 wait; /* ns that the last waits took, averaged */
+  procpool__u64 wake; /* ns from a wake to the first step of whoever slept, averaged */
+  bool fixed;         /* the user has said how long */
 } procpool__spin;
 
 static void procpool__spin_setup(procpool__spin *spin, uint64_t ns, bool fixed) {
@@ -3108,12 +4200,12 @@ enum {
 };
 
 typedef struct procpool__record {
-  uint64_t
-      position;  /* written last: a record without it was never finished. Release for what it vouches for, and in the
+  procpool__u64
+      position; /* written last: a record without it was never finished. Release for what it vouches for, and in the
                         total order: a host that goes to sleep looks for it, and a worker then at the host's flag */
-  uint64_t word; /* what the task's word is when this record counts */
-  uint64_t size; /* bytes that follow */
-  uint32_t slot; /* and the flags above */
+  procpool__u64 word; /* what the task's word is when this record counts */
+  procpool__u64 size; /* bytes that follow */
+  uint32_t slot;      /* and the flags above */
   uint32_t pid;
 } procpool__record;
 typedef char procpool__assert_record[sizeof(procpool__record) == PROCPOOL__UNIT ? 1 : -1];
@@ -3272,6 +4364,8 @@ static bool procpool__table_waiting(const procpool__segment *s) {
  * Runs in a worker process, in a worker thread of the host, or (inline) in the host's calling thread. Writes its own
  * block, its own ring, words that it claimed, and the hint. It holds nothing that another process waits for. */
 
+#define PROCPOOL__LENGTHY ((uint64_t)100000u) /* ns */
+enum { PROCPOOL__ROW_TIDY = 16, PROCPOOL__ROW_LOOK = 64 };
 enum { PROCPOOL__CODE_CACHE = 64, PROCPOOL__SCRATCH_KEPT = 4 << 20 };
 
 typedef struct procpool__worker procpool__worker;
@@ -3313,7 +4407,13 @@ struct procpool__worker {
   unsigned char *scratch; /* results that do not fit the ring at once */
   uint64_t scratch_size;
   procpool__spin spin;
-  pid_t parent;    /* its supervisor; a process only */
+  pid_t parent;          /* its supervisor; a process only */
+  uint64_t event_number; /* a process only: which pipe event_fd is. Its end also tells of the end of this process */
+  procpool__platform_habits habits;
+  uint64_t tidied; /* the tasks that it had run when it last put back what they had left behind */
+  bool lengthy;    /* its task took so long that a few system calls after it do not matter */
+  uint64_t row;    /* tasks since it last had nothing to do, or since they were long */
+  uint64_t row_ns; /* when it last looked at the clock for that */
   uint64_t opened; /* how far into the segment this process may reach */
   uint64_t known_code[PROCPOOL__CODE_CACHE];
   procpool_task task;
@@ -3326,14 +4426,14 @@ struct procpool__worker {
  * begun crashed, and the rest are handed out again: no body starts twice. Arguments and results lie behind the chunk, or
  * in shared buffers. */
 typedef struct procpool__chunk {
-  uint64_t count, argument_size, result_size;
-  uint64_t argument_step, result_step;   /* from one item to the next: the size, or more, so that each is aligned */
-  uint64_t function;                     /* of one item; 0 where the typed layer loops itself */
-  uint64_t arguments, results, failures; /* offsets in the arena */
-  uint64_t stop;           /* host: count; 0 when no further item shall begin (relaxed: see procpool__item_next) */
-  uint64_t begun;          /* worker, with release: items whose body began; count + 1: all have ended */
-  uint64_t failed;         /* worker, with release: how many items have a mark */
-  uint64_t took;           /* worker: ns that all items took together */
+  procpool__u64 count, argument_size, result_size;
+  procpool__u64 argument_step, result_step; /* from one item to the next: the size, or more, so that each is aligned */
+  procpool__u64 function;                   /* of one item; 0 where the typed layer loops itself */
+  procpool__u64 arguments, results, failures; /* offsets in the arena */
+  procpool__u64 stop;      /* host: count; 0 when no further item shall begin (relaxed: see procpool__item_next) */
+  procpool__u64 begun;     /* worker, with release: items whose body began; count + 1: all have ended */
+  procpool__u64 failed;    /* worker, with release: how many items have a mark */
+  procpool__u64 took;      /* worker: ns that all items took together */
   procpool__failure first; /* worker: of the first failure */
 } procpool__chunk;
 
@@ -3350,6 +4450,17 @@ static void procpool__chunk_set_mark(unsigned char *marks, uint64_t item, procpo
                    __ATOMIC_RELAXED);
 }
 
+/* Makes the host's descriptor readable. A task may have closed it, and opened a file under its number: then the
+ * supervisor does it, whose SIGCHLD is what it wakes for. */
+static void procpool__worker_set_event(const procpool__worker *w) {
+  if (!w->process || procpool__platform_pipe_number(w->event_fd) == w->event_number) {
+    procpool__platform_event_set(w->event_fd);
+    return;
+  }
+  procpool__store32(&w->segment->header->lost_bell, 1);
+  procpool__platform_nudge_parent(w->parent);
+}
+
 /* Ends a sleep of the host, if it sleeps and this worker has not yet ended that one. The flag stays for the others: a
  * right to wake that somebody took along would be lost when he is stopped. */
 static void procpool__worker_answer(procpool__worker *w, uint64_t why) {
@@ -3364,7 +4475,7 @@ static void procpool__worker_answer(procpool__worker *w, uint64_t why) {
     procpool__platform_wake(&s->header->host_seq, INT_MAX);
   }
   if (flag & PROCPOOL__FLAG_FD)
-    procpool__platform_event_set(w->event_fd);
+    procpool__worker_set_event(w);
 }
 
 /* After a claim: a cell may be written again; or a lazy sleep is over, if this was the task that ends it or a later
@@ -3539,8 +4650,8 @@ static bool procpool__worker_send(procpool__worker *w, procpool__state state, co
 static bool procpool__worker_unwanted(procpool__worker *w) {
   const procpool_task *t = &w->task;
   const uint64_t size = t->failed || t->uncarried ? sizeof(w->failure) : t->result_size;
-  if ((procpool__load32_relaxed(&t->slot->flags) & PROCPOOL__SLOT_DISCARD) == 0)
-    return false;
+  if ((procpool__load32_relaxed(&t->slot->flags) & PROCPOOL__SLOT_DISCARD) == 0 || w->make_room != NULL)
+    return false; /* inline: the host takes each record at once, and need not look for what was dropped */
   if (procpool__worker_phase(w) == PROCPOOL__PHASE_DRAIN)
     return true;
   return !t->in_ring && (size > w->segment->ring_size / 2 ||
@@ -3670,8 +4781,7 @@ static void procpool__worker_enter(procpool_function function, procpool_task *t)
 /* The items of a map whose function takes one item at a time. */
 static void procpool__worker_run_items(procpool_task *t) {
   procpool__chunk *chunk = t->chunk;
-  procpool_function function;
-  memcpy(&function, &chunk->function, sizeof(function));
+  const procpool_function function = procpool__function_of(chunk->function);
   for (size_t i = 0; procpool_task_item(t, i); i++) {
     t->given = false;
     t->argument = procpool__worker_arena(t, chunk->arguments + i * chunk->argument_step);
@@ -3685,11 +4795,14 @@ static void procpool__worker_run_items(procpool_task *t) {
 /* A chunk, whose results lie in the arena: its record is empty. */
 static void procpool__worker_run_chunk(procpool_task *t, procpool_function function) {
   const uint64_t start = procpool__platform_now();
+  uint64_t took;
   if (t->chunk->function != 0)
     procpool__worker_run_items(t);
   else
     procpool__worker_enter(function, t);
-  procpool__store_relaxed(&t->chunk->took, procpool__platform_now() - start);
+  took = procpool__platform_now() - start;
+  procpool__store_relaxed(&t->chunk->took, took);
+  t->worker->lengthy = took > PROCPOOL__LENGTHY;
   t->given = t->in_ring = false;
   t->result_size = 0;
 }
@@ -3704,7 +4817,6 @@ static void procpool__worker_refuse(procpool__worker *w, const char *text) {
 static void procpool__worker_call(procpool__worker *w) {
   procpool_task *t = &w->task;
   const uint64_t address = t->chunk != NULL && t->chunk->function != 0 ? t->chunk->function : t->slot->function;
-  procpool_function function;
   PROCPOOL__STEP();
   if (t->unreachable) {
     procpool__worker_refuse(w, "the worker has no memory to reach the argument");
@@ -3717,11 +4829,10 @@ static void procpool__worker_call(procpool__worker *w) {
     procpool__worker_refuse(w, text);
     return;
   }
-  memcpy(&function, &address, sizeof(function));
   if (t->chunk != NULL)
-    procpool__worker_run_chunk(t, function);
+    procpool__worker_run_chunk(t, procpool__function_of(address));
   else
-    procpool__worker_enter(function, t);
+    procpool__worker_enter(procpool__function_of(address), t);
 }
 
 /* What the task printed shall be out before its result is. */
@@ -3753,7 +4864,7 @@ static bool procpool__worker_finish(procpool__worker *w) {
 static void procpool__worker_trim(procpool__worker *w) {
   if (w->scratch_size <= PROCPOOL__SCRATCH_KEPT)
     return;
-  PROCPOOL_FREE(w->scratch);
+  procpool__aligned_free(w->scratch);
   w->scratch = NULL;
   w->scratch_size = 0;
 }
@@ -3770,18 +4881,48 @@ static void procpool__worker_stop_clock(const procpool__worker *w) {
     procpool__store_relaxed(&w->block->ended_word, w->task.word); /* late sight of it costs a task at its very limit */
 }
 
+/* Whether this worker is not in the midst of many short tasks. */
+static bool procpool__worker_has_time(procpool__worker *w) {
+  uint64_t now, before;
+  if (++w->row <= PROCPOOL__ROW_TIDY)
+    return true;
+  if (w->row % PROCPOOL__ROW_LOOK != 0)
+    return false;
+  before = w->row_ns;
+  now = w->row_ns = procpool__platform_now();
+  if (before == 0 || now - before < PROCPOOL__ROW_LOOK * PROCPOOL__LENGTHY)
+    return false;
+  w->row = 0;
+  return true;
+}
+
+/* Puts back what the last tasks have left behind. It takes about ten system calls, so it is done where they do not
+ * matter: when there is nothing to do, and after the first tasks that come then; after a commit that took a call to wake
+ * the host; after tasks that are long. False if this process had better make room for a fresh one: a limit cannot be
+ * raised again, or a task has closed the pool's descriptors. */
+static bool procpool__worker_tidy(procpool__worker *w) {
+  if (!w->process || w->tidied == w->tasks)
+    return true;
+  w->tidied = w->tasks;
+  w->lengthy = false;
+  return procpool__platform_tidy(&w->habits) && procpool__platform_pipe_number(w->event_fd) == w->event_number;
+}
+
 /* Runs the claimed task. Returns false when this worker must not claim again. */
 static bool procpool__worker_run(procpool__worker *w, uint32_t slot_index, uint64_t word) {
+  const uint64_t answered = w->answered;
   procpool__worker_prepare(w, slot_index, word);
   procpool__store_relaxed(&w->block->tasks, ++w->tasks); /* read when this worker is reaped */
   procpool__worker_start_clock(w);
   procpool__worker_call(w);
+  procpool__worker_flush(w); /* within the limit: it may block for ever, on a pipe that nobody reads */
   procpool__worker_stop_clock(w);
-  procpool__worker_flush(w);
   if (!procpool__worker_finish(w))
     return false;
   procpool__store_release(&w->block->intent_word, 0); /* release: who sees it sees the commit */
   procpool__worker_trim(w);
+  if ((procpool__worker_has_time(w) || w->answered != answered || w->lengthy) && !procpool__worker_tidy(w))
+    return false;
   return w->segment->settings.max_tasks == 0 || w->tasks < w->segment->settings.max_tasks;
 }
 
@@ -3795,7 +4936,7 @@ typedef enum procpool__turn { PROCPOOL__TURN_RAN, PROCPOOL__TURN_EMPTY, PROCPOOL
 enum { PROCPOOL__AHEAD = 16 }; /* the most that the hint lags behind one worker */
 
 static void procpool__worker_move_hint(procpool__worker *w) {
-  uint64_t *head = &w->segment->header->head;
+  procpool__u64 *head = &w->segment->header->head;
   uint64_t h = procpool__load(head);
   while (h >= w->seen && h < w->next && !procpool__cas(head, h, w->next))
     h = procpool__load(head);
@@ -3904,7 +5045,7 @@ static bool procpool__worker_spin(const procpool__worker *w, uint64_t start, uin
 
 static void procpool__worker_sleep(procpool__worker *w) {
   const procpool__segment *s = w->segment;
-  uint64_t *mask = procpool__shm_idle(s, w->index);
+  procpool__u64 *mask = procpool__shm_idle(s, w->index);
   const uint64_t bit = procpool__shm_bit(w->index);
   const uint32_t seq = procpool__load32(&w->block->wake_seq);
   const uint64_t woken = procpool__load_relaxed(&w->block->woken_ns);
@@ -3919,15 +5060,20 @@ static void procpool__worker_sleep(procpool__worker *w) {
     procpool__spin_measure(&w->spin, procpool__load_relaxed(&w->block->woken_ns), procpool__platform_now());
 }
 
-/* There is no task: looks for one, and then sleeps. */
-static void procpool__worker_rest(procpool__worker *w) {
+/* There is no task: looks for one, and then sleeps. False if this worker shall leave. */
+static bool procpool__worker_rest(procpool__worker *w) {
   const bool brief = procpool__spin_budget(&w->spin) == PROCPOOL__SPIN_LEAST;
   const uint64_t budget = brief && procpool__worker_crowded(w) ? 0 : procpool__spin_budget(&w->spin);
   const bool found = budget > 0 && procpool__worker_glance(w);
   const uint64_t start = found ? 0 : procpool__platform_now();
+  if (!found)
+    w->row = w->row_ns = 0;
+  if (!found && !procpool__worker_tidy(w))
+    return false;
   if (!found && (budget == 0 || !procpool__worker_spin(w, start, budget)))
     procpool__worker_sleep(w);
   procpool__spin_note(&w->spin, found ? 0 : procpool__platform_now() - start);
+  return true;
 }
 
 /* Runs tasks until it is told to leave, has run its share, or was condemned. */
@@ -3942,11 +5088,12 @@ static void procpool__worker_loop(procpool__worker *w) {
       continue;
     if (phase != PROCPOOL__PHASE_RUN)
       break; /* draining, and nothing is left: the host published its last task before it said so */
-    procpool__worker_rest(w);
+    if (!procpool__worker_rest(w))
+      break;
   }
   procpool__store(&w->block->ready, 3); /* first: whoever is continued then stays away */
   (void)procpool__or(procpool__shm_away(w->segment, w->index), procpool__shm_bit(w->index));
-  PROCPOOL_FREE(w->scratch);
+  procpool__aligned_free(w->scratch);
   w->scratch = NULL;
 }
 
@@ -3980,13 +5127,11 @@ static int procpool__worker_call_initializer(procpool_initializer initializer, c
 /* Runs the user's initializer, if there is one. */
 static bool procpool__worker_initialize(procpool__worker *w) {
   const procpool__settings *h = &w->segment->settings;
-  procpool_initializer initializer;
-  const void *argument;
+  const procpool_initializer initializer = procpool__initializer_of(h->initializer);
+  const void *argument = procpool__address_of(h->initializer_offset);
   int code;
   if (h->initializer != 0) {
     procpool__store(&w->block->ready, 4);
-    memcpy(&initializer, &h->initializer, sizeof(initializer));
-    memcpy(&argument, &h->initializer_offset, sizeof(argument));
     if (h->initializer_size > 0)
       argument = procpool__worker_reach(w, h->initializer_offset, h->initializer_size);
     code = ENOMEM;
@@ -4028,7 +5173,36 @@ static struct {
   const procpool__worker *worker; /* null: this process is no worker */
   uint64_t depth;
   bool door;
-} procpool__process_record = {PTHREAD_MUTEX_INITIALIZER, NULL, NULL, 0, false};
+  procpool__u64
+      refusals; /* atomic: the key, plus 1, of each thread's last refused typed submit; 0: none was ever refused */
+  ptrdiff_t exit_list; /* see procpool__platform_find_exit_list; 0: not found, or not looked for */
+} procpool__process_record = {PTHREAD_MUTEX_INITIALIZER, NULL, NULL, 0, false, 0, 0};
+
+/* exit() in a worker, or in what its task forked. level: the depth of whoever registered this, which it does not
+ * concern. */
+static void procpool__super_on_exit(void *level, int status) {
+  if (procpool__process_record.depth > (uint64_t)(uintptr_t)level)
+    procpool__platform_flush_and_leave(status);
+}
+static void procpool__super_on_quick_exit(void *unused, int status) {
+  (void)unused;
+  if (procpool__process_record.depth > 0)
+    procpool__platform_leave(status);
+}
+
+/* Looks for it once in a process. Without any lock of ours: this takes libc's own for its list of libraries, which a
+ * thread may hold that opens a pool while a library of it is loaded. Two threads find the same. */
+static void procpool__super_find_exit_list(void) {
+  ptrdiff_t *place = &procpool__process_record.exit_list;
+  if (__atomic_load_n(place, __ATOMIC_RELAXED) == 0)
+    __atomic_store_n(place, procpool__platform_find_exit_list(), __ATOMIC_RELAXED);
+}
+
+/* Before workers are forked. mark: an address of the caller's own, for release_exit. */
+static bool procpool__super_catch_exit(uint64_t level, void *mark) {
+  return procpool__platform_catch_exit(procpool__super_on_exit, procpool__super_on_quick_exit, (void *)(uintptr_t)level,
+                                       mark);
+}
 
 /* What host and supervisor say to each other over the control channel: whole messages of one size. */
 typedef enum procpool__say {
@@ -4036,7 +5210,8 @@ typedef enum procpool__say {
   PROCPOOL__SAY_CODE,     /* supervisor: an executable mapping that its workers have (spawn) */
   PROCPOOL__SAY_ATTACHED, /* supervisor: that was all of them; waits for BEGIN */
   PROCPOOL__SAY_BEGIN,    /* host: the initializer is in the header, start the workers */
-  PROCPOOL__SAY_STARTED,  /* supervisor: all workers are forked, or a = errno */
+  PROCPOOL__SAY_STARTED,  /* supervisor: all workers are forked, or a = errno of b, a procpool__call */
+  PROCPOOL__SAY_THREADS,  /* supervisor: the program has threads when it comes to the door (spawn); it leaves */
   PROCPOOL__SAY_ENDING,   /* supervisor: it has heard of the KILL, and is at it */
   PROCPOOL__SAY_TAKEN,    /* supervisor: something else lies where the segment should be mapped (spawn); it leaves */
   PROCPOOL__SAY_GONE,     /* supervisor: nobody is left, and it leaves */
@@ -4045,6 +5220,9 @@ typedef enum procpool__say {
   PROCPOOL__SAY_RESET,    /* host: worker a's ring is corrupt: end it, its ring begins anew at b */
   PROCPOOL__SAY_LOOK      /* host: a task is to be ended, or has a limit: look at what the workers run */
 } procpool__say;
+
+/* What can fail in a supervisor before its workers are there. */
+typedef enum procpool__call { PROCPOOL__CALL_FORK, PROCPOOL__CALL_SIGACTION, PROCPOOL__CALL_MAPS } procpool__call;
 
 typedef struct procpool__message {
   uint64_t say, a, b;
@@ -4063,7 +5241,10 @@ typedef struct procpool__charge {
   uint64_t stage_due, grace; /* when the next stage comes; ns between them */
   uint64_t asked;            /* ASKED: the word that says so */
   uint32_t asked_slot;
-  uint64_t seen, seen_ns; /* a task with a limit, and when this process first saw it */
+  uint64_t seen, seen_ns; /* a task with a limit that this process saw, and when it began */
+  uint64_t excused;       /* ns of its time, or of the initializer's, in which it could not run */
+  uint64_t mark;          /* of its descendants; 0 before the first one */
+  uint64_t sweep;         /* the mark of descendants that are to end with a worker that was ended; 0: none */
   bool stopped;           /* by a signal: the kernel said so */
   bool overdue;           /* its initializer took too long: it was killed for that */
 } procpool__charge;
@@ -4078,18 +5259,22 @@ typedef struct procpool__end {
 typedef struct procpool__super {
   procpool__segment segment;
   int lifeline, control, all_gone, event_fd, host_pidfd;
-  pid_t pid;
+  pid_t pid, host;
+  uint64_t looked, expected; /* when this process last looked at limits; when it was to do so again, at the latest */
   bool strict, core_dumps, ended;
   bool once;                     /* one worker, one task: nobody takes a dead one's place */
   uint32_t phase;                /* procpool__phase, as the host said it by a message: the segment's is for workers */
   uint64_t alive, started, dead; /* what it writes into the header */
   procpool__end end;             /* once: how the worker ended that had not begun the task */
   unsigned fork_failures;
+  uint64_t marks;             /* given to workers so far */
   uint64_t initializer_limit; /* ns; 0: none */
   char name[16];
   procpool__charge *charges; /* one per worker */
 } procpool__super;
 
+#define PROCPOOL__LATE ((uint64_t)100000000u) /* ns: no machine is so busy, or it is no time that counts */
+#define PROCPOOL__MARK ((uint64_t)1 << 62)
 #define PROCPOOL__PATIENCE ((uint64_t)5000000000u) /* ns that a killed worker may take to end */
 #define PROCPOOL__TICK_LEAST ((uint64_t)1000000u)  /* ns between looks at tasks with limits */
 #define PROCPOOL__TICK_MOST ((uint64_t)5000000000u)
@@ -4122,6 +5307,19 @@ static void procpool__super_after_fork(void) {
   procpool__process_record.worker = NULL;
 }
 
+/* The life of a worker. Does not return. */
+static void procpool__super_work(void *context) {
+  procpool__worker *w = (procpool__worker *)context;
+  if (!procpool__platform_catch_exit_here() || !procpool__platform_in_children(procpool__super_after_fork) ||
+      !procpool__worker_initialize(w))
+    procpool__platform_leave(1);
+  procpool__platform_die_with(w->parent); /* a change of credentials in the initializer has cleared it */
+  procpool__platform_note_habits(&w->habits);
+  procpool__worker_loop(w);
+  procpool__platform_flush();
+  procpool__platform_leave(0);
+}
+
 static void procpool__super_be_worker(procpool__super *u, int index) {
   procpool__worker worker;
   procpool__process_pool own; /* the supervisor of a pool that a task opens must not keep these */
@@ -4135,22 +5333,19 @@ static void procpool__super_be_worker(procpool__super *u, int index) {
   procpool__platform_drop_output();
   procpool__platform_set_name(u->name, u->segment.capacity == 1 ? -1 : index);
   procpool__platform_volunteer();
+  procpool__platform_mark(u->charges[index].mark);
   if (!u->core_dumps)
     procpool__platform_no_core();
   procpool__worker_setup(&worker, &u->segment, index, u->all_gone, true);
   worker.parent = u->pid;
+  worker.event_number = procpool__platform_pipe_number(u->all_gone);
   memset(&own, 0, sizeof(own));
   own.lifeline = own.control = own.memory = own.supervisor = own.event_fd = own.watch = -1;
   own.all_gone = u->all_gone;
   procpool__process_record.pools = &own;
   procpool__process_record.worker = &worker;
-  if (!procpool__platform_catch_exit() || !procpool__platform_in_children(procpool__super_after_fork) ||
-      !procpool__worker_initialize(&worker))
-    procpool__platform_leave(1);
-  procpool__platform_die_with(u->pid); /* a change of credentials in the initializer has cleared it */
-  procpool__worker_loop(&worker);
-  procpool__platform_flush();
-  procpool__platform_leave(0);
+  procpool__platform_clear_exit_list(procpool__process_record.exit_list);
+  procpool__platform_run(procpool__super_work, &worker);
 }
 
 static void procpool__super_note_alive(procpool__super *u) {
@@ -4169,6 +5364,7 @@ static bool procpool__super_start(procpool__super *u, int index) {
   procpool__store(&block->ready, 0);
   procpool__store(&block->tasks, 0);
   procpool__store(&block->intent_word, 0);
+  charge->mark = PROCPOOL__MARK | (++u->marks & 0xffffffffu) << 12 | (uint64_t)index;
   procpool__store(&h->alive, ++u->alive); /* before the fork: who sees what it did finds it counted */
   procpool__store(&h->started, ++u->started);
   charge->pid = procpool__platform_fork();
@@ -4185,6 +5381,7 @@ static bool procpool__super_start(procpool__super *u, int index) {
   charge->condemned = 0;
   charge->stage = PROCPOOL_STAGE_NONE;
   charge->stopped = charge->overdue = false;
+  charge->excused = 0;
   procpool__store(&block->pid, (uint64_t)charge->pid);
   procpool__store(&block->generation, block->generation + 1);
   return true;
@@ -4328,12 +5525,74 @@ static bool procpool__super_await(procpool__super *u, int index, uint64_t deadli
   return true;
 }
 
+/* ---- programs that a task has started ---- They end with it where its worker is ended: for a limit, a cancel, or with
+ * the pool. The supervisor adopts orphans, so once a worker is gone, its children are the supervisor's, and when those
+ * are gone theirs; each is found in the list of its children, and is known by the mark of the worker that it comes from.
+ * A program that has begun a session of its own has left on purpose, and is left alone. A nested pool's supervisor
+ * bears no mark: it ends by itself, and ends what is its own. */
+
+typedef struct procpool__sweep {
+  procpool__super *super;
+  uint64_t mark;
+  int found;
+} procpool__sweep;
+
+/* child is this process's own, not yet reaped. */
+static void procpool__super_sweep_child(pid_t child, void *context) {
+  procpool__sweep *sweep = (procpool__sweep *)context;
+  for (int i = 0; i < sweep->super->segment.workers; i++)
+    if (sweep->super->charges[i].pid == child)
+      return;
+  if (!procpool__platform_same_session(child) || procpool__platform_mark_of(child) != sweep->mark)
+    return;
+  procpool__platform_kill(child, SIGKILL);
+  sweep->found++;
+}
+
+/* Ends the orphans that bear a mark. Returns how many there were: those of theirs come next. */
+static int procpool__super_sweep(procpool__super *u, uint64_t mark) {
+  procpool__sweep sweep;
+  sweep.super = u;
+  sweep.mark = mark;
+  sweep.found = 0;
+  procpool__platform_each_child(procpool__super_sweep_child, &sweep);
+  return sweep.found;
+}
+
+/* The same for all workers that were ended; again after each death, until there is nothing left. */
+static bool procpool__super_sweep_due(procpool__super *u) {
+  bool any = false;
+  for (int i = 0; i < u->segment.workers; i++) {
+    procpool__charge *charge = &u->charges[i];
+    if (charge->sweep != 0 && procpool__super_sweep(u, charge->sweep) == 0)
+      charge->sweep = 0;
+    any = any || charge->sweep != 0;
+  }
+  return any;
+}
+
+/* The same at the end of the pool, whose workers are gone: waits for it. */
+static void procpool__super_sweep_all(procpool__super *u, uint64_t deadline) {
+  struct rusage usage;
+  sigset_t mask;
+  int status;
+  procpool__platform_super_mask(&mask);
+  while (procpool__super_sweep_due(u) && procpool__platform_now() < deadline) {
+    const uint64_t soon = procpool__platform_now() + 10000000u;
+    (void)procpool__platform_poll(NULL, 0, soon < deadline ? soon : deadline, &mask);
+    while (procpool__platform_reap(-1, &status, WNOHANG, &usage) > 0)
+      ;
+  }
+}
+
 /* Ends all workers and waits until each is reaped; what they ran becomes state. */
 static void procpool__super_end_workers(procpool__super *u, procpool__state state) {
   const uint64_t deadline = procpool__platform_now() + PROCPOOL__PATIENCE;
   for (int i = 0; i < u->segment.workers; i++)
     if (u->charges[i].pid != 0) {
       procpool__super_condemn(u, i, state);
+      if (u->charges[i].condemned != 0)
+        u->charges[i].sweep = u->charges[i].mark;
       procpool__platform_kill(u->charges[i].pid, SIGKILL);
     }
   for (int i = 0; i < u->segment.workers; i++) {
@@ -4352,6 +5611,7 @@ static void procpool__super_end_workers(procpool__super *u, procpool__state stat
     charge->pid = 0;
   }
   procpool__super_note_alive(u);
+  procpool__super_sweep_all(u, procpool__platform_now() + PROCPOOL__PATIENCE / 10);
 }
 
 /* ---- deaths and replacements ---- */
@@ -4435,6 +5695,8 @@ static void procpool__super_on_death(procpool__super *u, int index, int status, 
   bool wanted, had_task, useful;
   procpool__super_note_return(u, index);
   wanted = u->charges[index].stage != PROCPOOL_STAGE_NONE;
+  if (wanted || u->charges[index].overdue || u->charges[index].reset != 0)
+    u->charges[index].sweep = u->charges[index].mark;
   had_task = procpool__super_settle_dead(u, index, status, usage);
   useful = procpool__super_was_useful(u, index, had_task);
   procpool__super_clear_traces(u, index);
@@ -4578,27 +5840,34 @@ static uint64_t procpool__super_grace(const procpool__super *u, uint32_t slot) {
   return (uint64_t)(procpool__load32_relaxed(&u->segment.slots[slot].flags) >> PROCPOOL__SLOT_GRACE) * 1000000u;
 }
 
+/* When the body of a task began that this process sees for the first time: the worker's own word is taken where it can
+ * be true, and never for later than now. Longer ago than this process looks, it was seen late because this process could
+ * not run: that time does not count. */
+static uint64_t procpool__super_began(const procpool__super *u, int index, uint64_t word, uint64_t now) {
+  const procpool__block *block = &u->segment.blocks[index];
+  uint64_t started;
+  if (procpool__load_acquire(&block->limited_word) != word)
+    return now;
+  started = procpool__load_relaxed(&block->started_ns);
+  if (started < u->charges[index].born || started > now || now - started > PROCPOOL__TICK_MOST + PROCPOOL__LATE)
+    return now;
+  return started;
+}
+
 /* When the limit of the task that worker index runs is over; NEVER where it has none, or its body has returned
- * (unless the worker is stopped: then nothing else would end it). The worker's own word for the start of the body is
- * taken where it can be true, and never for later than when this process saw the task. */
+ * (unless the worker is stopped: then nothing else would end it). */
 static uint64_t procpool__super_limit_due(procpool__super *u, int index, uint32_t slot, uint64_t word, uint64_t now) {
   const procpool__block *block = &u->segment.blocks[index];
   procpool__charge *charge = &u->charges[index];
   const uint64_t limit = (uint64_t)procpool__load32_relaxed(&u->segment.slots[slot].limit) * 1000000u;
-  uint64_t from;
   if (limit == 0 || (procpool__load_relaxed(&block->ended_word) == word && !charge->stopped))
     return PROCPOOL__NEVER;
   if (charge->seen != word) {
     charge->seen = word;
-    charge->seen_ns = now;
+    charge->seen_ns = procpool__super_began(u, index, word, now);
+    charge->excused = 0;
   }
-  from = charge->seen_ns;
-  if (procpool__load_acquire(&block->limited_word) == word) {
-    const uint64_t started = procpool__load_relaxed(&block->started_ns);
-    if (started >= charge->born && started < from)
-      from = started;
-  }
-  return from + limit;
+  return charge->seen_ns + limit + charge->excused;
 }
 
 /* Looks at what worker index runs: whether it is to be ended now. Returns when to look again. */
@@ -4634,8 +5903,8 @@ static uint64_t procpool__super_enforce_worker(procpool__super *u, int index, ui
   procpool__charge *charge = &u->charges[index];
   const uint64_t ready = procpool__load(&u->segment.blocks[index].ready);
   if (u->initializer_limit > 0 && !charge->overdue && (ready == 0 || ready == 4)) {
-    if (now < charge->born + u->initializer_limit)
-      return charge->born + u->initializer_limit;
+    if (now < charge->born + u->initializer_limit + charge->excused)
+      return charge->born + u->initializer_limit + charge->excused;
     charge->overdue = true;
     procpool__platform_kill(charge->pid, SIGKILL);
   }
@@ -4646,6 +5915,30 @@ static uint64_t procpool__super_enforce_worker(procpool__super *u, int index, ui
   if (charge->stage_due <= now)
     procpool__super_next_stage(u, index, now);
   return charge->stage != PROCPOOL_STAGE_NONE ? charge->stage_due : PROCPOOL__NEVER;
+}
+
+/* Time in which a worker could not run does not count. If this process comes much later than it meant to, it was stopped
+ * or frozen itself, as the whole job is by a container's pause, a signal to the group, a debugger. And in a job that is
+ * stopped from its terminal the host and the workers stand, while this process, which blocks the signals for that, runs
+ * on. A worker that stands alone has nobody to excuse it: its limit ends it. */
+static void procpool__super_excuse(procpool__super *u, uint64_t now) {
+  const uint64_t gap = now > u->expected && u->expected != PROCPOOL__NEVER ? now - u->expected : 0;
+  const bool late = gap > PROCPOOL__LATE;
+  bool host_stands = false, asked = false;
+  for (int i = 0; i < u->segment.workers; i++) {
+    procpool__charge *charge = &u->charges[i];
+    uint64_t excused = late ? gap : 0;
+    if (charge->stopped && !asked) {
+      host_stands = procpool__platform_is_stopped(u->host);
+      asked = true;
+    }
+    if (charge->stopped && host_stands)
+      excused = now - u->looked;
+    charge->excused += excused;
+    if (charge->stage != PROCPOOL_STAGE_NONE && charge->stage_due != PROCPOOL__NEVER)
+      charge->stage_due += excused;
+  }
+  u->looked = now;
 }
 
 /* Whether a task with a limit may be running or about to. Those whose results lie there until the host takes them in
@@ -4671,6 +5964,7 @@ static uint64_t procpool__super_enforce(procpool__super *u) {
   procpool__header *h = u->segment.header;
   const uint64_t now = procpool__platform_now();
   uint64_t next = PROCPOOL__NEVER, tick;
+  procpool__super_excuse(u, now);
   for (int i = 0; i < u->segment.workers; i++) {
     const uint64_t due = u->charges[i].pid != 0 ? procpool__super_enforce_worker(u, i, now) : PROCPOOL__NEVER;
     next = due < next ? due : next;
@@ -4775,13 +6069,22 @@ static void procpool__super_on_message(procpool__super *u, const procpool__messa
 static void procpool__super_host_gone(procpool__super *u) {
   const uint64_t deadline = procpool__platform_now() + PROCPOOL__PATIENCE / 10;
   struct rusage usage;
+  uint64_t word;
+  uint32_t slot;
   int status;
   for (int i = 0; i < u->segment.workers; i++)
-    if (u->charges[i].pid != 0)
+    if (u->charges[i].pid != 0) {
+      if (u->charges[i].condemned != 0 || u->charges[i].stage != PROCPOOL_STAGE_NONE ||
+          procpool__super_task_of(u, i, &slot, &word))
+        u->charges[i].sweep = u->charges[i].mark;
       procpool__platform_kill(u->charges[i].pid, SIGKILL);
+    }
   for (int i = 0; i < u->segment.workers; i++)
     if (u->charges[i].pid != 0)
       (void)procpool__super_await(u, i, deadline, &status, &usage);
+  for (int i = 0; i < u->segment.workers; i++)
+    u->charges[i].pid = 0;
+  procpool__super_sweep_all(u, deadline);
   procpool__platform_leave(0);
 }
 
@@ -4794,6 +6097,15 @@ static void procpool__super_hear(procpool__super *u) {
     procpool__super_host_gone(u);
 }
 
+/* A worker that has lost the host's descriptor has something for the host. */
+static void procpool__super_answer_bell(procpool__super *u) {
+  uint32_t *bell = &u->segment.header->lost_bell;
+  if (procpool__load32(bell) == 0)
+    return;
+  procpool__store32(bell, 0); /* before the wake: a bell that comes now has its own signal */
+  procpool__shm_wake_host(&u->segment, u->event_fd);
+}
+
 static void procpool__super_loop(procpool__super *u) {
   sigset_t mask;
   struct pollfd fds[3];
@@ -4804,11 +6116,14 @@ static void procpool__super_loop(procpool__super *u) {
   for (;;) {
     uint64_t next, due;
     procpool__super_reap(u);
+    (void)procpool__super_sweep_due(u);
+    procpool__super_answer_bell(u);
     procpool__super_hear(u); /* after the deaths: a worker that left because the pool drains is not replaced */
     procpool__super_on_phase(u);
     next = procpool__super_replace(u);
     due = procpool__super_enforce(u);
     next = due < next ? due : next;
+    u->expected = next > u->looked ? next : u->looked;
     fds[0].events = 0;
     fds[1].events = fds[2].events = POLLIN;
     fds[0].revents = fds[1].revents = fds[2].revents = 0;
@@ -4844,15 +6159,27 @@ static void procpool__super_introduce(const procpool__super *u) {
 }
 
 static void procpool__super_settle_in(procpool__super *u) {
-  procpool__platform_super_signals();
+  procpool__message m;
+  memset(&m, 0, sizeof(m));
+  m.say = PROCPOOL__SAY_STARTED;
+  m.a = (uint64_t)procpool__platform_super_signals();
+  m.b = PROCPOOL__CALL_SIGACTION;
   procpool__platform_continue_at_eof(u->lifeline);
-  if (procpool__platform_gone(u->lifeline, 0))
+  if (m.a != 0)
+    (void)procpool__super_send(u->control, &m);
+  if (m.a != 0 || procpool__platform_gone(u->lifeline, 0))
     procpool__platform_leave(0);
   procpool__super_introduce(u);
 }
 
 static void procpool__super_run(procpool__super *u) {
   procpool__message m;
+  u->expected = PROCPOOL__NEVER;
+  u->looked = procpool__platform_now();
+  procpool__platform_adopt();
+  procpool__platform_mark(0);
+  if (u->segment.header->pinned)
+    procpool__cpu_use(u->segment.header->cpu_set);
   procpool__platform_set_name(u->name, -1);
   memset(&m, 0, sizeof(m));
   m.say = PROCPOOL__SAY_STARTED;
@@ -4924,6 +6251,89 @@ static void procpool__super_main(void *argument) {
 
 #define PROCPOOL__MARKER "PROCPOOL_SPAWNED"
 
+/* What the environment of a spawned process says. Its other descriptors and its environment pass to whatever the
+ * program's own start runs before main (a constructor that calls system, say), and anybody may write such a text: so
+ * nothing is believed until it is proven. */
+typedef struct procpool__marker {
+  unsigned long long total, place, cookie;
+  unsigned depth; /* of the pool: believed in any case, see procpool_worker_main */
+  int memory, lifeline, control, all_gone, event_fd, host_pidfd;
+} procpool__marker;
+
+typedef enum procpool__proof {
+  PROCPOOL__PROOF_NONE,  /* it is not of a pool of this user's: no affair of ours */
+  PROCPOOL__PROOF_OTHER, /* it was made for another process, which has passed it on */
+  PROCPOOL__PROOF_MINE
+} procpool__proof;
+
+static bool procpool__marker_read(procpool__marker *m, const char *text) {
+  char end;
+  return sscanf(text, "%llu:%llx:%llx:%u:%d:%d:%d:%d:%d:%d%c", &m->total, &m->place, &m->cookie, &m->depth, &m->memory,
+                &m->lifeline, &m->control, &m->all_gone, &m->event_fd, &m->host_pidfd, &end) == 10 &&
+         m->memory > 2 && m->lifeline > 2 && m->control > 2 && m->all_gone > 2 && m->event_fd > 2;
+}
+
+static void procpool__marker_write(const procpool__marker *m, char *text, size_t size) {
+  (void)snprintf(text, size, "%s=%llu:%llx:%llx:%u:%d:%d:%d:%d:%d:%d", PROCPOOL__MARKER, m->total, m->place, m->cookie,
+                 m->depth, m->memory, m->lifeline, m->control, m->all_gone, m->event_fd, m->host_pidfd);
+}
+
+/* Whom the header names. The go-between writes it when the start has succeeded, which may be a moment after that; it
+ * ends before it does so only if somebody kills it. */
+static uint32_t procpool__marker_addressee(const procpool__marker *m, const procpool__header *h) {
+  uint32_t pid;
+  for (int i = 0; (pid = procpool__load32(&h->addressee)) == 0 && i < 10000; i++)
+    if (procpool__platform_gone(m->lifeline, procpool__platform_now() + 1000000u))
+      return procpool__load32(&h->addressee);
+  return pid;
+}
+
+/* The segment is this user's, holds the marker's cookie and names the process that made the channel, which was this
+ * user's too; and it names whom it started. */
+static procpool__proof procpool__marker_prove(const procpool__marker *m) {
+  const procpool__header *h;
+  uint32_t addressee;
+  if (!procpool__platform_shm_own(m->memory) ||
+      (h = (const procpool__header *)procpool__platform_shm_look(m->memory)) == NULL)
+    return PROCPOOL__PROOF_NONE;
+  if (h->magic != PROCPOOL__MAGIC || h->version != PROCPOOL_VERSION || h->header_size != sizeof(*h) ||
+      h->total != m->total || h->cookie != m->cookie ||
+      procpool__platform_channel_of(m->control, (pid_t)h->host_pid) != 0)
+    return PROCPOOL__PROOF_NONE;
+  addressee = procpool__marker_addressee(m, h);
+  if (addressee == 0) /* a start that came to nothing */
+    procpool__platform_leave(1);
+  procpool__platform_shm_unlook(h);
+  return addressee == (uint32_t)procpool__platform_pid() ? PROCPOOL__PROOF_MINE : PROCPOOL__PROOF_OTHER;
+}
+
+/* They are the pool's, and would keep it from its end. */
+static void procpool__marker_close(procpool__marker *m) {
+  procpool__platform_close(&m->memory);
+  procpool__platform_close(&m->lifeline);
+  procpool__platform_close(&m->control);
+  procpool__platform_close(&m->all_gone);
+  procpool__platform_close(&m->event_fd);
+  procpool__platform_close(&m->host_pidfd);
+}
+
+/* The supervisor has these descriptors and no others, and passes none of them on. */
+static void procpool__marker_take(const procpool__marker *m, procpool__super *u) {
+  int fds[6] = {m->memory, m->lifeline, m->control, m->all_gone, m->event_fd, m->host_pidfd};
+  memset(u, 0, sizeof(*u));
+  u->segment.fd = m->memory;
+  u->lifeline = m->lifeline;
+  u->control = m->control;
+  u->all_gone = m->all_gone;
+  u->event_fd = m->event_fd;
+  u->host_pidfd = m->host_pidfd;
+  for (int i = 0; i < 6; i++)
+    if (fds[i] >= 0)
+      procpool__platform_close_on_exec(fds[i]);
+  qsort(fds, 6, sizeof(int), procpool__super_compare);
+  procpool__platform_close_others(fds[0] < 0 ? fds + 1 : fds, fds[0] < 0 ? 5 : 6);
+}
+
 static bool procpool__super_tell_code(const procpool__platform_code *code, const char *path, void *context) {
   procpool__message m;
   (void)path;
@@ -4933,20 +6343,26 @@ static bool procpool__super_tell_code(const procpool__platform_code *code, const
   return !procpool__super_send(*(const int *)context, &m);
 }
 
+/* Tells the host why this process cannot be its supervisor, and leaves. */
+PROCPOOL__NORETURN static void procpool__super_decline(const procpool__super *u, procpool__say why) {
+  procpool__message m;
+  memset(&m, 0, sizeof(m));
+  m.say = why;
+  (void)procpool__super_send(u->control, &m);
+  procpool__platform_leave(1);
+}
+
 /* Maps the segment where the host has it (place), so that pointers into it mean the same here; or anywhere, for 0. Does
  * not return if the place is taken: the host starts another process, whose addresses are others. */
 static unsigned char *procpool__super_map(const procpool__super *u, uint64_t total, uint64_t place) {
-  procpool__message m;
-  unsigned char *base;
+  unsigned char *base = NULL;
   if (place == 0)
     return (unsigned char *)procpool__platform_shm_map_anywhere(u->segment.fd, total);
-  base = (unsigned char *)procpool__platform_shm_map_there(u->segment.fd, total, place);
-  if (base != NULL)
-    return base;
-  memset(&m, 0, sizeof(m));
-  m.say = PROCPOOL__SAY_TAKEN;
-  (void)procpool__super_send(u->control, &m);
-  procpool__platform_leave(1);
+  if (!PROCPOOL__PLACE_TAKEN())
+    base = (unsigned char *)procpool__platform_shm_map_there(u->segment.fd, total, place);
+  if (base == NULL)
+    procpool__super_decline(u, PROCPOOL__SAY_TAKEN);
+  return base;
 }
 
 /* Maps the segment and checks that it was made by the same version of this file. */
@@ -4965,6 +6381,7 @@ static bool procpool__super_attach(procpool__super *u, uint64_t total, uint64_t 
   s->host_base = h->base;
   if (procpool__shm_layout(s, base) != total || !procpool__platform_shm_open(base, s->arena_at))
     return false;
+  u->host = (pid_t)h->host_pid;
   u->strict = h->strict != 0;
   u->core_dumps = h->core_dumps != 0;
   u->once = h->once != 0;
@@ -4978,14 +6395,20 @@ static void procpool__super_spawned(procpool__super *u, uint64_t total, uint64_t
   procpool__message m;
   u->pid = procpool__platform_pid();
   procpool__super_settle_in(u);
+  if (procpool__platform_threads() > 1) /* a library's constructor has started some: one of them may hold any lock */
+    procpool__super_decline(u, PROCPOOL__SAY_THREADS);
   if (!procpool__super_attach(u, total, place))
     procpool__platform_leave(1);
   procpool__process_record.depth = u->segment.header->depth + 1;
+  procpool__super_find_exit_list();
+  if (!procpool__super_catch_exit(u->segment.header->depth, u))
+    procpool__platform_leave(1);
   memset(&m, 0, sizeof(m));
   m.say = PROCPOOL__SAY_ATTACHED;
   if (procpool__platform_each_code(procpool__super_tell_code, &u->control) != 0) { /* not all is told: no workers */
     m.say = PROCPOOL__SAY_STARTED;
-    m.a = (uint64_t)errno;
+    m.a = errno != 0 ? (uint64_t)errno : EIO;
+    m.b = PROCPOOL__CALL_MAPS;
   }
   if (!procpool__super_send(u->control, &m) || procpool__super_receive(u->control, &m, 0) <= 0 ||
       m.say != PROCPOOL__SAY_BEGIN)
@@ -5093,7 +6516,7 @@ struct procpool_future {
   union {
     void *data;
     unsigned char small[PROCPOOL__SMALL];
-  } __attribute__((aligned(16))) result;
+  } __attribute__((aligned(PROCPOOL__ALIGNMENT))) result;
   uint64_t block, block_size; /* its argument in the arena */
   procpool_error *error;
   procpool__callback_node *callbacks;
@@ -5108,11 +6531,11 @@ typedef struct procpool__slab {
 
 /* The host's end of one worker's ring. */
 typedef struct procpool__inbox {
-  uint64_t head;            /* end of what was taken; relaxed atomic, the drainer looks at it without the lock */
+  procpool__u64 head;       /* end of what was taken; relaxed atomic, the drainer looks at it without the lock */
   procpool_future *partial; /* whose large result is arriving in pieces */
   unsigned char *data;
   uint64_t filled, total, room; /* room: how many bytes data has */
-  uint64_t dropped;             /* the worker's count, when it was last looked at; relaxed atomic, as head */
+  procpool__u64 dropped;        /* the worker's count, when it was last looked at; relaxed atomic, as head */
   bool resetting;               /* found corrupt: waits for the supervisor to end the worker */
 } procpool__inbox;
 
@@ -5175,7 +6598,7 @@ struct procpool {
   uint32_t *cell_slots; /* by position % cells: the slot, plus 1, of the unsettled task whose cell it is; else 0 */
   uint64_t free_count, slots_used;
   uint64_t cells_reserved, slots_reserved, shared_bytes;
-  uint64_t submitted, settled, crashed, dead_seen;
+  procpool__u64 submitted, settled, crashed, dead_seen;
   uint64_t limited, tick;     /* tasks with a limit that are not settled; what the header's tick is */
   uint32_t time_limit, grace; /* of tasks that have none of their own: milliseconds */
   procpool__inbox *inboxes;
@@ -5186,7 +6609,7 @@ struct procpool {
   unsigned epoch;             /* the one that goes on: 0 or 1 */
   procpool__slab *slabs;
   procpool_future *free_futures;
-  size_t live_futures;
+  size_t live_futures;        /* and iterators that hold the pool */
   void *thrown_away;          /* large results that nobody holds any more: a list */
   procpool_future *first_due; /* settled, with callbacks to run; atomic: looked at without the lock as a hint */
   procpool_future *last_due;
@@ -5212,18 +6635,18 @@ struct procpool {
   uint64_t audit_due;  /* when to look whether a worker has scribbled over shared memory */
   uint64_t audit_gap;  /* ns from the last such look to that one */
   uint64_t audit_since, audit_settled, audit_submitted; /* when something had last come about by such a look; counts */
-  uint64_t taken;                                       /* how often something was taken from a ring */
-  uint64_t progress;                                    /* of settled and taken together, at the last rest */
-  unsigned idle_looks;                                  /* since then: how often there seemed to be something to take */
-  unsigned rests;                                       /* of threads that waited, ever */
-  uint64_t sweep_at;                                    /* the slot where the look for dropped tasks goes on */
-  uint64_t sweep_left;                                  /* how many slots it has yet to see; relaxed atomic */
-  uint64_t audit_at;                                    /* the slot where that goes on; 0: at the beginning */
-  uint64_t audit_first;                                 /* the lowest ticket so far of a task that waits */
-  bool untold;                                          /* the supervisor could not be told to look */
-  bool told, polling;                                   /* the event loop is told already; it is taking in just now */
-  bool looked_after;                                    /* by it: there are tasks that are not settled */
-  uint64_t timer_due; /* of its timer; NEVER: it does not run; 0: it is readable, the loop is told */
+  uint64_t taken;       /* how often something was taken from a ring, or slots were swept */
+  uint64_t progress;    /* of settled and taken together, at the last rest */
+  unsigned idle_looks;  /* since then: how often there seemed to be something to take */
+  unsigned rests;       /* of threads that waited, ever */
+  uint64_t sweep_at;    /* the slot where the look for dropped tasks goes on */
+  uint64_t sweep_left;  /* how many slots it has yet to see; relaxed atomic */
+  uint64_t audit_at;    /* the slot where that goes on; 0: at the beginning */
+  uint64_t audit_first; /* the lowest ticket so far of a task that waits */
+  bool untold;          /* the supervisor could not be told to look */
+  bool told, polling;   /* the event loop is told already; it is taking in just now */
+  bool looked_after;    /* by it: there are tasks that are not settled */
+  uint64_t timer_due;   /* of its timer; NEVER: it does not run; 0: it is readable, the loop is told */
   procpool__frame *frames;
   procpool__callback_node *thrown; /* exceptions that are to leave a call when it ends; one per thread at most */
   /* life */
@@ -5348,7 +6771,7 @@ static int procpool__host_reserve(procpool *p, uint64_t offset, uint64_t size) {
   if (long_one)
     procpool__host_lock(p);
   if (error == 0)
-    p->shared_bytes += size;
+    p->shared_bytes += procpool__round_up(size, procpool__platform_page());
   return error;
 }
 
@@ -5360,7 +6783,8 @@ static bool procpool__host_grow(procpool *p, const void *part, uint64_t limit, u
   more = procpool__round_up(need - *reserved, 65536);
   if (*reserved + more > limit)
     more = limit - *reserved;
-  if (procpool__host_reserve(p, procpool__shm_offset(&p->segment, part) + *reserved, more) != 0)
+  errno = procpool__host_reserve(p, procpool__shm_offset(&p->segment, part) + *reserved, more);
+  if (errno != 0)
     return false;
   *reserved += more;
   return true;
@@ -5876,7 +7300,7 @@ static void procpool__buffer_end(procpool *p) {
 /* ---- futures ---- */
 
 static bool procpool__future_more(procpool *p) {
-  procpool__slab *slab = (procpool__slab *)PROCPOOL_MALLOC(sizeof(*slab));
+  procpool__slab *slab = (procpool__slab *)procpool__aligned_new(sizeof(*slab));
   if (slab == NULL)
     return false;
   slab->next = p->slabs;
@@ -5918,7 +7342,7 @@ static void procpool__future_throw_away(procpool *p, void *data, uint64_t size) 
     memcpy(data, &p->thrown_away, sizeof(p->thrown_away));
     p->thrown_away = data;
   } else {
-    PROCPOOL_FREE(data);
+    procpool__aligned_free(data);
   }
 }
 
@@ -5926,7 +7350,7 @@ static void procpool__future_free_thrown_away(void *data) {
   while (data != NULL) {
     void *next;
     memcpy(&next, data, sizeof(next));
-    PROCPOOL_FREE(data);
+    procpool__aligned_free(data);
     data = next;
   }
 }
@@ -6058,7 +7482,7 @@ static void procpool__host_make_due(procpool *p, procpool_future *f) {
 static void procpool__host_drop_pieces(procpool *p, const procpool_future *f) {
   for (int i = 0; i < p->segment.workers; i++)
     if (p->inboxes[i].partial == f) {
-      PROCPOOL_FREE(p->inboxes[i].data);
+      procpool__aligned_free(p->inboxes[i].data);
       p->inboxes[i].data = NULL;
       p->inboxes[i].partial = NULL;
     }
@@ -6120,9 +7544,7 @@ static unsigned char *procpool__host_room_for(procpool_future *f, uint64_t size,
     return NULL;
   if (size <= PROCPOOL__SMALL)
     return f->result.small;
-  if (size > (uint64_t)PTRDIFF_MAX)
-    return NULL;
-  f->result.data = PROCPOOL_MALLOC((size_t)size);
+  f->result.data = procpool__aligned_new(size);
   *ok = f->result.data != NULL;
   return (unsigned char *)f->result.data;
 }
@@ -6140,12 +7562,12 @@ static bool procpool__host_grow_partial(procpool *p, procpool__inbox *in, uint64
     return true; /* there is room, or nobody wants it */
   room = room < in->filled + more ? in->filled + more : room;
   room = room > in->total ? in->total : room;
-  data = (unsigned char *)PROCPOOL_REALLOC(in->data, (size_t)room);
+  data = (unsigned char *)procpool__aligned_grow(in->data, in->filled, room);
   if (data != NULL) {
     in->data = data;
     in->room = room;
   } else if (procpool__host_at_end(p)) {
-    PROCPOOL_FREE(in->data);
+    procpool__aligned_free(in->data);
     in->data = NULL;
   } else {
     return false;
@@ -6166,7 +7588,7 @@ static procpool__taken procpool__host_take_piece(procpool *p, int worker, procpo
   if (total > (uint64_t)1 << 47)
     return PROCPOOL__TAKEN_CORRUPT;
   if (in->partial != f) {
-    PROCPOOL_FREE(in->data);
+    procpool__aligned_free(in->data);
     in->partial = f;
     f->flags |= PROCPOOL__F_PIECES;
     in->data = NULL;
@@ -6383,7 +7805,7 @@ static void procpool__host_check_ticking(procpool *p, const procpool_future *f) 
 static void procpool__host_on_corrupt(procpool *p, int worker) {
   procpool__inbox *in = &p->inboxes[worker];
   const uint64_t fresh = procpool__round_up(in->head + ((uint64_t)1 << 40), p->segment.ring_size);
-  PROCPOOL_FREE(in->data);
+  procpool__aligned_free(in->data);
   in->data = NULL;
   in->partial = NULL;
   __atomic_store_n(&in->resetting, true, __ATOMIC_RELAXED);
@@ -6432,6 +7854,7 @@ static bool procpool__host_settle_dropped(procpool *p, procpool_future *f) {
  * seen that a task has no record there. */
 static void procpool__host_sweep(procpool *p) {
   uint64_t left = p->sweep_left;
+  p->taken += left > 0;
   for (uint64_t steps = 0; left > 0 && steps < PROCPOOL__SWEEP; steps++, left--) {
     p->sweep_at = p->sweep_at + 1 < p->slots_used ? p->sweep_at + 1 : 0;
     if (p->owners[p->sweep_at] != NULL)
@@ -7678,6 +9101,7 @@ typedef struct procpool__plan {
   uint32_t time_limit, grace; /* milliseconds */
   uint64_t place;             /* spawn: where the segment is to be mapped; 0: anywhere */
   bool place_taken;           /* the supervisor says that it cannot */
+  const char *call;           /* what has failed */
   bool once;                  /* for one task, of which the first worker's death is the end */
 } procpool__plan;
 
@@ -7718,8 +9142,16 @@ static bool procpool__open_fail(procpool__plan *plan, procpool_status status, in
   return false;
 }
 
+/* The same, of a call that the kernel refused: the text begins with its name. */
+static bool procpool__open_fail_call(procpool__plan *plan, procpool_status status, int error, const char *call,
+                                     const char *message) {
+  char text[PROCPOOL__MESSAGE];
+  (void)snprintf(text, sizeof(text), "%s: %s", call, message);
+  return procpool__open_fail(plan, status, error, text);
+}
+
 static int procpool__open_default_workers(void) {
-  const char *text = getenv("PROCPOOL_WORKERS");
+  const char *text = procpool__platform_privileged() ? NULL : getenv("PROCPOOL_WORKERS");
   char *end;
   const long n = text != NULL ? strtol(text, &end, 10) : 0;
   if (text != NULL && *text != 0 && *end == 0 && n > 0 && n <= PROCPOOL__MAX_WORKERS)
@@ -7734,7 +9166,7 @@ static bool procpool__open_power_of_two(size_t n) {
 static bool procpool__open_check(procpool__plan *plan) {
   const procpool_options *o = &plan->options;
   const bool processes = o->start <= PROCPOOL_START_SPAWN;
-  if (o->start < PROCPOOL_START_AUTO || o->start > PROCPOOL_START_INLINE)
+  if ((unsigned)o->start > PROCPOOL_START_INLINE)
     return procpool__open_fail(plan, PROCPOOL_ARGUMENT, 0, "options.start is none of PROCPOOL_START_*");
   if (o->max_workers < 0 || o->max_workers > PROCPOOL__MAX_WORKERS)
     return procpool__open_fail(plan, PROCPOOL_ARGUMENT, 0, "options.max_workers must be 0 to 1024");
@@ -7744,6 +9176,10 @@ static bool procpool__open_check(procpool__plan *plan) {
       !processes)
     return procpool__open_fail(plan, PROCPOOL_UNSUPPORTED, 0,
                                "strict, close_fds, max_tasks_per_child and limits of time need fork or spawn");
+  if (o->stack_size != 0 && o->start != PROCPOOL_START_THREAD)
+    return procpool__open_fail(plan, PROCPOOL_UNSUPPORTED, 0, "options.stack_size needs PROCPOOL_START_THREAD");
+  if (o->stack_size != 0 && (o->stack_size < 65536 || o->stack_size > SIZE_MAX / 4))
+    return procpool__open_fail(plan, PROCPOOL_ARGUMENT, 0, "options.stack_size must be 65536 or more");
   if (o->max_queued > PROCPOOL__MAX_QUEUED)
     return procpool__open_fail(plan, PROCPOOL_ARGUMENT, 0, "options.max_queued is above 8388608");
   if (o->ring_size != 0 &&
@@ -7760,21 +9196,45 @@ static bool procpool__open_check(procpool__plan *plan) {
 }
 
 /* Which start method is taken: see PROCPOOL_START_AUTO. */
-static bool procpool__open_method(procpool__plan *plan) {
-  const bool door = procpool__process_record.door;
-  plan->start = plan->options.start;
-  if (plan->start == PROCPOOL_START_AUTO) {
-    const bool threads = procpool__platform_threads() > 1;
-    plan->start = threads ? PROCPOOL_START_SPAWN : PROCPOOL_START_FORK;
-    if (threads && !door)
-      return procpool__open_fail(plan, PROCPOOL_THREADS, 0, procpool_strerror(PROCPOOL_THREADS));
-  }
-  if (plan->start == PROCPOOL_START_SPAWN && (!door || getenv(PROCPOOL__MARKER) != NULL))
+static bool procpool__open_auto(procpool__plan *plan) {
+  const int threads = procpool__platform_threads();
+  plan->start = PROCPOOL_START_FORK;
+  if (threads == 1)
+    return true;
+  plan->start = PROCPOOL_START_SPAWN;
+  if (procpool__process_record.door && !procpool__platform_privileged() && !procpool__platform_gives_rights() &&
+      (threads > 1 || procpool__platform_has_maps()))
+    return true;
+  return procpool__open_fail(plan, PROCPOOL_THREADS, 0,
+                             threads > 1 ? procpool_strerror(PROCPOOL_THREADS)
+                                         : "it cannot be known whether this process has threads (no /proc): ask for "
+                                           "PROCPOOL_START_FORK if it has none");
+}
+
+/* What spawn needs. A program that its file gives rights to is not started again: it would have them back. */
+static bool procpool__open_check_spawn(procpool__plan *plan) {
+  if (procpool__platform_privileged() || procpool__platform_gives_rights())
+    return procpool__open_fail(
+        plan, PROCPOOL_UNSUPPORTED, 0,
+        "spawn is refused to a set-uid, set-gid or file-capability program (or one whose real and "
+        "effective ids differ): its workers could have rights that it gave up");
+  if (!procpool__process_record.door || getenv(PROCPOOL__MARKER) != NULL)
     return procpool__open_fail(plan, PROCPOOL_DOOR, 0, procpool_strerror(PROCPOOL_DOOR));
-  if (plan->start == PROCPOOL_START_SPAWN && plan->options.initializer_argument != NULL &&
-      plan->options.initializer_size == 0)
+  if (plan->options.initializer_argument != NULL && plan->options.initializer_size == 0)
     return procpool__open_fail(plan, PROCPOOL_UNSUPPORTED, 0,
                                "spawn: an initializer_argument needs its size, a pointer means nothing there");
+  if (!procpool__platform_has_maps())
+    return procpool__open_fail_call(plan, PROCPOOL_SYSTEM, errno, "openat of /proc/self/maps",
+                                    "spawn needs /proc, to find the workers' code");
+  return true;
+}
+
+static bool procpool__open_method(procpool__plan *plan) {
+  plan->start = plan->options.start;
+  if (plan->start == PROCPOOL_START_AUTO && !procpool__open_auto(plan))
+    return false;
+  if (plan->start == PROCPOOL_START_SPAWN && !procpool__open_check_spawn(plan))
+    return false;
   if (plan->start <= PROCPOOL_START_SPAWN && procpool__process_record.depth >= PROCPOOL__MAX_DEPTH)
     return procpool__open_fail(plan, PROCPOOL_DEPTH, 0, procpool_strerror(PROCPOOL_DEPTH));
   return true;
@@ -7796,12 +9256,31 @@ static bool procpool__open_plan(procpool__plan *plan, const procpool_options *op
     plan->options.ring_size = 262144;
   if (plan->options.name == NULL)
     plan->options.name = "procpool";
+  if (plan->options.stack_size == 0)
+    plan->options.stack_size = procpool__platform_stack_size();
   plan->time_limit = procpool__public_limit(plan->options.time_limit, 1);
   plan->grace = procpool__public_grace(plan->options.grace, 100);
   plan->processors = procpool__cpu_count(PROCPOOL_CPU_USABLE);
   if (plan->options.spin_us >= 0) /* by default about what a sleep and a wake cost */
     plan->spin_ns = plan->options.spin_us > 0 ? (uint64_t)plan->options.spin_us * 1000u : PROCPOOL__SPIN_MOST / 2;
   return true;
+}
+
+/* How large the arena shall be: as the user says, else as the machine's memory, or what a control group allows of it; but
+ * where address space is bounded, so that a pool takes no more than an eighth of what is left of it: the program's other
+ * pools, and the stacks of its threads, need some. */
+static uint64_t procpool__open_arena_size(procpool *p, const procpool_options *o) {
+  procpool__segment *s = &p->segment;
+  const uint64_t most = procpool__platform_space() / 8, machine = procpool__platform_memory();
+  uint64_t size = machine < p->memory.least ? machine : p->memory.least, before;
+  size = o->max_memory > 0 ? o->max_memory : size;
+  s->arena_size = size;
+  before = procpool__shm_layout(s, NULL) - size; /* what lies before the arena */
+  if (o->max_memory == 0 && (before > most || size > most - before))
+    size = most > before + PROCPOOL__EXTENT ? (most - before) / PROCPOOL__EXTENT * PROCPOOL__EXTENT : 1;
+  if (size > PROCPOOL__ARENA_MOST)
+    size = PROCPOOL__ARENA_MOST;
+  return procpool__round_up(size, PROCPOOL__EXTENT);
 }
 
 /* Creates and maps the segment, with as large an arena as there is address space for, and reserves the parts that are
@@ -7814,31 +9293,31 @@ static bool procpool__open_segment(procpool *p, procpool__plan *plan) {
   s->cell_count = procpool__shm_cell_count(s->capacity);
   s->ring_size = plan->options.ring_size;
   procpool__memory_find(&p->memory, "");
-  s->arena_size = procpool__platform_memory() < p->memory.least ? procpool__platform_memory() : p->memory.least;
-  if (plan->options.max_memory > 0)
-    s->arena_size = plan->options.max_memory;
-  if (s->arena_size > PROCPOOL__ARENA_MOST)
-    s->arena_size = PROCPOOL__ARENA_MOST;
-  s->arena_size = procpool__round_up(s->arena_size, PROCPOOL__EXTENT);
+  s->arena_size = procpool__open_arena_size(p, &plan->options);
   (void)procpool__shm_layout(s, NULL);
-  s->fd = p->fds.memory = procpool__platform_shm_create(s->arena_at);
+  if (s->arena_at > (uint64_t)PTRDIFF_MAX) /* an off_t may have 32 bits, too */
+    return procpool__open_fail(plan, PROCPOOL_MEMORY, ENOMEM, "no address space for the shared memory");
+  s->fd = p->fds.memory = procpool__platform_shm_create(s->arena_at, &plan->call);
   if (s->fd < 0)
-    return procpool__open_fail(plan, PROCPOOL_SYSTEM, errno, "no shared memory to be had");
+    return procpool__open_fail_call(plan, PROCPOOL_SYSTEM, errno, plan->call, "no shared memory to be had");
   while (base == NULL && s->arena_size >= PROCPOOL__EXTENT) {
     const uint64_t total = procpool__shm_layout(s, NULL);
     if (total < (uint64_t)PTRDIFF_MAX)
-      base = (unsigned char *)procpool__platform_shm_map_anywhere(s->fd, total);
+      base = (unsigned char *)(plan->start == PROCPOOL_START_SPAWN ? procpool__platform_shm_map_far(s->fd, total)
+                                                                   : procpool__platform_shm_map_anywhere(s->fd, total));
     if (base == NULL)
       s->arena_size = s->arena_size / 2 / PROCPOOL__EXTENT * PROCPOOL__EXTENT;
   }
   if (base == NULL)
-    return procpool__open_fail(plan, PROCPOOL_MEMORY, errno, "no address space for the shared memory");
+    return procpool__open_fail_call(plan, PROCPOOL_MEMORY, errno, "mmap", "no address space for the shared memory");
   (void)procpool__shm_layout(s, base);
   s->host_base = (uint64_t)(uintptr_t)base;
-  if (!procpool__platform_shm_open(base, s->arena_at) ||
-      procpool__host_reserve(p, 0, procpool__shm_offset(s, s->cells)) != 0 ||
-      !procpool__host_grow_cells(p, 0)) /* an idle worker looks at the first cell */
-    return procpool__open_fail(plan, PROCPOOL_MEMORY, ENOSPC, "no shared memory for the workers' rings");
+  if (!procpool__platform_shm_open(base, s->arena_at))
+    return procpool__open_fail_call(plan, PROCPOOL_MEMORY, errno, "mprotect", "the shared memory cannot be opened");
+  errno = procpool__host_reserve(p, 0, procpool__shm_offset(s, s->cells));
+  if (errno != 0 || !procpool__host_grow_cells(p, 0)) /* an idle worker looks at the first cell */
+    return procpool__open_fail_call(plan, PROCPOOL_MEMORY, errno, errno == EFBIG ? "RLIMIT_FSIZE" : "fallocate",
+                                    "no shared memory for the workers' rings");
   return true;
 }
 
@@ -7857,6 +9336,8 @@ static bool procpool__open_header(procpool *p, procpool__plan *plan) {
   procpool__segment *s = &p->segment;
   procpool__header *h = s->header;
   const procpool_options *o = &plan->options;
+  unsigned long cpus[PROCPOOL__CPU_SET / sizeof(unsigned long)];
+  bool pinned;
   h->magic = PROCPOOL__MAGIC;
   h->version = PROCPOOL_VERSION;
   h->total = s->total;
@@ -7866,6 +9347,7 @@ static bool procpool__open_header(procpool *p, procpool__plan *plan) {
   h->ring_size = s->ring_size;
   h->arena_size = s->arena_size;
   h->base = s->host_base;
+  h->host_pid = (uint64_t)procpool__platform_pid();
   h->start = (uint64_t)plan->start;
   h->max_tasks = (uint64_t)o->max_tasks_per_child;
   h->strict = o->strict;
@@ -7873,12 +9355,15 @@ static bool procpool__open_header(procpool *p, procpool__plan *plan) {
   h->once = plan->once;
   h->initializer_limit = (uint64_t)procpool__public_limit(o->initializer_limit, 1) * 1000000u;
   h->depth = procpool__process_record.depth;
+  (void)procpool__cpu_allowed(cpus, &pinned);
+  h->pinned = pinned;
+  memcpy(h->cpu_set, cpus, sizeof(h->cpu_set));
   h->spin_ns = plan->spin_ns;
   h->spin_fixed = o->spin_us > 0;
   h->processors = (uint64_t)plan->processors;
   (void)snprintf(h->name, sizeof(h->name), "%s", o->name);
-  memcpy(&h->initializer, &o->initializer, sizeof(o->initializer));
-  memcpy(&h->initializer_offset, &o->initializer_argument, sizeof(o->initializer_argument));
+  h->initializer = procpool__number_of_initializer(o->initializer);
+  h->initializer_offset = procpool__number_of(o->initializer_argument);
   if (o->initializer_size > 0) {
     const uint64_t block = procpool__arena_alloc(p, o->initializer_size);
     if (block == PROCPOOL__NO_BLOCK)
@@ -7917,11 +9402,11 @@ static void procpool__open_undo(procpool *p) {
   PROCPOOL_FREE(p->codes);
   PROCPOOL_FREE(p->threads);
   if (p->inline_worker != NULL)
-    PROCPOOL_FREE(p->inline_worker->scratch);
+    procpool__aligned_free(p->inline_worker->scratch);
   PROCPOOL_FREE(p->inline_worker);
   while (p->slabs != NULL) {
     procpool__slab *next = p->slabs->next;
-    PROCPOOL_FREE(p->slabs);
+    procpool__aligned_free(p->slabs);
     p->slabs = next;
   }
   (void)pthread_mutex_destroy(&p->lock);
@@ -7936,11 +9421,18 @@ typedef struct procpool__launch {
   int lifeline[2], control[2], all_gone[2];
 } procpool__launch;
 
-/* Makes what the host waits for among other descriptors. False (errno) where there are none to be had. */
-static bool procpool__open_watch(procpool *p) {
+/* Makes what the host waits for among other descriptors. False (errno, *call) where there are none to be had. */
+static bool procpool__open_watch(procpool *p, const char **call) {
+  *call = "eventfd2";
   p->fds.event_fd = procpool__platform_event();
+  if (p->fds.event_fd < 0)
+    return false;
+  *call = "epoll_create1";
   p->fds.watch = procpool__platform_watch();
-  if (p->fds.event_fd < 0 || p->fds.watch < 0 || !procpool__platform_watch_add(p->fds.watch, p->fds.event_fd, false))
+  if (p->fds.watch < 0)
+    return false;
+  *call = "epoll_ctl";
+  if (!procpool__platform_watch_add(p->fds.watch, p->fds.event_fd, false))
     return false;
   if (p->fds.all_gone < 0)
     return true;
@@ -7948,10 +9440,14 @@ static bool procpool__open_watch(procpool *p) {
   return procpool__platform_watch_add(p->fds.watch, p->fds.all_gone, true);
 }
 
-static bool procpool__open_channels(procpool *p, procpool__launch *l) {
-  const bool made = procpool__platform_pipe(l->lifeline) && procpool__platform_channel(l->control) &&
-                    procpool__platform_pipe(l->all_gone);
+static bool procpool__open_channels(procpool *p, procpool__plan *plan, procpool__launch *l, int *error) {
+  bool made = procpool__platform_pipe(l->lifeline);
   procpool__super *u = &l->birth.super;
+  plan->call = made ? "socketpair" : "pipe2";
+  made = made && procpool__platform_channel(l->control);
+  plan->call = made ? "pipe2" : plan->call;
+  made = made && procpool__platform_pipe(l->all_gone);
+  *error = errno;
   u->host_pidfd = procpool__platform_pidfd_self();
   u->segment = p->segment;
   p->fds.lifeline = l->lifeline[1];
@@ -7960,7 +9456,11 @@ static bool procpool__open_channels(procpool *p, procpool__launch *l) {
   u->lifeline = l->lifeline[0];
   u->control = l->control[1];
   u->all_gone = l->all_gone[1];
-  if (!made || !procpool__open_watch(p))
+  if (made) {
+    made = procpool__open_watch(p, &plan->call);
+    *error = errno;
+  }
+  if (!made)
     return false;
   procpool__platform_no_wait(u->all_gone); /* the two ends are two descriptions */
   u->event_fd = p->fds.event_fd;
@@ -7982,7 +9482,9 @@ static int procpool__open_fork(procpool__plan *plan, procpool__launch *l) {
   const size_t size = (size_t)plan->workers * sizeof(procpool__charge);
   const procpool_options *o = &plan->options;
   int error = ENOMEM;
+  plan->call = "malloc";
   memset(&launch, 0, sizeof(launch));
+  u->host = procpool__platform_pid();
   u->strict = o->strict;
   u->core_dumps = o->core_dumps;
   u->once = plan->once;
@@ -7997,7 +9499,10 @@ static int procpool__open_fork(procpool__plan *plan, procpool__launch *l) {
         l->birth.keep[l->birth.keep_count++] = o->keep_fds[i];
     launch.function = procpool__super_main;
     launch.argument = &l->birth;
-    error = procpool__platform_detach(&launch);
+    if (procpool__super_catch_exit(procpool__process_record.depth, &launch))
+      error = procpool__platform_detach(&launch);
+    procpool__platform_release_exit(&launch);
+    plan->call = launch.call;
   }
   procpool__platform_unmap(u->charges, size);
   PROCPOOL_FREE(l->birth.keep);
@@ -8008,38 +9513,64 @@ static int procpool__open_fork(procpool__plan *plan, procpool__launch *l) {
 extern char **environ; /* g++ declares it, since it always defines _GNU_SOURCE */
 #endif
 
-/* Starts the program again, with a marker in its environment that says what it is and which descriptors it has. */
-static int procpool__open_spawn(const procpool__plan *plan, procpool__launch *l) {
-  procpool__platform_launch launch;
-  const procpool__super *u = &l->birth.super;
-  char marker[160], name[16];
-  char *argv[2] = {NULL, NULL};
+/* The environment of the new process: this one's, and the marker. Null without memory. */
+static char **procpool__open_environment(char *marker) {
   char **environment;
   size_t count = 0;
-  int fds[6] = {u->segment.fd, u->lifeline, u->control, u->all_gone, u->event_fd, u->host_pidfd};
-  int error;
-  (void)snprintf(marker, sizeof(marker), "%s=%llu:%llx:%d:%d:%d:%d:%d:%d", PROCPOOL__MARKER,
-                 (unsigned long long)u->segment.total, (unsigned long long)plan->place, fds[0], fds[1], fds[2], fds[3],
-                 fds[4], fds[5]);
   while (environ != NULL && environ[count] != NULL)
     count++;
   environment = (char **)PROCPOOL_MALLOC((count + 2) * sizeof(char *));
   if (environment == NULL)
-    return ENOMEM;
+    return NULL;
   if (count > 0)
     memcpy(environment, environ, count * sizeof(char *));
   environment[count] = marker;
   environment[count + 1] = NULL;
-  memcpy(name, u->segment.header->name, sizeof(name));
-  argv[0] = name;
+  return environment;
+}
+
+/* Starts the program again, with a marker in its environment that says what it is and which descriptors it has. */
+static int procpool__open_spawn(procpool__plan *plan, procpool__launch *l) {
+  procpool__platform_launch launch;
+  const procpool__super *u = &l->birth.super;
+  procpool__header *h = u->segment.header;
+  procpool__marker marker;
+  char text[192], name[16];
+  char *argv[2] = {NULL, NULL};
+  int fds[6] = {u->segment.fd, u->lifeline, u->control, u->all_gone, u->event_fd, u->host_pidfd};
   memset(&launch, 0, sizeof(launch));
+  plan->call = "getsockopt"; /* as the new process will ask; who refuses it here refuses it there */
+  launch.error = procpool__platform_channel_of(u->control, procpool__platform_pid());
+  if (launch.error != 0)
+    return launch.error;
+  h->host_pid = (uint64_t)procpool__platform_pid();
+  h->cookie = procpool__platform_random();
+  procpool__store32(&h->addressee, 0);
+  marker.total = u->segment.total;
+  marker.place = plan->place;
+  marker.cookie = h->cookie;
+  marker.depth = (unsigned)h->depth + 1;
+  marker.memory = u->segment.fd;
+  marker.lifeline = u->lifeline;
+  marker.control = u->control;
+  marker.all_gone = u->all_gone;
+  marker.event_fd = u->event_fd;
+  marker.host_pidfd = u->host_pidfd;
+  procpool__marker_write(&marker, text, sizeof(text));
+  memcpy(name, h->name, sizeof(name));
+  argv[0] = name;
   launch.argv = argv;
-  launch.environment = environment;
+  launch.environment = procpool__open_environment(text);
   launch.fds = fds;
   launch.fd_count = u->host_pidfd >= 0 ? 6 : 5;
-  error = procpool__platform_detach(&launch);
-  PROCPOOL_FREE(environment);
-  return error;
+  launch.addressee = &h->addressee;
+  plan->call = "malloc";
+  if (launch.environment == NULL)
+    return ENOMEM;
+  launch.error = procpool__platform_detach(&launch);
+  plan->call = launch.call;
+  PROCPOOL_FREE((void *)launch.environment);
+  return launch.error;
 }
 
 static bool procpool__code_add(procpool *p, const procpool__platform_code *code) {
@@ -8078,7 +9609,7 @@ static uint64_t procpool__code_translate(procpool *p, procpool_function function
   uint64_t *seen;
   uint64_t offset;
   int found;
-  memcpy(&search.function, &function, sizeof(function));
+  search.function = procpool__number_of_function(function);
   if (p->start != PROCPOOL_START_SPAWN)
     return search.function;
   seen = p->code_seen[(search.function >> 4) % PROCPOOL__CODE_SEEN];
@@ -8102,11 +9633,10 @@ static uint64_t procpool__code_translate(procpool *p, procpool_function function
 
 /* Answers a spawned supervisor that has told all of its code. */
 static bool procpool__open_begin(procpool *p, procpool__plan *plan) {
-  procpool_function function;
+  const uint64_t initializer = procpool__number_of_initializer(plan->options.initializer);
   uint64_t address = 0;
-  if (plan->options.initializer != NULL) {
-    memcpy(&function, &plan->options.initializer, sizeof(function));
-    address = procpool__code_translate(p, function);
+  if (initializer != 0) {
+    address = procpool__code_translate(p, procpool__function_of(initializer));
     if (address == PROCPOOL__CODE_UNKNOWN)
       return procpool__open_fail(plan, PROCPOOL_SYSTEM, errno, "/proc/self/maps cannot be read");
     if (address == 0)
@@ -8117,33 +9647,71 @@ static bool procpool__open_begin(procpool *p, procpool__plan *plan) {
          procpool__open_fail(plan, PROCPOOL_SYSTEM, errno, "the supervisor could not be told to begin");
 }
 
+/* Why nothing more comes from a supervisor: main is to blame only where nothing else is known to be. */
+static bool procpool__open_silence(procpool__plan *plan, int polled, int error) {
+  if (polled < 0)
+    return procpool__open_fail_call(plan, PROCPOOL_SYSTEM, error, "ppoll", "the supervisor cannot be waited for");
+  if (polled == 0)
+    return procpool__open_fail(plan, PROCPOOL_SPAWN_FAIL, ETIMEDOUT, "the supervisor did not come up within 30 s");
+  if (error != 0 && error != EAGAIN && error != ECONNRESET)
+    return procpool__open_fail_call(plan, PROCPOOL_SYSTEM, error, "recvfrom", "the supervisor cannot be heard");
+  if (plan->start == PROCPOOL_START_FORK)
+    return procpool__open_fail(plan, PROCPOOL_SPAWN_FAIL, 0, "the supervisor ended before its workers were there");
+  return procpool__open_fail(plan, PROCPOOL_SPAWN_FAIL, 0,
+                             "the supervisor did not come up: does main call procpool_worker_main() first? May the "
+                             "program's file be executed, and its libraries be read?");
+}
+
+static bool procpool__open_refused(procpool__plan *plan, const procpool__message *m) {
+  if (m->b == PROCPOOL__CALL_SIGACTION)
+    return procpool__open_fail_call(plan, PROCPOOL_SPAWN_FAIL, (int)m->a, "rt_sigaction",
+                                    "the supervisor could not hear of deaths");
+  if (m->b == PROCPOOL__CALL_MAPS)
+    return procpool__open_fail_call(plan, PROCPOOL_SPAWN_FAIL, (int)m->a, "openat of /proc/self/maps",
+                                    "the workers' code cannot be found");
+  return procpool__open_fail_call(plan, PROCPOOL_SPAWN_FAIL, (int)m->a, "fork (clone)",
+                                  "a worker process could not be started");
+}
+
+/* What the supervisor says before all is well. False where it will not be. */
+static bool procpool__open_hear(procpool *p, procpool__plan *plan, const procpool__message *m) {
+  plan->place_taken = m->say == PROCPOOL__SAY_TAKEN;
+  if (plan->place_taken)
+    return procpool__open_fail(plan, PROCPOOL_SPAWN_FAIL, 0, "the segment's place is taken there");
+  if (m->say == PROCPOOL__SAY_THREADS)
+    return procpool__open_fail(plan, PROCPOOL_THREADS, 0,
+                               "the program has threads before main (a library's constructor starts them): workers "
+                               "cannot be copies of it");
+  if (m->say == PROCPOOL__SAY_CODE && !procpool__code_add(p, &m->code))
+    return procpool__open_fail(plan, PROCPOOL_MEMORY, ENOMEM, "no memory");
+  if (m->say == PROCPOOL__SAY_ATTACHED)
+    return procpool__open_begin(p, plan);
+  return m->say != PROCPOOL__SAY_STARTED || m->a == 0 || procpool__open_refused(plan, m);
+}
+
 /* Hears the supervisor out until its workers are started. */
 static bool procpool__open_handshake(procpool *p, procpool__plan *plan) {
   const uint64_t deadline =
       procpool__platform_now() + 30u * (uint64_t)1000000000u; /* main may do much before the door */
-  for (;;) {
-    procpool__message m;
+  procpool__message m;
+  do {
+    short come;
     int with;
-    (void)procpool__platform_await(p->fds.control, POLLIN, deadline);
+    errno = 0;
+    come = procpool__platform_await(p->fds.control, POLLIN, deadline);
+    if (come == 0)
+      return procpool__open_silence(plan, errno == 0 || errno == EINTR ? 0 : -1, errno);
+    errno = 0;
     if (procpool__platform_receive_fd(p->fds.control, &m, sizeof(m), &with) <= 0)
-      return procpool__open_fail(plan, PROCPOOL_SPAWN_FAIL, 0,
-                                 "the supervisor did not come up: does main call procpool_worker_main() first?");
+      return procpool__open_silence(plan, 1, errno);
     if (with >= 0 && m.say == PROCPOOL__SAY_SELF && p->fds.supervisor < 0)
       p->fds.supervisor = with;
     else
       procpool__platform_close(&with);
-    plan->place_taken = m.say == PROCPOOL__SAY_TAKEN;
-    if (plan->place_taken)
-      return procpool__open_fail(plan, PROCPOOL_SPAWN_FAIL, 0, "the segment's place is taken there");
-    if (m.say == PROCPOOL__SAY_CODE && !procpool__code_add(p, &m.code))
-      return procpool__open_fail(plan, PROCPOOL_MEMORY, ENOMEM, "no memory");
-    if (m.say == PROCPOOL__SAY_ATTACHED && !procpool__open_begin(p, plan))
+    if (!procpool__open_hear(p, plan, &m))
       return false;
-    if (m.say == PROCPOOL__SAY_STARTED && m.a != 0)
-      return procpool__open_fail(plan, PROCPOOL_SPAWN_FAIL, (int)m.a, "a worker process could not be started");
-    if (m.say == PROCPOOL__SAY_STARTED)
-      return true;
-  }
+  } while (m.say != PROCPOOL__SAY_STARTED);
+  return true;
 }
 
 /* Starts the supervisor and hears that its workers are there. Else it is gone. */
@@ -8154,11 +9722,9 @@ static bool procpool__open_supervisor(procpool *p, procpool__plan *plan) {
   memset(&l, 0, sizeof(l));
   l.lifeline[0] = l.lifeline[1] = l.control[0] = l.control[1] = l.all_gone[0] = l.all_gone[1] = -1;
   (void)pthread_mutex_lock(&procpool__process_record.lock); /* the new supervisor walks the list of pools */
-  made = procpool__open_channels(p, &l);
+  made = procpool__open_channels(p, plan, &l, &error);
   if (made)
     error = plan->start == PROCPOOL_START_FORK ? procpool__open_fork(plan, &l) : procpool__open_spawn(plan, &l);
-  else
-    error = errno;
   if (made && error == 0) {
     p->fds.next = procpool__process_record.pools;
     procpool__process_record.pools = &p->fds;
@@ -8166,9 +9732,10 @@ static bool procpool__open_supervisor(procpool *p, procpool__plan *plan) {
   (void)pthread_mutex_unlock(&procpool__process_record.lock);
   procpool__open_close_far_ends(&l);
   if (!made)
-    return procpool__open_fail(plan, PROCPOOL_SYSTEM, error, "no descriptors to be had");
+    return procpool__open_fail_call(plan, PROCPOOL_SYSTEM, error, plan->call, "no descriptors to be had");
   if (error != 0)
-    return procpool__open_fail(plan, PROCPOOL_SPAWN_FAIL, error, "the supervisor could not be started");
+    return procpool__open_fail_call(plan, PROCPOOL_SPAWN_FAIL, error, plan->call,
+                                    "the supervisor could not be started");
   if (procpool__open_handshake(p, plan))
     return true;
   procpool__host_forget_fds(p);
@@ -8181,6 +9748,7 @@ static bool procpool__open_supervisor(procpool *p, procpool__plan *plan) {
 enum { PROCPOOL__PLACE_TRIES = 6 };
 
 static bool procpool__open_processes(procpool *p, procpool__plan *plan) {
+  procpool__super_find_exit_list();
   for (int i = 0;; i++) {
     plan->place = i < PROCPOOL__PLACE_TRIES ? p->segment.host_base : 0;
     plan->place_taken = false; /* of this start: one that fails for another reason is not tried again */
@@ -8203,7 +9771,10 @@ static bool procpool__open_processes(procpool *p, procpool__plan *plan) {
 static void *procpool__thread_main(void *argument) {
   procpool__thread *t = (procpool__thread *)argument;
   procpool__header *h = t->pool->segment.header;
-  const bool ready = procpool__worker_initialize(&t->worker);
+  bool ready;
+  if (h->pinned)
+    procpool__cpu_use(h->cpu_set);
+  ready = procpool__worker_initialize(&t->worker);
   if (ready)
     procpool__worker_loop(&t->worker);
   if (__atomic_sub_fetch(&h->alive, 1, __ATOMIC_SEQ_CST) == 0) {
@@ -8221,7 +9792,8 @@ static void *procpool__thread_main(void *argument) {
 }
 
 static bool procpool__open_event(procpool *p, procpool__plan *plan) {
-  return procpool__open_watch(p) || procpool__open_fail(plan, PROCPOOL_SYSTEM, errno, "no descriptors to be had");
+  return procpool__open_watch(p, &plan->call) ||
+         procpool__open_fail_call(plan, PROCPOOL_SYSTEM, errno, plan->call, "no descriptors to be had");
 }
 
 static bool procpool__open_threads(procpool *p, procpool__plan *plan) {
@@ -8239,7 +9811,7 @@ static bool procpool__open_threads(procpool *p, procpool__plan *plan) {
     t->pool = p;
     procpool__worker_setup(&t->worker, &p->segment, i, p->fds.event_fd, false);
     p->segment.blocks[i].pid = (uint64_t)procpool__platform_pid();
-    error = procpool__platform_thread_start(&t->thread, procpool__thread_main, t);
+    error = procpool__platform_thread_start(&t->thread, procpool__thread_main, t, plan->options.stack_size);
     t->started = error == 0;
   }
   if (error == 0)
@@ -8247,7 +9819,8 @@ static bool procpool__open_threads(procpool *p, procpool__plan *plan) {
   procpool__store32(&p->segment.header->phase, PROCPOOL__PHASE_KILL);
   procpool__shm_wake_workers(&p->segment);
   procpool__host_join_threads(p);
-  return procpool__open_fail(plan, PROCPOOL_SPAWN_FAIL, error, "a worker thread could not be started");
+  return procpool__open_fail_call(plan, PROCPOOL_SPAWN_FAIL, error, "pthread_create (clone, mprotect)",
+                                  "a worker thread could not be started");
 }
 
 static bool procpool__open_inline(procpool *p, procpool__plan *plan) {
@@ -8277,6 +9850,13 @@ static bool procpool__open_workers(procpool *p, procpool__plan *plan) {
   return procpool__open_processes(p, plan);
 }
 
+/* What nothing can stand in for. */
+static bool procpool__open_probe(procpool__plan *plan) {
+  const int error = procpool__platform_no_futex();
+  return error == 0 ||
+         procpool__open_fail_call(plan, PROCPOOL_SYSTEM, error, "futex", "nobody could sleep or be woken");
+}
+
 static procpool *procpool__open_make(procpool__plan *plan) {
   procpool *p = (procpool *)PROCPOOL_MALLOC(sizeof(*p));
   bool made;
@@ -8302,8 +9882,8 @@ static procpool *procpool__open_make(procpool__plan *plan) {
   p->guard = procpool__platform_guard(&p->guard_by_pid);
   if (p->guard == NULL)
     (void)procpool__open_fail(plan, PROCPOOL_MEMORY, ENOMEM, "no memory");
-  made = p->guard != NULL && procpool__open_segment(p, plan) && procpool__open_tables(p, plan) &&
-         procpool__open_header(p, plan) && procpool__open_workers(p, plan);
+  made = p->guard != NULL && procpool__open_probe(plan) && procpool__open_segment(p, plan) &&
+         procpool__open_tables(p, plan) && procpool__open_header(p, plan) && procpool__open_workers(p, plan);
   procpool__host_unlock(p);
   if (!made) {
     procpool__open_undo(p);
@@ -8340,30 +9920,29 @@ PROCPOOL_API procpool *procpool_open_checked(const procpool_options *options, in
 }
 
 PROCPOOL_API void procpool_worker_main(void) {
+  const char *text = getenv(PROCPOOL__MARKER);
   procpool__super super;
-  unsigned long long total, place;
-  int fds[6];
-  const char *marker = getenv(PROCPOOL__MARKER);
+  procpool__marker marker;
+  procpool__proof proof;
+  bool whole;
   procpool__process_record.door = true;
-  if (marker == NULL)
+  if (text == NULL)
     return;
-  memset(&super, 0, sizeof(super));
-  if (sscanf(marker, "%llu:%llx:%d:%d:%d:%d:%d:%d", &total, &place, &fds[0], &fds[1], &fds[2], &fds[3], &fds[4],
-             &fds[5]) != 8)
-    procpool__platform_leave(1);
+  whole = procpool__marker_read(&marker, text);
   (void)unsetenv(PROCPOOL__MARKER);
-  super.segment.fd = fds[0];
-  super.lifeline = fds[1];
-  super.control = fds[2];
-  super.all_gone = fds[3];
-  super.event_fd = fds[4];
-  super.host_pidfd = fds[5];
-  for (int i = 0; i < 6; i++)
-    if (fds[i] >= 0)
-      procpool__platform_close_on_exec(fds[i]);
-  qsort(fds, 6, sizeof(int), procpool__super_compare);
-  procpool__platform_close_others(fds[0] < 0 ? fds + 1 : fds, fds[0] < 0 ? 5 : 6);
-  procpool__super_spawned(&super, total, place);
+  if (!whole || procpool__platform_privileged())
+    return;
+  proof = procpool__marker_prove(&marker);
+  /* where a pool's own process cannot prove that it is one (a kernel that tells no credentials, say), it goes on as the
+   * program, and opens a pool in its turn: that comes to an end as nested pools do */
+  if (proof == PROCPOOL__PROOF_NONE && marker.depth <= PROCPOOL__MAX_DEPTH)
+    procpool__process_record.depth = marker.depth;
+  if (proof == PROCPOOL__PROOF_OTHER)
+    procpool__marker_close(&marker);
+  if (proof != PROCPOOL__PROOF_MINE)
+    return;
+  procpool__marker_take(&marker, &super);
+  procpool__super_spawned(&super, marker.total, marker.place);
 }
 
 /* ---- entering and leaving ----
@@ -8611,7 +10190,7 @@ static void procpool__submit_wake(procpool *p, bool here) {
 
 /* Enters the task into the private tables and makes its word READY. Returns where its cell lies, *cell what to write
  * there. */
-static uint64_t *procpool__submit_enter(procpool *p, procpool_future *f, uint32_t slot, uint64_t *cell) {
+static procpool__u64 *procpool__submit_enter(procpool *p, procpool_future *f, uint32_t slot, uint64_t *cell) {
   const procpool__segment *s = &p->segment;
   const uint64_t at = p->position & (s->cell_count - 1);
   const uint64_t ticket = ++p->position;
@@ -8630,7 +10209,7 @@ static uint64_t *procpool__submit_enter(procpool *p, procpool_future *f, uint32_
 /* The task becomes visible: first its word, then its cell. An idle worker sees the cell or is seen idle. */
 static void procpool__submit_publish(procpool *p, const procpool__order *o, uint32_t slot) {
   uint64_t cell;
-  uint64_t *at = procpool__submit_enter(p, o->future, slot, &cell);
+  procpool__u64 *at = procpool__submit_enter(p, o->future, slot, &cell);
   if (o->quiet) {
     procpool__store_release(at, cell);
   } else {
@@ -8744,7 +10323,7 @@ static void procpool__submit_unwanted(procpool *p, procpool_future *f) {
  * supervisor that shall see to a limit at once. */
 static void procpool__submit_show(procpool *p, procpool__order *o, uint32_t slot) {
   uint64_t cell;
-  uint64_t *at = procpool__submit_enter(p, o->future, slot, &cell);
+  procpool__u64 *at = procpool__submit_enter(p, o->future, slot, &cell);
   if (o->limit > 0) {
     (void)procpool__exchange(at, cell);
     procpool__host_check_ticking(p, o->future);
@@ -8820,7 +10399,7 @@ static bool procpool__submit_condition(procpool *p, void *context) {
 static procpool_status procpool__submit_refused(procpool *p, const procpool__order *o) {
   char text[PROCPOOL__MESSAGE];
   procpool__code_search search;
-  memcpy(&search.function, &o->function, sizeof(search.function));
+  search.function = procpool__number_of_function(o->function);
   if (o->status == PROCPOOL_ARGUMENT)
     return procpool__host_refuse(p, o->status, 0, "argument or result lie in no live shared buffer of this pool");
   if (o->status != PROCPOOL_FUNCTION)
@@ -8986,10 +10565,47 @@ PROCPOOL_API procpool_status procpool_submit_many(procpool *pool, procpool_funct
   return procpool__public_leave(pool, status);
 }
 
+/* ---- why a typed submit was refused ---- It returns a handle, and there is none to tell by: so each thread remembers
+ * its last refusal, until it asks for the result of that null handle. */
+
+static bool procpool__refusal_key(pthread_key_t *key) {
+  const uint64_t there = procpool__load(&procpool__process_record.refusals);
+  if (there == 0) {
+    if (pthread_key_create(key, NULL) != 0)
+      return false;
+    if (procpool__cas(&procpool__process_record.refusals, 0, (uint64_t)*key + 1))
+      return true;
+    (void)pthread_key_delete(*key); /* another thread was faster */
+  }
+  *key = (pthread_key_t)(procpool__load(&procpool__process_record.refusals) - 1);
+  return true;
+}
+
+static void procpool__refusal_keep(procpool_status status) {
+  pthread_key_t key;
+  if (procpool__refusal_key(&key))
+    (void)pthread_setspecific(key, (const void *)(uintptr_t)status);
+}
+
+/* OK where there was none. */
+static procpool_status procpool__refusal_take(void) {
+  pthread_key_t key;
+  procpool_status status;
+  if (procpool__load(&procpool__process_record.refusals) == 0 || !procpool__refusal_key(&key))
+    return PROCPOOL_OK;
+  status = (procpool_status)(uintptr_t)pthread_getspecific(key);
+  (void)pthread_setspecific(key, NULL);
+  return status;
+}
+
 PROCPOOL_API procpool_future *procpool_submit_or_null(procpool *pool, procpool_function function, const void *argument,
                                                       size_t size) {
   procpool_future *future;
-  return procpool_submit(pool, function, argument, size, &future) == PROCPOOL_OK ? future : NULL;
+  const procpool_status status = procpool_submit(pool, function, argument, size, &future);
+  if (status == PROCPOOL_OK)
+    return future;
+  procpool__refusal_keep(status);
+  return NULL;
 }
 
 /* ---- shared buffers ---- */
@@ -9174,7 +10790,7 @@ PROCPOOL_API procpool_status procpool_shutdown_timed(procpool *pool, procpool_sh
   status = procpool__public_enter(pool);
   if (status != PROCPOOL_OK)
     return status;
-  if (mode < PROCPOOL_DRAIN || mode > PROCPOOL_KILL || procpool__public_bad_timeout(timeout))
+  if ((unsigned)mode > PROCPOOL_KILL || procpool__public_bad_timeout(timeout))
     status = PROCPOOL_ARGUMENT;
   else if (timeout > 0 && procpool__host_self(pool))
     status = PROCPOOL_DEADLOCK;
@@ -9389,14 +11005,45 @@ PROCPOOL_API procpool_status procpool_future_result(procpool_future *future, dou
   return procpool__public_leave(p, status);
 }
 
-/* For the typed layer: a result of this very size; gives the future back. */
+/* What there is to say of it, under the lock. */
+static void procpool__future_describe(const procpool_future *f, procpool_error *error) {
+  const procpool_status status = procpool__future_status(f);
+  if (f->error != NULL && status != PROCPOOL_PENDING) {
+    *error = *f->error;
+    return;
+  }
+  procpool__error_fill(error, status, 0, status == PROCPOOL_OK || status == PROCPOOL_PENDING ? "" : NULL);
+  if (status != PROCPOOL_PENDING) {
+    error->worker = f->worker;
+    error->pid = (long)f->pid;
+  }
+}
+
+/* The error of a future that the typed layer gives back is the pool's last one from then on. */
+static void procpool__future_leave_error(procpool_future *f, procpool_status status) {
+  procpool *p = f->pool;
+  procpool__public_lock(p);
+  if (procpool__future_status(f) == status)
+    procpool__future_describe(f, &p->last_error);
+  else
+    (void)procpool__host_refuse(p, status, 0, "the result does not have the size that this typed function gives");
+  (void)procpool__public_leave(p, status);
+}
+
+/* For the typed layer: a result of this very size; gives the future back. Where there is none because the submit was
+ * refused: why. */
 PROCPOOL_API procpool_status procpool_future_result_exact(procpool_future *future, void *buffer, size_t size) {
   size_t got;
-  procpool_status status = procpool_future_result(future, PROCPOOL_FOREVER, buffer, size, &got);
+  procpool_status status = future == NULL ? procpool__refusal_take() : PROCPOOL_OK;
+  if (status != PROCPOOL_OK)
+    return status;
+  status = procpool_future_result(future, PROCPOOL_FOREVER, buffer, size, &got);
   if (status == PROCPOOL_TOO_SMALL || (status == PROCPOOL_OK && got != size))
     status = PROCPOOL_CODEC;
   if (status >= PROCPOOL_PENDING)
     return status; /* a refusal changes nothing: it may be asked again */
+  if (status != PROCPOOL_OK)
+    procpool__future_leave_error(future, status);
   (void)procpool_future_release(future);
   return status;
 }
@@ -9416,20 +11063,6 @@ PROCPOOL_API const void *procpool_future_data(procpool_future *future, size_t *s
   if (size != NULL && bytes != NULL)
     *size = (size_t)future->size;
   return bytes;
-}
-
-/* What there is to say of it, under the lock. */
-static void procpool__future_describe(const procpool_future *f, procpool_error *error) {
-  const procpool_status status = procpool__future_status(f);
-  if (f->error != NULL && status != PROCPOOL_PENDING) {
-    *error = *f->error;
-    return;
-  }
-  procpool__error_fill(error, status, 0, status == PROCPOOL_OK || status == PROCPOOL_PENDING ? "" : NULL);
-  if (status != PROCPOOL_PENDING) {
-    error->worker = f->worker;
-    error->pid = (long)f->pid;
-  }
 }
 
 PROCPOOL_API procpool_status procpool_future_error(procpool_future *future, procpool_error *error) {
@@ -9577,8 +11210,12 @@ typedef struct procpool__group {
   void *thrown; /* by a callback: the call ends with it */
 } procpool__group;
 
+/* False also where there cannot be as many. */
 static bool procpool__group_make(procpool__group *g, size_t count) {
   memset((void *)g, 0, sizeof(*g));
+  (void)pthread_mutex_init(&g->waiter.lock, NULL);
+  if (!procpool__size_possible(count, sizeof(*g->nodes)))
+    return false;
   g->nodes = (procpool__wait_node *)PROCPOOL_MALLOC((count + 1) * sizeof(*g->nodes));
   g->pools = (procpool **)PROCPOOL_MALLOC((count + 1) * sizeof(*g->pools));
   g->interrupts = (uint32_t *)PROCPOOL_MALLOC((count + 1) * sizeof(*g->interrupts));
@@ -9837,16 +11474,18 @@ static void procpool__group_throw(procpool__group *g) {
   procpool__platform_throw(thrown);
 }
 
+/* The group is to be ended in any case. Memory comes first: a count that no array has is refused before any is read. */
 static procpool_status procpool__group_fill(procpool__group *g, procpool_future *const *futures, size_t count) {
+  const bool made = procpool__group_make(g, count);
   if (futures == NULL && count > 0)
     return PROCPOOL_ARGUMENT;
+  if (!made)
+    return procpool__size_possible(count, sizeof(*g->nodes)) ? PROCPOOL_MEMORY : PROCPOOL_ARGUMENT;
   for (size_t i = 0; i < count; i++) {
     const procpool_status status = procpool__host_check_future(futures[i]);
     if (status != PROCPOOL_OK)
       return status;
   }
-  if (count > SIZE_MAX / sizeof(procpool__wait_node) - 1 || !procpool__group_make(g, count))
-    return PROCPOOL_MEMORY;
   for (size_t i = 0; i < count; i++)
     procpool__group_add(g, futures[i]);
   return PROCPOOL_OK;
@@ -9858,18 +11497,16 @@ PROCPOOL_API procpool_status procpool_wait(procpool_future *const *futures, size
   procpool__group group;
   procpool_status status;
   procpool__platform_cancel_here();
-  memset((void *)&group, 0, sizeof(group));
   if (done != NULL)
     *done = 0;
-  if (mode < PROCPOOL_ALL_COMPLETED || mode > PROCPOOL_FIRST_EXCEPTION || procpool__public_bad_timeout(timeout))
+  if ((unsigned)mode > PROCPOOL_FIRST_EXCEPTION || procpool__public_bad_timeout(timeout))
     return PROCPOOL_ARGUMENT;
   status = procpool__group_fill(&group, futures, count);
   if (status == PROCPOOL_OK)
     status = procpool__group_wait(&group, untils[mode], timeout);
   if (done != NULL)
     *done = group.waiter.settled;
-  if (group.nodes != NULL || status == PROCPOOL_MEMORY)
-    procpool__group_end(&group);
+  procpool__group_end(&group);
   procpool__platform_throw(group.thrown);
   return status;
 }
@@ -9881,7 +11518,7 @@ struct procpool_iterator {
   procpool__group group;
   size_t delivered;
   /* imap */
-  procpool *pool; /* null: as_completed */
+  procpool *pool; /* null: as_completed. It holds the pool as a future does */
   procpool_function function;
   procpool_generator generator;
   void *context;
@@ -9889,9 +11526,10 @@ struct procpool_iterator {
   size_t item_size, buffersize;
   bool unordered, has_item;
   procpool_submit_options limits; /* of each item */
-  procpool_status end;            /* OK while the generator has more */
-  procpool_future **window;       /* in flight, by node; in order: a ring that begins at first */
-  size_t first, in_flight;
+  procpool_status end;      /* OK while the generator has more; then why it has not, which is told once, and END */
+  procpool_future **window; /* in flight, by node; in order: a ring that begins at first */
+  size_t *places;           /* unordered: those below used that are free */
+  size_t first, in_flight, place_count, used;
   size_t current; /* whose future the caller holds; buffersize: nobody's */
 };
 
@@ -9909,8 +11547,7 @@ PROCPOOL_API procpool_status procpool_as_completed(procpool_future *const *futur
   it->magic = PROCPOOL__ITERATOR_LIVE;
   status = procpool__group_fill(&it->group, futures, count);
   if (status != PROCPOOL_OK) {
-    if (status == PROCPOOL_MEMORY)
-      procpool__group_end(&it->group);
+    procpool__group_end(&it->group);
     PROCPOOL_FREE(it);
     return status;
   }
@@ -9921,53 +11558,95 @@ PROCPOOL_API procpool_status procpool_as_completed(procpool_future *const *futur
 static void procpool__imap_destroy(procpool_iterator *it) {
   PROCPOOL_FREE(it->item);
   PROCPOOL_FREE(it->window);
+  PROCPOOL_FREE(it->places);
   it->group.count = 0;
   procpool__group_end(&it->group);
   it->magic = 0;
   PROCPOOL_FREE(it);
 }
 
+/* The pool is held until the iterator is freed. */
+static void procpool__imap_let_go(procpool *p) {
+  procpool__public_lock(p);
+  p->live_futures--;
+  (void)procpool__public_leave(p, PROCPOOL_OK);
+}
+
+/* Whether the process is the one that made it: in a forked child another thread's lock may be held for ever. */
+static bool procpool__iterator_here(const procpool_iterator *it) {
+  const procpool *p = it->pool != NULL ? it->pool : it->group.pool_count > 0 ? it->group.pools[0] : NULL;
+  return p == NULL || procpool__platform_guard_ok(p->guard, p->guard_by_pid);
+}
+
+/* Under the lock: OK, or the refusal. */
+static procpool_status procpool__imap_check(procpool *p, procpool_function function, procpool_generator generator,
+                                            size_t item_size, const procpool_imap_options *o) {
+  if (function == NULL || generator == NULL)
+    return procpool__host_refuse(p, PROCPOOL_ARGUMENT, 0, "the function or the generator is null");
+  if (!procpool__size_possible(1, item_size) || (o != NULL && o->buffersize > PROCPOOL__MAX_QUEUED))
+    return procpool__host_refuse(p, PROCPOOL_ARGUMENT, 0, "the items or options.buffersize are too large");
+  if (o != NULL && (o->time_limit != o->time_limit || o->grace != o->grace))
+    return procpool__host_refuse(p, PROCPOOL_ARGUMENT, 0, "a time is not a number");
+  if (o != NULL && o->time_limit > 0 && p->start > PROCPOOL_START_SPAWN)
+    return procpool__host_refuse(p, PROCPOOL_UNSUPPORTED, 0,
+                                 "a time limit needs fork or spawn: no thread can be ended");
+  p->live_futures++;
+  return PROCPOOL_OK;
+}
+
+/* The iterator without what the caller gives; null where there is no memory. */
+static procpool_iterator *procpool__imap_make(size_t buffersize, size_t item_size) {
+  procpool_iterator *it = (procpool_iterator *)PROCPOOL_MALLOC(sizeof(*it));
+  bool made;
+  if (it == NULL)
+    return NULL;
+  memset((void *)it, 0, sizeof(*it));
+  it->magic = PROCPOOL__ITERATOR_LIVE;
+  it->buffersize = it->current = buffersize;
+  it->item_size = item_size;
+  made = procpool__group_make(&it->group, buffersize);
+  it->item = (unsigned char *)PROCPOOL_MALLOC(item_size + 1);
+  it->window = (procpool_future **)PROCPOOL_MALLOC(buffersize * sizeof(*it->window));
+  it->places = (size_t *)PROCPOOL_MALLOC(buffersize * sizeof(*it->places));
+  if (made && it->item != NULL && it->window != NULL && it->places != NULL) {
+    memset((void *)it->window, 0, buffersize * sizeof(*it->window));
+    return it;
+  }
+  procpool__imap_destroy(it);
+  return NULL;
+}
+
 PROCPOOL_API procpool_status procpool_imap(procpool *pool, procpool_function function, procpool_generator generator,
                                            void *context, size_t item_size, const procpool_imap_options *options,
                                            procpool_iterator **iterator) {
   procpool_iterator *it;
-  bool made;
-  const procpool_status status = procpool__host_check(pool);
+  procpool_status status = procpool__public_enter(pool);
   if (iterator != NULL)
     *iterator = NULL;
   if (status != PROCPOOL_OK)
     return status;
-  if (iterator == NULL || function == NULL || generator == NULL ||
-      (options != NULL && (options->buffersize > PROCPOOL__MAX_QUEUED || options->time_limit != options->time_limit ||
-                           options->grace != options->grace)))
-    return PROCPOOL_ARGUMENT;
-  if (options != NULL && options->time_limit > 0 && pool->start > PROCPOOL_START_SPAWN)
-    return PROCPOOL_UNSUPPORTED;
-  it = (procpool_iterator *)PROCPOOL_MALLOC(sizeof(*it));
-  if (it == NULL)
+  if (iterator == NULL)
+    status = procpool__host_refuse(pool, PROCPOOL_ARGUMENT, 0, "there is no place for the iterator");
+  else
+    status = procpool__imap_check(pool, function, generator, item_size, options);
+  (void)procpool__public_leave(pool, status);
+  if (status != PROCPOOL_OK)
+    return status;
+  it = procpool__imap_make(
+      options != NULL && options->buffersize > 0 ? options->buffersize : 2 * (size_t)pool->segment.workers, item_size);
+  if (it == NULL) {
+    procpool__imap_let_go(pool);
     return PROCPOOL_MEMORY;
-  memset((void *)it, 0, sizeof(*it));
-  it->magic = PROCPOOL__ITERATOR_LIVE;
+  }
   it->pool = pool;
   it->function = function;
   it->generator = generator;
   it->context = context;
-  it->item_size = item_size;
-  it->unordered = options != NULL && options->unordered;
   if (options != NULL) {
+    it->unordered = options->unordered;
     it->limits.time_limit = options->time_limit;
     it->limits.grace = options->grace;
   }
-  it->buffersize = options != NULL && options->buffersize > 0 ? options->buffersize : 2 * (size_t)pool->segment.workers;
-  it->current = it->buffersize;
-  made = procpool__group_make(&it->group, it->buffersize);
-  it->item = (unsigned char *)PROCPOOL_MALLOC(item_size + 1);
-  it->window = (procpool_future **)PROCPOOL_MALLOC(it->buffersize * sizeof(*it->window));
-  if (!made || it->item == NULL || it->window == NULL) {
-    procpool__imap_destroy(it);
-    return PROCPOOL_MEMORY;
-  }
-  memset((void *)it->window, 0, it->buffersize * sizeof(*it->window));
   *iterator = it;
   return PROCPOOL_OK;
 }
@@ -9980,13 +11659,15 @@ static void procpool__imap_drop(procpool_iterator *it, size_t i) {
   (void)procpool_future_release(it->window[i]);
   it->window[i] = NULL;
   it->in_flight--;
+  if (it->unordered)
+    it->places[it->place_count++] = i;
 }
 
-static size_t procpool__imap_free_place(const procpool_iterator *it) {
-  size_t i = (it->first + it->in_flight) % it->buffersize;
-  while (it->window[i] != NULL) /* in order the next one is free; else any */
-    i = (i + 1) % it->buffersize;
-  return i;
+/* Where the next future goes: there is room. In order behind those in flight, else wherever one was taken out. */
+static size_t procpool__imap_free_place(procpool_iterator *it) {
+  if (!it->unordered)
+    return (it->first + it->in_flight) % it->buffersize;
+  return it->place_count > 0 ? it->places[--it->place_count] : it->used++;
 }
 
 /* Pulls the next input into it->item. False at the end, or on an error of the generator. */
@@ -10001,50 +11682,70 @@ static bool procpool__imap_pull(procpool_iterator *it) {
   return it->has_item;
 }
 
-/* Submits inputs until the window is full. While something is in flight a full queue is no reason to wait. */
-static procpool_status procpool__imap_fill(procpool_iterator *it, uint64_t deadline) {
-  while (it->end == PROCPOOL_OK && it->in_flight < it->buffersize && procpool__imap_pull(it)) {
+/* Submits the item. While something is in flight a full queue is no reason to wait. */
+static procpool_status procpool__imap_submit(procpool_iterator *it, uint64_t deadline) {
+  procpool *p = it->pool;
+  procpool__order o;
+  procpool_status status;
+  procpool__public_lock(p);
+  procpool__submit_make_order(p, &o, it->function, it->item, it->item_size, &it->limits);
+  status = procpool__submit_checked(p, &o, it->in_flight > 0 ? 0 : deadline);
+  if (status == PROCPOOL_OK) {
     const size_t i = procpool__imap_free_place(it);
-    const procpool_status status = procpool__submit(it->pool, it->function, it->item, it->item_size, &it->limits,
-                                                    &it->window[i], it->in_flight > 0 ? 0 : deadline);
+    it->window[i] = o.future;
+    procpool__node_link(&it->group.waiter, &it->group.nodes[i], o.future);
+    it->in_flight++;
+  }
+  return procpool__public_leave(p, status);
+}
+
+/* Submits inputs until the window is full. However long the generator takes, an interrupt ends that; a time-out too, once
+ * something is in flight (but a call that does not wait at all still pulls: it may be the only kind that is made). */
+static procpool_status procpool__imap_fill(procpool_iterator *it, const procpool__wait *wait) {
+  while (it->end == PROCPOOL_OK && it->in_flight < it->buffersize) {
+    procpool_status status = procpool__host_wait_look(it->pool, wait);
+    if (status == PROCPOOL_INTERRUPTED)
+      return status;
+    if ((status == PROCPOOL_PENDING && it->in_flight > 0 && wait->deadline > 0) || !procpool__imap_pull(it))
+      break;
+    status = procpool__imap_submit(it, wait->deadline);
     if (status == PROCPOOL_FULL)
       return it->in_flight > 0 ? PROCPOOL_OK : PROCPOOL_PENDING;
     if (status == PROCPOOL_INTERRUPTED)
       return status;
     it->has_item = false;
-    if (status != PROCPOOL_OK) {
+    if (status != PROCPOOL_OK)
       it->end = status;
-      break;
-    }
-    procpool__public_lock(it->pool);
-    procpool__node_link(&it->group.waiter, &it->group.nodes[i], it->window[i]);
-    (void)procpool__public_leave(it->pool, PROCPOOL_OK);
-    it->in_flight++;
   }
   return PROCPOOL_OK;
 }
 
-static procpool_status procpool__imap_await(procpool_iterator *it, double timeout) {
+/* Waits for the one that is due, under the lock. */
+static procpool_status procpool__imap_await(procpool_iterator *it, procpool__wait *wait) {
   procpool__goal goal;
-  procpool__wait wait;
-  procpool_status status;
   procpool *p = it->pool;
-  const uint64_t deadline = timeout > 0 ? procpool__platform_deadline(timeout) : 0;
   goal.waiter = &it->group.waiter;
   goal.until = PROCPOOL__UNTIL_QUEUED;
-  procpool__public_lock(p);
-  wait = procpool__host_wait_for(p, procpool__condition_goal, &goal, deadline,
-                                 PROCPOOL__WAIT_CALLBACKS | PROCPOOL__WAIT_GROUP);
-  if (!it->unordered) {
-    wait.how = PROCPOOL__WAIT_CALLBACKS | PROCPOOL__WAIT_FUTURE;
-    wait.condition = procpool__condition_settled;
-    wait.context = it->window[it->first];
-  }
-  status = procpool__host_self(p) ? PROCPOOL_DEADLOCK : procpool__host_wait(p, &wait);
-  return procpool__public_leave_throwing(p, status);
+  wait->condition = it->unordered ? procpool__condition_goal : procpool__condition_settled;
+  wait->how = PROCPOOL__WAIT_CALLBACKS;
+  wait->how |= it->unordered ? (unsigned)PROCPOOL__WAIT_GROUP : (unsigned)PROCPOOL__WAIT_FUTURE;
+  wait->context = it->unordered ? (void *)&goal : (void *)it->window[it->first];
+  (void)procpool__host_drain(p);
+  if (!wait->condition(p, wait->context) && procpool__host_self(p))
+    return wait->deadline > 0 ? PROCPOOL_DEADLOCK : PROCPOOL_PENDING;
+  return procpool__host_wait(p, wait);
+}
+
+/* There is nothing more: why, once; from then on END. */
+static procpool_status procpool__imap_end(procpool_iterator *it) {
+  const procpool_status status = it->end;
+  it->end = PROCPOOL_END;
+  return status;
 }
 
 static procpool_status procpool__imap_next(procpool_iterator *it, double timeout, procpool_future **future) {
+  procpool *p = it->pool;
+  procpool__wait wait;
   procpool_status status;
   if (it->current < it->buffersize) {
     procpool__imap_drop(it, it->current);
@@ -10052,17 +11753,23 @@ static procpool_status procpool__imap_next(procpool_iterator *it, double timeout
       it->first = (it->first + 1) % it->buffersize;
     it->current = it->buffersize;
   }
-  status = procpool__imap_fill(it, timeout > 0 ? procpool__platform_deadline(timeout) : 0);
-  if (status != PROCPOOL_OK)
-    return status;
-  if (it->in_flight == 0)
-    return it->end;
-  status = procpool__imap_await(it, timeout);
-  if (status != PROCPOOL_OK)
-    return status;
-  it->current = it->unordered ? (size_t)(procpool__waiter_pop(&it->group.waiter) - it->group.nodes) : it->first;
-  *future = it->window[it->current];
-  return PROCPOOL_OK;
+  procpool__public_lock(p);
+  wait = procpool__host_wait_for(p, NULL, NULL, timeout > 0 ? procpool__platform_deadline(timeout) : 0,
+                                 PROCPOOL__WAIT_CALLBACKS);
+  (void)procpool__public_leave(p, PROCPOOL_OK); /* nothing is held while the generator runs */
+  status = procpool__imap_fill(it, &wait);
+  procpool__public_lock(p);
+  if (status == PROCPOOL_INTERRUPTED)
+    (void)procpool__host_wait_over(p, &wait);
+  if (status == PROCPOOL_OK && it->in_flight == 0)
+    status = procpool__imap_end(it);
+  else if (status == PROCPOOL_OK)
+    status = procpool__imap_await(it, &wait);
+  if (status == PROCPOOL_OK) {
+    it->current = it->unordered ? (size_t)(procpool__waiter_pop(&it->group.waiter) - it->group.nodes) : it->first;
+    *future = it->window[it->current];
+  }
+  return procpool__public_leave_throwing(p, status);
 }
 
 PROCPOOL_API procpool_status procpool_next(procpool_iterator *iterator, double timeout, procpool_future **future) {
@@ -10073,12 +11780,12 @@ PROCPOOL_API procpool_status procpool_next(procpool_iterator *iterator, double t
     *future = NULL;
   if (iterator == NULL || iterator->magic != PROCPOOL__ITERATOR_LIVE)
     return PROCPOOL_HANDLE;
+  if (!procpool__iterator_here(iterator))
+    return PROCPOOL_FORKED;
   if (future == NULL || procpool__public_bad_timeout(timeout))
     return PROCPOOL_ARGUMENT;
-  if (iterator->pool != NULL) {
-    status = procpool__host_check(iterator->pool);
-    return status == PROCPOOL_OK ? procpool__imap_next(iterator, timeout, future) : status;
-  }
+  if (iterator->pool != NULL)
+    return procpool__imap_next(iterator, timeout, future);
   if (iterator->delivered == iterator->group.count)
     return PROCPOOL_END;
   status = procpool__group_wait(&iterator->group, PROCPOOL__UNTIL_QUEUED, timeout);
@@ -10099,7 +11806,11 @@ PROCPOOL_API procpool_status procpool_next_exact(procpool_iterator *iterator, vo
   if (status != PROCPOOL_OK)
     return status;
   status = procpool_future_result(future, 0, buffer, size, &got);
-  return status == PROCPOOL_OK && got != size ? PROCPOOL_CODEC : status;
+  if (status == PROCPOOL_TOO_SMALL || (status == PROCPOOL_OK && got != size))
+    status = PROCPOOL_CODEC;
+  if (status != PROCPOOL_OK && status < PROCPOOL_PENDING)
+    procpool__future_leave_error(future, status);
+  return status;
 }
 
 PROCPOOL_API size_t procpool_iterator_remaining(procpool_iterator *iterator) {
@@ -10111,9 +11822,15 @@ PROCPOOL_API size_t procpool_iterator_remaining(procpool_iterator *iterator) {
 }
 
 PROCPOOL_API void procpool_iterator_free(procpool_iterator *iterator) {
+  procpool *p;
   if (iterator == NULL || iterator->magic != PROCPOOL__ITERATOR_LIVE)
     return;
-  if (iterator->pool == NULL) {
+  p = iterator->pool;
+  if (!procpool__iterator_here(iterator)) { /* its futures are not touched: they are another process's */
+    procpool__imap_destroy(iterator);
+    return;
+  }
+  if (p == NULL) {
     procpool__group_end(&iterator->group);
     iterator->magic = 0;
     PROCPOOL_FREE(iterator);
@@ -10125,6 +11842,7 @@ PROCPOOL_API void procpool_iterator_free(procpool_iterator *iterator) {
       procpool__imap_drop(iterator, i);
     }
   procpool__imap_destroy(iterator);
+  procpool__imap_let_go(p);
 }
 
 /* ---- map ---- */
@@ -10439,6 +12157,7 @@ static procpool_status procpool__map_fill(procpool__mapping *m) {
       if (status == PROCPOOL_OK)
         status = procpool__map_send(m, j);
       procpool__submit_look(m->pool, true);
+      procpool__host_breathe(m->pool);
     }
   procpool__submit_look(m->pool, false);
   m->spare = procpool__map_spare(m);
@@ -10627,8 +12346,11 @@ static void procpool__map_leave(procpool__mapping *m) {
   const procpool__wait wait = procpool__host_wait_for(
       p, procpool__condition_halted, m, procpool__platform_now() + PROCPOOL__MAP_LINGER, PROCPOOL__WAIT_IMMUNE);
   m->halted = true;
-  for (size_t j = 0; j < m->job_count && m->busy > 0; j++)
+  for (size_t j = 0; j < m->job_count && m->busy > 0; j++) {
     procpool__map_halt(m, &m->jobs[j]);
+    if (j % PROCPOOL__STRETCH == 0)
+      procpool__host_breathe(p);
+  }
   if (m->busy > 0)
     procpool__future_stopped(p);
   if (m->busy > 0)
@@ -10855,12 +12577,10 @@ static unsigned char *procpool__task_scratch(procpool__worker *w, uint64_t size)
   unsigned char *scratch;
   if (size <= w->scratch_size)
     return w->scratch;
-  if (size > (uint64_t)PTRDIFF_MAX)
-    return NULL;
-  scratch = (unsigned char *)PROCPOOL_MALLOC((size_t)size);
+  scratch = (unsigned char *)procpool__aligned_new(size);
   if (scratch == NULL)
     return NULL;
-  PROCPOOL_FREE(w->scratch);
+  procpool__aligned_free(w->scratch);
   w->scratch = scratch;
   w->scratch_size = size;
   return scratch;
@@ -11051,8 +12771,7 @@ static procpool_status procpool__process_refusal(const procpool_process_options 
                                                  int version, size_t options_size) {
   if (version / 100 != PROCPOOL_VERSION / 100 || options_size != sizeof(*options))
     return PROCPOOL_MISMATCH;
-  if (function == NULL ||
-      (options != NULL && (options->start < PROCPOOL_START_AUTO || options->start > PROCPOOL_START_SPAWN)))
+  if (function == NULL || (options != NULL && ((unsigned)options->start > PROCPOOL_START_SPAWN)))
     return PROCPOOL_ARGUMENT;
   return PROCPOOL_OK;
 }

@@ -1,6 +1,6 @@
 /* buffers: two arrays of a million numbers in shared buffers. A map works on them where they are: nothing is copied. Then
  * one task gets a pointer to them, and builds its result in a buffer, too.
- *   cc -O2 -o buffers examples/buffers.c && ./buffers */
+ *   cc -O2 -pthread -o buffers examples/buffers.c && ./buffers */
 #define PROCPOOL_IMPLEMENTATION
 #include "../procpool.h"
 #include <stdio.h>

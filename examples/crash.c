@@ -1,5 +1,5 @@
 /* crash: a task that dies harms nobody else. Five kinds of death, what became of each, and the pool goes on.
- *   cc -O2 -o crash examples/crash.c && ./crash */
+ *   cc -O2 -pthread -o crash examples/crash.c && ./crash */
 #define _DEFAULT_SOURCE
 #define PROCPOOL_IMPLEMENTATION
 #include "../procpool.h"

@@ -1,6 +1,6 @@
 /* limits: tasks that take too long are ended, by their time limit or by the program, and by stages: a task may look whether
  * it is to end; then its worker gets SIGTERM, then SIGKILL. The error tells which stage it took. The pool goes on.
- *   cc -O2 -o limits examples/limits.c && ./limits */
+ *   cc -O2 -pthread -o limits examples/limits.c && ./limits */
 #define _DEFAULT_SOURCE
 #define PROCPOOL_IMPLEMENTATION
 #include "../procpool.h"

@@ -1,6 +1,6 @@
 /* processes: the plain sibling of the pool. Five named processes are started with two arguments each, and joined.
  * While they run, `ps -C runner-1,runner-2,runner-3,runner-4,runner-5 -o pid,comm` shows them.
- *   cc -O2 -o processes examples/processes.c && ./processes */
+ *   cc -O2 -pthread -o processes examples/processes.c && ./processes */
 #define _DEFAULT_SOURCE
 #define PROCPOOL_IMPLEMENTATION
 #include "../procpool.h"

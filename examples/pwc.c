@@ -1,5 +1,5 @@
 /* pwc: counts the lines, words and bytes of many files with all processors, and prints what wc prints.
- *   cc -O2 -o pwc examples/pwc.c && ./pwc /usr/include
+ *   cc -O2 -pthread -o pwc examples/pwc.c && ./pwc /usr/include
  * Every regular file that is named or lies under a directory that is named, sorted by path as bytes, then a total (not for
  * a single file, as wc). Symbolic links are not followed. A word is a run of characters between white space as the C
  * locale has it. What cannot be read is reported on stderr and makes the exit status 1.

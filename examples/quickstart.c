@@ -1,5 +1,5 @@
 /* quickstart: the first program. A function is run in worker processes, first over an array, then once.
- *   cc -O2 -o quickstart examples/quickstart.c && ./quickstart */
+ *   cc -O2 -pthread -o quickstart examples/quickstart.c && ./quickstart */
 #define PROCPOOL_IMPLEMENTATION
 #include "../procpool.h"
 #include <stdio.h>

@@ -1,5 +1,5 @@
 /* sleeping: waiting in parallel. 24 sleeps of 0.1 s by a plain loop, then by a map; the number of workers is the argument.
- *   cc -O2 -o sleeping examples/sleeping.c && ./sleeping 8 */
+ *   cc -O2 -pthread -o sleeping examples/sleeping.c && ./sleeping 8 */
 #define _DEFAULT_SOURCE
 #define PROCPOOL_IMPLEMENTATION
 #include "../procpool.h"

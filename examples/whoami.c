@@ -1,5 +1,5 @@
 /* whoami: tasks really run in other processes. Each task reports the process that ran it; three workers show three.
- *   cc -O2 -o whoami examples/whoami.c && ./whoami */
+ *   cc -O2 -pthread -o whoami examples/whoami.c && ./whoami */
 #define _DEFAULT_SOURCE
 #define PROCPOOL_IMPLEMENTATION
 #include "../procpool.h"

@@ -1,5 +1,7 @@
 /* elsewhere.c - a program whose spawned processes have something else in the place of the pool's memory.
- *   elsewhere never|twice|always    how often they do; prints how often the program was started, and what became of it */
+ *   elsewhere never|twice|always    how often they do; prints how often the program was started, and what became of it
+ *   elsewhere often COUNT GIB       opens so many pools of so much memory (0: the default), and looks where workers have
+ *                                   their buffers */
 static int place_taken(void);
 #define PROCPOOL__PLACE_TAKEN() place_taken()
 #define PROCPOOL_IMPLEMENTATION
@@ -22,8 +24,10 @@ static void attach(void) {
   words = (int *)mmap(NULL, 4096, PROT_READ | PROT_WRITE, MAP_SHARED, fd, 0);
   if (words == MAP_FAILED)
     exit(2);
-  if (path != NULL) {
+  if (path != NULL) { /* where addresses have 32 bits, it might come to lie in the same place by chance */
     (void)close(fd);
+    if (words[0] > 100) /* always */
+      (void)mmap(NULL, (size_t)64 << 20, PROT_NONE, MAP_PRIVATE | MAP_ANONYMOUS | MAP_NORESERVE, -1, 0);
     return;
   }
   (void)snprintf(text, sizeof(text), "/proc/%d/fd/%d", (int)getpid(), fd);
@@ -42,14 +46,14 @@ enum { COUNT = 300000 };
 
 typedef struct sum_job {
   const int *numbers;
-  long *sum;
+  long long *sum;
 } sum_job;
 
 /* By pointers that are the host's. Returns where it found the numbers. */
 static void add_up(procpool_task *task) {
   const sum_job *job = (const sum_job *)procpool_task_argument(task, NULL);
   const int *numbers = (const int *)procpool_task_shared(task, job->numbers);
-  long *sum = (long *)procpool_task_shared(task, job->sum);
+  long long *sum = (long long *)procpool_task_shared(task, job->sum);
   *sum = 0;
   for (int i = 0; i < COUNT; i++)
     *sum += numbers[i];
@@ -83,14 +87,14 @@ static bool use(procpool *pool) {
   char none = 0;
   REQUIRE(in != NULL && out != NULL);
   job.numbers = in;
-  job.sum = (long *)procpool_shared_alloc(pool, sizeof(long));
+  job.sum = (long long *)procpool_shared_alloc(pool, sizeof(long long));
   REQUIRE(job.sum != NULL);
   for (int i = 0; i < COUNT; i++)
     in[i] = i;
   REQUIRE(procpool_submit(pool, add_up, &job, sizeof(job), &future) == PROCPOOL_OK);
   REQUIRE(procpool_future_result(future, PROCPOOL_FOREVER, (void *)&where, sizeof(where), NULL) == PROCPOOL_OK);
   REQUIRE(procpool_future_release(future) == PROCPOOL_OK);
-  REQUIRE(*job.sum == (long)COUNT * (COUNT - 1) / 2);
+  REQUIRE(*job.sum == (long long)COUNT * (COUNT - 1) / 2);
   memset(&options, 0, sizeof(options));
   options.shared_argument = true;
   options.result = out;
@@ -110,12 +114,47 @@ static bool use(procpool *pool) {
   return where == in;
 }
 
+/* Where a worker finds what the host gives it as a pointer: an argument that lies in a buffer is not copied. */
+static void find(procpool_task *task) {
+  const void *argument = procpool_task_argument(task, NULL);
+  procpool_task_return(task, (const void *)&argument, sizeof(argument));
+}
+
+static int often(int count, size_t gib) {
+  int same = 0;
+  words[1] = 0;
+  for (int i = 0; i < count; i++) {
+    procpool_options options;
+    procpool_submit_options submit;
+    procpool_future *future = NULL;
+    procpool *pool;
+    void *buffer, *there = NULL;
+    memset(&options, 0, sizeof(options));
+    options.start = PROCPOOL_START_SPAWN;
+    options.max_workers = 1;
+    options.max_memory = gib << 30;
+    pool = procpool_open(&options);
+    REQUIRE(pool != NULL);
+    buffer = procpool_shared_alloc(pool, 4096);
+    memset(&submit, 0, sizeof(submit));
+    submit.shared_argument = true;
+    REQUIRE(buffer != NULL && procpool_submit_with(pool, find, buffer, 4096, &submit, &future) == PROCPOOL_OK);
+    REQUIRE(procpool_future_result(future, PROCPOOL_FOREVER, (void *)&there, sizeof(there), NULL) == PROCPOOL_OK);
+    same += there == buffer;
+    REQUIRE(procpool_future_release(future) == PROCPOOL_OK && procpool_free(pool) == PROCPOOL_OK);
+  }
+  printf("%d starts, %d at the same place\n", words[1], same);
+  return 0;
+}
+
 int main(int argc, char **argv) {
   procpool_options options;
   procpool *pool;
   bool same;
   attach();
   procpool_worker_main();
+  if (argc > 3 && strcmp(argv[1], "often") == 0)
+    return often(atoi(argv[2]), (size_t)strtoul(argv[3], NULL, 10));
   words[0] = argc > 1 && strcmp(argv[1], "always") == 0 ? 1000 : argc > 1 && strcmp(argv[1], "twice") == 0 ? 2 : 0;
   memset(&options, 0, sizeof(options));
   options.start = PROCPOOL_START_SPAWN;

@@ -112,6 +112,9 @@ double test_now(void); /* monotonic seconds */
 /* A file beside the test program, by name. */
 const char *test_path(const char *name);
 
+/* A size that no process can have, though it is no more than a ptrdiff_t can say where that has 64 bits. */
+#define TEST_IMPOSSIBLE (SIZE_MAX > 0xffffffffu ? SIZE_MAX / 4 + 1 : SIZE_MAX / 2 + 1)
+
 procpool *test_open(procpool_start start, int workers);
 /* The same with other options; start and workers are filled in. */
 procpool *test_open_with(procpool_start start, int workers, procpool_options *options);

@@ -53,6 +53,47 @@ int use_the_pool(void) {
 }
 '
 
+# Names that users like: of their globals, or of their functions and the arguments of these. None of it may shadow
+# anything, nor be hidden by what the macros generate.
+names="task count result results options future futures arguments argument iterator generator context pool size row word \
+running begun stop limited items item out in end status error timeout value name call function first i j r a e n p x"
+
+# Not task: that is what PROCPOOL_TASK_FUNCTION calls the first argument.
+names_as_globals() {
+  for name in $names; do
+    [ "$name" = task ] || echo "extern int $name;"
+  done
+  echo "$1"
+  for name in $names; do
+    [ "$name" = task ] || echo "PROCPOOL_FUNCTION(int, g_$name, int, v) { return v + $name; }"
+    [ "$name" = task ] || echo "PROCPOOL_TASK_FUNCTION(int, h_$name, int, v, int, w) { (void)task; return v + w + $name; }"
+  done
+}
+
+names_as_functions() {
+  echo "$1"
+  for name in $names; do
+    echo "PROCPOOL_FUNCTION(int, $name, int, v_$name) { return v_$name; }"
+  done
+  echo "PROCPOOL_FUNCTION(const char *, name_of, int, v) { return v > 0 ? \"more\" : \"none\"; }"
+  echo "PROCPOOL_FUNCTION(int, length_of, const char *, v) { return v != PROCPOOL_NULL; }"
+  echo "PROCPOOL_FUNCTION(int *, place_of, int *, v, const char *, w) { return w != PROCPOOL_NULL ? v : PROCPOOL_NULL; }"
+}
+
+names_as_arguments() {
+  echo "$1"
+  for name in $names; do
+    echo "PROCPOOL_FUNCTION(int, one_$name, int, $name) { return $name; }"
+    echo "PROCPOOL_FUNCTION(int, two_$name, int, $name, int, other_of_two) { return $name + other_of_two; }"
+    [ "$name" = task ] || echo "PROCPOOL_TASK_FUNCTION(int, asks_$name, int, $name) { (void)task; return $name; }"
+  done
+  echo "int nested_scopes(void);"
+  echo "int nested_scopes(void) {"
+  echo "  PROCPOOL_WITH(outer, PROCPOOL_NULL) { PROCPOOL_WITH(inner, PROCPOOL_NULL) { return outer != inner; } }"
+  echo "  return 0;"
+  echo "}"
+}
+
 # source NAME TEXT: writes a file, unless it is there with this text (cases run at the same time).
 source_file() {
   mkdir -p "$work"
@@ -73,6 +114,9 @@ int procpool_test_nothing(void) {
   return 0;
 }"
     source_file "$1_implementation.$kind" "$implementation"
+    source_file "$1_globals.$kind" "$(names_as_globals "$header")"
+    source_file "$1_functions.$kind" "$(names_as_functions "$header")"
+    source_file "$1_arguments.$kind" "$(names_as_arguments "$header")"
     source_file "$1_static.$kind" "#define PROCPOOL_STATIC
 $implementation"
     source_file "$1_static_user.$kind" "#define PROCPOOL_STATIC
@@ -109,30 +153,49 @@ compile() {
   "$@" -o "$work/$object.o"
 }
 
-# All ways to include it, in one dialect of one compiler.
+# All ways to include it, in one dialect of one compiler (which may be a command with options).
 dialect() {
   compiler=$1
   standard=$2
   extension=$3
-  object=${compiler}_$standard
+  object=$(echo "${compiler}_$standard" | tr -c 'a-zA-Z0-9+\n' _)
   sources "$object"
   flags=$warn
   [ "$extension" = cc ] || flags=$warn_c
   at="$work/$object"
   # shellcheck disable=SC2086
   {
-    compile "$compiler" "-std=$standard" $flags -O1 -c "${at}_nothing.$extension"
-    compile "$compiler" "-std=$standard" $flags -O2 -c "${at}_declarations.$extension"
-    compile "$compiler" "-std=$standard" $flags -O0 -c "${at}_implementation.$extension"
-    compile "$compiler" "-std=$standard" $flags -O2 -D_FORTIFY_SOURCE=2 -c "${at}_implementation.$extension"
-    compile "$compiler" "-std=$standard" $flags -O3 -c "${at}_implementation.$extension"
-    compile "$compiler" "-std=$standard" $flags -O2 -c "${at}_static.$extension"
-    compile "$compiler" "-std=$standard" $flags -O2 -c "${at}_static_user.$extension"
-    compile "$compiler" "-std=$standard" $flags -O1 -c "${at}_twice.$extension"
-    compile "$compiler" "-std=$standard" $flags -O1 -c "${at}_twice_undefined.$extension"
+    compile $compiler "-std=$standard" $flags -O1 -c "${at}_nothing.$extension"
+    compile $compiler "-std=$standard" $flags -O2 -c "${at}_declarations.$extension"
+    for names in globals functions arguments; do
+      compile $compiler "-std=$standard" $flags -O1 -c "${at}_$names.$extension"
+    done
+    compile $compiler "-std=$standard" $flags -O0 -c "${at}_implementation.$extension"
+    compile $compiler "-std=$standard" $flags -O2 -D_FORTIFY_SOURCE=2 -c "${at}_implementation.$extension"
+    compile $compiler "-std=$standard" $flags -O3 -c "${at}_implementation.$extension"
+    compile $compiler "-std=$standard" $flags -O2 -c "${at}_static.$extension"
+    compile $compiler "-std=$standard" $flags -O2 -c "${at}_static_user.$extension"
+    compile $compiler "-std=$standard" $flags -O1 -c "${at}_twice.$extension"
+    compile $compiler "-std=$standard" $flags -O1 -c "${at}_twice_undefined.$extension"
     # The user's own includes come first here: in a strict dialect only what POSIX says is there then.
-    compile "$compiler" "-std=$standard" $flags -O1 -D_DEFAULT_SOURCE -c "${at}_own_memory.$extension"
-    [ "$extension" = c ] || compile "$compiler" "-std=$standard" $flags -O1 -fno-exceptions -fno-rtti -c "${at}_twice.$extension"
+    compile $compiler "-std=$standard" $flags -O1 -D_DEFAULT_SOURCE -c "${at}_own_memory.$extension"
+    [ "$extension" = c ] || compile $compiler "-std=$standard" $flags -O1 -fno-exceptions -fno-rtti -c "${at}_twice.$extension"
+  }
+}
+
+# The implementation and a user of it, once: for compilers of other machines.
+once() {
+  compiler=$1
+  standard=$2
+  extension=$3
+  object=$(echo "${compiler}_$standard" | tr -c 'a-zA-Z0-9+\n' _)
+  sources "$object"
+  flags=$warn
+  [ "$extension" = cc ] || flags=$warn_c
+  # shellcheck disable=SC2086
+  {
+    compile $compiler "-std=$standard" $flags -O2 -c "$work/${object}_twice.$extension"
+    compile $compiler "-std=$standard" $flags -O0 -c "$work/${object}_declarations.$extension"
   }
 }
 
@@ -209,6 +272,7 @@ list() {
     for standard in c99 c11 c17 gnu11 c2x; do
       echo "matrix_${compiler}_$standard 240 sh '$tests/matrix.sh' dialect '$1' $compiler $standard c"
     done
+    echo "matrix_${compiler}_short_enums 240 sh '$tests/matrix.sh' dialect '$1' '$compiler -fshort-enums' c11 c"
     echo "matrix_${compiler}_refused 60 sh '$tests/matrix.sh' refused '$1' $compiler c"
   done
   for compiler in g++ clang++; do

@@ -1,6 +1,7 @@
 #!/bin/sh
-# The programs that users see, as test cases: examples, the first program, the programs and commands of README.md. Also what of
-# model.sh and lint.sh takes seconds and has a row in rows.txt.
+# The programs that users see, as test cases: examples, the first program, the programs and commands of README.md. Also one
+# program (machine.c) for machines and instruments that the suite itself is not built for each time, and what of model.sh and
+# lint.sh takes seconds and has a row in rows.txt.
 #   programs.sh list BUILD          prints cases for the runner: NAME LIMIT COMMAND
 #   programs.sh CASE BUILD [NAME]   runs one of them; exit status 77 means skipped
 set -eu
@@ -74,7 +75,7 @@ pwc_agrees() {
   fresh pwc_agrees
   cp "$root/procpool.h" .
   cp -R "$root/examples" .
-  $CC -O2 -o pwc examples/pwc.c
+  $CC -O2 -pthread -o pwc examples/pwc.c
   for directory in /usr/include "$root/examples"; do
     [ -d "$directory" ] || continue
     find "$directory" -type f | LC_ALL=C sort | "$build/count" >serial
@@ -112,11 +113,18 @@ readme_program() {
     skip "block $1 of README.md is no whole program"
   fi
   # shellcheck disable=SC2086
-  $CC $strict -O2 -o program program.c
+  $CC $strict -O2 -pthread -o program program.c
   PROCPOOL_WORKERS=2 ./program >output
   if [ -s expected ]; then
     cmp expected output || { cat output; exit 1; }
   fi
+}
+
+# C libraries before glibc 2.34 have their threads in a library of their own: who copies a command must not meet that.
+commands_say_pthread() {
+  # shellcheck disable=SC2016
+  commands=$(grep -nE '(^|[ *`])cc -[^`]*\.c' "$root/README.md" "$root/procpool.h" "$root"/examples/*.c)
+  ! echo "$commands" | grep -v -e '-pthread'
 }
 
 # Every line of the sh blocks. What make -C tests itself would start again is only looked at.
@@ -144,12 +152,42 @@ readme_command() {
   done
 }
 
+# machine NAME COMPILER OPTION...: builds machine.c so and runs it; skipped where the compiler cannot build even nothing so.
+machine() {
+  fresh "machine_$1"
+  shift
+  echo 'int main(void) { return 0; }' >nothing.c
+  command -v "$1" >/dev/null 2>&1 || skip "$1 is not installed"
+  { "$@" -o nothing nothing.c -pthread 2>/dev/null && ./nothing; } || skip "$* builds no program that runs here"
+  "$@" -std=gnu11 -Wall -Wextra -Werror -o machine "$tests/machine.c" -pthread
+  ./machine
+}
+
+# The options where the headers of i386 are those of x86-64: gcc-multilib's link to them excludes cross compilers.
+bits32="-m32 -isystem /usr/include/x86_64-linux-gnu"
+time64="-D_TIME_BITS=64 -D_FILE_OFFSET_BITS=64"
+
+machines() {
+  echo "r151_machine_as_it_is 180 sh '$tests/programs.sh' machine '$1' own $CC -O1"
+  echo "r151_pages_of_64_kib_odd_malloc 180 sh '$tests/programs.sh' machine '$1' other $CC -O1 -DMACHINE_OTHER"
+  echo "r151_i386_gcc 180 sh '$tests/programs.sh' machine '$1' i386_gcc gcc $bits32 -O0"
+  echo "r151_i386_gcc_time64 180 sh '$tests/programs.sh' machine '$1' i386_gcc_time64 gcc $bits32 $time64 -O1"
+  echo "r151_i386_clang 180 sh '$tests/programs.sh' machine '$1' i386_clang clang $bits32 -O1"
+  echo "r151_i386_clang_time64 180 sh '$tests/programs.sh' machine '$1' i386_clang_time64 clang $bits32 $time64 -O1"
+  for compiler in gcc clang; do
+    echo "r153_thread_$compiler 240 sh '$tests/programs.sh' machine '$1' tsan_$compiler $compiler -O0 -g -fsanitize=thread"
+    echo "r153_address_undefined_$compiler 240 sh '$tests/programs.sh' machine '$1' asan_$compiler $compiler -O0 -g -fsanitize=address,undefined"
+  done
+}
+
 list() {
+  machines "$build"
   for file in "$root"/examples/*.c; do
     name=$(basename "$file" .c)
     echo "example_$name 60 sh '$tests/programs.sh' example '$build' $name"
   done
   echo "example_pwc_agrees_with_a_serial_count 120 sh '$tests/programs.sh' pwc_agrees '$build'"
+  echo "commands_say_pthread 20 sh '$tests/programs.sh' commands_say_pthread '$build'"
   echo "r154_the_list_of_orders_is_the_headers 60 sh '$tests/lint.sh' orders '$build'"
   echo "r154_the_protocol_holds_under_the_languages_model 120 sh '$tests/model.sh' litmus '$build' holds"
   echo "r154_each_order_that_is_needed_is_missed 120 sh '$tests/model.sh' litmus '$build' needed"

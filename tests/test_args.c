@@ -182,7 +182,7 @@ TEST_STARTS(r019_submit_null_argument_with_size, EVERY) {
 TEST_STARTS(r019_submit_impossible_size, EVERY) {
   procpool *pool = test_open(start, 1);
   const procpool_stats before = test_stats(pool);
-  static const size_t sizes[] = {SIZE_MAX, SIZE_MAX - 15, SIZE_MAX / 2 + 1, (size_t)1 << 62};
+  static const size_t sizes[] = {SIZE_MAX, SIZE_MAX - 15, SIZE_MAX / 2 + 1, TEST_IMPOSSIBLE};
   for (size_t i = 0; i < sizeof(sizes) / sizeof(sizes[0]); i++) {
     procpool_future *future = NULL;
     const procpool_status status = procpool_submit(pool, task_echo, "x", sizes[i], &future);
@@ -437,7 +437,7 @@ TEST_STARTS(args_options_out_of_range, EVERY) {
   REFUSED_OPTION(ring_size, 100000, PROCPOOL_ARGUMENT); /* no power of two */
   REFUSED_OPTION(ring_size, 262145, PROCPOOL_ARGUMENT);
   REFUSED_OPTION(ring_size, 1, PROCPOOL_ARGUMENT); /* no room for a record */
-  REFUSED_OPTION(ring_size, (size_t)1 << 63, PROCPOOL_ARGUMENT);
+  REFUSED_OPTION(ring_size, SIZE_MAX / 2 + 1, PROCPOOL_ARGUMENT);
   REFUSED_OPTION(spin_us, -2, PROCPOOL_ARGUMENT);
   REFUSED_OPTION(initializer_size, 4, PROCPOOL_ARGUMENT); /* bytes at null */
 }

@@ -522,7 +522,7 @@ TEST_STARTS(r053_once_each_with_many_threads, EVERY) {
 /* ---- further kinds of end ---- */
 
 static void task_impossible_result(procpool_task *task) {
-  (void)procpool_task_result(task, (size_t)1 << 62);
+  (void)procpool_task_result(task, TEST_IMPOSSIBLE);
 }
 
 TEST_STARTS(r053_once_for_codec, EVERY) {

@@ -2,6 +2,7 @@
 #include "harness.h"
 
 #include <cmath>
+#include <cstdlib>
 #include <stdexcept>
 #include <string>
 #include <vector>
@@ -231,4 +232,34 @@ TEST(cpp_scope) {
     rounds++;
   }
   CHECK_EQ(rounds, 2);
+}
+
+// A worker is a copy of the host, and of what the host's thread_local objects are to do at its end.
+namespace {
+struct counted {
+  int used = 0;
+  ~counted() {
+    gate_add(&page->word[9], 1);
+  }
+};
+thread_local counted of_the_host;
+} // namespace
+
+static void task_exit_cpp(procpool_task *task) {
+  (void)job_begin(task);
+  std::exit(3);
+}
+
+TEST(r143_exit_runs_no_thread_local_destructor) {
+  const test_job job = job_of(0);
+  of_the_host.used = 1;
+  procpool *pool = test_open(PROCPOOL_START_FORK, 1);
+  for (int i = 0; i < 2; i++) {
+    procpool_future *future = test_submit(pool, task_exit_cpp, &job, sizeof(job));
+    CHECK_SETTLES(future, PROCPOOL_CRASHED);
+    CHECK_EQ(test_error(future).exit_status, 3);
+    CHECK_OK(procpool_future_release(future));
+  }
+  test_close(pool);
+  CHECK_EQ(page->word[9], 0);
 }

@@ -147,6 +147,18 @@ static void wait_for_workers(procpool *pool, int count) {
   }
 }
 
+/* The worker that is asked may be ended yet for what its predecessor left in its ring: then the next one is. */
+static long supervisor_in_the_end(procpool *pool) {
+  long pid = 0;
+  for (int i = 0; i < 20 && pid == 0; i++) {
+    procpool_future *future = test_submit(pool, task_parent, PROCPOOL_NULL, 0);
+    if (procpool_future_result(future, PROCPOOL_FOREVER, &pid, sizeof(pid), PROCPOOL_NULL) != PROCPOOL_OK)
+      pid = 0;
+    CHECK_OK(procpool_future_release(future));
+  }
+  return pid;
+}
+
 static int initializer_that_counts(const void *argument, size_t size) {
   const test_job *job = (const test_job *)argument;
   (void)size;
@@ -185,7 +197,7 @@ static void mislead_and_die(procpool_start start, int what) {
   }
   wait_for_workers(pool, WORKERS);
   gate_wait(&page->word[5], 2 * WORKERS);
-  CHECK_EQ(test_supervisor(pool), supervisor);
+  CHECK_EQ(supervisor_in_the_end(pool), supervisor);
   test_close(pool);
 }
 

@@ -215,7 +215,7 @@ TEST_STARTS(r118_workers_start_with_defaults, PROCESSES) {
   sigset_t all, none;
   unsigned long long ignored, caught;
   sigfillset(&all);
-  signal(SIGTERM, SIG_IGN);
+  signal(SIGCHLD, SIG_IGN);
   signal(SIGHUP, SIG_IGN);
   signal(SIGUSR1, handler_none);
   CHECK_EQ(pthread_sigmask(SIG_SETMASK, &all, NULL), 0);
@@ -224,14 +224,14 @@ TEST_STARTS(r118_workers_start_with_defaults, PROCESSES) {
   CHECK_OK(procpool_future_result(future, PROCPOOL_FOREVER, &state, sizeof(state), NULL));
   CHECK_EQ(strtoull(state.blocked, NULL, 16), 0);
   ignored = strtoull(state.ignored, NULL, 16) & ~(7ull << 31); /* without those of the C library itself */
-  CHECK_EQ(ignored, 0);
+  CHECK_EQ(ignored, 1ull << (SIGHUP - 1));                     /* what the host ignores, but SIGCHLD */
   caught = strtoull(state.caught, NULL, 16) & ~(7ull << 31);
   CHECK_EQ(caught, 1ull << (SIGINT - 1)); /* SIGINT does nothing, and is not inherited as ignored */
   CHECK_OK(procpool_future_release(future));
   test_close(pool);
   sigemptyset(&none);
   CHECK_EQ(pthread_sigmask(SIG_SETMASK, &none, NULL), 0);
-  signal(SIGTERM, SIG_DFL);
+  signal(SIGCHLD, SIG_DFL);
   signal(SIGHUP, SIG_DFL);
   signal(SIGUSR1, SIG_DFL);
 }
@@ -1068,7 +1068,7 @@ TEST_STARTS(r095_workers_are_taken_before_the_host, PROCESSES) {
   procpool_future *future = test_submit(pool, task_oom_score, NULL, 0);
   int score = 0;
   CHECK_OK(procpool_future_result(future, PROCPOOL_FOREVER, &score, sizeof(score), NULL));
-  CHECK_EQ(score, before > 500 ? before : 500);
+  CHECK_EQ(score, before < 500 ? 500 : before < 1000 ? before + 1 : 1000);
   CHECK_EQ(oom_score(), before);
   CHECK_OK(procpool_future_release(future));
   test_close(pool);

@@ -192,7 +192,8 @@ TEST_STARTS(r019_many_with_bad_arguments, EVERY) {
   check_refused(pool, task_echo, &byte, SIZE_MAX, 1, NULL, PROCPOOL_ARGUMENT);
   check_refused(pool, task_echo, &byte, SIZE_MAX / 4, 3, NULL, PROCPOOL_ARGUMENT);
   check_refused(pool, task_echo, &byte, 16, SIZE_MAX / 16, NULL, PROCPOOL_ARGUMENT);
-  CHECK_STATUS(procpool_submit_many(pool, task_nothing, NULL, 0, SIZE_MAX / 8, NULL, &future, NULL), PROCPOOL_ARGUMENT);
+  CHECK_STATUS(procpool_submit_many(pool, task_nothing, NULL, 0, SIZE_MAX / sizeof(future), NULL, &future, NULL),
+               PROCPOOL_ARGUMENT);
   CHECK(future == garbage); /* no array is that long: nothing was written */
   for (int i = 0; i < 3; i++) {
     options.timeout = i == 0 ? (double)NAN : 0;

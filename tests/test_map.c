@@ -612,7 +612,7 @@ TEST_STARTS(r035_generator_error_after_what_came_before, EVERY) {
     for (int i = 0; i < 7; i++)
       CHECK_EQ(next_int(iterator, &from), 2 * i);
     CHECK_STATUS(procpool_next(iterator, PROCPOOL_FOREVER, &future), PROCPOOL_GENERATOR);
-    CHECK_STATUS(procpool_next(iterator, PROCPOOL_FOREVER, &future), PROCPOOL_GENERATOR); /* it stays so */
+    CHECK_STATUS(procpool_next(iterator, PROCPOOL_FOREVER, &future), PROCPOOL_END); /* a loop until END ends */
     CHECK_EQ(procpool_iterator_remaining(iterator), 0);
     procpool_iterator_free(iterator);
     CHECK_WORKS(pool);
@@ -1000,7 +1000,8 @@ TEST_STARTS(typed_submit_refused_gives_null, EVERY) {
   CHECK(square_submit(pool, 3) == NULL);
   CHECK_OK(procpool_last_error(pool, &error));
   CHECK_STATUS(error.status, PROCPOOL_SHUTDOWN);
-  CHECK_STATUS(square_result(square_submit(pool, 3), &y), PROCPOOL_HANDLE);
+  CHECK_STATUS(square_result(square_submit(pool, 3), &y), PROCPOOL_SHUTDOWN); /* why there is no handle */
+  CHECK_STATUS(square_result(NULL, &y), PROCPOOL_HANDLE);
   CHECK(y == 5);
   CHECK_OK(procpool_free(pool));
 }

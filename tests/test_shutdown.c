@@ -296,7 +296,7 @@ TEST_STARTS(r075_shutdown_with_everything_full, EVERY) {
 }
 
 static void task_impossible(procpool_task *task) {
-  (void)procpool_task_result(task, (size_t)1 << 62);
+  (void)procpool_task_result(task, TEST_IMPOSSIBLE);
 }
 
 TEST_STARTS(r076_codec_failures_during_shutdown, EVERY) {

@@ -413,7 +413,7 @@ TEST_STARTS(submit_task_that_returns_nothing, EVERY) {
 }
 
 static void task_impossible_result(procpool_task *task) {
-  if (procpool_task_result(task, (size_t)1 << 62) != NULL)
+  if (procpool_task_result(task, TEST_IMPOSSIBLE) != NULL)
     abort();
 }
 

@@ -668,7 +668,8 @@ static void map_end(void) {
     return;
   procpool__host_lock(m->pool);
   for (size_t j = 0; j < m->job_count; j++)
-    procpool__map_abandon(m, j);
+    if (m->jobs[j].future != NULL)
+      procpool__map_abandon(m, j);
   procpool__host_unlock(m->pool);
   map_free();
 }

@@ -342,6 +342,32 @@ def piece():
     return worker, host
 
 
+@test("word=2 dropped=0 flag=0 host_seq=0 argument=0", x86=True)
+def dropped():
+    """A result that nobody wants has no record: the host's sleep against the count, and the slot is used again."""
+    def worker():
+        yield look("argument")
+        yield C("worker_drop slot.word", "word", RUNNING, DONE)
+        yield X("worker_drop block.dropped", "exchange", "dropped", to(1))
+        yield from answer()
+
+    def host():
+        while True:
+            seq = yield R("host_sleep host_seq", "host_seq")
+            yield W("host_arm host_flag", "flag", 1)
+            count = yield R("host_news block.dropped", "dropped")
+            if count == 0:
+                yield futex("host_seq", seq)
+            yield W("host_arm host_flag", "flag", 0)
+            count = yield R("host_note_dropped block.dropped", "dropped")
+            if count != 0:
+                break
+        word = yield R("host_settle_dropped slot.word", "word")
+        assert word == DONE, "a dropped task is not found"
+        yield put("argument", 1)
+    return worker, host
+
+
 @test("word=1 flag=0 host_seq=0", x86=True)
 def cell_free():
     """The host waits until the task that a lap ago took the next cell is claimed."""
@@ -408,11 +434,12 @@ def dead():
     return supervisor, host
 
 
-@test("host_seq=0 flag=0 gone=0 tail=0 position=0 record.word=0 word=3")
+@test("host_seq=0 flag=0 gone=0 tail=0 message=0")
 def gone():
     """The supervisor leaves: the host hears of it, and finds what it published."""
     def supervisor():
         yield C("ring_publish_for block.tail", "tail", 0, 1)
+        yield store("message", REL, 1)
         yield W("super_leave gone", "gone", 1)
         yield X("shm_wake_host host_seq", "add", "host_seq", plus)
 
@@ -422,9 +449,11 @@ def gone():
             gone = yield R("host_news gone", "gone")
             if gone == 0:
                 yield futex("host_seq", seq)
-            gone = yield R("host_drain gone", "gone")
+            gone = yield R("host_is_gone gone", "gone")
             if gone != 0:
                 break
+        message = yield load("message", ACQ)
+        assert message == 1, "the host takes it for scribble"
         tail = yield R("host_drain_ring block.tail", "tail")
         assert tail != 0, "last words are lost"
     return supervisor, host
@@ -885,6 +914,21 @@ def has_record():
             assert tail != 0, "a healthy worker is called lost"
             record = yield from read_record()
             assert record == DONE, "a healthy worker is called lost"
+    return worker, host
+
+
+@test("begun=0 result=0")
+def items():
+    """A map that is given up while a worker goes on with it: what ended before the item that was begun last counts."""
+    def worker():
+        yield W("item_next chunk.begun", "begun", 1)
+        yield put("result", 1)
+        yield W("item_next chunk.begun", "begun", 2)
+
+    def host():
+        begun = yield R("map_ended chunk.begun", "begun")
+        if begun == 2:
+            yield look("result")
     return worker, host
 
 
