@@ -168,7 +168,7 @@
      * deep.
 
    ---- PROCESS MANNERS ----
-   Descriptors  the host gets seven per pool, all close-on-exec and above 2. A worker has one of the pool's, and none of
+   Descriptors  the host gets seven per pool (procpool_fd: nine), close-on-exec and above 2. A worker has one of the pool's, and none of
                 other pools'. Under fork it has the host's own besides (as any fork does; see close_fds), under spawn
                 only 0, 1, 2. A task may close all that its worker has, and open others under the same numbers: nobody
                 writes to those, and the worker is replaced after it.
@@ -298,7 +298,8 @@
    while the task is unsettled; the message to the supervisor is but a bell. Limits are counted by the supervisor from
    what it sees and, where that is earlier, from what the worker wrote down at the start of the body; since a worker may
    be stopped before it writes anything, the host tells of tasks with limits, and while one of them waits or runs the
-   supervisor looks now and then (an eighth of the shortest limit, from 1 to 50 ms), else never. Each time that it comes
+   supervisor looks now and then (after an eighth of the shortest limit, from 1 ms to 5 s, and when one is over), else
+   never. Each time that it comes
    100 ms later than it meant to, it could not run itself: that time is added to the limits, as is the time between two
    looks in which it finds a worker and the host stopped. A dead task settles
    when its worker is reaped, since until then it may write to what it was given. A worker that the kernel itself holds
@@ -409,7 +410,8 @@
    crash, block, read or write outside of it, spin or free twice, and signal no process that is not the pool's own.
    Every accepted task settles once. A worker whose words or records make no sense is ended and replaced; what it ran,
    and what it had committed and cannot be told from nonsense, ends as CRASHED or BROKEN, within about a second of the
-   last such write (a large queue takes longer), while some thread waits for or polls the pool. Not promised: a worker
+   last such write, or a quarter of the time for which nothing had come about by then, 5 s at most (a large queue takes
+   longer), while some thread waits for or polls the pool. Not promised: a worker
    can spoil the arguments, functions, results and outcomes of any task of its pool, end its neighbours' tasks, use up
    slots and memory, break the whole pool, and keep its own task running past its limit; PROCPOOL_KILL ends that. It is
    no sandbox either: workers run with the host's rights, and can do to files and processes what the host can. Threads
@@ -428,7 +430,7 @@
    stopped once is gone within a second, one that a task traces or goes on stopping when that task ends.
 
    How the host learns of nonsense: it reads each shared value once, checks it against its private table, and then uses
-   it; and at most every 200 ms, while it waits or polls, it looks at every task that is not settled (the audit). By
+   it; and after 200 ms, then ever more rarely while nothing comes about (5 s), as it waits or polls, it looks at every task that is not settled (the audit). By
    the protocol a claimed word is named by its worker's intent until it is committed or buried, and a committed one by
    a record in its worker's ring: a word of which neither is true is nobody's, and its worker is ended. What the host
    alone writes is written again where it was changed.
@@ -455,6 +457,7 @@
 #include <stdint.h>
 #ifdef __cplusplus
 #include <exception>
+#include <new>
 #include <type_traits>
 #endif
 
@@ -719,8 +722,12 @@ PROCPOOL_API procpool_status procpool_shared_free(procpool *pool, void *buffer);
  * result in: it stays where it is, free some and poll again). */
 PROCPOOL_API procpool_status procpool_poll(procpool *pool);
 
-/* A descriptor for poll, select, epoll: readable when something may have settled; procpool_poll makes it unreadable.
- * It may be readable without cause, never unreadable with one. -1 on a bad handle. Belongs to the pool. */
+/* A descriptor for poll, select, epoll, the same at each call: readable when something may have settled, a task waits in
+ * an inline pool, or the supervisor has ended; procpool_poll makes it unreadable. A loop that polls it without a
+ * time-out, and calls procpool_poll when it is readable, learns of everything. While tasks are not settled a timer makes
+ * it readable too, after 0.2 s and then ever more rarely (5 s at most), for what workers may have done to shared
+ * memory. It may be readable without another cause, never unreadable with one. -1 on a bad handle, or where there is no
+ * descriptor to be had (procpool_last_error). Belongs to the pool. */
 PROCPOOL_API int procpool_fd(procpool *pool);
 
 /* Ends every wait that goes on in this pool, or if there is none the next one: they return INTERRUPTED, and nothing
@@ -810,7 +817,12 @@ PROCPOOL_API procpool_status procpool_future_cancel_kill(procpool_future *future
 
 /* Runs callback(future, context) once, when the future has settled: at once if it has, else in the thread that then
  * polls, waits or shuts down (never inside submit). Without any lock held: it may submit, cancel, read, release this
- * future and add callbacks; a wait in it is refused with DEADLOCK. Several run in the order added. OK or MEMORY. */
+ * future and add callbacks; a wait in it is refused with DEADLOCK. Several run in the order added. A future
+ * that was released keeps its result for its callbacks. OK or MEMORY.
+ * A callback ends by returning. What it throws in C++ is kept until the call that ran it has let go of all it holds, ends
+ * that call's wait, and leaves it then (the first exception, if there are several); this needs an implementation that is
+ * compiled as C++ with exceptions. It must not be left by longjmp or pthread_exit, nor by an exception through an
+ * implementation compiled as C: the pool is unusable then. */
 PROCPOOL_API procpool_status procpool_future_add_done_callback(procpool_future *future, procpool_callback callback,
                                                                void *context);
 /* Gives the future back, settled or not: a task that has not settled goes on, its result is dropped. Null is fine. */
@@ -1017,10 +1029,12 @@ PROCPOOL_API procpool_status procpool_process_free(procpool_process *process);
 /* ---- the scope form ----
  *   PROCPOOL_WITH(pool, &options) { ... }
  * opens a pool for the block; shutdown(DRAIN) and free follow however the block is left (break and return included, not
- * longjmp or exit). The block does not run if open fails. */
+ * longjmp or exit). The block does not run if open fails. procpool_interrupt ends waits within the block, but not the
+ * end of the block: what was accepted runs. To drop it, shut down by KILL or CANCEL before the block is left. */
 static PROCPOOL_UNUSED inline void procpool__scope_end(procpool **procpool__pool) {
   if (*procpool__pool != PROCPOOL_NULL) {
-    (void)procpool_shutdown(*procpool__pool, PROCPOOL_DRAIN);
+    while (procpool_shutdown(*procpool__pool, PROCPOOL_DRAIN) == PROCPOOL_INTERRUPTED) /* nothing is dropped */
+      ;
     (void)procpool_free(*procpool__pool);
   }
 }
@@ -1123,14 +1137,20 @@ static PROCPOOL_UNUSED inline void procpool__scope_end(procpool **procpool__pool
   catch (...) {                                                                                                        \
     procpool_task_fail(task, 1, "an exception that is not a std::exception");                                          \
   }
+#define PROCPOOL__CATCH_ANY(statement)                                                                                 \
+  catch (...) {                                                                                                        \
+    statement;                                                                                                         \
+  }
 #else
 #define PROCPOOL__TRY
 #define PROCPOOL__CATCH(task)
+#define PROCPOOL__CATCH_ANY(statement)
 #endif
 #else
 #define PROCPOOL__TRIVIAL(T)
 #define PROCPOOL__TRY
 #define PROCPOOL__CATCH(task)
+#define PROCPOOL__CATCH_ANY(statement)
 #endif
 
 #define PROCPOOL__TYPED_SUBMIT(name, parameters, assignments)                                                          \
@@ -1259,6 +1279,7 @@ static PROCPOOL_UNUSED inline void procpool__scope_end(procpool **procpool__pool
 #include <sys/stat.h>
 #include <sys/syscall.h>
 #include <sys/time.h>
+#include <sys/timerfd.h>
 #include <sys/types.h>
 #include <sys/wait.h>
 #include <sys/xattr.h>
@@ -2184,6 +2205,53 @@ static int procpool__platform_pidfd_self(void) {
 static void procpool__platform_pidfd_signal(int pidfd, int signal_number) {
   if (pidfd >= 0)
     (void)syscall(SYS_pidfd_send_signal, pidfd, signal_number, NULL, 0);
+}
+
+/* ---- exceptions ---- Compiled as C++, what a callback throws is kept, and thrown again when the call that ran it has let
+ * go of all that it holds. Compiled as C there is nothing to catch it with: see the manual. */
+
+#ifdef __cpp_exceptions
+static void *procpool__platform_keep_exception(void) {
+  std::exception_ptr *kept = new (std::nothrow) std::exception_ptr(std::current_exception());
+  if (kept == NULL)
+    std::terminate();
+  return kept;
+}
+static void procpool__platform_drop_exception(void *kept) {
+  delete static_cast<std::exception_ptr *>(kept);
+}
+static void procpool__platform_throw(void *kept) {
+  std::exception_ptr exception;
+  if (kept == NULL)
+    return;
+  exception = *static_cast<std::exception_ptr *>(kept);
+  procpool__platform_drop_exception(kept);
+  std::rethrow_exception(exception);
+}
+#else
+static void procpool__platform_drop_exception(void *kept) {
+  (void)kept;
+}
+static void procpool__platform_throw(void *kept) {
+  (void)kept;
+}
+#endif
+
+/* ---- a timer that is a descriptor ---- */
+
+static int procpool__platform_timer(void) {
+  return procpool__platform_above_std(timerfd_create(CLOCK_MONOTONIC, TFD_CLOEXEC | TFD_NONBLOCK));
+}
+
+/* Makes the timer readable at that time (procpool__platform_now), and unreadable until then; NEVER: not at all. */
+static void procpool__platform_timer_set(int timer, uint64_t due) {
+  struct itimerspec t;
+  memset(&t, 0, sizeof(t));
+  if (due != PROCPOOL__NEVER) {
+    t.it_value.tv_sec = (time_t)(due / 1000000000u);
+    t.it_value.tv_nsec = (long)(due % 1000000000u);
+  }
+  (void)timerfd_settime(timer, TFD_TIMER_ABSTIME, &t, NULL);
 }
 
 /* Waits until one of the descriptors has something or the deadline passes. mask: signals blocked meanwhile, or null.
@@ -4261,6 +4329,7 @@ static void procpool__shm_wake_host(const procpool__segment *s, int event_fd) {
 #define PROCPOOL__SPIN_LEAST ((uint64_t)2000u) /* ns */
 #define PROCPOOL__SPIN_MOST ((uint64_t)100000u)
 #define PROCPOOL__SPIN_LOOKS 64 /* in a row, without a look at the clock: about a microsecond */
+#define PROCPOOL__SPIN_LOOK 70u /* ns: the host's look at one worker's line, which is in that one's cache */
 #define PROCPOOL__SPIN_YIELD 8u /* of these rows: whoever is looked for may be waiting for this very processor */
 
 typedef struct procpool__spin {
@@ -4905,6 +4974,14 @@ static void procpool__worker_note(procpool_task *t, procpool_status status) {
   procpool__store_release(&chunk->failed, t->failures); /* the host may look while this goes on */
 }
 
+/* Calls the user. Compiled as C++, what the task throws makes it FAILED, as in the typed layer. */
+static void procpool__worker_enter(procpool_function function, procpool_task *t) {
+  PROCPOOL__TRY {
+    function(t);
+  }
+  PROCPOOL__CATCH(t)
+}
+
 /* The items of a map whose function takes one item at a time. */
 static void procpool__worker_run_items(procpool_task *t) {
   procpool__chunk *chunk = t->chunk;
@@ -4913,7 +4990,7 @@ static void procpool__worker_run_items(procpool_task *t) {
     t->given = false;
     t->argument = procpool__worker_arena(t, chunk->arguments + i * chunk->argument_step);
     t->argument_size = chunk->argument_size;
-    function(t);
+    procpool__worker_enter(function, t);
     procpool__worker_end_copy(t->worker);
     if (!t->given) /* the block was used before: what is not written would be another task's bytes */
       memset(procpool__worker_arena(t, chunk->results + i * chunk->result_step), 0, (size_t)chunk->result_size);
@@ -4927,7 +5004,7 @@ static void procpool__worker_run_chunk(procpool_task *t, procpool_function funct
   if (t->chunk->function != 0)
     procpool__worker_run_items(t);
   else
-    function(t);
+    procpool__worker_enter(function, t);
   procpool__worker_end_copy(t->worker);
   took = procpool__platform_now() - start;
   procpool__store_relaxed(&t->chunk->took, took);
@@ -4961,7 +5038,7 @@ static void procpool__worker_call(procpool__worker *w) {
   if (t->chunk != NULL)
     procpool__worker_run_chunk(t, procpool__function_of(address));
   else
-    procpool__function_of(address)(t);
+    procpool__worker_enter(procpool__function_of(address), t);
 }
 
 /* What the task printed shall be out before its result is. */
@@ -5244,6 +5321,16 @@ static void procpool__worker_setup(procpool__worker *w, const procpool__segment 
   w->opened = process ? s->arena_at : s->total; /* a thread shares the host's mapping, which the host opens */
 }
 
+/* What it throws is a failure like another one. */
+static int procpool__worker_call_initializer(procpool_initializer initializer, const void *argument, size_t size) {
+  int code = -1;
+  PROCPOOL__TRY {
+    code = initializer(argument, size);
+  }
+  PROCPOOL__CATCH_ANY(code = -1)
+  return code;
+}
+
 /* Runs the user's initializer, if there is one. */
 static bool procpool__worker_initialize(procpool__worker *w) {
   const procpool__settings *h = &w->segment->settings;
@@ -5254,7 +5341,9 @@ static bool procpool__worker_initialize(procpool__worker *w) {
     procpool__store(&w->block->ready, 4);
     if (h->initializer_size > 0)
       argument = procpool__worker_reach(w, h->initializer_offset, h->initializer_size);
-    code = h->initializer_size > 0 && argument == NULL ? ENOMEM : initializer(argument, (size_t)h->initializer_size);
+    code = ENOMEM;
+    if (h->initializer_size == 0 || argument != NULL)
+      code = procpool__worker_call_initializer(initializer, argument, (size_t)h->initializer_size);
     procpool__worker_end_copy(w);
     if (code != 0) {
       w->block->init_code = code;
@@ -5280,8 +5369,9 @@ typedef struct procpool__process_pool {
   struct procpool__process_pool *next;
   uint64_t launcher; /* the thread that is about to fork this pool's supervisor: that child keeps them; else 0 */
   int lifeline, control, all_gone, event_fd, memory;
-  int supervisor; /* pidfd */
-  int watch;      /* an epoll descriptor over event_fd and all_gone, which is the workers' bell */
+  int supervisor;        /* a pidfd, or -1 */
+  int watch;             /* an epoll descriptor over event_fd and all_gone, which is the workers' bell */
+  int loop_fd, timer_fd; /* for an event loop, if there is one: see procpool__loop_open */
   /* the supervisor's: until it has them */
   int far_lifeline, far_control, far_all_gone, host_pidfd, witness;
 } procpool__process_pool;
@@ -5404,7 +5494,7 @@ typedef struct procpool__super {
 #define PROCPOOL__MARK ((uint64_t)1 << 62)
 #define PROCPOOL__PATIENCE ((uint64_t)5000000000u) /* ns that a killed worker may take to end */
 #define PROCPOOL__TICK_LEAST ((uint64_t)1000000u)  /* ns between looks at tasks with limits */
-#define PROCPOOL__TICK_MOST ((uint64_t)50000000u)
+#define PROCPOOL__TICK_MOST ((uint64_t)5000000000u)
 #define PROCPOOL__WITNESS_TICK ((uint64_t)400000000u) /* ns between looks at the host where nothing tells of its end */
 
 static bool procpool__super_send(int channel, const procpool__message *message) {
@@ -5436,7 +5526,7 @@ static int procpool__super_receive(int channel, procpool__message *message, int 
 static void procpool__process_no_pool(procpool__process_pool *pool) {
   memset(pool, 0, sizeof(*pool));
   pool->lifeline = pool->control = pool->all_gone = pool->event_fd = pool->memory = pool->supervisor = -1;
-  pool->watch = -1;
+  pool->watch = pool->loop_fd = pool->timer_fd = -1;
   pool->far_lifeline = pool->far_control = pool->far_all_gone = pool->host_pidfd = pool->witness = -1;
 }
 
@@ -5448,7 +5538,7 @@ static void procpool__process_close_far(procpool__process_pool *pool) {
   procpool__platform_close(&pool->witness);
 }
 
-/* All that keeps supervisor and host together; event_fd and watch stay. */
+/* All that keeps supervisor and host together; event_fd, watch and the event loop's stay. */
 static void procpool__process_close_near(procpool__process_pool *pool) {
   procpool__platform_close(&pool->lifeline);
   procpool__platform_close(&pool->control);
@@ -5462,6 +5552,8 @@ static void procpool__process_close(procpool__process_pool *pool) {
   procpool__process_close_far(pool);
   procpool__platform_close(&pool->event_fd);
   procpool__platform_close(&pool->watch);
+  procpool__platform_close(&pool->loop_fd);
+  procpool__platform_close(&pool->timer_fd);
 }
 
 /* Whether this thread is in a fork, between the handlers. */
@@ -6722,8 +6814,9 @@ enum {
 #define PROCPOOL__EXTENT_WARM ((uint64_t)64 << 20) /* free extents beyond this go back to the system */
 #define PROCPOOL__EXTENT_SLICE ((uint64_t)4 << 20) /* so much of them in one call that shall not take long */
 #ifndef PROCPOOL__TICK /* tests make it long, so that these looks mend nothing that should not have happened */
-#define PROCPOOL__TICK ((uint64_t)200000000) /* ns between looks at the supervisor's health while the host waits */
+#define PROCPOOL__TICK ((uint64_t)200000000) /* ns to the first look at supervisor and workers while the host waits */
 #endif
+#define PROCPOOL__LOOK_MOST ((uint64_t)5000000000) /* the longer it waits in vain, the rarer they are, down to this */
 #define PROCPOOL__NO_BLOCK UINT64_MAX
 #define PROCPOOL__STRETCH 1024u             /* tasks looked at under the lock before others get a turn: some 20 us */
 #define PROCPOOL__BREATH ((uint64_t)200000) /* ns that they get, at most */
@@ -6746,17 +6839,34 @@ typedef struct procpool__callback_node {
   struct procpool__callback_node *next;
   procpool_callback function;
   void *context;
+  pthread_t thread; /* in the list of what was thrown: by whose callback; context is the exception */
 } procpool__callback_node;
 
 struct procpool__waiter;
 
 /* One future as seen by one waiter. */
 typedef struct procpool__wait_node {
-  struct procpool__wait_node *next;      /* of this future */
-  struct procpool__wait_node *next_done; /* in the waiter's queue of settled ones */
-  struct procpool__waiter *waiter;
+  struct procpool__wait_node *next, **from; /* of this future; what points to this one */
+  struct procpool__wait_node *next_done;    /* in the waiter's queue of settled ones */
+  struct procpool__waiter *waiter;          /* null: the node of a thread that sleeps for this future alone */
   procpool_future *future;
 } procpool__wait_node;
+
+typedef bool procpool__condition(procpool *p, void *context);
+
+/* A thread that sleeps until its condition holds; on its stack, see "waiting" below. Under the pool's lock, but for
+ * the word that it sleeps on. */
+typedef struct procpool__sleeper {
+  procpool__wait_node node;                          /* first: where it waits for one future */
+  struct procpool__sleeper *next, *before;           /* of those that follow: the last to come is the first */
+  struct procpool__sleeper *next_room, *before_room; /* of those that want room in the queue: the first to come first */
+  procpool__condition *condition;
+  void *context;
+  unsigned how;     /* PROCPOOL__WAIT_* */
+  uint32_t word;    /* 1: it was woken */
+  uint64_t settled; /* wants room: the pool's count when it found none, */
+  bool cell_free;   /* and whether it was a cell that it lacked */
+} procpool__sleeper;
 
 /* A call (or an iterator) that waits for several futures, of several pools: its own lock, since each pool has its
  * own. */
@@ -6764,7 +6874,9 @@ typedef struct procpool__waiter {
   pthread_mutex_t lock;
   procpool__wait_node *first_done, *last_done;
   size_t pending, settled, errors;
-  bool several_pools; /* it sleeps in poll() on the pools' descriptors */
+  procpool__sleeper *sleeper; /* the thread that sleeps for it, if one pool is concerned; under that pool's lock */
+  int bell;                   /* several pools: it sleeps in poll(), on this event among others; else -1 */
+  bool rung;                  /* bell was set since it last looked */
 } procpool__waiter;
 
 struct procpool_future {
@@ -6881,35 +6993,48 @@ struct procpool {
   procpool_future *first_due; /* settled, with callbacks to run; atomic: looked at without the lock as a hint */
   procpool_future *last_due;
   /* waiting */
-  uint32_t turn;       /* threads that wait while another one drains sleep on this */
+  uint32_t turn;       /* threads that wait for another one of the host's, and not for workers, sleep on this */
   uint32_t interrupts; /* procpool_interrupt adds 1; atomic */
   uint32_t interrupts_taken;
   uint64_t sleep_number;
   procpool__spin spin;
   uint64_t processors;
-  uint32_t last_slot; /* of the task that was submitted last: likely the one that somebody waits for */
-  int sleepers, fd_users;
+  uint32_t last_slot;           /* of the task that was submitted last: likely the one that somebody waits for */
+  int sleepers;                 /* on turn */
+  int fd_users;                 /* who poll the pool's watch; atomic */
+  procpool__sleeper *followers; /* threads that wait while another one drains */
+  procpool__sleeper *first_room, *last_room; /* of these and the one that drains: who wants room */
+  procpool__sleeper *drainer;                /* the one that drains, while it sleeps */
+  procpool__sleeper *heir;                   /* woken to drain, and has not come yet */
   bool draining, parked, wants_room, changed;
-  bool lazy;            /* whoever drains sleeps, or is about to, until few tasks wait: results may lie there */
-  uint64_t lazy_until;  /* the first of these few */
-  size_t expected;      /* unsettled futures with callbacks */
+  bool watching;       /* whoever drains sleeps in poll(), on the pool's event and the supervisor's end */
+  bool lazy;           /* whoever drains sleeps, or is about to, until few tasks wait: results may lie there */
+  uint64_t lazy_until; /* the first of these few */
+  size_t expected;     /* unsettled futures with callbacks */
+  uint64_t audit_due;  /* when to look whether a worker has scribbled over shared memory */
+  uint64_t audit_gap;  /* ns from the last such look to that one */
+  uint64_t audit_since, audit_settled, audit_submitted; /* when something had last come about by such a look; counts */
   uint64_t taken;       /* how often something was taken from a ring, or slots were swept */
   uint64_t progress;    /* of settled and taken together, at the last rest */
   unsigned idle_looks;  /* since then: how often there seemed to be something to take */
   unsigned rests;       /* of threads that waited, ever */
-  uint64_t audit_due;   /* when to look whether a worker has scribbled over shared memory */
-  uint64_t audit_at;    /* the slot where that goes on; 0: at the beginning */
   uint64_t sweep_at;    /* the slot where the look for dropped tasks goes on */
   uint64_t sweep_left;  /* how many slots it has yet to see; relaxed atomic */
+  uint64_t audit_at;    /* the slot where that goes on; 0: at the beginning */
   uint64_t audit_first; /* the lowest ticket so far of a task that waits */
   bool untold;          /* the supervisor could not be told to look */
+  bool told, polling;   /* the event loop is told already; it is taking in just now */
+  bool looked_after;    /* by it: there are tasks that are not settled */
+  uint64_t timer_due;   /* of its timer; NEVER: it does not run; 0: it is readable, the loop is told */
   procpool__frame *frames;
+  procpool__callback_node *thrown; /* exceptions that are to leave a call when it ends; one per thread at most */
   /* life */
   bool closing, ending, finished, freed;
   bool ends, left;       /* the supervisor has said that it ends all; that it leaves */
   unsigned inside;       /* threads within a public call: they may look at the segment without the lock */
   unsigned interrupting; /* atomic: the same of procpool_interrupt, which takes no lock */
   procpool_shutdown_mode mode;
+  uint32_t health;         /* the header's, as it was heeded last; relaxed atomic, looked at without the lock */
   procpool_status refusal; /* why nothing is accepted any more, OK while it is */
   procpool_error cause;    /* of that */
   procpool_error last_error;
@@ -7632,17 +7757,68 @@ static void procpool__future_unref(procpool *p, procpool_future *f) {
     procpool__future_end(p, f);
 }
 
+static void procpool__node_push(procpool_future *f, procpool__wait_node *node) {
+  node->future = f;
+  node->next = f->nodes;
+  node->from = &f->nodes;
+  if (f->nodes != NULL)
+    f->nodes->from = &node->next;
+  f->nodes = node;
+}
+
+static void procpool__node_drop(procpool__wait_node *node) {
+  *node->from = node->next;
+  if (node->next != NULL)
+    node->next->from = node->from;
+}
+
 static procpool_status procpool__future_status(const procpool_future *f) {
   return (procpool_status)__atomic_load_n(&f->status, __ATOMIC_ACQUIRE);
+}
+
+/* Whether somebody is still to see its result: a handle is held, or callbacks are due. */
+static bool procpool__future_wanted(const procpool_future *f) {
+  return !(f->flags & PROCPOOL__F_RELEASED) || f->callbacks != NULL;
 }
 
 static bool procpool__future_bad(procpool_status status) {
   return status != PROCPOOL_OK && status != PROCPOOL_CANCELLED;
 }
 
+/* Wakes a thread that sleeps until its condition holds. */
+static void procpool__sleeper_wake(procpool *p, procpool__sleeper *s) {
+  if (s->word != 0)
+    return;
+  procpool__store32(&s->word, 1);
+  if (s != p->drainer) {
+    procpool__platform_wake(&s->word, 1);
+    return;
+  }
+  procpool__shm_wake_host(&p->segment, p->fds.event_fd);
+  if (p->watching) /* whatever a worker has made of the host's flag */
+    procpool__platform_event_set(p->fds.event_fd);
+}
+
+/* Something has changed that its condition looks at. A lazy sleep goes on: what ends that is told otherwise. */
+static void procpool__sleeper_tell(procpool *p, procpool__sleeper *s) {
+  if (s->word == 0 && !(s == p->drainer && p->lazy) && s->condition(p, s->context))
+    procpool__sleeper_wake(p, s);
+}
+
+static void procpool__sleeper_wake_all(procpool *p) {
+  if (p->drainer != NULL)
+    procpool__sleeper_wake(p, p->drainer);
+  for (procpool__sleeper *s = p->followers; s != NULL; s = s->next)
+    procpool__sleeper_wake(p, s);
+}
+
 /* Tells one waiter that the future behind node has settled. */
 static void procpool__waiter_tell(procpool *p, procpool__wait_node *node) {
   procpool__waiter *w = node->waiter;
+  if (w == NULL) {
+    procpool__sleeper_tell(p, (procpool__sleeper *)(void *)node);
+    return;
+  }
   (void)pthread_mutex_lock(&w->lock);
   w->pending--;
   w->settled++;
@@ -7653,9 +7829,22 @@ static void procpool__waiter_tell(procpool *p, procpool__wait_node *node) {
   else
     w->first_done = node;
   w->last_done = node;
-  if (__atomic_load_n(&w->several_pools, __ATOMIC_RELAXED) && p->fds.event_fd >= 0)
-    procpool__platform_event_set(p->fds.event_fd);
+  if (w->bell >= 0 && !w->rung) {
+    w->rung = true;
+    procpool__platform_event_set(w->bell);
+  }
   (void)pthread_mutex_unlock(&w->lock);
+  if (w->sleeper != NULL)
+    procpool__sleeper_tell(p, w->sleeper);
+}
+
+/* Something has come about that the program's event loop is to look at. */
+static void procpool__loop_tell(procpool *p) {
+  if (p->fds.loop_fd < 0 || p->told || p->polling)
+    return;
+  p->told = true;
+  p->timer_due = 0;
+  procpool__platform_timer_set(p->fds.timer_fd, 1); /* long ago */
 }
 
 static void procpool__host_make_due(procpool *p, procpool_future *f) {
@@ -7700,6 +7889,7 @@ static void procpool__host_settle(procpool *p, procpool_future *f, procpool_stat
   __atomic_store_n(&f->status, (uint8_t)status, __ATOMIC_RELEASE);
   for (procpool__wait_node *n = f->nodes; n != NULL; n = n->next)
     procpool__waiter_tell(p, n);
+  procpool__loop_tell(p);
   if (f->callbacks != NULL) {
     p->expected--;
     procpool__host_make_due(p, f);
@@ -7729,7 +7919,7 @@ typedef enum procpool__taken { PROCPOOL__TAKEN, PROCPOOL__TAKEN_NOT, PROCPOOL__T
 /* Memory for a result of size bytes in the future; null with *ok true when nobody wants it. */
 static unsigned char *procpool__host_room_for(procpool_future *f, uint64_t size, bool *ok) {
   *ok = true;
-  if (f->flags & PROCPOOL__F_RELEASED)
+  if (!procpool__future_wanted(f))
     return NULL;
   if (size <= PROCPOOL__SMALL)
     return f->result.small;
@@ -7786,7 +7976,7 @@ static procpool__taken procpool__host_take_piece(procpool *p, int worker, procpo
   }
   if (total != in->total || size > total - in->filled)
     return PROCPOOL__TAKEN_CORRUPT;
-  if (!(f->flags & (PROCPOOL__F_RELEASED | PROCPOOL__F_NO_MEMORY)) && !procpool__host_grow_partial(p, in, size))
+  if (procpool__future_wanted(f) && !(f->flags & PROCPOOL__F_NO_MEMORY) && !procpool__host_grow_partial(p, in, size))
     return PROCPOOL__TAKEN_NOT;
   if (in->data != NULL && in->filled + size <= in->room)
     procpool__ring_copy_out(&p->segment, worker, at + sizeof(total), in->data + in->filled, size);
@@ -7800,7 +7990,7 @@ static procpool__taken procpool__host_join_pieces(procpool *p, int worker, procp
   if (in->partial != f || in->filled != in->total || in->total <= PROCPOOL__SMALL)
     return PROCPOOL__TAKEN_CORRUPT;
   if (in->data == NULL || in->room < in->total) /* not wanted; or no memory, at the end */
-    return f->flags & PROCPOOL__F_RELEASED ? PROCPOOL__TAKEN : PROCPOOL__TAKEN_NOT;
+    return procpool__future_wanted(f) ? PROCPOOL__TAKEN_NOT : PROCPOOL__TAKEN;
   in->partial = NULL;
   f->result.data = in->data;
   f->size = in->total;
@@ -8271,14 +8461,16 @@ static void procpool__host_heed_health(procpool *p) {
   static const procpool_status statuses[] = {PROCPOOL_OK, PROCPOOL_INIT_FAIL, PROCPOOL_SPAWN_FAIL, PROCPOOL_BROKEN};
   const uint32_t health = procpool__load32(&p->segment.header->health);
   procpool_status status;
+  __atomic_store_n(&p->health, health, __ATOMIC_RELAXED);
   if (health == PROCPOOL__HEALTH_OK || health > PROCPOOL__HEALTH_STRICT)
     return;
   status = statuses[health];
   if (p->cause.status != status)
     procpool__host_note_cause(p, status);
-  if (health != PROCPOOL__HEALTH_SPAWN_FAIL && p->refusal != status) {
-    p->refusal = status; /* a fork may work again: such a pool goes on accepting */
+  if (health != PROCPOOL__HEALTH_SPAWN_FAIL && p->refusal != status) { /* a fork may work again */
+    p->refusal = status;
     p->last_error = p->cause;
+    procpool__sleeper_wake_all(p);
   }
   if (p->submitted != p->settled)
     procpool__host_take_back(p, status);
@@ -8318,7 +8510,7 @@ static procpool_status procpool__host_last_word(procpool *p, const procpool_futu
   procpool__store_release(&p->segment.slots[f->slot].word, 0);
   if (procpool__word_ticket(word) != f->ticket || status == PROCPOOL_PENDING || state >= PROCPOOL__DEAD_SHUTDOWN)
     return rest;
-  if (state <= PROCPOOL__DONE_CODEC && procpool__state_done(state) && !(f->flags & PROCPOOL__F_RELEASED))
+  if (state <= PROCPOOL__DONE_CODEC && procpool__state_done(state) && procpool__future_wanted(f))
     return rest;
   return status;
 }
@@ -8390,6 +8582,10 @@ static void procpool__host_finish(procpool *p, bool clean) {
   }
   procpool__host_last_words(p);
   p->finished = true;
+  procpool__sleeper_wake_all(p);
+  procpool__loop_tell(p);
+  if (p->fds.loop_fd >= 0 && p->fds.control >= 0)
+    procpool__platform_watch_remove(p->fds.loop_fd, p->fds.control);
   procpool__process_enter(&old);
   procpool__platform_watch_remove(p->fds.watch, p->fds.all_gone);
   procpool__process_close_near(&p->fds);
@@ -8434,6 +8630,28 @@ static bool procpool__host_is_gone(procpool *p) {
   return p->left;
 }
 
+/* Whether the next task's cell may be written: its last occupant, a lap ago, is not waiting any more. */
+static bool procpool__host_cell_free(const procpool *p) {
+  const uint32_t slot = p->cell_slots[p->position & (p->segment.cell_count - 1)] - 1;
+  const uint64_t ticket = p->position + 1 - p->segment.cell_count;
+  return slot == UINT32_MAX ||
+         procpool__load(&p->segment.slots[slot].word) != procpool__word(ticket, 0, PROCPOOL__READY);
+}
+
+/* Wakes the first of those who want room in the queue, if there is some and it has not looked since. Whoever was woken
+ * so, and whoever leaves, calls this again: all are asked in turn, one at a time, until the room is used up. */
+static void procpool__host_pass_room(procpool *p) {
+  const bool cell_free = p->first_room != NULL && procpool__host_cell_free(p);
+  if (!cell_free || (p->free_count == 0 && p->slots_used == p->segment.capacity))
+    return;
+  for (procpool__sleeper *s = p->first_room; s != NULL; s = s->next_room)
+    if (s->settled != p->settled || !s->cell_free) {
+      if (!(s == p->drainer && p->lazy))
+        procpool__sleeper_wake(p, s);
+      return;
+    }
+}
+
 /* Takes in all that has come. OK, or MEMORY. */
 static procpool_status procpool__host_drain(procpool *p) {
   procpool_status status = PROCPOOL_OK;
@@ -8455,14 +8673,51 @@ static procpool_status procpool__host_drain(procpool *p) {
     procpool__platform_wake(&p->turn, INT_MAX);
   }
   p->changed = false;
+  procpool__host_pass_room(p);
   return status;
 }
 
-/* ---- waiting ---- */
+/* ---- waiting ----
+ * A thread that waits is in one of these states. All of them change under the lock.
+ *
+ *   awake       it takes in what has come, runs callbacks, and looks at its condition (host_wait).
+ *   drains      at most one: p->draining. It looks for news without the lock, then sleeps: p->drainer is then its
+ *               procpool__sleeper. It sleeps on the shared word host_seq; or, when nothing has come about for a while,
+ *               in poll() on the pool's event and on the supervisor's end (p->watching).
+ *   follows     all others: each sleeps on the word of its own sleeper, in the list p->followers.
+ *   on turn     it waits for a thread of the host, not for workers: one that runs an inline task, is in a callback of a
+ *               finished pool, or is inside a call while procpool_free waits.
+ *
+ *   Who wakes                       whom                              when
+ *   a worker                        who drains                        it has committed, claimed what ends a lazy sleep,
+ *                                                                     or a claim has freed a cell: by host_flag
+ *   the supervisor                  who drains                        after each death, stop and failed fork; at the end
+ *   the kernel                      who drains, in poll               the supervisor is gone
+ *   whoever settles a task          who sleeps for it, if its         in host_settle: one future, or a group whose goal
+ *                                   condition holds now               is reached
+ *   whoever takes in, leaves, or    the first who wants room and      a task has settled or a cell is free, and there is
+ *   found no room                   has not looked since              room still
+ *   whoever stops to drain: its     the last who came to follow       nobody else drains or was woken to do so (p->heir)
+ *   wait ends, or a callback runs
+ *   who sees an interrupt, a        all                               each has its own condition to look at
+ *   shutdown, the pool's end, or
+ *   a new reason to refuse tasks
+ *   procpool_interrupt              who drains, and all on turn       at once
+ *   whoever leaves a callback, an   all on turn                       at once
+ *   inline task or a public call
+ *
+ * No wake is lost: whoever changes what a condition looks at does so under the lock, and a sleeper is in its lists from
+ * before the lock was let go until it has it again. What workers change is looked at by the one that drains: after it
+ * has armed host_flag it looks once more. As long as anyone follows, one thread drains, is awake, or is the heir: each
+ * of these hands over when it goes. */
 
-enum { PROCPOOL__WAIT_CALLBACKS = 1, PROCPOOL__WAIT_ROOM = 2, PROCPOOL__WAIT_IMMUNE = 4 };
-
-typedef bool procpool__condition(procpool *p, void *context);
+enum {
+  PROCPOOL__WAIT_CALLBACKS = 1,
+  PROCPOOL__WAIT_ROOM = 2,
+  PROCPOOL__WAIT_IMMUNE = 4,
+  PROCPOOL__WAIT_FUTURE = 8, /* context is the one future that it waits for */
+  PROCPOOL__WAIT_GROUP = 16  /* context begins with a pointer to the procpool__waiter that it waits for */
+};
 
 /* Whether there is anything to take in. Runs without the lock: every word it reads is atomic and it changes nothing. */
 static bool procpool__host_news(procpool *p) {
@@ -8480,6 +8735,7 @@ static bool procpool__host_news(procpool *p) {
   }
   return procpool__load(&h->dead_list) != 0 || __atomic_load_n(&p->sweep_left, __ATOMIC_RELAXED) != 0 ||
          procpool__load32(&h->gone) != 0 ||
+         procpool__load32(&h->health) != __atomic_load_n(&p->health, __ATOMIC_RELAXED) ||
          procpool__load32(&p->interrupts) != __atomic_load_n(&p->interrupts_taken, __ATOMIC_RELAXED);
 }
 
@@ -8490,14 +8746,22 @@ static bool procpool__host_crowded(const procpool *p) {
                                                 __atomic_load_n(&p->settled, __ATOMIC_RELAXED);
 }
 
-/* As procpool__worker_glance. */
+/* As procpool__worker_glance; but it looks at each worker, so that many of them are one look. */
 static bool procpool__host_glance(procpool *p) {
-  for (int i = 0; i < PROCPOOL__SPIN_LOOKS; i++) {
+  for (int i = 0; i < PROCPOOL__SPIN_LOOKS; i += p->segment.workers) {
     if (procpool__host_news(p))
       return true;
     procpool__platform_relax();
   }
   return false;
+}
+
+/* How long to look; not at all where a single look takes longer than that. */
+static uint64_t procpool__host_spin_budget(const procpool *p) {
+  const uint64_t budget = procpool__spin_budget(&p->spin);
+  if (budget == PROCPOOL__SPIN_LEAST && procpool__host_crowded(p))
+    return 0;
+  return budget > (uint64_t)p->segment.workers * PROCPOOL__SPIN_LOOK ? budget : 0;
 }
 
 static bool procpool__host_spin(procpool *p, uint64_t start, uint64_t budget, uint64_t deadline) {
@@ -8510,6 +8774,11 @@ static bool procpool__host_spin(procpool *p, uint64_t start, uint64_t budget, ui
       return true;
   }
   return false;
+}
+
+/* Under the lock; procpool_interrupt looks at it without. */
+static void procpool__host_count_fd_user(procpool *p, int by) {
+  (void)__atomic_fetch_add(&p->fd_users, by, __ATOMIC_RELAXED);
 }
 
 /* Says with a new number who sleeps; a worker answers each number once. */
@@ -8538,14 +8807,6 @@ static void procpool__host_silence(procpool *p) {
   procpool__platform_event_clear(p->fds.event_fd);
   if (p->fds.all_gone >= 0 && procpool__platform_bell_clear(p->fds.all_gone) == PROCPOOL__BELL_MOST)
     procpool__platform_event_set(p->fds.event_fd);
-}
-
-/* Whether the next task's cell may be written: its last occupant, a lap ago, is not waiting any more. */
-static bool procpool__host_cell_free(const procpool *p) {
-  const uint32_t slot = p->cell_slots[p->position & (p->segment.cell_count - 1)] - 1;
-  const uint64_t ticket = p->position + 1 - p->segment.cell_count;
-  return slot == UINT32_MAX ||
-         procpool__load(&p->segment.slots[slot].word) != procpool__word(ticket, 0, PROCPOOL__READY);
 }
 
 /* ---- should a worker have scribbled over what the others go by ---- */
@@ -8647,10 +8908,37 @@ static void procpool__host_audit(procpool *p) {
     procpool__host_tell_limits(p);
 }
 
+/* How long to wait for the next look: the longer, the longer nothing has come about. */
+static uint64_t procpool__host_audit_gap(procpool *p, uint64_t now) {
+  uint64_t gap;
+  if (p->settled != p->audit_settled || p->submitted != p->audit_submitted)
+    p->audit_since = now;
+  p->audit_settled = p->settled;
+  p->audit_submitted = p->submitted;
+  gap = (now - p->audit_since) / 4;
+  gap = gap < PROCPOOL__LOOK_MOST ? gap : PROCPOOL__LOOK_MOST;
+  return gap > PROCPOOL__TICK ? gap : PROCPOOL__TICK;
+}
+
+/* Whether nothing has come about since the last audit, and not for some time before: then this thread sleeps for long,
+ * in poll(), which tells of the supervisor's end too. */
+static bool procpool__host_quiet(procpool *p, uint64_t now) {
+  if (p->fds.control < 0 || p->audit_gap <= PROCPOOL__TICK)
+    return false;
+  if (p->settled == p->audit_settled && p->submitted == p->audit_submitted)
+    return true;
+  if (p->audit_due == PROCPOOL__NEVER) /* another thread is at it */
+    return false;
+  p->audit_gap = PROCPOOL__TICK;
+  p->audit_due = p->audit_due < now + PROCPOOL__TICK ? p->audit_due : now + PROCPOOL__TICK;
+  return false;
+}
+
 /* Now and then, while there is something to wait for; for a sixty-fourth of the time at most. */
 static void procpool__host_audit_if_due(procpool *p) {
   const uint64_t now = procpool__platform_now();
   uint64_t pause = PROCPOOL__TICK;
+  (void)procpool__host_quiet(p, now);
   if (p->finished || p->inline_worker != NULL || now < p->audit_due)
     return;
   p->audit_due = PROCPOOL__NEVER; /* not by another thread at the same time */
@@ -8662,12 +8950,20 @@ static void procpool__host_audit_if_due(procpool *p) {
     if (p->audit_at != 0) /* there is more to look at */
       pause = 64 * (procpool__platform_now() - now);
   }
+  if (p->audit_at == 0)
+    p->audit_gap = pause = procpool__host_audit_gap(p, now);
   p->audit_due = now + pause;
 }
 
 /* What a thread knew when it found that it must wait. If anything of it has changed by the time that it holds the lock
  * again, it looks once more before it sleeps. */
 typedef struct procpool__known {
+  procpool__condition *condition;
+  void *context;
+  unsigned how;
+  uint32_t interrupts; /* taken before it began */
+  bool closing;
+  procpool_status refusal;
   uint64_t settled;
   bool room, cell_free; /* it waits for room in the submission ring */
   uint64_t spare;       /* while so many tasks wait, it need not be woken for results; 0: for each */
@@ -8688,7 +8984,8 @@ static bool procpool__host_plenty(const procpool *p) {
 }
 
 static bool procpool__host_may_be_lazy(procpool *p, uint64_t spare) {
-  if (spare == 0 || spare > p->position || p->sleepers > 0 || p->fd_users > 0 || p->expected > 0)
+  if (spare == 0 || spare > p->position || p->sleepers > 0 || p->followers != NULL || p->fd_users > 0 ||
+      p->expected > 0)
     return false;
   p->lazy_until = p->position - spare;
   return procpool__host_plenty(p);
@@ -8702,6 +8999,8 @@ static void procpool__host_rouse(procpool *p) {
 
 static bool procpool__host_changed(const procpool *p, const procpool__known *known) {
   return p->settled != known->settled || p->finished || (p->lazy && !procpool__host_plenty(p)) ||
+         p->closing != known->closing || p->refusal != known->refusal ||
+         (procpool__load32(&p->interrupts) != known->interrupts && !(known->how & PROCPOOL__WAIT_IMMUNE)) ||
          (known->room && !known->cell_free && procpool__host_cell_free(p));
 }
 
@@ -8712,30 +9011,102 @@ static void procpool__host_note_wake(procpool *p, uint64_t before) {
     procpool__spin_measure(&p->spin, woken, procpool__platform_now());
 }
 
+/* Puts this thread where those who can wake it look. */
+static void procpool__sleeper_begin(procpool *p, procpool__sleeper *s, const procpool__known *known) {
+  s->condition = known->condition;
+  s->context = known->context;
+  s->how = known->how;
+  s->word = 0;
+  s->settled = p->settled;
+  s->cell_free = known->cell_free;
+  if (s->how & PROCPOOL__WAIT_FUTURE) {
+    s->node.waiter = NULL;
+    procpool__node_push((procpool_future *)s->context, &s->node);
+  }
+  if (s->how & PROCPOOL__WAIT_GROUP)
+    (*(procpool__waiter **)s->context)->sleeper = s;
+  if (!known->room)
+    return;
+  s->next_room = NULL;
+  s->before_room = p->last_room;
+  *(p->last_room != NULL ? &p->last_room->next_room : &p->first_room) = s;
+  p->last_room = s;
+}
+
+static void procpool__sleeper_end(procpool *p, procpool__sleeper *s) {
+  if (s->how & PROCPOOL__WAIT_FUTURE)
+    procpool__node_drop(&s->node);
+  if (s->how & PROCPOOL__WAIT_GROUP)
+    (*(procpool__waiter **)s->context)->sleeper = NULL;
+  if (!(s->how & PROCPOOL__WAIT_ROOM))
+    return;
+  *(s->before_room != NULL ? &s->before_room->next_room : &p->first_room) = s->next_room;
+  *(s->next_room != NULL ? &s->next_room->before_room : &p->last_room) = s->before_room;
+}
+
+/* When whoever drains looks after supervisor and workers at the latest. Nobody must look after threads. */
+static uint64_t procpool__host_next_look(const procpool *p, uint64_t now) {
+  if (p->fds.control < 0)
+    return PROCPOOL__NEVER;
+  if (!p->watching || p->audit_due <= now)
+    return now + PROCPOOL__TICK;
+  return p->audit_due < now + PROCPOOL__LOOK_MOST ? p->audit_due : now + PROCPOOL__LOOK_MOST;
+}
+
 /* So often there seemed to be something to take, and there was not: then whoever waits sleeps all the same, and looks
  * for what is wrong when the tick is over. Nothing that keeps to the protocol comes to it. */
 enum { PROCPOOL__IDLE_LOOKS = 64, PROCPOOL__RESTS_AUDIT = 1024 };
 
+/* Sleeps in poll(). What rings the event is meant for this thread; those who poll it besides are told when something
+ * has settled, by whoever settles it. */
+static bool procpool__host_watch(int watch, int control, uint64_t deadline) {
+  struct pollfd fds[2];
+  fds[0].fd = watch;
+  fds[1].fd = control;
+  fds[0].events = fds[1].events = POLLIN;
+  fds[0].revents = fds[1].revents = 0;
+  return procpool__platform_poll(fds, 2, deadline, NULL) > 0 && fds[0].revents != 0;
+}
+
+static void procpool__host_sleep_armed(procpool *p, uint64_t deadline, uint64_t look, uint32_t seq) {
+  const int watch = p->fds.watch, control = p->fds.control;
+  const bool watching = p->watching, believe = p->idle_looks < PROCPOOL__IDLE_LOOKS;
+  bool news, rung = false;
+  deadline = deadline < look ? deadline : look;
+  procpool__host_unlock(p);
+  news = believe && procpool__host_news(p);
+  if (!news && watching)
+    rung = procpool__host_watch(watch, control, deadline);
+  else if (!news)
+    procpool__platform_park(&p->segment.header->host_seq, seq, deadline);
+  procpool__host_lock(p);
+  p->idle_looks += news;
+  if (rung)
+    procpool__host_silence(p);
+}
+
 static void procpool__host_sleep(procpool *p, uint64_t deadline, const procpool__known *known) {
-  const uint64_t tick = procpool__platform_now() + PROCPOOL__TICK;
+  const uint64_t now = procpool__platform_now();
   const uint64_t woken = procpool__load_relaxed(&p->segment.header->host_woken_ns);
   const uint32_t seq = procpool__load32(&p->segment.header->host_seq);
+  procpool__sleeper sleeper;
   if (procpool__host_changed(p, known))
     return;
   p->parked = true;
-  p->wants_room = known->room;
+  p->watching = procpool__host_quiet(p, now);
+  procpool__host_count_fd_user(p, p->watching);
+  p->lazy = p->lazy && !p->watching;
+  p->wants_room = known->room || (p->first_room != NULL && !procpool__host_cell_free(p));
   procpool__host_arm(p);
   if (!procpool__host_changed(p, known)) { /* after arming: the head may have moved just before */
-    const bool believe = p->idle_looks < PROCPOOL__IDLE_LOOKS;
-    bool news;
-    procpool__host_unlock(p);
-    news = believe && procpool__host_news(p);
-    if (!news)
-      procpool__platform_park(&p->segment.header->host_seq, seq, deadline < tick ? deadline : tick);
-    procpool__host_lock(p);
-    p->idle_looks += news;
+    procpool__sleeper_begin(p, &sleeper, known);
+    p->drainer = &sleeper;
+    procpool__host_sleep_armed(p, deadline, procpool__host_next_look(p, now), seq);
+    p->drainer = NULL;
+    procpool__sleeper_end(p, &sleeper);
   }
-  p->parked = p->lazy = false;
+  procpool__host_count_fd_user(p, -(int)p->watching);
+  p->parked = p->lazy = p->watching = false;
   if (p->finished)
     return;
   procpool__host_note_wake(p, woken);
@@ -8744,15 +9115,32 @@ static void procpool__host_sleep(procpool *p, uint64_t deadline, const procpool_
   procpool__host_audit_if_due(p);
 }
 
-/* Lets another thread take over the draining. */
-static void procpool__host_hand_over(procpool *p) {
-  if (p->sleepers == 0)
-    return;
-  (void)__atomic_fetch_add(&p->turn, 1, __ATOMIC_SEQ_CST);
-  procpool__platform_wake(&p->turn, INT_MAX);
+/* Callbacks are due that this thread does not run: a call that waits does, if there is one. */
+static void procpool__host_pass_callbacks(procpool *p) {
+  procpool__sleeper *s = p->first_due != NULL ? p->followers : NULL;
+  while (s != NULL && !(s->how & PROCPOOL__WAIT_CALLBACKS))
+    s = s->next;
+  if (s != NULL)
+    procpool__sleeper_wake(p, s);
+  else if (p->first_due != NULL && p->drainer != NULL && (p->drainer->how & PROCPOOL__WAIT_CALLBACKS))
+    procpool__sleeper_wake(p, p->drainer);
 }
 
-static void procpool__host_follow(procpool *p, uint64_t deadline) {
+/* Lets another thread take over the draining, and asks whoever waits for this one to look again. */
+static void procpool__host_hand_over(procpool *p) {
+  if (p->sleepers > 0) {
+    (void)__atomic_fetch_add(&p->turn, 1, __ATOMIC_SEQ_CST);
+    procpool__platform_wake(&p->turn, INT_MAX);
+  }
+  if (p->followers != NULL && !p->draining && p->heir == NULL) {
+    p->heir = p->followers;
+    procpool__sleeper_wake(p, p->heir);
+  }
+  procpool__host_pass_room(p);
+}
+
+/* Sleeps on turn. */
+static void procpool__host_await_turn(procpool *p, uint64_t deadline) {
   const uint32_t turn = procpool__load32(&p->turn);
   p->sleepers++;
   procpool__host_unlock(p);
@@ -8761,13 +9149,40 @@ static void procpool__host_follow(procpool *p, uint64_t deadline) {
   p->sleepers--;
 }
 
+/* Sleeps while another thread drains. */
+static void procpool__host_follow(procpool *p, uint64_t deadline, const procpool__known *known) {
+  procpool__sleeper sleeper;
+  if (procpool__host_changed(p, known)) /* while this one took a turn at the audit */
+    return;
+  procpool__sleeper_begin(p, &sleeper, known);
+  sleeper.before = NULL;
+  sleeper.next = p->followers;
+  if (p->followers != NULL)
+    p->followers->before = &sleeper;
+  p->followers = &sleeper;
+  if (p->lazy ||
+      (known->room && !known->cell_free && p->parked && !p->wants_room)) /* it is to sleep as this one needs */
+    procpool__shm_wake_host(&p->segment, p->fds.event_fd);
+  if (known->room)
+    procpool__host_pass_room(p); /* this one found none: whoever is behind it may need less */
+  procpool__host_unlock(p);
+  procpool__platform_park(&sleeper.word, 0, deadline);
+  procpool__host_lock(p);
+  *(sleeper.before != NULL ? &sleeper.before->next : &p->followers) = sleeper.next;
+  if (sleeper.next != NULL)
+    sleeper.next->before = sleeper.before;
+  if (p->heir == &sleeper)
+    p->heir = NULL;
+  procpool__sleeper_end(p, &sleeper);
+}
+
 /* An inline pool: runs one task in this thread. */
 static void procpool__host_run_inline(procpool *p, uint64_t deadline) {
   procpool__turn turn;
   int cancel;
   const uint64_t settled = p->settled;
   if (p->inline_running) {
-    procpool__host_follow(p, deadline);
+    procpool__host_await_turn(p, deadline);
     return;
   }
   p->inline_running = true;
@@ -8779,10 +9194,12 @@ static void procpool__host_run_inline(procpool *p, uint64_t deadline) {
   procpool__host_lock(p);
   p->inline_running = false;
   procpool__host_hand_over(p);
+  if (p->fd_users > 0)
+    procpool__platform_event_set(p->fds.event_fd); /* who waits for several pools may run the next one */
   if (turn != PROCPOOL__TURN_RAN && p->closing)
     procpool__store32(&p->segment.header->gone, 1);
   else if (turn != PROCPOOL__TURN_RAN && p->settled == settled && !p->finished)
-    procpool__host_follow(p, deadline);
+    procpool__host_await_turn(p, deadline);
 }
 
 /* The inline worker's result does not fit its ring, which only this thread empties. Without memory for what is in it
@@ -8813,11 +9230,11 @@ static void procpool__host_note_rest(procpool *p) {
 /* Rests until something may have changed. */
 static void procpool__host_rest(procpool *p, uint64_t deadline, procpool__known *known) {
   uint64_t start, budget;
-  bool brief, found, come;
+  bool found, come;
   procpool__host_note_rest(p);
   if (p->finished) {
     if (p->frames != NULL) /* another thread is still in a callback */
-      procpool__host_follow(p, deadline);
+      procpool__host_await_turn(p, deadline);
     return;
   }
   if (p->inline_worker != NULL) {
@@ -8825,11 +9242,9 @@ static void procpool__host_rest(procpool *p, uint64_t deadline, procpool__known 
     return;
   }
   if (p->draining) {
-    procpool__host_rouse(p);
-    procpool__host_follow(p, deadline);
+    procpool__host_follow(p, deadline, known);
     return;
   }
-  known->settled = p->settled;
   p->draining = true;
   p->lazy = procpool__host_may_be_lazy(p, known->spare);
   if (p->lazy) {
@@ -8838,8 +9253,7 @@ static void procpool__host_rest(procpool *p, uint64_t deadline, procpool__known 
     return;
   }
   procpool__host_unlock(p);
-  brief = procpool__spin_budget(&p->spin) == PROCPOOL__SPIN_LEAST;
-  budget = brief && procpool__host_crowded(p) ? 0 : procpool__spin_budget(&p->spin);
+  budget = procpool__host_spin_budget(p);
   found = budget > 0 && procpool__host_glance(p);
   start = found ? 0 : procpool__platform_now();
   come = found || (budget > 0 && procpool__host_spin(p, start, budget, deadline));
@@ -8851,18 +9265,71 @@ static void procpool__host_rest(procpool *p, uint64_t deadline, procpool__known 
   p->draining = false;
 }
 
+/* ---- what callbacks throw ---- */
+
+static procpool__callback_node **procpool__host_thrown(procpool *p) {
+  const pthread_t self = pthread_self();
+  procpool__callback_node **at = &p->thrown;
+  while (*at != NULL && !pthread_equal((*at)->thread, self))
+    at = &(*at)->next;
+  return at;
+}
+
+/* The first exception of a thread is kept until its call ends. The node is the callback's own. */
+static void procpool__host_keep_thrown(procpool *p, procpool__callback_node *node, void *exception) {
+  if (*procpool__host_thrown(p) != NULL) {
+    procpool__platform_drop_exception(exception);
+    PROCPOOL_FREE(node);
+    return;
+  }
+  node->context = exception;
+  node->thread = pthread_self();
+  node->next = p->thrown;
+  p->thrown = node;
+}
+
+/* What this thread's call is to end with: an exception, or null. */
+static void *procpool__host_take_thrown(procpool *p) {
+  procpool__callback_node **at, *node;
+  void *exception;
+  if (p->thrown == NULL)
+    return NULL;
+  at = procpool__host_thrown(p);
+  node = *at;
+  if (node == NULL)
+    return NULL;
+  *at = node->next;
+  exception = node->context;
+  PROCPOOL_FREE(node);
+  return exception;
+}
+
+/* Calls the user. Returns what was thrown. Not to be cancelled: a thread that ended here would seem to be in the
+ * callback for ever. */
+static void *procpool__host_enter_callback(procpool_future *f, const procpool__callback_node *node) {
+  const int cancel = procpool__platform_no_cancel();
+  void *exception = NULL;
+  PROCPOOL__TRY {
+    node->function(f, node->context);
+  }
+  PROCPOOL__CATCH_ANY(exception = procpool__platform_keep_exception())
+  procpool__platform_cancel_as(cancel);
+  return exception;
+}
+
 /* Runs the callbacks of one settled future in the order in which they were added, without the lock. */
 static void procpool__host_call_back(procpool *p, procpool_future *f) {
   while (f->callbacks != NULL) {
     procpool__callback_node *node = f->callbacks;
-    int cancel;
+    void *exception;
     f->callbacks = node->next;
     procpool__host_unlock(p);
-    cancel = procpool__platform_no_cancel(); /* a thread that ended here would seem to be in the callback for ever */
-    node->function(f, node->context);
-    procpool__platform_cancel_as(cancel);
-    PROCPOOL_FREE(node);
+    exception = procpool__host_enter_callback(f, node);
+    if (exception == NULL)
+      PROCPOOL_FREE(node);
     procpool__host_lock(p);
+    if (exception != NULL)
+      procpool__host_keep_thrown(p, node, exception);
   }
 }
 
@@ -8892,6 +9359,12 @@ static void procpool__host_run_callbacks(procpool *p) {
     procpool__future_unref(p, f);
   }
   procpool__host_leave_frame(p, &frame);
+}
+
+/* Whoever sees an interrupt first tells all who wait: each then finds that it came after its call began. */
+static void procpool__host_take_interrupts(procpool *p) {
+  __atomic_store_n(&p->interrupts_taken, procpool__load32(&p->interrupts), __ATOMIC_RELAXED);
+  procpool__sleeper_wake_all(p);
 }
 
 /* What a public call waits for, and how long. Made once, as the call begins, for all the waits within it: an interrupt
@@ -8927,8 +9400,9 @@ static procpool_status procpool__host_wait_look(const procpool *p, const procpoo
 /* The same, by which the call ends: it takes the interrupt. One that is immune takes them all. */
 static procpool_status procpool__host_wait_over(procpool *p, const procpool__wait *w) {
   const procpool_status status = procpool__host_wait_look(p, w);
-  if (status == PROCPOOL_INTERRUPTED || (w->how & PROCPOOL__WAIT_IMMUNE))
-    __atomic_store_n(&p->interrupts_taken, procpool__load32(&p->interrupts), __ATOMIC_RELAXED);
+  if (procpool__load32(&p->interrupts) != p->interrupts_taken &&
+      (status == PROCPOOL_INTERRUPTED || (w->how & PROCPOOL__WAIT_IMMUNE)))
+    procpool__host_take_interrupts(p);
   return status;
 }
 
@@ -8936,13 +9410,25 @@ static procpool_status procpool__host_wait_over(procpool *p, const procpool__wai
 static procpool_status procpool__host_wait(procpool *p, const procpool__wait *w) {
   procpool_status status = PROCPOOL_OK;
   procpool__known known;
+  known.condition = w->condition;
+  known.context = w->context;
+  known.how = w->how;
+  known.interrupts = w->interrupts;
   known.room = (w->how & PROCPOOL__WAIT_ROOM) != 0;
   for (;;) {
     const procpool_status drained = procpool__host_drain(p);
     if (w->how & PROCPOOL__WAIT_CALLBACKS)
       procpool__host_run_callbacks(p);
+    procpool__host_pass_callbacks(p);
+    if (p->thrown != NULL && *procpool__host_thrown(p) != NULL && !(w->how & PROCPOOL__WAIT_IMMUNE)) {
+      status = PROCPOOL_INTERRUPTED; /* by what a callback threw */
+      break;
+    }
     /* before the condition looks: a cell that comes free after it was found taken must not go unnoticed */
     known.cell_free = known.room && procpool__host_cell_free(p);
+    known.settled = p->settled;
+    known.closing = p->closing;
+    known.refusal = p->refusal;
     if (w->condition(p, w->context))
       break;
     status = w->how & PROCPOOL__WAIT_IMMUNE ? PROCPOOL_OK : drained;
@@ -9868,7 +10354,10 @@ static procpool *procpool__open_make(procpool__plan *plan) {
   p->processors = (uint64_t)plan->processors;
   p->time_limit = plan->time_limit;
   p->grace = plan->grace;
-  p->audit_due = procpool__platform_now() + PROCPOOL__TICK;
+  p->audit_since = procpool__platform_now();
+  p->audit_gap = PROCPOOL__TICK;
+  p->timer_due = PROCPOOL__NEVER;
+  p->audit_due = p->audit_since + PROCPOOL__TICK;
   p->guard = procpool__platform_guard(&p->guard_by_pid);
   if (p->guard == NULL)
     (void)procpool__open_fail(plan, PROCPOOL_MEMORY, ENOMEM, "no memory");
@@ -9945,18 +10434,70 @@ static void procpool__public_lock(procpool *p) {
   p->inside++;
 }
 
-static procpool_status procpool__public_enter(procpool *p) {
-  const procpool_status status = procpool__host_check(p);
-  if (status == PROCPOOL_OK)
-    procpool__public_lock(p);
-  return status;
-}
-
 static procpool_status procpool__public_enter_future(procpool_future *f) {
   const procpool_status status = procpool__host_check_future(f);
   if (status == PROCPOOL_OK)
     procpool__public_lock(f->pool);
   return status;
+}
+
+/* ---- the descriptor for event loops ---- It watches the pool's event, which workers and supervisor ring; the
+ * supervisor's end; and a timer. The loop may be all that ever looks after the pool, so the timer makes it look for
+ * nonsense that workers have written: only while tasks are not settled, and the more rarely the longer nothing comes
+ * about. What another call of the host has taken in, or leaves to do, makes the timer readable at once. */
+
+/* Whether an inline pool waits for a call that does something. */
+static bool procpool__loop_inline(const procpool *p) {
+  return p->inline_worker != NULL && !p->inline_running && !p->finished &&
+         (p->closing || procpool__table_waiting(&p->segment));
+}
+
+static void procpool__loop_set_timer(procpool *p, uint64_t due) {
+  if (p->timer_due != due)
+    procpool__platform_timer_set(p->fds.timer_fd, due);
+  p->timer_due = due;
+}
+
+/* After each public call. */
+static void procpool__loop_settle_in(procpool *p) {
+  const bool busy = p->fds.control >= 0 && (p->submitted != p->settled || p->closing);
+  if (procpool__loop_inline(p))
+    procpool__loop_tell(p);
+  if (busy && p->audit_due == PROCPOOL__NEVER) /* another thread is at it, and comes here too */
+    return;
+  if (busy && !p->looked_after)
+    p->audit_due = procpool__platform_now() + PROCPOOL__TICK;
+  else if (busy && p->audit_gap > PROCPOOL__TICK)
+    (void)procpool__host_quiet(p, procpool__platform_now());
+  p->looked_after = busy;
+  if (!p->told)
+    procpool__loop_set_timer(p, busy ? p->audit_due : PROCPOOL__NEVER);
+}
+
+/* In a section (procpool__process_enter), as procpool__loop_close. */
+static bool procpool__loop_open(procpool *p) {
+  procpool__process_pool *fds = &p->fds;
+  fds->timer_fd = procpool__platform_timer();
+  fds->loop_fd = procpool__platform_watch();
+  return fds->timer_fd >= 0 && fds->loop_fd >= 0 && procpool__platform_watch_add(fds->loop_fd, fds->timer_fd, false) &&
+         procpool__platform_watch_add(fds->loop_fd, fds->watch, false) &&
+         (fds->control < 0 || procpool__platform_watch_add(fds->loop_fd, fds->control, false));
+}
+
+static void procpool__loop_close(procpool *p) {
+  procpool__platform_close(&p->fds.loop_fd);
+  procpool__platform_close(&p->fds.timer_fd);
+}
+
+/* The loop looks: what comes from now on makes the descriptor readable again. */
+static void procpool__loop_begin_poll(procpool *p) {
+  if (p->fds.loop_fd < 0)
+    return;
+  procpool__host_silence(p);
+  p->told = false;
+  p->polling = true;
+  if (!p->finished)
+    procpool__host_arm(p);
 }
 
 /* Lets go of the lock; and of everything, if the pool was freed and this was the last future that anyone held. Returns
@@ -9969,12 +10510,33 @@ static procpool_status procpool__public_leave(procpool *p, procpool_status statu
   thrown_away = p->thrown_away;
   p->thrown_away = NULL;
   last = --p->inside == 0 && p->freed && p->live_futures == 0;
+  procpool__host_pass_callbacks(p);
+  if (p->fds.loop_fd >= 0)
+    procpool__loop_settle_in(p);
   if (__atomic_load_n(&p->magic, __ATOMIC_RELAXED) != PROCPOOL__POOL_LIVE)
     procpool__host_hand_over(p); /* procpool_free waits for those who are inside */
   procpool__host_unlock(p);
   procpool__future_free_thrown_away(thrown_away);
   if (last)
     procpool__open_undo(p);
+  return status;
+}
+
+/* A thread that found the handle good may have waited for the lock until all was freed but the future that somebody
+ * holds. */
+static procpool_status procpool__public_enter(procpool *p) {
+  const procpool_status status = procpool__host_check(p);
+  if (status != PROCPOOL_OK)
+    return status;
+  procpool__public_lock(p);
+  return p->freed ? procpool__public_leave(p, PROCPOOL_HANDLE) : PROCPOOL_OK;
+}
+
+/* The same for a call that may have run callbacks: what they threw leaves it now. */
+static procpool_status procpool__public_leave_throwing(procpool *p, procpool_status status) {
+  void *thrown = procpool__host_take_thrown(p);
+  (void)procpool__public_leave(p, status);
+  procpool__platform_throw(thrown);
   return status;
 }
 
@@ -10575,9 +11137,7 @@ static bool procpool__condition_finished(procpool *p, void *context) {
 
 /* Runs one inline task, if there is one and this thread is not within one. */
 static void procpool__poll_inline(procpool *p) {
-  if (p->inline_worker == NULL || p->inline_running || p->finished)
-    return;
-  if (procpool__table_waiting(&p->segment))
+  if (procpool__loop_inline(p))
     procpool__host_run_inline(p, 0);
 }
 
@@ -10587,27 +11147,45 @@ PROCPOOL_API procpool_status procpool_poll(procpool *pool) {
   status = procpool__public_enter(pool);
   if (status != PROCPOOL_OK)
     return status;
-  if (pool->fd_users > 0) {
-    procpool__host_silence(pool);
-    procpool__host_arm(pool); /* a new number: what comes from now on signals again */
-  }
   procpool__poll_inline(pool);
+  procpool__loop_begin_poll(pool);
   procpool__host_look_after(pool);
   procpool__host_audit_if_due(pool);
   status = procpool__host_drain(pool);
+  pool->polling = false;
   procpool__host_run_callbacks(pool);
   procpool__host_hand_over(pool);
-  return procpool__public_leave(pool, status);
+  return procpool__public_leave_throwing(pool, status);
+}
+
+static void procpool__loop_start(procpool *p) {
+  sigset_t old;
+  bool opened;
+  int error;
+  procpool__process_enter(&old);
+  opened = procpool__loop_open(p);
+  error = errno;
+  if (!opened)
+    procpool__loop_close(p);
+  procpool__process_leave(&old);
+  if (!opened) {
+    (void)procpool__host_refuse(p, PROCPOOL_SYSTEM, error, "epoll_create1, epoll_ctl or timerfd_create was refused");
+    return;
+  }
+  procpool__host_count_fd_user(p, 1);
+  if (!p->finished)
+    procpool__host_arm(p);
+  if (p->first_due != NULL || (!p->finished && procpool__host_news(p)))
+    procpool__loop_tell(p);
 }
 
 PROCPOOL_API int procpool_fd(procpool *pool) {
   int fd;
   if (procpool__public_enter(pool) != PROCPOOL_OK)
     return -1;
-  fd = pool->fds.watch;
-  if (__atomic_fetch_add(&pool->fd_users, 1, __ATOMIC_RELAXED) == 0)
-    procpool__host_arm(pool);
-  procpool__platform_event_set(pool->fds.event_fd); /* there may be something already: one spurious wake at most */
+  if (pool->fds.loop_fd < 0)
+    procpool__loop_start(pool);
+  fd = pool->fds.loop_fd;
   (void)procpool__public_leave(pool, PROCPOOL_OK);
   return fd;
 }
@@ -10644,8 +11222,8 @@ static void procpool__shutdown_announce(procpool *p, procpool_shutdown_mode mode
   if (mode != PROCPOOL_DRAIN)
     procpool__host_take_back(p, mode == PROCPOOL_KILL ? PROCPOOL_SHUTDOWN : PROCPOOL_CANCELLED);
   procpool__shutdown_discard(p);
-  procpool__host_rouse(p);
-  procpool__host_tell_phase(p); /* the supervisor first: who leaves because of the word is not to be replaced */
+  procpool__sleeper_wake_all(p); /* who wants room shall hear that there will be none */
+  procpool__host_tell_phase(p);  /* the supervisor first: who leaves because of the word is not to be replaced */
   procpool__store32(&p->segment.header->phase, procpool__host_phase(p));
   procpool__shm_wake_workers(&p->segment);
   for (int i = 0; i < p->segment.workers; i++) {
@@ -10705,7 +11283,7 @@ PROCPOOL_API procpool_status procpool_shutdown_timed(procpool *pool, procpool_sh
     status = PROCPOOL_DEADLOCK;
   else
     status = procpool__shutdown_locked(pool, mode, procpool__platform_deadline(timeout));
-  return procpool__public_leave(pool, status);
+  return procpool__public_leave_throwing(pool, status);
 }
 
 PROCPOOL_API procpool_status procpool_shutdown(procpool *pool, procpool_shutdown_mode mode) {
@@ -10721,7 +11299,7 @@ static void procpool__free_wait_alone(procpool *p) {
     procpool__platform_yield();
     procpool__host_lock(p);
     if (p->inside > 1)
-      procpool__host_follow(p, PROCPOOL__NEVER);
+      procpool__host_await_turn(p, PROCPOOL__NEVER);
   } while (p->inside > 1);
   while (__atomic_load_n(&p->interrupting, __ATOMIC_SEQ_CST) != 0)
     procpool__platform_yield(); /* a few instructions of another thread */
@@ -10745,11 +11323,12 @@ PROCPOOL_API procpool_status procpool_free(procpool *pool) {
   procpool__platform_unmap(pool->segment.base, (size_t)pool->segment.total);
   pool->segment.base = NULL;
   procpool__process_enter(&old);
+  procpool__loop_close(pool);
   procpool__platform_close(&pool->fds.event_fd);
   procpool__platform_close(&pool->fds.watch);
   procpool__process_leave(&old);
   pool->freed = true;
-  return procpool__public_leave(pool, PROCPOOL_OK);
+  return procpool__public_leave_throwing(pool, PROCPOOL_OK);
 }
 
 PROCPOOL_API procpool_start procpool_start_method(procpool *pool) {
@@ -10844,7 +11423,8 @@ static procpool_status procpool__future_await(procpool *p, procpool_future *f, d
       return timeout > 0 ? PROCPOOL_DEADLOCK : PROCPOOL_PENDING;
     f->refs++;
     wait = procpool__host_wait_for(p, procpool__condition_settled, f,
-                                   timeout > 0 ? procpool__platform_deadline(timeout) : 0, PROCPOOL__WAIT_CALLBACKS);
+                                   timeout > 0 ? procpool__platform_deadline(timeout) : 0,
+                                   PROCPOOL__WAIT_CALLBACKS | PROCPOOL__WAIT_FUTURE);
     status = procpool__host_wait(p, &wait);
     if (status == PROCPOOL_OK)
       status = procpool__future_status(f);
@@ -10869,7 +11449,7 @@ PROCPOOL_API procpool_status procpool_future_wait(procpool_future *future, doubl
     return status; /* nothing to wait for, nor to do: no lock */
   procpool__platform_cancel_here();
   procpool__public_lock(p);
-  return procpool__public_leave(p, procpool__future_await(p, future, timeout));
+  return procpool__public_leave_throwing(p, procpool__future_await(p, future, timeout));
 }
 
 /* Null if they were in a shared buffer of a pool that is freed by now. */
@@ -11086,7 +11666,7 @@ PROCPOOL_API procpool_status procpool_future_add_done_callback(procpool_future *
     procpool__future_unref(p, future);
     procpool__host_leave_frame(p, &frame);
   }
-  return procpool__public_leave(p, PROCPOOL_OK);
+  return procpool__public_leave_throwing(p, PROCPOOL_OK);
 }
 
 PROCPOOL_API procpool_status procpool_future_release(procpool_future *future) {
@@ -11118,6 +11698,7 @@ typedef struct procpool__group {
   procpool **pools; /* different ones */
   uint32_t *interrupts;
   size_t pool_count;
+  void *thrown; /* by a callback: the call ends with it */
 } procpool__group;
 
 /* False also where there cannot be as many. */
@@ -11129,6 +11710,8 @@ static bool procpool__group_make(procpool__group *g, size_t count) {
   g->nodes = (procpool__wait_node *)PROCPOOL_MALLOC((count + 1) * sizeof(*g->nodes));
   g->pools = (procpool **)PROCPOOL_MALLOC((count + 1) * sizeof(*g->pools));
   g->interrupts = (uint32_t *)PROCPOOL_MALLOC((count + 1) * sizeof(*g->interrupts));
+  (void)pthread_mutex_init(&g->waiter.lock, NULL);
+  g->waiter.bell = -1;
   return g->nodes != NULL && g->pools != NULL && g->interrupts != NULL;
 }
 
@@ -11142,10 +11725,8 @@ static bool procpool__node_known(const procpool_future *f, const procpool__waite
 /* Adds a future, under its pool's lock: the same one only once. */
 static void procpool__node_link(procpool__waiter *w, procpool__wait_node *node, procpool_future *f) {
   node->waiter = w;
-  node->future = f;
   node->next_done = NULL;
-  node->next = f->nodes;
-  f->nodes = node;
+  procpool__node_push(f, node);
   f->refs++;
   (void)pthread_mutex_lock(&w->lock);
   w->pending++;
@@ -11156,11 +11737,7 @@ static void procpool__node_link(procpool__waiter *w, procpool__wait_node *node, 
 
 static void procpool__node_unlink(procpool__wait_node *node) {
   procpool_future *f = node->future;
-  procpool__wait_node **at = &f->nodes;
-  while (*at != NULL && *at != node)
-    at = &(*at)->next;
-  if (*at != NULL)
-    *at = node->next;
+  procpool__node_drop(node);
   procpool__future_unref(f->pool, f);
 }
 
@@ -11213,7 +11790,7 @@ typedef enum procpool__until {
 } procpool__until;
 
 typedef struct procpool__goal {
-  procpool__waiter *waiter;
+  procpool__waiter *waiter; /* first: see WAIT_GROUP */
   procpool__until until;
 } procpool__goal;
 
@@ -11231,75 +11808,129 @@ static bool procpool__condition_goal(procpool *p, void *context) {
   return met;
 }
 
-/* Takes in what has come to one of several pools; INTERRUPTED and DEADLOCK where due. */
-static procpool_status procpool__several_look(procpool *p, uint32_t *interrupts) {
+/* ---- of several pools ---- The thread takes in from all of them, and sleeps in poll(): on the event of each, on the end
+ * of each one's supervisor, and on a bell of its own, which whoever settles one of its futures rings. Nothing of this
+ * thread's is in a pool while it sleeps but the count of those who poll its event: a pool may be freed meanwhile. */
+
+/* What is polled for pool i, from 1 on: two places for each. The first one is the bell. */
+typedef struct procpool__several {
+  procpool__group *group;
+  struct pollfd *fds;
+  uint64_t look; /* when to look after one of the pools */
+  bool news;     /* there is something to look at already */
+} procpool__several;
+
+static void procpool__several_begin(procpool *p, int by) {
+  procpool__public_lock(p);
+  procpool__host_count_fd_user(p, by);
+  procpool__host_rouse(p);
+  if (!p->finished)
+    procpool__host_arm(p);
+  (void)procpool__public_leave(p, PROCPOOL_OK);
+}
+
+/* Takes in what has come to pool i, and says what to poll for it. INTERRUPTED and DEADLOCK where due. */
+static procpool_status procpool__several_look(procpool__several *v, size_t i) {
+  procpool *p = v->group->pools[i];
+  struct pollfd *fds = &v->fds[1 + 2 * i];
   procpool_status status = PROCPOOL_DEADLOCK;
   procpool__public_lock(p);
   if (!procpool__host_self(p)) {
+    if ((fds[0].revents & POLLIN) && !p->freed)
+      procpool__host_silence(p);
+    if (!p->finished)
+      procpool__host_arm(p); /* a new number: what comes from now on rings again */
     procpool__poll_inline(p);
     procpool__host_look_after(p);
     procpool__host_audit_if_due(p);
     status = procpool__host_drain(p);
     procpool__host_run_callbacks(p);
-    if (procpool__load32(&p->interrupts) != *interrupts) {
-      __atomic_store_n(&p->interrupts_taken, procpool__load32(&p->interrupts), __ATOMIC_RELAXED);
+    if (procpool__load32(&p->interrupts) != v->group->interrupts[i]) {
+      procpool__host_take_interrupts(p);
       status = PROCPOOL_INTERRUPTED;
     }
+    if (v->group->thrown == NULL)
+      v->group->thrown = procpool__host_take_thrown(p);
+    if (v->group->thrown != NULL)
+      status = PROCPOOL_INTERRUPTED;
+    v->news = v->news || procpool__loop_inline(p);
   }
+  fds[0].fd = p->freed ? -1 : p->fds.watch;
+  fds[1].fd = p->fds.control;
+  if (p->fds.control >= 0 && p->audit_due < v->look)
+    v->look = p->audit_due;
   return procpool__public_leave(p, status);
 }
 
-/* Arms (or disarms) a pool's descriptor for a sleep in poll. Returns whether there is something to look at already. */
-static bool procpool__several_arm(procpool *p, bool on) {
-  bool news;
-  procpool__public_lock(p);
-  (void)__atomic_fetch_add(&p->fd_users, on ? 1 : -1, __ATOMIC_RELAXED);
-  if (!on)
-    procpool__host_silence(p);
-  if (!on && p->fd_users > 0)
-    procpool__platform_event_set(p->fds.event_fd); /* somebody else polls it too: let him look */
-  news = p->finished;
-  if (!p->finished) {
-    procpool__host_arm(p);
-    news = procpool__host_news(p) || (p->inline_worker != NULL && procpool__table_waiting(&p->segment));
+static void procpool__several_sleep(procpool__several *v, uint64_t deadline) {
+  const int count = 1 + 2 * (int)v->group->pool_count;
+  const uint64_t least = procpool__platform_now() + PROCPOOL__TICK / 8;
+  v->look = v->look > least ? v->look : least;
+  for (int i = 0; i < count; i++) {
+    v->fds[i].events = POLLIN;
+    v->fds[i].revents = 0;
   }
-  (void)procpool__public_leave(p, PROCPOOL_OK);
-  return news;
+  if (v->fds[0].fd < 0 && v->look > least)
+    v->look = least; /* no descriptor to be had for a bell */
+  if (!v->news)
+    (void)procpool__platform_poll(v->fds, count, deadline < v->look ? deadline : v->look, NULL);
 }
 
-static void procpool__several_sleep(procpool__group *g, struct pollfd *fds, uint64_t deadline) {
-  const uint64_t tick = procpool__platform_now() + PROCPOOL__TICK;
-  bool news = false;
-  for (size_t i = 0; i < g->pool_count; i++) {
-    news = procpool__several_arm(g->pools[i], true) || news;
-    fds[i].fd = g->pools[i]->fds.watch;
-    fds[i].events = POLLIN;
-    fds[i].revents = 0;
-  }
-  if (!news)
-    (void)procpool__platform_poll(fds, (int)g->pool_count, deadline < tick ? deadline : tick, NULL);
-  for (size_t i = 0; i < g->pool_count; i++)
-    (void)procpool__several_arm(g->pools[i], false);
+static procpool_status procpool__several_turn(procpool__several *v) {
+  procpool__waiter *w = &v->group->waiter;
+  procpool_status status = PROCPOOL_OK;
+  (void)pthread_mutex_lock(&w->lock);
+  if (w->rung)
+    procpool__platform_event_clear(w->bell);
+  w->rung = false;
+  (void)pthread_mutex_unlock(&w->lock);
+  v->look = PROCPOOL__NEVER;
+  v->news = false;
+  for (size_t i = 0; i < v->group->pool_count && status == PROCPOOL_OK; i++)
+    status = procpool__several_look(v, i);
+  return status;
 }
 
-/* Waits on several pools, in poll() on their descriptors. */
-static procpool_status procpool__several_wait(procpool__group *g, procpool__goal *goal, uint64_t deadline) {
-  struct pollfd *fds = (struct pollfd *)PROCPOOL_MALLOC(g->pool_count * sizeof(*fds));
-  procpool_status status = fds != NULL ? PROCPOOL_OK : PROCPOOL_MEMORY;
-  __atomic_store_n(&g->waiter.several_pools, true, __ATOMIC_RELAXED); /* before the first look: none is missed */
-  while (status == PROCPOOL_OK) {
-    for (size_t i = 0; i < g->pool_count && status == PROCPOOL_OK; i++)
-      status = procpool__several_look(g->pools[i], &g->interrupts[i]);
-    if (procpool__condition_goal(NULL, goal)) {
-      status = PROCPOOL_OK;
-      break;
-    }
+static procpool_status procpool__several_run(procpool__several *v, procpool__goal *goal, uint64_t deadline) {
+  for (;;) {
+    procpool_status status = procpool__several_turn(v);
+    if (procpool__condition_goal(NULL, goal))
+      return PROCPOOL_OK;
     if (status == PROCPOOL_OK && deadline != PROCPOOL__NEVER && procpool__platform_now() >= deadline)
       status = PROCPOOL_PENDING;
-    if (status == PROCPOOL_OK)
-      procpool__several_sleep(g, fds, deadline);
+    if (status != PROCPOOL_OK)
+      return status;
+    procpool__several_sleep(v, deadline);
   }
-  PROCPOOL_FREE(fds);
+}
+
+static void procpool__several_set_bell(procpool__waiter *w, int bell) {
+  (void)pthread_mutex_lock(&w->lock);
+  w->bell = bell;
+  w->rung = false;
+  (void)pthread_mutex_unlock(&w->lock);
+}
+
+/* Waits on several pools. */
+static procpool_status procpool__several_wait(procpool__group *g, procpool__goal *goal, uint64_t deadline) {
+  procpool__several v;
+  procpool_status status = PROCPOOL_MEMORY;
+  int bell = procpool__platform_event();
+  v.group = g;
+  v.fds = (struct pollfd *)PROCPOOL_MALLOC((1 + 2 * g->pool_count) * sizeof(*v.fds));
+  if (v.fds != NULL) {
+    memset((void *)v.fds, 0, (1 + 2 * g->pool_count) * sizeof(*v.fds));
+    v.fds[0].fd = bell;
+    procpool__several_set_bell(&g->waiter, bell);
+    for (size_t i = 0; i < g->pool_count; i++)
+      procpool__several_begin(g->pools[i], 1);
+    status = procpool__several_run(&v, goal, deadline);
+    for (size_t i = 0; i < g->pool_count; i++)
+      procpool__several_begin(g->pools[i], -1);
+    procpool__several_set_bell(&g->waiter, -1);
+  }
+  PROCPOOL_FREE(v.fds);
+  procpool__platform_close(&bell);
   return status;
 }
 
@@ -11317,13 +11948,21 @@ static procpool_status procpool__group_wait(procpool__group *g, procpool__until 
     return PROCPOOL_OK;
   p = g->pools[0];
   procpool__public_lock(p);
-  wait = procpool__host_wait_for(p, procpool__condition_goal, &goal, deadline, PROCPOOL__WAIT_CALLBACKS);
+  wait = procpool__host_wait_for(p, procpool__condition_goal, &goal, deadline,
+                                 PROCPOOL__WAIT_CALLBACKS | PROCPOOL__WAIT_GROUP);
   (void)procpool__host_drain(p);
   if (!procpool__condition_goal(p, &goal) && procpool__host_self(p))
     status = timeout > 0 ? PROCPOOL_DEADLOCK : PROCPOOL_PENDING;
   else
     status = procpool__host_wait(p, &wait);
+  g->thrown = procpool__host_take_thrown(p);
   return procpool__public_leave(p, status);
+}
+
+static void procpool__group_throw(procpool__group *g) {
+  void *thrown = g->thrown;
+  g->thrown = NULL;
+  procpool__platform_throw(thrown);
 }
 
 /* The group is to be ended in any case. Memory comes first: a count that no array has is refused before any is read. */
@@ -11359,6 +11998,7 @@ PROCPOOL_API procpool_status procpool_wait(procpool_future *const *futures, size
   if (done != NULL)
     *done = group.waiter.settled;
   procpool__group_end(&group);
+  procpool__platform_throw(group.thrown);
   return status;
 }
 
@@ -11578,6 +12218,8 @@ static procpool_status procpool__imap_await(procpool_iterator *it, procpool__wai
   goal.waiter = &it->group.waiter;
   goal.until = PROCPOOL__UNTIL_QUEUED;
   wait->condition = it->unordered ? procpool__condition_goal : procpool__condition_settled;
+  wait->how = PROCPOOL__WAIT_CALLBACKS;
+  wait->how |= it->unordered ? (unsigned)PROCPOOL__WAIT_GROUP : (unsigned)PROCPOOL__WAIT_FUTURE;
   wait->context = it->unordered ? (void *)&goal : (void *)it->window[it->first];
   (void)procpool__host_drain(p);
   if (!wait->condition(p, wait->context) && procpool__host_self(p))
@@ -11618,7 +12260,7 @@ static procpool_status procpool__imap_next(procpool_iterator *it, double timeout
     it->current = it->unordered ? (size_t)(procpool__waiter_pop(&it->group.waiter) - it->group.nodes) : it->first;
     *future = it->window[it->current];
   }
-  return procpool__public_leave(p, status);
+  return procpool__public_leave_throwing(p, status);
 }
 
 PROCPOOL_API procpool_status procpool_next(procpool_iterator *iterator, double timeout, procpool_future **future) {
@@ -11638,6 +12280,7 @@ PROCPOOL_API procpool_status procpool_next(procpool_iterator *iterator, double t
   if (iterator->delivered == iterator->group.count)
     return PROCPOOL_END;
   status = procpool__group_wait(&iterator->group, PROCPOOL__UNTIL_QUEUED, timeout);
+  procpool__group_throw(&iterator->group);
   if (status != PROCPOOL_OK)
     return status;
   node = procpool__waiter_pop(&iterator->group.waiter);
@@ -11709,6 +12352,7 @@ typedef struct procpool__range {
 
 /* One call of map. Lives on the caller's stack; the lock is held except while it copies or fills large arrays. */
 typedef struct procpool__mapping {
+  procpool__waiter *waiter; /* the group's; first: see WAIT_GROUP */
   procpool *pool;
   procpool_function function;
   bool by_items; /* function runs a whole chunk (the typed layer) */
@@ -12254,7 +12898,8 @@ static procpool_status procpool__map_run(procpool__mapping *m) {
       continue;
     if (status != PROCPOOL_OK && status != PROCPOOL_FULL && m->busy == 0)
       return status;
-    m->wait.how = status == PROCPOOL_FULL ? PROCPOOL__WAIT_CALLBACKS | PROCPOOL__WAIT_ROOM : PROCPOOL__WAIT_CALLBACKS;
+    m->wait.how = PROCPOOL__WAIT_CALLBACKS | PROCPOOL__WAIT_GROUP;
+    m->wait.how |= status == PROCPOOL_FULL ? (unsigned)PROCPOOL__WAIT_ROOM : 0u;
     status = procpool__host_wait(m->pool, &m->wait);
     if (status != PROCPOOL_OK)
       return status;
@@ -12372,6 +13017,7 @@ static procpool_status procpool__map(procpool *p, procpool_function function, bo
   if (status != PROCPOOL_OK)
     return procpool__map_refuse(NULL, options, status, NULL);
   memset((void *)&m, 0, sizeof(m));
+  m.waiter = &m.group.waiter;
   m.pool = p;
   m.function = function;
   m.by_items = by_items;
@@ -12382,9 +13028,9 @@ static procpool_status procpool__map(procpool *p, procpool_function function, bo
   m.count = count;
   m.options = options;
   m.wait = procpool__host_wait_for(p, procpool__condition_map, &m, procpool__map_deadline(options),
-                                   PROCPOOL__WAIT_CALLBACKS);
+                                   PROCPOOL__WAIT_CALLBACKS | PROCPOOL__WAIT_GROUP);
   m.wait.spare = &m.spare;
-  return procpool__public_leave(p, procpool__map_checked(&m));
+  return procpool__public_leave_throwing(p, procpool__map_checked(&m));
 }
 
 PROCPOOL_API procpool_status procpool_map(procpool *pool, procpool_function function, const void *arguments,

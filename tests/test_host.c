@@ -328,7 +328,7 @@ TEST_STARTS(r117_the_pools_descriptors_in_the_host, EVERY) {
       CHECK_GT(i, 2);
       CHECK_EQ(fcntl(i, F_GETFD) & FD_CLOEXEC, FD_CLOEXEC);
     }
-  CHECK_LE(test_descriptors() - before, 8);
+  CHECK_LE(test_descriptors() - before, 9);
   test_close(pool);
   CHECK_EQ(test_descriptors(), before);
 }

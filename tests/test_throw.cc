@@ -1,0 +1,181 @@
+// What leaves a callback, a generator, a task or an initializer by an exception, where the implementation is C++ too: so
+// it is included here, and all calls are this copy's.
+#define PROCPOOL_STATIC
+#define PROCPOOL_IMPLEMENTATION
+#include "harness.h"
+
+#include <stdexcept>
+
+static void thrower(procpool_future *, void *context) {
+  ++*static_cast<int *>(context);
+  throw std::runtime_error("from a callback");
+}
+
+static void throwing_task(procpool_task *) {
+  throw std::runtime_error("from a task");
+}
+
+static int throwing_initializer(const void *, size_t) {
+  throw 1;
+}
+
+static int throwing_generator(void *context, void *item) {
+  int &n = *static_cast<int *>(context);
+  if (n == 3)
+    throw std::runtime_error("from a generator");
+  *static_cast<int *>(item) = n++;
+  return 1;
+}
+
+PROCPOOL_FUNCTION(int, same, int, x) {
+  return x;
+}
+
+static procpool *open_here(procpool_start start) {
+  procpool_options options = {};
+  procpool *pool;
+  options.start = start;
+  options.max_workers = 1;
+  pool = procpool_open(&options);
+  CHECK(pool != nullptr);
+  return pool;
+}
+
+static procpool_future *with_thrower(procpool *pool, int *called) {
+  procpool_future *future = same_submit(pool, 1);
+  CHECK(future != nullptr);
+  CHECK_OK(procpool_future_add_done_callback(future, thrower, called));
+  return future;
+}
+
+// Calls that run callbacks, by number.
+static void call(int number, procpool *pool, procpool_future *future) {
+  procpool_iterator *it = nullptr;
+  procpool_future *next;
+  int in[3] = {1, 2, 3}, out[3];
+  switch (number) {
+  case 0:
+    (void)procpool_future_wait(future, PROCPOOL_FOREVER);
+    return;
+  case 1:
+    (void)procpool_wait(&future, 1, PROCPOOL_ALL_COMPLETED, PROCPOOL_FOREVER, nullptr);
+    return;
+  case 2:
+    for (;;)
+      (void)procpool_poll(pool);
+  case 3:
+    CHECK_OK(procpool_as_completed(&future, 1, &it));
+    try {
+      (void)procpool_next(it, PROCPOOL_FOREVER, &next);
+    } catch (...) {
+      procpool_iterator_free(it);
+      throw;
+    }
+    return;
+  case 4:
+    (void)same_map(pool, in, out, 3);
+    return;
+  case 5:
+    (void)procpool_shutdown(pool, PROCPOOL_DRAIN);
+    return;
+  default:
+    return;
+  }
+}
+
+TEST_STARTS(r133_an_exception_leaves_the_call_that_ran_the_callback, FORK | THREAD | INLINE) {
+  for (int number = 0; number < 6; number++) {
+    procpool *pool = open_here(start);
+    int called = 0, y = 0;
+    procpool_future *future = with_thrower(pool, &called);
+    bool caught = false;
+    try {
+      call(number, pool, future);
+    } catch (const std::runtime_error &e) {
+      caught = std::string(e.what()) == "from a callback";
+    }
+    CHECK(caught);
+    CHECK_EQ(called, 1);
+    CHECK_OK(same_result(future, &y)); // a thread that is in no callback: it may wait
+    if (number != 5) {
+      CHECK_OK(same_result(same_submit(pool, 2), &y));
+      CHECK_EQ(y, 2);
+      CHECK_OK(procpool_shutdown(pool, PROCPOOL_DRAIN));
+    }
+    CHECK_OK(procpool_free(pool));
+  }
+}
+
+TEST_STARTS(r133_an_exception_of_a_callback_that_runs_at_once, FORK | THREAD | INLINE) {
+  procpool *pool = open_here(start);
+  procpool_future *future = same_submit(pool, 1);
+  int called = 0, y = 0;
+  bool caught = false;
+  CHECK_OK(procpool_future_wait(future, PROCPOOL_FOREVER));
+  try {
+    (void)procpool_future_add_done_callback(future, thrower, &called);
+  } catch (const std::runtime_error &) {
+    caught = true;
+  }
+  CHECK(caught);
+  CHECK_OK(same_result(future, &y));
+  CHECK_OK(procpool_shutdown(pool, PROCPOOL_DRAIN));
+  CHECK_OK(procpool_free(pool));
+}
+
+TEST_STARTS(r133_a_task_that_throws_has_failed, FORK | THREAD | INLINE) {
+  procpool *pool = open_here(start);
+  procpool_future *future;
+  procpool_error error;
+  CHECK_OK(procpool_submit(pool, throwing_task, nullptr, 0, &future));
+  CHECK_STATUS(procpool_future_wait(future, PROCPOOL_FOREVER), PROCPOOL_FAILED);
+  CHECK_OK(procpool_future_error(future, &error));
+  CHECK_TEXT(error.message, "from a task");
+  CHECK_OK(procpool_future_release(future));
+  CHECK_OK(procpool_shutdown(pool, PROCPOOL_DRAIN));
+  CHECK_OK(procpool_free(pool));
+}
+
+TEST_STARTS(r133_a_generator_that_throws, FORK | THREAD | INLINE) {
+  procpool *pool = open_here(start);
+  procpool_iterator *it;
+  procpool_future *future;
+  int n = 0, y = 0;
+  bool caught = false;
+  CHECK_OK(procpool_imap(pool, same_task, throwing_generator, &n, sizeof(int), nullptr, &it));
+  try {
+    while (procpool_next(it, PROCPOOL_FOREVER, &future) == PROCPOOL_OK)
+      ;
+  } catch (const std::runtime_error &) {
+    caught = true;
+  }
+  CHECK(caught);
+  procpool_iterator_free(it);
+  CHECK_OK(same_result(same_submit(pool, 2), &y));
+  CHECK_OK(procpool_shutdown(pool, PROCPOOL_DRAIN));
+  CHECK_OK(procpool_free(pool));
+}
+
+TEST_STARTS(r133_an_initializer_that_throws_has_failed, FORK | THREAD | INLINE) {
+  procpool_options options = {};
+  procpool_error error;
+  procpool_future *future;
+  procpool *pool;
+  options.start = start;
+  options.max_workers = 1;
+  options.initializer = throwing_initializer;
+  options.error = &error;
+  pool = procpool_open(&options);
+  if (start == PROCPOOL_START_INLINE) {
+    CHECK(pool == nullptr);
+    CHECK_STATUS(error.status, PROCPOOL_INIT_FAIL);
+    CHECK_EQ(error.code, -1);
+    return;
+  }
+  CHECK(pool != nullptr);
+  if (procpool_submit(pool, throwing_task, nullptr, 0, &future) == PROCPOOL_OK) {
+    CHECK_STATUS(procpool_future_wait(future, PROCPOOL_FOREVER), PROCPOOL_INIT_FAIL);
+    CHECK_OK(procpool_future_release(future));
+  }
+  CHECK_OK(procpool_free(pool));
+}
