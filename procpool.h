@@ -2050,9 +2050,9 @@ static uint64_t procpool__platform_space(void) {
   if (getrlimit(RLIMIT_AS, &limit) == 0 && limit.rlim_cur != RLIM_INFINITY && limit.rlim_cur < most)
     most = limit.rlim_cur;
   if (most != UINT64_MAX)
-    fd = open("/proc/self/statm", O_RDONLY | O_CLOEXEC);
+    fd = procpool__platform_open("/proc/self/statm", O_RDONLY);
   if (fd >= 0)
-    got = read(fd, text, sizeof(text) - 1);
+    got = procpool__platform_read(fd, text, sizeof(text) - 1);
   procpool__platform_close(&fd);
   text[got > 0 ? got : 0] = 0;
   used = sscanf(text, "%llu", &pages) == 1 ? pages * procpool__platform_page() : 0;
@@ -2327,6 +2327,8 @@ static int procpool__platform_witness(void **page) {
   *page = mmap(NULL, size, PROT_READ | PROT_WRITE, MAP_SHARED, again >= 0 ? again : fd, 0);
   if (again >= 0)
     procpool__platform_close_fd(again);
+  if (*page != MAP_FAILED)
+    (void)madvise(*page, size, PROCPOOL__MADV_DONTDUMP);
   if (*page != MAP_FAILED && madvise(*page, size, MADV_DONTFORK) == 0 &&
       fcntl(fd, PROCPOOL__ADD_SEALS, PROCPOOL__SEAL_WRITE) != 0 && errno == EBUSY)
     return fd;
@@ -2768,9 +2770,9 @@ static bool procpool__platform_is_stopped(pid_t pid) {
   ssize_t got = 0;
   int fd;
   (void)snprintf(text, sizeof(text), "/proc/%d/stat", (int)pid);
-  fd = open(text, O_RDONLY | O_CLOEXEC);
+  fd = procpool__platform_open(text, O_RDONLY);
   if (fd >= 0)
-    got = read(fd, text, sizeof(text) - 1);
+    got = procpool__platform_read(fd, text, sizeof(text) - 1);
   procpool__platform_close(&fd);
   text[got > 0 ? got : 0] = 0;
   end = strrchr(text, ')');
@@ -2954,8 +2956,8 @@ static void procpool__platform_each_child(procpool__platform_child_visitor *visi
   pid_t pid = 0;
   int fd;
   (void)snprintf(buffer, sizeof(buffer), "/proc/self/task/%d/children", (int)getpid());
-  fd = open(buffer, O_RDONLY | O_CLOEXEC);
-  while (fd >= 0 && (got = read(fd, buffer, sizeof(buffer))) > 0)
+  fd = procpool__platform_open(buffer, O_RDONLY);
+  while (fd >= 0 && (got = procpool__platform_read(fd, buffer, sizeof(buffer))) > 0)
     for (ssize_t i = 0; i < got; i++) {
       if (buffer[i] >= '0' && buffer[i] <= '9') {
         pid = pid * 10 + (buffer[i] - '0');
@@ -7014,18 +7016,18 @@ struct procpool {
   uint64_t audit_due;  /* when to look whether a worker has scribbled over shared memory */
   uint64_t audit_gap;  /* ns from the last such look to that one */
   uint64_t audit_since, audit_settled, audit_submitted; /* when something had last come about by such a look; counts */
-  uint64_t taken;       /* how often something was taken from a ring, or slots were swept */
-  uint64_t progress;    /* of settled and taken together, at the last rest */
-  unsigned idle_looks;  /* since then: how often there seemed to be something to take */
-  unsigned rests;       /* of threads that waited, ever */
-  uint64_t sweep_at;    /* the slot where the look for dropped tasks goes on */
-  uint64_t sweep_left;  /* how many slots it has yet to see; relaxed atomic */
-  uint64_t audit_at;    /* the slot where that goes on; 0: at the beginning */
-  uint64_t audit_first; /* the lowest ticket so far of a task that waits */
-  bool untold;          /* the supervisor could not be told to look */
-  bool told, polling;   /* the event loop is told already; it is taking in just now */
-  bool looked_after;    /* by it: there are tasks that are not settled */
-  uint64_t timer_due;   /* of its timer; NEVER: it does not run; 0: it is readable, the loop is told */
+  uint64_t taken;           /* how often something was taken from a ring, or slots were swept */
+  uint64_t progress;        /* of settled and taken together, at the last rest */
+  unsigned idle_looks;      /* since then: how often there seemed to be something to take */
+  unsigned rests;           /* of threads that waited, ever */
+  uint64_t sweep_at;        /* the slot where the look for dropped tasks goes on */
+  procpool__u64 sweep_left; /* how many slots it has yet to see; relaxed atomic */
+  uint64_t audit_at;        /* the slot where that goes on; 0: at the beginning */
+  uint64_t audit_first;     /* the lowest ticket so far of a task that waits */
+  bool untold;              /* the supervisor could not be told to look */
+  bool told, polling;       /* the event loop is told already; it is taking in just now */
+  bool looked_after;        /* by it: there are tasks that are not settled */
+  uint64_t timer_due;       /* of its timer; NEVER: it does not run; 0: it is readable, the loop is told */
   procpool__frame *frames;
   procpool__callback_node *thrown; /* exceptions that are to leave a call when it ends; one per thread at most */
   /* life */
