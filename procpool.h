@@ -1559,14 +1559,17 @@ static uint64_t procpool__platform_deadline(double timeout) {
   return procpool__platform_now() + (timeout > 0 ? (uint64_t)(timeout * 1e9) : 0);
 }
 
-/* ---- addresses: they travel as numbers of 64 bits ---- By value, never by memcpy, which leaves half of the number
- * unwritten where a pointer has 32 bits. */
+/* ---- addresses: they travel as numbers of 64 bits ---- By way of a number as large as a pointer: memcpy from and to 64
+ * bits would leave half of them unwritten where a pointer has 32. */
 
 static inline uint64_t procpool__number_of(const void *address) {
   return (uint64_t)(uintptr_t)address;
 }
 static inline void *procpool__address_of(uint64_t number) {
-  return (void *)(uintptr_t)number;
+  const uintptr_t address = (uintptr_t)number;
+  void *there;
+  memcpy((void *)&there, &address, sizeof(there));
+  return there;
 }
 
 /* The kernel does not have the call, or a sandbox refuses it: then another one may do. */
@@ -3905,15 +3908,16 @@ static void procpool__memory_find(procpool__memory_groups *found, const char *ro
 static void procpool__memory_forget(procpool__memory_groups *found) {
   PROCPOOL_FREE(found->paths);
   found->paths = PROCPOOL_NULL;
+  found->size = 0;
 }
 
 /* Whether so many bytes are not to be had. A sixteenth of what there is shall be left. Where no group limits us a small
  * request is not looked into: to read what the machine has takes as long as to take the pages. */
 static bool procpool__memory_refuses(const procpool__memory_groups *groups, uint64_t size) {
   uint64_t room = UINT64_MAX;
-  if (groups->paths == PROCPOOL_NULL && size < (uint64_t)16 << 20)
+  if (groups->size == 0 && size < (uint64_t)16 << 20)
     return false;
-  for (size_t at = 0; groups->paths != PROCPOOL_NULL && at < groups->size; at += strlen(groups->paths + at) + 1) {
+  for (size_t at = 0; at < groups->size; at += strlen(groups->paths + at) + 1) {
     const uint64_t here = procpool__memory_room(groups->paths + at + 1, groups->paths[at] == '2');
     room = here < room ? here : room;
   }
@@ -3944,13 +3948,19 @@ static inline uint64_t procpool__number_of_function(procpool_function function) 
   return (uint64_t)(uintptr_t)function;
 }
 static inline procpool_function procpool__function_of(uint64_t number) {
-  return (procpool_function)(uintptr_t)number;
+  const uintptr_t address = (uintptr_t)number;
+  procpool_function function;
+  memcpy((void *)&function, &address, sizeof(function));
+  return function;
 }
 static inline uint64_t procpool__number_of_initializer(procpool_initializer initializer) {
   return (uint64_t)(uintptr_t)initializer;
 }
 static inline procpool_initializer procpool__initializer_of(uint64_t number) {
-  return (procpool_initializer)(uintptr_t)number;
+  const uintptr_t address = (uintptr_t)number;
+  procpool_initializer initializer;
+  memcpy((void *)&initializer, &address, sizeof(initializer));
+  return initializer;
 }
 
 /* The state of a task, in the low bits of its word. Order matters: ASKED_* is decided by the supervisor while the
@@ -5418,8 +5428,8 @@ static void procpool__super_find_exit_list(void) {
 
 /* Before workers are forked. mark: an address of the caller's own, for release_exit. */
 static bool procpool__super_catch_exit(uint64_t level, void *mark) {
-  return procpool__platform_catch_exit(procpool__super_on_exit, procpool__super_on_quick_exit, (void *)(uintptr_t)level,
-                                       mark);
+  return procpool__platform_catch_exit(procpool__super_on_exit, procpool__super_on_quick_exit,
+                                       procpool__address_of(level), mark);
 }
 
 /* What host and supervisor say to each other over the control channel: whole messages of one size. */
@@ -11066,7 +11076,7 @@ static bool procpool__refusal_key(pthread_key_t *key) {
 static void procpool__refusal_keep(procpool_status status) {
   pthread_key_t key;
   if (procpool__refusal_key(&key))
-    (void)pthread_setspecific(key, (const void *)(uintptr_t)status);
+    (void)pthread_setspecific(key, procpool__address_of((uint64_t)status));
 }
 
 /* OK where there was none. */

