@@ -65,8 +65,8 @@
    ---- PLATFORMS ----
    Linux with GCC or Clang, 32 or 64 bits with lock-free 64-bit atomics; C99 and later, C++11 and later; glibc or musl.
    It needs libc alone (-pthread, which glibc before 2.34 cannot do without), and /proc for spawn. What newer kernels
-   have (memfd_create, pidfd, close_range) is used where it is there. On 32 bits off_t and time_t may have 32 or 64. Tested on x86-64
-   and i386 with Linux 6.18, glibc 2.36 and musl 1.2; built for arm, arm64, riscv64, s390x and ppc64le.
+   have (memfd_create, pidfd, close_range) is used where it is there. On 32 bits off_t and time_t may have 32 or 64.
+   Tested on x86-64 and i386 with Linux 6.18, glibc 2.36 and musl 1.2; built for arm, arm64, riscv64, s390x and ppc64le.
    Programs may be built with the thread, address and undefined-behaviour sanitizers. (Under the thread sanitizer a pool
    opens by one fork more, which copies the page tables once more.)
 
@@ -168,9 +168,9 @@
      * deep.
 
    ---- PROCESS MANNERS ----
-   Descriptors  the host gets seven per pool (procpool_fd: nine), close-on-exec and above 2. A worker has one of the pool's, and none of
-                other pools'. Under fork it has the host's own besides (as any fork does; see close_fds), under spawn
-                only 0, 1, 2. A task may close all that its worker has, and open others under the same numbers: nobody
+   Descriptors  the host gets seven per pool (procpool_fd: nine), close-on-exec and above 2. A worker has one of the
+                pool's, and none of other pools'. Under fork it has the host's own besides (as any fork does; see
+                close_fds), under spawn only 0, 1, 2. A task may close all that its worker has, and open others under the same numbers: nobody
                 writes to those, and the worker is replaced after it.
    Signals      nothing changes in the host: no handler, no mask, no SIGCHLD. Workers ignore what the host ignored when
                 it opened the pool (under nohup, SIGHUP), but SIGCHLD; else they start with default dispositions and an
