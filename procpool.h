@@ -1817,8 +1817,8 @@ static bool procpool__platform_shm_stretch(int fd, uint64_t size) {
 
 /* Shared memory without a name, size bytes long at first; reserving makes it longer. Null pages until they are
  * touched. -1 (errno, and *call: what failed). */
-static int procpool__platform_shm_create(uint64_t size, const char **call) {
-  int fd = (int)syscall(SYS_memfd_create, "procpool", PROCPOOL__MFD_CLOEXEC | PROCPOOL__MFD_ALLOW_SEALING);
+static int procpool__platform_shm_create(uint64_t size, const char *name, const char **call) {
+  int fd = (int)syscall(SYS_memfd_create, name, PROCPOOL__MFD_CLOEXEC | PROCPOOL__MFD_ALLOW_SEALING);
   int error;
   *call = "memfd_create";
   if (fd < 0 && procpool__platform_refused(errno))
@@ -2321,7 +2321,7 @@ static size_t procpool__platform_witness_size(void) {
 static int procpool__platform_witness(void **page) {
   const size_t size = procpool__platform_witness_size();
   const char *call;
-  int fd = procpool__platform_shm_create(size, &call), again;
+  int fd = procpool__platform_shm_create(size, "witness", &call), again;
   char path[32];
   if (fd < 0)
     return -1;
@@ -6672,20 +6672,32 @@ static uint32_t procpool__marker_addressee(const procpool__marker *m, const proc
   return pid;
 }
 
+/* Whether an error says that a descriptor is not what the marker calls it. Any other one says nothing: there is no
+ * memory, or a sandbox refuses the call. */
+static bool procpool__marker_disproved(int error) {
+  return error == EBADF || error == ENOTSOCK || error == EACCES || error == ENODEV || error == EINVAL || error == EPERM;
+}
+
 /* The segment is this user's, holds the marker's cookie and names the process that made the channel, which was this
- * user's too; and it names whom it started. */
+ * user's too; and it names whom it started. A process that cannot find out ends: should it be a pool's own, it must not
+ * run the program's main a second time. */
 static procpool__proof procpool__marker_prove(const procpool__marker *m) {
   const procpool__header *h;
   uint32_t addressee;
-  if (!procpool__platform_shm_own(m->memory) ||
-      (h = (const procpool__header *)procpool__platform_shm_look(m->memory)) == NULL)
+  int error;
+  if (!procpool__platform_shm_own(m->memory))
     return PROCPOOL__PROOF_NONE;
-  if (h->magic != PROCPOOL__MAGIC || h->version != PROCPOOL_VERSION || h->header_size != sizeof(*h) ||
-      h->total != m->total || h->cookie != m->cookie ||
-      procpool__platform_channel_of(m->control, (pid_t)h->host_pid) != 0)
+  h = (const procpool__header *)procpool__platform_shm_look(m->memory);
+  error = h == NULL ? errno : 0;
+  if (h != NULL && (h->magic != PROCPOOL__MAGIC || h->version != PROCPOOL_VERSION || h->header_size != sizeof(*h) ||
+                    h->total != m->total || h->cookie != m->cookie))
+    error = EINVAL;
+  if (error == 0)
+    error = procpool__platform_channel_of(m->control, (pid_t)h->host_pid);
+  if (procpool__marker_disproved(error))
     return PROCPOOL__PROOF_NONE;
-  addressee = procpool__marker_addressee(m, h);
-  if (addressee == 0) /* a start that came to nothing */
+  addressee = error == 0 ? procpool__marker_addressee(m, h) : 0;
+  if (addressee == 0) /* or a start that came to nothing */
     procpool__platform_leave(1);
   procpool__platform_shm_unlook(h);
   return addressee == (uint32_t)procpool__platform_pid() ? PROCPOOL__PROOF_MINE : PROCPOOL__PROOF_OTHER;
@@ -9710,7 +9722,7 @@ static bool procpool__open_segment(procpool *p, procpool__plan *plan) {
   if (s->arena_at > (uint64_t)PTRDIFF_MAX) /* an off_t may have 32 bits, too */
     return procpool__open_fail(plan, PROCPOOL_MEMORY, ENOMEM, "no address space for the shared memory");
   procpool__process_enter(&old);
-  s->fd = p->fds.memory = procpool__platform_shm_create(s->arena_at, &plan->call);
+  s->fd = p->fds.memory = procpool__platform_shm_create(s->arena_at, "procpool", &plan->call);
   procpool__process_leave(&old);
   if (s->fd < 0)
     return procpool__open_fail_call(plan, PROCPOOL_SYSTEM, errno, plan->call, "no shared memory to be had");

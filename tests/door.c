@@ -93,7 +93,7 @@ static int forge(const char *how, const char *path) {
   memset(&marker, 0, sizeof(marker));
   marker.total = (uint64_t)1 << 20;
   marker.cookie = 12345;
-  marker.memory = procpool__platform_shm_create(1 << 20, &call);
+  marker.memory = procpool__platform_shm_create(1 << 20, "procpool", &call);
   if (marker.memory < 0 || socketpair(AF_UNIX, SOCK_SEQPACKET, 0, control) != 0 || pipe(other) != 0 || pipe(go) != 0)
     return 2;
   if (foreign && seteuid(0) != 0)

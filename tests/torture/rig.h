@@ -178,7 +178,7 @@ pid_t rig_host(void); /* 0: it has ended */
 bool rig_pause(double seconds);
 /* Processes, as of now; each returns how many. */
 int rig_children(pid_t parent, pid_t *pids, int capacity);
-int rig_supervisors(pid_t *pids, int capacity); /* those of nested pools too */
+int rig_supervisors(pid_t *pids, int capacity); /* those of nested pools are their children */
 int rig_workers(pid_t *pids, int capacity);     /* children of supervisors that are no zombies */
 char rig_process_state(pid_t pid);              /* R S D T Z ..., 0: gone */
 /* Sends the signal if pid is a descendant of the observer, and never to anybody else; a deadly one is noted first.
