@@ -7913,7 +7913,8 @@ static void procpool__host_settle(procpool *p, procpool_future *f, procpool_stat
   __atomic_store_n(&f->status, (uint8_t)status, __ATOMIC_RELEASE);
   for (procpool__wait_node *n = f->nodes; n != NULL; n = n->next)
     procpool__waiter_tell(p, n);
-  procpool__loop_tell(p);
+  if (p->fds.loop_fd >= 0)
+    procpool__loop_tell(p);
   if (f->callbacks != NULL) {
     p->expected--;
     procpool__host_make_due(p, f);
@@ -8697,7 +8698,8 @@ static procpool_status procpool__host_drain(procpool *p) {
     procpool__platform_wake(&p->turn, INT_MAX);
   }
   p->changed = false;
-  procpool__host_pass_room(p);
+  if (p->first_room != NULL)
+    procpool__host_pass_room(p);
   return status;
 }
 
@@ -9160,7 +9162,8 @@ static void procpool__host_hand_over(procpool *p) {
     p->heir = p->followers;
     procpool__sleeper_wake(p, p->heir);
   }
-  procpool__host_pass_room(p);
+  if (p->first_room != NULL)
+    procpool__host_pass_room(p);
 }
 
 /* Sleeps on turn. */
@@ -9443,7 +9446,8 @@ static procpool_status procpool__host_wait(procpool *p, const procpool__wait *w)
     const procpool_status drained = procpool__host_drain(p);
     if (w->how & PROCPOOL__WAIT_CALLBACKS)
       procpool__host_run_callbacks(p);
-    procpool__host_pass_callbacks(p);
+    if (p->first_due != NULL)
+      procpool__host_pass_callbacks(p);
     if (p->thrown != NULL && *procpool__host_thrown(p) != NULL && !(w->how & PROCPOOL__WAIT_IMMUNE)) {
       status = PROCPOOL_INTERRUPTED; /* by what a callback threw */
       break;
@@ -10526,7 +10530,7 @@ static void procpool__loop_begin_poll(procpool *p) {
 
 /* Lets go of the lock; and of everything, if the pool was freed and this was the last future that anyone held. Returns
  * status, so that a call can end with it. */
-static procpool_status procpool__public_leave(procpool *p, procpool_status status) {
+static procpool_status procpool__public_leave_slowly(procpool *p, procpool_status status) {
   void *thrown_away;
   bool last;
   if (p->arena.warm > PROCPOOL__EXTENT_WARM)
@@ -10548,6 +10552,16 @@ static procpool_status procpool__public_leave(procpool *p, procpool_status statu
 
 /* A thread that found the handle good may have waited for the lock until all was freed but the future that somebody
  * holds. */
+/* The same; mostly there is nothing to do but to let go of the lock. */
+static inline procpool_status procpool__public_leave(procpool *p, procpool_status status) {
+  if (p->arena.warm > PROCPOOL__EXTENT_WARM || p->thrown_away != NULL || p->first_due != NULL || p->fds.loop_fd >= 0 ||
+      __atomic_load_n(&p->magic, __ATOMIC_RELAXED) != PROCPOOL__POOL_LIVE)
+    return procpool__public_leave_slowly(p, status);
+  p->inside--;
+  procpool__host_unlock(p);
+  return status;
+}
+
 static procpool_status procpool__public_enter(procpool *p) {
   const procpool_status status = procpool__host_check(p);
   if (status != PROCPOOL_OK)
@@ -10558,8 +10572,10 @@ static procpool_status procpool__public_enter(procpool *p) {
 
 /* The same for a call that may have run callbacks: what they threw leaves it now. */
 static procpool_status procpool__public_leave_throwing(procpool *p, procpool_status status) {
-  void *thrown = procpool__host_take_thrown(p);
+  void *thrown = p->thrown != NULL ? procpool__host_take_thrown(p) : NULL;
   (void)procpool__public_leave(p, status);
+  if (thrown == NULL)
+    return status;
   procpool__platform_throw(thrown);
   return status;
 }
@@ -11708,7 +11724,8 @@ PROCPOOL_API procpool_status procpool_future_release(procpool_future *future) {
   if (procpool__future_status(future) == PROCPOOL_PENDING && !p->finished && procpool__host_unwanted(future))
     procpool__or32_relaxed(&p->segment.slots[future->slot].flags, PROCPOOL__SLOT_DISCARD);
   procpool__future_unref(p, future);
-  procpool__arena_trim(p, true);
+  if (p->arena.warm > PROCPOOL__EXTENT_WARM)
+    procpool__arena_trim(p, true);
   return procpool__public_leave(p, PROCPOOL_OK);
 }
 
