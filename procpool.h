@@ -1371,6 +1371,9 @@ enum {
 #ifndef SYS_ppoll
 #define SYS_ppoll (-1L)
 #endif
+#ifndef SYS_poll /* newer machines have ppoll alone */
+#define SYS_poll (-1L)
+#endif
 #ifndef SYS_futex_time64
 #define SYS_futex_time64 422
 #endif
@@ -2135,11 +2138,7 @@ static int procpool__platform_poll_plainly(struct pollfd *fds, int count, uint64
     ms = ms < 0 || ms > most ? most : ms;
     (void)pthread_sigmask(SIG_SETMASK, mask, &old);
   }
-#ifdef SYS_poll
   got = (int)syscall(SYS_poll, fds, count, ms);
-#else
-  got = -1; /* there is ppoll alone: its errno stays */
-#endif
   error = errno;
   if (mask != NULL)
     (void)pthread_sigmask(SIG_SETMASK, &old, NULL);
