@@ -95,6 +95,8 @@ native() {
   # A link /usr/include/asm, as gcc-multilib makes it, excludes Debian's cross compilers: the path is given instead.
   bits32="-m32 -isystem /usr/include/x86_64-linux-gnu"
   time64="-D_TIME_BITS=64 -D_FILE_OFFSET_BITS=64"
+  # shellcheck disable=SC2086
+  [ "${1:-}" != core ] || set -- $core
   patterns=${*:-$core}
   kernel="-idirafter /usr/include -idirafter /usr/include/$(uname -m)-linux-gnu"
   # shellcheck disable=SC2086
