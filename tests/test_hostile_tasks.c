@@ -380,7 +380,7 @@ void hostile_random_task(procpool_task *task) {
   uint64_t r = (uint64_t)(unsigned)seed * 2654435761u + 88172645463325252ull;
   for (int n = 1 + (int)(random_next(&r) % 30); n > 0; n--) {
     const uint64_t at = random_place(s, &r) & ~(uint64_t)7;
-    uint64_t *word = (uint64_t *)(void *)(s->base + at);
+    procpool__u64 *word = (procpool__u64 *)(void *)(s->base + at);
     const uint64_t now = procpool__load(word),
                    values[5] = {random_next(&r), UINT64_MAX, random_next(&r) % 100,
                                 now + random_next(&r) % 5 * PROCPOOL__UNIT, now ^ (uint64_t)1 << random_next(&r) % 64};
