@@ -626,7 +626,7 @@ static void links_of(long pid, const links *base, links *l) {
     if (size <= 0)
       continue;
     to[size] = 0;
-    l->memfds += strstr(to, "memfd:procpool") != NULL;
+    l->memfds += strstr(to, "memfd:procpool") != NULL || strstr(to, "memfd:witness") != NULL;
     l->events += strstr(to, "[eventfd]") != NULL;
     if ((strncmp(to, "pipe:", 5) == 0 || strncmp(to, "socket:", 7) == 0) && l->count < LINKS &&
         (base == NULL || !links_have(base, to)))
