@@ -6219,13 +6219,14 @@ static uint64_t procpool__super_grace(const procpool__super *u, uint32_t slot) {
 /* When the body of a task began that this process sees for the first time: the worker's own word is taken where it can
  * be true, and never for later than now. Longer ago than this process looks, it was seen late because this process could
  * not run: that time does not count. */
-static uint64_t procpool__super_began(const procpool__super *u, int index, uint64_t word, uint64_t now) {
+static uint64_t procpool__super_began(const procpool__super *u, int index, uint64_t word, uint64_t limit,
+                                      uint64_t now) {
   const procpool__block *block = &u->segment.blocks[index];
   uint64_t started;
   if (procpool__load_acquire(&block->limited_word) != word)
     return now;
   started = procpool__load_relaxed(&block->started_ns);
-  if (started < u->charges[index].born || started > now || now - started > PROCPOOL__TICK_MOST + PROCPOOL__LATE)
+  if (started < u->charges[index].born || started > now || now - started > limit / 8 + PROCPOOL__LATE)
     return now;
   return started;
 }
@@ -6240,7 +6241,7 @@ static uint64_t procpool__super_limit_due(procpool__super *u, int index, uint32_
     return PROCPOOL__NEVER;
   if (charge->seen != word) {
     charge->seen = word;
-    charge->seen_ns = procpool__super_began(u, index, word, now);
+    charge->seen_ns = procpool__super_began(u, index, word, limit, now);
     charge->excused = 0;
   }
   return charge->seen_ns + limit + charge->excused;
