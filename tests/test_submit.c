@@ -1278,7 +1278,7 @@ TEST_STARTS(r031_what_nobody_wants_needs_no_host, CONCURRENT) {
     procpool *pool = test_open_with(start, 2, &options);
     page->started = 0;
     forget(pool, functions[i / 2], FORGOTTEN, i % 2 != 0);
-    gate_wait(&page->started, FORGOTTEN); /* this thread does not call the pool */
+    gate_wait(&page->started, FORGOTTEN);        /* this thread does not call the pool */
     while (test_stats(pool).settled < FORGOTTEN) /* what has no record is looked for */
       CHECK_OK(procpool_poll(pool));
     CHECK_WORKS(pool);
