@@ -200,7 +200,9 @@
                 when its wait does (see procpool_interrupt). procpool_free may be called while others wait: their
                 waits end first.
    Output       what the host had in stdout's buffer is not printed again by workers; what a task prints is flushed
-                before its result is taken. Nothing is printed by this file.
+                before its result is taken. Nothing is printed by this file. Other buffers are not known to it (a FILE
+                of your own; std::cout after sync_with_stdio(false)): flush them before the pool is opened, else a
+                forked worker may print the host's again, and in the task that wrote, else a worker's end drops them.
    Exit         exit() in a task ends its worker and makes the task CRASHED with that status; no handler of the host's
                 (atexit, at_quick_exit) and no destructor of its thread_local objects runs there; pthread_exit() counts
                 as exit(0). (musl does not tell the status of exit(): it is 255 there, and quick_exit() runs the
@@ -620,7 +622,7 @@ typedef struct procpool_options {
  *   (spawn without the door); SPAWN_FAIL, SYSTEM, MEMORY (system_error is errno, and the message begins with the call that
  *   failed, if one did); DEPTH (a pool within a pool within ...);
  *   INIT_FAIL (inline: the initializer failed, its code is in the error).
- * Any thread, inside a task too (a pool of its own); fork and spawn take 64 KiB of its stack. Blocks for the time of
+ * Any thread, inside a task too (a pool of its own); fork and spawn need 96 KiB of its stack. Blocks for the time of
  * a few forks. */
 PROCPOOL_API procpool *procpool_open_checked(const procpool_options *options, int version, size_t options_size);
 
@@ -1327,7 +1329,6 @@ enum {
   PROCPOOL__CLONE_VM = 0x100,
   PROCPOOL__CLONE_SIGHAND = 0x800,
   PROCPOOL__CLONE_THREAD = 0x10000,
-  PROCPOOL__CLONE_FILES = 0x400,
   PROCPOOL__CLONE_VFORK = 0x4000,
   PROCPOOL__WCLONE = (int)0x80000000u,
   PROCPOOL__MFD_CLOEXEC = 1,
@@ -1948,7 +1949,7 @@ static void procpool__platform_shm_discard(void *start, uint64_t size) {
   (void)madvise(start, (size_t)size, MADV_REMOVE);
 }
 
-/* Gives all pages of a segment back, whoever else has it mapped: a child of the host's that lives on, or another pool's
+/* Gives the pages of a segment back, whoever else has it mapped: a child of the host's that lives on, or another pool's
  * processes. Nobody uses it any more. */
 static void procpool__platform_shm_empty(void *base, uint64_t size) {
   if (base != NULL && procpool__platform_shm_open(base, size))
@@ -2197,9 +2198,6 @@ static void procpool__platform_watch_clear(int watch) {
  * is neither this one nor a child of it that is not yet reaped may be a stranger by then. */
 static int procpool__platform_pidfd(pid_t pid) {
   return procpool__platform_above_std((int)syscall(SYS_pidfd_open, pid, 0));
-}
-static int procpool__platform_pidfd_self(void) {
-  return procpool__platform_pidfd(getpid());
 }
 
 /* A signal for the process that pidfd stands for, and never for another one, whatever its state: SIGKILL goes through a
@@ -2456,16 +2454,16 @@ typedef struct procpool__platform_launch {
   char **environment;
   const int *fds;
   size_t fd_count;
-  void (*born)(void *context, pid_t pid); /* runs in the go-between when there is a process: pid is its child */
+  int (*born)(void *context,
+              pid_t pid); /* runs in the go-between when there is a process, its child. Returns errno or 0 */
   void *born_context;
   uint32_t *addressee; /* spawn, out: the new process's id, where it looks whether it is meant */
-  int error;           /* out: errno, or 0 */
   const char *call;    /* out: what failed */
 } procpool__platform_launch;
 
 /* ThreadSanitizer keeps a record of each thread in its memory: a go-between that shared it would write into the record of
  * the caller, and every lock of the host's would be reported as a race later (gcc 12), or it is refused (gcc 14). Under
- * it the go-between has a copy of the memory, and tells the error by its exit status. */
+ * it the go-between has a copy of the memory; valgrind makes it one by itself. So all that it tells is its status. */
 #if defined(__SANITIZE_THREAD__)
 #define PROCPOOL__TSAN 1
 #elif defined(__has_feature)
@@ -2475,23 +2473,9 @@ typedef struct procpool__platform_launch {
 #endif
 #ifdef PROCPOOL__TSAN
 enum { PROCPOOL__CLONE_BETWEEN = 0 };
-static int procpool__platform_between_error(const procpool__platform_launch *launch, int status) {
-  (void)launch;
-  return WIFEXITED(status) ? WEXITSTATUS(status) : ECHILD;
-}
 #else
-enum { PROCPOOL__CLONE_BETWEEN = PROCPOOL__CLONE_VM | PROCPOOL__CLONE_VFORK | PROCPOOL__CLONE_FILES };
-static int procpool__platform_between_error(const procpool__platform_launch *launch, int status) {
-  (void)status;
-  return launch->error;
-}
+enum { PROCPOOL__CLONE_BETWEEN = PROCPOOL__CLONE_VM | PROCPOOL__CLONE_VFORK };
 #endif
-
-/* Tells the host, whose memory the go-between shares; where it does not, the supervisor introduces itself later. */
-static void procpool__platform_tell_born(const procpool__platform_launch *launch, pid_t pid) {
-  if (PROCPOOL__CLONE_BETWEEN != 0)
-    launch->born(launch->born_context, pid);
-}
 
 static int procpool__platform_spawn_self(const procpool__platform_launch *launch, const sigset_t *all) {
   posix_spawn_file_actions_t actions;
@@ -2512,9 +2496,7 @@ static int procpool__platform_spawn_self(const procpool__platform_launch *launch
   }
   (void)posix_spawnattr_destroy(&attributes);
   (void)posix_spawn_file_actions_destroy(&actions);
-  if (error == 0)
-    procpool__platform_tell_born(launch, pid);
-  return error;
+  return error != 0 ? error : launch->born(launch->born_context, pid);
 }
 
 /* ---- restartable sequences ---- glibc (2.35 and later) keeps the number of the processor in an area of each thread,
@@ -2601,7 +2583,7 @@ static void procpool__platform_rseq_give_up(void) {
 
 /* Runs in the go-between of detach, which shares the host's memory. It registers the area of the thread that waits for
  * it: to the end of the go-between, the two of them are one to it. The robust list and the word that is cleared at the
- * end of a thread are set anew by libc's fork, for the child. Returns launch->error. */
+ * end of a thread are set anew by libc's fork, for the child. Returns errno or 0, which becomes its status. */
 static int procpool__platform_between(void *argument) {
   procpool__platform_launch *launch = (procpool__platform_launch *)argument;
   const bool registered = procpool__platform_rseq_register();
@@ -2610,7 +2592,7 @@ static int procpool__platform_between(void *argument) {
     sigset_t all;
     (void)sigfillset(&all);
     launch->call = "posix_spawn of /proc/self/exe (clone, execve, fcntl)";
-    return launch->error = procpool__platform_spawn_self(launch, &all);
+    return procpool__platform_spawn_self(launch, &all);
   }
   launch->call = "fork (clone)";
   pid = fork();
@@ -2620,10 +2602,7 @@ static int procpool__platform_between(void *argument) {
     launch->function(launch->argument);
     _exit(127);
   }
-  launch->error = pid < 0 ? errno : 0;
-  if (pid > 0)
-    procpool__platform_tell_born(launch, pid);
-  return launch->error;
+  return pid < 0 ? errno : launch->born(launch->born_context, pid);
 }
 
 /* As wait4, by waitid, which the kernel gives the resource usage too. */
@@ -2669,16 +2648,14 @@ static pid_t procpool__platform_wait(pid_t pid, int *status, int flags, struct r
 /* Starts a process that the host's wait calls never see. A go-between is cloned with exit signal 0: that raises no
  * SIGCHLD, and wait() and waitpid(-1) skip it (wait(2), __WCLONE). It shares the host's memory and runs while the
  * caller is suspended (as vfork does), so that the C library's fork in it finds and takes the real locks of malloc and
- * stdio even if the host has threads, and so that the page tables are copied once. It shares the host's table of
- * descriptors too: the pidfd that it opens of its child, which then cannot be anybody else, is the host's. It ends at
- * once; its child is adopted by init. The go-between's stack is a part of the caller's, so that the new process goes on with all of the
- * caller's stack. Returns 0 or errno; all signals stay blocked in the new process. */
+ * stdio even if the host has threads, and so that the page tables are copied once. It ends at once; its child is adopted
+ * by init. The go-between's stack is a part of the caller's, so that the new process goes on with all of the caller's
+ * stack. Returns 0 or errno; all signals stay blocked in the new process. */
 PROCPOOL__NO_ASAN static int procpool__platform_detach(procpool__platform_launch *launch) {
   PROCPOOL__ALIGNED char stack[65536];
   sigset_t all, old;
   pid_t between;
   int error, status = 0;
-  launch->error = 0;
   launch->call = "rt_sigprocmask";
   (void)sigfillset(&all);
   error = pthread_sigmask(SIG_BLOCK, &all, &old);
@@ -2691,7 +2668,9 @@ PROCPOOL__NO_ASAN static int procpool__platform_detach(procpool__platform_launch
   else
     (void)procpool__platform_wait(between, &status, PROCPOOL__WCLONE, NULL);
   (void)pthread_sigmask(SIG_SETMASK, &old, NULL);
-  return error != 0 ? error : procpool__platform_between_error(launch, status);
+  if (error == 0)
+    error = WIFEXITED(status) ? WEXITSTATUS(status) : ECHILD;
+  return error;
 }
 
 /* One child whose state has changed; 0 where there is none now, negative where there is no child at all. */
@@ -3028,7 +3007,8 @@ static void procpool__platform_worker_signals(void) {
   struct sigaction action;
   sigset_t none;
   for (int s = 1; s < _NSIG; s++) {
-    if (sigaction(s, NULL, &action) != 0 || (action.sa_handler == SIG_IGN && s != SIGCHLD))
+    if (sigaction(s, NULL, &action) != 0 || (action.sa_handler == SIG_IGN && s != SIGCHLD) ||
+        (action.sa_handler == SIG_DFL && s != SIGCHLD && s != SIGINT)) /* of SIGCHLD the flags matter, too */
       continue;
     memset(&action, 0, sizeof(action));
     action.sa_handler = s == SIGINT ? procpool__platform_noop : SIG_DFL;
@@ -3186,14 +3166,6 @@ static void procpool__platform_flush_and_leave(int status) {
   _exit(status);
 }
 
-#if defined(__SANITIZE_THREAD__)
-#define PROCPOOL__TSAN 1
-#elif defined(__has_feature)
-#if __has_feature(thread_sanitizer)
-#define PROCPOOL__TSAN 1
-#endif
-#endif
-
 #if defined(__GLIBC__) && !defined(PROCPOOL__TSAN)
 #ifdef __cplusplus
 extern "C" {
@@ -3253,10 +3225,14 @@ static ptrdiff_t procpool__platform_find_exit_list(void) {
   }
   return 0;
 }
-/* What was in the list is the host's. */
-static void procpool__platform_clear_exit_list(ptrdiff_t place) {
-  if (place != 0)
-    memset((char *)&errno + place, 0, sizeof(void *));
+/* What was in the list is the host's. Returns its first entry: kept by the caller, it is no leak to instruments. */
+static void *procpool__platform_clear_exit_list(ptrdiff_t place) {
+  void *first = NULL;
+  if (place != 0) {
+    memcpy(&first, (char *)&errno + place, sizeof(first));
+    memset((char *)&errno + place, 0, sizeof(first));
+  }
+  return first;
 }
 #else
 static bool procpool__platform_catch_exit(procpool__platform_exit_handler *at_exit,
@@ -3273,8 +3249,9 @@ static void procpool__platform_release_exit(void *mark) {
 static ptrdiff_t procpool__platform_find_exit_list(void) {
   return 0;
 }
-static void procpool__platform_clear_exit_list(ptrdiff_t place) {
+static void *procpool__platform_clear_exit_list(ptrdiff_t place) {
   (void)place;
+  return NULL;
 }
 #ifdef __GLIBC__ /* ThreadSanitizer's handlers get no second argument, but by on_exit they get the status */
 static void procpool__platform_on_exit(int status, void *unused) {
@@ -3614,17 +3591,25 @@ static int procpool__cpu_quota_v1(const char *directory) {
 
 typedef void procpool__group_visitor(const char *directory, bool v2, void *context);
 
-/* What to do with each of our control groups: those of one controller, for each ancestor limits all below it. */
-typedef struct procpool__groups {
+/* What to do with each of our control groups of one controller: each ancestor limits all below it. */
+typedef struct procpool__group_kind {
   const char *controller;
   procpool__group_visitor *visit;
   void *context;
+  char group[PROCPOOL__CPU_PATH]; /* our group's path in that hierarchy of version 1; "": there is none */
+} procpool__group_kind;
+
+/* All that is looked for, in one pass: the kernel writes these files anew for each reader. */
+typedef struct procpool__groups {
+  int count;
+  procpool__group_kind kinds[2];
+  char group[PROCPOOL__CPU_PATH]; /* and in version 2's */
 } procpool__groups;
 
 /* Visits the directory and those above it up to its first top bytes (the mount point). */
-static void procpool__groups_upwards(const procpool__groups *groups, char *directory, size_t top, bool v2) {
+static void procpool__groups_upwards(const procpool__group_kind *kind, char *directory, size_t top, bool v2) {
   for (size_t length = strlen(directory);; directory[length] = 0) {
-    groups->visit(directory, v2, groups->context);
+    kind->visit(directory, v2, kind->context);
     if (length <= top)
       return;
     do
@@ -3633,20 +3618,22 @@ static void procpool__groups_upwards(const procpool__groups *groups, char *direc
   }
 }
 
-/* Our group's path in the hierarchy of a controller ("" is v2), from lines "ID:CONTROLLER,...:PATH". */
-static bool procpool__cpu_group(const char *root, const char *controller, char *group) {
+/* Our groups' paths, from lines "ID:CONTROLLER,...:PATH", where version 2 has no controller. */
+static void procpool__groups_paths(procpool__groups *groups, const char *root) {
   procpool__cpu_lines lines;
   char *cursor;
-  bool found = false;
   if (!procpool__cpu_lines_open(&lines, root, "/proc/self/cgroup"))
-    return false;
-  while (!found && (cursor = procpool__cpu_lines_next(&lines)) != PROCPOOL_NULL) {
+    return;
+  while ((cursor = procpool__cpu_lines_next(&lines)) != PROCPOOL_NULL) {
     (void)procpool__cpu_field(&cursor, ':');
     const char *controllers = procpool__cpu_field(&cursor, ':');
-    found = cursor[0] == '/' && procpool__cpu_listed(controllers, controller) && procpool__cpu_join(group, cursor, "");
+    if (cursor[0] == '/' && *controllers == 0)
+      (void)procpool__cpu_join(groups->group, cursor, "");
+    for (int i = 0; i < groups->count && cursor[0] == '/'; i++)
+      if (procpool__cpu_listed(controllers, groups->kinds[i].controller))
+        (void)procpool__cpu_join(groups->kinds[i].group, cursor, "");
   }
   procpool__platform_close_fd(lines.fd);
-  return found;
 }
 
 /* The part of group below the directory that a mount shows (mountinfo's root field: not "/" in a container that has no
@@ -3668,7 +3655,7 @@ static const char *procpool__cpu_below(const char *group, const char *shown) {
 /* The groups that one line of mountinfo leads to:
  * ID PARENT MAJOR:MINOR ROOT MOUNT-POINT OPTIONS [TAG...] - TYPE SOURCE SUPER-OPTIONS */
 static void procpool__groups_mount(const procpool__groups *groups, const char *root, char *line) {
-  char group[PROCPOOL__CPU_PATH], mount[PROCPOOL__CPU_PATH], directory[PROCPOOL__CPU_PATH];
+  char mount[PROCPOOL__CPU_PATH], directory[PROCPOOL__CPU_PATH];
   for (int i = 0; i < 3; i++)
     (void)procpool__cpu_field(&line, ' ');
   char *shown = procpool__cpu_field(&line, ' ');
@@ -3678,20 +3665,26 @@ static void procpool__groups_mount(const procpool__groups *groups, const char *r
   const char *type = procpool__cpu_field(&line, ' ');
   (void)procpool__cpu_field(&line, ' ');
   const bool v2 = strcmp(type, "cgroup2") == 0;
-  if (!v2 && (strcmp(type, "cgroup") != 0 || !procpool__cpu_listed(line, groups->controller)))
+  if (!v2 && strcmp(type, "cgroup") != 0)
     return;
   procpool__cpu_unescape(shown);
   procpool__cpu_unescape(point);
-  const char *below = procpool__cpu_group(root, v2 ? "" : groups->controller, group) ? procpool__cpu_below(group, shown)
-                                                                                     : PROCPOOL_NULL;
-  if (below != PROCPOOL_NULL && procpool__cpu_join(mount, root, point) && procpool__cpu_join(directory, mount, below))
-    procpool__groups_upwards(groups, directory, strlen(mount), v2);
+  for (int i = 0; i < groups->count; i++) {
+    const procpool__group_kind *kind = &groups->kinds[i];
+    const char *group = v2 ? groups->group : kind->group;
+    if (*group == 0 || (!v2 && !procpool__cpu_listed(line, kind->controller)))
+      continue;
+    const char *below = procpool__cpu_below(group, shown);
+    if (below != PROCPOOL_NULL && procpool__cpu_join(mount, root, point) && procpool__cpu_join(directory, mount, below))
+      procpool__groups_upwards(kind, directory, strlen(mount), v2);
+  }
 }
 
 /* Visits our groups in all hierarchies: v1, v2, or both at once (hybrid), however often mounted. */
-static void procpool__groups_each(const procpool__groups *groups, const char *root) {
+static void procpool__groups_each(procpool__groups *groups, const char *root) {
   procpool__cpu_lines lines;
   char *line;
+  procpool__groups_paths(groups, root);
   if (!procpool__cpu_lines_open(&lines, root, "/proc/self/mountinfo"))
     return;
   while ((line = procpool__cpu_lines_next(&lines)) != PROCPOOL_NULL)
@@ -3703,17 +3696,6 @@ static void procpool__cpu_visit(const char *directory, bool v2, void *context) {
   int *smallest = (int *)context;
   const int quota = v2 ? procpool__cpu_quota_v2(directory) : procpool__cpu_quota_v1(directory);
   *smallest = quota < *smallest ? quota : *smallest;
-}
-
-/* The smallest quota of all groups that hold us. */
-static int procpool__cpu_quota_all(const char *root) {
-  int smallest = PROCPOOL__CPU_NO_LIMIT;
-  procpool__groups groups;
-  groups.controller = "cpu";
-  groups.visit = procpool__cpu_visit;
-  groups.context = &smallest;
-  procpool__groups_each(&groups, root);
-  return smallest;
 }
 
 static int procpool__cpu_logical(void) {
@@ -3771,11 +3753,6 @@ static void procpool__cpu_use(const void *set) {
   (void)syscall(SYS_sched_setaffinity, 0, (size_t)PROCPOOL__CPU_SET, set);
 }
 
-static int procpool__cpu_usable(const char *root, int affinity) {
-  const int quota = procpool__cpu_quota_all(root);
-  return quota < affinity ? quota : affinity;
-}
-
 /* Is this processor the first thread of its core? thread_siblings_list ("0,64" or "0-1") begins with the lowest. */
 static bool procpool__cpu_is_head(const char *root, uint64_t cpu) {
   char path[PROCPOOL__CPU_PATH], text[64];
@@ -3813,18 +3790,6 @@ static int procpool__cpu_physical(const char *root, int logical) {
     for (; first <= last; first++)
       count += procpool__cpu_is_head(root, first);
   return count > 0 && count < logical ? count : logical;
-}
-
-static int procpool__cpu_count(procpool_cpu kind) {
-  switch (kind) {
-  case PROCPOOL_CPU_USABLE:
-    return procpool__cpu_usable("", procpool__cpu_affinity());
-  case PROCPOOL_CPU_LOGICAL:
-    return procpool__cpu_logical();
-  case PROCPOOL_CPU_PHYSICAL:
-    return procpool__cpu_physical("", procpool__cpu_logical());
-  }
-  return 0;
 }
 
 /* ---- memory that may still be taken: any process, reads files only ----
@@ -3894,14 +3859,38 @@ static void procpool__memory_visit(const char *directory, bool v2, void *context
   found->size += length;
 }
 
-static void procpool__memory_find(procpool__memory_groups *found, const char *root) {
+/* How many processors this process may use by its mask and by the quotas of all groups that hold it. *memory, unless
+ * null: what limits its memory, found in the same pass. */
+static int procpool__cpu_usable(const char *root, procpool__memory_groups *memory) {
+  const int affinity = procpool__cpu_affinity();
+  int smallest = PROCPOOL__CPU_NO_LIMIT;
   procpool__groups groups;
-  memset(found, 0, sizeof(*found));
-  found->least = UINT64_MAX;
-  groups.controller = "memory";
-  groups.visit = procpool__memory_visit;
-  groups.context = found;
+  memset(&groups, 0, sizeof(groups));
+  groups.count = memory != PROCPOOL_NULL ? 2 : 1;
+  groups.kinds[0].controller = "cpu";
+  groups.kinds[0].visit = procpool__cpu_visit;
+  groups.kinds[0].context = &smallest;
+  groups.kinds[1].controller = "memory";
+  groups.kinds[1].visit = procpool__memory_visit;
+  groups.kinds[1].context = memory;
+  if (memory != PROCPOOL_NULL) {
+    memset(memory, 0, sizeof(*memory));
+    memory->least = UINT64_MAX;
+  }
   procpool__groups_each(&groups, root);
+  return smallest < affinity ? smallest : affinity;
+}
+
+static int procpool__cpu_count(procpool_cpu kind) {
+  switch (kind) {
+  case PROCPOOL_CPU_USABLE:
+    return procpool__cpu_usable("", PROCPOOL_NULL);
+  case PROCPOOL_CPU_LOGICAL:
+    return procpool__cpu_logical();
+  case PROCPOOL_CPU_PHYSICAL:
+    return procpool__cpu_physical("", procpool__cpu_logical());
+  }
+  return 0;
 }
 
 static void procpool__memory_forget(procpool__memory_groups *found) {
@@ -4339,7 +4328,8 @@ static void procpool__shm_wake_host(const procpool__segment *s, int event_fd) {
 
 #define PROCPOOL__SPIN_LEAST ((uint64_t)2000u) /* ns */
 #define PROCPOOL__SPIN_MOST ((uint64_t)100000u)
-#define PROCPOOL__SPIN_LOOKS 64 /* in a row, without a look at the clock: about a microsecond */
+#define PROCPOOL__SPIN_LOOKS 64                /* in a row, without a look at the clock: about a microsecond */
+#define PROCPOOL__SPIN_BRISK ((uint64_t)5000u) /* ns: a host that submits again within it is busy with this pool */
 #define PROCPOOL__SPIN_LOOK 70u /* ns: the host's look at one worker's line, which is in that one's cache */
 #define PROCPOOL__SPIN_YIELD 8u /* of these rows: whoever is looked for may be waiting for this very processor */
 
@@ -4564,7 +4554,8 @@ static bool procpool__table_waiting(const procpool__segment *s) {
  * block, its own ring, words that it claimed, and the hint. It holds nothing that another process waits for. */
 
 #define PROCPOOL__LENGTHY ((uint64_t)100000u) /* ns */
-enum { PROCPOOL__ROW_TIDY = 16, PROCPOOL__ROW_LOOK = 64 };
+/* Tasks in a row that are tidied after: when the worker has slept, and when it has but looked for a while. */
+enum { PROCPOOL__ROW_TIDY = 16, PROCPOOL__ROW_AGAIN = 2, PROCPOOL__ROW_LOOK = 64 };
 enum { PROCPOOL__CODE_CACHE = 64, PROCPOOL__SCRATCH_KEPT = 4 << 20 };
 
 typedef struct procpool__worker procpool__worker;
@@ -4612,6 +4603,7 @@ struct procpool__worker {
   uint64_t event_number; /* a process only: which pipe event_fd is. Its end also tells of the end of this process */
   procpool__platform_habits habits;
   uint64_t tidied; /* the tasks that it had run when it last put back what they had left behind */
+  void *exit_list; /* the host's, see procpool__platform_clear_exit_list */
   bool lengthy;    /* its task took so long that a few system calls after it do not matter */
   uint64_t row;    /* tasks since it last had nothing to do, or since they were long */
   uint64_t row_ns; /* when it last looked at the clock for that */
@@ -5282,15 +5274,23 @@ static void procpool__worker_sleep(procpool__worker *w) {
 static bool procpool__worker_rest(procpool__worker *w) {
   const bool brief = procpool__spin_budget(&w->spin) == PROCPOOL__SPIN_LEAST;
   const uint64_t budget = brief && procpool__worker_crowded(w) ? 0 : procpool__spin_budget(&w->spin);
-  const bool found = budget > 0 && procpool__worker_glance(w);
-  const uint64_t start = found ? 0 : procpool__platform_now();
-  if (!found)
-    w->row = w->row_ns = 0;
-  if (!found && !procpool__worker_tidy(w))
-    return false;
-  if (!found && (budget == 0 || !procpool__worker_spin(w, start, budget)))
+  const uint64_t brisk = budget < PROCPOOL__SPIN_BRISK ? budget : PROCPOOL__SPIN_BRISK;
+  const bool glanced = budget > 0 && procpool__worker_glance(w);
+  const uint64_t start = glanced ? 0 : procpool__platform_now();
+  bool found = glanced || procpool__worker_spin(w, start, brisk);
+  if (!found) { /* the host has other things to do: so this may cost some microseconds */
+    if (w->row > PROCPOOL__ROW_TIDY - PROCPOOL__ROW_AGAIN)
+      w->row = PROCPOOL__ROW_TIDY - PROCPOOL__ROW_AGAIN;
+    w->row_ns = 0;
+    if (!procpool__worker_tidy(w))
+      return false;
+    found = procpool__worker_spin(w, start, budget);
+  }
+  if (!found) {
+    w->row = 0;
     procpool__worker_sleep(w);
-  procpool__spin_note(&w->spin, found ? 0 : procpool__platform_now() - start);
+  }
+  procpool__spin_note(&w->spin, glanced ? 0 : procpool__platform_now() - start);
   return true;
 }
 
@@ -5433,7 +5433,7 @@ static bool procpool__super_catch_exit(uint64_t level, void *mark) {
 
 /* What host and supervisor say to each other over the control channel: whole messages of one size. */
 typedef enum procpool__say {
-  PROCPOOL__SAY_SELF = 1, /* supervisor, first of all: with a descriptor that stands for it (Linux 5.3) */
+  PROCPOOL__SAY_SELF = 1, /* go-between, last of all: with a descriptor that stands for the supervisor (Linux 5.3) */
   PROCPOOL__SAY_CODE,     /* supervisor: an executable mapping that its workers have (spawn) */
   PROCPOOL__SAY_ATTACHED, /* supervisor: that was all of them; waits for BEGIN */
   PROCPOOL__SAY_BEGIN,    /* host: the initializer is in the header, start the workers */
@@ -5720,7 +5720,7 @@ static void procpool__super_be_worker(procpool__super *u, int index) {
   own.all_gone = u->all_gone;
   procpool__process_record.pools = &own;
   procpool__process_record.worker = &worker;
-  procpool__platform_clear_exit_list(procpool__process_record.exit_list);
+  worker.exit_list = procpool__platform_clear_exit_list(procpool__process_record.exit_list);
   procpool__platform_run(procpool__super_work, &worker);
 }
 
@@ -6466,7 +6466,7 @@ static void procpool__super_host_gone(procpool__super *u) {
    * waits for this process to leave as it said, may yet read what was committed, and shared buffers. */
   if (u->phase != PROCPOOL__PHASE_KILL && procpool__load32(&u->segment.header->phase) != PROCPOOL__PHASE_KILL &&
       procpool__load32(&u->segment.header->gone) == 0)
-    procpool__platform_shm_empty(u->segment.base, u->segment.total);
+    procpool__platform_shm_empty(u->segment.base, u->segment.arena_at + procpool__shm_arena_top(&u->segment));
   procpool__platform_leave(0);
 }
 
@@ -6542,16 +6542,18 @@ static int procpool__super_start_all(procpool__super *u) {
   return 0;
 }
 
-/* Gives the host a descriptor that stands for this process: a task may stop or trace it again and again, and then the
- * host must be able to end it, and nobody else. */
-static void procpool__super_introduce(const procpool__super *u) {
+/* Runs in the go-between, whose child the supervisor still is, so that its pid cannot be anybody else's. Gives the host
+ * a descriptor that stands for the supervisor: a task may stop or trace it again and again, and then the host must be able
+ * to end it, and nobody else. Without such descriptors (Linux 5.3) the host hears that there is none. Returns errno. */
+static int procpool__super_introduce(int control, pid_t supervisor) {
   procpool__message m;
-  int self = procpool__platform_pidfd_self();
+  int fd = procpool__platform_pidfd(supervisor);
+  bool sent;
   memset(&m, 0, sizeof(m));
   m.say = PROCPOOL__SAY_SELF;
-  if (self >= 0)
-    (void)procpool__platform_send_fd(u->control, &m, sizeof(m), self);
-  procpool__platform_close(&self);
+  sent = (fd >= 0 && procpool__platform_send_fd(control, &m, sizeof(m), fd)) || procpool__super_send(control, &m);
+  procpool__platform_close(&fd);
+  return sent ? 0 : errno;
 }
 
 static void procpool__super_settle_in(procpool__super *u) {
@@ -6561,14 +6563,19 @@ static void procpool__super_settle_in(procpool__super *u) {
   m.a = (uint64_t)procpool__platform_super_signals();
   m.b = PROCPOOL__CALL_SIGACTION;
   procpool__platform_continue_when_told(u->lifeline);
-  u->watch = procpool__platform_witness_watch(u->witness);
-  if (u->watch >= 0)
-    procpool__platform_continue_when_told(u->watch);
   if (m.a != 0)
     (void)procpool__super_send(u->control, &m);
   if (m.a != 0 || procpool__platform_gone(u->lifeline, 0) || procpool__platform_witness_gone(u->witness, -1))
     procpool__platform_leave(0);
-  procpool__super_introduce(u);
+}
+
+/* When the host has its workers, which this need not keep waiting. */
+static void procpool__super_begin_watch(procpool__super *u) {
+  u->watch = procpool__platform_witness_watch(u->witness);
+  if (u->watch >= 0)
+    procpool__platform_continue_when_told(u->watch);
+  if (procpool__platform_witness_gone(u->witness, -1)) /* before there was a watch */
+    procpool__super_host_gone(u);
 }
 
 static void procpool__super_run(procpool__super *u) {
@@ -6585,6 +6592,7 @@ static void procpool__super_run(procpool__super *u) {
   m.a = procpool__process_begin() ? (uint64_t)procpool__super_start_all(u) : ENOMEM; /* its workers inherit that */
   if (!procpool__super_send(u->control, &m) || m.a != 0)
     procpool__platform_leave(1);
+  procpool__super_begin_watch(u);
   procpool__super_loop(u);
 }
 
@@ -8631,12 +8639,13 @@ static bool procpool__host_hear(procpool *p) {
 }
 
 /* Looks whether the supervisor lives. If it said that it leaves, draining comes to it when all results are taken: they
- * do not go away for want of memory. */
-static void procpool__host_look_after(procpool *p) {
+ * do not go away for want of memory. closely: also where a child of the host has its end of the channel, which costs a
+ * system call more; whoever was woken by a result need not. */
+static void procpool__host_look_after(procpool *p, bool closely) {
   bool gone;
   if (p->finished || p->fds.control < 0)
     return;
-  gone = procpool__host_supervisor_gone(p, 0); /* first: what it said before that can be heard now */
+  gone = closely && procpool__host_supervisor_gone(p, 0); /* first: what it said before that can be heard now */
   if ((!procpool__host_hear(p) || gone) && !p->left)
     procpool__host_finish(p, false);
 }
@@ -8648,7 +8657,7 @@ static bool procpool__host_is_gone(procpool *p) {
   if (p->fds.control < 0)
     return hint;
   if (hint && !p->left) {
-    procpool__host_look_after(p);
+    procpool__host_look_after(p, true);
     if (!p->left && !p->finished)
       procpool__store32(&p->segment.header->gone, 0); /* a worker wrote it */
   }
@@ -9137,7 +9146,7 @@ static void procpool__host_sleep(procpool *p, uint64_t deadline, const procpool_
     return;
   procpool__host_note_wake(p, woken);
   procpool__host_arm(p);
-  procpool__host_look_after(p);
+  procpool__host_look_after(p, procpool__load32(&p->segment.header->host_seq) == seq);
   procpool__host_audit_if_due(p);
 }
 
@@ -9249,7 +9258,7 @@ static void procpool__host_note_rest(procpool *p) {
     p->idle_looks = 0;
   p->progress = p->settled + p->taken;
   if (++p->rests % PROCPOOL__RESTS_AUDIT == 0) {
-    procpool__host_look_after(p);
+    procpool__host_look_after(p, true);
     procpool__host_audit_if_due(p);
   }
 }
@@ -9520,6 +9529,7 @@ typedef struct procpool__plan {
   procpool_error error;
   procpool_start start;
   int workers, processors;
+  procpool__memory_groups memory;
   uint64_t spin_ns;
   uint32_t time_limit, grace; /* milliseconds */
   uint64_t place;             /* spawn: where the segment is to be mapped; 0: anywhere */
@@ -9573,13 +9583,13 @@ static bool procpool__open_fail_call(procpool__plan *plan, procpool_status statu
   return procpool__open_fail(plan, status, error, text);
 }
 
-static int procpool__open_default_workers(void) {
+static int procpool__open_default_workers(const procpool__plan *plan) {
   const char *text = procpool__platform_privileged() ? NULL : getenv("PROCPOOL_WORKERS");
   char *end;
   const long n = text != NULL ? strtol(text, &end, 10) : 0;
   if (text != NULL && *text != 0 && *end == 0 && n > 0 && n <= PROCPOOL__MAX_WORKERS)
     return (int)n;
-  return procpool__cpu_count(PROCPOOL_CPU_USABLE);
+  return plan->processors;
 }
 
 static bool procpool__open_power_of_two(size_t n) {
@@ -9672,7 +9682,8 @@ static bool procpool__open_plan(procpool__plan *plan, const procpool_options *op
     plan->options = *options;
   if (!procpool__open_check(plan) || !procpool__open_method(plan))
     return false;
-  plan->workers = plan->options.max_workers > 0 ? plan->options.max_workers : procpool__open_default_workers();
+  plan->processors = procpool__cpu_usable("", &plan->memory);
+  plan->workers = plan->options.max_workers > 0 ? plan->options.max_workers : procpool__open_default_workers(plan);
   if (plan->workers > PROCPOOL__MAX_WORKERS)
     plan->workers = PROCPOOL__MAX_WORKERS;
   if (plan->start == PROCPOOL_START_INLINE)
@@ -9687,7 +9698,6 @@ static bool procpool__open_plan(procpool__plan *plan, const procpool_options *op
     plan->options.stack_size = procpool__platform_stack_size();
   plan->time_limit = procpool__public_limit(plan->options.time_limit, 1);
   plan->grace = procpool__public_grace(plan->options.grace, 100);
-  plan->processors = procpool__cpu_count(PROCPOOL_CPU_USABLE);
   if (plan->options.spin_us >= 0) /* by default about what a sleep and a wake cost */
     plan->spin_ns = plan->options.spin_us > 0 ? (uint64_t)plan->options.spin_us * 1000u : PROCPOOL__SPIN_MOST / 2;
   return true;
@@ -9720,7 +9730,8 @@ static bool procpool__open_segment(procpool *p, procpool__plan *plan) {
   s->capacity = plan->options.max_queued;
   s->cell_count = procpool__shm_cell_count(s->capacity);
   s->ring_size = plan->options.ring_size;
-  procpool__memory_find(&p->memory, "");
+  p->memory = plan->memory; /* and it is the pool's to forget */
+  memset(&plan->memory, 0, sizeof(plan->memory));
   s->arena_size = procpool__open_arena_size(p, &plan->options);
   (void)procpool__shm_layout(s, NULL);
   if (s->arena_at > (uint64_t)PTRDIFF_MAX) /* an off_t may have 32 bits, too */
@@ -9931,13 +9942,10 @@ static void procpool__open_close_ends(procpool *p) {
   procpool__process_leave(&old);
 }
 
-/* Runs in the go-between, as if it were the host's thread, whose memory and descriptors it shares. */
-static void procpool__open_born(void *context, pid_t pid) {
-  procpool *p = (procpool *)context;
-  sigset_t old;
-  procpool__process_enter(&old);
-  p->fds.supervisor = procpool__platform_pidfd(pid);
-  procpool__process_leave(&old);
+/* Runs in the go-between. */
+static int procpool__open_born(void *context, pid_t pid) {
+  const procpool__super *u = (const procpool__super *)context;
+  return procpool__super_introduce(u->control, pid);
 }
 
 /* The C library has a lock for its exit handlers, which its fork does not take: a child forked while this thread holds it
@@ -9983,7 +9991,7 @@ static int procpool__open_fork(procpool__plan *plan, procpool__launch *l) {
     launch.function = procpool__super_main;
     launch.argument = &l->birth;
     launch.born = procpool__open_born;
-    launch.born_context = l->pool;
+    launch.born_context = u;
     procpool__platform_block_signals(&old); /* no handler of this thread's forks while it is the launcher */
     l->pool->fds.launcher = procpool__platform_self();
     if (procpool__open_catch_exit(&launch))
@@ -10027,12 +10035,12 @@ static int procpool__open_spawn(procpool__plan *plan, procpool__launch *l) {
   char text[192], name[16];
   char *argv[2] = {NULL, NULL};
   const int all[7] = {u->segment.fd, u->lifeline, u->control, u->all_gone, u->event_fd, u->host_pidfd, u->witness};
-  int fds[7];
+  int fds[7], error;
   memset(&launch, 0, sizeof(launch));
   plan->call = "getsockopt"; /* as the new process will ask; who refuses it here refuses it there */
-  launch.error = procpool__platform_channel_of(u->control, procpool__platform_pid());
-  if (launch.error != 0)
-    return launch.error;
+  error = procpool__platform_channel_of(u->control, procpool__platform_pid());
+  if (error != 0)
+    return error;
   h->host_pid = (uint64_t)procpool__platform_pid();
   h->cookie = procpool__platform_random();
   procpool__store32(&h->addressee, 0);
@@ -10057,15 +10065,15 @@ static int procpool__open_spawn(procpool__plan *plan, procpool__launch *l) {
     if (all[i] >= 0)
       fds[launch.fd_count++] = all[i];
   launch.born = procpool__open_born;
-  launch.born_context = l->pool;
+  launch.born_context = &l->birth.super;
   launch.addressee = &h->addressee;
   plan->call = "malloc";
   if (launch.environment == NULL)
     return ENOMEM;
-  launch.error = procpool__platform_detach(&launch);
+  error = procpool__platform_detach(&launch);
   plan->call = launch.call;
   PROCPOOL_FREE((void *)launch.environment);
-  return launch.error;
+  return error;
 }
 
 static bool procpool__code_add(procpool *p, const procpool__platform_code *code) {
@@ -10199,32 +10207,43 @@ static bool procpool__open_await(const procpool *p, uint64_t deadline) {
   return got > 0;
 }
 
-/* Hears the supervisor out until its workers are started. */
+/* Takes in what the supervisor, or the go-between, says next, and notes the descriptor that comes along with it. */
+static int procpool__open_receive(procpool *p, procpool__message *m) {
+  sigset_t old;
+  int with, got, error;
+  procpool__process_enter(&old);
+  errno = 0;
+  got = procpool__platform_receive_fd(p->fds.control, m, sizeof(*m), &with);
+  error = errno;
+  if (got > 0 && m->say == PROCPOOL__SAY_SELF && p->fds.supervisor < 0)
+    p->fds.supervisor = with;
+  else
+    procpool__platform_close(&with);
+  procpool__process_leave(&old);
+  errno = error;
+  return got;
+}
+
+/* Hears the supervisor out until its workers are started or it has failed, and the go-between, which may be the later of
+ * the two although it has ended. */
 static bool procpool__open_handshake(procpool *p, procpool__plan *plan) {
   const uint64_t deadline =
       procpool__platform_now() + 30u * (uint64_t)1000000000u; /* main may do much before the door */
-  procpool__message m;
-  do {
-    sigset_t old;
-    int with, got, error;
+  bool good = true, introduced = false, started = false;
+  while (!introduced || (good && !started)) {
+    procpool__message m;
+    int got;
     errno = 0;
     if (!procpool__open_await(p, deadline))
-      return procpool__open_silence(plan, errno == 0 || errno == EINTR ? 0 : -1, errno);
-    procpool__process_enter(&old);
-    errno = 0;
-    got = procpool__platform_receive_fd(p->fds.control, &m, sizeof(m), &with);
-    error = errno;
-    if (got > 0 && m.say == PROCPOOL__SAY_SELF && p->fds.supervisor < 0) /* the go-between has done that, as a rule */
-      p->fds.supervisor = with;
-    else
-      procpool__platform_close(&with);
-    procpool__process_leave(&old);
+      return good && procpool__open_silence(plan, errno == 0 || errno == EINTR ? 0 : -1, errno);
+    got = procpool__open_receive(p, &m);
     if (got <= 0)
-      return procpool__open_silence(plan, 1, error);
-    if (!procpool__open_hear(p, plan, &m))
-      return false;
-  } while (m.say != PROCPOOL__SAY_STARTED);
-  return true;
+      return good && procpool__open_silence(plan, 1, errno);
+    introduced = introduced || m.say == PROCPOOL__SAY_SELF;
+    started = started || m.say == PROCPOOL__SAY_STARTED;
+    good = good && procpool__open_hear(p, plan, &m);
+  }
+  return good;
 }
 
 /* Starts the supervisor and hears that its workers are there. Else it is gone. */
@@ -10418,6 +10437,7 @@ static procpool *procpool__open(const procpool_options *options, int version, si
     else
       *options->error = plan.error;
   }
+  procpool__memory_forget(&plan.memory);
   procpool__platform_cancel_as(cancel);
   return p;
 }
@@ -11189,7 +11209,7 @@ PROCPOOL_API procpool_status procpool_poll(procpool *pool) {
     return status;
   procpool__poll_inline(pool);
   procpool__loop_begin_poll(pool);
-  procpool__host_look_after(pool);
+  procpool__host_look_after(pool, true);
   procpool__host_audit_if_due(pool);
   status = procpool__host_drain(pool);
   pool->polling = false;
@@ -11359,7 +11379,7 @@ PROCPOOL_API procpool_status procpool_free(procpool *pool) {
     (void)procpool__shutdown_locked(pool, PROCPOOL_KILL, PROCPOOL__NEVER);
   procpool__host_run_callbacks(pool);
   procpool__free_wait_alone(pool);
-  procpool__platform_shm_empty(pool->segment.base, pool->segment.total);
+  procpool__platform_shm_empty(pool->segment.base, pool->segment.arena_at + pool->arena.highest);
   procpool__platform_unmap(pool->segment.base, (size_t)pool->segment.total);
   pool->segment.base = NULL;
   procpool__process_enter(&old);
@@ -11563,10 +11583,40 @@ static void procpool__future_leave_error(procpool_future *f, procpool_status sta
 
 /* For the typed layer: a result of this very size; gives the future back. Where there is none because the submit was
  * refused: why. */
+/* Copies a result of this very size and gives the future back. False, and nothing is done, where that is not all that is
+ * to be done. */
+static bool procpool__future_take(procpool *p, procpool_future *f, void *buffer, size_t size) {
+  if (p->thrown != NULL || f->magic != PROCPOOL__FUTURE_LIVE || f->size != size || (buffer == NULL && size > 0) ||
+      (f->flags & (PROCPOOL__F_PLACE | PROCPOOL__F_RELEASED)))
+    return false;
+  if (size > 0)
+    memcpy(buffer, procpool__future_bytes(f), size);
+  f->flags |= PROCPOOL__F_RELEASED;
+  procpool__future_unref(p, f);
+  return true;
+}
+
+/* Waits, copies and gives back while it has the lock but once: the way of nearly every typed result. Whatever does not
+ * go that way is left as it is. */
+static procpool_status procpool__future_result_soon(procpool_future *f, void *buffer, size_t size) {
+  procpool *p = f->pool;
+  procpool_status status;
+  procpool__platform_cancel_here();
+  procpool__public_lock(p);
+  status = procpool__future_await(p, f, PROCPOOL_FOREVER);
+  if (status == PROCPOOL_OK && procpool__future_take(p, f, buffer, size))
+    return procpool__public_leave(p, PROCPOOL_OK);
+  status = status == PROCPOOL_OK ? PROCPOOL_CODEC : status; /* or something else than OK */
+  return procpool__public_leave_throwing(p, status);
+}
+
 PROCPOOL_API procpool_status procpool_future_result_exact(procpool_future *future, void *buffer, size_t size) {
   size_t got;
-  procpool_status status = future == NULL ? procpool__refusal_take() : PROCPOOL_OK;
+  procpool_status status = future == NULL ? procpool__refusal_take() : procpool__host_check_future(future);
   if (status != PROCPOOL_OK)
+    return status;
+  status = procpool__future_result_soon(future, buffer, size);
+  if (status == PROCPOOL_OK || status >= PROCPOOL_PENDING)
     return status;
   status = procpool_future_result(future, PROCPOOL_FOREVER, buffer, size, &got);
   if (status == PROCPOOL_TOO_SMALL || (status == PROCPOOL_OK && got != size))
@@ -11882,7 +11932,7 @@ static procpool_status procpool__several_look(procpool__several *v, size_t i) {
     if (!p->finished)
       procpool__host_arm(p); /* a new number: what comes from now on rings again */
     procpool__poll_inline(p);
-    procpool__host_look_after(p);
+    procpool__host_look_after(p, true);
     procpool__host_audit_if_due(p);
     status = procpool__host_drain(p);
     procpool__host_run_callbacks(p);
