@@ -301,12 +301,12 @@
    what it sees and, where that is earlier, from what the worker wrote down at the start of the body; since a worker may
    be stopped before it writes anything, the host tells of tasks with limits, and while one of them waits or runs the
    supervisor looks now and then (after an eighth of the shortest limit, from 1 ms to 5 s, and when one is over), else
-   never. Each time that it comes
-   100 ms later than it meant to, it could not run itself: that time is added to the limits, as is the time between two
-   looks in which it finds a worker and the host stopped. A dead task settles
-   when its worker is reaped, since until then it may write to what it was given. A worker that the kernel itself holds
-   on to (a file system that does not answer) is not waited for longer than 5 s: its task settles, and its slot and
-   memory are not used again.
+   never. Each time that it comes 100 ms later than it meant to, it could not run itself: that time is added to the
+   limits, as is the time from the stop of a worker until it goes on, or until a look finds that the host does not stand
+   with it. The host may stop a little after its worker: for 100 ms after that one's stop the supervisor looks every 5 ms
+   whether it has. A dead task settles when its worker is reaped, since until then it may write to what it was given. A
+   worker that the kernel itself holds on to (a file system that does not answer) is not waited for longer than 5 s: its
+   task settles, and its slot and memory are not used again.
 
    A worker commits in two steps and may lose the first: it then writes its record anew in place, so whoever publishes
    for it reads the record once more after it has found the word DONE: from then on it does not change.
@@ -5473,6 +5473,9 @@ typedef struct procpool__charge {
   uint64_t mark;          /* of its descendants; 0 before the first one */
   uint64_t sweep;         /* the mark of descendants that are to end with a worker that was ended; 0: none */
   bool stopped;           /* by a signal: the kernel said so */
+  bool host_stood;        /* and at the last look the host stood as well */
+  uint64_t stopped_ns;    /* when it was stopped */
+  uint64_t stood_ns;      /* what of that stop was before this is given back, or counts */
   bool overdue;           /* its initializer took too long: it was killed for that */
 } procpool__charge;
 
@@ -5502,6 +5505,7 @@ typedef struct procpool__super {
 } procpool__super;
 
 #define PROCPOOL__LATE ((uint64_t)100000000u) /* ns: no machine is so busy, or it is no time that counts */
+#define PROCPOOL__FOLLOW ((uint64_t)5000000u) /* ns between looks whether the host is stopped as its workers were */
 #define PROCPOOL__MARK ((uint64_t)1 << 62)
 #define PROCPOOL__PATIENCE ((uint64_t)5000000000u) /* ns that a killed worker may take to end */
 #define PROCPOOL__TICK_LEAST ((uint64_t)1000000u)  /* ns between looks at tasks with limits */
@@ -5868,7 +5872,36 @@ static void procpool__super_note_away(const procpool__super *u, int index) {
   (void)procpool__or(procpool__shm_away(&u->segment, index), procpool__shm_bit(index));
 }
 
+/* Since when this process could not run itself, as it comes much later than it meant to; now if it could. */
+static uint64_t procpool__super_held_since(const procpool__super *u, uint64_t now) {
+  const bool late = u->expected != PROCPOOL__NEVER && now > u->expected && now - u->expected > PROCPOOL__LATE;
+  return late ? u->expected : now;
+}
+
+/* Time in which a worker could not run: its limit and the next stage of its end come so much later. */
+static void procpool__super_give_back(procpool__charge *charge, uint64_t from, uint64_t to) {
+  if (from >= to)
+    return;
+  charge->excused += to - from;
+  if (charge->stage != PROCPOOL_STAGE_NONE && charge->stage_due != PROCPOOL__NEVER)
+    charge->stage_due += to - from;
+}
+
+/* A stop counts from here to there and not from look to look: those may lie seconds apart. Whether the host went on at
+ * the same time cannot be seen any more when a worker does; it stood at the last look. */
+static void procpool__super_time_stop(procpool__super *u, int index, bool stopped) {
+  procpool__charge *charge = &u->charges[index];
+  const uint64_t now = procpool__platform_now();
+  if (stopped && !charge->stopped) {
+    charge->stopped_ns = charge->stood_ns = now;
+    charge->host_stood = false;
+  } else if (!stopped && charge->stopped && charge->host_stood) {
+    procpool__super_give_back(charge, charge->stood_ns, procpool__super_held_since(u, now));
+  }
+}
+
 static void procpool__super_note_stop(procpool__super *u, int index, bool stopped) {
+  procpool__super_time_stop(u, index, stopped);
   u->charges[index].stopped = stopped;
   if (stopped)
     procpool__super_note_away(u, index);
@@ -6294,28 +6327,55 @@ static uint64_t procpool__super_enforce_worker(procpool__super *u, int index, ui
   return charge->stage != PROCPOOL_STAGE_NONE ? charge->stage_due : PROCPOOL__NEVER;
 }
 
+/* A signal to the group reaches its processes one after the other: the host of a worker that was stopped just now may be
+ * about to stop. */
+static bool procpool__super_host_may_follow(const procpool__charge *charge, uint64_t now) {
+  return charge->stopped && !charge->host_stood && now - charge->stopped_ns < PROCPOOL__LATE;
+}
+
+/* held: since when this process could not run. That time is given back to all, and to nobody twice. */
+static void procpool__super_excuse_worker(procpool__charge *charge, bool host_stands, uint64_t held, uint64_t now) {
+  const bool together = charge->host_stood || host_stands;
+  procpool__super_give_back(charge, held, now);
+  if (!charge->stopped)
+    return;
+  charge->host_stood = host_stands;
+  if (together)
+    procpool__super_give_back(charge, charge->stood_ns, held);
+  else if (held == now && procpool__super_host_may_follow(charge, now))
+    return; /* a later look decides about this stop from its begin */
+  charge->stood_ns = now;
+}
+
 /* Time in which a worker could not run does not count. If this process comes much later than it meant to, it was stopped
  * or frozen itself, as the whole job is by a container's pause, a signal to the group, a debugger. And in a job that is
  * stopped from its terminal the host and the workers stand, while this process, which blocks the signals for that, runs
  * on. A worker that stands alone has nobody to excuse it: its limit ends it. */
 static void procpool__super_excuse(procpool__super *u, uint64_t now) {
-  const uint64_t gap = now > u->expected && u->expected != PROCPOOL__NEVER ? now - u->expected : 0;
-  const bool late = gap > PROCPOOL__LATE;
+  const uint64_t held = procpool__super_held_since(u, now);
   bool host_stands = false, asked = false;
   for (int i = 0; i < u->segment.workers; i++) {
     procpool__charge *charge = &u->charges[i];
-    uint64_t excused = late ? gap : 0;
+    if (charge->pid == 0)
+      continue;
     if (charge->stopped && !asked) {
       host_stands = procpool__platform_is_stopped(u->host);
       asked = true;
     }
-    if (charge->stopped && host_stands)
-      excused = now - u->looked;
-    charge->excused += excused;
-    if (charge->stage != PROCPOOL_STAGE_NONE && charge->stage_due != PROCPOOL__NEVER)
-      charge->stage_due += excused;
+    procpool__super_excuse_worker(charge, host_stands, held, now);
   }
   u->looked = now;
+}
+
+/* When to look again at the latest, if anything is to be ended at all: soon where the host may follow a worker, for a
+ * stop may be over before the next tick. */
+static uint64_t procpool__super_soon(const procpool__super *u, uint64_t next, uint64_t now) {
+  if (next == PROCPOOL__NEVER || next <= now + PROCPOOL__FOLLOW)
+    return next;
+  for (int i = 0; i < u->segment.workers; i++)
+    if (u->charges[i].pid != 0 && procpool__super_host_may_follow(&u->charges[i], now))
+      return now + PROCPOOL__FOLLOW;
+  return next;
 }
 
 /* Whether a task with a limit may be running or about to. Those whose results lie there until the host takes them in
@@ -6349,12 +6409,12 @@ static uint64_t procpool__super_enforce(procpool__super *u) {
   /* said before the look: a host that finds it rings when it has published its task, or this finds that task */
   procpool__store32(&h->ticking, 0);
   if (!procpool__super_limits_matter(u))
-    return next;
+    return procpool__super_soon(u, next, now);
   procpool__store32(&h->ticking, 1);
   tick = procpool__load(&h->tick);
   tick = tick < PROCPOOL__TICK_LEAST ? PROCPOOL__TICK_LEAST : tick;
   tick = tick > PROCPOOL__TICK_MOST ? PROCPOOL__TICK_MOST : tick;
-  return now + tick < next ? now + tick : next;
+  return procpool__super_soon(u, now + tick < next ? now + tick : next, now);
 }
 
 /* ---- the host's wishes ---- */

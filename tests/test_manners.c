@@ -240,6 +240,73 @@ TEST_STARTS(r137_everything_stopped, PROCESSES) {
   check_stopped_job(start, SIGSTOP);
 }
 
+/* Stops the group for a fifth of a second, again and again: shorter than the supervisor's tick. Returns for how long in
+ * all. worker: it is stopped a little before the others; or 0. */
+static double stop_often(pid_t host, pid_t worker, int times) {
+  double stopped = 0;
+  for (int i = 0; i < times; i++) {
+    const double begin = test_now();
+    if (worker != 0) {
+      CHECK_EQ(kill(worker, SIGSTOP), 0);
+      usleep(20000);
+    }
+    CHECK_EQ(kill(-host, SIGTSTP), 0);
+    usleep(200000);
+    stopped += test_now() - begin;
+    CHECK_EQ(kill(-host, SIGCONT), 0);
+    usleep(50000);
+  }
+  return stopped;
+}
+
+static void task_block_here(procpool_task *task) {
+  (void)job_begin(task);
+  page->pid[0] = (int)getpid();
+  task_block(task);
+}
+
+static pid_t host_of_one_task(procpool_start start, double limit, procpool_status expected) {
+  const pid_t host = fork();
+  if (host == 0) {
+    procpool *pool;
+    setpgid(0, 0);
+    pool = open_limited(start, limit, 0.1);
+    finish(submit_job(pool, task_block_here, 0), expected);
+    test_close(pool);
+    _exit(0);
+  }
+  gate_wait(&page->started, 1);
+  return host;
+}
+
+/* The task runs for less than half of its limit, but four seconds pass. */
+TEST_STARTS(r137_job_stopped_again_and_again, PROCESSES) {
+  const pid_t host = host_of_one_task(start, 2 * test_slow(), PROCPOOL_OK);
+  (void)stop_often(host, 0, 16 * test_slow());
+  gate_add(&page->gate, 1);
+  CHECK_EQ(test_wait_exit(host), 0);
+}
+
+/* The supervisor hears of the worker's stop while the host still runs. */
+TEST_STARTS(r137_host_is_stopped_after_its_worker, PROCESSES) {
+  const pid_t host = host_of_one_task(start, 2 * test_slow(), PROCPOOL_OK);
+  (void)stop_often(host, page->pid[0], 16 * test_slow());
+  gate_add(&page->gate, 1);
+  CHECK_EQ(test_wait_exit(host), 0);
+}
+
+/* The clock only stands while the job does: a task that hangs is ended by its limit, neither earlier nor later. */
+TEST_STARTS(r137_task_hangs_in_a_job_that_is_stopped_often, PROCESSES) {
+  const double limit = 2 * test_slow();
+  const pid_t host = host_of_one_task(start, limit, PROCPOOL_TIMEOUT);
+  const double begin = test_now(), stopped = stop_often(host, 0, 12);
+  double ran;
+  CHECK_EQ(test_wait_exit(host), 0);
+  ran = test_now() - begin - stopped;
+  CHECK_SECONDS(ran, >, limit * 0.8);
+  CHECK_SECONDS(ran, <, limit * 1.4);
+}
+
 static void task_stop_itself(procpool_task *task) {
   raise(job_begin(task)->number);
   answer(task, 1);
@@ -249,6 +316,49 @@ TEST_STARTS(r137_worker_that_stands_alone_has_its_limit, PROCESSES) {
   procpool *pool = open_limited(start, 0.2, -1);
   finish(submit_job(pool, task_stop_itself, SIGSTOP), PROCPOOL_TIMEOUT);
   test_close(pool);
+}
+
+static void task_stop_the_host(procpool_task *task) {
+  const test_job *job = job_begin(task);
+  page->pid[0] = (int)getpid();
+  gate_wait(&page->word[0], 1); /* the host has told of the limit */
+  CHECK_EQ(kill(job->host, SIGSTOP), 0);
+  gate_add(&page->started, 1);
+  if (job->number != 0)
+    raise(SIGSTOP);
+  gate_wait(&page->gate, 1);
+}
+
+static pid_t host_that_is_stopped(procpool_start start, bool both) {
+  const pid_t host = fork();
+  if (host == 0) {
+    procpool *pool = open_limited(start, 0.5 * test_slow(), 0);
+    procpool_future *future = submit_job(pool, task_stop_the_host, both);
+    gate_add(&page->word[0], 1);
+    finish(future, PROCPOOL_TIMEOUT);
+    test_close(pool);
+    _exit(0);
+  }
+  gate_wait(&page->started, 1);
+  return host;
+}
+
+/* A task that runs on has its limit although its host stands. */
+TEST_STARTS(r137_task_that_stops_its_host_has_its_limit, PROCESSES) {
+  const pid_t host = host_that_is_stopped(start, false);
+  CHECK(test_gone(test_watch(page->pid[0]), 3 * test_slow()));
+  CHECK_EQ(test_state(host), 'T');
+  CHECK_EQ(kill(host, SIGCONT), 0);
+  CHECK_EQ(test_wait_exit(host), 0);
+}
+
+/* And one that stops itself as well has it when its host goes on. */
+TEST_STARTS(r137_task_that_stops_itself_and_its_host_has_its_limit, PROCESSES) {
+  const pid_t host = host_that_is_stopped(start, true);
+  usleep(800000u * (unsigned)test_slow());
+  CHECK_EQ(test_state(page->pid[0]), 'T');
+  CHECK_EQ(kill(host, SIGCONT), 0);
+  CHECK_EQ(test_wait_exit(host), 0);
 }
 
 static void task_print(procpool_task *task) {
