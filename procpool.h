@@ -1327,6 +1327,7 @@ static PROCPOOL_UNUSED inline void procpool__scope_end(procpool **procpool__pool
  * asm-generic/resource.h */
 enum {
   PROCPOOL__CLONE_VM = 0x100,
+  PROCPOOL__CLONE_FILES = 0x400,
   PROCPOOL__CLONE_SIGHAND = 0x800,
   PROCPOOL__CLONE_THREAD = 0x10000,
   PROCPOOL__CLONE_VFORK = 0x4000,
@@ -2462,8 +2463,9 @@ typedef struct procpool__platform_launch {
 } procpool__platform_launch;
 
 /* ThreadSanitizer keeps a record of each thread in its memory: a go-between that shared it would write into the record of
- * the caller, and every lock of the host's would be reported as a race later (gcc 12), or it is refused (gcc 14). Under
- * it the go-between has a copy of the memory; valgrind makes it one by itself. So all that it tells is its status. */
+ * the caller, and every lock of the host's would be reported as a race later (gcc 12), or it is refused (gcc 14). valgrind
+ * knows no clone that shares both memory and descriptors and is no thread, and ends the program at it; it is known by what
+ * it makes each program load. Under both the go-between has copies: so all that it tells is its status. */
 #if defined(__SANITIZE_THREAD__)
 #define PROCPOOL__TSAN 1
 #elif defined(__has_feature)
@@ -2472,9 +2474,16 @@ typedef struct procpool__platform_launch {
 #endif
 #endif
 #ifdef PROCPOOL__TSAN
-enum { PROCPOOL__CLONE_BETWEEN = 0 };
+static int procpool__platform_between_flags(void) {
+  return 0;
+}
 #else
-enum { PROCPOOL__CLONE_BETWEEN = PROCPOOL__CLONE_VM | PROCPOOL__CLONE_VFORK };
+static int procpool__platform_between_flags(void) {
+  const char *loaded = getenv("LD_PRELOAD");
+  if (loaded != NULL && strstr(loaded, "/vgpreload_") != NULL)
+    return 0;
+  return PROCPOOL__CLONE_VM | PROCPOOL__CLONE_VFORK | PROCPOOL__CLONE_FILES;
+}
 #endif
 
 static int procpool__platform_spawn_self(const procpool__platform_launch *launch, const sigset_t *all) {
@@ -2648,8 +2657,9 @@ static pid_t procpool__platform_wait(pid_t pid, int *status, int flags, struct r
 /* Starts a process that the host's wait calls never see. A go-between is cloned with exit signal 0: that raises no
  * SIGCHLD, and wait() and waitpid(-1) skip it (wait(2), __WCLONE). It shares the host's memory and runs while the
  * caller is suspended (as vfork does), so that the C library's fork in it finds and takes the real locks of malloc and
- * stdio even if the host has threads, and so that the page tables are copied once. It ends at once; its child is adopted
- * by init. The go-between's stack is a part of the caller's, so that the new process goes on with all of the caller's
+ * stdio even if the host has threads, and so that the page tables are copied once. It shares the host's table of
+ * descriptors too: what its fork copies is the table as it is then, which the handlers around forks know, and not as it
+ * was some time before. It ends at once; its child is adopted by init. The go-between's stack is a part of the caller's, so that the new process goes on with all of the caller's
  * stack. Returns 0 or errno; all signals stay blocked in the new process. */
 PROCPOOL__NO_ASAN static int procpool__platform_detach(procpool__platform_launch *launch) {
   PROCPOOL__ALIGNED char stack[65536];
@@ -2662,7 +2672,7 @@ PROCPOOL__NO_ASAN static int procpool__platform_detach(procpool__platform_launch
   if (error != 0)
     return error;
   launch->call = "clone";
-  between = clone(procpool__platform_between, stack + sizeof(stack), PROCPOOL__CLONE_BETWEEN, launch);
+  between = clone(procpool__platform_between, stack + sizeof(stack), procpool__platform_between_flags(), launch);
   if (between < 0)
     error = errno;
   else
@@ -10002,10 +10012,15 @@ static void procpool__open_close_ends(procpool *p) {
   procpool__process_leave(&old);
 }
 
-/* Runs in the go-between. */
+/* Runs in the go-between, as if it were the host's thread, whose memory and descriptors it shares as a rule. */
 static int procpool__open_born(void *context, pid_t pid) {
   const procpool__super *u = (const procpool__super *)context;
-  return procpool__super_introduce(u->control, pid);
+  sigset_t old;
+  int error;
+  procpool__process_enter(&old);
+  error = procpool__super_introduce(u->control, pid);
+  procpool__process_leave(&old);
+  return error;
 }
 
 /* The C library has a lock for its exit handlers, which its fork does not take: a child forked while this thread holds it
@@ -11672,7 +11687,9 @@ static procpool_status procpool__future_result_soon(procpool_future *f, void *bu
 
 PROCPOOL_API procpool_status procpool_future_result_exact(procpool_future *future, void *buffer, size_t size) {
   size_t got;
-  procpool_status status = future == NULL ? procpool__refusal_take() : procpool__host_check_future(future);
+  procpool_status status = future == NULL ? procpool__refusal_take() : PROCPOOL_OK;
+  if (status == PROCPOOL_OK)
+    status = procpool__host_check_future(future);
   if (status != PROCPOOL_OK)
     return status;
   status = procpool__future_result_soon(future, buffer, size);
