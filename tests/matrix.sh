@@ -152,32 +152,52 @@ compile() {
   echo "$*"
   "$@" -o "$work/$object.o"
 }
+read_only() {
+  echo "$*"
+  "$@" -fsyntax-only
+}
 
-# All ways to include it, in one dialect of one compiler (which may be a command with options).
-dialect() {
+prepare() {
   compiler=$1
   standard=$2
   extension=$3
-  object=$(echo "${compiler}_$standard" | tr -c 'a-zA-Z0-9+\n' _)
+  object=$(echo "${what}_${compiler}_$standard" | tr -c 'a-zA-Z0-9+\n' _)
   sources "$object"
   flags=$warn
   [ "$extension" = cc ] || flags=$warn_c
   at="$work/$object"
+}
+
+# One dialect of one compiler (which may be a command with options): what the dialect decides, which names and includes
+# there are and how they are read, and the two levels between which all warnings about the flow of values lie.
+dialect() {
+  prepare "$1" "$2" "$3"
   # shellcheck disable=SC2086
   {
     compile $compiler "-std=$standard" $flags -O1 -c "${at}_nothing.$extension"
     compile $compiler "-std=$standard" $flags -O2 -c "${at}_declarations.$extension"
-    for names in globals functions arguments; do
-      compile $compiler "-std=$standard" $flags -O1 -c "${at}_$names.$extension"
+    for names in globals functions arguments twice_undefined static_user; do
+      read_only $compiler "-std=$standard" $flags "${at}_$names.$extension"
     done
+    # The user's own includes come first here: in a strict dialect only what POSIX says is there then.
+    read_only $compiler "-std=$standard" $flags -D_DEFAULT_SOURCE "${at}_own_memory.$extension"
     compile $compiler "-std=$standard" $flags -O0 -c "${at}_implementation.$extension"
+    compile $compiler "-std=$standard" $flags -O2 -c "${at}_twice.$extension"
+  }
+}
+
+# All ways to include it at all levels, in the one dialect of each compiler that is taken most.
+levels() {
+  prepare "$1" "$2" "$3"
+  # shellcheck disable=SC2086
+  {
+    compile $compiler "-std=$standard" $flags -O1 -c "${at}_implementation.$extension"
     compile $compiler "-std=$standard" $flags -O2 -D_FORTIFY_SOURCE=2 -c "${at}_implementation.$extension"
     compile $compiler "-std=$standard" $flags -O3 -c "${at}_implementation.$extension"
+    compile $compiler "-std=$standard" $flags -Os -c "${at}_implementation.$extension"
     compile $compiler "-std=$standard" $flags -O2 -c "${at}_static.$extension"
     compile $compiler "-std=$standard" $flags -O2 -c "${at}_static_user.$extension"
-    compile $compiler "-std=$standard" $flags -O1 -c "${at}_twice.$extension"
     compile $compiler "-std=$standard" $flags -O1 -c "${at}_twice_undefined.$extension"
-    # The user's own includes come first here: in a strict dialect only what POSIX says is there then.
     compile $compiler "-std=$standard" $flags -O1 -D_DEFAULT_SOURCE -c "${at}_own_memory.$extension"
     [ "$extension" = c ] || compile $compiler "-std=$standard" $flags -O1 -fno-exceptions -fno-rtti -c "${at}_twice.$extension"
   }
@@ -185,17 +205,11 @@ dialect() {
 
 # The implementation and a user of it, once: for compilers of other machines.
 once() {
-  compiler=$1
-  standard=$2
-  extension=$3
-  object=$(echo "${compiler}_$standard" | tr -c 'a-zA-Z0-9+\n' _)
-  sources "$object"
-  flags=$warn
-  [ "$extension" = cc ] || flags=$warn_c
+  prepare "$1" "$2" "$3"
   # shellcheck disable=SC2086
   {
-    compile $compiler "-std=$standard" $flags -O2 -c "$work/${object}_twice.$extension"
-    compile $compiler "-std=$standard" $flags -O0 -c "$work/${object}_declarations.$extension"
+    compile $compiler "-std=$standard" $flags -O2 -c "${at}_twice.$extension"
+    compile $compiler "-std=$standard" $flags -O0 -c "${at}_declarations.$extension"
   }
 }
 
@@ -273,6 +287,7 @@ list() {
       echo "matrix_${compiler}_$standard 240 sh '$tests/matrix.sh' dialect '$1' $compiler $standard c"
     done
     echo "matrix_${compiler}_short_enums 240 sh '$tests/matrix.sh' dialect '$1' '$compiler -fshort-enums' c11 c"
+    echo "matrix_${compiler}_levels 240 sh '$tests/matrix.sh' levels '$1' $compiler c11 c"
     echo "matrix_${compiler}_refused 60 sh '$tests/matrix.sh' refused '$1' $compiler c"
   done
   for compiler in g++ clang++; do
@@ -280,6 +295,7 @@ list() {
     for standard in c++11 c++17 c++20; do
       echo "matrix_${compiler}_$standard 240 sh '$tests/matrix.sh' dialect '$1' $compiler $standard cc"
     done
+    echo "matrix_${compiler}_levels 240 sh '$tests/matrix.sh' levels '$1' $compiler c++17 cc"
     echo "matrix_${compiler}_refused 60 sh '$tests/matrix.sh' refused '$1' $compiler cc"
   done
   if have gcc && have g++; then
