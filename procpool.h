@@ -5452,7 +5452,7 @@ typedef enum procpool__say {
   PROCPOOL__SAY_ENDING,   /* supervisor: it has heard of the KILL, and is at it */
   PROCPOOL__SAY_TAKEN,    /* supervisor: something else lies where the segment should be mapped (spawn); it leaves */
   PROCPOOL__SAY_GONE,     /* supervisor: nobody is left, and it leaves */
-  PROCPOOL__SAY_PHASE,    /* host: the phase is a now */
+  PROCPOOL__SAY_PHASE,    /* host: the phase is a now, and b tasks were ever accepted */
   PROCPOOL__SAY_SIGNAL,   /* host: send signal b to worker a */
   PROCPOOL__SAY_RESET,    /* host: worker a's ring is corrupt: end it, its ring begins anew at b */
   PROCPOOL__SAY_LOOK      /* host: a task is to be ended, or has a limit: look at what the workers run */
@@ -5505,6 +5505,7 @@ typedef struct procpool__super {
   bool strict, core_dumps, ended;
   bool once;                     /* one worker, one task: nobody takes a dead one's place */
   uint32_t phase;                /* procpool__phase, as the host said it by a message: the segment's is for workers */
+  uint64_t accepted;             /* with it: how many tasks ever were */
   uint64_t alive, started, dead; /* what it writes into the header */
   procpool__end end;             /* once: how the worker ended that had not begun the task */
   unsigned fork_failures;
@@ -6051,11 +6052,24 @@ static uint64_t procpool__super_backoff(unsigned failures) {
 }
 
 /* When, if at all, the next worker of this index starts. */
+/* Whether a task waits. The hint that this goes by may have been scribbled upon: while a pool runs the host mends it; but
+ * when it drains no task comes any more, so behind all that wait the hint is at the last one that was accepted, and a
+ * hint that is elsewhere goes back as far as there are cells. */
+static bool procpool__super_waiting(const procpool__super *u) {
+  const procpool__segment *s = &u->segment;
+  if (procpool__table_waiting(s))
+    return true;
+  if (u->phase != PROCPOOL__PHASE_DRAIN || procpool__load(&s->header->head) == u->accepted)
+    return false;
+  procpool__store(&s->header->head, u->accepted > s->cell_count ? u->accepted - s->cell_count : 0);
+  return procpool__table_waiting(s);
+}
+
 static void procpool__super_plan(procpool__super *u, int index, bool useful) {
   procpool__charge *charge = &u->charges[index];
   charge->failures = useful ? 0 : charge->failures + 1;
   charge->due = useful ? 0 : procpool__super_backoff(charge->failures);
-  if (u->ended || u->once || (u->phase == PROCPOOL__PHASE_DRAIN && !procpool__table_waiting(&u->segment)))
+  if (u->ended || u->once || (u->phase == PROCPOOL__PHASE_DRAIN && !procpool__super_waiting(u)))
     charge->due = PROCPOOL__NEVER;
 }
 
@@ -6097,7 +6111,7 @@ static bool procpool__super_hopeless(const procpool__super *u, uint64_t ready, i
   if (ready == 0)
     return procpool__super_all_failed(u, PROCPOOL__STARTS_KILLED);
   if (killed && !within)
-    return procpool__super_all_failed(u, PROCPOOL__STARTS_TAKEN) && procpool__table_waiting(&u->segment);
+    return procpool__super_all_failed(u, PROCPOOL__STARTS_TAKEN) && procpool__super_waiting(u);
   return procpool__super_all_failed(u, within ? PROCPOOL__STARTS_FAILED : PROCPOOL__STARTS_DIED);
 }
 
@@ -6393,7 +6407,7 @@ static uint64_t procpool__super_soon(const procpool__super *u, uint64_t next, ui
 static bool procpool__super_limits_matter(procpool__super *u) {
   if (procpool__load(&u->segment.header->limited) == 0)
     return false;
-  if (procpool__table_waiting(&u->segment))
+  if (procpool__super_waiting(u))
     return true;
   for (int i = 0; i < u->segment.workers; i++) {
     uint32_t slot;
@@ -6489,7 +6503,7 @@ static void procpool__super_on_phase(procpool__super *u) {
   }
   if (drain && u->once)
     procpool__super_settle_unborn(u);
-  wanted = !drain || procpool__table_waiting(&u->segment);
+  wanted = !drain || procpool__super_waiting(u);
   for (int i = 0; i < u->segment.workers; i++)
     staying = procpool__super_keep(u, i, wanted) || staying;
   if (drain && !staying)
@@ -6498,8 +6512,10 @@ static void procpool__super_on_phase(procpool__super *u) {
 
 static void procpool__super_on_message(procpool__super *u, const procpool__message *m) {
   procpool__charge *charge;
-  if (m->say == PROCPOOL__SAY_PHASE && m->a > u->phase && m->a <= PROCPOOL__PHASE_KILL)
+  if (m->say == PROCPOOL__SAY_PHASE && m->a > u->phase && m->a <= PROCPOOL__PHASE_KILL) {
     u->phase = (uint32_t)m->a; /* it only ever goes on */
+    u->accepted = m->b;
+  }
   if (m->a >= (uint64_t)u->segment.workers || (m->say != PROCPOOL__SAY_SIGNAL && m->say != PROCPOOL__SAY_RESET))
     return;
   charge = &u->charges[m->a];
@@ -8250,7 +8266,7 @@ static uint32_t procpool__host_phase(const procpool *p) {
 }
 
 static void procpool__host_tell_phase(procpool *p) {
-  (void)procpool__host_tell(p, PROCPOOL__SAY_PHASE, procpool__host_phase(p), 0);
+  (void)procpool__host_tell(p, PROCPOOL__SAY_PHASE, procpool__host_phase(p), p->position);
 }
 
 static void procpool__host_tell_again(procpool *p) {

@@ -69,7 +69,8 @@ void hostile_task(procpool_task *task);
 void hostile_random_task(procpool_task *task);
 /* No argument; a result larger than its ring. */
 void hostile_large_task(procpool_task *task);
-/* No argument: makes its neighbour's tail nonsense, twice, and returns after half a second. */
+/* Makes its neighbour's tail nonsense, twice, and returns after half a second. With an argument, any byte: it stops the
+ * supervisor first, and says at last that the pool is in a phase that there is not. */
 void hostile_tail_task(procpool_task *task);
 /* Takes a test_job, number says what: writes nonsense there, and dies. */
 void hostile_mislead_task(procpool_task *task);

@@ -145,6 +145,42 @@ static void wait_for_workers(procpool *pool, int count) {
   }
 }
 
+/* A tail that stays nonsense, since the supervisor stands and nobody ends that worker: a host that waits sleeps, and KILL
+ * ends, which was said before for all that the phase tells. */
+static void tail_that_stays(procpool_start start, bool wait) {
+  procpool *pool = open_closed(start, 2);
+  const char hold = 1;
+  const int ms = 30000;
+  const long supervisor = test_supervisor(pool);
+  procpool_future *attack, *future;
+  int watch;
+  wait_for_workers(pool, 2);
+  watch = test_watch(supervisor);
+  attack = test_submit(pool, hostile_tail_task, &hold, sizeof(hold));
+  (void)procpool_future_wait(attack, 5.0 * test_slow());
+  CHECK_EQ(test_state(supervisor), 'T');
+  future = test_submit(pool, task_nap, &ms, sizeof(ms));
+  if (wait) {
+    const double before = processor_time();
+    (void)procpool_future_wait(future, 1.5);
+    CHECK_SECONDS(processor_time() - before, <, 0.3 * test_slow());
+  }
+  CHECK_OK(procpool_shutdown_timed(pool, PROCPOOL_KILL, 10.0 * test_slow()));
+  CHECK(test_gone(watch, 1.0 * test_slow()));
+  (void)close(watch);
+  CHECK_OK(procpool_future_release(attack));
+  CHECK_OK(procpool_future_release(future));
+  CHECK_OK(procpool_free(pool));
+}
+
+TEST_STARTS(r155_wait_beside_a_tail_that_stays_nonsense, PROCESSES) {
+  tail_that_stays(start, true);
+}
+
+TEST_STARTS(r155_kill_beside_a_tail_that_stays_nonsense, PROCESSES) {
+  tail_that_stays(start, false);
+}
+
 /* The worker that is asked may be ended yet for what its predecessor left in its ring: then the next one is. */
 static long supervisor_in_the_end(procpool *pool) {
   long pid = 0;
@@ -232,7 +268,7 @@ TEST_STARTS(r155_while_the_pool_drains, PROCESSES) {
   }
   CHECK_OK(procpool_shutdown_timed(pool, PROCPOOL_DRAIN, 15.0 * test_slow()));
   for (int i = 0; i < COUNT; i++) {
-    CHECK_NE(procpool_future_status(futures[i]), PROCPOOL_PENDING);
+    CHECK_STATUS(procpool_future_status(futures[i]), i < 4 ? PROCPOOL_CRASHED : PROCPOOL_OK);
     CHECK_OK(procpool_future_release(futures[i]));
   }
   CHECK_OK(procpool_free(pool));
@@ -260,19 +296,25 @@ static void task_hold(procpool_task *task) {
       (void)pause();
 }
 
+/* Several that stop it again and again leave it little time between a SIGCONT and the next stop. */
 static void kill_while_held(procpool_start start, int how) {
-  procpool *pool = test_open(start, 2);
+  const int workers = how == HOLD_STOP_AGAIN ? 5 : 2;
+  procpool *pool = test_open(start, workers);
   const test_job job = job_with(0, how);
   const long supervisor = test_supervisor(pool);
-  procpool_future *future = test_submit(pool, task_hold, &job, sizeof(job)), *queued[4];
+  procpool_future *future, *queued[4];
   double begin;
   int watch;
+  wait_for_workers(pool, workers);
+  future = test_submit(pool, task_hold, &job, sizeof(job));
   while (gate_read(&page->started) == 0)
     if (procpool_future_wait(future, 0.01) == PROCPOOL_FAILED)
       SKIP("no process may trace its parent here");
   watch = test_watch(supervisor);
   for (int i = 0; i < 4; i++)
     queued[i] = test_submit(pool, task_hold, &job, sizeof(job));
+  if (how == HOLD_STOP_AGAIN)
+    gate_wait(&page->started, workers);
   begin = test_now();
   CHECK_OK(procpool_shutdown(pool, PROCPOOL_KILL));
   CHECK_SECONDS(test_now() - begin, <, 5.0 * test_slow());

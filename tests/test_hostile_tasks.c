@@ -298,6 +298,7 @@ void hostile_task(procpool_task *task) {
 /* ---- what misleads the supervisor, or keeps the host busy ---- */
 
 void hostile_tail_task(procpool_task *task) {
+  size_t hold = 0;
   hostile h = hostile_of(task);
   procpool__block *b = &h.s->blocks[h.other];
   const uint64_t old = procpool__load(&b->consumed);
@@ -305,6 +306,8 @@ void hostile_tail_task(procpool_task *task) {
       procpool__round_up(old + ((uint64_t)1 << 40), h.s->ring_size); /* where the host resets it to */
   const uint64_t patience = procpool__platform_now() + 3000000000u;
   uint64_t end;
+  if (procpool_task_argument(task, &hold) != NULL && hold != 0)
+    (void)kill(getppid(), SIGSTOP);
   procpool__store(&b->tail, old + 3);
   while (procpool__load(&b->consumed) != fresh && procpool__platform_now() < patience)
     continue;
@@ -312,6 +315,8 @@ void hostile_tail_task(procpool_task *task) {
   while (procpool__platform_now() < end)
     if (procpool__load(&b->tail) != fresh + 3)
       procpool__store(&b->tail, fresh + 3);
+  if (hold != 0)
+    procpool__store32(&h.header->phase, PROCPOOL__PHASE_KILL + 3);
 }
 
 static void mislead(hostile *h, int what) {

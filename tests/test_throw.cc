@@ -175,6 +175,9 @@ TEST_STARTS(r133_an_initializer_that_throws_has_failed, FORK | THREAD | INLINE) 
   CHECK(pool != nullptr);
   if (procpool_submit(pool, throwing_task, nullptr, 0, &future) == PROCPOOL_OK) {
     CHECK_STATUS(procpool_future_wait(future, PROCPOOL_FOREVER), PROCPOOL_INIT_FAIL);
+    CHECK_OK(procpool_future_error(future, &error));
+    CHECK_EQ(error.code, -1);
+    CHECK_EQ(error.signal, 0); // it failed, and did not end its worker
     CHECK_OK(procpool_future_release(future));
   }
   CHECK_OK(procpool_free(pool));
