@@ -33,42 +33,27 @@
    Then:   cc -O2 -pthread -o quickstart quickstart.c && ./quickstart
    prints: 1 4 9 16 and 25
 
-   ==== CONTENTS: the tags to search for, in file order ===============================================================
+   ==== CONTENTS: the tags to search for, in file order. Calls go downwards only: a layer uses those above it =========
 
-     >>manual         this text: when not to use it, platforms, concepts, options, errors, who may call what, manners,
-                      architecture, compile-time options
-     >>declarations   everything public, each call with its contract
-     >>platform       the one layer that calls the kernel                      (runs anywhere)
-     >>shm            the shared segment: layout and shared words              (runs anywhere)
-     >>ring           result rings                                             (worker writes, host reads)
-     >>table          the order of tasks, and the claim                        (worker; host)
-     >>worker         runs tasks                                               (worker)
-     >>supervisor     forks, reaps and replaces workers                        (supervisor)
-     >>host           the private truth: tasks, arena, results, waiting        (host)
-     >>public         the calls                                                (host; those of a task: worker)
-     >>changes        change log, version and API conventions, licence
-
-   Calls go downwards in this list only: a layer uses the ones above it in the file.
+     >>manual        this text                       >>declarations   every call, with its contract
+     >>manners       for users too: start methods, and what a pool does to its surroundings
+     >>architecture  for who changes it: how it works and why, the shared memory drawn, what each memory order is for
+     any process:    >>platform >>memory >>descriptors >>processes >>habits >>machine >>shm >>ring >>table
+     worker:         >>worker
+     supervisor:     >>supervisor >>deaths >>door
+     host:           >>host >>arena >>futures >>drain >>waiting
+     the calls:      >>open >>launch >>enter >>submit >>pool >>results >>several >>iterators >>map (host),
+                     >>task (worker), >>process (host)
+     >>changes       change log, version and API conventions, licence
 
    ==== >>manual ======================================================================================================
 
    ---- WHEN NOT TO USE IT ----
-   - The function needs to change the caller's memory: a worker is another process, it gets a copy of its argument and
-     returns a copy of its result (but see shared buffers, below). Pointers to the host's memory mean nothing there (under
-     fork they point to the memory as it was when the pool was opened).
-   - A call costs less than about a microsecond and there are few of them: hand out many at once with map, or just call
-   it.
+   - The function must change the caller's memory: a worker is another process, with copies of arguments and results
+     (but see shared buffers). A pointer to the host's memory means nothing in it.
+   - A call costs less than about a microsecond and there are few: hand out many at once with map, or just call it.
    - You want threads: PROCPOOL_START_THREAD gives a thread pool with the same calls, but no isolation.
-   - Untrusted code: a worker has all the rights of your program. It cannot make the host crash, but it can spoil the
-     results of other tasks and do whatever your user may do. Use a sandbox besides.
-
-   ---- PLATFORMS ----
-   Linux with GCC or Clang, 32 or 64 bits with lock-free 64-bit atomics; C99 and later, C++11 and later; glibc or musl.
-   It needs libc alone (-pthread, which glibc before 2.34 cannot do without), and /proc for spawn. What newer kernels
-   have (memfd_create, pidfd, close_range) is used where it is there. On 32 bits off_t and time_t may have 32 or 64.
-   Tested on x86-64 and i386 with Linux 6.18, glibc 2.36 and musl 1.2; built for arm, arm64, riscv64, s390x and ppc64le.
-   Programs may be built with the thread, address and undefined-behaviour sanitizers. (Under the thread sanitizer a pool
-   opens by one fork more, which copies the page tables once more.)
+   - Untrusted code: a worker cannot make the host crash, but it has the rights of your program. Use a sandbox besides.
 
    ---- CONCEPTS ----
    pool     a supervisor process and its workers, seen from the host: the process that opened it.
@@ -83,72 +68,28 @@
                      └───────────────────────────────────▶ CANCELLED SHUTDOWN ... decided by the host
 
    A task's body starts at most once: one that was begun when its worker died is CRASHED, never run again. Those still
-   queued go on; the worker is replaced at once by the supervisor, whatever the host is doing meanwhile.
+   queued go on; the supervisor replaces the worker at once, whatever the host is doing meanwhile.
+   shared buffer   memory that the host and all workers see at the same address (procpool_shared_alloc): it saves the
+            copies, for what is large or worked on many times. Nobody keeps two tasks from writing to the same place.
 
-   A task that runs can be ended: by its time limit, or by procpool_future_cancel_kill. It goes by stages, with a grace
-   between them: procpool_task_cancelled() becomes true, and if the task returns then, its worker lives on; then the
-   worker gets SIGTERM; then SIGKILL. What it was about to return is dropped, and the error tells the stage. No signal
-   ever hits the worker's next task: before one is sent, the task is taken from the worker, which then can never take
-   another.
-
-   A shared buffer (procpool_shared_alloc) is memory that the host and all workers see, at the same address. It saves
-   the copies, for what is large or worked on many times: a map over arrays that lie in buffers copies nothing; a task
-   may be given pointers into them; an argument or the place of a result may be part of one (procpool_submit_options).
-   Its price is that nobody keeps two of them from writing to the same place, and that what a task that crashed has left
-   there is anything. A buffer that is freed stays what it is for the tasks that were submitted before.
-
-   Which start method? fork needs nothing, and opens fastest from a small host; but a forked supervisor is a copy of the
-   host as of open: open early, when the host is small and has one thread. Each fork copies the host's page tables, for
-   the supervisor, for every worker and for every replacement, and while the pool lives the host's first write to a page
-   copies that page. spawn starts the program anew, so it costs the same however large the host is and whatever threads
-   it has; it needs procpool_worker_main() as the first call in main. auto takes fork in a process with one thread, else
-   spawn if the door is there, else it refuses and says so. Where it cannot be known whether there are threads (no
-   /proc, and no glibc from 2.32 on that has started none) it does not fork. A program whose libraries start threads
-   before main cannot be spawned: its workers are forks of that start. open says THREADS.
-
-       memory that the host has written to, at open       1 MiB   10 MiB   100 MiB   1 GiB   4 GiB
-       fork: ms to open, with one worker                  0.5     0.8      3.8       37      132
-             for each further worker or replacement       0.2     0.5      2.5       18      67
-             to open, if these are pages of 2 MiB         0.5     0.8      2.6       3.1     4.7
-       spawn: ms to open, with one worker                 1.0     0.9      0.9       1.2     1.1
-       first write to a page of 4 KiB while a forked pool lives: 2 us; otherwise 0.01 us
-
-   So take spawn from about 10 MiB on if the pool shall open fast, from 100 MiB on in any case, and wherever the host
-   goes on changing much of what it has. (Two processors of an AMD EPYC, virtual, Linux 6.18; make -C tests/bench start
-   measures yours. A program that does much before main, or before the door in it, pays for that at each spawn.)
-
-   ---- OPTIONS ----
-   procpool_options, valid when zeroed (null: the same). See the struct for each field's unit and default.
-     name, start, max_workers              who runs: 0 workers means $PROCPOOL_WORKERS (if that is a number from 1 to
-                                           1024), or one per usable processor
-     initializer, initializer_argument,    runs once in each worker, replacements too, before its first task; what it
-       initializer_size                    prepares in globals is there for all tasks of that worker
-     max_tasks_per_child                   a fresh process after so many tasks: for functions that leak
-     strict                                one death breaks the pool (all pending BROKEN), as Python's does
-     close_fds, keep_fds                   fork: which of the host's descriptors workers keep
-     core_dumps                            off unless set: a dump the size of the host delays everything
-     max_queued, ring_size, max_memory     bounds: tasks accepted and not settled; bytes of results per worker that wait
-                                           to be taken in; bytes of large arguments in flight and of shared buffers
-     spin_us                               how long to look for work before sleeping
-     time_limit, grace                     seconds a task may run, and from one stage of its end to the next; a submit
-                                           or a map may have its own (procpool_submit_with, procpool_map_options)
-     initializer_limit                     seconds an initializer may run; over it, it has failed
-     stack_size                            thread: bytes of stack for each worker; 0: as the main thread has
+   ---- START METHODS ----
+   fork     needs nothing, and opens fastest from a small host with one thread: open early.
+   spawn    starts the program anew: it costs the same however large the host is and whatever threads it has. It needs
+            procpool_worker_main() as the first call in main.
+   auto     fork in a process with one thread, else spawn if main has that call, else open refuses and says so.
+   thread, inline   no processes: a thread pool with the same calls; or each task runs where it is waited for (gdb).
+   Figures, and what each one does to the host: >>manners.
 
    ---- ERRORS ----
    Every call returns a procpool_status (or a handle that is null where it failed); procpool_strerror gives its text. A
-   task's failure has a record besides: procpool_future_error. Refused calls change nothing. What to do about the common
-   ones:
-     CRASHED     the error names signal or exit status, pid and resource usage; submit again if the task is safe to
-                 repeat
+   task's failure has a record besides: procpool_future_error. Refused calls change nothing. The common ones:
+     CRASHED     the error names signal or exit status, pid and resource usage; submit again if that is safe
      TIMEOUT     its limit was over; error->stage says what ended it. (A wait whose time is over is PENDING.)
      FULL        queue full: wait for something, or use procpool_submit, which waits itself
-     MEMORY      from wait or poll: the result stays where it is; free some memory and ask again. From
-                 procpool_shared_alloc, by procpool_last_error: system_error is ENOMEM (max_memory, or the machine),
-                 ENOSPC or EFBIG (a limit on file sizes)
-     INIT_FAIL   the initializer failed three times in every worker, or all die again and again between it and their
-                 first task: how the last one ended is in procpool_last_error
-     BROKEN      a strict pool lost a worker, or somebody killed the supervisor: open a new pool
+     MEMORY      wait or poll: the result stays where it is, free some memory and ask again. procpool_shared_alloc:
+                 procpool_last_error has ENOMEM (max_memory, the machine), or ENOSPC, EFBIG (a limit on file sizes)
+     INIT_FAIL   the initializer failed three times in every worker, or all die between it and their first task
+     BROKEN      a strict pool lost a worker, or its supervisor was killed: open a new pool
      FORKED      a forked child of the host used the pool: it may open one of its own
      DEADLOCK    a wait inside a callback or a task of the same pool: it would wait for itself
 
@@ -164,284 +105,16 @@
      shutdown that waits, free             yes         DEADLOCK    DEADLOCK                   no         FORKED
      procpool_interrupt, _strerror         yes         yes         yes                        yes        no effect
      procpool_task_*                       no          no          yes, of its own task       no         no
-     * unless what is asked for has settled already. A task in a worker process may open pools of its own, 8 levels
-     * deep.
+     * unless it has settled already. A task in a worker process may open pools of its own, 8 levels deep.
 
-   ---- PROCESS MANNERS ----
-   Descriptors  the host gets seven per pool (procpool_fd: nine), close-on-exec and above 2. A worker has one of the
-                pool's, and none of other pools'. Under fork it has the host's own besides (as any fork does; see
-                close_fds), under spawn only 0, 1, 2. A task may close all that its worker has, and open others under the same numbers: nobody
-                writes to those, and the worker is replaced after it.
-   Signals      nothing changes in the host: no handler, no mask, no SIGCHLD. Workers ignore what the host ignored when
-                it opened the pool (under nohup, SIGHUP), but SIGCHLD; else they start with default dispositions and an
-                empty mask; SIGINT does nothing in them: Ctrl-C is for the host to decide, see procpool_interrupt.
-   Stops        workers are in the host's process group: Ctrl-Z stops them with it. Time in which host and worker are
-                stopped does not count against a limit, nor time in which the supervisor itself could not run (the
-                whole group stopped, a container frozen). A worker that is stopped alone has its limit all the same.
-   Processors   workers may use what all threads of the host together may use: OMP_PROC_BIND and the like, which pin
-                the thread that opens the pool, do not pin its workers.
-   Waiting      wait() and waitpid(-1) in the host never see the pool: the supervisor is detached. A host that is
-                process 1 or a child subreaper adopts the supervisor as it does every orphan: while the pool lives, such
-                a host's wait() waits for that too. It leaves no zombie: its end is taken note of with the pool's (Linux
-                5.4; but workers whose supervisor somebody has killed are left for the host's own wait()). In a
-                container an init before the host (docker run --init) spares it all that.
-   Forks        a child that the host forks has nothing of its pools, at whatever moment of another thread's open or
-                free that is: its calls are FORKED, it may open a pool of its own, and close what it likes before. (The
-                first open registers handlers around forks, pthread_atfork.) It keeps the segment mapped, which is
-                emptied when the pool is freed and when the host ends. A child that bypasses the C library's fork
-                (_Fork, clone) keeps copies of the descriptors as well; they neither keep the pool alive nor hide the
-                supervisor's death. (Without pidfd_open such a death may be hidden by one that was made in the very
-                instant of the open; without inotify and /proc the supervisor looks after the host 2.5 times a second.)
-                A child that a task makes by any means, and that comes back from the task's function or gives a result,
-                ends there, silently. Where the host's children go to another PID namespace (unshare, setns), open
-                refuses fork and spawn: open pools before.
-   Threads      none is started in the host, except by PROCPOOL_START_THREAD. A thread of the host that is cancelled
-                (pthread_cancel, deferred) ends as a call that may wait begins, never within one: one that waits ends
-                when its wait does (see procpool_interrupt). procpool_free may be called while others wait: their
-                waits end first.
-   Output       what the host had in stdout's buffer is not printed again by workers; what a task prints is flushed
-                before its result is taken. Nothing is printed by this file. Other buffers are not known to it (a FILE
-                of your own; std::cout after sync_with_stdio(false)): flush them before the pool is opened, else a
-                forked worker may print the host's again, and in the task that wrote, else a worker's end drops them.
-   Exit         exit() in a task ends its worker and makes the task CRASHED with that status; no handler of the host's
-                (atexit, at_quick_exit) and no destructor of its thread_local objects runs there; pthread_exit() counts
-                as exit(0). (musl does not tell the status of exit(): it is 255 there, and quick_exit() runs the
-                host's handlers. In a C++ task pthread_exit() ends as SIGABRT.) However the host ends, supervisor and
-                workers are gone within a second, stopped ones too: ending without shutdown is a kill. Nothing stays
-                in /dev/shm or on disk.
-   Programs     what a task has started (fork, system, popen) ends with it where its worker is ended: for a limit, a
-                cancel or the end of the pool or of the host, by SIGKILL; what earlier tasks of that worker started and
-                left behind ends, too. Orphans are no exception: the supervisor adopts them, so it is the parent that
-                they see. What has begun a session of its own (setsid, as daemons do) lives on, and so does what was
-                started by a task that returned or crashed, or by a pool whose supervisor is killed. This needs /proc
-                with lists of children (CONFIG_PROC_CHILDREN) and uses RLIMIT_LOCKS, which means nothing else, as a
-                mark.
-   Leftovers    a worker runs many tasks, and what one changes in its process the next one finds. Between tasks these
-                are put back: interval timers (alarm) that the initializer had not set, the signal mask, a SIGINT set
-                to its default, RLIMIT_CPU and RLIMIT_FSIZE (where a limit cannot be raised again, the worker is
-                replaced). Not put back: timers of timer_create, other limits and dispositions, the directory, the
-                environment, threads. And in a row of short tasks, from the seventeenth on, nothing is until the
-                worker finds no task or wakes the host: that would cost each of them a microsecond. A task of which
-                nothing may stay is for max_tasks_per_child = 1.
-   Memory       a worker's oom_score_adj is raised to 500, or one above the host's own: the out-of-memory killer takes
-                it first.
-   Stack        a forked worker goes on with the stack of the thread that opened the pool, a spawned one has that of its
-                program (RLIMIT_STACK), a thread has stack_size.
-   Rights       A program that has more rights than whoever starts it (set-user-ID, set-group-ID, file capabilities, or
-                real and effective ids that differ) can fork but not spawn: another start would have rights again that
-                it gave up. There the door believes nobody, and $PROCPOOL_WORKERS is not looked at. Give up rights
-                before you open a pool: workers that are there keep what the host had, and so do their replacements.
-   Sandboxes    A kernel call that is refused has a substitute, or open fails with an error whose message begins with the
-                call's name. Without memfd_create the memory is a file that never has a name (O_TMPFILE), or loses it at
-                once, in /dev/shm, $TMPDIR or /tmp: it cannot be sealed, so a task that shortens it makes the host die
-                by SIGBUS. Without close_range and /proc, descriptors above a million are not found and stay open.
-                Without prctl a worker may outlive a supervisor that somebody kills. Without futex there is no pool.
-   Names        ps -o comm, top: NAME-INDEX for workers, NAME for the supervisor and for a procpool_process.
+   ---- MANNERS ---- in short: the host gets no signal handler, no thread, no child that its wait() sees, and seven
+   descriptors per pool, close-on-exec. Ctrl-C is the host's to decide, Ctrl-Z stops workers too. However the host ends,
+   supervisor and workers are gone within a second, and nothing stays in /dev/shm or on disk. The rest: >>manners.
 
-   ---- ARCHITECTURE ----
-
-      host program ──detached fork / posix_spawn──▶ supervisor ──fork──▶ worker 0
-        │  submit, map, wait, callbacks                │                  worker 1
-        │  (any thread)                                │ reaps, replaces     ...
-        └──────────────── shared segment ──────────────┴─────────────────────┘
-
-   Why a supervisor process: forking from a process that has threads is unsafe, the host must not have to poll in order
-   that a dead worker is replaced, and PR_SET_PDEATHSIG (the only thing that removes a stopped worker) is tied to the
-   thread that forked: it is safe only under a parent with one thread.
-
-   The shared segment, a sealed memfd without a name, mapped once at its greatest size and reserved as it is used:
-
-      | header | block per worker | result ring per worker | cells | slots | arena |
-        host     worker, host,      worker w its own,        host    host    host (arguments; a map's results: worker;
-                 supervisor         host reads               fills   fills   shared buffers: both)
-
-   A task is a 64-byte slot whose first word decides its fate: (ticket, worker, state), changed by compare-and-swap
-   alone.
-
-      FREE ──host──▶ READY ──worker w──▶ RUNNING(w) ──worker w──▶ DONE(w): OK | FAILED | CODEC ──host──▶ FREE
-                       │                    │  │
-                       │                    │  └─supervisor──▶ ASKED(w): TIMEOUT | CANCELLED
-                       │                    │                    ├──worker w──▶ DONE(w): the same ──host──▶ FREE
-                       │                    │                    └──supervisor──▶ DEAD: the same ──host──▶ FREE
-                       │                    └──supervisor──▶ DEAD: CRASHED | SHUTDOWN | BROKEN, or without a grace
-                       │                                     TIMEOUT | CANCELLED ──host──▶ FREE
-                       └──host: taken back──▶ FREE (cancelled, pool shut down, no worker to be had)
-
-   The ticket is the task's position in the submission ring plus one; it never repeats, so a process that was stopped
-   for however long finds that its compare-and-swap fails. The ring's cells give the order; `head` is a hint that anyone
-   may advance past a cell whose task is not READY. A worker first notes its intent (slot and RUNNING word), then claims
-   by one compare-and-swap that names it as the owner; runs the body; writes the record into its own ring, stamped last
-   with its absolute position; commits by a second compare-and-swap; and then publishes its ring's tail.
-
-   Why a kill at any instruction is harmless. Before the claim: the task is READY, another worker takes it. Between
-   claim and commit: the supervisor, having reaped the worker, finds by the intent the one word that can be RUNNING(w),
-   makes it CRASHED and tells the host; the unfinished record lies behind the tail and is written over. Between commit
-   and publication: the word is DONE and the record stamped, so the supervisor (or the host, when there is none)
-   publishes the tail instead: the result is delivered. After it: nothing of the task is the worker's any more. No lock,
-   count or right to wake is ever held by a worker: the host arms each of its sleeps with a new number and every worker
-   that sees it armed wakes it, once; after each death or stop the supervisor wakes everyone. It learns of deaths and
-   stops from the kernel, never from a time-out. A SIGKILL of the supervisor takes its workers along; the host notices,
-   delivers what was committed, and only then says BROKEN; a word that was ASKED or DEAD keeps what it says.
-
-   How host and supervisor hear of each other's end, whoever else has copies of their descriptors. Each child of the C
-   library's fork closes what the pools of its parent have: the descriptors are made, noted and closed in sections that
-   exclude forks of other threads, so a child's note of them is always true. A supervisor is such a child: it holds
-   nothing of the host's other pools, nor of a second copy of this file. Beside the lifeline, a pipe, the supervisor has
-   a pidfd of the host, and watches the host's witness: a page that the host maps and keeps from its children
-   (MADV_DONTFORK), so that it goes when the host's memory does, by exit, exec or SIGKILL, and with nothing else. The
-   kernel tells of that through inotify, and continues a supervisor that is stopped. The host has a pidfd of the
-   supervisor. KILL waits a second for the supervisor, then lets go of the lifeline and the witness and continues it,
-   and kills it after another second: the workers go with it.
-
-   Why a task that is ended harms no other. The fate is decided by the compare-and-swap that takes RUNNING(w) away, and
-   no signal is sent before the word is DEAD: then w, whatever it does, can neither commit nor claim. A task that was
-   ASKED and returned is committed as DONE by its worker, with an empty record, by a compare-and-swap that races the
-   supervisor's to DEAD: whoever wins, the other one lets go. The request itself is a flag in the slot, set by the host
-   while the task is unsettled; the message to the supervisor is but a bell. Limits are counted by the supervisor from
-   what it sees and, where that is earlier, from what the worker wrote down at the start of the body; since a worker may
-   be stopped before it writes anything, the host tells of tasks with limits, and while one of them waits or runs the
-   supervisor looks now and then (after an eighth of the shortest limit, from 1 ms to 5 s, and when one is over), else
-   never. Each time that it comes 100 ms later than it meant to, it could not run itself: that time is added to the
-   limits, as is the time from the stop of a worker until it goes on, or until a look finds that the host does not stand
-   with it. The host may stop a little after its worker: for 100 ms after that one's stop the supervisor looks every 5 ms
-   whether it has. A dead task settles when its worker is reaped, since until then it may write to what it was given. A
-   worker that the kernel itself holds on to (a file system that does not answer) is not waited for longer than 5 s: its
-   task settles, and its slot and memory are not used again.
-
-   A worker commits in two steps and may lose the first: it then writes its record anew in place, so whoever publishes
-   for it reads the record once more after it has found the word DONE: from then on it does not change.
-
-   Two choices that differ from the obvious: what the supervisor decided reaches the host through a list linked through
-   the slots themselves rather than an array of ids, since a slot is on it at most once and so it can never be full; and
-   it is a hint: a counter beside it tells the host when to look at every slot, should a worker have scribbled on the
-   links. A map's chunk keeps arguments, results and the number of the item that was begun in one block of the arena:
-   results are written straight to it (or to the shared buffer that they lie in), and after a crash the items that had
-   ended are kept, the one that was begun is CRASHED, and the others are handed out again. Its progress word costs one
-   plain store per item. A second word beside it says how many items there are; where the loop ends is read from there,
-   so a map that ends before its time takes it away, and no further item begins. The worker writes its progress first and
-   looks then: what the host finds there a moment later is all that ever began.
-
-   Sleeping and waking. A worker that finds no task looks for one a while, says that it sleeps (its bit in the idle
-   mask), looks once more, and sleeps on a futex of its own. A submit wakes workers only while there are more tasks than
-   workers that are awake: each of those has one task at most, so where they are as many, one is free for every task
-   that waits, and will look again before it sleeps. The host counts tasks in private and clears the bit of the one it
-   wakes, so a stream of tasks costs one call for each sleep of a worker, not one for each task; and nobody but the
-   host, and the supervisor after a death or a stop, ever wakes a worker: there is no right to wake that a worker could
-   take along. What would make the count wrong is a worker that is counted and cannot come: so the supervisor first
-   marks it away, and then wakes everyone. The host sleeps armed, as said above. Whoever waits spins for as long as a
-   sleep and a wake cost here (measured at each wake, at most 100 us), and for 2 us only where the last waits were
-   longer than that. In a crowd, where those who are awake outnumber the processors, he calls sched_yield between his
-   looks, and does not look at all where the last waits were long, so that a pool with as many workers as processors, or
-   more, loses nothing by them. spin_us settles it by hand.
-
-   A host on whose own processor a worker wakes has to wait for that worker. So it wakes those first that ran elsewhere
-   last, and a call with many tasks wakes the others when all are handed out.
-
-   Who hands out many tasks and wants no single result at once (a map; submit_many while the queue is full) sleeps
-   lazily: the host names a position, and whoever claims the task there or a later one answers, instead of everyone who
-   commits. Tasks are claimed in order, so that is when the queue has become short; each of the workers still has
-   something to do then. It costs a map whose chunks take 0.25 ms two wakes in a hundred chunks instead of a wake for
-   each, which took a processor from a worker each time. Nobody else waits for what lies there meanwhile: who begins to
-   wait, adds a callback or asks for the descriptor ends that sleep first.
-
-   A worker that has run a task looks at the next cell first, fetches the line of the task behind it, and moves the hint
-   only every sixteenth task and when it finds nothing: one step past all positions that it has seen taken. A word is
-   claimed only when its body starts, so nothing waits behind a busy worker. Its tail is stored, not swapped: the commit
-   before it is the barrier between the record and the look at the host's flag, and a host that arms its sleep publishes
-   for all workers what they have committed, as the supervisor does for a dead one. Sleeping, waking, the hint and the
-   tail are in the model (tests/model/pool.pml), which knows no weak memory but for the tail; the lazy sleep is not.
-
-   Memory orders. Shared words are sequentially consistent but where that would cost something or nothing is learnt from
-   them. tests/orders.txt lists every access, and tests/model/litmus.py tries each piece of the protocol under the
-   language's own model, and again with each order that it needs weakened. What differs from the obvious, and what
-   would happen without it:
-
-      who does what                               order            whom it faces                    without it
-      worker: stamps, (commits), looks at flag    seq_cst (1)      host: sets flag, looks at stamp  sleeps on a result
-      worker: tail of a committed record          release          host: tail                       tail without record
-      worker: tail of a piece, looks at flag      seq_cst          host: sets flag, looks at tail   sleeps on a piece
-      worker: claims, looks at flag               seq_cst          host: sets flag, looks at word   (lazy) sleep for ever
-      worker: intent's slot, word; its end        release          audit: intent, then the word     a sound worker is ended
-      worker: sets room_flag, looks at consumed   seq_cst          host: the other way round        worker waits for ever
-      worker: started_ns, then limited_word       release          supervisor: the other way round  another task's time
-      worker: unwanted task counted, flag         seq_cst          host: sets flag, looks at count  sleeps on room
-      worker: a result, the next item is begun    release, fence   host: begun, then results (2)    half a result
-      host: word READY, then the cell             release          worker: cell, then claims        a task is passed by
-      host: cells of many, then touches idle      release, or      worker: sets idle, looks at cell worker sleeps at a task
-      host: publishes, looks at ticking           seq_cst          supervisor: ticking 0, queue     a limit is not kept
-      host: sets lazy_until, then flag            relaxed, seq_cst worker: the other way round      lazy sleep for ever
-      supervisor: sets away, then wakes all       release          worker: wake_seq, then cell      a task waits
-      supervisor: epitaph, then dead_list         release          host: dead_list, then epitaph    half of an epitaph
-      supervisor: cause (relaxed), then health    release          host: health, then cause         another cause
-      last thread: alive 0, looks at phase        seq_cst          shutdown: the other way round    no end of a shutdown
-      interrupt: counts itself, looks at magic    seq_cst          free: the other way round        use after free
-
-      (1) x86: release, since the commit's compare-and-swap is locked: see procpool__store_before_cas.
-      (2) For a process that is killed what counts is the order of its instructions: the fence binds the compiler alone.
-
-   Shared buffers are blocks of the arena. A worker has the arena open as far as it had come when the worker last
-   looked, and looks at each claim, at a word on the line of the phase that it reads anyway: so a task reaches each
-   buffer that was there when it was submitted. Whatever the library itself carries (places of arguments and results,
-   the arrays of a map) goes by offset; only the user's own pointers need the segment at the same address. A host that
-   spawns has it at three quarters of a power of two, far from where the kernel puts programs, libraries, stacks and
-   other mappings at random. A spawned supervisor maps it there too, or says that it cannot and is started anew (after
-   six times it maps it anywhere); workers are forked from it. The
-   host cannot know what pointers a task has, so what is freed waits until every task that was accepted before has
-   settled: two epochs and two counts, nothing per task but a bit. Blocks from 2 MiB on are made of large pages where
-   the kernel has some: that makes them four times as fast to reserve, and a first pass over them seven times.
-
-   Who comes to the door is a spawned supervisor only if it can prove it, for its environment and descriptors pass to
-   whatever is started before main, and anybody can make such ones. The marker in the environment names descriptors and
-   a cookie. The memory's owner must be this user, its header must hold the cookie and name the process that made the
-   channel, the kernel must confirm both that and its user (SO_PEERCRED), and the header must name the process at the
-   door: the go-between writes that there when it has started it. Who was not meant closes what it inherited, and goes
-   on as if there had been no marker. Under AT_SECURE nothing of this is looked at.
-
-   What one empty task costs (x86-64: a plain store or load is no more than that, release and acquire included):
-
-                           host                                  worker
-      lines that move      cell, slot (to the worker)            ring's tail, record (to the host), slot (back)
-      locked operations    1: the cell (many: 1 per 64 tasks)    2: claim, commit; the hint's every 16th task
-                           1 per drain: room given back
-      fences               none beside these                     none beside these
-      system calls, hot    none                                  none
-      asleep               wake and wait, on futexes             wait and wake, on futexes; a prctl before the sleep
-                                                                 and ten calls that put back what tasks have left
-
-   Workers are not trusted. Whatever a worker process writes into shared memory, the host and the supervisor do not
-   crash, block, read or write outside of it, spin or free twice, and signal no process that is not the pool's own.
-   Every accepted task settles once. A worker whose words or records make no sense is ended and replaced; what it ran,
-   and what it had committed and cannot be told from nonsense, ends as CRASHED or BROKEN, within about a second of the
-   last such write, or a quarter of the time for which nothing had come about by then, 5 s at most (a large queue takes
-   longer), while some thread waits for or polls the pool. Not promised: a worker
-   can spoil the arguments, functions, results and outcomes of any task of its pool, end its neighbours' tasks, use up
-   slots and memory, break the whole pool, and keep its own task running past its limit; PROCPOOL_KILL ends that. It is
-   no sandbox either: workers run with the host's rights, and can do to files and processes what the host can. Threads
-   and inline workers share the host's memory, and are trusted.
-
-   What is private. Host and supervisor tell each other by a channel that no worker has what must not be forged: the
-   phase (the segment's word is for workers; the supervisor mends it), that all is being ended, that the supervisor
-   leaves. Workers go by their own copy of the initializer and of their settings, which they have by the fork. No
-   descriptor that a worker has shares its status flags with one that the host or the supervisor reads or writes: those
-   two share an eventfd; workers write to the pipe whose end of file says that they are gone; and procpool_fd() is an
-   epoll descriptor, the host's own, over both. A task that stops or traces the supervisor, be it again and again, delays
-   limits, deaths and replacements: PROCPOOL_KILL and procpool_free wait a second, let go of the lifeline (the kernel
-   then continues a stopped supervisor), wait another, and end it by a pidfd that it gave the host at its start: its
-   workers go with it. Where there is no pidfd (Linux before 5.3, or a filter), they return after five seconds, and
-   what is held stays until it is let go. When the host itself dies, nobody is left to do that: a supervisor that is
-   stopped once is gone within a second, one that a task traces or goes on stopping when that task ends.
-
-   How the host learns of nonsense: it reads each shared value once, checks it against its private table, and then uses
-   it; and after 200 ms, then ever more rarely while nothing comes about (5 s), as it waits or polls, it looks at every task that is not settled (the audit). By
-   the protocol a claimed word is named by its worker's intent until it is committed or buried, and a committed one by
-   a record in its worker's ring: a word of which neither is true is nobody's, and its worker is ended. What the host
-   alone writes is written again where it was changed.
-
-   ---- COMPILE-TIME OPTIONS ----
+   ---- COMPILE-TIME OPTIONS ---- None of them changes a public struct.
    Where the implementation is:  PROCPOOL_MALLOC(size), PROCPOOL_REALLOC(p, size), PROCPOOL_FREE(p)   all three or none
                                  PROCPOOL_ASSERT(condition)   checks of this file's own logic; default: nothing
    In every file alike:          PROCPOOL_STATIC              all functions are static: an implementation per file
-   None of them changes a public struct.
 */
 
 /* ==== >>declarations ================================================================================================
@@ -609,19 +282,21 @@ typedef struct procpool_options {
   double time_limit; /* seconds that a task may run, from the start of its body; 0: no limit; fork and spawn only */
   double grace;      /* seconds from each stage (procpool_stage) to the next; 0: 0.1; negative: none, SIGKILL at once */
   double initializer_limit; /* seconds that an initializer may run; 0: no limit; fork and spawn only */
-  size_t stack_size; /* bytes of a worker thread's stack, at least 65536; 0: as the main thread's (RLIMIT_STACK, or
-                               8 MiB); thread only: a forked worker goes on with the stack that opened the pool, a spawned
-                               one has its program's */
+  /* thread: bytes of each worker's stack, at least 65536; 0: as the main thread's (RLIMIT_STACK, or 8 MiB). A forked
+   * worker goes on with the stack that opened the pool, a spawned one has its program's. */
+  size_t stack_size;
 } procpool_options;
 
 /* Opens a pool. options: null or zeroed for all defaults. Returns when every worker process has been started (their
  * initializers may still run), or null: nothing is left behind, and options->error says why:
- *   ARGUMENT, MISMATCH, UNSUPPORTED (spawn in a program with rights of its own,
- *   and where the children of this thread go to another PID namespace, too); THREADS (auto in a process that has
- *   threads, or may have some, without the door; spawn of a program whose libraries start threads before main); DOOR
- *   (spawn without the door); SPAWN_FAIL, SYSTEM, MEMORY (system_error is errno, and the message begins with the call that
- *   failed, if one did); DEPTH (a pool within a pool within ...);
- *   INIT_FAIL (inline: the initializer failed, its code is in the error).
+ *   ARGUMENT, MISMATCH
+ *   UNSUPPORTED  spawn in a program with rights of its own; children of this thread go to another PID namespace
+ *   THREADS      auto in a process that has threads, or may have some, without the door; spawn of a program whose
+ *                libraries start threads before main
+ *   DOOR         spawn without the door
+ *   SPAWN_FAIL, SYSTEM, MEMORY   system_error is errno, and the message begins with the call that failed, if one did
+ *   DEPTH        a pool within a pool within ...
+ *   INIT_FAIL    inline: the initializer failed, its code is in the error
  * Any thread, inside a task too (a pool of its own); fork and spawn need 96 KiB of its stack. Blocks for the time of
  * a few forks. */
 PROCPOOL_API procpool *procpool_open_checked(const procpool_options *options, int version, size_t options_size);
@@ -681,10 +356,11 @@ typedef struct procpool_submit_options {
  * TIMEOUT, by stages: it is asked (procpool_task_cancelled), its worker gets SIGTERM, then SIGKILL; error->stage
  * tells the last one. The clock starts with the body, so waiting in the queue does not count, and stops when the body
  * has returned and what it printed is out. Time in which the worker could not run because its whole job was stopped or
- * frozen does not count (see Stops in the manual). The supervisor sees to it, whatever the host does meanwhile. UNSUPPORTED: a time limit in a thread or
- * inline pool. ARGUMENT also where shared_argument or result lie in no live buffer of the pool, or run over its end.
- * With a result's place procpool_future_data returns it and procpool_future_result copies from it, as long as the
- * buffer is not freed; unless the task ends as OK, what lies there afterwards is anything. */
+ * frozen does not count (see Stops in the manual). The supervisor sees to it, whatever the host does meanwhile.
+ * UNSUPPORTED: a time limit in a thread or inline pool. ARGUMENT also where shared_argument or result lie in no live
+ * buffer of the pool, or run over its end. With a result's place procpool_future_data returns it and
+ * procpool_future_result copies from it, as long as the buffer is not freed; unless the task ends as OK, what lies
+ * there afterwards is anything. */
 PROCPOOL_API procpool_status procpool_submit_with(procpool *pool, procpool_function function, const void *argument,
                                                   size_t size, const procpool_submit_options *options,
                                                   procpool_future **future);
@@ -724,10 +400,10 @@ PROCPOOL_API procpool_status procpool_shared_free(procpool *pool, void *buffer);
  * result in: it stays where it is, free some and poll again). */
 PROCPOOL_API procpool_status procpool_poll(procpool *pool);
 
-/* A descriptor for poll, select, epoll, the same at each call: readable when something may have settled, a task waits in
- * an inline pool, or the supervisor has ended; procpool_poll makes it unreadable. A loop that polls it without a
- * time-out, and calls procpool_poll when it is readable, learns of everything. While tasks are not settled a timer makes
- * it readable too, after 0.2 s and then ever more rarely (5 s at most), for what workers may have done to shared
+/* A descriptor for poll, select, epoll, the same at each call: readable when something may have settled, a task waits
+ * in an inline pool, or the supervisor has ended; procpool_poll makes it unreadable. A loop that polls it without a
+ * time-out, and calls procpool_poll when it is readable, learns of everything. While tasks are not settled a timer
+ * makes it readable too, after 0.2 s and then ever more rarely (5 s at most), for what workers may have done to shared
  * memory. It may be readable without another cause, never unreadable with one. -1 on a bad handle, or where there is no
  * descriptor to be had (procpool_last_error). Belongs to the pool. */
 PROCPOOL_API int procpool_fd(procpool *pool);
@@ -739,8 +415,9 @@ PROCPOOL_API void procpool_interrupt(procpool *pool);
 typedef enum procpool_shutdown_mode {
   PROCPOOL_DRAIN = 0, /* what was accepted runs */
   PROCPOOL_CANCEL,    /* what has not begun is CANCELLED, what runs may end */
-  PROCPOOL_KILL /* nothing runs on: workers are killed, everything unsettled is SHUTDOWN. A thread cannot be killed: what
-                   it runs ends by itself, and that outcome counts (see procpool_task_cancelled) */
+  /* nothing runs on: workers are killed, everything unsettled is SHUTDOWN. A thread cannot be killed: what it runs ends
+   * by itself, and that outcome counts (see procpool_task_cancelled) */
+  PROCPOOL_KILL
 } procpool_shutdown_mode;
 
 /* Refuses new tasks and ends the pool as mode says; a later call may be stronger. Returns OK when every task has
@@ -758,8 +435,8 @@ PROCPOOL_API procpool_status procpool_free(procpool *pool);
 /* The start method that was taken (never AUTO); AUTO on a bad handle. */
 PROCPOOL_API procpool_start procpool_start_method(procpool *pool);
 
-/* Why the last refused call on this pool was refused, in any thread: for calls that return a null handle; or the error of
- * the last failed task that the typed layer told (its handle is given back by then). OK, ARGUMENT, HANDLE.
+/* Why the last refused call on this pool was refused, in any thread: for calls that return a null handle; or the error
+ * of the last failed task that the typed layer told (its handle is given back by then). OK, ARGUMENT, HANDLE.
  * error->status is OK if there was neither. */
 PROCPOOL_API procpool_status procpool_last_error(procpool *pool, procpool_error *error);
 
@@ -821,10 +498,10 @@ PROCPOOL_API procpool_status procpool_future_cancel_kill(procpool_future *future
  * polls, waits or shuts down (never inside submit). Without any lock held: it may submit, cancel, read, release this
  * future and add callbacks; a wait in it is refused with DEADLOCK. Several run in the order added. A future
  * that was released keeps its result for its callbacks. OK or MEMORY.
- * A callback ends by returning. What it throws in C++ is kept until the call that ran it has let go of all it holds, ends
- * that call's wait, and leaves it then (the first exception, if there are several); this needs an implementation that is
- * compiled as C++ with exceptions. It must not be left by longjmp or pthread_exit, nor by an exception through an
- * implementation compiled as C: the pool is unusable then. */
+ * A callback ends by returning. What it throws in C++ is kept until the call that ran it has let go of all it holds,
+ * ends that call's wait, and leaves it then (the first exception, if there are several); this needs an implementation
+ * that is compiled as C++ with exceptions. It must not be left by longjmp or pthread_exit, nor by an exception through
+ * an implementation compiled as C: the pool is unusable then. */
 PROCPOOL_API procpool_status procpool_future_add_done_callback(procpool_future *future, procpool_callback callback,
                                                                void *context);
 /* Gives the future back, settled or not: a task that has not settled goes on, its result is dropped. Null is fine. */
@@ -892,13 +569,12 @@ typedef struct procpool_map_options {
  * at most result_size bytes to results + i * result_size, in order. options may be null. Results of items that are
  * not OK are left as they were; an item that fails or crashes its worker fails alone. Blocks. OK if all items are,
  * else the status of the first that is not; PENDING when the time is over: no further item begins (up to one per worker
- * runs still, and procpool_task_cancelled() becomes true for it), what had ended counts, the others have status PENDING;
- * INTERRUPTED alike; SHUTDOWN when the pool is shut down meanwhile: what was
- * handed out has come in by then, the rest stays PENDING and never begins; ARGUMENT, HANDLE, MEMORY, DEADLOCK.
- * Arrays in shared buffers of the pool are known by their address, and not copied: the items read their arguments, or
- * write their results, where they are. Then what is left at an item that is not OK is anything, and after PENDING or
- * INTERRUPTED tasks that were begun may go on writing until they settle. ARGUMENT for an array that lies in a buffer
- * in part, or in one that was freed. */
+ * runs still, and procpool_task_cancelled() becomes true for it), what had ended counts, the others have status
+ * PENDING; INTERRUPTED alike; SHUTDOWN when the pool is shut down meanwhile: what was handed out has come in by then,
+ * the rest stays PENDING and never begins; ARGUMENT, HANDLE, MEMORY, DEADLOCK. Arrays in shared buffers of the pool are
+ * known by their address, and not copied: the items read their arguments, or write their results, where they are. Then
+ * what is left at an item that is not OK is anything, and after PENDING or INTERRUPTED tasks that were begun may go on
+ * writing until they settle. ARGUMENT for an array that lies in a buffer in part, or in one that was freed. */
 PROCPOOL_API procpool_status procpool_map(procpool *pool, procpool_function function, const void *arguments,
                                           size_t argument_size, void *results, size_t result_size, size_t count,
                                           procpool_map_options *options);
@@ -918,7 +594,8 @@ PROCPOOL_API void procpool_task_return(procpool_task *task, const void *data, si
 /* Reports failure: the task will be FAILED with this code and message (cut after 191 bytes; may be null). */
 PROCPOOL_API void procpool_task_fail(procpool_task *task, int code, const char *message);
 /* Whether the result is no longer wanted (its limit is over, cancel_kill, its map has ended without it, the pool is
- * being killed): a long task may ask now and then, and return. It then has the grace of its options to do so; its worker lives on. */
+ * being killed): a long task may ask now and then, and return. It then has the grace of its options to do so; its
+ * worker lives on. */
 PROCPOOL_API bool procpool_task_cancelled(procpool_task *task);
 /* Index of the worker that runs it, from 0. */
 PROCPOOL_API int procpool_task_worker(procpool_task *task);
@@ -928,8 +605,8 @@ PROCPOOL_API int procpool_task_worker(procpool_task *task);
  * shared memory. */
 PROCPOOL_API void *procpool_task_shared(procpool_task *task, const void *address);
 
-/* 64 bits where all of them are read and written at once. Within structs i386 aligns uint64_t to 4, and what lies across
- * two cache lines is slow there, or no longer atomic. */
+/* 64 bits where all of them are read and written at once. Within structs i386 aligns uint64_t to 4, and what lies
+ * across two cache lines is slow there, or no longer atomic. */
 typedef uint64_t procpool__u64 __attribute__((aligned(8)));
 typedef int64_t procpool__i64 __attribute__((aligned(8)));
 
@@ -965,10 +642,10 @@ PROCPOOL_API procpool_status procpool_next_exact(procpool_iterator *iterator, vo
 #endif
 /* Whether item index may begin; here, and not a call, for items that take a nanosecond. First the word, where the task
  * has a time limit: an item that never began must not be the one that ran too long. Then it is written down that the
- * item begins (the one before has its result by then): should the worker die in it, it is the one that crashed. Only then
- * comes the look whether it shall: so the host, which takes stop away and then reads begun, knows what can have begun
- * (not at once, since a processor may look before others see what it wrote: the host waits a moment). Behind the last
- * item this writes one more than there are. */
+ * item begins (the one before has its result by then): should the worker die in it, it is the one that crashed. Only
+ * then comes the look whether it shall: so the host, which takes stop away and then reads begun, knows what can have
+ * begun (not at once, since a processor may look before others see what it wrote: the host waits a moment). Behind the
+ * last item this writes one more than there are. */
 static PROCPOOL_UNUSED inline bool procpool__item_next(const procpool__u64 *procpool__stop,
                                                        procpool__u64 *procpool__begun,
                                                        const procpool__u64 *procpool__word, uint64_t procpool__running,
@@ -1238,13 +915,365 @@ static PROCPOOL_UNUSED inline void procpool__scope_end(procpool **procpool__pool
 
 #endif /* PROCPOOL_H */
 
+/* ==== >>manners =====================================================================================================
+   For users: what the manual says in a line, in full.
+
+   ---- PLATFORMS ----
+   Linux with GCC or Clang, 32 or 64 bits with lock-free 64-bit atomics; C99 and later, C++11 and later; glibc or musl.
+   It needs libc alone (-pthread, which glibc before 2.34 cannot do without), and /proc for spawn. What newer kernels
+   have (memfd_create, pidfd, close_range) is used where it is there. On 32 bits off_t and time_t may have 32 or 64.
+   Tested on x86-64 and i386 with Linux 6.18, glibc 2.36 and musl 1.2; built for arm, arm64, riscv64, s390x and ppc64le.
+   Programs may be built with the thread, address and undefined-behaviour sanitizers. (Under the thread sanitizer a pool
+   opens by one fork more, which copies the page tables once more.)
+
+   ---- START METHODS ----
+   fork needs nothing, and opens fastest from a small host; but a forked supervisor is a copy of the
+   host as of open: open early, when the host is small and has one thread. Each fork copies the host's page tables, for
+   the supervisor, for every worker and for every replacement, and while the pool lives the host's first write to a page
+   copies that page. spawn starts the program anew, so it costs the same however large the host is and whatever threads
+   it has; it needs procpool_worker_main() as the first call in main. auto takes fork in a process with one thread, else
+   spawn if the door is there, else it refuses and says so. Where it cannot be known whether there are threads (no
+   /proc, and no glibc from 2.32 on that has started none) it does not fork. A program whose libraries start threads
+   before main cannot be spawned: its workers are forks of that start. open says THREADS.
+
+       memory that the host has written to, at open       1 MiB   10 MiB   100 MiB   1 GiB   4 GiB
+       fork: ms to open, with one worker                  0.5     0.8      3.8       37      132
+             for each further worker or replacement       0.2     0.5      2.5       18      67
+             to open, if these are pages of 2 MiB         0.5     0.8      2.6       3.1     4.7
+       spawn: ms to open, with one worker                 1.0     0.9      0.9       1.2     1.1
+       first write to a page of 4 KiB while a forked pool lives: 2 us; otherwise 0.01 us
+
+   So take spawn from about 10 MiB on if the pool shall open fast, from 100 MiB on in any case, and wherever the host
+   goes on changing much of what it has. (Two processors of an AMD EPYC, virtual, Linux 6.18; make -C tests/bench start
+   measures yours. A program that does much before main, or before the door in it, pays for that at each spawn.)
+
+   ---- THE END OF A TASK THAT RUNS ----
+   A task that runs can be ended: by its time limit, or by procpool_future_cancel_kill. It goes by stages, with a grace
+   between them: procpool_task_cancelled() becomes true, and if the task returns then, its worker lives on; then the
+   worker gets SIGTERM; then SIGKILL. What it was about to return is dropped, and the error tells the stage. No signal
+   ever hits the worker's next task: before one is sent, the task is taken from the worker, which then can never take
+   another.
+
+   ---- SHARED BUFFERS ----
+   A shared buffer (procpool_shared_alloc) is memory that the host and all workers see, at the same address. It saves
+   the copies, for what is large or worked on many times: a map over arrays that lie in buffers copies nothing; a task
+   may be given pointers into them; an argument or the place of a result may be part of one (procpool_submit_options).
+   Its price is that nobody keeps two of them from writing to the same place, and that what a task that crashed has left
+   there is anything. A buffer that is freed stays what it is for the tasks that were submitted before.
+
+   ---- PROCESS MANNERS ----
+   Descriptors  the host gets seven per pool (procpool_fd: nine), close-on-exec and above 2. A worker has one of the
+                pool's, and none of other pools'. Under fork it has the host's own besides (as any fork does; see
+                close_fds), under spawn only 0, 1, 2. A task may close all that its worker has, and open others under
+                the same numbers: the pool does not write to those, and the worker is replaced after it.
+   Signals      nothing changes in the host: no handler, no mask, no SIGCHLD. Workers ignore what the host ignored when
+                it opened the pool (under nohup, SIGHUP), but SIGCHLD; else they start with default dispositions and an
+                empty mask; SIGINT does nothing in them: Ctrl-C is for the host to decide, see procpool_interrupt.
+   Stops        workers are in the host's process group: Ctrl-Z stops them with it. Time in which host and worker are
+                stopped does not count against a limit, nor time in which the supervisor itself could not run (the
+                whole group stopped, a container frozen). A worker that is stopped alone has its limit all the same.
+   Processors   workers may use what all threads of the host together may use: OMP_PROC_BIND and the like, which pin
+                the thread that opens the pool, do not pin its workers.
+   Waiting      wait() and waitpid(-1) in the host never see the pool: the supervisor is detached. A host that is
+                process 1 or a child subreaper adopts the supervisor as it does every orphan: while the pool lives, such
+                a host's wait() waits for that too. It leaves no zombie: its end is taken note of with the pool's (Linux
+                5.4; but workers whose supervisor was killed are left for the host's own wait()). In a
+                container an init before the host (docker run --init) spares it all that.
+   Forks        a child that the host forks has nothing of its pools, at whatever moment of another thread's open or
+                free that is: its calls are FORKED, it may open a pool of its own, and close what it likes before. (The
+                first open registers handlers around forks, pthread_atfork.) It keeps the segment mapped, which is
+                emptied when the pool is freed and when the host ends. A child that bypasses the C library's fork
+                (_Fork, clone) keeps copies of the descriptors as well; they neither keep the pool alive nor hide the
+                supervisor's death. (Without pidfd_open such a death may be hidden by one that was made in the very
+                instant of the open; without inotify and /proc the supervisor looks after the host 2.5 times a second.)
+                A child that a task makes by any means, and that comes back from the task's function or gives a result,
+                ends there, silently. Where the host's children go to another PID namespace (unshare, setns), open
+                refuses fork and spawn: open pools before.
+   Threads      none is started in the host, except by PROCPOOL_START_THREAD. A thread of the host that is cancelled
+                (pthread_cancel, deferred) ends as a call that may wait begins, never within one: one that waits ends
+                when its wait does (see procpool_interrupt). procpool_free may be called while others wait: their
+                waits end first.
+   Output       what the host had in stdout's buffer is not printed again by workers; what a task prints is flushed
+                before its result is taken. Nothing is printed by this file. Other buffers are not known to it (a FILE
+                of your own; std::cout after sync_with_stdio(false)): flush them before the pool is opened, else a
+                forked worker may print the host's again, and in the task that wrote, else a worker's end drops them.
+   Exit         exit() in a task ends its worker and makes the task CRASHED with that status; no handler of the host's
+                (atexit, at_quick_exit) and no destructor of its thread_local objects runs there; pthread_exit() counts
+                as exit(0). (musl does not tell the status of exit(): it is 255 there, and quick_exit() runs the
+                host's handlers. In a C++ task pthread_exit() ends as SIGABRT.) However the host ends, supervisor and
+                workers are gone within a second, stopped ones too: ending without shutdown is a kill. Nothing stays
+                in /dev/shm or on disk.
+   Programs     what a task has started (fork, system, popen) ends with it where its worker is ended: for a limit, a
+                cancel or the end of the pool or of the host, by SIGKILL; what earlier tasks of that worker started and
+                left behind ends, too. Orphans are no exception: the supervisor adopts them, so it is the parent that
+                they see. What has begun a session of its own (setsid, as daemons do) lives on, and so does what was
+                started by a task that returned or crashed, or by a pool whose supervisor is killed. This needs /proc
+                with lists of children (CONFIG_PROC_CHILDREN) and uses RLIMIT_LOCKS, which means nothing else, as a
+                mark.
+   Leftovers    a worker runs many tasks, and what one changes in its process the next one finds. Between tasks these
+                are put back: interval timers (alarm) that the initializer had not set, the signal mask, a SIGINT set
+                to its default, RLIMIT_CPU and RLIMIT_FSIZE (where a limit cannot be raised again, the worker is
+                replaced). Not put back: timers of timer_create, other limits and dispositions, the directory, the
+                environment, threads. And in a row of short tasks, from the seventeenth on, nothing is until the
+                worker finds no task or wakes the host: that would cost each of them a microsecond. A task of which
+                nothing may stay is for max_tasks_per_child = 1.
+   Memory       a worker's oom_score_adj is raised to 500, or one above the host's own: the out-of-memory killer takes
+                it first.
+   Stack        a forked worker goes on with the stack of the thread that opened the pool, a spawned one has that of its
+                program (RLIMIT_STACK), a thread has stack_size.
+   Rights       A program that has more rights than whoever starts it (set-user-ID, set-group-ID, file capabilities, or
+                real and effective ids that differ) can fork but not spawn: another start would have rights again that
+                it gave up. There the door believes no marker, and $PROCPOOL_WORKERS is not looked at. Give up rights
+                before you open a pool: workers that are there keep what the host had, and so do their replacements.
+   Sandboxes    A kernel call that is refused has a substitute, or open fails with an error whose message begins with
+                the call's name. Without memfd_create the memory is a file that never has a name (O_TMPFILE), or loses it at
+                once, in /dev/shm, $TMPDIR or /tmp: it cannot be sealed, so a task that shortens it makes the host die
+                by SIGBUS. Without close_range and /proc, descriptors above a million are not found and stay open.
+                Without prctl a worker may outlive a supervisor that is killed. Without futex there is no pool.
+   Names        ps -o comm, top: NAME-INDEX for workers, NAME for the supervisor and for a procpool_process.
+*/
+
 #ifdef PROCPOOL_IMPLEMENTATION
 #ifndef PROCPOOL_IMPLEMENTATION_ONCE
 #define PROCPOOL_IMPLEMENTATION_ONCE
 
+/* ==== >>architecture ================================================================================================
+   For who changes this file: how it works, and why it is so.
+
+      host program ──detached fork / posix_spawn──▶ supervisor ──fork──▶ worker 0
+        │  submit, map, wait, callbacks                │                  worker 1
+        │  (any thread)                                │ reaps, replaces     ...
+        └──────────────── shared segment ──────────────┴─────────────────────┘
+
+   Why a supervisor process: forking from a process that has threads is unsafe, the host must not have to poll in order
+   that a dead worker is replaced, and PR_SET_PDEATHSIG (the only thing that removes a stopped worker) is tied to the
+   thread that forked: it is safe only under a parent with one thread.
+
+   The shared segment, a sealed memfd without a name, is mapped once at its greatest size and reserved as it is used.
+   Its parts begin at pages: with W workers, rings of R bytes, N cells (a power of two, at least 2 C), C slots, A
+   bytes:
+
+      | header | W blocks of 320 | W rings of R | N cells of 8 | C slots of 64 | arena of A |
+        below    worker, host,     worker its     host           host, by CAS    host: arguments. Worker: a map's
+                 supervisor        own; host      fills          worker and      results. Both: shared buffers
+                                   reads                         supervisor
+
+   Who writes what, by byte (>>shm asserts each line; a line of the processor has one kind of writer):
+
+      header     0  magic version total header_size workers capacity ring_size arena_size   } host, before there
+                64  max_tasks strict core_dumps once depth spin_ns spin_fixed processors    } is anyone else
+               128  initializer and its offset, size, limit  160 base  168 cookie  176 host_pid  }
+               184  pinned  192 cpu_set (1024 bytes)  1216 name (16)  1232 addressee             }
+              1280  head                                                   anyone, from h to h + 1 by CAS
+              1344  masks: 16 pairs of idle, away                          worker, supervisor, host, bit by bit
+              1600  host_flag  1624 lazy_until                             host
+              1608  host_seq  1616 host_woken_ns                           who wakes the host
+              1664  phase   1672 arena_top                                 host
+              1728  limited  1736 tick                                     host
+              1744  ticking  1748 lost_bell                                supervisor
+              1792  dead_list dead_count health gone alive started cause_* supervisor (dead_list: host takes all)
+      block      0  intent_slot intent_word started_ns limited_word ended_word tasks ready init_code   its worker
+                64  tail   72 dropped                                      its worker (tail: who publishes for it, too)
+               128  consumed   136 room_seq   140 wake_seq   144 woken_ns  host (wake_seq: supervisor too)
+               192  room_flag   196 cpu                                    its worker
+               256  pid                                                    supervisor
+      slot       0  word     ticket 48 bits, worker 12, state 4            host, worker, supervisor by CAS
+                 8  flags   12 limit                                       host
+                16  function  24 size  32 argument: bytes, or where they lie, or that and the result's place   host
+                16  in their place, once the task is dead: an epitaph of 40 bytes                  supervisor
+      record     0  position  8 word  16 size  24 slot  28 pid  32 bytes; at multiples of 32       its worker
+
+   A task is a 64-byte slot whose first word decides its fate: (ticket, worker, state), changed by compare-and-swap
+   alone.
+
+      FREE ──host──▶ READY ──worker w──▶ RUNNING(w) ──worker w──▶ DONE(w): OK | FAILED | CODEC ──host──▶ FREE
+                       │                    │  │
+                       │                    │  └─supervisor──▶ ASKED(w): TIMEOUT | CANCELLED
+                       │                    │                    ├──worker w──▶ DONE(w): the same ──host──▶ FREE
+                       │                    │                    └──supervisor──▶ DEAD: the same ──host──▶ FREE
+                       │                    └──supervisor──▶ DEAD: CRASHED | SHUTDOWN | BROKEN, or without a grace
+                       │                                     TIMEOUT | CANCELLED ──host──▶ FREE
+                       └──host: taken back──▶ FREE (cancelled, pool shut down, no worker to be had)
+
+   The ticket is the task's position in the submission ring plus one; it never repeats, so a process that was stopped
+   for however long finds that its compare-and-swap fails. The ring's cells give the order; `head` is a hint that anyone
+   may advance past a cell whose task is not READY. A worker first notes its intent (slot and RUNNING word), then claims
+   by one compare-and-swap that names it as the owner; runs the body; writes the record into its own ring, stamped last
+   with its absolute position; commits by a second compare-and-swap; and then publishes its ring's tail.
+
+   Why a kill at any instruction is harmless. Before the claim: the task is READY, another worker takes it. Between
+   claim and commit: the supervisor, having reaped the worker, finds by the intent the one word that can be RUNNING(w),
+   makes it CRASHED and tells the host; the unfinished record lies behind the tail and is written over. Between commit
+   and publication: the word is DONE and the record stamped, so the supervisor (or the host, when there is none)
+   publishes the tail instead: the result is delivered. After it: nothing of the task is the worker's any more. No lock,
+   count or right to wake is ever held by a worker: the host arms each of its sleeps with a new number and every worker
+   that sees it armed wakes it, once; after each death or stop the supervisor wakes everyone. It learns of deaths and
+   stops from the kernel, never from a time-out. A SIGKILL of the supervisor takes its workers along; the host notices,
+   delivers what was committed, and only then says BROKEN; a word that was ASKED or DEAD keeps what it says.
+
+   How host and supervisor hear of each other's end, whoever else has copies of their descriptors. Each child of the C
+   library's fork closes what the pools of its parent have: the descriptors are made, noted and closed in sections that
+   exclude forks of other threads, so a child's note of them is always true. A supervisor is such a child: it holds
+   nothing of the host's other pools, nor of a second copy of this file. Beside the lifeline, a pipe, the supervisor has
+   a pidfd of the host, and watches the host's witness: a page that the host maps and keeps from its children
+   (MADV_DONTFORK), so that it goes when the host's memory does, by exit, exec or SIGKILL, and with nothing else. The
+   kernel tells of that through inotify, and continues a supervisor that is stopped. The host has a pidfd of the
+   supervisor. KILL waits a second for the supervisor, then lets go of the lifeline and the witness and continues it,
+   and kills it after another second: the workers go with it.
+
+   Why a task that is ended harms no other. The fate is decided by the compare-and-swap that takes RUNNING(w) away,
+   and no signal is sent before the word is DEAD: then w, whatever it does, can neither commit nor claim. A task that
+   was ASKED and returned is committed as DONE by its worker, with an empty record, by a compare-and-swap that races
+   the supervisor's to DEAD: one of the two wins, the other lets go. The request itself is a flag in the slot, set by
+   the host while the task is unsettled; the message to the supervisor is but a bell. Limits are counted by the
+   supervisor from what it sees and, where that is earlier, from what the worker wrote down at the start of the body;
+   since a worker may be stopped before it writes anything, the host tells of tasks with limits, and while one of
+   them waits or runs the supervisor looks now and then (after an eighth of the shortest limit, from 1 ms to 5 s, and
+   when one is over), else never. Each time that it comes 100 ms later than it meant to, it could not run itself:
+   that time is added to the limits, as is the time from the stop of a worker until it goes on, or until a look finds
+   that the host does not stand with it. The host may stop a little after its worker: for 100 ms after that one's
+   stop the supervisor looks every 5 ms whether it has. A dead task settles when its worker is reaped, since until
+   then it may write to what it was given. A worker that the kernel itself holds on to (a file system that does not
+   answer) is not waited for longer than 5 s: its task settles, and its slot and memory are not used again.
+
+   A worker commits in two steps and may lose the first: it then writes its record anew in place, so the process that
+   publishes for it reads the record once more after it has found the word DONE: from then on it does not change.
+
+   Two choices that differ from the obvious: what the supervisor decided reaches the host through a list linked
+   through the slots themselves rather than an array of ids, since a slot is on it at most once and so it can never
+   be full; and it is a hint: a counter beside it tells the host when to look at every slot, should a worker have
+   scribbled on the links. A map's chunk keeps arguments, results and the number of the item that was begun in one
+   block of the arena: results are written straight to it (or to the shared buffer that they lie in), and after a
+   crash the items that had ended are kept, the one that was begun is CRASHED, and the others are handed out again.
+   Its progress word costs one plain store per item. A second word beside it says how many items there are; where the
+   loop ends is read from there, so a map that ends before its time takes it away, and no further item begins. The
+   worker writes its progress first and looks then: what the host finds there a moment later is all that ever began.
+
+   Sleeping and waking. A worker that finds no task looks for one a while, says that it sleeps (its bit in the idle
+   mask), looks once more, and sleeps on a futex of its own. A submit wakes workers only while there are more tasks
+   than workers that are awake: each of those has one task at most, so where they are as many, one is free for every
+   task that waits, and will look again before it sleeps. The host counts tasks in private and clears the bit of the
+   one it wakes, so a stream of tasks costs one call for each sleep of a worker, not one for each task; and nobody
+   but the host, and the supervisor after a death or a stop, ever wakes a worker: there is no right to wake that a
+   worker could take along. What would make the count wrong is a worker that is counted and cannot come: so the
+   supervisor first marks it away, and then wakes everyone. The host sleeps armed, as said above. A worker or thread
+   that waits spins for as long as a sleep and a wake cost here (measured at each wake, at most 100 us), and for 2 us
+   only where the last waits were longer than that. In a crowd, where those who are awake outnumber the processors,
+   he calls sched_yield between his looks, and does not look at all where the last waits were long, so that a pool
+   with as many workers as processors, or more, loses nothing by them. spin_us settles it by hand.
+
+   A host on whose own processor a worker wakes has to wait for that worker. So it wakes those first that ran elsewhere
+   last, and a call with many tasks wakes the others when all are handed out.
+
+   Who hands out many tasks and wants no single result at once (a map; submit_many while the queue is full) sleeps
+   lazily: the host names a position, and whoever claims the task there or a later one answers, instead of everyone
+   who commits. Tasks are claimed in order, so that is when the queue has become short; each of the workers still has
+   something to do then. It costs a map whose chunks take 0.25 ms two wakes in a hundred chunks instead of a wake for
+   each, which took a processor from a worker each time. No other thread waits for what lies there meanwhile: one
+   that begins to wait, adds a callback or asks for the descriptor ends that sleep first.
+
+   A worker that has run a task looks at the next cell first, fetches the line of the task behind it, and moves the hint
+   only every sixteenth task and when it finds nothing: one step past all positions that it has seen taken. A word is
+   claimed only when its body starts, so nothing waits behind a busy worker. Its tail is stored, not swapped: the commit
+   before it is the barrier between the record and the look at the host's flag, and a host that arms its sleep publishes
+   for all workers what they have committed, as the supervisor does for a dead one. Sleeping, waking, the hint and the
+   tail are in the model (tests/model/pool.pml), which knows no weak memory but for the tail; the lazy sleep is not.
+
+   Memory orders. Shared words are sequentially consistent but where that would cost something or nothing is learnt from
+   them. tests/orders.txt lists every access, and tests/model/litmus.py tries each piece of the protocol under the
+   language's own model, and again with each order that it needs weakened. What differs from the obvious, and what
+   would happen without it:
+
+      who does what                               order            whom it faces                    without it
+      worker: stamps, (commits), looks at flag    seq_cst (1)      host: sets flag, looks at stamp  sleeps on a result
+      worker: tail of a committed record          release          host: tail                       tail without record
+      worker: tail of a piece, looks at flag      seq_cst          host: sets flag, looks at tail   sleeps on a piece
+      worker: claims, looks at flag               seq_cst          host: sets flag, looks at word   (lazy) sleep for ever
+      worker: intent's slot, word; its end        release          audit: intent, then the word     a sound worker is ended
+      worker: sets room_flag, looks at consumed   seq_cst          host: the other way round        worker waits for ever
+      worker: started_ns, then limited_word       release          supervisor: the other way round  another task's time
+      worker: unwanted task counted, flag         seq_cst          host: sets flag, looks at count  sleeps on room
+      worker: a result, the next item is begun    release, fence   host: begun, then results (2)    half a result
+      host: word READY, then the cell             release          worker: cell, then claims        a task is passed by
+      host: cells of many, then touches idle      release, or      worker: sets idle, looks at cell worker sleeps at a task
+      host: publishes, looks at ticking           seq_cst          supervisor: ticking 0, queue     a limit is not kept
+      host: sets lazy_until, then flag            relaxed, seq_cst worker: the other way round      lazy sleep for ever
+      supervisor: sets away, then wakes all       release          worker: wake_seq, then cell      a task waits
+      supervisor: epitaph, then dead_list         release          host: dead_list, then epitaph    half of an epitaph
+      supervisor: cause (relaxed), then health    release          host: health, then cause         another cause
+      last thread: alive 0, looks at phase        seq_cst          shutdown: the other way round    no end of a shutdown
+      interrupt: counts itself, looks at magic    seq_cst          free: the other way round        use after free
+
+      (1) x86: release, since the commit's compare-and-swap is locked: see procpool__store_before_cas.
+      (2) For a process that is killed what counts is the order of its instructions: the fence binds the compiler alone.
+
+   Shared buffers are blocks of the arena. A worker has the arena open as far as it had come when the worker last
+   looked, and looks at each claim, at a word on the line of the phase that it reads anyway: so a task reaches each
+   buffer that was there when it was submitted. Whatever the library itself carries (places of arguments and results,
+   the arrays of a map) goes by offset; only the user's own pointers need the segment at the same address. A host that
+   spawns has it at three quarters of a power of two, far from where the kernel puts programs, libraries, stacks and
+   other mappings at random. A spawned supervisor maps it there too, or says that it cannot and is started anew (after
+   six times it maps it anywhere); workers are forked from it. The
+   host cannot know what pointers a task has, so what is freed waits until every task that was accepted before has
+   settled: two epochs and two counts, nothing per task but a bit. Blocks from 2 MiB on are made of large pages where
+   the kernel has some: that makes them four times as fast to reserve, and a first pass over them seven times.
+
+   Who comes to the door is a spawned supervisor only if it can prove it, for its environment and descriptors pass to
+   whatever is started before main, and anybody can make such ones. The marker in the environment names descriptors and
+   a cookie. The memory's owner must be this user, its header must hold the cookie and name the process that made the
+   channel, the kernel must confirm both that and its user (SO_PEERCRED), and the header must name the process at the
+   door: the go-between writes that there when it has started it. Who was not meant closes what it inherited, and goes
+   on as if there had been no marker. Under AT_SECURE nothing of this is looked at.
+
+   What one empty task costs (x86-64: a plain store or load is no more than that, release and acquire included):
+
+                           host                                  worker
+      lines that move      cell, slot (to the worker)            ring's tail, record (to the host), slot (back)
+      locked operations    1: the cell (many: 1 per 64 tasks)    2: claim, commit; the hint's every 16th task
+                           1 per drain: room given back
+      fences               none beside these                     none beside these
+      system calls, hot    none                                  none
+      asleep               wake and wait, on futexes             wait and wake, on futexes; a prctl before the sleep
+                                                                 and ten calls that put back what tasks have left
+
+   Workers are not trusted. Whatever a worker process writes into shared memory, the host and the supervisor do not
+   crash, block, read or write outside of it, spin or free twice, and signal no process that is not the pool's own.
+   Every accepted task settles once. A worker whose words or records make no sense is ended and replaced; what it ran,
+   and what it had committed and cannot be told from nonsense, ends as CRASHED or BROKEN, within about a second of the
+   last such write, or a quarter of the time for which nothing had come about by then, 5 s at most (a large queue takes
+   longer), while some thread waits for or polls the pool. Not promised: a worker
+   can spoil the arguments, functions, results and outcomes of any task of its pool, end its neighbours' tasks, use up
+   slots and memory, break the whole pool, and keep its own task running past its limit; PROCPOOL_KILL ends that. It is
+   no sandbox either: workers run with the host's rights, and can do to files and processes what the host can. Threads
+   and inline workers share the host's memory, and are trusted.
+
+   What is private. Host and supervisor tell each other by a channel that no worker has what must not be forged: the
+   phase (the segment's word is for workers; the supervisor mends it), that all is being ended, that the supervisor
+   leaves. Workers go by their own copy of the initializer and of their settings, which they have by the fork. No
+   descriptor that a worker has shares its status flags with one that the host or the supervisor reads or writes:
+   those two share an eventfd; workers write to the pipe whose end of file says that they are gone; and procpool_fd()
+   is an epoll descriptor, the host's own, over both. A task that stops or traces the supervisor, be it again and
+   again, delays limits, deaths and replacements: PROCPOOL_KILL and procpool_free wait a second, let go of the
+   lifeline (the kernel then continues a stopped supervisor), wait another, and end it by the pidfd that the
+   go-between gave the host: its workers go with it. Where there is no pidfd (Linux before 5.3, or a filter), they
+   return after five seconds, and what is held stays until it is let go. When the host itself dies, no process is
+   left to do that: a supervisor that is stopped once is gone within a second, one that a task traces or goes on
+   stopping when that task ends.
+
+   How the host learns of nonsense: it reads each shared value once, checks it against its private table, and then
+   uses it; and after 200 ms, then ever more rarely while nothing comes about (5 s), as it waits or polls, it looks
+   at every task that is not settled (the audit). By the protocol a claimed word is named by its worker's intent
+   until it is committed or buried, and a committed one by a record in its worker's ring: a word of which neither is
+   true has no owner, and its worker is ended. What the host alone writes is written again where it was changed.
+*/
+
 /* ==== >>platform ====================================================================================================
- * Runs in host, supervisor and worker alike. The only layer that calls the kernel or knows which kernel it is; it knows
- * nothing of pools. Constants that _DEFAULT_SOURCE hides are stated here with the kernel's values. */
+ * Runs in:   any process, any thread.
+ * Writes:    what its caller names; nothing of its own.
+ * Calls:     libc and the kernel.
+ * Always:    from here to >>machine nothing knows of pools, and only these parts know which kernel it is: who ports
+ *            this file replaces them.
+ * Constants that _DEFAULT_SOURCE hides are stated here with the kernel's values. */
 
 #ifndef __linux__
 #error "procpool.h: this version runs on Linux only; the platform layer is the one to port"
@@ -1366,7 +1395,8 @@ enum {
 #ifndef SYS_rseq /* and libc then uses none */
 #define SYS_rseq (-1)
 #endif
-/* Where only one of two kinds is known, the other number is one that no kernel has, or the one that all machines share. */
+/* Where only one of two kinds is known, the other number is one that no kernel has, or the one that all machines share.
+ * */
 #ifndef SYS_futex
 #define SYS_futex (-1L)
 #endif
@@ -1424,10 +1454,10 @@ static inline void procpool__store_relaxed(procpool__u64 *p, uint64_t value) {
   PROCPOOL__STEP();
   __atomic_store_n(p, value, __ATOMIC_RELAXED);
 }
-/* The order of a store that a compare-and-swap of the same process follows, and then a look at what others wrote: by the
- * language it takes part in the one total order only if it is sequentially consistent itself. x86 has an instruction of
- * some 20 cycles for that, and needs none: no look overtakes the locked compare-and-swap, and no store is overtaken by
- * it. Elsewhere it costs no more than release (AArch64: stlr is both). */
+/* The order of a store that a compare-and-swap of the same process follows, and then a look at what others wrote: by
+ * the language it takes part in the one total order only if it is sequentially consistent itself. x86 has an
+ * instruction of some 20 cycles for that, and needs none: no look overtakes the locked compare-and-swap, and no store
+ * is overtaken by it. Elsewhere it costs no more than release (AArch64: stlr is both). */
 #if defined(__x86_64__) || defined(__i386__)
 #define PROCPOOL__ORDER_BEFORE_CAS __ATOMIC_RELEASE
 #else
@@ -1507,8 +1537,8 @@ static inline void procpool__platform_prefetch_write(const void *p) {
 }
 
 /* ---- calls that POSIX makes cancellation points ----
- * Made by number: syscall() itself is none, in glibc and musl. A thread of the host that is cancelled while it is inside
- * the library would else end here, with the pool's lock held; so it goes on until the public call returns. */
+ * Made by number: syscall() itself is none, in glibc and musl. A thread of the host that is cancelled while it is
+ * inside the library would else end here, with the pool's lock held; so it goes on until the public call returns. */
 
 static int procpool__platform_open(const char *path, int flags) {
   return (int)syscall(SYS_openat, AT_FDCWD, path, flags | O_CLOEXEC);
@@ -1545,7 +1575,7 @@ static uint32_t procpool__platform_cpu(void) {
   return (uint32_t)cpu;
 }
 
-/* Lets whoever else waits for this processor go first; returns at once where nobody does. */
+/* Lets other threads that wait for this processor go first; returns at once where there are none. */
 static void procpool__platform_yield(void) {
   (void)sched_yield();
 }
@@ -1564,8 +1594,8 @@ static uint64_t procpool__platform_deadline(double timeout) {
   return procpool__platform_now() + (timeout > 0 ? (uint64_t)(timeout * 1e9) : 0);
 }
 
-/* ---- addresses: they travel as numbers of 64 bits ---- By way of a number as large as a pointer: memcpy from and to 64
- * bits would leave half of them unwritten where a pointer has 32. */
+/* ---- addresses: they travel as numbers of 64 bits ---- By way of a number as large as a pointer: memcpy from and to
+ * 64 bits would leave half of them unwritten where a pointer has 32. */
 
 static inline uint64_t procpool__number_of(const void *address) {
   return (uint64_t)(uintptr_t)address;
@@ -1582,7 +1612,7 @@ static bool procpool__platform_refused(int error) {
   return error == ENOSYS || error == EPERM;
 }
 
-/* Bits that nobody else has, and that nobody guesses who does not know this process from within. */
+/* Bits that no other process has, and that none can guess. */
 static uint64_t procpool__platform_random(void) {
   uint64_t bits = 0;
   const unsigned long address = getauxval(AT_RANDOM); /* of 16 random bytes, the same since the program's start */
@@ -1599,10 +1629,10 @@ static uint64_t procpool__platform_random(void) {
 
 /* ---- parking: sleep while *word == value, across processes ---- */
 
-/* How long to wait, as futex(2) and ppoll(2) take it by their old numbers: in longs of the kernel's, whatever size the C
- * library's time_t has. A struct timespec in the wrong layout would be read as no time at all: waits would be busy loops.
- * Kernels for 32 bits may lack the old calls (CONFIG_COMPAT_32BIT_TIME), and then have those for 64-bit times (Linux
- * 5.1). The old ones come first, since filters that are older than the new ones refuse these with EPERM. */
+/* How long to wait, as futex(2) and ppoll(2) take it by their old numbers: in longs of the kernel's, whatever size the
+ * C library's time_t has. A struct timespec in the wrong layout would be read as no time at all: waits would be busy
+ * loops. Kernels for 32 bits may lack the old calls (CONFIG_COMPAT_32BIT_TIME), and then have those for 64-bit times
+ * (Linux 5.1). The old ones come first, since filters that are older than the new ones refuse these with EPERM. */
 #ifdef __x86_64__
 typedef int64_t procpool__kernel_long; /* x32, too */
 #else
@@ -1614,7 +1644,7 @@ typedef struct procpool__span {
 typedef struct procpool__span64 {
   int64_t seconds, nanoseconds;
 } procpool__span64;
-#define PROCPOOL__SPAN_MOST 2147483647u /* seconds: whoever waits so long looks again */
+#define PROCPOOL__SPAN_MOST 2147483647u /* seconds: a thread that waits so long looks again */
 
 static void procpool__span_set(procpool__span *span, procpool__span64 *span64, uint64_t ns) {
   const uint64_t seconds = ns / 1000000000u;
@@ -1660,7 +1690,12 @@ static void procpool__platform_wake(uint32_t *word, int count) {
   (void)procpool__platform_futex(word, PROCPOOL__FUTEX_WAKE, (uint32_t)count, PROCPOOL__NEVER);
 }
 
-/* ---- memory ---- */
+/* ==== >>memory ======================================================================================================
+ * Runs in:   any process, any thread.
+ * Writes:    the memory that its caller names.
+ * Calls:     >>platform and the kernel.
+ * Always:    pages of the segment are reserved before they are touched: a full machine is an error of a call, and no
+ *            SIGBUS. */
 
 static uint64_t procpool__round_up(uint64_t value, uint64_t unit) {
   return (value + unit - 1) / unit * unit;
@@ -1681,8 +1716,8 @@ static void *procpool__platform_pages(size_t size) {
 }
 
 /* Memory for results, aligned to 16 whatever malloc gives (8 on several machines of 32 bits, and with allocators of the
- * user's): the byte before the first says how far behind the block's start that lies. Null, too, for more than a process of this
- * machine can have. */
+ * user's): the byte before the first says how far behind the block's start that lies. Null, too, for more than a
+ * process of this machine can have. */
 static void *procpool__aligned_place(unsigned char *block) {
   const size_t by = PROCPOOL__ALIGNMENT - (size_t)((uintptr_t)block % PROCPOOL__ALIGNMENT);
   block[by - 1] = (unsigned char)by;
@@ -1772,7 +1807,8 @@ static uint64_t procpool__platform_size_limit(void) {
   return (uint64_t)limit.rlim_cur;
 }
 
-/* A file without a name, in memory if directory is: from the start (O_TMPFILE, Linux 3.11), or from the next call on. */
+/* A file without a name, in memory if directory is: from the start (O_TMPFILE, Linux 3.11), or from the next call on.
+ * */
 static int procpool__platform_shm_file(const char *directory) {
   char path[256];
   const int flags = O_RDWR | O_CLOEXEC;
@@ -1972,7 +2008,8 @@ static uint64_t procpool__platform_available(void) {
   return line != NULL && sscanf(line, "MemAvailable: %llu", &kib) == 1 ? (uint64_t)kib * 1024u : UINT64_MAX;
 }
 
-/* Why so many bytes cannot be reserved here: errno, or 0. Whether there is that much memory: procpool__memory_refuses. */
+/* Why so many bytes cannot be reserved here: errno, or 0. Whether there is that much memory: procpool__memory_refuses.
+ * */
 static int procpool__platform_shm_refuses(uint64_t offset, uint64_t size) {
   const uint64_t limit = procpool__platform_size_limit();
   return size > limit || offset > limit - size ? EFBIG : 0;
@@ -2067,7 +2104,11 @@ static uint64_t procpool__platform_space(void) {
   return most == UINT64_MAX || used < most ? most - used : 0;
 }
 
-/* ---- descriptors ---- */
+/* ==== >>descriptors =================================================================================================
+ * Runs in:   any process; the witness's page in the host, its watch in the supervisor.
+ * Writes:    nothing shared; descriptors are close-on-exec and above 2.
+ * Calls:     >>platform, >>memory and the kernel.
+ * Always:    the callers make, note and close a pool's descriptors in sections that exclude forks: see >>supervisor. */
 
 static bool procpool__platform_pipe(int fds[2]) {
   if (syscall(SYS_pipe2, fds, O_CLOEXEC) != 0) { /* pipe2 by number: its declaration needs _GNU_SOURCE */
@@ -2208,8 +2249,8 @@ static void procpool__platform_pidfd_signal(int pidfd, int signal_number) {
     (void)syscall(SYS_pidfd_send_signal, pidfd, signal_number, NULL, 0);
 }
 
-/* ---- exceptions ---- Compiled as C++, what a callback throws is kept, and thrown again when the call that ran it has let
- * go of all that it holds. Compiled as C there is nothing to catch it with: see the manual. */
+/* ---- exceptions ---- Compiled as C++, what a callback throws is kept, and thrown again when the call that ran it has
+ * let go of all that it holds. Compiled as C there is nothing to catch it with: see the manual. */
 
 #ifdef __cpp_exceptions
 static void *procpool__platform_keep_exception(void) {
@@ -2306,16 +2347,16 @@ static void procpool__platform_await_end(pid_t pid, uint64_t deadline) {
  * A pipe's end of file, which tells of a process's death and of its exec, comes late where a child of that process
  * holds a copy; and no handler runs in a child that bypasses the C library's fork. So there is a page besides that the
  * process maps and keeps from all of its children (MADV_DONTFORK): the mapping goes when its memory does, by exit, exec
- * or SIGKILL. The kernel then lets go of the file that was opened for it, and inotify tells whoever watches. That costs
- * nothing until then. The page's file knows as well: it takes the seal against writers only when nobody maps it for
- * writing (fcntl(2), F_SEAL_WRITE). */
+ * or SIGKILL. The kernel then lets go of the file that was opened for it, and inotify tells the process that watches.
+ * That costs nothing until then. The page's file knows as well: it takes the seal against writers only when no process
+ * maps it for writing (fcntl(2), F_SEAL_WRITE). */
 
 static size_t procpool__platform_witness_size(void) {
   return (size_t)sysconf(_SC_PAGESIZE);
 }
 
-/* Maps a witness of this process: *page, until that is unmapped. A descriptor for whoever watches, or -1: there is
- * none. Without /proc the file cannot be opened anew, and the seal alone tells. */
+/* Maps a witness of this process: *page, until that is unmapped. A descriptor for the process that watches, or -1:
+ * there is none. Without /proc the file cannot be opened anew, and the seal alone tells. */
 static int procpool__platform_witness(void **page) {
   const size_t size = procpool__platform_witness_size();
   const char *call;
@@ -2362,7 +2403,7 @@ static bool procpool__platform_witness_gone(int witness, int watch) {
     char bytes[256];
   } events;
   ssize_t got;
-  do /* somebody else has opened and closed the file, if it is not that */
+  do /* another process has opened and closed the file, if it is not that */
     got = watch >= 0 ? procpool__platform_read(watch, &events, sizeof(events)) : -1;
   while (got > 0);
   return witness >= 0 && fcntl(witness, PROCPOOL__ADD_SEALS, PROCPOOL__SEAL_WRITE) == 0;
@@ -2444,7 +2485,11 @@ static void procpool__platform_close_others(const int *keep, size_t count) {
                                      limit > 0 && limit < PROCPOOL__FDS_MOST ? (int)limit : (int)PROCPOOL__FDS_MOST);
 }
 
-/* ---- processes ---- */
+/* ==== >>processes ===================================================================================================
+ * Runs in:   the host (detach), its go-between, the supervisor (wait, fork); the channel in host and supervisor.
+ * Writes:    launch, which host and go-between share as a rule.
+ * Calls:     the parts above and the kernel.
+ * Always:    the host never has a child that its own wait() sees, and no signal of theirs. */
 
 typedef void procpool__platform_main(void *argument);
 
@@ -2462,10 +2507,11 @@ typedef struct procpool__platform_launch {
   const char *call;    /* out: what failed */
 } procpool__platform_launch;
 
-/* ThreadSanitizer keeps a record of each thread in its memory: a go-between that shared it would write into the record of
- * the caller, and every lock of the host's would be reported as a race later (gcc 12), or it is refused (gcc 14). valgrind
- * knows no clone that shares both memory and descriptors and is no thread, and ends the program at it; it is known by what
- * it makes each program load. Under both the go-between has copies: so all that it tells is its status. */
+/* ThreadSanitizer keeps a record of each thread in its memory: a go-between that shared it would write into the record
+ * of the caller, and every lock of the host's would be reported as a race later (gcc 12), or it is refused (gcc 14).
+ * valgrind knows no clone that shares both memory and descriptors and is no thread, and ends the program at it; it is
+ * known by what it makes each program load. Under both the go-between has copies: so all that it tells is its status.
+ * */
 #if defined(__SANITIZE_THREAD__)
 #define PROCPOOL__TSAN 1
 #elif defined(__has_feature)
@@ -2509,10 +2555,10 @@ static int procpool__platform_spawn_self(const procpool__platform_launch *launch
 }
 
 /* ---- restartable sequences ---- glibc (2.35 and later) keeps the number of the processor in an area of each thread,
- * for sched_getcpu and for allocators, and the kernel keeps it right once the area is registered (rseq(2)). A child made
- * with CLONE_VM starts without that registration (kernel/rseq.c, rseq_fork), and what it forks inherits none: the area
- * would show one processor for ever, and a sequence that is preempted would not be restarted. glibc exports where the
- * area lies (__rseq_offset from the thread pointer; size 0: it uses none). The signature stands before each abort
+ * for sched_getcpu and for allocators, and the kernel keeps it right once the area is registered (rseq(2)). A child
+ * made with CLONE_VM starts without that registration (kernel/rseq.c, rseq_fork), and what it forks inherits none: the
+ * area would show one processor for ever, and a sequence that is preempted would not be restarted. glibc exports where
+ * the area lies (__rseq_offset from the thread pointer; size 0: it uses none). The signature stands before each abort
  * handler of this architecture's sequences, so all must use the same one (sys/rseq.h). */
 #if defined(__GLIBC__) && (defined(__x86_64__) || defined(__i386__) || defined(__aarch64__) || defined(__s390x__) ||   \
                            (defined(__arm__) && !defined(__ARMEB__)) || defined(__powerpc64__))
@@ -2580,7 +2626,8 @@ static bool procpool__platform_rseq_register(void) {
   return area == NULL || syscall(SYS_rseq, area, size, 0, PROCPOOL__RSEQ_SIGNATURE) == 0 || errno == EBUSY;
 }
 
-/* Nobody keeps the area: tells libc so (RSEQ_CPU_ID_REGISTRATION_FAILED), which then asks the kernel each time. */
+/* The kernel does not keep the area: tells libc so (RSEQ_CPU_ID_REGISTRATION_FAILED), which then asks the kernel each
+ * time. */
 static void procpool__platform_rseq_give_up(void) {
   uint32_t size;
   procpool__platform_rseq_area *area = procpool__platform_rseq(&size);
@@ -2659,8 +2706,9 @@ static pid_t procpool__platform_wait(pid_t pid, int *status, int flags, struct r
  * caller is suspended (as vfork does), so that the C library's fork in it finds and takes the real locks of malloc and
  * stdio even if the host has threads, and so that the page tables are copied once. It shares the host's table of
  * descriptors too: what its fork copies is the table as it is then, which the handlers around forks know, and not as it
- * was some time before. It ends at once; its child is adopted by init. The go-between's stack is a part of the caller's, so that the new process goes on with all of the caller's
- * stack. Returns 0 or errno; all signals stay blocked in the new process. */
+ * was some time before. It ends at once; its child is adopted by init. The go-between's stack is a part of the
+ * caller's, so that the new process goes on with all of the caller's stack. Returns 0 or errno; all signals stay
+ * blocked in the new process. */
 PROCPOOL__NO_ASAN static int procpool__platform_detach(procpool__platform_launch *launch) {
   PROCPOOL__ALIGNED char stack[65536];
   sigset_t all, old;
@@ -2724,10 +2772,10 @@ static void procpool__platform_reap_adopted(int pidfd) {
 }
 
 /* Whether the children of this thread go to another PID namespace than its own (it has called unshare or setns): the
- * first of them would be process 1 there, and with its end nobody could fork any more. Nothing says so until it is too
- * late, so this looks before: at the names of both namespaces; the second one has no target while it has no process.
- * Without /proc: a thread in another namespace is refused first (EINVAL), a thread in a control group that does not
- * exist then (EBADF, Linux 5.7); neither ever starts. Where nothing tells, false. */
+ * first of them would be process 1 there, and with its end no fork there would succeed any more. Nothing says so until
+ * it is too late, so this looks before: at the names of both namespaces; the second one has no target while it has no
+ * process. Without /proc: a thread in another namespace is refused first (EINVAL), a thread in a control group that
+ * does not exist then (EBADF, Linux 5.7); neither ever starts. Where nothing tells, false. */
 static bool procpool__platform_children_elsewhere(void) {
   struct stat own, of_children;
   uint64_t thread[11]; /* struct clone_args, clone(2): flags first, the control group's descriptor last */
@@ -2796,7 +2844,7 @@ static ssize_t procpool__platform_receive_plainly(int channel, void *message, si
 }
 
 /* Whether the channel is one, and was made by that process of this one's user (unix(7): both ends of a pair have the
- * credentials of whoever called socketpair). Zero, or errno: EPERM where it is a stranger's. */
+ * credentials of the process that called socketpair). Zero, or errno: EPERM where it is a stranger's. */
 static int procpool__platform_channel_of(int channel, pid_t pid) {
   struct {
     pid_t pid;
@@ -2903,13 +2951,19 @@ static void procpool__platform_die_with(pid_t parent) {
 }
 
 /* At end of file on fd, or when there is something to read, the kernel itself sends SIGCONT to this process: if it was
- * stopped it goes on, and finds it. (SIGKILL would be surer, and would leave its children as zombies to an init that may
- * never reap them.) */
+ * stopped it goes on, and finds it. (SIGKILL would be surer, and would leave its children as zombies to an init that
+ * may never reap them.) */
 static void procpool__platform_continue_when_told(int fd) {
   (void)fcntl(fd, F_SETOWN, getpid());
   (void)fcntl(fd, PROCPOOL__SETSIG, SIGCONT);
   (void)fcntl(fd, F_SETFL, O_ASYNC | O_NONBLOCK);
 }
+
+/* ==== >>habits ======================================================================================================
+ * Runs in:   workers and supervisor; in the host only what catches exit() and finds code.
+ * Writes:    what belongs to its own process: limits, timers, masks, lists of handlers.
+ * Calls:     the parts above and the kernel.
+ * Always:    what is found here is what the process inherits or leaves behind, never what a pool does. */
 
 /* ---- descendants: what a task's programs are known by ---- */
 
@@ -2984,10 +3038,10 @@ static void procpool__platform_volunteer(void) {
   procpool__platform_close(&fd);
 }
 
-/* Where core_pattern names a program, the kernel pipes a dump to it whatever RLIMIT_CORE says, 0 too; but it writes none
- * at all where the limit is 1, which it takes as the sign of a handler that has crashed itself (core(5); fs/coredump.c).
- * A dump to a file needs a page, so 1 holds there, too. Where the hard limit is 0 already, 1 may be out of reach: the
- * dump then leaves out all memory (coredump_filter 0, core(5)). */
+/* Where core_pattern names a program, the kernel pipes a dump to it whatever RLIMIT_CORE says, 0 too; but it writes
+ * none at all where the limit is 1, which it takes as the sign of a handler that has crashed itself (core(5);
+ * fs/coredump.c). A dump to a file needs a page, so 1 holds there, too. Where the hard limit is 0 already, 1 may be out
+ * of reach: the dump then leaves out all memory (coredump_filter 0, core(5)). */
 static void procpool__platform_no_core(void) {
   struct rlimit limit;
   int fd;
@@ -3011,8 +3065,8 @@ static void procpool__platform_noop(int signal_number) {
 /* What the host ignored stays ignored, as it does across fork and exec: under nohup a host survives its terminal, and
  * so shall its tasks. But a program that waits for its children needs a SIGCHLD that is not ignored: the kernel would
  * reap them (wait(2)). What the host handled gets its default. SIGINT must not end a worker (Ctrl-C goes to the whole
- * group and is the host's to decide), and must not be ignored either, unless the host did: programs that a task executes
- * would inherit that. */
+ * group and is the host's to decide), and must not be ignored either, unless the host did: programs that a task
+ * executes would inherit that. */
 static void procpool__platform_worker_signals(void) {
   struct sigaction action;
   sigset_t none;
@@ -3144,7 +3198,7 @@ static bool procpool__platform_around_forks(void (*before)(void), void (*after)(
   return pthread_atfork(before, after, in_child) == 0;
 }
 
-/* This thread, and nobody else in this process; never 0. It is the same in the go-between of detach, and in the thread
+/* This thread, and no other of this process; never 0. It is the same in the go-between of detach, and in the thread
  * that a forked child begins with. */
 static uint64_t procpool__platform_self(void) {
   return (uint64_t)(uintptr_t)&errno;
@@ -3160,9 +3214,9 @@ static void procpool__platform_restore_signals(const sigset_t *old) {
   (void)pthread_sigmask(SIG_SETMASK, old, NULL);
 }
 
-/* ---- exit() in a worker: no handler of the host's runs there ---- glibc calls handlers last in, first out, under a lock
- * that its fork does not take (__exit_funcs_lock: dlclose holds it): a worker that registered one could wait for ever. So
- * the host registers, just before it forks, and takes it back; what it forked keeps it. Handlers that came by
+/* ---- exit() in a worker: no handler of the host's runs there ---- glibc calls handlers last in, first out, under a
+ * lock that its fork does not take (__exit_funcs_lock: dlclose holds it): a worker that registered one could wait for
+ * ever. So the host registers, just before it forks, and takes it back; what it forked keeps it. Handlers that came by
  * __cxa_atexit or at_quick_exit are called with the status as their second argument (stdlib/exit.c), and __cxa_finalize
  * takes back those of one mark: it calls the former, and drops the latter. */
 typedef void procpool__platform_exit_handler(void *context, int status);
@@ -3204,10 +3258,10 @@ static bool procpool__platform_catch_exit_here(void) {
 }
 
 /* exit() calls the destructors of thread_local objects before any handler, and without the status. glibc links them in
- * a list whose head is a variable of the thread's, in the same block as errno. It has no name: it is found by what a new
- * entry (function, object, map, next: stdlib/cxa_thread_atexit_impl.c) does to it. That entry frees a byte at the end of
- * this thread, no more. Returns where the head is, from errno on; 0 where it was not found: they then run, as the
- * manual says. */
+ * a list whose head is a variable of the thread's, in the same block as errno. It has no name: it is found by what a
+ * new entry (function, object, map, next: stdlib/cxa_thread_atexit_impl.c) does to it. That entry frees a byte at the
+ * end of this thread, no more. Returns where the head is, from errno on; 0 where it was not found: they then run, as
+ * the manual says. */
 enum { PROCPOOL__EXIT_LIST_NEAR = 256 };
 static ptrdiff_t procpool__platform_find_exit_list(void) {
   enum { WORDS = 2 * PROCPOOL__EXIT_LIST_NEAR / (int)sizeof(uintptr_t) };
@@ -3326,8 +3380,8 @@ static void procpool__platform_thread_join(pthread_t thread) {
   procpool__platform_cancel_as(cancel);
 }
 
-/* How many threads this process has; 0 where it cannot be told (there is no /proc, and the C library has started some or
- * does not say). */
+/* How many threads this process has; 0 where it cannot be told (there is no /proc, and the C library has started some
+ * or does not say). */
 static int procpool__platform_threads(void) {
   struct stat st;
   if (stat("/proc/self/task", &st) == 0 && st.st_nlink > 2)
@@ -3338,9 +3392,9 @@ static int procpool__platform_threads(void) {
 /* ---- rights ---- */
 
 /* Whether this program got rights from its file that whoever started it does not have (set-user-ID, set-group-ID, file
- * capabilities: the kernel says so from exec to the end, whatever is given up meanwhile), or goes about under two names.
- * Then what comes in by environment or descriptor is a stranger's, and another start of the same program would have
- * rights that this process may have given up. */
+ * capabilities: the kernel says so from exec to the end, whatever is given up meanwhile), or goes about under two
+ * names. Then what comes in by environment or descriptor is a stranger's, and another start of the same program would
+ * have rights that this process may have given up. */
 static bool procpool__platform_privileged(void) {
   return getauxval(AT_SECURE) != 0 || getuid() != geteuid() || getgid() != getegid();
 }
@@ -3355,8 +3409,8 @@ static bool procpool__platform_gives_rights(void) {
          getxattr("/proc/self/exe", "security.capability", NULL, 0) > 0;
 }
 
-/* ---- where code lies: executable mappings of files, from /proc/thread-self/maps (Linux 3.17): /proc/self is empty once
- * main's thread has ended ---- */
+/* ---- where code lies: executable mappings of files, from /proc/thread-self/maps (Linux 3.17): /proc/self is empty
+ * once main's thread has ended ---- */
 
 static int procpool__platform_maps(void) {
   const int fd = procpool__platform_open("/proc/thread-self/maps", O_RDONLY);
@@ -3427,8 +3481,14 @@ static int procpool__platform_each_code(procpool__platform_code_visitor *visit, 
   return opened && got >= 0 ? found : -1;
 }
 
-/* ---- processors: any process, reads files only ----
- * root is put before every path: "" in production, a fake tree in tests. What is missing or malformed sets no limit. */
+/* ==== >>machine =====================================================================================================
+ * Runs in:   any process; it reads files only.
+ * Writes:    nothing but what its caller names.
+ * Calls:     >>platform.
+ * Always:    root is put before every path: "" in production, a fake tree in tests. What is missing or malformed
+ *            sets no limit. */
+
+/* ---- processors ---- */
 
 #define PROCPOOL__CPU_PATH 4096
 #define PROCPOOL__CPU_NO_LIMIT INT_MAX
@@ -3927,8 +3987,11 @@ static bool procpool__memory_refuses(const procpool__memory_groups *groups, uint
 }
 
 /* ==== >>shm =========================================================================================================
- * The shared segment: its layout and the words that more than one process writes. Runs anywhere; touches nothing
- * private. Every field names its writer, its readers, and why its memory order is enough. */
+ * Runs in:   any process.
+ * Writes:    the shared segment, by the rules that stand at each field: who writes it, who reads it, and why its
+ *            memory order is enough.
+ * Calls:     >>platform, >>memory.
+ * Always:    nothing private is touched; what another process wrote is a number to be checked, and no address. */
 
 #define PROCPOOL__MAGIC 0x31766c6f6f706370ull /* "pcpoolv1" */
 
@@ -4035,7 +4098,7 @@ enum { PROCPOOL__EPITAPH_QUARANTINE = 0x100 };
 /* What the supervisor writes over the argument of a task whose worker it has reaped (or cannot reap: QUARANTINE). */
 typedef struct procpool__epitaph {
   int32_t signal, exit_status, pid;
-  int32_t stage; /* procpool_stage, and QUARANTINE: somebody may still write to what the task was given */
+  int32_t stage; /* procpool_stage, and QUARANTINE: its worker may still write to what the task was given */
   procpool__u64 user_us, system_us;
   procpool__u64
       rss_kib_next; /* largest resident size in KiB (40 bits), then the next slot of the dead list plus 1 (24) */
@@ -4048,7 +4111,7 @@ typedef struct procpool__place {
 } procpool__place;
 
 /* One task. All but word and flags: written by the host before word becomes READY (release), read by the worker whose
- * CAS made it RUNNING (acquire), and again by nobody; or the epitaph, by the supervisor while it alone owns the slot,
+ * CAS made it RUNNING (acquire), and never again; or the epitaph, by the supervisor while it alone owns the slot,
  * read by the host after it took the slot from the dead list (acquire). */
 typedef struct procpool__slot {
   procpool__u64 word;     /* host, worker, supervisor: by CAS; all read */
@@ -4088,13 +4151,12 @@ typedef struct procpool__block {
   PROCPOOL__ALIGNED uint32_t room_flag; /* worker: waits for room. Supervisor clears a dead one's. Host reads */
   uint32_t cpu;                         /* worker, before it sleeps: the processor that it last ran on. Host reads */
   PROCPOOL__ALIGNED procpool__u64 pid;  /* supervisor (threads: host): 0 when there is none */
-  procpool__u64 generation;             /* supervisor: how many have worn this index */
 } procpool__block;
 
 typedef enum procpool__phase {
   PROCPOOL__PHASE_RUN = 0,
   PROCPOOL__PHASE_DRAIN, /* a worker that finds no task leaves */
-  PROCPOOL__PHASE_KILL   /* nobody claims any more */
+  PROCPOOL__PHASE_KILL   /* no worker claims any more */
 } procpool__phase;
 
 typedef enum procpool__health {
@@ -4122,14 +4184,14 @@ typedef struct procpool__mask {
                     or by the supervisor for a dead one */
   procpool__u64
       away; /* it cannot take a task, and waking it is no use: not started, in its initializer, stopped, condemned, on
-                    its way out, dead. Set by the host at open, by the supervisor, by a worker that leaves; cleared by the
-                    worker before it looks for its first task, by the supervisor when one is continued */
+                    its way out, dead. Set by the host at open, by the supervisor, by a worker that leaves; cleared by
+                    the worker before it looks for its first task, by the supervisor when one is continued */
 } procpool__mask;
 
 typedef struct procpool__header {
   /* host, before anyone else exists; a spawned supervisor checks them against its own */
   procpool__u64 magic, version, total, header_size, workers, capacity, ring_size, arena_size;
-  procpool__u64 start, max_tasks, strict, core_dumps, once, depth;
+  procpool__u64 max_tasks, strict, core_dumps, once, depth;
   procpool__u64 spin_ns, spin_fixed,
       processors; /* how long to look for work before sleeping; whether the user said so */
   procpool__u64 initializer, initializer_offset, initializer_size; /* size 0: offset is the pointer itself */
@@ -4144,7 +4206,7 @@ typedef struct procpool__header {
   PROCPOOL__ALIGNED procpool__u64 head; /* hint: no position before it is READY. Anyone, by CAS from h to h + 1 */
   PROCPOOL__ALIGNED procpool__mask masks[PROCPOOL__GROUPS]; /* who sleeps, and who cannot take a task at all */
   PROCPOOL__ALIGNED procpool__u64 host_flag; /* host: number of its sleep << 4 | who and why; 0 awake. Workers read */
-  uint32_t host_seq;                         /* whoever wakes the host adds 1; it sleeps on this */
+  uint32_t host_seq;                         /* the process that wakes the host adds 1; the host sleeps on this */
   uint32_t pad1;
   procpool__u64 host_woken_ns; /* worker: when it last woke the host. For the host's own spinning */
   procpool__u64 lazy_until; /* host, before host_flag, which publishes it: see FLAG_LAZY. Workers read it after that */
@@ -4193,14 +4255,55 @@ typedef struct procpool__segment {
   procpool__settings settings;
 } procpool__segment;
 
-typedef char procpool__assert_slot[sizeof(procpool__slot) == 64 ? 1 : -1];
+/* The drawing in >>architecture, line by line. */
+#define PROCPOOL__AT(type, field, byte)                                                                                \
+  typedef char procpool__assert_##type##_##field[offsetof(procpool__##type, field) == (byte) ? 1 : -1]
+PROCPOOL__AT(header, magic, 0);
+PROCPOOL__AT(header, max_tasks, 64);
+PROCPOOL__AT(header, initializer, 128);
+PROCPOOL__AT(header, base, 160);
+PROCPOOL__AT(header, cookie, 168);
+PROCPOOL__AT(header, host_pid, 176);
+PROCPOOL__AT(header, pinned, 184);
+PROCPOOL__AT(header, cpu_set, 192);
+PROCPOOL__AT(header, name, 1216);
+PROCPOOL__AT(header, addressee, 1232);
+PROCPOOL__AT(header, head, 1280);
+PROCPOOL__AT(header, masks, 1344);
+PROCPOOL__AT(header, host_flag, 1600);
+PROCPOOL__AT(header, host_seq, 1608);
+PROCPOOL__AT(header, host_woken_ns, 1616);
+PROCPOOL__AT(header, lazy_until, 1624);
+PROCPOOL__AT(header, phase, 1664);
+PROCPOOL__AT(header, arena_top, 1672);
+PROCPOOL__AT(header, limited, 1728);
+PROCPOOL__AT(header, tick, 1736);
+PROCPOOL__AT(header, ticking, 1744);
+PROCPOOL__AT(header, lost_bell, 1748);
+PROCPOOL__AT(header, dead_list, 1792);
+PROCPOOL__AT(block, intent_slot, 0);
+PROCPOOL__AT(block, init_code, 56);
+PROCPOOL__AT(block, tail, 64);
+PROCPOOL__AT(block, dropped, 72);
+PROCPOOL__AT(block, consumed, 128);
+PROCPOOL__AT(block, room_seq, 136);
+PROCPOOL__AT(block, wake_seq, 140);
+PROCPOOL__AT(block, woken_ns, 144);
+PROCPOOL__AT(block, room_flag, 192);
+PROCPOOL__AT(block, cpu, 196);
+PROCPOOL__AT(block, pid, 256);
+PROCPOOL__AT(slot, word, 0);
+PROCPOOL__AT(slot, flags, 8);
+PROCPOOL__AT(slot, limit, 12);
+PROCPOOL__AT(slot, function, 16);
+PROCPOOL__AT(slot, size, 24);
+PROCPOOL__AT(slot, argument, 32);
+#undef PROCPOOL__AT
+typedef char procpool__assert_header_size[sizeof(procpool__header) == 1920 ? 1 : -1];
+typedef char procpool__assert_block_size[sizeof(procpool__block) == 320 ? 1 : -1];
+typedef char procpool__assert_slot_size[sizeof(procpool__slot) == 64 ? 1 : -1];
 typedef char procpool__assert_place[sizeof(procpool__place) == PROCPOOL__INLINE_BYTES ? 1 : -1];
-typedef char procpool__assert_top[offsetof(procpool__header, arena_top) / PROCPOOL__LINE ==
-                                          offsetof(procpool__header, phase) / PROCPOOL__LINE
-                                      ? 1
-                                      : -1];
-typedef char procpool__assert_epitaph[sizeof(procpool__epitaph) <= 48 ? 1 : -1];
-typedef char procpool__assert_block[sizeof(procpool__block) % PROCPOOL__LINE == 0 ? 1 : -1];
+typedef char procpool__assert_epitaph[sizeof(procpool__epitaph) == 40 ? 1 : -1];
 
 #define PROCPOOL__ARENA_MOST ((uint64_t)1 << 46)   /* address space of a process, about */
 #define PROCPOOL__EXTENT ((uint64_t)1 << 20)       /* the arena grows by multiples of this */
@@ -4341,12 +4444,12 @@ static void procpool__shm_wake_host(const procpool__segment *s, int event_fd) {
 #define PROCPOOL__SPIN_LOOKS 64                /* in a row, without a look at the clock: about a microsecond */
 #define PROCPOOL__SPIN_BRISK ((uint64_t)5000u) /* ns: a host that submits again within it is busy with this pool */
 #define PROCPOOL__SPIN_LOOK 70u /* ns: the host's look at one worker's line, which is in that one's cache */
-#define PROCPOOL__SPIN_YIELD 8u /* of these rows: whoever is looked for may be waiting for this very processor */
+#define PROCPOOL__SPIN_YIELD 8u /* of these rows: the process that is waited for may need this very processor */
 
 typedef struct procpool__spin {
   procpool__u64 most; /* ns; 0: never */
   procpool__u64 wait; /* ns that the last waits took, averaged */
-  procpool__u64 wake; /* ns from a wake to the first step of whoever slept, averaged */
+  procpool__u64 wake; /* ns from a wake to the sleeper's first step, averaged */
   bool fixed;         /* the user has said how long */
 } procpool__spin;
 
@@ -4384,8 +4487,12 @@ static void procpool__spin_measure(procpool__spin *spin, uint64_t woken_ns, uint
 }
 
 /* ==== >>ring ========================================================================================================
- * A result ring: records from one worker to the host. Positions are absolute, and a record lies at position % size.
- * Runs in the worker (write), in the host (read), and in whoever publishes for a worker that is gone. */
+ * Runs in:   the worker (write), the host (read), and who publishes for a worker that is gone: the supervisor, or
+ *            the host without one.
+ * Writes:    its worker's ring and tail.
+ * Calls:     >>shm.
+ * Always:    positions are absolute and never wrap: a record lies at position % size, begins at a multiple of 32,
+ *            and counts only when its stamp is its position. */
 
 enum { PROCPOOL__UNIT = 32 }; /* records begin and end at multiples of this: a head never wraps */
 
@@ -4486,7 +4593,7 @@ static bool procpool__ring_read(const procpool__segment *s, int worker, uint64_t
 }
 
 /* Publishes the record of a worker that committed and then died, was stopped, or is slow. Supervisor, or host when
- * there is none. Whoever is first, the value is the same. */
+ * there is none. Whichever is first, the value is the same. */
 static void procpool__ring_publish_for(const procpool__segment *s, int worker) {
   procpool__block *block = &s->blocks[worker];
   const uint64_t tail = procpool__load(&block->tail);
@@ -4516,7 +4623,10 @@ static void procpool__ring_publish_rest(const procpool__segment *s, int worker) 
 }
 
 /* ==== >>table =======================================================================================================
- * The order of tasks and the claim. Runs in workers; in the host where it passes dead cells. */
+ * Runs in:   workers; the host where it passes dead cells.
+ * Writes:    the hint (head).
+ * Calls:     >>shm.
+ * Always:    tasks are claimed in the order of their cells; no position before the hint is READY. */
 
 /* Moves the hint past position h, whose task was seen not READY. Returns whether this call moved it. */
 static bool procpool__table_advance(const procpool__segment *s, uint64_t h) {
@@ -4560,8 +4670,10 @@ static bool procpool__table_waiting(const procpool__segment *s) {
 }
 
 /* ==== >>worker ======================================================================================================
- * Runs in a worker process, in a worker thread of the host, or (inline) in the host's calling thread. Writes its own
- * block, its own ring, words that it claimed, and the hint. It holds nothing that another process waits for. */
+ * Runs in:   a worker process, a worker thread of the host, or (inline) the host's calling thread.
+ * Writes:    its own block, its own ring, words that it claimed, and the hint.
+ * Calls:     >>shm, >>ring, >>table, >>habits.
+ * Always:    it holds nothing that another process waits for, so it may be killed at any instruction. */
 
 #define PROCPOOL__LENGTHY ((uint64_t)100000u) /* ns */
 /* Tasks in a row that are tidied after: when the worker has slept, and when it has but looked for a while. */
@@ -4604,7 +4716,7 @@ struct procpool__worker {
   uint64_t seen, hinted; /* no task from seen to next is READY; where it last set or met the hint */
   uint64_t answered;     /* number of the host's sleep that it has ended already */
   uint64_t tasks;
-  void (*make_room)(void *context); /* inline only: nobody else would empty the ring */
+  void (*make_room)(void *context); /* inline only: no other thread would empty the ring */
   void *make_room_context;
   unsigned char *scratch; /* results that do not fit the ring at once */
   uint64_t scratch_size;
@@ -4626,8 +4738,8 @@ struct procpool__worker {
 /* A map's task, in the arena. The host writes it all before READY; the worker writes begun, failed and what they speak
  * of; the host reads that after the word says DONE, after the worker was reaped, or, of items that ended before the one
  * that begun names, while the worker goes on. Items that ended before a crash keep their results, the one that was
- * begun crashed, and the rest are handed out again: no body starts twice. Arguments and results lie behind the chunk, or
- * in shared buffers. */
+ * begun crashed, and the rest are handed out again: no body starts twice. Arguments and results lie behind the chunk,
+ * or in shared buffers. */
 typedef struct procpool__chunk {
   procpool__u64 count, argument_size, result_size;
   procpool__u64 argument_step, result_step; /* from one item to the next: the size, or more, so that each is aligned */
@@ -4640,7 +4752,7 @@ typedef struct procpool__chunk {
   procpool__failure first; /* worker: of the first failure */
 } procpool__chunk;
 
-/* What became of each item, by two bits: 0 OK, 1 FAILED, 2 CODEC. Nobody clears them before the first failure. */
+/* What became of each item, by two bits: 0 OK, 1 FAILED, 2 CODEC. They are not cleared before the first failure. */
 static uint64_t procpool__chunk_marks_size(uint64_t count) {
   return (count + 3) / 4;
 }
@@ -4665,7 +4777,7 @@ static void procpool__worker_set_event(const procpool__worker *w) {
 }
 
 /* Ends a sleep of the host, if it sleeps and this worker has not yet ended that one. The flag stays for the others: a
- * right to wake that somebody took along would be lost when he is stopped. */
+ * wake token held by a process that is then stopped would be lost. */
 static void procpool__worker_answer(procpool__worker *w, uint64_t why) {
   const procpool__segment *s = w->segment;
   const uint64_t flag = procpool__load(&s->header->host_flag);
@@ -4751,10 +4863,10 @@ static procpool__record procpool__worker_record(const procpool__worker *w, procp
   return head;
 }
 
-/* Makes the record at the tail count, and passes it. Somebody may have been faster, with the same value; no other one
- * can be there, since the next record is this worker's own. Release is enough for a committed record: its stamp and the
- * commit come before the look at the host's flag in the total order, and a host that sets its flag then looks for
- * committed records, not at tails alone. A piece has no commit, hence the exchange. */
+/* Makes the record at the tail count, and passes it. Another process may have been faster, with the same value; no
+ * other one can be there, since the next record is this worker's own. Release is enough for a committed record: its
+ * stamp and the commit come before the look at the host's flag in the total order, and a host that sets its flag then
+ * looks for committed records, not at tails alone. A piece has no commit, hence the exchange. */
 static void procpool__worker_publish(procpool__worker *w, uint64_t length, bool committed) {
   if (committed)
     procpool__store_release(&w->block->tail, w->tail + length);
@@ -4798,7 +4910,7 @@ static bool procpool__worker_commit(procpool__worker *w, const procpool__record 
   return true;
 }
 
-/* The same without a record, where nobody wants the result. The host learns of it by the count; should this worker die
+/* The same without a record, where the result was given up. The host learns of it by the count; should this worker die
  * before that, by its audit. The exchange comes before the look at the host's flag, which a host that sets it follows
  * with a look at the count. */
 static bool procpool__worker_drop(procpool__worker *w) {
@@ -5116,9 +5228,9 @@ static bool procpool__worker_has_time(procpool__worker *w) {
 }
 
 /* Puts back what the last tasks have left behind. It takes about ten system calls, so it is done where they do not
- * matter: when there is nothing to do, and after the first tasks that come then; after a commit that took a call to wake
- * the host; after tasks that are long. False if this process had better make room for a fresh one: a limit cannot be
- * raised again, or a task has closed the pool's descriptors. */
+ * matter: when there is nothing to do, and after the first tasks that come then; after a commit that took a call to
+ * wake the host; after tasks that are long. False if this process had better make room for a fresh one: a limit cannot
+ * be raised again, or a task has closed the pool's descriptors. */
 static bool procpool__worker_tidy(procpool__worker *w) {
   if (!w->process || w->tidied == w->tasks)
     return true;
@@ -5135,7 +5247,7 @@ static bool procpool__worker_run(procpool__worker *w, uint32_t slot_index, uint6
   procpool__worker_start_clock(w);
   procpool__worker_call(w);
   procpool__worker_end_copy(w);
-  procpool__worker_flush(w); /* within the limit: it may block for ever, on a pipe that nobody reads */
+  procpool__worker_flush(w); /* within the limit: it may block for ever, on a pipe that no process reads */
   procpool__worker_stop_clock(w);
   if (!procpool__worker_finish(w))
     return false;
@@ -5151,8 +5263,8 @@ static bool procpool__worker_run(procpool__worker *w, uint32_t slot_index, uint6
 typedef enum procpool__turn { PROCPOOL__TURN_RAN, PROCPOOL__TURN_EMPTY, PROCPOOL__TURN_LEAVE } procpool__turn;
 
 /* A worker that finds task after task goes on from where it was, and moves the hint now and then for all of them: in
- * one step past what it has seen not READY, from seen to next. Whoever follows a hint that lags finds tasks that are
- * taken, and passes them one by one. */
+ * one step past what it has seen not READY, from seen to next. A worker that follows a hint that lags finds tasks that
+ * are taken, and passes them one by one. */
 enum { PROCPOOL__AHEAD = 16 }; /* the most that the hint lags behind one worker */
 
 static void procpool__worker_move_hint(procpool__worker *w) {
@@ -5167,8 +5279,8 @@ static void procpool__worker_jump(procpool__worker *w, uint64_t position) {
   w->seen = w->next = w->hinted = position;
 }
 
-/* Nothing lies where it looks. Goes to where the hint is, if that is elsewhere (somebody was faster, or the host has
- * put right what was scribbled upon); false if it is not: there is no task. */
+/* Nothing lies where it looks. Goes to where the hint is, if that is elsewhere (another worker was faster, or the host
+ * has put right what was scribbled upon); false if it is not: there is no task. */
 static bool procpool__worker_follow(procpool__worker *w) {
   const uint64_t h = procpool__load(&w->segment->header->head);
   if (h < w->seen || h > w->next) {
@@ -5197,8 +5309,8 @@ static void procpool__worker_look_ahead(const procpool__worker *w) {
 
 /* Claims the task in slot, at the position where it looks. The intent comes before the claim, whose compare-and-swap
  * releases it. It is stored with release itself: the host's audit that sees the intent of this task must see the commit
- * of the one before it, else it would take that one for lost. It is withdrawn when somebody was faster: beside a word
- * that somebody forged it would say that this worker runs it. */
+ * of the one before it, else it would take that one for lost. It is withdrawn when another worker was faster: beside a
+ * forged word it would say that this worker runs it. */
 static bool procpool__worker_claim(procpool__worker *w, uint32_t slot, uint64_t word) {
   const uint64_t ready = procpool__word(w->next + 1, 0, PROCPOOL__READY);
   procpool__store_release(&w->block->intent_slot, slot);
@@ -5235,8 +5347,8 @@ static procpool__turn procpool__worker_turn(procpool__worker *w) {
   }
 }
 
-/* Whether those who are awake, the host too, outnumber the processors: then whoever only looks keeps the others from
- * their work, and lets them go first after each look. */
+/* Whether those who are awake, the host too, outnumber the processors: then a worker that only looks keeps the others
+ * from their work, and lets them go first after each look. */
 static bool procpool__worker_crowded(const procpool__worker *w) {
   return !w->spin.fixed && procpool__shm_awake(w->segment) >= w->segment->settings.processors;
 }
@@ -5319,7 +5431,7 @@ static void procpool__worker_loop(procpool__worker *w) {
     if (!procpool__worker_rest(w))
       break;
   }
-  procpool__store(&w->block->ready, 3); /* first: whoever is continued then stays away */
+  procpool__store(&w->block->ready, 3); /* first: a worker that is continued then stays away */
   (void)procpool__or(procpool__shm_away(w->segment, w->index), procpool__shm_bit(w->index));
   procpool__aligned_free(w->scratch);
   w->scratch = NULL;
@@ -5378,10 +5490,12 @@ static bool procpool__worker_initialize(procpool__worker *w) {
 }
 
 /* ==== >>supervisor ==================================================================================================
- * Runs in the supervisor: one single-threaded process per pool. It forks the workers, hears of their deaths and stops
- * from the kernel, decides what becomes of a dead worker's task, and takes all down when the host is gone. It runs no
- * user code, holds no lock and allocates nothing. What it reads from shared memory it checks: a worker may have written
- * anything. */
+ * Runs in:   the supervisor, one process with one thread for each pool; the record of what forked children inherit
+ *            in any process.
+ * Writes:    health and causes, its own charges, words of dead workers, the record of its process.
+ * Calls:     >>worker, and all above it.
+ * Always:    no user code runs in it, it holds no lock and allocates nothing; what it reads from shared memory it
+ *            checks, since a worker may have written anything. */
 
 /* The descriptors of a pool that its host holds: -1 where there is none. They are made and closed, and written down
  * here, in one section (procpool__process_enter): a fork of another thread's comes before it or after it. So each
@@ -5415,8 +5529,8 @@ static struct {
   ptrdiff_t exit_list; /* see procpool__platform_find_exit_list; 0: not found, or not looked for */
 } procpool__process_record = {PTHREAD_MUTEX_INITIALIZER, NULL, NULL, 0, 0, 0, 0, 0, false, 0, 0};
 
-/* exit() in a worker, or in what its task forked. level: the depth of whoever registered this, which it does not
- * concern. */
+/* exit() in a worker, or in what its task forked. level: the depth of the process that registered this, which
+ * it does not concern. */
 static void procpool__super_on_exit(void *level, int status) {
   if (procpool__process_record.depth > (uint64_t)(uintptr_t)level)
     procpool__platform_flush_and_leave(status);
@@ -5451,7 +5565,7 @@ typedef enum procpool__say {
   PROCPOOL__SAY_THREADS,  /* supervisor: the program has threads when it comes to the door (spawn); it leaves */
   PROCPOOL__SAY_ENDING,   /* supervisor: it has heard of the KILL, and is at it */
   PROCPOOL__SAY_TAKEN,    /* supervisor: something else lies where the segment should be mapped (spawn); it leaves */
-  PROCPOOL__SAY_GONE,     /* supervisor: nobody is left, and it leaves */
+  PROCPOOL__SAY_GONE,     /* supervisor: no worker is left, and it leaves */
   PROCPOOL__SAY_PHASE,    /* host: the phase is a now, and b tasks were ever accepted */
   PROCPOOL__SAY_SIGNAL,   /* host: send signal b to worker a */
   PROCPOOL__SAY_RESET,    /* host: worker a's ring is corrupt: end it, its ring begins anew at b */
@@ -5474,7 +5588,7 @@ typedef struct procpool__charge {
   uint32_t condemned_slot;
   unsigned failures; /* starts in a row that came to nothing */
   /* the end of what it runs, by stages */
-  procpool_stage stage;      /* NONE: nobody ends it */
+  procpool_stage stage;      /* NONE: it is not being ended */
   uint64_t stage_due, grace; /* when the next stage comes; ns between them */
   uint64_t asked;            /* ASKED: the word that says so */
   uint32_t asked_slot;
@@ -5503,7 +5617,7 @@ typedef struct procpool__super {
   pid_t pid, host;
   uint64_t looked, expected; /* when this process last looked at limits; when it was to do so again, at the latest */
   bool strict, core_dumps, ended;
-  bool once;                     /* one worker, one task: nobody takes a dead one's place */
+  bool once;                     /* one worker, one task: a dead one is not replaced */
   uint32_t phase;                /* procpool__phase, as the host said it by a message: the segment's is for workers */
   uint64_t accepted;             /* with it: how many tasks ever were */
   uint64_t alive, started, dead; /* what it writes into the header */
@@ -5544,8 +5658,8 @@ static int procpool__super_receive(int channel, procpool__message *message, int 
  * Handlers around each fork of this process: a child holds nothing of its parent's pools. It closes what they have
  * noted, and forgets them, before the fork returns there; also where it is the supervisor of another pool, of another
  * copy of this file too (each has its own record and handlers). A thread is never in a section while it forks: the
- * C library may hold its lock of handlers then, and would wait for the record's while somebody holds that one and waits
- * for it. */
+ * C library may hold its lock of handlers then, and would wait for the record's while another thread holds that one and
+ * waits for it. */
 
 #define PROCPOOL__WATCHED UINT64_MAX
 
@@ -5774,7 +5888,6 @@ static bool procpool__super_start(procpool__super *u, int index) {
   charge->stopped = charge->overdue = false;
   charge->excused = 0;
   procpool__store(&block->pid, (uint64_t)charge->pid);
-  procpool__store(&block->generation, block->generation + 1);
   return true;
 }
 
@@ -5807,7 +5920,7 @@ static uint64_t procpool__super_us(const struct timeval *t) {
   return (uint64_t)t->tv_sec * 1000000u + (uint64_t)t->tv_usec;
 }
 
-/* Writes down how worker index ended, over the argument: it is reaped, so nobody else touches the slot. extra:
+/* Writes down how worker index ended, over the argument: it is reaped, so no other process touches the slot. extra:
  * QUARANTINE where it could not be reaped. */
 static void procpool__super_bury(procpool__super *u, int index, int status, int extra, const struct rusage *usage) {
   procpool__header *h = u->segment.header;
@@ -5945,11 +6058,17 @@ static bool procpool__super_await(procpool__super *u, int index, uint64_t deadli
   return true;
 }
 
+/* ==== >>deaths ======================================================================================================
+ * Runs in:   the supervisor.
+ * Writes:    epitaphs and the dead list, words that it takes from RUNNING, blocks of workers that are reaped.
+ * Calls:     >>supervisor, and all above it.
+ * Always:    a word is decided before a signal is sent, and a task settles only when its worker is reaped. */
+
 /* ---- programs that a task has started ---- They end with it where its worker is ended: for a limit, a cancel, or with
  * the pool. The supervisor adopts orphans, so once a worker is gone, its children are the supervisor's, and when those
- * are gone theirs; each is found in the list of its children, and is known by the mark of the worker that it comes from.
- * A program that has begun a session of its own has left on purpose, and is left alone. A nested pool's supervisor
- * bears no mark: it ends by itself, and ends what is its own. */
+ * are gone theirs; each is found in the list of its children, and is known by the mark of the worker that it comes
+ * from. A program that has begun a session of its own has left on purpose, and is left alone. A nested pool's
+ * supervisor bears no mark: it ends by itself, and ends what is its own. */
 
 typedef struct procpool__sweep {
   procpool__super *super;
@@ -6052,9 +6171,9 @@ static uint64_t procpool__super_backoff(unsigned failures) {
 }
 
 /* When, if at all, the next worker of this index starts. */
-/* Whether a task waits. The hint that this goes by may have been scribbled upon: while a pool runs the host mends it; but
- * when it drains no task comes any more, so behind all that wait the hint is at the last one that was accepted, and a
- * hint that is elsewhere goes back as far as there are cells. */
+/* Whether a task waits. The hint that this goes by may have been scribbled upon: while a pool runs the host mends it;
+ * but when it drains no task comes any more, so behind all that wait the hint is at the last one that was accepted, and
+ * a hint that is elsewhere goes back as far as there are cells. */
 static bool procpool__super_waiting(const procpool__super *u) {
   const procpool__segment *s = &u->segment;
   if (procpool__table_waiting(s))
@@ -6091,10 +6210,10 @@ static bool procpool__super_any_useful(const procpool__super *u) {
 }
 
 /* Starts in a row, of every index, that came to nothing and after which the pool gives up. FAILED: in the initializer.
- * DIED: after it, by itself (a filter of system calls that lacks one, a thread of the initializer's that crashed): about
- * 3 s with the back-off. TAKEN: after it, by a signal that others send, while tasks wait (5 s): with none waiting,
- * somebody may play with them. KILLED: before it came to its initializer: that says nothing of the next one, and only a
- * long run does (8 s). */
+ * DIED: after it, by itself (a filter of system calls that lacks one, a thread of the initializer's that crashed):
+ * about 3 s with the back-off. TAKEN: after it, by a signal that others send, while tasks wait (5 s): with none
+ * waiting, somebody may play with them. KILLED: before it came to its initializer: that says nothing of the next one,
+ * and only a long run does (8 s). */
 enum {
   PROCPOOL__STARTS_FAILED = 3,
   PROCPOOL__STARTS_DIED = 8,
@@ -6152,7 +6271,7 @@ static int procpool__super_find(const procpool__super *u, pid_t pid) {
   return -1;
 }
 
-/* Signals coalesce: asks until nobody else has died or stopped. Whoever it was may have been woken on behalf of others,
+/* Signals coalesce: asks until no other has died or stopped. The one that did may have been woken on behalf of others,
  * so all who sleep are woken to look again. */
 static void procpool__super_reap(procpool__super *u) {
   struct rusage usage;
@@ -6274,8 +6393,8 @@ static uint64_t procpool__super_grace(const procpool__super *u, uint32_t slot) {
 }
 
 /* When the body of a task began that this process sees for the first time: the worker's own word is taken where it can
- * be true, and never for later than now. Longer ago than this process looks, it was seen late because this process could
- * not run: that time does not count. */
+ * be true, and never for later than now. Longer ago than this process looks, it was seen late because this process
+ * could not run: that time does not count. */
 static uint64_t procpool__super_began(const procpool__super *u, int index, uint64_t word, uint64_t limit,
                                       uint64_t now) {
   const procpool__block *block = &u->segment.blocks[index];
@@ -6321,7 +6440,7 @@ static uint64_t procpool__super_enforce_task(procpool__super *u, int index, uint
   return charge->stage != PROCPOOL_STAGE_NONE ? charge->stage_due : PROCPOOL__NEVER;
 }
 
-/* Somebody who calls cancel_kill again may shorten the grace of a task whose end has begun. */
+/* A second call of cancel_kill may shorten the grace of a task whose end has begun. */
 static void procpool__super_hurry(procpool__super *u, int index, uint64_t now) {
   procpool__charge *charge = &u->charges[index];
   const uint32_t slot = charge->stage == PROCPOOL_STAGE_ASKED ? charge->asked_slot : charge->condemned_slot;
@@ -6351,13 +6470,13 @@ static uint64_t procpool__super_enforce_worker(procpool__super *u, int index, ui
   return charge->stage != PROCPOOL_STAGE_NONE ? charge->stage_due : PROCPOOL__NEVER;
 }
 
-/* A signal to the group reaches its processes one after the other: the host of a worker that was stopped just now may be
- * about to stop. */
+/* A signal to the group reaches its processes one after the other: the host of a worker that was stopped just now may
+ * be about to stop. */
 static bool procpool__super_host_may_follow(const procpool__charge *charge, uint64_t now) {
   return charge->stopped && !charge->host_stood && now - charge->stopped_ns < PROCPOOL__LATE;
 }
 
-/* held: since when this process could not run. That time is given back to all, and to nobody twice. */
+/* held: since when this process could not run. That time is given back to all tasks, and to none twice. */
 static void procpool__super_excuse_worker(procpool__charge *charge, bool host_stands, uint64_t held, uint64_t now) {
   const bool together = charge->host_stood || host_stands;
   procpool__super_give_back(charge, held, now);
@@ -6371,10 +6490,10 @@ static void procpool__super_excuse_worker(procpool__charge *charge, bool host_st
   charge->stood_ns = now;
 }
 
-/* Time in which a worker could not run does not count. If this process comes much later than it meant to, it was stopped
- * or frozen itself, as the whole job is by a container's pause, a signal to the group, a debugger. And in a job that is
- * stopped from its terminal the host and the workers stand, while this process, which blocks the signals for that, runs
- * on. A worker that stands alone has nobody to excuse it: its limit ends it. */
+/* Time in which a worker could not run does not count. If this process comes much later than it meant to, it was
+ * stopped or frozen itself, as the whole job is by a container's pause, a signal to the group, a debugger. And in a job
+ * that is stopped from its terminal the host and the workers stand, while this process, which blocks the signals for
+ * that, runs on. A worker that stands alone is not excused: its limit ends it. */
 static void procpool__super_excuse(procpool__super *u, uint64_t now) {
   const uint64_t held = procpool__super_held_since(u, now);
   bool host_stands = false, asked = false;
@@ -6441,9 +6560,15 @@ static uint64_t procpool__super_enforce(procpool__super *u) {
   return procpool__super_soon(u, now + tick < next ? now + tick : next, now);
 }
 
+/* ==== >>door ========================================================================================================
+ * Runs in:   the supervisor; the door in a program that was started anew.
+ * Writes:    as >>deaths; and the phase, which it mends.
+ * Calls:     >>deaths, and all above it.
+ * Always:    with the end of the host, or of its wish for workers, all goes: nothing outlives a pool. */
+
 /* ---- the host's wishes ---- */
 
-/* Says that nobody is left, and goes. The message is what counts; the word tells the host when to look for it. */
+/* Says that no worker is left, and goes. The message is what counts; the word tells the host when to look for it. */
 static void procpool__super_leave(procpool__super *u) {
   procpool__super_tell(u, PROCPOOL__SAY_GONE);
   procpool__store32(&u->segment.header->gone, 1);
@@ -6483,8 +6608,8 @@ static bool procpool__super_keep(procpool__super *u, int index, bool wanted) {
 }
 
 /* Puts the segment's phase right, by which workers go: else they would leave, and those that follow, for ever. The host
- * tells this process before it writes the word, so what is heard is never behind it; and should this be between the two,
- * the message makes it look again. Those who sleep have seen another phase. */
+ * tells this process before it writes the word, so what is heard is never behind it; and should this be between the
+ * two, the message makes it look again. Those who sleep have seen another phase. */
 static void procpool__super_mend_phase(const procpool__super *u) {
   if (procpool__load32(&u->segment.header->phase) == u->phase)
     return;
@@ -6527,7 +6652,7 @@ static void procpool__super_on_message(procpool__super *u, const procpool__messa
     procpool__super_clear_traces(u, (int)m->a);
 }
 
-/* The host has ended, or wants everything gone without further ado. Nobody reads the segment any more. A worker that
+/* The host has ended, or wants everything gone without further ado. The segment is not read any more. A worker that
  * the kernel holds on to does not keep this process: it has its SIGKILL, and gets another one when this ends. */
 static void procpool__super_host_gone(procpool__super *u) {
   const uint64_t deadline = procpool__platform_now() + PROCPOOL__PATIENCE / 10;
@@ -6548,8 +6673,8 @@ static void procpool__super_host_gone(procpool__super *u) {
   for (int i = 0; i < u->segment.workers; i++)
     u->charges[i].pid = 0;
   procpool__super_sweep_all(u, deadline);
-  /* a child of the host's may live on, and has the segment mapped: it keeps an empty one. A host that kills its pool, or
-   * waits for this process to leave as it said, may yet read what was committed, and shared buffers. */
+  /* a child of the host's may live on, and has the segment mapped: it keeps an empty one. A host that kills its pool,
+   * or waits for this process to leave as it said, may yet read what was committed, and shared buffers. */
   if (u->phase != PROCPOOL__PHASE_KILL && procpool__load32(&u->segment.header->phase) != PROCPOOL__PHASE_KILL &&
       procpool__load32(&u->segment.header->gone) == 0)
     procpool__platform_shm_empty(u->segment.base, u->segment.arena_at + procpool__shm_arena_top(&u->segment));
@@ -6574,8 +6699,8 @@ static void procpool__super_answer_bell(procpool__super *u) {
   procpool__shm_wake_host(&u->segment, u->event_fd);
 }
 
-/* Where nothing tells of the witness's end (inotify is refused, or all of the user's are taken), somebody has to look;
- * else this costs nothing. Returns when to look again. */
+/* Where nothing tells of the witness's end (inotify is refused, or all of the user's are taken), the supervisor has to
+ * look; else this costs nothing. Returns when to look again. */
 static uint64_t procpool__super_look_at_witness(procpool__super *u) {
   if (u->witness < 0 || u->watch >= 0)
     return PROCPOOL__NEVER;
@@ -6628,9 +6753,10 @@ static int procpool__super_start_all(procpool__super *u) {
   return 0;
 }
 
-/* Runs in the go-between, whose child the supervisor still is, so that its pid cannot be anybody else's. Gives the host
- * a descriptor that stands for the supervisor: a task may stop or trace it again and again, and then the host must be able
- * to end it, and nobody else. Without such descriptors (Linux 5.3) the host hears that there is none. Returns errno. */
+/* Runs in the go-between, whose child the supervisor still is, so that its pid cannot be another process's. Gives the
+ * host a descriptor that stands for the supervisor: a task may stop or trace it again and again, and then the host must
+ * be able to end it, and no other process. Without such descriptors (Linux 5.3) the host hears that there is none.
+ * Returns errno. */
 static int procpool__super_introduce(int control, pid_t supervisor) {
   procpool__message m;
   int fd = procpool__platform_pidfd(supervisor);
@@ -6757,7 +6883,7 @@ static void procpool__marker_write(const procpool__marker *m, char *text, size_t
 }
 
 /* Whom the header names. The go-between writes it when the start has succeeded, which may be a moment after that; it
- * ends before it does so only if somebody kills it. */
+ * ends before it does so only if it is killed. */
 static uint32_t procpool__marker_addressee(const procpool__marker *m, const procpool__header *h) {
   uint32_t pid;
   for (int i = 0; (pid = procpool__load32(&h->addressee)) == 0 && i < 10000; i++)
@@ -6914,8 +7040,12 @@ static void procpool__super_spawned(procpool__super *u, uint64_t total, uint64_t
 }
 
 /* ==== >>host ========================================================================================================
- * Runs in the host, in whichever thread calls, under the pool's mutex unless a function says otherwise. The truth about
- * tasks is in private memory here; what is read from the segment is read once, checked against it, and then used. */
+ * Runs in:   the host, in whichever thread calls, under the pool's mutex unless a function says otherwise: so to the
+ *            end of the file, but for >>task.
+ * Writes:    the pool, which is private; of the segment: flags for workers, and what it mends.
+ * Calls:     >>shm, >>table, >>platform.
+ * Always:    the truth about tasks is private; what is read from the segment is read once, checked against it, and
+ *            then used. */
 
 enum {
   PROCPOOL__POOL_LIVE = 0x70706f6c,
@@ -6947,7 +7077,7 @@ enum {
   PROCPOOL__F_KEEP_BLOCK = 2,
   PROCPOOL__F_NONE = 4,
   PROCPOOL__F_QUARANTINE = 8, /* its worker could not be reaped: slot and block are never used again */
-  PROCPOOL__F_NO_MEMORY = 16, /* inline: nobody could free memory for its result but who waits for that: CODEC */
+  PROCPOOL__F_NO_MEMORY = 16, /* inline: only the thread that waits for its result could free memory for it: CODEC */
   PROCPOOL__F_PIECES = 32,    /* an inbox may hold pieces of its result */
   PROCPOOL__F_EPOCH = 64,     /* which of the two epochs it was accepted in: see procpool__buffer_advance */
   PROCPOOL__F_PLACE = 128     /* its result goes to result.data, in a shared buffer; until then size is its room */
@@ -7107,7 +7237,7 @@ struct procpool {
   procpool__slab *slabs;
   procpool_future *free_futures;
   size_t live_futures;        /* and iterators that hold the pool */
-  void *thrown_away;          /* large results that nobody holds any more: a list */
+  void *thrown_away;          /* large results that were given up: a list */
   procpool_future *first_due; /* settled, with callbacks to run; atomic: looked at without the lock as a hint */
   procpool_future *last_due;
   /* waiting */
@@ -7117,7 +7247,7 @@ struct procpool {
   uint64_t sleep_number;
   procpool__spin spin;
   uint64_t processors;
-  uint32_t last_slot;           /* of the task that was submitted last: likely the one that somebody waits for */
+  uint32_t last_slot;           /* of the task that was submitted last: likely the one that a thread waits for */
   int sleepers;                 /* on turn */
   int fd_users;                 /* who poll the pool's watch; atomic */
   procpool__sleeper *followers; /* threads that wait while another one drains */
@@ -7125,8 +7255,8 @@ struct procpool {
   procpool__sleeper *drainer;                /* the one that drains, while it sleeps */
   procpool__sleeper *heir;                   /* woken to drain, and has not come yet */
   bool draining, parked, wants_room, changed;
-  bool watching;       /* whoever drains sleeps in poll(), on the pool's event and the supervisor's end */
-  bool lazy;           /* whoever drains sleeps, or is about to, until few tasks wait: results may lie there */
+  bool watching;       /* the thread that drains sleeps in poll(), on the pool's event and the supervisor's end */
+  bool lazy;           /* the thread that drains sleeps, or is about to, until few tasks wait: results may lie there */
   uint64_t lazy_until; /* the first of these few */
   size_t expected;     /* unsettled futures with callbacks */
   uint64_t audit_due;  /* when to look whether a worker has scribbled over shared memory */
@@ -7294,7 +7424,12 @@ static bool procpool__host_grow_cells(procpool *p, uint64_t cell) {
   return procpool__host_grow(p, p->segment.cells, all * sizeof(uint64_t), &p->cells_reserved, need * sizeof(uint64_t));
 }
 
-/* ---- arena ---- */
+/* ==== >>arena =======================================================================================================
+ * Runs in:   the host, with the lock; copies and reservations without it.
+ * Writes:    the list of extents and blocks, private; pages of the arena.
+ * Calls:     >>host, >>memory.
+ * Always:    who hands out a block has reserved it; what is freed is kept warm up to a bound, and given back beyond
+ *            it. */
 
 static bool procpool__list_reserve(procpool__list *list, size_t room) {
   uint64_t *items;
@@ -7451,7 +7586,7 @@ static void procpool__arena_give_extent(procpool *p, uint64_t offset, uint64_t s
 }
 
 /* Gives the last pages of free extent i back to the system, at most so many bytes. That takes a moment: it is done
- * without the lock, and they are nobody else's meanwhile. */
+ * without the lock, and they are this thread's alone meanwhile. */
 static void procpool__arena_discard(procpool *p, size_t i, uint64_t most) {
   procpool__arena *a = &p->arena;
   const procpool__extent e = a->extents[i];
@@ -7465,8 +7600,8 @@ static void procpool__arena_discard(procpool *p, size_t i, uint64_t most) {
   procpool__arena_give_extent(p, offset, size, false);
 }
 
-/* Gives free extents back, the largest ones first, where more is reserved than shall be kept, as a call ends: whole ones,
- * or (a host that polls has a frame to draw) so much as takes less than a millisecond. */
+/* Gives free extents back, the largest ones first, where more is reserved than shall be kept, as a call ends: whole
+ * ones, or (a host that polls has a frame to draw) so much as takes less than a millisecond. */
 static void procpool__arena_trim(procpool *p, bool whole) {
   procpool__arena *a = &p->arena;
   while (a->warm > PROCPOOL__EXTENT_WARM && !p->finished) {
@@ -7556,8 +7691,8 @@ static uint64_t procpool__arena_carve(procpool *p, int c) {
   return a->carve[c] - size;
 }
 
-/* A block of at least size bytes, aligned to a cache line: its offset in the arena, or NO_BLOCK. For more than an extent
- * the lock may be let go meanwhile. */
+/* A block of at least size bytes, aligned to a cache line: its offset in the arena, or NO_BLOCK. For more than an
+ * extent the lock may be let go meanwhile. */
 static uint64_t procpool__arena_alloc(procpool *p, uint64_t size) {
   procpool__arena *a = &p->arena;
   const int c = procpool__arena_class(size < p->segment.arena_size ? size : p->segment.arena_size);
@@ -7751,7 +7886,7 @@ static procpool__buffer *procpool__buffer_first(procpool__buffer *tree) {
   return tree;
 }
 
-/* A worker goes on whom nobody can end, and who knows what buffers there are by now. */
+/* A worker goes on that cannot be ended, and may know what buffers there are by now. */
 static void procpool__buffer_quarantine(procpool *p) {
   procpool__buffer *b = procpool__buffer_first(p->buffers);
   p->buffers = NULL;
@@ -7794,7 +7929,11 @@ static void procpool__buffer_end(procpool *p) {
   procpool__buffer_empty_limbo(p, 1, false);
 }
 
-/* ---- futures ---- */
+/* ==== >>futures =====================================================================================================
+ * Runs in:   the host, with the lock.
+ * Writes:    futures, their callbacks, and the lists that they are in.
+ * Calls:     >>arena, >>host.
+ * Always:    a future settles once, and ends when neither its user, nor its task, nor a callback has it. */
 
 static bool procpool__future_more(procpool *p) {
   procpool__slab *slab = (procpool__slab *)procpool__aligned_new(sizeof(*slab));
@@ -7832,8 +7971,8 @@ static procpool_future *procpool__future_new(procpool *p) {
   return f;
 }
 
-/* The C library takes a moment to give much memory back: that is done as the call ends, without the lock. The first word
- * of what waits for that leads to the next one. */
+/* The C library takes a moment to give much memory back: that is done as the call ends, without the lock. The first
+ * word of what waits for that leads to the next one. */
 static void procpool__future_throw_away(procpool *p, void *data, uint64_t size) {
   if (data != NULL && size > PROCPOOL__EXTENT) {
     memcpy(data, &p->thrown_away, sizeof(p->thrown_away));
@@ -7894,7 +8033,7 @@ static procpool_status procpool__future_status(const procpool_future *f) {
   return (procpool_status)__atomic_load_n(&f->status, __ATOMIC_ACQUIRE);
 }
 
-/* Whether somebody is still to see its result: a handle is held, or callbacks are due. */
+/* Whether its result is still wanted: a handle is held, or callbacks are due. */
 static bool procpool__future_wanted(const procpool_future *f) {
   return !(f->flags & PROCPOOL__F_RELEASED) || f->callbacks != NULL;
 }
@@ -7985,7 +8124,7 @@ static void procpool__host_drop_pieces(procpool *p, const procpool_future *f) {
     }
 }
 
-/* The one place where a task settles. Its word is FREE, or soon will be by the caller; nobody else looks at its
+/* The one place where a task settles. Its word is FREE, or soon will be by the caller; no other thread looks at its
  * slot. */
 static void procpool__host_settle(procpool *p, procpool_future *f, procpool_status status) {
   uint32_t *cell = &p->cell_slots[(f->ticket - 1) & (p->segment.cell_count - 1)];
@@ -8031,11 +8170,17 @@ static procpool_error *procpool__host_error(procpool_future *f, procpool_status 
   return e;
 }
 
+/* ==== >>drain =======================================================================================================
+ * Runs in:   the host, with the lock.
+ * Writes:    the pool; rings' consumed and room_seq; words of tasks that have settled.
+ * Calls:     >>futures, >>arena, >>host.
+ * Always:    who takes in a record has checked all of it; each task settles once, whatever a worker has written. */
+
 /* ---- taking results in ---- */
 
 typedef enum procpool__taken { PROCPOOL__TAKEN, PROCPOOL__TAKEN_NOT, PROCPOOL__TAKEN_CORRUPT } procpool__taken;
 
-/* Memory for a result of size bytes in the future; null with *ok true when nobody wants it. */
+/* Memory for a result of size bytes in the future; null with *ok true when it was given up. */
 static unsigned char *procpool__host_room_for(procpool_future *f, uint64_t size, bool *ok) {
   *ok = true;
   if (!procpool__future_wanted(f))
@@ -8057,7 +8202,7 @@ static bool procpool__host_grow_partial(procpool *p, procpool__inbox *in, uint64
   uint64_t room = in->room < PROCPOOL__FIRST_ROOM / 2 ? PROCPOOL__FIRST_ROOM : 2 * in->room;
   unsigned char *data;
   if (in->filled + more <= in->room || (in->data == NULL && in->filled > 0))
-    return true; /* there is room, or nobody wants it */
+    return true; /* there is room, or it was given up */
   room = room < in->filled + more ? in->filled + more : room;
   room = room > in->total ? in->total : room;
   data = (unsigned char *)procpool__aligned_grow(in->data, in->filled, room);
@@ -8329,7 +8474,7 @@ static bool procpool__host_has_record(procpool *p, int worker, uint64_t word) {
   return false;
 }
 
-/* Whether nobody can ask for this task's result any more. */
+/* Whether this task's result cannot be asked for any more. */
 static bool procpool__host_unwanted(const procpool_future *f) {
   return (f->flags & PROCPOOL__F_RELEASED) != 0 && f->callbacks == NULL && f->nodes == NULL;
 }
@@ -8392,7 +8537,7 @@ static bool procpool__host_is_lost(procpool *p, uint32_t slot, uint64_t word) {
   const procpool__block *block = &p->segment.blocks[worker < p->segment.workers ? worker : 0];
   if (worker >= p->segment.workers)
     return true;
-  if (procpool__state_done(procpool__word_state(word))) /* what nobody wants may have no record */
+  if (procpool__state_done(procpool__word_state(word))) /* what was given up may have no record */
     return !procpool__host_unwanted(p->owners[slot]) && !procpool__host_has_record(p, worker, word);
   if (procpool__load(&block->intent_word) == procpool__word_in(word, PROCPOOL__RUNNING) &&
       procpool__load(&block->intent_slot) == slot)
@@ -8597,7 +8742,7 @@ static void procpool__host_heed_health(procpool *p) {
 
 /* ---- the end ---- */
 
-/* Whether the supervisor has ended, or does so before the deadline. Its pidfd knows even where a child that somebody
+/* Whether the supervisor has ended, or does so before the deadline. Its pidfd knows even where a child that was
  * forked beside the library keeps its end of the channel open. */
 static bool procpool__host_supervisor_gone(const procpool *p, uint64_t deadline) {
   struct pollfd fds[2];
@@ -8621,7 +8766,7 @@ static void procpool__host_let_go(procpool *p) {
 }
 
 /* What becomes of a task of which no record and no epitaph is left. A word that was decided keeps its outcome; but OK,
- * FAILED and CODEC without a record mean something only where nobody wants it. */
+ * FAILED and CODEC without a record mean something only where the result was given up. */
 static procpool_status procpool__host_last_word(procpool *p, const procpool_future *f, procpool_status rest) {
   const uint64_t word = procpool__load(&p->segment.slots[f->slot].word);
   const procpool__state state = procpool__word_state(word);
@@ -8672,8 +8817,8 @@ static bool procpool__host_await_workers(procpool *p) {
   return true;
 }
 
-/* Waits until the supervisor and all workers have ended. Whoever holds the supervisor (by stopping or tracing it) does
- * not keep it from being killed, and it takes its workers along. */
+/* Waits until the supervisor and all workers have ended. A task that holds the supervisor (by stopping or tracing it)
+ * does not keep it from being killed, and it takes its workers along. */
 static void procpool__host_await_end(procpool *p) {
   procpool__host_let_go(p); /* now it must end, whatever it was about */
   if (p->fds.all_gone < 0 || procpool__host_await_workers(p) || procpool__host_supervisor_gone(p, 0))
@@ -8726,7 +8871,7 @@ static bool procpool__host_hear(procpool *p) {
 
 /* Looks whether the supervisor lives. If it said that it leaves, draining comes to it when all results are taken: they
  * do not go away for want of memory. closely: also where a child of the host has its end of the channel, which costs a
- * system call more; whoever was woken by a result need not. */
+ * system call more; a thread that a result has woken need not. */
 static void procpool__host_look_after(procpool *p, bool closely) {
   bool gone;
   if (p->finished || p->fds.control < 0)
@@ -8736,8 +8881,8 @@ static void procpool__host_look_after(procpool *p, bool closely) {
     procpool__host_finish(p, false);
 }
 
-/* Whether nobody of the pool's is left. The word in the segment says when to ask; what the supervisor said before it
- * wrote the word is what counts. */
+/* Whether no process of the pool's is left. The word in the segment says when to ask; what the supervisor said before
+ * it wrote the word is what counts. */
 static bool procpool__host_is_gone(procpool *p) {
   const bool hint = procpool__load32(&p->segment.header->gone) != 0;
   if (p->fds.control < 0)
@@ -8758,8 +8903,8 @@ static bool procpool__host_cell_free(const procpool *p) {
          procpool__load(&p->segment.slots[slot].word) != procpool__word(ticket, 0, PROCPOOL__READY);
 }
 
-/* Wakes the first of those who want room in the queue, if there is some and it has not looked since. Whoever was woken
- * so, and whoever leaves, calls this again: all are asked in turn, one at a time, until the room is used up. */
+/* Wakes the first of those who want room in the queue, if there is some and it has not looked since. A thread that was
+ * woken so, or leaves, calls this again: all are asked in turn, one at a time, until the room is used up. */
 static void procpool__host_pass_room(procpool *p) {
   const bool cell_free = p->first_room != NULL && procpool__host_cell_free(p);
   if (!cell_free || (p->free_count == 0 && p->slots_used == p->segment.capacity))
@@ -8798,6 +8943,13 @@ static procpool_status procpool__host_drain(procpool *p) {
   return status;
 }
 
+/* ==== >>waiting =====================================================================================================
+ * Runs in:   the host; with the lock, but while a thread spins, sleeps, or runs callbacks.
+ * Writes:    the pool; of the segment: host_flag, host_seq, lazy_until, and what the audit mends.
+ * Calls:     >>drain, and all above it.
+ * Always:    a wait ends by its condition, its deadline, an interrupt or the end of the pool, and looks after the
+ *            supervisor and at what workers may have scribbled. */
+
 /* ---- waiting ----
  * A thread that waits is in one of these states. All of them change under the lock.
  *
@@ -8812,25 +8964,25 @@ static procpool_status procpool__host_drain(procpool *p) {
  *   Who wakes                       whom                              when
  *   a worker                        who drains                        it has committed, claimed what ends a lazy sleep,
  *                                                                     or a claim has freed a cell: by host_flag
- *   the supervisor                  who drains                        after each death, stop and failed fork; at the end
+ *   the supervisor                  who drains                        after each death, stop, failed fork; at the end
  *   the kernel                      who drains, in poll               the supervisor is gone
- *   whoever settles a task          who sleeps for it, if its         in host_settle: one future, or a group whose goal
+ *   who settles a task              who sleeps for it, if its         in host_settle: one future, or a group whose goal
  *                                   condition holds now               is reached
- *   whoever takes in, leaves, or    the first who wants room and      a task has settled or a cell is free, and there is
- *   found no room                   has not looked since              room still
- *   whoever stops to drain: its     the last who came to follow       nobody else drains or was woken to do so (p->heir)
- *   wait ends, or a callback runs
+ *   who takes in, leaves, or found  the first who wants room and      a task has settled or a cell is free, and there
+ *   no room                         has not looked since              is room still
+ *   who stops to drain: its wait    the last who came to follow       no other drains or was woken to do so (p->heir)
+ *   ends, or a callback runs
  *   who sees an interrupt, a        all                               each has its own condition to look at
  *   shutdown, the pool's end, or
  *   a new reason to refuse tasks
  *   procpool_interrupt              who drains, and all on turn       at once
- *   whoever leaves a callback, an   all on turn                       at once
+ *   who leaves a callback, an       all on turn                       at once
  *   inline task or a public call
  *
- * No wake is lost: whoever changes what a condition looks at does so under the lock, and a sleeper is in its lists from
- * before the lock was let go until it has it again. What workers change is looked at by the one that drains: after it
- * has armed host_flag it looks once more. As long as anyone follows, one thread drains, is awake, or is the heir: each
- * of these hands over when it goes. */
+ * No wake is lost: a thread that changes what a condition looks at does so under the lock, and a sleeper is in its
+ * lists from before the lock was let go until it has it again. What workers change is looked at by the one that drains:
+ * after it has armed host_flag it looks once more. As long as anyone follows, one thread drains, is awake, or is the
+ * heir: each of these hands over when it goes. */
 
 enum {
   PROCPOOL__WAIT_CALLBACKS = 1,
@@ -8860,8 +9012,8 @@ static bool procpool__host_news(procpool *p) {
          procpool__load32(&p->interrupts) != __atomic_load_n(&p->interrupts_taken, __ATOMIC_RELAXED);
 }
 
-/* Whether the tasks that are not settled are enough to keep all processors busy: then whoever waits for them does not
- * keep one to itself. The counts are hints here, so relaxed loads do. */
+/* Whether the tasks that are not settled are enough to keep all processors busy: then a thread that waits for them does
+ * not keep one to itself. The counts are hints here, so relaxed loads do. */
 static bool procpool__host_crowded(const procpool *p) {
   return !p->spin.fixed && p->processors <= __atomic_load_n(&p->submitted, __ATOMIC_RELAXED) -
                                                 __atomic_load_n(&p->settled, __ATOMIC_RELAXED);
@@ -9093,9 +9245,9 @@ typedef struct procpool__known {
 /* ---- the lazy sleep ---- Who hands out many tasks, and wants their results only when all is done, is not to be
  * woken for each: every time that would take a processor from a worker. It sleeps until the queue has become short:
  * until the task at lazy_until is claimed, and since tasks are claimed in order that is when few are left behind it.
- * Whoever claims it, or a later one, answers. Only while nobody else could want a result at once: nobody waits, polls
- * the descriptor or has added a callback. Who begins to do so wakes the sleeper first, and it sleeps as usual then. A
- * worker that waits for room in its ring answers too; deaths, stops and cancels wake the host anyway. */
+ * The worker that claims it, or a later one, answers. Only while no other thread could want a result at once: none
+ * waits, polls the descriptor or has added a callback. Who begins to do so wakes the sleeper first, and it sleeps as
+ * usual then. A worker that waits for room in its ring answers too; deaths, stops and cancels wake the host anyway. */
 
 /* Whether the task at lazy_until waits. */
 static bool procpool__host_plenty(const procpool *p) {
@@ -9112,7 +9264,7 @@ static bool procpool__host_may_be_lazy(procpool *p, uint64_t spare) {
   return procpool__host_plenty(p);
 }
 
-/* Somebody wants results at once from now on. */
+/* A thread wants results at once from now on. */
 static void procpool__host_rouse(procpool *p) {
   if (p->lazy)
     procpool__shm_wake_host(&p->segment, p->fds.event_fd);
@@ -9125,7 +9277,7 @@ static bool procpool__host_changed(const procpool *p, const procpool__known *kno
          (known->room && !known->cell_free && procpool__host_cell_free(p));
 }
 
-/* Somebody has woken this thread, if the instant at which he did so is a new one. */
+/* This thread was woken, if the instant at which that was done is a new one. */
 static void procpool__host_note_wake(procpool *p, uint64_t before) {
   const uint64_t woken = procpool__load_relaxed(&p->segment.header->host_woken_ns);
   if (woken != before)
@@ -9165,7 +9317,7 @@ static void procpool__sleeper_end(procpool *p, procpool__sleeper *s) {
   *(s->next_room != NULL ? &s->next_room->before_room : &p->last_room) = s->before_room;
 }
 
-/* When whoever drains looks after supervisor and workers at the latest. Nobody must look after threads. */
+/* When the thread that drains looks after supervisor and workers at the latest. Threads need no looking after. */
 static uint64_t procpool__host_next_look(const procpool *p, uint64_t now) {
   if (p->fds.control < 0)
     return PROCPOOL__NEVER;
@@ -9174,12 +9326,12 @@ static uint64_t procpool__host_next_look(const procpool *p, uint64_t now) {
   return p->audit_due < now + PROCPOOL__LOOK_MOST ? p->audit_due : now + PROCPOOL__LOOK_MOST;
 }
 
-/* So often there seemed to be something to take, and there was not: then whoever waits sleeps all the same, and looks
- * for what is wrong when the tick is over. Nothing that keeps to the protocol comes to it. */
+/* So often there seemed to be something to take, and there was not: then the thread that waits sleeps all the same, and
+ * looks for what is wrong when the tick is over. Nothing that keeps to the protocol comes to it. */
 enum { PROCPOOL__IDLE_LOOKS = 64, PROCPOOL__RESTS_AUDIT = 1024 };
 
 /* Sleeps in poll(). What rings the event is meant for this thread; those who poll it besides are told when something
- * has settled, by whoever settles it. */
+ * has settled, by the thread that settles it. */
 static bool procpool__host_watch(int watch, int control, uint64_t deadline) {
   struct pollfd fds[2];
   fds[0].fd = watch;
@@ -9247,7 +9399,7 @@ static void procpool__host_pass_callbacks(procpool *p) {
     procpool__sleeper_wake(p, p->drainer);
 }
 
-/* Lets another thread take over the draining, and asks whoever waits for this one to look again. */
+/* Lets another thread take over the draining, and asks the threads that wait for this one to look again. */
 static void procpool__host_hand_over(procpool *p) {
   if (p->sleepers > 0) {
     (void)__atomic_fetch_add(&p->turn, 1, __ATOMIC_SEQ_CST);
@@ -9286,7 +9438,7 @@ static void procpool__host_follow(procpool *p, uint64_t deadline, const procpool
       (known->room && !known->cell_free && p->parked && !p->wants_room)) /* it is to sleep as this one needs */
     procpool__shm_wake_host(&p->segment, p->fds.event_fd);
   if (known->room)
-    procpool__host_pass_room(p); /* this one found none: whoever is behind it may need less */
+    procpool__host_pass_room(p); /* this one found none: a thread behind it may need less */
   procpool__host_unlock(p);
   procpool__platform_park(&sleeper.word, 0, deadline);
   procpool__host_lock(p);
@@ -9483,7 +9635,7 @@ static void procpool__host_run_callbacks(procpool *p) {
   procpool__host_leave_frame(p, &frame);
 }
 
-/* Whoever sees an interrupt first tells all who wait: each then finds that it came after its call began. */
+/* The thread that sees an interrupt first tells all that wait: each then finds that it came after its call began. */
 static void procpool__host_take_interrupts(procpool *p) {
   __atomic_store_n(&p->interrupts_taken, procpool__load32(&p->interrupts), __ATOMIC_RELAXED);
   procpool__sleeper_wake_all(p);
@@ -9566,8 +9718,13 @@ static procpool_status procpool__host_wait(procpool *p, const procpool__wait *w)
   return status;
 }
 
-/* ==== >>public ======================================================================================================
- * The calls of the declarations, in their order. They check what they are given, take the lock, and call downwards. */
+/* ==== >>open ========================================================================================================
+ * Runs in:   the host's thread that opens; the go-between.
+ * Writes:    the pool, and the segment before there is anyone else.
+ * Calls:     >>waiting, >>door, and all above it.
+ * Always:    what fails leaves nothing behind, and says which call failed.
+ * From here on stand the calls of the declarations, in their order: each checks what it is given, takes the lock, and
+ * calls downwards. */
 
 static bool procpool__public_bad_timeout(double timeout) {
   return timeout != timeout; /* not a number */
@@ -9789,9 +9946,9 @@ static bool procpool__open_plan(procpool__plan *plan, const procpool_options *op
   return true;
 }
 
-/* How large the arena shall be: as the user says, else as the machine's memory, or what a control group allows of it; but
- * where address space is bounded, so that a pool takes no more than an eighth of what is left of it: the program's other
- * pools, and the stacks of its threads, need some. */
+/* How large the arena shall be: as the user says, else as the machine's memory, or what a control group allows of it;
+ * but where address space is bounded, so that a pool takes no more than an eighth of what is left of it: the program's
+ * other pools, and the stacks of its threads, need some. */
 static uint64_t procpool__open_arena_size(procpool *p, const procpool_options *o) {
   procpool__segment *s = &p->segment;
   const uint64_t most = procpool__platform_space() / 8, machine = procpool__platform_memory();
@@ -9875,7 +10032,6 @@ static bool procpool__open_header(procpool *p, procpool__plan *plan) {
   h->arena_size = s->arena_size;
   h->base = s->host_base;
   h->host_pid = (uint64_t)procpool__platform_pid();
-  h->start = (uint64_t)plan->start;
   h->max_tasks = (uint64_t)o->max_tasks_per_child;
   h->strict = o->strict;
   h->core_dumps = o->core_dumps;
@@ -9936,6 +10092,12 @@ static void procpool__open_undo(procpool *p) {
   PROCPOOL_FREE(p);
 }
 
+/* ==== >>launch ======================================================================================================
+ * Runs in:   the host's thread that opens; the go-between; worker threads.
+ * Writes:    as >>open.
+ * Calls:     >>open, and all above it.
+ * Always:    open returns when every worker is started, or when none is left. */
+
 /* ---- starting workers ---- */
 
 typedef struct procpool__launch {
@@ -9951,7 +10113,8 @@ static bool procpool__open_pair(bool (*make)(int *fds), int *near, int *far, int
   return made;
 }
 
-/* Makes what the host waits for among other descriptors, in a section. False (errno, *call) where there are none to be had. */
+/* Makes what the host waits for among other descriptors, in a section. False (errno, *call) where there are none to be
+ * had. */
 static bool procpool__open_watch(procpool *p, const char **call) {
   *call = "eventfd2";
   p->fds.event_fd = procpool__platform_event();
@@ -10039,8 +10202,8 @@ static int procpool__open_born(void *context, pid_t pid) {
   return error;
 }
 
-/* The C library has a lock for its exit handlers, which its fork does not take: a child forked while this thread holds it
- * could never register one. So both calls are sections. */
+/* The C library has a lock for its exit handlers, which its fork does not take: a child forked while this thread holds
+ * it could never register one. So both calls are sections. */
 static bool procpool__open_catch_exit(void *mark) {
   sigset_t old;
   bool caught;
@@ -10315,8 +10478,8 @@ static int procpool__open_receive(procpool *p, procpool__message *m) {
   return got;
 }
 
-/* Hears the supervisor out until its workers are started or it has failed, and the go-between, which may be the later of
- * the two although it has ended. */
+/* Hears the supervisor out until its workers are started or it has failed, and the go-between, which may be the later
+ * of the two although it has ended. */
 static bool procpool__open_handshake(procpool *p, procpool__plan *plan) {
   const uint64_t deadline =
       procpool__platform_now() + 30u * (uint64_t)1000000000u; /* main may do much before the door */
@@ -10563,6 +10726,13 @@ PROCPOOL_API void procpool_worker_main(void) {
   procpool__super_spawned(&super, marker.total, marker.place);
 }
 
+/* ==== >>enter =======================================================================================================
+ * Runs in:   the host, in each call.
+ * Writes:    the lock, the count of who is inside, and the descriptor for event loops.
+ * Calls:     >>waiting, >>launch.
+ * Always:    one way in and one way out: nobody frees a pool while another thread is inside, and nobody leaves with
+ *            the lock. */
+
 /* ---- entering and leaving ----
  * Every call of a pool or of a future begins and ends here. A thread that is inside may look at the segment without the
  * lock, while it spins, sleeps or copies: procpool_free waits until it is the only one. */
@@ -10661,8 +10831,6 @@ static procpool_status procpool__public_leave_slowly(procpool *p, procpool_statu
   return status;
 }
 
-/* A thread that found the handle good may have waited for the lock until all was freed but the future that somebody
- * holds. */
 /* The same; mostly there is nothing to do but to let go of the lock. */
 static inline procpool_status procpool__public_leave(procpool *p, procpool_status status) {
   if (p->arena.warm > PROCPOOL__EXTENT_WARM || p->thrown_away != NULL || p->first_due != NULL || p->fds.loop_fd >= 0 ||
@@ -10673,6 +10841,7 @@ static inline procpool_status procpool__public_leave(procpool *p, procpool_statu
   return status;
 }
 
+/* A thread that found the handle good may have waited for the lock until all was freed but a future. */
 static procpool_status procpool__public_enter(procpool *p) {
   const procpool_status status = procpool__host_check(p);
   if (status != PROCPOOL_OK)
@@ -10691,7 +10860,11 @@ static procpool_status procpool__public_leave_throwing(procpool *p, procpool_sta
   return status;
 }
 
-/* ---- submit ---- */
+/* ==== >>submit ======================================================================================================
+ * Runs in:   the host, with the lock; large arguments are copied without it.
+ * Writes:    slots, cells and arguments of tasks that no worker can have yet; the pool.
+ * Calls:     >>enter, >>arena, and all above it.
+ * Always:    a task is accepted when its cell is written, and not before; what is refused has changed nothing. */
 
 /* One task to be submitted, or several that differ in their arguments alone. */
 typedef struct procpool__order {
@@ -10713,7 +10886,7 @@ typedef struct procpool__order {
   bool many;
   bool quiet; /* one of several: the caller looks for sleepers, by procpool__submit_look */
   size_t count, accepted;
-  procpool_future **futures; /* out; or null: nobody wants the results */
+  procpool_future **futures; /* out; or null: the results are given up */
   uint64_t spare;            /* see procpool__known */
 } procpool__order;
 
@@ -10867,8 +11040,8 @@ static procpool_status procpool__submit_locate(procpool *p, procpool__order *o) 
   return PROCPOOL_OK;
 }
 
-/* A large argument is copied before it is given a place, and the lock is let go meanwhile. Nothing is copied while there
- * is no place; one that is copied stays, should the place be gone by then. */
+/* A large argument is copied before it is given a place, and the lock is let go meanwhile. Nothing is copied while
+ * there is no place; one that is copied stays, should the place be gone by then. */
 static procpool_status procpool__submit_copy(procpool *p, procpool__order *o) {
   uint32_t slot;
   procpool_status status;
@@ -10944,7 +11117,7 @@ enum {
   PROCPOOL__BATCH_BYTES = 65536 /* or so many bytes of arguments, those who sleep are woken for them */
 };
 
-/* Nobody wants the result: the handle is given back before it is handed out. */
+/* The result is given up: the handle is given back before it is handed out. */
 static void procpool__submit_unwanted(procpool *p, procpool_future *f) {
   f->flags |= PROCPOOL__F_RELEASED;
   procpool__future_unref(p, f);
@@ -10974,7 +11147,7 @@ static void procpool__submit_show(procpool *p, procpool__order *o, uint32_t slot
 
 /* Looks for sleepers. The cells were stored with release; a worker that sets its bit after this read-modify-write of
  * the same word has acquired them by it and sees them, one that set it before is seen here. more: there is more to hand
- * out, and a last look comes after it; until then nobody is woken who would take this very processor. */
+ * out, and a last look comes after it; until then no worker is woken that would take this very processor. */
 static void procpool__submit_look(procpool *p, bool more) {
   for (int i = 0; i < p->segment.workers; i += 64)
     (void)procpool__or(procpool__shm_idle(&p->segment, i), 0);
@@ -11239,6 +11412,12 @@ PROCPOOL_API procpool_future *procpool_submit_or_null(procpool *pool, procpool_f
   return NULL;
 }
 
+/* ==== >>pool ========================================================================================================
+ * Runs in:   the host.
+ * Writes:    as >>host.
+ * Calls:     >>submit, and all above it.
+ * Always:    no call of a pool that was freed looks at it. */
+
 /* ---- shared buffers ---- */
 
 PROCPOOL_API void *procpool_shared_alloc(procpool *pool, size_t size) {
@@ -11341,7 +11520,8 @@ PROCPOOL_API int procpool_fd(procpool *pool) {
   return fd;
 }
 
-/* Takes no lock: a signal handler may have interrupted whoever holds it. procpool_free waits for it all the same. */
+/* Takes no lock: a signal handler may have interrupted the thread that holds it. procpool_free waits for it all the
+ * same. */
 PROCPOOL_API void procpool_interrupt(procpool *pool) {
   if (pool == NULL)
     return;
@@ -11394,8 +11574,8 @@ static procpool_status procpool__shutdown_wait(procpool *p, const procpool__wait
 }
 
 /* By stages, each of which a supervisor that is not held makes unnecessary. One that is stopped is continued by the
- * kernel when the lifeline ends, and ends all. One that somebody stops again and again, or traces, is killed, and its
- * workers with it. Where there is no descriptor for that, and where the kernel holds somebody, this does not wait any
+ * kernel when the lifeline ends, and ends all. One that a task stops again and again, or traces, is killed, and its
+ * workers with it. Where there is no descriptor for that, and where the kernel holds a process, this does not wait any
  * longer. */
 static procpool_status procpool__shutdown_kill(procpool *p, procpool__wait *call) {
   procpool_status status = procpool__shutdown_wait(p, call, PROCPOOL__SECOND);
@@ -11533,7 +11713,11 @@ PROCPOOL_API procpool_status procpool_get_stats(procpool *pool, procpool_stats *
   return procpool__public_leave(pool, PROCPOOL_OK);
 }
 
-/* ---- futures ---- */
+/* ==== >>results =====================================================================================================
+ * Runs in:   the host; a settled future is read without the lock.
+ * Writes:    futures.
+ * Calls:     >>submit, and all above it.
+ * Always:    a call that is refused leaves the future as it was. */
 
 PROCPOOL_API procpool_status procpool_future_status(procpool_future *future) {
   const procpool_status status = procpool__host_check_future(future);
@@ -11674,8 +11858,8 @@ static void procpool__future_leave_error(procpool_future *f, procpool_status sta
 
 /* For the typed layer: a result of this very size; gives the future back. Where there is none because the submit was
  * refused: why. */
-/* Copies a result of this very size and gives the future back. False, and nothing is done, where that is not all that is
- * to be done. */
+/* Copies a result of this very size and gives the future back. False, and nothing is done, where that is not all that
+ * is to be done. */
 static bool procpool__future_take(procpool *p, procpool_future *f, void *buffer, size_t size) {
   if (p->thrown != NULL || f->magic != PROCPOOL__FUTURE_LIVE || f->size != size || (buffer == NULL && size > 0) ||
       (f->flags & (PROCPOOL__F_PLACE | PROCPOOL__F_RELEASED)))
@@ -11783,7 +11967,7 @@ static void procpool__future_want_end(procpool *p, const procpool_future *f, uin
 static void procpool__future_stopped(procpool *p) {
   if (p->closing && !p->finished) /* it may have been the last one that the shutdown waits for */
     procpool__host_tell_phase(p);
-  if (!p->finished && (p->parked || p->fd_users > 0)) /* whoever drains may wait for this one */
+  if (!p->finished && (p->parked || p->fd_users > 0)) /* the thread that drains may wait for this one */
     procpool__shm_wake_host(&p->segment, p->fds.event_fd);
 }
 
@@ -11872,7 +12056,11 @@ PROCPOOL_API procpool_status procpool_future_release(procpool_future *future) {
   return procpool__public_leave(p, PROCPOOL_OK);
 }
 
-/* ---- waiting for several ---- */
+/* ==== >>several =====================================================================================================
+ * Runs in:   the host.
+ * Writes:    as >>waiting.
+ * Calls:     >>results, and all above it.
+ * Always:    groups of futures, of one pool or of several; each member is told of at most once. */
 
 /* The futures of one wait: a node each, and the pools that they belong to. */
 typedef struct procpool__group {
@@ -11992,9 +12180,10 @@ static bool procpool__condition_goal(procpool *p, void *context) {
   return met;
 }
 
-/* ---- of several pools ---- The thread takes in from all of them, and sleeps in poll(): on the event of each, on the end
- * of each one's supervisor, and on a bell of its own, which whoever settles one of its futures rings. Nothing of this
- * thread's is in a pool while it sleeps but the count of those who poll its event: a pool may be freed meanwhile. */
+/* ---- of several pools ---- The thread takes in from all of them, and sleeps in poll(): on the event of each, on the
+ * end of each one's supervisor, and on a bell of its own, which the thread that settles one of its futures rings.
+ * Nothing of this thread's is in a pool while it sleeps but the count of those who poll its event: a pool may be freed
+ * meanwhile. */
 
 /* What is polled for pool i, from 1 on: two places for each. The first one is the bell. */
 typedef struct procpool__several {
@@ -12186,7 +12375,11 @@ PROCPOOL_API procpool_status procpool_wait(procpool_future *const *futures, size
   return status;
 }
 
-/* ---- iterators ---- */
+/* ==== >>iterators ===================================================================================================
+ * Runs in:   the host.
+ * Writes:    iterators, which are private.
+ * Calls:     >>several, and all above it.
+ * Always:    each item comes out once, then END; a pool that is freed ends them. */
 
 struct procpool_iterator {
   uint32_t magic;
@@ -12374,8 +12567,9 @@ static procpool_status procpool__imap_submit(procpool_iterator *it, uint64_t dea
   return procpool__public_leave(p, status);
 }
 
-/* Submits inputs until the window is full. However long the generator takes, an interrupt ends that; a time-out too, once
- * something is in flight (but a call that does not wait at all still pulls: it may be the only kind that is made). */
+/* Submits inputs until the window is full. However long the generator takes, an interrupt ends that; a time-out too,
+ * once something is in flight (but a call that does not wait at all still pulls: it may be the only kind that is made).
+ * */
 static procpool_status procpool__imap_fill(procpool_iterator *it, const procpool__wait *wait) {
   while (it->end == PROCPOOL_OK && it->in_flight < it->buffersize) {
     procpool_status status = procpool__host_wait_look(it->pool, wait);
@@ -12520,7 +12714,12 @@ PROCPOOL_API void procpool_iterator_free(procpool_iterator *iterator) {
   procpool__imap_let_go(p);
 }
 
-/* ---- map ---- */
+/* ==== >>map =========================================================================================================
+ * Runs in:   the host; chunk by chunk in the worker (procpool__item_).
+ * Writes:    arguments, results and progress words of its chunks, in the arena.
+ * Calls:     >>results, and all above it.
+ * Always:    an item begins at most once; after a crash the items that had ended are kept, and the others are handed
+ *            out again. */
 
 /* One chunk under way: items first to first + count. */
 typedef struct procpool__job {
@@ -12566,14 +12765,14 @@ typedef struct procpool__mapping {
   procpool_status status; /* of the first item that is not OK */
 } procpool__mapping;
 
-/* To hand out a chunk and to take it in costs some 20 us of somebody's time, on a machine that has no processor to
+/* To hand out a chunk and to take it in costs some 20 us of a processor's time, on a machine that has no processor to
  * spare: a chunk shall take a few times as long, where items are so quick that it matters. */
 #define PROCPOOL__CHUNK_NS ((uint64_t)60000)
 #define PROCPOOL__CHUNK_MOST ((size_t)0xffffff) /* items */
 #define PROCPOOL__MAP_PIECE ((size_t)1 << 20)   /* bytes that are copied between two looks at the clock */
 enum { PROCPOOL__ITEM_ALIGN = 16 };
 
-/* Items that one chunk can hold. In an inline pool nobody looks at the clock while a chunk runs: only what takes a
+/* Items that one chunk can hold. In an inline pool no thread looks at the clock while a chunk runs: only what takes a
  * moment. */
 static size_t procpool__map_most(const procpool__mapping *m) {
   const uint64_t bytes = (m->shared_arguments ? 0 : m->argument_step) + (m->shared_results ? 0 : m->result_step);
@@ -12584,7 +12783,7 @@ static size_t procpool__map_most(const procpool__mapping *m) {
   return most > 0 ? most : 1;
 }
 
-/* Large chunks first, small ones towards the end: nobody waits long for the last. */
+/* Large chunks first, small ones towards the end: no worker waits long for the last. */
 static size_t procpool__map_chunksize(const procpool__mapping *m, size_t remaining) {
   const bool copied = !m->shared_arguments || !m->shared_results;
   size_t n = remaining / ((size_t)m->pool->segment.workers * (copied ? 4 : 2));
@@ -12981,8 +13180,8 @@ static void procpool__map_finish(procpool__mapping *m, size_t j) {
 }
 
 /* ---- a map that ends before its time ---- Each chunk is told to begin no further item. A worker that runs quick items
- * sees it at once, and what has ended is still taken in; for one that is in the midst of a slow item this does not wait:
- * its block is freed when it settles. */
+ * sees it at once, and what has ended is still taken in; for one that is in the midst of a slow item this does not
+ * wait: its block is freed when it settles. */
 #define PROCPOOL__MAP_LINGER ((uint64_t)1000000) /* ns */
 
 static bool procpool__condition_halted(procpool *p, void *context) {
@@ -13229,7 +13428,11 @@ PROCPOOL_API procpool_status procpool_map_items(procpool *pool, procpool_functio
   return procpool__map(pool, items_function, true, arguments, argument_size, results, result_size, count, options);
 }
 
-/* ---- inside a task: runs in the worker ---- */
+/* ==== >>task ========================================================================================================
+ * Runs in:   a worker, inside a task.
+ * Writes:    the task's record and arguments.
+ * Calls:     >>worker.
+ * Always:    a task that has ended, or was forked away, can answer no more. */
 
 PROCPOOL_API const void *procpool_task_argument(procpool_task *task, size_t *size) {
   if (size != NULL)
@@ -13402,7 +13605,11 @@ PROCPOOL_API bool procpool_task_item(procpool_task *task, size_t index) {
                              index);
 }
 
-/* ---- Process ---- */
+/* ==== >>process =====================================================================================================
+ * Runs in:   the host.
+ * Writes:    a pool of one worker.
+ * Calls:     >>launch, >>results, and all above it.
+ * Always:    its function runs at most once, in one process, whose end is its end. */
 
 struct procpool_process {
   uint32_t magic;
