@@ -79,6 +79,7 @@ enum {
 typedef struct caller {
   procpool *pool, *second;
   procpool_future *future, *other;
+  procpool_iterator *iterator; /* held while a call waits: what a cancelled thread held is given back by its joiner */
   int call;
   int rounds; /* atomic */
 } caller;
@@ -91,7 +92,6 @@ static int one_more(void *context, void *item) {
 static void make_call(caller *c) {
   procpool *p = c->pool;
   procpool_future *both[2], *f = NULL;
-  procpool_iterator *it = NULL;
   int in[8] = {0}, out[8], n = 0;
   both[0] = c->future;
   both[1] = c->other;
@@ -112,17 +112,19 @@ static void make_call(caller *c) {
     (void)procpool_submit_many(p, task_nothing, NULL, 0, 16, NULL, NULL, NULL);
     break;
   case CALL_NEXT:
-    if (procpool_as_completed(both, 1, &it) == PROCPOOL_OK)
-      (void)procpool_next(it, PROCPOOL_FOREVER, &f);
-    procpool_iterator_free(it);
+    if (procpool_as_completed(both, 1, &c->iterator) == PROCPOOL_OK)
+      (void)procpool_next(c->iterator, PROCPOOL_FOREVER, &f);
+    procpool_iterator_free(c->iterator);
+    c->iterator = NULL;
     break;
   case CALL_SEVERAL:
     (void)procpool_wait(both, 2, PROCPOOL_ALL_COMPLETED, PROCPOOL_FOREVER, NULL);
     break;
   case CALL_IMAP:
-    if (procpool_imap(p, task_twice, one_more, &n, sizeof(int), NULL, &it) == PROCPOOL_OK)
-      (void)procpool_next(it, PROCPOOL_FOREVER, &f);
-    procpool_iterator_free(it);
+    if (procpool_imap(p, task_twice, one_more, &n, sizeof(int), NULL, &c->iterator) == PROCPOOL_OK)
+      (void)procpool_next(c->iterator, PROCPOOL_FOREVER, &f);
+    procpool_iterator_free(c->iterator);
+    c->iterator = NULL;
     break;
   case CALL_MAP:
     (void)procpool_map(p, task_twice, in, sizeof(int), out, sizeof(int), 8, NULL);
@@ -176,6 +178,7 @@ TEST_STARTS_LIMIT(r133_a_thread_is_cancelled_in_any_call, CONCURRENT, 60) {
     CHECK_WORKS(c.pool); /* others go on */
     gate_add(&page->word[call], 1);
     CHECK(test_join(thread) == PTHREAD_CANCELED);
+    procpool_iterator_free(c.iterator);
     CHECK_WORKS(c.pool);
     CHECK_SETTLES(c.future, PROCPOOL_OK);
     CHECK_SETTLES(c.other, PROCPOOL_OK);

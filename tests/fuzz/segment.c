@@ -359,7 +359,7 @@ static const uint16_t block_words[] = {offsetof(procpool__block, intent_slot), o
                                        offsetof(procpool__block, init_code),   offsetof(procpool__block, tail),
                                        offsetof(procpool__block, consumed),    offsetof(procpool__block, room_seq),
                                        offsetof(procpool__block, wake_seq),    offsetof(procpool__block, room_flag),
-                                       offsetof(procpool__block, pid),         offsetof(procpool__block, generation),
+                                       offsetof(procpool__block, pid),         offsetof(procpool__block, dropped),
                                        offsetof(procpool__block, started_ns),  offsetof(procpool__block, limited_word),
                                        offsetof(procpool__block, ended_word)};
 
