@@ -5446,7 +5446,8 @@ static void procpool__worker_setup(procpool__worker *w, const procpool__segment 
   w->event_fd = event_fd;
   w->pid = procpool__platform_pid();
   w->process = process;
-  w->tail = procpool__load(&w->block->tail);
+  w->tail =
+      procpool__load(&w->block->tail) / PROCPOOL__UNIT * PROCPOOL__UNIT; /* a neighbour may have scribbled there */
   w->consumed = procpool__load(&w->block->consumed);
   w->dropped = procpool__load(&w->block->dropped);
   procpool__spin_setup(&w->spin, s->settings.spin_ns, s->settings.spin_fixed != 0);
