@@ -49,6 +49,10 @@ static void step_begin(void) {
 static void step_hold(void) {
   const int number = word(WORD_SIGNAL);
   open_gate(WORD_FIRED);
+  if (number == SIGKILL) {
+    __atomic_or_fetch(&rig.page->killed[getpid()], 1ull << (SIGKILL - 1), __ATOMIC_SEQ_CST);
+    __atomic_add_fetch(&rig.page->kills, 1, __ATOMIC_SEQ_CST);
+  }
   if (number != 0)
     kill(getpid(), number);
   else
@@ -591,6 +595,27 @@ static bool committed_is_stopped(int step) {
   return held;
 }
 
+/* ---- a worker dies on the way from its commit to its sleep, and the one that replaces it commits before the host looks ----
+ * What the first has committed must be published by then: the second one's record would lie over it. */
+
+static bool committed_is_replaced(int step) {
+  work victim, next;
+  bool held;
+  begin(step, 1);
+  rig.page->word[WORD_SIGNAL] = SIGKILL;
+  give(&victim, task_counted, GATE_A, 8, RIG_ALLOW(OK) | RIG_ALLOW(CRASHED), RIG_CRASHES);
+  await_start(&victim);
+  give(&next, task_gated, GATE_A, 8, RIG_ALLOW(OK) | RIG_ALLOW(CRASHED), RIG_CRASHES);
+  open_gate(GATE_A);
+  while (!decided(&next) || !asleep(0)) /* it may be the next one that dies */
+    sched_yield();
+  held = fired();
+  (void)finish(&victim);
+  (void)finish(&next);
+  end();
+  return held;
+}
+
 typedef struct sweep {
   const char *name;
   bool (*at)(int step);
@@ -610,6 +635,7 @@ static const sweep sweeps[] = {
     {"a worker speaks for another one", record_is_forged},
     {"the host waits for room, a worker claims", host_waits_for_room},
     {"a worker is stopped after its commit, the host polls", committed_is_stopped},
+    {"a worker dies after its commit, its successor commits", committed_is_replaced},
 };
 enum { SWEEPS = (int)(sizeof(sweeps) / sizeof(sweeps[0])) };
 
