@@ -338,7 +338,7 @@ void task_count(procpool_task *task) {
 
 static void block_on(procpool_task *task, int *word) {
   const test_job *job = job_begin(task);
-  page->pid[job->index] = (int)getpid();
+  __atomic_store_n(&page->pid[job->index], (int)getpid(), __ATOMIC_SEQ_CST);
   gate_add(&page->started, 1);
   gate_wait(word, 1);
   gate_add(&page->finished, 1);

@@ -172,6 +172,8 @@ TEST_STARTS(r136_pinned_opening_thread, CONCURRENT) {
   test_close(pool);
   gate_add(&gate, 1);
   test_join(other);
+  if (getenv("TSAN_OPTIONS") != NULL)
+    SKIP("ThreadSanitizer has a thread of its own, which is not pinned");
   pool = procpool_open(&options); /* now all threads are */
   CHECK(pool != NULL);
   CHECK_EQ(test_stats(pool).workers, 1);
