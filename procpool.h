@@ -4299,9 +4299,9 @@ PROCPOOL__AT(slot, function, 16);
 PROCPOOL__AT(slot, size, 24);
 PROCPOOL__AT(slot, argument, 32);
 #undef PROCPOOL__AT
-typedef char procpool__assert_header_size[sizeof(procpool__header) == 1920 ? 1 : -1];
-typedef char procpool__assert_block_size[sizeof(procpool__block) == 320 ? 1 : -1];
-typedef char procpool__assert_slot_size[sizeof(procpool__slot) == 64 ? 1 : -1];
+typedef char procpool__assert_whole_header[sizeof(procpool__header) == 1920 ? 1 : -1];
+typedef char procpool__assert_whole_block[sizeof(procpool__block) == 320 ? 1 : -1];
+typedef char procpool__assert_whole_slot[sizeof(procpool__slot) == 64 ? 1 : -1];
 typedef char procpool__assert_place[sizeof(procpool__place) == PROCPOOL__INLINE_BYTES ? 1 : -1];
 typedef char procpool__assert_epitaph[sizeof(procpool__epitaph) == 40 ? 1 : -1];
 
