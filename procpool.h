@@ -1014,9 +1014,10 @@ static PROCPOOL_UNUSED inline void procpool__scope_end(procpool **procpool__pool
                 are put back: interval timers (alarm) that the initializer had not set, the signal mask, a SIGINT set
                 to its default, RLIMIT_CPU and RLIMIT_FSIZE (where a limit cannot be raised again, the worker is
                 replaced). Not put back: timers of timer_create, other limits and dispositions, the directory, the
-                environment, threads. And in a row of short tasks, from the seventeenth on, nothing is until the
-                worker finds no task or wakes the host: that would cost each of them a microsecond. A task of which
-                nothing may stay is for max_tasks_per_child = 1.
+                environment, threads. And in a row of short tasks, from the seventeenth after the worker slept (the
+                third after a shorter rest) on, nothing is until it finds no task for some microseconds or wakes the
+                host: that would cost each of them a microsecond. A task of which nothing may stay is for
+                max_tasks_per_child = 1.
    Memory       a worker's oom_score_adj is raised to 500, or one above the host's own: the out-of-memory killer takes
                 it first.
    Stack        a forked worker goes on with the stack of the thread that opened the pool, a spawned one has that of its
@@ -1191,6 +1192,7 @@ static PROCPOOL_UNUSED inline void procpool__scope_end(procpool **procpool__pool
       worker: claims, looks at flag               seq_cst          host: sets flag, looks at word   (lazy) sleep for ever
       worker: intent's slot, word; its end        release          audit: intent, then the word     a sound worker is ended
       worker: sets room_flag, looks at consumed   seq_cst          host: the other way round        worker waits for ever
+      worker: sets room_flag, looks at DISCARD    seq_cst          host: the other way round        worker waits for ever
       worker: started_ns, then limited_word       release          supervisor: the other way round  another task's time
       worker: unwanted task counted, flag         seq_cst          host: sets flag, looks at count  sleeps on room
       worker: a result, the next item is begun    release, fence   host: begun, then results (2)    half a result
@@ -1510,6 +1512,10 @@ static inline int64_t procpool__load_signed_relaxed(const procpool__i64 *p) {
 static inline void procpool__store_signed_relaxed(procpool__i64 *p, int64_t value) {
   PROCPOOL__STEP();
   __atomic_store_n(p, value, __ATOMIC_RELAXED);
+}
+static inline void procpool__or32(uint32_t *p, uint32_t bits) {
+  PROCPOOL__STEP();
+  (void)__atomic_fetch_or(p, bits, __ATOMIC_SEQ_CST);
 }
 static inline void procpool__or32_relaxed(uint32_t *p, uint32_t bits) {
   PROCPOOL__STEP();
@@ -4726,6 +4732,7 @@ struct procpool__worker {
   procpool__platform_habits habits;
   uint64_t tidied; /* the tasks that it had run when it last put back what they had left behind */
   void *exit_list; /* the host's, see procpool__platform_clear_exit_list */
+  bool given_up;   /* its task's result will not be taken */
   bool lengthy;    /* its task took so long that a few system calls after it do not matter */
   uint64_t row;    /* tasks since it last had nothing to do, or since they were long */
   uint64_t row_ns; /* when it last looked at the clock for that */
@@ -4817,11 +4824,13 @@ static bool procpool__worker_fits(procpool__worker *w, uint64_t length) {
   return w->tail + length - w->consumed <= w->segment->ring_size;
 }
 
-/* Waits until length bytes are free. False when the pool is being killed (a thread must find its way out by itself). */
+/* Waits until length bytes are free. False when the pool is being killed (a thread must find its way out by itself), or
+ * when the result is given up meanwhile (w->given_up): the host may then do something else, and never make room. What has
+ * gone in pieces by then is of no use, and does no harm: the host takes pieces of settled tasks, and drops them. */
 static bool procpool__worker_wait_room(procpool__worker *w, uint64_t length) {
   while (!procpool__worker_fits(w, length)) {
     uint32_t seq;
-    if (!w->process && procpool__worker_phase(w) == PROCPOOL__PHASE_KILL)
+    if (w->given_up || (!w->process && procpool__worker_phase(w) == PROCPOOL__PHASE_KILL))
       return false; /* a process waits to be killed: did it leave by itself, its task would seem to have crashed */
     if (w->make_room != NULL) {
       w->make_room(w->make_room_context);
@@ -4830,7 +4839,9 @@ static bool procpool__worker_wait_room(procpool__worker *w, uint64_t length) {
     seq = procpool__load32(&w->block->room_seq);
     procpool__store32(&w->block->room_flag, 1);
     procpool__worker_answer(w, PROCPOOL__FLAG_LAZY); /* this is more than may wait */
-    if (!procpool__worker_fits(w, length) && (w->process || procpool__worker_phase(w) != PROCPOOL__PHASE_KILL))
+    w->given_up = (procpool__load32(&w->task.slot->flags) & PROCPOOL__SLOT_DISCARD) != 0;
+    if (!w->given_up && !procpool__worker_fits(w, length) &&
+        (w->process || procpool__worker_phase(w) != PROCPOOL__PHASE_KILL))
       procpool__platform_park(&w->block->room_seq, seq, PROCPOOL__NEVER);
     procpool__store32(&w->block->room_flag, 0);
   }
@@ -5172,13 +5183,11 @@ static void procpool__worker_flush(const procpool__worker *w) {
     procpool__platform_flush();
 }
 
-/* Commits what the task gave. False if the task was taken away meanwhile. */
-static bool procpool__worker_finish(procpool__worker *w) {
+/* Commits what the task gave, by a record. False if that was not to be. */
+static bool procpool__worker_deliver(procpool__worker *w) {
   procpool_task *t = &w->task;
   uint32_t flags = t->given ? 0 : (uint32_t)PROCPOOL__RECORD_NONE;
   procpool__record head;
-  if (procpool__worker_unwanted(w))
-    return procpool__worker_drop(w);
   if (t->failed || t->uncarried)
     return procpool__worker_send(w, t->failed ? PROCPOOL__DONE_FAILED : PROCPOOL__DONE_CODEC, &w->failure,
                                  offsetof(procpool__failure, message) + strlen(w->failure.message) + 1, 0);
@@ -5190,6 +5199,12 @@ static bool procpool__worker_finish(procpool__worker *w) {
     flags |= PROCPOOL__RECORD_WRAPPED;
   head = procpool__worker_record(w, PROCPOOL__DONE_OK, t->result_size, flags);
   return procpool__worker_commit(w, &head, procpool__ring_length(w->segment, w->tail, t->result_size, t->wrapped));
+}
+
+/* Commits the task. False if it was taken away meanwhile. */
+static bool procpool__worker_finish(procpool__worker *w) {
+  w->given_up = procpool__worker_unwanted(w);
+  return (!w->given_up && procpool__worker_deliver(w)) || (w->given_up && procpool__worker_drop(w));
 }
 
 static void procpool__worker_trim(procpool__worker *w) {
@@ -6761,12 +6776,13 @@ static int procpool__super_start_all(procpool__super *u) {
 static int procpool__super_introduce(int control, pid_t supervisor) {
   procpool__message m;
   int fd = procpool__platform_pidfd(supervisor);
-  bool sent;
+  int error = 0;
   memset(&m, 0, sizeof(m));
   m.say = PROCPOOL__SAY_SELF;
-  sent = (fd >= 0 && procpool__platform_send_fd(control, &m, sizeof(m), fd)) || procpool__super_send(control, &m);
+  if ((fd < 0 || !procpool__platform_send_fd(control, &m, sizeof(m), fd)) && !procpool__super_send(control, &m))
+    error = errno;
   procpool__platform_close(&fd);
-  return sent ? 0 : errno;
+  return error;
 }
 
 static void procpool__super_settle_in(procpool__super *u) {
@@ -8561,14 +8577,19 @@ static void procpool__host_after_reset(procpool *p, int worker) {
   }
 }
 
-/* Gives the worker the room that was taken, and wakes it if it waits for that. */
-static void procpool__host_give_room(procpool *p, int worker) {
+/* Wakes a worker that waits for room in its ring. */
+static void procpool__host_wake_for_room(procpool *p, int worker) {
   procpool__block *block = &p->segment.blocks[worker];
-  procpool__store(&block->consumed, p->inboxes[worker].head);
   if (procpool__load32(&block->room_flag) == 0)
     return;
   procpool__add32(&block->room_seq, 1);
   procpool__platform_wake(&block->room_seq, 1);
+}
+
+/* Gives the worker the room that was taken, and wakes it if it waits for that. */
+static void procpool__host_give_room(procpool *p, int worker) {
+  procpool__store(&p->segment.blocks[worker].consumed, p->inboxes[worker].head);
+  procpool__host_wake_for_room(p, worker);
 }
 
 /* Whether a tail asks for something to be done. While the supervisor ends a worker whose ring made no sense, only one
@@ -11872,29 +11893,28 @@ static bool procpool__future_take(procpool *p, procpool_future *f, void *buffer,
   return true;
 }
 
-/* Waits, copies and gives back while it has the lock but once: the way of nearly every typed result. Whatever does not
- * go that way is left as it is. */
-static procpool_status procpool__future_result_soon(procpool_future *f, void *buffer, size_t size) {
+/* Waits, copies and gives back while it has the lock but once: the way of nearly every typed result. *taken says whether
+ * all of that was done: else the future has at most been waited for. */
+static procpool_status procpool__future_result_soon(procpool_future *f, void *buffer, size_t size, bool *taken) {
   procpool *p = f->pool;
   procpool_status status;
   procpool__platform_cancel_here();
   procpool__public_lock(p);
   status = procpool__future_await(p, f, PROCPOOL_FOREVER);
-  if (status == PROCPOOL_OK && procpool__future_take(p, f, buffer, size))
-    return procpool__public_leave(p, PROCPOOL_OK);
-  status = status == PROCPOOL_OK ? PROCPOOL_CODEC : status; /* or something else than OK */
+  *taken = status == PROCPOOL_OK && procpool__future_take(p, f, buffer, size);
   return procpool__public_leave_throwing(p, status);
 }
 
 PROCPOOL_API procpool_status procpool_future_result_exact(procpool_future *future, void *buffer, size_t size) {
   size_t got;
+  bool taken;
   procpool_status status = future == NULL ? procpool__refusal_take() : PROCPOOL_OK;
   if (status == PROCPOOL_OK)
     status = procpool__host_check_future(future);
   if (status != PROCPOOL_OK)
     return status;
-  status = procpool__future_result_soon(future, buffer, size);
-  if (status == PROCPOOL_OK || status >= PROCPOOL_PENDING)
+  status = procpool__future_result_soon(future, buffer, size, &taken);
+  if (taken || status >= PROCPOOL_PENDING)
     return status;
   status = procpool_future_result(future, PROCPOOL_FOREVER, buffer, size, &got);
   if (status == PROCPOOL_TOO_SMALL || (status == PROCPOOL_OK && got != size))
@@ -12037,6 +12057,18 @@ PROCPOOL_API procpool_status procpool_future_add_done_callback(procpool_future *
   return procpool__public_leave_throwing(p, PROCPOOL_OK);
 }
 
+/* Tells the worker that the result is given up, be it that it waits for room for it. Sequentially consistent, as what the
+ * worker does: either it sees the flag, or this sees that it waits. */
+static void procpool__future_discard(procpool *p, uint32_t slot) {
+  uint64_t word;
+  int worker;
+  procpool__or32(&p->segment.slots[slot].flags, PROCPOOL__SLOT_DISCARD);
+  word = procpool__load(&p->segment.slots[slot].word);
+  worker = procpool__word_worker(word);
+  if (procpool__word_state(word) == PROCPOOL__RUNNING && worker < p->segment.workers)
+    procpool__host_wake_for_room(p, worker);
+}
+
 PROCPOOL_API procpool_status procpool_future_release(procpool_future *future) {
   procpool_status status;
   procpool *p;
@@ -12050,7 +12082,7 @@ PROCPOOL_API procpool_status procpool_future_release(procpool_future *future) {
     return procpool__public_leave(p, PROCPOOL_HANDLE);
   future->flags |= PROCPOOL__F_RELEASED;
   if (procpool__future_status(future) == PROCPOOL_PENDING && !p->finished && procpool__host_unwanted(future))
-    procpool__or32_relaxed(&p->segment.slots[future->slot].flags, PROCPOOL__SLOT_DISCARD);
+    procpool__future_discard(p, future->slot);
   procpool__future_unref(p, future);
   if (p->arena.warm > PROCPOOL__EXTENT_WARM)
     procpool__arena_trim(p, true);

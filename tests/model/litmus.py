@@ -113,6 +113,13 @@ def publish_for():
         yield C("ring_publish_for block.tail", "tail", 0, 1)
 
 
+def wake_for_room():
+    """procpool__host_wake_for_room"""
+    flag = yield R("host_wake_for_room block.room_flag", "room_flag")
+    if flag != 0:
+        yield X("host_wake_for_room block.room_seq", "add", "room_seq", plus)
+
+
 def answer(function="worker_answer"):
     """procpool__worker_answer, procpool__worker_answer_claim"""
     flag = yield R(function + " host_flag", "flag")
@@ -280,9 +287,29 @@ def room():
     def host():
         yield look("bytes")
         yield W("host_give_room block.consumed", "consumed", 1)
-        flag = yield R("host_give_room block.room_flag", "room_flag")
-        if flag != 0:
-            yield X("host_give_room block.room_seq", "add", "room_seq", plus)
+        yield from wake_for_room()
+    return worker, host
+
+
+@test("word=1 flags=0 room_flag=0 room_seq=0")
+def discard():
+    """The result of a worker that waits for room is given up, and no room will come."""
+    def worker():
+        yield C("worker_claim slot.word", "word", READY, RUNNING)
+        given_up = 0
+        while given_up == 0:
+            seq = yield R("worker_wait_room block.room_seq", "room_seq")
+            yield W("worker_wait_room block.room_flag", "room_flag", 1)
+            given_up = yield R("worker_wait_room slot.flags", "flags")
+            if given_up == 0:
+                yield futex("room_seq", seq)
+            yield W("worker_wait_room block.room_flag", "room_flag", 0)
+
+    def host():
+        yield X("future_discard slot.flags", "or", "flags", to(1))
+        word = yield R("future_discard slot.word", "word")
+        if word == RUNNING:
+            yield from wake_for_room()
     return worker, host
 
 

@@ -144,15 +144,24 @@ static void strike(rig_random *r) {
     (void)rig_signal(pids[rig_below(r, (uint64_t)count)], rig_chance(r, 70) ? SIGKILL : SIGTERM);
 }
 
+/* So many tasks that one worker at least has been replaced: the supervisor has all that it holds by then, which it has not
+ * yet when the pool opens. */
+static void await_replacement(void) {
+  const uint64_t enough = (uint64_t)(workers() * tasks_per_worker()) + 1;
+  while (__atomic_load_n(&rig.page->count[TASKS], __ATOMIC_SEQ_CST) < enough && rig_pause(0.001))
+    ;
+}
+
 static void observe(void) {
   rig_random r = rig_stream(2000);
   double end;
   pid_t supervisors[4];
   int before;
   rig_gate(&rig.page->ready, 1);
-  end = test_now() + seconds();
   CHECK_EQ(rig_supervisors(supervisors, 4), 1);
+  await_replacement();
   before = descriptors_of(supervisors[0]);
+  end = test_now() + seconds();
   while (test_now() < end && rig_pause(0.002 + (double)rig_below(&r, 15000) * 1e-6))
     if (kills())
       strike(&r);
