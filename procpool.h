@@ -1073,7 +1073,7 @@ static PROCPOOL_UNUSED inline void procpool__scope_end(procpool **procpool__pool
               1728  limited  1736 tick                                     host
               1744  ticking  1748 lost_bell                                supervisor
               1792  dead_list dead_count health gone alive started cause_* supervisor (dead_list: host takes all)
-      block      0  intent_slot intent_word started_ns limited_word ended_word tasks ready init_code   its worker
+      block      0  intent_slot intent_word started_ns limited_word ended_word tasks life init_code    its worker
                 64  tail   72 dropped                                      its worker (tail: who publishes for it, too)
                128  consumed   136 room_seq   140 wake_seq   144 woken_ns  host (wake_seq: supervisor too)
                192  room_flag   196 cpu                                    its worker
@@ -4136,6 +4136,15 @@ static inline procpool__epitaph *procpool__slot_epitaph(procpool__slot *slot) {
   return (procpool__epitaph *)(void *)&slot->function;
 }
 
+/* How far a worker has come. */
+typedef enum procpool__life {
+  PROCPOOL__LIFE_FORKED,
+  PROCPOOL__LIFE_BEGINS,  /* in its initializer */
+  PROCPOOL__LIFE_REFUSED, /* by its initializer */
+  PROCPOOL__LIFE_TASKS,
+  PROCPOOL__LIFE_LEAVES /* by itself */
+} procpool__life;
+
 /* What a worker and the supervisor say of themselves. Lines by writer. */
 typedef struct procpool__block {
   procpool__u64 intent_slot;  /* worker, before each claim; the supervisor reads them after the reap */
@@ -4144,7 +4153,7 @@ typedef struct procpool__block {
   procpool__u64 limited_word; /* worker, after started_ns: the RUNNING word of a task with a limit */
   procpool__u64 ended_word;   /* worker: the one whose body has returned, and what it printed is out */
   procpool__u64 tasks;        /* bodies begun */
-  procpool__u64 ready; /* 1: initialized; 2: the initializer failed; 3: leaving by itself; 4: in the initializer */
+  procpool__u64 life;         /* procpool__life */
   procpool__i64 init_code;
   PROCPOOL__ALIGNED procpool__u64
       tail; /* end of the last published record. Stored by the worker, or by a helper by CAS to the same value */
@@ -5446,7 +5455,7 @@ static void procpool__worker_loop(procpool__worker *w) {
     if (!procpool__worker_rest(w))
       break;
   }
-  procpool__store(&w->block->ready, 3); /* first: a worker that is continued then stays away */
+  procpool__store(&w->block->life, PROCPOOL__LIFE_LEAVES); /* first: a worker that is continued then stays away */
   (void)procpool__or(procpool__shm_away(w->segment, w->index), procpool__shm_bit(w->index));
   procpool__aligned_free(w->scratch);
   w->scratch = NULL;
@@ -5487,7 +5496,7 @@ static bool procpool__worker_initialize(procpool__worker *w) {
   const void *argument = procpool__address_of(h->initializer_offset);
   int code;
   if (h->initializer != 0) {
-    procpool__store(&w->block->ready, 4);
+    procpool__store(&w->block->life, PROCPOOL__LIFE_BEGINS);
     if (h->initializer_size > 0)
       argument = procpool__worker_reach(w, h->initializer_offset, h->initializer_size);
     code = ENOMEM;
@@ -5496,11 +5505,11 @@ static bool procpool__worker_initialize(procpool__worker *w) {
     procpool__worker_end_copy(w);
     if (code != 0) {
       w->block->init_code = code;
-      procpool__store(&w->block->ready, 2);
+      procpool__store(&w->block->life, PROCPOOL__LIFE_REFUSED);
       return false;
     }
   }
-  procpool__store(&w->block->ready, 1);
+  procpool__store(&w->block->life, PROCPOOL__LIFE_TASKS);
   (void)procpool__and(procpool__shm_away(w->segment, w->index), ~procpool__shm_bit(w->index));
   return true;
 }
@@ -5626,10 +5635,16 @@ typedef struct procpool__end {
   struct rusage usage;
 } procpool__end;
 
+/* What a supervisor gets of its pool, by fork or by name. */
+typedef struct procpool__super_fds {
+  int memory, lifeline, control, all_gone, event_fd;
+  int host_pidfd, witness; /* or -1 */
+} procpool__super_fds;
+
 typedef struct procpool__super {
   procpool__segment segment;
-  int lifeline, control, all_gone, event_fd, host_pidfd;
-  int witness, watch; /* of the host; what tells of its end */
+  procpool__super_fds fds;
+  int watch; /* tells of the witness's end, or -1 */
   pid_t pid, host;
   uint64_t looked, expected; /* when this process last looked at limits; when it was to do so again, at the latest */
   bool strict, core_dumps, ended;
@@ -5662,12 +5677,34 @@ static void procpool__super_tell(const procpool__super *u, procpool__say say) {
   procpool__message m;
   memset(&m, 0, sizeof(m));
   m.say = say;
-  (void)procpool__platform_send(u->control, &m, sizeof(m), MSG_DONTWAIT);
+  (void)procpool__platform_send(u->fds.control, &m, sizeof(m), MSG_DONTWAIT);
 }
 
 /* As procpool__platform_receive. */
 static int procpool__super_receive(int channel, procpool__message *message, int flags) {
   return procpool__platform_receive(channel, message, sizeof(*message), flags);
+}
+
+enum { PROCPOOL__SUPER_FDS = 7 };
+
+/* Lists those that there are, at most PROCPOOL__SUPER_FDS. Returns how many. */
+static size_t procpool__super_fds_list(const procpool__super_fds *f, int *list) {
+  const int all[] = {f->memory, f->lifeline, f->control, f->all_gone, f->event_fd, f->host_pidfd, f->witness};
+  size_t count = 0;
+  for (int i = 0; i < PROCPOOL__SUPER_FDS; i++)
+    if (all[i] >= 0)
+      list[count++] = all[i];
+  return count;
+}
+
+static void procpool__super_fds_close(procpool__super_fds *f) {
+  procpool__platform_close(&f->memory);
+  procpool__platform_close(&f->lifeline);
+  procpool__platform_close(&f->control);
+  procpool__platform_close(&f->all_gone);
+  procpool__platform_close(&f->event_fd);
+  procpool__platform_close(&f->host_pidfd);
+  procpool__platform_close(&f->witness);
 }
 
 /* ---- what forked children inherit ----
@@ -5843,13 +5880,11 @@ static void procpool__super_be_worker(procpool__super *u, int index) {
   procpool__worker worker;
   procpool__process_pool own; /* the supervisor of a pool that a task opens must not keep these */
   procpool__platform_die_with(u->pid);
-  procpool__platform_close(&u->lifeline);
-  procpool__platform_close(&u->control);
-  procpool__platform_close(&u->host_pidfd);
-  procpool__platform_close(&u->witness);
+  procpool__process_no_pool(&own);
+  own.all_gone = u->fds.all_gone; /* the others go, event_fd too: a task could make it one on which the host blocks */
+  u->fds.all_gone = u->segment.fd = -1;
+  procpool__super_fds_close(&u->fds);
   procpool__platform_close(&u->watch);
-  procpool__platform_close(&u->segment.fd);
-  procpool__platform_close(&u->event_fd); /* the host would block on it if a task made it a descriptor that waits */
   procpool__platform_worker_signals();
   procpool__platform_drop_output();
   procpool__platform_set_name(u->name, u->segment.capacity == 1 ? -1 : index);
@@ -5857,12 +5892,10 @@ static void procpool__super_be_worker(procpool__super *u, int index) {
   procpool__platform_mark(u->charges[index].mark);
   if (!u->core_dumps)
     procpool__platform_no_core();
-  procpool__worker_setup(&worker, &u->segment, index, u->all_gone, true);
+  procpool__worker_setup(&worker, &u->segment, index, own.all_gone, true);
   worker.parent = u->pid;
-  worker.event_number = procpool__platform_pipe_number(u->all_gone);
+  worker.event_number = procpool__platform_pipe_number(own.all_gone);
   worker.guard = procpool__platform_guard(&worker.guard_by_pid);
-  procpool__process_no_pool(&own);
-  own.all_gone = u->all_gone;
   procpool__process_record.pools = &own;
   procpool__process_record.worker = &worker;
   worker.exit_list = procpool__platform_clear_exit_list(procpool__process_record.exit_list);
@@ -5882,7 +5915,7 @@ static bool procpool__super_start(procpool__super *u, int index) {
   procpool__header *h = u->segment.header;
   procpool__charge *charge = &u->charges[index];
   procpool__block *block = &u->segment.blocks[index];
-  procpool__store(&block->ready, 0);
+  procpool__store(&block->life, PROCPOOL__LIFE_FORKED);
   procpool__store(&block->tasks, 0);
   procpool__store(&block->intent_word, 0);
   charge->mark = PROCPOOL__MARK | (++u->marks & 0xffffffffu) << 12 | (uint64_t)index;
@@ -5910,7 +5943,7 @@ static bool procpool__super_start(procpool__super *u, int index) {
 static void procpool__super_cause(procpool__super *u, procpool__health health, int index, pid_t pid, int status,
                                   int error) {
   procpool__header *h = u->segment.header;
-  const bool refused = index >= 0 && procpool__load(&u->segment.blocks[index].ready) == 2;
+  const bool refused = index >= 0 && procpool__load(&u->segment.blocks[index].life) == PROCPOOL__LIFE_REFUSED;
   const bool overdue = index >= 0 && u->charges[index].overdue;
   procpool__store_signed_relaxed(&h->cause_worker, index);
   procpool__store_signed_relaxed(&h->cause_pid, pid);
@@ -6045,7 +6078,8 @@ static void procpool__super_note_stop(procpool__super *u, int index, bool stoppe
   u->charges[index].stopped = stopped;
   if (stopped)
     procpool__super_note_away(u, index);
-  else if (u->charges[index].stage < PROCPOOL_STAGE_TERM && procpool__load(&u->segment.blocks[index].ready) == 1)
+  else if (u->charges[index].stage < PROCPOOL_STAGE_TERM &&
+           procpool__load(&u->segment.blocks[index].life) == PROCPOOL__LIFE_TASKS)
     (void)procpool__and(procpool__shm_away(&u->segment, index), ~procpool__shm_bit(index));
 }
 
@@ -6212,10 +6246,10 @@ static void procpool__super_plan(procpool__super *u, int index, bool useful) {
  * that dies or leaves at once, again and again, is slowed down. */
 static bool procpool__super_was_useful(const procpool__super *u, int index, bool had_task) {
   const procpool__block *block = &u->segment.blocks[index];
-  const uint64_t ready = procpool__load(&block->ready);
+  const uint64_t life = procpool__load(&block->life);
   const uint64_t age = procpool__platform_now() - u->charges[index].born;
-  return (ready == 3 && procpool__load(&block->tasks) > 0) ||
-         (ready == 1 && (had_task || procpool__load(&block->tasks) > 0 || age > 100000000u));
+  return (life == PROCPOOL__LIFE_LEAVES && procpool__load(&block->tasks) > 0) ||
+         (life == PROCPOOL__LIFE_TASKS && (had_task || procpool__load(&block->tasks) > 0 || age > 100000000u));
 }
 
 static bool procpool__super_any_useful(const procpool__super *u) {
@@ -6238,12 +6272,12 @@ enum {
 };
 
 /* Whether a useless start, which ended so, was one too many. */
-static bool procpool__super_hopeless(const procpool__super *u, uint64_t ready, int status) {
+static bool procpool__super_hopeless(const procpool__super *u, uint64_t life, int status) {
   const bool killed = WIFSIGNALED(status) && procpool__platform_from_outside(WTERMSIG(status));
-  const bool within = ready == 2 || ready == 4;
-  if (u->ended || u->once || (ready == 3 && WIFEXITED(status)) || procpool__super_any_useful(u))
+  const bool within = life == PROCPOOL__LIFE_REFUSED || life == PROCPOOL__LIFE_BEGINS;
+  if (u->ended || u->once || (life == PROCPOOL__LIFE_LEAVES && WIFEXITED(status)) || procpool__super_any_useful(u))
     return false;
-  if (ready == 0)
+  if (life == PROCPOOL__LIFE_FORKED)
     return procpool__super_all_failed(u, PROCPOOL__STARTS_KILLED);
   if (killed && !within)
     return procpool__super_all_failed(u, PROCPOOL__STARTS_TAKEN) && procpool__super_waiting(u);
@@ -6259,7 +6293,7 @@ static void procpool__super_give_up(procpool__super *u, procpool__health health,
 
 static void procpool__super_on_death(procpool__super *u, int index, int status, const struct rusage *usage) {
   const pid_t pid = u->charges[index].pid;
-  const uint64_t ready = procpool__load(&u->segment.blocks[index].ready);
+  const uint64_t life = procpool__load(&u->segment.blocks[index].life);
   bool wanted, had_task, useful;
   procpool__super_note_return(u, index);
   wanted = u->charges[index].stage != PROCPOOL_STAGE_NONE;
@@ -6274,9 +6308,9 @@ static void procpool__super_on_death(procpool__super *u, int index, int status, 
   u->end.usage = *usage;
   procpool__super_plan(u, index, useful);
   procpool__super_note_alive(u);
-  if (u->strict && (ready != 3 || had_task) && !wanted && !u->ended)
+  if (u->strict && (life != PROCPOOL__LIFE_LEAVES || had_task) && !wanted && !u->ended)
     procpool__super_give_up(u, PROCPOOL__HEALTH_STRICT, index, pid, status);
-  else if (!useful && procpool__super_hopeless(u, ready, status))
+  else if (!useful && procpool__super_hopeless(u, life, status))
     procpool__super_give_up(u, PROCPOOL__HEALTH_INIT_FAIL, index, pid, status);
 }
 
@@ -6309,7 +6343,7 @@ static void procpool__super_reap(procpool__super *u) {
   if (!any)
     return;
   procpool__shm_wake_workers(&u->segment);
-  procpool__shm_wake_host(&u->segment, u->event_fd);
+  procpool__shm_wake_host(&u->segment, u->fds.event_fd);
 }
 
 /* Called when a fork has failed: with no worker left, those who wait for one are told. */
@@ -6320,7 +6354,7 @@ static void procpool__super_on_fork_failure(procpool__super *u, int index, int e
   if (u->alive == 0 && u->fork_failures >= 4)
     procpool__super_cause(u, PROCPOOL__HEALTH_SPAWN_FAIL, -1, 0, 0, error);
   procpool__shm_wake_workers(&u->segment);
-  procpool__shm_wake_host(&u->segment, u->event_fd);
+  procpool__shm_wake_host(&u->segment, u->fds.event_fd);
 }
 
 /* Starts the workers that are due. Returns when the next one will be. */
@@ -6393,7 +6427,7 @@ static void procpool__super_next_stage(procpool__super *u, int index, uint64_t n
     if (charge->condemned != 0)
       procpool__super_bury(u, index, 0, PROCPOOL__EPITAPH_QUARANTINE, &usage);
     charge->stage_due = PROCPOOL__NEVER;
-    procpool__shm_wake_host(&u->segment, u->event_fd);
+    procpool__shm_wake_host(&u->segment, u->fds.event_fd);
     break;
   case PROCPOOL_STAGE_NONE:
   default:
@@ -6470,8 +6504,9 @@ static void procpool__super_hurry(procpool__super *u, int index, uint64_t now) {
 
 static uint64_t procpool__super_enforce_worker(procpool__super *u, int index, uint64_t now) {
   procpool__charge *charge = &u->charges[index];
-  const uint64_t ready = procpool__load(&u->segment.blocks[index].ready);
-  if (u->initializer_limit > 0 && !charge->overdue && (ready == 0 || ready == 4)) {
+  const uint64_t life = procpool__load(&u->segment.blocks[index].life);
+  if (u->initializer_limit > 0 && !charge->overdue &&
+      (life == PROCPOOL__LIFE_FORKED || life == PROCPOOL__LIFE_BEGINS)) {
     if (now < charge->born + u->initializer_limit + charge->excused)
       return charge->born + u->initializer_limit + charge->excused;
     charge->overdue = true;
@@ -6588,7 +6623,7 @@ static uint64_t procpool__super_enforce(procpool__super *u) {
 static void procpool__super_leave(procpool__super *u) {
   procpool__super_tell(u, PROCPOOL__SAY_GONE);
   procpool__store32(&u->segment.header->gone, 1);
-  procpool__shm_wake_host(&u->segment, u->event_fd);
+  procpool__shm_wake_host(&u->segment, u->fds.event_fd);
   procpool__platform_leave(0);
 }
 
@@ -6700,7 +6735,7 @@ static void procpool__super_host_gone(procpool__super *u) {
 static void procpool__super_hear(procpool__super *u) {
   procpool__message m;
   int got;
-  while ((got = procpool__super_receive(u->control, &m, MSG_DONTWAIT)) > 0)
+  while ((got = procpool__super_receive(u->fds.control, &m, MSG_DONTWAIT)) > 0)
     procpool__super_on_message(u, &m);
   if (got < 0)
     procpool__super_host_gone(u);
@@ -6712,15 +6747,15 @@ static void procpool__super_answer_bell(procpool__super *u) {
   if (procpool__load32(&h->lost_bell) == 0)
     return;
   procpool__store32(&h->lost_bell, 0); /* before the wake: a bell that comes now has its own signal */
-  procpool__shm_wake_host(&u->segment, u->event_fd);
+  procpool__shm_wake_host(&u->segment, u->fds.event_fd);
 }
 
 /* Where nothing tells of the witness's end (inotify is refused, or all of the user's are taken), the supervisor has to
  * look; else this costs nothing. Returns when to look again. */
 static uint64_t procpool__super_look_at_witness(procpool__super *u) {
-  if (u->witness < 0 || u->watch >= 0)
+  if (u->fds.witness < 0 || u->watch >= 0)
     return PROCPOOL__NEVER;
-  if (procpool__platform_witness_gone(u->witness, -1))
+  if (procpool__platform_witness_gone(u->fds.witness, -1))
     procpool__super_host_gone(u);
   return procpool__platform_now() + PROCPOOL__WITNESS_TICK;
 }
@@ -6729,9 +6764,9 @@ static void procpool__super_loop(procpool__super *u) {
   sigset_t mask;
   struct pollfd fds[4];
   procpool__platform_super_mask(&mask);
-  fds[0].fd = u->lifeline;
-  fds[1].fd = u->host_pidfd; /* poll skips negative ones */
-  fds[2].fd = u->control;
+  fds[0].fd = u->fds.lifeline;
+  fds[1].fd = u->fds.host_pidfd; /* poll skips negative ones */
+  fds[2].fd = u->fds.control;
   fds[3].fd = u->watch;
   for (;;) {
     uint64_t next, due;
@@ -6751,7 +6786,7 @@ static void procpool__super_loop(procpool__super *u) {
     fds[0].revents = fds[1].revents = fds[2].revents = fds[3].revents = 0;
     (void)procpool__platform_poll(fds, 4, next, &mask);
     if (fds[0].revents != 0 || fds[1].revents != 0 ||
-        (fds[3].revents != 0 && procpool__platform_witness_gone(u->witness, u->watch)))
+        (fds[3].revents != 0 && procpool__platform_witness_gone(u->fds.witness, u->watch)))
       procpool__super_host_gone(u);
   }
 }
@@ -6791,19 +6826,19 @@ static void procpool__super_settle_in(procpool__super *u) {
   m.say = PROCPOOL__SAY_STARTED;
   m.a = (uint64_t)procpool__platform_super_signals();
   m.b = PROCPOOL__CALL_SIGACTION;
-  procpool__platform_continue_when_told(u->lifeline);
+  procpool__platform_continue_when_told(u->fds.lifeline);
   if (m.a != 0)
-    (void)procpool__super_send(u->control, &m);
-  if (m.a != 0 || procpool__platform_gone(u->lifeline, 0) || procpool__platform_witness_gone(u->witness, -1))
+    (void)procpool__super_send(u->fds.control, &m);
+  if (m.a != 0 || procpool__platform_gone(u->fds.lifeline, 0) || procpool__platform_witness_gone(u->fds.witness, -1))
     procpool__platform_leave(0);
 }
 
 /* When the host has its workers, which this need not keep waiting. */
 static void procpool__super_begin_watch(procpool__super *u) {
-  u->watch = procpool__platform_witness_watch(u->witness);
+  u->watch = procpool__platform_witness_watch(u->fds.witness);
   if (u->watch >= 0)
     procpool__platform_continue_when_told(u->watch);
-  if (procpool__platform_witness_gone(u->witness, -1)) /* before there was a watch */
+  if (procpool__platform_witness_gone(u->fds.witness, -1)) /* before there was a watch */
     procpool__super_host_gone(u);
 }
 
@@ -6819,7 +6854,7 @@ static void procpool__super_run(procpool__super *u) {
   memset(&m, 0, sizeof(m));
   m.say = PROCPOOL__SAY_STARTED;
   m.a = procpool__process_begin() ? (uint64_t)procpool__super_start_all(u) : ENOMEM; /* its workers inherit that */
-  if (!procpool__super_send(u->control, &m) || m.a != 0)
+  if (!procpool__super_send(u->fds.control, &m) || m.a != 0)
     procpool__platform_leave(1);
   procpool__super_begin_watch(u);
   procpool__super_loop(u);
@@ -6839,15 +6874,8 @@ typedef struct procpool__super_birth {
   size_t keep_count;
 } procpool__super_birth;
 
-enum { PROCPOOL__SUPER_FDS = 8 };
-
 static void procpool__super_close_fds(procpool__super_birth *birth) {
-  const procpool__super *u = &birth->super;
-  const int own[PROCPOOL__SUPER_FDS] = {u->lifeline,   u->control,    u->all_gone, u->event_fd,
-                                        u->host_pidfd, u->segment.fd, u->witness,  u->watch};
-  for (int i = 0; i < PROCPOOL__SUPER_FDS; i++)
-    if (own[i] >= 0)
-      birth->keep[birth->keep_count++] = own[i];
+  birth->keep_count += procpool__super_fds_list(&birth->super.fds, birth->keep + birth->keep_count);
   qsort(birth->keep, birth->keep_count, sizeof(int), procpool__super_compare);
   procpool__platform_close_others(birth->keep, birth->keep_count);
 }
@@ -6876,7 +6904,7 @@ static void procpool__super_main(void *argument) {
 typedef struct procpool__marker {
   unsigned long long total, place, cookie;
   unsigned depth; /* of the pool: believed in any case, see procpool_worker_main */
-  int memory, lifeline, control, all_gone, event_fd, host_pidfd, witness; /* the last two: or -1 */
+  procpool__super_fds fds;
 } procpool__marker;
 
 typedef enum procpool__proof {
@@ -6888,15 +6916,15 @@ typedef enum procpool__proof {
 static bool procpool__marker_read(procpool__marker *m, const char *text) {
   char end;
   return sscanf(text, "%llu:%llx:%llx:%u:%d:%d:%d:%d:%d:%d:%d%c", &m->total, &m->place, &m->cookie, &m->depth,
-                &m->memory, &m->lifeline, &m->control, &m->all_gone, &m->event_fd, &m->host_pidfd, &m->witness,
-                &end) == 11 &&
-         m->memory > 2 && m->lifeline > 2 && m->control > 2 && m->all_gone > 2 && m->event_fd > 2;
+                &m->fds.memory, &m->fds.lifeline, &m->fds.control, &m->fds.all_gone, &m->fds.event_fd,
+                &m->fds.host_pidfd, &m->fds.witness, &end) == 11 &&
+         m->fds.memory > 2 && m->fds.lifeline > 2 && m->fds.control > 2 && m->fds.all_gone > 2 && m->fds.event_fd > 2;
 }
 
 static void procpool__marker_write(const procpool__marker *m, char *text, size_t size) {
   (void)snprintf(text, size, "%s=%llu:%llx:%llx:%u:%d:%d:%d:%d:%d:%d:%d", PROCPOOL__MARKER, m->total, m->place,
-                 m->cookie, m->depth, m->memory, m->lifeline, m->control, m->all_gone, m->event_fd, m->host_pidfd,
-                 m->witness);
+                 m->cookie, m->depth, m->fds.memory, m->fds.lifeline, m->fds.control, m->fds.all_gone, m->fds.event_fd,
+                 m->fds.host_pidfd, m->fds.witness);
 }
 
 /* Whom the header names. The go-between writes it when the start has succeeded, which may be a moment after that; it
@@ -6904,7 +6932,7 @@ static void procpool__marker_write(const procpool__marker *m, char *text, size_t
 static uint32_t procpool__marker_addressee(const procpool__marker *m, const procpool__header *h) {
   uint32_t pid;
   for (int i = 0; (pid = procpool__load32(&h->addressee)) == 0 && i < 10000; i++)
-    if (procpool__platform_gone(m->lifeline, procpool__platform_now() + 1000000u))
+    if (procpool__platform_gone(m->fds.lifeline, procpool__platform_now() + 1000000u))
       return procpool__load32(&h->addressee);
   return pid;
 }
@@ -6922,15 +6950,15 @@ static procpool__proof procpool__marker_prove(const procpool__marker *m) {
   const procpool__header *h;
   uint32_t addressee;
   int error;
-  if (!procpool__platform_shm_own(m->memory))
+  if (!procpool__platform_shm_own(m->fds.memory))
     return PROCPOOL__PROOF_NONE;
-  h = (const procpool__header *)procpool__platform_shm_look(m->memory);
+  h = (const procpool__header *)procpool__platform_shm_look(m->fds.memory);
   error = h == NULL ? errno : 0;
   if (h != NULL && (h->magic != PROCPOOL__MAGIC || h->version != PROCPOOL_VERSION || h->header_size != sizeof(*h) ||
                     h->total != m->total || h->cookie != m->cookie))
     error = EINVAL;
   if (error == 0)
-    error = procpool__platform_channel_of(m->control, (pid_t)h->host_pid);
+    error = procpool__platform_channel_of(m->fds.control, (pid_t)h->host_pid);
   if (procpool__marker_disproved(error))
     return PROCPOOL__PROOF_NONE;
   addressee = error == 0 ? procpool__marker_addressee(m, h) : 0;
@@ -6940,37 +6968,18 @@ static procpool__proof procpool__marker_prove(const procpool__marker *m) {
   return addressee == (uint32_t)procpool__platform_pid() ? PROCPOOL__PROOF_MINE : PROCPOOL__PROOF_OTHER;
 }
 
-/* They are the pool's, and would keep it from its end. */
-static void procpool__marker_close(procpool__marker *m) {
-  procpool__platform_close(&m->memory);
-  procpool__platform_close(&m->lifeline);
-  procpool__platform_close(&m->control);
-  procpool__platform_close(&m->all_gone);
-  procpool__platform_close(&m->event_fd);
-  procpool__platform_close(&m->host_pidfd);
-  procpool__platform_close(&m->witness);
-}
-
 /* The supervisor has these descriptors and no others, and passes none of them on. */
 static void procpool__marker_take(const procpool__marker *m, procpool__super *u) {
-  int fds[7] = {m->memory, m->lifeline, m->control, m->all_gone, m->event_fd, m->host_pidfd, m->witness};
-  size_t none = 0;
+  int fds[PROCPOOL__SUPER_FDS];
+  const size_t count = procpool__super_fds_list(&m->fds, fds);
   memset(u, 0, sizeof(*u));
-  u->segment.fd = m->memory;
-  u->lifeline = m->lifeline;
-  u->control = m->control;
-  u->all_gone = m->all_gone;
-  u->event_fd = m->event_fd;
-  u->host_pidfd = m->host_pidfd;
-  u->witness = m->witness;
+  u->fds = m->fds;
+  u->segment.fd = m->fds.memory;
   u->watch = -1;
-  for (int i = 0; i < 7; i++)
-    if (fds[i] >= 0)
-      procpool__platform_close_on_exec(fds[i]);
-  qsort(fds, 7, sizeof(int), procpool__super_compare);
-  while (none < 7 && fds[none] < 0)
-    none++;
-  procpool__platform_close_others(fds + none, 7 - none);
+  for (size_t i = 0; i < count; i++)
+    procpool__platform_close_on_exec(fds[i]);
+  qsort(fds, count, sizeof(int), procpool__super_compare);
+  procpool__platform_close_others(fds, count);
 }
 
 static bool procpool__super_tell_code(const procpool__platform_code *code, const char *path, void *context) {
@@ -6987,7 +6996,7 @@ PROCPOOL__NORETURN static void procpool__super_decline(const procpool__super *u,
   procpool__message m;
   memset(&m, 0, sizeof(m));
   m.say = why;
-  (void)procpool__super_send(u->control, &m);
+  (void)procpool__super_send(u->fds.control, &m);
   procpool__platform_leave(1);
 }
 
@@ -7044,12 +7053,12 @@ static void procpool__super_spawned(procpool__super *u, uint64_t total, uint64_t
     procpool__platform_leave(1);
   memset(&m, 0, sizeof(m));
   m.say = PROCPOOL__SAY_ATTACHED;
-  if (procpool__platform_each_code(procpool__super_tell_code, &u->control) != 0) { /* not all is told: no workers */
+  if (procpool__platform_each_code(procpool__super_tell_code, &u->fds.control) != 0) { /* not all is told: no workers */
     m.say = PROCPOOL__SAY_STARTED;
     m.a = errno != 0 ? (uint64_t)errno : EIO;
     m.b = PROCPOOL__CALL_MAPS;
   }
-  if (!procpool__super_send(u->control, &m) || procpool__super_receive(u->control, &m, 0) <= 0 ||
+  if (!procpool__super_send(u->fds.control, &m) || procpool__super_receive(u->fds.control, &m, 0) <= 0 ||
       m.say != PROCPOOL__SAY_BEGIN)
     procpool__platform_leave(1);
   procpool__shm_settle(&u->segment); /* now the initializer is there, too */
@@ -10181,12 +10190,13 @@ static bool procpool__open_channels(procpool *p, procpool__plan *plan, int *erro
 static void procpool__open_birth(const procpool *p, procpool__super_birth *birth) {
   procpool__super *u = &birth->super;
   u->segment = p->segment;
-  u->lifeline = p->fds.far_lifeline;
-  u->control = p->fds.far_control;
-  u->all_gone = p->fds.far_all_gone;
-  u->event_fd = p->fds.event_fd;
-  u->host_pidfd = p->fds.host_pidfd;
-  u->witness = p->fds.witness;
+  u->fds.memory = p->fds.memory;
+  u->fds.lifeline = p->fds.far_lifeline;
+  u->fds.control = p->fds.far_control;
+  u->fds.all_gone = p->fds.far_all_gone;
+  u->fds.event_fd = p->fds.event_fd;
+  u->fds.host_pidfd = p->fds.host_pidfd;
+  u->fds.witness = p->fds.witness;
   u->watch = -1;
   procpool__process_no_pool(&birth->host_ends);
   birth->host_ends.lifeline = p->fds.lifeline;
@@ -10219,7 +10229,7 @@ static int procpool__open_born(void *context, pid_t pid) {
   sigset_t old;
   int error;
   procpool__process_enter(&old);
-  error = procpool__super_introduce(u->control, pid);
+  error = procpool__super_introduce(u->fds.control, pid);
   procpool__process_leave(&old);
   return error;
 }
@@ -10310,11 +10320,10 @@ static int procpool__open_spawn(procpool__plan *plan, procpool__launch *l) {
   procpool__marker marker;
   char text[192], name[16];
   char *argv[2] = {NULL, NULL};
-  const int all[7] = {u->segment.fd, u->lifeline, u->control, u->all_gone, u->event_fd, u->host_pidfd, u->witness};
-  int fds[7], error;
+  int fds[PROCPOOL__SUPER_FDS], error;
   memset(&launch, 0, sizeof(launch));
   plan->call = "getsockopt"; /* as the new process will ask; who refuses it here refuses it there */
-  error = procpool__platform_channel_of(u->control, procpool__platform_pid());
+  error = procpool__platform_channel_of(u->fds.control, procpool__platform_pid());
   if (error != 0)
     return error;
   h->host_pid = (uint64_t)procpool__platform_pid();
@@ -10324,22 +10333,14 @@ static int procpool__open_spawn(procpool__plan *plan, procpool__launch *l) {
   marker.place = plan->place;
   marker.cookie = h->cookie;
   marker.depth = (unsigned)h->depth + 1;
-  marker.memory = u->segment.fd;
-  marker.lifeline = u->lifeline;
-  marker.control = u->control;
-  marker.all_gone = u->all_gone;
-  marker.event_fd = u->event_fd;
-  marker.host_pidfd = u->host_pidfd;
-  marker.witness = u->witness;
+  marker.fds = u->fds;
   procpool__marker_write(&marker, text, sizeof(text));
   memcpy(name, h->name, sizeof(name));
   argv[0] = name;
   launch.argv = argv;
   launch.environment = procpool__open_environment(text);
   launch.fds = fds;
-  for (int i = 0; i < 7; i++)
-    if (all[i] >= 0)
-      fds[launch.fd_count++] = all[i];
+  launch.fd_count = procpool__super_fds_list(&u->fds, fds);
   launch.born = procpool__open_born;
   launch.born_context = &l->birth.super;
   launch.addressee = &h->addressee;
@@ -10741,7 +10742,7 @@ PROCPOOL_API void procpool_worker_main(void) {
   if (proof == PROCPOOL__PROOF_NONE && marker.depth <= PROCPOOL__MAX_DEPTH)
     procpool__process_record.depth = marker.depth;
   if (proof == PROCPOOL__PROOF_OTHER)
-    procpool__marker_close(&marker);
+    procpool__super_fds_close(&marker.fds); /* they are the pool's, and would keep it from its end */
   if (proof != PROCPOOL__PROOF_MINE)
     return;
   procpool__marker_take(&marker, &super);

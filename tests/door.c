@@ -93,27 +93,28 @@ static int forge(const char *how, const char *path) {
   memset(&marker, 0, sizeof(marker));
   marker.total = (uint64_t)1 << 20;
   marker.cookie = 12345;
-  marker.memory = procpool__platform_shm_create(1 << 20, "procpool", &call);
-  if (marker.memory < 0 || socketpair(AF_UNIX, SOCK_SEQPACKET, 0, control) != 0 || pipe(other) != 0 || pipe(go) != 0)
+  marker.fds.memory = procpool__platform_shm_create(1 << 20, "procpool", &call);
+  if (marker.fds.memory < 0 || socketpair(AF_UNIX, SOCK_SEQPACKET, 0, control) != 0 || pipe(other) != 0 ||
+      pipe(go) != 0)
     return 2;
   if (foreign && seteuid(0) != 0)
     return 2;
-  make_header(marker.memory, &header, strcmp(how, "cookie") == 0 ? 54321 : 12345);
+  make_header(marker.fds.memory, &header, strcmp(how, "cookie") == 0 ? 54321 : 12345);
   if (strcmp(how, "peer") == 0) {
     header.host_pid = 1;
-    (void)pwrite(marker.memory, &header, sizeof(header), 0);
+    (void)pwrite(marker.fds.memory, &header, sizeof(header), 0);
   }
-  marker.lifeline = other[0];
-  marker.all_gone = other[1];
-  marker.control = control[1];
-  marker.event_fd = go[1];
-  marker.host_pidfd = -1;
+  marker.fds.lifeline = other[0];
+  marker.fds.all_gone = other[1];
+  marker.fds.control = control[1];
+  marker.fds.event_fd = go[1];
+  marker.fds.host_pidfd = -1;
   procpool__marker_write(&marker, text, sizeof(text));
   pid = fork();
   if (pid == 0) {
     char c;
     (void)close(control[0]);
-    (void)fcntl(marker.memory, F_SETFD, 0);
+    (void)fcntl(marker.fds.memory, F_SETFD, 0);
     (void)dup2(other[1], 60); /* so that the lifeline has no end of file */
     if (read(go[0], &c, 1) != 1)
       _exit(2);
@@ -126,7 +127,7 @@ static int forge(const char *how, const char *path) {
   }
   (void)close(control[1]);
   addressee = strcmp(how, "pid") == 0 ? 1 : (uint32_t)pid;
-  if (pwrite(marker.memory, &addressee, sizeof(addressee), (off_t)offsetof(procpool__header, addressee)) < 0 ||
+  if (pwrite(marker.fds.memory, &addressee, sizeof(addressee), (off_t)offsetof(procpool__header, addressee)) < 0 ||
       write(go[1], "", 1) != 1)
     return 2;
   p.fd = control[0];

@@ -203,7 +203,7 @@ static void room_words(hostile *h) {
 static void blocks_of_all(hostile *h) {
   for (int i = 0; i < h->s->workers; i++) {
     procpool__block *b = &h->s->blocks[i];
-    b->pid = b->ready = b->tasks = b->started_ns = b->limited_word = b->ended_word = UINT64_MAX / 3;
+    b->pid = b->life = b->tasks = b->started_ns = b->limited_word = b->ended_word = UINT64_MAX / 3;
     b->init_code = INT64_MIN;
   }
 }

@@ -146,14 +146,14 @@ static void begin(void) {
   world.pool = open_pool();
   poison_gaps(&world.pool->segment);
   world.super.segment = world.pool->segment;
-  world.super.lifeline = world.super.all_gone = world.super.host_pidfd = -1;
-  world.super.control = FAKE_SUPER_END;
-  world.super.witness = world.super.watch = -1;
-  world.super.event_fd = -1;
+  world.super.fds.lifeline = world.super.fds.all_gone = world.super.fds.host_pidfd = -1;
+  world.super.fds.control = FAKE_SUPER_END;
+  world.super.fds.witness = world.super.watch = -1;
+  world.super.fds.event_fd = -1;
   world.super.charges = (procpool__charge *)fake_mmap(NULL, WORKERS * sizeof(procpool__charge), 0, MAP_PRIVATE, -1, 0);
   REQUIRE(procpool__super_start_all(&world.super) == 0);
   for (int i = 0; i < WORKERS; i++)
-    procpool__store(&world.pool->segment.blocks[i].ready, 1);
+    procpool__store(&world.pool->segment.blocks[i].life, PROCPOOL__LIFE_TASKS);
 }
 
 /* ---- workers that do as they should ---- */
@@ -355,7 +355,7 @@ static const uint16_t header_words[] = {
     offsetof(procpool__header, gone),         offsetof(procpool__header, initializer),
     offsetof(procpool__header, arena_top),    offsetof(procpool__header, max_tasks)};
 static const uint16_t block_words[] = {offsetof(procpool__block, intent_slot), offsetof(procpool__block, intent_word),
-                                       offsetof(procpool__block, tasks),       offsetof(procpool__block, ready),
+                                       offsetof(procpool__block, tasks),       offsetof(procpool__block, life),
                                        offsetof(procpool__block, init_code),   offsetof(procpool__block, tail),
                                        offsetof(procpool__block, consumed),    offsetof(procpool__block, room_seq),
                                        offsetof(procpool__block, wake_seq),    offsetof(procpool__block, room_flag),
@@ -919,7 +919,7 @@ static void recover(void) {
     for (int w = 0; w < WORKERS && !p->finished; w++) {
       sim *m = sim_of(w);
       if (m != NULL)
-        p->segment.blocks[w].ready = 1;
+        p->segment.blocks[w].life = PROCPOOL__LIFE_TASKS;
       sim_claim(w);
       if (m != NULL && m->runs)
         sim_result(w, m, "result", 6, 2);

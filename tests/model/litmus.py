@@ -823,10 +823,10 @@ def cause():
     """Why the pool failed: the worker's code, then the supervisor's cause, then what the pool's state is."""
     def worker():
         yield put("init_code", 1)
-        yield W("worker_initialize block.ready", "ready", 2)
+        yield W("worker_initialize block.life", "ready", 2)
 
     def supervisor():
-        ready = yield R("super_cause block.ready", "ready")
+        ready = yield R("super_cause block.life", "ready")
         if ready == 2:
             yield look("init_code")
             yield W("super_cause cause_code", "cause", 1)

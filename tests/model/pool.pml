@@ -11,7 +11,7 @@
  *   next                            procpool__worker.next: where this worker looks; it moves head (the hint) for several at once
  *   idle, away                      procpool__mask: who sleeps, who cannot take a task
  *   wake_*                          procpool__block.wake_seq, per worker
- *   ready[w]                        procpool__block.ready == 1
+ *   ready[w]                        procpool__block.life == LIFE_TASKS
  *   tail, consumed, rec_*           result ring per worker, and the record heads in it  (>>ring)
  *   room_flag, host_flag, dead_list, super_gone: as their namesakes
  *   *_fresh, *_parked               a futex. fresh: the sequence number is still what the sleeper loaded; parked: it sleeps

@@ -306,9 +306,9 @@ static void print_worker(const procpool__segment *s, int i) {
     return;
   fprintf(
       stderr,
-      "      worker %d: pid %llu ready %llu tasks %llu intent slot %llu word %#llx (now %#llx) tail %llu consumed %llu "
+      "      worker %d: pid %llu life %llu tasks %llu intent slot %llu word %#llx (now %#llx) tail %llu consumed %llu "
       "room_flag %u room_seq %u wake_seq %u idle %d away %d\n",
-      i, (unsigned long long)b->pid, (unsigned long long)b->ready, (unsigned long long)b->tasks,
+      i, (unsigned long long)b->pid, (unsigned long long)b->life, (unsigned long long)b->tasks,
       (unsigned long long)b->intent_slot, (unsigned long long)b->intent_word, (unsigned long long)word,
       (unsigned long long)b->tail, (unsigned long long)b->consumed, b->room_flag, b->room_seq, b->wake_seq,
       (int)(s->header->masks[i / 64].idle >> (i % 64) & 1), (int)(s->header->masks[i / 64].away >> (i % 64) & 1));
