@@ -701,6 +701,9 @@ PROCPOOL_API procpool_future *procpool_process_future(procpool_process *process)
 /* Gives the handle back, and kills the process if it lives: join it first. Null is fine. */
 PROCPOOL_API procpool_status procpool_process_free(procpool_process *process);
 
+/* For PROCPOOL_WITH below. */
+PROCPOOL_API void procpool_scope_end(procpool *pool);
+
 #ifdef __cplusplus
 } /* extern "C" */
 #endif
@@ -711,11 +714,8 @@ PROCPOOL_API procpool_status procpool_process_free(procpool_process *process);
  * longjmp or exit). The block does not run if open fails. procpool_interrupt ends waits within the block, but not the
  * end of the block: what was accepted runs. To drop it, shut down by KILL or CANCEL before the block is left. */
 static PROCPOOL_UNUSED inline void procpool__scope_end(procpool **procpool__pool) {
-  if (*procpool__pool != PROCPOOL_NULL) {
-    while (procpool_shutdown(*procpool__pool, PROCPOOL_DRAIN) == PROCPOOL_INTERRUPTED) /* nothing is dropped */
-      ;
-    (void)procpool_free(*procpool__pool);
-  }
+  if (*procpool__pool != PROCPOOL_NULL)
+    procpool_scope_end(*procpool__pool);
 }
 #define PROCPOOL_WITH(pool, options)                                                                                   \
   for (procpool * pool __attribute__((cleanup(procpool__scope_end))) = procpool_open(options),                         \
@@ -2276,11 +2276,26 @@ static void procpool__platform_throw(void *kept) {
   procpool__platform_drop_exception(kept);
   std::rethrow_exception(exception);
 }
+/* Where another exception is under way, this one is dropped: two would end the program. */
+static void procpool__platform_throw_alone(void *kept) {
+#ifdef __cpp_lib_uncaught_exceptions
+  const bool alone = std::uncaught_exceptions() == 0;
+#else
+  const bool alone = !std::uncaught_exception();
+#endif
+  if (alone)
+    procpool__platform_throw(kept);
+  else
+    procpool__platform_drop_exception(kept);
+}
 #else
 static void procpool__platform_drop_exception(void *kept) {
   (void)kept;
 }
 static void procpool__platform_throw(void *kept) {
+  (void)kept;
+}
+static void procpool__platform_throw_alone(void *kept) {
   (void)kept;
 }
 #endif
@@ -7136,10 +7151,10 @@ typedef struct procpool__sleeper {
   struct procpool__sleeper *next_room, *before_room; /* of those that want room in the queue: the first to come first */
   procpool__condition *condition;
   void *context;
-  unsigned how;     /* PROCPOOL__WAIT_* */
-  uint32_t word;    /* 1: it was woken */
-  uint64_t settled; /* wants room: the pool's count when it found none, */
-  bool cell_free;   /* and whether it was a cell that it lacked */
+  unsigned how;   /* PROCPOOL__WAIT_* */
+  uint32_t word;  /* 1: it was woken */
+  uint64_t room;  /* wants room: procpool__host_room when it found none, */
+  bool cell_free; /* and whether it was a cell that it lacked */
 } procpool__sleeper;
 
 /* A call (or an iterator) that waits for several futures, of several pools: its own lock, since each pool has its
@@ -7218,6 +7233,8 @@ typedef struct procpool__arena {
   uint64_t highest;                                /* and this is how far it ever came: the header's arena_top */
   int error;                                       /* errno of the last request that failed */
   uint64_t warm;                                   /* bytes of free extents that are still reserved */
+  uint64_t held;                                   /* blocks that calls hold beside what unsettled tasks have */
+  uint64_t returned;                               /* blocks that ever came back */
 } procpool__arena;
 
 /* A thread that runs callbacks now. */
@@ -7616,7 +7633,8 @@ static void procpool__arena_give_extent(procpool *p, uint64_t offset, uint64_t s
 static void procpool__arena_discard(procpool *p, size_t i, uint64_t most) {
   procpool__arena *a = &p->arena;
   const procpool__extent e = a->extents[i];
-  const uint64_t size = e.size < most ? e.size : most, offset = e.offset + e.size - size;
+  const bool whole = e.size <= most || !procpool__arena_make_room(a); /* a part comes back as one extent more */
+  const uint64_t size = whole ? e.size : most, offset = e.offset + e.size - size;
   procpool__arena_cut(a, i, offset, size);
   a->extents_given++;
   procpool__host_unlock(p);
@@ -7742,6 +7760,7 @@ static void procpool__arena_free(procpool *p, uint64_t offset, uint64_t size) {
   int c;
   if (offset == PROCPOOL__NO_BLOCK)
     return; /* then size may be anything */
+  a->returned++;
   c = procpool__arena_class(size);
   if (c >= PROCPOOL__CLASSES) {
     procpool__arena_give_extent(p, offset, procpool__round_up(size, PROCPOOL__EXTENT), true);
@@ -7749,6 +7768,22 @@ static void procpool__arena_free(procpool *p, uint64_t offset, uint64_t size) {
   }
   a->classes[c].items[a->classes[c].count++] = offset;
   a->given[c]--;
+}
+
+/* A block that a call holds beside the tasks: for one that is not submitted yet, or has settled. A thread that finds no
+ * memory meanwhile has only to wait; also while pages are taken for it, without the lock. */
+static uint64_t procpool__arena_hold(procpool *p, uint64_t size) {
+  uint64_t offset;
+  p->arena.held++;
+  offset = procpool__arena_alloc(p, size);
+  p->arena.held -= offset == PROCPOOL__NO_BLOCK;
+  return offset;
+}
+
+/* offset: NO_BLOCK where none was had. */
+static void procpool__arena_unhold(procpool *p, uint64_t offset, uint64_t size) {
+  p->arena.held -= offset != PROCPOOL__NO_BLOCK;
+  procpool__arena_free(p, offset, size);
 }
 
 static void procpool__arena_end(procpool__arena *a) {
@@ -8511,7 +8546,7 @@ static bool procpool__host_settle_dropped(procpool *p, procpool_future *f) {
   const uint64_t word = procpool__load(&slot->word);
   const procpool__state state = procpool__word_state(word);
   const int worker = procpool__word_worker(word);
-  if (!procpool__host_unwanted(f) || procpool__word_ticket(word) != f->ticket || !procpool__state_done(state) ||
+  if (procpool__future_wanted(f) || procpool__word_ticket(word) != f->ticket || !procpool__state_done(state) ||
       worker >= p->segment.workers || procpool__host_has_record(p, worker, word))
     return false;
   procpool__store_release(&slot->word, 0);
@@ -8564,7 +8599,7 @@ static bool procpool__host_is_lost(procpool *p, uint32_t slot, uint64_t word) {
   if (worker >= p->segment.workers)
     return true;
   if (procpool__state_done(procpool__word_state(word))) /* what was given up may have no record */
-    return !procpool__host_unwanted(p->owners[slot]) && !procpool__host_has_record(p, worker, word);
+    return procpool__future_wanted(p->owners[slot]) && !procpool__host_has_record(p, worker, word);
   if (procpool__load(&block->intent_word) == procpool__word_in(word, PROCPOOL__RUNNING) &&
       procpool__load(&block->intent_slot) == slot)
     return false;
@@ -8926,6 +8961,11 @@ static bool procpool__host_is_gone(procpool *p) {
   return p->left;
 }
 
+/* Grows with all that may make room for a task: a task has settled, memory has come back. */
+static uint64_t procpool__host_room(const procpool *p) {
+  return p->settled + p->arena.returned;
+}
+
 /* Whether the next task's cell may be written: its last occupant, a lap ago, is not waiting any more. */
 static bool procpool__host_cell_free(const procpool *p) {
   const uint32_t slot = p->cell_slots[p->position & (p->segment.cell_count - 1)] - 1;
@@ -8941,7 +8981,7 @@ static void procpool__host_pass_room(procpool *p) {
   if (!cell_free || (p->free_count == 0 && p->slots_used == p->segment.capacity))
     return;
   for (procpool__sleeper *s = p->first_room; s != NULL; s = s->next_room)
-    if (s->settled != p->settled || !s->cell_free) {
+    if (s->room != procpool__host_room(p) || !s->cell_free) {
       if (!(s == p->drainer && p->lazy))
         procpool__sleeper_wake(p, s);
       return;
@@ -9268,7 +9308,7 @@ typedef struct procpool__known {
   uint32_t interrupts; /* taken before it began */
   bool closing;
   procpool_status refusal;
-  uint64_t settled;
+  uint64_t roomy;       /* procpool__host_room */
   bool room, cell_free; /* it waits for room in the submission ring */
   uint64_t spare;       /* while so many tasks wait, it need not be woken for results; 0: for each */
 } procpool__known;
@@ -9302,7 +9342,7 @@ static void procpool__host_rouse(procpool *p) {
 }
 
 static bool procpool__host_changed(const procpool *p, const procpool__known *known) {
-  return p->settled != known->settled || p->finished || (p->lazy && !procpool__host_plenty(p)) ||
+  return procpool__host_room(p) != known->roomy || p->finished || (p->lazy && !procpool__host_plenty(p)) ||
          p->closing != known->closing || p->refusal != known->refusal ||
          (procpool__load32(&p->interrupts) != known->interrupts && !(known->how & PROCPOOL__WAIT_IMMUNE)) ||
          (known->room && !known->cell_free && procpool__host_cell_free(p));
@@ -9321,7 +9361,7 @@ static void procpool__sleeper_begin(procpool *p, procpool__sleeper *s, const pro
   s->context = known->context;
   s->how = known->how;
   s->word = 0;
-  s->settled = p->settled;
+  s->room = procpool__host_room(p);
   s->cell_free = known->cell_free;
   if (s->how & PROCPOOL__WAIT_FUTURE) {
     s->node.waiter = NULL;
@@ -9570,7 +9610,7 @@ static void procpool__host_rest(procpool *p, uint64_t deadline, procpool__known 
   p->draining = false;
 }
 
-/* ---- what callbacks throw ---- */
+/* ---- what callbacks throw ---- It leaves the call that ran the callback, and no call within a later callback. */
 
 static procpool__callback_node **procpool__host_thrown(procpool *p) {
   const pthread_t self = pthread_self();
@@ -9597,7 +9637,7 @@ static void procpool__host_keep_thrown(procpool *p, procpool__callback_node *nod
 static void *procpool__host_take_thrown(procpool *p) {
   procpool__callback_node **at, *node;
   void *exception;
-  if (p->thrown == NULL)
+  if (p->thrown == NULL || procpool__host_self(p))
     return NULL;
   at = procpool__host_thrown(p);
   node = *at;
@@ -9607,6 +9647,11 @@ static void *procpool__host_take_thrown(procpool *p) {
   exception = node->context;
   PROCPOOL_FREE(node);
   return exception;
+}
+
+/* Whether this thread's call is to end with one. */
+static bool procpool__host_threw(procpool *p) {
+  return !procpool__host_self(p) && *procpool__host_thrown(p) != NULL;
 }
 
 /* Calls the user. Returns what was thrown. Not to be cancelled: a thread that ended here would seem to be in the
@@ -9726,13 +9771,13 @@ static procpool_status procpool__host_wait(procpool *p, const procpool__wait *w)
       procpool__host_run_callbacks(p);
     if (p->first_due != NULL)
       procpool__host_pass_callbacks(p);
-    if (p->thrown != NULL && *procpool__host_thrown(p) != NULL && !(w->how & PROCPOOL__WAIT_IMMUNE)) {
+    if (p->thrown != NULL && procpool__host_threw(p) && !(w->how & PROCPOOL__WAIT_IMMUNE)) {
       status = PROCPOOL_INTERRUPTED; /* by what a callback threw */
       break;
     }
     /* before the condition looks: a cell that comes free after it was found taken must not go unnoticed */
     known.cell_free = known.room && procpool__host_cell_free(p);
-    known.settled = p->settled;
+    known.roomy = procpool__host_room(p);
     known.closing = p->closing;
     known.refusal = p->refusal;
     if (w->condition(p, w->context))
@@ -10950,9 +10995,21 @@ static procpool_status procpool__submit_shared(const procpool *p, procpool__orde
   return PROCPOOL_OK;
 }
 
-/* There is no memory for the argument. While other tasks hold some, that is only FULL. */
+/* Whether memory is to come back: tasks have some, or calls for them. */
+static bool procpool__submit_memory_comes(const procpool *p) {
+  return p->submitted != p->settled || p->arena.held > 0;
+}
+
+/* There is no memory for the argument. While some is to come back, that is only FULL. */
 static procpool_status procpool__submit_no_memory(const procpool *p, const procpool__order *o) {
-  return p->submitted != p->settled && o->size <= p->segment.arena_size / 2 ? PROCPOOL_FULL : PROCPOOL_MEMORY;
+  return procpool__submit_memory_comes(p) && o->size <= p->segment.arena_size / 2 ? PROCPOOL_FULL : PROCPOOL_MEMORY;
+}
+
+/* This call ends, or waits: what it held is there for another thread. One that was told to wait for the memory that this
+ * call was about to take looks again, too. */
+static void procpool__submit_give_up(procpool *p, procpool_status status) {
+  p->arena.returned += status == PROCPOOL_MEMORY;
+  procpool__host_pass_room(p);
 }
 
 /* Copies the argument to where the worker reads it. */
@@ -11073,7 +11130,7 @@ static procpool_status procpool__submit_copy(procpool *p, procpool__order *o) {
   status = procpool__submit_place(p, &slot);
   if (status != PROCPOOL_OK)
     return status;
-  o->block = procpool__arena_alloc(p, o->size);
+  o->block = procpool__arena_hold(p, o->size);
   if (o->block == PROCPOOL__NO_BLOCK)
     return procpool__submit_no_memory(p, o);
   o->copied = true;
@@ -11115,6 +11172,7 @@ static procpool_status procpool__submit_fill(procpool *p, procpool__order *o, ui
   if (o->copied) {
     o->block = PROCPOOL__NO_BLOCK;
     o->copied = false;
+    p->arena.held--; /* it is the task's now */
   }
   return PROCPOOL_OK;
 }
@@ -11253,7 +11311,9 @@ static procpool_status procpool__submit_order(procpool *p, procpool__order *o, u
   if (waited == PROCPOOL_INTERRUPTED || waited == PROCPOOL_MEMORY)
     o->status = waited;
   if (o->copied)
-    procpool__arena_free(p, o->block, o->size);
+    procpool__arena_unhold(p, o->block, o->size);
+  if (o->status != PROCPOOL_OK)
+    procpool__submit_give_up(p, o->status);
   return o->status == PROCPOOL_OK ? PROCPOOL_OK : procpool__submit_refused(p, o);
 }
 
@@ -11478,6 +11538,7 @@ PROCPOOL_API procpool_status procpool_shared_free(procpool *pool, void *buffer) 
   else
     status = procpool__host_refuse(pool, PROCPOOL_ARGUMENT, 0, "no live shared buffer of this pool begins there");
   procpool__arena_trim(pool, true);
+  procpool__host_pass_room(pool);
   return procpool__public_leave(pool, status);
 }
 
@@ -11685,6 +11746,29 @@ PROCPOOL_API procpool_status procpool_free(procpool *pool) {
   return procpool__public_leave_throwing(pool, PROCPOOL_OK);
 }
 
+/* The first exception is kept while the pool is drained and freed, and leaves this call then. */
+PROCPOOL_API void procpool_scope_end(procpool *pool) {
+  void *thrown = NULL;
+  procpool_status status;
+  do {
+    void *next;
+    procpool__platform_cancel_here();
+    status = procpool__public_enter(pool);
+    if (status != PROCPOOL_OK)
+      break;
+    status = procpool__host_self(pool) ? PROCPOOL_DEADLOCK
+                                       : procpool__shutdown_locked(pool, PROCPOOL_DRAIN, PROCPOOL__NEVER);
+    next = procpool__host_take_thrown(pool);
+    (void)procpool__public_leave(pool, status);
+    if (thrown != NULL)
+      procpool__platform_drop_exception(next);
+    else
+      thrown = next;
+  } while (status == PROCPOOL_INTERRUPTED); /* nothing is dropped */
+  (void)procpool_free(pool);
+  procpool__platform_throw_alone(thrown);
+}
+
 PROCPOOL_API procpool_start procpool_start_method(procpool *pool) {
   return procpool__host_check(pool) == PROCPOOL_OK ? pool->start : PROCPOOL_START_AUTO;
 }
@@ -11770,6 +11854,21 @@ static bool procpool__condition_settled(procpool *p, void *context) {
   return procpool__future_status((const procpool_future *)context) != PROCPOOL_PENDING;
 }
 
+/* Tells the worker that the result is given up, once it is unwanted: it may wait for room for it. Sequentially
+ * consistent, as what the worker does: either it sees the flag, or this sees that it waits. */
+static void procpool__future_discard(procpool *p, const procpool_future *f) {
+  procpool__slot *slot = &p->segment.slots[f->slot];
+  procpool__state state;
+  uint64_t word;
+  if (procpool__future_status(f) != PROCPOOL_PENDING || p->finished || !procpool__host_unwanted(f))
+    return;
+  procpool__or32(&slot->flags, PROCPOOL__SLOT_DISCARD);
+  word = procpool__load(&slot->word);
+  state = procpool__word_state(word);
+  if ((state == PROCPOOL__RUNNING || procpool__state_asked(state)) && procpool__word_worker(word) < p->segment.workers)
+    procpool__host_wake_for_room(p, procpool__word_worker(word));
+}
+
 /* Waits for one future, under the lock, and returns its outcome or why it did not wait. */
 static procpool_status procpool__future_await(procpool *p, procpool_future *f, double timeout) {
   procpool_status status = PROCPOOL_OK;
@@ -11786,6 +11885,7 @@ static procpool_status procpool__future_await(procpool *p, procpool_future *f, d
     status = procpool__host_wait(p, &wait);
     if (status == PROCPOOL_OK)
       status = procpool__future_status(f);
+    procpool__future_discard(p, f); /* it may have been released meanwhile, and was wanted for this wait alone */
     procpool__future_unref(p, f);
     return status;
   }
@@ -12058,18 +12158,6 @@ PROCPOOL_API procpool_status procpool_future_add_done_callback(procpool_future *
   return procpool__public_leave_throwing(p, PROCPOOL_OK);
 }
 
-/* Tells the worker that the result is given up, be it that it waits for room for it. Sequentially consistent, as what the
- * worker does: either it sees the flag, or this sees that it waits. */
-static void procpool__future_discard(procpool *p, uint32_t slot) {
-  uint64_t word;
-  int worker;
-  procpool__or32(&p->segment.slots[slot].flags, PROCPOOL__SLOT_DISCARD);
-  word = procpool__load(&p->segment.slots[slot].word);
-  worker = procpool__word_worker(word);
-  if (procpool__word_state(word) == PROCPOOL__RUNNING && worker < p->segment.workers)
-    procpool__host_wake_for_room(p, worker);
-}
-
 PROCPOOL_API procpool_status procpool_future_release(procpool_future *future) {
   procpool_status status;
   procpool *p;
@@ -12082,8 +12170,7 @@ PROCPOOL_API procpool_status procpool_future_release(procpool_future *future) {
   if (future->flags & PROCPOOL__F_RELEASED)
     return procpool__public_leave(p, PROCPOOL_HANDLE);
   future->flags |= PROCPOOL__F_RELEASED;
-  if (procpool__future_status(future) == PROCPOOL_PENDING && !p->finished && procpool__host_unwanted(future))
-    procpool__future_discard(p, future->slot);
+  procpool__future_discard(p, future);
   procpool__future_unref(p, future);
   if (p->arena.warm > PROCPOOL__EXTENT_WARM)
     procpool__arena_trim(p, true);
@@ -12144,6 +12231,7 @@ static void procpool__node_link(procpool__waiter *w, procpool__wait_node *node, 
 static void procpool__node_unlink(procpool__wait_node *node) {
   procpool_future *f = node->future;
   procpool__node_drop(node);
+  procpool__future_discard(f->pool, f);
   procpool__future_unref(f->pool, f);
 }
 
@@ -12153,10 +12241,8 @@ static void procpool__group_add(procpool__group *g, procpool_future *f) {
   procpool__public_lock(p);
   while (i < g->pool_count && g->pools[i] != p)
     i++;
-  if (i == g->pool_count) {
-    g->interrupts[g->pool_count] = p->interrupts_taken;
+  if (i == g->pool_count)
     g->pools[g->pool_count++] = p;
-  }
   if (!procpool__node_known(f, &g->waiter))
     procpool__node_link(&g->waiter, &g->nodes[g->count++], f);
   (void)procpool__public_leave(p, PROCPOOL_OK);
@@ -12227,8 +12313,10 @@ typedef struct procpool__several {
   bool news;     /* there is something to look at already */
 } procpool__several;
 
-static void procpool__several_begin(procpool *p, int by) {
+static void procpool__several_begin(procpool__group *g, size_t i, int by) {
+  procpool *p = g->pools[i];
   procpool__public_lock(p);
+  g->interrupts[i] = p->interrupts_taken; /* of this call: an iterator has had many */
   procpool__host_count_fd_user(p, by);
   procpool__host_rouse(p);
   if (!p->finished)
@@ -12293,8 +12381,10 @@ static procpool_status procpool__several_turn(procpool__several *v) {
   (void)pthread_mutex_unlock(&w->lock);
   v->look = PROCPOOL__NEVER;
   v->news = false;
-  for (size_t i = 0; i < v->group->pool_count && status == PROCPOOL_OK; i++)
-    status = procpool__several_look(v, i);
+  for (size_t i = 0; i < v->group->pool_count; i++) { /* all of them, also where one ends the call */
+    const procpool_status one = procpool__several_look(v, i);
+    status = one == PROCPOOL_OK || status == PROCPOOL_INTERRUPTED ? status : one;
+  }
   return status;
 }
 
@@ -12303,8 +12393,9 @@ static procpool_status procpool__several_run(procpool__several *v, procpool__goa
     procpool_status status = procpool__several_turn(v);
     if (procpool__condition_goal(NULL, goal))
       return PROCPOOL_OK;
-    if (status == PROCPOOL_OK && deadline != PROCPOOL__NEVER && procpool__platform_now() >= deadline)
-      status = PROCPOOL_PENDING;
+    if ((status == PROCPOOL_OK || status == PROCPOOL_DEADLOCK) && deadline != PROCPOOL__NEVER &&
+        procpool__platform_now() >= deadline)
+      status = PROCPOOL_PENDING; /* in a callback of one of them too: that does not wait */
     if (status != PROCPOOL_OK)
       return status;
     procpool__several_sleep(v, deadline);
@@ -12330,10 +12421,10 @@ static procpool_status procpool__several_wait(procpool__group *g, procpool__goal
     v.fds[0].fd = bell;
     procpool__several_set_bell(&g->waiter, bell);
     for (size_t i = 0; i < g->pool_count; i++)
-      procpool__several_begin(g->pools[i], 1);
+      procpool__several_begin(g, i, 1);
     status = procpool__several_run(&v, goal, deadline);
     for (size_t i = 0; i < g->pool_count; i++)
-      procpool__several_begin(g->pools[i], -1);
+      procpool__several_begin(g, i, -1);
     procpool__several_set_bell(&g->waiter, -1);
   }
   PROCPOOL_FREE(v.fds);
@@ -12793,7 +12884,7 @@ typedef struct procpool__mapping {
   uint64_t since;                /* ns: when results were taken last; 0: never */
   double item_ns;                /* how long an item took by then, in the pool as a whole */
   uint64_t spare;                /* see procpool__known */
-  uint64_t settled_before;       /* the pool's count when room was last looked for */
+  uint64_t room_before;          /* procpool__host_room when room was last looked for */
   size_t least;                  /* items that are worth handing out, by what the last chunk took */
   size_t failed_item, failed_count;
   procpool_status status; /* of the first item that is not OK */
@@ -12987,14 +13078,15 @@ static procpool_status procpool__map_send(procpool__mapping *m, size_t j) {
   job->count = r.count;
   job->taken_back = false;
   job->block_size = procpool__map_failures_at(m, r.count) + procpool__chunk_marks_size(r.count);
-  job->block = procpool__arena_alloc(p, job->block_size);
-  status = m->busy > 0 || p->submitted != p->settled ? PROCPOOL_FULL : PROCPOOL_MEMORY;
+  job->block = procpool__arena_hold(p, job->block_size);
+  status = procpool__submit_memory_comes(p) ? PROCPOOL_FULL : PROCPOOL_MEMORY;
   if (job->block != PROCPOOL__NO_BLOCK)
     status = procpool__map_load(m, job);
   if (job->block != PROCPOOL__NO_BLOCK && status == PROCPOOL_OK)
     status = procpool__map_submit(m, job);
   if (status != PROCPOOL_OK) {
-    procpool__arena_free(p, job->block, job->block_size);
+    procpool__arena_unhold(p, job->block, job->block_size);
+    procpool__submit_give_up(p, status);
     procpool__map_put_back(m, r.first, r.count);
     return status;
   }
@@ -13194,6 +13286,15 @@ static void procpool__map_forget(procpool__mapping *m, size_t j) {
   m->bytes -= job->block_size;
 }
 
+/* Gives back the block of a chunk that has settled. */
+static void procpool__map_let_go(procpool__mapping *m, const procpool__job *job) {
+  procpool *p = m->pool;
+  p->arena.held--;
+  if (!(job->future->flags & PROCPOOL__F_QUARANTINE))
+    procpool__arena_free(p, job->block, job->block_size);
+  procpool__host_pass_room(p);
+}
+
 /* A chunk has settled: its results are taken, its block and its future given back. */
 static void procpool__map_finish(procpool__mapping *m, size_t j) {
   procpool__job *job = &m->jobs[j];
@@ -13208,8 +13309,7 @@ static void procpool__map_finish(procpool__mapping *m, size_t j) {
     procpool__map_broke_off(m, job, status);
   else
     procpool__map_failed(m, job, status);
-  if (!(job->future->flags & PROCPOOL__F_QUARANTINE))
-    procpool__arena_free(m->pool, job->block, job->block_size);
+  procpool__map_let_go(m, job);
   procpool__map_forget(m, j);
 }
 
@@ -13241,10 +13341,12 @@ static void procpool__map_abandon(procpool__mapping *m, size_t j) {
   procpool__job *job = &m->jobs[j];
   procpool_future *f = job->future;
   procpool__map_stopped(m, job);
-  if (procpool__future_status(f) == PROCPOOL_PENDING) /* it may have settled just now, without the lock */
+  if (procpool__future_status(f) == PROCPOOL_PENDING) { /* it may have settled just now, without the lock */
     f->flags &= (uint8_t)~PROCPOOL__F_KEEP_BLOCK;
-  else if (!(f->flags & PROCPOOL__F_QUARANTINE))
-    procpool__arena_free(m->pool, job->block, job->block_size);
+    m->pool->arena.held--;
+  } else {
+    procpool__map_let_go(m, job);
+  }
   f->flags |= PROCPOOL__F_RELEASED;
   procpool__map_forget(m, j);
 }
@@ -13293,7 +13395,7 @@ static bool procpool__map_make(procpool__mapping *m) {
 static bool procpool__condition_map(procpool *p, void *context) {
   procpool__mapping *m = (procpool__mapping *)context;
   if (m->busy == 0)
-    return p->settled != m->settled_before; /* others hold what this map needs: until one of their tasks ends */
+    return procpool__host_room(p) != m->room_before; /* others hold what this map needs */
   return m->group.waiter.first_done != NULL;
 }
 
@@ -13309,7 +13411,7 @@ static procpool_status procpool__map_run(procpool__mapping *m) {
     status = procpool__host_wait_over(m->pool, &m->wait); /* a chunk may always have come already */
     if (status != PROCPOOL_OK)
       return status;
-    m->settled_before = m->pool->settled;
+    m->room_before = procpool__host_room(m->pool);
     status = procpool__map_fill(m);
     if (status == PROCPOOL_PENDING || status == PROCPOOL_INTERRUPTED)
       continue;

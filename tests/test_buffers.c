@@ -3,6 +3,7 @@
 
 #include <errno.h>
 #include <fcntl.h>
+#include <poll.h>
 #include <sys/resource.h>
 #include <sys/stat.h>
 
@@ -1164,5 +1165,113 @@ TEST_STARTS_LIMIT(buffers_of_many_threads, EVERY, 60) {
   }
   for (int i = 0; i < THREADS; i++)
     (void)test_join(threads[i]);
+  test_close(pool);
+}
+
+/* Free memory beyond what is kept warm goes back by parts, and each part makes the list of free extents longer. */
+TEST_STARTS(r148_memory_given_back_by_parts, EVERY) {
+  enum { BASE = 16, LARGE = 30 };
+  procpool_options options = {.max_memory = (size_t)1 << 30, .max_queued = 1024};
+  procpool *pool = test_open_with(start, 1, &options);
+  unsigned char *argument = (unsigned char *)calloc(1, 6 * MIB);
+  procpool_future *base[BASE], *large[LARGE];
+  CHECK(argument != NULL);
+  for (int i = 0; i < BASE; i++) {
+    base[i] = test_submit(pool, task_nothing, argument, 4 * MIB);
+    (void)alloc(pool, 2 * MIB); /* keeps them apart */
+  }
+  for (int i = 0; i < LARGE; i++)
+    large[i] = test_submit(pool, task_nothing, argument, 6 * MIB);
+  for (int i = 0; i < BASE + LARGE; i++)
+    CHECK_SETTLES(i < BASE ? base[i] : large[i - BASE], PROCPOOL_OK);
+  for (int i = 0; i < BASE + LARGE; i++)
+    CHECK_OK(procpool_future_release(i < BASE ? base[i] : large[i - BASE]));
+  free(argument);
+  test_close(pool);
+}
+
+/* ---- memory that is to come back ---- */
+
+typedef struct maker {
+  procpool *pool;
+  procpool_status status;
+} maker;
+
+static void task_slow_item(procpool_task *task) {
+  void *result = procpool_task_result(task, 16 * MIB);
+  (void)poll(NULL, 0, 20);
+  if (result != NULL)
+    memset(result, 1, 16 * MIB);
+}
+
+static void *map_large_results(void *context) {
+  enum { COUNT = 4 };
+  maker *m = (maker *)context;
+  int arguments[COUNT] = {0};
+  unsigned char *results = (unsigned char *)malloc((size_t)COUNT * 16 * MIB);
+  procpool_map_options options = {.chunksize = 1};
+  CHECK(results != NULL);
+  m->status = procpool_map(m->pool, task_slow_item, arguments, sizeof(int), results, 16 * MIB, COUNT, &options);
+  free(results);
+  return NULL;
+}
+
+/* Two maps that each need most of the memory take turns: also while one holds it without an unsettled task. */
+TEST_STARTS(r139_maps_wait_for_each_others_memory, CONCURRENT) {
+  procpool_options options = {.max_memory = (size_t)24 * MIB};
+  procpool *pool = test_open_with(start, 2, &options);
+  maker makers[2] = {{pool, PROCPOOL_OK}, {pool, PROCPOOL_OK}};
+  pthread_t threads[2];
+  for (int i = 0; i < 2; i++)
+    threads[i] = test_thread(map_large_results, &makers[i]);
+  for (int i = 0; i < 2; i++) {
+    test_join(threads[i]);
+    CHECK_OK(makers[i].status);
+  }
+  test_close(pool);
+}
+
+static void task_gate_large_result(procpool_task *task) {
+  task_gate(task);
+  (void)procpool_task_result(task, (size_t)20 * MIB);
+}
+
+static void *map_of_one(void *context) {
+  maker *m = (maker *)context;
+  const size_t size = (size_t)20 * MIB;
+  unsigned char *result = (unsigned char *)malloc(size);
+  const test_job job = job_of(0);
+  CHECK(result != NULL);
+  m->status = procpool_map(m->pool, task_gate_large_result, &job, sizeof(job), result, size, 1, NULL);
+  free(result);
+  return NULL;
+}
+
+/* A submit that waits for memory hears when a map gives some back, though no further task settles. */
+TEST_STARTS(r139_a_submit_hears_of_memory_that_a_map_held, CONCURRENT) {
+  procpool_options options = {.max_memory = (size_t)48 * MIB};
+  procpool *pool = test_open_with(start, 2, &options);
+  const test_job job = job_with(1, 1);
+  procpool_future *other = test_submit(pool, task_gate, &job, sizeof(job)), *future;
+  unsigned char *argument = (unsigned char *)calloc(1, (size_t)20 * MIB);
+  maker m = {pool, PROCPOOL_OK};
+  pthread_t thread;
+  double begin;
+  CHECK(argument != NULL);
+  (void)alloc(pool, (size_t)8 * MIB);
+  thread = test_thread(map_of_one, &m);
+  gate_wait(&page->started, 2);
+  begin = test_now();
+  gate_add(&page->word[0], 1);
+  CHECK_OK(procpool_submit(pool, task_nothing, argument, (size_t)20 * MIB, &future));
+  CHECK_SECONDS(test_now() - begin, <, 1 * test_slow());
+  gate_add(&page->word[1], 1);
+  test_join(thread);
+  CHECK_OK(m.status);
+  CHECK_SETTLES(other, PROCPOOL_OK);
+  CHECK_SETTLES(future, PROCPOOL_OK);
+  CHECK_OK(procpool_future_release(other));
+  CHECK_OK(procpool_future_release(future));
+  free(argument);
   test_close(pool);
 }

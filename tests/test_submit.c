@@ -5,6 +5,7 @@
 #ifdef __GLIBC__
 #include <malloc.h>
 #endif
+#include <poll.h>
 #include <sys/mman.h>
 
 /* ---- what goes in and what comes out ---- */
@@ -1284,6 +1285,100 @@ TEST_STARTS(r031_what_nobody_wants_needs_no_host, CONCURRENT) {
     CHECK_WORKS(pool);
     test_close_by(pool, i % 2 == 0 ? PROCPOOL_DRAIN : PROCPOOL_KILL);
   }
+}
+
+static void task_gate_large(procpool_task *task) {
+  task_gate(task);
+  task_started_large(task);
+}
+
+static void *open_gates_later(void *context) {
+  (void)context;
+  (void)poll(NULL, 0, 50);
+  gate_add(&page->word[2], 1);
+  (void)poll(NULL, 0, 400);
+  gate_add(&page->word[0], 1);
+  return NULL;
+}
+
+static void *wait_a_little(void *context) {
+  CHECK_STATUS(procpool_future_wait((procpool_future *)context, 0.3), PROCPOOL_PENDING);
+  return NULL;
+}
+
+/* A worker waits for room for a result that nobody wants any more. */
+TEST_STARTS(r031_given_up_after_a_cancel, PROCESSES) {
+  procpool_options options = {.ring_size = 4096};
+  procpool *pool = test_open_with(start, 1, &options);
+  const test_job job = job_of(0);
+  procpool_future *future = test_submit(pool, task_started_large, &job, sizeof(job));
+  forget(pool, task_started, 10, false);
+  gate_wait(&page->started, 1);
+  (void)poll(NULL, 0, 50); /* the ring is full by then */
+  CHECK_STATUS(procpool_future_cancel_kill(future, 30), PROCPOOL_PENDING);
+  (void)poll(NULL, 0, 20);
+  CHECK_OK(procpool_future_release(future));
+  gate_wait(&page->started, 11); /* this thread does not call the pool */
+  test_close(pool);
+}
+
+/* The same where a wait had still wanted it. */
+TEST_STARTS(r031_given_up_by_a_wait_that_ends, CONCURRENT) {
+  procpool_options options = {.ring_size = 4096};
+  procpool *pool = test_open_with(start, 1, &options);
+  const test_job job = job_of(0);
+  procpool_future *future = test_submit(pool, task_gate_large, &job, sizeof(job));
+  pthread_t thread;
+  gate_wait(&page->started, 1);
+  forget(pool, task_started, 10, false);
+  thread = test_thread(wait_a_little, future);
+  (void)poll(NULL, 0, 50);
+  CHECK_OK(procpool_future_release(future));
+  test_join(thread);
+  gate_add(&page->word[0], 1);
+  gate_wait(&page->started, 12); /* this thread does not call the pool */
+  test_close(pool);
+}
+
+static procpool_future *other, *released;
+
+static void *wait_for_the_other(void *context) {
+  (void)context;
+  CHECK_SETTLES(other, PROCPOOL_OK);
+  return NULL;
+}
+
+static void release_beside_a_drainer(procpool_future *future, void *thread) {
+  (void)future;
+  *(pthread_t *)thread = test_thread(wait_for_the_other, NULL);
+  (void)poll(NULL, 0, 100);
+  CHECK_OK(procpool_future_release(released));
+}
+
+/* A future is released in a callback that its own waiter runs, which then sleeps while another thread drains: it hears
+ * of the end of a task that left no record, and no sound worker is taken for one that wrote nonsense. */
+TEST_STARTS(r031_released_while_its_waiter_is_awake, PROCESSES) {
+  procpool_options options = {.ring_size = 4096};
+  procpool *pool = test_open_with(start, 2, &options);
+  const test_job job = job_with(0, 0), last = job_with(1, 1), before = job_with(2, 2);
+  procpool_future *first = test_submit(pool, task_gate, &before, sizeof(before));
+  pthread_t thread, opener;
+  procpool_stats stats;
+  CHECK_OK(procpool_future_add_done_callback(first, release_beside_a_drainer, &thread));
+  released = test_submit(pool, task_gate_large, &job, sizeof(job));
+  gate_wait(&page->started, 2);
+  other = test_submit(pool, task_gate, &last, sizeof(last));
+  opener = test_thread(open_gates_later, NULL);
+  CHECK_SETTLES(released, PROCPOOL_OK);
+  gate_add(&page->word[1], 1);
+  test_join(thread);
+  test_join(opener);
+  CHECK_OK(procpool_future_release(first));
+  CHECK_OK(procpool_future_release(other));
+  stats = test_stats(pool);
+  CHECK_EQ(stats.crashed, 0);
+  CHECK_EQ(stats.workers_started, 2);
+  test_close(pool);
 }
 
 /* Many more than the queue holds: slots come back though there are no records. */

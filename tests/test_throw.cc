@@ -182,3 +182,63 @@ TEST_STARTS(r133_an_initializer_that_throws_has_failed, FORK | THREAD | INLINE) 
   }
   CHECK_OK(procpool_free(pool));
 }
+
+static procpool *polled;
+static bool entered, finished;
+
+static void poller(procpool_future *, void *) {
+  entered = true;
+  (void)procpool_poll(polled);
+  finished = true;
+}
+
+// What one callback throws leaves the call that ran it, and no call within the next callback.
+TEST_STARTS(r133_an_exception_passes_later_callbacks_by, FORK | THREAD) {
+  procpool *pool = open_here(start);
+  int called = 0, y = 0;
+  procpool_future *first = with_thrower(pool, &called), *second = same_submit(pool, 2);
+  bool caught = false;
+  polled = pool;
+  entered = finished = false;
+  CHECK(second != nullptr);
+  CHECK_OK(procpool_future_add_done_callback(second, poller, nullptr));
+  while (procpool_future_status(second) == PROCPOOL_PENDING && !caught)
+    try {
+      (void)procpool_poll(pool);
+    } catch (const std::runtime_error &) {
+      caught = true;
+    }
+  CHECK(caught);
+  CHECK_OK(same_result(first, &y));
+  CHECK_OK(same_result(second, &y));
+  CHECK(entered && finished);
+  CHECK_OK(procpool_shutdown(pool, PROCPOOL_DRAIN));
+  CHECK_OK(procpool_free(pool));
+}
+
+// The end of a scope gives the pool back before it throws; and one that is left by an exception throws no second one.
+TEST_STARTS(r133_a_scope_whose_end_throws_is_over, FORK | THREAD | INLINE) {
+  for (int left = 0; left < 2; left++) {
+    procpool *kept = nullptr;
+    procpool_options options = {};
+    procpool_future *future = nullptr;
+    int called = 0, y = 0;
+    bool caught = false;
+    options.start = start;
+    options.max_workers = 1;
+    try {
+      PROCPOOL_WITH(pool, &options) {
+        kept = pool;
+        future = with_thrower(pool, &called);
+        if (left != 0)
+          throw std::runtime_error("from a callback");
+      }
+    } catch (const std::runtime_error &e) {
+      caught = std::string(e.what()) == "from a callback";
+    }
+    CHECK(caught);
+    CHECK_EQ(called, 1);
+    CHECK_STATUS(procpool_poll(kept), PROCPOOL_HANDLE);
+    CHECK_OK(same_result(future, &y));
+  }
+}

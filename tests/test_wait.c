@@ -693,6 +693,50 @@ TEST_STARTS(interrupt_ends_the_next_wait, CONCURRENT) {
   test_close(pool);
 }
 
+/* An iterator over two pools: an interrupt ends one call, and the next one sees both pools. */
+TEST_STARTS(interrupt_ends_one_call_of_an_iterator, CONCURRENT) {
+  procpool *a = test_open(start, 1), *b = test_open(start, 1);
+  procpool_future *futures[2], *next;
+  procpool_iterator *iterator;
+  futures[0] = gated(a, 0);
+  futures[1] = gated(b, 1);
+  CHECK_OK(procpool_as_completed(futures, 2, &iterator));
+  procpool_interrupt(a);
+  CHECK_STATUS(procpool_next(iterator, PROCPOOL_FOREVER, &next), PROCPOOL_INTERRUPTED);
+  CHECK_STATUS(procpool_next(iterator, 0.01, &next), PROCPOOL_PENDING);
+  gate_add(&page->word[1], 1);
+  CHECK_OK(procpool_next(iterator, PROCPOOL_FOREVER, &next));
+  CHECK(next == futures[1]);
+  gate_add(&page->word[0], 1);
+  CHECK_OK(procpool_next(iterator, PROCPOOL_FOREVER, &next));
+  procpool_iterator_free(iterator);
+  settle_and_release(futures, 2);
+  test_close(a);
+  test_close(b);
+}
+
+static void look_at_both(procpool_future *future, void *context) {
+  procpool_future **futures = (procpool_future **)context;
+  (void)future;
+  CHECK_STATUS(procpool_wait(futures, 1, PROCPOOL_ALL_COMPLETED, 0, NULL), PROCPOOL_PENDING);
+  CHECK_STATUS(procpool_wait(futures, 2, PROCPOOL_ALL_COMPLETED, 0, NULL), PROCPOOL_PENDING);
+  CHECK_STATUS(procpool_wait(futures, 2, PROCPOOL_ALL_COMPLETED, 1, NULL), PROCPOOL_DEADLOCK);
+}
+
+/* In a callback a look is allowed, over two pools too; a wait is not. */
+TEST_STARTS(r044_a_look_in_a_callback, CONCURRENT) {
+  procpool *a = test_open(start, 2), *b = test_open(start, 1);
+  procpool_future *futures[2] = {gated(a, 0), gated(b, 1)}, *first = quick(a);
+  CHECK_OK(procpool_future_add_done_callback(first, look_at_both, futures));
+  CHECK_OK(procpool_future_wait(first, PROCPOOL_FOREVER));
+  CHECK_OK(procpool_future_release(first));
+  gate_add(&page->word[0], 1);
+  gate_add(&page->word[1], 1);
+  settle_and_release(futures, 2);
+  test_close(a);
+  test_close(b);
+}
+
 static procpool *interrupted_pool;
 
 static void on_signal(int number) {
