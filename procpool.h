@@ -5731,18 +5731,19 @@ static void procpool__process_close_far(procpool__process_pool *pool) {
   procpool__platform_close(&pool->witness);
 }
 
-/* All that keeps supervisor and host together; event_fd, watch and the event loop's stay. */
+/* All that keeps supervisor and host together; what threads of the host may still be using without the pool's lock
+ * stays until it is freed: the memory, event_fd, watch and the event loop's. */
 static void procpool__process_close_near(procpool__process_pool *pool) {
   procpool__platform_close(&pool->lifeline);
   procpool__platform_close(&pool->control);
   procpool__platform_close(&pool->all_gone);
-  procpool__platform_close(&pool->memory);
   procpool__platform_close(&pool->supervisor);
 }
 
 static void procpool__process_close(procpool__process_pool *pool) {
   procpool__process_close_near(pool);
   procpool__process_close_far(pool);
+  procpool__platform_close(&pool->memory);
   procpool__platform_close(&pool->event_fd);
   procpool__platform_close(&pool->watch);
   procpool__platform_close(&pool->loop_fd);
@@ -7413,16 +7414,24 @@ static bool procpool__size_possible(size_t count, size_t size) {
 
 /* ---- shared memory: reserved before use ---- */
 
-/* Takes pages for a part of the segment. The kernel needs a moment for many of them: then without the lock. */
+/* Takes pages for a part of the segment. The kernel needs a moment for many of them: then without the lock, and the
+ * pool may be finished meanwhile: it keeps its memory's descriptor until it is freed, or that number would be a file of
+ * the user's by now. A finished pool takes no more pages. */
 static int procpool__host_reserve(procpool *p, uint64_t offset, uint64_t size) {
   const bool long_one = size > PROCPOOL__EXTENT;
   int error = ENOMEM;
+  if (p->finished)
+    return ESHUTDOWN;
   if (long_one)
     procpool__host_unlock(p);
   if (!procpool__memory_refuses(&p->memory, size))
     error = procpool__platform_shm_reserve(p->segment.fd, p->segment.base, offset, size);
   if (long_one)
     procpool__host_lock(p);
+  if (error == 0 && p->finished) {
+    procpool__platform_shm_discard(p->segment.base + offset, size);
+    error = ESHUTDOWN;
+  }
   if (error == 0)
     p->shared_bytes += procpool__round_up(size, procpool__platform_page());
   return error;
@@ -8885,7 +8894,6 @@ static void procpool__host_finish(procpool *p, bool clean) {
   procpool__platform_watch_remove(p->fds.watch, p->fds.all_gone);
   procpool__process_close_near(&p->fds);
   procpool__process_leave(&old);
-  p->segment.fd = -1;
 }
 
 /* Hears the supervisor out. False when it is gone. It says little: at most a few messages, were they ever so many. */
@@ -11074,8 +11082,10 @@ static procpool_status procpool__submit_copy(procpool *p, procpool__order *o) {
   if (status != PROCPOOL_OK)
     return status;
   o->block = procpool__arena_alloc(p, o->size);
-  if (o->block == PROCPOOL__NO_BLOCK)
-    return procpool__submit_no_memory(p, o);
+  if (o->block == PROCPOOL__NO_BLOCK) {
+    status = procpool__submit_refusal(p); /* it may have ended meanwhile */
+    return status != PROCPOOL_OK ? status : procpool__submit_no_memory(p, o);
+  }
   o->copied = true;
   procpool__host_unlock(p);
   memcpy(p->segment.arena + o->block, o->argument, o->size);
@@ -11457,6 +11467,8 @@ PROCPOOL_API void *procpool_shared_alloc(procpool *pool, size_t size) {
   if (status == PROCPOOL_MEMORY) { /* what has come may free some */
     (void)procpool__host_drain(pool);
     buffer = procpool__buffer_new(pool, size);
+    if (buffer == NULL && procpool__submit_refusal(pool) != PROCPOOL_OK) /* it has ended meanwhile */
+      status = procpool__submit_refusal(pool);
   }
   if (buffer == NULL)
     (void)procpool__host_refuse(pool, status, status == PROCPOOL_MEMORY ? pool->arena.error : 0,
@@ -11678,9 +11690,11 @@ PROCPOOL_API procpool_status procpool_free(procpool *pool) {
   pool->segment.base = NULL;
   procpool__process_enter(&old);
   procpool__loop_close(pool);
+  procpool__platform_close(&pool->fds.memory);
   procpool__platform_close(&pool->fds.event_fd);
   procpool__platform_close(&pool->fds.watch);
   procpool__process_leave(&old);
+  pool->segment.fd = -1;
   pool->freed = true;
   return procpool__public_leave_throwing(pool, PROCPOOL_OK);
 }
