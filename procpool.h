@@ -1318,6 +1318,9 @@ static PROCPOOL_UNUSED inline void procpool__scope_end(procpool **procpool__pool
 #include <sys/xattr.h>
 #include <time.h>
 #include <unistd.h>
+#ifdef __GLIBC__
+#include <gnu/libc-version.h>
+#endif
 #ifdef __GLIBC_PREREQ
 #if __GLIBC_PREREQ(2, 32)
 #include <sys/single_threaded.h>
@@ -3224,7 +3227,11 @@ static void procpool__platform_restore_signals(const sigset_t *old) {
  * lock that its fork does not take (__exit_funcs_lock: dlclose holds it): a worker that registered one could wait for
  * ever. So the host registers, just before it forks, and takes it back; what it forked keeps it. Handlers that came by
  * __cxa_atexit or at_quick_exit are called with the status as their second argument (stdlib/exit.c), and __cxa_finalize
- * takes back those of one mark: it calls the former, and drops the latter. */
+ * takes back those of one mark: it calls the former, and drops the latter. A thread that calls it must keep forks of
+ * other threads away, or their children have that lock locked for ever: it holds what the handlers around forks want.
+ * But glibc 2.28 to 2.35 holds a lock while such handlers run, and wants it in __cxa_finalize too: each would wait for
+ * the other. There, in a program with several threads, nothing is taken back. Such handlers bear the mark of the
+ * library that they lie in, so that they go when it is unloaded, and do nothing in the host: some bytes each time. */
 typedef void procpool__platform_exit_handler(void *context, int status);
 
 /* The status where the C library does not tell it: a failure rather than a success. */
@@ -3247,6 +3254,7 @@ extern int procpool__libc_at_quick_exit(procpool__platform_exit_handler *handler
 extern void procpool__libc_finalize(void *mark) __asm__("__cxa_finalize");
 extern int procpool__libc_thread_atexit(void (*handler)(void *), void *object,
                                         void *library) __asm__("__cxa_thread_atexit_impl") __attribute__((weak));
+extern void *procpool__libc_this_library __asm__("__dso_handle") __attribute__((visibility("hidden")));
 #ifdef __cplusplus
 }
 #endif
@@ -3257,10 +3265,20 @@ static bool procpool__platform_catch_exit(procpool__platform_exit_handler *at_ex
   return procpool__libc_atexit(at_exit, context, mark) == 0 && procpool__libc_at_quick_exit(at_quick_exit, mark) == 0;
 }
 static void procpool__platform_release_exit(void *mark) {
-  procpool__libc_finalize(mark);
+  if (mark != (void *)&procpool__libc_this_library)
+    procpool__libc_finalize(mark);
 }
 static bool procpool__platform_catch_exit_here(void) {
   return true;
+}
+
+/* The mark of handlers that are to be taken back: the caller's own, if they can be. threads: see
+ * procpool__platform_threads. */
+static void *procpool__platform_exit_mark(void *own, int threads) {
+  int major = 0, minor = 0;
+  const bool known = sscanf(gnu_get_libc_version(), "%d.%d", &major, &minor) == 2;
+  const bool waits = !known || (major == 2 && minor >= 28 && minor <= 35);
+  return waits && threads != 1 ? (void *)&procpool__libc_this_library : own;
 }
 
 /* exit() calls the destructors of thread_local objects before any handler, and without the status. glibc links them in
@@ -3315,6 +3333,10 @@ static bool procpool__platform_catch_exit(procpool__platform_exit_handler *at_ex
 }
 static void procpool__platform_release_exit(void *mark) {
   (void)mark;
+}
+static void *procpool__platform_exit_mark(void *own, int threads) {
+  (void)threads;
+  return own;
 }
 static ptrdiff_t procpool__platform_find_exit_list(void) {
   return 0;
@@ -10243,7 +10265,8 @@ static int procpool__open_born(void *context, pid_t pid) {
 }
 
 /* The C library has a lock for its exit handlers, which its fork does not take: a child forked while this thread holds
- * it could never register one. So both calls are sections. */
+ * it could never register one, nor exit. So both calls are sections, where that does not keep a fork waiting for ever:
+ * see procpool__platform_catch_exit. */
 static bool procpool__open_catch_exit(void *mark) {
   sigset_t old;
   bool caught;
@@ -10265,6 +10288,7 @@ static int procpool__open_fork(procpool__plan *plan, procpool__launch *l) {
   procpool__super *u = &l->birth.super;
   const size_t size = (size_t)plan->workers * sizeof(procpool__charge);
   const procpool_options *o = &plan->options;
+  void *mark = procpool__platform_exit_mark(&launch, procpool__platform_threads());
   sigset_t old;
   int error = ENOMEM;
   plan->call = "malloc";
@@ -10288,9 +10312,9 @@ static int procpool__open_fork(procpool__plan *plan, procpool__launch *l) {
     launch.born_context = u;
     procpool__platform_block_signals(&old); /* no handler of this thread's forks while it is the launcher */
     l->pool->fds.launcher = procpool__platform_self();
-    if (procpool__open_catch_exit(&launch))
+    if (procpool__open_catch_exit(mark))
       error = procpool__platform_detach(&launch);
-    procpool__open_release_exit(&launch);
+    procpool__open_release_exit(mark);
     l->pool->fds.launcher = 0;
     procpool__platform_restore_signals(&old);
     plan->call = launch.call;
