@@ -1621,6 +1621,11 @@ static bool procpool__platform_refused(int error) {
   return error == ENOSYS || error == EPERM;
 }
 
+/* There is none to be had now: unlike a call that is refused, that is no reason to do without. */
+static bool procpool__platform_scarce(int error) {
+  return error == EMFILE || error == ENFILE || error == ENOMEM;
+}
+
 /* Bits that no other process has, and that none can guess. */
 static uint64_t procpool__platform_random(void) {
   uint64_t bits = 0;
@@ -2364,29 +2369,48 @@ static size_t procpool__platform_witness_size(void) {
   return (size_t)sysconf(_SC_PAGESIZE);
 }
 
-/* Maps a witness of this process: *page, until that is unmapped. A descriptor for the process that watches, or -1:
- * there is none. Without /proc the file cannot be opened anew, and the seal alone tells. */
-static int procpool__platform_witness(void **page) {
-  const size_t size = procpool__platform_witness_size();
-  const char *call;
-  int fd = procpool__platform_shm_create(size, "witness", &call), again;
+/* Maps the witness's page. Without /proc its file cannot be opened anew for that, and the seal alone tells. Null (errno,
+ * *call) where it cannot be had. */
+static void *procpool__platform_witness_map(int fd, const char **call) {
   char path[32];
+  int again, error;
+  void *page;
+  (void)snprintf(path, sizeof(path), "/proc/self/fd/%d", fd);
+  *call = "openat of /proc/self/fd";
+  again = procpool__platform_open(path, O_RDWR);
+  if (again < 0 && procpool__platform_scarce(errno))
+    return NULL;
+  *call = "mmap";
+  page = mmap(NULL, procpool__platform_witness_size(), PROT_READ | PROT_WRITE, MAP_SHARED, again >= 0 ? again : fd, 0);
+  error = errno;
+  procpool__platform_close(&again);
+  errno = error;
+  return page == MAP_FAILED ? NULL : page;
+}
+
+/* Maps a witness of this process: *page, until that is unmapped. A descriptor for the process that watches, or -1:
+ * there is none (errno, *call: why). */
+static int procpool__platform_witness(void **page, const char **call) {
+  const size_t size = procpool__platform_witness_size();
+  int fd = procpool__platform_shm_create(size, "witness", call), error;
   if (fd < 0)
     return -1;
-  (void)snprintf(path, sizeof(path), "/proc/self/fd/%d", fd);
-  again = procpool__platform_open(path, O_RDWR);
-  *page = mmap(NULL, size, PROT_READ | PROT_WRITE, MAP_SHARED, again >= 0 ? again : fd, 0);
-  if (again >= 0)
-    procpool__platform_close_fd(again);
-  if (*page != MAP_FAILED)
+  *page = procpool__platform_witness_map(fd, call);
+  if (*page != NULL) {
+    *call = "madvise";
     (void)madvise(*page, size, PROCPOOL__MADV_DONTDUMP);
-  if (*page != MAP_FAILED && madvise(*page, size, MADV_DONTFORK) == 0 &&
-      fcntl(fd, PROCPOOL__ADD_SEALS, PROCPOOL__SEAL_WRITE) != 0 && errno == EBUSY)
-    return fd;
-  if (*page != MAP_FAILED)
+    if (madvise(*page, size, MADV_DONTFORK) == 0) {
+      if (fcntl(fd, PROCPOOL__ADD_SEALS, PROCPOOL__SEAL_WRITE) != 0 && errno == EBUSY)
+        return fd;
+      errno = ENOSYS; /* a file without seals tells nothing */
+    }
+  }
+  error = errno;
+  if (*page != NULL)
     (void)munmap(*page, size);
   *page = NULL;
   procpool__platform_close(&fd);
+  errno = error;
   return -1;
 }
 
@@ -2509,9 +2533,10 @@ typedef struct procpool__platform_launch {
   char **environment;
   const int *fds;
   size_t fd_count;
-  int (*born)(void *context,
-              pid_t pid); /* runs in the go-between when there is a process, its child. Returns errno or 0 */
+  int (*born)(void *context, pid_t pid,
+              const char **call); /* runs in the go-between when there is a process, its child. Returns errno or 0 */
   void *born_context;
+  pid_t host;          /* whom the go-between belongs to */
   uint32_t *addressee; /* spawn, out: the new process's id, where it looks whether it is meant */
   const char *call;    /* out: what failed */
 } procpool__platform_launch;
@@ -2541,7 +2566,10 @@ static int procpool__platform_between_flags(void) {
 }
 #endif
 
-static int procpool__platform_spawn_self(const procpool__platform_launch *launch, const sigset_t *all) {
+/* The new process is named in shared memory last: until it is, it says nothing. Were it named first, it would fill its
+ * channel to the host, which hears it only when the go-between has ended, while born waits for a section (a fork of
+ * another thread's may last), and then for room in that channel. */
+static int procpool__platform_spawn_self(procpool__platform_launch *launch, const sigset_t *all) {
   posix_spawn_file_actions_t actions;
   posix_spawnattr_t attributes;
   pid_t pid = 0;
@@ -2555,12 +2583,14 @@ static int procpool__platform_spawn_self(const procpool__platform_launch *launch
     (void)posix_spawnattr_setsigmask(&attributes, all);
     (void)posix_spawnattr_setflags(&attributes, POSIX_SPAWN_SETSIGMASK);
     error = posix_spawn(&pid, "/proc/self/exe", &actions, &attributes, launch->argv, launch->environment);
-    if (error == 0)
-      procpool__store32(launch->addressee, (uint32_t)pid);
   }
   (void)posix_spawnattr_destroy(&attributes);
   (void)posix_spawn_file_actions_destroy(&actions);
-  return error != 0 ? error : launch->born(launch->born_context, pid);
+  if (error == 0)
+    error = launch->born(launch->born_context, pid, &launch->call);
+  if (error == 0)
+    procpool__store32(launch->addressee, (uint32_t)pid);
+  return error;
 }
 
 /* ---- restartable sequences ---- glibc (2.35 and later) keeps the number of the processor in an area of each thread,
@@ -2646,13 +2676,26 @@ static void procpool__platform_rseq_give_up(void) {
   __atomic_store_n(&area->cpu_id, (uint32_t)-2, __ATOMIC_RELAXED);
 }
 
+/* Runs in the go-between, which shares the host's memory and descriptors, and may wait for a lock that a thread of the
+ * host's holds: killed as the host is, it must not stay. The kernel kills it when the thread that made it ends, which
+ * waits for it and so ends before it only with the host. False where the host has ended before that. */
+static bool procpool__platform_end_with(pid_t host) {
+  pid_t parent;
+  (void)prctl(PR_SET_PDEATHSIG, SIGKILL);
+  parent = getppid();
+  return parent == host || parent <= 0; /* neither says anything: refused, or the host has another PID namespace */
+}
+
 /* Runs in the go-between of detach, which shares the host's memory. It registers the area of the thread that waits for
  * it: to the end of the go-between, the two of them are one to it. The robust list and the word that is cleared at the
  * end of a thread are set anew by libc's fork, for the child. Returns errno or 0, which becomes its status. */
 static int procpool__platform_between(void *argument) {
   procpool__platform_launch *launch = (procpool__platform_launch *)argument;
-  const bool registered = procpool__platform_rseq_register();
+  bool registered;
   pid_t pid;
+  if (!procpool__platform_end_with(launch->host))
+    return ESRCH;
+  registered = procpool__platform_rseq_register();
   if (launch->argv != NULL) {
     sigset_t all;
     (void)sigfillset(&all);
@@ -2667,7 +2710,7 @@ static int procpool__platform_between(void *argument) {
     launch->function(launch->argument);
     _exit(127);
   }
-  return pid < 0 ? errno : launch->born(launch->born_context, pid);
+  return pid < 0 ? errno : launch->born(launch->born_context, pid, &launch->call);
 }
 
 /* As wait4, by waitid, which the kernel gives the resource usage too. */
@@ -2729,6 +2772,7 @@ PROCPOOL__NO_ASAN static int procpool__platform_detach(procpool__platform_launch
   if (error != 0)
     return error;
   launch->call = "clone";
+  launch->host = getpid();
   between = clone(procpool__platform_between, stack + sizeof(stack), procpool__platform_between_flags(), launch);
   if (between < 0)
     error = errno;
@@ -6830,11 +6874,15 @@ static int procpool__super_start_all(procpool__super *u) {
 /* Runs in the go-between, whose child the supervisor still is, so that its pid cannot be another process's. Gives the
  * host a descriptor that stands for the supervisor: a task may stop or trace it again and again, and then the host must
  * be able to end it, and no other process. Without such descriptors (Linux 5.3) the host hears that there is none.
- * Returns errno. */
-static int procpool__super_introduce(int control, pid_t supervisor) {
+ * Returns errno (*call: what failed). */
+static int procpool__super_introduce(int control, pid_t supervisor, const char **call) {
   procpool__message m;
   int fd = procpool__platform_pidfd(supervisor);
   int error = 0;
+  *call = "pidfd_open";
+  if (fd < 0 && procpool__platform_scarce(errno))
+    return errno;
+  *call = "sendmsg";
   memset(&m, 0, sizeof(m));
   m.say = PROCPOOL__SAY_SELF;
   if ((fd < 0 || !procpool__platform_send_fd(control, &m, sizeof(m), fd)) && !procpool__super_send(control, &m))
@@ -10194,6 +10242,17 @@ static bool procpool__open_watch(procpool *p, const char **call) {
   return procpool__platform_watch_add(p->fds.watch, p->fds.all_gone, true);
 }
 
+/* Makes what tells the supervisor that the host has ended, whatever children it leaves: as far as this kernel has such.
+ * False (errno, *call) where only the room for it is missing: a pool without its guards would be no pool. */
+static bool procpool__open_guards(procpool *p, const char **call) {
+  *call = "pidfd_open";
+  p->fds.host_pidfd = procpool__platform_pidfd(procpool__platform_pid());
+  if (p->fds.host_pidfd < 0 && procpool__platform_scarce(errno))
+    return false;
+  p->fds.witness = procpool__platform_witness(&p->witness, call);
+  return p->fds.witness >= 0 || !procpool__platform_scarce(errno);
+}
+
 /* Makes what goes between host and supervisor. */
 static bool procpool__open_channels(procpool *p, procpool__plan *plan, int *error) {
   procpool__process_pool *f = &p->fds;
@@ -10205,13 +10264,10 @@ static bool procpool__open_channels(procpool *p, procpool__plan *plan, int *erro
   made = made && procpool__open_pair(procpool__platform_channel, &f->control, &f->far_control, 0);
   plan->call = made ? "pipe2" : plan->call;
   made = made && procpool__open_pair(procpool__platform_pipe, &f->all_gone, &f->far_all_gone, 0) &&
-         procpool__open_watch(p, &plan->call);
+         procpool__open_watch(p, &plan->call) && procpool__open_guards(p, &plan->call);
   *error = errno;
-  if (made) {
+  if (made)
     procpool__platform_no_wait(f->far_all_gone); /* the two ends are two descriptions */
-    f->host_pidfd = procpool__platform_pidfd(procpool__platform_pid());
-    f->witness = procpool__platform_witness(&p->witness);
-  }
   procpool__process_leave(&old);
   return made;
 }
@@ -10254,12 +10310,12 @@ static void procpool__open_close_ends(procpool *p) {
 }
 
 /* Runs in the go-between, as if it were the host's thread, whose memory and descriptors it shares as a rule. */
-static int procpool__open_born(void *context, pid_t pid) {
+static int procpool__open_born(void *context, pid_t pid, const char **call) {
   const procpool__super *u = (const procpool__super *)context;
   sigset_t old;
   int error;
   procpool__process_enter(&old);
-  error = procpool__super_introduce(u->fds.control, pid);
+  error = procpool__super_introduce(u->fds.control, pid, call);
   procpool__process_leave(&old);
   return error;
 }
@@ -10567,11 +10623,10 @@ static bool procpool__open_supervisor(procpool *p, procpool__plan *plan) {
   error = plan->start == PROCPOOL_START_FORK ? procpool__open_fork(plan, &l) : procpool__open_spawn(plan, &l);
   procpool__open_close_far_ends(p);
   if (error != 0)
-    return procpool__open_fail_call(plan, PROCPOOL_SPAWN_FAIL, error, plan->call,
-                                    "the supervisor could not be started");
-  if (procpool__open_handshake(p, plan))
+    (void)procpool__open_fail_call(plan, PROCPOOL_SPAWN_FAIL, error, plan->call, "the supervisor could not be started");
+  else if (procpool__open_handshake(p, plan))
     return true;
-  procpool__host_await_end(p);
+  procpool__host_await_end(p); /* it may have been started before the go-between failed */
   procpool__platform_reap_adopted(p->fds.supervisor);
   return false;
 }
