@@ -11750,12 +11750,11 @@ static void procpool__free_wait_alone(procpool *p) {
     procpool__platform_yield(); /* a few instructions of another thread */
 }
 
-PROCPOOL_API procpool_status procpool_free(procpool *pool) {
-  procpool_status status;
+/* Frees all of a pool that its futures and iterators do not hold. *thrown: what a callback has thrown meanwhile; where
+ * this fails, nothing has changed. */
+static procpool_status procpool__free(procpool *pool, void **thrown) {
+  const procpool_status status = procpool__public_enter(pool);
   sigset_t old;
-  if (pool == NULL)
-    return PROCPOOL_OK;
-  status = procpool__public_enter(pool);
   if (status != PROCPOOL_OK)
     return status;
   if (procpool__host_self(pool))
@@ -11775,7 +11774,16 @@ PROCPOOL_API procpool_status procpool_free(procpool *pool) {
   procpool__process_leave(&old);
   pool->segment.fd = -1;
   pool->freed = true;
-  return procpool__public_leave_throwing(pool, PROCPOOL_OK);
+  *thrown = pool->thrown != NULL ? procpool__host_take_thrown(pool) : NULL;
+  return procpool__public_leave(pool, PROCPOOL_OK);
+}
+
+PROCPOOL_API procpool_status procpool_free(procpool *pool) {
+  void *thrown = NULL;
+  const procpool_status status = pool != NULL ? procpool__free(pool, &thrown) : PROCPOOL_OK;
+  if (thrown != NULL)
+    procpool__platform_throw(thrown);
+  return status;
 }
 
 PROCPOOL_API procpool_start procpool_start_method(procpool *pool) {
@@ -13799,9 +13807,8 @@ static void procpool__process_tell(const procpool_process_options *options, cons
     *options->error = *error;
 }
 
-PROCPOOL_API procpool_process *procpool_process_start_checked(const procpool_process_options *options,
-                                                              procpool_function function, const void *argument,
-                                                              size_t size, int version, size_t options_size) {
+static procpool_process *procpool__process_start(const procpool_process_options *options, procpool_function function,
+                                                 const void *argument, size_t size, int version, size_t options_size) {
   procpool_error error;
   procpool_process *process = NULL;
   memset(&error, 0, sizeof(error));
@@ -13829,6 +13836,19 @@ PROCPOOL_API procpool_process *procpool_process_start_checked(const procpool_pro
   return process;
 }
 
+/* Not to be cancelled but as it begins: a thread that ended within would leave a pool that nobody has. */
+PROCPOOL_API procpool_process *procpool_process_start_checked(const procpool_process_options *options,
+                                                              procpool_function function, const void *argument,
+                                                              size_t size, int version, size_t options_size) {
+  procpool_process *process;
+  int cancel;
+  procpool__platform_cancel_here();
+  cancel = procpool__platform_no_cancel();
+  process = procpool__process_start(options, function, argument, size, version, options_size);
+  procpool__platform_cancel_as(cancel);
+  return process;
+}
+
 PROCPOOL_API procpool_status procpool_process_join(procpool_process *process, double timeout) {
   const procpool_status status = procpool__process_check(process);
   if (status != PROCPOOL_OK)
@@ -13836,8 +13856,17 @@ PROCPOOL_API procpool_status procpool_process_join(procpool_process *process, do
   return procpool_shutdown_timed(process->pool, PROCPOOL_DRAIN, timeout);
 }
 
+/* The look at what has come may fail, for want of memory for a result or by an interrupt: that is not the process's
+ * end. */
 PROCPOOL_API bool procpool_process_is_alive(procpool_process *process) {
-  return procpool__process_check(process) == PROCPOOL_OK && procpool_process_join(process, 0) == PROCPOOL_PENDING;
+  bool alive;
+  if (procpool__process_check(process) != PROCPOOL_OK)
+    return false;
+  (void)procpool_process_join(process, 0);
+  procpool__public_lock(process->pool);
+  alive = !process->pool->finished;
+  (void)procpool__public_leave(process->pool, PROCPOOL_OK);
+  return alive;
 }
 
 /* The exit code of a process that has ended: by the record of its task. Whatever took the task from it, a signal that
@@ -13865,9 +13894,10 @@ PROCPOOL_API procpool_status procpool_process_exit_code(procpool_process *proces
     return PROCPOOL_ARGUMENT;
   if (procpool_process_is_alive(process))
     return PROCPOOL_PENDING;
-  (void)procpool_future_error(process->future, &error);
-  *exit_code = procpool__process_code(process, &error);
-  return PROCPOOL_OK;
+  status = procpool_future_error(process->future, &error);
+  if (status == PROCPOOL_OK)
+    *exit_code = procpool__process_code(process, &error);
+  return status;
 }
 
 PROCPOOL_API long procpool_process_pid(procpool_process *process) {
@@ -13904,17 +13934,19 @@ PROCPOOL_API procpool_future *procpool_process_future(procpool_process *process)
 
 PROCPOOL_API procpool_status procpool_process_free(procpool_process *process) {
   procpool_status status;
+  void *thrown = NULL;
   if (process == NULL)
     return PROCPOOL_OK;
   status = procpool__process_check(process);
-  if (status != PROCPOOL_OK)
-    return status;
-  (void)procpool_future_release(process->future);
-  status = procpool_free(process->pool);
+  if (status == PROCPOOL_OK)
+    status = procpool__free(process->pool, &thrown);
   if (status != PROCPOOL_OK)
     return status;
   process->magic = 0;
+  (void)procpool_future_release(process->future);
   PROCPOOL_FREE(process);
+  if (thrown != NULL)
+    procpool__platform_throw(thrown);
   return PROCPOOL_OK;
 }
 
