@@ -1318,10 +1318,8 @@ static PROCPOOL_UNUSED inline void procpool__scope_end(procpool **procpool__pool
 #include <sys/xattr.h>
 #include <time.h>
 #include <unistd.h>
-#ifdef __GLIBC__
-#include <gnu/libc-version.h>
-#endif
 #ifdef __GLIBC_PREREQ
+#include <gnu/libc-version.h>
 #if __GLIBC_PREREQ(2, 32)
 #include <sys/single_threaded.h>
 #define PROCPOOL__SINGLE_THREADED (__libc_single_threaded != 0)
@@ -3298,7 +3296,7 @@ extern int procpool__libc_at_quick_exit(procpool__platform_exit_handler *handler
 extern void procpool__libc_finalize(void *mark) __asm__("__cxa_finalize");
 extern int procpool__libc_thread_atexit(void (*handler)(void *), void *object,
                                         void *library) __asm__("__cxa_thread_atexit_impl") __attribute__((weak));
-extern void *procpool__libc_this_library __asm__("__dso_handle") __attribute__((visibility("hidden")));
+extern void *__dso_handle __attribute__((visibility("hidden"))); /* each program and library has its own */
 #ifdef __cplusplus
 }
 #endif
@@ -3309,7 +3307,7 @@ static bool procpool__platform_catch_exit(procpool__platform_exit_handler *at_ex
   return procpool__libc_atexit(at_exit, context, mark) == 0 && procpool__libc_at_quick_exit(at_quick_exit, mark) == 0;
 }
 static void procpool__platform_release_exit(void *mark) {
-  if (mark != (void *)&procpool__libc_this_library)
+  if (mark != (void *)&__dso_handle)
     procpool__libc_finalize(mark);
 }
 static bool procpool__platform_catch_exit_here(void) {
@@ -3322,7 +3320,7 @@ static void *procpool__platform_exit_mark(void *own, int threads) {
   int major = 0, minor = 0;
   const bool known = sscanf(gnu_get_libc_version(), "%d.%d", &major, &minor) == 2;
   const bool waits = !known || (major == 2 && minor >= 28 && minor <= 35);
-  return waits && threads != 1 ? (void *)&procpool__libc_this_library : own;
+  return waits && threads != 1 ? (void *)&__dso_handle : own;
 }
 
 /* exit() calls the destructors of thread_local objects before any handler, and without the status. glibc links them in
