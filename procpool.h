@@ -1319,6 +1319,7 @@ static PROCPOOL_UNUSED inline void procpool__scope_end(procpool **procpool__pool
 #include <time.h>
 #include <unistd.h>
 #ifdef __GLIBC_PREREQ
+#include <gnu/libc-version.h>
 #if __GLIBC_PREREQ(2, 32)
 #include <sys/single_threaded.h>
 #define PROCPOOL__SINGLE_THREADED (__libc_single_threaded != 0)
@@ -1616,6 +1617,11 @@ static inline void *procpool__address_of(uint64_t number) {
 /* The kernel does not have the call, or a sandbox refuses it: then another one may do. */
 static bool procpool__platform_refused(int error) {
   return error == ENOSYS || error == EPERM;
+}
+
+/* There is none to be had now: unlike a call that is refused, that is no reason to do without. */
+static bool procpool__platform_scarce(int error) {
+  return error == EMFILE || error == ENFILE || error == ENOMEM;
 }
 
 /* Bits that no other process has, and that none can guess. */
@@ -2376,29 +2382,48 @@ static size_t procpool__platform_witness_size(void) {
   return (size_t)sysconf(_SC_PAGESIZE);
 }
 
-/* Maps a witness of this process: *page, until that is unmapped. A descriptor for the process that watches, or -1:
- * there is none. Without /proc the file cannot be opened anew, and the seal alone tells. */
-static int procpool__platform_witness(void **page) {
-  const size_t size = procpool__platform_witness_size();
-  const char *call;
-  int fd = procpool__platform_shm_create(size, "witness", &call), again;
+/* Maps the witness's page. Without /proc its file cannot be opened anew for that, and the seal alone tells. Null (errno,
+ * *call) where it cannot be had. */
+static void *procpool__platform_witness_map(int fd, const char **call) {
   char path[32];
+  int again, error;
+  void *page;
+  (void)snprintf(path, sizeof(path), "/proc/self/fd/%d", fd);
+  *call = "openat of /proc/self/fd";
+  again = procpool__platform_open(path, O_RDWR);
+  if (again < 0 && procpool__platform_scarce(errno))
+    return NULL;
+  *call = "mmap";
+  page = mmap(NULL, procpool__platform_witness_size(), PROT_READ | PROT_WRITE, MAP_SHARED, again >= 0 ? again : fd, 0);
+  error = errno;
+  procpool__platform_close(&again);
+  errno = error;
+  return page == MAP_FAILED ? NULL : page;
+}
+
+/* Maps a witness of this process: *page, until that is unmapped. A descriptor for the process that watches, or -1:
+ * there is none (errno, *call: why). */
+static int procpool__platform_witness(void **page, const char **call) {
+  const size_t size = procpool__platform_witness_size();
+  int fd = procpool__platform_shm_create(size, "witness", call), error;
   if (fd < 0)
     return -1;
-  (void)snprintf(path, sizeof(path), "/proc/self/fd/%d", fd);
-  again = procpool__platform_open(path, O_RDWR);
-  *page = mmap(NULL, size, PROT_READ | PROT_WRITE, MAP_SHARED, again >= 0 ? again : fd, 0);
-  if (again >= 0)
-    procpool__platform_close_fd(again);
-  if (*page != MAP_FAILED)
+  *page = procpool__platform_witness_map(fd, call);
+  if (*page != NULL) {
+    *call = "madvise";
     (void)madvise(*page, size, PROCPOOL__MADV_DONTDUMP);
-  if (*page != MAP_FAILED && madvise(*page, size, MADV_DONTFORK) == 0 &&
-      fcntl(fd, PROCPOOL__ADD_SEALS, PROCPOOL__SEAL_WRITE) != 0 && errno == EBUSY)
-    return fd;
-  if (*page != MAP_FAILED)
+    if (madvise(*page, size, MADV_DONTFORK) == 0) {
+      if (fcntl(fd, PROCPOOL__ADD_SEALS, PROCPOOL__SEAL_WRITE) != 0 && errno == EBUSY)
+        return fd;
+      errno = ENOSYS; /* a file without seals tells nothing */
+    }
+  }
+  error = errno;
+  if (*page != NULL)
     (void)munmap(*page, size);
   *page = NULL;
   procpool__platform_close(&fd);
+  errno = error;
   return -1;
 }
 
@@ -2521,9 +2546,10 @@ typedef struct procpool__platform_launch {
   char **environment;
   const int *fds;
   size_t fd_count;
-  int (*born)(void *context,
-              pid_t pid); /* runs in the go-between when there is a process, its child. Returns errno or 0 */
+  int (*born)(void *context, pid_t pid,
+              const char **call); /* runs in the go-between when there is a process, its child. Returns errno or 0 */
   void *born_context;
+  pid_t host;          /* whom the go-between belongs to */
   uint32_t *addressee; /* spawn, out: the new process's id, where it looks whether it is meant */
   const char *call;    /* out: what failed */
 } procpool__platform_launch;
@@ -2553,7 +2579,10 @@ static int procpool__platform_between_flags(void) {
 }
 #endif
 
-static int procpool__platform_spawn_self(const procpool__platform_launch *launch, const sigset_t *all) {
+/* The new process is named in shared memory last: until it is, it says nothing. Were it named first, it would fill its
+ * channel to the host, which hears it only when the go-between has ended, while born waits for a section (a fork of
+ * another thread's may last), and then for room in that channel. */
+static int procpool__platform_spawn_self(procpool__platform_launch *launch, const sigset_t *all) {
   posix_spawn_file_actions_t actions;
   posix_spawnattr_t attributes;
   pid_t pid = 0;
@@ -2567,12 +2596,14 @@ static int procpool__platform_spawn_self(const procpool__platform_launch *launch
     (void)posix_spawnattr_setsigmask(&attributes, all);
     (void)posix_spawnattr_setflags(&attributes, POSIX_SPAWN_SETSIGMASK);
     error = posix_spawn(&pid, "/proc/self/exe", &actions, &attributes, launch->argv, launch->environment);
-    if (error == 0)
-      procpool__store32(launch->addressee, (uint32_t)pid);
   }
   (void)posix_spawnattr_destroy(&attributes);
   (void)posix_spawn_file_actions_destroy(&actions);
-  return error != 0 ? error : launch->born(launch->born_context, pid);
+  if (error == 0)
+    error = launch->born(launch->born_context, pid, &launch->call);
+  if (error == 0)
+    procpool__store32(launch->addressee, (uint32_t)pid);
+  return error;
 }
 
 /* ---- restartable sequences ---- glibc (2.35 and later) keeps the number of the processor in an area of each thread,
@@ -2658,13 +2689,26 @@ static void procpool__platform_rseq_give_up(void) {
   __atomic_store_n(&area->cpu_id, (uint32_t)-2, __ATOMIC_RELAXED);
 }
 
+/* Runs in the go-between, which shares the host's memory and descriptors, and may wait for a lock that a thread of the
+ * host's holds: killed as the host is, it must not stay. The kernel kills it when the thread that made it ends, which
+ * waits for it and so ends before it only with the host. False where the host has ended before that. */
+static bool procpool__platform_end_with(pid_t host) {
+  pid_t parent;
+  (void)prctl(PR_SET_PDEATHSIG, SIGKILL);
+  parent = getppid();
+  return parent == host || parent <= 0; /* neither says anything: refused, or the host has another PID namespace */
+}
+
 /* Runs in the go-between of detach, which shares the host's memory. It registers the area of the thread that waits for
  * it: to the end of the go-between, the two of them are one to it. The robust list and the word that is cleared at the
  * end of a thread are set anew by libc's fork, for the child. Returns errno or 0, which becomes its status. */
 static int procpool__platform_between(void *argument) {
   procpool__platform_launch *launch = (procpool__platform_launch *)argument;
-  const bool registered = procpool__platform_rseq_register();
+  bool registered;
   pid_t pid;
+  if (!procpool__platform_end_with(launch->host))
+    return ESRCH;
+  registered = procpool__platform_rseq_register();
   if (launch->argv != NULL) {
     sigset_t all;
     (void)sigfillset(&all);
@@ -2679,7 +2723,7 @@ static int procpool__platform_between(void *argument) {
     launch->function(launch->argument);
     _exit(127);
   }
-  return pid < 0 ? errno : launch->born(launch->born_context, pid);
+  return pid < 0 ? errno : launch->born(launch->born_context, pid, &launch->call);
 }
 
 /* As wait4, by waitid, which the kernel gives the resource usage too. */
@@ -2741,6 +2785,7 @@ PROCPOOL__NO_ASAN static int procpool__platform_detach(procpool__platform_launch
   if (error != 0)
     return error;
   launch->call = "clone";
+  launch->host = getpid();
   between = clone(procpool__platform_between, stack + sizeof(stack), procpool__platform_between_flags(), launch);
   if (between < 0)
     error = errno;
@@ -3239,7 +3284,11 @@ static void procpool__platform_restore_signals(const sigset_t *old) {
  * lock that its fork does not take (__exit_funcs_lock: dlclose holds it): a worker that registered one could wait for
  * ever. So the host registers, just before it forks, and takes it back; what it forked keeps it. Handlers that came by
  * __cxa_atexit or at_quick_exit are called with the status as their second argument (stdlib/exit.c), and __cxa_finalize
- * takes back those of one mark: it calls the former, and drops the latter. */
+ * takes back those of one mark: it calls the former, and drops the latter. A thread that calls it must keep forks of
+ * other threads away, or their children have that lock locked for ever: it holds what the handlers around forks want.
+ * But glibc 2.28 to 2.35 holds a lock while such handlers run, and wants it in __cxa_finalize too: each would wait for
+ * the other. There, in a program with several threads, nothing is taken back. Such handlers bear the mark of the
+ * library that they lie in, so that they go when it is unloaded, and do nothing in the host: some bytes each time. */
 typedef void procpool__platform_exit_handler(void *context, int status);
 
 /* The status where the C library does not tell it: a failure rather than a success. */
@@ -3262,6 +3311,7 @@ extern int procpool__libc_at_quick_exit(procpool__platform_exit_handler *handler
 extern void procpool__libc_finalize(void *mark) __asm__("__cxa_finalize");
 extern int procpool__libc_thread_atexit(void (*handler)(void *), void *object,
                                         void *library) __asm__("__cxa_thread_atexit_impl") __attribute__((weak));
+extern void *__dso_handle __attribute__((visibility("hidden"))); /* each program and library has its own */
 #ifdef __cplusplus
 }
 #endif
@@ -3272,10 +3322,20 @@ static bool procpool__platform_catch_exit(procpool__platform_exit_handler *at_ex
   return procpool__libc_atexit(at_exit, context, mark) == 0 && procpool__libc_at_quick_exit(at_quick_exit, mark) == 0;
 }
 static void procpool__platform_release_exit(void *mark) {
-  procpool__libc_finalize(mark);
+  if (mark != (void *)&__dso_handle)
+    procpool__libc_finalize(mark);
 }
 static bool procpool__platform_catch_exit_here(void) {
   return true;
+}
+
+/* The mark of handlers that are to be taken back: the caller's own, if they can be. threads: see
+ * procpool__platform_threads. */
+static void *procpool__platform_exit_mark(void *own, int threads) {
+  int major = 0, minor = 0;
+  const bool known = sscanf(gnu_get_libc_version(), "%d.%d", &major, &minor) == 2;
+  const bool waits = !known || (major == 2 && minor >= 28 && minor <= 35);
+  return waits && threads != 1 ? (void *)&__dso_handle : own;
 }
 
 /* exit() calls the destructors of thread_local objects before any handler, and without the status. glibc links them in
@@ -3330,6 +3390,10 @@ static bool procpool__platform_catch_exit(procpool__platform_exit_handler *at_ex
 }
 static void procpool__platform_release_exit(void *mark) {
   (void)mark;
+}
+static void *procpool__platform_exit_mark(void *own, int threads) {
+  (void)threads;
+  return own;
 }
 static ptrdiff_t procpool__platform_find_exit_list(void) {
   return 0;
@@ -5746,18 +5810,19 @@ static void procpool__process_close_far(procpool__process_pool *pool) {
   procpool__platform_close(&pool->witness);
 }
 
-/* All that keeps supervisor and host together; event_fd, watch and the event loop's stay. */
+/* All that keeps supervisor and host together; what threads of the host may still be using without the pool's lock
+ * stays until it is freed: the memory, event_fd, watch and the event loop's. */
 static void procpool__process_close_near(procpool__process_pool *pool) {
   procpool__platform_close(&pool->lifeline);
   procpool__platform_close(&pool->control);
   procpool__platform_close(&pool->all_gone);
-  procpool__platform_close(&pool->memory);
   procpool__platform_close(&pool->supervisor);
 }
 
 static void procpool__process_close(procpool__process_pool *pool) {
   procpool__process_close_near(pool);
   procpool__process_close_far(pool);
+  procpool__platform_close(&pool->memory);
   procpool__platform_close(&pool->event_fd);
   procpool__platform_close(&pool->watch);
   procpool__platform_close(&pool->loop_fd);
@@ -6822,11 +6887,15 @@ static int procpool__super_start_all(procpool__super *u) {
 /* Runs in the go-between, whose child the supervisor still is, so that its pid cannot be another process's. Gives the
  * host a descriptor that stands for the supervisor: a task may stop or trace it again and again, and then the host must
  * be able to end it, and no other process. Without such descriptors (Linux 5.3) the host hears that there is none.
- * Returns errno. */
-static int procpool__super_introduce(int control, pid_t supervisor) {
+ * Returns errno (*call: what failed). */
+static int procpool__super_introduce(int control, pid_t supervisor, const char **call) {
   procpool__message m;
   int fd = procpool__platform_pidfd(supervisor);
   int error = 0;
+  *call = "pidfd_open";
+  if (fd < 0 && procpool__platform_scarce(errno))
+    return errno;
+  *call = "sendmsg";
   memset(&m, 0, sizeof(m));
   m.say = PROCPOOL__SAY_SELF;
   if ((fd < 0 || !procpool__platform_send_fd(control, &m, sizeof(m), fd)) && !procpool__super_send(control, &m))
@@ -7430,16 +7499,24 @@ static bool procpool__size_possible(size_t count, size_t size) {
 
 /* ---- shared memory: reserved before use ---- */
 
-/* Takes pages for a part of the segment. The kernel needs a moment for many of them: then without the lock. */
+/* Takes pages for a part of the segment. The kernel needs a moment for many of them: then without the lock, and the
+ * pool may be finished meanwhile: it keeps its memory's descriptor until it is freed, or that number would be a file of
+ * the user's by now. A finished pool takes no more pages. */
 static int procpool__host_reserve(procpool *p, uint64_t offset, uint64_t size) {
   const bool long_one = size > PROCPOOL__EXTENT;
   int error = ENOMEM;
+  if (p->finished)
+    return ESHUTDOWN;
   if (long_one)
     procpool__host_unlock(p);
   if (!procpool__memory_refuses(&p->memory, size))
     error = procpool__platform_shm_reserve(p->segment.fd, p->segment.base, offset, size);
   if (long_one)
     procpool__host_lock(p);
+  if (error == 0 && p->finished) {
+    procpool__platform_shm_discard(p->segment.base + offset, size);
+    error = ESHUTDOWN;
+  }
   if (error == 0)
     p->shared_bytes += procpool__round_up(size, procpool__platform_page());
   return error;
@@ -8920,7 +8997,6 @@ static void procpool__host_finish(procpool *p, bool clean) {
   procpool__platform_watch_remove(p->fds.watch, p->fds.all_gone);
   procpool__process_close_near(&p->fds);
   procpool__process_leave(&old);
-  p->segment.fd = -1;
 }
 
 /* Hears the supervisor out. False when it is gone. It says little: at most a few messages, were they ever so many. */
@@ -10209,6 +10285,17 @@ static bool procpool__open_watch(procpool *p, const char **call) {
   return procpool__platform_watch_add(p->fds.watch, p->fds.all_gone, true);
 }
 
+/* Makes what tells the supervisor that the host has ended, whatever children it leaves: as far as this kernel has such.
+ * False (errno, *call) where only the room for it is missing: a pool without its guards would be no pool. */
+static bool procpool__open_guards(procpool *p, const char **call) {
+  *call = "pidfd_open";
+  p->fds.host_pidfd = procpool__platform_pidfd(procpool__platform_pid());
+  if (p->fds.host_pidfd < 0 && procpool__platform_scarce(errno))
+    return false;
+  p->fds.witness = procpool__platform_witness(&p->witness, call);
+  return p->fds.witness >= 0 || !procpool__platform_scarce(errno);
+}
+
 /* Makes what goes between host and supervisor. */
 static bool procpool__open_channels(procpool *p, procpool__plan *plan, int *error) {
   procpool__process_pool *f = &p->fds;
@@ -10220,13 +10307,10 @@ static bool procpool__open_channels(procpool *p, procpool__plan *plan, int *erro
   made = made && procpool__open_pair(procpool__platform_channel, &f->control, &f->far_control, 0);
   plan->call = made ? "pipe2" : plan->call;
   made = made && procpool__open_pair(procpool__platform_pipe, &f->all_gone, &f->far_all_gone, 0) &&
-         procpool__open_watch(p, &plan->call);
+         procpool__open_watch(p, &plan->call) && procpool__open_guards(p, &plan->call);
   *error = errno;
-  if (made) {
+  if (made)
     procpool__platform_no_wait(f->far_all_gone); /* the two ends are two descriptions */
-    f->host_pidfd = procpool__platform_pidfd(procpool__platform_pid());
-    f->witness = procpool__platform_witness(&p->witness);
-  }
   procpool__process_leave(&old);
   return made;
 }
@@ -10269,18 +10353,19 @@ static void procpool__open_close_ends(procpool *p) {
 }
 
 /* Runs in the go-between, as if it were the host's thread, whose memory and descriptors it shares as a rule. */
-static int procpool__open_born(void *context, pid_t pid) {
+static int procpool__open_born(void *context, pid_t pid, const char **call) {
   const procpool__super *u = (const procpool__super *)context;
   sigset_t old;
   int error;
   procpool__process_enter(&old);
-  error = procpool__super_introduce(u->fds.control, pid);
+  error = procpool__super_introduce(u->fds.control, pid, call);
   procpool__process_leave(&old);
   return error;
 }
 
 /* The C library has a lock for its exit handlers, which its fork does not take: a child forked while this thread holds
- * it could never register one. So both calls are sections. */
+ * it could never register one, nor exit. So both calls are sections, where that does not keep a fork waiting for ever:
+ * see procpool__platform_catch_exit. */
 static bool procpool__open_catch_exit(void *mark) {
   sigset_t old;
   bool caught;
@@ -10302,6 +10387,7 @@ static int procpool__open_fork(procpool__plan *plan, procpool__launch *l) {
   procpool__super *u = &l->birth.super;
   const size_t size = (size_t)plan->workers * sizeof(procpool__charge);
   const procpool_options *o = &plan->options;
+  void *mark = procpool__platform_exit_mark(&launch, procpool__platform_threads());
   sigset_t old;
   int error = ENOMEM;
   plan->call = "malloc";
@@ -10325,9 +10411,9 @@ static int procpool__open_fork(procpool__plan *plan, procpool__launch *l) {
     launch.born_context = u;
     procpool__platform_block_signals(&old); /* no handler of this thread's forks while it is the launcher */
     l->pool->fds.launcher = procpool__platform_self();
-    if (procpool__open_catch_exit(&launch))
+    if (procpool__open_catch_exit(mark))
       error = procpool__platform_detach(&launch);
-    procpool__open_release_exit(&launch);
+    procpool__open_release_exit(mark);
     l->pool->fds.launcher = 0;
     procpool__platform_restore_signals(&old);
     plan->call = launch.call;
@@ -10580,11 +10666,10 @@ static bool procpool__open_supervisor(procpool *p, procpool__plan *plan) {
   error = plan->start == PROCPOOL_START_FORK ? procpool__open_fork(plan, &l) : procpool__open_spawn(plan, &l);
   procpool__open_close_far_ends(p);
   if (error != 0)
-    return procpool__open_fail_call(plan, PROCPOOL_SPAWN_FAIL, error, plan->call,
-                                    "the supervisor could not be started");
-  if (procpool__open_handshake(p, plan))
+    (void)procpool__open_fail_call(plan, PROCPOOL_SPAWN_FAIL, error, plan->call, "the supervisor could not be started");
+  else if (procpool__open_handshake(p, plan))
     return true;
-  procpool__host_await_end(p);
+  procpool__host_await_end(p); /* it may have been started before the go-between failed */
   procpool__platform_reap_adopted(p->fds.supervisor);
   return false;
 }
@@ -11131,8 +11216,10 @@ static procpool_status procpool__submit_copy(procpool *p, procpool__order *o) {
   if (status != PROCPOOL_OK)
     return status;
   o->block = procpool__arena_hold(p, o->size);
-  if (o->block == PROCPOOL__NO_BLOCK)
-    return procpool__submit_no_memory(p, o);
+  if (o->block == PROCPOOL__NO_BLOCK) {
+    status = procpool__submit_refusal(p); /* it may have ended meanwhile */
+    return status != PROCPOOL_OK ? status : procpool__submit_no_memory(p, o);
+  }
   o->copied = true;
   procpool__host_unlock(p);
   memcpy(p->segment.arena + o->block, o->argument, o->size);
@@ -11517,6 +11604,8 @@ PROCPOOL_API void *procpool_shared_alloc(procpool *pool, size_t size) {
   if (status == PROCPOOL_MEMORY) { /* what has come may free some */
     (void)procpool__host_drain(pool);
     buffer = procpool__buffer_new(pool, size);
+    if (buffer == NULL && procpool__submit_refusal(pool) != PROCPOOL_OK) /* it has ended meanwhile */
+      status = procpool__submit_refusal(pool);
   }
   if (buffer == NULL)
     (void)procpool__host_refuse(pool, status, status == PROCPOOL_MEMORY ? pool->arena.error : 0,
@@ -11720,12 +11809,11 @@ static void procpool__free_wait_alone(procpool *p) {
     procpool__platform_yield(); /* a few instructions of another thread */
 }
 
-PROCPOOL_API procpool_status procpool_free(procpool *pool) {
-  procpool_status status;
+/* Frees all of a pool that its futures and iterators do not hold. *thrown: what a callback has thrown meanwhile; where
+ * this fails, nothing has changed. */
+static procpool_status procpool__free(procpool *pool, void **thrown) {
+  const procpool_status status = procpool__public_enter(pool);
   sigset_t old;
-  if (pool == NULL)
-    return PROCPOOL_OK;
-  status = procpool__public_enter(pool);
   if (status != PROCPOOL_OK)
     return status;
   if (procpool__host_self(pool))
@@ -11739,11 +11827,22 @@ PROCPOOL_API procpool_status procpool_free(procpool *pool) {
   pool->segment.base = NULL;
   procpool__process_enter(&old);
   procpool__loop_close(pool);
+  procpool__platform_close(&pool->fds.memory);
   procpool__platform_close(&pool->fds.event_fd);
   procpool__platform_close(&pool->fds.watch);
   procpool__process_leave(&old);
+  pool->segment.fd = -1;
   pool->freed = true;
-  return procpool__public_leave_throwing(pool, PROCPOOL_OK);
+  *thrown = pool->thrown != NULL ? procpool__host_take_thrown(pool) : NULL;
+  return procpool__public_leave(pool, PROCPOOL_OK);
+}
+
+PROCPOOL_API procpool_status procpool_free(procpool *pool) {
+  void *thrown = NULL;
+  const procpool_status status = pool != NULL ? procpool__free(pool, &thrown) : PROCPOOL_OK;
+  if (thrown != NULL)
+    procpool__platform_throw(thrown);
+  return status;
 }
 
 /* The first exception is kept while the pool is drained and freed, and leaves this call then. */
@@ -13808,9 +13907,8 @@ static void procpool__process_tell(const procpool_process_options *options, cons
     *options->error = *error;
 }
 
-PROCPOOL_API procpool_process *procpool_process_start_checked(const procpool_process_options *options,
-                                                              procpool_function function, const void *argument,
-                                                              size_t size, int version, size_t options_size) {
+static procpool_process *procpool__process_start(const procpool_process_options *options, procpool_function function,
+                                                 const void *argument, size_t size, int version, size_t options_size) {
   procpool_error error;
   procpool_process *process = NULL;
   memset(&error, 0, sizeof(error));
@@ -13838,6 +13936,19 @@ PROCPOOL_API procpool_process *procpool_process_start_checked(const procpool_pro
   return process;
 }
 
+/* Not to be cancelled but as it begins: a thread that ended within would leave a pool that nobody has. */
+PROCPOOL_API procpool_process *procpool_process_start_checked(const procpool_process_options *options,
+                                                              procpool_function function, const void *argument,
+                                                              size_t size, int version, size_t options_size) {
+  procpool_process *process;
+  int cancel;
+  procpool__platform_cancel_here();
+  cancel = procpool__platform_no_cancel();
+  process = procpool__process_start(options, function, argument, size, version, options_size);
+  procpool__platform_cancel_as(cancel);
+  return process;
+}
+
 PROCPOOL_API procpool_status procpool_process_join(procpool_process *process, double timeout) {
   const procpool_status status = procpool__process_check(process);
   if (status != PROCPOOL_OK)
@@ -13845,8 +13956,17 @@ PROCPOOL_API procpool_status procpool_process_join(procpool_process *process, do
   return procpool_shutdown_timed(process->pool, PROCPOOL_DRAIN, timeout);
 }
 
+/* The look at what has come may fail, for want of memory for a result or by an interrupt: that is not the process's
+ * end. */
 PROCPOOL_API bool procpool_process_is_alive(procpool_process *process) {
-  return procpool__process_check(process) == PROCPOOL_OK && procpool_process_join(process, 0) == PROCPOOL_PENDING;
+  bool alive;
+  if (procpool__process_check(process) != PROCPOOL_OK)
+    return false;
+  (void)procpool_process_join(process, 0);
+  procpool__public_lock(process->pool);
+  alive = !process->pool->finished;
+  (void)procpool__public_leave(process->pool, PROCPOOL_OK);
+  return alive;
 }
 
 /* The exit code of a process that has ended: by the record of its task. Whatever took the task from it, a signal that
@@ -13874,9 +13994,10 @@ PROCPOOL_API procpool_status procpool_process_exit_code(procpool_process *proces
     return PROCPOOL_ARGUMENT;
   if (procpool_process_is_alive(process))
     return PROCPOOL_PENDING;
-  (void)procpool_future_error(process->future, &error);
-  *exit_code = procpool__process_code(process, &error);
-  return PROCPOOL_OK;
+  status = procpool_future_error(process->future, &error);
+  if (status == PROCPOOL_OK)
+    *exit_code = procpool__process_code(process, &error);
+  return status;
 }
 
 PROCPOOL_API long procpool_process_pid(procpool_process *process) {
@@ -13913,17 +14034,19 @@ PROCPOOL_API procpool_future *procpool_process_future(procpool_process *process)
 
 PROCPOOL_API procpool_status procpool_process_free(procpool_process *process) {
   procpool_status status;
+  void *thrown = NULL;
   if (process == NULL)
     return PROCPOOL_OK;
   status = procpool__process_check(process);
-  if (status != PROCPOOL_OK)
-    return status;
-  (void)procpool_future_release(process->future);
-  status = procpool_free(process->pool);
+  if (status == PROCPOOL_OK)
+    status = procpool__free(process->pool, &thrown);
   if (status != PROCPOOL_OK)
     return status;
   process->magic = 0;
+  (void)procpool_future_release(process->future);
   PROCPOOL_FREE(process);
+  if (thrown != NULL)
+    procpool__platform_throw(thrown);
   return PROCPOOL_OK;
 }
 

@@ -174,6 +174,80 @@ TEST_STARTS(r131_raw_child_does_not_hinder_kill_of_a_stopped_supervisor, PROCESS
   check_kill(start, BY_CLONE);
 }
 
+/* ---- a host that is killed as it opens a pool ---- */
+
+static bool forks_are_slow;
+
+static void before_slow_fork(void) {
+  if (forks_are_slow)
+    usleep(50000); /* as where many page tables are copied */
+}
+
+static void *fork_slowly(void *context) {
+  (void)context;
+  for (;;) {
+    const pid_t child = fork();
+    if (child == 0)
+      _exit(0);
+    (void)waitpid(child, NULL, 0);
+    usleep(1000);
+  }
+  return NULL;
+}
+
+static void host_that_opens_beside_forks(void) {
+  CHECK_EQ(pthread_atfork(before_slow_fork, NULL, NULL), 0); /* before the library's: it then runs after that one */
+  test_close(test_open(PROCPOOL_START_THREAD, 1));
+  forks_are_slow = true;
+  (void)test_thread(fork_slowly, NULL);
+  for (;;)
+    test_close(test_open(PROCPOOL_START_SPAWN, 1));
+}
+
+/* A child of that process's first thread, if it sleeps and not only for a moment; else 0. */
+static int child_that_waits(pid_t parent) {
+  char path[64], state[6] = "";
+  int child = 0;
+  for (int i = 0; i < 5; i++) {
+    int now = 0;
+    FILE *file;
+    snprintf(path, sizeof(path), "/proc/%d/task/%d/children", (int)parent, (int)parent);
+    file = fopen(path, "r");
+    if (file == NULL)
+      SKIP("no list of children here");
+    (void)fscanf(file, "%d", &now);
+    fclose(file);
+    child = i == 0 ? now : child;
+    snprintf(path, sizeof(path), "/proc/%d/stat", now);
+    file = now != 0 && now == child ? fopen(path, "r") : NULL;
+    if (file == NULL)
+      return 0;
+    (void)fscanf(file, "%*d (%*[^)]) %c", &state[i]);
+    fclose(file);
+    usleep(500);
+  }
+  return strcmp(state, "SSSSS") == 0 ? child : 0;
+}
+
+/* Whoever starts the new process waits for a lock then, which nobody will ever let go of. */
+TEST(r122_host_is_killed_as_it_opens_a_pool_beside_a_fork) {
+  int between = 0, watch;
+  pid_t host;
+  if (test_instrumented())
+    SKIP("what starts a process has a copy of the locks then");
+  host = fork();
+  CHECK_GE(host, 0);
+  if (host == 0)
+    host_that_opens_beside_forks();
+  while (between == 0)
+    between = child_that_waits(host);
+  watch = test_watch(between);
+  CHECK_EQ(kill(host, SIGKILL), 0);
+  CHECK_EQ(test_wait_exit(host), -SIGKILL);
+  CHECK(test_gone(watch, 1.0 * test_slow()));
+  (void)close(watch);
+}
+
 /* ---- the memory ---- */
 
 static size_t resident(void *buffer, size_t size) {
@@ -498,6 +572,30 @@ TEST_STARTS_LIMIT(r132_child_opens_a_pool_beside_opens_and_frees, EVERY, 60) {
 }
 TEST_STARTS_LIMIT(r132_child_spawns_a_pool_beside_opens_and_frees, EVERY, 60) {
   check_opens_beside(start, PROCPOOL_START_SPAWN);
+}
+
+static void *fork_until_told(void *context) {
+  while (gate_read((int *)context) == 0) {
+    const pid_t child = fork();
+    if (child == 0)
+      _exit(0);
+    CHECK_EQ(waitpid(child, NULL, 0), child);
+  }
+  return NULL;
+}
+
+/* glibc 2.28 to 2.35 holds a lock while handlers around forks run, and wants it for taking exit handlers back. */
+TEST_STARTS(r132_opens_beside_forks, EVERY) {
+  int stop = 0;
+  pthread_t thread;
+  if (test_instrumented())
+    SKIP("what starts a process has a copy of the locks then");
+  test_close(test_open(start, 1));
+  thread = test_thread(fork_until_told, &stop);
+  for (int i = 0; i < test_rounds(60); i++)
+    test_close(test_open(start, 1));
+  gate_add(&stop, 1);
+  (void)test_join(thread);
 }
 
 /* What a child has under the numbers of its parent's descriptors is its own, in the workers of its pool too. */

@@ -79,6 +79,52 @@ TEST_STARTS(r002_open_without_enough_descriptors, PROCESSES) {
   CHECK_GT(opened, 0);
 }
 
+/* How many descriptors a process has of what tells of another one's end. */
+static int guards_of(long pid) {
+  int count = 0;
+  for (int i = 0; i < 256; i++) {
+    char path[48], name[64];
+    ssize_t length;
+    snprintf(path, sizeof(path), "/proc/%ld/fd/%d", pid, i);
+    length = readlink(path, name, sizeof(name) - 1);
+    name[length > 0 ? length : 0] = '\0';
+    count += strstr(name, "pidfd") != NULL || strstr(name, "memfd:witness") != NULL;
+  }
+  return count;
+}
+
+/* A pool opens with all that watches over it, or not at all. */
+TEST_STARTS(r122_no_pool_without_its_guards, PROCESSES) {
+  const size_t descriptors = test_descriptors();
+  struct rlimit before, limit;
+  procpool *pool = test_open(start, 1);
+  const int ours = guards_of((long)getpid()), its = guards_of(test_supervisor(pool));
+  int opened = 0, refused = 0;
+  test_close(pool);
+  CHECK_EQ(getrlimit(RLIMIT_NOFILE, &before), 0);
+  for (rlim_t extra = 6; extra < 16; extra++) {
+    procpool_error error;
+    pool = NULL;
+    limit = before;
+    limit.rlim_cur = (rlim_t)descriptors + extra;
+    CHECK_EQ(setrlimit(RLIMIT_NOFILE, &limit), 0);
+    pool = try_open(start, 1, &error);
+    CHECK_EQ(setrlimit(RLIMIT_NOFILE, &before), 0);
+    if (pool != NULL) {
+      CHECK_EQ(guards_of((long)getpid()), ours);
+      CHECK_EQ(guards_of(test_supervisor(pool)), its);
+      test_close(pool);
+      opened++;
+    } else {
+      CHECK(is_shortage(&error));
+      refused++;
+    }
+    CHECK_EQ(test_descriptors(), descriptors);
+  }
+  CHECK_GT(refused, 0);
+  CHECK_GT(opened, 0);
+}
+
 /* Processes and threads of this user. */
 static int count_of_user(void) {
   DIR *directory = opendir("/proc");

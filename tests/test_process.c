@@ -2,6 +2,7 @@
 #include "harness.h"
 
 #include <errno.h>
+#include <sys/resource.h>
 
 static procpool_process *start_process(procpool_start start, procpool_function function, const void *argument,
                                        size_t size) {
@@ -321,4 +322,78 @@ TEST_STARTS(process_kill_races_with_its_end, PROCESSES) {
     CHECK(code == 0 || code == -SIGKILL || code == -SIGTERM);
     end(process);
   }
+}
+
+/* ---- R150 ---- */
+
+static procpool_status refused;
+
+static void free_in_callback(procpool_future *future, void *context) {
+  (void)future;
+  refused = procpool_process_free((procpool_process *)context);
+}
+
+/* What is refused has changed nothing: the future is there, and its outcome. */
+TEST_STARTS(r150_free_in_a_callback_is_refused, PROCESSES) {
+  procpool_process *process = start_job(start, task_die, SIGKILL);
+  CHECK_OK(procpool_future_add_done_callback(procpool_process_future(process), free_in_callback, process));
+  CHECK_OK(procpool_process_join(process, PROCPOOL_FOREVER));
+  CHECK_STATUS(refused, PROCPOOL_DEADLOCK);
+  CHECK_STATUS(procpool_future_status(procpool_process_future(process)), PROCPOOL_CRASHED);
+  expect_exit_code(process, -SIGKILL);
+  end(process);
+}
+
+static void task_make_when_told(procpool_task *task) {
+  (void)job_begin(task);
+  gate_wait(&page->gate, 1);
+  task_make(task);
+}
+
+/* No memory for a result is not the end of the process that has it: it can be killed still. */
+TEST_STARTS(r150_alive_while_there_is_no_room_for_its_result, PROCESSES) {
+  const test_job job = job_sized(0, 16 << 20);
+  struct rlimit before, limit;
+  procpool_process *process;
+  procpool_status status;
+  int code = 12345, watch;
+  if (test_instrumented())
+    SKIP("the instrument needs memory itself");
+  process = start_process(start, task_make_when_told, &job, sizeof(job));
+  watch = test_watch(procpool_process_pid(process));
+  CHECK_EQ(getrlimit(RLIMIT_AS, &before), 0);
+  limit = before;
+  limit.rlim_cur = 1;
+  CHECK_EQ(setrlimit(RLIMIT_AS, &limit), 0);
+  gate_add(&page->gate, 1);
+  do
+    status = procpool_process_join(process, 0);
+  while (status == PROCPOOL_PENDING && usleep(1000) == 0);
+  CHECK_STATUS(status, PROCPOOL_MEMORY);
+  CHECK(procpool_process_is_alive(process));
+  CHECK_STATUS(procpool_process_exit_code(process, &code), PROCPOOL_PENDING);
+  CHECK_OK(procpool_process_kill(process));
+  CHECK(test_gone(watch, 5.0 * test_slow()));
+  CHECK_EQ(setrlimit(RLIMIT_AS, &before), 0);
+  (void)close(watch);
+  CHECK_OK(procpool_process_join(process, PROCPOOL_FOREVER));
+  expect_exit_code(process, -SIGKILL);
+  end(process);
+}
+
+static void *start_cancelled(void *context) {
+  procpool_process_options options;
+  memset(&options, 0, sizeof(options));
+  options.start = *(procpool_start *)context;
+  CHECK_EQ(pthread_setcancelstate(PTHREAD_CANCEL_DISABLE, NULL), 0);
+  CHECK_EQ(pthread_cancel(pthread_self()), 0);
+  CHECK_EQ(pthread_setcancelstate(PTHREAD_CANCEL_ENABLE, NULL), 0);
+  return procpool_process_start(&options, task_nothing, NULL, 0);
+}
+
+/* The thread ends as the call begins: there is no process that nobody has a handle of. The leak audit finds it. */
+TEST_STARTS(r133_start_of_a_process_by_a_cancelled_thread, PROCESSES) {
+  const size_t descriptors = test_descriptors();
+  CHECK(test_join(test_thread(start_cancelled, &start)) == PTHREAD_CANCELED);
+  CHECK_EQ(test_descriptors(), descriptors);
 }

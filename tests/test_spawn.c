@@ -2,7 +2,10 @@
 #include "harness.h"
 
 #include <dlfcn.h>
+#include <fcntl.h>
 #include <limits.h>
+#include <sys/mman.h>
+#include <sys/wait.h>
 
 static int global = 1; /* in a spawned worker it is what the program file says */
 
@@ -57,6 +60,60 @@ TEST(r006_forgotten_door) {
   CHECK(line != NULL);
   CHECK(strstr(line, "procpool_worker_main") != NULL); /* the error names it */
   CHECK(strtok(NULL, "\n") == NULL);
+}
+
+/* In the environment of this program: as if it had so many libraries more. */
+#define EXECUTABLES "TEST_EXECUTABLES"
+
+__attribute__((constructor)) static void have_libraries(void) {
+  const char *text = getenv(EXECUTABLES);
+  const int count = text != NULL ? atoi(text) : 0;
+  const size_t size = (size_t)sysconf(_SC_PAGESIZE);
+  const int file = count > 0 ? open("/proc/self/exe", O_RDONLY | O_CLOEXEC) : -1;
+  for (int i = 0; i < count && file >= 0; i++) {
+    char *place = (char *)mmap(NULL, 2 * size, PROT_NONE, MAP_PRIVATE | MAP_ANONYMOUS, -1, 0);
+    (void)mmap(place, size, PROT_READ | PROT_EXEC, MAP_PRIVATE | MAP_FIXED, file, 0); /* apart from the next one */
+  }
+  if (file >= 0)
+    (void)close(file);
+}
+
+static bool forks_are_slow;
+
+static void before_slow_fork(void) {
+  if (forks_are_slow)
+    usleep(10000); /* as where many page tables are copied */
+}
+
+static void *fork_slowly(void *context) {
+  while (gate_read((int *)context) == 0) {
+    const pid_t child = fork();
+    if (child == 0)
+      _exit(0);
+    CHECK_EQ(waitpid(child, NULL, 0), child);
+  }
+  return NULL;
+}
+
+/* The new process has more to tell than its channel takes, and whoever started it waits for another thread's fork. */
+TEST(r116_spawn_of_a_large_program_beside_forks) {
+  int stop = 0;
+  pthread_t thread;
+  if (test_instrumented())
+    SKIP("what starts a process has a copy of the locks then");
+  CHECK_EQ(pthread_atfork(before_slow_fork, NULL, NULL), 0); /* before the library's: it then runs after that one */
+  test_close(test_open(PROCPOOL_START_THREAD, 1));
+  forks_are_slow = true;
+  CHECK_EQ(setenv(EXECUTABLES, "400", 1), 0);
+  thread = test_thread(fork_slowly, &stop);
+  for (int i = 0; i < test_rounds(10); i++) {
+    procpool *pool = test_open(PROCPOOL_START_SPAWN, 1);
+    CHECK_WORKS(pool);
+    test_close(pool);
+  }
+  gate_add(&stop, 1);
+  (void)test_join(thread);
+  CHECK_EQ(unsetenv(EXECUTABLES), 0);
 }
 
 /* With threads fork would be unsafe, and without the door there is no spawn. */

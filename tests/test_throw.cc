@@ -123,6 +123,28 @@ TEST_STARTS(r133_an_exception_of_a_callback_that_runs_at_once, FORK | THREAD | I
   CHECK_OK(procpool_free(pool));
 }
 
+// What it throws leaves procpool_process_free, which has freed all of it.
+TEST_STARTS(r150_an_exception_leaves_free, FORK) {
+  procpool_process_options options = {};
+  const int in = 1;
+  int called = 0;
+  bool caught = false;
+  procpool_process *process;
+  const size_t descriptors = test_descriptors();
+  options.start = start;
+  process = procpool_process_start(&options, same_task, &in, sizeof(in));
+  CHECK(process != nullptr);
+  CHECK_OK(procpool_future_add_done_callback(procpool_process_future(process), thrower, &called));
+  try {
+    (void)procpool_process_free(process);
+  } catch (const std::runtime_error &) {
+    caught = true;
+  }
+  CHECK(caught);
+  CHECK_EQ(called, 1);
+  CHECK_EQ(test_descriptors(), descriptors);
+}
+
 TEST_STARTS(r133_a_task_that_throws_has_failed, FORK | THREAD | INLINE) {
   procpool *pool = open_here(start);
   procpool_future *future;

@@ -5,6 +5,8 @@
 #include <fcntl.h>
 #include <poll.h>
 #include <sys/resource.h>
+#include <sys/stat.h>
+#include <sys/syscall.h>
 
 static procpool_future *gated(procpool *pool, int number) {
   const test_job job = job_with(0, number);
@@ -227,6 +229,59 @@ static void on_done(procpool_future *future, void *context) {
   (void)future;
   (void)context;
   gate_add(&called_back, 1);
+}
+
+/* How many descriptors of a pool's memory this process has. */
+static int memories(void) {
+  int count = 0;
+  for (int i = 0; i < 256; i++) {
+    char path[32], name[64];
+    ssize_t length;
+    snprintf(path, sizeof(path), "/proc/self/fd/%d", i);
+    length = readlink(path, name, sizeof(name) - 1);
+    name[length > 0 ? length : 0] = '\0';
+    count += strstr(name, "memfd:procpool") != NULL;
+  }
+  return count;
+}
+
+static void *take_memory(void *context) {
+  beside *b = context;
+  gate_add(&b->self.rounds, 1);
+  return procpool_shared_alloc(b->self.pool, (size_t)256 << 20);
+}
+
+/* The kernel takes pages for a thread that does not hold the pool's lock meanwhile: by a descriptor whose number must
+ * not become a file of the user's as another thread shuts the pool down. */
+TEST_STARTS(r134_shutdown_beside_a_large_buffer, EVERY) {
+  enum { FILES = 64 };
+  beside b;
+  pthread_t thread;
+  int files[FILES], written = 0;
+  if (memories() != 0)
+    SKIP("there are other pools");
+  memset(&b, 0, sizeof(b));
+  b.self.pool = test_open(start, 1);
+  if (memories() == 0)
+    SKIP("no memfd here");
+  thread = test_thread(take_memory, &b);
+  gate_wait(&b.self.rounds, 1);
+  nap(0.002);
+  CHECK_OK(procpool_shutdown(b.self.pool, PROCPOOL_KILL));
+  CHECK_EQ(memories(), 1);
+  for (int i = 0; i < FILES; i++)
+    files[i] = (int)syscall(SYS_memfd_create, "mine", 1 /* MFD_CLOEXEC */);
+  (void)test_join(thread);
+  CHECK(procpool_shared_alloc(b.self.pool, (size_t)4 << 20) == NULL);
+  for (int i = 0; i < FILES; i++) {
+    struct stat st;
+    CHECK_EQ(fstat(files[i], &st), 0);
+    written += st.st_size != 0;
+    (void)close(files[i]);
+  }
+  CHECK_EQ(written, 0);
+  CHECK_OK(procpool_free(b.self.pool));
+  CHECK_EQ(memories(), 0);
 }
 
 /* One future is held throughout: so the handle stays one that can be recognised as freed. */
