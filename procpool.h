@@ -1133,9 +1133,11 @@ static PROCPOOL_UNUSED inline void procpool__scope_end(procpool **procpool__pool
    when one is over), else never. Each time that it comes 100 ms later than it meant to, it could not run itself:
    that time is added to the limits, as is the time from the stop of a worker until it goes on, or until a look finds
    that the host does not stand with it. The host may stop a little after its worker: for 100 ms after that one's
-   stop the supervisor looks every 5 ms whether it has. A dead task settles when its worker is reaped, since until
-   then it may write to what it was given. A worker that the kernel itself holds on to (a file system that does not
-   answer) is not waited for longer than 5 s: its task settles, and its slot and memory are not used again.
+   stop the supervisor looks every 5 ms whether it has. A body that has returned is no more the limit's affair, unless
+   its worker is stopped before there is room for the result: it then has the whole limit again, from the stop on. A
+   dead task settles when its worker is reaped, since until then it may write to what it was given. A worker that the
+   kernel itself holds on to (a file system that does not answer) is not waited for longer than 5 s: its task settles,
+   and its slot and memory are not used again.
 
    A worker commits in two steps and may lose the first: it then writes its record anew in place, so the process that
    publishes for it reads the record once more after it has found the word DONE: from then on it does not change.
@@ -5624,6 +5626,7 @@ typedef struct procpool__charge {
   bool stopped;           /* by a signal: the kernel said so */
   bool host_stood;        /* and at the last look the host stood as well */
   uint64_t stopped_ns;    /* when it was stopped */
+  uint64_t had_excused;   /* what excused was then */
   uint64_t stood_ns;      /* what of that stop was before this is given back, or counts */
   bool overdue;           /* its initializer took too long: it was killed for that */
 } procpool__charge;
@@ -5935,7 +5938,7 @@ static bool procpool__super_start(procpool__super *u, int index) {
   charge->condemned = 0;
   charge->stage = PROCPOOL_STAGE_NONE;
   charge->stopped = charge->overdue = false;
-  charge->excused = 0;
+  charge->excused = charge->had_excused = 0;
   procpool__store(&block->pid, (uint64_t)charge->pid);
   return true;
 }
@@ -6067,6 +6070,7 @@ static void procpool__super_time_stop(procpool__super *u, int index, bool stoppe
   const uint64_t now = procpool__platform_now();
   if (stopped && !charge->stopped) {
     charge->stopped_ns = charge->stood_ns = now;
+    charge->had_excused = charge->excused;
     charge->host_stood = false;
   } else if (!stopped && charge->stopped && charge->host_stood) {
     procpool__super_give_back(charge, charge->stood_ns, procpool__super_held_since(u, now));
@@ -6457,20 +6461,24 @@ static uint64_t procpool__super_began(const procpool__super *u, int index, uint6
   return started;
 }
 
-/* When the limit of the task that worker index runs is over; NEVER where it has none, or its body has returned
- * (unless the worker is stopped: then nothing else would end it). */
+/* When the limit of the task that worker index runs is over; NEVER where it has none, or its body has returned. The
+ * body was in time then; but if the worker is stopped while there is no room for the result, nothing else would end it,
+ * so from the stop on it has the whole limit again, and what is given back since then. */
 static uint64_t procpool__super_limit_due(procpool__super *u, int index, uint32_t slot, uint64_t word, uint64_t now) {
-  const procpool__block *block = &u->segment.blocks[index];
   procpool__charge *charge = &u->charges[index];
   const uint64_t limit = (uint64_t)procpool__load32_relaxed(&u->segment.slots[slot].limit) * 1000000u;
-  if (limit == 0 || (procpool__load_relaxed(&block->ended_word) == word && !charge->stopped))
+  const bool ended = procpool__load_relaxed(&u->segment.blocks[index].ended_word) == word;
+  uint64_t from, stop;
+  if (limit == 0 || (ended && !charge->stopped))
     return PROCPOOL__NEVER;
   if (charge->seen != word) {
     charge->seen = word;
     charge->seen_ns = procpool__super_began(u, index, word, limit, now);
-    charge->excused = 0;
+    charge->excused = charge->had_excused = 0;
   }
-  return charge->seen_ns + limit + charge->excused;
+  from = charge->seen_ns + charge->excused;
+  stop = charge->stopped_ns + (charge->excused - charge->had_excused);
+  return (ended && stop > from ? stop : from) + limit;
 }
 
 /* Looks at what worker index runs: whether it is to be ended now. Returns when to look again. */

@@ -395,6 +395,34 @@ TEST_STARTS(r107_waiting_for_room_does_not_count, PROCESSES) {
   test_close(pool);
 }
 
+/* Long enough for the supervisor to look at it. */
+static void task_make_later(procpool_task *task) {
+  usleep((useconds_t)job_begin(task)->number);
+  task_make(task);
+}
+
+/* Nor is a stop that comes to it while it waits: the body was in time. */
+TEST_STARTS(r107_stop_while_it_waits_for_room, PROCESSES) {
+  procpool_options options = {0};
+  procpool *pool;
+  procpool_future *future;
+  test_job job = job_sized(3, 4 << 20);
+  long pid;
+  job.number = 250000 * test_slow();
+  options.ring_size = 65536;
+  pool = test_open_with(start, 1, &options);
+  pid = pid_of_next(pool);
+  future = limited(pool, task_make_later, job, 0.6 * test_slow(), -1);
+  wait_asleep(future, pid);
+  let_pass(0.8 * test_slow());
+  CHECK_EQ(kill((pid_t)pid, SIGSTOP), 0);
+  let_pass(0.1);
+  CHECK_EQ(kill((pid_t)pid, SIGCONT), 0);
+  finish(future, PROCPOOL_OK);
+  CHECK_EQ(pid_of_next(pool), pid);
+  test_close(pool);
+}
+
 /* ---- the stages ---- */
 
 static void check_stage(procpool_start start, procpool_function function, double grace, int stage, int signal_number,

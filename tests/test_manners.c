@@ -309,6 +309,44 @@ TEST_STARTS(r137_task_hangs_in_a_job_that_is_stopped_often, PROCESSES) {
   CHECK_SECONDS(ran, <, limit * 1.4);
 }
 
+static void task_make_here(procpool_task *task) {
+  (void)job_begin(task);
+  page->pid[0] = (int)getpid();
+  gate_add(&page->started, 1);
+  usleep((useconds_t)job_begin(task)->number); /* long enough for the supervisor to look at it */
+  task_make(task);
+}
+
+/* The body ends in time, but there is no room for its result. Later the job is stopped for longer than the limit. */
+TEST_STARTS(r137_job_stopped_while_a_result_waits_for_room, PROCESSES) {
+  const double limit = 0.5 * test_slow();
+  const pid_t host = fork();
+  if (host == 0) {
+    test_job job = job_sized(0, 4 << 20);
+    procpool_options options = {0};
+    procpool *pool;
+    procpool_future *future;
+    setpgid(0, 0);
+    job.number = (int)(limit * 0.4e6);
+    options.ring_size = 65536;
+    options.time_limit = limit;
+    options.grace = -1;
+    pool = test_open_with(start, 1, &options);
+    future = test_submit(pool, task_make_here, &job, sizeof(job));
+    gate_wait(&page->gate, 1); /* nothing is taken meanwhile */
+    finish(future, PROCPOOL_OK);
+    test_close(pool);
+    _exit(0);
+  }
+  gate_wait(&page->started, 1);
+  usleep((useconds_t)(limit * 1.2e6));
+  CHECK_EQ(kill(-host, SIGTSTP), 0);
+  usleep((useconds_t)(limit * 1.4e6));
+  CHECK_EQ(kill(-host, SIGCONT), 0);
+  gate_add(&page->gate, 1);
+  CHECK_EQ(test_wait_exit(host), 0);
+}
+
 static void task_stop_itself(procpool_task *task) {
   raise(job_begin(task)->number);
   answer(task, 1);
