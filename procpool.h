@@ -5665,7 +5665,7 @@ typedef struct procpool__super {
 
 #define PROCPOOL__LATE ((uint64_t)100000000u) /* ns: no machine is so busy, or it is no time that counts */
 #define PROCPOOL__FOLLOW ((uint64_t)5000000u) /* ns between looks whether the host is stopped as its workers were */
-#define PROCPOOL__MARK ((uint64_t)1 << 62)
+#define PROCPOOL__MARK ((uint64_t)1 << 62)    /* and below it: supervisor 22 bits, number 28, worker 12 */
 #define PROCPOOL__PATIENCE ((uint64_t)5000000000u) /* ns that a killed worker may take to end */
 #define PROCPOOL__TICK_LEAST ((uint64_t)1000000u)  /* ns between looks at tasks with limits */
 #define PROCPOOL__TICK_MOST ((uint64_t)5000000000u)
@@ -5913,6 +5913,13 @@ static void procpool__super_note_alive(procpool__super *u) {
   procpool__store(&u->segment.header->alive, alive);
 }
 
+/* Differs from all that are about: this supervisor may adopt what a nested pool has left behind, which bears a mark of
+ * that one's supervisor. */
+static uint64_t procpool__super_new_mark(procpool__super *u, int index) {
+  const uint64_t whose = (uint64_t)u->pid & 0x3fffff; /* no pid is larger, proc(5) */
+  return PROCPOOL__MARK | whose << 40 | (++u->marks & 0xfffffff) << 12 | (uint64_t)index;
+}
+
 /* Forks worker index. False (errno) if that fails. The index is free: its last wearer is reaped. */
 static bool procpool__super_start(procpool__super *u, int index) {
   procpool__header *h = u->segment.header;
@@ -5921,7 +5928,7 @@ static bool procpool__super_start(procpool__super *u, int index) {
   procpool__store(&block->life, PROCPOOL__LIFE_FORKED);
   procpool__store(&block->tasks, 0);
   procpool__store(&block->intent_word, 0);
-  charge->mark = PROCPOOL__MARK | (++u->marks & 0xffffffffu) << 12 | (uint64_t)index;
+  charge->mark = procpool__super_new_mark(u, index);
   procpool__store(&h->alive, ++u->alive); /* before the fork: who sees what it did finds it counted */
   procpool__store(&h->started, ++u->started);
   charge->pid = procpool__platform_fork();
@@ -6690,8 +6697,10 @@ static void procpool__super_on_phase(procpool__super *u) {
   wanted = !drain || procpool__super_waiting(u);
   for (int i = 0; i < u->segment.workers; i++)
     staying = procpool__super_keep(u, i, wanted) || staying;
-  if (drain && !staying)
-    procpool__super_leave(u);
+  if (!drain || staying)
+    return;
+  procpool__super_sweep_all(u, procpool__platform_now() + PROCPOOL__PATIENCE / 10); /* nobody would do it later */
+  procpool__super_leave(u);
 }
 
 static void procpool__super_on_message(procpool__super *u, const procpool__message *m) {

@@ -642,6 +642,17 @@ TEST_STARTS(r144_limit_ends_programs_of_the_task, PROCESSES) {
   test_close(pool);
 }
 
+/* The supervisor is about to leave then, but the grandchild is its own only when the child has gone. */
+TEST_STARTS(r144_limit_ends_programs_while_the_pool_drains, PROCESSES) {
+  procpool *pool = open_limited(start, 1.5 * test_slow(), -1);
+  procpool_future *future = submit_job(pool, task_start_programs, 0);
+  gate_wait(&page->started, 1);
+  CHECK_OK(procpool_shutdown(pool, PROCPOOL_DRAIN));
+  finish(future, PROCPOOL_TIMEOUT);
+  check_programs_gone();
+  CHECK_OK(procpool_free(pool));
+}
+
 TEST_STARTS(r144_cancel_ends_programs_of_the_task, PROCESSES) {
   procpool *pool = test_open(start, 2);
   procpool_future *future = submit_job(pool, task_start_programs, 0);
@@ -693,6 +704,60 @@ TEST_STARTS(r144_programs_of_tasks_that_ended_live_on, PROCESSES) {
   test_close(pool);
   CHECK_EQ(test_state(child) != 0, 1);
   CHECK_EQ(kill((pid_t)child, SIGKILL), 0);
+}
+
+/* Worker 1 opens a pool of its own, in which a task starts a program. When that pool is gone, the outer supervisor has
+ * the program. Worker 0 waits meanwhile. */
+static void task_start_one_in_a_pool(procpool_task *task) {
+  const test_job *job = job_begin(task);
+  procpool *pool;
+  gate_add(&page->started, 1);
+  gate_wait(&page->started, 2);
+  if (procpool_task_worker(task) == 0)
+    return;
+  pool = test_open((procpool_start)job->number, 1);
+  finish(test_submit(pool, task_start_one, job, sizeof(*job)), PROCPOOL_OK);
+  test_close(pool);
+}
+
+/* Worker 0 starts a program, and hangs. */
+static void task_hang_in_worker_0(procpool_task *task) {
+  (void)job_begin(task);
+  gate_add(&page->started, 1);
+  gate_wait(&page->started, 4);
+  if (procpool_task_worker(task) != 0)
+    return;
+  if (fork() == 0)
+    become_program(GRANDCHILD);
+  gate_wait(&page->finished, 2);
+  gate_add(&page->word[0], 1);
+  gate_wait(&page->gate, 1);
+}
+
+TEST_STARTS(r144_cancel_spares_programs_of_a_nested_pool, PROCESSES) {
+  procpool *pool = test_open(start, 2);
+  procpool_future *futures[2];
+  int watch;
+  for (int i = 0; i < 2; i++)
+    futures[i] = submit_job(pool, task_start_one_in_a_pool, start);
+  for (int i = 0; i < 2; i++)
+    finish(futures[i], PROCPOOL_OK);
+  for (int i = 0; i < 2; i++)
+    futures[i] = submit_job(pool, task_hang_in_worker_0, 0);
+  gate_wait(&page->word[0], 1);
+  watch = test_watch(page->word[GRANDCHILD]);
+  for (int i = 0; i < 2; i++) {
+    (void)procpool_future_cancel_kill(futures[i], 0); /* the other one may have ended */
+    (void)procpool_future_wait(futures[i], PROCPOOL_FOREVER);
+    CHECK_OK(procpool_future_release(futures[i]));
+  }
+  CHECK(test_gone(watch, 5 * test_slow())); /* so the others have been looked at */
+  close(watch);
+  watch = test_watch(page->word[CHILD]);
+  CHECK(!test_gone(watch, 0.05));
+  close(watch);
+  CHECK_EQ(kill(page->word[CHILD], SIGKILL), 0);
+  test_close(pool);
 }
 
 /* ---- residue ---- */
