@@ -1014,10 +1014,11 @@ static PROCPOOL_UNUSED inline void procpool__scope_end(procpool **procpool__pool
                 are put back: interval timers (alarm) that the initializer had not set, the signal mask, a SIGINT set
                 to its default, RLIMIT_CPU and RLIMIT_FSIZE (where a limit cannot be raised again, the worker is
                 replaced). Not put back: timers of timer_create, other limits and dispositions, the directory, the
-                environment, threads. And in a row of short tasks, from the seventeenth after the worker slept (the
-                third after a shorter rest) on, nothing is until it finds no task for some microseconds or wakes the
-                host: that would cost each of them a microsecond. A task of which nothing may stay is for
-                max_tasks_per_child = 1.
+                environment, threads. This costs about a microsecond, so in a row of tasks, from the seventeenth after
+                the worker slept (the third after a shorter rest) on, it is not done after each but every few
+                milliseconds: after the task in which the kernel's clock ticks (1 to 10 ms), so after each one that is
+                longer; and where the worker finds no task for some microseconds, or wakes the host. A task of which
+                nothing may stay is for max_tasks_per_child = 1.
    Memory       a worker's oom_score_adj is raised to 500, or one above the host's own: the out-of-memory killer takes
                 it first.
    Stack        a forked worker goes on with the stack of the thread that opened the pool, a spawned one has that of its
@@ -1357,8 +1358,9 @@ static PROCPOOL_UNUSED inline void procpool__scope_end(procpool **procpool__pool
 #define PROCPOOL__NO_ASAN __attribute__((no_sanitize_address)) /* for a function whose frame a child goes on below */
 
 /* linux/sched.h, linux/memfd.h, linux/futex.h, linux/falloc.h, linux/wait.h, asm-generic/fcntl.h, linux/prctl.h,
- * asm-generic/resource.h */
+ * asm-generic/resource.h, linux/time.h */
 enum {
+  PROCPOOL__CLOCK_COARSE = 6,
   PROCPOOL__CLONE_VM = 0x100,
   PROCPOOL__CLONE_FILES = 0x400,
   PROCPOOL__CLONE_SIGHAND = 0x800,
@@ -1592,6 +1594,14 @@ static void procpool__platform_yield(void) {
 static uint64_t procpool__platform_now(void) {
   struct timespec t;
   (void)clock_gettime(CLOCK_MONOTONIC, &t);
+  return (uint64_t)t.tv_sec * 1000000000u + (uint64_t)t.tv_nsec;
+}
+
+/* Changes every few milliseconds, with the kernel's clock tick, and takes but some nanoseconds to read. */
+static uint64_t procpool__platform_tick(void) {
+  struct timespec t;
+  if (clock_gettime(PROCPOOL__CLOCK_COARSE, &t) != 0)
+    return procpool__platform_now() >> 22;
   return (uint64_t)t.tv_sec * 1000000000u + (uint64_t)t.tv_nsec;
 }
 
@@ -4694,7 +4704,7 @@ static bool procpool__table_waiting(const procpool__segment *s) {
 
 #define PROCPOOL__LENGTHY ((uint64_t)100000u) /* ns */
 /* Tasks in a row that are tidied after: when the worker has slept, and when it has but looked for a while. */
-enum { PROCPOOL__ROW_TIDY = 16, PROCPOOL__ROW_AGAIN = 2, PROCPOOL__ROW_LOOK = 64 };
+enum { PROCPOOL__ROW_TIDY = 16, PROCPOOL__ROW_AGAIN = 2 };
 enum { PROCPOOL__CODE_CACHE = 64, PROCPOOL__SCRATCH_KEPT = 4 << 20 };
 
 typedef struct procpool__worker procpool__worker;
@@ -4745,8 +4755,8 @@ struct procpool__worker {
   void *exit_list; /* the host's, see procpool__platform_clear_exit_list */
   bool given_up;   /* its task's result will not be taken */
   bool lengthy;    /* its task took so long that a few system calls after it do not matter */
-  uint64_t row;    /* tasks since it last had nothing to do, or since they were long */
-  uint64_t row_ns; /* when it last looked at the clock for that */
+  uint64_t row;    /* tasks since it last had nothing to do */
+  uint64_t tick;   /* procpool__platform_tick after the last of them that it looked at */
   uint64_t opened; /* how far into the segment this process may reach */
   uint64_t known_code[PROCPOOL__CODE_CACHE];
   procpool_task task;
@@ -5238,25 +5248,21 @@ static void procpool__worker_stop_clock(const procpool__worker *w) {
     procpool__store_relaxed(&w->block->ended_word, w->task.word); /* late sight of it costs a task at its very limit */
 }
 
-/* Whether this worker is not in the midst of many short tasks. */
+/* Whether this worker is not in the midst of many short tasks, or has not tidied for some milliseconds. */
 static bool procpool__worker_has_time(procpool__worker *w) {
-  uint64_t now, before;
+  const uint64_t before = w->tick;
+  if (!w->process)
+    return false;
   if (++w->row <= PROCPOOL__ROW_TIDY)
     return true;
-  if (w->row % PROCPOOL__ROW_LOOK != 0)
-    return false;
-  before = w->row_ns;
-  now = w->row_ns = procpool__platform_now();
-  if (before == 0 || now - before < PROCPOOL__ROW_LOOK * PROCPOOL__LENGTHY)
-    return false;
-  w->row = 0;
-  return true;
+  w->tick = procpool__platform_tick();
+  return w->tick != before;
 }
 
 /* Puts back what the last tasks have left behind. It takes about ten system calls, so it is done where they do not
  * matter: when there is nothing to do, and after the first tasks that come then; after a commit that took a call to
- * wake the host; after tasks that are long. False if this process had better make room for a fresh one: a limit cannot
- * be raised again, or a task has closed the pool's descriptors. */
+ * wake the host; after chunks that are long; else every few milliseconds. False if this process had better make room
+ * for a fresh one: a limit cannot be raised again, or a task has closed the pool's descriptors. */
 static bool procpool__worker_tidy(procpool__worker *w) {
   if (!w->process || w->tidied == w->tasks)
     return true;
@@ -5429,7 +5435,6 @@ static bool procpool__worker_rest(procpool__worker *w) {
   if (!found) { /* the host has other things to do: so this may cost some microseconds */
     if (w->row > PROCPOOL__ROW_TIDY - PROCPOOL__ROW_AGAIN)
       w->row = PROCPOOL__ROW_TIDY - PROCPOOL__ROW_AGAIN;
-    w->row_ns = 0;
     if (!procpool__worker_tidy(w))
       return false;
     found = procpool__worker_spin(w, start, budget);

@@ -824,6 +824,47 @@ TEST_STARTS(r145_what_one_task_leaves_does_not_end_the_next, PROCESSES) {
   test_close(pool);
 }
 
+/* Longer than the kernel's clock takes to tick. */
+static void task_leave_a_mask_behind(procpool_task *task) {
+  sigset_t set;
+  (void)job_begin(task);
+  sigemptyset(&set);
+  sigaddset(&set, SIGTERM);
+  CHECK_EQ(sigprocmask(SIG_BLOCK, &set, NULL), 0);
+  usleep(30000);
+}
+
+static void task_find_the_mask(procpool_task *task) {
+  sigset_t set;
+  (void)job_begin(task);
+  CHECK_EQ(sigprocmask(SIG_BLOCK, NULL, &set), 0);
+  answer(task, sigismember(&set, SIGTERM));
+  gate_add(&page->finished, 1);
+}
+
+/* Amid a long row of tasks the worker never has nothing to do, and the host does not wait for any. */
+TEST_STARTS(r145_what_a_long_task_leaves_in_a_row, PROCESSES) {
+  enum { ROWS = 3 };
+  procpool *pool = test_open(start, 1);
+  procpool_future *blocker = submit_job(pool, task_gate, 1), *found[ROWS];
+  for (int row = 0; row < ROWS; row++) {
+    for (int i = 0; i < 20 + row; i++)
+      CHECK_OK(procpool_future_release(submit_job(pool, task_nothing, 0)));
+    CHECK_OK(procpool_future_release(submit_job(pool, task_leave_a_mask_behind, 0)));
+    found[row] = submit_job(pool, task_find_the_mask, 0);
+  }
+  gate_add(&page->word[1], 1);
+  gate_wait(&page->finished, ROWS + 1); /* and the blocker */
+  for (int row = 0; row < ROWS; row++) {
+    long was = -1;
+    CHECK_OK(procpool_future_result(found[row], PROCPOOL_FOREVER, &was, sizeof(was), NULL));
+    CHECK_EQ(was, 0);
+    CHECK_OK(procpool_future_release(found[row]));
+  }
+  finish(blocker, PROCPOOL_OK);
+  test_close(pool);
+}
+
 /* A limit that cannot be raised again takes a fresh process. */
 static void task_give_up_rights(procpool_task *task) {
   (void)job_begin(task);
