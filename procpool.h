@@ -2820,20 +2820,52 @@ static pid_t procpool__platform_fork(void) {
   return fork();
 }
 
-/* Whether a process is stopped, as by Ctrl-Z; false where /proc does not tell. Its state stands behind its name, which
- * is in brackets and may hold any (proc(5)). */
-static bool procpool__platform_is_stopped(pid_t pid) {
+/* The state of a process's thread, its first one where thread is the process; 0 where /proc does not tell. It stands
+ * behind the name, which is in brackets and may hold any (proc(5)). */
+static char procpool__platform_state(pid_t pid, pid_t thread) {
   char text[512], *end;
   ssize_t got = 0;
   int fd;
-  (void)snprintf(text, sizeof(text), "/proc/%d/stat", (int)pid);
+  (void)snprintf(text, sizeof(text), "/proc/%d/task/%d/stat", (int)pid, (int)thread);
   fd = procpool__platform_open(text, O_RDONLY);
   if (fd >= 0)
     got = procpool__platform_read(fd, text, sizeof(text) - 1);
   procpool__platform_close(&fd);
   text[got > 0 ? got : 0] = 0;
   end = strrchr(text, ')');
-  return end != NULL && end[1] == ' ' && end[2] == 'T';
+  return end != NULL && end[1] == ' ' ? end[2] : (char)0;
+}
+
+/* Whether a thread in a piece of a process's list is stopped. */
+static bool procpool__platform_any_stopped(pid_t pid, const char *list, long size) {
+  for (long at = 0; at + (long)offsetof(procpool__platform_entry, name) < size;) {
+    const int thread = atoi(list + at + offsetof(procpool__platform_entry, name));
+    uint16_t length;
+    if (thread > 0 && procpool__platform_state(pid, (pid_t)thread) == 'T')
+      return true;
+    memcpy(&length, list + at + offsetof(procpool__platform_entry, length), sizeof(length));
+    at += length;
+  }
+  return false;
+}
+
+/* Whether a process is stopped, as by Ctrl-Z; false where /proc does not tell. A stop is of all its threads, so the
+ * first one tells, unless it has ended (pthread_exit in main). */
+static bool procpool__platform_is_stopped(pid_t pid) {
+  const char first = procpool__platform_state(pid, pid);
+  uint64_t list[512]; /* aligned for an entry */
+  char path[32];
+  bool stopped = first == 'T';
+  long got;
+  int fd;
+  if (first != 'Z')
+    return stopped;
+  (void)snprintf(path, sizeof(path), "/proc/%d/task", (int)pid);
+  fd = procpool__platform_open(path, O_RDONLY | O_DIRECTORY);
+  while (fd >= 0 && !stopped && (got = syscall(SYS_getdents64, fd, list, sizeof(list))) > 0)
+    stopped = procpool__platform_any_stopped(pid, (const char *)list, got);
+  procpool__platform_close(&fd);
+  return stopped;
 }
 
 /* ---- messages over a channel: whole ones of one size ---- */

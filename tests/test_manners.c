@@ -281,6 +281,34 @@ static pid_t host_of_one_task(procpool_start start, double limit, procpool_statu
   return host;
 }
 
+static void *host_without_main(void *context) {
+  test_job job = job_of(0);
+  procpool *pool;
+  while (test_state(getpid()) != 'Z')
+    usleep(1000);
+  pool = open_limited(*(const procpool_start *)context, 0.8 * test_slow(), -1);
+  job.host = (int)getppid(); /* /proc shows no descriptors of this one */
+  finish(test_submit(pool, task_block_here, &job, sizeof(job)), PROCPOOL_OK);
+  test_close(pool);
+  _exit(0);
+}
+
+/* Its state, as /proc tells it, is that of a thread which is no more. */
+TEST_STARTS(r137_stopped_job_whose_main_thread_has_ended, PROCESSES) {
+  const pid_t host = fork();
+  if (host == 0) {
+    setpgid(0, 0);
+    (void)test_thread(host_without_main, &start);
+    pthread_exit(NULL);
+  }
+  gate_wait(&page->started, 1);
+  CHECK_EQ(kill(-host, SIGTSTP), 0);
+  usleep(1200000u * (unsigned)test_slow());
+  CHECK_EQ(kill(-host, SIGCONT), 0);
+  gate_add(&page->gate, 1);
+  CHECK_EQ(test_wait_exit(host), 0);
+}
+
 /* The task runs for less than half of its limit, but four seconds pass. */
 TEST_STARTS(r137_job_stopped_again_and_again, PROCESSES) {
   const pid_t host = host_of_one_task(start, 2 * test_slow(), PROCPOOL_OK);
