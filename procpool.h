@@ -5694,6 +5694,7 @@ typedef struct procpool__super {
   uint64_t alive, started, dead; /* what it writes into the header */
   procpool__end end;             /* once: how the worker ended that had not begun the task */
   unsigned fork_failures;
+  int turn;                   /* the index from which it looks for workers to replace */
   uint64_t marks;             /* given to workers so far */
   uint64_t initializer_limit; /* ns; 0: none */
   char name[16];
@@ -5701,6 +5702,7 @@ typedef struct procpool__super {
 } procpool__super;
 
 #define PROCPOOL__LATE ((uint64_t)100000000u) /* ns: no machine is so busy, or it is no time that counts */
+#define PROCPOOL__FORKS ((uint64_t)5000000u)  /* ns for replacements before it looks at all else */
 #define PROCPOOL__FOLLOW ((uint64_t)5000000u) /* ns between looks whether the host is stopped as its workers were */
 #define PROCPOOL__MARK ((uint64_t)1 << 62)    /* and below it: supervisor 22 bits, number 28, worker 12 */
 #define PROCPOOL__PATIENCE ((uint64_t)5000000000u) /* ns that a killed worker may take to end */
@@ -6405,19 +6407,33 @@ static void procpool__super_on_fork_failure(procpool__super *u, int index, int e
   procpool__shm_wake_host(&u->segment, u->fds.event_fd);
 }
 
-/* Starts the workers that are due. Returns when the next one will be. */
+static void procpool__super_start_again(procpool__super *u, int index) {
+  if (!procpool__super_start(u, index)) {
+    procpool__super_on_fork_failure(u, index, errno);
+    return;
+  }
+  u->fork_failures = 0;
+  if (procpool__load32(&u->segment.header->health) == PROCPOOL__HEALTH_SPAWN_FAIL)
+    procpool__store32(&u->segment.header->health, PROCPOOL__HEALTH_OK);
+}
+
+/* Starts the workers that are due, in turn. Returns when the next one will be: at once where there are more than a few
+ * milliseconds allow, for the copy of a large host takes long to fork, and limits and the host's wishes shall not wait
+ * until all are there. */
 static uint64_t procpool__super_replace(procpool__super *u) {
+  const uint64_t end = procpool__platform_now() + PROCPOOL__FORKS;
+  const int first = u->turn;
   uint64_t next = PROCPOOL__NEVER;
-  for (int i = 0; i < u->segment.workers; i++) {
+  for (int n = 0; n < u->segment.workers; n++) {
+    const int i = (first + n) % u->segment.workers;
     procpool__charge *charge = &u->charges[i];
-    if (charge->pid == 0 && charge->due != PROCPOOL__NEVER && charge->due <= procpool__platform_now()) {
-      if (!procpool__super_start(u, i)) {
-        procpool__super_on_fork_failure(u, i, errno);
-      } else {
-        u->fork_failures = 0;
-        if (procpool__load32(&u->segment.header->health) == PROCPOOL__HEALTH_SPAWN_FAIL)
-          procpool__store32(&u->segment.header->health, PROCPOOL__HEALTH_OK);
-      }
+    uint64_t now;
+    if (charge->pid != 0 || charge->due == PROCPOOL__NEVER)
+      continue;
+    now = procpool__platform_now();
+    if (charge->due <= now && now < end) {
+      u->turn = i + 1;
+      procpool__super_start_again(u, i);
     }
     if (charge->pid == 0 && charge->due < next)
       next = charge->due;
