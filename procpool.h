@@ -1014,10 +1014,11 @@ static PROCPOOL_UNUSED inline void procpool__scope_end(procpool **procpool__pool
                 are put back: interval timers (alarm) that the initializer had not set, the signal mask, a SIGINT set
                 to its default, RLIMIT_CPU and RLIMIT_FSIZE (where a limit cannot be raised again, the worker is
                 replaced). Not put back: timers of timer_create, other limits and dispositions, the directory, the
-                environment, threads. And in a row of short tasks, from the seventeenth after the worker slept (the
-                third after a shorter rest) on, nothing is until it finds no task for some microseconds or wakes the
-                host: that would cost each of them a microsecond. A task of which nothing may stay is for
-                max_tasks_per_child = 1.
+                environment, threads. This costs about a microsecond, so in a row of tasks, from the seventeenth after
+                the worker slept (the third after a shorter rest) on, it is not done after each but every few
+                milliseconds: after the task in which the kernel's clock ticks (1 to 10 ms), so after each one that is
+                longer; and where the worker finds no task for some microseconds, or wakes the host. A task of which
+                nothing may stay is for max_tasks_per_child = 1.
    Memory       a worker's oom_score_adj is raised to 500, or one above the host's own: the out-of-memory killer takes
                 it first.
    Stack        a forked worker goes on with the stack of the thread that opened the pool, a spawned one has that of its
@@ -1133,9 +1134,11 @@ static PROCPOOL_UNUSED inline void procpool__scope_end(procpool **procpool__pool
    when one is over), else never. Each time that it comes 100 ms later than it meant to, it could not run itself:
    that time is added to the limits, as is the time from the stop of a worker until it goes on, or until a look finds
    that the host does not stand with it. The host may stop a little after its worker: for 100 ms after that one's
-   stop the supervisor looks every 5 ms whether it has. A dead task settles when its worker is reaped, since until
-   then it may write to what it was given. A worker that the kernel itself holds on to (a file system that does not
-   answer) is not waited for longer than 5 s: its task settles, and its slot and memory are not used again.
+   stop the supervisor looks every 5 ms whether it has. A body that has returned is no more the limit's affair, unless
+   its worker is stopped before there is room for the result: it then has the whole limit again, from the stop on. A
+   dead task settles when its worker is reaped, since until then it may write to what it was given. A worker that the
+   kernel itself holds on to (a file system that does not answer) is not waited for longer than 5 s: its task settles,
+   and its slot and memory are not used again.
 
    A worker commits in two steps and may lose the first: it then writes its record anew in place, so the process that
    publishes for it reads the record once more after it has found the word DONE: from then on it does not change.
@@ -1356,8 +1359,9 @@ static PROCPOOL_UNUSED inline void procpool__scope_end(procpool **procpool__pool
 #define PROCPOOL__NO_ASAN __attribute__((no_sanitize_address)) /* for a function whose frame a child goes on below */
 
 /* linux/sched.h, linux/memfd.h, linux/futex.h, linux/falloc.h, linux/wait.h, asm-generic/fcntl.h, linux/prctl.h,
- * asm-generic/resource.h */
+ * asm-generic/resource.h, linux/time.h */
 enum {
+  PROCPOOL__CLOCK_COARSE = 6,
   PROCPOOL__CLONE_VM = 0x100,
   PROCPOOL__CLONE_FILES = 0x400,
   PROCPOOL__CLONE_SIGHAND = 0x800,
@@ -1591,6 +1595,14 @@ static void procpool__platform_yield(void) {
 static uint64_t procpool__platform_now(void) {
   struct timespec t;
   (void)clock_gettime(CLOCK_MONOTONIC, &t);
+  return (uint64_t)t.tv_sec * 1000000000u + (uint64_t)t.tv_nsec;
+}
+
+/* Changes every few milliseconds, with the kernel's clock tick, and takes but some nanoseconds to read. */
+static uint64_t procpool__platform_tick(void) {
+  struct timespec t;
+  if (clock_gettime(PROCPOOL__CLOCK_COARSE, &t) != 0)
+    return procpool__platform_now() >> 22;
   return (uint64_t)t.tv_sec * 1000000000u + (uint64_t)t.tv_nsec;
 }
 
@@ -2868,20 +2880,52 @@ static pid_t procpool__platform_fork(void) {
   return fork();
 }
 
-/* Whether a process is stopped, as by Ctrl-Z; false where /proc does not tell. Its state stands behind its name, which
- * is in brackets and may hold any (proc(5)). */
-static bool procpool__platform_is_stopped(pid_t pid) {
+/* The state of a process's thread, its first one where thread is the process; 0 where /proc does not tell. It stands
+ * behind the name, which is in brackets and may hold any (proc(5)). */
+static char procpool__platform_state(pid_t pid, pid_t thread) {
   char text[512], *end;
   ssize_t got = 0;
   int fd;
-  (void)snprintf(text, sizeof(text), "/proc/%d/stat", (int)pid);
+  (void)snprintf(text, sizeof(text), "/proc/%d/task/%d/stat", (int)pid, (int)thread);
   fd = procpool__platform_open(text, O_RDONLY);
   if (fd >= 0)
     got = procpool__platform_read(fd, text, sizeof(text) - 1);
   procpool__platform_close(&fd);
   text[got > 0 ? got : 0] = 0;
   end = strrchr(text, ')');
-  return end != NULL && end[1] == ' ' && end[2] == 'T';
+  return end != NULL && end[1] == ' ' ? end[2] : (char)0;
+}
+
+/* Whether a thread in a piece of a process's list is stopped. */
+static bool procpool__platform_any_stopped(pid_t pid, const char *list, long size) {
+  for (long at = 0; at + (long)offsetof(procpool__platform_entry, name) < size;) {
+    const int thread = atoi(list + at + offsetof(procpool__platform_entry, name));
+    uint16_t length;
+    if (thread > 0 && procpool__platform_state(pid, (pid_t)thread) == 'T')
+      return true;
+    memcpy(&length, list + at + offsetof(procpool__platform_entry, length), sizeof(length));
+    at += length;
+  }
+  return false;
+}
+
+/* Whether a process is stopped, as by Ctrl-Z; false where /proc does not tell. A stop is of all its threads, so the
+ * first one tells, unless it has ended (pthread_exit in main). */
+static bool procpool__platform_is_stopped(pid_t pid) {
+  const char first = procpool__platform_state(pid, pid);
+  uint64_t list[512]; /* aligned for an entry */
+  char path[32];
+  bool stopped = first == 'T';
+  long got;
+  int fd;
+  if (first != 'Z')
+    return stopped;
+  (void)snprintf(path, sizeof(path), "/proc/%d/task", (int)pid);
+  fd = procpool__platform_open(path, O_RDONLY | O_DIRECTORY);
+  while (fd >= 0 && !stopped && (got = syscall(SYS_getdents64, fd, list, sizeof(list))) > 0)
+    stopped = procpool__platform_any_stopped(pid, (const char *)list, got);
+  procpool__platform_close(&fd);
+  return stopped;
 }
 
 /* ---- messages over a channel: whole ones of one size ---- */
@@ -4771,7 +4815,7 @@ static bool procpool__table_waiting(const procpool__segment *s) {
 
 #define PROCPOOL__LENGTHY ((uint64_t)100000u) /* ns */
 /* Tasks in a row that are tidied after: when the worker has slept, and when it has but looked for a while. */
-enum { PROCPOOL__ROW_TIDY = 16, PROCPOOL__ROW_AGAIN = 2, PROCPOOL__ROW_LOOK = 64 };
+enum { PROCPOOL__ROW_TIDY = 16, PROCPOOL__ROW_AGAIN = 2 };
 enum { PROCPOOL__CODE_CACHE = 64, PROCPOOL__SCRATCH_KEPT = 4 << 20 };
 
 typedef struct procpool__worker procpool__worker;
@@ -4822,8 +4866,8 @@ struct procpool__worker {
   void *exit_list; /* the host's, see procpool__platform_clear_exit_list */
   bool given_up;   /* its task's result will not be taken */
   bool lengthy;    /* its task took so long that a few system calls after it do not matter */
-  uint64_t row;    /* tasks since it last had nothing to do, or since they were long */
-  uint64_t row_ns; /* when it last looked at the clock for that */
+  uint64_t row;    /* tasks since it last had nothing to do */
+  uint64_t tick;   /* procpool__platform_tick after the last of them that it looked at */
   uint64_t opened; /* how far into the segment this process may reach */
   uint64_t known_code[PROCPOOL__CODE_CACHE];
   procpool_task task;
@@ -5315,25 +5359,21 @@ static void procpool__worker_stop_clock(const procpool__worker *w) {
     procpool__store_relaxed(&w->block->ended_word, w->task.word); /* late sight of it costs a task at its very limit */
 }
 
-/* Whether this worker is not in the midst of many short tasks. */
+/* Whether this worker is not in the midst of many short tasks, or has not tidied for some milliseconds. */
 static bool procpool__worker_has_time(procpool__worker *w) {
-  uint64_t now, before;
+  const uint64_t before = w->tick;
+  if (!w->process)
+    return false;
   if (++w->row <= PROCPOOL__ROW_TIDY)
     return true;
-  if (w->row % PROCPOOL__ROW_LOOK != 0)
-    return false;
-  before = w->row_ns;
-  now = w->row_ns = procpool__platform_now();
-  if (before == 0 || now - before < PROCPOOL__ROW_LOOK * PROCPOOL__LENGTHY)
-    return false;
-  w->row = 0;
-  return true;
+  w->tick = procpool__platform_tick();
+  return w->tick != before;
 }
 
 /* Puts back what the last tasks have left behind. It takes about ten system calls, so it is done where they do not
  * matter: when there is nothing to do, and after the first tasks that come then; after a commit that took a call to
- * wake the host; after tasks that are long. False if this process had better make room for a fresh one: a limit cannot
- * be raised again, or a task has closed the pool's descriptors. */
+ * wake the host; after chunks that are long; else every few milliseconds. False if this process had better make room
+ * for a fresh one: a limit cannot be raised again, or a task has closed the pool's descriptors. */
 static bool procpool__worker_tidy(procpool__worker *w) {
   if (!w->process || w->tidied == w->tasks)
     return true;
@@ -5506,7 +5546,6 @@ static bool procpool__worker_rest(procpool__worker *w) {
   if (!found) { /* the host has other things to do: so this may cost some microseconds */
     if (w->row > PROCPOOL__ROW_TIDY - PROCPOOL__ROW_AGAIN)
       w->row = PROCPOOL__ROW_TIDY - PROCPOOL__ROW_AGAIN;
-    w->row_ns = 0;
     if (!procpool__worker_tidy(w))
       return false;
     found = procpool__worker_spin(w, start, budget);
@@ -5703,6 +5742,7 @@ typedef struct procpool__charge {
   bool stopped;           /* by a signal: the kernel said so */
   bool host_stood;        /* and at the last look the host stood as well */
   uint64_t stopped_ns;    /* when it was stopped */
+  uint64_t had_excused;   /* what excused was then */
   uint64_t stood_ns;      /* what of that stop was before this is given back, or counts */
   bool overdue;           /* its initializer took too long: it was killed for that */
 } procpool__charge;
@@ -5733,6 +5773,7 @@ typedef struct procpool__super {
   uint64_t alive, started, dead; /* what it writes into the header */
   procpool__end end;             /* once: how the worker ended that had not begun the task */
   unsigned fork_failures;
+  int turn;                   /* the index from which it looks for workers to replace */
   uint64_t marks;             /* given to workers so far */
   uint64_t initializer_limit; /* ns; 0: none */
   char name[16];
@@ -5740,8 +5781,9 @@ typedef struct procpool__super {
 } procpool__super;
 
 #define PROCPOOL__LATE ((uint64_t)100000000u) /* ns: no machine is so busy, or it is no time that counts */
+#define PROCPOOL__FORKS ((uint64_t)5000000u)  /* ns for replacements before it looks at all else */
 #define PROCPOOL__FOLLOW ((uint64_t)5000000u) /* ns between looks whether the host is stopped as its workers were */
-#define PROCPOOL__MARK ((uint64_t)1 << 62)
+#define PROCPOOL__MARK ((uint64_t)1 << 62)    /* and below it: supervisor 22 bits, number 28, worker 12 */
 #define PROCPOOL__PATIENCE ((uint64_t)5000000000u) /* ns that a killed worker may take to end */
 #define PROCPOOL__TICK_LEAST ((uint64_t)1000000u)  /* ns between looks at tasks with limits */
 #define PROCPOOL__TICK_MOST ((uint64_t)5000000000u)
@@ -5990,6 +6032,13 @@ static void procpool__super_note_alive(procpool__super *u) {
   procpool__store(&u->segment.header->alive, alive);
 }
 
+/* Differs from all that are about: this supervisor may adopt what a nested pool has left behind, which bears a mark of
+ * that one's supervisor. */
+static uint64_t procpool__super_new_mark(procpool__super *u, int index) {
+  const uint64_t whose = (uint64_t)u->pid & 0x3fffff; /* no pid is larger, proc(5) */
+  return PROCPOOL__MARK | whose << 40 | (++u->marks & 0xfffffff) << 12 | (uint64_t)index;
+}
+
 /* Forks worker index. False (errno) if that fails. The index is free: its last wearer is reaped. */
 static bool procpool__super_start(procpool__super *u, int index) {
   procpool__header *h = u->segment.header;
@@ -5998,7 +6047,7 @@ static bool procpool__super_start(procpool__super *u, int index) {
   procpool__store(&block->life, PROCPOOL__LIFE_FORKED);
   procpool__store(&block->tasks, 0);
   procpool__store(&block->intent_word, 0);
-  charge->mark = PROCPOOL__MARK | (++u->marks & 0xffffffffu) << 12 | (uint64_t)index;
+  charge->mark = procpool__super_new_mark(u, index);
   procpool__store(&h->alive, ++u->alive); /* before the fork: who sees what it did finds it counted */
   procpool__store(&h->started, ++u->started);
   charge->pid = procpool__platform_fork();
@@ -6015,7 +6064,7 @@ static bool procpool__super_start(procpool__super *u, int index) {
   charge->condemned = 0;
   charge->stage = PROCPOOL_STAGE_NONE;
   charge->stopped = charge->overdue = false;
-  charge->excused = 0;
+  charge->excused = charge->had_excused = 0;
   procpool__store(&block->pid, (uint64_t)charge->pid);
   return true;
 }
@@ -6147,6 +6196,7 @@ static void procpool__super_time_stop(procpool__super *u, int index, bool stoppe
   const uint64_t now = procpool__platform_now();
   if (stopped && !charge->stopped) {
     charge->stopped_ns = charge->stood_ns = now;
+    charge->had_excused = charge->excused;
     charge->host_stood = false;
   } else if (!stopped && charge->stopped && charge->host_stood) {
     procpool__super_give_back(charge, charge->stood_ns, procpool__super_held_since(u, now));
@@ -6437,19 +6487,33 @@ static void procpool__super_on_fork_failure(procpool__super *u, int index, int e
   procpool__shm_wake_host(&u->segment, u->fds.event_fd);
 }
 
-/* Starts the workers that are due. Returns when the next one will be. */
+static void procpool__super_start_again(procpool__super *u, int index) {
+  if (!procpool__super_start(u, index)) {
+    procpool__super_on_fork_failure(u, index, errno);
+    return;
+  }
+  u->fork_failures = 0;
+  if (procpool__load32(&u->segment.header->health) == PROCPOOL__HEALTH_SPAWN_FAIL)
+    procpool__store32(&u->segment.header->health, PROCPOOL__HEALTH_OK);
+}
+
+/* Starts the workers that are due, in turn. Returns when the next one will be: at once where there are more than a few
+ * milliseconds allow, for the copy of a large host takes long to fork, and limits and the host's wishes shall not wait
+ * until all are there. */
 static uint64_t procpool__super_replace(procpool__super *u) {
+  const uint64_t end = procpool__platform_now() + PROCPOOL__FORKS;
+  const int first = u->turn;
   uint64_t next = PROCPOOL__NEVER;
-  for (int i = 0; i < u->segment.workers; i++) {
+  for (int n = 0; n < u->segment.workers; n++) {
+    const int i = (first + n) % u->segment.workers;
     procpool__charge *charge = &u->charges[i];
-    if (charge->pid == 0 && charge->due != PROCPOOL__NEVER && charge->due <= procpool__platform_now()) {
-      if (!procpool__super_start(u, i)) {
-        procpool__super_on_fork_failure(u, i, errno);
-      } else {
-        u->fork_failures = 0;
-        if (procpool__load32(&u->segment.header->health) == PROCPOOL__HEALTH_SPAWN_FAIL)
-          procpool__store32(&u->segment.header->health, PROCPOOL__HEALTH_OK);
-      }
+    uint64_t now;
+    if (charge->pid != 0 || charge->due == PROCPOOL__NEVER)
+      continue;
+    now = procpool__platform_now();
+    if (charge->due <= now && now < end) {
+      u->turn = i + 1;
+      procpool__super_start_again(u, i);
     }
     if (charge->pid == 0 && charge->due < next)
       next = charge->due;
@@ -6537,20 +6601,24 @@ static uint64_t procpool__super_began(const procpool__super *u, int index, uint6
   return started;
 }
 
-/* When the limit of the task that worker index runs is over; NEVER where it has none, or its body has returned
- * (unless the worker is stopped: then nothing else would end it). */
+/* When the limit of the task that worker index runs is over; NEVER where it has none, or its body has returned. The
+ * body was in time then; but if the worker is stopped while there is no room for the result, nothing else would end it,
+ * so from the stop on it has the whole limit again, and what is given back since then. */
 static uint64_t procpool__super_limit_due(procpool__super *u, int index, uint32_t slot, uint64_t word, uint64_t now) {
-  const procpool__block *block = &u->segment.blocks[index];
   procpool__charge *charge = &u->charges[index];
   const uint64_t limit = (uint64_t)procpool__load32_relaxed(&u->segment.slots[slot].limit) * 1000000u;
-  if (limit == 0 || (procpool__load_relaxed(&block->ended_word) == word && !charge->stopped))
+  const bool ended = procpool__load_relaxed(&u->segment.blocks[index].ended_word) == word;
+  uint64_t from, stop;
+  if (limit == 0 || (ended && !charge->stopped))
     return PROCPOOL__NEVER;
   if (charge->seen != word) {
     charge->seen = word;
     charge->seen_ns = procpool__super_began(u, index, word, limit, now);
-    charge->excused = 0;
+    charge->excused = charge->had_excused = 0;
   }
-  return charge->seen_ns + limit + charge->excused;
+  from = charge->seen_ns + charge->excused;
+  stop = charge->stopped_ns + (charge->excused - charge->had_excused);
+  return (ended && stop > from ? stop : from) + limit;
 }
 
 /* Looks at what worker index runs: whether it is to be ended now. Returns when to look again. */
@@ -6762,8 +6830,10 @@ static void procpool__super_on_phase(procpool__super *u) {
   wanted = !drain || procpool__super_waiting(u);
   for (int i = 0; i < u->segment.workers; i++)
     staying = procpool__super_keep(u, i, wanted) || staying;
-  if (drain && !staying)
-    procpool__super_leave(u);
+  if (!drain || staying)
+    return;
+  procpool__super_sweep_all(u, procpool__platform_now() + PROCPOOL__PATIENCE / 10); /* nobody would do it later */
+  procpool__super_leave(u);
 }
 
 static void procpool__super_on_message(procpool__super *u, const procpool__message *m) {

@@ -395,6 +395,74 @@ TEST_STARTS(r107_waiting_for_room_does_not_count, PROCESSES) {
   test_close(pool);
 }
 
+/* Long enough for the supervisor to look at it. */
+static void task_make_later(procpool_task *task) {
+  usleep((useconds_t)job_begin(task)->number);
+  task_make(task);
+}
+
+/* Nor is a stop that comes to it while it waits: the body was in time. */
+TEST_STARTS(r107_stop_while_it_waits_for_room, PROCESSES) {
+  procpool_options options = {0};
+  procpool *pool;
+  procpool_future *future;
+  test_job job = job_sized(3, 4 << 20);
+  long pid;
+  job.number = 250000 * test_slow();
+  options.ring_size = 65536;
+  pool = test_open_with(start, 1, &options);
+  pid = pid_of_next(pool);
+  future = limited(pool, task_make_later, job, 0.6 * test_slow(), -1);
+  wait_asleep(future, pid);
+  let_pass(0.8 * test_slow());
+  CHECK_EQ(kill((pid_t)pid, SIGSTOP), 0);
+  let_pass(0.1);
+  CHECK_EQ(kill((pid_t)pid, SIGCONT), 0);
+  finish(future, PROCPOOL_OK);
+  CHECK_EQ(pid_of_next(pool), pid);
+  test_close(pool);
+}
+
+static void task_gate_here(procpool_task *task) {
+  const test_job *job = begin_here(task);
+  gate_wait(&page->word[job->number], 1);
+}
+
+static pid_t slow_from;
+
+/* A fork in the supervisor or in a worker. */
+static void fork_slowly(void) {
+  if (getpid() != slow_from)
+    usleep(60000);
+}
+
+/* All workers but one die, and a fork takes long, as that of a large host does: limits are not heeded only when all are
+ * there again. */
+TEST_STARTS(r105_limit_while_workers_are_replaced, FORK) {
+  enum { WORKERS = 12 };
+  procpool *pool;
+  procpool_future *future, *others[WORKERS - 1];
+  procpool_status status;
+  slow_from = getpid();
+  CHECK_EQ(pthread_atfork(fork_slowly, NULL, NULL), 0);
+  pool = test_open(start, WORKERS);
+  for (int i = 0; i < WORKERS - 1; i++)
+    others[i] = submit_job(pool, task_gate_here, job_with(i, 1));
+  gate_wait(&page->started, WORKERS - 1);
+  future = limited(pool, task_gate_here, job_with(WORKERS - 1, 1), 0.2, -1);
+  gate_wait(&page->started, WORKERS);
+  for (int i = 0; i < WORKERS - 1; i++)
+    CHECK_EQ(kill(page->pid[i], SIGKILL), 0);
+  status = procpool_future_wait(future, PROCPOOL_FOREVER);
+  CHECK_LT(test_stats(pool).workers_started, 2 * WORKERS - 1);
+  CHECK_STATUS(status, PROCPOOL_TIMEOUT);
+  CHECK_OK(procpool_future_release(future));
+  for (int i = 0; i < WORKERS - 1; i++)
+    finish(others[i], PROCPOOL_CRASHED);
+  CHECK_OK(procpool_shutdown(pool, PROCPOOL_KILL));
+  CHECK_OK(procpool_free(pool));
+}
+
 /* ---- the stages ---- */
 
 static void check_stage(procpool_start start, procpool_function function, double grace, int stage, int signal_number,

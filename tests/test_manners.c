@@ -281,6 +281,34 @@ static pid_t host_of_one_task(procpool_start start, double limit, procpool_statu
   return host;
 }
 
+static void *host_without_main(void *context) {
+  test_job job = job_of(0);
+  procpool *pool;
+  while (test_state(getpid()) != 'Z')
+    usleep(1000);
+  pool = open_limited(*(const procpool_start *)context, 0.8 * test_slow(), -1);
+  job.host = (int)getppid(); /* /proc shows no descriptors of this one */
+  finish(test_submit(pool, task_block_here, &job, sizeof(job)), PROCPOOL_OK);
+  test_close(pool);
+  _exit(0);
+}
+
+/* Its state, as /proc tells it, is that of a thread which is no more. */
+TEST_STARTS(r137_stopped_job_whose_main_thread_has_ended, PROCESSES) {
+  const pid_t host = fork();
+  if (host == 0) {
+    setpgid(0, 0);
+    (void)test_thread(host_without_main, &start);
+    pthread_exit(NULL);
+  }
+  gate_wait(&page->started, 1);
+  CHECK_EQ(kill(-host, SIGTSTP), 0);
+  usleep(1200000u * (unsigned)test_slow());
+  CHECK_EQ(kill(-host, SIGCONT), 0);
+  gate_add(&page->gate, 1);
+  CHECK_EQ(test_wait_exit(host), 0);
+}
+
 /* The task runs for less than half of its limit, but four seconds pass. */
 TEST_STARTS(r137_job_stopped_again_and_again, PROCESSES) {
   const pid_t host = host_of_one_task(start, 2 * test_slow(), PROCPOOL_OK);
@@ -307,6 +335,44 @@ TEST_STARTS(r137_task_hangs_in_a_job_that_is_stopped_often, PROCESSES) {
   ran = test_now() - begin - stopped;
   CHECK_SECONDS(ran, >, limit * 0.8);
   CHECK_SECONDS(ran, <, limit * 1.4);
+}
+
+static void task_make_here(procpool_task *task) {
+  (void)job_begin(task);
+  page->pid[0] = (int)getpid();
+  gate_add(&page->started, 1);
+  usleep((useconds_t)job_begin(task)->number); /* long enough for the supervisor to look at it */
+  task_make(task);
+}
+
+/* The body ends in time, but there is no room for its result. Later the job is stopped for longer than the limit. */
+TEST_STARTS(r137_job_stopped_while_a_result_waits_for_room, PROCESSES) {
+  const double limit = 0.5 * test_slow();
+  const pid_t host = fork();
+  if (host == 0) {
+    test_job job = job_sized(0, 4 << 20);
+    procpool_options options = {0};
+    procpool *pool;
+    procpool_future *future;
+    setpgid(0, 0);
+    job.number = (int)(limit * 0.4e6);
+    options.ring_size = 65536;
+    options.time_limit = limit;
+    options.grace = -1;
+    pool = test_open_with(start, 1, &options);
+    future = test_submit(pool, task_make_here, &job, sizeof(job));
+    gate_wait(&page->gate, 1); /* nothing is taken meanwhile */
+    finish(future, PROCPOOL_OK);
+    test_close(pool);
+    _exit(0);
+  }
+  gate_wait(&page->started, 1);
+  usleep((useconds_t)(limit * 1.2e6));
+  CHECK_EQ(kill(-host, SIGTSTP), 0);
+  usleep((useconds_t)(limit * 1.4e6));
+  CHECK_EQ(kill(-host, SIGCONT), 0);
+  gate_add(&page->gate, 1);
+  CHECK_EQ(test_wait_exit(host), 0);
 }
 
 static void task_stop_itself(procpool_task *task) {
@@ -604,6 +670,17 @@ TEST_STARTS(r144_limit_ends_programs_of_the_task, PROCESSES) {
   test_close(pool);
 }
 
+/* The supervisor is about to leave then, but the grandchild is its own only when the child has gone. */
+TEST_STARTS(r144_limit_ends_programs_while_the_pool_drains, PROCESSES) {
+  procpool *pool = open_limited(start, 1.5 * test_slow(), -1);
+  procpool_future *future = submit_job(pool, task_start_programs, 0);
+  gate_wait(&page->started, 1);
+  CHECK_OK(procpool_shutdown(pool, PROCPOOL_DRAIN));
+  finish(future, PROCPOOL_TIMEOUT);
+  check_programs_gone();
+  CHECK_OK(procpool_free(pool));
+}
+
 TEST_STARTS(r144_cancel_ends_programs_of_the_task, PROCESSES) {
   procpool *pool = test_open(start, 2);
   procpool_future *future = submit_job(pool, task_start_programs, 0);
@@ -655,6 +732,60 @@ TEST_STARTS(r144_programs_of_tasks_that_ended_live_on, PROCESSES) {
   test_close(pool);
   CHECK_EQ(test_state(child) != 0, 1);
   CHECK_EQ(kill((pid_t)child, SIGKILL), 0);
+}
+
+/* Worker 1 opens a pool of its own, in which a task starts a program. When that pool is gone, the outer supervisor has
+ * the program. Worker 0 waits meanwhile. */
+static void task_start_one_in_a_pool(procpool_task *task) {
+  const test_job *job = job_begin(task);
+  procpool *pool;
+  gate_add(&page->started, 1);
+  gate_wait(&page->started, 2);
+  if (procpool_task_worker(task) == 0)
+    return;
+  pool = test_open((procpool_start)job->number, 1);
+  finish(test_submit(pool, task_start_one, job, sizeof(*job)), PROCPOOL_OK);
+  test_close(pool);
+}
+
+/* Worker 0 starts a program, and hangs. */
+static void task_hang_in_worker_0(procpool_task *task) {
+  (void)job_begin(task);
+  gate_add(&page->started, 1);
+  gate_wait(&page->started, 4);
+  if (procpool_task_worker(task) != 0)
+    return;
+  if (fork() == 0)
+    become_program(GRANDCHILD);
+  gate_wait(&page->finished, 2);
+  gate_add(&page->word[0], 1);
+  gate_wait(&page->gate, 1);
+}
+
+TEST_STARTS(r144_cancel_spares_programs_of_a_nested_pool, PROCESSES) {
+  procpool *pool = test_open(start, 2);
+  procpool_future *futures[2];
+  int watch;
+  for (int i = 0; i < 2; i++)
+    futures[i] = submit_job(pool, task_start_one_in_a_pool, start);
+  for (int i = 0; i < 2; i++)
+    finish(futures[i], PROCPOOL_OK);
+  for (int i = 0; i < 2; i++)
+    futures[i] = submit_job(pool, task_hang_in_worker_0, 0);
+  gate_wait(&page->word[0], 1);
+  watch = test_watch(page->word[GRANDCHILD]);
+  for (int i = 0; i < 2; i++) {
+    (void)procpool_future_cancel_kill(futures[i], 0); /* the other one may have ended */
+    (void)procpool_future_wait(futures[i], PROCPOOL_FOREVER);
+    CHECK_OK(procpool_future_release(futures[i]));
+  }
+  CHECK(test_gone(watch, 5 * test_slow())); /* so the others have been looked at */
+  close(watch);
+  watch = test_watch(page->word[CHILD]);
+  CHECK(!test_gone(watch, 0.05));
+  close(watch);
+  CHECK_EQ(kill(page->word[CHILD], SIGKILL), 0);
+  test_close(pool);
 }
 
 /* ---- residue ---- */
@@ -718,6 +849,47 @@ TEST_STARTS(r145_what_one_task_leaves_does_not_end_the_next, PROCESSES) {
     finish(next, PROCPOOL_OK);
   }
   CHECK_EQ(test_stats(pool).crashed, 0);
+  test_close(pool);
+}
+
+/* Longer than the kernel's clock takes to tick. */
+static void task_leave_a_mask_behind(procpool_task *task) {
+  sigset_t set;
+  (void)job_begin(task);
+  sigemptyset(&set);
+  sigaddset(&set, SIGTERM);
+  CHECK_EQ(sigprocmask(SIG_BLOCK, &set, NULL), 0);
+  usleep(30000);
+}
+
+static void task_find_the_mask(procpool_task *task) {
+  sigset_t set;
+  (void)job_begin(task);
+  CHECK_EQ(sigprocmask(SIG_BLOCK, NULL, &set), 0);
+  answer(task, sigismember(&set, SIGTERM));
+  gate_add(&page->finished, 1);
+}
+
+/* Amid a long row of tasks the worker never has nothing to do, and the host does not wait for any. */
+TEST_STARTS(r145_what_a_long_task_leaves_in_a_row, PROCESSES) {
+  enum { ROWS = 3 };
+  procpool *pool = test_open(start, 1);
+  procpool_future *blocker = submit_job(pool, task_gate, 1), *found[ROWS];
+  for (int row = 0; row < ROWS; row++) {
+    for (int i = 0; i < 20 + row; i++)
+      CHECK_OK(procpool_future_release(submit_job(pool, task_nothing, 0)));
+    CHECK_OK(procpool_future_release(submit_job(pool, task_leave_a_mask_behind, 0)));
+    found[row] = submit_job(pool, task_find_the_mask, 0);
+  }
+  gate_add(&page->word[1], 1);
+  gate_wait(&page->finished, ROWS + 1); /* and the blocker */
+  for (int row = 0; row < ROWS; row++) {
+    long was = -1;
+    CHECK_OK(procpool_future_result(found[row], PROCPOOL_FOREVER, &was, sizeof(was), NULL));
+    CHECK_EQ(was, 0);
+    CHECK_OK(procpool_future_release(found[row]));
+  }
+  finish(blocker, PROCPOOL_OK);
   test_close(pool);
 }
 
