@@ -971,7 +971,9 @@ static PROCPOOL_UNUSED inline void procpool__scope_end(procpool **procpool__pool
                 empty mask; SIGINT does nothing in them: Ctrl-C is for the host to decide, see procpool_interrupt.
    Stops        workers are in the host's process group: Ctrl-Z stops them with it. Time in which host and worker are
                 stopped does not count against a limit, nor time in which the supervisor itself could not run (the
-                whole group stopped, a container frozen). A worker that is stopped alone has its limit all the same.
+                whole group stopped by SIGSTOP, a container frozen). It knows of the latter by coming too late to a
+                look, so of each such stop as much as an eighth of the shortest limit (5 s at most) and 0.1 s may count.
+                A worker that is stopped alone has its limit all the same.
    Processors   workers may use what all threads of the host together may use: OMP_PROC_BIND and the like, which pin
                 the thread that opens the pool, do not pin its workers.
    Waiting      wait() and waitpid(-1) in the host never see the pool: the supervisor is detached. A host that is
