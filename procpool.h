@@ -973,7 +973,8 @@ static PROCPOOL_UNUSED inline void procpool__scope_end(procpool **procpool__pool
                 stopped does not count against a limit, nor time in which the supervisor itself could not run (the
                 whole group stopped by SIGSTOP, a container frozen). It knows of the latter by coming too late to a
                 look, so of each such stop as much as an eighth of the shortest limit (5 s at most) and 0.1 s may count.
-                A worker that is stopped alone has its limit all the same.
+                A worker that is stopped alone has its limit all the same; one that is stopped while it has no task
+                keeps a shutdown waiting, except KILL, until it goes on.
    Processors   workers may use what all threads of the host together may use: OMP_PROC_BIND and the like, which pin
                 the thread that opens the pool, do not pin its workers.
    Waiting      wait() and waitpid(-1) in the host never see the pool: the supervisor is detached. A host that is
@@ -2351,9 +2352,11 @@ static int procpool__platform_poll(struct pollfd *fds, int count, uint64_t deadl
   result = syscall(SYS_ppoll, fds, count, timed ? &span : NULL, mask, mask_size);
   if (procpool__span_unknown(result))
     result = syscall(SYS_ppoll_time64, fds, count, timed ? &span64 : NULL, mask, mask_size);
-  if (result < 0 && procpool__platform_refused(errno))
+  if (result < 0 && procpool__platform_refused(errno)) {
+    errno = 0; /* a wait that merely ends tells of no error */
     return procpool__platform_poll_plainly(fds, count, timed ? (deadline > now ? deadline - now : 0) : PROCPOOL__NEVER,
                                            mask);
+  }
   return (int)result;
 }
 
