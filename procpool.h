@@ -11069,6 +11069,18 @@ static inline procpool_status procpool__public_leave(procpool *p, procpool_statu
   return status;
 }
 
+/* Holds a pool beyond procpool_free, as a future does; until let_go. */
+static void procpool__public_hold(procpool *p) {
+  procpool__public_lock(p);
+  p->live_futures++;
+  (void)procpool__public_leave(p, PROCPOOL_OK);
+}
+static void procpool__public_let_go(procpool *p) {
+  procpool__public_lock(p);
+  p->live_futures--;
+  (void)procpool__public_leave(p, PROCPOOL_OK);
+}
+
 /* A thread that found the handle good may have waited for the lock until all was freed but a future. */
 static procpool_status procpool__public_enter(procpool *p) {
   const procpool_status status = procpool__host_check(p);
@@ -11155,14 +11167,19 @@ static procpool_status procpool__submit_shared(const procpool *p, procpool__orde
   return PROCPOOL_OK;
 }
 
-/* Whether memory is to come back: tasks have some, or calls for them. */
-static bool procpool__submit_memory_comes(const procpool *p) {
-  return p->submitted != p->settled || p->arena.held > 0;
+/* Why nothing is accepted any more; OK while it is. */
+static procpool_status procpool__submit_refusal(const procpool *p) {
+  return p->closing ? PROCPOOL_SHUTDOWN : p->refusal;
 }
 
-/* There is no memory for the argument. While some is to come back, that is only FULL. */
-static procpool_status procpool__submit_no_memory(const procpool *p, const procpool__order *o) {
-  return procpool__submit_memory_comes(p) && o->size <= p->segment.arena_size / 2 ? PROCPOOL_FULL : PROCPOOL_MEMORY;
+/* There is no memory for so many bytes. While some is to come back, since tasks have it, or calls for them, that is only
+ * FULL; not for more than half of all. It may also be that the pool has ended meanwhile. */
+static procpool_status procpool__submit_no_memory(const procpool *p, uint64_t size) {
+  const procpool_status refusal = procpool__submit_refusal(p);
+  if (refusal != PROCPOOL_OK)
+    return refusal;
+  return (p->submitted != p->settled || p->arena.held > 0) && size <= p->segment.arena_size / 2 ? PROCPOOL_FULL
+                                                                                                : PROCPOOL_MEMORY;
 }
 
 /* This call ends, or waits: what it held is there for another thread. One that was told to wait for the memory that this
@@ -11199,7 +11216,7 @@ static procpool_status procpool__submit_argument(procpool *p, const procpool__or
   } else {
     f->block = procpool__arena_alloc(p, o->size);
     if (f->block == PROCPOOL__NO_BLOCK)
-      return procpool__submit_no_memory(p, o);
+      return procpool__submit_no_memory(p, o->size);
     memcpy(p->segment.arena + f->block, o->argument, o->size);
   }
   slot->argument.offset = f->block;
@@ -11262,11 +11279,6 @@ static void procpool__submit_publish(procpool *p, const procpool__order *o, uint
   }
 }
 
-/* Why nothing is accepted any more; OK while it is. */
-static procpool_status procpool__submit_refusal(const procpool *p) {
-  return p->closing ? PROCPOOL_SHUTDOWN : p->refusal;
-}
-
 /* Where the function lies in the workers; once per order. */
 static procpool_status procpool__submit_locate(procpool *p, procpool__order *o) {
   const uint64_t address = o->address != 0 ? o->address : procpool__code_translate(p, o->function);
@@ -11291,10 +11303,8 @@ static procpool_status procpool__submit_copy(procpool *p, procpool__order *o) {
   if (status != PROCPOOL_OK)
     return status;
   o->block = procpool__arena_hold(p, o->size);
-  if (o->block == PROCPOOL__NO_BLOCK) {
-    status = procpool__submit_refusal(p); /* it may have ended meanwhile */
-    return status != PROCPOOL_OK ? status : procpool__submit_no_memory(p, o);
-  }
+  if (o->block == PROCPOOL__NO_BLOCK)
+    return procpool__submit_no_memory(p, o->size);
   o->copied = true;
   procpool__host_unlock(p);
   memcpy(p->segment.arena + o->block, o->argument, o->size);
@@ -11920,12 +11930,18 @@ PROCPOOL_API procpool_status procpool_free(procpool *pool) {
   return status;
 }
 
+static void procpool__scope_keep(void **first, void *exception) {
+  if (*first == NULL)
+    *first = exception;
+  else
+    procpool__platform_drop_exception(exception);
+}
+
 /* The first exception is kept while the pool is drained and freed, and leaves this call then. */
 PROCPOOL_API void procpool_scope_end(procpool *pool) {
-  void *thrown = NULL;
+  void *thrown = NULL, *next;
   procpool_status status;
   do {
-    void *next;
     procpool__platform_cancel_here();
     status = procpool__public_enter(pool);
     if (status != PROCPOOL_OK)
@@ -11934,12 +11950,11 @@ PROCPOOL_API void procpool_scope_end(procpool *pool) {
                                        : procpool__shutdown_locked(pool, PROCPOOL_DRAIN, PROCPOOL__NEVER);
     next = procpool__host_take_thrown(pool);
     (void)procpool__public_leave(pool, status);
-    if (thrown != NULL)
-      procpool__platform_drop_exception(next);
-    else
-      thrown = next;
+    procpool__scope_keep(&thrown, next);
   } while (status == PROCPOOL_INTERRUPTED); /* nothing is dropped */
-  (void)procpool_free(pool);
+  next = NULL;
+  (void)procpool__free(pool, &next);
+  procpool__scope_keep(&thrown, next);
   procpool__platform_throw_alone(thrown);
 }
 
@@ -12733,11 +12748,6 @@ static void procpool__imap_destroy(procpool_iterator *it) {
 }
 
 /* The pool is held until the iterator is freed. */
-static void procpool__imap_let_go(procpool *p) {
-  procpool__public_lock(p);
-  p->live_futures--;
-  (void)procpool__public_leave(p, PROCPOOL_OK);
-}
 
 /* Whether the process is the one that made it: in a forked child another thread's lock may be held for ever. */
 static bool procpool__iterator_here(const procpool_iterator *it) {
@@ -12802,7 +12812,7 @@ PROCPOOL_API procpool_status procpool_imap(procpool *pool, procpool_function fun
   it = procpool__imap_make(
       options != NULL && options->buffersize > 0 ? options->buffersize : 2 * (size_t)pool->segment.workers, item_size);
   if (it == NULL) {
-    procpool__imap_let_go(pool);
+    procpool__public_let_go(pool);
     return PROCPOOL_MEMORY;
   }
   it->pool = pool;
@@ -13010,7 +13020,7 @@ PROCPOOL_API void procpool_iterator_free(procpool_iterator *iterator) {
       procpool__imap_drop(iterator, i);
     }
   procpool__imap_destroy(iterator);
-  procpool__imap_let_go(p);
+  procpool__public_let_go(p);
 }
 
 /* ==== >>map =========================================================================================================
@@ -13246,16 +13256,18 @@ static procpool_status procpool__map_submit(procpool__mapping *m, procpool__job 
 static procpool_status procpool__map_send(procpool__mapping *m, size_t j) {
   procpool *p = m->pool;
   procpool__job *job = &m->jobs[j];
-  const procpool__range r = procpool__map_take(m);
-  procpool_status status;
+  procpool__range r;
+  uint32_t slot;
+  procpool_status status = procpool__submit_place(p, &slot); /* else all that follows would be in vain */
+  if (status != PROCPOOL_OK)
+    return status;
+  r = procpool__map_take(m);
   job->first = r.first;
   job->count = r.count;
   job->taken_back = false;
   job->block_size = procpool__map_failures_at(m, r.count) + procpool__chunk_marks_size(r.count);
   job->block = procpool__arena_hold(p, job->block_size);
-  status = procpool__submit_memory_comes(p) ? PROCPOOL_FULL : PROCPOOL_MEMORY;
-  if (job->block != PROCPOOL__NO_BLOCK)
-    status = procpool__map_load(m, job);
+  status = job->block != PROCPOOL__NO_BLOCK ? procpool__map_load(m, job) : procpool__submit_no_memory(p, 0);
   if (job->block != PROCPOOL__NO_BLOCK && status == PROCPOOL_OK)
     status = procpool__map_submit(m, job);
   if (status != PROCPOOL_OK) {
@@ -13464,6 +13476,7 @@ static void procpool__map_forget(procpool__mapping *m, size_t j) {
 static void procpool__map_let_go(procpool__mapping *m, const procpool__job *job) {
   procpool *p = m->pool;
   p->arena.held--;
+  p->arena.returned++;
   if (!(job->future->flags & PROCPOOL__F_QUARANTINE))
     procpool__arena_free(p, job->block, job->block_size);
   procpool__host_pass_room(p);
@@ -13569,7 +13582,8 @@ static bool procpool__map_make(procpool__mapping *m) {
 static bool procpool__condition_map(procpool *p, void *context) {
   procpool__mapping *m = (procpool__mapping *)context;
   if (m->busy == 0)
-    return procpool__host_room(p) != m->room_before; /* others hold what this map needs */
+    return procpool__host_room(p) != m->room_before || /* others hold what this map needs */
+           procpool__submit_refusal(p) != PROCPOOL_OK;
   return m->group.waiter.first_done != NULL;
 }
 
@@ -14006,6 +14020,7 @@ static procpool_process *procpool__process_start(const procpool_process_options 
     return NULL;
   }
   process->magic = PROCPOOL__PROCESS_LIVE;
+  procpool__public_hold(process->pool); /* until its future is released, or has been by the user */
   (void)procpool_shutdown_timed(process->pool, PROCPOOL_DRAIN,
                                 0); /* when the function has returned, the process ends */
   return process;
@@ -14119,6 +14134,7 @@ PROCPOOL_API procpool_status procpool_process_free(procpool_process *process) {
     return status;
   process->magic = 0;
   (void)procpool_future_release(process->future);
+  procpool__public_let_go(process->pool);
   PROCPOOL_FREE(process);
   if (thrown != NULL)
     procpool__platform_throw(thrown);

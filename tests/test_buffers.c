@@ -4,6 +4,7 @@
 #include <errno.h>
 #include <fcntl.h>
 #include <poll.h>
+#include <sys/mman.h>
 #include <sys/resource.h>
 #include <sys/stat.h>
 
@@ -1274,4 +1275,45 @@ TEST_STARTS(r139_a_submit_hears_of_memory_that_a_map_held, CONCURRENT) {
   CHECK_OK(procpool_future_release(future));
   free(argument);
   test_close(pool);
+}
+
+static void *submit_much(void *context) {
+  maker *m = (maker *)context;
+  const size_t size = (size_t)200 * MIB;
+  void *argument = mmap(NULL, size, PROT_READ | PROT_WRITE, MAP_PRIVATE | MAP_ANONYMOUS, -1, 0);
+  procpool_future *future = NULL;
+  CHECK(argument != MAP_FAILED);
+  m->status = procpool_submit(m->pool, task_nothing, argument, size, &future);
+  CHECK_OK(procpool_future_release(future));
+  CHECK_EQ(munmap(argument, size), 0);
+  return NULL;
+}
+
+static void *map_much(void *context) {
+  maker *m = (maker *)context;
+  const size_t size = (size_t)16 * MIB;
+  unsigned char *in = (unsigned char *)calloc(1, size), *out = (unsigned char *)calloc(1, size);
+  CHECK(in != NULL && out != NULL);
+  m->status = procpool_map(m->pool, task_nothing, in, size, out, size, 1, NULL);
+  free(in);
+  free(out);
+  return NULL;
+}
+
+/* A pool ends while a submit takes and copies memory that a map waits for. */
+TEST_STARTS(r139_a_shutdown_ends_a_wait_for_memory, CONCURRENT) {
+  for (int i = 0; i < 4; i++) {
+    procpool_options options = {.max_memory = (size_t)201 * MIB};
+    procpool *pool = test_open_with(start, 1, &options);
+    maker makers[2] = {{pool, PROCPOOL_OK}, {pool, PROCPOOL_OK}};
+    pthread_t threads[2];
+    threads[0] = test_thread(submit_much, &makers[0]);
+    (void)poll(NULL, 0, 10 * i + 5);
+    threads[1] = test_thread(map_much, &makers[1]);
+    (void)poll(NULL, 0, 10);
+    CHECK_OK(procpool_shutdown(pool, PROCPOOL_DRAIN));
+    for (int k = 0; k < 2; k++)
+      test_join(threads[k]);
+    CHECK_OK(procpool_free(pool));
+  }
 }

@@ -344,6 +344,16 @@ TEST_STARTS(r150_free_in_a_callback_is_refused, PROCESSES) {
   end(process);
 }
 
+/* Its future is not the user's to release, but then there is a status for that, and no memory that is gone. */
+TEST_STARTS(r150_future_released_before_the_process, PROCESSES) {
+  procpool_process *process = start_job(start, task_die, SIGKILL);
+  int code = 0;
+  CHECK_OK(procpool_process_join(process, PROCPOOL_FOREVER));
+  CHECK_OK(procpool_future_release(procpool_process_future(process)));
+  CHECK_STATUS(procpool_process_exit_code(process, &code), PROCPOOL_HANDLE);
+  CHECK_OK(procpool_process_free(process));
+}
+
 static void task_make_when_told(procpool_task *task) {
   (void)job_begin(task);
   gate_wait(&page->gate, 1);

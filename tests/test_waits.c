@@ -573,6 +573,33 @@ TEST_STARTS(r135_a_wait_over_several_pools_sleeps, CONCURRENT) {
   }
 }
 
+/* A map that finds no place, since others have filled the queue, sleeps until there is one. */
+TEST_STARTS(r135_a_map_sleeps_while_the_queue_is_full, CONCURRENT) {
+  procpool_options options = {0};
+  procpool_map_options map_options = {0};
+  procpool_future *futures[64];
+  const test_job job = job_of(0);
+  int in[16] = {0}, out[16], count = 0;
+  procpool *pool;
+  double before;
+  options.max_queued = 4;
+  pool = test_open_with(start, 1, &options);
+  while (procpool_try_submit(pool, task_gate, &job, sizeof(job), &futures[count]) == PROCPOOL_OK)
+    count++;
+  gate_wait(&page->started, 1);
+  map_options.timeout = 0.5;
+  before = processor_time();
+  CHECK_STATUS(procpool_map(pool, task_twice, in, sizeof(int), out, sizeof(int), 16, &map_options), PROCPOOL_PENDING);
+  CHECK_SECONDS(processor_time() - before, <, 0.1);
+  gate_add(&page->word[0], 1);
+  for (int i = 0; i < count; i++) {
+    CHECK_SETTLES(futures[i], PROCPOOL_OK);
+    CHECK_OK(procpool_future_release(futures[i]));
+  }
+  CHECK_OK(procpool_map(pool, task_twice, in, sizeof(int), out, sizeof(int), 16, NULL));
+  test_close(pool);
+}
+
 /* Sleeps that wait long are few: of the supervisor that sees to an hour's limit, and of the host that waits. */
 TEST_STARTS(r135_long_waits_sleep_long, PROCESSES) {
   procpool *pool = test_open(start, 1);
