@@ -7789,15 +7789,19 @@ static void procpool__arena_discard(procpool *p, size_t i, uint64_t most) {
   const uint64_t size = whole ? e.size : most, offset = e.offset + e.size - size;
   procpool__arena_cut(a, i, offset, size);
   a->extents_given++;
+  a->held++;
   procpool__host_unlock(p);
   procpool__platform_shm_discard(p->segment.arena + offset, size);
   procpool__host_lock(p);
+  a->held--;
+  a->returned++;
   p->shared_bytes -= size;
   procpool__arena_give_extent(p, offset, size, false);
 }
 
 /* Gives free extents back, the largest ones first, where more is reserved than shall be kept, as a call ends: whole
- * ones, or (a host that polls has a frame to draw) so much as takes less than a millisecond. */
+ * ones, or (a host that polls has a frame to draw) so much as takes less than a millisecond. The caller then tells the
+ * threads that wait for room: these extents were out of their reach meanwhile. */
 static void procpool__arena_trim(procpool *p, bool whole) {
   procpool__arena *a = &p->arena;
   while (a->warm > PROCPOOL__EXTENT_WARM && !p->finished) {
@@ -9125,10 +9129,20 @@ static bool procpool__host_cell_free(const procpool *p) {
          procpool__load(&p->segment.slots[slot].word) != procpool__word(ticket, 0, PROCPOOL__READY);
 }
 
+/* Asks the threads that sleep in await_turn to look again: those of an inline pool do so for whatever they lack. */
+static void procpool__host_next_turn(procpool *p) {
+  if (p->sleepers == 0)
+    return;
+  (void)__atomic_fetch_add(&p->turn, 1, __ATOMIC_SEQ_CST);
+  procpool__platform_wake(&p->turn, INT_MAX);
+}
+
 /* Wakes the first of those who want room in the queue, if there is some and it has not looked since. A thread that was
  * woken so, or leaves, calls this again: all are asked in turn, one at a time, until the room is used up. */
 static void procpool__host_pass_room(procpool *p) {
   const bool cell_free = p->first_room != NULL && procpool__host_cell_free(p);
+  if (p->inline_worker != NULL)
+    procpool__host_next_turn(p);
   if (!cell_free || (p->free_count == 0 && p->slots_used == p->segment.capacity))
     return;
   for (procpool__sleeper *s = p->first_room; s != NULL; s = s->next_room)
@@ -9155,10 +9169,8 @@ static procpool_status procpool__host_drain(procpool *p) {
     procpool__host_tell_again(p);
   if (procpool__host_is_gone(p) && status == PROCPOOL_OK)
     procpool__host_finish(p, true);
-  if (p->changed && p->sleepers > 0) {
-    (void)__atomic_fetch_add(&p->turn, 1, __ATOMIC_SEQ_CST);
-    procpool__platform_wake(&p->turn, INT_MAX);
-  }
+  if (p->changed)
+    procpool__host_next_turn(p);
   p->changed = false;
   if (p->first_room != NULL)
     procpool__host_pass_room(p);
@@ -9623,10 +9635,7 @@ static void procpool__host_pass_callbacks(procpool *p) {
 
 /* Lets another thread take over the draining, and asks the threads that wait for this one to look again. */
 static void procpool__host_hand_over(procpool *p) {
-  if (p->sleepers > 0) {
-    (void)__atomic_fetch_add(&p->turn, 1, __ATOMIC_SEQ_CST);
-    procpool__platform_wake(&p->turn, INT_MAX);
-  }
+  procpool__host_next_turn(p);
   if (p->followers != NULL && !p->draining && p->heir == NULL) {
     p->heir = p->followers;
     procpool__sleeper_wake(p, p->heir);
@@ -11042,8 +11051,10 @@ static void procpool__loop_begin_poll(procpool *p) {
 static procpool_status procpool__public_leave_slowly(procpool *p, procpool_status status) {
   void *thrown_away;
   bool last;
-  if (p->arena.warm > PROCPOOL__EXTENT_WARM)
+  if (p->arena.warm > PROCPOOL__EXTENT_WARM) {
     procpool__arena_trim(p, false);
+    procpool__host_pass_room(p);
+  }
   thrown_away = p->thrown_away;
   p->thrown_away = NULL;
   last = --p->inside == 0 && p->freed && p->live_futures == 0;
@@ -11264,6 +11275,8 @@ static procpool__u64 *procpool__submit_enter(procpool *p, procpool_future *f, ui
   __atomic_store_n(&p->submitted, p->submitted + 1, __ATOMIC_RELAXED);
   procpool__store_release(&s->slots[slot].word, procpool__word(ticket, 0, PROCPOOL__READY));
   *cell = procpool__cell(ticket, slot);
+  if (p->inline_worker != NULL)
+    procpool__host_next_turn(p); /* a thread that found nothing to run may run this */
   return &s->cells[at];
 }
 
@@ -12361,8 +12374,10 @@ PROCPOOL_API procpool_status procpool_future_release(procpool_future *future) {
   future->flags |= PROCPOOL__F_RELEASED;
   procpool__future_discard(p, future);
   procpool__future_unref(p, future);
-  if (p->arena.warm > PROCPOOL__EXTENT_WARM)
+  if (p->arena.warm > PROCPOOL__EXTENT_WARM) {
     procpool__arena_trim(p, true);
+    procpool__host_pass_room(p);
+  }
   return procpool__public_leave(p, PROCPOOL_OK);
 }
 
@@ -12747,8 +12762,6 @@ static void procpool__imap_destroy(procpool_iterator *it) {
   PROCPOOL_FREE(it);
 }
 
-/* The pool is held until the iterator is freed. */
-
 /* Whether the process is the one that made it: in a forked child another thread's lock may be held for ever. */
 static bool procpool__iterator_here(const procpool_iterator *it) {
   const procpool *p = it->pool != NULL ? it->pool : it->group.pool_count > 0 ? it->group.pools[0] : NULL;
@@ -13068,7 +13081,8 @@ typedef struct procpool__mapping {
   uint64_t since;                /* ns: when results were taken last; 0: never */
   double item_ns;                /* how long an item took by then, in the pool as a whole */
   uint64_t spare;                /* see procpool__known */
-  uint64_t room_before;          /* procpool__host_room when room was last looked for */
+  uint64_t room_before;          /* procpool__host_room when room was last looked for, */
+  bool cell_before;              /* and whether there was a cell */
   size_t least;                  /* items that are worth handing out, by what the last chunk took */
   size_t failed_item, failed_count;
   procpool_status status; /* of the first item that is not OK */
@@ -13583,7 +13597,7 @@ static bool procpool__condition_map(procpool *p, void *context) {
   procpool__mapping *m = (procpool__mapping *)context;
   if (m->busy == 0)
     return procpool__host_room(p) != m->room_before || /* others hold what this map needs */
-           procpool__submit_refusal(p) != PROCPOOL_OK;
+           (!m->cell_before && procpool__host_cell_free(p)) || procpool__submit_refusal(p) != PROCPOOL_OK;
   return m->group.waiter.first_done != NULL;
 }
 
@@ -13600,6 +13614,7 @@ static procpool_status procpool__map_run(procpool__mapping *m) {
     if (status != PROCPOOL_OK)
       return status;
     m->room_before = procpool__host_room(m->pool);
+    m->cell_before = procpool__host_cell_free(m->pool);
     status = procpool__map_fill(m);
     if (status == PROCPOOL_PENDING || status == PROCPOOL_INTERRUPTED)
       continue;

@@ -1317,3 +1317,69 @@ TEST_STARTS(r139_a_shutdown_ends_a_wait_for_memory, CONCURRENT) {
     CHECK_OK(procpool_free(pool));
   }
 }
+
+static void *submit_late(void *context) {
+  maker *m = (maker *)context;
+  const size_t size = (size_t)80 * MIB;
+  unsigned char *argument = (unsigned char *)calloc(1, size);
+  procpool_future *future = NULL;
+  CHECK(argument != NULL);
+  (void)poll(NULL, 0, 15);
+  m->status = procpool_submit_timed(m->pool, 10 * test_slow(), task_nothing, argument, size, &future);
+  CHECK_OK(procpool_future_release(future));
+  free(argument);
+  return NULL;
+}
+
+/* Inline there is no worker that would wake a thread: the thread that gives the memory back does. */
+TEST(r139_a_wait_for_memory_inline) {
+  procpool_options options = {.max_memory = (size_t)201 * MIB};
+  procpool *pool = test_open_with(PROCPOOL_START_INLINE, 1, &options);
+  const size_t size = (size_t)150 * MIB;
+  unsigned char *argument = (unsigned char *)calloc(1, size);
+  maker m = {pool, PROCPOOL_OK};
+  procpool_future *future;
+  pthread_t thread;
+  CHECK(argument != NULL);
+  memset(argument, 1, size);
+  thread = test_thread(submit_late, &m);
+  CHECK_OK(procpool_submit(pool, task_nothing, argument, size, &future));
+  test_join(thread);
+  CHECK_OK(m.status);
+  CHECK_OK(procpool_future_wait(future, PROCPOOL_FOREVER));
+  CHECK_OK(procpool_future_release(future));
+  free(argument);
+  test_close(pool);
+}
+
+static void *submit_again_and_again(void *context) {
+  maker *m = (maker *)context;
+  const size_t size = (size_t)100 * MIB;
+  unsigned char *argument = (unsigned char *)calloc(1, size);
+  CHECK(argument != NULL);
+  for (int i = 0; i < 15 && m->status == PROCPOOL_OK; i++) {
+    procpool_future *future = NULL;
+    m->status = procpool_submit(m->pool, task_nothing, argument, size, &future);
+    if (m->status == PROCPOOL_OK)
+      CHECK_SETTLES(future, PROCPOOL_OK);
+    CHECK_OK(procpool_future_release(future));
+  }
+  free(argument);
+  return NULL;
+}
+
+/* Memory that one thread gives back to the system, without the lock, is not missing for good. */
+TEST_STARTS(r139_memory_on_its_way_back, CONCURRENT) {
+  procpool_options options = {.max_memory = (size_t)201 * MIB};
+  procpool *pool = test_open_with(start, 1, &options);
+  maker makers[2] = {{pool, PROCPOOL_OK}, {pool, PROCPOOL_OK}};
+  pthread_t threads[2];
+  (void)alloc(pool, (size_t)99 * MIB);
+  for (int i = 0; i < 2; i++)
+    threads[i] = test_thread(submit_again_and_again, &makers[i]);
+  for (int i = 0; i < 2; i++) {
+    test_join(threads[i]);
+    CHECK_OK(makers[i].status);
+  }
+  test_close(pool);
+}

@@ -600,6 +600,50 @@ TEST_STARTS(r135_a_map_sleeps_while_the_queue_is_full, CONCURRENT) {
   test_close(pool);
 }
 
+static void *map_some(void *context) {
+  procpool_map_options options = {0};
+  int in[4] = {1, 2, 3, 4}, out[4];
+  options.timeout = 10 * test_slow();
+  CHECK_OK(procpool_map((procpool *)context, task_twice, in, sizeof(int), out, sizeof(int), 4, &options));
+  return NULL;
+}
+
+/* A map that lacks a cell of the ring takes the one that comes free by a claim: no task need settle. */
+TEST_STARTS(r135_a_map_takes_a_cell_that_comes_free, PROCESSES) {
+  procpool_options options = {0};
+  procpool_future *met[2], *first, *next;
+  const test_job job = job_of(0);
+  procpool *pool;
+  pthread_t thread;
+  options.max_queued = 4;
+  pool = test_open_with(start, 2, &options);
+  for (int i = 0; i < 2; i++) {
+    const test_job pair = job_with(i, 2);
+    met[i] = test_submit(pool, task_meet, &pair, sizeof(pair));
+  }
+  for (int i = 0; i < 2; i++) {
+    CHECK_SETTLES(met[i], PROCPOOL_OK);
+    CHECK_OK(procpool_future_release(met[i]));
+  }
+  for (int i = 0; i < 2; i++)
+    CHECK_EQ(kill((pid_t)page->pid[i], SIGSTOP), 0);
+  nap(0.1);
+  first = test_submit(pool, task_gate, &job, sizeof(job)); /* its cell is the one that is lacking a lap later */
+  while (procpool_try_submit(pool, task_spin, NULL, 0, &next) == PROCPOOL_OK) {
+    CHECK_STATUS(procpool_future_cancel(next), PROCPOOL_CANCELLED);
+    CHECK_OK(procpool_future_release(next));
+  }
+  thread = test_thread(map_some, pool);
+  nap(0.1);
+  for (int i = 0; i < 2; i++)
+    CHECK_EQ(kill((pid_t)page->pid[i], SIGCONT), 0);
+  test_join(thread);
+  gate_add(&page->word[0], 1);
+  CHECK_SETTLES(first, PROCPOOL_OK);
+  CHECK_OK(procpool_future_release(first));
+  test_close(pool);
+}
+
 /* Sleeps that wait long are few: of the supervisor that sees to an hour's limit, and of the host that waits. */
 TEST_STARTS(r135_long_waits_sleep_long, PROCESSES) {
   procpool *pool = test_open(start, 1);
