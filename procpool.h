@@ -1003,9 +1003,13 @@ static PROCPOOL_UNUSED inline void procpool__scope_end(procpool **procpool__pool
    Exit         exit() in a task ends its worker and makes the task CRASHED with that status; no handler of the host's
                 (atexit, at_quick_exit) and no destructor of its thread_local objects runs there; pthread_exit() counts
                 as exit(0). (musl does not tell the status of exit(): it is 255 there, and quick_exit() runs the
-                host's handlers. In a C++ task pthread_exit() ends as SIGABRT.) However the host ends, supervisor and
-                workers are gone within a second, stopped ones too: ending without shutdown is a kill. Nothing stays
-                in /dev/shm or on disk.
+                host's handlers. In a C++ task pthread_exit() ends as SIGABRT.) In thread and inline pools exit() is
+                the host's own end, and pthread_exit() in a task is not allowed: the pool would wait for that task for
+                ever. However the host ends, supervisor and workers are gone within a second, stopped ones too: ending
+                without shutdown is a kill. Nothing stays in /dev/shm or on disk.
+   Libraries    a worker has the code that the program had when the pool was opened. What dlopen brings later is told
+                as PROCPOOL_FUNCTION; but do not dlclose a library while a pool lives that was opened with it: another
+                one that comes to lie in its place is taken for it, and a worker runs the old one's code.
    Programs     what a task has started (fork, system, popen) ends with it where its worker is ended: for a limit, a
                 cancel or the end of the pool or of the host, by SIGKILL; what earlier tasks of that worker started and
                 left behind ends, too. Orphans are no exception: the supervisor adopts them, so it is the parent that
@@ -6014,7 +6018,7 @@ static void procpool__super_be_worker(procpool__super *u, int index) {
   procpool__platform_close(&u->watch);
   procpool__platform_worker_signals();
   procpool__platform_drop_output();
-  procpool__platform_set_name(u->name, u->segment.capacity == 1 ? -1 : index);
+  procpool__platform_set_name(u->name, u->once ? -1 : index);
   procpool__platform_volunteer();
   procpool__platform_mark(u->charges[index].mark);
   if (!u->core_dumps)
@@ -12697,9 +12701,9 @@ PROCPOOL_API procpool_status procpool_wait(procpool_future *const *futures, size
   status = procpool__group_fill(&group, futures, count);
   if (status == PROCPOOL_OK)
     status = procpool__group_wait(&group, untils[mode], timeout);
-  if (done != NULL)
-    *done = group.waiter.settled;
   procpool__group_end(&group);
+  if (done != NULL)
+    *done = group.waiter.settled; /* now no other thread counts */
   procpool__platform_throw(group.thrown);
   return status;
 }
@@ -12993,7 +12997,8 @@ PROCPOOL_API procpool_status procpool_next(procpool_iterator *iterator, double t
 PROCPOOL_API procpool_status procpool_next_exact(procpool_iterator *iterator, void *buffer, size_t size) {
   procpool_future *future;
   size_t got;
-  procpool_status status = procpool_next(iterator, PROCPOOL_FOREVER, &future);
+  procpool_status status = buffer != NULL || size == 0 ? procpool_next(iterator, PROCPOOL_FOREVER, &future)
+                                                       : PROCPOOL_ARGUMENT; /* before an item is taken */
   if (status != PROCPOOL_OK)
     return status;
   status = procpool_future_result(future, 0, buffer, size, &got);
@@ -13825,7 +13830,8 @@ static void *procpool__task_item_result(procpool_task *task, size_t size) {
     memset(result + size, 0, (size_t)(chunk->result_size - size));
     return result;
   }
-  procpool__worker_describe(task->worker, 0, "the result is larger than the map's result_size");
+  if (task->noted != procpool__worker_item(task) + 1 || task->noted_as != PROCPOOL_FAILED) /* its own words stay */
+    procpool__worker_describe(task->worker, 0, "the result is larger than the map's result_size");
   procpool__worker_note(task, PROCPOOL_CODEC);
   return procpool__task_scratch(task->worker, size);
 }
@@ -13837,7 +13843,8 @@ static void *procpool__task_placed_result(procpool_task *task, size_t size) {
   task->uncarried = size > task->capacity;
   if (!task->uncarried)
     return task->place;
-  procpool__worker_describe(task->worker, 0, "the result is larger than its place");
+  if (!task->failed)
+    procpool__worker_describe(task->worker, 0, "the result is larger than its place");
   return procpool__task_scratch(task->worker, size);
 }
 
@@ -13858,7 +13865,7 @@ PROCPOOL_API void *procpool_task_result(procpool_task *task, size_t size) {
   task->uncarried = result == NULL;
   task->result = result;
   task->result_size = size;
-  if (task->uncarried)
+  if (task->uncarried && !task->failed)
     procpool__worker_describe(task->worker, 0, "no memory for the result in the worker");
   return result;
 }

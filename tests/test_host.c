@@ -892,13 +892,15 @@ static void comm_of(long pid, char *name, size_t size) {
   fclose(file);
 }
 
-static void check_names(procpool_start start, const char *name, const char *worker, const char *supervisor) {
+static void check_names(procpool_start start, const char *name, int queued, const char *worker,
+                        const char *supervisor) {
   procpool_options options = {0};
   char text[64];
   procpool *pool;
   procpool_future *future;
   long parent = 0;
   options.name = name;
+  options.max_queued = queued;
   pool = test_open_with(start, 1, &options);
   future = test_submit(pool, task_parent, NULL, 0);
   CHECK_OK(procpool_future_result(future, PROCPOOL_FOREVER, &parent, sizeof(parent), NULL));
@@ -911,8 +913,9 @@ static void check_names(procpool_start start, const char *name, const char *work
 }
 
 TEST_STARTS(host_names_are_shown, PROCESSES) {
-  check_names(start, NULL, "procpool-0", "procpool");
-  check_names(start, "bake", "bake-0", "bake");
+  check_names(start, NULL, 0, "procpool-0", "procpool");
+  check_names(start, "bake", 0, "bake-0", "bake");
+  check_names(start, "wake", 1, "wake-0", "wake"); /* with room for one task only, too */
 }
 
 /* Longer than the kernel shows: the index stays to be seen. */

@@ -1367,3 +1367,56 @@ TEST_STARTS(r034_map_of_tiny_chunks_with_crashes, PROCESSES) {
   }
   test_close(pool);
 }
+
+static void task_fail_then_too_large(procpool_task *task) {
+  procpool_task_fail(task, 7, "its own words");
+  (void)procpool_task_result(task, 100);
+}
+
+/* What a task says of its failure is not lost to what it does afterwards. */
+TEST_STARTS(r026_words_of_a_failure_stay, EVERY) {
+  procpool *pool = test_open(start, 1);
+  procpool_map_options options = {0};
+  procpool_submit_options places = {0};
+  procpool_error error;
+  procpool_future *future;
+  int out;
+  options.error = &error;
+  CHECK_STATUS(procpool_map(pool, task_fail_then_too_large, NULL, 0, &out, sizeof(out), 1, &options), PROCPOOL_FAILED);
+  CHECK_EQ(error.code, 7);
+  CHECK_TEXT(error.message, "its own words");
+  places.result = procpool_shared_alloc(pool, 8);
+  places.result_size = 8;
+  CHECK_OK(procpool_submit_with(pool, task_fail_then_too_large, NULL, 0, &places, &future));
+  CHECK_SETTLES(future, PROCPOOL_FAILED);
+  CHECK_OK(procpool_future_error(future, &error));
+  CHECK_EQ(error.code, 7);
+  CHECK_TEXT(error.message, "its own words");
+  CHECK_OK(procpool_future_release(future));
+  test_close(pool);
+}
+
+static int count_to_three(void *context, void *item) {
+  int *n = (int *)context;
+  if (*n == 3)
+    return 0;
+  *(double *)item = (*n)++;
+  return 1;
+}
+
+/* A call that is refused takes no item. */
+TEST_STARTS(r041_next_without_a_place_for_the_item, EVERY) {
+  procpool *pool = test_open(start, 1);
+  procpool_iterator *iterator;
+  double y;
+  int n = 0;
+  CHECK_OK(square_imap(pool, count_to_three, &n, NULL, &iterator));
+  CHECK_STATUS(square_next(iterator, NULL), PROCPOOL_ARGUMENT);
+  for (int i = 0; i < 3; i++) {
+    CHECK_OK(square_next(iterator, &y));
+    CHECK(y == (double)i * i);
+  }
+  CHECK_STATUS(square_next(iterator, &y), PROCPOOL_END);
+  procpool_iterator_free(iterator);
+  test_close(pool);
+}
