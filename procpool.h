@@ -421,7 +421,8 @@ typedef enum procpool_shutdown_mode {
 } procpool_shutdown_mode;
 
 /* Refuses new tasks and ends the pool as mode says; a later call may be stronger. Returns OK when every task has
- * settled, callbacks have run, and no worker is left. DEADLOCK inside a callback or a task of this pool; INTERRUPTED.
+ * settled, callbacks have run, and no worker is left. DEADLOCK inside a callback or a task of this pool; INTERRUPTED;
+ * MEMORY, where a result finds none (the shutdown goes on).
  * Futures stay readable. Waits as long as it takes (KILL: moments; some seconds where a task holds the supervisor, by
  * stopping or tracing it, or the kernel a worker). */
 PROCPOOL_API procpool_status procpool_shutdown(procpool *pool, procpool_shutdown_mode mode);
@@ -712,7 +713,8 @@ PROCPOOL_API void procpool_scope_end(procpool *pool);
  *   PROCPOOL_WITH(pool, &options) { ... }
  * opens a pool for the block; shutdown(DRAIN) and free follow however the block is left (break and return included, not
  * longjmp or exit). The block does not run if open fails. procpool_interrupt ends waits within the block, but not the
- * end of the block: what was accepted runs. To drop it, shut down by KILL or CANCEL before the block is left. */
+ * end of the block: what was accepted runs (a result for which there is no memory then is given up: CODEC). To drop it,
+ * shut down by KILL or CANCEL before the block is left. */
 static PROCPOOL_UNUSED inline void procpool__scope_end(procpool **procpool__pool) {
   if (*procpool__pool != PROCPOOL_NULL)
     procpool_scope_end(*procpool__pool);
@@ -9711,16 +9713,24 @@ static void procpool__host_run_inline(procpool *p, uint64_t deadline) {
     procpool__host_await_turn(p, deadline);
 }
 
-/* The inline worker's result does not fit its ring, which only this thread empties. Without memory for what is in it
- * this would wait for itself: the result at its head is given up. */
+/* There is no memory for what a worker's ring holds, and no waiting for some: the result at its head is given up. */
+static void procpool__host_give_up_first(procpool *p, int worker) {
+  procpool__record head;
+  procpool_future *f = NULL;
+  if (procpool__ring_read(&p->segment, worker, p->inboxes[worker].head, &head) &&
+      (head.slot & PROCPOOL__RECORD_SLOT) < p->slots_used)
+    f = p->owners[head.slot & PROCPOOL__RECORD_SLOT];
+  if (f != NULL)
+    f->flags |= PROCPOOL__F_NO_MEMORY;
+}
+
+/* The inline worker's result does not fit its ring, which only this thread empties: without memory this would wait for
+ * itself. */
 static void procpool__host_make_room(void *context) {
   procpool *p = (procpool *)context;
-  procpool__record head;
-  procpool_future *f;
   procpool__host_lock(p);
-  if (procpool__host_drain(p) == PROCPOOL_MEMORY && procpool__ring_read(&p->segment, 0, p->inboxes[0].head, &head) &&
-      (f = p->owners[head.slot & PROCPOOL__RECORD_SLOT]) != NULL)
-    f->flags |= PROCPOOL__F_NO_MEMORY;
+  if (procpool__host_drain(p) == PROCPOOL_MEMORY)
+    procpool__host_give_up_first(p, 0);
   procpool__host_unlock(p);
 }
 
@@ -11965,10 +11975,12 @@ PROCPOOL_API void procpool_scope_end(procpool *pool) {
       break;
     status = procpool__host_self(pool) ? PROCPOOL_DEADLOCK
                                        : procpool__shutdown_locked(pool, PROCPOOL_DRAIN, PROCPOOL__NEVER);
+    for (int i = 0; i < pool->segment.workers && status == PROCPOOL_MEMORY; i++)
+      procpool__host_give_up_first(pool, i); /* what comes behind a result that does not fit shall run */
     next = procpool__host_take_thrown(pool);
     (void)procpool__public_leave(pool, status);
     procpool__scope_keep(&thrown, next);
-  } while (status == PROCPOOL_INTERRUPTED); /* nothing is dropped */
+  } while (status == PROCPOOL_INTERRUPTED || status == PROCPOOL_MEMORY); /* all that was accepted runs */
   next = NULL;
   (void)procpool__free(pool, &next);
   procpool__scope_keep(&thrown, next);
@@ -12012,6 +12024,10 @@ PROCPOOL_API procpool_status procpool_get_stats(procpool *pool, procpool_stats *
   if (stats == NULL)
     return procpool__public_leave(pool, PROCPOOL_ARGUMENT);
   (void)procpool__host_drain(pool);
+  for (uint64_t parts = pool->slots_used / PROCPOOL__SWEEP; pool->sweep_left > 0 && parts > 0; parts--) {
+    procpool__host_breathe(pool); /* tasks that left no record are looked for, some at a time */
+    (void)procpool__host_drain(pool);
+  }
   memset(stats, 0, sizeof(*stats));
   stats->workers = pool->segment.workers;
   stats->workers_alive = pool->finished ? 0 : (int)procpool__load(&pool->segment.header->alive);

@@ -2,6 +2,7 @@
 #include "harness.h"
 
 #include <poll.h>
+#include <sys/resource.h>
 
 /* ---- map ---- */
 
@@ -1419,4 +1420,42 @@ TEST_STARTS(r041_next_without_a_place_for_the_item, EVERY) {
   CHECK_STATUS(square_next(iterator, &y), PROCPOOL_END);
   procpool_iterator_free(iterator);
   test_close(pool);
+}
+
+static void task_large_when_told(procpool_task *task) {
+  const size_t size = (size_t)64 << 20;
+  void *result;
+  (void)job_begin(task);
+  gate_wait(&page->gate, 1);
+  result = procpool_task_result(task, size);
+  if (result != NULL)
+    memset(result, 1, size);
+}
+
+/* A result for which there is no memory does not keep what was accepted from running. */
+TEST_STARTS(r022_scope_runs_all_without_memory_for_a_result, PROCESSES) {
+  enum { COUNT = 50 };
+  procpool_options options = {0};
+  const test_job job = job_of(0);
+  procpool_future *future = NULL;
+  struct rlimit before, limit;
+  if (test_instrumented())
+    SKIP("the instrument needs memory itself");
+  CHECK_EQ(getrlimit(RLIMIT_AS, &before), 0);
+  options.start = start;
+  options.max_workers = 1;
+  options.max_memory = (size_t)16 << 20;
+  PROCPOOL_WITH(pool, &options) {
+    CHECK_OK(procpool_submit(pool, task_large_when_told, &job, sizeof(job), &future));
+    for (int i = 0; i < COUNT; i++)
+      CHECK_OK(procpool_submit(pool, task_count, &job, sizeof(job), NULL));
+    limit = before;
+    limit.rlim_cur = 1;
+    CHECK_EQ(setrlimit(RLIMIT_AS, &limit), 0);
+    gate_add(&page->gate, 1);
+  }
+  CHECK_EQ(setrlimit(RLIMIT_AS, &before), 0);
+  CHECK_EQ(page->count, COUNT); /* each has put itself down */
+  CHECK_STATUS(procpool_future_status(future), PROCPOOL_CODEC);
+  CHECK_OK(procpool_future_release(future));
 }

@@ -1393,6 +1393,22 @@ TEST_STARTS(r031_what_nobody_wants_gives_room, EVERY) {
   CHECK_OK(procpool_free(pool));
 }
 
+/* Numbers are exact at the first look, however many tasks have left no record. */
+TEST_STARTS(r029_exact_at_the_first_look, CONCURRENT) {
+  enum { MANY = 40000 };
+  procpool_options options = {.ring_size = 4096};
+  procpool *pool = test_open_with(start, 2, &options);
+  procpool_stats stats;
+  page->started = 0;
+  forget(pool, task_started, MANY, false);
+  gate_wait(&page->started, MANY);
+  (void)poll(NULL, 0, 200);
+  stats = test_stats(pool);
+  CHECK_EQ(stats.settled, MANY);
+  CHECK_EQ(stats.running, 0);
+  test_close(pool);
+}
+
 static void task_started_dies_now_and_then(procpool_task *task) {
   const test_job *job = job_begin(task);
   gate_add(&page->started, 1);
