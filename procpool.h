@@ -9511,10 +9511,16 @@ static void procpool__host_rouse(procpool *p) {
 }
 
 static bool procpool__host_changed(const procpool *p, const procpool__known *known) {
-  return procpool__host_room(p) != known->roomy || p->finished || (p->lazy && !procpool__host_plenty(p)) ||
-         p->closing != known->closing || p->refusal != known->refusal ||
+  return procpool__host_room(p) != known->roomy || p->finished || p->closing != known->closing ||
+         p->refusal != known->refusal ||
          (procpool__load32(&p->interrupts) != known->interrupts && !(known->how & PROCPOOL__WAIT_IMMUNE)) ||
          (known->room && !known->cell_free && procpool__host_cell_free(p));
+}
+
+/* The same for the thread that drains: its lazy sleep may be over. (That is no news for those who follow it: they wait
+ * for it to wake, and for that they must let go of the lock.) */
+static bool procpool__host_changed_for_drainer(const procpool *p, const procpool__known *known) {
+  return procpool__host_changed(p, known) || (p->lazy && !procpool__host_plenty(p));
 }
 
 /* This thread was woken, if the instant at which that was done is a new one. */
@@ -9603,7 +9609,7 @@ static void procpool__host_sleep(procpool *p, uint64_t deadline, const procpool_
   const uint64_t woken = procpool__load_relaxed(&p->segment.header->host_woken_ns);
   const uint32_t seq = procpool__load32(&p->segment.header->host_seq);
   procpool__sleeper sleeper;
-  if (procpool__host_changed(p, known))
+  if (procpool__host_changed_for_drainer(p, known))
     return;
   p->parked = true;
   p->watching = procpool__host_quiet(p, now);
@@ -9611,7 +9617,7 @@ static void procpool__host_sleep(procpool *p, uint64_t deadline, const procpool_
   p->lazy = p->lazy && !p->watching;
   p->wants_room = known->room || (p->first_room != NULL && !procpool__host_cell_free(p));
   procpool__host_arm(p);
-  if (!procpool__host_changed(p, known)) { /* after arming: the head may have moved just before */
+  if (!procpool__host_changed_for_drainer(p, known)) { /* after arming: the head may have moved just before */
     procpool__sleeper_begin(p, &sleeper, known);
     p->drainer = &sleeper;
     procpool__host_sleep_armed(p, deadline, procpool__host_next_look(p, now), seq);
