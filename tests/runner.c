@@ -77,9 +77,12 @@ static bool case_wanted(const char *name) {
 
 static test_case *case_add(const char *name) {
   test_case *added;
-  run.cases = (test_case *)realloc(run.cases, (run.count + 1) * sizeof(test_case));
-  if (run.cases == NULL)
-    die("realloc");
+  if ((run.count & (run.count - 1)) ==
+      0) { /* 0, 1, 2, 4 ...: under an instrument each growth is a copy and fresh memory */
+    run.cases = (test_case *)realloc(run.cases, (run.count == 0 ? 1 : 2 * run.count) * sizeof(test_case));
+    if (run.cases == NULL)
+      die("realloc");
+  }
   added = &run.cases[run.count++];
   memset(added, 0, sizeof(*added));
   snprintf(added->name, sizeof(added->name), "%s", name);
@@ -537,7 +540,7 @@ int main(int argc, char **argv) {
   if (argc >= 2 && (strcmp(argv[1], "--case") == 0 || strcmp(argv[1], "--list") == 0)) {
     const bool list = argv[1][2] == 'l';
     run.patterns = argv + 2;
-    run.pattern_count = list ? argc - 2 : 0;
+    run.pattern_count = list || argc == 2 ? argc - 2 : 1;
     for (const harness_test *test = tests; test != NULL; test = test->next)
       cases_of_test(test);
     for (size_t i = 0; list && i < run.count; i++)

@@ -125,10 +125,17 @@ quiet() { # DIRECTORY
   [ ! -e "$1/quiet" ] || echo '-DPROCPOOL__TICK=3600000000000u'
 }
 
+# -O0: most of the time would go into compiling, and no mutant breaks what only an optimizer makes visible (see model.sh).
+compile() { # DIRECTORY OPTIONS...
+  at=$1
+  shift
+  # shellcheck disable=SC2086,SC2046
+  "$CC" -std=gnu11 -w $FLAGS -O0 $(quiet "$at") -pthread "$@" || fail "it does not compile: $*"
+}
+
 build_run() { # DIRECTORY
   [ ! -e "$1/run" ] || return 0
-  # shellcheck disable=SC2086,SC2046
-  "$CC" -std=gnu11 -w $FLAGS $(quiet "$1") -pthread -c -o "$1/impl.o" "$1/tests/impl.c" || fail "it does not compile"
+  compile "$1" -c -o "$1/impl.o" "$1/tests/impl.c"
   linked=$(echo "${OBJECTS:?}" | sed "s|[^ ]*/impl\\.o|$1/impl.o|")
   # shellcheck disable=SC2086,SC2046
   $LINK $FLAGS -rdynamic -o "$1/run" $linked -pthread -ldl -lm || fail "it does not link"
@@ -136,9 +143,8 @@ build_run() { # DIRECTORY
 
 build_torture() { # DIRECTORY PROGRAM
   [ ! -e "$1/$2" ] || return 0
-  # shellcheck disable=SC2086,SC2046
-  "$CC" -std=gnu11 -w $FLAGS $(quiet "$1") -pthread -rdynamic -o "$1/$2" "$1/tests/torture/$2.c" \
-    "$1/tests/torture/rig.c" "$build/torture/harness.o" -ldl -lm || fail "it does not compile: $2"
+  [ -e "$1/rig.o" ] || compile "$1" -c -o "$1/rig.o" "$1/tests/torture/rig.c"
+  compile "$1" -rdynamic -o "$1/$2" "$1/tests/torture/$2.c" "$1/rig.o" "$build/torture/harness.o" -ldl -lm
 }
 
 # ---- checks ----
