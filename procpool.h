@@ -1646,6 +1646,38 @@ static bool procpool__platform_scarce(int error) {
 }
 
 /* Bits that no other process has, and that none can guess. */
+/* What the parts above >>shm tell apart; all other errors they pass on to the host program as they are. */
+enum {
+  PROCPOOL__NO_MEMORY = ENOMEM,
+  PROCPOOL__TOO_LARGE = EFBIG, /* a file for the process's limit */
+  PROCPOOL__SHUT_DOWN = ESHUTDOWN,
+  PROCPOOL__TIMED_OUT = ETIMEDOUT,
+  PROCPOOL__NO_READ = EIO,
+  PROCPOOL__NOT_OURS = EINVAL,
+  PROCPOOL__GONE = EPIPE,       /* the other side of a channel, */
+  PROCPOOL__RESET = ECONNRESET, /* before it read all that it was sent */
+  PROCPOOL__FULL = EAGAIN       /* a channel; or it is empty */
+};
+
+/* Of the last call of this thread's that failed. */
+static int procpool__platform_error(void) {
+  return errno;
+}
+static void procpool__platform_set_error(int error) {
+  errno = error;
+}
+
+/* Whether an error says that a descriptor is not what it is taken for. Any other one says nothing: there is no memory,
+ * or a sandbox refuses the call. */
+static bool procpool__platform_disproved(int error) {
+  return error == EBADF || error == ENOTSOCK || error == EACCES || error == ENODEV || error == EINVAL || error == EPERM;
+}
+
+typedef pid_t procpool__pid;
+
+/* The signals that the pool sends. */
+enum { PROCPOOL__SIGNAL_TERM = SIGTERM, PROCPOOL__SIGNAL_KILL = SIGKILL, PROCPOOL__SIGNAL_CONTINUE = SIGCONT };
+
 static uint64_t procpool__platform_random(void) {
   uint64_t bits = 0;
   const unsigned long address = getauxval(AT_RANDOM); /* of 16 random bytes, the same since the program's start */
@@ -1721,6 +1753,60 @@ static int procpool__platform_no_futex(void) {
 
 static void procpool__platform_wake(uint32_t *word, int count) {
   (void)procpool__platform_futex(word, PROCPOOL__FUTEX_WAKE, (uint32_t)count, PROCPOOL__NEVER);
+}
+
+/* ---- locks between threads ---- */
+
+typedef pthread_mutex_t procpool__lock;
+#define PROCPOOL__LOCK_INITIALIZER PTHREAD_MUTEX_INITIALIZER
+
+static void procpool__platform_lock_init(procpool__lock *lock) {
+  (void)pthread_mutex_init(lock, NULL);
+}
+static void procpool__platform_lock_end(procpool__lock *lock) {
+  (void)pthread_mutex_destroy(lock);
+}
+static void procpool__platform_lock(procpool__lock *lock) {
+  (void)pthread_mutex_lock(lock);
+}
+static bool procpool__platform_try_lock(procpool__lock *lock) {
+  return pthread_mutex_trylock(lock) == 0;
+}
+static void procpool__platform_unlock(procpool__lock *lock) {
+  (void)pthread_mutex_unlock(lock);
+}
+
+/* ---- a number that each thread has of its own ---- */
+
+/* key: 0 at first; it holds what they share. False when there is none to be had. */
+static bool procpool__platform_own_key(procpool__u64 *key, pthread_key_t *own) {
+  const uint64_t there = procpool__load(key);
+  if (there == 0) {
+    if (pthread_key_create(own, NULL) != 0)
+      return false;
+    if (procpool__cas(key, 0, (uint64_t)*own + 1))
+      return true;
+    (void)pthread_key_delete(*own); /* another thread was faster */
+  }
+  *own = (pthread_key_t)(procpool__load(key) - 1);
+  return true;
+}
+
+static void procpool__platform_own_set(procpool__u64 *key, uint64_t number) {
+  pthread_key_t own;
+  if (procpool__platform_own_key(key, &own))
+    (void)pthread_setspecific(own, procpool__address_of(number));
+}
+
+/* The number is 0 from now on, as it was until it was set. */
+static uint64_t procpool__platform_own_take(procpool__u64 *key) {
+  pthread_key_t own;
+  uint64_t number;
+  if (procpool__load(key) == 0 || !procpool__platform_own_key(key, &own))
+    return 0;
+  number = procpool__number_of(pthread_getspecific(own));
+  (void)pthread_setspecific(own, NULL);
+  return number;
 }
 
 /* ==== >>memory ======================================================================================================
@@ -2344,9 +2430,11 @@ static void procpool__platform_timer_set(int timer, uint64_t due) {
   (void)timerfd_settime(timer, TFD_TIMER_ABSTIME, &t, NULL);
 }
 
+typedef struct pollfd procpool__source;
+
 /* Waits until one of the descriptors has something or the deadline passes. mask: signals blocked meanwhile, or null.
  * Returns early at a signal: the caller looks again. */
-static int procpool__platform_poll(struct pollfd *fds, int count, uint64_t deadline, const sigset_t *mask) {
+static int procpool__platform_poll(procpool__source *fds, int count, uint64_t deadline, const sigset_t *mask) {
   const bool timed = deadline != PROCPOOL__NEVER;
   const uint64_t now = timed ? procpool__platform_now() : 0;
   const size_t mask_size = _NSIG / 8; /* the kernel's signal set has one bit per signal */
@@ -2366,30 +2454,50 @@ static int procpool__platform_poll(struct pollfd *fds, int count, uint64_t deadl
   return (int)result;
 }
 
-/* Waits for these events, or end of file or an error, until the deadline: a signal of the host's ends a poll, and says
- * nothing. Returns what has come, 0 for nothing. */
-static short procpool__platform_await(int fd, short events, uint64_t deadline) {
-  struct pollfd p;
-  int got;
-  p.fd = fd;
-  p.events = events;
-  do {
-    p.revents = 0;
-    got = procpool__platform_poll(&p, 1, deadline, NULL);
-  } while (got < 0 && errno == EINTR && procpool__platform_now() < deadline);
-  return got > 0 ? p.revents : (short)0;
+/* What is there to wait for: that something can be read from a descriptor; none where it is negative. */
+static procpool__source procpool__platform_source(int fd) {
+  procpool__source source;
+  source.fd = fd;
+  source.events = POLLIN;
+  source.revents = 0;
+  return source;
 }
 
-/* End of file (or an error) on the reading end of a pipe or channel: the other side is gone. */
+/* The end of file of a pipe or channel, or an error: the other side is gone. */
+static procpool__source procpool__platform_end_of(int fd) {
+  procpool__source source = procpool__platform_source(fd);
+  source.events = 0;
+  return source;
+}
+
+static bool procpool__platform_came(const procpool__source *source) {
+  return source->revents != 0;
+}
+
+/* Waits until one of them has come, or until the deadline: a signal of the host's ends a poll, and says nothing. False
+ * where nothing came: by then (error 0), or because they cannot be waited for. */
+static bool procpool__platform_await(procpool__source *sources, int count, uint64_t deadline) {
+  int got;
+  do {
+    errno = 0;
+    got = procpool__platform_poll(sources, count, deadline, NULL);
+  } while (got < 0 && errno == EINTR && procpool__platform_now() < deadline);
+  if (got < 0 && errno == EINTR)
+    errno = 0;
+  return got > 0;
+}
+
 static bool procpool__platform_gone(int fd, uint64_t deadline) {
-  return (procpool__platform_await(fd, 0, deadline) & (POLLHUP | POLLERR | POLLNVAL)) != 0;
+  procpool__source source = procpool__platform_end_of(fd);
+  return procpool__platform_await(&source, 1, deadline);
 }
 
 /* Waits until a process has ended, by its id: if that is a stranger's by now, this waits in vain. */
 static void procpool__platform_await_end(pid_t pid, uint64_t deadline) {
   int fd = pid > 0 ? procpool__platform_pidfd(pid) : -1;
+  procpool__source source = procpool__platform_source(fd);
   if (fd >= 0)
-    (void)procpool__platform_await(fd, POLLIN, deadline);
+    (void)procpool__platform_await(&source, 1, deadline);
   procpool__platform_close(&fd);
 }
 
@@ -2820,9 +2928,44 @@ PROCPOOL__NO_ASAN static int procpool__platform_detach(procpool__platform_launch
   return error;
 }
 
-/* One child whose state has changed; 0 where there is none now, negative where there is no child at all. */
-static pid_t procpool__platform_reap(pid_t pid, int *status, int flags, struct rusage *usage) {
-  return procpool__platform_wait(pid, status, flags, usage);
+#define PROCPOOL__ANY (-1) /* of this process's children */
+
+/* What has become of a child: it has ended (and is reaped), or was stopped, or goes on. */
+typedef enum procpool__fate { PROCPOOL__ENDED = 1, PROCPOOL__STOPPED, PROCPOOL__CONTINUED } procpool__fate;
+
+typedef struct procpool__ending {
+  procpool__fate fate;
+  int signal_number;           /* that ended it, or 0 */
+  int exit_status;             /* where it ended otherwise */
+  uint64_t user_us, system_us; /* processor time, and the most memory, of it and of what it waited for */
+  uint64_t rss_kib;
+} procpool__ending;
+
+static uint64_t procpool__platform_us(const struct timeval *t) {
+  return (uint64_t)t->tv_sec * 1000000u + (uint64_t)t->tv_usec;
+}
+
+static void procpool__platform_tell_ending(procpool__ending *ending, int status, const struct rusage *usage) {
+  memset(ending, 0, sizeof(*ending));
+  ending->fate = WIFSTOPPED(status) ? PROCPOOL__STOPPED : WIFCONTINUED(status) ? PROCPOOL__CONTINUED : PROCPOOL__ENDED;
+  if (ending->fate != PROCPOOL__ENDED)
+    return;
+  ending->signal_number = WIFSIGNALED(status) ? WTERMSIG(status) : 0;
+  ending->exit_status = WIFEXITED(status) ? WEXITSTATUS(status) : 0;
+  ending->user_us = procpool__platform_us(&usage->ru_utime);
+  ending->system_us = procpool__platform_us(&usage->ru_stime);
+  ending->rss_kib = (uint64_t)usage->ru_maxrss;
+}
+
+/* One child that has ended, of all where child is ANY, without waiting; stops: or was stopped, or goes on. Returns which;
+ * 0 where there is none now, negative where there is no child at all. */
+static pid_t procpool__platform_reap(pid_t child, bool stops, procpool__ending *ending) {
+  struct rusage usage;
+  int status = 0;
+  const pid_t got = procpool__platform_wait(child, &status, WNOHANG | (stops ? WUNTRACED | WCONTINUED : 0), &usage);
+  if (got > 0)
+    procpool__platform_tell_ending(ending, status, &usage);
+  return got;
 }
 
 static pid_t procpool__platform_pid(void) {
@@ -2981,18 +3124,21 @@ static int procpool__platform_channel_of(int channel, pid_t pid) {
   return type == SOCK_SEQPACKET && domain == AF_UNIX && peer.pid == pid && peer.uid == geteuid() ? 0 : EPERM;
 }
 
-static bool procpool__platform_send(int channel, const void *message, size_t size, int flags) {
+/* wait: until there is room for it; else FULL is an error. */
+static bool procpool__platform_send(int channel, const void *message, size_t size, bool wait) {
+  const int flags = MSG_NOSIGNAL | (wait ? 0 : MSG_DONTWAIT);
   ssize_t sent;
   do {
-    sent = (ssize_t)syscall(SYS_sendto, channel, message, size, MSG_NOSIGNAL | flags, NULL, 0);
+    sent = (ssize_t)syscall(SYS_sendto, channel, message, size, flags, NULL, 0);
     if (sent < 0 && procpool__platform_refused(errno))
-      sent = procpool__platform_send_plainly(channel, message, size, MSG_NOSIGNAL | flags);
+      sent = procpool__platform_send_plainly(channel, message, size, flags);
   } while (sent < 0 && errno == EINTR);
   return sent == (ssize_t)size;
 }
 
 /* 1: a message; 0: none yet; -1: the other side is gone, or (errno not 0) it cannot be heard. */
-static int procpool__platform_receive(int channel, void *message, size_t size, int flags) {
+static int procpool__platform_receive(int channel, void *message, size_t size, bool wait) {
+  const int flags = wait ? 0 : MSG_DONTWAIT;
   ssize_t got;
   do {
     errno = 0;
@@ -3053,7 +3199,7 @@ static int procpool__platform_receive_fd(int channel, void *message, size_t size
     got = (ssize_t)syscall(SYS_recvmsg, channel, &header, MSG_DONTWAIT | MSG_CMSG_CLOEXEC);
   while (got < 0 && errno == EINTR);
   if (got < 0 && (errno == ENOSYS || errno == EPERM)) /* refused by a filter: without descriptors it goes, too */
-    return procpool__platform_receive(channel, message, size, MSG_DONTWAIT);
+    return procpool__platform_receive(channel, message, size, false);
   if (got > 0 && header.msg_controllen >= CMSG_LEN(sizeof(*fd)) && cargo.head.cmsg_level == SOL_SOCKET &&
       cargo.head.cmsg_type == SCM_RIGHTS)
     memcpy(fd, CMSG_DATA(&cargo.head), sizeof(*fd));
@@ -3217,9 +3363,13 @@ static int procpool__platform_super_signals(void) {
 }
 
 /* The signals that may interrupt a wait of the supervisor: SIGCHLD alone. */
-static void procpool__platform_super_mask(sigset_t *mask) {
-  (void)sigfillset(mask);
-  (void)sigdelset(mask, SIGCHLD);
+
+/* The supervisor's sleep, which the end of a child interrupts: else as procpool__platform_wait_any. */
+static void procpool__platform_super_sleep(procpool__source *sources, int count, uint64_t deadline) {
+  sigset_t mask;
+  (void)sigfillset(&mask);
+  (void)sigdelset(&mask, SIGCHLD);
+  (void)procpool__platform_poll(sources, count, deadline, &mask);
 }
 
 /* ---- what a task leaves behind in its worker ---- */
@@ -3326,12 +3476,14 @@ static uint64_t procpool__platform_self(void) {
 }
 
 /* Keeps all signals from this thread, so that no handler runs in between. */
-static void procpool__platform_block_signals(sigset_t *old) {
+typedef sigset_t procpool__signals;
+
+static void procpool__platform_block_signals(procpool__signals *old) {
   sigset_t all;
   (void)sigfillset(&all);
   (void)pthread_sigmask(SIG_BLOCK, &all, old);
 }
-static void procpool__platform_restore_signals(const sigset_t *old) {
+static void procpool__platform_restore_signals(const procpool__signals *old) {
   (void)pthread_sigmask(SIG_SETMASK, old, NULL);
 }
 
@@ -3486,8 +3638,10 @@ static void procpool__platform_run(void (*function)(void *context), void *contex
   pthread_cleanup_pop(0);
 }
 
+typedef pthread_t procpool__platform_thread;
+
 /* Starts a thread with every signal blocked: the host's signals are its own threads' to handle. Zero or errno. */
-static int procpool__platform_thread_start(pthread_t *thread, void *(*function)(void *), void *argument,
+static int procpool__platform_thread_start(procpool__platform_thread *thread, void *(*function)(void *), void *argument,
                                            size_t stack_size) {
   sigset_t all, old;
   pthread_attr_t attributes;
@@ -3514,7 +3668,11 @@ static size_t procpool__platform_stack_size(void) {
   return (size_t)limit.rlim_cur < least ? least : (size_t)limit.rlim_cur / 4096 * 4096;
 }
 
-static void procpool__platform_thread_join(pthread_t thread) {
+static bool procpool__platform_is_self(procpool__platform_thread thread) {
+  return pthread_equal(thread, pthread_self()) != 0;
+}
+
+static void procpool__platform_thread_join(procpool__platform_thread thread) {
   const int cancel = procpool__platform_no_cancel();
   (void)pthread_join(thread, NULL);
   procpool__platform_cancel_as(cancel);
@@ -4854,7 +5012,7 @@ struct procpool__worker {
   procpool__block *block;
   int index;
   int event_fd;
-  pid_t pid;
+  procpool__pid pid;
   bool process;    /* a process of its own, not a thread of the host */
   uint32_t *guard; /* a process: tells it from a child of its own; null: there is none */
   bool guard_by_pid;
@@ -4870,7 +5028,7 @@ struct procpool__worker {
   unsigned char *scratch; /* results that do not fit the ring at once */
   uint64_t scratch_size;
   procpool__spin spin;
-  pid_t parent;          /* its supervisor; a process only */
+  procpool__pid parent;  /* its supervisor; a process only */
   uint64_t event_number; /* a process only: which pipe event_fd is. Its end also tells of the end of this process */
   procpool__platform_habits habits;
   uint64_t tidied; /* the tasks that it had run when it last put back what they had left behind */
@@ -5628,7 +5786,7 @@ static bool procpool__worker_initialize(procpool__worker *w) {
     procpool__store(&w->block->life, PROCPOOL__LIFE_BEGINS);
     if (h->initializer_size > 0)
       argument = procpool__worker_reach(w, h->initializer_offset, h->initializer_size);
-    code = ENOMEM;
+    code = PROCPOOL__NO_MEMORY;
     if (h->initializer_size == 0 || argument != NULL)
       code = procpool__worker_call_initializer(initializer, argument, (size_t)h->initializer_size);
     procpool__worker_end_copy(w);
@@ -5669,19 +5827,18 @@ typedef struct procpool__process_pool {
  * nested, which pools it hosts, and which worker it is. All of it concerns the process as a whole, so there is no
  * pool for it to hang off. */
 static struct {
-  pthread_mutex_t lock;
+  procpool__lock lock;
   procpool__process_pool *pools;
   const procpool__worker *worker; /* null: this process is no worker */
   uint64_t depth;
   procpool__u64 forker; /* atomic: the thread that holds the lock over a fork, 0: none */
   unsigned forks;       /* how deep it is in forks: a signal handler may fork in a fork */
   procpool__u64 watch;  /* atomic: PROCPOOL__WATCHED, 0, or who is at it (by process) */
-  pid_t pid;            /* whose record this is: a child that bypassed the C library's fork has a copy */
+  procpool__pid pid;    /* whose record this is: a child that bypassed the C library's fork has a copy */
   bool door;
-  procpool__u64
-      refusals; /* atomic: the key, plus 1, of each thread's last refused typed submit; 0: none was ever refused */
-  ptrdiff_t exit_list; /* see procpool__platform_find_exit_list; 0: not found, or not looked for */
-} procpool__process_record = {PTHREAD_MUTEX_INITIALIZER, NULL, NULL, 0, 0, 0, 0, 0, false, 0, 0};
+  procpool__u64 refusals; /* atomic: of each thread, its last refused typed submit: procpool__platform_own_set */
+  ptrdiff_t exit_list;    /* see procpool__platform_find_exit_list; 0: not found, or not looked for */
+} procpool__process_record = {PROCPOOL__LOCK_INITIALIZER, NULL, NULL, 0, 0, 0, 0, 0, false, 0, 0};
 
 /* exit() in a worker, or in what its task forked. level: the depth of the process that registered this, which
  * it does not concern. */
@@ -5715,7 +5872,7 @@ typedef enum procpool__say {
   PROCPOOL__SAY_CODE,     /* supervisor: an executable mapping that its workers have (spawn) */
   PROCPOOL__SAY_ATTACHED, /* supervisor: that was all of them; waits for BEGIN */
   PROCPOOL__SAY_BEGIN,    /* host: the initializer is in the header, start the workers */
-  PROCPOOL__SAY_STARTED,  /* supervisor: all workers are forked, or a = errno of b, a procpool__call */
+  PROCPOOL__SAY_STARTED,  /* supervisor: all workers are forked, or a = the error of b, a procpool__call */
   PROCPOOL__SAY_THREADS,  /* supervisor: the program has threads when it comes to the door (spawn); it leaves */
   PROCPOOL__SAY_ENDING,   /* supervisor: it has heard of the KILL, and is at it */
   PROCPOOL__SAY_TAKEN,    /* supervisor: something else lies where the segment should be mapped (spawn); it leaves */
@@ -5735,7 +5892,7 @@ typedef struct procpool__message {
 } procpool__message;
 
 typedef struct procpool__charge {
-  pid_t pid;          /* 0: there is none */
+  procpool__pid pid;  /* 0: there is none */
   uint64_t born, due; /* when it was started; when to start one (NEVER: not) */
   uint64_t condemned; /* the word it lost, whose task settles when it is reaped; 0 none */
   uint64_t reset;     /* where its ring begins anew when it is reaped; 0: where it ended */
@@ -5758,13 +5915,6 @@ typedef struct procpool__charge {
   bool overdue;           /* its initializer took too long: it was killed for that */
 } procpool__charge;
 
-/* How a worker ended. */
-typedef struct procpool__end {
-  pid_t pid;
-  int status;
-  struct rusage usage;
-} procpool__end;
-
 /* What a supervisor gets of its pool, by fork or by name. */
 typedef struct procpool__super_fds {
   int memory, lifeline, control, all_gone, event_fd;
@@ -5775,14 +5925,15 @@ typedef struct procpool__super {
   procpool__segment segment;
   procpool__super_fds fds;
   int watch; /* tells of the witness's end, or -1 */
-  pid_t pid, host;
+  procpool__pid pid, host;
   uint64_t looked, expected; /* when this process last looked at limits; when it was to do so again, at the latest */
   bool strict, core_dumps, ended;
   bool once;                     /* one worker, one task: a dead one is not replaced */
   uint32_t phase;                /* procpool__phase, as the host said it by a message: the segment's is for workers */
   uint64_t accepted;             /* with it: how many tasks ever were */
   uint64_t alive, started, dead; /* what it writes into the header */
-  procpool__end end;             /* once: how the worker ended that had not begun the task */
+  procpool__pid ended_pid;       /* once: the worker that ended and had not begun the task, */
+  procpool__ending ending;       /* and how it did */
   unsigned fork_failures;
   int turn;                   /* the index from which it looks for workers to replace */
   uint64_t marks;             /* given to workers so far */
@@ -5801,7 +5952,7 @@ typedef struct procpool__super {
 #define PROCPOOL__WITNESS_TICK ((uint64_t)400000000u) /* ns between looks at the host where nothing tells of its end */
 
 static bool procpool__super_send(int channel, const procpool__message *message) {
-  return procpool__platform_send(channel, message, sizeof(*message), 0);
+  return procpool__platform_send(channel, message, sizeof(*message), true);
 }
 
 /* Tells the host without waiting: what it says is but to be known soon. */
@@ -5809,12 +5960,12 @@ static void procpool__super_tell(const procpool__super *u, procpool__say say) {
   procpool__message m;
   memset(&m, 0, sizeof(m));
   m.say = say;
-  (void)procpool__platform_send(u->fds.control, &m, sizeof(m), MSG_DONTWAIT);
+  (void)procpool__platform_send(u->fds.control, &m, sizeof(m), false);
 }
 
 /* As procpool__platform_receive. */
-static int procpool__super_receive(int channel, procpool__message *message, int flags) {
-  return procpool__platform_receive(channel, message, sizeof(*message), flags);
+static int procpool__super_receive(int channel, procpool__message *message, bool wait) {
+  return procpool__platform_receive(channel, message, sizeof(*message), wait);
 }
 
 enum { PROCPOOL__SUPER_FDS = 7 };
@@ -5888,19 +6039,19 @@ static bool procpool__process_forks(void) {
 }
 
 /* A section: no fork of another thread's falls into it, and no signal handler of this one's. */
-static void procpool__process_enter(sigset_t *old) {
+static void procpool__process_enter(procpool__signals *old) {
   procpool__platform_block_signals(old);
   if (!procpool__process_forks()) /* else another handler around forks frees or opens a pool, and the lock is held */
-    (void)pthread_mutex_lock(&procpool__process_record.lock);
+    procpool__platform_lock(&procpool__process_record.lock);
 }
-static void procpool__process_leave(const sigset_t *old) {
+static void procpool__process_leave(const procpool__signals *old) {
   if (!procpool__process_forks())
-    (void)pthread_mutex_unlock(&procpool__process_record.lock);
+    procpool__platform_unlock(&procpool__process_record.lock);
   procpool__platform_restore_signals(old);
 }
 
 static void procpool__process_add(procpool__process_pool *pool) {
-  sigset_t old;
+  procpool__signals old;
   procpool__process_enter(&old);
   pool->next = procpool__process_record.pools;
   procpool__process_record.pools = pool;
@@ -5910,7 +6061,7 @@ static void procpool__process_add(procpool__process_pool *pool) {
 /* Closes all that is left of a pool, and forgets it. */
 static void procpool__process_remove(procpool__process_pool *pool) {
   procpool__process_pool **at = &procpool__process_record.pools;
-  sigset_t old;
+  procpool__signals old;
   procpool__process_enter(&old);
   while (*at != NULL && *at != pool)
     at = &(*at)->next;
@@ -5922,7 +6073,7 @@ static void procpool__process_remove(procpool__process_pool *pool) {
 
 /* The record of a process that is new, and has one thread. */
 static void procpool__process_renew(void) {
-  (void)pthread_mutex_init(&procpool__process_record.lock, NULL); /* it may have been held across the fork */
+  procpool__platform_lock_init(&procpool__process_record.lock); /* it may have been held across the fork */
   __atomic_store_n(&procpool__process_record.forker, 0, __ATOMIC_RELAXED);
   procpool__process_record.forks = 0;
   procpool__process_record.pid = procpool__platform_pid();
@@ -5930,7 +6081,7 @@ static void procpool__process_renew(void) {
 
 static void procpool__process_before_fork(void) {
   if (!procpool__process_forks()) {
-    (void)pthread_mutex_lock(&procpool__process_record.lock);
+    procpool__platform_lock(&procpool__process_record.lock);
     __atomic_store_n(&procpool__process_record.forker, procpool__platform_self(), __ATOMIC_RELAXED);
   }
   procpool__process_record.forks++;
@@ -5940,7 +6091,7 @@ static void procpool__process_after_fork(void) {
   if (!procpool__process_forks() || --procpool__process_record.forks > 0)
     return;
   __atomic_store_n(&procpool__process_record.forker, 0, __ATOMIC_RELAXED);
-  (void)pthread_mutex_unlock(&procpool__process_record.lock);
+  procpool__platform_unlock(&procpool__process_record.lock);
 }
 
 /* Where a task has forked, its child may read its argument; what it wrote into the segment might by then be somebody
@@ -6050,7 +6201,7 @@ static uint64_t procpool__super_new_mark(procpool__super *u, int index) {
   return PROCPOOL__MARK | whose << 40 | (++u->marks & 0xfffffff) << 12 | (uint64_t)index;
 }
 
-/* Forks worker index. False (errno) if that fails. The index is free: its last wearer is reaped. */
+/* Forks worker index. False (procpool__platform_error) if that fails. The index is free: its last wearer is reaped. */
 static bool procpool__super_start(procpool__super *u, int index) {
   procpool__header *h = u->segment.header;
   procpool__charge *charge = &u->charges[index];
@@ -6080,15 +6231,16 @@ static bool procpool__super_start(procpool__super *u, int index) {
   return true;
 }
 
-static void procpool__super_cause(procpool__super *u, procpool__health health, int index, pid_t pid, int status,
-                                  int error) {
+/* ending: null where no worker's end is the cause. */
+static void procpool__super_cause(procpool__super *u, procpool__health health, int index, procpool__pid pid,
+                                  const procpool__ending *ending, int error) {
   procpool__header *h = u->segment.header;
   const bool refused = index >= 0 && procpool__load(&u->segment.blocks[index].life) == PROCPOOL__LIFE_REFUSED;
   const bool overdue = index >= 0 && u->charges[index].overdue;
   procpool__store_signed_relaxed(&h->cause_worker, index);
   procpool__store_signed_relaxed(&h->cause_pid, pid);
-  procpool__store_signed_relaxed(&h->cause_signal, WIFSIGNALED(status) ? WTERMSIG(status) : 0);
-  procpool__store_signed_relaxed(&h->cause_exit, WIFEXITED(status) ? WEXITSTATUS(status) : 0);
+  procpool__store_signed_relaxed(&h->cause_signal, ending != NULL ? ending->signal_number : 0);
+  procpool__store_signed_relaxed(&h->cause_exit, ending != NULL ? ending->exit_status : 0);
   procpool__store_signed_relaxed(&h->cause_code, refused ? u->segment.blocks[index].init_code : 0);
   procpool__store_signed_relaxed(&h->cause_errno, error);
   procpool__store_signed_relaxed(&h->cause_stage, overdue ? PROCPOOL_STAGE_KILL : PROCPOOL_STAGE_NONE);
@@ -6105,28 +6257,26 @@ static bool procpool__super_task_of(procpool__super *u, int index, uint32_t *slo
          procpool__word_state(*word) == PROCPOOL__RUNNING && procpool__load(&u->segment.slots[at].word) == *word;
 }
 
-static uint64_t procpool__super_us(const struct timeval *t) {
-  return (uint64_t)t->tv_sec * 1000000u + (uint64_t)t->tv_usec;
-}
-
-/* Writes down how worker index ended, over the argument: it is reaped, so no other process touches the slot. extra:
- * QUARANTINE where it could not be reaped. */
-static void procpool__super_bury(procpool__super *u, int index, int status, int extra, const struct rusage *usage) {
+/* Writes down how worker index ended, over the argument: it is reaped, so no other process touches the slot. ending:
+ * null where it could not be reaped. */
+static void procpool__super_bury(procpool__super *u, int index, const procpool__ending *ending) {
+  const procpool__ending none = {PROCPOOL__ENDED, 0, 0, 0, 0, 0};
+  const procpool__ending *end = ending != NULL ? ending : &none;
   procpool__header *h = u->segment.header;
   procpool__charge *charge = &u->charges[index];
   const uint32_t slot = charge->condemned_slot;
   procpool__epitaph *e = procpool__slot_epitaph(&u->segment.slots[slot]);
   uint64_t first;
   PROCPOOL__STEP();
-  e->signal = WIFSIGNALED(status) ? WTERMSIG(status) : 0;
-  e->exit_status = WIFEXITED(status) ? WEXITSTATUS(status) : 0;
+  e->signal = end->signal_number;
+  e->exit_status = end->exit_status;
   e->pid = (int32_t)charge->pid;
-  e->user_us = procpool__super_us(&usage->ru_utime);
-  e->system_us = procpool__super_us(&usage->ru_stime);
-  e->stage = (int32_t)charge->stage | extra;
+  e->user_us = end->user_us;
+  e->system_us = end->system_us;
+  e->stage = (int32_t)charge->stage | (ending == NULL ? PROCPOOL__EPITAPH_QUARANTINE : 0);
   do { /* relaxed: the list's compare-and-swap publishes all of the epitaph */
     first = procpool__load(&h->dead_list);
-    procpool__store_relaxed(&e->rss_kib_next, ((uint64_t)usage->ru_maxrss << 24) | (first & 0xffffff));
+    procpool__store_relaxed(&e->rss_kib_next, (end->rss_kib << 24) | (first & 0xffffff));
   } while (!procpool__cas(&h->dead_list, first, (uint64_t)slot + 1));
   procpool__store(&h->dead_count, ++u->dead);
   charge->condemned = 0;
@@ -6170,12 +6320,12 @@ static void procpool__super_note_return(procpool__super *u, int index) {
 }
 
 /* The task, if any, that dies with worker index, which is reaped. Returns whether there was one. */
-static bool procpool__super_settle_dead(procpool__super *u, int index, int status, const struct rusage *usage) {
+static bool procpool__super_settle_dead(procpool__super *u, int index, const procpool__ending *ending) {
   procpool__ring_publish_rest(&u->segment, index);
   procpool__super_condemn(u, index, PROCPOOL__DEAD_CRASHED);
   if (u->charges[index].condemned == 0)
     return false;
-  procpool__super_bury(u, index, status, 0, usage);
+  procpool__super_bury(u, index, ending);
   return true;
 }
 
@@ -6238,13 +6388,11 @@ static void procpool__super_clear_traces(procpool__super *u, int index) {
 
 /* Waits for the end of worker index, which was killed. False when it has not come by the deadline: the kernel itself
  * holds it, in a device or a file system that does not answer. */
-static bool procpool__super_await(procpool__super *u, int index, uint64_t deadline, int *status, struct rusage *usage) {
-  sigset_t mask;
-  procpool__platform_super_mask(&mask);
-  while (procpool__platform_reap(u->charges[index].pid, status, WNOHANG, usage) == 0) {
+static bool procpool__super_await(procpool__super *u, int index, uint64_t deadline, procpool__ending *ending) {
+  while (procpool__platform_reap(u->charges[index].pid, false, ending) == 0) {
     if (procpool__platform_now() >= deadline)
       return false;
-    (void)procpool__platform_poll(NULL, 0, deadline, &mask);
+    procpool__platform_super_sleep(NULL, 0, deadline);
   }
   return true;
 }
@@ -6268,14 +6416,14 @@ typedef struct procpool__sweep {
 } procpool__sweep;
 
 /* child is this process's own, not yet reaped. */
-static void procpool__super_sweep_child(pid_t child, void *context) {
+static void procpool__super_sweep_child(procpool__pid child, void *context) {
   procpool__sweep *sweep = (procpool__sweep *)context;
   for (int i = 0; i < sweep->super->segment.workers; i++)
     if (sweep->super->charges[i].pid == child)
       return;
   if (!procpool__platform_same_session(child) || procpool__platform_mark_of(child) != sweep->mark)
     return;
-  procpool__platform_kill(child, SIGKILL);
+  procpool__platform_kill(child, PROCPOOL__SIGNAL_KILL);
   sweep->found++;
 }
 
@@ -6303,14 +6451,11 @@ static bool procpool__super_sweep_due(procpool__super *u) {
 
 /* The same at the end of the pool, whose workers are gone: waits for it. */
 static void procpool__super_sweep_all(procpool__super *u, uint64_t deadline) {
-  struct rusage usage;
-  sigset_t mask;
-  int status;
-  procpool__platform_super_mask(&mask);
+  procpool__ending ending;
   while (procpool__super_sweep_due(u) && procpool__platform_now() < deadline) {
     const uint64_t soon = procpool__platform_now() + 10000000u;
-    (void)procpool__platform_poll(NULL, 0, soon < deadline ? soon : deadline, &mask);
-    while (procpool__platform_reap(-1, &status, WNOHANG, &usage) > 0)
+    procpool__platform_super_sleep(NULL, 0, soon < deadline ? soon : deadline);
+    while (procpool__platform_reap(PROCPOOL__ANY, false, &ending) > 0)
       ;
   }
 }
@@ -6323,20 +6468,19 @@ static void procpool__super_end_workers(procpool__super *u, procpool__state stat
       procpool__super_condemn(u, i, state);
       if (u->charges[i].condemned != 0)
         u->charges[i].sweep = u->charges[i].mark;
-      procpool__platform_kill(u->charges[i].pid, SIGKILL);
+      procpool__platform_kill(u->charges[i].pid, PROCPOOL__SIGNAL_KILL);
     }
   for (int i = 0; i < u->segment.workers; i++) {
     procpool__charge *charge = &u->charges[i];
-    struct rusage usage;
-    int status = 0;
+    procpool__ending ending;
     charge->due = PROCPOOL__NEVER;
     if (charge->pid == 0)
       continue;
-    memset(&usage, 0, sizeof(usage));
-    if (procpool__super_await(u, i, deadline, &status, &usage))
-      (void)procpool__super_settle_dead(u, i, status, &usage);
+    memset(&ending, 0, sizeof(ending)); /* as it stays where it is reaped already */
+    if (procpool__super_await(u, i, deadline, &ending))
+      (void)procpool__super_settle_dead(u, i, &ending);
     else if (charge->condemned != 0)
-      procpool__super_bury(u, i, 0, PROCPOOL__EPITAPH_QUARANTINE, &usage);
+      procpool__super_bury(u, i, NULL);
     procpool__super_clear_traces(u, i);
     charge->pid = 0;
   }
@@ -6413,10 +6557,11 @@ enum {
 };
 
 /* Whether a useless start, which ended so, was one too many. */
-static bool procpool__super_hopeless(const procpool__super *u, uint64_t life, int status) {
-  const bool killed = WIFSIGNALED(status) && procpool__platform_from_outside(WTERMSIG(status));
+static bool procpool__super_hopeless(const procpool__super *u, uint64_t life, const procpool__ending *ending) {
+  const bool killed = procpool__platform_from_outside(ending->signal_number);
   const bool within = life == PROCPOOL__LIFE_REFUSED || life == PROCPOOL__LIFE_BEGINS;
-  if (u->ended || u->once || (life == PROCPOOL__LIFE_LEAVES && WIFEXITED(status)) || procpool__super_any_useful(u))
+  if (u->ended || u->once || (life == PROCPOOL__LIFE_LEAVES && ending->signal_number == 0) ||
+      procpool__super_any_useful(u))
     return false;
   if (life == PROCPOOL__LIFE_FORKED)
     return procpool__super_all_failed(u, PROCPOOL__STARTS_KILLED);
@@ -6426,36 +6571,36 @@ static bool procpool__super_hopeless(const procpool__super *u, uint64_t life, in
 }
 
 /* A pool that gives up: everybody goes, and the host hears why. */
-static void procpool__super_give_up(procpool__super *u, procpool__health health, int index, pid_t pid, int status) {
+static void procpool__super_give_up(procpool__super *u, procpool__health health, int index, procpool__pid pid,
+                                    const procpool__ending *ending) {
   u->ended = true;
   procpool__super_end_workers(u, PROCPOOL__DEAD_BROKEN);
-  procpool__super_cause(u, health, index, pid, status, 0);
+  procpool__super_cause(u, health, index, pid, ending, 0);
 }
 
-static void procpool__super_on_death(procpool__super *u, int index, int status, const struct rusage *usage) {
-  const pid_t pid = u->charges[index].pid;
+static void procpool__super_on_death(procpool__super *u, int index, const procpool__ending *ending) {
+  const procpool__pid pid = u->charges[index].pid;
   const uint64_t life = procpool__load(&u->segment.blocks[index].life);
   bool wanted, had_task, useful;
   procpool__super_note_return(u, index);
   wanted = u->charges[index].stage != PROCPOOL_STAGE_NONE;
   if (wanted || u->charges[index].overdue || u->charges[index].reset != 0)
     u->charges[index].sweep = u->charges[index].mark;
-  had_task = procpool__super_settle_dead(u, index, status, usage);
+  had_task = procpool__super_settle_dead(u, index, ending);
   useful = procpool__super_was_useful(u, index, had_task);
   procpool__super_clear_traces(u, index);
   u->charges[index].pid = 0;
-  u->end.pid = pid;
-  u->end.status = status;
-  u->end.usage = *usage;
+  u->ended_pid = pid;
+  u->ending = *ending;
   procpool__super_plan(u, index, useful);
   procpool__super_note_alive(u);
   if (u->strict && (life != PROCPOOL__LIFE_LEAVES || had_task) && !wanted && !u->ended)
-    procpool__super_give_up(u, PROCPOOL__HEALTH_STRICT, index, pid, status);
-  else if (!useful && procpool__super_hopeless(u, life, status))
-    procpool__super_give_up(u, PROCPOOL__HEALTH_INIT_FAIL, index, pid, status);
+    procpool__super_give_up(u, PROCPOOL__HEALTH_STRICT, index, pid, ending);
+  else if (!useful && procpool__super_hopeless(u, life, ending))
+    procpool__super_give_up(u, PROCPOOL__HEALTH_INIT_FAIL, index, pid, ending);
 }
 
-static int procpool__super_find(const procpool__super *u, pid_t pid) {
+static int procpool__super_find(const procpool__super *u, procpool__pid pid) {
   for (int i = 0; i < u->segment.workers; i++)
     if (u->charges[i].pid == pid)
       return i;
@@ -6465,19 +6610,18 @@ static int procpool__super_find(const procpool__super *u, pid_t pid) {
 /* Signals coalesce: asks until no other has died or stopped. The one that did may have been woken on behalf of others,
  * so all who sleep are woken to look again. */
 static void procpool__super_reap(procpool__super *u) {
-  struct rusage usage;
-  int status;
-  pid_t pid;
+  procpool__ending ending;
+  procpool__pid pid;
   bool any = false;
-  while ((pid = procpool__platform_reap(-1, &status, WNOHANG | WUNTRACED | WCONTINUED, &usage)) > 0) {
+  while ((pid = procpool__platform_reap(PROCPOOL__ANY, true, &ending)) > 0) {
     const int index = procpool__super_find(u, pid);
     if (index < 0)
       continue;
     any = true;
-    if (WIFEXITED(status) || WIFSIGNALED(status)) {
-      procpool__super_on_death(u, index, status, &usage);
+    if (ending.fate == PROCPOOL__ENDED) {
+      procpool__super_on_death(u, index, &ending);
     } else {
-      procpool__super_note_stop(u, index, WIFSTOPPED(status));
+      procpool__super_note_stop(u, index, ending.fate == PROCPOOL__STOPPED);
       procpool__ring_publish_for(&u->segment, index);
     }
   }
@@ -6493,14 +6637,14 @@ static void procpool__super_on_fork_failure(procpool__super *u, int index, int e
   u->charges[index].due = procpool__super_backoff(u->charges[index].failures);
   u->fork_failures++;
   if (u->alive == 0 && u->fork_failures >= 4)
-    procpool__super_cause(u, PROCPOOL__HEALTH_SPAWN_FAIL, -1, 0, 0, error);
+    procpool__super_cause(u, PROCPOOL__HEALTH_SPAWN_FAIL, -1, 0, NULL, error);
   procpool__shm_wake_workers(&u->segment);
   procpool__shm_wake_host(&u->segment, u->fds.event_fd);
 }
 
 static void procpool__super_start_again(procpool__super *u, int index) {
   if (!procpool__super_start(u, index)) {
-    procpool__super_on_fork_failure(u, index, errno);
+    procpool__super_on_fork_failure(u, index, procpool__platform_error());
     return;
   }
   u->fork_failures = 0;
@@ -6543,7 +6687,7 @@ static void procpool__super_signal(procpool__super *u, int index, procpool_stage
   charge->stage = stage;
   procpool__super_note_away(u, index);
   charge->stage_due = now + (stage == PROCPOOL_STAGE_KILL ? PROCPOOL__PATIENCE : charge->grace);
-  procpool__platform_kill(charge->pid, stage == PROCPOOL_STAGE_KILL ? SIGKILL : SIGTERM);
+  procpool__platform_kill(charge->pid, stage == PROCPOOL_STAGE_KILL ? PROCPOOL__SIGNAL_KILL : PROCPOOL__SIGNAL_TERM);
 }
 
 /* Begins the end of what worker index runs. */
@@ -6565,7 +6709,6 @@ static void procpool__super_begin_end(procpool__super *u, int index, uint32_t sl
 /* The time of a stage is over. */
 static void procpool__super_next_stage(procpool__super *u, int index, uint64_t now) {
   procpool__charge *charge = &u->charges[index];
-  struct rusage usage;
   switch (charge->stage) {
   case PROCPOOL_STAGE_ASKED:
     if (procpool__super_take_word(u, index, charge->asked_slot, charge->asked,
@@ -6578,9 +6721,8 @@ static void procpool__super_next_stage(procpool__super *u, int index, uint64_t n
     procpool__super_signal(u, index, PROCPOOL_STAGE_KILL, now);
     break;
   case PROCPOOL_STAGE_KILL: /* and it is still there: the kernel holds it. The task settles without it */
-    memset(&usage, 0, sizeof(usage));
     if (charge->condemned != 0)
-      procpool__super_bury(u, index, 0, PROCPOOL__EPITAPH_QUARANTINE, &usage);
+      procpool__super_bury(u, index, NULL);
     charge->stage_due = PROCPOOL__NEVER;
     procpool__shm_wake_host(&u->segment, u->fds.event_fd);
     break;
@@ -6669,7 +6811,7 @@ static uint64_t procpool__super_enforce_worker(procpool__super *u, int index, ui
     if (now < charge->born + u->initializer_limit + charge->excused)
       return charge->born + u->initializer_limit + charge->excused;
     charge->overdue = true;
-    procpool__platform_kill(charge->pid, SIGKILL);
+    procpool__platform_kill(charge->pid, PROCPOOL__SIGNAL_KILL);
   }
   procpool__super_note_return(u, index);
   if (charge->stage == PROCPOOL_STAGE_NONE)
@@ -6793,14 +6935,14 @@ static void procpool__super_settle_unborn(procpool__super *u) {
   procpool__block *block = &u->segment.blocks[0];
   const uint64_t word = procpool__load(&u->segment.slots[0].word);
   const uint64_t running = procpool__word(procpool__word_ticket(word), 0, PROCPOOL__RUNNING);
-  if (u->end.pid == 0 || u->charges[0].pid != 0 || procpool__word_state(word) != PROCPOOL__READY)
+  if (u->ended_pid == 0 || u->charges[0].pid != 0 || procpool__word_state(word) != PROCPOOL__READY)
     return;
   procpool__store(&block->intent_slot, 0);
   procpool__store(&block->intent_word, running);
   if (!procpool__super_take_word(u, 0, 0, word, PROCPOOL__DEAD_CRASHED))
     return;
-  u->charges[0].pid = u->end.pid;
-  procpool__super_bury(u, 0, u->end.status, 0, &u->end.usage);
+  u->charges[0].pid = u->ended_pid;
+  procpool__super_bury(u, 0, &u->ending);
   u->charges[0].pid = 0;
 }
 
@@ -6859,7 +7001,7 @@ static void procpool__super_on_message(procpool__super *u, const procpool__messa
   if (m->say == PROCPOOL__SAY_RESET)
     charge->reset = m->b;
   if (charge->pid != 0)
-    procpool__platform_kill(charge->pid, m->say == PROCPOOL__SAY_RESET ? SIGKILL : (int)m->b);
+    procpool__platform_kill(charge->pid, m->say == PROCPOOL__SAY_RESET ? PROCPOOL__SIGNAL_KILL : (int)m->b);
   else if (m->say == PROCPOOL__SAY_RESET)
     procpool__super_clear_traces(u, (int)m->a);
 }
@@ -6868,20 +7010,19 @@ static void procpool__super_on_message(procpool__super *u, const procpool__messa
  * the kernel holds on to does not keep this process: it has its SIGKILL, and gets another one when this ends. */
 static void procpool__super_host_gone(procpool__super *u) {
   const uint64_t deadline = procpool__platform_now() + PROCPOOL__PATIENCE / 10;
-  struct rusage usage;
+  procpool__ending ending;
   uint64_t word;
   uint32_t slot;
-  int status;
   for (int i = 0; i < u->segment.workers; i++)
     if (u->charges[i].pid != 0) {
       if (u->charges[i].condemned != 0 || u->charges[i].stage != PROCPOOL_STAGE_NONE ||
           procpool__super_task_of(u, i, &slot, &word))
         u->charges[i].sweep = u->charges[i].mark;
-      procpool__platform_kill(u->charges[i].pid, SIGKILL);
+      procpool__platform_kill(u->charges[i].pid, PROCPOOL__SIGNAL_KILL);
     }
   for (int i = 0; i < u->segment.workers; i++)
     if (u->charges[i].pid != 0)
-      (void)procpool__super_await(u, i, deadline, &status, &usage);
+      (void)procpool__super_await(u, i, deadline, &ending);
   for (int i = 0; i < u->segment.workers; i++)
     u->charges[i].pid = 0;
   procpool__super_sweep_all(u, deadline);
@@ -6896,7 +7037,7 @@ static void procpool__super_host_gone(procpool__super *u) {
 static void procpool__super_hear(procpool__super *u) {
   procpool__message m;
   int got;
-  while ((got = procpool__super_receive(u->fds.control, &m, MSG_DONTWAIT)) > 0)
+  while ((got = procpool__super_receive(u->fds.control, &m, false)) > 0)
     procpool__super_on_message(u, &m);
   if (got < 0)
     procpool__super_host_gone(u);
@@ -6922,13 +7063,7 @@ static uint64_t procpool__super_look_at_witness(procpool__super *u) {
 }
 
 static void procpool__super_loop(procpool__super *u) {
-  sigset_t mask;
-  struct pollfd fds[4];
-  procpool__platform_super_mask(&mask);
-  fds[0].fd = u->fds.lifeline;
-  fds[1].fd = u->fds.host_pidfd; /* poll skips negative ones */
-  fds[2].fd = u->fds.control;
-  fds[3].fd = u->watch;
+  procpool__source sources[4];
   for (;;) {
     uint64_t next, due;
     procpool__super_reap(u);
@@ -6942,12 +7077,13 @@ static void procpool__super_loop(procpool__super *u) {
     due = procpool__super_look_at_witness(u);
     next = due < next ? due : next;
     u->expected = next > u->looked ? next : u->looked;
-    fds[0].events = 0;
-    fds[1].events = fds[2].events = fds[3].events = POLLIN;
-    fds[0].revents = fds[1].revents = fds[2].revents = fds[3].revents = 0;
-    (void)procpool__platform_poll(fds, 4, next, &mask);
-    if (fds[0].revents != 0 || fds[1].revents != 0 ||
-        (fds[3].revents != 0 && procpool__platform_witness_gone(u->fds.witness, u->watch)))
+    sources[0] = procpool__platform_end_of(u->fds.lifeline);
+    sources[1] = procpool__platform_source(u->fds.host_pidfd);
+    sources[2] = procpool__platform_source(u->fds.control);
+    sources[3] = procpool__platform_source(u->watch);
+    procpool__platform_super_sleep(sources, 4, next);
+    if (procpool__platform_came(&sources[0]) || procpool__platform_came(&sources[1]) ||
+        (procpool__platform_came(&sources[3]) && procpool__platform_witness_gone(u->fds.witness, u->watch)))
       procpool__super_host_gone(u);
   }
 }
@@ -6958,7 +7094,7 @@ static void procpool__super_loop(procpool__super *u) {
 static int procpool__super_start_all(procpool__super *u) {
   for (int i = 0; i < u->segment.workers; i++)
     if (!procpool__super_start(u, i)) {
-      const int error = errno;
+      const int error = procpool__platform_error();
       procpool__super_end_workers(u, PROCPOOL__DEAD_BROKEN);
       return error;
     }
@@ -6968,19 +7104,19 @@ static int procpool__super_start_all(procpool__super *u) {
 /* Runs in the go-between, whose child the supervisor still is, so that its pid cannot be another process's. Gives the
  * host a descriptor that stands for the supervisor: a task may stop or trace it again and again, and then the host must
  * be able to end it, and no other process. Without such descriptors (Linux 5.3) the host hears that there is none.
- * Returns errno (*call: what failed). */
-static int procpool__super_introduce(int control, pid_t supervisor, const char **call) {
+ * Returns the error (*call: what failed). */
+static int procpool__super_introduce(int control, procpool__pid supervisor, const char **call) {
   procpool__message m;
   int fd = procpool__platform_pidfd(supervisor);
   int error = 0;
   *call = "pidfd_open";
-  if (fd < 0 && procpool__platform_scarce(errno))
-    return errno;
+  if (fd < 0 && procpool__platform_scarce(procpool__platform_error()))
+    return procpool__platform_error();
   *call = "sendmsg";
   memset(&m, 0, sizeof(m));
   m.say = PROCPOOL__SAY_SELF;
   if ((fd < 0 || !procpool__platform_send_fd(control, &m, sizeof(m), fd)) && !procpool__super_send(control, &m))
-    error = errno;
+    error = procpool__platform_error();
   procpool__platform_close(&fd);
   return error;
 }
@@ -7018,7 +7154,7 @@ static void procpool__super_run(procpool__super *u) {
   procpool__platform_set_name(u->name, -1);
   memset(&m, 0, sizeof(m));
   m.say = PROCPOOL__SAY_STARTED;
-  m.a = procpool__process_begin() ? (uint64_t)procpool__super_start_all(u) : ENOMEM; /* its workers inherit that */
+  m.a = (uint64_t)(procpool__process_begin() ? procpool__super_start_all(u) : (int)PROCPOOL__NO_MEMORY); /* inherited */
   if (!procpool__super_send(u->fds.control, &m) || m.a != 0)
     procpool__platform_leave(1);
   procpool__super_begin_watch(u);
@@ -7102,12 +7238,6 @@ static uint32_t procpool__marker_addressee(const procpool__marker *m, const proc
   return pid;
 }
 
-/* Whether an error says that a descriptor is not what the marker calls it. Any other one says nothing: there is no
- * memory, or a sandbox refuses the call. */
-static bool procpool__marker_disproved(int error) {
-  return error == EBADF || error == ENOTSOCK || error == EACCES || error == ENODEV || error == EINVAL || error == EPERM;
-}
-
 /* The segment is this user's, holds the marker's cookie and names the process that made the channel, which was this
  * user's too; and it names whom it started. A process that cannot find out ends: should it be a pool's own, it must not
  * run the program's main a second time. */
@@ -7118,13 +7248,13 @@ static procpool__proof procpool__marker_prove(const procpool__marker *m) {
   if (!procpool__platform_shm_own(m->fds.memory))
     return PROCPOOL__PROOF_NONE;
   h = (const procpool__header *)procpool__platform_shm_look(m->fds.memory);
-  error = h == NULL ? errno : 0;
+  error = h == NULL ? procpool__platform_error() : 0;
   if (h != NULL && (h->magic != PROCPOOL__MAGIC || h->version != PROCPOOL_VERSION || h->header_size != sizeof(*h) ||
                     h->total != m->total || h->cookie != m->cookie))
-    error = EINVAL;
+    error = PROCPOOL__NOT_OURS;
   if (error == 0)
-    error = procpool__platform_channel_of(m->fds.control, (pid_t)h->host_pid);
-  if (procpool__marker_disproved(error))
+    error = procpool__platform_channel_of(m->fds.control, (procpool__pid)h->host_pid);
+  if (procpool__platform_disproved(error))
     return PROCPOOL__PROOF_NONE;
   addressee = error == 0 ? procpool__marker_addressee(m, h) : 0;
   if (addressee == 0) /* or a start that came to nothing */
@@ -7194,7 +7324,7 @@ static bool procpool__super_attach(procpool__super *u, uint64_t total, uint64_t 
   s->host_base = h->base;
   if (procpool__shm_layout(s, base) != total || !procpool__platform_shm_open(base, s->arena_at))
     return false;
-  u->host = (pid_t)h->host_pid;
+  u->host = (procpool__pid)h->host_pid;
   u->strict = h->strict != 0;
   u->core_dumps = h->core_dumps != 0;
   u->once = h->once != 0;
@@ -7220,10 +7350,10 @@ static void procpool__super_spawned(procpool__super *u, uint64_t total, uint64_t
   m.say = PROCPOOL__SAY_ATTACHED;
   if (procpool__platform_each_code(procpool__super_tell_code, &u->fds.control) != 0) { /* not all is told: no workers */
     m.say = PROCPOOL__SAY_STARTED;
-    m.a = errno != 0 ? (uint64_t)errno : EIO;
+    m.a = (uint64_t)(procpool__platform_error() != 0 ? procpool__platform_error() : (int)PROCPOOL__NO_READ);
     m.b = PROCPOOL__CALL_MAPS;
   }
-  if (!procpool__super_send(u->fds.control, &m) || procpool__super_receive(u->fds.control, &m, 0) <= 0 ||
+  if (!procpool__super_send(u->fds.control, &m) || procpool__super_receive(u->fds.control, &m, true) <= 0 ||
       m.say != PROCPOOL__SAY_BEGIN)
     procpool__platform_leave(1);
   procpool__shm_settle(&u->segment); /* now the initializer is there, too */
@@ -7278,7 +7408,7 @@ typedef struct procpool__callback_node {
   struct procpool__callback_node *next;
   procpool_callback function;
   void *context;
-  pthread_t thread; /* in the list of what was thrown: by whose callback; context is the exception */
+  uint64_t thread; /* in the list of what was thrown: by whose callback; context is the exception */
 } procpool__callback_node;
 
 struct procpool__waiter;
@@ -7310,7 +7440,7 @@ typedef struct procpool__sleeper {
 /* A call (or an iterator) that waits for several futures, of several pools: its own lock, since each pool has its
  * own. */
 typedef struct procpool__waiter {
-  pthread_mutex_t lock;
+  procpool__lock lock;
   procpool__wait_node *first_done, *last_done;
   size_t pending, settled, errors;
   procpool__sleeper *sleeper; /* the thread that sleeps for it, if one pool is concerned; under that pool's lock */
@@ -7381,7 +7511,7 @@ typedef struct procpool__arena {
   size_t extent_count, extent_room, extents_given; /* the list has room for those that are handed out, too */
   uint64_t top;                                    /* everything above is not in use */
   uint64_t highest;                                /* and this is how far it ever came: the header's arena_top */
-  int error;                                       /* errno of the last request that failed */
+  int error;                                       /* of the last request that failed */
   uint64_t warm;                                   /* bytes of free extents that are still reserved */
   uint64_t held;                                   /* blocks that calls hold beside what unsettled tasks have */
   uint64_t returned;                               /* blocks that ever came back */
@@ -7390,11 +7520,11 @@ typedef struct procpool__arena {
 /* A thread that runs callbacks now. */
 typedef struct procpool__frame {
   struct procpool__frame *next;
-  pthread_t thread;
+  uint64_t thread; /* procpool__platform_self */
 } procpool__frame;
 
 typedef struct procpool__thread {
-  pthread_t thread;
+  procpool__platform_thread thread;
   bool started;
   procpool *pool;
   procpool__worker worker;
@@ -7406,7 +7536,7 @@ struct procpool {
   uint32_t *guard;
   bool guard_by_pid;
   void *witness; /* mapped as long as the supervisor shall live */
-  pthread_mutex_t lock;
+  procpool__lock lock;
   uint32_t wanted; /* threads that wait for the lock; atomic */
   procpool__segment segment;
   procpool__process_pool fds;
@@ -7482,7 +7612,7 @@ struct procpool {
   /* start methods */
   procpool__thread *threads;
   procpool__worker *inline_worker;
-  pthread_t inline_thread;
+  uint64_t inline_thread; /* procpool__platform_self */
   bool inline_running;
   procpool__platform_code *codes; /* spawn: code that workers have */
   size_t code_count;
@@ -7492,14 +7622,14 @@ struct procpool {
 /* ---- entering ---- */
 
 static void procpool__host_lock(procpool *p) {
-  if (pthread_mutex_trylock(&p->lock) == 0)
+  if (procpool__platform_try_lock(&p->lock))
     return;
   (void)__atomic_fetch_add(&p->wanted, 1, __ATOMIC_RELAXED);
-  (void)pthread_mutex_lock(&p->lock);
+  procpool__platform_lock(&p->lock);
   (void)__atomic_fetch_sub(&p->wanted, 1, __ATOMIC_RELAXED);
 }
 static void procpool__host_unlock(procpool *p) {
-  (void)pthread_mutex_unlock(&p->lock);
+  procpool__platform_unlock(&p->lock);
 }
 
 /* Work under the lock that takes longer calls this after every PROCPOOL__STRETCH things that it has looked at: threads
@@ -7546,19 +7676,18 @@ static procpool_status procpool__host_refuse(procpool *p, procpool_status status
 
 /* Whether a wait by this thread would wait for itself. */
 static bool procpool__host_in_task(const procpool *p) {
-  const pthread_t self = pthread_self();
-  if (p->inline_running && pthread_equal(p->inline_thread, self))
+  if (p->inline_running && p->inline_thread == procpool__platform_self())
     return true;
   for (int i = 0; p->threads != NULL && i < p->segment.workers; i++)
-    if (p->threads[i].started && pthread_equal(p->threads[i].thread, self))
+    if (p->threads[i].started && procpool__platform_is_self(p->threads[i].thread))
       return true;
   return false;
 }
 
 static bool procpool__host_self(const procpool *p) {
-  const pthread_t self = pthread_self();
+  const uint64_t self = procpool__platform_self();
   for (const procpool__frame *f = p->frames; f != NULL; f = f->next)
-    if (pthread_equal(f->thread, self))
+    if (f->thread == self)
       return true;
   return procpool__host_in_task(p);
 }
@@ -7585,9 +7714,9 @@ static bool procpool__size_possible(size_t count, size_t size) {
  * the user's by now. A finished pool takes no more pages. */
 static int procpool__host_reserve(procpool *p, uint64_t offset, uint64_t size) {
   const bool long_one = size > PROCPOOL__EXTENT;
-  int error = ENOMEM;
+  int error = PROCPOOL__NO_MEMORY;
   if (p->finished)
-    return ESHUTDOWN;
+    return PROCPOOL__SHUT_DOWN;
   if (long_one)
     procpool__host_unlock(p);
   if (!procpool__memory_refuses(&p->memory, size))
@@ -7596,7 +7725,7 @@ static int procpool__host_reserve(procpool *p, uint64_t offset, uint64_t size) {
     procpool__host_lock(p);
   if (error == 0 && p->finished) {
     procpool__platform_shm_discard(p->segment.base + offset, size);
-    error = ESHUTDOWN;
+    error = PROCPOOL__SHUT_DOWN;
   }
   if (error == 0)
     p->shared_bytes += procpool__round_up(size, procpool__platform_page());
@@ -7611,8 +7740,8 @@ static bool procpool__host_grow(procpool *p, const void *part, uint64_t limit, u
   more = procpool__round_up(need - *reserved, 65536);
   if (*reserved + more > limit)
     more = limit - *reserved;
-  errno = procpool__host_reserve(p, procpool__shm_offset(&p->segment, part) + *reserved, more);
-  if (errno != 0)
+  procpool__platform_set_error(procpool__host_reserve(p, procpool__shm_offset(&p->segment, part) + *reserved, more));
+  if (procpool__platform_error() != 0)
     return false;
   *reserved += more;
   return true;
@@ -7682,7 +7811,7 @@ static bool procpool__arena_reserve(procpool *p, uint64_t offset, uint64_t size)
   const uint64_t at = p->segment.arena_at + offset;
   int error = 0;
   if (!procpool__platform_shm_open(p->segment.base, at + size))
-    error = errno;
+    error = procpool__platform_error();
   if (error == 0)
     error = procpool__host_reserve(p, at, size);
   p->arena.error = error;
@@ -7732,7 +7861,7 @@ static uint64_t procpool__arena_extend(procpool *p, uint64_t size) {
   procpool__arena *a = &p->arena;
   const uint64_t offset = procpool__arena_fit(p, a->top, p->segment.arena_size - a->top, size);
   if (offset == PROCPOOL__NO_BLOCK) {
-    a->error = ENOMEM;
+    a->error = PROCPOOL__NO_MEMORY;
     return PROCPOOL__NO_BLOCK;
   }
   if (offset > a->top) {
@@ -7861,7 +7990,7 @@ static uint64_t procpool__arena_try_extent(procpool *p, uint64_t size) {
   bool reserved;
   uint64_t offset;
   if (!procpool__arena_make_room(a)) {
-    a->error = ENOMEM;
+    a->error = PROCPOOL__NO_MEMORY;
     return PROCPOOL__NO_BLOCK;
   }
   offset = procpool__arena_find(p, size, &reserved);
@@ -7904,7 +8033,7 @@ static uint64_t procpool__arena_alloc(procpool *p, uint64_t size) {
   const int c = procpool__arena_class(size < p->segment.arena_size ? size : p->segment.arena_size);
   procpool__list *list;
   uint64_t offset;
-  a->error = ENOMEM;
+  a->error = PROCPOOL__NO_MEMORY;
   if (size > p->segment.arena_size)
     return PROCPOOL__NO_BLOCK;
   if (c >= PROCPOOL__CLASSES)
@@ -8047,7 +8176,7 @@ static procpool__where procpool__buffer_find(const procpool *p, const void *addr
 /* Null (arena.error) where there is no memory. */
 static void *procpool__buffer_new(procpool *p, uint64_t size) {
   procpool__buffer *b = (procpool__buffer *)PROCPOOL_MALLOC(sizeof(*b));
-  p->arena.error = ENOMEM;
+  p->arena.error = PROCPOOL__NO_MEMORY;
   if (b == NULL)
     return NULL;
   b->offset = procpool__arena_alloc(p, size > 0 ? size : 1);
@@ -8299,7 +8428,7 @@ static void procpool__waiter_tell(procpool *p, procpool__wait_node *node) {
     procpool__sleeper_tell(p, (procpool__sleeper *)(void *)node);
     return;
   }
-  (void)pthread_mutex_lock(&w->lock);
+  procpool__platform_lock(&w->lock);
   w->pending--;
   w->settled++;
   w->errors += procpool__future_bad(procpool__future_status(node->future));
@@ -8313,7 +8442,7 @@ static void procpool__waiter_tell(procpool *p, procpool__wait_node *node) {
     w->rung = true;
     procpool__platform_event_set(w->bell);
   }
-  (void)pthread_mutex_unlock(&w->lock);
+  procpool__platform_unlock(&w->lock);
   if (w->sleeper != NULL)
     procpool__sleeper_tell(p, w->sleeper);
 }
@@ -8608,16 +8737,18 @@ static procpool__taken procpool__host_take(procpool *p, int worker, const procpo
  * looks for whatever a LOOK would make it see after each; else a LOOK or a PHASE is told again later. */
 static bool procpool__host_tell(procpool *p, procpool__say say, uint64_t a, uint64_t b) {
   procpool__message m;
+  int error;
   if (p->fds.control < 0)
     return false;
   memset(&m, 0, sizeof(m));
   m.say = say;
   m.a = a;
   m.b = b;
-  if (procpool__platform_send(p->fds.control, &m, sizeof(m), MSG_DONTWAIT))
+  if (procpool__platform_send(p->fds.control, &m, sizeof(m), false))
     return true;
-  p->untold =
-      p->untold || (errno != EPIPE && (say == PROCPOOL__SAY_PHASE || (errno != EAGAIN && say == PROCPOOL__SAY_LOOK)));
+  error = procpool__platform_error();
+  p->untold = p->untold || (error != PROCPOOL__GONE &&
+                            (say == PROCPOOL__SAY_PHASE || (error != PROCPOOL__FULL && say == PROCPOOL__SAY_LOOK)));
   return false;
 }
 
@@ -8973,24 +9104,20 @@ static void procpool__host_heed_health(procpool *p) {
 /* Whether the supervisor has ended, or does so before the deadline. Its pidfd knows even where a child that was
  * forked beside the library keeps its end of the channel open. */
 static bool procpool__host_supervisor_gone(const procpool *p, uint64_t deadline) {
-  struct pollfd fds[2];
-  memset(fds, 0, sizeof(fds));
-  fds[0].fd = p->fds.control;
-  fds[1].fd = p->fds.supervisor;
-  fds[1].events = POLLIN;
-  while (procpool__platform_poll(fds, 2, deadline, NULL) < 0 && errno == EINTR)
-    ;
-  return fds[0].revents != 0 || fds[1].revents != 0;
+  procpool__source sources[2];
+  sources[0] = procpool__platform_end_of(p->fds.control);
+  sources[1] = procpool__platform_source(p->fds.supervisor);
+  return procpool__platform_await(sources, 2, deadline);
 }
 
 /* Ends the supervisor, and with it its workers, if it hears: a stopped one is continued by the kernel. */
 static void procpool__host_let_go(procpool *p) {
-  sigset_t old;
+  procpool__signals old;
   procpool__process_enter(&old);
   procpool__platform_close(&p->fds.lifeline);
   procpool__process_leave(&old);
   procpool__platform_witness_drop(&p->witness);
-  procpool__platform_pidfd_signal(p->fds.supervisor, SIGCONT);
+  procpool__platform_pidfd_signal(p->fds.supervisor, PROCPOOL__SIGNAL_CONTINUE);
 }
 
 /* What becomes of a task of which no record and no epitaph is left. A word that was decided keeps its outcome; but OK,
@@ -9041,7 +9168,7 @@ static bool procpool__host_await_workers(procpool *p) {
   if (!procpool__platform_gone(p->fds.all_gone, deadline))
     return false;
   for (int i = 0; i < p->segment.workers; i++)
-    procpool__platform_await_end((pid_t)procpool__load(&p->segment.blocks[i].pid), deadline);
+    procpool__platform_await_end((procpool__pid)procpool__load(&p->segment.blocks[i].pid), deadline);
   return true;
 }
 
@@ -9051,13 +9178,13 @@ static void procpool__host_await_end(procpool *p) {
   procpool__host_let_go(p); /* now it must end, whatever it was about */
   if (p->fds.all_gone < 0 || procpool__host_await_workers(p) || procpool__host_supervisor_gone(p, 0))
     return;
-  procpool__platform_pidfd_signal(p->fds.supervisor, SIGKILL);
+  procpool__platform_pidfd_signal(p->fds.supervisor, PROCPOOL__SIGNAL_KILL);
   (void)procpool__host_await_workers(p);
 }
 
 /* No worker is left. clean: the supervisor said so itself; else it died, and its workers die with it. */
 static void procpool__host_finish(procpool *p, bool clean) {
-  sigset_t old;
+  procpool__signals old;
   if (p->finished)
     return;
   if (!clean || p->fds.control < 0 || !procpool__host_supervisor_gone(p, procpool__platform_now() + PROCPOOL__SECOND))
@@ -9089,7 +9216,7 @@ static bool procpool__host_hear(procpool *p) {
   procpool__message m;
   int got = 1;
   for (int i = 0; i < 16 && got > 0; i++) {
-    got = procpool__super_receive(p->fds.control, &m, MSG_DONTWAIT);
+    got = procpool__super_receive(p->fds.control, &m, false);
     p->ends = p->ends || (got > 0 && m.say == PROCPOOL__SAY_ENDING);
     p->left = p->left || (got > 0 && m.say == PROCPOOL__SAY_GONE);
   }
@@ -9579,12 +9706,10 @@ enum { PROCPOOL__IDLE_LOOKS = 64, PROCPOOL__RESTS_AUDIT = 1024 };
 /* Sleeps in poll(). What rings the event is meant for this thread; those who poll it besides are told when something
  * has settled, by the thread that settles it. */
 static bool procpool__host_watch(int watch, int control, uint64_t deadline) {
-  struct pollfd fds[2];
-  fds[0].fd = watch;
-  fds[1].fd = control;
-  fds[0].events = fds[1].events = POLLIN;
-  fds[0].revents = fds[1].revents = 0;
-  return procpool__platform_poll(fds, 2, deadline, NULL) > 0 && fds[0].revents != 0;
+  procpool__source sources[2];
+  sources[0] = procpool__platform_source(watch);
+  sources[1] = procpool__platform_source(control);
+  return procpool__platform_poll(sources, 2, deadline, NULL) > 0 && procpool__platform_came(&sources[0]);
 }
 
 static void procpool__host_sleep_armed(procpool *p, uint64_t deadline, uint64_t look, uint32_t seq) {
@@ -9703,7 +9828,7 @@ static void procpool__host_run_inline(procpool *p, uint64_t deadline) {
     return;
   }
   p->inline_running = true;
-  p->inline_thread = pthread_self();
+  p->inline_thread = procpool__platform_self();
   procpool__host_unlock(p);
   cancel = procpool__platform_no_cancel();
   turn = procpool__worker_turn(p->inline_worker);
@@ -9793,9 +9918,9 @@ static void procpool__host_rest(procpool *p, uint64_t deadline, procpool__known 
 /* ---- what callbacks throw ---- It leaves the call that ran the callback, and no call within a later callback. */
 
 static procpool__callback_node **procpool__host_thrown(procpool *p) {
-  const pthread_t self = pthread_self();
+  const uint64_t self = procpool__platform_self();
   procpool__callback_node **at = &p->thrown;
-  while (*at != NULL && !pthread_equal((*at)->thread, self))
+  while (*at != NULL && (*at)->thread != self)
     at = &(*at)->next;
   return at;
 }
@@ -9808,7 +9933,7 @@ static void procpool__host_keep_thrown(procpool *p, procpool__callback_node *nod
     return;
   }
   node->context = exception;
-  node->thread = pthread_self();
+  node->thread = procpool__platform_self();
   node->next = p->thrown;
   p->thrown = node;
 }
@@ -9877,7 +10002,7 @@ static void procpool__host_run_callbacks(procpool *p) {
   if (p->first_due == NULL || procpool__host_self(p))
     return;
   procpool__host_hand_over(p);
-  frame.thread = pthread_self();
+  frame.thread = procpool__platform_self();
   frame.next = p->frames;
   p->frames = &frame;
   while (p->first_due != NULL) {
@@ -10156,7 +10281,7 @@ static bool procpool__open_check_spawn(procpool__plan *plan) {
     return procpool__open_fail(plan, PROCPOOL_UNSUPPORTED, 0,
                                "spawn: an initializer_argument needs its size, a pointer means nothing there");
   if (!procpool__platform_has_maps())
-    return procpool__open_fail_call(plan, PROCPOOL_SYSTEM, errno, "openat of /proc/self/maps",
+    return procpool__open_fail_call(plan, PROCPOOL_SYSTEM, procpool__platform_error(), "openat of /proc/self/maps",
                                     "spawn needs /proc, to find the workers' code");
   return true;
 }
@@ -10224,7 +10349,7 @@ static uint64_t procpool__open_arena_size(procpool *p, const procpool_options *o
 static bool procpool__open_segment(procpool *p, procpool__plan *plan) {
   procpool__segment *s = &p->segment;
   unsigned char *base = NULL;
-  sigset_t old;
+  procpool__signals old;
   s->workers = plan->workers;
   s->capacity = plan->options.max_queued;
   s->cell_count = procpool__shm_cell_count(s->capacity);
@@ -10234,12 +10359,13 @@ static bool procpool__open_segment(procpool *p, procpool__plan *plan) {
   s->arena_size = procpool__open_arena_size(p, &plan->options);
   (void)procpool__shm_layout(s, NULL);
   if (s->arena_at > (uint64_t)PTRDIFF_MAX) /* an off_t may have 32 bits, too */
-    return procpool__open_fail(plan, PROCPOOL_MEMORY, ENOMEM, "no address space for the shared memory");
+    return procpool__open_fail(plan, PROCPOOL_MEMORY, PROCPOOL__NO_MEMORY, "no address space for the shared memory");
   procpool__process_enter(&old);
   s->fd = p->fds.memory = procpool__platform_shm_create(s->arena_at, "procpool", &plan->call);
   procpool__process_leave(&old);
   if (s->fd < 0)
-    return procpool__open_fail_call(plan, PROCPOOL_SYSTEM, errno, plan->call, "no shared memory to be had");
+    return procpool__open_fail_call(plan, PROCPOOL_SYSTEM, procpool__platform_error(), plan->call,
+                                    "no shared memory to be had");
   while (base == NULL && s->arena_size >= PROCPOOL__EXTENT) {
     const uint64_t total = procpool__shm_layout(s, NULL);
     if (total < (uint64_t)PTRDIFF_MAX)
@@ -10249,14 +10375,17 @@ static bool procpool__open_segment(procpool *p, procpool__plan *plan) {
       s->arena_size = s->arena_size / 2 / PROCPOOL__EXTENT * PROCPOOL__EXTENT;
   }
   if (base == NULL)
-    return procpool__open_fail_call(plan, PROCPOOL_MEMORY, errno, "mmap", "no address space for the shared memory");
+    return procpool__open_fail_call(plan, PROCPOOL_MEMORY, procpool__platform_error(), "mmap",
+                                    "no address space for the shared memory");
   (void)procpool__shm_layout(s, base);
   s->host_base = (uint64_t)(uintptr_t)base;
   if (!procpool__platform_shm_open(base, s->arena_at))
-    return procpool__open_fail_call(plan, PROCPOOL_MEMORY, errno, "mprotect", "the shared memory cannot be opened");
-  errno = procpool__host_reserve(p, 0, procpool__shm_offset(s, s->cells));
-  if (errno != 0 || !procpool__host_grow_cells(p, 0)) /* an idle worker looks at the first cell */
-    return procpool__open_fail_call(plan, PROCPOOL_MEMORY, errno, errno == EFBIG ? "RLIMIT_FSIZE" : "fallocate",
+    return procpool__open_fail_call(plan, PROCPOOL_MEMORY, procpool__platform_error(), "mprotect",
+                                    "the shared memory cannot be opened");
+  procpool__platform_set_error(procpool__host_reserve(p, 0, procpool__shm_offset(s, s->cells)));
+  if (procpool__platform_error() != 0 || !procpool__host_grow_cells(p, 0)) /* an idle worker looks at the first cell */
+    return procpool__open_fail_call(plan, PROCPOOL_MEMORY, procpool__platform_error(),
+                                    procpool__platform_error() == PROCPOOL__TOO_LARGE ? "RLIMIT_FSIZE" : "fallocate",
                                     "no shared memory for the workers' rings");
   return true;
 }
@@ -10268,7 +10397,7 @@ static bool procpool__open_tables(procpool *p, procpool__plan *plan) {
   p->cell_slots = (uint32_t *)procpool__platform_pages((size_t)s->cell_count * sizeof(*p->cell_slots));
   p->inboxes = (procpool__inbox *)procpool__platform_pages((size_t)s->workers * sizeof(*p->inboxes));
   if (p->owners == NULL || p->free_slots == NULL || p->cell_slots == NULL || p->inboxes == NULL)
-    return procpool__open_fail(plan, PROCPOOL_MEMORY, ENOMEM, "no memory for the tables");
+    return procpool__open_fail(plan, PROCPOOL_MEMORY, PROCPOOL__NO_MEMORY, "no memory for the tables");
   return true;
 }
 
@@ -10306,7 +10435,8 @@ static bool procpool__open_header(procpool *p, procpool__plan *plan) {
   if (o->initializer_size > 0) {
     const uint64_t block = procpool__arena_alloc(p, o->initializer_size);
     if (block == PROCPOOL__NO_BLOCK)
-      return procpool__open_fail(plan, PROCPOOL_MEMORY, ENOMEM, "no shared memory for the initializer's argument");
+      return procpool__open_fail(plan, PROCPOOL_MEMORY, PROCPOOL__NO_MEMORY,
+                                 "no shared memory for the initializer's argument");
     memcpy(s->arena + block, o->initializer_argument, o->initializer_size);
     h->initializer_offset = block;
     h->initializer_size = o->initializer_size;
@@ -10343,7 +10473,7 @@ static void procpool__open_undo(procpool *p) {
     procpool__aligned_free(p->slabs);
     p->slabs = next;
   }
-  (void)pthread_mutex_destroy(&p->lock);
+  procpool__platform_lock_end(&p->lock);
   p->magic = 0;
   PROCPOOL_FREE(p);
 }
@@ -10369,7 +10499,7 @@ static bool procpool__open_pair(bool (*make)(int *fds), int *near, int *far, int
   return made;
 }
 
-/* Makes what the host waits for among other descriptors, in a section. False (errno, *call) where there are none to be
+/* Makes what the host waits for among other descriptors, in a section. False (error, *call) where there are none to be
  * had. */
 static bool procpool__open_watch(procpool *p, const char **call) {
   *call = "eventfd2";
@@ -10390,20 +10520,20 @@ static bool procpool__open_watch(procpool *p, const char **call) {
 }
 
 /* Makes what tells the supervisor that the host has ended, whatever children it leaves: as far as this kernel has such.
- * False (errno, *call) where only the room for it is missing: a pool without its guards would be no pool. */
+ * False (error, *call) where only the room for it is missing: a pool without its guards would be no pool. */
 static bool procpool__open_guards(procpool *p, const char **call) {
   *call = "pidfd_open";
   p->fds.host_pidfd = procpool__platform_pidfd(procpool__platform_pid());
-  if (p->fds.host_pidfd < 0 && procpool__platform_scarce(errno))
+  if (p->fds.host_pidfd < 0 && procpool__platform_scarce(procpool__platform_error()))
     return false;
   p->fds.witness = procpool__platform_witness(&p->witness, call);
-  return p->fds.witness >= 0 || !procpool__platform_scarce(errno);
+  return p->fds.witness >= 0 || !procpool__platform_scarce(procpool__platform_error());
 }
 
 /* Makes what goes between host and supervisor. */
 static bool procpool__open_channels(procpool *p, procpool__plan *plan, int *error) {
   procpool__process_pool *f = &p->fds;
-  sigset_t old;
+  procpool__signals old;
   bool made;
   procpool__process_enter(&old);
   made = procpool__open_pair(procpool__platform_pipe, &f->lifeline, &f->far_lifeline, 1);
@@ -10412,7 +10542,7 @@ static bool procpool__open_channels(procpool *p, procpool__plan *plan, int *erro
   plan->call = made ? "pipe2" : plan->call;
   made = made && procpool__open_pair(procpool__platform_pipe, &f->all_gone, &f->far_all_gone, 0) &&
          procpool__open_watch(p, &plan->call) && procpool__open_guards(p, &plan->call);
-  *error = errno;
+  *error = procpool__platform_error();
   if (made)
     procpool__platform_no_wait(f->far_all_gone); /* the two ends are two descriptions */
   procpool__process_leave(&old);
@@ -10439,7 +10569,7 @@ static void procpool__open_birth(const procpool *p, procpool__super_birth *birth
 }
 
 static void procpool__open_close_far_ends(procpool *p) {
-  sigset_t old;
+  procpool__signals old;
   procpool__process_enter(&old);
   procpool__process_close_far(&p->fds);
   procpool__process_leave(&old);
@@ -10447,7 +10577,7 @@ static void procpool__open_close_far_ends(procpool *p) {
 
 /* Closes what a supervisor has that did not come up. */
 static void procpool__open_close_ends(procpool *p) {
-  sigset_t old;
+  procpool__signals old;
   const int memory = p->fds.memory;
   procpool__process_enter(&old);
   p->fds.memory = -1;
@@ -10457,9 +10587,9 @@ static void procpool__open_close_ends(procpool *p) {
 }
 
 /* Runs in the go-between, as if it were the host's thread, whose memory and descriptors it shares as a rule. */
-static int procpool__open_born(void *context, pid_t pid, const char **call) {
+static int procpool__open_born(void *context, procpool__pid pid, const char **call) {
   const procpool__super *u = (const procpool__super *)context;
-  sigset_t old;
+  procpool__signals old;
   int error;
   procpool__process_enter(&old);
   error = procpool__super_introduce(u->fds.control, pid, call);
@@ -10471,7 +10601,7 @@ static int procpool__open_born(void *context, pid_t pid, const char **call) {
  * it could never register one, nor exit. So both calls are sections, where that does not keep a fork waiting for ever:
  * see procpool__platform_catch_exit. */
 static bool procpool__open_catch_exit(void *mark) {
-  sigset_t old;
+  procpool__signals old;
   bool caught;
   procpool__process_enter(&old);
   caught = procpool__super_catch_exit(procpool__process_record.depth, mark);
@@ -10479,7 +10609,7 @@ static bool procpool__open_catch_exit(void *mark) {
   return caught;
 }
 static void procpool__open_release_exit(void *mark) {
-  sigset_t old;
+  procpool__signals old;
   procpool__process_enter(&old);
   procpool__platform_release_exit(mark);
   procpool__process_leave(&old);
@@ -10492,8 +10622,8 @@ static int procpool__open_fork(procpool__plan *plan, procpool__launch *l) {
   const size_t size = (size_t)plan->workers * sizeof(procpool__charge);
   const procpool_options *o = &plan->options;
   void *mark = procpool__platform_exit_mark(&launch, procpool__platform_threads());
-  sigset_t old;
-  int error = ENOMEM;
+  procpool__signals old;
+  int error = PROCPOOL__NO_MEMORY;
   plan->call = "malloc";
   memset(&launch, 0, sizeof(launch));
   u->host = procpool__platform_pid();
@@ -10581,7 +10711,7 @@ static int procpool__open_spawn(procpool__plan *plan, procpool__launch *l) {
   launch.addressee = &h->addressee;
   plan->call = "malloc";
   if (launch.environment == NULL)
-    return ENOMEM;
+    return PROCPOOL__NO_MEMORY;
   error = procpool__platform_detach(&launch);
   plan->call = launch.call;
   PROCPOOL_FREE((void *)launch.environment);
@@ -10618,7 +10748,7 @@ static bool procpool__code_here(const procpool__platform_code *code, const char 
 #define PROCPOOL__CODE_UNKNOWN UINT64_MAX
 
 /* The address that function has in the workers: the same under fork; 0 if a spawned worker has no such code; UNKNOWN
- * (errno) if this process's own cannot be looked through, for want of a descriptor. */
+ * (error) if this process's own cannot be looked through, for want of a descriptor. */
 static uint64_t procpool__code_translate(procpool *p, procpool_function function) {
   procpool__code_search search;
   uint64_t *seen;
@@ -10653,13 +10783,14 @@ static bool procpool__open_begin(procpool *p, procpool__plan *plan) {
   if (initializer != 0) {
     address = procpool__code_translate(p, procpool__function_of(initializer));
     if (address == PROCPOOL__CODE_UNKNOWN)
-      return procpool__open_fail(plan, PROCPOOL_SYSTEM, errno, "/proc/self/maps cannot be read");
+      return procpool__open_fail(plan, PROCPOOL_SYSTEM, procpool__platform_error(), "/proc/self/maps cannot be read");
     if (address == 0)
       return procpool__open_fail(plan, PROCPOOL_FUNCTION, 0, "the initializer is not in the program that workers run");
   }
   p->segment.header->initializer = address;
   return procpool__host_tell(p, PROCPOOL__SAY_BEGIN, 0, 0) ||
-         procpool__open_fail(plan, PROCPOOL_SYSTEM, errno, "the supervisor could not be told to begin");
+         procpool__open_fail(plan, PROCPOOL_SYSTEM, procpool__platform_error(),
+                             "the supervisor could not be told to begin");
 }
 
 /* Why nothing more comes from a supervisor: main is to blame only where nothing else is known to be. */
@@ -10667,8 +10798,9 @@ static bool procpool__open_silence(procpool__plan *plan, int polled, int error) 
   if (polled < 0)
     return procpool__open_fail_call(plan, PROCPOOL_SYSTEM, error, "ppoll", "the supervisor cannot be waited for");
   if (polled == 0)
-    return procpool__open_fail(plan, PROCPOOL_SPAWN_FAIL, ETIMEDOUT, "the supervisor did not come up within 30 s");
-  if (error != 0 && error != EAGAIN && error != ECONNRESET)
+    return procpool__open_fail(plan, PROCPOOL_SPAWN_FAIL, PROCPOOL__TIMED_OUT,
+                               "the supervisor did not come up within 30 s");
+  if (error != 0 && error != PROCPOOL__FULL && error != PROCPOOL__RESET)
     return procpool__open_fail_call(plan, PROCPOOL_SYSTEM, error, "recvfrom", "the supervisor cannot be heard");
   if (plan->start == PROCPOOL_START_FORK)
     return procpool__open_fail(plan, PROCPOOL_SPAWN_FAIL, 0, "the supervisor ended before its workers were there");
@@ -10698,41 +10830,35 @@ static bool procpool__open_hear(procpool *p, procpool__plan *plan, const procpoo
                                "the program has threads before main (a library's constructor starts them): workers "
                                "cannot be copies of it");
   if (m->say == PROCPOOL__SAY_CODE && !procpool__code_add(p, &m->code))
-    return procpool__open_fail(plan, PROCPOOL_MEMORY, ENOMEM, "no memory");
+    return procpool__open_fail(plan, PROCPOOL_MEMORY, PROCPOOL__NO_MEMORY, "no memory");
   if (m->say == PROCPOOL__SAY_ATTACHED)
     return procpool__open_begin(p, plan);
   return m->say != PROCPOOL__SAY_STARTED || m->a == 0 || procpool__open_refused(plan, m);
 }
 
-/* Waits until the supervisor says something, or ends: what it said before its end is heard first. False (errno) when
+/* Waits until the supervisor says something, or ends: what it said before its end is heard first. False (error) when
  * nothing has come by the deadline. */
 static bool procpool__open_await(const procpool *p, uint64_t deadline) {
-  struct pollfd fds[2];
-  int got;
-  memset(fds, 0, sizeof(fds));
-  fds[0].fd = p->fds.control;
-  fds[1].fd = p->fds.supervisor;
-  fds[0].events = fds[1].events = POLLIN;
-  do
-    got = procpool__platform_poll(fds, 2, deadline, NULL);
-  while (got < 0 && errno == EINTR && procpool__platform_now() < deadline);
-  return got > 0;
+  procpool__source sources[2];
+  sources[0] = procpool__platform_source(p->fds.control);
+  sources[1] = procpool__platform_source(p->fds.supervisor);
+  return procpool__platform_await(sources, 2, deadline);
 }
 
 /* Takes in what the supervisor, or the go-between, says next, and notes the descriptor that comes along with it. */
 static int procpool__open_receive(procpool *p, procpool__message *m) {
-  sigset_t old;
+  procpool__signals old;
   int with, got, error;
   procpool__process_enter(&old);
-  errno = 0;
+  procpool__platform_set_error(0);
   got = procpool__platform_receive_fd(p->fds.control, m, sizeof(*m), &with);
-  error = errno;
+  error = procpool__platform_error();
   if (got > 0 && m->say == PROCPOOL__SAY_SELF && p->fds.supervisor < 0)
     p->fds.supervisor = with;
   else
     procpool__platform_close(&with);
   procpool__process_leave(&old);
-  errno = error;
+  procpool__platform_set_error(error);
   return got;
 }
 
@@ -10745,12 +10871,12 @@ static bool procpool__open_handshake(procpool *p, procpool__plan *plan) {
   while (!introduced || (good && !started)) {
     procpool__message m;
     int got;
-    errno = 0;
+    procpool__platform_set_error(0);
     if (!procpool__open_await(p, deadline))
-      return good && procpool__open_silence(plan, errno == 0 || errno == EINTR ? 0 : -1, errno);
+      return good && procpool__open_silence(plan, procpool__platform_error() == 0 ? 0 : -1, procpool__platform_error());
     got = procpool__open_receive(p, &m);
     if (got <= 0)
-      return good && procpool__open_silence(plan, 1, errno);
+      return good && procpool__open_silence(plan, 1, procpool__platform_error());
     introduced = introduced || m.say == PROCPOOL__SAY_SELF;
     started = started || m.say == PROCPOOL__SAY_STARTED;
     good = good && procpool__open_hear(p, plan, &m);
@@ -10823,12 +10949,12 @@ static void *procpool__thread_main(void *argument) {
 }
 
 static bool procpool__open_event(procpool *p, procpool__plan *plan) {
-  sigset_t old;
+  procpool__signals old;
   bool made;
   int error;
   procpool__process_enter(&old);
   made = procpool__open_watch(p, &plan->call);
-  error = errno;
+  error = procpool__platform_error();
   procpool__process_leave(&old);
   return made || procpool__open_fail_call(plan, PROCPOOL_SYSTEM, error, plan->call, "no descriptors to be had");
 }
@@ -10840,7 +10966,7 @@ static bool procpool__open_threads(procpool *p, procpool__plan *plan) {
     return false;
   p->threads = (procpool__thread *)PROCPOOL_MALLOC((size_t)n * sizeof(*p->threads));
   if (p->threads == NULL)
-    return procpool__open_fail(plan, PROCPOOL_MEMORY, ENOMEM, "no memory for the threads");
+    return procpool__open_fail(plan, PROCPOOL_MEMORY, PROCPOOL__NO_MEMORY, "no memory for the threads");
   memset((void *)p->threads, 0, (size_t)n * sizeof(*p->threads));
   p->segment.header->alive = (uint64_t)n;
   for (int i = 0; i < n && error == 0; i++) {
@@ -10867,7 +10993,7 @@ static bool procpool__open_inline(procpool *p, procpool__plan *plan) {
   if (p->inline_worker != NULL)
     memset((void *)p->inline_worker, 0, sizeof(*p->inline_worker));
   if (p->inline_worker == NULL)
-    return procpool__open_fail(plan, PROCPOOL_MEMORY, ENOMEM, "no memory for the worker");
+    return procpool__open_fail(plan, PROCPOOL_MEMORY, PROCPOOL__NO_MEMORY, "no memory for the worker");
   procpool__worker_setup(p->inline_worker, &p->segment, 0, p->fds.event_fd, false);
   p->inline_worker->make_room = procpool__host_make_room;
   p->inline_worker->make_room_context = p;
@@ -10898,11 +11024,11 @@ static procpool *procpool__open_make(procpool__plan *plan) {
   procpool *p = procpool__process_begin() ? (procpool *)PROCPOOL_MALLOC(sizeof(*p)) : NULL;
   bool made;
   if (p == NULL) {
-    (void)procpool__open_fail(plan, PROCPOOL_MEMORY, ENOMEM, "no memory");
+    (void)procpool__open_fail(plan, PROCPOOL_MEMORY, PROCPOOL__NO_MEMORY, "no memory");
     return NULL;
   }
   memset((void *)p, 0, sizeof(*p));
-  (void)pthread_mutex_init(&p->lock, NULL);
+  procpool__platform_lock_init(&p->lock);
   procpool__host_lock(p); /* what reserves memory may let go of it */
   p->segment.fd = -1;
   procpool__process_no_pool(&p->fds);
@@ -10918,7 +11044,7 @@ static procpool *procpool__open_make(procpool__plan *plan) {
   p->audit_due = p->audit_since + PROCPOOL__TICK;
   p->guard = procpool__platform_guard(&p->guard_by_pid);
   if (p->guard == NULL)
-    (void)procpool__open_fail(plan, PROCPOOL_MEMORY, ENOMEM, "no memory");
+    (void)procpool__open_fail(plan, PROCPOOL_MEMORY, PROCPOOL__NO_MEMORY, "no memory");
   made = p->guard != NULL && procpool__open_probe(plan) && procpool__open_segment(p, plan) &&
          procpool__open_tables(p, plan) && procpool__open_header(p, plan) && procpool__open_workers(p, plan);
   procpool__host_unlock(p);
@@ -11152,7 +11278,7 @@ typedef struct procpool__order {
   uint64_t shared, place;  /* SLOT_SHARED, SLOT_PLACE: where argument and result lie in the arena */
   procpool_future *future; /* out: of the last task accepted */
   procpool_status status;  /* out */
-  int error;               /* out: errno, where the status is SYSTEM */
+  int error;               /* out: the system's error, where the status is SYSTEM */
   /* several: each one's bytes lie behind those of the one before */
   bool many;
   bool quiet; /* one of several: the caller looks for sleepers, by procpool__submit_look */
@@ -11318,7 +11444,7 @@ static procpool_status procpool__submit_locate(procpool *p, procpool__order *o) 
   if (address == 0)
     return PROCPOOL_FUNCTION;
   if (address == PROCPOOL__CODE_UNKNOWN) {
-    o->error = errno;
+    o->error = procpool__platform_error();
     return PROCPOOL_SYSTEM;
   }
   o->address = address;
@@ -11660,34 +11786,13 @@ PROCPOOL_API procpool_status procpool_submit_many(procpool *pool, procpool_funct
 /* ---- why a typed submit was refused ---- It returns a handle, and there is none to tell by: so each thread remembers
  * its last refusal, until it asks for the result of that null handle. */
 
-static bool procpool__refusal_key(pthread_key_t *key) {
-  const uint64_t there = procpool__load(&procpool__process_record.refusals);
-  if (there == 0) {
-    if (pthread_key_create(key, NULL) != 0)
-      return false;
-    if (procpool__cas(&procpool__process_record.refusals, 0, (uint64_t)*key + 1))
-      return true;
-    (void)pthread_key_delete(*key); /* another thread was faster */
-  }
-  *key = (pthread_key_t)(procpool__load(&procpool__process_record.refusals) - 1);
-  return true;
-}
-
 static void procpool__refusal_keep(procpool_status status) {
-  pthread_key_t key;
-  if (procpool__refusal_key(&key))
-    (void)pthread_setspecific(key, procpool__address_of((uint64_t)status));
+  procpool__platform_own_set(&procpool__process_record.refusals, (uint64_t)status);
 }
 
 /* OK where there was none. */
 static procpool_status procpool__refusal_take(void) {
-  pthread_key_t key;
-  procpool_status status;
-  if (procpool__load(&procpool__process_record.refusals) == 0 || !procpool__refusal_key(&key))
-    return PROCPOOL_OK;
-  status = (procpool_status)(uintptr_t)pthread_getspecific(key);
-  (void)pthread_setspecific(key, NULL);
-  return status;
+  return (procpool_status)procpool__platform_own_take(&procpool__process_record.refusals);
 }
 
 PROCPOOL_API procpool_future *procpool_submit_or_null(procpool *pool, procpool_function function, const void *argument,
@@ -11780,12 +11885,12 @@ PROCPOOL_API procpool_status procpool_poll(procpool *pool) {
 }
 
 static void procpool__loop_start(procpool *p) {
-  sigset_t old;
+  procpool__signals old;
   bool opened;
   int error;
   procpool__process_enter(&old);
   opened = procpool__loop_open(p);
-  error = errno;
+  error = procpool__platform_error();
   if (!opened)
     procpool__loop_close(p);
   procpool__process_leave(&old);
@@ -11876,7 +11981,7 @@ static procpool_status procpool__shutdown_kill(procpool *p, procpool__wait *call
   status = procpool__shutdown_wait(p, call, p->ends ? PROCPOOL__PATIENCE : PROCPOOL__SECOND);
   if (status != PROCPOOL_PENDING || procpool__platform_now() >= call->deadline)
     return status;
-  procpool__platform_pidfd_signal(p->fds.supervisor, SIGKILL);
+  procpool__platform_pidfd_signal(p->fds.supervisor, PROCPOOL__SIGNAL_KILL);
   status = procpool__shutdown_wait(p, call, PROCPOOL__SECOND);
   if (status == PROCPOOL_PENDING && procpool__platform_now() < call->deadline && !p->finished)
     procpool__host_finish(p, false);
@@ -11931,7 +12036,7 @@ static void procpool__free_wait_alone(procpool *p) {
  * this fails, nothing has changed. */
 static procpool_status procpool__free(procpool *pool, void **thrown) {
   const procpool_status status = procpool__public_enter(pool);
-  sigset_t old;
+  procpool__signals old;
   if (status != PROCPOOL_OK)
     return status;
   if (procpool__host_self(pool))
@@ -12375,7 +12480,7 @@ PROCPOOL_API procpool_status procpool_future_add_done_callback(procpool_future *
   *at = node;
   if (procpool__future_status(future) != PROCPOOL_PENDING && future->callbacks == node) {
     procpool__frame frame; /* settled, and none is due before it: at once */
-    frame.thread = pthread_self();
+    frame.thread = procpool__platform_self();
     frame.next = p->frames;
     p->frames = &frame;
     future->refs++;
@@ -12427,13 +12532,13 @@ typedef struct procpool__group {
 /* False also where there cannot be as many. */
 static bool procpool__group_make(procpool__group *g, size_t count) {
   memset((void *)g, 0, sizeof(*g));
-  (void)pthread_mutex_init(&g->waiter.lock, NULL);
+  procpool__platform_lock_init(&g->waiter.lock);
   if (!procpool__size_possible(count, sizeof(*g->nodes)))
     return false;
   g->nodes = (procpool__wait_node *)PROCPOOL_MALLOC((count + 1) * sizeof(*g->nodes));
   g->pools = (procpool **)PROCPOOL_MALLOC((count + 1) * sizeof(*g->pools));
   g->interrupts = (uint32_t *)PROCPOOL_MALLOC((count + 1) * sizeof(*g->interrupts));
-  (void)pthread_mutex_init(&g->waiter.lock, NULL);
+  procpool__platform_lock_init(&g->waiter.lock);
   g->waiter.bell = -1;
   return g->nodes != NULL && g->pools != NULL && g->interrupts != NULL;
 }
@@ -12451,9 +12556,9 @@ static void procpool__node_link(procpool__waiter *w, procpool__wait_node *node, 
   node->next_done = NULL;
   procpool__node_push(f, node);
   f->refs++;
-  (void)pthread_mutex_lock(&w->lock);
+  procpool__platform_lock(&w->lock);
   w->pending++;
-  (void)pthread_mutex_unlock(&w->lock);
+  procpool__platform_unlock(&w->lock);
   if (procpool__future_status(f) != PROCPOOL_PENDING)
     procpool__waiter_tell(f->pool, node);
 }
@@ -12485,7 +12590,7 @@ static void procpool__group_end(procpool__group *g) {
     procpool__node_unlink(&g->nodes[i]);
     (void)procpool__public_leave(p, PROCPOOL_OK);
   }
-  (void)pthread_mutex_destroy(&g->waiter.lock);
+  procpool__platform_lock_end(&g->waiter.lock);
   PROCPOOL_FREE(g->nodes);
   PROCPOOL_FREE(g->pools);
   PROCPOOL_FREE(g->interrupts);
@@ -12493,14 +12598,14 @@ static void procpool__group_end(procpool__group *g) {
 
 static procpool__wait_node *procpool__waiter_pop(procpool__waiter *w) {
   procpool__wait_node *node;
-  (void)pthread_mutex_lock(&w->lock);
+  procpool__platform_lock(&w->lock);
   node = w->first_done;
   if (node != NULL) {
     w->first_done = node->next_done;
     if (w->first_done == NULL)
       w->last_done = NULL;
   }
-  (void)pthread_mutex_unlock(&w->lock);
+  procpool__platform_unlock(&w->lock);
   return node;
 }
 
@@ -12521,12 +12626,12 @@ static bool procpool__condition_goal(procpool *p, void *context) {
   procpool__waiter *w = goal->waiter;
   bool met;
   (void)p;
-  (void)pthread_mutex_lock(&w->lock);
+  procpool__platform_lock(&w->lock);
   met = w->pending == 0 || (goal->until == PROCPOOL__UNTIL_ONE && w->settled > 0) ||
         (goal->until == PROCPOOL__UNTIL_ERROR && w->errors > 0);
   if (goal->until == PROCPOOL__UNTIL_QUEUED)
     met = w->first_done != NULL;
-  (void)pthread_mutex_unlock(&w->lock);
+  procpool__platform_unlock(&w->lock);
   return met;
 }
 
@@ -12538,7 +12643,8 @@ static bool procpool__condition_goal(procpool *p, void *context) {
 /* What is polled for pool i, from 1 on: two places for each. The first one is the bell. */
 typedef struct procpool__several {
   procpool__group *group;
-  struct pollfd *fds;
+  procpool__source *sources;
+  int bell;      /* or -1 */
   uint64_t look; /* when to look after one of the pools */
   bool news;     /* there is something to look at already */
 } procpool__several;
@@ -12557,11 +12663,11 @@ static void procpool__several_begin(procpool__group *g, size_t i, int by) {
 /* Takes in what has come to pool i, and says what to poll for it. INTERRUPTED and DEADLOCK where due. */
 static procpool_status procpool__several_look(procpool__several *v, size_t i) {
   procpool *p = v->group->pools[i];
-  struct pollfd *fds = &v->fds[1 + 2 * i];
+  procpool__source *sources = &v->sources[1 + 2 * i];
   procpool_status status = PROCPOOL_DEADLOCK;
   procpool__public_lock(p);
   if (!procpool__host_self(p)) {
-    if ((fds[0].revents & POLLIN) && !p->freed)
+    if (procpool__platform_came(&sources[0]) && !p->freed)
       procpool__host_silence(p);
     if (!p->finished)
       procpool__host_arm(p); /* a new number: what comes from now on rings again */
@@ -12580,8 +12686,8 @@ static procpool_status procpool__several_look(procpool__several *v, size_t i) {
       status = PROCPOOL_INTERRUPTED;
     v->news = v->news || procpool__loop_inline(p);
   }
-  fds[0].fd = p->freed ? -1 : p->fds.watch;
-  fds[1].fd = p->fds.control;
+  sources[0] = procpool__platform_source(p->freed ? -1 : p->fds.watch);
+  sources[1] = procpool__platform_source(p->fds.control);
   if (p->fds.control >= 0 && p->audit_due < v->look)
     v->look = p->audit_due;
   return procpool__public_leave(p, status);
@@ -12591,24 +12697,21 @@ static void procpool__several_sleep(procpool__several *v, uint64_t deadline) {
   const int count = 1 + 2 * (int)v->group->pool_count;
   const uint64_t least = procpool__platform_now() + PROCPOOL__TICK / 8;
   v->look = v->look > least ? v->look : least;
-  for (int i = 0; i < count; i++) {
-    v->fds[i].events = POLLIN;
-    v->fds[i].revents = 0;
-  }
-  if (v->fds[0].fd < 0 && v->look > least)
+  v->sources[0] = procpool__platform_source(v->bell);
+  if (v->bell < 0 && v->look > least)
     v->look = least; /* no descriptor to be had for a bell */
   if (!v->news)
-    (void)procpool__platform_poll(v->fds, count, deadline < v->look ? deadline : v->look, NULL);
+    (void)procpool__platform_poll(v->sources, count, deadline < v->look ? deadline : v->look, NULL);
 }
 
 static procpool_status procpool__several_turn(procpool__several *v) {
   procpool__waiter *w = &v->group->waiter;
   procpool_status status = PROCPOOL_OK;
-  (void)pthread_mutex_lock(&w->lock);
+  procpool__platform_lock(&w->lock);
   if (w->rung)
     procpool__platform_event_clear(w->bell);
   w->rung = false;
-  (void)pthread_mutex_unlock(&w->lock);
+  procpool__platform_unlock(&w->lock);
   v->look = PROCPOOL__NEVER;
   v->news = false;
   for (size_t i = 0; i < v->group->pool_count; i++) { /* all of them, also where one ends the call */
@@ -12633,10 +12736,10 @@ static procpool_status procpool__several_run(procpool__several *v, procpool__goa
 }
 
 static void procpool__several_set_bell(procpool__waiter *w, int bell) {
-  (void)pthread_mutex_lock(&w->lock);
+  procpool__platform_lock(&w->lock);
   w->bell = bell;
   w->rung = false;
-  (void)pthread_mutex_unlock(&w->lock);
+  procpool__platform_unlock(&w->lock);
 }
 
 /* Waits on several pools. */
@@ -12645,10 +12748,11 @@ static procpool_status procpool__several_wait(procpool__group *g, procpool__goal
   procpool_status status = PROCPOOL_MEMORY;
   int bell = procpool__platform_event();
   v.group = g;
-  v.fds = (struct pollfd *)PROCPOOL_MALLOC((1 + 2 * g->pool_count) * sizeof(*v.fds));
-  if (v.fds != NULL) {
-    memset((void *)v.fds, 0, (1 + 2 * g->pool_count) * sizeof(*v.fds));
-    v.fds[0].fd = bell;
+  v.bell = bell;
+  v.sources = (procpool__source *)PROCPOOL_MALLOC((1 + 2 * g->pool_count) * sizeof(*v.sources));
+  if (v.sources != NULL) {
+    for (size_t i = 0; i < 1 + 2 * g->pool_count; i++)
+      v.sources[i] = procpool__platform_source(-1);
     procpool__several_set_bell(&g->waiter, bell);
     for (size_t i = 0; i < g->pool_count; i++)
       procpool__several_begin(g, i, 1);
@@ -12657,7 +12761,7 @@ static procpool_status procpool__several_wait(procpool__group *g, procpool__goal
       procpool__several_begin(g, i, -1);
     procpool__several_set_bell(&g->waiter, -1);
   }
-  PROCPOOL_FREE(v.fds);
+  PROCPOOL_FREE(v.sources);
   procpool__platform_close(&bell);
   return status;
 }
@@ -13663,9 +13767,9 @@ static procpool_status procpool__map_run(procpool__mapping *m) {
 static procpool_status procpool__map_refuse(procpool *p, const procpool_map_options *options, procpool_status status,
                                             const char *message) {
   if (p != NULL)
-    (void)procpool__host_refuse(p, status, status == PROCPOOL_MEMORY ? ENOMEM : 0, message);
+    (void)procpool__host_refuse(p, status, status == PROCPOOL_MEMORY ? PROCPOOL__NO_MEMORY : 0, message);
   if (options != NULL && options->error != NULL)
-    procpool__error_fill(options->error, status, status == PROCPOOL_MEMORY ? ENOMEM : 0, message);
+    procpool__error_fill(options->error, status, status == PROCPOOL_MEMORY ? PROCPOOL__NO_MEMORY : 0, message);
   return status;
 }
 
@@ -13681,7 +13785,7 @@ static procpool_status procpool__map_tell(const procpool__mapping *m, procpool_s
   if (status == PROCPOOL_OK && m->failed_count == 0)
     memset(o->error, 0, sizeof(*o->error));
   else if (status != PROCPOOL_OK && (m->failed_count == 0 || m->status == PROCPOOL_PENDING))
-    procpool__error_fill(o->error, status, status == PROCPOOL_MEMORY ? ENOMEM : 0,
+    procpool__error_fill(o->error, status, status == PROCPOOL_MEMORY ? PROCPOOL__NO_MEMORY : 0,
                          NULL); /* that is why it has not ended */
   return status == PROCPOOL_OK ? m->status : status;
 }
@@ -14050,7 +14154,7 @@ static procpool_process *procpool__process_start(const procpool_process_options 
   if (error.status == PROCPOOL_OK) {
     process = (procpool_process *)PROCPOOL_MALLOC(sizeof(*process));
     error.status = PROCPOOL_MEMORY; /* unless it is overwritten */
-    error.system_error = ENOMEM;
+    error.system_error = PROCPOOL__NO_MEMORY;
   }
   if (process != NULL) {
     memset(process, 0, sizeof(*process));
@@ -14115,7 +14219,7 @@ static int procpool__process_code(const procpool_process *process, const procpoo
   if (error->status == PROCPOOL_CANCELLED && process->signal != 0)
     return -process->signal;
   if (error->status == PROCPOOL_BROKEN) /* it went with its supervisor */
-    return -SIGKILL;
+    return -PROCPOOL__SIGNAL_KILL;
   return error->status == PROCPOOL_CANCELLED && error->stage == PROCPOOL_STAGE_ASKED ? 0 : 1;
 }
 
@@ -14155,11 +14259,11 @@ static procpool_status procpool__process_signal(procpool_process *process, int s
 }
 
 PROCPOOL_API procpool_status procpool_process_terminate(procpool_process *process) {
-  return procpool__process_signal(process, SIGTERM);
+  return procpool__process_signal(process, PROCPOOL__SIGNAL_TERM);
 }
 
 PROCPOOL_API procpool_status procpool_process_kill(procpool_process *process) {
-  return procpool__process_signal(process, SIGKILL);
+  return procpool__process_signal(process, PROCPOOL__SIGNAL_KILL);
 }
 
 PROCPOOL_API procpool_future *procpool_process_future(procpool_process *process) {
