@@ -1289,6 +1289,31 @@ static PROCPOOL_UNUSED inline void procpool__scope_end(procpool **procpool__pool
  *            this file replaces them.
  * Constants that _DEFAULT_SOURCE hides are stated here with the kernel's values. */
 
+/* ---- the seam ---- All that the parts above >>shm call of the parts up to >>machine: who ports this file writes these, and
+ * the types that they name. (procpool__, and mostly platform_, comes before each.) Above, there is no other name of a
+ * system's: make -C tests lint compiles those parts with this table alone, and compares it with what they use.
+ *   order: load load_acquire load_relaxed load32 load32_relaxed load_signed_relaxed store store_release store_relaxed
+ *     store_before_cas store32 store32_relaxed store_signed_relaxed cas exchange or and or32 or32_relaxed add32
+ *   number: round_up number_of address_of random
+ *   time: now tick deadline relax yield cpu prefetch prefetch_write
+ *   sleep: park wake no_futex poll await gone await_end source end_of came super_sleep
+ *   lock: lock_init lock_end lock try_lock unlock block_signals restore_signals no_cancel cancel_as cancel_here
+ *   thread: thread_start thread_join is_self self threads stack_size own_set own_take
+ *   heap: aligned_new aligned_grow aligned_free pages unmap page
+ *   segment: shm_create shm_own shm_look shm_unlook shm_map_there shm_map_far shm_map_anywhere shm_open shm_protect
+ *     shm_reserve shm_discard shm_empty memory space memory_refuses memory_forget
+ *   bell: event event_set event_clear bell_clear timer timer_set watch watch_add watch_clear watch_remove
+ *   link: pipe pipe_number channel channel_of send receive send_fd receive_fd no_wait close close_on_exec close_others
+ *   process: detach fork run reap reap_adopted kill pid pidfd pidfd_signal leave flush_and_leave from_outside each_child
+ *     is_stopped same_session mark mark_of nudge_parent adopt environment forget_environment
+ *   death: die_with continue_when_told witness witness_drop witness_gone witness_watch guard guard_ok guard_free
+ *     around_forks children_elsewhere
+ *   manners: set_name volunteer no_core drop_output flush worker_signals super_signals note_habits tidy catch_exit
+ *     catch_exit_here exit_mark release_exit find_exit_list clear_exit_list
+ *   code: each_code has_maps privileged gives_rights
+ *   error: error set_error scarce disproved throw throw_alone keep_exception drop_exception
+ *   machine: cpu_count cpu_usable cpu_allowed cpu_use */
+
 #ifndef __linux__
 #error "procpool.h: this version runs on Linux only; the platform layer is the one to port"
 #endif
@@ -2667,6 +2692,32 @@ static void procpool__platform_close_others(const int *keep, size_t count) {
  * Writes:    launch, which host and go-between share as a rule.
  * Calls:     the parts above and the kernel.
  * Always:    the host never has a child that its own wait() sees, and no signal of theirs. */
+
+#ifndef __cplusplus
+extern char **environ; /* g++ declares it, since it always defines _GNU_SOURCE */
+#endif
+
+/* This process's environment and one more entry, for a program that it starts; the caller's to free. Null without
+ * memory. */
+static char **procpool__platform_environment(char *entry) {
+  char **environment;
+  size_t count = 0;
+  while (environ != NULL && environ[count] != NULL)
+    count++;
+  environment = (char **)PROCPOOL_MALLOC((count + 2) * sizeof(char *));
+  if (environment == NULL)
+    return NULL;
+  if (count > 0)
+    memcpy(environment, environ, count * sizeof(char *));
+  environment[count] = entry;
+  environment[count + 1] = NULL;
+  return environment;
+}
+
+/* Keeps what this process starts from having it. */
+static void procpool__platform_forget_environment(const char *name) {
+  (void)unsetenv(name);
+}
 
 typedef void procpool__platform_main(void *argument);
 
@@ -10657,26 +10708,6 @@ static int procpool__open_fork(procpool__plan *plan, procpool__launch *l) {
   return error;
 }
 
-#ifndef __cplusplus
-extern char **environ; /* g++ declares it, since it always defines _GNU_SOURCE */
-#endif
-
-/* The environment of the new process: this one's, and the marker. Null without memory. */
-static char **procpool__open_environment(char *marker) {
-  char **environment;
-  size_t count = 0;
-  while (environ != NULL && environ[count] != NULL)
-    count++;
-  environment = (char **)PROCPOOL_MALLOC((count + 2) * sizeof(char *));
-  if (environment == NULL)
-    return NULL;
-  if (count > 0)
-    memcpy(environment, environ, count * sizeof(char *));
-  environment[count] = marker;
-  environment[count + 1] = NULL;
-  return environment;
-}
-
 /* Starts the program again, with a marker in its environment that says what it is and which descriptors it has. */
 static int procpool__open_spawn(procpool__plan *plan, procpool__launch *l) {
   procpool__platform_launch launch;
@@ -10703,7 +10734,7 @@ static int procpool__open_spawn(procpool__plan *plan, procpool__launch *l) {
   memcpy(name, h->name, sizeof(name));
   argv[0] = name;
   launch.argv = argv;
-  launch.environment = procpool__open_environment(text);
+  launch.environment = procpool__platform_environment(text);
   launch.fds = fds;
   launch.fd_count = procpool__super_fds_list(&u->fds, fds);
   launch.born = procpool__open_born;
@@ -11093,7 +11124,7 @@ PROCPOOL_API void procpool_worker_main(void) {
   if (text == NULL)
     return;
   whole = procpool__marker_read(&marker, text);
-  (void)unsetenv(PROCPOOL__MARKER);
+  procpool__platform_forget_environment(PROCPOOL__MARKER);
   if (!whole || procpool__platform_privileged())
     return;
   proof = procpool__marker_prove(&marker);

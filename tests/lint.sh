@@ -33,7 +33,7 @@ formatted() {
 }
 
 list_lint() {
-  for name in run_cppcheck clang_tidy state symbols function_length left_open top_level shell orders; do
+  for name in run_cppcheck clang_tidy state symbols function_length left_open top_level shell orders seam; do
     echo "lint_${name#run_} 300 sh '$tests/lint.sh' $name '$build'"
   done
 }
@@ -130,6 +130,21 @@ top_level() {
 orders() {
   need python3
   PYTHONDONTWRITEBYTECODE=1 python3 "$tests/orders.py" check "$root/procpool.h" "$tests/orders.txt"
+}
+
+# The parts above the platform name nothing of the system's but what the header's table of the seam lists.
+seam() {
+  need python3
+  folder=$build/lint/seam
+  rm -rf "$folder"
+  mkdir -p "$folder"
+  PYTHONDONTWRITEBYTECODE=1 python3 "$tests/seam.py" check "$root/procpool.h"
+  PYTHONDONTWRITEBYTECODE=1 python3 "$tests/seam.py" write "$root/procpool.h" "$folder"
+  "$CC" -std=c99 -ffreestanding -nostdinc -isystem "$("$CC" -print-file-name=include)" -I "$folder/include" -fsyntax-only \
+    -Werror=implicit-function-declaration -Werror=int-conversion "$folder/seam.c" 2>"$folder/log" || {
+    grep error "$folder/log"
+    exit 1
+  }
 }
 
 shell() {
