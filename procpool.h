@@ -1006,9 +1006,11 @@ static PROCPOOL_UNUSED inline void procpool__scope_end(procpool **procpool__pool
                 (atexit, at_quick_exit) and no destructor of its thread_local objects runs there; pthread_exit() counts
                 as exit(0). (musl does not tell the status of exit(): it is 255 there, and quick_exit() runs the
                 host's handlers. In a C++ task pthread_exit() ends as SIGABRT.) In thread and inline pools exit() is
-                the host's own end, and pthread_exit() in a task is not allowed: the pool would wait for that task for
-                ever. However the host ends, supervisor and workers are gone within a second, stopped ones too: ending
-                without shutdown is a kill. Nothing stays in /dev/shm or on disk.
+                the host's own end; pthread_exit() in a task makes that one CRASHED, with status 0, and the thread goes
+                on (a thread of the pool's takes the next task; inline, the call that waits does): its cleanup handlers
+                have run by then, the destructors of its keys not. However the host ends, supervisor and workers are
+                gone within a second, stopped ones too: ending without shutdown is a kill. Nothing stays in /dev/shm or
+                on disk.
    Libraries    a worker has the code that the program had when the pool was opened. What dlopen brings later is told
                 as PROCPOOL_FUNCTION; but do not dlclose a library while a pool lives that was opened with it: another
                 one that comes to lie in its place is taken for it, and a worker runs the old one's code.
@@ -1308,6 +1310,7 @@ static PROCPOOL_UNUSED inline void procpool__scope_end(procpool **procpool__pool
 #include <poll.h>
 #include <pthread.h>
 #include <sched.h>
+#include <setjmp.h>
 #include <signal.h>
 #include <spawn.h>
 #include <stdio.h>
@@ -1490,6 +1493,10 @@ static inline bool procpool__cas(procpool__u64 *p, uint64_t expected, uint64_t d
 static inline uint64_t procpool__exchange(procpool__u64 *p, uint64_t value) {
   PROCPOOL__STEP();
   return __atomic_exchange_n(p, value, __ATOMIC_SEQ_CST);
+}
+static inline void procpool__add(procpool__u64 *p, uint64_t value) {
+  PROCPOOL__STEP();
+  (void)__atomic_fetch_add(p, value, __ATOMIC_SEQ_CST);
 }
 static inline uint64_t procpool__or(procpool__u64 *p, uint64_t bits) {
   PROCPOOL__STEP();
@@ -3486,6 +3493,25 @@ static void procpool__platform_run(void (*function)(void *context), void *contex
   pthread_cleanup_pop(0);
 }
 
+/* The same in a thread of the host's, which goes on: calls function, and returns whether that came back. POSIX does not
+ * say what a jump out of a cleanup handler does; in glibc and musl it is one frame's jump to a caller's, as any other,
+ * and the thread may call pthread_exit again. (Compiled with exceptions, the handler runs while the stack is unwound,
+ * and the jump ends that.) */
+static void procpool__platform_jump_back(void *mark) {
+  longjmp(*(jmp_buf *)mark, 1);
+}
+static bool procpool__platform_run_to_end(void (*function)(void *context), void *context) {
+  volatile bool left = true;
+  jmp_buf mark;
+  pthread_cleanup_push(procpool__platform_jump_back, &mark);
+  if (setjmp(mark) == 0) {
+    function(context);
+    left = false;
+  }
+  pthread_cleanup_pop(0);
+  return !left;
+}
+
 /* Starts a thread with every signal blocked: the host's signals are its own threads' to handle. Zero or errno. */
 static int procpool__platform_thread_start(pthread_t *thread, void *(*function)(void *), void *argument,
                                            size_t stack_size) {
@@ -4772,8 +4798,8 @@ static void procpool__ring_publish_rest(const procpool__segment *s, int worker) 
 }
 
 /* ==== >>table =======================================================================================================
- * Runs in:   workers; the host where it passes dead cells.
- * Writes:    the hint (head).
+ * Runs in:   workers; the host where it passes dead cells; who buries a task.
+ * Writes:    the hint (head), the list of the dead.
  * Calls:     >>shm.
  * Always:    tasks are claimed in the order of their cells; no position before the hint is READY. */
 
@@ -4816,6 +4842,17 @@ static bool procpool__table_waiting(const procpool__segment *s) {
     (void)procpool__table_advance(s, h);
   }
   return false;
+}
+
+/* Puts a task whose epitaph is written on the list that the host takes. */
+static void procpool__table_push_dead(const procpool__segment *s, uint32_t slot, uint64_t rss_kib) {
+  procpool__header *h = s->header;
+  procpool__epitaph *e = procpool__slot_epitaph(&s->slots[slot]);
+  uint64_t first;
+  do { /* relaxed: the list's compare-and-swap publishes all of the epitaph */
+    first = procpool__load(&h->dead_list);
+    procpool__store_relaxed(&e->rss_kib_next, (rss_kib << 24) | (first & 0xffffff));
+  } while (!procpool__cas(&h->dead_list, first, (uint64_t)slot + 1));
 }
 
 /* ==== >>worker ======================================================================================================
@@ -5412,6 +5449,21 @@ static bool procpool__worker_run(procpool__worker *w, uint32_t slot_index, uint6
   return w->segment->settings.max_tasks == 0 || w->tasks < w->segment->settings.max_tasks;
 }
 
+/* A thread's task was left by pthread_exit. It ends as it does in a process, which that ends as exit(0) would; with no
+ * supervisor there, its own worker takes the word and writes the epitaph. */
+static void procpool__worker_bury(procpool__worker *w) {
+  const procpool__segment *s = w->segment;
+  procpool_task *t = &w->task;
+  if (t->slot == NULL || !procpool__cas(&t->slot->word, t->word, procpool__word_in(t->word, PROCPOOL__DEAD_CRASHED)))
+    return; /* the thread was cancelled, by a task that knew its name, where no task ran */
+  memset((void *)procpool__slot_epitaph(t->slot), 0, sizeof(procpool__epitaph));
+  procpool__slot_epitaph(t->slot)->pid = (int32_t)w->pid;
+  procpool__table_push_dead(s, t->slot_index, 0);
+  procpool__add(&s->header->dead_count, 1);
+  procpool__store_release(&w->block->intent_word, 0);
+  procpool__shm_wake_host(s, w->event_fd);
+}
+
 /* ---- claiming and sleeping ---- */
 
 typedef enum procpool__turn { PROCPOOL__TURN_RAN, PROCPOOL__TURN_EMPTY, PROCPOOL__TURN_LEAVE } procpool__turn;
@@ -5608,20 +5660,39 @@ static void procpool__worker_setup(procpool__worker *w, const procpool__segment 
   w->opened = process ? s->arena_at : s->total; /* a thread shares the host's mapping, which the host opens */
 }
 
-/* What it throws is a failure like another one. */
-static int procpool__worker_call_initializer(procpool_initializer initializer, const void *argument, size_t size) {
-  int code = -1;
+typedef struct procpool__beginning {
+  procpool_initializer initializer;
+  const void *argument;
+  size_t size;
+  int code;
+} procpool__beginning;
+
+static void procpool__worker_enter_initializer(void *context) {
+  procpool__beginning *b = (procpool__beginning *)context;
   PROCPOOL__TRY {
-    code = initializer(argument, size);
+    b->code = b->initializer(b->argument, b->size);
   }
-  PROCPOOL__CATCH_ANY(code = -1)
-  return code;
+  PROCPOOL__CATCH_ANY(b->code = -1)
+}
+
+/* What it throws is a failure like another one, and so is pthread_exit. */
+static int procpool__worker_call_initializer(const procpool__worker *w, const void *argument) {
+  const procpool__settings *h = &w->segment->settings;
+  procpool__beginning b;
+  b.initializer = procpool__initializer_of(h->initializer);
+  b.argument = argument;
+  b.size = (size_t)h->initializer_size;
+  b.code = -1;
+  if (w->process) /* which that ends: see procpool__platform_run */
+    procpool__worker_enter_initializer(&b);
+  else
+    (void)procpool__platform_run_to_end(procpool__worker_enter_initializer, &b);
+  return b.code;
 }
 
 /* Runs the user's initializer, if there is one. */
 static bool procpool__worker_initialize(procpool__worker *w) {
   const procpool__settings *h = &w->segment->settings;
-  const procpool_initializer initializer = procpool__initializer_of(h->initializer);
   const void *argument = procpool__address_of(h->initializer_offset);
   int code;
   if (h->initializer != 0) {
@@ -5630,7 +5701,7 @@ static bool procpool__worker_initialize(procpool__worker *w) {
       argument = procpool__worker_reach(w, h->initializer_offset, h->initializer_size);
     code = ENOMEM;
     if (h->initializer_size == 0 || argument != NULL)
-      code = procpool__worker_call_initializer(initializer, argument, (size_t)h->initializer_size);
+      code = procpool__worker_call_initializer(w, argument);
     procpool__worker_end_copy(w);
     if (code != 0) {
       w->block->init_code = code;
@@ -6112,11 +6183,9 @@ static uint64_t procpool__super_us(const struct timeval *t) {
 /* Writes down how worker index ended, over the argument: it is reaped, so no other process touches the slot. extra:
  * QUARANTINE where it could not be reaped. */
 static void procpool__super_bury(procpool__super *u, int index, int status, int extra, const struct rusage *usage) {
-  procpool__header *h = u->segment.header;
   procpool__charge *charge = &u->charges[index];
   const uint32_t slot = charge->condemned_slot;
   procpool__epitaph *e = procpool__slot_epitaph(&u->segment.slots[slot]);
-  uint64_t first;
   PROCPOOL__STEP();
   e->signal = WIFSIGNALED(status) ? WTERMSIG(status) : 0;
   e->exit_status = WIFEXITED(status) ? WEXITSTATUS(status) : 0;
@@ -6124,11 +6193,8 @@ static void procpool__super_bury(procpool__super *u, int index, int status, int 
   e->user_us = procpool__super_us(&usage->ru_utime);
   e->system_us = procpool__super_us(&usage->ru_stime);
   e->stage = (int32_t)charge->stage | extra;
-  do { /* relaxed: the list's compare-and-swap publishes all of the epitaph */
-    first = procpool__load(&h->dead_list);
-    procpool__store_relaxed(&e->rss_kib_next, ((uint64_t)usage->ru_maxrss << 24) | (first & 0xffffff));
-  } while (!procpool__cas(&h->dead_list, first, (uint64_t)slot + 1));
-  procpool__store(&h->dead_count, ++u->dead);
+  procpool__table_push_dead(&u->segment, slot, (uint64_t)usage->ru_maxrss);
+  procpool__store(&u->segment.header->dead_count, ++u->dead);
   charge->condemned = 0;
 }
 
@@ -8878,6 +8944,8 @@ static void procpool__host_settle_dead(procpool *p, uint32_t slot) {
   error = procpool__host_error(f, status);
   if (error != NULL)
     procpool__host_read_epitaph(error, e, stage);
+  if (error != NULL && p->fds.control < 0) /* a thread, and it goes on */
+    (void)snprintf(error->message, sizeof(error->message), "the task called pthread_exit");
   if (stage & PROCPOOL__EPITAPH_QUARANTINE)
     f->flags |= PROCPOOL__F_QUARANTINE;
   else
@@ -9693,9 +9761,20 @@ static void procpool__host_follow(procpool *p, uint64_t deadline, const procpool
   procpool__sleeper_end(p, &sleeper);
 }
 
-/* An inline pool: runs one task in this thread. */
-static void procpool__host_run_inline(procpool *p, uint64_t deadline) {
+typedef struct procpool__inline_turn {
+  procpool__worker *worker;
   procpool__turn turn;
+} procpool__inline_turn;
+
+static void procpool__host_take_turn(void *context) {
+  procpool__inline_turn *t = (procpool__inline_turn *)context;
+  t->turn = procpool__worker_turn(t->worker);
+}
+
+/* An inline pool: runs one task in this thread, which goes on after a pthread_exit in the task: the call that it is in,
+ * and those that have called, hold what other threads look at. */
+static void procpool__host_run_inline(procpool *p, uint64_t deadline) {
+  procpool__inline_turn t;
   int cancel;
   const uint64_t settled = p->settled;
   if (p->inline_running) {
@@ -9706,16 +9785,19 @@ static void procpool__host_run_inline(procpool *p, uint64_t deadline) {
   p->inline_thread = pthread_self();
   procpool__host_unlock(p);
   cancel = procpool__platform_no_cancel();
-  turn = procpool__worker_turn(p->inline_worker);
+  t.worker = p->inline_worker;
+  t.turn = PROCPOOL__TURN_RAN;
+  if (!procpool__platform_run_to_end(procpool__host_take_turn, &t))
+    procpool__worker_bury(t.worker);
   procpool__platform_cancel_as(cancel);
   procpool__host_lock(p);
   p->inline_running = false;
   procpool__host_hand_over(p);
   if (p->fd_users > 0)
     procpool__platform_event_set(p->fds.event_fd); /* who waits for several pools may run the next one */
-  if (turn != PROCPOOL__TURN_RAN && p->closing)
+  if (t.turn != PROCPOOL__TURN_RAN && p->closing)
     procpool__store32(&p->segment.header->gone, 1);
-  else if (turn != PROCPOOL__TURN_RAN && p->settled == settled && !p->finished)
+  else if (t.turn != PROCPOOL__TURN_RAN && p->settled == settled && !p->finished)
     procpool__host_await_turn(p, deadline);
 }
 
@@ -10798,6 +10880,10 @@ static bool procpool__open_processes(procpool *p, procpool__plan *plan) {
 
 /* ---- threads and the inline worker ---- */
 
+static void procpool__thread_loop(void *worker) {
+  procpool__worker_loop((procpool__worker *)worker);
+}
+
 /* Runs in a worker thread: the last one to go, or to fail its initializer, says so. */
 static void *procpool__thread_main(void *argument) {
   procpool__thread *t = (procpool__thread *)argument;
@@ -10806,8 +10892,8 @@ static void *procpool__thread_main(void *argument) {
   if (h->pinned)
     procpool__cpu_use(h->cpu_set);
   ready = procpool__worker_initialize(&t->worker);
-  if (ready)
-    procpool__worker_loop(&t->worker);
+  while (ready && !procpool__platform_run_to_end(procpool__thread_loop, &t->worker))
+    procpool__worker_bury(&t->worker);
   if (__atomic_sub_fetch(&h->alive, 1, __ATOMIC_SEQ_CST) == 0) {
     if (!ready) {
       procpool__store_signed_relaxed(&h->cause_code, t->worker.block->init_code);
