@@ -4947,7 +4947,8 @@ static unsigned procpool__chunk_mark(const unsigned char *marks, uint64_t item) 
   return (unsigned)__atomic_load_n(&marks[item / 4], __ATOMIC_RELAXED) >> (item % 4 * 2) & 3u;
 }
 static void procpool__chunk_set_mark(unsigned char *marks, uint64_t item, procpool_status status) {
-  const unsigned shift = (unsigned)(item % 4 * 2), mark = status == PROCPOOL_FAILED ? 1 : 2;
+  const unsigned shift = (unsigned)(item % 4 * 2);
+  const unsigned mark = status == PROCPOOL_OK ? 0 : status == PROCPOOL_FAILED ? 1 : 2;
   __atomic_store_n(&marks[item / 4], (unsigned char)((marks[item / 4] & ~(3u << shift)) | mark << shift),
                    __ATOMIC_RELAXED);
 }
@@ -5288,6 +5289,16 @@ static void procpool__worker_note(procpool_task *t, procpool_status status) {
   if (t->failures == 1)
     chunk->first = t->worker->failure;
   procpool__store_release(&chunk->failed, t->failures); /* the host may look while this goes on */
+}
+
+/* Its result was too large, and another one replaces it: nothing was. (What it reported itself stays.) */
+static void procpool__worker_note_replaced(procpool_task *t) {
+  procpool__chunk *chunk = t->chunk;
+  if (t->noted != procpool__worker_item(t) + 1 || t->noted_as != PROCPOOL_CODEC)
+    return;
+  procpool__chunk_set_mark(procpool__worker_arena(t, chunk->failures), procpool__worker_item(t), PROCPOOL_OK);
+  t->noted = 0;
+  procpool__store_release(&chunk->failed, --t->failures);
 }
 
 /* Calls the user. Compiled as C++, what the task throws makes it FAILED, as in the typed layer. */
@@ -13935,6 +13946,7 @@ static void *procpool__task_item_result(procpool_task *task, size_t size) {
   if (size <= chunk->result_size) {
     unsigned char *result =
         procpool__worker_arena(task, chunk->results + procpool__worker_item(task) * chunk->result_step);
+    procpool__worker_note_replaced(task);
     memset(result + size, 0, (size_t)(chunk->result_size - size));
     return result;
   }
