@@ -584,7 +584,8 @@ PROCPOOL_API procpool_status procpool_map(procpool *pool, procpool_function func
  * These may be called by the task's function alone, in the worker. */
 
 /* The argument's bytes, aligned to 16; *size in bytes, may be null. Read-only; valid until the function returns. What
- * lies in a shared buffer is aligned as it is there. */
+ * lies in a shared buffer is aligned as it is there. In a map they are those of the item; in one of the typed layer
+ * aligned as its type is. */
 PROCPOOL_API const void *procpool_task_argument(procpool_task *task, size_t *size);
 /* Memory for a result of size bytes, aligned to 16 (or as its place in a shared buffer is), to be filled before the
  * function returns: in the worker's ring, from where the host takes it. A later call replaces it. Null when there is no
@@ -13897,7 +13898,18 @@ PROCPOOL_API procpool_status procpool_map_items(procpool *pool, procpool_functio
  * Calls:     >>worker.
  * Always:    a task that has ended, or was forked away, can answer no more. */
 
+/* The typed layer's loop over a chunk tells nobody at which item it is: what it has begun does. */
+static void procpool__task_find_item(procpool_task *task) {
+  const procpool__chunk *chunk = task->chunk;
+  const uint64_t item = procpool__worker_item(task);
+  const bool within = item < chunk->count; /* else it is before the first one, or behind the last */
+  task->argument = within ? procpool__worker_arena(task, chunk->arguments + item * chunk->argument_step) : NULL;
+  task->argument_size = within ? chunk->argument_size : 0;
+}
+
 PROCPOOL_API const void *procpool_task_argument(procpool_task *task, size_t *size) {
+  if (task != NULL && task->chunk != NULL && task->chunk->function == 0)
+    procpool__task_find_item(task);
   if (size != NULL)
     *size = task != NULL ? (size_t)task->argument_size : 0;
   return task != NULL ? task->argument : NULL;

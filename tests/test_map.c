@@ -1513,3 +1513,30 @@ TEST_STARTS(r034_a_later_result_of_an_item_counts, EVERY) {
   }
   test_close(pool);
 }
+
+/* ---- what a task of the typed layer sees as its argument ---- */
+
+PROCPOOL_TASK_FUNCTION(int, sees_its_own, int, number, char, letter) {
+  size_t size = 0;
+  const sees_its_own_arguments *own = (const sees_its_own_arguments *)procpool_task_argument(task, &size);
+  if (own == NULL || size != sizeof(*own) || own->number != number || own->letter != letter)
+    procpool_task_fail(task, (int)size, "another argument");
+  return number;
+}
+
+TEST_STARTS(typed_argument_of_an_item, EVERY) {
+  enum { COUNT = 300 };
+  procpool *pool = test_open(start, 2);
+  sees_its_own_arguments *in = (sees_its_own_arguments *)procpool_shared_alloc(pool, COUNT * sizeof(*in));
+  sees_its_own_arguments copied[COUNT];
+  int out[COUNT];
+  for (int i = 0; i < COUNT; i++) {
+    in[i].number = copied[i].number = i;
+    in[i].letter = copied[i].letter = (char)('a' + i % 26);
+  }
+  CHECK_OK(sees_its_own_map(pool, copied, out, COUNT));
+  CHECK_OK(sees_its_own_map(pool, in, out, COUNT));
+  CHECK_OK(sees_its_own_result(sees_its_own_submit(pool, 7, 'x'), &out[0]));
+  CHECK_EQ(out[0], 7);
+  test_close(pool);
+}
