@@ -9073,12 +9073,23 @@ static void procpool__host_let_go(procpool *p) {
   procpool__platform_pidfd_signal(p->fds.supervisor, SIGCONT);
 }
 
-/* What becomes of a task of which no record and no epitaph is left. A word that was decided keeps its outcome; but OK,
+/* Which worker ran a task of which no record and no epitaph is left: its word names it. */
+static void procpool__host_note_worker(const procpool *p, procpool_future *f, uint64_t word) {
+  const int worker = procpool__word_worker(word);
+  if (procpool__word_ticket(word) != f->ticket || procpool__word_state(word) <= PROCPOOL__READY ||
+      worker >= p->segment.workers)
+    return;
+  f->worker = (int16_t)worker;
+  f->pid = (int32_t)procpool__load(&p->segment.blocks[worker].pid);
+}
+
+/* What becomes of such a task. A word that was decided keeps its outcome; but OK,
  * FAILED and CODEC without a record mean something only where the result was given up. */
-static procpool_status procpool__host_last_word(procpool *p, const procpool_future *f, procpool_status rest) {
+static procpool_status procpool__host_last_word(procpool *p, procpool_future *f, procpool_status rest) {
   const uint64_t word = procpool__load(&p->segment.slots[f->slot].word);
   const procpool__state state = procpool__word_state(word);
   const procpool_status status = procpool__host_status_of(state);
+  procpool__host_note_worker(p, f, word);
   procpool__store_release(&p->segment.slots[f->slot].word, 0);
   if (procpool__word_ticket(word) != f->ticket || status == PROCPOOL_PENDING || state >= PROCPOOL__DEAD_SHUTDOWN)
     return rest;
