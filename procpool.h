@@ -282,8 +282,9 @@ typedef struct procpool_options {
   double time_limit; /* seconds that a task may run, from the start of its body; 0: no limit; fork and spawn only */
   double grace;      /* seconds from each stage (procpool_stage) to the next; 0: 0.1; negative: none, SIGKILL at once */
   double initializer_limit; /* seconds that an initializer may run; 0: no limit; fork and spawn only */
-  /* thread: bytes of each worker's stack, at least 65536; 0: as the main thread's (RLIMIT_STACK, or 8 MiB). A forked
-   * worker goes on with the stack that opened the pool, a spawned one has its program's. */
+  /* thread: bytes of each worker's stack, at least 65536, and raised to what the system asks for (128 KiB on arm64); 0:
+   * as the main thread's (RLIMIT_STACK, or 8 MiB). A forked worker goes on with the stack that opened the pool, a
+   * spawned one has its program's. */
   size_t stack_size;
 } procpool_options;
 
@@ -3539,6 +3540,12 @@ static size_t procpool__platform_stack_size(void) {
   if (getrlimit(RLIMIT_STACK, &limit) != 0 || limit.rlim_cur > (rlim_t)SIZE_MAX / 16)
     return most;
   return (size_t)limit.rlim_cur < least ? least : (size_t)limit.rlim_cur / 4096 * 4096;
+}
+
+/* The least that a thread's stack may have: more than PTHREAD_STACK_MIN where a signal's frame is large. */
+static size_t procpool__platform_stack_least(void) {
+  const long least = sysconf(_SC_THREAD_STACK_MIN);
+  return least > 0 ? (size_t)least : 0;
 }
 
 static void procpool__platform_thread_join(pthread_t thread) {
@@ -10300,6 +10307,8 @@ static bool procpool__open_plan(procpool__plan *plan, const procpool_options *op
     plan->options.name = "procpool";
   if (plan->options.stack_size == 0)
     plan->options.stack_size = procpool__platform_stack_size();
+  if (plan->options.stack_size < procpool__platform_stack_least())
+    plan->options.stack_size = procpool__platform_stack_least();
   plan->time_limit = procpool__public_limit(plan->options.time_limit, 1);
   plan->grace = procpool__public_grace(plan->options.grace, 100);
   if (plan->options.spin_us >= 0) /* by default about what a sleep and a wake cost */
