@@ -282,8 +282,9 @@ typedef struct procpool_options {
   double time_limit; /* seconds that a task may run, from the start of its body; 0: no limit; fork and spawn only */
   double grace;      /* seconds from each stage (procpool_stage) to the next; 0: 0.1; negative: none, SIGKILL at once */
   double initializer_limit; /* seconds that an initializer may run; 0: no limit; fork and spawn only */
-  /* thread: bytes of each worker's stack, at least 65536; 0: as the main thread's (RLIMIT_STACK, or 8 MiB). A forked
-   * worker goes on with the stack that opened the pool, a spawned one has its program's. */
+  /* thread: bytes of each worker's stack, at least 65536, and raised to what the system asks for (128 KiB on arm64); 0:
+   * as the main thread's (RLIMIT_STACK, or 8 MiB). A forked worker goes on with the stack that opened the pool, a
+   * spawned one has its program's. */
   size_t stack_size;
 } procpool_options;
 
@@ -584,7 +585,8 @@ PROCPOOL_API procpool_status procpool_map(procpool *pool, procpool_function func
  * These may be called by the task's function alone, in the worker. */
 
 /* The argument's bytes, aligned to 16; *size in bytes, may be null. Read-only; valid until the function returns. What
- * lies in a shared buffer is aligned as it is there. */
+ * lies in a shared buffer is aligned as it is there. In a map they are those of the item; in one of the typed layer
+ * aligned as its type is. */
 PROCPOOL_API const void *procpool_task_argument(procpool_task *task, size_t *size);
 /* Memory for a result of size bytes, aligned to 16 (or as its place in a shared buffer is), to be filled before the
  * function returns: in the worker's ring, from where the host takes it. A later call replaces it. Null when there is no
@@ -1006,9 +1008,11 @@ static PROCPOOL_UNUSED inline void procpool__scope_end(procpool **procpool__pool
                 (atexit, at_quick_exit) and no destructor of its thread_local objects runs there; pthread_exit() counts
                 as exit(0). (musl does not tell the status of exit(): it is 255 there, and quick_exit() runs the
                 host's handlers. In a C++ task pthread_exit() ends as SIGABRT.) In thread and inline pools exit() is
-                the host's own end, and pthread_exit() in a task is not allowed: the pool would wait for that task for
-                ever. However the host ends, supervisor and workers are gone within a second, stopped ones too: ending
-                without shutdown is a kill. Nothing stays in /dev/shm or on disk.
+                the host's own end; pthread_exit() in a task makes that one CRASHED, with status 0, and the thread goes
+                on (a thread of the pool's takes the next task; inline, the call that waits does): its cleanup handlers
+                have run by then, the destructors of its keys not. However the host ends, supervisor and workers are
+                gone within a second, stopped ones too: ending without shutdown is a kill. Nothing stays in /dev/shm or
+                on disk.
    Libraries    a worker has the code that the program had when the pool was opened. What dlopen brings later is told
                 as PROCPOOL_FUNCTION; but do not dlclose a library while a pool lives that was opened with it: another
                 one that comes to lie in its place is taken for it, and a worker runs the old one's code.
@@ -1293,12 +1297,12 @@ static PROCPOOL_UNUSED inline void procpool__scope_end(procpool **procpool__pool
  * the types that they name. (procpool__, and mostly platform_, comes before each.) Above, there is no other name of a
  * system's: make -C tests lint compiles those parts with this table alone, and compares it with what they use.
  *   order: load load_acquire load_relaxed load32 load32_relaxed load_signed_relaxed store store_release store_relaxed
- *     store_before_cas store32 store32_relaxed store_signed_relaxed cas exchange or and or32 or32_relaxed add32
+ *     store_before_cas store32 store32_relaxed store_signed_relaxed cas exchange or and add or32 or32_relaxed add32
  *   number: round_up number_of address_of random
  *   time: now tick deadline relax yield cpu prefetch prefetch_write
  *   sleep: park wake no_futex poll await gone await_end source end_of came super_sleep
  *   lock: lock_init lock_end lock try_lock unlock block_signals restore_signals no_cancel cancel_as cancel_here
- *   thread: thread_start thread_join is_self self threads stack_size own_set own_take
+ *   thread: thread_start thread_join run_to_end is_self self threads stack_size stack_least own_set own_take
  *   heap: aligned_new aligned_grow aligned_free pages unmap page
  *   segment: shm_create shm_own shm_look shm_unlook shm_map_there shm_map_far shm_map_anywhere shm_open shm_protect
  *     shm_reserve shm_discard shm_empty memory space memory_refuses memory_forget
@@ -1333,6 +1337,7 @@ static PROCPOOL_UNUSED inline void procpool__scope_end(procpool **procpool__pool
 #include <poll.h>
 #include <pthread.h>
 #include <sched.h>
+#include <setjmp.h>
 #include <signal.h>
 #include <spawn.h>
 #include <stdio.h>
@@ -1515,6 +1520,10 @@ static inline bool procpool__cas(procpool__u64 *p, uint64_t expected, uint64_t d
 static inline uint64_t procpool__exchange(procpool__u64 *p, uint64_t value) {
   PROCPOOL__STEP();
   return __atomic_exchange_n(p, value, __ATOMIC_SEQ_CST);
+}
+static inline void procpool__add(procpool__u64 *p, uint64_t value) {
+  PROCPOOL__STEP();
+  (void)__atomic_fetch_add(p, value, __ATOMIC_SEQ_CST);
 }
 static inline uint64_t procpool__or(procpool__u64 *p, uint64_t bits) {
   PROCPOOL__STEP();
@@ -3691,6 +3700,25 @@ static void procpool__platform_run(void (*function)(void *context), void *contex
 
 typedef pthread_t procpool__platform_thread;
 
+/* The same in a thread of the host's, which goes on: calls function, and returns whether that came back. POSIX does not
+ * say what a jump out of a cleanup handler does; in glibc and musl it is one frame's jump to a caller's, as any other,
+ * and the thread may call pthread_exit again. (Compiled with exceptions, the handler runs while the stack is unwound,
+ * and the jump ends that.) */
+static void procpool__platform_jump_back(void *mark) {
+  longjmp(*(jmp_buf *)mark, 1);
+}
+static bool procpool__platform_run_to_end(void (*function)(void *context), void *context) {
+  volatile bool left = true;
+  jmp_buf mark;
+  pthread_cleanup_push(procpool__platform_jump_back, &mark);
+  if (setjmp(mark) == 0) {
+    function(context);
+    left = false;
+  }
+  pthread_cleanup_pop(0);
+  return !left;
+}
+
 /* Starts a thread with every signal blocked: the host's signals are its own threads' to handle. Zero or errno. */
 static int procpool__platform_thread_start(procpool__platform_thread *thread, void *(*function)(void *), void *argument,
                                            size_t stack_size) {
@@ -3721,6 +3749,12 @@ static size_t procpool__platform_stack_size(void) {
 
 static bool procpool__platform_is_self(procpool__platform_thread thread) {
   return pthread_equal(thread, pthread_self()) != 0;
+}
+
+/* The least that a thread's stack may have: more than PTHREAD_STACK_MIN where a signal's frame is large. */
+static size_t procpool__platform_stack_least(void) {
+  const long least = sysconf(_SC_THREAD_STACK_MIN);
+  return least > 0 ? (size_t)least : 0;
 }
 
 static void procpool__platform_thread_join(procpool__platform_thread thread) {
@@ -4981,8 +5015,8 @@ static void procpool__ring_publish_rest(const procpool__segment *s, int worker) 
 }
 
 /* ==== >>table =======================================================================================================
- * Runs in:   workers; the host where it passes dead cells.
- * Writes:    the hint (head).
+ * Runs in:   workers; the host where it passes dead cells; who buries a task.
+ * Writes:    the hint (head), the list of the dead.
  * Calls:     >>shm.
  * Always:    tasks are claimed in the order of their cells; no position before the hint is READY. */
 
@@ -5025,6 +5059,17 @@ static bool procpool__table_waiting(const procpool__segment *s) {
     (void)procpool__table_advance(s, h);
   }
   return false;
+}
+
+/* Puts a task whose epitaph is written on the list that the host takes. */
+static void procpool__table_push_dead(const procpool__segment *s, uint32_t slot, uint64_t rss_kib) {
+  procpool__header *h = s->header;
+  procpool__epitaph *e = procpool__slot_epitaph(&s->slots[slot]);
+  uint64_t first;
+  do { /* relaxed: the list's compare-and-swap publishes all of the epitaph */
+    first = procpool__load(&h->dead_list);
+    procpool__store_relaxed(&e->rss_kib_next, (rss_kib << 24) | (first & 0xffffff));
+  } while (!procpool__cas(&h->dead_list, first, (uint64_t)slot + 1));
 }
 
 /* ==== >>worker ======================================================================================================
@@ -5119,7 +5164,8 @@ static unsigned procpool__chunk_mark(const unsigned char *marks, uint64_t item) 
   return (unsigned)__atomic_load_n(&marks[item / 4], __ATOMIC_RELAXED) >> (item % 4 * 2) & 3u;
 }
 static void procpool__chunk_set_mark(unsigned char *marks, uint64_t item, procpool_status status) {
-  const unsigned shift = (unsigned)(item % 4 * 2), mark = status == PROCPOOL_FAILED ? 1 : 2;
+  const unsigned shift = (unsigned)(item % 4 * 2);
+  const unsigned mark = status == PROCPOOL_OK ? 0 : status == PROCPOOL_FAILED ? 1 : 2;
   __atomic_store_n(&marks[item / 4], (unsigned char)((marks[item / 4] & ~(3u << shift)) | mark << shift),
                    __ATOMIC_RELAXED);
 }
@@ -5462,6 +5508,16 @@ static void procpool__worker_note(procpool_task *t, procpool_status status) {
   procpool__store_release(&chunk->failed, t->failures); /* the host may look while this goes on */
 }
 
+/* Its result was too large, and another one replaces it: nothing was. (What it reported itself stays.) */
+static void procpool__worker_note_replaced(procpool_task *t) {
+  procpool__chunk *chunk = t->chunk;
+  if (t->noted != procpool__worker_item(t) + 1 || t->noted_as != PROCPOOL_CODEC)
+    return;
+  procpool__chunk_set_mark(procpool__worker_arena(t, chunk->failures), procpool__worker_item(t), PROCPOOL_OK);
+  t->noted = 0;
+  procpool__store_release(&chunk->failed, --t->failures);
+}
+
 /* Calls the user. Compiled as C++, what the task throws makes it FAILED, as in the typed layer. */
 static void procpool__worker_enter(procpool_function function, procpool_task *t) {
   PROCPOOL__TRY {
@@ -5619,6 +5675,21 @@ static bool procpool__worker_run(procpool__worker *w, uint32_t slot_index, uint6
   if ((procpool__worker_has_time(w) || w->answered != answered || w->lengthy) && !procpool__worker_tidy(w))
     return false;
   return w->segment->settings.max_tasks == 0 || w->tasks < w->segment->settings.max_tasks;
+}
+
+/* A thread's task was left by pthread_exit. It ends as it does in a process, which that ends as exit(0) would; with no
+ * supervisor there, its own worker takes the word and writes the epitaph. */
+static void procpool__worker_bury(procpool__worker *w) {
+  const procpool__segment *s = w->segment;
+  procpool_task *t = &w->task;
+  if (t->slot == NULL || !procpool__cas(&t->slot->word, t->word, procpool__word_in(t->word, PROCPOOL__DEAD_CRASHED)))
+    return; /* the thread was cancelled, by a task that knew its name, where no task ran */
+  memset((void *)procpool__slot_epitaph(t->slot), 0, sizeof(procpool__epitaph));
+  procpool__slot_epitaph(t->slot)->pid = (int32_t)w->pid;
+  procpool__table_push_dead(s, t->slot_index, 0);
+  procpool__add(&s->header->dead_count, 1);
+  procpool__store_release(&w->block->intent_word, 0);
+  procpool__shm_wake_host(s, w->event_fd);
 }
 
 /* ---- claiming and sleeping ---- */
@@ -5817,20 +5888,39 @@ static void procpool__worker_setup(procpool__worker *w, const procpool__segment 
   w->opened = process ? s->arena_at : s->total; /* a thread shares the host's mapping, which the host opens */
 }
 
-/* What it throws is a failure like another one. */
-static int procpool__worker_call_initializer(procpool_initializer initializer, const void *argument, size_t size) {
-  int code = -1;
+typedef struct procpool__beginning {
+  procpool_initializer initializer;
+  const void *argument;
+  size_t size;
+  int code;
+} procpool__beginning;
+
+static void procpool__worker_enter_initializer(void *context) {
+  procpool__beginning *b = (procpool__beginning *)context;
   PROCPOOL__TRY {
-    code = initializer(argument, size);
+    b->code = b->initializer(b->argument, b->size);
   }
-  PROCPOOL__CATCH_ANY(code = -1)
-  return code;
+  PROCPOOL__CATCH_ANY(b->code = -1)
+}
+
+/* What it throws is a failure like another one, and so is pthread_exit. */
+static int procpool__worker_call_initializer(const procpool__worker *w, const void *argument) {
+  const procpool__settings *h = &w->segment->settings;
+  procpool__beginning b;
+  b.initializer = procpool__initializer_of(h->initializer);
+  b.argument = argument;
+  b.size = (size_t)h->initializer_size;
+  b.code = -1;
+  if (w->process) /* which that ends: see procpool__platform_run */
+    procpool__worker_enter_initializer(&b);
+  else
+    (void)procpool__platform_run_to_end(procpool__worker_enter_initializer, &b);
+  return b.code;
 }
 
 /* Runs the user's initializer, if there is one. */
 static bool procpool__worker_initialize(procpool__worker *w) {
   const procpool__settings *h = &w->segment->settings;
-  const procpool_initializer initializer = procpool__initializer_of(h->initializer);
   const void *argument = procpool__address_of(h->initializer_offset);
   int code;
   if (h->initializer != 0) {
@@ -5839,7 +5929,7 @@ static bool procpool__worker_initialize(procpool__worker *w) {
       argument = procpool__worker_reach(w, h->initializer_offset, h->initializer_size);
     code = PROCPOOL__NO_MEMORY;
     if (h->initializer_size == 0 || argument != NULL)
-      code = procpool__worker_call_initializer(initializer, argument, (size_t)h->initializer_size);
+      code = procpool__worker_call_initializer(w, argument);
     procpool__worker_end_copy(w);
     if (code != 0) {
       w->block->init_code = code;
@@ -6313,11 +6403,9 @@ static bool procpool__super_task_of(procpool__super *u, int index, uint32_t *slo
 static void procpool__super_bury(procpool__super *u, int index, const procpool__ending *ending) {
   const procpool__ending none = {PROCPOOL__ENDED, 0, 0, 0, 0, 0};
   const procpool__ending *end = ending != NULL ? ending : &none;
-  procpool__header *h = u->segment.header;
   procpool__charge *charge = &u->charges[index];
   const uint32_t slot = charge->condemned_slot;
   procpool__epitaph *e = procpool__slot_epitaph(&u->segment.slots[slot]);
-  uint64_t first;
   PROCPOOL__STEP();
   e->signal = end->signal_number;
   e->exit_status = end->exit_status;
@@ -6325,11 +6413,8 @@ static void procpool__super_bury(procpool__super *u, int index, const procpool__
   e->user_us = end->user_us;
   e->system_us = end->system_us;
   e->stage = (int32_t)charge->stage | (ending == NULL ? PROCPOOL__EPITAPH_QUARANTINE : 0);
-  do { /* relaxed: the list's compare-and-swap publishes all of the epitaph */
-    first = procpool__load(&h->dead_list);
-    procpool__store_relaxed(&e->rss_kib_next, (end->rss_kib << 24) | (first & 0xffffff));
-  } while (!procpool__cas(&h->dead_list, first, (uint64_t)slot + 1));
-  procpool__store(&h->dead_count, ++u->dead);
+  procpool__table_push_dead(&u->segment, slot, end->rss_kib);
+  procpool__store(&u->segment.header->dead_count, ++u->dead);
   charge->condemned = 0;
 }
 
@@ -9060,6 +9145,8 @@ static void procpool__host_settle_dead(procpool *p, uint32_t slot) {
   error = procpool__host_error(f, status);
   if (error != NULL)
     procpool__host_read_epitaph(error, e, stage);
+  if (error != NULL && p->fds.control < 0) /* a thread, and it goes on */
+    (void)snprintf(error->message, sizeof(error->message), "the task called pthread_exit");
   if (stage & PROCPOOL__EPITAPH_QUARANTINE)
     f->flags |= PROCPOOL__F_QUARANTINE;
   else
@@ -9171,12 +9258,23 @@ static void procpool__host_let_go(procpool *p) {
   procpool__platform_pidfd_signal(p->fds.supervisor, PROCPOOL__SIGNAL_CONTINUE);
 }
 
-/* What becomes of a task of which no record and no epitaph is left. A word that was decided keeps its outcome; but OK,
+/* Which worker ran a task of which no record and no epitaph is left: its word names it. */
+static void procpool__host_note_worker(const procpool *p, procpool_future *f, uint64_t word) {
+  const int worker = procpool__word_worker(word);
+  if (procpool__word_ticket(word) != f->ticket || procpool__word_state(word) <= PROCPOOL__READY ||
+      worker >= p->segment.workers)
+    return;
+  f->worker = (int16_t)worker;
+  f->pid = (int32_t)procpool__load(&p->segment.blocks[worker].pid);
+}
+
+/* What becomes of such a task. A word that was decided keeps its outcome; but OK,
  * FAILED and CODEC without a record mean something only where the result was given up. */
-static procpool_status procpool__host_last_word(procpool *p, const procpool_future *f, procpool_status rest) {
+static procpool_status procpool__host_last_word(procpool *p, procpool_future *f, procpool_status rest) {
   const uint64_t word = procpool__load(&p->segment.slots[f->slot].word);
   const procpool__state state = procpool__word_state(word);
   const procpool_status status = procpool__host_status_of(state);
+  procpool__host_note_worker(p, f, word);
   procpool__store_release(&p->segment.slots[f->slot].word, 0);
   if (procpool__word_ticket(word) != f->ticket || status == PROCPOOL_PENDING || state >= PROCPOOL__DEAD_SHUTDOWN)
     return rest;
@@ -9869,9 +9967,20 @@ static void procpool__host_follow(procpool *p, uint64_t deadline, const procpool
   procpool__sleeper_end(p, &sleeper);
 }
 
-/* An inline pool: runs one task in this thread. */
-static void procpool__host_run_inline(procpool *p, uint64_t deadline) {
+typedef struct procpool__inline_turn {
+  procpool__worker *worker;
   procpool__turn turn;
+} procpool__inline_turn;
+
+static void procpool__host_take_turn(void *context) {
+  procpool__inline_turn *t = (procpool__inline_turn *)context;
+  t->turn = procpool__worker_turn(t->worker);
+}
+
+/* An inline pool: runs one task in this thread, which goes on after a pthread_exit in the task: the call that it is in,
+ * and those that have called, hold what other threads look at. */
+static void procpool__host_run_inline(procpool *p, uint64_t deadline) {
+  procpool__inline_turn t;
   int cancel;
   const uint64_t settled = p->settled;
   if (p->inline_running) {
@@ -9882,16 +9991,19 @@ static void procpool__host_run_inline(procpool *p, uint64_t deadline) {
   p->inline_thread = procpool__platform_self();
   procpool__host_unlock(p);
   cancel = procpool__platform_no_cancel();
-  turn = procpool__worker_turn(p->inline_worker);
+  t.worker = p->inline_worker;
+  t.turn = PROCPOOL__TURN_RAN;
+  if (!procpool__platform_run_to_end(procpool__host_take_turn, &t))
+    procpool__worker_bury(t.worker);
   procpool__platform_cancel_as(cancel);
   procpool__host_lock(p);
   p->inline_running = false;
   procpool__host_hand_over(p);
   if (p->fd_users > 0)
     procpool__platform_event_set(p->fds.event_fd); /* who waits for several pools may run the next one */
-  if (turn != PROCPOOL__TURN_RAN && p->closing)
+  if (t.turn != PROCPOOL__TURN_RAN && p->closing)
     procpool__store32(&p->segment.header->gone, 1);
-  else if (turn != PROCPOOL__TURN_RAN && p->settled == settled && !p->finished)
+  else if (t.turn != PROCPOOL__TURN_RAN && p->settled == settled && !p->finished)
     procpool__host_await_turn(p, deadline);
 }
 
@@ -10371,6 +10483,8 @@ static bool procpool__open_plan(procpool__plan *plan, const procpool_options *op
     plan->options.name = "procpool";
   if (plan->options.stack_size == 0)
     plan->options.stack_size = procpool__platform_stack_size();
+  if (plan->options.stack_size < procpool__platform_stack_least())
+    plan->options.stack_size = procpool__platform_stack_least();
   plan->time_limit = procpool__public_limit(plan->options.time_limit, 1);
   plan->grace = procpool__public_grace(plan->options.grace, 100);
   if (plan->options.spin_us >= 0) /* by default about what a sleep and a wake cost */
@@ -10955,6 +11069,10 @@ static bool procpool__open_processes(procpool *p, procpool__plan *plan) {
 
 /* ---- threads and the inline worker ---- */
 
+static void procpool__thread_loop(void *worker) {
+  procpool__worker_loop((procpool__worker *)worker);
+}
+
 /* Runs in a worker thread: the last one to go, or to fail its initializer, says so. */
 static void *procpool__thread_main(void *argument) {
   procpool__thread *t = (procpool__thread *)argument;
@@ -10963,8 +11081,8 @@ static void *procpool__thread_main(void *argument) {
   if (h->pinned)
     procpool__cpu_use(h->cpu_set);
   ready = procpool__worker_initialize(&t->worker);
-  if (ready)
-    procpool__worker_loop(&t->worker);
+  while (ready && !procpool__platform_run_to_end(procpool__thread_loop, &t->worker))
+    procpool__worker_bury(&t->worker);
   if (__atomic_sub_fetch(&h->alive, 1, __ATOMIC_SEQ_CST) == 0) {
     if (!ready) {
       procpool__store_signed_relaxed(&h->cause_code, t->worker.block->init_code);
@@ -13935,7 +14053,18 @@ PROCPOOL_API procpool_status procpool_map_items(procpool *pool, procpool_functio
  * Calls:     >>worker.
  * Always:    a task that has ended, or was forked away, can answer no more. */
 
+/* The typed layer's loop over a chunk tells nobody at which item it is: what it has begun does. */
+static void procpool__task_find_item(procpool_task *task) {
+  const procpool__chunk *chunk = task->chunk;
+  const uint64_t item = procpool__worker_item(task);
+  const bool within = item < chunk->count; /* else it is before the first one, or behind the last */
+  task->argument = within ? procpool__worker_arena(task, chunk->arguments + item * chunk->argument_step) : NULL;
+  task->argument_size = within ? chunk->argument_size : 0;
+}
+
 PROCPOOL_API const void *procpool_task_argument(procpool_task *task, size_t *size) {
+  if (task != NULL && task->chunk != NULL && task->chunk->function == 0)
+    procpool__task_find_item(task);
   if (size != NULL)
     *size = task != NULL ? (size_t)task->argument_size : 0;
   return task != NULL ? task->argument : NULL;
@@ -13984,6 +14113,7 @@ static void *procpool__task_item_result(procpool_task *task, size_t size) {
   if (size <= chunk->result_size) {
     unsigned char *result =
         procpool__worker_arena(task, chunk->results + procpool__worker_item(task) * chunk->result_step);
+    procpool__worker_note_replaced(task);
     memset(result + size, 0, (size_t)(chunk->result_size - size));
     return result;
   }

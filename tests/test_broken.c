@@ -127,6 +127,31 @@ TEST_STARTS(r128_everybody_learns_that_the_supervisor_is_gone, PROCESSES) {
   CHECK_OK(procpool_free(self.pool));
 }
 
+/* What is known of a task that ran then is told, and nothing of one that did not. */
+TEST_STARTS(r128_who_ran_a_task_that_broke_off, PROCESSES) {
+  procpool *pool = test_open(start, 1);
+  procpool_future *asked = test_submit(pool, task_pid, NULL, 0), *running, *queued;
+  const long supervisor = test_supervisor(pool);
+  long pid = 0;
+  CHECK_OK(procpool_future_result(asked, PROCPOOL_FOREVER, &pid, sizeof(pid), NULL));
+  CHECK_OK(procpool_future_release(asked));
+  running = block(pool, 0);
+  gate_wait(&page->started, 1);
+  queued = block(pool, 1);
+  CHECK_EQ(kill((pid_t)supervisor, SIGKILL), 0);
+  CHECK_SETTLES(running, PROCPOOL_BROKEN);
+  CHECK_SETTLES(queued, PROCPOOL_BROKEN);
+  CHECK_EQ(procpool_future_worker(running), 0);
+  CHECK_EQ(procpool_future_pid(running), pid);
+  CHECK_EQ(test_error(running).worker, 0);
+  CHECK_EQ(test_error(running).pid, pid);
+  CHECK_EQ(procpool_future_worker(queued), -1);
+  CHECK_EQ(test_error(queued).pid, 0);
+  CHECK_OK(procpool_future_release(running));
+  CHECK_OK(procpool_future_release(queued));
+  CHECK_OK(procpool_free(pool));
+}
+
 TEST_STARTS(r097_everybody_learns_that_a_strict_pool_broke, PROCESSES) {
   scene self;
   scene_begin(&self, start, true);

@@ -210,6 +210,16 @@ TEST(r136_stack_of_worker_threads) {
   test_open_fails(&options, PROCPOOL_ARGUMENT);
 }
 
+/* The least that the option takes is less than some systems give: arm64 asks for 128 KiB. */
+TEST(r136_least_stack_of_worker_threads) {
+  procpool_options options = {0};
+  procpool *pool;
+  options.stack_size = 65536;
+  pool = test_open_with(PROCPOOL_START_THREAD, 2, &options);
+  CHECK_WORKS(pool);
+  test_close(pool);
+}
+
 /* ---- what a limit counts ---- */
 
 /* A host in a group of its own runs a task that returns when the gate opens. The group is stopped for longer than the
@@ -496,6 +506,119 @@ TEST(r143_exit_runs_nothing_of_the_hosts) {
   test_close(pool);
   CHECK_EQ(pthread_setspecific(key, NULL), 0);
   CHECK_EQ(pthread_key_delete(key), 0);
+}
+
+/* ---- and by pthread_exit ---- */
+
+static void cleanup_of_a_task(void *unused) {
+  (void)unused;
+  gate_add(&page->word[8], 1);
+}
+
+static void task_leave_thread(procpool_task *task) {
+  (void)job_begin(task);
+  pthread_cleanup_push(cleanup_of_a_task, NULL);
+  procpool_task_return(task, "half", 4);
+  pthread_exit(page);
+  pthread_cleanup_pop(0);
+}
+
+/* Each of them ends alone, and there are as many workers as before. */
+TEST_STARTS(r143_pthread_exit_ends_the_task_alone, EVERY) {
+  procpool *pool = test_open(start, 2);
+  for (int round = 0; round < 8; round++) {
+    const test_job job = job_of(0);
+    procpool_future *future = test_submit(pool, task_leave_thread, &job, sizeof(job));
+    procpool_error error;
+    CHECK_SETTLES(future, PROCPOOL_CRASHED);
+    error = test_error(future);
+    CHECK_EQ(error.signal, 0);
+    CHECK_EQ(error.exit_status, 0);
+    CHECK_NE(error.pid, 0);
+    CHECK_GE(error.worker, 0);
+    CHECK_EQ(page->word[8], round + 1);
+    CHECK_OK(procpool_future_release(future));
+    CHECK_WORKS(pool);
+  }
+  CHECK_EQ(test_stats(pool).crashed, 8);
+  if (start != PROCPOOL_START_INLINE) {
+    procpool_future *meet[2];
+    for (int i = 0; i < 2; i++) {
+      const test_job job = job_with(i, 2);
+      meet[i] = test_submit(pool, task_meet, &job, sizeof(job));
+    }
+    for (int i = 0; i < 2; i++) {
+      CHECK_SETTLES(meet[i], PROCPOOL_OK);
+      CHECK_OK(procpool_future_release(meet[i]));
+    }
+  }
+  test_close(pool);
+}
+
+PROCPOOL_FUNCTION(int, leave_at_seven, int, number) {
+  if (number == 7)
+    pthread_exit(NULL);
+  return 2 * number;
+}
+
+static void task_leave_at_seven(procpool_task *task) {
+  const int number = *(const int *)procpool_task_argument(task, NULL);
+  if (number == 7)
+    pthread_exit(NULL);
+  procpool_task_return(task, &number, sizeof(number));
+}
+
+TEST_STARTS(r143_pthread_exit_in_an_item, EVERY) {
+  procpool *pool = test_open(start, 2);
+  int in[20], out[20];
+  procpool_status statuses[20];
+  procpool_map_options options;
+  for (int typed = 0; typed < 2; typed++) {
+    memset(&options, 0, sizeof(options));
+    options.statuses = statuses;
+    options.chunksize = 20;
+    for (int i = 0; i < 20; i++)
+      in[i] = i;
+    CHECK_STATUS(typed ? leave_at_seven_map_with(pool, in, out, 20, &options)
+                       : procpool_map(pool, task_leave_at_seven, in, sizeof(int), out, sizeof(int), 20, &options),
+                 PROCPOOL_CRASHED);
+    CHECK_EQ(options.failed_count, 1);
+    CHECK_EQ(options.failed_item, 7);
+    for (int i = 0; i < 20; i++) {
+      CHECK_EQ(statuses[i], i == 7 ? PROCPOOL_CRASHED : PROCPOOL_OK);
+      if (i != 7)
+        CHECK_EQ(out[i], typed ? 2 * i : i);
+    }
+  }
+  CHECK_WORKS(pool);
+  test_close(pool);
+}
+
+static int initializer_leaves(const void *argument, size_t size) {
+  (void)argument;
+  (void)size;
+  pthread_exit(NULL);
+}
+
+/* It has failed, and the pool knows. */
+TEST(r143_pthread_exit_in_an_initializer) {
+  procpool_options options;
+  procpool_future *future;
+  procpool *pool;
+  memset(&options, 0, sizeof(options));
+  options.initializer = initializer_leaves;
+  options.start = PROCPOOL_START_INLINE;
+  test_open_fails(&options, PROCPOOL_INIT_FAIL);
+  CHECK_EQ(options.error->code, -1);
+  pool = test_open_with(PROCPOOL_START_THREAD, 2, &options);
+  if (procpool_submit(pool, task_nothing, NULL, 0, &future) == PROCPOOL_OK) {
+    CHECK_SETTLES(future, PROCPOOL_INIT_FAIL);
+    CHECK_EQ(test_error(future).code, -1);
+    CHECK_OK(procpool_future_release(future));
+  }
+  CHECK_STATUS(procpool_submit(pool, task_nothing, NULL, 0, &future), PROCPOOL_INIT_FAIL);
+  CHECK_STATUS(procpool_shutdown(pool, PROCPOOL_DRAIN), PROCPOOL_OK);
+  CHECK_OK(procpool_free(pool));
 }
 
 static void task_child_exits(procpool_task *task) {

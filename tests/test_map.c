@@ -1459,3 +1459,84 @@ TEST_STARTS(r022_scope_runs_all_without_memory_for_a_result, PROCESSES) {
   CHECK_STATUS(procpool_future_status(future), PROCPOOL_CODEC);
   CHECK_OK(procpool_future_release(future));
 }
+
+/* ---- a result that replaces another ---- */
+
+enum { REPLACED = 64 };
+
+/* By its number: a fitting result, one that is too large, both, three, or a failure and both. */
+static void task_replace(procpool_task *task) {
+  const int number = *(const int *)procpool_task_argument(task, NULL);
+  const char large[40] = {1};
+  if (number % 6 == 5)
+    procpool_task_fail(task, number, "on purpose");
+  if (number % 6 != 0)
+    procpool_task_return(task, large, sizeof(large));
+  if (number % 6 != 1)
+    procpool_task_return(task, &number, sizeof(number));
+  if (number % 6 == 3) {
+    procpool_task_return(task, large, sizeof(large));
+    procpool_task_return(task, &number, sizeof(number));
+  }
+  if (number % 6 == 4)
+    procpool_task_return(task, large, sizeof(large));
+}
+
+TEST_STARTS(r034_a_later_result_of_an_item_counts, EVERY) {
+  static const procpool_status expected[6] = {PROCPOOL_OK, PROCPOOL_CODEC, PROCPOOL_OK,
+                                              PROCPOOL_OK, PROCPOOL_CODEC, PROCPOOL_FAILED};
+  procpool *pool = test_open(start, 2);
+  procpool_status statuses[REPLACED];
+  int in[REPLACED], out[REPLACED];
+  for (size_t chunk = 1; chunk <= REPLACED; chunk *= 8) {
+    procpool_map_options options;
+    procpool_error error;
+    size_t failed = 0;
+    memset(&options, 0, sizeof(options));
+    options.chunksize = chunk;
+    options.statuses = statuses;
+    options.error = &error;
+    for (int i = 0; i < REPLACED; i++) {
+      in[i] = i + 2; /* the first one replaces its result, and is OK */
+      out[i] = -1;
+    }
+    CHECK_STATUS(procpool_map(pool, task_replace, in, sizeof(int), out, sizeof(int), REPLACED, &options),
+                 PROCPOOL_CODEC);
+    for (int i = 0; i < REPLACED; i++) {
+      CHECK_STATUS(statuses[i], expected[in[i] % 6]);
+      CHECK_EQ(out[i], statuses[i] == PROCPOOL_OK ? in[i] : -1);
+      failed += statuses[i] != PROCPOOL_OK;
+    }
+    CHECK_EQ(options.failed_count, failed);
+    CHECK_EQ(options.failed_item, 2);
+    CHECK_TEXT(error.message, "the result is larger than the map's result_size");
+  }
+  test_close(pool);
+}
+
+/* ---- what a task of the typed layer sees as its argument ---- */
+
+PROCPOOL_TASK_FUNCTION(int, sees_its_own, int, number, char, letter) {
+  size_t size = 0;
+  const sees_its_own_arguments *own = (const sees_its_own_arguments *)procpool_task_argument(task, &size);
+  if (own == NULL || size != sizeof(*own) || own->number != number || own->letter != letter)
+    procpool_task_fail(task, (int)size, "another argument");
+  return number;
+}
+
+TEST_STARTS(typed_argument_of_an_item, EVERY) {
+  enum { COUNT = 300 };
+  procpool *pool = test_open(start, 2);
+  sees_its_own_arguments *in = (sees_its_own_arguments *)procpool_shared_alloc(pool, COUNT * sizeof(*in));
+  sees_its_own_arguments copied[COUNT];
+  int out[COUNT];
+  for (int i = 0; i < COUNT; i++) {
+    in[i].number = copied[i].number = i;
+    in[i].letter = copied[i].letter = (char)('a' + i % 26);
+  }
+  CHECK_OK(sees_its_own_map(pool, copied, out, COUNT));
+  CHECK_OK(sees_its_own_map(pool, in, out, COUNT));
+  CHECK_OK(sees_its_own_result(sees_its_own_submit(pool, 7, 'x'), &out[0]));
+  CHECK_EQ(out[0], 7);
+  test_close(pool);
+}

@@ -167,10 +167,10 @@ def rest():
 
 
 def push_dead():
-    """procpool__super_bury"""
+    """procpool__super_bury, procpool__table_push_dead"""
     yield put("epitaph", 1)
-    first = yield R("super_bury dead_list", "dead_list")
-    yield C("super_bury dead_list", "dead_list", first, 1)
+    first = yield R("table_push_dead dead_list", "dead_list")
+    yield C("table_push_dead dead_list", "dead_list", first, 1)
     yield W("super_bury dead_count", "dead_count", 1)
 
 
