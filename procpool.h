@@ -7470,6 +7470,7 @@ typedef struct procpool__arena {
   uint64_t warm;                                   /* bytes of free extents that are still reserved */
   uint64_t held;                                   /* blocks that calls hold beside what unsettled tasks have */
   uint64_t returned;                               /* blocks that ever came back */
+  int leaving;                                     /* threads that give pages back to the system just now */
 } procpool__arena;
 
 /* A thread that runs callbacks now. */
@@ -7599,6 +7600,24 @@ static void procpool__host_breathe(procpool *p) {
   while (__atomic_load_n(&p->wanted, __ATOMIC_RELAXED) != 0 && procpool__platform_now() < deadline)
     procpool__platform_yield();
   procpool__host_lock(p);
+}
+
+/* Sleeps on turn: until another thread of the host has done what this one waits for. */
+static void procpool__host_await_turn(procpool *p, uint64_t deadline) {
+  const uint32_t turn = procpool__load32(&p->turn);
+  p->sleepers++;
+  procpool__host_unlock(p);
+  procpool__platform_park(&p->turn, turn, deadline);
+  procpool__host_lock(p);
+  p->sleepers--;
+}
+
+/* Asks the threads that sleep in await_turn to look again: those of an inline pool do so for whatever they lack. */
+static void procpool__host_next_turn(procpool *p) {
+  if (p->sleepers == 0)
+    return;
+  (void)__atomic_fetch_add(&p->turn, 1, __ATOMIC_SEQ_CST);
+  procpool__platform_wake(&p->turn, INT_MAX);
 }
 
 /* Checks a handle without the lock: a forked child may have copied the mutex while it was held. In the total order:
@@ -7881,13 +7900,16 @@ static void procpool__arena_discard(procpool *p, size_t i, uint64_t most) {
   procpool__arena_cut(a, i, offset, size);
   a->extents_given++;
   a->held++;
+  a->leaving++;
   procpool__host_unlock(p);
   procpool__platform_shm_discard(p->segment.arena + offset, size);
   procpool__host_lock(p);
   a->held--;
+  a->leaving--;
   a->returned++;
   p->shared_bytes -= size;
   procpool__arena_give_extent(p, offset, size, false);
+  procpool__host_next_turn(p); /* see procpool__shared_retry */
 }
 
 /* Gives free extents back, the largest ones first, where more is reserved than shall be kept, as a call ends: whole
@@ -9233,14 +9255,6 @@ static bool procpool__host_cell_free(const procpool *p) {
          procpool__load(&p->segment.slots[slot].word) != procpool__word(ticket, 0, PROCPOOL__READY);
 }
 
-/* Asks the threads that sleep in await_turn to look again: those of an inline pool do so for whatever they lack. */
-static void procpool__host_next_turn(procpool *p) {
-  if (p->sleepers == 0)
-    return;
-  (void)__atomic_fetch_add(&p->turn, 1, __ATOMIC_SEQ_CST);
-  procpool__platform_wake(&p->turn, INT_MAX);
-}
-
 /* Wakes the first of those who want room in the queue, if there is some and it has not looked since. A thread that was
  * woken so, or leaves, calls this again: all are asked in turn, one at a time, until the room is used up. */
 static void procpool__host_pass_room(procpool *p) {
@@ -9297,7 +9311,7 @@ static procpool_status procpool__host_drain(procpool *p) {
  *               in poll() on the pool's event and on the supervisor's end (p->watching).
  *   follows     all others: each sleeps on the word of its own sleeper, in the list p->followers.
  *   on turn     it waits for a thread of the host, not for workers: one that runs an inline task, is in a callback of a
- *               finished pool, or is inside a call while procpool_free waits.
+ *               finished pool, gives memory back to the system, or is inside a call while procpool_free waits.
  *
  *   Who wakes                       whom                              when
  *   a worker                        who drains                        it has committed, claimed what ends a lazy sleep,
@@ -9315,7 +9329,8 @@ static procpool_status procpool__host_drain(procpool *p) {
  *   a new reason to refuse tasks
  *   procpool_interrupt              who drains, and all on turn       at once
  *   who leaves a callback, an       all on turn                       at once
- *   inline task or a public call
+ *   inline task or a public call,
+ *   or has given memory back
  *
  * No wake is lost: a thread that changes what a condition looks at does so under the lock, and a sleeper is in its
  * lists from before the lock was let go until it has it again. What workers change is looked at by the one that drains:
@@ -9752,16 +9767,6 @@ static void procpool__host_hand_over(procpool *p) {
   }
   if (p->first_room != NULL)
     procpool__host_pass_room(p);
-}
-
-/* Sleeps on turn. */
-static void procpool__host_await_turn(procpool *p, uint64_t deadline) {
-  const uint32_t turn = procpool__load32(&p->turn);
-  p->sleepers++;
-  procpool__host_unlock(p);
-  procpool__platform_park(&p->turn, turn, deadline);
-  procpool__host_lock(p);
-  p->sleepers--;
 }
 
 /* Sleeps while another thread drains. */
@@ -11826,6 +11831,16 @@ PROCPOOL_API procpool_future *procpool_submit_or_null(procpool *pool, procpool_f
 
 /* ---- shared buffers ---- */
 
+/* There was no memory. What has come may free some; and while another thread gives pages back to the system, neither
+ * these nor their place can be had: that takes the kernel a moment, and no longer. */
+static void *procpool__shared_retry(procpool *p, size_t size) {
+  void *buffer;
+  (void)procpool__host_drain(p);
+  while ((buffer = procpool__buffer_new(p, size)) == NULL && p->arena.leaving > 0)
+    procpool__host_await_turn(p, PROCPOOL__NEVER);
+  return buffer;
+}
+
 PROCPOOL_API void *procpool_shared_alloc(procpool *pool, size_t size) {
   procpool_status status;
   void *buffer = NULL;
@@ -11837,9 +11852,8 @@ PROCPOOL_API void *procpool_shared_alloc(procpool *pool, size_t size) {
     buffer = procpool__buffer_new(pool, size);
     status = buffer != NULL ? PROCPOOL_OK : PROCPOOL_MEMORY;
   }
-  if (status == PROCPOOL_MEMORY) { /* what has come may free some */
-    (void)procpool__host_drain(pool);
-    buffer = procpool__buffer_new(pool, size);
+  if (status == PROCPOOL_MEMORY) {
+    buffer = procpool__shared_retry(pool, size);
     if (buffer == NULL && procpool__submit_refusal(pool) != PROCPOOL_OK) /* it has ended meanwhile */
       status = procpool__submit_refusal(pool);
   }
