@@ -1013,8 +1013,9 @@ static PROCPOOL_UNUSED inline void procpool__scope_end(procpool **procpool__pool
                 have run by then, the destructors of its keys not. However the host ends, supervisor and workers are
                 gone within a second, stopped ones too: ending without shutdown is a kill. Nothing stays in /dev/shm or
                 on disk.
-   Libraries    a worker has the code that the program had when the pool was opened. What dlopen brings later is told
-                as PROCPOOL_FUNCTION; but do not dlclose a library while a pool lives that was opened with it: another
+   Libraries    a worker has the code that the program had when the pool was opened (spawn: has when it starts). What
+                dlopen brings later is told as PROCPOOL_FUNCTION, under spawn also where it lies in the place of what
+                was closed; but under fork do not dlclose a library while a pool lives that was opened with it: another
                 one that comes to lie in its place is taken for it, and a worker runs the old one's code.
    Programs     what a task has started (fork, system, popen) ends with it where its worker is ended: for a limit, a
                 cancel or the end of the pool or of the host, by SIGKILL; what earlier tasks of that worker started and
@@ -3621,6 +3622,44 @@ static bool procpool__platform_has_maps(void) {
     return false;
   procpool__platform_close(&fd);
   return true;
+}
+
+/* Whether the mapping is the program's own: that one stays as long as the process does. */
+static bool procpool__platform_is_program(const procpool__platform_code *code) {
+  const uint64_t entry = getauxval(AT_ENTRY);
+  return entry >= code->start && entry < code->end;
+}
+
+/* The head of link.h's struct dl_phdr_info, which glibc shows to _GNU_SOURCE alone. */
+typedef struct procpool__platform_object {
+  uintptr_t address;
+  const char *name;
+  const void *headers;
+  uint16_t header_count;
+  unsigned long long loads, unloads; /* of objects, so far */
+} procpool__platform_object;
+
+#ifdef __cplusplus
+extern "C" {
+#endif
+extern int procpool__libc_each_object(int (*visit)(const procpool__platform_object *, size_t, void *),
+                                      void *context) __asm__("dl_iterate_phdr");
+#ifdef __cplusplus
+}
+#endif
+
+static int procpool__platform_take_unloads(const procpool__platform_object *object, size_t size, void *context) {
+  if (size >= sizeof(*object))
+    *(uint64_t *)context = object->unloads;
+  return 1;
+}
+
+/* How many libraries this process has closed: when it has changed, another may lie where one was. (In musl it stays 0,
+ * and dlclose leaves them where they are.) */
+static uint64_t procpool__platform_unloads(void) {
+  uint64_t unloads = 0;
+  (void)procpool__libc_each_object(procpool__platform_take_unloads, &unloads);
+  return unloads;
 }
 
 typedef bool procpool__platform_code_visitor(const procpool__platform_code *code, const char *path, void *context);
@@ -7486,6 +7525,13 @@ typedef struct procpool__thread {
   procpool__worker worker;
 } procpool__thread;
 
+/* Where a function of ours lies in spawned workers. */
+typedef struct procpool__code_seen {
+  uint64_t ours, theirs;
+  uint64_t unloads; /* when that was found; it holds until a library is closed, */
+  bool lasts;       /* or for ever, in the program itself */
+} procpool__code_seen;
+
 struct procpool {
   uint32_t magic;
   procpool_start start;
@@ -7572,7 +7618,7 @@ struct procpool {
   bool inline_running;
   procpool__platform_code *codes; /* spawn: code that workers have */
   size_t code_count;
-  uint64_t code_seen[PROCPOOL__CODE_SEEN][2]; /* ours, theirs */
+  procpool__code_seen code_seen[PROCPOOL__CODE_SEEN];
 };
 
 /* ---- entering ---- */
@@ -10740,15 +10786,16 @@ static bool procpool__code_here(const procpool__platform_code *code, const char 
  * (errno) if this process's own cannot be looked through, for want of a descriptor. */
 static uint64_t procpool__code_translate(procpool *p, procpool_function function) {
   procpool__code_search search;
-  uint64_t *seen;
-  uint64_t offset;
+  procpool__code_seen *seen;
+  uint64_t offset, unloads;
   int found;
   search.function = procpool__number_of_function(function);
   if (p->start != PROCPOOL_START_SPAWN)
     return search.function;
-  seen = p->code_seen[(search.function >> 4) % PROCPOOL__CODE_SEEN];
-  if (seen[0] == search.function)
-    return seen[1];
+  seen = &p->code_seen[(search.function >> 4) % PROCPOOL__CODE_SEEN];
+  if (seen->ours == search.function && (seen->lasts || seen->unloads == procpool__platform_unloads()))
+    return seen->theirs;
+  unloads = procpool__platform_unloads(); /* before the look at what is there */
   found = procpool__platform_each_code(procpool__code_here, &search);
   if (found <= 0)
     return found < 0 ? PROCPOOL__CODE_UNKNOWN : 0;
@@ -10758,9 +10805,11 @@ static uint64_t procpool__code_translate(procpool *p, procpool_function function
     if (c->device != search.code.device || c->inode != search.code.inode || c->inode == 0 || offset < c->offset ||
         offset - c->offset >= c->end - c->start)
       continue;
-    seen[0] = search.function;
-    seen[1] = c->start + (offset - c->offset);
-    return seen[1];
+    seen->ours = search.function;
+    seen->theirs = c->start + (offset - c->offset);
+    seen->unloads = unloads;
+    seen->lasts = procpool__platform_is_program(&search.code);
+    return seen->theirs;
   }
   return 0;
 }
