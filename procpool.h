@@ -1013,8 +1013,9 @@ static PROCPOOL_UNUSED inline void procpool__scope_end(procpool **procpool__pool
                 have run by then, the destructors of its keys not. However the host ends, supervisor and workers are
                 gone within a second, stopped ones too: ending without shutdown is a kill. Nothing stays in /dev/shm or
                 on disk.
-   Libraries    a worker has the code that the program had when the pool was opened. What dlopen brings later is told
-                as PROCPOOL_FUNCTION; but do not dlclose a library while a pool lives that was opened with it: another
+   Libraries    a worker has the code that the program had when the pool was opened (spawn: has when it starts). What
+                dlopen brings later is told as PROCPOOL_FUNCTION, under spawn also where it lies in the place of what
+                was closed; but under fork do not dlclose a library while a pool lives that was opened with it: another
                 one that comes to lie in its place is taken for it, and a worker runs the old one's code.
    Programs     what a task has started (fork, system, popen) ends with it where its worker is ended: for a limit, a
                 cancel or the end of the pool or of the host, by SIGKILL; what earlier tasks of that worker started and
@@ -3830,6 +3831,44 @@ static bool procpool__platform_has_maps(void) {
     return false;
   procpool__platform_close(&fd);
   return true;
+}
+
+/* Whether the mapping is the program's own: that one stays as long as the process does. */
+static bool procpool__platform_is_program(const procpool__platform_code *code) {
+  const uint64_t entry = getauxval(AT_ENTRY);
+  return entry >= code->start && entry < code->end;
+}
+
+/* The head of link.h's struct dl_phdr_info, which glibc shows to _GNU_SOURCE alone. */
+typedef struct procpool__platform_object {
+  uintptr_t address;
+  const char *name;
+  const void *headers;
+  uint16_t header_count;
+  unsigned long long loads, unloads; /* of objects, so far */
+} procpool__platform_object;
+
+#ifdef __cplusplus
+extern "C" {
+#endif
+extern int procpool__libc_each_object(int (*visit)(const procpool__platform_object *, size_t, void *),
+                                      void *context) __asm__("dl_iterate_phdr");
+#ifdef __cplusplus
+}
+#endif
+
+static int procpool__platform_take_unloads(const procpool__platform_object *object, size_t size, void *context) {
+  if (size >= sizeof(*object))
+    *(uint64_t *)context = object->unloads;
+  return 1;
+}
+
+/* How many libraries this process has closed: when it has changed, another may lie where one was. (In musl it stays 0,
+ * and dlclose leaves them where they are.) */
+static uint64_t procpool__platform_unloads(void) {
+  uint64_t unloads = 0;
+  (void)procpool__libc_each_object(procpool__platform_take_unloads, &unloads);
+  return unloads;
 }
 
 typedef bool procpool__platform_code_visitor(const procpool__platform_code *code, const char *path, void *context);
@@ -7651,6 +7690,7 @@ typedef struct procpool__arena {
   uint64_t warm;                                   /* bytes of free extents that are still reserved */
   uint64_t held;                                   /* blocks that calls hold beside what unsettled tasks have */
   uint64_t returned;                               /* blocks that ever came back */
+  int leaving;                                     /* threads that give pages back to the system just now */
 } procpool__arena;
 
 /* A thread that runs callbacks now. */
@@ -7665,6 +7705,13 @@ typedef struct procpool__thread {
   procpool *pool;
   procpool__worker worker;
 } procpool__thread;
+
+/* Where a function of ours lies in spawned workers. */
+typedef struct procpool__code_seen {
+  uint64_t ours, theirs;
+  uint64_t unloads; /* when that was found; it holds until a library is closed, */
+  bool lasts;       /* or for ever, in the program itself */
+} procpool__code_seen;
 
 struct procpool {
   uint32_t magic;
@@ -7752,7 +7799,7 @@ struct procpool {
   bool inline_running;
   procpool__platform_code *codes; /* spawn: code that workers have */
   size_t code_count;
-  uint64_t code_seen[PROCPOOL__CODE_SEEN][2]; /* ours, theirs */
+  procpool__code_seen code_seen[PROCPOOL__CODE_SEEN];
 };
 
 /* ---- entering ---- */
@@ -7780,6 +7827,24 @@ static void procpool__host_breathe(procpool *p) {
   while (__atomic_load_n(&p->wanted, __ATOMIC_RELAXED) != 0 && procpool__platform_now() < deadline)
     procpool__platform_yield();
   procpool__host_lock(p);
+}
+
+/* Sleeps on turn: until another thread of the host has done what this one waits for. */
+static void procpool__host_await_turn(procpool *p, uint64_t deadline) {
+  const uint32_t turn = procpool__load32(&p->turn);
+  p->sleepers++;
+  procpool__host_unlock(p);
+  procpool__platform_park(&p->turn, turn, deadline);
+  procpool__host_lock(p);
+  p->sleepers--;
+}
+
+/* Asks the threads that sleep in await_turn to look again: those of an inline pool do so for whatever they lack. */
+static void procpool__host_next_turn(procpool *p) {
+  if (p->sleepers == 0)
+    return;
+  (void)__atomic_fetch_add(&p->turn, 1, __ATOMIC_SEQ_CST);
+  procpool__platform_wake(&p->turn, INT_MAX);
 }
 
 /* Checks a handle without the lock: a forked child may have copied the mutex while it was held. In the total order:
@@ -8061,13 +8126,16 @@ static void procpool__arena_discard(procpool *p, size_t i, uint64_t most) {
   procpool__arena_cut(a, i, offset, size);
   a->extents_given++;
   a->held++;
+  a->leaving++;
   procpool__host_unlock(p);
   procpool__platform_shm_discard(p->segment.arena + offset, size);
   procpool__host_lock(p);
   a->held--;
+  a->leaving--;
   a->returned++;
   p->shared_bytes -= size;
   procpool__arena_give_extent(p, offset, size, false);
+  procpool__host_next_turn(p); /* see procpool__shared_retry */
 }
 
 /* Gives free extents back, the largest ones first, where more is reserved than shall be kept, as a call ends: whole
@@ -9411,14 +9479,6 @@ static bool procpool__host_cell_free(const procpool *p) {
          procpool__load(&p->segment.slots[slot].word) != procpool__word(ticket, 0, PROCPOOL__READY);
 }
 
-/* Asks the threads that sleep in await_turn to look again: those of an inline pool do so for whatever they lack. */
-static void procpool__host_next_turn(procpool *p) {
-  if (p->sleepers == 0)
-    return;
-  (void)__atomic_fetch_add(&p->turn, 1, __ATOMIC_SEQ_CST);
-  procpool__platform_wake(&p->turn, INT_MAX);
-}
-
 /* Wakes the first of those who want room in the queue, if there is some and it has not looked since. A thread that was
  * woken so, or leaves, calls this again: all are asked in turn, one at a time, until the room is used up. */
 static void procpool__host_pass_room(procpool *p) {
@@ -9475,7 +9535,7 @@ static procpool_status procpool__host_drain(procpool *p) {
  *               in poll() on the pool's event and on the supervisor's end (p->watching).
  *   follows     all others: each sleeps on the word of its own sleeper, in the list p->followers.
  *   on turn     it waits for a thread of the host, not for workers: one that runs an inline task, is in a callback of a
- *               finished pool, or is inside a call while procpool_free waits.
+ *               finished pool, gives memory back to the system, or is inside a call while procpool_free waits.
  *
  *   Who wakes                       whom                              when
  *   a worker                        who drains                        it has committed, claimed what ends a lazy sleep,
@@ -9493,7 +9553,8 @@ static procpool_status procpool__host_drain(procpool *p) {
  *   a new reason to refuse tasks
  *   procpool_interrupt              who drains, and all on turn       at once
  *   who leaves a callback, an       all on turn                       at once
- *   inline task or a public call
+ *   inline task or a public call,
+ *   or has given memory back
  *
  * No wake is lost: a thread that changes what a condition looks at does so under the lock, and a sleeper is in its
  * lists from before the lock was let go until it has it again. What workers change is looked at by the one that drains:
@@ -9928,16 +9989,6 @@ static void procpool__host_hand_over(procpool *p) {
   }
   if (p->first_room != NULL)
     procpool__host_pass_room(p);
-}
-
-/* Sleeps on turn. */
-static void procpool__host_await_turn(procpool *p, uint64_t deadline) {
-  const uint32_t turn = procpool__load32(&p->turn);
-  p->sleepers++;
-  procpool__host_unlock(p);
-  procpool__platform_park(&p->turn, turn, deadline);
-  procpool__host_lock(p);
-  p->sleepers--;
 }
 
 /* Sleeps while another thread drains. */
@@ -10896,15 +10947,16 @@ static bool procpool__code_here(const procpool__platform_code *code, const char 
  * (error) if this process's own cannot be looked through, for want of a descriptor. */
 static uint64_t procpool__code_translate(procpool *p, procpool_function function) {
   procpool__code_search search;
-  uint64_t *seen;
-  uint64_t offset;
+  procpool__code_seen *seen;
+  uint64_t offset, unloads;
   int found;
   search.function = procpool__number_of_function(function);
   if (p->start != PROCPOOL_START_SPAWN)
     return search.function;
-  seen = p->code_seen[(search.function >> 4) % PROCPOOL__CODE_SEEN];
-  if (seen[0] == search.function)
-    return seen[1];
+  seen = &p->code_seen[(search.function >> 4) % PROCPOOL__CODE_SEEN];
+  if (seen->ours == search.function && (seen->lasts || seen->unloads == procpool__platform_unloads()))
+    return seen->theirs;
+  unloads = procpool__platform_unloads(); /* before the look at what is there */
   found = procpool__platform_each_code(procpool__code_here, &search);
   if (found <= 0)
     return found < 0 ? PROCPOOL__CODE_UNKNOWN : 0;
@@ -10914,9 +10966,11 @@ static uint64_t procpool__code_translate(procpool *p, procpool_function function
     if (c->device != search.code.device || c->inode != search.code.inode || c->inode == 0 || offset < c->offset ||
         offset - c->offset >= c->end - c->start)
       continue;
-    seen[0] = search.function;
-    seen[1] = c->start + (offset - c->offset);
-    return seen[1];
+    seen->ours = search.function;
+    seen->theirs = c->start + (offset - c->offset);
+    seen->unloads = unloads;
+    seen->lasts = procpool__platform_is_program(&search.code);
+    return seen->theirs;
   }
   return 0;
 }
@@ -11962,6 +12016,16 @@ PROCPOOL_API procpool_future *procpool_submit_or_null(procpool *pool, procpool_f
 
 /* ---- shared buffers ---- */
 
+/* There was no memory. What has come may free some; and while another thread gives pages back to the system, neither
+ * these nor their place can be had: that takes the kernel a moment, and no longer. */
+static void *procpool__shared_retry(procpool *p, size_t size) {
+  void *buffer;
+  (void)procpool__host_drain(p);
+  while ((buffer = procpool__buffer_new(p, size)) == NULL && p->arena.leaving > 0)
+    procpool__host_await_turn(p, PROCPOOL__NEVER);
+  return buffer;
+}
+
 PROCPOOL_API void *procpool_shared_alloc(procpool *pool, size_t size) {
   procpool_status status;
   void *buffer = NULL;
@@ -11973,9 +12037,8 @@ PROCPOOL_API void *procpool_shared_alloc(procpool *pool, size_t size) {
     buffer = procpool__buffer_new(pool, size);
     status = buffer != NULL ? PROCPOOL_OK : PROCPOOL_MEMORY;
   }
-  if (status == PROCPOOL_MEMORY) { /* what has come may free some */
-    (void)procpool__host_drain(pool);
-    buffer = procpool__buffer_new(pool, size);
+  if (status == PROCPOOL_MEMORY) {
+    buffer = procpool__shared_retry(pool, size);
     if (buffer == NULL && procpool__submit_refusal(pool) != PROCPOOL_OK) /* it has ended meanwhile */
       status = procpool__submit_refusal(pool);
   }

@@ -1383,3 +1383,46 @@ TEST_STARTS(r139_memory_on_its_way_back, CONCURRENT) {
   }
   test_close(pool);
 }
+
+/* ---- a buffer that another thread gives back ---- */
+
+typedef struct giver {
+  procpool *pool;
+  void *buffer;
+} giver;
+
+static void *give_back(void *context) {
+  giver *self = (giver *)context;
+  CHECK_OK(procpool_shared_free(self->pool, self->buffer));
+  return NULL;
+}
+
+/* Whether it is live: a map whose time is over looks where its array lies, and does nothing else. */
+static bool still_there(procpool *pool, void *buffer) {
+  procpool_map_options options;
+  memset(&options, 0, sizeof(options));
+  options.timeout = -1;
+  return procpool_map(pool, task_nothing, buffer, 1, NULL, 0, 1, &options) != PROCPOOL_ARGUMENT;
+}
+
+/* From when it is freed on its memory is to be had, though the kernel is still at it. */
+TEST_STARTS(r139_memory_on_its_way_back_is_waited_for, FORK | THREAD) {
+  const size_t size = (size_t)200 << 20;
+  procpool_options options = {0};
+  giver self;
+  options.max_memory = (size_t)300 << 20;
+  self.pool = test_open_with(start, 1, &options);
+  self.buffer = procpool_shared_alloc(self.pool, size);
+  CHECK(self.buffer != NULL);
+  for (int i = 0; i < 4; i++) {
+    pthread_t thread = test_thread(give_back, &self);
+    void *next;
+    while (still_there(self.pool, self.buffer))
+      ;
+    next = procpool_shared_alloc(self.pool, size);
+    CHECK(next != NULL);
+    test_join(thread);
+    self.buffer = next;
+  }
+  test_close(self.pool);
+}

@@ -132,10 +132,10 @@ TEST(r116_auto_with_threads_and_without_the_door) {
 
 typedef procpool_function plugin_function;
 
-static plugin_function load_plugin(void **handle) {
+static plugin_function load_plugin(void **handle, const char *name) {
   plugin_function function;
   void *symbol;
-  *handle = dlopen(test_path("plugin.so"), RTLD_LAZY);
+  *handle = dlopen(test_path(name), RTLD_LAZY);
   if (*handle == NULL)
     SKIP(dlerror());
   symbol = dlsym(*handle, "plugin_task");
@@ -147,7 +147,7 @@ static plugin_function load_plugin(void **handle) {
 /* Loaded before or after the pool was opened: a fresh start of the program does not have it. */
 TEST(spawn_function_of_a_plugin_is_refused) {
   void *handle;
-  const procpool_function function = load_plugin(&handle);
+  const procpool_function function = load_plugin(&handle, "plugin.so");
   procpool *pool = test_open(PROCPOOL_START_SPAWN, 1);
   procpool_future *future = NULL;
   procpool_error error;
@@ -164,7 +164,7 @@ TEST(spawn_function_of_a_plugin_is_refused) {
 
 TEST(fork_function_of_a_plugin_loaded_before_open) {
   void *handle;
-  const procpool_function function = load_plugin(&handle);
+  const procpool_function function = load_plugin(&handle, "plugin.so");
   procpool *pool = test_open(PROCPOOL_START_FORK, 1);
   procpool_future *future = test_submit(pool, function, NULL, 0);
   int out = 0;
@@ -179,7 +179,7 @@ TEST(fork_function_of_a_plugin_loaded_before_open) {
 TEST(fork_function_of_a_plugin_loaded_after_open) {
   procpool *pool = test_open(PROCPOOL_START_FORK, 1);
   void *handle;
-  const procpool_function function = load_plugin(&handle);
+  const procpool_function function = load_plugin(&handle, "plugin.so");
   procpool_future *future = NULL;
   const procpool_status status = procpool_submit(pool, function, NULL, 0, &future);
   if (status == PROCPOOL_OK) {
@@ -195,10 +195,44 @@ TEST(fork_function_of_a_plugin_loaded_after_open) {
   dlclose(handle);
 }
 
+/* Its workers have a library that the host closes; another one comes to lie in its place. */
+TEST(spawn_function_in_the_place_of_another) {
+  void *handle;
+  procpool_function function, other;
+  procpool *pool;
+  procpool_future *future = NULL;
+  int out = 0;
+  if (test_instrumented())
+    SKIP("what is loaded first is the instrument's affair");
+  CHECK_EQ(setenv("LD_PRELOAD", test_path("plugin.so"), 1), 0); /* for the workers */
+  pool = test_open(PROCPOOL_START_SPAWN, 1);
+  CHECK_EQ(unsetenv("LD_PRELOAD"), 0);
+  function = load_plugin(&handle, "plugin.so");
+  for (int i = 0; i < 2; i++) {
+    future = test_submit(pool, function, NULL, 0);
+    CHECK_OK(procpool_future_result(future, PROCPOOL_FOREVER, &out, sizeof(out), NULL));
+    CHECK_EQ(out, 42);
+    CHECK_OK(procpool_future_release(future));
+  }
+  CHECK_EQ(dlclose(handle), 0);
+  other = load_plugin(&handle, "plugin2.so");
+  if (other != function)
+    SKIP("it came to lie elsewhere");
+  CHECK_STATUS(procpool_submit(pool, other, NULL, 0, &future), PROCPOOL_FUNCTION);
+  CHECK_EQ(dlclose(handle), 0);
+  function = load_plugin(&handle, "plugin.so");
+  future = test_submit(pool, function, NULL, 0);
+  CHECK_SETTLES(future, PROCPOOL_OK);
+  CHECK_OK(procpool_future_release(future));
+  CHECK_WORKS(pool);
+  test_close(pool);
+  dlclose(handle);
+}
+
 TEST_STARTS(thread_function_of_a_plugin_loaded_after_open, THREAD | INLINE) {
   procpool *pool = test_open(start, 1);
   void *handle;
-  const procpool_function function = load_plugin(&handle);
+  const procpool_function function = load_plugin(&handle, "plugin.so");
   procpool_future *future = test_submit(pool, function, NULL, 0);
   int out = 0;
   CHECK_OK(procpool_future_result(future, PROCPOOL_FOREVER, &out, sizeof(out), NULL));

@@ -115,7 +115,7 @@ prepare() { # DIRECTORY PATCH (or none)
   fi
   ln -s "$root"/tests/*.h "$root"/tests/impl.c "$1/tests"
   ln -s "$root"/tests/torture/*.[ch] "$1/tests/torture"
-  for beside in nodoor plugin.so count leaks; do
+  for beside in nodoor plugin.so plugin2.so count leaks; do
     ln -s "$build/$beside" "$1/$beside"
   done
 }
