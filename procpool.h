@@ -1315,7 +1315,7 @@ static PROCPOOL_UNUSED inline void procpool__scope_end(procpool **procpool__pool
  *     around_forks children_elsewhere
  *   manners: set_name volunteer no_core drop_output flush worker_signals super_signals note_habits tidy catch_exit
  *     catch_exit_here exit_mark release_exit find_exit_list clear_exit_list
- *   code: each_code has_maps privileged gives_rights
+ *   code: each_code has_maps is_program unloads privileged gives_rights
  *   error: error set_error scarce disproved throw throw_alone keep_exception drop_exception
  *   machine: cpu_count cpu_usable cpu_allowed cpu_use */
 
@@ -7623,6 +7623,14 @@ typedef struct procpool__waiter {
   bool rung;                  /* bell was set since it last looked */
 } procpool__waiter;
 
+/* One pool of a wait over several: in that pool's list while the wait goes on. */
+typedef struct procpool__poller {
+  struct procpool__poller *next, **from; /* what points to this one */
+  procpool *pool;
+  procpool__waiter *waiter;
+  uint32_t interrupts; /* those that were taken when the call began */
+} procpool__poller;
+
 struct procpool_future {
   uint32_t magic;
   uint8_t status; /* procpool_status; PENDING until settled. Atomic: read without the lock as a hint */
@@ -7750,6 +7758,8 @@ struct procpool {
   uint32_t turn;       /* threads that wait for another one of the host's, and not for workers, sleep on this */
   uint32_t interrupts; /* procpool_interrupt adds 1; atomic */
   uint32_t interrupts_taken;
+  uint32_t interrupts_passed; /* those of which all that sleep were told */
+  procpool__poller *pollers;  /* waits over this pool and others, asleep or not */
   uint64_t sleep_number;
   procpool__spin spin;
   uint64_t processors;
@@ -8625,6 +8635,20 @@ static void procpool__sleeper_wake_all(procpool *p) {
     procpool__sleeper_wake(p, s);
 }
 
+/* Under the waiter's lock. */
+static void procpool__waiter_ring_locked(procpool__waiter *w) {
+  if (w->bell < 0 || w->rung)
+    return;
+  w->rung = true;
+  procpool__platform_event_set(w->bell);
+}
+
+static void procpool__waiter_ring(procpool__waiter *w) {
+  procpool__platform_lock(&w->lock);
+  procpool__waiter_ring_locked(w);
+  procpool__platform_unlock(&w->lock);
+}
+
 /* Tells one waiter that the future behind node has settled. */
 static void procpool__waiter_tell(procpool *p, procpool__wait_node *node) {
   procpool__waiter *w = node->waiter;
@@ -8642,10 +8666,7 @@ static void procpool__waiter_tell(procpool *p, procpool__wait_node *node) {
   else
     w->first_done = node;
   w->last_done = node;
-  if (w->bell >= 0 && !w->rung) {
-    w->rung = true;
-    procpool__platform_event_set(w->bell);
-  }
+  procpool__waiter_ring_locked(w);
   procpool__platform_unlock(&w->lock);
   if (w->sleeper != NULL)
     procpool__sleeper_tell(p, w->sleeper);
@@ -9650,6 +9671,18 @@ static void procpool__host_arm(procpool *p) {
     procpool__ring_publish_for(&p->segment, i); /* committed, and its worker may not have seen the flag */
 }
 
+/* An interrupt is for all that wait, and the descriptor tells of it only until the first of them takes its readiness
+ * away: from then on each is told by what only it sleeps on. */
+static void procpool__host_pass_interrupt(procpool *p) {
+  const uint32_t interrupts = procpool__load32(&p->interrupts);
+  if (p->interrupts_passed == interrupts)
+    return;
+  p->interrupts_passed = interrupts;
+  procpool__sleeper_wake_all(p);
+  for (procpool__poller *n = p->pollers; n != NULL; n = n->next)
+    procpool__waiter_ring(n->waiter);
+}
+
 /* Takes its readiness from the pool's descriptor: what comes from now on makes it readable again. Workers may write to
  * their bell as much and as long as they like. */
 static void procpool__host_silence(procpool *p) {
@@ -9657,6 +9690,7 @@ static void procpool__host_silence(procpool *p) {
   procpool__platform_event_clear(p->fds.event_fd);
   if (p->fds.all_gone >= 0 && procpool__platform_bell_clear(p->fds.all_gone) == PROCPOOL__BELL_MOST)
     procpool__platform_event_set(p->fds.event_fd);
+  procpool__host_pass_interrupt(p);
 }
 
 /* ---- should a worker have scribbled over what the others go by ---- */
@@ -12735,8 +12769,7 @@ typedef struct procpool__group {
   procpool__waiter waiter;
   procpool__wait_node *nodes;
   size_t count;
-  procpool **pools; /* different ones */
-  uint32_t *interrupts;
+  procpool__poller *pools; /* different ones */
   size_t pool_count;
   void *thrown; /* by a callback: the call ends with it */
 } procpool__group;
@@ -12748,11 +12781,10 @@ static bool procpool__group_make(procpool__group *g, size_t count) {
   if (!procpool__size_possible(count, sizeof(*g->nodes)))
     return false;
   g->nodes = (procpool__wait_node *)PROCPOOL_MALLOC((count + 1) * sizeof(*g->nodes));
-  g->pools = (procpool **)PROCPOOL_MALLOC((count + 1) * sizeof(*g->pools));
-  g->interrupts = (uint32_t *)PROCPOOL_MALLOC((count + 1) * sizeof(*g->interrupts));
+  g->pools = (procpool__poller *)PROCPOOL_MALLOC((count + 1) * sizeof(*g->pools));
   procpool__platform_lock_init(&g->waiter.lock);
   g->waiter.bell = -1;
-  return g->nodes != NULL && g->pools != NULL && g->interrupts != NULL;
+  return g->nodes != NULL && g->pools != NULL;
 }
 
 static bool procpool__node_known(const procpool_future *f, const procpool__waiter *w) {
@@ -12786,10 +12818,10 @@ static void procpool__group_add(procpool__group *g, procpool_future *f) {
   procpool *p = f->pool;
   size_t i = 0;
   procpool__public_lock(p);
-  while (i < g->pool_count && g->pools[i] != p)
+  while (i < g->pool_count && g->pools[i].pool != p)
     i++;
   if (i == g->pool_count)
-    g->pools[g->pool_count++] = p;
+    g->pools[g->pool_count++].pool = p;
   if (!procpool__node_known(f, &g->waiter))
     procpool__node_link(&g->waiter, &g->nodes[g->count++], f);
   (void)procpool__public_leave(p, PROCPOOL_OK);
@@ -12805,7 +12837,6 @@ static void procpool__group_end(procpool__group *g) {
   procpool__platform_lock_end(&g->waiter.lock);
   PROCPOOL_FREE(g->nodes);
   PROCPOOL_FREE(g->pools);
-  PROCPOOL_FREE(g->interrupts);
 }
 
 static procpool__wait_node *procpool__waiter_pop(procpool__waiter *w) {
@@ -12861,11 +12892,24 @@ typedef struct procpool__several {
   bool news;     /* there is something to look at already */
 } procpool__several;
 
-static void procpool__several_begin(procpool__group *g, size_t i, int by) {
-  procpool *p = g->pools[i];
+/* Begins (true) or ends to wait for one of the pools. */
+static void procpool__several_attend(procpool__poller *n, procpool__waiter *w, bool begins) {
+  procpool *p = n->pool;
   procpool__public_lock(p);
-  g->interrupts[i] = p->interrupts_taken; /* of this call: an iterator has had many */
-  procpool__host_count_fd_user(p, by);
+  if (begins) {
+    n->waiter = w;
+    n->interrupts = p->interrupts_taken; /* of this call: an iterator has had many */
+    n->next = p->pollers;
+    n->from = &p->pollers;
+    if (n->next != NULL)
+      n->next->from = &n->next;
+    p->pollers = n;
+  } else {
+    *n->from = n->next;
+    if (n->next != NULL)
+      n->next->from = n->from;
+  }
+  procpool__host_count_fd_user(p, begins ? 1 : -1);
   procpool__host_rouse(p);
   if (!p->finished)
     procpool__host_arm(p);
@@ -12874,7 +12918,7 @@ static void procpool__several_begin(procpool__group *g, size_t i, int by) {
 
 /* Takes in what has come to pool i, and says what to poll for it. INTERRUPTED and DEADLOCK where due. */
 static procpool_status procpool__several_look(procpool__several *v, size_t i) {
-  procpool *p = v->group->pools[i];
+  procpool *p = v->group->pools[i].pool;
   procpool__source *sources = &v->sources[1 + 2 * i];
   procpool_status status = PROCPOOL_DEADLOCK;
   procpool__public_lock(p);
@@ -12888,7 +12932,7 @@ static procpool_status procpool__several_look(procpool__several *v, size_t i) {
     procpool__host_audit_if_due(p);
     status = procpool__host_drain(p);
     procpool__host_run_callbacks(p);
-    if (procpool__load32(&p->interrupts) != v->group->interrupts[i]) {
+    if (procpool__load32(&p->interrupts) != v->group->pools[i].interrupts) {
       procpool__host_take_interrupts(p);
       status = PROCPOOL_INTERRUPTED;
     }
@@ -12967,10 +13011,10 @@ static procpool_status procpool__several_wait(procpool__group *g, procpool__goal
       v.sources[i] = procpool__platform_source(-1);
     procpool__several_set_bell(&g->waiter, bell);
     for (size_t i = 0; i < g->pool_count; i++)
-      procpool__several_begin(g, i, 1);
+      procpool__several_attend(&g->pools[i], &g->waiter, true);
     status = procpool__several_run(&v, goal, deadline);
     for (size_t i = 0; i < g->pool_count; i++)
-      procpool__several_begin(g, i, -1);
+      procpool__several_attend(&g->pools[i], &g->waiter, false);
     procpool__several_set_bell(&g->waiter, -1);
   }
   PROCPOOL_FREE(v.sources);
@@ -12990,7 +13034,7 @@ static procpool_status procpool__group_wait(procpool__group *g, procpool__until 
     return procpool__several_wait(g, &goal, deadline);
   if (g->pool_count == 0)
     return PROCPOOL_OK;
-  p = g->pools[0];
+  p = g->pools[0].pool;
   procpool__public_lock(p);
   wait = procpool__host_wait_for(p, procpool__condition_goal, &goal, deadline,
                                  PROCPOOL__WAIT_CALLBACKS | PROCPOOL__WAIT_GROUP);
@@ -13106,7 +13150,7 @@ static void procpool__imap_destroy(procpool_iterator *it) {
 
 /* Whether the process is the one that made it: in a forked child another thread's lock may be held for ever. */
 static bool procpool__iterator_here(const procpool_iterator *it) {
-  const procpool *p = it->pool != NULL ? it->pool : it->group.pool_count > 0 ? it->group.pools[0] : NULL;
+  const procpool *p = it->pool != NULL ? it->pool : it->group.pool_count > 0 ? it->group.pools[0].pool : NULL;
   return p == NULL || procpool__platform_guard_ok(p->guard, p->guard_by_pid);
 }
 

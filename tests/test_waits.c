@@ -821,3 +821,42 @@ TEST_STARTS(r133_an_interrupt_ends_every_wait, CONCURRENT) {
   CHECK_OK(procpool_future_release(future));
   test_close(pool);
 }
+
+typedef struct over_several {
+  procpool_future *futures[2];
+  procpool_status status;
+} over_several;
+
+static void *wait_over_several(void *context) {
+  over_several *self = context;
+  self->status = procpool_wait(self->futures, 2, PROCPOOL_ALL_COMPLETED, 20 * test_slow(), NULL);
+  return NULL;
+}
+
+/* Those that sleep on a descriptor of several pools hear of it too: the first one to come takes its readiness away. */
+TEST_STARTS(r133_an_interrupt_ends_every_wait_over_several_pools, CONCURRENT) {
+  for (int round = 0; round < 12; round++) {
+    procpool *a = test_open(start, 1), *b = test_open(start, 1);
+    over_several all[2];
+    pthread_t threads[2];
+    const double begun = test_now();
+    page->word[3] = 0;
+    for (int i = 0; i < 2; i++) {
+      all[i].futures[0] = gated(a, 3);
+      all[i].futures[1] = gated(b, 3);
+      threads[i] = test_thread(wait_over_several, &all[i]);
+    }
+    nap(0.04 * test_slow()); /* they sleep */
+    procpool_interrupt(a);
+    for (int i = 0; i < 2; i++) {
+      test_join(threads[i]);
+      CHECK_STATUS(all[i].status, PROCPOOL_INTERRUPTED);
+    }
+    CHECK_SECONDS(test_now() - begun, <, 5 * test_slow());
+    gate_add(&page->word[3], 1);
+    for (int i = 0; i < 4; i++)
+      CHECK_OK(procpool_future_release(all[i / 2].futures[i % 2]));
+    test_close(a);
+    test_close(b);
+  }
+}
