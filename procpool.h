@@ -331,9 +331,9 @@ PROCPOOL_API int procpool_cpu_count(procpool_cpu kind);
  * *future receives the handle, to be given back with procpool_future_release; with future null nobody wants the
  * result. Blocks while the queue is full, and takes results out of the workers' rings meanwhile; never runs a
  * callback. Inside a task of this very pool (thread, inline) it returns FULL instead of blocking. Returns OK (it will
- * settle exactly once); ARGUMENT; FUNCTION (spawn: not in the program that workers run); MEMORY; SYSTEM (spawn: no
- * descriptor to look where a function lies that was not met before); SHUTDOWN, BROKEN, INIT_FAIL, SPAWN_FAIL;
- * INTERRUPTED. */
+ * settle exactly once); ARGUMENT; FUNCTION (spawn: not in the program that workers run); MEMORY (in a callback also
+ * where all the memory is held by maps that run callbacks: it would wait for itself); SYSTEM (spawn: no descriptor to
+ * look where a function lies that was not met before); SHUTDOWN, BROKEN, INIT_FAIL, SPAWN_FAIL; INTERRUPTED. */
 PROCPOOL_API procpool_status procpool_submit(procpool *pool, procpool_function function, const void *argument,
                                              size_t size, procpool_future **future);
 /* The same; FULL at once instead of blocking. */
@@ -7650,6 +7650,7 @@ typedef struct procpool__arena {
   int error;                                       /* of the last request that failed */
   uint64_t warm;                                   /* bytes of free extents that are still reserved */
   uint64_t held;                                   /* blocks that calls hold beside what unsettled tasks have */
+  uint64_t stuck;                                  /* of these: of calls that run callbacks, and so until they return */
   uint64_t returned;                               /* blocks that ever came back */
 } procpool__arena;
 
@@ -10194,6 +10195,7 @@ typedef struct procpool__wait {
   unsigned how;          /* PROCPOOL__WAIT_* */
   uint32_t interrupts;   /* those that were taken when the call began: any other number ends it */
   const uint64_t *spare; /* see procpool__known; the condition may change it. Null: 0 */
+  const size_t *holds;   /* blocks that the call holds meanwhile. Null: 0 */
 } procpool__wait;
 
 static procpool__wait procpool__host_wait_for(const procpool *p, procpool__condition *condition, void *context,
@@ -10205,6 +10207,7 @@ static procpool__wait procpool__host_wait_for(const procpool *p, procpool__condi
   w.how = how;
   w.interrupts = p->interrupts_taken;
   w.spare = NULL;
+  w.holds = NULL;
   return w;
 }
 
@@ -10224,6 +10227,18 @@ static procpool_status procpool__host_wait_over(procpool *p, const procpool__wai
   return status;
 }
 
+/* Runs the callbacks that are due within a call that waits. What it holds comes back only after them: who waits for
+ * that within a callback looks again, or the two would wait for each other. */
+static void procpool__host_wait_callbacks(procpool *p, const procpool__wait *w) {
+  const size_t holds = w->holds != NULL ? *w->holds : 0;
+  if (p->first_due == NULL)
+    return;
+  p->arena.stuck += holds;
+  p->arena.returned += holds > 0;
+  procpool__host_run_callbacks(p);
+  p->arena.stuck -= holds;
+}
+
 /* Waits, draining, until the condition holds. OK, PENDING, INTERRUPTED, MEMORY. */
 static procpool_status procpool__host_wait(procpool *p, const procpool__wait *w) {
   procpool_status status = PROCPOOL_OK;
@@ -10236,7 +10251,7 @@ static procpool_status procpool__host_wait(procpool *p, const procpool__wait *w)
   for (;;) {
     const procpool_status drained = procpool__host_drain(p);
     if (w->how & PROCPOOL__WAIT_CALLBACKS)
-      procpool__host_run_callbacks(p);
+      procpool__host_wait_callbacks(p, w);
     if (p->first_due != NULL)
       procpool__host_pass_callbacks(p);
     if (p->thrown != NULL && procpool__host_threw(p) && !(w->how & PROCPOOL__WAIT_IMMUNE)) {
@@ -11479,13 +11494,15 @@ static procpool_status procpool__submit_refusal(const procpool *p) {
 }
 
 /* There is no memory for so many bytes. While some is to come back, since tasks have it, or calls for them, that is only
- * FULL; not for more than half of all. It may also be that the pool has ended meanwhile. */
+ * FULL; not for more than half of all. To a callback nothing comes back that the call holds which runs it, nor what
+ * others hold that may wait in their callbacks alike. It may also be that the pool has ended meanwhile. */
 static procpool_status procpool__submit_no_memory(const procpool *p, uint64_t size) {
   const procpool_status refusal = procpool__submit_refusal(p);
+  const uint64_t held = p->arena.held - (procpool__host_self(p) ? p->arena.stuck : 0);
   if (refusal != PROCPOOL_OK)
     return refusal;
-  return (p->submitted != p->settled || p->arena.held > 0) && size <= p->segment.arena_size / 2 ? PROCPOOL_FULL
-                                                                                                : PROCPOOL_MEMORY;
+  return (p->submitted != p->settled || held > 0) && size <= p->segment.arena_size / 2 ? PROCPOOL_FULL
+                                                                                       : PROCPOOL_MEMORY;
 }
 
 /* This call ends, or waits: what it held is there for another thread. One that was told to wait for the memory that this
@@ -14032,6 +14049,7 @@ static procpool_status procpool__map(procpool *p, procpool_function function, bo
   m.wait = procpool__host_wait_for(p, procpool__condition_map, &m, procpool__map_deadline(options),
                                    PROCPOOL__WAIT_CALLBACKS | PROCPOOL__WAIT_GROUP);
   m.wait.spare = &m.spare;
+  m.wait.holds = &m.busy;
   return procpool__public_leave_throwing(p, procpool__map_checked(&m));
 }
 
