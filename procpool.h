@@ -12826,7 +12826,8 @@ static void procpool__several_begin(procpool__group *g, size_t i, int by) {
   (void)procpool__public_leave(p, PROCPOOL_OK);
 }
 
-/* Takes in what has come to pool i, and says what to poll for it. INTERRUPTED and DEADLOCK where due. */
+/* Takes in what has come to pool i, and says what to poll for it. INTERRUPTED and DEADLOCK where due: the call may still
+ * end otherwise. So an interrupt is but told to those who sleep, whose wake this thread may have taken from the event. */
 static procpool_status procpool__several_look(procpool__several *v, size_t i) {
   procpool *p = v->group->pools[i];
   procpool__source *sources = &v->sources[1 + 2 * i];
@@ -12843,7 +12844,7 @@ static procpool_status procpool__several_look(procpool__several *v, size_t i) {
     status = procpool__host_drain(p);
     procpool__host_run_callbacks(p);
     if (procpool__load32(&p->interrupts) != v->group->interrupts[i]) {
-      procpool__host_take_interrupts(p);
+      procpool__sleeper_wake_all(p);
       status = PROCPOOL_INTERRUPTED;
     }
     if (v->group->thrown == NULL)
@@ -12887,6 +12888,17 @@ static procpool_status procpool__several_turn(procpool__several *v) {
   return status;
 }
 
+/* The call ends by the interrupts that it has seen; by what a callback threw it would end without them. */
+static void procpool__several_take_interrupts(procpool__group *g) {
+  for (size_t i = 0; i < g->pool_count && g->thrown == NULL; i++) {
+    procpool *p = g->pools[i];
+    procpool__public_lock(p);
+    if (!procpool__host_self(p) && procpool__load32(&p->interrupts) != g->interrupts[i])
+      procpool__host_take_interrupts(p);
+    (void)procpool__public_leave(p, PROCPOOL_OK);
+  }
+}
+
 static procpool_status procpool__several_run(procpool__several *v, procpool__goal *goal, uint64_t deadline) {
   for (;;) {
     procpool_status status = procpool__several_turn(v);
@@ -12895,6 +12907,8 @@ static procpool_status procpool__several_run(procpool__several *v, procpool__goa
     if ((status == PROCPOOL_OK || status == PROCPOOL_DEADLOCK) && deadline != PROCPOOL__NEVER &&
         procpool__platform_now() >= deadline)
       status = PROCPOOL_PENDING; /* in a callback of one of them too: that does not wait */
+    if (status == PROCPOOL_INTERRUPTED)
+      procpool__several_take_interrupts(v->group);
     if (status != PROCPOOL_OK)
       return status;
     procpool__several_sleep(v, deadline);
