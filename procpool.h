@@ -12833,7 +12833,9 @@ static procpool_status procpool__several_look(procpool__several *v, size_t i) {
   procpool__source *sources = &v->sources[1 + 2 * i];
   procpool_status status = PROCPOOL_DEADLOCK;
   procpool__public_lock(p);
-  if (!procpool__host_self(p)) {
+  if (procpool__host_self(p)) { /* in its own callback or task this is but a look */
+    (void)procpool__host_drain(p);
+  } else {
     if (procpool__platform_came(&sources[0]) && !p->freed)
       procpool__host_silence(p);
     if (!p->finished)

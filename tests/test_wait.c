@@ -767,6 +767,45 @@ TEST_STARTS(r044_a_look_in_a_callback, CONCURRENT) {
   test_close(b);
 }
 
+static void look_until_settled(procpool_future *future, void *context) {
+  procpool_future **futures = (procpool_future **)context, *next;
+  procpool_iterator *iterator;
+  procpool_status status = PROCPOOL_PENDING;
+  size_t done = 0;
+  (void)future;
+  gate_add(&page->word[0], 1);
+  gate_add(&page->word[1], 1);
+  for (int i = 0; i < 1000 && status == PROCPOOL_PENDING; i++) {
+    (void)poll(NULL, 0, 10);
+    status = procpool_wait(futures, 2, PROCPOOL_ALL_COMPLETED, 0, &done);
+  }
+  CHECK_STATUS(status, PROCPOOL_OK);
+  CHECK_EQ(done, 2);
+  gate_add(&page->word[2], 1);
+  CHECK_OK(procpool_as_completed(&futures[2], 2, &iterator)); /* the other one goes on, in the other pool */
+  status = PROCPOOL_PENDING;
+  for (int i = 0; i < 1000 && status == PROCPOOL_PENDING; i++) {
+    (void)poll(NULL, 0, 10);
+    status = procpool_next(iterator, 0, &next);
+  }
+  CHECK_STATUS(status, PROCPOOL_OK);
+  CHECK(next == futures[2]);
+  procpool_iterator_free(iterator);
+}
+
+/* And it takes in what has come since, to the callback's own pool too. */
+TEST_STARTS(r041_a_look_in_a_callback_takes_in, CONCURRENT) {
+  procpool *a = test_open(start, 3), *b = test_open(start, 2);
+  procpool_future *futures[4] = {gated(a, 0), gated(b, 1), gated(a, 2), gated(b, 3)}, *first = quick(a);
+  CHECK_OK(procpool_future_add_done_callback(first, look_until_settled, futures));
+  CHECK_OK(procpool_future_wait(first, PROCPOOL_FOREVER));
+  CHECK_OK(procpool_future_release(first));
+  gate_add(&page->word[3], 1);
+  settle_and_release(futures, 4);
+  test_close(a);
+  test_close(b);
+}
+
 static procpool *interrupted_pool;
 
 static void on_signal(int number) {
