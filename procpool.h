@@ -7544,7 +7544,8 @@ typedef struct procpool__callback_node {
   struct procpool__callback_node *next;
   procpool_callback function;
   void *context;
-  uint64_t thread; /* in the list of what was thrown: by whose callback; context is the exception */
+  uint64_t thread; /* in the list of what was thrown: by whose callback, and in which of that thread's frames, from 1 */
+  unsigned depth;  /* on; context is the exception */
 } procpool__callback_node;
 
 struct procpool__waiter;
@@ -7735,7 +7736,7 @@ struct procpool {
   bool looked_after;        /* by it: there are tasks that are not settled */
   uint64_t timer_due;       /* of its timer; NEVER: it does not run; 0: it is readable, the loop is told */
   procpool__frame *frames;
-  procpool__callback_node *thrown; /* exceptions that are to leave a call when it ends; one per thread at most */
+  procpool__callback_node *thrown; /* exceptions that are to leave a call when it ends; one per frame at most */
   /* life */
   bool closing, ending, finished, freed;
   bool ends, left;       /* the supervisor has said that it ends all; that it leaves */
@@ -10079,36 +10080,50 @@ static void procpool__host_rest(procpool *p, uint64_t deadline, procpool__known 
   p->draining = false;
 }
 
-/* ---- what callbacks throw ---- It leaves the call that ran the callback, and no call within a later callback. */
+/* ---- what callbacks throw ---- It leaves the call that ran the callback, and no call within a later callback, nor one
+ * that the callback was called from: a call takes what was thrown in the one frame that it had itself. Frames alone
+ * count, for a task makes none: what a callback throws that a task's call has run leaves that call in the task. */
 
-static procpool__callback_node **procpool__host_thrown(procpool *p) {
+/* In how many frames this thread is, one within the other. */
+static unsigned procpool__host_depth(const procpool *p) {
+  const uint64_t self = procpool__platform_self();
+  unsigned depth = 0;
+  for (const procpool__frame *f = p->frames; f != NULL; f = f->next)
+    depth += f->thread == self;
+  return depth;
+}
+
+/* Where in the list is what was thrown in this thread's frame of that depth; null there if nothing was. */
+static procpool__callback_node **procpool__host_thrown(procpool *p, unsigned depth) {
   const uint64_t self = procpool__platform_self();
   procpool__callback_node **at = &p->thrown;
-  while (*at != NULL && (*at)->thread != self)
+  while (*at != NULL && ((*at)->thread != self || (*at)->depth != depth))
     at = &(*at)->next;
   return at;
 }
 
-/* The first exception of a thread is kept until its call ends. The node is the callback's own. */
+/* The first exception in a frame is kept until its call ends. The node is the callback's own. */
 static void procpool__host_keep_thrown(procpool *p, procpool__callback_node *node, void *exception) {
-  if (*procpool__host_thrown(p) != NULL) {
+  const unsigned depth = procpool__host_depth(p);
+  if (*procpool__host_thrown(p, depth) != NULL) {
     procpool__platform_drop_exception(exception);
     PROCPOOL_FREE(node);
     return;
   }
   node->context = exception;
   node->thread = procpool__platform_self();
+  node->depth = depth;
   node->next = p->thrown;
   p->thrown = node;
 }
 
-/* What this thread's call is to end with: an exception, or null. */
+/* What this thread's call, which has left its frame, is to end with: an exception, or null. */
 static void *procpool__host_take_thrown(procpool *p) {
   procpool__callback_node **at, *node;
   void *exception;
-  if (p->thrown == NULL || procpool__host_self(p))
+  if (p->thrown == NULL)
     return NULL;
-  at = procpool__host_thrown(p);
+  at = procpool__host_thrown(p, procpool__host_depth(p) + 1);
   node = *at;
   if (node == NULL)
     return NULL;
@@ -10120,7 +10135,7 @@ static void *procpool__host_take_thrown(procpool *p) {
 
 /* Whether this thread's call is to end with one. */
 static bool procpool__host_threw(procpool *p) {
-  return !procpool__host_self(p) && *procpool__host_thrown(p) != NULL;
+  return *procpool__host_thrown(p, procpool__host_depth(p) + 1) != NULL;
 }
 
 /* Calls the user. Returns what was thrown. Not to be cancelled: a thread that ended here would seem to be in the
@@ -10648,6 +10663,12 @@ static void procpool__open_undo(procpool *p) {
   if (p->inline_worker != NULL)
     procpool__aligned_free(p->inline_worker->scratch);
   PROCPOOL_FREE(p->inline_worker);
+  while (p->thrown != NULL) {
+    procpool__callback_node *next = p->thrown->next;
+    procpool__platform_drop_exception(p->thrown->context);
+    PROCPOOL_FREE(p->thrown);
+    p->thrown = next;
+  }
   while (p->slabs != NULL) {
     procpool__slab *next = p->slabs->next;
     procpool__aligned_free(p->slabs);
