@@ -8966,9 +8966,10 @@ static bool procpool__host_has_record(procpool *p, int worker, uint64_t word) {
   return false;
 }
 
-/* Whether this task's result cannot be asked for any more. */
+/* Whether nobody can ask any more how this task ends, which has not settled: none but the table has its future. A call
+ * that waits for it has it too, whether it sleeps just now, looks, or is in a callback. */
 static bool procpool__host_unwanted(const procpool_future *f) {
-  return (f->flags & PROCPOOL__F_RELEASED) != 0 && f->callbacks == NULL && f->nodes == NULL;
+  return (f->flags & PROCPOOL__F_RELEASED) != 0 && f->callbacks == NULL && f->refs == 1;
 }
 
 /* Settles a task that its worker has committed without a record. False if it is none. */
@@ -12389,6 +12390,14 @@ static void procpool__future_discard(procpool *p, const procpool_future *f) {
     procpool__host_wake_for_room(p, procpool__word_worker(word));
 }
 
+/* Its user, or a call, is done with it: it was perhaps the last one that wanted to know. */
+static void procpool__future_give_back(procpool *p, procpool_future *f) {
+  if (--f->refs == 0)
+    procpool__future_end(p, f);
+  else
+    procpool__future_discard(p, f);
+}
+
 /* Waits for one future, under the lock, and returns its outcome or why it did not wait. */
 static procpool_status procpool__future_await(procpool *p, procpool_future *f, double timeout) {
   procpool_status status = PROCPOOL_OK;
@@ -12405,8 +12414,7 @@ static procpool_status procpool__future_await(procpool *p, procpool_future *f, d
     status = procpool__host_wait(p, &wait);
     if (status == PROCPOOL_OK)
       status = procpool__future_status(f);
-    procpool__future_discard(p, f); /* it may have been released meanwhile, and was wanted for this wait alone */
-    procpool__future_unref(p, f);
+    procpool__future_give_back(p, f); /* it may have been released meanwhile, and was wanted for this wait alone */
     return status;
   }
   if (p->first_due != NULL)
@@ -12628,7 +12636,7 @@ static procpool_status procpool__future_stop(procpool_future *future, bool by_fo
   else if (status == PROCPOOL_PENDING && by_force)
     procpool__future_want_end(p, future, procpool__public_grace(grace, p->grace));
   procpool__future_stopped(p);
-  procpool__future_unref(p, future);
+  procpool__future_give_back(p, future);
   return procpool__public_leave(p, status);
 }
 
@@ -12690,8 +12698,7 @@ PROCPOOL_API procpool_status procpool_future_release(procpool_future *future) {
   if (future->flags & PROCPOOL__F_RELEASED)
     return procpool__public_leave(p, PROCPOOL_HANDLE);
   future->flags |= PROCPOOL__F_RELEASED;
-  procpool__future_discard(p, future);
-  procpool__future_unref(p, future);
+  procpool__future_give_back(p, future);
   if (p->arena.warm > PROCPOOL__EXTENT_WARM) {
     procpool__arena_trim(p, true);
     procpool__host_pass_room(p);
@@ -12753,8 +12760,7 @@ static void procpool__node_link(procpool__waiter *w, procpool__wait_node *node, 
 static void procpool__node_unlink(procpool__wait_node *node) {
   procpool_future *f = node->future;
   procpool__node_drop(node);
-  procpool__future_discard(f->pool, f);
-  procpool__future_unref(f->pool, f);
+  procpool__future_give_back(f->pool, f);
 }
 
 static void procpool__group_add(procpool__group *g, procpool_future *f) {
@@ -13813,7 +13819,7 @@ static void procpool__map_failed(procpool__mapping *m, const procpool__job *job,
 static void procpool__map_forget(procpool__mapping *m, size_t j) {
   procpool__job *job = &m->jobs[j];
   procpool__node_unlink(&m->group.nodes[j]);
-  procpool__future_unref(m->pool, job->future);
+  procpool__future_give_back(m->pool, job->future);
   job->future = NULL;
   m->busy--;
   m->items -= job->count;
