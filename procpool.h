@@ -331,9 +331,9 @@ PROCPOOL_API int procpool_cpu_count(procpool_cpu kind);
  * *future receives the handle, to be given back with procpool_future_release; with future null nobody wants the
  * result. Blocks while the queue is full, and takes results out of the workers' rings meanwhile; never runs a
  * callback. Inside a task of this very pool (thread, inline) it returns FULL instead of blocking. Returns OK (it will
- * settle exactly once); ARGUMENT; FUNCTION (spawn: not in the program that workers run); MEMORY; SYSTEM (spawn: no
- * descriptor to look where a function lies that was not met before); SHUTDOWN, BROKEN, INIT_FAIL, SPAWN_FAIL;
- * INTERRUPTED. */
+ * settle exactly once); ARGUMENT; FUNCTION (spawn: not in the program that workers run); MEMORY (in a callback also
+ * where all the memory is held by maps that run callbacks: it would wait for itself); SYSTEM (spawn: no descriptor to
+ * look where a function lies that was not met before); SHUTDOWN, BROKEN, INIT_FAIL, SPAWN_FAIL; INTERRUPTED. */
 PROCPOOL_API procpool_status procpool_submit(procpool *pool, procpool_function function, const void *argument,
                                              size_t size, procpool_future **future);
 /* The same; FULL at once instead of blocking. */
@@ -7583,7 +7583,8 @@ typedef struct procpool__callback_node {
   struct procpool__callback_node *next;
   procpool_callback function;
   void *context;
-  uint64_t thread; /* in the list of what was thrown: by whose callback; context is the exception */
+  uint64_t thread; /* in the list of what was thrown: by whose callback, and in which of that thread's frames, from 1 */
+  unsigned depth;  /* on; context is the exception */
 } procpool__callback_node;
 
 struct procpool__waiter;
@@ -7697,6 +7698,7 @@ typedef struct procpool__arena {
   int error;                                       /* of the last request that failed */
   uint64_t warm;                                   /* bytes of free extents that are still reserved */
   uint64_t held;                                   /* blocks that calls hold beside what unsettled tasks have */
+  uint64_t stuck;                                  /* of these: of calls that run callbacks, and so until they return */
   uint64_t returned;                               /* blocks that ever came back */
   int leaving;                                     /* threads that give pages back to the system just now */
 } procpool__arena;
@@ -7791,7 +7793,7 @@ struct procpool {
   bool looked_after;        /* by it: there are tasks that are not settled */
   uint64_t timer_due;       /* of its timer; NEVER: it does not run; 0: it is readable, the loop is told */
   procpool__frame *frames;
-  procpool__callback_node *thrown; /* exceptions that are to leave a call when it ends; one per thread at most */
+  procpool__callback_node *thrown; /* exceptions that are to leave a call when it ends; one per frame at most */
   /* life */
   bool closing, ending, finished, freed;
   bool ends, left;       /* the supervisor has said that it ends all; that it leaves */
@@ -9053,9 +9055,10 @@ static bool procpool__host_has_record(procpool *p, int worker, uint64_t word) {
   return false;
 }
 
-/* Whether this task's result cannot be asked for any more. */
+/* Whether nobody can ask any more how this task ends, which has not settled: none but the table has its future. A call
+ * that waits for it has it too, whether it sleeps just now, looks, or is in a callback. */
 static bool procpool__host_unwanted(const procpool_future *f) {
-  return (f->flags & PROCPOOL__F_RELEASED) != 0 && f->callbacks == NULL && f->nodes == NULL;
+  return (f->flags & PROCPOOL__F_RELEASED) != 0 && f->callbacks == NULL && f->refs == 1;
 }
 
 /* Settles a task that its worker has committed without a record. False if it is none. */
@@ -10163,36 +10166,50 @@ static void procpool__host_rest(procpool *p, uint64_t deadline, procpool__known 
   p->draining = false;
 }
 
-/* ---- what callbacks throw ---- It leaves the call that ran the callback, and no call within a later callback. */
+/* ---- what callbacks throw ---- It leaves the call that ran the callback, and no call within a later callback, nor one
+ * that the callback was called from: a call takes what was thrown in the one frame that it had itself. Frames alone
+ * count, for a task makes none: what a callback throws that a task's call has run leaves that call in the task. */
 
-static procpool__callback_node **procpool__host_thrown(procpool *p) {
+/* In how many frames this thread is, one within the other. */
+static unsigned procpool__host_depth(const procpool *p) {
+  const uint64_t self = procpool__platform_self();
+  unsigned depth = 0;
+  for (const procpool__frame *f = p->frames; f != NULL; f = f->next)
+    depth += f->thread == self;
+  return depth;
+}
+
+/* Where in the list is what was thrown in this thread's frame of that depth; null there if nothing was. */
+static procpool__callback_node **procpool__host_thrown(procpool *p, unsigned depth) {
   const uint64_t self = procpool__platform_self();
   procpool__callback_node **at = &p->thrown;
-  while (*at != NULL && (*at)->thread != self)
+  while (*at != NULL && ((*at)->thread != self || (*at)->depth != depth))
     at = &(*at)->next;
   return at;
 }
 
-/* The first exception of a thread is kept until its call ends. The node is the callback's own. */
+/* The first exception in a frame is kept until its call ends. The node is the callback's own. */
 static void procpool__host_keep_thrown(procpool *p, procpool__callback_node *node, void *exception) {
-  if (*procpool__host_thrown(p) != NULL) {
+  const unsigned depth = procpool__host_depth(p);
+  if (*procpool__host_thrown(p, depth) != NULL) {
     procpool__platform_drop_exception(exception);
     PROCPOOL_FREE(node);
     return;
   }
   node->context = exception;
   node->thread = procpool__platform_self();
+  node->depth = depth;
   node->next = p->thrown;
   p->thrown = node;
 }
 
-/* What this thread's call is to end with: an exception, or null. */
+/* What this thread's call, which has left its frame, is to end with: an exception, or null. */
 static void *procpool__host_take_thrown(procpool *p) {
   procpool__callback_node **at, *node;
   void *exception;
-  if (p->thrown == NULL || procpool__host_self(p))
+  if (p->thrown == NULL)
     return NULL;
-  at = procpool__host_thrown(p);
+  at = procpool__host_thrown(p, procpool__host_depth(p) + 1);
   node = *at;
   if (node == NULL)
     return NULL;
@@ -10204,7 +10221,7 @@ static void *procpool__host_take_thrown(procpool *p) {
 
 /* Whether this thread's call is to end with one. */
 static bool procpool__host_threw(procpool *p) {
-  return !procpool__host_self(p) && *procpool__host_thrown(p) != NULL;
+  return *procpool__host_thrown(p, procpool__host_depth(p) + 1) != NULL;
 }
 
 /* Calls the user. Returns what was thrown. Not to be cancelled: a thread that ended here would seem to be in the
@@ -10279,6 +10296,7 @@ typedef struct procpool__wait {
   unsigned how;          /* PROCPOOL__WAIT_* */
   uint32_t interrupts;   /* those that were taken when the call began: any other number ends it */
   const uint64_t *spare; /* see procpool__known; the condition may change it. Null: 0 */
+  const size_t *holds;   /* blocks that the call holds meanwhile. Null: 0 */
 } procpool__wait;
 
 static procpool__wait procpool__host_wait_for(const procpool *p, procpool__condition *condition, void *context,
@@ -10290,6 +10308,7 @@ static procpool__wait procpool__host_wait_for(const procpool *p, procpool__condi
   w.how = how;
   w.interrupts = p->interrupts_taken;
   w.spare = NULL;
+  w.holds = NULL;
   return w;
 }
 
@@ -10309,6 +10328,18 @@ static procpool_status procpool__host_wait_over(procpool *p, const procpool__wai
   return status;
 }
 
+/* Runs the callbacks that are due within a call that waits. What it holds comes back only after them: who waits for
+ * that within a callback looks again, or the two would wait for each other. */
+static void procpool__host_wait_callbacks(procpool *p, const procpool__wait *w) {
+  const size_t holds = w->holds != NULL ? *w->holds : 0;
+  if (p->first_due == NULL)
+    return;
+  p->arena.stuck += holds;
+  p->arena.returned += holds > 0;
+  procpool__host_run_callbacks(p);
+  p->arena.stuck -= holds;
+}
+
 /* Waits, draining, until the condition holds. OK, PENDING, INTERRUPTED, MEMORY. */
 static procpool_status procpool__host_wait(procpool *p, const procpool__wait *w) {
   procpool_status status = PROCPOOL_OK;
@@ -10321,7 +10352,7 @@ static procpool_status procpool__host_wait(procpool *p, const procpool__wait *w)
   for (;;) {
     const procpool_status drained = procpool__host_drain(p);
     if (w->how & PROCPOOL__WAIT_CALLBACKS)
-      procpool__host_run_callbacks(p);
+      procpool__host_wait_callbacks(p, w);
     if (p->first_due != NULL)
       procpool__host_pass_callbacks(p);
     if (p->thrown != NULL && procpool__host_threw(p) && !(w->how & PROCPOOL__WAIT_IMMUNE)) {
@@ -10718,6 +10749,12 @@ static void procpool__open_undo(procpool *p) {
   if (p->inline_worker != NULL)
     procpool__aligned_free(p->inline_worker->scratch);
   PROCPOOL_FREE(p->inline_worker);
+  while (p->thrown != NULL) {
+    procpool__callback_node *next = p->thrown->next;
+    procpool__platform_drop_exception(p->thrown->context);
+    PROCPOOL_FREE(p->thrown);
+    p->thrown = next;
+  }
   while (p->slabs != NULL) {
     procpool__slab *next = p->slabs->next;
     procpool__aligned_free(p->slabs);
@@ -11567,13 +11604,15 @@ static procpool_status procpool__submit_refusal(const procpool *p) {
 }
 
 /* There is no memory for so many bytes. While some is to come back, since tasks have it, or calls for them, that is only
- * FULL; not for more than half of all. It may also be that the pool has ended meanwhile. */
+ * FULL; not for more than half of all. To a callback nothing comes back that the call holds which runs it, nor what
+ * others hold that may wait in their callbacks alike. It may also be that the pool has ended meanwhile. */
 static procpool_status procpool__submit_no_memory(const procpool *p, uint64_t size) {
   const procpool_status refusal = procpool__submit_refusal(p);
+  const uint64_t held = p->arena.held - (procpool__host_self(p) ? p->arena.stuck : 0);
   if (refusal != PROCPOOL_OK)
     return refusal;
-  return (p->submitted != p->settled || p->arena.held > 0) && size <= p->segment.arena_size / 2 ? PROCPOOL_FULL
-                                                                                                : PROCPOOL_MEMORY;
+  return (p->submitted != p->settled || held > 0) && size <= p->segment.arena_size / 2 ? PROCPOOL_FULL
+                                                                                       : PROCPOOL_MEMORY;
 }
 
 /* This call ends, or waits: what it held is there for another thread. One that was told to wait for the memory that this
@@ -12448,6 +12487,14 @@ static void procpool__future_discard(procpool *p, const procpool_future *f) {
     procpool__host_wake_for_room(p, procpool__word_worker(word));
 }
 
+/* Its user, or a call, is done with it: it was perhaps the last one that wanted to know. */
+static void procpool__future_give_back(procpool *p, procpool_future *f) {
+  if (--f->refs == 0)
+    procpool__future_end(p, f);
+  else
+    procpool__future_discard(p, f);
+}
+
 /* Waits for one future, under the lock, and returns its outcome or why it did not wait. */
 static procpool_status procpool__future_await(procpool *p, procpool_future *f, double timeout) {
   procpool_status status = PROCPOOL_OK;
@@ -12464,8 +12511,7 @@ static procpool_status procpool__future_await(procpool *p, procpool_future *f, d
     status = procpool__host_wait(p, &wait);
     if (status == PROCPOOL_OK)
       status = procpool__future_status(f);
-    procpool__future_discard(p, f); /* it may have been released meanwhile, and was wanted for this wait alone */
-    procpool__future_unref(p, f);
+    procpool__future_give_back(p, f); /* it may have been released meanwhile, and was wanted for this wait alone */
     return status;
   }
   if (p->first_due != NULL)
@@ -12687,7 +12733,7 @@ static procpool_status procpool__future_stop(procpool_future *future, bool by_fo
   else if (status == PROCPOOL_PENDING && by_force)
     procpool__future_want_end(p, future, procpool__public_grace(grace, p->grace));
   procpool__future_stopped(p);
-  procpool__future_unref(p, future);
+  procpool__future_give_back(p, future);
   return procpool__public_leave(p, status);
 }
 
@@ -12749,8 +12795,7 @@ PROCPOOL_API procpool_status procpool_future_release(procpool_future *future) {
   if (future->flags & PROCPOOL__F_RELEASED)
     return procpool__public_leave(p, PROCPOOL_HANDLE);
   future->flags |= PROCPOOL__F_RELEASED;
-  procpool__future_discard(p, future);
-  procpool__future_unref(p, future);
+  procpool__future_give_back(p, future);
   if (p->arena.warm > PROCPOOL__EXTENT_WARM) {
     procpool__arena_trim(p, true);
     procpool__host_pass_room(p);
@@ -12810,8 +12855,7 @@ static void procpool__node_link(procpool__waiter *w, procpool__wait_node *node, 
 static void procpool__node_unlink(procpool__wait_node *node) {
   procpool_future *f = node->future;
   procpool__node_drop(node);
-  procpool__future_discard(f->pool, f);
-  procpool__future_unref(f->pool, f);
+  procpool__future_give_back(f->pool, f);
 }
 
 static void procpool__group_add(procpool__group *g, procpool_future *f) {
@@ -12916,13 +12960,16 @@ static void procpool__several_attend(procpool__poller *n, procpool__waiter *w, b
   (void)procpool__public_leave(p, PROCPOOL_OK);
 }
 
-/* Takes in what has come to pool i, and says what to poll for it. INTERRUPTED and DEADLOCK where due. */
+/* Takes in what has come to pool i, and says what to poll for it. INTERRUPTED and DEADLOCK where due: the call may still
+ * end otherwise, and takes the interrupt only where it ends by it. */
 static procpool_status procpool__several_look(procpool__several *v, size_t i) {
   procpool *p = v->group->pools[i].pool;
   procpool__source *sources = &v->sources[1 + 2 * i];
   procpool_status status = PROCPOOL_DEADLOCK;
   procpool__public_lock(p);
-  if (!procpool__host_self(p)) {
+  if (procpool__host_self(p)) { /* in its own callback or task this is but a look */
+    (void)procpool__host_drain(p);
+  } else {
     if (procpool__platform_came(&sources[0]) && !p->freed)
       procpool__host_silence(p);
     if (!p->finished)
@@ -12932,10 +12979,8 @@ static procpool_status procpool__several_look(procpool__several *v, size_t i) {
     procpool__host_audit_if_due(p);
     status = procpool__host_drain(p);
     procpool__host_run_callbacks(p);
-    if (procpool__load32(&p->interrupts) != v->group->pools[i].interrupts) {
-      procpool__host_take_interrupts(p);
+    if (procpool__load32(&p->interrupts) != v->group->pools[i].interrupts)
       status = PROCPOOL_INTERRUPTED;
-    }
     if (v->group->thrown == NULL)
       v->group->thrown = procpool__host_take_thrown(p);
     if (v->group->thrown != NULL)
@@ -12977,6 +13022,17 @@ static procpool_status procpool__several_turn(procpool__several *v) {
   return status;
 }
 
+/* The call ends by the interrupts that it has seen; by what a callback threw it would end without them. */
+static void procpool__several_take_interrupts(procpool__group *g) {
+  for (size_t i = 0; i < g->pool_count && g->thrown == NULL; i++) {
+    procpool *p = g->pools[i].pool;
+    procpool__public_lock(p);
+    if (!procpool__host_self(p) && procpool__load32(&p->interrupts) != g->pools[i].interrupts)
+      procpool__host_take_interrupts(p);
+    (void)procpool__public_leave(p, PROCPOOL_OK);
+  }
+}
+
 static procpool_status procpool__several_run(procpool__several *v, procpool__goal *goal, uint64_t deadline) {
   for (;;) {
     procpool_status status = procpool__several_turn(v);
@@ -12985,6 +13041,8 @@ static procpool_status procpool__several_run(procpool__several *v, procpool__goa
     if ((status == PROCPOOL_OK || status == PROCPOOL_DEADLOCK) && deadline != PROCPOOL__NEVER &&
         procpool__platform_now() >= deadline)
       status = PROCPOOL_PENDING; /* in a callback of one of them too: that does not wait */
+    if (status == PROCPOOL_INTERRUPTED)
+      procpool__several_take_interrupts(v->group);
     if (status != PROCPOOL_OK)
       return status;
     procpool__several_sleep(v, deadline);
@@ -13866,7 +13924,7 @@ static void procpool__map_failed(procpool__mapping *m, const procpool__job *job,
 static void procpool__map_forget(procpool__mapping *m, size_t j) {
   procpool__job *job = &m->jobs[j];
   procpool__node_unlink(&m->group.nodes[j]);
-  procpool__future_unref(m->pool, job->future);
+  procpool__future_give_back(m->pool, job->future);
   job->future = NULL;
   m->busy--;
   m->items -= job->count;
@@ -14139,6 +14197,7 @@ static procpool_status procpool__map(procpool *p, procpool_function function, bo
   m.wait = procpool__host_wait_for(p, procpool__condition_map, &m, procpool__map_deadline(options),
                                    PROCPOOL__WAIT_CALLBACKS | PROCPOOL__WAIT_GROUP);
   m.wait.spare = &m.spare;
+  m.wait.holds = &m.busy;
   return procpool__public_leave_throwing(p, procpool__map_checked(&m));
 }
 

@@ -267,6 +267,139 @@ TEST_STARTS(r054_submit_from_callbacks_of_every_kind, PROCESSES) {
   CHECK_OK(procpool_free(pool));
 }
 
+/* ---- memory that maps hold while their callbacks run ---- */
+
+enum { HELD_ITEM = 1 << 20, HELD_MORE = 3 << 20, HELD_ENTERED = 10, HELD_GATE = 11 };
+
+typedef struct holder {
+  procpool *pool;
+  int items;       /* of its map */
+  int together;    /* callbacks that run at the same time */
+  bool many, imap; /* by which call it asks for more */
+  unsigned char *arguments, *results;
+  int ended; /* callbacks */
+} holder;
+
+/* Its argument begins with a test_job, whose gate it waits for. */
+static void task_held(procpool_task *task) {
+  const test_job *job = (const test_job *)procpool_task_argument(task, NULL);
+  page_attach(job->host, job->descriptor);
+  gate_wait(&page->word[job->number], 1);
+  (void)procpool_task_return(task, "", 1);
+}
+
+static int more_items(void *context, void *item) {
+  memset(item, 0, HELD_MORE);
+  return (*(int *)context)++ == 0;
+}
+
+static procpool_status ask_for_more(holder *self) {
+  unsigned char *more = (unsigned char *)calloc(1, HELD_MORE);
+  procpool_status status;
+  int pulled = 0;
+  CHECK(more != NULL);
+  if (self->imap) {
+    procpool_iterator *it;
+    procpool_future *future;
+    CHECK_OK(procpool_imap(self->pool, task_held, more_items, &pulled, HELD_MORE, NULL, &it));
+    status = procpool_next(it, PROCPOOL_FOREVER, &future);
+    procpool_iterator_free(it);
+  } else if (self->many) {
+    status = procpool_submit_many(self->pool, task_held, more, HELD_MORE, 1, NULL, NULL, NULL);
+  } else {
+    status = procpool_submit(self->pool, task_held, more, HELD_MORE, NULL);
+  }
+  free(more);
+  return status;
+}
+
+static void submit_what_maps_hold(procpool_future *future, void *context) {
+  holder *self = (holder *)context;
+  (void)future;
+  gate_add(&page->word[HELD_ENTERED], 1);
+  gate_wait(&page->word[HELD_ENTERED], self->together); /* the other one too holds its chunks, and is in a callback */
+  CHECK_STATUS(ask_for_more(self), PROCPOOL_MEMORY);
+  gate_add(&self->ended, 1);
+  gate_wait(&self->ended, self->together); /* what this one's map holds does not come back before */
+}
+
+static void *hold_by_a_map(void *context) {
+  holder *self = (holder *)context;
+  procpool_map_options options = {.chunksize = 1};
+  CHECK_OK(
+      procpool_map(self->pool, task_held, self->arguments, HELD_ITEM, self->results, 1, (size_t)self->items, &options));
+  return NULL;
+}
+
+static holder holder_open(procpool_start start, int workers, int items) {
+  procpool_options options = {.max_memory = 8 << 20};
+  holder self = {0};
+  self.pool = test_open_with(start, workers, &options);
+  self.items = items;
+  self.together = 1;
+  self.arguments = (unsigned char *)calloc((size_t)items, HELD_ITEM);
+  self.results = (unsigned char *)calloc((size_t)items, 1);
+  CHECK(self.arguments != NULL && self.results != NULL);
+  for (int i = 0; i < items; i++) {
+    const test_job job = job_with(i, HELD_GATE);
+    memcpy(self.arguments + (size_t)i * HELD_ITEM, &job, sizeof(job));
+  }
+  return self;
+}
+
+static void holder_close(holder *self) {
+  CHECK_WORKS(self->pool);
+  test_close(self->pool);
+  free(self->arguments);
+  free(self->results);
+}
+
+/* A callback that a map runs asks for the memory that this very map holds. */
+TEST_STARTS(r054_submit_of_what_the_map_itself_holds, EVERY) {
+  for (int way = 0; way < 3; way++) {
+    holder self = holder_open(start, 1, 6);
+    procpool_future *future = test_submit(self.pool, task_nothing, NULL, 0);
+    self.many = way == 1;
+    self.imap = way == 2;
+    page->word[HELD_ENTERED] = 0;
+    page->word[HELD_GATE] = 1;
+    CHECK_OK(procpool_future_add_done_callback(future, submit_what_maps_hold, &self));
+    (void)hold_by_a_map(&self);
+    CHECK_EQ(self.ended, 1);
+    CHECK_OK(procpool_future_release(future));
+    holder_close(&self);
+  }
+}
+
+/* Two maps, each in a callback that asks for what the other one holds. */
+TEST_STARTS(r054_submit_of_what_another_map_holds, CONCURRENT) {
+  holder self = holder_open(start, 2, 2);
+  const test_job jobs[2] = {job_with(0, 0), job_with(1, 1)};
+  procpool_future *futures[2];
+  pthread_t threads[2];
+  self.together = 2;
+  for (int i = 0; i < 2; i++) {
+    futures[i] = test_submit(self.pool, task_gate, &jobs[i], sizeof(jobs[i]));
+    CHECK_OK(procpool_future_add_done_callback(futures[i], submit_what_maps_hold, &self));
+  }
+  gate_wait(&page->started, 2);
+  for (int i = 0; i < 2; i++)
+    threads[i] = test_thread(hold_by_a_map, &self);
+  while (test_stats(self.pool).submitted < 6) /* all chunks are handed out, and all memory is */
+    (void)poll(NULL, 0, 1);
+  gate_add(&page->word[0], 1);
+  gate_wait(&page->word[HELD_ENTERED], 1); /* in one thread; the next callback is the other one's */
+  gate_add(&page->word[1], 1);
+  gate_wait(&page->word[HELD_ENTERED], 2);
+  gate_add(&page->word[HELD_GATE], 1);
+  for (int i = 0; i < 2; i++)
+    test_join(threads[i]);
+  CHECK_EQ(self.ended, 2);
+  for (int i = 0; i < 2; i++)
+    CHECK_OK(procpool_future_release(futures[i]));
+  holder_close(&self);
+}
+
 static void cancel_other(procpool_future *future, void *context) {
   (void)future;
   CHECK_STATUS(procpool_future_cancel((procpool_future *)context), PROCPOOL_CANCELLED);

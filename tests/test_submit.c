@@ -1356,7 +1356,7 @@ static void release_beside_a_drainer(procpool_future *future, void *thread) {
 }
 
 /* A future is released in a callback that its own waiter runs, which then sleeps while another thread drains: it hears
- * of the end of a task that left no record, and no sound worker is taken for one that wrote nonsense. */
+ * of the end of the task, and no sound worker is taken for one that wrote nonsense. */
 TEST_STARTS(r031_released_while_its_waiter_is_awake, PROCESSES) {
   procpool_options options = {.ring_size = 4096};
   procpool *pool = test_open_with(start, 2, &options);
@@ -1379,6 +1379,58 @@ TEST_STARTS(r031_released_while_its_waiter_is_awake, PROCESSES) {
   CHECK_EQ(stats.crashed, 0);
   CHECK_EQ(stats.workers_started, 2);
   test_close(pool);
+}
+
+enum { RELEASED_CALLED = 5, RELEASED_RETURN };
+
+static void task_gate_fails(procpool_task *task) {
+  const test_job *job = job_begin(task);
+  gate_add(&page->started, 1);
+  gate_wait(&page->word[job->number], 1);
+  procpool_task_fail(task, 7, "a failure that a wait hears of");
+}
+
+static void stay_in_the_callback(procpool_future *future, void *context) {
+  (void)future;
+  (void)context;
+  gate_add(&page->word[RELEASED_CALLED], 1);
+  gate_wait(&page->word[RELEASED_RETURN], 1);
+}
+
+static void *wait_for_the_failure(void *context) {
+  CHECK_STATUS(procpool_future_wait((procpool_future *)context, PROCPOOL_FOREVER), PROCPOOL_FAILED);
+  return NULL;
+}
+
+/* What a thread waits for is wanted, also while it runs a callback: another thread releases it before the pool begins to
+ * drain, after that, or in a pool that goes on. */
+TEST_STARTS(r031_released_while_its_waiter_is_in_a_callback, CONCURRENT) {
+  for (int way = 0; way < 3; way++) {
+    procpool_options options = {.ring_size = 4096};
+    procpool *pool = test_open_with(start, 1, &options);
+    const test_job job = job_with(0, 0);
+    procpool_future *first = test_submit(pool, task_nothing, NULL, 0);
+    procpool_future *future = test_submit(pool, task_gate_fails, &job, sizeof(job));
+    pthread_t thread;
+    gate_wait(&page->started, 1);
+    CHECK_OK(procpool_future_add_done_callback(first, stay_in_the_callback, NULL));
+    thread = test_thread(wait_for_the_failure, future);
+    gate_wait(&page->word[RELEASED_CALLED], 1);
+    if (way == 0)
+      CHECK_OK(procpool_future_release(future));
+    if (way < 2)
+      CHECK_STATUS(procpool_shutdown_timed(pool, PROCPOOL_DRAIN, 0), PROCPOOL_PENDING);
+    if (way != 0)
+      CHECK_OK(procpool_future_release(future));
+    gate_add(&page->word[0], 1);
+    (void)poll(NULL, 0, 50); /* it has ended by then */
+    gate_add(&page->word[RELEASED_RETURN], 1);
+    test_join(thread);
+    CHECK_OK(procpool_future_release(first));
+    test_close(pool);
+    page->started = 0;
+    memset(page->word, 0, sizeof(page->word));
+  }
 }
 
 /* Many more than the queue holds: slots come back though there are no records. */

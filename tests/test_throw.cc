@@ -238,6 +238,104 @@ TEST_STARTS(r133_an_exception_passes_later_callbacks_by, FORK | THREAD) {
   CHECK_OK(procpool_free(pool));
 }
 
+// Runs a callback at once that throws; tells whether the call threw just that.
+static bool throws_at_once(procpool_future *future, int *called) {
+  try {
+    (void)procpool_future_add_done_callback(future, thrower, called);
+  } catch (const std::runtime_error &e) {
+    return std::string(e.what()) == "from a callback";
+  }
+  return false;
+}
+
+struct nesting {
+  procpool_future *settled;
+  int called;
+  int levels; // of callbacks, one within the other
+  int caught;
+  bool leaves; // what the innermost one throws leaves all of them
+};
+
+static void nester(procpool_future *, void *context) {
+  nesting *self = static_cast<nesting *>(context);
+  if (--self->levels > 0)
+    CHECK_OK(procpool_future_add_done_callback(self->settled, nester, self));
+  else if (self->leaves)
+    (void)procpool_future_add_done_callback(self->settled, thrower, &self->called);
+  else
+    self->caught += throws_at_once(self->settled, &self->called);
+}
+
+// What a callback throws within a callback leaves the call that ran it, and not the one around that: whichever this is.
+TEST_STARTS(r133_an_exception_of_a_callback_in_a_callback, FORK | THREAD | INLINE) {
+  for (int number = 0; number < 6; number++)
+    for (int levels = 1; levels < 4; levels++) {
+      procpool *pool = open_here(start);
+      nesting nested = {same_submit(pool, 1), 0, levels, 0, false};
+      procpool_future *future = same_submit(pool, 2);
+      int y = 0;
+      CHECK_OK(procpool_future_wait(nested.settled, PROCPOOL_FOREVER));
+      CHECK_OK(procpool_future_add_done_callback(future, nester, &nested));
+      if (number == 2) // that one would go on without an exception
+        CHECK_OK(procpool_future_wait(future, PROCPOOL_FOREVER));
+      else
+        call(number, pool, future);
+      CHECK_EQ(nested.called, 1);
+      CHECK_EQ(nested.caught, 1);
+      CHECK_OK(same_result(future, &y));
+      CHECK_EQ(y, 2);
+      CHECK_OK(same_result(nested.settled, &y));
+      CHECK_OK(procpool_shutdown(pool, PROCPOOL_DRAIN));
+      CHECK_OK(procpool_free(pool));
+    }
+}
+
+// And where the callback around it does not catch it, it leaves that one's call in turn.
+TEST_STARTS(r133_an_exception_that_leaves_two_callbacks, FORK | THREAD | INLINE) {
+  procpool *pool = open_here(start);
+  nesting nested = {same_submit(pool, 1), 0, 1, 0, true};
+  int y = 0, called = 0;
+  bool caught = false;
+  CHECK_OK(procpool_future_wait(nested.settled, PROCPOOL_FOREVER));
+  try {
+    (void)procpool_future_add_done_callback(nested.settled, nester, &nested);
+  } catch (const std::runtime_error &e) {
+    caught = std::string(e.what()) == "from a callback";
+  }
+  CHECK(caught);
+  CHECK_EQ(nested.called, 1);
+  CHECK(throws_at_once(nested.settled, &called)); // nothing of the first one is left
+  CHECK_OK(same_result(nested.settled, &y));
+  CHECK_OK(procpool_shutdown(pool, PROCPOOL_DRAIN));
+  CHECK_OK(procpool_free(pool));
+}
+
+static nesting in_task;
+
+static void nesting_task(procpool_task *) {
+  in_task.caught += throws_at_once(in_task.settled, &in_task.called);
+}
+
+// A task of this process runs a callback: what it throws leaves the call in the task, and no call of another thread.
+TEST_STARTS(r133_an_exception_of_a_callback_in_a_task, THREAD | INLINE) {
+  procpool *pool = open_here(start);
+  procpool_future *future;
+  int y = 0;
+  in_task = nesting();
+  in_task.settled = same_submit(pool, 1);
+  CHECK_OK(procpool_future_wait(in_task.settled, PROCPOOL_FOREVER));
+  for (int i = 1; i <= 3; i++) {
+    CHECK_OK(procpool_submit(pool, nesting_task, nullptr, 0, &future));
+    CHECK_OK(procpool_future_wait(future, PROCPOOL_FOREVER));
+    CHECK_EQ(in_task.called, i);
+    CHECK_EQ(in_task.caught, i);
+    CHECK_OK(procpool_future_release(future));
+  }
+  CHECK_OK(same_result(in_task.settled, &y));
+  CHECK_OK(procpool_shutdown(pool, PROCPOOL_DRAIN));
+  CHECK_OK(procpool_free(pool));
+}
+
 // The end of a scope gives the pool back before it throws; and one that is left by an exception throws no second one.
 TEST_STARTS(r133_a_scope_whose_end_throws_is_over, FORK | THREAD | INLINE) {
   for (int left = 0; left < 2; left++) {

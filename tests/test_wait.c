@@ -715,6 +715,36 @@ TEST_STARTS(interrupt_ends_one_call_of_an_iterator, CONCURRENT) {
   test_close(b);
 }
 
+/* A wait that ends by what has settled takes no interrupt, on several pools as on one: the next wait ends by it. */
+TEST_STARTS(interrupt_is_left_by_a_wait_that_is_over, CONCURRENT) {
+  for (int two = 0; two < 2; two++) {
+    procpool *a = test_open(start, 2), *b = two ? test_open(start, 2) : a;
+    procpool_future *settled[2] = {quick(a), quick(b)}, *waiting[2] = {gated(a, 0), gated(b, 1)};
+    procpool_future *next, *all[3] = {settled[0], waiting[0], waiting[1]};
+    procpool_iterator *iterator;
+    CHECK_OK(procpool_wait(settled, 2, PROCPOOL_ALL_COMPLETED, PROCPOOL_FOREVER, NULL));
+    CHECK_OK(procpool_as_completed(all, 3, &iterator));
+    procpool_interrupt(a);
+    CHECK_OK(procpool_wait(settled, 2, PROCPOOL_ALL_COMPLETED, PROCPOOL_FOREVER, NULL));
+    CHECK_STATUS(procpool_wait(waiting, 2, PROCPOOL_ALL_COMPLETED, 1, NULL), PROCPOOL_INTERRUPTED);
+    CHECK_STATUS(procpool_wait(waiting, 2, PROCPOOL_ALL_COMPLETED, 0.01, NULL), PROCPOOL_PENDING); /* that one only */
+    procpool_interrupt(b);
+    CHECK_OK(procpool_next(iterator, PROCPOOL_FOREVER, &next));
+    CHECK(next == settled[0]);
+    CHECK_STATUS(procpool_next(iterator, 1, &next), PROCPOOL_INTERRUPTED);
+    CHECK_STATUS(procpool_next(iterator, 0.01, &next), PROCPOOL_PENDING);
+    procpool_iterator_free(iterator);
+    gate_add(&page->word[0], 1);
+    gate_add(&page->word[1], 1);
+    settle_and_release(settled, 2);
+    settle_and_release(waiting, 2);
+    page->word[0] = page->word[1] = 0;
+    test_close(a);
+    if (two)
+      test_close(b);
+  }
+}
+
 static void look_at_both(procpool_future *future, void *context) {
   procpool_future **futures = (procpool_future **)context;
   (void)future;
@@ -733,6 +763,45 @@ TEST_STARTS(r044_a_look_in_a_callback, CONCURRENT) {
   gate_add(&page->word[0], 1);
   gate_add(&page->word[1], 1);
   settle_and_release(futures, 2);
+  test_close(a);
+  test_close(b);
+}
+
+static void look_until_settled(procpool_future *future, void *context) {
+  procpool_future **futures = (procpool_future **)context, *next;
+  procpool_iterator *iterator;
+  procpool_status status = PROCPOOL_PENDING;
+  size_t done = 0;
+  (void)future;
+  gate_add(&page->word[0], 1);
+  gate_add(&page->word[1], 1);
+  for (int i = 0; i < 1000 && status == PROCPOOL_PENDING; i++) {
+    (void)poll(NULL, 0, 10);
+    status = procpool_wait(futures, 2, PROCPOOL_ALL_COMPLETED, 0, &done);
+  }
+  CHECK_STATUS(status, PROCPOOL_OK);
+  CHECK_EQ(done, 2);
+  gate_add(&page->word[2], 1);
+  CHECK_OK(procpool_as_completed(&futures[2], 2, &iterator)); /* the other one goes on, in the other pool */
+  status = PROCPOOL_PENDING;
+  for (int i = 0; i < 1000 && status == PROCPOOL_PENDING; i++) {
+    (void)poll(NULL, 0, 10);
+    status = procpool_next(iterator, 0, &next);
+  }
+  CHECK_STATUS(status, PROCPOOL_OK);
+  CHECK(next == futures[2]);
+  procpool_iterator_free(iterator);
+}
+
+/* And it takes in what has come since, to the callback's own pool too. */
+TEST_STARTS(r041_a_look_in_a_callback_takes_in, CONCURRENT) {
+  procpool *a = test_open(start, 3), *b = test_open(start, 2);
+  procpool_future *futures[4] = {gated(a, 0), gated(b, 1), gated(a, 2), gated(b, 3)}, *first = quick(a);
+  CHECK_OK(procpool_future_add_done_callback(first, look_until_settled, futures));
+  CHECK_OK(procpool_future_wait(first, PROCPOOL_FOREVER));
+  CHECK_OK(procpool_future_release(first));
+  gate_add(&page->word[3], 1);
+  settle_and_release(futures, 4);
   test_close(a);
   test_close(b);
 }
