@@ -8550,7 +8550,16 @@ static void procpool__sleeper_tell(procpool *p, procpool__sleeper *s) {
     procpool__sleeper_wake(p, s);
 }
 
+/* Asks the threads that sleep in await_turn to look again: those of an inline pool do so for whatever they lack. */
+static void procpool__host_next_turn(procpool *p) {
+  if (p->sleepers == 0)
+    return;
+  (void)__atomic_fetch_add(&p->turn, 1, __ATOMIC_SEQ_CST);
+  procpool__platform_wake(&p->turn, INT_MAX);
+}
+
 static void procpool__sleeper_wake_all(procpool *p) {
+  procpool__host_next_turn(p);
   if (p->drainer != NULL)
     procpool__sleeper_wake(p, p->drainer);
   for (procpool__sleeper *s = p->followers; s != NULL; s = s->next)
@@ -9411,14 +9420,6 @@ static bool procpool__host_cell_free(const procpool *p) {
          procpool__load(&p->segment.slots[slot].word) != procpool__word(ticket, 0, PROCPOOL__READY);
 }
 
-/* Asks the threads that sleep in await_turn to look again: those of an inline pool do so for whatever they lack. */
-static void procpool__host_next_turn(procpool *p) {
-  if (p->sleepers == 0)
-    return;
-  (void)__atomic_fetch_add(&p->turn, 1, __ATOMIC_SEQ_CST);
-  procpool__platform_wake(&p->turn, INT_MAX);
-}
-
 /* Wakes the first of those who want room in the queue, if there is some and it has not looked since. A thread that was
  * woken so, or leaves, calls this again: all are asked in turn, one at a time, until the room is used up. */
 static void procpool__host_pass_room(procpool *p) {
@@ -9751,7 +9752,7 @@ typedef struct procpool__known {
   void *context;
   unsigned how;
   uint32_t interrupts; /* taken before it began */
-  bool closing;
+  bool closing, finished;
   procpool_status refusal;
   uint64_t roomy;       /* procpool__host_room */
   bool room, cell_free; /* it waits for room in the submission ring */
@@ -9787,7 +9788,7 @@ static void procpool__host_rouse(procpool *p) {
 }
 
 static bool procpool__host_changed(const procpool *p, const procpool__known *known) {
-  return procpool__host_room(p) != known->roomy || p->finished || p->closing != known->closing ||
+  return procpool__host_room(p) != known->roomy || p->finished != known->finished || p->closing != known->closing ||
          p->refusal != known->refusal ||
          (procpool__load32(&p->interrupts) != known->interrupts && !(known->how & PROCPOOL__WAIT_IMMUNE)) ||
          (known->room && !known->cell_free && procpool__host_cell_free(p));
@@ -9930,9 +9931,19 @@ static void procpool__host_hand_over(procpool *p) {
     procpool__host_pass_room(p);
 }
 
-/* Sleeps on turn. */
-static void procpool__host_await_turn(procpool *p, uint64_t deadline) {
+/* Whether an inline pool waits for a call that does something. */
+static bool procpool__host_idles(const procpool *p) {
+  return p->inline_worker != NULL && !p->inline_running && !p->finished &&
+         (p->closing || procpool__table_waiting(&p->segment));
+}
+
+/* Sleeps on turn, unless there is something to do by now. An interrupt takes no lock: it counts itself and then turn, so
+ * turn is read first. All else changes under the lock, and whoever changed it while this thread was without the lock
+ * saw no sleeper. known: null for one that has held the lock since it looked, and ends by no interrupt. */
+static void procpool__host_await_turn(procpool *p, uint64_t deadline, const procpool__known *known) {
   const uint32_t turn = procpool__load32(&p->turn);
+  if (known != NULL && (procpool__host_changed(p, known) || procpool__host_idles(p)))
+    return;
   p->sleepers++;
   procpool__host_unlock(p);
   procpool__platform_park(&p->turn, turn, deadline);
@@ -9978,15 +9989,11 @@ static void procpool__host_take_turn(void *context) {
 }
 
 /* An inline pool: runs one task in this thread, which goes on after a pthread_exit in the task: the call that it is in,
- * and those that have called, hold what other threads look at. */
-static void procpool__host_run_inline(procpool *p, uint64_t deadline) {
+ * and those that have called, hold what other threads look at. False if there was none. Then the pool ends, if it is to;
+ * but not before a task that was accepted while this thread looked, and just before a shutdown. */
+static bool procpool__host_run_inline(procpool *p) {
   procpool__inline_turn t;
   int cancel;
-  const uint64_t settled = p->settled;
-  if (p->inline_running) {
-    procpool__host_await_turn(p, deadline);
-    return;
-  }
   p->inline_running = true;
   p->inline_thread = procpool__platform_self();
   procpool__host_unlock(p);
@@ -10001,10 +10008,11 @@ static void procpool__host_run_inline(procpool *p, uint64_t deadline) {
   procpool__host_hand_over(p);
   if (p->fd_users > 0)
     procpool__platform_event_set(p->fds.event_fd); /* who waits for several pools may run the next one */
-  if (t.turn != PROCPOOL__TURN_RAN && p->closing)
+  if (t.turn == PROCPOOL__TURN_RAN)
+    return true;
+  if (p->closing && (t.turn == PROCPOOL__TURN_LEAVE || !procpool__table_waiting(&p->segment)))
     procpool__store32(&p->segment.header->gone, 1);
-  else if (t.turn != PROCPOOL__TURN_RAN && p->settled == settled && !p->finished)
-    procpool__host_await_turn(p, deadline);
+  return false;
 }
 
 /* There is no memory for what a worker's ring holds, and no waiting for some: the result at its head is given up. */
@@ -10047,11 +10055,12 @@ static void procpool__host_rest(procpool *p, uint64_t deadline, procpool__known 
   procpool__host_note_rest(p);
   if (p->finished) {
     if (p->frames != NULL) /* another thread is still in a callback */
-      procpool__host_await_turn(p, deadline);
+      procpool__host_await_turn(p, deadline, known);
     return;
   }
   if (p->inline_worker != NULL) {
-    procpool__host_run_inline(p, deadline);
+    if (p->inline_running || !procpool__host_run_inline(p))
+      procpool__host_await_turn(p, deadline, known);
     return;
   }
   if (p->draining) {
@@ -10247,6 +10256,7 @@ static procpool_status procpool__host_wait(procpool *p, const procpool__wait *w)
     known.cell_free = known.room && procpool__host_cell_free(p);
     known.roomy = procpool__host_room(p);
     known.closing = p->closing;
+    known.finished = p->finished;
     known.refusal = p->refusal;
     if (w->condition(p, w->context))
       break;
@@ -11287,12 +11297,6 @@ static procpool_status procpool__public_enter_future(procpool_future *f) {
  * nonsense that workers have written: only while tasks are not settled, and the more rarely the longer nothing comes
  * about. What another call of the host has taken in, or leaves to do, makes the timer readable at once. */
 
-/* Whether an inline pool waits for a call that does something. */
-static bool procpool__loop_inline(const procpool *p) {
-  return p->inline_worker != NULL && !p->inline_running && !p->finished &&
-         (p->closing || procpool__table_waiting(&p->segment));
-}
-
 static void procpool__loop_set_timer(procpool *p, uint64_t due) {
   if (p->timer_due != due)
     procpool__platform_timer_set(p->fds.timer_fd, due);
@@ -11302,7 +11306,7 @@ static void procpool__loop_set_timer(procpool *p, uint64_t due) {
 /* After each public call. */
 static void procpool__loop_settle_in(procpool *p) {
   const bool busy = p->fds.control >= 0 && (p->submitted != p->settled || p->closing);
-  if (procpool__loop_inline(p))
+  if (procpool__host_idles(p))
     procpool__loop_tell(p);
   if (busy && p->audit_due == PROCPOOL__NEVER) /* another thread is at it, and comes here too */
     return;
@@ -12012,8 +12016,8 @@ static bool procpool__condition_finished(procpool *p, void *context) {
 
 /* Runs one inline task, if there is one and this thread is not within one. */
 static void procpool__poll_inline(procpool *p) {
-  if (procpool__loop_inline(p))
-    procpool__host_run_inline(p, 0);
+  if (procpool__host_idles(p))
+    (void)procpool__host_run_inline(p);
 }
 
 PROCPOOL_API procpool_status procpool_poll(procpool *pool) {
@@ -12175,7 +12179,7 @@ static void procpool__free_wait_alone(procpool *p) {
     procpool__platform_yield();
     procpool__host_lock(p);
     if (p->inside > 1)
-      procpool__host_await_turn(p, PROCPOOL__NEVER);
+      procpool__host_await_turn(p, PROCPOOL__NEVER, NULL);
   } while (p->inside > 1);
   while (__atomic_load_n(&p->interrupting, __ATOMIC_SEQ_CST) != 0)
     procpool__platform_yield(); /* a few instructions of another thread */
@@ -12833,7 +12837,7 @@ static procpool_status procpool__several_look(procpool__several *v, size_t i) {
       v->group->thrown = procpool__host_take_thrown(p);
     if (v->group->thrown != NULL)
       status = PROCPOOL_INTERRUPTED;
-    v->news = v->news || procpool__loop_inline(p);
+    v->news = v->news || procpool__host_idles(p);
   }
   sources[0] = procpool__platform_source(p->freed ? -1 : p->fds.watch);
   sources[1] = procpool__platform_source(p->fds.control);
