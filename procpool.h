@@ -220,7 +220,7 @@ typedef struct procpool_error {
   int signal;           /* CRASHED: the signal that ended the worker, or 0 */
   int exit_status;      /* CRASHED with signal 0: the worker's exit status */
   procpool_stage stage; /* TIMEOUT, CANCELLED while it ran: the last stage that it took */
-  int system_error;     /* SYSTEM, MEMORY, SPAWN_FAIL: errno */
+  int system_error;     /* SYSTEM, MEMORY, SPAWN_FAIL, and CODEC of a result that found no memory: errno */
   int worker;           /* index of the worker, or -1 */
   long pid;             /* process id of the worker, or 0 */
   double user_seconds;  /* where the worker died: its processor time over its whole life */
@@ -7534,7 +7534,7 @@ enum {
   PROCPOOL__F_KEEP_BLOCK = 2,
   PROCPOOL__F_NONE = 4,
   PROCPOOL__F_QUARANTINE = 8, /* its worker could not be reaped: slot and block are never used again */
-  PROCPOOL__F_NO_MEMORY = 16, /* inline: only the thread that waits for its result could free memory for it: CODEC */
+  PROCPOOL__F_NO_MEMORY = 16, /* where it finds no memory there is no waiting for some: CODEC */
   PROCPOOL__F_PIECES = 32,    /* an inbox may hold pieces of its result */
   PROCPOOL__F_EPOCH = 64,     /* which of the two epochs it was accepted in: see procpool__buffer_advance */
   PROCPOOL__F_PLACE = 128     /* its result goes to result.data, in a shared buffer; until then size is its room */
@@ -7620,6 +7620,7 @@ typedef struct procpool__inbox {
   uint64_t filled, total, room; /* room: how many bytes data has */
   procpool__u64 dropped;        /* the worker's count, when it was last looked at; relaxed atomic, as head */
   bool resetting;               /* found corrupt: waits for the supervisor to end the worker */
+  bool no_memory;               /* for what lies first in the ring */
 } procpool__inbox;
 
 typedef struct procpool__list {
@@ -8706,7 +8707,7 @@ static bool procpool__host_grow_partial(procpool *p, procpool__inbox *in, uint64
   if (data != NULL) {
     in->data = data;
     in->room = room;
-  } else if (procpool__host_at_end(p)) {
+  } else if (procpool__host_at_end(p) || (in->partial->flags & PROCPOOL__F_NO_MEMORY)) {
     procpool__aligned_free(in->data);
     in->data = NULL;
   } else {
@@ -8737,7 +8738,7 @@ static procpool__taken procpool__host_take_piece(procpool *p, int worker, procpo
   }
   if (total != in->total || size > total - in->filled)
     return PROCPOOL__TAKEN_CORRUPT;
-  if (procpool__future_wanted(f) && !(f->flags & PROCPOOL__F_NO_MEMORY) && !procpool__host_grow_partial(p, in, size))
+  if (procpool__future_wanted(f) && !procpool__host_grow_partial(p, in, size))
     return PROCPOOL__TAKEN_NOT;
   if (in->data != NULL && in->filled + size <= in->room)
     procpool__ring_copy_out(&p->segment, worker, at + sizeof(total), in->data + in->filled, size);
@@ -8835,12 +8836,20 @@ static procpool_status procpool__host_rest_status(const procpool *p) {
   return p->closing && p->mode == PROCPOOL_KILL ? PROCPOOL_SHUTDOWN : PROCPOOL_BROKEN;
 }
 
+static void procpool__host_tell_no_memory(procpool_future *f) {
+  procpool_error *e = procpool__host_error(f, PROCPOOL_CODEC);
+  if (e == NULL)
+    return;
+  e->system_error = PROCPOOL__NO_MEMORY;
+  (void)snprintf(e->message, sizeof(e->message), "the host has no memory for the result");
+}
+
 /* There is no memory for its result, and no time to wait for some. */
 static procpool__taken procpool__host_give_up(procpool *p, procpool_future *f) {
   const bool alone = (f->flags & PROCPOOL__F_NO_MEMORY) != 0;
   procpool__store_release(&p->segment.slots[f->slot].word, 0);
   if (alone)
-    (void)procpool__host_error(f, PROCPOOL_CODEC);
+    procpool__host_tell_no_memory(f);
   procpool__host_settle(p, f, alone ? PROCPOOL_CODEC : procpool__host_rest_status(p));
   return PROCPOOL__TAKEN;
 }
@@ -8950,6 +8959,7 @@ static void procpool__host_on_corrupt(procpool *p, int worker) {
   procpool__aligned_free(in->data);
   in->data = NULL;
   in->partial = NULL;
+  in->no_memory = false;
   __atomic_store_n(&in->resetting, true, __ATOMIC_RELAXED);
   procpool__store_relaxed(&in->head, fresh);
   procpool__store(&p->segment.blocks[worker].consumed, fresh);
@@ -9113,6 +9123,7 @@ static bool procpool__host_drain_ring(procpool *p, int worker) {
   if (in->head != begin)
     procpool__host_give_room(p, worker);
   p->taken += in->head != begin;
+  in->no_memory = taken == PROCPOOL__TAKEN_NOT;
   if (taken == PROCPOOL__TAKEN_CORRUPT)
     procpool__host_on_corrupt(p, worker);
   return taken != PROCPOOL__TAKEN_NOT;
@@ -10015,14 +10026,16 @@ static bool procpool__host_run_inline(procpool *p) {
   return false;
 }
 
-/* There is no memory for what a worker's ring holds, and no waiting for some: the result at its head is given up. */
+/* There is no waiting for memory: the result that lies first in this worker's ring is given up, if it is that for which
+ * there was none. */
 static void procpool__host_give_up_first(procpool *p, int worker) {
+  const procpool__inbox *in = &p->inboxes[worker];
   procpool__record head;
   procpool_future *f = NULL;
-  if (procpool__ring_read(&p->segment, worker, p->inboxes[worker].head, &head) &&
+  if (in->no_memory && procpool__ring_read(&p->segment, worker, in->head, &head) &&
       (head.slot & PROCPOOL__RECORD_SLOT) < p->slots_used)
     f = p->owners[head.slot & PROCPOOL__RECORD_SLOT];
-  if (f != NULL)
+  if (f != NULL && f->ticket == procpool__word_ticket(head.word))
     f->flags |= PROCPOOL__F_NO_MEMORY;
 }
 

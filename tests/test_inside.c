@@ -1,0 +1,52 @@
+/* What is to be seen from within alone: so the implementation is included, and all calls are this copy's. */
+#include <stdlib.h>
+static int failing; /* then there is no memory for results of about 2000 bytes */
+static void *some_memory(size_t size) {
+  return __atomic_load_n(&failing, __ATOMIC_RELAXED) != 0 && size >= 2000 && size <= 2200 ? NULL : malloc(size);
+}
+#define PROCPOOL_MALLOC(size) some_memory(size)
+#define PROCPOOL_REALLOC(p, size) realloc(p, size)
+#define PROCPOOL_FREE(p) free(p)
+#define PROCPOOL_STATIC
+#define PROCPOOL_IMPLEMENTATION
+#include "harness.h"
+
+static void result_of(procpool_task *task, size_t size) {
+  unsigned char *result = (unsigned char *)procpool_task_result(task, size);
+  if (result != NULL)
+    memset(result, 1, size);
+}
+static void small_result(procpool_task *task) {
+  result_of(task, 2000);
+}
+static void large_result(procpool_task *task) {
+  result_of(task, (size_t)16 << 20);
+}
+
+/* (In a thread the task itself would find no memory.) The end of a scope gives up what there is no memory for, and not what comes from another worker meanwhile. */
+TEST_STARTS(r022_scope_gives_up_what_finds_no_memory_and_nothing_else, FORK) {
+  enum { COUNT = 50 };
+  procpool_options options = {0};
+  procpool_future *large = NULL, *small[COUNT] = {NULL};
+  procpool_error error;
+  options.start = start;
+  options.max_workers = 2;
+  options.ring_size = 4096;
+  PROCPOOL_WITH(pool, &options) {
+    CHECK_OK(procpool_submit(pool, large_result, NULL, 0, &large));
+    usleep(50000);
+    __atomic_store_n(&failing, 1, __ATOMIC_RELAXED);
+    for (int i = 0; i < COUNT; i++)
+      CHECK_OK(procpool_submit(pool, small_result, NULL, 0, &small[i]));
+  }
+  __atomic_store_n(&failing, 0, __ATOMIC_RELAXED);
+  CHECK_OK(procpool_future_status(large));
+  CHECK_OK(procpool_future_release(large));
+  for (int i = 0; i < COUNT; i++) {
+    CHECK_OK(procpool_future_error(small[i], &error));
+    CHECK_STATUS(error.status, PROCPOOL_CODEC);
+    CHECK_EQ(error.system_error, ENOMEM);
+    CHECK_TEXT(error.message, "the host has no memory for the result");
+    CHECK_OK(procpool_future_release(small[i]));
+  }
+}
