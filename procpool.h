@@ -12241,12 +12241,13 @@ static void procpool__scope_keep(void **first, void *exception) {
     procpool__platform_drop_exception(exception);
 }
 
-/* The first exception is kept while the pool is drained and freed, and leaves this call then. */
+/* The first exception is kept while the pool is drained and freed, and leaves this call then. Not to be cancelled: a
+ * thread that ended within would leave a pool that nobody has. */
 PROCPOOL_API void procpool_scope_end(procpool *pool) {
+  const int cancel = procpool__platform_no_cancel();
   void *thrown = NULL, *next;
   procpool_status status;
   do {
-    procpool__platform_cancel_here();
     status = procpool__public_enter(pool);
     if (status != PROCPOOL_OK)
       break;
@@ -12261,6 +12262,7 @@ PROCPOOL_API void procpool_scope_end(procpool *pool) {
   next = NULL;
   (void)procpool__free(pool, &next);
   procpool__scope_keep(&thrown, next);
+  procpool__platform_cancel_as(cancel);
   procpool__platform_throw_alone(thrown);
 }
 
