@@ -8163,6 +8163,11 @@ static uint64_t procpool__arena_carve(procpool *p, int c) {
   return a->carve[c] - size;
 }
 
+/* Whether the arena could hold a block of that size if nothing else were in it. */
+static bool procpool__arena_could_hold(const procpool *p, uint64_t size) {
+  return size <= p->segment.arena_size; /* a multiple of EXTENT */
+}
+
 /* A block of at least size bytes, aligned to a cache line: its offset in the arena, or NO_BLOCK. For more than an
  * extent the lock may be let go meanwhile. */
 static uint64_t procpool__arena_alloc(procpool *p, uint64_t size) {
@@ -8171,7 +8176,7 @@ static uint64_t procpool__arena_alloc(procpool *p, uint64_t size) {
   procpool__list *list;
   uint64_t offset;
   a->error = PROCPOOL__NO_MEMORY;
-  if (size > p->segment.arena_size)
+  if (!procpool__arena_could_hold(p, size))
     return PROCPOOL__NO_BLOCK;
   if (c >= PROCPOOL__CLASSES)
     return procpool__arena_take_extent(p, procpool__round_up(size, PROCPOOL__EXTENT));
@@ -13398,7 +13403,9 @@ enum { PROCPOOL__ITEM_ALIGN = 16 };
  * moment. */
 static size_t procpool__map_most(const procpool__mapping *m) {
   const uint64_t bytes = (m->shared_arguments ? 0 : m->argument_step) + (m->shared_results ? 0 : m->result_step);
-  const uint64_t fit = bytes > 0 ? m->pool->segment.arena_size / 4 / bytes : PROCPOOL__CHUNK_MOST;
+  const uint64_t quarter = m->pool->segment.arena_size / 4;
+  const uint64_t fit =
+      bytes > 0 ? quarter / bytes : 4 * quarter; /* an item has a quarter of a byte for its mark, too */
   size_t most = fit < PROCPOOL__CHUNK_MOST ? (size_t)fit : PROCPOOL__CHUNK_MOST;
   if (m->pool->inline_worker != NULL && most > m->least)
     most = m->least;
@@ -13460,6 +13467,10 @@ static uint64_t procpool__map_results_at(const procpool__mapping *m, size_t coun
 static uint64_t procpool__map_failures_at(const procpool__mapping *m, size_t count) {
   return procpool__round_up(procpool__map_results_at(m, count) + (m->shared_results ? 0 : count * m->result_step),
                             PROCPOOL__LINE);
+}
+
+static uint64_t procpool__map_block_size(const procpool__mapping *m, size_t count) {
+  return procpool__map_failures_at(m, count) + procpool__chunk_marks_size(count);
 }
 
 /* Whether an array lies in a shared buffer, and where. False if it does so in part, or in a buffer that is freed. */
@@ -13565,6 +13576,11 @@ static procpool_status procpool__map_submit(procpool__mapping *m, procpool__job 
   return status;
 }
 
+/* There is no memory for a chunk of that size. If the arena could hold it, it is waited for as long as others have some. */
+static procpool_status procpool__map_no_memory(const procpool *p, uint64_t size) {
+  return procpool__submit_no_memory(p, procpool__arena_could_hold(p, size) ? 0 : UINT64_MAX);
+}
+
 /* Hands out one chunk. FULL where there is no room now. */
 static procpool_status procpool__map_send(procpool__mapping *m, size_t j) {
   procpool *p = m->pool;
@@ -13578,9 +13594,9 @@ static procpool_status procpool__map_send(procpool__mapping *m, size_t j) {
   job->first = r.first;
   job->count = r.count;
   job->taken_back = false;
-  job->block_size = procpool__map_failures_at(m, r.count) + procpool__chunk_marks_size(r.count);
+  job->block_size = procpool__map_block_size(m, r.count);
   job->block = procpool__arena_hold(p, job->block_size);
-  status = job->block != PROCPOOL__NO_BLOCK ? procpool__map_load(m, job) : procpool__submit_no_memory(p, 0);
+  status = job->block != PROCPOOL__NO_BLOCK ? procpool__map_load(m, job) : procpool__map_no_memory(p, job->block_size);
   if (job->block != PROCPOOL__NO_BLOCK && status == PROCPOOL_OK)
     status = procpool__map_submit(m, job);
   if (status != PROCPOOL_OK) {
@@ -13980,10 +13996,13 @@ static procpool_status procpool__map_whole(procpool__mapping *m) {
   return made ? procpool__map_tell(m, status) : procpool__map_refuse(p, m->options, status, NULL);
 }
 
-/* Whether an item that is copied finds room at all: then neither its chunk's size nor any sum of such overflows. */
+/* Whether an item that is copied finds room at all: each of its sizes, so that neither its chunk's size nor any sum of
+ * such overflows, and then the chunk. */
 static bool procpool__map_fits(const procpool__mapping *m) {
-  const uint64_t most = m->pool->segment.arena_size;
-  return (m->shared_arguments || m->argument_size <= most) && (m->shared_results || m->result_size <= most);
+  const procpool *p = m->pool;
+  return (m->shared_arguments || procpool__arena_could_hold(p, m->argument_size)) &&
+         (m->shared_results || procpool__arena_could_hold(p, m->result_size)) &&
+         (m->count == 0 || procpool__arena_could_hold(p, procpool__map_block_size(m, 1)));
 }
 
 /* What the caller gave, but for where its arrays lie. Null, or what is wrong. */
@@ -14020,11 +14039,12 @@ static procpool_status procpool__map_checked(procpool__mapping *m) {
                                 "a time limit needs fork or spawn: no thread can be ended");
   if (procpool__map_locate(m) != PROCPOOL_OK)
     return procpool__map_refuse(p, m->options, PROCPOOL_ARGUMENT, PROCPOOL__MAP_WRONG_PLACE);
+  procpool__map_steps(m);
   if (!procpool__map_fits(m))
-    return procpool__map_refuse(p, m->options, PROCPOOL_MEMORY, "an item is larger than options.max_memory");
+    return procpool__map_refuse(p, m->options, PROCPOOL_MEMORY,
+                                "an item, argument and result together, is larger than options.max_memory");
   if (procpool__host_self(p))
     return procpool__map_refuse(p, m->options, PROCPOOL_DEADLOCK, NULL);
-  procpool__map_steps(m);
   return procpool__map_whole(m);
 }
 
