@@ -3241,7 +3241,22 @@ static bool procpool__platform_send_fd(int channel, void *message, size_t size, 
   return sent == (ssize_t)size;
 }
 
-/* As receive, without waiting. *fd: the descriptor that came along, or -1. */
+/* Takes the descriptor that came along with a message, if one did. False where there was no number for it: it is lost. */
+static bool procpool__platform_unload(const struct msghdr *header, procpool__platform_cargo *cargo, int *fd) {
+  if (header->msg_flags & MSG_CTRUNC) {
+    errno = EMFILE;
+    return false;
+  }
+  if (header->msg_controllen < CMSG_LEN(sizeof(*fd)) || cargo->head.cmsg_level != SOL_SOCKET ||
+      cargo->head.cmsg_type != SCM_RIGHTS)
+    return true;
+  memcpy(fd, CMSG_DATA(&cargo->head), sizeof(*fd));
+  *fd = procpool__platform_above_std(*fd);
+  return *fd >= 0;
+}
+
+/* As receive, without waiting; -1 (and an error) also where a descriptor that came along was lost. *fd: the one that came
+ * along, or -1. */
 static int procpool__platform_receive_fd(int channel, void *message, size_t size, int *fd) {
   procpool__platform_cargo cargo;
   struct msghdr header;
@@ -3260,10 +3275,8 @@ static int procpool__platform_receive_fd(int channel, void *message, size_t size
   while (got < 0 && errno == EINTR);
   if (got < 0 && (errno == ENOSYS || errno == EPERM)) /* refused by a filter: without descriptors it goes, too */
     return procpool__platform_receive(channel, message, size, false);
-  if (got > 0 && header.msg_controllen >= CMSG_LEN(sizeof(*fd)) && cargo.head.cmsg_level == SOL_SOCKET &&
-      cargo.head.cmsg_type == SCM_RIGHTS)
-    memcpy(fd, CMSG_DATA(&cargo.head), sizeof(*fd));
-  *fd = procpool__platform_above_std(*fd);
+  if (got > 0 && !procpool__platform_unload(&header, &cargo, fd))
+    return -1;
   if (got == (ssize_t)size)
     return 1;
   return got < 0 && errno == EAGAIN ? 0 : -1;
@@ -10974,7 +10987,9 @@ static bool procpool__open_silence(procpool__plan *plan, int polled, int error) 
     return procpool__open_fail(plan, PROCPOOL_SPAWN_FAIL, PROCPOOL__TIMED_OUT,
                                "the supervisor did not come up within 30 s");
   if (error != 0 && error != PROCPOOL__FULL && error != PROCPOOL__RESET)
-    return procpool__open_fail_call(plan, PROCPOOL_SYSTEM, error, "recvfrom", "the supervisor cannot be heard");
+    return procpool__open_fail_call(plan, PROCPOOL_SYSTEM, error,
+                                    procpool__platform_scarce(error) ? "recvmsg" : "recvfrom",
+                                    "the supervisor cannot be heard");
   if (plan->start == PROCPOOL_START_FORK)
     return procpool__open_fail(plan, PROCPOOL_SPAWN_FAIL, 0, "the supervisor ended before its workers were there");
   return procpool__open_fail(plan, PROCPOOL_SPAWN_FAIL, 0,

@@ -11,6 +11,8 @@ static void *some_memory(size_t size) {
 #define PROCPOOL_IMPLEMENTATION
 #include "harness.h"
 
+#include <sys/resource.h>
+
 static void result_of(procpool_task *task, size_t size) {
   unsigned char *result = (unsigned char *)procpool_task_result(task, size);
   if (result != NULL)
@@ -49,4 +51,34 @@ TEST_STARTS(r022_scope_gives_up_what_finds_no_memory_and_nothing_else, FORK) {
     CHECK_TEXT(error.message, "the host has no memory for the result");
     CHECK_OK(procpool_future_release(small[i]));
   }
+}
+
+/* ---- a descriptor that is lost on its way ---- */
+
+/* The last number goes to another thread just before: that is an error, and no message without a descriptor. */
+TEST(r022_a_descriptor_for_which_there_is_no_number) {
+  enum { MOST = 64 };
+  struct rlimit before, limit;
+  int channel[2], fd = -1, sent = 42, got = 0, taken[MOST], count = 0;
+  CHECK(procpool__platform_channel(channel));
+  CHECK(procpool__platform_send_fd(channel[0], &sent, sizeof(sent), STDIN_FILENO));
+  CHECK(procpool__platform_send_fd(channel[0], &sent, sizeof(sent), STDIN_FILENO));
+  CHECK_EQ(getrlimit(RLIMIT_NOFILE, &before), 0);
+  limit = before;
+  limit.rlim_cur = MOST;
+  CHECK_EQ(setrlimit(RLIMIT_NOFILE, &limit), 0);
+  while ((fd = dup(STDIN_FILENO)) >= 0)
+    taken[count++] = fd;
+  CHECK_GT(count, 0);
+  CHECK_EQ(procpool__platform_receive_fd(channel[1], &got, sizeof(got), &fd), -1);
+  CHECK_EQ(errno, EMFILE);
+  CHECK_EQ(fd, -1);
+  CHECK_EQ(close(taken[--count]), 0);
+  CHECK_EQ(procpool__platform_receive_fd(channel[1], &got, sizeof(got), &fd), 1);
+  CHECK_EQ(got, sent);
+  CHECK_EQ(fd, taken[count++]);
+  while (count > 0)
+    CHECK_EQ(close(taken[--count]), 0);
+  CHECK_EQ(close(channel[0]) + close(channel[1]), 0);
+  CHECK_EQ(setrlimit(RLIMIT_NOFILE, &before), 0);
 }
