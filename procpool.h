@@ -11473,6 +11473,17 @@ typedef struct procpool__order {
   uint64_t spare;            /* see procpool__known */
 } procpool__order;
 
+/* Why nothing is accepted any more; OK while it is. */
+static procpool_status procpool__submit_refusal(const procpool *p) {
+  return p->closing ? PROCPOOL_SHUTDOWN : p->refusal;
+}
+
+/* There is no memory to be had. A pool that has ended meanwhile takes none: then that is why. */
+static procpool_status procpool__submit_no_pages(const procpool *p) {
+  const procpool_status refusal = procpool__submit_refusal(p);
+  return refusal != PROCPOOL_OK ? refusal : PROCPOOL_MEMORY;
+}
+
 /* A free slot and a writable cell, their memory reserved. FULL when there is none now. */
 static procpool_status procpool__submit_place(procpool *p, uint32_t *slot) {
   const procpool__segment *s = &p->segment;
@@ -11484,11 +11495,11 @@ static procpool_status procpool__submit_place(procpool *p, uint32_t *slot) {
   if (p->free_count == 0) {
     if (!procpool__host_grow(p, s->slots, s->capacity * sizeof(procpool__slot), &p->slots_reserved,
                              (p->slots_used + 1) * sizeof(procpool__slot)))
-      return PROCPOOL_MEMORY;
+      return procpool__submit_no_pages(p);
     p->free_slots[p->free_count++] = (uint32_t)p->slots_used++;
   }
   if (p->position < s->cell_count && !procpool__host_grow_cells(p, cell))
-    return PROCPOOL_MEMORY;
+    return procpool__submit_no_pages(p);
   *slot = p->free_slots[p->free_count - 1];
   return PROCPOOL_OK;
 }
@@ -11510,19 +11521,12 @@ static procpool_status procpool__submit_shared(const procpool *p, procpool__orde
   return PROCPOOL_OK;
 }
 
-/* Why nothing is accepted any more; OK while it is. */
-static procpool_status procpool__submit_refusal(const procpool *p) {
-  return p->closing ? PROCPOOL_SHUTDOWN : p->refusal;
-}
-
 /* There is no memory for so many bytes. While some is to come back, since tasks have it, or calls for them, that is only
  * FULL; not for more than half of all. It may also be that the pool has ended meanwhile. */
 static procpool_status procpool__submit_no_memory(const procpool *p, uint64_t size) {
-  const procpool_status refusal = procpool__submit_refusal(p);
-  if (refusal != PROCPOOL_OK)
-    return refusal;
-  return (p->submitted != p->settled || p->arena.held > 0) && size <= p->segment.arena_size / 2 ? PROCPOOL_FULL
-                                                                                                : PROCPOOL_MEMORY;
+  const bool some = p->submitted != p->settled || p->arena.held > 0;
+  const procpool_status status = procpool__submit_no_pages(p);
+  return status == PROCPOOL_MEMORY && some && size <= p->segment.arena_size / 2 ? PROCPOOL_FULL : status;
 }
 
 /* This call ends, or waits: what it held is there for another thread. One that was told to wait for the memory that this
