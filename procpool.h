@@ -999,9 +999,11 @@ static PROCPOOL_UNUSED inline void procpool__scope_end(procpool **procpool__pool
                 ends there, silently. Where the host's children go to another PID namespace (unshare, setns), open
                 refuses fork and spawn: open pools before.
    Threads      none is started in the host, except by PROCPOOL_START_THREAD. A thread of the host that is cancelled
-                (pthread_cancel, deferred) ends as a call that may wait begins, never within one: one that waits ends
-                when its wait does (see procpool_interrupt). procpool_free may be called while others wait: their
-                waits end first.
+                (pthread_cancel, deferred) ends as one of these calls begins, never within one: poll, shutdown, wait,
+                next, map, the waits for a result that is not there, shared_alloc, the start of a process. One that
+                waits in it ends at the next of them (see procpool_interrupt). submit and its like are none of
+                them, though they may wait for room: a thread that does nothing but submit asks pthread_testcancel
+                itself. procpool_free may be called while others wait: their waits end first.
    Output       what the host had in stdout's buffer is not printed again by workers; what a task prints is flushed
                 before its result is taken. Nothing is printed by this file. Other buffers are not known to it (a FILE
                 of your own; std::cout after sync_with_stdio(false)): flush them before the pool is opened, else a
