@@ -14332,7 +14332,7 @@ static procpool *procpool__process_open(const procpool_process_options *options,
   o.name = options != NULL && options->name != NULL ? options->name : "process";
   o.start = options != NULL ? options->start : PROCPOOL_START_AUTO;
   o.max_workers = 1;
-  o.max_queued = 1; /* also: its name is shown without an index */
+  o.max_queued = 1;
   o.spin_us = -1;
   pool = procpool__open(&o, PROCPOOL_VERSION, sizeof(o), true);
   if (pool == NULL)
