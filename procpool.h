@@ -220,7 +220,7 @@ typedef struct procpool_error {
   int signal;           /* CRASHED: the signal that ended the worker, or 0 */
   int exit_status;      /* CRASHED with signal 0: the worker's exit status */
   procpool_stage stage; /* TIMEOUT, CANCELLED while it ran: the last stage that it took */
-  int system_error;     /* SYSTEM, MEMORY, SPAWN_FAIL: errno */
+  int system_error;     /* SYSTEM, MEMORY, SPAWN_FAIL, and CODEC of a result that found no memory: errno */
   int worker;           /* index of the worker, or -1 */
   long pid;             /* process id of the worker, or 0 */
   double user_seconds;  /* where the worker died: its processor time over its whole life */
@@ -714,7 +714,9 @@ PROCPOOL_API void procpool_scope_end(procpool *pool);
 /* ---- the scope form ----
  *   PROCPOOL_WITH(pool, &options) { ... }
  * opens a pool for the block; shutdown(DRAIN) and free follow however the block is left (break and return included, not
- * longjmp or exit). The block does not run if open fails. procpool_interrupt ends waits within the block, but not the
+ * longjmp or exit). Where pthread_exit or cancellation ends the thread within, they follow with glibc in C++, and in C
+ * with -fexceptions, else the pool stays; and then no callback may throw: that cannot be told from a return, and two
+ * unwindings end the program (std::terminate). The block does not run if open fails. procpool_interrupt ends waits within the block, but not the
  * end of the block: what was accepted runs (a result for which there is no memory then is given up: CODEC). To drop it,
  * shut down by KILL or CANCEL before the block is left. */
 static PROCPOOL_UNUSED inline void procpool__scope_end(procpool **procpool__pool) {
@@ -997,9 +999,11 @@ static PROCPOOL_UNUSED inline void procpool__scope_end(procpool **procpool__pool
                 ends there, silently. Where the host's children go to another PID namespace (unshare, setns), open
                 refuses fork and spawn: open pools before.
    Threads      none is started in the host, except by PROCPOOL_START_THREAD. A thread of the host that is cancelled
-                (pthread_cancel, deferred) ends as a call that may wait begins, never within one: one that waits ends
-                when its wait does (see procpool_interrupt). procpool_free may be called while others wait: their
-                waits end first.
+                (pthread_cancel, deferred) ends as one of these calls begins, never within one: poll, shutdown, wait,
+                next, map, the waits for a result that is not there, shared_alloc, the start of a process. One that
+                waits in it ends at the next of them (see procpool_interrupt). submit and its like are none of
+                them, though they may wait for room: a thread that does nothing but submit asks pthread_testcancel
+                itself. procpool_free may be called while others wait: their waits end first.
    Output       what the host had in stdout's buffer is not printed again by workers; what a task prints is flushed
                 before its result is taken. Nothing is printed by this file. Other buffers are not known to it (a FILE
                 of your own; std::cout after sync_with_stdio(false)): flush them before the pool is opened, else a
@@ -3242,7 +3246,22 @@ static bool procpool__platform_send_fd(int channel, void *message, size_t size, 
   return sent == (ssize_t)size;
 }
 
-/* As receive, without waiting. *fd: the descriptor that came along, or -1. */
+/* Takes the descriptor that came along with a message, if one did. False where there was no number for it: it is lost. */
+static bool procpool__platform_unload(const struct msghdr *header, procpool__platform_cargo *cargo, int *fd) {
+  if (header->msg_flags & MSG_CTRUNC) {
+    errno = EMFILE;
+    return false;
+  }
+  if (header->msg_controllen < CMSG_LEN(sizeof(*fd)) || cargo->head.cmsg_level != SOL_SOCKET ||
+      cargo->head.cmsg_type != SCM_RIGHTS)
+    return true;
+  memcpy(fd, CMSG_DATA(&cargo->head), sizeof(*fd));
+  *fd = procpool__platform_above_std(*fd);
+  return *fd >= 0;
+}
+
+/* As receive, without waiting; -1 (and an error) also where a descriptor that came along was lost. *fd: the one that came
+ * along, or -1. */
 static int procpool__platform_receive_fd(int channel, void *message, size_t size, int *fd) {
   procpool__platform_cargo cargo;
   struct msghdr header;
@@ -3261,10 +3280,8 @@ static int procpool__platform_receive_fd(int channel, void *message, size_t size
   while (got < 0 && errno == EINTR);
   if (got < 0 && (errno == ENOSYS || errno == EPERM)) /* refused by a filter: without descriptors it goes, too */
     return procpool__platform_receive(channel, message, size, false);
-  if (got > 0 && header.msg_controllen >= CMSG_LEN(sizeof(*fd)) && cargo.head.cmsg_level == SOL_SOCKET &&
-      cargo.head.cmsg_type == SCM_RIGHTS)
-    memcpy(fd, CMSG_DATA(&cargo.head), sizeof(*fd));
-  *fd = procpool__platform_above_std(*fd);
+  if (got > 0 && !procpool__platform_unload(&header, &cargo, fd))
+    return -1;
   if (got == (ssize_t)size)
     return 1;
   return got < 0 && errno == EAGAIN ? 0 : -1;
@@ -7573,7 +7590,7 @@ enum {
   PROCPOOL__F_KEEP_BLOCK = 2,
   PROCPOOL__F_NONE = 4,
   PROCPOOL__F_QUARANTINE = 8, /* its worker could not be reaped: slot and block are never used again */
-  PROCPOOL__F_NO_MEMORY = 16, /* inline: only the thread that waits for its result could free memory for it: CODEC */
+  PROCPOOL__F_NO_MEMORY = 16, /* where it finds no memory there is no waiting for some: CODEC */
   PROCPOOL__F_PIECES = 32,    /* an inbox may hold pieces of its result */
   PROCPOOL__F_EPOCH = 64,     /* which of the two epochs it was accepted in: see procpool__buffer_advance */
   PROCPOOL__F_PLACE = 128     /* its result goes to result.data, in a shared buffer; until then size is its room */
@@ -7668,6 +7685,7 @@ typedef struct procpool__inbox {
   uint64_t filled, total, room; /* room: how many bytes data has */
   procpool__u64 dropped;        /* the worker's count, when it was last looked at; relaxed atomic, as head */
   bool resetting;               /* found corrupt: waits for the supervisor to end the worker */
+  bool no_memory;               /* for what lies first in the ring */
 } procpool__inbox;
 
 typedef struct procpool__list {
@@ -7839,16 +7857,6 @@ static void procpool__host_breathe(procpool *p) {
   while (__atomic_load_n(&p->wanted, __ATOMIC_RELAXED) != 0 && procpool__platform_now() < deadline)
     procpool__platform_yield();
   procpool__host_lock(p);
-}
-
-/* Sleeps on turn: until another thread of the host has done what this one waits for. */
-static void procpool__host_await_turn(procpool *p, uint64_t deadline) {
-  const uint32_t turn = procpool__load32(&p->turn);
-  p->sleepers++;
-  procpool__host_unlock(p);
-  procpool__platform_park(&p->turn, turn, deadline);
-  procpool__host_lock(p);
-  p->sleepers--;
 }
 
 /* Asks the threads that sleep in await_turn to look again: those of an inline pool do so for whatever they lack. */
@@ -8242,6 +8250,11 @@ static uint64_t procpool__arena_carve(procpool *p, int c) {
   return a->carve[c] - size;
 }
 
+/* Whether the arena could hold a block of that size if nothing else were in it. */
+static bool procpool__arena_could_hold(const procpool *p, uint64_t size) {
+  return size <= p->segment.arena_size; /* a multiple of EXTENT */
+}
+
 /* A block of at least size bytes, aligned to a cache line: its offset in the arena, or NO_BLOCK. For more than an
  * extent the lock may be let go meanwhile. */
 static uint64_t procpool__arena_alloc(procpool *p, uint64_t size) {
@@ -8250,7 +8263,7 @@ static uint64_t procpool__arena_alloc(procpool *p, uint64_t size) {
   procpool__list *list;
   uint64_t offset;
   a->error = PROCPOOL__NO_MEMORY;
-  if (size > p->segment.arena_size)
+  if (!procpool__arena_could_hold(p, size))
     return PROCPOOL__NO_BLOCK;
   if (c >= PROCPOOL__CLASSES)
     return procpool__arena_take_extent(p, procpool__round_up(size, PROCPOOL__EXTENT));
@@ -8631,6 +8644,7 @@ static void procpool__sleeper_tell(procpool *p, procpool__sleeper *s) {
 }
 
 static void procpool__sleeper_wake_all(procpool *p) {
+  procpool__host_next_turn(p);
   if (p->drainer != NULL)
     procpool__sleeper_wake(p, p->drainer);
   for (procpool__sleeper *s = p->followers; s != NULL; s = s->next)
@@ -8788,7 +8802,7 @@ static bool procpool__host_grow_partial(procpool *p, procpool__inbox *in, uint64
   if (data != NULL) {
     in->data = data;
     in->room = room;
-  } else if (procpool__host_at_end(p)) {
+  } else if (procpool__host_at_end(p) || (in->partial->flags & PROCPOOL__F_NO_MEMORY)) {
     procpool__aligned_free(in->data);
     in->data = NULL;
   } else {
@@ -8819,7 +8833,7 @@ static procpool__taken procpool__host_take_piece(procpool *p, int worker, procpo
   }
   if (total != in->total || size > total - in->filled)
     return PROCPOOL__TAKEN_CORRUPT;
-  if (procpool__future_wanted(f) && !(f->flags & PROCPOOL__F_NO_MEMORY) && !procpool__host_grow_partial(p, in, size))
+  if (procpool__future_wanted(f) && !procpool__host_grow_partial(p, in, size))
     return PROCPOOL__TAKEN_NOT;
   if (in->data != NULL && in->filled + size <= in->room)
     procpool__ring_copy_out(&p->segment, worker, at + sizeof(total), in->data + in->filled, size);
@@ -8917,12 +8931,20 @@ static procpool_status procpool__host_rest_status(const procpool *p) {
   return p->closing && p->mode == PROCPOOL_KILL ? PROCPOOL_SHUTDOWN : PROCPOOL_BROKEN;
 }
 
+static void procpool__host_tell_no_memory(procpool_future *f) {
+  procpool_error *e = procpool__host_error(f, PROCPOOL_CODEC);
+  if (e == NULL)
+    return;
+  e->system_error = PROCPOOL__NO_MEMORY;
+  (void)snprintf(e->message, sizeof(e->message), "the host has no memory for the result");
+}
+
 /* There is no memory for its result, and no time to wait for some. */
 static procpool__taken procpool__host_give_up(procpool *p, procpool_future *f) {
   const bool alone = (f->flags & PROCPOOL__F_NO_MEMORY) != 0;
   procpool__store_release(&p->segment.slots[f->slot].word, 0);
   if (alone)
-    (void)procpool__host_error(f, PROCPOOL_CODEC);
+    procpool__host_tell_no_memory(f);
   procpool__host_settle(p, f, alone ? PROCPOOL_CODEC : procpool__host_rest_status(p));
   return PROCPOOL__TAKEN;
 }
@@ -9032,6 +9054,7 @@ static void procpool__host_on_corrupt(procpool *p, int worker) {
   procpool__aligned_free(in->data);
   in->data = NULL;
   in->partial = NULL;
+  in->no_memory = false;
   __atomic_store_n(&in->resetting, true, __ATOMIC_RELAXED);
   procpool__store_relaxed(&in->head, fresh);
   procpool__store(&p->segment.blocks[worker].consumed, fresh);
@@ -9196,6 +9219,7 @@ static bool procpool__host_drain_ring(procpool *p, int worker) {
   if (in->head != begin)
     procpool__host_give_room(p, worker);
   p->taken += in->head != begin;
+  in->no_memory = taken == PROCPOOL__TAKEN_NOT;
   if (taken == PROCPOOL__TAKEN_CORRUPT)
     procpool__host_on_corrupt(p, worker);
   return taken != PROCPOOL__TAKEN_NOT;
@@ -9849,7 +9873,7 @@ typedef struct procpool__known {
   void *context;
   unsigned how;
   uint32_t interrupts; /* taken before it began */
-  bool closing;
+  bool closing, finished;
   procpool_status refusal;
   uint64_t roomy;       /* procpool__host_room */
   bool room, cell_free; /* it waits for room in the submission ring */
@@ -9885,7 +9909,7 @@ static void procpool__host_rouse(procpool *p) {
 }
 
 static bool procpool__host_changed(const procpool *p, const procpool__known *known) {
-  return procpool__host_room(p) != known->roomy || p->finished || p->closing != known->closing ||
+  return procpool__host_room(p) != known->roomy || p->finished != known->finished || p->closing != known->closing ||
          p->refusal != known->refusal ||
          (procpool__load32(&p->interrupts) != known->interrupts && !(known->how & PROCPOOL__WAIT_IMMUNE)) ||
          (known->room && !known->cell_free && procpool__host_cell_free(p));
@@ -10028,6 +10052,26 @@ static void procpool__host_hand_over(procpool *p) {
     procpool__host_pass_room(p);
 }
 
+/* Whether an inline pool waits for a call that does something. */
+static bool procpool__host_idles(const procpool *p) {
+  return p->inline_worker != NULL && !p->inline_running && !p->finished &&
+         (p->closing || procpool__table_waiting(&p->segment));
+}
+
+/* Sleeps on turn, unless there is something to do by now. An interrupt takes no lock: it counts itself and then turn, so
+ * turn is read first. All else changes under the lock, and whoever changed it while this thread was without the lock
+ * saw no sleeper. known: null for one that has held the lock since it looked, and ends by no interrupt. */
+static void procpool__host_await_turn(procpool *p, uint64_t deadline, const procpool__known *known) {
+  const uint32_t turn = procpool__load32(&p->turn);
+  if (known != NULL && (procpool__host_changed(p, known) || procpool__host_idles(p)))
+    return;
+  p->sleepers++;
+  procpool__host_unlock(p);
+  procpool__platform_park(&p->turn, turn, deadline);
+  procpool__host_lock(p);
+  p->sleepers--;
+}
+
 /* Sleeps while another thread drains. */
 static void procpool__host_follow(procpool *p, uint64_t deadline, const procpool__known *known) {
   procpool__sleeper sleeper;
@@ -10066,15 +10110,11 @@ static void procpool__host_take_turn(void *context) {
 }
 
 /* An inline pool: runs one task in this thread, which goes on after a pthread_exit in the task: the call that it is in,
- * and those that have called, hold what other threads look at. */
-static void procpool__host_run_inline(procpool *p, uint64_t deadline) {
+ * and those that have called, hold what other threads look at. False if there was none. Then the pool ends, if it is to;
+ * but not before a task that was accepted while this thread looked, and just before a shutdown. */
+static bool procpool__host_run_inline(procpool *p) {
   procpool__inline_turn t;
   int cancel;
-  const uint64_t settled = p->settled;
-  if (p->inline_running) {
-    procpool__host_await_turn(p, deadline);
-    return;
-  }
   p->inline_running = true;
   p->inline_thread = procpool__platform_self();
   procpool__host_unlock(p);
@@ -10089,20 +10129,23 @@ static void procpool__host_run_inline(procpool *p, uint64_t deadline) {
   procpool__host_hand_over(p);
   if (p->fd_users > 0)
     procpool__platform_event_set(p->fds.event_fd); /* who waits for several pools may run the next one */
-  if (t.turn != PROCPOOL__TURN_RAN && p->closing)
+  if (t.turn == PROCPOOL__TURN_RAN)
+    return true;
+  if (p->closing && (t.turn == PROCPOOL__TURN_LEAVE || !procpool__table_waiting(&p->segment)))
     procpool__store32(&p->segment.header->gone, 1);
-  else if (t.turn != PROCPOOL__TURN_RAN && p->settled == settled && !p->finished)
-    procpool__host_await_turn(p, deadline);
+  return false;
 }
 
-/* There is no memory for what a worker's ring holds, and no waiting for some: the result at its head is given up. */
+/* There is no waiting for memory: the result that lies first in this worker's ring is given up, if it is that for which
+ * there was none. */
 static void procpool__host_give_up_first(procpool *p, int worker) {
+  const procpool__inbox *in = &p->inboxes[worker];
   procpool__record head;
   procpool_future *f = NULL;
-  if (procpool__ring_read(&p->segment, worker, p->inboxes[worker].head, &head) &&
+  if (in->no_memory && procpool__ring_read(&p->segment, worker, in->head, &head) &&
       (head.slot & PROCPOOL__RECORD_SLOT) < p->slots_used)
     f = p->owners[head.slot & PROCPOOL__RECORD_SLOT];
-  if (f != NULL)
+  if (f != NULL && f->ticket == procpool__word_ticket(head.word))
     f->flags |= PROCPOOL__F_NO_MEMORY;
 }
 
@@ -10135,11 +10178,12 @@ static void procpool__host_rest(procpool *p, uint64_t deadline, procpool__known 
   procpool__host_note_rest(p);
   if (p->finished) {
     if (p->frames != NULL) /* another thread is still in a callback */
-      procpool__host_await_turn(p, deadline);
+      procpool__host_await_turn(p, deadline, known);
     return;
   }
   if (p->inline_worker != NULL) {
-    procpool__host_run_inline(p, deadline);
+    if (p->inline_running || !procpool__host_run_inline(p))
+      procpool__host_await_turn(p, deadline, known);
     return;
   }
   if (p->draining) {
@@ -10363,6 +10407,7 @@ static procpool_status procpool__host_wait(procpool *p, const procpool__wait *w)
     known.cell_free = known.room && procpool__host_cell_free(p);
     known.roomy = procpool__host_room(p);
     known.closing = p->closing;
+    known.finished = p->finished;
     known.refusal = p->refusal;
     if (w->condition(p, w->context))
       break;
@@ -11071,7 +11116,9 @@ static bool procpool__open_silence(procpool__plan *plan, int polled, int error) 
     return procpool__open_fail(plan, PROCPOOL_SPAWN_FAIL, PROCPOOL__TIMED_OUT,
                                "the supervisor did not come up within 30 s");
   if (error != 0 && error != PROCPOOL__FULL && error != PROCPOOL__RESET)
-    return procpool__open_fail_call(plan, PROCPOOL_SYSTEM, error, "recvfrom", "the supervisor cannot be heard");
+    return procpool__open_fail_call(plan, PROCPOOL_SYSTEM, error,
+                                    procpool__platform_scarce(error) ? "recvmsg" : "recvfrom",
+                                    "the supervisor cannot be heard");
   if (plan->start == PROCPOOL_START_FORK)
     return procpool__open_fail(plan, PROCPOOL_SPAWN_FAIL, 0, "the supervisor ended before its workers were there");
   return procpool__open_fail(plan, PROCPOOL_SPAWN_FAIL, 0,
@@ -11412,12 +11459,6 @@ static procpool_status procpool__public_enter_future(procpool_future *f) {
  * nonsense that workers have written: only while tasks are not settled, and the more rarely the longer nothing comes
  * about. What another call of the host has taken in, or leaves to do, makes the timer readable at once. */
 
-/* Whether an inline pool waits for a call that does something. */
-static bool procpool__loop_inline(const procpool *p) {
-  return p->inline_worker != NULL && !p->inline_running && !p->finished &&
-         (p->closing || procpool__table_waiting(&p->segment));
-}
-
 static void procpool__loop_set_timer(procpool *p, uint64_t due) {
   if (p->timer_due != due)
     procpool__platform_timer_set(p->fds.timer_fd, due);
@@ -11427,7 +11468,7 @@ static void procpool__loop_set_timer(procpool *p, uint64_t due) {
 /* After each public call. */
 static void procpool__loop_settle_in(procpool *p) {
   const bool busy = p->fds.control >= 0 && (p->submitted != p->settled || p->closing);
-  if (procpool__loop_inline(p))
+  if (procpool__host_idles(p))
     procpool__loop_tell(p);
   if (busy && p->audit_due == PROCPOOL__NEVER) /* another thread is at it, and comes here too */
     return;
@@ -11561,6 +11602,17 @@ typedef struct procpool__order {
   uint64_t spare;            /* see procpool__known */
 } procpool__order;
 
+/* Why nothing is accepted any more; OK while it is. */
+static procpool_status procpool__submit_refusal(const procpool *p) {
+  return p->closing ? PROCPOOL_SHUTDOWN : p->refusal;
+}
+
+/* There is no memory to be had. A pool that has ended meanwhile takes none: then that is why. */
+static procpool_status procpool__submit_no_pages(const procpool *p) {
+  const procpool_status refusal = procpool__submit_refusal(p);
+  return refusal != PROCPOOL_OK ? refusal : PROCPOOL_MEMORY;
+}
+
 /* A free slot and a writable cell, their memory reserved. FULL when there is none now. */
 static procpool_status procpool__submit_place(procpool *p, uint32_t *slot) {
   const procpool__segment *s = &p->segment;
@@ -11572,11 +11624,11 @@ static procpool_status procpool__submit_place(procpool *p, uint32_t *slot) {
   if (p->free_count == 0) {
     if (!procpool__host_grow(p, s->slots, s->capacity * sizeof(procpool__slot), &p->slots_reserved,
                              (p->slots_used + 1) * sizeof(procpool__slot)))
-      return PROCPOOL_MEMORY;
+      return procpool__submit_no_pages(p);
     p->free_slots[p->free_count++] = (uint32_t)p->slots_used++;
   }
   if (p->position < s->cell_count && !procpool__host_grow_cells(p, cell))
-    return PROCPOOL_MEMORY;
+    return procpool__submit_no_pages(p);
   *slot = p->free_slots[p->free_count - 1];
   return PROCPOOL_OK;
 }
@@ -11598,21 +11650,14 @@ static procpool_status procpool__submit_shared(const procpool *p, procpool__orde
   return PROCPOOL_OK;
 }
 
-/* Why nothing is accepted any more; OK while it is. */
-static procpool_status procpool__submit_refusal(const procpool *p) {
-  return p->closing ? PROCPOOL_SHUTDOWN : p->refusal;
-}
-
 /* There is no memory for so many bytes. While some is to come back, since tasks have it, or calls for them, that is only
  * FULL; not for more than half of all. To a callback nothing comes back that the call holds which runs it, nor what
  * others hold that may wait in their callbacks alike. It may also be that the pool has ended meanwhile. */
 static procpool_status procpool__submit_no_memory(const procpool *p, uint64_t size) {
-  const procpool_status refusal = procpool__submit_refusal(p);
   const uint64_t held = p->arena.held - (procpool__host_self(p) ? p->arena.stuck : 0);
-  if (refusal != PROCPOOL_OK)
-    return refusal;
-  return (p->submitted != p->settled || held > 0) && size <= p->segment.arena_size / 2 ? PROCPOOL_FULL
-                                                                                       : PROCPOOL_MEMORY;
+  const procpool_status status = procpool__submit_no_pages(p);
+  const bool some = p->submitted != p->settled || held > 0;
+  return status == PROCPOOL_MEMORY && some && size <= p->segment.arena_size / 2 ? PROCPOOL_FULL : status;
 }
 
 /* This call ends, or waits: what it held is there for another thread. One that was told to wait for the memory that this
@@ -12095,7 +12140,7 @@ static void *procpool__shared_retry(procpool *p, size_t size) {
   void *buffer;
   (void)procpool__host_drain(p);
   while ((buffer = procpool__buffer_new(p, size)) == NULL && p->arena.leaving > 0)
-    procpool__host_await_turn(p, PROCPOOL__NEVER);
+    procpool__host_await_turn(p, PROCPOOL__NEVER, NULL);
   return buffer;
 }
 
@@ -12148,8 +12193,8 @@ static bool procpool__condition_finished(procpool *p, void *context) {
 
 /* Runs one inline task, if there is one and this thread is not within one. */
 static void procpool__poll_inline(procpool *p) {
-  if (procpool__loop_inline(p))
-    procpool__host_run_inline(p, 0);
+  if (procpool__host_idles(p))
+    (void)procpool__host_run_inline(p);
 }
 
 PROCPOOL_API procpool_status procpool_poll(procpool *pool) {
@@ -12311,7 +12356,7 @@ static void procpool__free_wait_alone(procpool *p) {
     procpool__platform_yield();
     procpool__host_lock(p);
     if (p->inside > 1)
-      procpool__host_await_turn(p, PROCPOOL__NEVER);
+      procpool__host_await_turn(p, PROCPOOL__NEVER, NULL);
   } while (p->inside > 1);
   while (__atomic_load_n(&p->interrupting, __ATOMIC_SEQ_CST) != 0)
     procpool__platform_yield(); /* a few instructions of another thread */
@@ -12360,12 +12405,13 @@ static void procpool__scope_keep(void **first, void *exception) {
     procpool__platform_drop_exception(exception);
 }
 
-/* The first exception is kept while the pool is drained and freed, and leaves this call then. */
+/* The first exception is kept while the pool is drained and freed, and leaves this call then. Not to be cancelled: a
+ * thread that ended within would leave a pool that nobody has. */
 PROCPOOL_API void procpool_scope_end(procpool *pool) {
+  const int cancel = procpool__platform_no_cancel();
   void *thrown = NULL, *next;
   procpool_status status;
   do {
-    procpool__platform_cancel_here();
     status = procpool__public_enter(pool);
     if (status != PROCPOOL_OK)
       break;
@@ -12380,6 +12426,7 @@ PROCPOOL_API void procpool_scope_end(procpool *pool) {
   next = NULL;
   (void)procpool__free(pool, &next);
   procpool__scope_keep(&thrown, next);
+  procpool__platform_cancel_as(cancel);
   procpool__platform_throw_alone(thrown);
 }
 
@@ -12985,7 +13032,7 @@ static procpool_status procpool__several_look(procpool__several *v, size_t i) {
       v->group->thrown = procpool__host_take_thrown(p);
     if (v->group->thrown != NULL)
       status = PROCPOOL_INTERRUPTED;
-    v->news = v->news || procpool__loop_inline(p);
+    v->news = v->news || procpool__host_idles(p);
   }
   sources[0] = procpool__platform_source(p->freed ? -1 : p->fds.watch);
   sources[1] = procpool__platform_source(p->fds.control);
@@ -13544,7 +13591,9 @@ enum { PROCPOOL__ITEM_ALIGN = 16 };
  * moment. */
 static size_t procpool__map_most(const procpool__mapping *m) {
   const uint64_t bytes = (m->shared_arguments ? 0 : m->argument_step) + (m->shared_results ? 0 : m->result_step);
-  const uint64_t fit = bytes > 0 ? m->pool->segment.arena_size / 4 / bytes : PROCPOOL__CHUNK_MOST;
+  const uint64_t quarter = m->pool->segment.arena_size / 4;
+  const uint64_t fit =
+      bytes > 0 ? quarter / bytes : 4 * quarter; /* an item has a quarter of a byte for its mark, too */
   size_t most = fit < PROCPOOL__CHUNK_MOST ? (size_t)fit : PROCPOOL__CHUNK_MOST;
   if (m->pool->inline_worker != NULL && most > m->least)
     most = m->least;
@@ -13606,6 +13655,10 @@ static uint64_t procpool__map_results_at(const procpool__mapping *m, size_t coun
 static uint64_t procpool__map_failures_at(const procpool__mapping *m, size_t count) {
   return procpool__round_up(procpool__map_results_at(m, count) + (m->shared_results ? 0 : count * m->result_step),
                             PROCPOOL__LINE);
+}
+
+static uint64_t procpool__map_block_size(const procpool__mapping *m, size_t count) {
+  return procpool__map_failures_at(m, count) + procpool__chunk_marks_size(count);
 }
 
 /* Whether an array lies in a shared buffer, and where. False if it does so in part, or in a buffer that is freed. */
@@ -13711,6 +13764,11 @@ static procpool_status procpool__map_submit(procpool__mapping *m, procpool__job 
   return status;
 }
 
+/* There is no memory for a chunk of that size. If the arena could hold it, it is waited for as long as others have some. */
+static procpool_status procpool__map_no_memory(const procpool *p, uint64_t size) {
+  return procpool__submit_no_memory(p, procpool__arena_could_hold(p, size) ? 0 : UINT64_MAX);
+}
+
 /* Hands out one chunk. FULL where there is no room now. */
 static procpool_status procpool__map_send(procpool__mapping *m, size_t j) {
   procpool *p = m->pool;
@@ -13724,9 +13782,9 @@ static procpool_status procpool__map_send(procpool__mapping *m, size_t j) {
   job->first = r.first;
   job->count = r.count;
   job->taken_back = false;
-  job->block_size = procpool__map_failures_at(m, r.count) + procpool__chunk_marks_size(r.count);
+  job->block_size = procpool__map_block_size(m, r.count);
   job->block = procpool__arena_hold(p, job->block_size);
-  status = job->block != PROCPOOL__NO_BLOCK ? procpool__map_load(m, job) : procpool__submit_no_memory(p, 0);
+  status = job->block != PROCPOOL__NO_BLOCK ? procpool__map_load(m, job) : procpool__map_no_memory(p, job->block_size);
   if (job->block != PROCPOOL__NO_BLOCK && status == PROCPOOL_OK)
     status = procpool__map_submit(m, job);
   if (status != PROCPOOL_OK) {
@@ -14126,10 +14184,13 @@ static procpool_status procpool__map_whole(procpool__mapping *m) {
   return made ? procpool__map_tell(m, status) : procpool__map_refuse(p, m->options, status, NULL);
 }
 
-/* Whether an item that is copied finds room at all: then neither its chunk's size nor any sum of such overflows. */
+/* Whether an item that is copied finds room at all: each of its sizes, so that neither its chunk's size nor any sum of
+ * such overflows, and then the chunk. */
 static bool procpool__map_fits(const procpool__mapping *m) {
-  const uint64_t most = m->pool->segment.arena_size;
-  return (m->shared_arguments || m->argument_size <= most) && (m->shared_results || m->result_size <= most);
+  const procpool *p = m->pool;
+  return (m->shared_arguments || procpool__arena_could_hold(p, m->argument_size)) &&
+         (m->shared_results || procpool__arena_could_hold(p, m->result_size)) &&
+         (m->count == 0 || procpool__arena_could_hold(p, procpool__map_block_size(m, 1)));
 }
 
 /* What the caller gave, but for where its arrays lie. Null, or what is wrong. */
@@ -14166,11 +14227,12 @@ static procpool_status procpool__map_checked(procpool__mapping *m) {
                                 "a time limit needs fork or spawn: no thread can be ended");
   if (procpool__map_locate(m) != PROCPOOL_OK)
     return procpool__map_refuse(p, m->options, PROCPOOL_ARGUMENT, PROCPOOL__MAP_WRONG_PLACE);
+  procpool__map_steps(m);
   if (!procpool__map_fits(m))
-    return procpool__map_refuse(p, m->options, PROCPOOL_MEMORY, "an item is larger than options.max_memory");
+    return procpool__map_refuse(p, m->options, PROCPOOL_MEMORY,
+                                "an item, argument and result together, is larger than options.max_memory");
   if (procpool__host_self(p))
     return procpool__map_refuse(p, m->options, PROCPOOL_DEADLOCK, NULL);
-  procpool__map_steps(m);
   return procpool__map_whole(m);
 }
 
@@ -14436,7 +14498,7 @@ static procpool *procpool__process_open(const procpool_process_options *options,
   o.name = options != NULL && options->name != NULL ? options->name : "process";
   o.start = options != NULL ? options->start : PROCPOOL_START_AUTO;
   o.max_workers = 1;
-  o.max_queued = 1; /* also: its name is shown without an index */
+  o.max_queued = 1;
   o.spin_us = -1;
   pool = procpool__open(&o, PROCPOOL_VERSION, sizeof(o), true);
   if (pool == NULL)

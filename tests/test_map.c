@@ -1540,3 +1540,46 @@ TEST_STARTS(typed_argument_of_an_item, EVERY) {
   CHECK_EQ(out[0], 7);
   test_close(pool);
 }
+
+/* ---- chunks that find no memory ---- */
+
+/* Argument and result fit each, but not together: that is no matter of waiting, though others have memory. */
+TEST_STARTS(r022_an_item_whose_sizes_are_too_much_together, CONCURRENT) {
+  enum { SIZE = 5 << 20 };
+  procpool_options options = {0};
+  procpool_map_options o = {0};
+  procpool_error error = {0};
+  const test_job job = job_of(0);
+  unsigned char *item = calloc(1, SIZE);
+  procpool *pool;
+  procpool_future *future;
+  options.max_memory = (size_t)8 << 20;
+  pool = test_open_with(start, 2, &options);
+  CHECK(item != NULL);
+  o.timeout = 1;
+  o.error = &error;
+  for (int beside = 0; beside < 2; beside++) {
+    future = beside != 0 ? test_submit(pool, task_block, &job, sizeof(job)) : NULL;
+    CHECK_STATUS(procpool_map(pool, task_nothing, item, SIZE, item, SIZE, 1, &o), PROCPOOL_MEMORY);
+    CHECK_STATUS(error.status, PROCPOOL_MEMORY);
+    CHECK_NE(error.message[0], '\0');
+    CHECK_OK(procpool_map(pool, task_nothing, item, SIZE, item, SIZE, 0, &o));
+    gate_add(&page->gate, beside);
+    CHECK_OK(procpool_future_release(future));
+  }
+  test_close(pool);
+  free(item);
+}
+
+/* Items of no bytes take room as well: a mark for each. */
+TEST_STARTS(r032_very_many_items_in_little_memory, EVERY) {
+  enum { COUNT = 5 << 20 };
+  procpool_options options = {0};
+  procpool_map_options o = {0};
+  procpool *pool;
+  options.max_memory = (size_t)1 << 20;
+  pool = test_open_with(start, 2, &options);
+  o.chunksize = COUNT;
+  CHECK_OK(procpool_map(pool, task_nothing, NULL, 0, NULL, 0, COUNT, &o));
+  test_close(pool);
+}

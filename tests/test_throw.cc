@@ -362,3 +362,44 @@ TEST_STARTS(r133_a_scope_whose_end_throws_is_over, FORK | THREAD | INLINE) {
     CHECK_OK(same_result(future, &y));
   }
 }
+
+struct cancelled_scope {
+  procpool_start start;
+  procpool *kept;
+  int called;
+  bool throws, caught;
+};
+
+static void *cancelled_at_its_end(void *context) {
+  cancelled_scope &s = *static_cast<cancelled_scope *>(context);
+  procpool_options options = {};
+  options.start = s.start;
+  options.max_workers = 1;
+  try {
+    PROCPOOL_WITH(pool, &options) {
+      s.kept = pool;
+      if (s.throws)
+        CHECK_OK(procpool_future_release(with_thrower(pool, &s.called)));
+      CHECK_EQ(pthread_cancel(pthread_self()), 0);
+    }
+  } catch (const std::runtime_error &) {
+    s.caught = true;
+  }
+  return nullptr;
+}
+
+// The end of a scope is no place where a thread ends that was cancelled: the pool is given back, and what a callback has
+// thrown leaves it.
+TEST_STARTS(r133_the_end_of_a_scope_is_not_cancelled, FORK | THREAD | INLINE) {
+  for (int throws = 0; throws < 2; throws++) {
+    cancelled_scope s = {};
+    const size_t descriptors = test_descriptors();
+    s.start = start;
+    s.throws = throws != 0;
+    (void)test_join(test_thread(cancelled_at_its_end, &s));
+    CHECK_EQ(s.called, throws);
+    CHECK_EQ(s.caught, throws != 0);
+    CHECK_STATUS(procpool_poll(s.kept), PROCPOOL_HANDLE);
+    CHECK_EQ(test_descriptors(), descriptors);
+  }
+}

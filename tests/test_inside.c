@@ -1,0 +1,102 @@
+/* What is to be seen from within alone: so the implementation is included, and all calls are this copy's. */
+#include <stdlib.h>
+static int failing; /* then there is no memory for results of about 2000 bytes */
+static void *some_memory(size_t size) {
+  return __atomic_load_n(&failing, __ATOMIC_RELAXED) != 0 && size >= 2000 && size <= 2200 ? NULL : malloc(size);
+}
+#define PROCPOOL_MALLOC(size) some_memory(size)
+#define PROCPOOL_REALLOC(p, size) realloc(p, size)
+#define PROCPOOL_FREE(p) free(p)
+#define PROCPOOL_STATIC
+#define PROCPOOL_IMPLEMENTATION
+#include "harness.h"
+
+#include <sys/resource.h>
+
+static void result_of(procpool_task *task, size_t size) {
+  unsigned char *result = (unsigned char *)procpool_task_result(task, size);
+  if (result != NULL)
+    memset(result, 1, size);
+}
+static void small_result(procpool_task *task) {
+  result_of(task, 2000);
+}
+static void large_result(procpool_task *task) {
+  result_of(task, (size_t)16 << 20);
+}
+
+/* (In a thread the task itself would find no memory.) The end of a scope gives up what there is no memory for, and not what comes from another worker meanwhile. */
+TEST_STARTS(r022_scope_gives_up_what_finds_no_memory_and_nothing_else, FORK) {
+  enum { COUNT = 50 };
+  procpool_options options = {0};
+  procpool_future *large = NULL, *small[COUNT] = {NULL};
+  procpool_error error;
+  options.start = start;
+  options.max_workers = 2;
+  options.ring_size = 4096;
+  PROCPOOL_WITH(pool, &options) {
+    CHECK_OK(procpool_submit(pool, large_result, NULL, 0, &large));
+    usleep(50000);
+    __atomic_store_n(&failing, 1, __ATOMIC_RELAXED);
+    for (int i = 0; i < COUNT; i++)
+      CHECK_OK(procpool_submit(pool, small_result, NULL, 0, &small[i]));
+  }
+  __atomic_store_n(&failing, 0, __ATOMIC_RELAXED);
+  CHECK_OK(procpool_future_status(large));
+  CHECK_OK(procpool_future_release(large));
+  for (int i = 0; i < COUNT; i++) {
+    CHECK_OK(procpool_future_error(small[i], &error));
+    CHECK_STATUS(error.status, PROCPOOL_CODEC);
+    CHECK_EQ(error.system_error, ENOMEM);
+    CHECK_TEXT(error.message, "the host has no memory for the result");
+    CHECK_OK(procpool_future_release(small[i]));
+  }
+}
+
+/* ---- a descriptor that is lost on its way ---- */
+
+/* The last number goes to another thread just before: that is an error, and no message without a descriptor. */
+TEST(r022_a_descriptor_for_which_there_is_no_number) {
+  enum { MOST = 64 };
+  struct rlimit before, limit;
+  int channel[2], fd = -1, sent = 42, got = 0, taken[MOST], count = 0;
+  CHECK(procpool__platform_channel(channel));
+  CHECK(procpool__platform_send_fd(channel[0], &sent, sizeof(sent), STDIN_FILENO));
+  CHECK(procpool__platform_send_fd(channel[0], &sent, sizeof(sent), STDIN_FILENO));
+  CHECK_EQ(getrlimit(RLIMIT_NOFILE, &before), 0);
+  limit = before;
+  limit.rlim_cur = MOST;
+  CHECK_EQ(setrlimit(RLIMIT_NOFILE, &limit), 0);
+  while ((fd = dup(STDIN_FILENO)) >= 0)
+    taken[count++] = fd;
+  CHECK_GT(count, 0);
+  CHECK_EQ(procpool__platform_receive_fd(channel[1], &got, sizeof(got), &fd), -1);
+  CHECK_EQ(errno, EMFILE);
+  CHECK_EQ(fd, -1);
+  CHECK_EQ(close(taken[--count]), 0);
+  CHECK_EQ(procpool__platform_receive_fd(channel[1], &got, sizeof(got), &fd), 1);
+  CHECK_EQ(got, sent);
+  CHECK_EQ(fd, taken[count++]);
+  while (count > 0)
+    CHECK_EQ(close(taken[--count]), 0);
+  CHECK_EQ(close(channel[0]) + close(channel[1]), 0);
+  CHECK_EQ(setrlimit(RLIMIT_NOFILE, &before), 0);
+}
+
+/* ---- a pool that ends in the midst of a call ---- */
+
+/* There are no pages for one more task, since the pool has ended: it is that which is told. */
+TEST(r038_no_place_in_a_pool_that_has_ended) {
+  procpool_options options = {0};
+  procpool *pool;
+  uint32_t slot;
+  options.start = PROCPOOL_START_FORK;
+  options.max_workers = 1;
+  pool = procpool_open(&options);
+  CHECK(pool != NULL);
+  CHECK_OK(procpool_shutdown(pool, PROCPOOL_DRAIN));
+  procpool__host_lock(pool);
+  CHECK_STATUS(procpool__submit_place(pool, &slot), PROCPOOL_SHUTDOWN);
+  procpool__host_unlock(pool);
+  CHECK_OK(procpool_free(pool));
+}
