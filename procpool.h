@@ -1610,6 +1610,17 @@ static void procpool__platform_close_fd(int fd) {
   (void)syscall(SYS_close, fd);
 }
 
+/* The name of one of the kernel's files about this process, as this thread sees it (Linux 3.17): those in /proc/self
+ * are main's thread's, and empty or gone once that has ended. */
+#define PROCPOOL__OWN_PATH 64
+static const char *procpool__platform_own_path(char path[PROCPOOL__OWN_PATH], const char *name) {
+  struct stat st;
+  (void)snprintf(path, PROCPOOL__OWN_PATH, "/proc/thread-self/%s", name);
+  if (lstat(path, &st) != 0)
+    (void)snprintf(path, PROCPOOL__OWN_PATH, "/proc/self/%s", name);
+  return path;
+}
+
 /* Turns cancellation of this thread off around code of the user's that runs inside the library. Returns what to put
  * back. (It costs some 10 ns: calls without such code rely on the functions above instead.) */
 static int procpool__platform_no_cancel(void) {
@@ -2255,13 +2266,13 @@ static uint64_t procpool__platform_space(void) {
   uint64_t most = sizeof(void *) > 4 ? UINT64_MAX : (uint64_t)3 << 30, used;
   unsigned long long pages = 0;
   struct rlimit limit;
-  char text[64];
+  char text[64], path[PROCPOOL__OWN_PATH];
   int fd = -1;
   ssize_t got = -1;
   if (getrlimit(RLIMIT_AS, &limit) == 0 && limit.rlim_cur != RLIM_INFINITY && limit.rlim_cur < most)
     most = limit.rlim_cur;
   if (most != UINT64_MAX)
-    fd = procpool__platform_open("/proc/self/statm", O_RDONLY);
+    fd = procpool__platform_open(procpool__platform_own_path(path, "statm"), O_RDONLY);
   if (fd >= 0)
     got = procpool__platform_read(fd, text, sizeof(text) - 1);
   procpool__platform_close(&fd);
@@ -2560,21 +2571,30 @@ static size_t procpool__platform_witness_size(void) {
   return (size_t)sysconf(_SC_PAGESIZE);
 }
 
-/* Maps the witness's page. Without /proc its file cannot be opened anew for that, and the seal alone tells. Null (errno,
- * *call) where it cannot be had. */
+/* Opens the witness's file anew. -1 (errno) without /proc. */
+static int procpool__platform_witness_again(int fd) {
+  char name[32], path[PROCPOOL__OWN_PATH];
+  (void)snprintf(name, sizeof(name), "fd/%d", fd);
+  return procpool__platform_open(procpool__platform_own_path(path, name), O_RDWR);
+}
+
+/* Maps the witness's page. Its file is opened anew for that: the kernel lets go of what fd stands for when the process
+ * that watches does so, too. Where it cannot be, the seal alone tells, and fd says so by a flag that means nothing else
+ * in a file, to whoever has it. Null (errno, *call) where it cannot be had. */
 static void *procpool__platform_witness_map(int fd, const char **call) {
-  char path[32];
-  int again, error;
+  int error;
+  const int again = procpool__platform_witness_again(fd);
   void *page;
-  (void)snprintf(path, sizeof(path), "/proc/self/fd/%d", fd);
   *call = "openat of /proc/self/fd";
-  again = procpool__platform_open(path, O_RDWR);
   if (again < 0 && procpool__platform_scarce(errno))
     return NULL;
+  if (again < 0)
+    (void)fcntl(fd, F_SETFL, O_NONBLOCK);
   *call = "mmap";
   page = mmap(NULL, procpool__platform_witness_size(), PROT_READ | PROT_WRITE, MAP_SHARED, again >= 0 ? again : fd, 0);
   error = errno;
-  procpool__platform_close(&again);
+  if (again >= 0)
+    procpool__platform_close_fd(again);
   errno = error;
   return page == MAP_FAILED ? NULL : page;
 }
@@ -2613,7 +2633,8 @@ static void procpool__platform_witness_drop(void **page) {
 /* A descriptor that becomes readable when the witness may be gone; -1 where there is none. */
 static int procpool__platform_witness_watch(int witness) {
   char path[32];
-  int fd = witness >= 0 ? procpool__platform_above_std(inotify_init1(IN_CLOEXEC | IN_NONBLOCK)) : -1;
+  const bool tells = witness >= 0 && (fcntl(witness, F_GETFL) & O_NONBLOCK) == 0; /* see witness_map */
+  int fd = tells ? procpool__platform_above_std(inotify_init1(IN_CLOEXEC | IN_NONBLOCK)) : -1;
   (void)snprintf(path, sizeof(path), "/proc/self/fd/%d", witness);
   if (fd >= 0 && inotify_add_watch(fd, path, IN_CLOSE) < 0)
     procpool__platform_close(&fd);
@@ -3798,19 +3819,19 @@ static bool procpool__platform_privileged(void) {
 /* Whether another start of this program would get rights from its file: AT_SECURE is not set where root starts it, and
  * then becomes somebody else. */
 static bool procpool__platform_gives_rights(void) {
+  char path[PROCPOOL__OWN_PATH];
   struct stat st;
-  if (stat("/proc/self/exe", &st) != 0)
-    return false; /* then it cannot be started either */
+  if (stat(procpool__platform_own_path(path, "exe"), &st) != 0)
+    return lstat("/proc/self", &st) == 0; /* without /proc it cannot be started; else it can, and may give any */
   return (st.st_mode & S_ISUID) != 0 || (st.st_mode & (S_ISGID | S_IXGRP)) == (S_ISGID | S_IXGRP) ||
-         getxattr("/proc/self/exe", "security.capability", NULL, 0) > 0;
+         getxattr(path, "security.capability", NULL, 0) > 0;
 }
 
-/* ---- where code lies: executable mappings of files, from /proc/thread-self/maps (Linux 3.17): /proc/self is empty
- * once main's thread has ended ---- */
+/* ---- where code lies: executable mappings of files ---- */
 
 static int procpool__platform_maps(void) {
-  const int fd = procpool__platform_open("/proc/thread-self/maps", O_RDONLY);
-  return fd >= 0 || errno != ENOENT ? fd : procpool__platform_open("/proc/self/maps", O_RDONLY);
+  char path[PROCPOOL__OWN_PATH];
+  return procpool__platform_open(procpool__platform_own_path(path, "maps"), O_RDONLY);
 }
 
 typedef struct procpool__platform_code {
@@ -3926,6 +3947,16 @@ static bool procpool__cpu_lines_open(procpool__cpu_lines *lines, const char *roo
   lines->start = lines->end = 0;
   lines->skip = false;
   return lines->fd >= 0;
+}
+
+/* One of the kernel's files about this process, as procpool__platform_own_path. */
+static bool procpool__cpu_own_open(procpool__cpu_lines *lines, const char *root, const char *name) {
+  char path[PROCPOOL__OWN_PATH];
+  (void)snprintf(path, sizeof(path), "/proc/thread-self/%s", name);
+  if (procpool__cpu_lines_open(lines, root, path))
+    return true;
+  (void)snprintf(path, sizeof(path), "/proc/self/%s", name);
+  return procpool__cpu_lines_open(lines, root, path);
 }
 
 /* Makes room and reads on; a line that fills the buffer (overlay mounts have such) cannot be one of ours: drop it. */
@@ -4088,7 +4119,7 @@ static void procpool__groups_upwards(const procpool__group_kind *kind, char *dir
 static void procpool__groups_paths(procpool__groups *groups, const char *root) {
   procpool__cpu_lines lines;
   char *cursor;
-  if (!procpool__cpu_lines_open(&lines, root, "/proc/self/cgroup"))
+  if (!procpool__cpu_own_open(&lines, root, "cgroup"))
     return;
   while ((cursor = procpool__cpu_lines_next(&lines)) != PROCPOOL_NULL) {
     (void)procpool__cpu_field(&cursor, ':');
@@ -4151,7 +4182,7 @@ static void procpool__groups_each(procpool__groups *groups, const char *root) {
   procpool__cpu_lines lines;
   char *line;
   procpool__groups_paths(groups, root);
-  if (!procpool__cpu_lines_open(&lines, root, "/proc/self/mountinfo"))
+  if (!procpool__cpu_own_open(&lines, root, "mountinfo"))
     return;
   while ((line = procpool__cpu_lines_next(&lines)) != PROCPOOL_NULL)
     procpool__groups_mount(groups, root, line);

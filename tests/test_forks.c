@@ -46,6 +46,9 @@ typedef struct ending {
   int way; /* of making the child that lives on */
   bool by_exec, stopped;
   int denied; /* a system call, or 0 */
+  procpool_start start;
+  pthread_t main; /* where its thread has ended before the pool is opened: by another one */
+  bool without_main;
 } ending;
 
 /* The host: opens a pool, makes a child that lives until word 5, and ends when told so by word 6. */
@@ -71,11 +74,27 @@ static void host_that_ends(procpool_start start, const ending *e) {
   raise(SIGKILL);
 }
 
+static void *host_without_main(void *context) {
+  const ending *e = (const ending *)context;
+  CHECK_EQ(pthread_join(e->main, NULL), 0);
+  usleep(20000); /* it is a zombie by then */
+  host_that_ends(e->start, e);
+  return NULL;
+}
+
 static void check_ending(procpool_start start, ending e) {
   int watch[2], child_watch;
   const pid_t host = fork();
   bool gone;
   CHECK_GE(host, 0);
+  if (host == 0 && e.without_main) {
+    static ending kept; /* this thread's stack is another one's by and by */
+    kept = e;
+    kept.start = start;
+    kept.main = pthread_self();
+    (void)test_thread(host_without_main, &kept);
+    pthread_exit(NULL);
+  }
   if (host == 0)
     host_that_ends(start, &e);
   gate_wait(&page->word[4], 1);
@@ -103,6 +122,9 @@ static ending ending_of(int way, bool by_exec, bool stopped, int denied) {
   e.by_exec = by_exec;
   e.stopped = stopped;
   e.denied = denied;
+  e.start = PROCPOOL_START_AUTO;
+  e.main = pthread_self();
+  e.without_main = false;
   return e;
 }
 
@@ -132,6 +154,12 @@ TEST_STARTS(r131_raw_child_and_death_beside_a_stopped_supervisor, PROCESSES) {
 }
 TEST_STARTS(r131_raw_child_and_exec_beside_a_stopped_supervisor, PROCESSES) {
   check_ending(start, ending_of(BY_CLONE, true, true, 0));
+}
+/* (A spawned worker finds the page of the case by the name of main's thread.) */
+TEST_STARTS(r131_raw_child_and_exec_of_a_host_whose_main_has_ended, FORK) {
+  ending e = ending_of(BY_CLONE, true, false, 0);
+  e.without_main = true;
+  check_ending(start, e);
 }
 
 /* A child that lives until it is killed, whatever signals come. */
