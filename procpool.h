@@ -397,16 +397,17 @@ PROCPOOL_API void *procpool_shared_alloc(procpool *pool, size_t size);
 PROCPOOL_API procpool_status procpool_shared_free(procpool *pool, void *buffer);
 
 /* Takes in what has come, runs due callbacks (and, in an inline pool, one task), and returns without waiting.
- * For event loops: call it when procpool_fd() is readable. OK, or HANDLE, FORKED, MEMORY (out of memory while taking a
+ * For event loops: call it when procpool_fd() is readable, always in the same thread. OK, or HANDLE, FORKED, MEMORY (out of memory while taking a
  * result in: it stays where it is, free some and poll again). */
 PROCPOOL_API procpool_status procpool_poll(procpool *pool);
 
 /* A descriptor for poll, select, epoll, the same at each call: readable when something may have settled, a task waits
  * in an inline pool, or the supervisor has ended; procpool_poll makes it unreadable. A loop that polls it without a
- * time-out, and calls procpool_poll when it is readable, learns of everything. While tasks are not settled a timer
- * makes it readable too, after 0.2 s and then ever more rarely (5 s at most), for what workers may have done to shared
- * memory. It may be readable without another cause, never unreadable with one. -1 on a bad handle, or where there is no
- * descriptor to be had (procpool_last_error). Belongs to the pool. */
+ * time-out, and calls procpool_poll when it is readable, learns of everything. Let one thread do that: what one thread
+ * polls another one's loop is not told of. While tasks are not settled a timer makes it readable too, after 0.2 s and
+ * then ever more rarely (5 s at most), for what workers may have done to shared memory. It may be readable without
+ * another cause, never unreadable with one. -1 on a bad handle, or where there is no descriptor to be had
+ * (procpool_last_error). Belongs to the pool. */
 PROCPOOL_API int procpool_fd(procpool *pool);
 
 /* Ends every wait that goes on in this pool, or if there is none the next one: they return INTERRUPTED, and nothing
@@ -11444,7 +11445,7 @@ static void procpool__loop_set_timer(procpool *p, uint64_t due) {
 /* After each public call. */
 static void procpool__loop_settle_in(procpool *p) {
   const bool busy = p->fds.control >= 0 && (p->submitted != p->settled || p->closing);
-  if (procpool__loop_inline(p))
+  if (procpool__loop_inline(p) || p->first_due != NULL) /* a call in a task or in a callback has left them */
     procpool__loop_tell(p);
   if (busy && p->audit_due == PROCPOOL__NEVER) /* another thread is at it, and comes here too */
     return;
@@ -12196,8 +12197,8 @@ static void procpool__loop_start(procpool *p) {
   procpool__host_count_fd_user(p, 1);
   if (!p->finished)
     procpool__host_arm(p);
-  if (p->first_due != NULL || (!p->finished && procpool__host_news(p)))
-    procpool__loop_tell(p);
+  if (p->first_due != NULL || p->settled > 0 || (!p->finished && procpool__host_news(p)))
+    procpool__loop_tell(p); /* other calls have taken in what the loop was not told of */
 }
 
 PROCPOOL_API int procpool_fd(procpool *pool) {
