@@ -1000,7 +1000,8 @@ static PROCPOOL_UNUSED inline void procpool__scope_end(procpool **procpool__pool
                 A child that a task makes by any means, in threads and inline too, and that comes back from the task's
                 function or gives a result, ends there, silently. Where the host's children go to another PID namespace (unshare, setns), open
                 refuses fork and spawn: open pools before.
-   Threads      none is started in the host, except by PROCPOOL_START_THREAD. A thread of the host that is cancelled
+   Threads      none is started in the host, except by PROCPOOL_START_THREAD. Those block every signal: a process of
+                which no other thread is left is ended by SIGKILL or exit() only, not by SIGTERM. A thread of the host that is cancelled
                 (pthread_cancel, deferred) ends as a call that may wait begins, never within one: one that waits ends
                 when its wait does (see procpool_interrupt). procpool_free may be called while others wait: their
                 waits end first.
