@@ -90,7 +90,7 @@
                  procpool_last_error has ENOMEM (max_memory, the machine), or ENOSPC, EFBIG (a limit on file sizes)
      INIT_FAIL   the initializer failed three times in every worker, or all die between it and their first task
      BROKEN      a strict pool lost a worker, or its supervisor was killed: open a new pool
-     FORKED      a forked child of the host used the pool: it may open one of its own
+     FORKED      a forked child of the host used the pool, or came back into a call: it may open one of its own
      DEADLOCK    a wait inside a callback or a task of the same pool: it would wait for itself
 
    ---- CALLABLE FROM ----
@@ -397,16 +397,17 @@ PROCPOOL_API void *procpool_shared_alloc(procpool *pool, size_t size);
 PROCPOOL_API procpool_status procpool_shared_free(procpool *pool, void *buffer);
 
 /* Takes in what has come, runs due callbacks (and, in an inline pool, one task), and returns without waiting.
- * For event loops: call it when procpool_fd() is readable. OK, or HANDLE, FORKED, MEMORY (out of memory while taking a
- * result in: it stays where it is, free some and poll again). */
+ * For event loops: call it when procpool_fd() is readable, always in the same thread. OK, or HANDLE, FORKED, MEMORY
+ * (out of memory while taking a result in: it stays where it is, free some and poll again). */
 PROCPOOL_API procpool_status procpool_poll(procpool *pool);
 
 /* A descriptor for poll, select, epoll, the same at each call: readable when something may have settled, a task waits
  * in an inline pool, or the supervisor has ended; procpool_poll makes it unreadable. A loop that polls it without a
- * time-out, and calls procpool_poll when it is readable, learns of everything. While tasks are not settled a timer
- * makes it readable too, after 0.2 s and then ever more rarely (5 s at most), for what workers may have done to shared
- * memory. It may be readable without another cause, never unreadable with one. -1 on a bad handle, or where there is no
- * descriptor to be had (procpool_last_error). Belongs to the pool. */
+ * time-out, and calls procpool_poll when it is readable, learns of everything. Let one thread do that: what one thread
+ * polls another one's loop is not told of. While tasks are not settled a timer makes it readable too, after 0.2 s and
+ * then ever more rarely (5 s at most), for what workers may have done to shared memory. It may be readable without
+ * another cause, never unreadable with one. -1 on a bad handle, or where there is no descriptor to be had
+ * (procpool_last_error). Belongs to the pool. */
 PROCPOOL_API int procpool_fd(procpool *pool);
 
 /* Ends every wait that goes on in this pool, or if there is none the next one: they return INTERRUPTED, and nothing
@@ -716,9 +717,9 @@ PROCPOOL_API void procpool_scope_end(procpool *pool);
  * opens a pool for the block; shutdown(DRAIN) and free follow however the block is left (break and return included, not
  * longjmp or exit). Where pthread_exit or cancellation ends the thread within, they follow with glibc in C++, and in C
  * with -fexceptions, else the pool stays; and then no callback may throw: that cannot be told from a return, and two
- * unwindings end the program (std::terminate). The block does not run if open fails. procpool_interrupt ends waits within the block, but not the
- * end of the block: what was accepted runs (a result for which there is no memory then is given up: CODEC). To drop it,
- * shut down by KILL or CANCEL before the block is left. */
+ * unwindings end the program (std::terminate). The block does not run if open fails. procpool_interrupt ends waits
+ * within the block, but not the end of the block: what was accepted runs (a result for which there is no memory then is
+ * given up: CODEC). To drop it, shut down by KILL or CANCEL before the block is left. */
 static PROCPOOL_UNUSED inline void procpool__scope_end(procpool **procpool__pool) {
   if (*procpool__pool != PROCPOOL_NULL)
     procpool_scope_end(*procpool__pool);
@@ -990,20 +991,24 @@ static PROCPOOL_UNUSED inline void procpool__scope_end(procpool **procpool__pool
                 container an init before the host (docker run --init) spares it all that.
    Forks        a child that the host forks has nothing of its pools, at whatever moment of another thread's open or
                 free that is: its calls are FORKED, it may open a pool of its own, and close what it likes before. (The
-                first open registers handlers around forks, pthread_atfork.) It keeps the segment mapped, which is
-                emptied when the pool is freed and when the host ends. A child that bypasses the C library's fork
-                (_Fork, clone) keeps copies of the descriptors as well; they neither keep the pool alive nor hide the
-                supervisor's death. (Without pidfd_open such a death may be hidden by one that was made in the very
-                instant of the open; without inotify and /proc the supervisor looks after the host 2.5 times a second.)
-                A child that a task makes by any means, and that comes back from the task's function or gives a result,
-                ends there, silently. Where the host's children go to another PID namespace (unshare, setns), open
-                refuses fork and spawn: open pools before.
-   Threads      none is started in the host, except by PROCPOOL_START_THREAD. A thread of the host that is cancelled
-                (pthread_cancel, deferred) ends as one of these calls begins, never within one: poll, shutdown, wait,
-                next, map, the waits for a result that is not there, shared_alloc, the start of a process. One that
-                waits in it ends at the next of them (see procpool_interrupt). submit and its like are none of
-                them, though they may wait for room: a thread that does nothing but submit asks pthread_testcancel
-                itself. procpool_free may be called while others wait: their waits end first.
+                first open registers handlers around forks, pthread_atfork.) It keeps a copy of the segment: it can read
+                shared buffers, which are emptied when the pool is freed and when the host ends; what it writes to them
+                is its own, and of a page that it has written to it sees nothing new. (That costs a fork of the host
+                some 6 us for each pool.) A child that is made within a call, by a callback, a generator or a signal
+                handler, and comes back into it gets FORKED from that call. A child that bypasses the C library's fork
+                (_Fork, clone) keeps copies of the descriptors as well, and shares the segment; they neither keep the
+                pool alive nor hide the supervisor's death. (Without pidfd_open such a death may be hidden by one that
+                was made in the very instant of the open; without inotify and /proc the supervisor looks after the host
+                2.5 times a second.) A child that a task makes by any means, in threads and inline too, and that comes
+                back from the task's function or gives a result, ends there, silently. Where the host's children go to
+                another PID namespace (unshare, setns), open refuses fork and spawn: open pools before.
+   Threads      none is started in the host, except by PROCPOOL_START_THREAD. Those block every signal: a process of
+                which no other thread is left is ended by SIGKILL or exit() only, not by SIGTERM. A thread of the host
+                that is cancelled (pthread_cancel, deferred) ends as one of these calls begins, never within one: poll,
+                shutdown, wait, next, map, the waits for a result that is not there, shared_alloc, the start of a
+                process. One that waits in it ends at the next of them (see procpool_interrupt). submit and its like
+                are none of them, though they may wait for room: a thread that does nothing but submit asks
+                pthread_testcancel itself. procpool_free may be called while others wait: their waits end first.
    Output       what the host had in stdout's buffer is not printed again by workers; what a task prints is flushed
                 before its result is taken. Nothing is printed by this file. Other buffers are not known to it (a FILE
                 of your own; std::cout after sync_with_stdio(false)): flush them before the pool is opened, else a
@@ -1310,7 +1315,7 @@ static PROCPOOL_UNUSED inline void procpool__scope_end(procpool **procpool__pool
  *   thread: thread_start thread_join run_to_end is_self self threads stack_size stack_least own_set own_take
  *   heap: aligned_new aligned_grow aligned_free pages unmap page
  *   segment: shm_create shm_own shm_look shm_unlook shm_map_there shm_map_far shm_map_anywhere shm_open shm_protect
- *     shm_reserve shm_discard shm_empty memory space memory_refuses memory_forget
+ *     shm_reserve shm_discard shm_empty shm_separate memory space memory_refuses memory_forget
  *   bell: event event_set event_clear bell_clear timer timer_set watch watch_add watch_clear watch_remove
  *   link: pipe pipe_number channel channel_of send receive send_fd receive_fd no_wait close close_on_exec close_others
  *   process: detach fork run reap reap_adopted kill pid pidfd pidfd_signal leave flush_and_leave from_outside each_child
@@ -1610,6 +1615,17 @@ static ssize_t procpool__platform_write(int fd, const void *bytes, size_t size) 
 }
 static void procpool__platform_close_fd(int fd) {
   (void)syscall(SYS_close, fd);
+}
+
+/* The name of one of the kernel's files about this process, as this thread sees it (Linux 3.17): those in /proc/self
+ * are main's thread's, and empty or gone once that has ended. */
+#define PROCPOOL__OWN_PATH 64
+static const char *procpool__platform_own_path(char path[PROCPOOL__OWN_PATH], const char *name) {
+  struct stat st;
+  (void)snprintf(path, PROCPOOL__OWN_PATH, "/proc/thread-self/%s", name);
+  if (lstat(path, &st) != 0)
+    (void)snprintf(path, PROCPOOL__OWN_PATH, "/proc/self/%s", name);
+  return path;
 }
 
 /* Turns cancellation of this thread off around code of the user's that runs inside the library. Returns what to put
@@ -2139,6 +2155,16 @@ static bool procpool__platform_shm_open(void *base, uint64_t end) {
   return mprotect(base, (size_t)end, PROT_READ | PROT_WRITE) == 0;
 }
 
+/* Makes the opened part this process's own, in a child: it sees what the others write there until it writes to a page
+ * itself, and nothing that it writes reaches them. First for reading: what is to be written counts against limits on
+ * private memory, and where those refuse it the part stays as it is now. */
+static void procpool__platform_shm_separate(int fd, void *base, size_t end) {
+  if (mmap(base, end, PROT_READ, MAP_PRIVATE | MAP_FIXED | MAP_NORESERVE, fd, 0) == MAP_FAILED)
+    return;
+  (void)mprotect(base, end, PROT_READ | PROT_WRITE);
+  (void)madvise(base, end, PROCPOOL__MADV_DONTDUMP);
+}
+
 /* Gives pages back. They read as zeros until they are reserved again. */
 static void procpool__platform_shm_discard(void *start, uint64_t size) {
   (void)madvise(start, (size_t)size, MADV_REMOVE);
@@ -2247,13 +2273,13 @@ static uint64_t procpool__platform_space(void) {
   uint64_t most = sizeof(void *) > 4 ? UINT64_MAX : (uint64_t)3 << 30, used;
   unsigned long long pages = 0;
   struct rlimit limit;
-  char text[64];
+  char text[64], path[PROCPOOL__OWN_PATH];
   int fd = -1;
   ssize_t got = -1;
   if (getrlimit(RLIMIT_AS, &limit) == 0 && limit.rlim_cur != RLIM_INFINITY && limit.rlim_cur < most)
     most = limit.rlim_cur;
   if (most != UINT64_MAX)
-    fd = procpool__platform_open("/proc/self/statm", O_RDONLY);
+    fd = procpool__platform_open(procpool__platform_own_path(path, "statm"), O_RDONLY);
   if (fd >= 0)
     got = procpool__platform_read(fd, text, sizeof(text) - 1);
   procpool__platform_close(&fd);
@@ -2552,21 +2578,30 @@ static size_t procpool__platform_witness_size(void) {
   return (size_t)sysconf(_SC_PAGESIZE);
 }
 
-/* Maps the witness's page. Without /proc its file cannot be opened anew for that, and the seal alone tells. Null (errno,
- * *call) where it cannot be had. */
+/* Opens the witness's file anew. -1 (errno) without /proc. */
+static int procpool__platform_witness_again(int fd) {
+  char name[32], path[PROCPOOL__OWN_PATH];
+  (void)snprintf(name, sizeof(name), "fd/%d", fd);
+  return procpool__platform_open(procpool__platform_own_path(path, name), O_RDWR);
+}
+
+/* Maps the witness's page. Its file is opened anew for that: the kernel lets go of what fd stands for when the process
+ * that watches does so, too. Where it cannot be, the seal alone tells, and fd says so by a flag that means nothing else
+ * in a file, to whoever has it. Null (errno, *call) where it cannot be had. */
 static void *procpool__platform_witness_map(int fd, const char **call) {
-  char path[32];
-  int again, error;
+  int error;
+  const int again = procpool__platform_witness_again(fd);
   void *page;
-  (void)snprintf(path, sizeof(path), "/proc/self/fd/%d", fd);
   *call = "openat of /proc/self/fd";
-  again = procpool__platform_open(path, O_RDWR);
   if (again < 0 && procpool__platform_scarce(errno))
     return NULL;
+  if (again < 0)
+    (void)fcntl(fd, F_SETFL, O_NONBLOCK);
   *call = "mmap";
   page = mmap(NULL, procpool__platform_witness_size(), PROT_READ | PROT_WRITE, MAP_SHARED, again >= 0 ? again : fd, 0);
   error = errno;
-  procpool__platform_close(&again);
+  if (again >= 0)
+    procpool__platform_close_fd(again);
   errno = error;
   return page == MAP_FAILED ? NULL : page;
 }
@@ -2605,7 +2640,8 @@ static void procpool__platform_witness_drop(void **page) {
 /* A descriptor that becomes readable when the witness may be gone; -1 where there is none. */
 static int procpool__platform_witness_watch(int witness) {
   char path[32];
-  int fd = witness >= 0 ? procpool__platform_above_std(inotify_init1(IN_CLOEXEC | IN_NONBLOCK)) : -1;
+  const bool tells = witness >= 0 && (fcntl(witness, F_GETFL) & O_NONBLOCK) == 0; /* see witness_map */
+  int fd = tells ? procpool__platform_above_std(inotify_init1(IN_CLOEXEC | IN_NONBLOCK)) : -1;
   (void)snprintf(path, sizeof(path), "/proc/self/fd/%d", witness);
   if (fd >= 0 && inotify_add_watch(fd, path, IN_CLOSE) < 0)
     procpool__platform_close(&fd);
@@ -3803,19 +3839,19 @@ static bool procpool__platform_privileged(void) {
 /* Whether another start of this program would get rights from its file: AT_SECURE is not set where root starts it, and
  * then becomes somebody else. */
 static bool procpool__platform_gives_rights(void) {
+  char path[PROCPOOL__OWN_PATH];
   struct stat st;
-  if (stat("/proc/self/exe", &st) != 0)
-    return false; /* then it cannot be started either */
+  if (stat(procpool__platform_own_path(path, "exe"), &st) != 0)
+    return lstat("/proc/self", &st) == 0; /* without /proc it cannot be started; else it can, and may give any */
   return (st.st_mode & S_ISUID) != 0 || (st.st_mode & (S_ISGID | S_IXGRP)) == (S_ISGID | S_IXGRP) ||
-         getxattr("/proc/self/exe", "security.capability", NULL, 0) > 0;
+         getxattr(path, "security.capability", NULL, 0) > 0;
 }
 
-/* ---- where code lies: executable mappings of files, from /proc/thread-self/maps (Linux 3.17): /proc/self is empty
- * once main's thread has ended ---- */
+/* ---- where code lies: executable mappings of files ---- */
 
 static int procpool__platform_maps(void) {
-  const int fd = procpool__platform_open("/proc/thread-self/maps", O_RDONLY);
-  return fd >= 0 || errno != ENOENT ? fd : procpool__platform_open("/proc/self/maps", O_RDONLY);
+  char path[PROCPOOL__OWN_PATH];
+  return procpool__platform_open(procpool__platform_own_path(path, "maps"), O_RDONLY);
 }
 
 typedef struct procpool__platform_code {
@@ -3969,6 +4005,16 @@ static bool procpool__cpu_lines_open(procpool__cpu_lines *lines, const char *roo
   lines->start = lines->end = 0;
   lines->skip = false;
   return lines->fd >= 0;
+}
+
+/* One of the kernel's files about this process, as procpool__platform_own_path. */
+static bool procpool__cpu_own_open(procpool__cpu_lines *lines, const char *root, const char *name) {
+  char path[PROCPOOL__OWN_PATH];
+  (void)snprintf(path, sizeof(path), "/proc/thread-self/%s", name);
+  if (procpool__cpu_lines_open(lines, root, path))
+    return true;
+  (void)snprintf(path, sizeof(path), "/proc/self/%s", name);
+  return procpool__cpu_lines_open(lines, root, path);
 }
 
 /* Makes room and reads on; a line that fills the buffer (overlay mounts have such) cannot be one of ours: drop it. */
@@ -4131,7 +4177,7 @@ static void procpool__groups_upwards(const procpool__group_kind *kind, char *dir
 static void procpool__groups_paths(procpool__groups *groups, const char *root) {
   procpool__cpu_lines lines;
   char *cursor;
-  if (!procpool__cpu_lines_open(&lines, root, "/proc/self/cgroup"))
+  if (!procpool__cpu_own_open(&lines, root, "cgroup"))
     return;
   while ((cursor = procpool__cpu_lines_next(&lines)) != PROCPOOL_NULL) {
     (void)procpool__cpu_field(&cursor, ':');
@@ -4194,7 +4240,7 @@ static void procpool__groups_each(procpool__groups *groups, const char *root) {
   procpool__cpu_lines lines;
   char *line;
   procpool__groups_paths(groups, root);
-  if (!procpool__cpu_lines_open(&lines, root, "/proc/self/mountinfo"))
+  if (!procpool__cpu_own_open(&lines, root, "mountinfo"))
     return;
   while ((line = procpool__cpu_lines_next(&lines)) != PROCPOOL_NULL)
     procpool__groups_mount(groups, root, line);
@@ -5166,7 +5212,7 @@ struct procpool__worker {
   int event_fd;
   procpool__pid pid;
   bool process;    /* a process of its own, not a thread of the host */
-  uint32_t *guard; /* a process: tells it from a child of its own; null: there is none */
+  uint32_t *guard; /* tells this process from a child of its own; null: there is none */
   bool guard_by_pid;
   uint64_t tail; /* end of its last record: its own truth */
   uint64_t consumed;
@@ -5302,7 +5348,7 @@ static bool procpool__worker_wait_room(procpool__worker *w, uint64_t length) {
   return true;
 }
 
-/* Zero in a child of this worker. Where the kernel cannot wipe it, and in a thread, it never is. */
+/* Zero in a child of this worker. Where the kernel cannot wipe it, it never is. */
 static const uint32_t *procpool__worker_guard(const procpool__worker *w) {
   static const uint32_t never = 1;
   return w->guard != NULL && !w->guard_by_pid ? w->guard : &never;
@@ -5738,6 +5784,7 @@ static bool procpool__worker_run(procpool__worker *w, uint32_t slot_index, uint6
 static void procpool__worker_bury(procpool__worker *w) {
   const procpool__segment *s = w->segment;
   procpool_task *t = &w->task;
+  procpool__worker_end_copy(w);
   if (t->slot == NULL || !procpool__cas(&t->slot->word, t->word, procpool__word_in(t->word, PROCPOOL__DEAD_CRASHED)))
     return; /* the thread was cancelled, by a task that knew its name, where no task ran */
   memset((void *)procpool__slot_epitaph(t->slot), 0, sizeof(procpool__epitaph));
@@ -6012,6 +6059,8 @@ static bool procpool__worker_initialize(procpool__worker *w) {
 typedef struct procpool__process_pool {
   struct procpool__process_pool *next;
   uint64_t launcher; /* the thread that is about to fork this pool's supervisor: that child keeps them; else 0 */
+  void *base;        /* where the segment is mapped, */
+  size_t opened;     /* and how much of it is open to access: 0 where a child has nothing to part with; atomic */
   int lifeline, control, all_gone, event_fd, memory;
   int supervisor;        /* a pidfd, or -1 */
   int watch;             /* an epoll descriptor over event_fd and all_gone, which is the workers' bell */
@@ -6291,6 +6340,14 @@ static void procpool__process_after_fork(void) {
   procpool__platform_unlock(&procpool__process_record.lock);
 }
 
+/* A child of a pool's host may go on in the midst of a call, as code of the user's or a signal handler forks there and
+ * comes back. So it has the segment as its own copy: whatever it makes of it, the pool does not notice. */
+static void procpool__process_separate(const procpool__process_pool *pool) {
+  const size_t opened = __atomic_load_n(&pool->opened, __ATOMIC_RELAXED);
+  if (opened > 0 && pool->memory >= 0)
+    procpool__platform_shm_separate(pool->memory, pool->base, opened);
+}
+
 /* Where a task has forked, its child may read its argument; what it wrote into the segment might by then be somebody
  * else's memory, so it cannot. */
 static void procpool__process_in_child(void) {
@@ -6300,10 +6357,12 @@ static void procpool__process_in_child(void) {
     return;
   for (procpool__process_pool *p = procpool__process_record.pools; p != NULL; p = next) {
     next = p->next;
-    if (p->launcher == procpool__platform_self())
+    if (p->launcher == procpool__platform_self()) {
       own = p;
-    else
-      procpool__process_close(p);
+      continue;
+    }
+    procpool__process_separate(p);
+    procpool__process_close(p);
   }
   if (own != NULL)
     own->next = NULL;
@@ -7562,6 +7621,7 @@ static void procpool__super_spawned(procpool__super *u, uint64_t total, uint64_t
 
 enum {
   PROCPOOL__POOL_LIVE = 0x70706f6c,
+  PROCPOOL__POOL_CHILD = 0x70706368, /* the copy that a child of the host's came back with */
   PROCPOOL__FUTURE_LIVE = 0x70706675,
   PROCPOOL__FUTURE_FREE = 0x70706672,
   PROCPOOL__ITERATOR_LIVE = 0x70706974,
@@ -7845,6 +7905,51 @@ static void procpool__host_unlock(procpool *p) {
   procpool__platform_unlock(&p->lock);
 }
 
+/* ---- a child of the host's that comes back into a call ---- Code of the user's that runs within a call (a callback, a
+ * generator, a signal handler) may fork, and the child return from it. Another thread may have had the lock at the
+ * fork, and been at the tables; and the segment is the pool's. So who has let go of the lock takes it by host_relock,
+ * and each turn of a wait asks host_is_child: from then on the child has a lock of its own and a pool that has ended,
+ * of which nothing is left to do, and its call ends as FORKED (procpool__public_leave). */
+
+static bool procpool__host_here(const procpool *p) {
+  return procpool__platform_guard_ok(p->guard, p->guard_by_pid);
+}
+
+static void procpool__host_be_child(procpool *p) {
+  procpool__platform_lock_init(&p->lock);
+  procpool__platform_lock(&p->lock);
+  __atomic_store_n(&p->magic, PROCPOOL__POOL_CHILD, __ATOMIC_RELAXED);
+  p->finished = true;
+  p->closing = p->lazy = p->parked = p->watching = false;
+  p->refusal = PROCPOOL_FORKED;
+  p->followers = p->first_room = p->last_room = p->drainer = p->heir = NULL;
+  p->frames = NULL;
+  p->sleepers = 0;
+  p->inside = 1;
+  p->arena.warm = 0;
+  p->last_due = NULL;
+  __atomic_store_n(&p->first_due, NULL, __ATOMIC_RELAXED);
+}
+
+/* With the lock; in a child that finds it so, whoever had it. */
+static bool procpool__host_is_child(procpool *p) {
+  if (procpool__host_here(p))
+    return false;
+  if (__atomic_load_n(&p->magic, __ATOMIC_RELAXED) != PROCPOOL__POOL_CHILD)
+    procpool__host_be_child(p);
+  return true;
+}
+
+/* Takes the lock again, within a call. False in a child, which has it too. */
+static bool procpool__host_relock(procpool *p) {
+  const bool here = procpool__host_here(p);
+  if (here || __atomic_load_n(&p->magic, __ATOMIC_RELAXED) == PROCPOOL__POOL_CHILD)
+    procpool__host_lock(p);
+  else
+    procpool__host_be_child(p);
+  return here;
+}
+
 /* Work under the lock that takes longer calls this after every PROCPOOL__STRETCH things that it has looked at: threads
  * that wait for the lock get it first. (A mutex is not fair: who unlocks and locks again at once mostly wins.) What was
  * looked at may have changed afterwards. */
@@ -7856,7 +7961,7 @@ static void procpool__host_breathe(procpool *p) {
   deadline = procpool__platform_now() + PROCPOOL__BREATH;
   while (__atomic_load_n(&p->wanted, __ATOMIC_RELAXED) != 0 && procpool__platform_now() < deadline)
     procpool__platform_yield();
-  procpool__host_lock(p);
+  (void)procpool__host_relock(p);
 }
 
 /* Asks the threads that sleep in await_turn to look again: those of an inline pool do so for whatever they lack. */
@@ -7870,15 +7975,16 @@ static void procpool__host_next_turn(procpool *p) {
 /* Checks a handle without the lock: a forked child may have copied the mutex while it was held. In the total order:
  * procpool_interrupt says that it is inside, and then looks here; procpool_free does it the other way round. */
 static procpool_status procpool__host_check(const procpool *p) {
-  if (p == NULL || __atomic_load_n(&p->magic, __ATOMIC_SEQ_CST) != PROCPOOL__POOL_LIVE)
-    return PROCPOOL_HANDLE;
-  return procpool__platform_guard_ok(p->guard, p->guard_by_pid) ? PROCPOOL_OK : PROCPOOL_FORKED;
+  const uint32_t magic = p != NULL ? __atomic_load_n(&p->magic, __ATOMIC_SEQ_CST) : 0;
+  if (magic != PROCPOOL__POOL_LIVE)
+    return magic == PROCPOOL__POOL_CHILD ? PROCPOOL_FORKED : PROCPOOL_HANDLE;
+  return procpool__host_here(p) ? PROCPOOL_OK : PROCPOOL_FORKED;
 }
 
 static procpool_status procpool__host_check_future(const procpool_future *f) {
   if (f == NULL || f->magic != PROCPOOL__FUTURE_LIVE)
     return PROCPOOL_HANDLE;
-  return procpool__platform_guard_ok(f->pool->guard, f->pool->guard_by_pid) ? PROCPOOL_OK : PROCPOOL_FORKED;
+  return procpool__host_here(f->pool) ? PROCPOOL_OK : PROCPOOL_FORKED;
 }
 
 /* What is said of a status where no worker had part in it. message: null for the status in words. */
@@ -7942,8 +8048,8 @@ static int procpool__host_reserve(procpool *p, uint64_t offset, uint64_t size) {
     procpool__host_unlock(p);
   if (!procpool__memory_refuses(&p->memory, size))
     error = procpool__platform_shm_reserve(p->segment.fd, p->segment.base, offset, size);
-  if (long_one)
-    procpool__host_lock(p);
+  if (long_one && !procpool__host_relock(p))
+    return PROCPOOL__SHUT_DOWN;
   if (error == 0 && p->finished) {
     procpool__platform_shm_discard(p->segment.base + offset, size);
     error = PROCPOOL__SHUT_DOWN;
@@ -8033,6 +8139,8 @@ static bool procpool__arena_reserve(procpool *p, uint64_t offset, uint64_t size)
   int error = 0;
   if (!procpool__platform_shm_open(p->segment.base, at + size))
     error = procpool__platform_error();
+  else if (at + size > p->fds.opened)
+    __atomic_store_n(&p->fds.opened, (size_t)(at + size), __ATOMIC_RELAXED);
   if (error == 0)
     error = procpool__host_reserve(p, at, size);
   p->arena.error = error;
@@ -8149,7 +8257,7 @@ static void procpool__arena_discard(procpool *p, size_t i, uint64_t most) {
   a->leaving++;
   procpool__host_unlock(p);
   procpool__platform_shm_discard(p->segment.arena + offset, size);
-  procpool__host_lock(p);
+  (void)procpool__host_relock(p);
   a->held--;
   a->leaving--;
   a->returned++;
@@ -9983,6 +10091,12 @@ static bool procpool__host_watch(int watch, int control, uint64_t deadline) {
   return procpool__platform_poll(sources, 2, deadline, NULL) > 0 && procpool__platform_came(&sources[0]);
 }
 
+/* Sleeps on a word. A signal handler always ends it: the kernel begins a sleep anew (SA_RESTART) that has no end of its
+ * own, and a child that the handler has forked would sleep for ever. */
+static void procpool__host_park(uint32_t *word, uint32_t value, uint64_t deadline) {
+  procpool__platform_park(word, value, deadline < PROCPOOL__NEVER ? deadline : PROCPOOL__NEVER - 1);
+}
+
 static void procpool__host_sleep_armed(procpool *p, uint64_t deadline, uint64_t look, uint32_t seq) {
   const int watch = p->fds.watch, control = p->fds.control;
   const bool watching = p->watching, believe = p->idle_looks < PROCPOOL__IDLE_LOOKS;
@@ -9993,8 +10107,9 @@ static void procpool__host_sleep_armed(procpool *p, uint64_t deadline, uint64_t 
   if (!news && watching)
     rung = procpool__host_watch(watch, control, deadline);
   else if (!news)
-    procpool__platform_park(&p->segment.header->host_seq, seq, deadline);
-  procpool__host_lock(p);
+    procpool__host_park(&p->segment.header->host_seq, seq, deadline);
+  if (!procpool__host_relock(p))
+    return;
   p->idle_looks += news;
   if (rung)
     procpool__host_silence(p);
@@ -10067,9 +10182,9 @@ static void procpool__host_await_turn(procpool *p, uint64_t deadline, const proc
     return;
   p->sleepers++;
   procpool__host_unlock(p);
-  procpool__platform_park(&p->turn, turn, deadline);
-  procpool__host_lock(p);
-  p->sleepers--;
+  procpool__host_park(&p->turn, turn, deadline);
+  if (procpool__host_relock(p))
+    p->sleepers--;
 }
 
 /* Sleeps while another thread drains. */
@@ -10089,8 +10204,9 @@ static void procpool__host_follow(procpool *p, uint64_t deadline, const procpool
   if (known->room)
     procpool__host_pass_room(p); /* this one found none: a thread behind it may need less */
   procpool__host_unlock(p);
-  procpool__platform_park(&sleeper.word, 0, deadline);
-  procpool__host_lock(p);
+  procpool__host_park(&sleeper.word, 0, deadline);
+  if (!procpool__host_relock(p))
+    return;
   *(sleeper.before != NULL ? &sleeper.before->next : &p->followers) = sleeper.next;
   if (sleeper.next != NULL)
     sleeper.next->before = sleeper.before;
@@ -10202,7 +10318,8 @@ static void procpool__host_rest(procpool *p, uint64_t deadline, procpool__known 
   found = budget > 0 && procpool__host_glance(p);
   start = found ? 0 : procpool__platform_now();
   come = found || (budget > 0 && procpool__host_spin(p, start, budget, deadline));
-  procpool__host_lock(p);
+  if (!procpool__host_relock(p))
+    return;
   p->idle_looks += come;
   if (!come || p->idle_looks >= PROCPOOL__IDLE_LOOKS)
     procpool__host_sleep(p, deadline, known);
@@ -10281,20 +10398,25 @@ static void *procpool__host_enter_callback(procpool_future *f, const procpool__c
   return exception;
 }
 
-/* Runs the callbacks of one settled future in the order in which they were added, without the lock. */
-static void procpool__host_call_back(procpool *p, procpool_future *f) {
+/* Runs the callbacks of one settled future in the order in which they were added, without the lock. False in a child
+ * that has come back from one. */
+static bool procpool__host_call_back(procpool *p, procpool_future *f) {
   while (f->callbacks != NULL) {
     procpool__callback_node *node = f->callbacks;
     void *exception;
+    bool here;
     f->callbacks = node->next;
     procpool__host_unlock(p);
     exception = procpool__host_enter_callback(f, node);
-    if (exception == NULL)
+    if (exception == NULL && procpool__host_here(p))
       PROCPOOL_FREE(node);
-    procpool__host_lock(p);
+    here = procpool__host_relock(p);
     if (exception != NULL)
       procpool__host_keep_thrown(p, node, exception);
+    if (!here)
+      return false;
   }
+  return true;
 }
 
 static void procpool__host_leave_frame(procpool *p, procpool__frame *frame) {
@@ -10319,7 +10441,8 @@ static void procpool__host_run_callbacks(procpool *p) {
     __atomic_store_n(&p->first_due, f->next, __ATOMIC_RELAXED);
     if (p->first_due == NULL)
       p->last_due = NULL;
-    procpool__host_call_back(p, f);
+    if (!procpool__host_call_back(p, f))
+      return;
     procpool__future_unref(p, f);
   }
   procpool__host_leave_frame(p, &frame);
@@ -10356,8 +10479,10 @@ static procpool__wait procpool__host_wait_for(const procpool *p, procpool__condi
   return w;
 }
 
-/* Whether the call is to end without what it waits for: OK (no), PENDING, INTERRUPTED. Needs no lock. */
+/* Whether the call is to end without what it waits for: OK (no), PENDING, INTERRUPTED, FORKED. Needs no lock. */
 static procpool_status procpool__host_wait_look(const procpool *p, const procpool__wait *w) {
+  if (!procpool__host_here(p))
+    return PROCPOOL_FORKED;
   if (!(w->how & PROCPOOL__WAIT_IMMUNE) && procpool__load32(&p->interrupts) != w->interrupts)
     return PROCPOOL_INTERRUPTED;
   return w->deadline != PROCPOOL__NEVER && procpool__platform_now() >= w->deadline ? PROCPOOL_PENDING : PROCPOOL_OK;
@@ -10384,7 +10509,7 @@ static void procpool__host_wait_callbacks(procpool *p, const procpool__wait *w) 
   p->arena.stuck -= holds;
 }
 
-/* Waits, draining, until the condition holds. OK, PENDING, INTERRUPTED, MEMORY. */
+/* Waits, draining, until the condition holds. OK, PENDING, INTERRUPTED, MEMORY; FORKED in a child that comes back. */
 static procpool_status procpool__host_wait(procpool *p, const procpool__wait *w) {
   procpool_status status = PROCPOOL_OK;
   procpool__known known;
@@ -10394,9 +10519,13 @@ static procpool_status procpool__host_wait(procpool *p, const procpool__wait *w)
   known.interrupts = w->interrupts;
   known.room = (w->how & PROCPOOL__WAIT_ROOM) != 0;
   for (;;) {
-    const procpool_status drained = procpool__host_drain(p);
+    const procpool_status drained = procpool__host_is_child(p) ? PROCPOOL_FORKED : procpool__host_drain(p);
     if (w->how & PROCPOOL__WAIT_CALLBACKS)
       procpool__host_wait_callbacks(p, w);
+    if (procpool__host_is_child(p)) {
+      status = PROCPOOL_FORKED;
+      break;
+    }
     if (p->first_due != NULL)
       procpool__host_pass_callbacks(p);
     if (p->thrown != NULL && procpool__host_threw(p) && !(w->how & PROCPOOL__WAIT_IMMUNE)) {
@@ -10708,6 +10837,10 @@ static bool procpool__open_segment(procpool *p, procpool__plan *plan) {
   if (!procpool__platform_shm_open(base, s->arena_at))
     return procpool__open_fail_call(plan, PROCPOOL_MEMORY, procpool__platform_error(), "mprotect",
                                     "the shared memory cannot be opened");
+  procpool__process_enter(&old);
+  p->fds.base = base;
+  p->fds.opened = (size_t)s->arena_at;
+  procpool__process_leave(&old);
   procpool__platform_set_error(procpool__host_reserve(p, 0, procpool__shm_offset(s, s->cells)));
   if (procpool__platform_error() != 0 || !procpool__host_grow_cells(p, 0)) /* an idle worker looks at the first cell */
     return procpool__open_fail_call(plan, PROCPOOL_MEMORY, procpool__platform_error(),
@@ -11294,6 +11427,8 @@ static bool procpool__open_threads(procpool *p, procpool__plan *plan) {
     procpool__thread *t = &p->threads[i];
     t->pool = p;
     procpool__worker_setup(&t->worker, &p->segment, i, p->fds.event_fd, false);
+    t->worker.guard = p->guard;
+    t->worker.guard_by_pid = p->guard_by_pid;
     p->segment.blocks[i].pid = (uint64_t)procpool__platform_pid();
     error = procpool__platform_thread_start(&t->thread, procpool__thread_main, t, plan->options.stack_size);
     t->started = error == 0;
@@ -11316,6 +11451,8 @@ static bool procpool__open_inline(procpool *p, procpool__plan *plan) {
   if (p->inline_worker == NULL)
     return procpool__open_fail(plan, PROCPOOL_MEMORY, PROCPOOL__NO_MEMORY, "no memory for the worker");
   procpool__worker_setup(p->inline_worker, &p->segment, 0, p->fds.event_fd, false);
+  p->inline_worker->guard = p->guard;
+  p->inline_worker->guard_by_pid = p->guard_by_pid;
   p->inline_worker->make_room = procpool__host_make_room;
   p->inline_worker->make_room_context = p;
   p->segment.header->alive = 1;
@@ -11447,6 +11584,13 @@ static void procpool__public_lock(procpool *p) {
   p->inside++;
 }
 
+/* The same within a call that was outside. A child has nothing to take in. */
+static bool procpool__public_relock(procpool *p) {
+  const bool here = procpool__host_relock(p);
+  p->inside++;
+  return here;
+}
+
 static procpool_status procpool__public_enter_future(procpool_future *f) {
   const procpool_status status = procpool__host_check_future(f);
   if (status == PROCPOOL_OK)
@@ -11468,7 +11612,7 @@ static void procpool__loop_set_timer(procpool *p, uint64_t due) {
 /* After each public call. */
 static void procpool__loop_settle_in(procpool *p) {
   const bool busy = p->fds.control >= 0 && (p->submitted != p->settled || p->closing);
-  if (procpool__host_idles(p))
+  if (procpool__host_idles(p) || p->first_due != NULL) /* a call in a task or in a callback has left them */
     procpool__loop_tell(p);
   if (busy && p->audit_due == PROCPOOL__NEVER) /* another thread is at it, and comes here too */
     return;
@@ -11508,10 +11652,14 @@ static void procpool__loop_begin_poll(procpool *p) {
 }
 
 /* Lets go of the lock; and of everything, if the pool was freed and this was the last future that anyone held. Returns
- * status, so that a call can end with it. */
+ * status, so that a call can end with it; in a child that came back into the call, FORKED. */
 static procpool_status procpool__public_leave_slowly(procpool *p, procpool_status status) {
   void *thrown_away;
   bool last;
+  if (__atomic_load_n(&p->magic, __ATOMIC_RELAXED) == PROCPOOL__POOL_CHILD) {
+    procpool__host_unlock(p);
+    return PROCPOOL_FORKED;
+  }
   if (p->arena.warm > PROCPOOL__EXTENT_WARM) {
     procpool__arena_trim(p, false);
     procpool__host_pass_room(p);
@@ -11565,7 +11713,7 @@ static procpool_status procpool__public_enter(procpool *p) {
 /* The same for a call that may have run callbacks: what they threw leaves it now. */
 static procpool_status procpool__public_leave_throwing(procpool *p, procpool_status status) {
   void *thrown = p->thrown != NULL ? procpool__host_take_thrown(p) : NULL;
-  (void)procpool__public_leave(p, status);
+  status = procpool__public_leave(p, status);
   if (thrown == NULL)
     return status;
   procpool__platform_throw(thrown);
@@ -11788,7 +11936,7 @@ static procpool_status procpool__submit_copy(procpool *p, procpool__order *o) {
   o->copied = true;
   procpool__host_unlock(p);
   memcpy(p->segment.arena + o->block, o->argument, o->size);
-  procpool__host_lock(p);
+  (void)procpool__host_relock(p);
   return procpool__submit_refusal(p);
 }
 
@@ -11960,7 +12108,7 @@ static procpool_status procpool__submit_order(procpool *p, procpool__order *o, u
     wait.spare = &o->spare;
     waited = procpool__host_wait(p, &wait);
   }
-  if (waited == PROCPOOL_INTERRUPTED || waited == PROCPOOL_MEMORY)
+  if (waited == PROCPOOL_INTERRUPTED || waited == PROCPOOL_MEMORY || waited == PROCPOOL_FORKED)
     o->status = waited;
   if (o->copied)
     procpool__arena_unhold(p, o->block, o->size);
@@ -12231,8 +12379,8 @@ static void procpool__loop_start(procpool *p) {
   procpool__host_count_fd_user(p, 1);
   if (!p->finished)
     procpool__host_arm(p);
-  if (p->first_due != NULL || (!p->finished && procpool__host_news(p)))
-    procpool__loop_tell(p);
+  if (p->first_due != NULL || p->settled > 0 || (!p->finished && procpool__host_news(p)))
+    procpool__loop_tell(p); /* other calls have taken in what the loop was not told of */
 }
 
 PROCPOOL_API int procpool_fd(procpool *pool) {
@@ -12354,7 +12502,7 @@ static void procpool__free_wait_alone(procpool *p) {
   do {
     procpool__host_unlock(p);
     procpool__platform_yield();
-    procpool__host_lock(p);
+    (void)procpool__host_relock(p);
     if (p->inside > 1)
       procpool__host_await_turn(p, PROCPOOL__NEVER, NULL);
   } while (p->inside > 1);
@@ -12374,16 +12522,21 @@ static procpool_status procpool__free(procpool *pool, void **thrown) {
   if (!pool->finished)
     (void)procpool__shutdown_locked(pool, PROCPOOL_KILL, PROCPOOL__NEVER);
   procpool__host_run_callbacks(pool);
-  procpool__free_wait_alone(pool);
-  procpool__platform_shm_empty(pool->segment.base, pool->segment.arena_at + pool->arena.highest);
-  procpool__platform_unmap(pool->segment.base, (size_t)pool->segment.total);
-  pool->segment.base = NULL;
+  if (!procpool__host_is_child(pool))
+    procpool__free_wait_alone(pool);
+  if (procpool__host_is_child(pool))
+    return procpool__public_leave(pool, PROCPOOL_FORKED);
   procpool__process_enter(&old);
+  pool->fds.base = NULL;
+  pool->fds.opened = 0; /* a child forked from now on has other things there, by and by */
   procpool__loop_close(pool);
   procpool__platform_close(&pool->fds.memory);
   procpool__platform_close(&pool->fds.event_fd);
   procpool__platform_close(&pool->fds.watch);
   procpool__process_leave(&old);
+  procpool__platform_shm_empty(pool->segment.base, pool->segment.arena_at + pool->arena.highest);
+  procpool__platform_unmap(pool->segment.base, (size_t)pool->segment.total);
+  pool->segment.base = NULL;
   pool->segment.fd = -1;
   pool->freed = true;
   *thrown = pool->thrown != NULL ? procpool__host_take_thrown(pool) : NULL;
@@ -12622,7 +12775,7 @@ PROCPOOL_API procpool_status procpool_future_result(procpool_future *future, dou
   procpool__public_lock(p);
   procpool__host_unlock(p);
   status = procpool__future_copy(future, buffer, capacity, size);
-  procpool__host_lock(p);
+  (void)procpool__host_relock(p);
   return procpool__public_leave(p, status);
 }
 
@@ -12823,9 +12976,10 @@ PROCPOOL_API procpool_status procpool_future_add_done_callback(procpool_future *
     frame.next = p->frames;
     p->frames = &frame;
     future->refs++;
-    procpool__host_call_back(p, future);
-    procpool__future_unref(p, future);
-    procpool__host_leave_frame(p, &frame);
+    if (procpool__host_call_back(p, future)) {
+      procpool__future_unref(p, future);
+      procpool__host_leave_frame(p, &frame);
+    }
   }
   return procpool__public_leave_throwing(p, PROCPOOL_OK);
 }
@@ -12921,7 +13075,7 @@ static void procpool__group_add(procpool__group *g, procpool_future *f) {
 static void procpool__group_end(procpool__group *g) {
   for (size_t i = 0; i < g->count; i++) {
     procpool *p = g->nodes[i].future->pool;
-    procpool__public_lock(p);
+    (void)procpool__public_relock(p);
     procpool__node_unlink(&g->nodes[i]);
     (void)procpool__public_leave(p, PROCPOOL_OK);
   }
@@ -12986,7 +13140,7 @@ typedef struct procpool__several {
 /* Begins (true) or ends to wait for one of the pools. */
 static void procpool__several_attend(procpool__poller *n, procpool__waiter *w, bool begins) {
   procpool *p = n->pool;
-  procpool__public_lock(p);
+  (void)procpool__public_relock(p);
   if (begins) {
     n->waiter = w;
     n->interrupts = p->interrupts_taken; /* of this call: an iterator has had many */
@@ -13007,13 +13161,14 @@ static void procpool__several_attend(procpool__poller *n, procpool__waiter *w, b
   (void)procpool__public_leave(p, PROCPOOL_OK);
 }
 
-/* Takes in what has come to pool i, and says what to poll for it. INTERRUPTED and DEADLOCK where due: the call may still
+/* Takes in what has come to pool i, and says what to poll for it. INTERRUPTED, DEADLOCK and FORKED where due: the call may still
  * end otherwise, and takes the interrupt only where it ends by it. */
 static procpool_status procpool__several_look(procpool__several *v, size_t i) {
   procpool *p = v->group->pools[i].pool;
   procpool__source *sources = &v->sources[1 + 2 * i];
   procpool_status status = PROCPOOL_DEADLOCK;
-  procpool__public_lock(p);
+  if (!procpool__public_relock(p))
+    return procpool__public_leave(p, PROCPOOL_FORKED);
   if (procpool__host_self(p)) { /* in its own callback or task this is but a look */
     (void)procpool__host_drain(p);
   } else {
@@ -13064,6 +13219,8 @@ static procpool_status procpool__several_turn(procpool__several *v) {
   v->news = false;
   for (size_t i = 0; i < v->group->pool_count; i++) { /* all of them, also where one ends the call */
     const procpool_status one = procpool__several_look(v, i);
+    if (one == PROCPOOL_FORKED)
+      return one;
     status = one == PROCPOOL_OK || status == PROCPOOL_INTERRUPTED ? status : one;
   }
   return status;
@@ -13083,7 +13240,7 @@ static void procpool__several_take_interrupts(procpool__group *g) {
 static procpool_status procpool__several_run(procpool__several *v, procpool__goal *goal, uint64_t deadline) {
   for (;;) {
     procpool_status status = procpool__several_turn(v);
-    if (procpool__condition_goal(NULL, goal))
+    if (status != PROCPOOL_FORKED && procpool__condition_goal(NULL, goal))
       return PROCPOOL_OK;
     if ((status == PROCPOOL_OK || status == PROCPOOL_DEADLOCK) && deadline != PROCPOOL__NEVER &&
         procpool__platform_now() >= deadline)
@@ -13256,7 +13413,7 @@ static void procpool__imap_destroy(procpool_iterator *it) {
 /* Whether the process is the one that made it: in a forked child another thread's lock may be held for ever. */
 static bool procpool__iterator_here(const procpool_iterator *it) {
   const procpool *p = it->pool != NULL ? it->pool : it->group.pool_count > 0 ? it->group.pools[0].pool : NULL;
-  return p == NULL || procpool__platform_guard_ok(p->guard, p->guard_by_pid);
+  return p == NULL || procpool__host_here(p);
 }
 
 /* Under the lock: OK, or the refusal. */
@@ -13351,13 +13508,14 @@ static size_t procpool__imap_free_place(procpool_iterator *it) {
   return it->place_count > 0 ? it->places[--it->place_count] : it->used++;
 }
 
-/* Pulls the next input into it->item. False at the end, or on an error of the generator. */
+/* Pulls the next input into it->item. False at the end, on an error of the generator, and in a child that has come back
+ * from it. */
 static bool procpool__imap_pull(procpool_iterator *it) {
   int more;
   if (it->has_item)
     return true;
   more = it->generator(it->context, it->item);
-  it->has_item = more > 0;
+  it->has_item = more > 0 && procpool__host_here(it->pool);
   if (more <= 0)
     it->end = more == 0 ? PROCPOOL_END : PROCPOOL_GENERATOR;
   return it->has_item;
@@ -13368,7 +13526,7 @@ static procpool_status procpool__imap_submit(procpool_iterator *it, uint64_t dea
   procpool *p = it->pool;
   procpool__order o;
   procpool_status status;
-  procpool__public_lock(p);
+  (void)procpool__public_relock(p);
   procpool__submit_make_order(p, &o, it->function, it->item, it->item_size, &it->limits);
   status = procpool__submit_checked(p, &o, it->in_flight > 0 ? 0 : deadline);
   if (status == PROCPOOL_OK) {
@@ -13386,7 +13544,7 @@ static procpool_status procpool__imap_submit(procpool_iterator *it, uint64_t dea
 static procpool_status procpool__imap_fill(procpool_iterator *it, const procpool__wait *wait) {
   while (it->end == PROCPOOL_OK && it->in_flight < it->buffersize) {
     procpool_status status = procpool__host_wait_look(it->pool, wait);
-    if (status == PROCPOOL_INTERRUPTED)
+    if (status == PROCPOOL_INTERRUPTED || status == PROCPOOL_FORKED)
       return status;
     if ((status == PROCPOOL_PENDING && it->in_flight > 0 && wait->deadline > 0) || !procpool__imap_pull(it))
       break;
@@ -13440,7 +13598,8 @@ static procpool_status procpool__imap_next(procpool_iterator *it, double timeout
                                  PROCPOOL__WAIT_CALLBACKS);
   (void)procpool__public_leave(p, PROCPOOL_OK); /* nothing is held while the generator runs */
   status = procpool__imap_fill(it, &wait);
-  procpool__public_lock(p);
+  if (!procpool__public_relock(p))
+    return procpool__public_leave(p, PROCPOOL_FORKED);
   if (status == PROCPOOL_INTERRUPTED)
     (void)procpool__host_wait_over(p, &wait);
   if (status == PROCPOOL_OK && it->in_flight == 0)
@@ -13719,7 +13878,7 @@ static procpool_status procpool__map_copy_in(const procpool__mapping *m, unsigne
         since = 0;
       }
     }
-  procpool__host_lock(m->pool);
+  (void)procpool__host_relock(m->pool);
   return status;
 }
 
@@ -13944,7 +14103,7 @@ static void procpool__map_collect(procpool__mapping *m, const procpool__job *job
     told = true;
   }
   procpool__map_copy(m, job, from, ended - from);
-  procpool__host_lock(m->pool);
+  (void)procpool__host_relock(m->pool);
 }
 
 /* How many items of a chunk have ended that did not go through all of them: all before the one that was begun last. */
@@ -13975,7 +14134,7 @@ static void procpool__map_stopped(procpool__mapping *m, const procpool__job *job
 static void procpool__map_failed(procpool__mapping *m, const procpool__job *job, procpool_status status) {
   procpool__host_unlock(m->pool); /* there may be many */
   procpool__map_note(m, job->first, job->count, status, job->future->error);
-  procpool__host_lock(m->pool);
+  (void)procpool__host_relock(m->pool);
 }
 
 /* The job is done with: its future is given back. */
@@ -14170,10 +14329,11 @@ static procpool_status procpool__map_whole(procpool__mapping *m) {
   m->status = PROCPOOL_OK;
   procpool__host_unlock(p);
   made = procpool__map_make(m);
-  procpool__host_lock(p);
+  (void)procpool__host_relock(p);
   if (made) {
     status = procpool__map_run(m);
-    procpool__map_leave(m);
+    if (status != PROCPOOL_FORKED) /* the chunks are not a child's */
+      procpool__map_leave(m);
     if (status == PROCPOOL_FUNCTION)
       (void)procpool__host_refuse(p, status, 0, NULL);
   }

@@ -46,6 +46,9 @@ typedef struct ending {
   int way; /* of making the child that lives on */
   bool by_exec, stopped;
   int denied; /* a system call, or 0 */
+  procpool_start start;
+  pthread_t main; /* where its thread has ended before the pool is opened: by another one */
+  bool without_main;
 } ending;
 
 /* The host: opens a pool, makes a child that lives until word 5, and ends when told so by word 6. */
@@ -71,11 +74,27 @@ static void host_that_ends(procpool_start start, const ending *e) {
   raise(SIGKILL);
 }
 
+static void *host_without_main(void *context) {
+  const ending *e = (const ending *)context;
+  CHECK_EQ(pthread_join(e->main, NULL), 0);
+  usleep(20000); /* it is a zombie by then */
+  host_that_ends(e->start, e);
+  return NULL;
+}
+
 static void check_ending(procpool_start start, ending e) {
   int watch[2], child_watch;
   const pid_t host = fork();
   bool gone;
   CHECK_GE(host, 0);
+  if (host == 0 && e.without_main) {
+    static ending kept; /* this thread's stack is another one's by and by */
+    kept = e;
+    kept.start = start;
+    kept.main = pthread_self();
+    (void)test_thread(host_without_main, &kept);
+    pthread_exit(NULL);
+  }
   if (host == 0)
     host_that_ends(start, &e);
   gate_wait(&page->word[4], 1);
@@ -103,6 +122,9 @@ static ending ending_of(int way, bool by_exec, bool stopped, int denied) {
   e.by_exec = by_exec;
   e.stopped = stopped;
   e.denied = denied;
+  e.start = PROCPOOL_START_AUTO;
+  e.main = pthread_self();
+  e.without_main = false;
   return e;
 }
 
@@ -132,6 +154,12 @@ TEST_STARTS(r131_raw_child_and_death_beside_a_stopped_supervisor, PROCESSES) {
 }
 TEST_STARTS(r131_raw_child_and_exec_beside_a_stopped_supervisor, PROCESSES) {
   check_ending(start, ending_of(BY_CLONE, true, true, 0));
+}
+/* (A spawned worker finds the page of the case by the name of main's thread.) */
+TEST_STARTS(r131_raw_child_and_exec_of_a_host_whose_main_has_ended, FORK) {
+  ending e = ending_of(BY_CLONE, true, false, 0);
+  e.without_main = true;
+  check_ending(start, e);
 }
 
 /* A child that lives until it is killed, whatever signals come. */
@@ -447,6 +475,8 @@ static void check_comes_back(procpool_start start, int way, int when, int kind) 
     if (i == 50)
       CHECK(test_gone(watch, 5.0 * test_slow()));
   }
+  if (start == PROCPOOL_START_THREAD && when == COMES_LAST) /* the host's own */
+    page->word[3] = test_wait_exit((pid_t)page->pid[1]);
   CHECK_EQ(page->word[3], 0); /* it ended by itself, without a signal */
   if (watch >= 0)
     (void)close(watch);
@@ -460,10 +490,10 @@ static void check_comes_back_in_all_ways(procpool_start start, int when) {
       check_comes_back(start, way, when, kind);
 }
 
-TEST_STARTS(r131_task_child_that_comes_back_first, PROCESSES) {
+TEST_STARTS(r131_task_child_that_comes_back_first, CONCURRENT) {
   check_comes_back_in_all_ways(start, COMES_FIRST);
 }
-TEST_STARTS(r131_task_child_that_comes_back_last, PROCESSES) {
+TEST_STARTS(r131_task_child_that_comes_back_last, CONCURRENT) {
   check_comes_back_in_all_ways(start, COMES_LAST);
 }
 
@@ -501,11 +531,367 @@ static void check_item_comes_back(procpool_start start, int way, bool typed) {
   test_close(pool);
 }
 
-TEST_STARTS(r131_item_child_that_comes_back, PROCESSES) {
+TEST_STARTS(r131_item_child_that_comes_back, EVERY) {
   for (int way = 0; way < BY_WAYS; way++) {
     check_item_comes_back(start, way, true);
     check_item_comes_back(start, way, false);
   }
+}
+
+/* ---- a child of the host's that comes back into a call ---- Code of the user's makes it in the midst of the call, and
+ * the host goes on when it has ended. It gets FORKED, and the host all of its results. */
+
+enum { COMING = 12, SHARED = 4096 };
+
+/* What the case that runs is about. */
+static struct {
+  int way;
+  pid_t child; /* 0: none was made yet; -1: this is it */
+  int given;   /* by the generator */
+} coming;
+
+static void make_one_that_comes_back(void) {
+  pid_t child;
+  if (coming.child != 0)
+    return;
+  child = make_child(coming.way);
+  if (child == 0)
+    coming.child = -1;
+  else
+    __atomic_store_n(&coming.child, test_wait_exit(child) == 0 ? child : -2, __ATOMIC_RELEASE);
+}
+static void callback_comes_back(procpool_future *future, void *context) {
+  (void)future;
+  (void)context;
+  make_one_that_comes_back();
+}
+static void handler_comes_back(int number) {
+  const int error = errno;
+  (void)number;
+  make_one_that_comes_back();
+  errno = error;
+}
+static int generator_comes_back(void *context, void *item) {
+  (void)context;
+  if (coming.given == COMING)
+    return 0;
+  if (coming.given == COMING / 2)
+    make_one_that_comes_back();
+  *(int *)item = coming.given++;
+  return 1;
+}
+
+/* Behind the call from which it comes back. */
+static void end_of_the_child(procpool *pool, procpool_status status) {
+  procpool_future *future = NULL;
+  if (coming.child != -1)
+    return;
+  if (status != PROCPOOL_FORKED) {
+    fprintf(stderr, "child: %s\n", procpool_status_name(status));
+    _exit(1);
+  }
+  if (procpool_submit(pool, task_nothing, NULL, 0, &future) != PROCPOOL_FORKED ||
+      procpool_free(pool) != PROCPOOL_FORKED || procpool_poll(pool) != PROCPOOL_FORKED)
+    _exit(2);
+  _exit(0);
+}
+
+static void task_twice_slowly(procpool_task *task) {
+  usleep(20000);
+  task_twice(task);
+}
+
+static procpool *coming_pool(procpool_start start, int way) {
+  memset(&coming, 0, sizeof(coming));
+  coming.way = way;
+  fflush(stdout);
+  return test_open(start, 2);
+}
+
+static void coming_submit(procpool *pool, procpool_future **futures) {
+  for (int i = 0; i < COMING; i++)
+    futures[i] = test_submit(pool, task_twice_slowly, &i, sizeof(i));
+}
+
+/* The host has all of its own. */
+static void coming_end(procpool *pool, procpool_future **futures) {
+  CHECK_GT(coming.child, 0);
+  for (int i = 0; i < COMING; i++) {
+    int twice = -1;
+    CHECK_OK(procpool_future_result(futures[i], 10.0 * test_slow(), &twice, sizeof(twice), NULL));
+    CHECK_EQ(twice, 2 * i);
+    CHECK_OK(procpool_future_release(futures[i]));
+  }
+  CHECK_WORKS(pool);
+  test_close(pool);
+}
+
+typedef procpool_status coming_call(procpool *pool, procpool_future **futures);
+
+static procpool_status coming_wait(procpool *pool, procpool_future **futures) {
+  (void)pool;
+  return procpool_future_wait(futures[COMING - 1], PROCPOOL_FOREVER);
+}
+static procpool_status coming_wait_for_all(procpool *pool, procpool_future **futures) {
+  (void)pool;
+  return procpool_wait(futures, COMING, PROCPOOL_ALL_COMPLETED, PROCPOOL_FOREVER, NULL);
+}
+static procpool_status coming_poll(procpool *pool, procpool_future **futures) {
+  (void)futures;
+  while (coming.child == 0) {
+    const procpool_status status = procpool_poll(pool);
+    if (status != PROCPOOL_OK)
+      return status;
+    usleep(1000);
+  }
+  return PROCPOOL_OK;
+}
+static procpool_status coming_as_completed(procpool *pool, procpool_future **futures) {
+  procpool_iterator *iterator;
+  procpool_future *future;
+  procpool_status status = procpool_as_completed(futures, COMING, &iterator);
+  (void)pool;
+  while (status == PROCPOOL_OK)
+    status = procpool_next(iterator, PROCPOOL_FOREVER, &future);
+  procpool_iterator_free(iterator);
+  return status == PROCPOOL_END ? PROCPOOL_OK : status;
+}
+static procpool_status coming_map(procpool *pool, procpool_future **futures) {
+  static int in[2000], out[2000];
+  (void)futures;
+  return procpool_map(pool, task_twice, in, sizeof(in[0]), out, sizeof(out[0]), 2000, NULL);
+}
+static procpool_status coming_shutdown(procpool *pool, procpool_future **futures) {
+  (void)futures;
+  (void)procpool_shutdown_timed(pool, PROCPOOL_DRAIN, 0);
+  return coming.child == -1 ? PROCPOOL_FORKED : procpool_shutdown(pool, PROCPOOL_DRAIN);
+}
+
+/* In the callback of the first of them. */
+static void check_callback_comes_back(procpool_start start, coming_call *call) {
+  for (int way = 0; way < BY_WAYS; way++) {
+    procpool *pool = coming_pool(start, way);
+    procpool_future *futures[COMING];
+    procpool_status status;
+    coming_submit(pool, futures);
+    CHECK_OK(procpool_future_add_done_callback(futures[0], callback_comes_back, NULL));
+    status = call(pool, futures);
+    end_of_the_child(pool, status);
+    CHECK_OK(status);
+    coming_end(pool, futures);
+  }
+}
+
+TEST_STARTS(r115_callback_child_comes_back_into_a_wait, EVERY) {
+  check_callback_comes_back(start, coming_wait);
+}
+TEST_STARTS(r115_callback_child_comes_back_into_a_wait_for_all, EVERY) {
+  check_callback_comes_back(start, coming_wait_for_all);
+}
+TEST_STARTS(r115_callback_child_comes_back_into_a_poll, EVERY) {
+  check_callback_comes_back(start, coming_poll);
+}
+TEST_STARTS(r115_callback_child_comes_back_into_as_completed, EVERY) {
+  check_callback_comes_back(start, coming_as_completed);
+}
+TEST_STARTS(r115_callback_child_comes_back_into_a_map, EVERY) {
+  check_callback_comes_back(start, coming_map);
+}
+
+/* Where the pool has ended when the host looks. */
+TEST_STARTS(r115_callback_child_comes_back_into_a_shutdown, EVERY) {
+  for (int way = 0; way < BY_WAYS; way++) {
+    procpool *pool = coming_pool(start, way);
+    procpool_future *futures[COMING];
+    procpool_status status;
+    coming_submit(pool, futures);
+    CHECK_OK(procpool_future_add_done_callback(futures[0], callback_comes_back, NULL));
+    status = coming_shutdown(pool, futures);
+    end_of_the_child(pool, status);
+    CHECK_OK(status);
+    CHECK_GT(coming.child, 0);
+    for (int i = 0; i < COMING; i++) {
+      CHECK_SETTLES(futures[i], PROCPOOL_OK);
+      CHECK_OK(procpool_future_release(futures[i]));
+    }
+    CHECK_OK(procpool_free(pool));
+  }
+}
+
+/* A callback that is added late runs within that call. */
+TEST_STARTS(r115_callback_child_comes_back_as_it_is_added, EVERY) {
+  for (int way = 0; way < BY_WAYS; way++) {
+    procpool *pool = coming_pool(start, way);
+    procpool_future *futures[COMING];
+    procpool_status status;
+    coming_submit(pool, futures);
+    CHECK_SETTLES(futures[0], PROCPOOL_OK);
+    status = procpool_future_add_done_callback(futures[0], callback_comes_back, NULL);
+    end_of_the_child(pool, status);
+    CHECK_OK(status);
+    coming_end(pool, futures);
+  }
+}
+
+/* Of two pools, the child gives neither anything. */
+TEST_STARTS(r115_callback_child_comes_back_into_a_wait_for_two_pools, EVERY) {
+  for (int way = 0; way < BY_WAYS; way++) {
+    procpool *pools[2];
+    procpool_future *futures[2 * COMING];
+    procpool_status status;
+    pools[0] = coming_pool(start, way);
+    pools[1] = test_open(start, 2);
+    coming_submit(pools[0], futures);
+    coming_submit(pools[1], futures + COMING);
+    CHECK_OK(procpool_future_add_done_callback(futures[0], callback_comes_back, NULL));
+    status = procpool_wait(futures, (size_t)(2 * COMING), PROCPOOL_ALL_COMPLETED, PROCPOOL_FOREVER, NULL);
+    end_of_the_child(pools[1], status);
+    CHECK_OK(status);
+    coming_end(pools[0], futures);
+    coming_end(pools[1], futures + COMING);
+  }
+}
+
+static void check_generator_comes_back(procpool_start start, bool unordered) {
+  for (int way = 0; way < BY_WAYS; way++) {
+    procpool *pool = coming_pool(start, way);
+    procpool_imap_options options;
+    procpool_iterator *iterator;
+    procpool_future *future;
+    procpool_status status;
+    int count = 0;
+    memset(&options, 0, sizeof(options));
+    options.unordered = unordered;
+    CHECK_OK(procpool_imap(pool, task_twice_slowly, generator_comes_back, NULL, sizeof(int), &options, &iterator));
+    while ((status = procpool_next(iterator, PROCPOOL_FOREVER, &future)) == PROCPOOL_OK) {
+      CHECK_OK(procpool_future_status(future));
+      count++;
+    }
+    end_of_the_child(pool, status);
+    CHECK_STATUS(status, PROCPOOL_END);
+    CHECK_GT(coming.child, 0);
+    CHECK_EQ(count, COMING);
+    procpool_iterator_free(iterator);
+    CHECK_WORKS(pool);
+    test_close(pool);
+  }
+}
+
+TEST_STARTS(r115_generator_child_comes_back, EVERY) {
+  check_generator_comes_back(start, false);
+}
+TEST_STARTS(r115_generator_child_comes_back_unordered, EVERY) {
+  check_generator_comes_back(start, true);
+}
+
+static void *call_all_the_time(void *context) {
+  procpool *pool = (procpool *)context;
+  while (!__atomic_load_n(&page->word[1], __ATOMIC_ACQUIRE))
+    (void)test_stats(pool);
+  return NULL;
+}
+
+/* Another thread may have the lock as the child is made. */
+TEST_STARTS(r115_callback_child_comes_back_beside_a_busy_thread, CONCURRENT) {
+  procpool *pool = coming_pool(start, BY_FORK);
+  pthread_t thread;
+  page->word[1] = 0;
+  thread = test_thread(call_all_the_time, pool);
+  for (int i = 0; i < test_rounds(40); i++) {
+    procpool_future *future = test_submit(pool, task_nothing, NULL, 0);
+    procpool_status status;
+    coming.child = 0;
+    status = procpool_future_add_done_callback(future, callback_comes_back, NULL);
+    end_of_the_child(pool, status);
+    CHECK_OK(status);
+    status = procpool_future_wait(future, PROCPOOL_FOREVER);
+    end_of_the_child(pool, status);
+    CHECK_OK(status);
+    while (__atomic_load_n(&coming.child, __ATOMIC_ACQUIRE) == 0) { /* the other thread may have taken it in */
+      status = procpool_poll(pool);
+      end_of_the_child(pool, status);
+      CHECK_OK(status);
+    }
+    CHECK_GT(coming.child, 0);
+    CHECK_OK(procpool_future_release(future));
+  }
+  gate_add(&page->word[1], 1);
+  test_join(thread);
+  test_close(pool);
+}
+
+/* A signal handler makes it while the call sleeps, and the sleep goes on by itself (SA_RESTART). */
+static void *signal_and_open_the_gate(void *context) {
+  const pthread_t *thread = (const pthread_t *)context;
+  usleep(50000);
+  (void)pthread_kill(*thread, SIGUSR1);
+  while (__atomic_load_n(&coming.child, __ATOMIC_ACQUIRE) == 0)
+    usleep(1000);
+  gate_add(&page->gate, 1);
+  return NULL;
+}
+static void *wait_for_it(void *context) {
+  (void)procpool_future_wait((procpool_future *)context, PROCPOOL_FOREVER);
+  return NULL;
+}
+
+/* follows: another thread drains meanwhile. */
+static void check_handler_comes_back(procpool_start start, bool follows) {
+  struct sigaction action, before;
+  memset(&action, 0, sizeof(action));
+  action.sa_handler = handler_comes_back;
+  action.sa_flags = SA_RESTART;
+  CHECK_EQ(sigaction(SIGUSR1, &action, &before), 0);
+  for (int way = 0; way < BY_WAYS; way++) {
+    procpool *pool = coming_pool(start, way);
+    procpool_future *blocked = block(pool, 0), *futures[COMING];
+    pthread_t self = pthread_self(), first = self, thread;
+    procpool_status status;
+    if (follows) {
+      first = test_thread(wait_for_it, blocked);
+      usleep(20000);
+    }
+    thread = test_thread(signal_and_open_the_gate, &self);
+    status = procpool_future_wait(blocked, PROCPOOL_FOREVER);
+    end_of_the_child(pool, status);
+    CHECK_OK(status);
+    test_join(thread);
+    if (follows)
+      test_join(first);
+    CHECK_OK(procpool_future_release(blocked));
+    coming_submit(pool, futures);
+    coming_end(pool, futures);
+    page->gate = 0;
+  }
+  CHECK_EQ(sigaction(SIGUSR1, &before, NULL), 0);
+}
+
+TEST_STARTS(r115_handler_child_comes_back_into_a_sleep, CONCURRENT) {
+  check_handler_comes_back(start, false);
+}
+TEST_STARTS(r115_handler_child_comes_back_beside_the_thread_that_drains, CONCURRENT) {
+  check_handler_comes_back(start, true);
+}
+
+/* What a child of the host's writes into a shared buffer is its own; it reads what the host has written. */
+TEST_STARTS(r115_child_writes_to_a_copy_of_a_buffer, EVERY) {
+  procpool *pool = test_open(start, 1);
+  unsigned char *buffer = (unsigned char *)procpool_shared_alloc(pool, (size_t)16 * SHARED);
+  pid_t child;
+  CHECK(buffer != NULL);
+  pattern_fill(buffer, (size_t)16 * SHARED, 5);
+  fflush(stdout);
+  child = fork();
+  if (child == 0) {
+    const bool holds = pattern_holds(buffer, (size_t)16 * SHARED, 5);
+    memset(buffer, 0, (size_t)16 * SHARED);
+    _exit(holds && buffer[SHARED] == 0 ? 0 : 1);
+  }
+  CHECK_EQ(test_wait_exit(child), 0);
+  CHECK(pattern_holds(buffer, (size_t)16 * SHARED, 5));
+  CHECK_OK(procpool_shared_free(pool, buffer));
+  CHECK_WORKS(pool);
+  test_close(pool);
 }
 
 /* ---- children that open a pool of their own ---- */

@@ -474,6 +474,65 @@ TEST_STARTS(r135_another_thread_takes_it_in, CONCURRENT) {
   test_close(pool);
 }
 
+/* What another call has taken in before there was a descriptor is told by it. */
+TEST_STARTS(r135_what_was_taken_in_before_it_was_asked_for, EVERY) {
+  procpool *pool = test_open(start, 1);
+  procpool_future *first = test_submit(pool, task_nothing, NULL, 0), *second;
+  CHECK_SETTLES(first, PROCPOOL_OK);
+  second = test_submit(pool, task_nothing, NULL, 0);
+  CHECK_SETTLES(second, PROCPOOL_OK);
+  CHECK(readable(pool, 2.0));
+  CHECK_OK(procpool_poll(pool));
+  CHECK(!readable(pool, 0.05));
+  CHECK_OK(procpool_future_release(first));
+  CHECK_OK(procpool_future_release(second));
+  test_close(pool);
+}
+
+static procpool *polled;
+static int loop_called;
+static void note_call(procpool_future *future, void *context) {
+  (void)future;
+  (void)context;
+  loop_called++;
+}
+static void task_polls(procpool_task *task) {
+  (void)task;
+  gate_add(&page->started, 1);
+  gate_wait(&page->word[1], 1);
+  (void)procpool_poll(polled);
+  gate_add(&page->word[2], 1);
+  gate_wait(&page->word[3], 1);
+}
+
+/* A task that polls takes in, and runs no callbacks: they are left to the loop, which is told. */
+TEST_STARTS(r135_a_task_that_polls_leaves_callbacks_to_the_loop, THREAD) {
+  procpool_future *future, *poller;
+  int fd;
+  polled = test_open(start, 2);
+  fd = quiet_fd(polled);
+  poller = test_submit(polled, task_polls, NULL, 0);
+  gate_wait(&page->started, 1);
+  future = test_submit(polled, task_nothing, NULL, 0);
+  CHECK_OK(procpool_future_add_done_callback(future, note_call, NULL));
+  usleep(50000); /* it has ended by then */
+  gate_add(&page->word[1], 1);
+  gate_wait(&page->word[2], 1);
+  for (int i = 0; loop_called == 0 && i < 5; i++) {
+    struct pollfd entry;
+    entry.fd = fd;
+    entry.events = POLLIN;
+    CHECK_EQ(poll(&entry, 1, 3000), 1);
+    CHECK_OK(procpool_poll(polled));
+  }
+  CHECK_EQ(loop_called, 1);
+  gate_add(&page->word[3], 1);
+  CHECK_SETTLES(poller, PROCPOOL_OK);
+  CHECK_OK(procpool_future_release(poller));
+  CHECK_OK(procpool_future_release(future));
+  test_close(polled);
+}
+
 TEST_STARTS(r135_a_shutdown_ends, EVERY) {
   procpool *pool = test_open(start, 2);
   const int fd = quiet_fd(pool);
