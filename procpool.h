@@ -975,8 +975,9 @@ static PROCPOOL_UNUSED inline void procpool__scope_end(procpool **procpool__pool
                 empty mask; SIGINT does nothing in them: Ctrl-C is for the host to decide, see procpool_interrupt.
    Stops        workers are in the host's process group: Ctrl-Z stops them with it. Time in which host and worker are
                 stopped does not count against a limit, nor time in which the supervisor itself could not run (the
-                whole group stopped by SIGSTOP, a container frozen). It knows of the latter by coming too late to a
-                look, so of each such stop as much as an eighth of the shortest limit (5 s at most) and 0.1 s may count.
+                whole group stopped by SIGSTOP, a container frozen). It knows of the latter by oversleeping, so of
+                each such stop as much as an eighth of the shortest limit (5 s at most) and 0.1 s may count, and all of
+                it where it comes in the midst of a fork for a replacement.
                 A worker that is stopped alone has its limit all the same; one that is stopped while it has no task
                 keeps a shutdown waiting, except KILL, until it goes on.
    Processors   workers may use what all threads of the host together may use: OMP_PROC_BIND and the like, which pin
@@ -1144,14 +1145,14 @@ static PROCPOOL_UNUSED inline void procpool__scope_end(procpool **procpool__pool
    supervisor from what it sees and, where that is earlier, from what the worker wrote down at the start of the body;
    since a worker may be stopped before it writes anything, the host tells of tasks with limits, and while one of
    them waits or runs the supervisor looks now and then (after an eighth of the shortest limit, from 1 ms to 5 s, and
-   when one is over), else never. Each time that it comes 100 ms later than it meant to, it could not run itself:
-   that time is added to the limits, as is the time from the stop of a worker until it goes on, or until a look finds
-   that the host does not stand with it. The host may stop a little after its worker: for 100 ms after that one's
-   stop the supervisor looks every 5 ms whether it has. A body that has returned is no more the limit's affair, unless
-   its worker is stopped before there is room for the result: it then has the whole limit again, from the stop on. A
-   dead task settles when its worker is reaped, since until then it may write to what it was given. A worker that the
-   kernel itself holds on to (a file system that does not answer) is not waited for longer than 5 s: its task settles,
-   and its slot and memory are not used again.
+   when one is over), else never. Each time that it oversleeps by 100 ms, it could not run itself: that time is added to
+   the limits (its own work is not: the forks of a large host take as long), as is the time from the stop of a worker
+   until it goes on, or until a look finds that the host does not stand with it. The host may stop a little after its
+   worker: for 100 ms after that one's stop the supervisor looks every 5 ms whether it has. A body that has returned is
+   no more the limit's affair, unless its worker is stopped before there is room for the result: it then has the whole
+   limit again, from the stop on. A dead task settles when its worker is reaped, since until then it may write to what
+   it was given. A worker that the kernel itself holds on to (a file system that does not answer) is not waited for
+   longer than 5 s: its task settles, and its slot and memory are not used again.
 
    A worker commits in two steps and may lose the first: it then writes its record anew in place, so the process that
    publishes for it reads the record once more after it has found the word DONE: from then on it does not change.
@@ -6067,7 +6068,6 @@ typedef struct procpool__super {
   procpool__super_fds fds;
   int watch; /* tells of the witness's end, or -1 */
   procpool__pid pid, host;
-  uint64_t looked, expected; /* when this process last looked at limits; when it was to do so again, at the latest */
   bool strict, core_dumps, ended;
   bool once;                     /* one worker, one task: a dead one is not replaced */
   uint32_t phase;                /* procpool__phase, as the host said it by a message: the segment's is for workers */
@@ -6471,12 +6471,6 @@ static void procpool__super_note_away(const procpool__super *u, int index) {
   (void)procpool__or(procpool__shm_away(&u->segment, index), procpool__shm_bit(index));
 }
 
-/* Since when this process could not run itself, as it comes much later than it meant to; now if it could. */
-static uint64_t procpool__super_held_since(const procpool__super *u, uint64_t now) {
-  const bool late = u->expected != PROCPOOL__NEVER && now > u->expected && now - u->expected > PROCPOOL__LATE;
-  return late ? u->expected : now;
-}
-
 /* Time in which a worker could not run: its limit and the next stage of its end come so much later. */
 static void procpool__super_give_back(procpool__charge *charge, uint64_t from, uint64_t to) {
   if (from >= to)
@@ -6486,22 +6480,16 @@ static void procpool__super_give_back(procpool__charge *charge, uint64_t from, u
     charge->stage_due += to - from;
 }
 
-/* A stop counts from here to there and not from look to look: those may lie seconds apart. Whether the host went on at
- * the same time cannot be seen any more when a worker does; it stood at the last look. */
-static void procpool__super_time_stop(procpool__super *u, int index, bool stopped) {
-  procpool__charge *charge = &u->charges[index];
-  const uint64_t now = procpool__platform_now();
-  if (stopped && !charge->stopped) {
-    charge->stopped_ns = charge->stood_ns = now;
-    charge->had_excused = charge->excused;
-    charge->host_stood = false;
-  } else if (!stopped && charge->stopped && charge->host_stood) {
-    procpool__super_give_back(charge, charge->stood_ns, procpool__super_held_since(u, now));
-  }
+/* A stop counts from here, and not from the next look: that may be seconds away. Its end is heard after a look. */
+static void procpool__super_time_stop(procpool__charge *charge) {
+  charge->stopped_ns = charge->stood_ns = procpool__platform_now();
+  charge->had_excused = charge->excused;
+  charge->host_stood = false;
 }
 
 static void procpool__super_note_stop(procpool__super *u, int index, bool stopped) {
-  procpool__super_time_stop(u, index, stopped);
+  if (stopped && !u->charges[index].stopped)
+    procpool__super_time_stop(&u->charges[index]);
   u->charges[index].stopped = stopped;
   if (stopped)
     procpool__super_note_away(u, index);
@@ -6964,7 +6952,8 @@ static bool procpool__super_host_may_follow(const procpool__charge *charge, uint
   return charge->stopped && !charge->host_stood && now - charge->stopped_ns < PROCPOOL__LATE;
 }
 
-/* held: since when this process could not run. That time is given back to all tasks, and to none twice. */
+/* held: since when this process could not run. That time is given back to all tasks, and to none twice. Whether the
+ * host went on when the worker did cannot be seen any more: it stood at the last look. */
 static void procpool__super_excuse_worker(procpool__charge *charge, bool host_stands, uint64_t held, uint64_t now) {
   const bool together = charge->host_stood || host_stands;
   procpool__super_give_back(charge, held, now);
@@ -6978,12 +6967,10 @@ static void procpool__super_excuse_worker(procpool__charge *charge, bool host_st
   charge->stood_ns = now;
 }
 
-/* Time in which a worker could not run does not count. If this process comes much later than it meant to, it was
- * stopped or frozen itself, as the whole job is by a container's pause, a signal to the group, a debugger. And in a job
- * that is stopped from its terminal the host and the workers stand, while this process, which blocks the signals for
- * that, runs on. A worker that stands alone is not excused: its limit ends it. */
-static void procpool__super_excuse(procpool__super *u, uint64_t now) {
-  const uint64_t held = procpool__super_held_since(u, now);
+/* Time in which a worker could not run does not count: what this process overslept (from held on), and the stop of a
+ * job from its terminal: the host and the workers stand then, while this process, which blocks the signals for that,
+ * runs on. A worker that stands alone is not excused: its limit ends it. */
+static void procpool__super_excuse(procpool__super *u, uint64_t held, uint64_t now) {
   bool host_stands = false, asked = false;
   for (int i = 0; i < u->segment.workers; i++) {
     procpool__charge *charge = &u->charges[i];
@@ -6995,7 +6982,17 @@ static void procpool__super_excuse(procpool__super *u, uint64_t now) {
     }
     procpool__super_excuse_worker(charge, host_stands, held, now);
   }
-  u->looked = now;
+}
+
+/* Sleeps until something comes, or until then. If it oversleeps by far, it was stopped or frozen, as the whole job is by
+ * a container's pause, a signal to the group, a debugger. Its own work is no such time, however long that takes: a large
+ * host's copies are slow to fork, and while workers are replaced one after the other no limit would ever be over. */
+static void procpool__super_rest(procpool__super *u, procpool__source *sources, int count, uint64_t until) {
+  const uint64_t begin = procpool__platform_now(), due = until > begin ? until : begin;
+  uint64_t now;
+  procpool__platform_super_sleep(sources, count, until);
+  now = procpool__platform_now();
+  procpool__super_excuse(u, now > due && now - due > PROCPOOL__LATE ? due : now, now);
 }
 
 /* When to look again at the latest, if anything is to be ended at all: soon where the host may follow a worker, for a
@@ -7032,7 +7029,6 @@ static uint64_t procpool__super_enforce(procpool__super *u) {
   procpool__header *h = u->segment.header;
   const uint64_t now = procpool__platform_now();
   uint64_t next = PROCPOOL__NEVER, tick;
-  procpool__super_excuse(u, now);
   for (int i = 0; i < u->segment.workers; i++) {
     const uint64_t due = u->charges[i].pid != 0 ? procpool__super_enforce_worker(u, i, now) : PROCPOOL__NEVER;
     next = due < next ? due : next;
@@ -7212,12 +7208,11 @@ static void procpool__super_loop(procpool__super *u) {
     next = due < next ? due : next;
     due = procpool__super_look_at_witness(u);
     next = due < next ? due : next;
-    u->expected = next > u->looked ? next : u->looked;
     sources[0] = procpool__platform_end_of(u->fds.lifeline);
     sources[1] = procpool__platform_source(u->fds.host_pidfd);
     sources[2] = procpool__platform_source(u->fds.control);
     sources[3] = procpool__platform_source(u->watch);
-    procpool__platform_super_sleep(sources, 4, next);
+    procpool__super_rest(u, sources, 4, next); /* first of all it excuses: by that, limits and stops are judged */
     if (procpool__platform_came(&sources[0]) || procpool__platform_came(&sources[1]) ||
         (procpool__platform_came(&sources[3]) && procpool__platform_witness_gone(u->fds.witness, u->watch)))
       procpool__super_host_gone(u);
@@ -7281,8 +7276,6 @@ static void procpool__super_begin_watch(procpool__super *u) {
 
 static void procpool__super_run(procpool__super *u) {
   procpool__message m;
-  u->expected = PROCPOOL__NEVER;
-  u->looked = procpool__platform_now();
   procpool__platform_adopt();
   procpool__platform_mark(0);
   if (u->segment.header->pinned)
