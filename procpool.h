@@ -2324,6 +2324,11 @@ static void procpool__platform_no_wait(int fd) {
   (void)fcntl(fd, F_SETFL, O_NONBLOCK);
 }
 
+/* By the kernel's own call: the C library's leaves its own signals out. old: or null. */
+static void procpool__platform_swap_mask(const sigset_t *mask, sigset_t *old) {
+  (void)syscall(SYS_rt_sigprocmask, SIG_SETMASK, mask, old, (size_t)(_NSIG / 8));
+}
+
 /* Where ppoll is refused. A signal may come between the change of the mask and the sleep: that is short then. */
 static int procpool__platform_poll_plainly(struct pollfd *fds, int count, uint64_t ns, const sigset_t *mask) {
   const int most = mask != NULL ? 10 : INT_MAX;
@@ -2333,12 +2338,12 @@ static int procpool__platform_poll_plainly(struct pollfd *fds, int count, uint64
     ms = ns / 1000000u < (uint64_t)most ? (int)((ns + 999999u) / 1000000u) : most;
   if (mask != NULL) {
     ms = ms < 0 || ms > most ? most : ms;
-    (void)pthread_sigmask(SIG_SETMASK, mask, &old);
+    procpool__platform_swap_mask(mask, &old);
   }
   got = (int)syscall(SYS_poll, fds, count, ms);
   error = errno;
   if (mask != NULL)
-    (void)pthread_sigmask(SIG_SETMASK, &old, NULL);
+    procpool__platform_swap_mask(&old, NULL);
   errno = error;
   return got;
 }
@@ -3408,7 +3413,13 @@ static void procpool__platform_worker_signals(void) {
     (void)sigaction(s, &action, NULL);
   }
   (void)sigemptyset(&none);
-  (void)sigprocmask(SIG_SETMASK, &none, NULL);
+  procpool__platform_swap_mask(&none, NULL); /* the C library's own, too: pthread_cancel and setuid need them */
+}
+
+/* All signals, also those that the C library keeps for its threads, which sigfillset leaves out: a supervisor has but
+ * one, and whoever sends it one of them would end it. */
+static void procpool__platform_every_signal(sigset_t *mask) {
+  memset(mask, 0xff, sizeof(*mask));
 }
 
 /* A supervisor blocks all signals. SIGCHLD, which it lets in while it waits, must interrupt that, also where the host
@@ -3418,17 +3429,15 @@ static int procpool__platform_super_signals(void) {
   sigset_t all;
   memset(&action, 0, sizeof(action));
   action.sa_handler = procpool__platform_noop;
-  (void)sigfillset(&all);
-  (void)sigprocmask(SIG_SETMASK, &all, NULL);
+  procpool__platform_every_signal(&all);
+  procpool__platform_swap_mask(&all, NULL);
   return sigaction(SIGCHLD, &action, NULL) != 0 ? errno : 0;
 }
 
-/* The signals that may interrupt a wait of the supervisor: SIGCHLD alone. */
-
-/* The supervisor's sleep, which the end of a child interrupts: else as procpool__platform_wait_any. */
+/* The supervisor's sleep, which the end of a child interrupts, and no other signal. */
 static void procpool__platform_super_sleep(procpool__source *sources, int count, uint64_t deadline) {
   sigset_t mask;
-  (void)sigfillset(&mask);
+  procpool__platform_every_signal(&mask);
   (void)sigdelset(&mask, SIGCHLD);
   (void)procpool__platform_poll(sources, count, deadline, &mask);
 }

@@ -10,6 +10,7 @@
 #include <sys/ptrace.h>
 #include <sys/syscall.h>
 #include <sys/time.h>
+#include <sys/wait.h>
 #include <time.h>
 
 /* In a task: the word of the page that says that it is there. */
@@ -339,6 +340,60 @@ TEST_STARTS(r146_kill_with_a_supervisor_stopped_again_and_again, PROCESSES) {
 
 TEST_STARTS(r146_kill_with_a_traced_supervisor, PROCESSES) {
   kill_while_held(start, HOLD_TRACE);
+}
+
+static void task_signal_the_supervisor(procpool_task *task) {
+  const pid_t supervisor = getppid();
+  for (int s = 1; s <= 64; s++)
+    if (s != SIGKILL && s != SIGSTOP)
+      (void)syscall(SYS_kill, supervisor, s); /* the C library's own, too */
+  usleep(10000);
+  procpool_task_return(task, &supervisor, sizeof(supervisor));
+}
+
+/* In its sleep and at work: each signal but two leaves it alone. */
+TEST_STARTS(r146_every_signal_to_the_supervisor, PROCESSES) {
+  procpool *pool = test_open(start, 2);
+  const long supervisor = test_supervisor(pool);
+  const test_job die = job_with(0, SIGKILL);
+  for (int i = 0; i < 20; i++) {
+    procpool_future *future = test_submit(pool, task_die, &die, sizeof(die));
+    procpool_future *other = test_submit(pool, task_signal_the_supervisor, PROCPOOL_NULL, 0);
+    CHECK_SETTLES(future, PROCPOOL_CRASHED);
+    CHECK_SETTLES(other, PROCPOOL_OK);
+    CHECK_OK(procpool_future_release(future));
+    CHECK_OK(procpool_future_release(other));
+  }
+  CHECK_EQ(test_supervisor(pool), supervisor);
+  test_close(pool);
+}
+
+static void *thread_that_waits(void *unused) {
+  for (;;)
+    (void)pause();
+  return unused;
+}
+
+/* Both need signals that the supervisor has blocked. */
+static void task_cancel_a_thread(procpool_task *task) {
+  pthread_t thread;
+  void *result = PROCPOOL_NULL;
+  int right = pthread_create(&thread, PROCPOOL_NULL, thread_that_waits, PROCPOOL_NULL) == 0;
+  right = right && setuid(getuid()) == 0; /* in all threads */
+  right = right && pthread_cancel(thread) == 0 && pthread_join(thread, &result) == 0 && result == PTHREAD_CANCELED;
+  procpool_task_return(task, &right, sizeof(right));
+}
+
+TEST_STARTS(r136_threads_of_a_task_are_cancelled, PROCESSES) {
+  procpool *pool = test_open(start, 1);
+  for (int i = 0; i < 3; i++) {
+    procpool_future *future = test_submit(pool, task_cancel_a_thread, PROCPOOL_NULL, 0);
+    int right = 0;
+    CHECK_OK(procpool_future_result(future, 5.0 * test_slow(), &right, sizeof(right), PROCPOOL_NULL));
+    CHECK(right);
+    CHECK_OK(procpool_future_release(future));
+  }
+  test_close(pool);
 }
 
 /* ---- a supervisor that is killed under a host with a timer ---- */
