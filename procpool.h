@@ -966,7 +966,7 @@ static PROCPOOL_UNUSED inline void procpool__scope_end(procpool **procpool__pool
    there is anything. A buffer that is freed stays what it is for the tasks that were submitted before.
 
    ---- PROCESS MANNERS ----
-   Descriptors  the host gets seven per pool (procpool_fd: nine), close-on-exec and above 2. A worker has one of the
+   Descriptors  the host gets seven per pool (procpool_fd: nine), close-on-exec and above 2. A worker has two of the
                 pool's, and none of other pools'. Under fork it has the host's own besides (as any fork does; see
                 close_fds), under spawn only 0, 1, 2. A task may close all that its worker has, and open others under
                 the same numbers: the pool does not write to those, and the worker is replaced after it.
@@ -979,7 +979,9 @@ static PROCPOOL_UNUSED inline void procpool__scope_end(procpool **procpool__pool
                 each such stop as much as an eighth of the shortest limit (5 s at most) and 0.1 s may count, and all of
                 it where it comes in the midst of a fork for a replacement.
                 A worker that is stopped alone has its limit all the same; one that is stopped while it has no task
-                keeps a shutdown waiting, except KILL, until it goes on.
+                keeps a shutdown waiting, except KILL, until it goes on. While somebody stops or traces the supervisor
+                no limit is kept, no death told and no worker replaced, except by KILL; a worker whose task has left
+                it traced is replaced when that task returns.
    Processors   workers may use what all threads of the host together may use: OMP_PROC_BIND and the like, which pin
                 the thread that opens the pool, do not pin its workers.
    Waiting      wait() and waitpid(-1) in the host never see the pool: the supervisor is detached. A host that is
@@ -1012,8 +1014,9 @@ static PROCPOOL_UNUSED inline void procpool__scope_end(procpool **procpool__pool
                 the host's own end; pthread_exit() in a task makes that one CRASHED, with status 0, and the thread goes
                 on (a thread of the pool's takes the next task; inline, the call that waits does): its cleanup handlers
                 have run by then, the destructors of its keys not. However the host ends, supervisor and workers are
-                gone within a second, stopped ones too: ending without shutdown is a kill. Nothing stays in /dev/shm or
-                on disk.
+                gone within a second, stopped ones too: ending without shutdown is a kill. Nothing stays in /dev/shm
+                or on disk. Only a program that a task has started can keep the supervisor longer, while it traces it
+                as a debugger does, or stops it again and again.
    Libraries    a worker has the code that the program had when the pool was opened. What dlopen brings later is told
                 as PROCPOOL_FUNCTION; but do not dlclose a library while a pool lives that was opened with it: another
                 one that comes to lie in its place is taken for it, and a worker runs the old one's code.
@@ -1253,7 +1256,7 @@ static PROCPOOL_UNUSED inline void procpool__scope_end(procpool **procpool__pool
       fences               none beside these                     none beside these
       system calls, hot    none                                  none
       asleep               wake and wait, on futexes             wait and wake, on futexes; a prctl before the sleep
-                                                                 and ten calls that put back what tasks have left
+                                                                 and a dozen that put back what tasks have left
 
    Workers are not trusted. Whatever a worker process writes into shared memory, the host and the supervisor do not
    crash, block, read or write outside of it, spin or free twice, and signal no process that is not the pool's own.
@@ -1276,8 +1279,13 @@ static PROCPOOL_UNUSED inline void procpool__scope_end(procpool **procpool__pool
    lifeline (the kernel then continues a stopped supervisor), wait another, and end it by the pidfd that the
    go-between gave the host: its workers go with it. Where there is no pidfd (Linux before 5.3, or a filter), they
    return after five seconds, and what is held stays until it is let go. When the host itself dies, no process is
-   left to do that: a supervisor that is stopped once is gone within a second, one that a task traces or goes on
-   stopping when that task ends.
+   left to do that but the kernel: it continues a stopped supervisor, and it ends the workers, each of which has opened
+   the lifeline for itself (what the kernel does at its end belongs to the open file description). So a task that traces
+   the supervisor, or goes on stopping it, ends, and the supervisor goes on; it takes those deaths for what they are
+   (super_heed_lifeline), and ends what the tasks had started. Where a worker cannot open it (no /proc), or a task has
+   closed it, such a supervisor is gone when the task ends; where a program that a task has started does it, when that
+   program ends. A worker whose task has returned and left the supervisor traced makes room for another: that ends the
+   tracing.
 
    How the host learns of nonsense: it reads each shared value once, checks it against its private table, and then
    uses it; and after 200 ms, then ever more rarely while nothing comes about (5 s), as it waits or polls, it looks
@@ -1311,7 +1319,7 @@ static PROCPOOL_UNUSED inline void procpool__scope_end(procpool **procpool__pool
  *   link: pipe pipe_number channel channel_of send receive send_fd receive_fd no_wait close close_on_exec close_others
  *   process: detach fork run reap reap_adopted kill pid pidfd pidfd_signal leave flush_and_leave from_outside each_child
  *     is_stopped same_session mark mark_of nudge_parent adopt environment forget_environment
- *   death: die_with continue_when_told witness witness_drop witness_gone witness_watch guard guard_ok guard_free
+ *   death: die_with die_when_told continue_when_told witness witness_drop witness_gone witness_watch guard guard_ok guard_free
  *     around_forks children_elsewhere
  *   manners: set_name volunteer no_core drop_output flush worker_signals super_signals note_habits tidy catch_exit
  *     catch_exit_here exit_mark release_exit find_exit_list clear_exit_list
@@ -3292,6 +3300,20 @@ static void procpool__platform_continue_when_told(int fd) {
   (void)fcntl(fd, F_SETFL, O_ASYNC | O_NONBLOCK);
 }
 
+/* At end of file on the pipe fd, or when there is something to read, the kernel ends this process. Whom it tells, and by
+ * what signal, belongs to the open file description, which others have inherited as well: so this opens the pipe anew.
+ * Returns that descriptor; -1 where it cannot be had (no /proc). */
+static int procpool__platform_die_when_told(int fd) {
+  char path[32];
+  int own;
+  (void)snprintf(path, sizeof(path), "/proc/self/fd/%d", fd);
+  own = procpool__platform_above_std(procpool__platform_open(path, O_RDONLY | O_NONBLOCK));
+  (void)fcntl(own, F_SETOWN, getpid());
+  (void)fcntl(own, PROCPOOL__SETSIG, SIGKILL);
+  (void)fcntl(own, F_SETFL, O_ASYNC | O_NONBLOCK);
+  return own;
+}
+
 /* ==== >>habits ======================================================================================================
  * Runs in:   workers and supervisor; in the host only what catches exit() and finds code.
  * Writes:    what belongs to its own process: limits, timers, masks, lists of handlers.
@@ -3494,9 +3516,16 @@ static void procpool__platform_note_habits(procpool__platform_habits *habits) {
   (void)getrlimit(RLIMIT_FSIZE, &habits->file_size);
 }
 
+/* Whether a thread of this process traces its parent: a tracer waits for those that it traces as for its children
+ * (ptrace(2)). What it traces stops at each signal, and goes on when the tracer says so, or ends. */
+static bool procpool__platform_traces_parent(void) {
+  siginfo_t info;
+  return syscall(SYS_waitid, PROCPOOL__P_PID, getppid(), &info, WSTOPPED | WNOHANG | WNOWAIT, NULL) == 0;
+}
+
 /* Puts back what would end a later task: the interval timers (alarm is one of them), the signal mask, a SIGINT that has
- * become deadly, limits on processor time and file sizes. False where that cannot be done: then a fresh process has to
- * take the place of this one. */
+ * become deadly, limits on processor time and file sizes. False where that cannot be done, or the supervisor is held by
+ * this process: then a fresh one has to take its place. */
 static bool procpool__platform_tidy(const procpool__platform_habits *habits) {
   struct itimerval off;
   struct sigaction action;
@@ -3516,7 +3545,7 @@ static bool procpool__platform_tidy(const procpool__platform_habits *habits) {
     action.sa_flags = SA_RESTART;
     (void)sigaction(SIGINT, &action, NULL);
   }
-  return procpool__platform_tidy_limit(RLIMIT_CPU, &habits->cpu) &&
+  return !procpool__platform_traces_parent() && procpool__platform_tidy_limit(RLIMIT_CPU, &habits->cpu) &&
          procpool__platform_tidy_limit(RLIMIT_FSIZE, &habits->file_size);
 }
 
@@ -5656,10 +5685,10 @@ static bool procpool__worker_has_time(procpool__worker *w) {
   return w->tick != before;
 }
 
-/* Puts back what the last tasks have left behind. It takes about ten system calls, so it is done where they do not
+/* Puts back what the last tasks have left behind. It takes about a dozen system calls, so it is done where they do not
  * matter: when there is nothing to do, and after the first tasks that come then; after a commit that took a call to
  * wake the host; after chunks that are long; else every few milliseconds. False if this process had better make room
- * for a fresh one: a limit cannot be raised again, or a task has closed the pool's descriptors. */
+ * for a fresh one: a limit cannot be raised again, or a task has closed the pool's descriptors, or traces the supervisor. */
 static bool procpool__worker_tidy(procpool__worker *w) {
   if (!w->process || w->tidied == w->tasks)
     return true;
@@ -6310,15 +6339,27 @@ static void procpool__super_work(void *context) {
   procpool__platform_leave(0);
 }
 
+/* What a worker keeps of the supervisor's descriptors: the others go, event_fd too, since a task could make it one on
+ * which the host blocks. With the lifeline the kernel itself ends the worker when the host ends, also where the
+ * supervisor is held: one that traces it lets it go by that. */
+static void procpool__super_keep_few(procpool__super *u, procpool__process_pool *own) {
+  int lifeline = u->fds.lifeline;
+  procpool__process_no_pool(own);
+  own->all_gone = u->fds.all_gone;
+  u->fds.all_gone = u->fds.lifeline = u->segment.fd = -1;
+  procpool__super_fds_close(&u->fds);
+  procpool__platform_close(&u->watch);
+  own->far_lifeline = procpool__platform_die_when_told(lifeline);
+  if (procpool__platform_gone(lifeline, 0)) /* before that */
+    procpool__platform_leave(0);
+  procpool__platform_close(&lifeline);
+}
+
 static void procpool__super_be_worker(procpool__super *u, int index) {
   procpool__worker worker;
   procpool__process_pool own; /* the supervisor of a pool that a task opens must not keep these */
   procpool__platform_die_with(u->pid);
-  procpool__process_no_pool(&own);
-  own.all_gone = u->fds.all_gone; /* the others go, event_fd too: a task could make it one on which the host blocks */
-  u->fds.all_gone = u->segment.fd = -1;
-  procpool__super_fds_close(&u->fds);
-  procpool__platform_close(&u->watch);
+  procpool__super_keep_few(u, &own);
   procpool__platform_worker_signals();
   procpool__platform_drop_output();
   procpool__platform_set_name(u->name, u->once ? -1 : index);
@@ -6621,6 +6662,49 @@ static void procpool__super_end_workers(procpool__super *u, procpool__state stat
   procpool__super_sweep_all(u, procpool__platform_now() + PROCPOOL__PATIENCE / 10);
 }
 
+/* What worker index runs ends with the host, and so do the programs that it has started. */
+static void procpool__super_note_programs(procpool__super *u, int index) {
+  procpool__charge *charge = &u->charges[index];
+  uint64_t word;
+  uint32_t slot;
+  if (charge->condemned != 0 || charge->stage != PROCPOOL_STAGE_NONE || procpool__super_task_of(u, index, &slot, &word))
+    charge->sweep = charge->mark;
+}
+
+/* The host has ended, or wants everything gone without further ado. The segment is not read any more. A worker that
+ * the kernel holds on to does not keep this process: it has its SIGKILL, and gets another one when this ends. */
+static void procpool__super_host_gone(procpool__super *u) {
+  const uint64_t deadline = procpool__platform_now() + PROCPOOL__PATIENCE / 10;
+  procpool__ending ending;
+  for (int i = 0; i < u->segment.workers; i++)
+    if (u->charges[i].pid != 0) {
+      procpool__super_note_programs(u, i);
+      procpool__platform_kill(u->charges[i].pid, PROCPOOL__SIGNAL_KILL);
+    }
+  for (int i = 0; i < u->segment.workers; i++)
+    if (u->charges[i].pid != 0)
+      (void)procpool__super_await(u, i, deadline, &ending);
+  for (int i = 0; i < u->segment.workers; i++)
+    u->charges[i].pid = 0;
+  procpool__super_sweep_all(u, deadline);
+  /* a child of the host's may live on, and has the segment mapped: it keeps an empty one. A host that kills its pool,
+   * or waits for this process to leave as it said, may yet read what was committed, and shared buffers. */
+  if (u->phase != PROCPOOL__PHASE_KILL && procpool__load32(&u->segment.header->phase) != PROCPOOL__PHASE_KILL &&
+      procpool__load32(&u->segment.header->gone) == 0)
+    procpool__platform_shm_empty(u->segment.base, u->segment.arena_at + procpool__shm_arena_top(&u->segment));
+  procpool__platform_leave(0);
+}
+
+/* Called for a worker that is reaped. With the host all workers are ended by the kernel, and that is no crash, and no
+ * reason for replacements: the lifeline is at its end before the first of them gets its signal. */
+static void procpool__super_heed_lifeline(procpool__super *u, int index, const procpool__ending *ending) {
+  if (ending->signal_number != PROCPOOL__SIGNAL_KILL || !procpool__platform_gone(u->fds.lifeline, 0))
+    return;
+  procpool__super_note_programs(u, index);
+  u->charges[index].pid = 0; /* no longer this process's child */
+  procpool__super_host_gone(u);
+}
+
 /* ---- deaths and replacements ---- */
 
 /* Whether all indexes have failed so often in a row; of those that a worker has or will have. */
@@ -6752,6 +6836,7 @@ static void procpool__super_reap(procpool__super *u) {
       continue;
     any = true;
     if (ending.fate == PROCPOOL__ENDED) {
+      procpool__super_heed_lifeline(u, index, &ending);
       procpool__super_on_death(u, index, &ending);
     } else {
       procpool__super_note_stop(u, index, ending.fate == PROCPOOL__STOPPED);
@@ -7145,34 +7230,6 @@ static void procpool__super_on_message(procpool__super *u, const procpool__messa
     procpool__platform_kill(charge->pid, m->say == PROCPOOL__SAY_RESET ? PROCPOOL__SIGNAL_KILL : (int)m->b);
   else if (m->say == PROCPOOL__SAY_RESET)
     procpool__super_clear_traces(u, (int)m->a);
-}
-
-/* The host has ended, or wants everything gone without further ado. The segment is not read any more. A worker that
- * the kernel holds on to does not keep this process: it has its SIGKILL, and gets another one when this ends. */
-static void procpool__super_host_gone(procpool__super *u) {
-  const uint64_t deadline = procpool__platform_now() + PROCPOOL__PATIENCE / 10;
-  procpool__ending ending;
-  uint64_t word;
-  uint32_t slot;
-  for (int i = 0; i < u->segment.workers; i++)
-    if (u->charges[i].pid != 0) {
-      if (u->charges[i].condemned != 0 || u->charges[i].stage != PROCPOOL_STAGE_NONE ||
-          procpool__super_task_of(u, i, &slot, &word))
-        u->charges[i].sweep = u->charges[i].mark;
-      procpool__platform_kill(u->charges[i].pid, PROCPOOL__SIGNAL_KILL);
-    }
-  for (int i = 0; i < u->segment.workers; i++)
-    if (u->charges[i].pid != 0)
-      (void)procpool__super_await(u, i, deadline, &ending);
-  for (int i = 0; i < u->segment.workers; i++)
-    u->charges[i].pid = 0;
-  procpool__super_sweep_all(u, deadline);
-  /* a child of the host's may live on, and has the segment mapped: it keeps an empty one. A host that kills its pool,
-   * or waits for this process to leave as it said, may yet read what was committed, and shared buffers. */
-  if (u->phase != PROCPOOL__PHASE_KILL && procpool__load32(&u->segment.header->phase) != PROCPOOL__PHASE_KILL &&
-      procpool__load32(&u->segment.header->gone) == 0)
-    procpool__platform_shm_empty(u->segment.base, u->segment.arena_at + procpool__shm_arena_top(&u->segment));
-  procpool__platform_leave(0);
 }
 
 static void procpool__super_hear(procpool__super *u) {
