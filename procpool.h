@@ -969,7 +969,7 @@ static PROCPOOL_UNUSED inline void procpool__scope_end(procpool **procpool__pool
    there is anything. A buffer that is freed stays what it is for the tasks that were submitted before.
 
    ---- PROCESS MANNERS ----
-   Descriptors  the host gets seven per pool (procpool_fd: nine), close-on-exec and above 2. A worker has one of the
+   Descriptors  the host gets seven per pool (procpool_fd: nine), close-on-exec and above 2. A worker has two of the
                 pool's, and none of other pools'. Under fork it has the host's own besides (as any fork does; see
                 close_fds), under spawn only 0, 1, 2. A task may close all that its worker has, and open others under
                 the same numbers: the pool does not write to those, and the worker is replaced after it.
@@ -978,10 +978,13 @@ static PROCPOOL_UNUSED inline void procpool__scope_end(procpool **procpool__pool
                 empty mask; SIGINT does nothing in them: Ctrl-C is for the host to decide, see procpool_interrupt.
    Stops        workers are in the host's process group: Ctrl-Z stops them with it. Time in which host and worker are
                 stopped does not count against a limit, nor time in which the supervisor itself could not run (the
-                whole group stopped by SIGSTOP, a container frozen). It knows of the latter by coming too late to a
-                look, so of each such stop as much as an eighth of the shortest limit (5 s at most) and 0.1 s may count.
+                whole group stopped by SIGSTOP, a container frozen). It knows of the latter by oversleeping, so of
+                each such stop as much as an eighth of the shortest limit (5 s at most) and 0.1 s may count, and all of
+                it where it comes in the midst of a fork for a replacement.
                 A worker that is stopped alone has its limit all the same; one that is stopped while it has no task
-                keeps a shutdown waiting, except KILL, until it goes on.
+                keeps a shutdown waiting, except KILL, until it goes on. While somebody stops or traces the supervisor
+                no limit is kept, no death told and no worker replaced, except by KILL; a worker whose task has left
+                it traced is replaced when that task returns.
    Processors   workers may use what all threads of the host together may use: OMP_PROC_BIND and the like, which pin
                 the thread that opens the pool, do not pin its workers.
    Waiting      wait() and waitpid(-1) in the host never see the pool: the supervisor is detached. A host that is
@@ -1021,7 +1024,8 @@ static PROCPOOL_UNUSED inline void procpool__scope_end(procpool **procpool__pool
                 on (a thread of the pool's takes the next task; inline, the call that waits does): its cleanup handlers
                 have run by then, the destructors of its keys not. However the host ends, supervisor and workers are
                 gone within a second, stopped ones too: ending without shutdown is a kill. Nothing stays in /dev/shm or
-                on disk.
+                on disk. Only a program that a task has started can keep the supervisor longer, while it traces it as a
+                debugger does, or stops it again and again.
    Libraries    a worker has the code that the program had when the pool was opened (spawn: has when it starts). What
                 dlopen brings later is told as PROCPOOL_FUNCTION, under spawn also where it lies in the place of what
                 was closed; but under fork do not dlclose a library while a pool lives that was opened with it: another
@@ -1154,14 +1158,14 @@ static PROCPOOL_UNUSED inline void procpool__scope_end(procpool **procpool__pool
    supervisor from what it sees and, where that is earlier, from what the worker wrote down at the start of the body;
    since a worker may be stopped before it writes anything, the host tells of tasks with limits, and while one of
    them waits or runs the supervisor looks now and then (after an eighth of the shortest limit, from 1 ms to 5 s, and
-   when one is over), else never. Each time that it comes 100 ms later than it meant to, it could not run itself:
-   that time is added to the limits, as is the time from the stop of a worker until it goes on, or until a look finds
-   that the host does not stand with it. The host may stop a little after its worker: for 100 ms after that one's
-   stop the supervisor looks every 5 ms whether it has. A body that has returned is no more the limit's affair, unless
-   its worker is stopped before there is room for the result: it then has the whole limit again, from the stop on. A
-   dead task settles when its worker is reaped, since until then it may write to what it was given. A worker that the
-   kernel itself holds on to (a file system that does not answer) is not waited for longer than 5 s: its task settles,
-   and its slot and memory are not used again.
+   when one is over), else never. Each time that it oversleeps by 100 ms, it could not run itself: that time is added to
+   the limits (its own work is not: the forks of a large host take as long), as is the time from the stop of a worker
+   until it goes on, or until a look finds that the host does not stand with it. The host may stop a little after its
+   worker: for 100 ms after that one's stop the supervisor looks every 5 ms whether it has. A body that has returned is
+   no more the limit's affair, unless its worker is stopped before there is room for the result: it then has the whole
+   limit again, from the stop on. A dead task settles when its worker is reaped, since until then it may write to what
+   it was given. A worker that the kernel itself holds on to (a file system that does not answer) is not waited for
+   longer than 5 s: its task settles, and its slot and memory are not used again.
 
    A worker commits in two steps and may lose the first: it then writes its record anew in place, so the process that
    publishes for it reads the record once more after it has found the word DONE: from then on it does not change.
@@ -1262,7 +1266,7 @@ static PROCPOOL_UNUSED inline void procpool__scope_end(procpool **procpool__pool
       fences               none beside these                     none beside these
       system calls, hot    none                                  none
       asleep               wake and wait, on futexes             wait and wake, on futexes; a prctl before the sleep
-                                                                 and ten calls that put back what tasks have left
+                                                                 and a dozen that put back what tasks have left
 
    Workers are not trusted. Whatever a worker process writes into shared memory, the host and the supervisor do not
    crash, block, read or write outside of it, spin or free twice, and signal no process that is not the pool's own.
@@ -1285,8 +1289,13 @@ static PROCPOOL_UNUSED inline void procpool__scope_end(procpool **procpool__pool
    lifeline (the kernel then continues a stopped supervisor), wait another, and end it by the pidfd that the
    go-between gave the host: its workers go with it. Where there is no pidfd (Linux before 5.3, or a filter), they
    return after five seconds, and what is held stays until it is let go. When the host itself dies, no process is
-   left to do that: a supervisor that is stopped once is gone within a second, one that a task traces or goes on
-   stopping when that task ends.
+   left to do that but the kernel: it continues a stopped supervisor, and it ends the workers, each of which has opened
+   the lifeline for itself (what the kernel does at its end belongs to the open file description). So a task that traces
+   the supervisor, or goes on stopping it, ends, and the supervisor goes on; it takes those deaths for what they are
+   (super_heed_lifeline), and ends what the tasks had started. Where a worker cannot open it (no /proc), or a task has
+   closed it, such a supervisor is gone when the task ends; where a program that a task has started does it, when that
+   program ends. A worker whose task has returned and left the supervisor traced makes room for another: that ends the
+   tracing.
 
    How the host learns of nonsense: it reads each shared value once, checks it against its private table, and then
    uses it; and after 200 ms, then ever more rarely while nothing comes about (5 s), as it waits or polls, it looks
@@ -1320,7 +1329,7 @@ static PROCPOOL_UNUSED inline void procpool__scope_end(procpool **procpool__pool
  *   link: pipe pipe_number channel channel_of send receive send_fd receive_fd no_wait close close_on_exec close_others
  *   process: detach fork run reap reap_adopted kill pid pidfd pidfd_signal leave flush_and_leave from_outside each_child
  *     is_stopped same_session mark mark_of nudge_parent adopt environment forget_environment
- *   death: die_with continue_when_told witness witness_drop witness_gone witness_watch guard guard_ok guard_free
+ *   death: die_with die_when_told continue_when_told witness witness_drop witness_gone witness_watch guard guard_ok guard_free
  *     around_forks children_elsewhere
  *   manners: set_name volunteer no_core drop_output flush worker_signals super_signals note_habits tidy catch_exit
  *     catch_exit_here exit_mark release_exit find_exit_list clear_exit_list
@@ -2354,6 +2363,11 @@ static void procpool__platform_no_wait(int fd) {
   (void)fcntl(fd, F_SETFL, O_NONBLOCK);
 }
 
+/* By the kernel's own call: the C library's leaves its own signals out. old: or null. */
+static void procpool__platform_swap_mask(const sigset_t *mask, sigset_t *old) {
+  (void)syscall(SYS_rt_sigprocmask, SIG_SETMASK, mask, old, (size_t)(_NSIG / 8));
+}
+
 /* Where ppoll is refused. A signal may come between the change of the mask and the sleep: that is short then. */
 static int procpool__platform_poll_plainly(struct pollfd *fds, int count, uint64_t ns, const sigset_t *mask) {
   const int most = mask != NULL ? 10 : INT_MAX;
@@ -2363,12 +2377,12 @@ static int procpool__platform_poll_plainly(struct pollfd *fds, int count, uint64
     ms = ns / 1000000u < (uint64_t)most ? (int)((ns + 999999u) / 1000000u) : most;
   if (mask != NULL) {
     ms = ms < 0 || ms > most ? most : ms;
-    (void)pthread_sigmask(SIG_SETMASK, mask, &old);
+    procpool__platform_swap_mask(mask, &old);
   }
   got = (int)syscall(SYS_poll, fds, count, ms);
   error = errno;
   if (mask != NULL)
-    (void)pthread_sigmask(SIG_SETMASK, &old, NULL);
+    procpool__platform_swap_mask(&old, NULL);
   errno = error;
   return got;
 }
@@ -3340,6 +3354,20 @@ static void procpool__platform_continue_when_told(int fd) {
   (void)fcntl(fd, F_SETFL, O_ASYNC | O_NONBLOCK);
 }
 
+/* At end of file on the pipe fd, or when there is something to read, the kernel ends this process. Whom it tells, and by
+ * what signal, belongs to the open file description, which others have inherited as well: so this opens the pipe anew.
+ * Returns that descriptor; -1 where it cannot be had (no /proc). */
+static int procpool__platform_die_when_told(int fd) {
+  char path[32];
+  int own;
+  (void)snprintf(path, sizeof(path), "/proc/self/fd/%d", fd);
+  own = procpool__platform_above_std(procpool__platform_open(path, O_RDONLY | O_NONBLOCK));
+  (void)fcntl(own, F_SETOWN, getpid());
+  (void)fcntl(own, PROCPOOL__SETSIG, SIGKILL);
+  (void)fcntl(own, F_SETFL, O_ASYNC | O_NONBLOCK);
+  return own;
+}
+
 /* ==== >>habits ======================================================================================================
  * Runs in:   workers and supervisor; in the host only what catches exit() and finds code.
  * Writes:    what belongs to its own process: limits, timers, masks, lists of handlers.
@@ -3461,7 +3489,13 @@ static void procpool__platform_worker_signals(void) {
     (void)sigaction(s, &action, NULL);
   }
   (void)sigemptyset(&none);
-  (void)sigprocmask(SIG_SETMASK, &none, NULL);
+  procpool__platform_swap_mask(&none, NULL); /* the C library's own, too: pthread_cancel and setuid need them */
+}
+
+/* All signals, also those that the C library keeps for its threads, which sigfillset leaves out: a supervisor has but
+ * one, and whoever sends it one of them would end it. */
+static void procpool__platform_every_signal(sigset_t *mask) {
+  memset(mask, 0xff, sizeof(*mask));
 }
 
 /* A supervisor blocks all signals. SIGCHLD, which it lets in while it waits, must interrupt that, also where the host
@@ -3471,17 +3505,15 @@ static int procpool__platform_super_signals(void) {
   sigset_t all;
   memset(&action, 0, sizeof(action));
   action.sa_handler = procpool__platform_noop;
-  (void)sigfillset(&all);
-  (void)sigprocmask(SIG_SETMASK, &all, NULL);
+  procpool__platform_every_signal(&all);
+  procpool__platform_swap_mask(&all, NULL);
   return sigaction(SIGCHLD, &action, NULL) != 0 ? errno : 0;
 }
 
-/* The signals that may interrupt a wait of the supervisor: SIGCHLD alone. */
-
-/* The supervisor's sleep, which the end of a child interrupts: else as procpool__platform_wait_any. */
+/* The supervisor's sleep, which the end of a child interrupts, and no other signal. */
 static void procpool__platform_super_sleep(procpool__source *sources, int count, uint64_t deadline) {
   sigset_t mask;
-  (void)sigfillset(&mask);
+  procpool__platform_every_signal(&mask);
   (void)sigdelset(&mask, SIGCHLD);
   (void)procpool__platform_poll(sources, count, deadline, &mask);
 }
@@ -3538,9 +3570,16 @@ static void procpool__platform_note_habits(procpool__platform_habits *habits) {
   (void)getrlimit(RLIMIT_FSIZE, &habits->file_size);
 }
 
+/* Whether a thread of this process traces its parent: a tracer waits for those that it traces as for its children
+ * (ptrace(2)). What it traces stops at each signal, and goes on when the tracer says so, or ends. */
+static bool procpool__platform_traces_parent(void) {
+  siginfo_t info;
+  return syscall(SYS_waitid, PROCPOOL__P_PID, getppid(), &info, WSTOPPED | WNOHANG | WNOWAIT, NULL) == 0;
+}
+
 /* Puts back what would end a later task: the interval timers (alarm is one of them), the signal mask, a SIGINT that has
- * become deadly, limits on processor time and file sizes. False where that cannot be done: then a fresh process has to
- * take the place of this one. */
+ * become deadly, limits on processor time and file sizes. False where that cannot be done, or the supervisor is held by
+ * this process: then a fresh one has to take its place. */
 static bool procpool__platform_tidy(const procpool__platform_habits *habits) {
   struct itimerval off;
   struct sigaction action;
@@ -3560,7 +3599,7 @@ static bool procpool__platform_tidy(const procpool__platform_habits *habits) {
     action.sa_flags = SA_RESTART;
     (void)sigaction(SIGINT, &action, NULL);
   }
-  return procpool__platform_tidy_limit(RLIMIT_CPU, &habits->cpu) &&
+  return !procpool__platform_traces_parent() && procpool__platform_tidy_limit(RLIMIT_CPU, &habits->cpu) &&
          procpool__platform_tidy_limit(RLIMIT_FSIZE, &habits->file_size);
 }
 
@@ -5748,10 +5787,10 @@ static bool procpool__worker_has_time(procpool__worker *w) {
   return w->tick != before;
 }
 
-/* Puts back what the last tasks have left behind. It takes about ten system calls, so it is done where they do not
+/* Puts back what the last tasks have left behind. It takes about a dozen system calls, so it is done where they do not
  * matter: when there is nothing to do, and after the first tasks that come then; after a commit that took a call to
  * wake the host; after chunks that are long; else every few milliseconds. False if this process had better make room
- * for a fresh one: a limit cannot be raised again, or a task has closed the pool's descriptors. */
+ * for a fresh one: a limit cannot be raised again, or a task has closed the pool's descriptors, or traces the supervisor. */
 static bool procpool__worker_tidy(procpool__worker *w) {
   if (!w->process || w->tidied == w->tasks)
     return true;
@@ -6172,7 +6211,6 @@ typedef struct procpool__super {
   procpool__super_fds fds;
   int watch; /* tells of the witness's end, or -1 */
   procpool__pid pid, host;
-  uint64_t looked, expected; /* when this process last looked at limits; when it was to do so again, at the latest */
   bool strict, core_dumps, ended;
   bool once;                     /* one worker, one task: a dead one is not replaced */
   uint32_t phase;                /* procpool__phase, as the host said it by a message: the segment's is for workers */
@@ -6416,15 +6454,27 @@ static void procpool__super_work(void *context) {
   procpool__platform_leave(0);
 }
 
+/* What a worker keeps of the supervisor's descriptors: the others go, event_fd too, since a task could make it one on
+ * which the host blocks. With the lifeline the kernel itself ends the worker when the host ends, also where the
+ * supervisor is held: one that traces it lets it go by that. */
+static void procpool__super_keep_few(procpool__super *u, procpool__process_pool *own) {
+  int lifeline = u->fds.lifeline;
+  procpool__process_no_pool(own);
+  own->all_gone = u->fds.all_gone;
+  u->fds.all_gone = u->fds.lifeline = u->segment.fd = -1;
+  procpool__super_fds_close(&u->fds);
+  procpool__platform_close(&u->watch);
+  own->far_lifeline = procpool__platform_die_when_told(lifeline);
+  if (procpool__platform_gone(lifeline, 0)) /* before that */
+    procpool__platform_leave(0);
+  procpool__platform_close(&lifeline);
+}
+
 static void procpool__super_be_worker(procpool__super *u, int index) {
   procpool__worker worker;
   procpool__process_pool own; /* the supervisor of a pool that a task opens must not keep these */
   procpool__platform_die_with(u->pid);
-  procpool__process_no_pool(&own);
-  own.all_gone = u->fds.all_gone; /* the others go, event_fd too: a task could make it one on which the host blocks */
-  u->fds.all_gone = u->segment.fd = -1;
-  procpool__super_fds_close(&u->fds);
-  procpool__platform_close(&u->watch);
+  procpool__super_keep_few(u, &own);
   procpool__platform_worker_signals();
   procpool__platform_drop_output();
   procpool__platform_set_name(u->name, u->once ? -1 : index);
@@ -6586,12 +6636,6 @@ static void procpool__super_note_away(const procpool__super *u, int index) {
   (void)procpool__or(procpool__shm_away(&u->segment, index), procpool__shm_bit(index));
 }
 
-/* Since when this process could not run itself, as it comes much later than it meant to; now if it could. */
-static uint64_t procpool__super_held_since(const procpool__super *u, uint64_t now) {
-  const bool late = u->expected != PROCPOOL__NEVER && now > u->expected && now - u->expected > PROCPOOL__LATE;
-  return late ? u->expected : now;
-}
-
 /* Time in which a worker could not run: its limit and the next stage of its end come so much later. */
 static void procpool__super_give_back(procpool__charge *charge, uint64_t from, uint64_t to) {
   if (from >= to)
@@ -6601,22 +6645,16 @@ static void procpool__super_give_back(procpool__charge *charge, uint64_t from, u
     charge->stage_due += to - from;
 }
 
-/* A stop counts from here to there and not from look to look: those may lie seconds apart. Whether the host went on at
- * the same time cannot be seen any more when a worker does; it stood at the last look. */
-static void procpool__super_time_stop(procpool__super *u, int index, bool stopped) {
-  procpool__charge *charge = &u->charges[index];
-  const uint64_t now = procpool__platform_now();
-  if (stopped && !charge->stopped) {
-    charge->stopped_ns = charge->stood_ns = now;
-    charge->had_excused = charge->excused;
-    charge->host_stood = false;
-  } else if (!stopped && charge->stopped && charge->host_stood) {
-    procpool__super_give_back(charge, charge->stood_ns, procpool__super_held_since(u, now));
-  }
+/* A stop counts from here, and not from the next look: that may be seconds away. Its end is heard after a look. */
+static void procpool__super_time_stop(procpool__charge *charge) {
+  charge->stopped_ns = charge->stood_ns = procpool__platform_now();
+  charge->had_excused = charge->excused;
+  charge->host_stood = false;
 }
 
 static void procpool__super_note_stop(procpool__super *u, int index, bool stopped) {
-  procpool__super_time_stop(u, index, stopped);
+  if (stopped && !u->charges[index].stopped)
+    procpool__super_time_stop(&u->charges[index]);
   u->charges[index].stopped = stopped;
   if (stopped)
     procpool__super_note_away(u, index);
@@ -6737,6 +6775,49 @@ static void procpool__super_end_workers(procpool__super *u, procpool__state stat
   }
   procpool__super_note_alive(u);
   procpool__super_sweep_all(u, procpool__platform_now() + PROCPOOL__PATIENCE / 10);
+}
+
+/* What worker index runs ends with the host, and so do the programs that it has started. */
+static void procpool__super_note_programs(procpool__super *u, int index) {
+  procpool__charge *charge = &u->charges[index];
+  uint64_t word;
+  uint32_t slot;
+  if (charge->condemned != 0 || charge->stage != PROCPOOL_STAGE_NONE || procpool__super_task_of(u, index, &slot, &word))
+    charge->sweep = charge->mark;
+}
+
+/* The host has ended, or wants everything gone without further ado. The segment is not read any more. A worker that
+ * the kernel holds on to does not keep this process: it has its SIGKILL, and gets another one when this ends. */
+static void procpool__super_host_gone(procpool__super *u) {
+  const uint64_t deadline = procpool__platform_now() + PROCPOOL__PATIENCE / 10;
+  procpool__ending ending;
+  for (int i = 0; i < u->segment.workers; i++)
+    if (u->charges[i].pid != 0) {
+      procpool__super_note_programs(u, i);
+      procpool__platform_kill(u->charges[i].pid, PROCPOOL__SIGNAL_KILL);
+    }
+  for (int i = 0; i < u->segment.workers; i++)
+    if (u->charges[i].pid != 0)
+      (void)procpool__super_await(u, i, deadline, &ending);
+  for (int i = 0; i < u->segment.workers; i++)
+    u->charges[i].pid = 0;
+  procpool__super_sweep_all(u, deadline);
+  /* a child of the host's may live on, and has the segment mapped: it keeps an empty one. A host that kills its pool,
+   * or waits for this process to leave as it said, may yet read what was committed, and shared buffers. */
+  if (u->phase != PROCPOOL__PHASE_KILL && procpool__load32(&u->segment.header->phase) != PROCPOOL__PHASE_KILL &&
+      procpool__load32(&u->segment.header->gone) == 0)
+    procpool__platform_shm_empty(u->segment.base, u->segment.arena_at + procpool__shm_arena_top(&u->segment));
+  procpool__platform_leave(0);
+}
+
+/* Called for a worker that is reaped. With the host all workers are ended by the kernel, and that is no crash, and no
+ * reason for replacements: the lifeline is at its end before the first of them gets its signal. */
+static void procpool__super_heed_lifeline(procpool__super *u, int index, const procpool__ending *ending) {
+  if (ending->signal_number != PROCPOOL__SIGNAL_KILL || !procpool__platform_gone(u->fds.lifeline, 0))
+    return;
+  procpool__super_note_programs(u, index);
+  u->charges[index].pid = 0; /* no longer this process's child */
+  procpool__super_host_gone(u);
 }
 
 /* ---- deaths and replacements ---- */
@@ -6870,6 +6951,7 @@ static void procpool__super_reap(procpool__super *u) {
       continue;
     any = true;
     if (ending.fate == PROCPOOL__ENDED) {
+      procpool__super_heed_lifeline(u, index, &ending);
       procpool__super_on_death(u, index, &ending);
     } else {
       procpool__super_note_stop(u, index, ending.fate == PROCPOOL__STOPPED);
@@ -7079,7 +7161,8 @@ static bool procpool__super_host_may_follow(const procpool__charge *charge, uint
   return charge->stopped && !charge->host_stood && now - charge->stopped_ns < PROCPOOL__LATE;
 }
 
-/* held: since when this process could not run. That time is given back to all tasks, and to none twice. */
+/* held: since when this process could not run. That time is given back to all tasks, and to none twice. Whether the
+ * host went on when the worker did cannot be seen any more: it stood at the last look. */
 static void procpool__super_excuse_worker(procpool__charge *charge, bool host_stands, uint64_t held, uint64_t now) {
   const bool together = charge->host_stood || host_stands;
   procpool__super_give_back(charge, held, now);
@@ -7093,12 +7176,10 @@ static void procpool__super_excuse_worker(procpool__charge *charge, bool host_st
   charge->stood_ns = now;
 }
 
-/* Time in which a worker could not run does not count. If this process comes much later than it meant to, it was
- * stopped or frozen itself, as the whole job is by a container's pause, a signal to the group, a debugger. And in a job
- * that is stopped from its terminal the host and the workers stand, while this process, which blocks the signals for
- * that, runs on. A worker that stands alone is not excused: its limit ends it. */
-static void procpool__super_excuse(procpool__super *u, uint64_t now) {
-  const uint64_t held = procpool__super_held_since(u, now);
+/* Time in which a worker could not run does not count: what this process overslept (from held on), and the stop of a
+ * job from its terminal: the host and the workers stand then, while this process, which blocks the signals for that,
+ * runs on. A worker that stands alone is not excused: its limit ends it. */
+static void procpool__super_excuse(procpool__super *u, uint64_t held, uint64_t now) {
   bool host_stands = false, asked = false;
   for (int i = 0; i < u->segment.workers; i++) {
     procpool__charge *charge = &u->charges[i];
@@ -7110,7 +7191,17 @@ static void procpool__super_excuse(procpool__super *u, uint64_t now) {
     }
     procpool__super_excuse_worker(charge, host_stands, held, now);
   }
-  u->looked = now;
+}
+
+/* Sleeps until something comes, or until then. If it oversleeps by far, it was stopped or frozen, as the whole job is by
+ * a container's pause, a signal to the group, a debugger. Its own work is no such time, however long that takes: a large
+ * host's copies are slow to fork, and while workers are replaced one after the other no limit would ever be over. */
+static void procpool__super_rest(procpool__super *u, procpool__source *sources, int count, uint64_t until) {
+  const uint64_t begin = procpool__platform_now(), due = until > begin ? until : begin;
+  uint64_t now;
+  procpool__platform_super_sleep(sources, count, until);
+  now = procpool__platform_now();
+  procpool__super_excuse(u, now > due && now - due > PROCPOOL__LATE ? due : now, now);
 }
 
 /* When to look again at the latest, if anything is to be ended at all: soon where the host may follow a worker, for a
@@ -7147,7 +7238,6 @@ static uint64_t procpool__super_enforce(procpool__super *u) {
   procpool__header *h = u->segment.header;
   const uint64_t now = procpool__platform_now();
   uint64_t next = PROCPOOL__NEVER, tick;
-  procpool__super_excuse(u, now);
   for (int i = 0; i < u->segment.workers; i++) {
     const uint64_t due = u->charges[i].pid != 0 ? procpool__super_enforce_worker(u, i, now) : PROCPOOL__NEVER;
     next = due < next ? due : next;
@@ -7257,34 +7347,6 @@ static void procpool__super_on_message(procpool__super *u, const procpool__messa
     procpool__super_clear_traces(u, (int)m->a);
 }
 
-/* The host has ended, or wants everything gone without further ado. The segment is not read any more. A worker that
- * the kernel holds on to does not keep this process: it has its SIGKILL, and gets another one when this ends. */
-static void procpool__super_host_gone(procpool__super *u) {
-  const uint64_t deadline = procpool__platform_now() + PROCPOOL__PATIENCE / 10;
-  procpool__ending ending;
-  uint64_t word;
-  uint32_t slot;
-  for (int i = 0; i < u->segment.workers; i++)
-    if (u->charges[i].pid != 0) {
-      if (u->charges[i].condemned != 0 || u->charges[i].stage != PROCPOOL_STAGE_NONE ||
-          procpool__super_task_of(u, i, &slot, &word))
-        u->charges[i].sweep = u->charges[i].mark;
-      procpool__platform_kill(u->charges[i].pid, PROCPOOL__SIGNAL_KILL);
-    }
-  for (int i = 0; i < u->segment.workers; i++)
-    if (u->charges[i].pid != 0)
-      (void)procpool__super_await(u, i, deadline, &ending);
-  for (int i = 0; i < u->segment.workers; i++)
-    u->charges[i].pid = 0;
-  procpool__super_sweep_all(u, deadline);
-  /* a child of the host's may live on, and has the segment mapped: it keeps an empty one. A host that kills its pool,
-   * or waits for this process to leave as it said, may yet read what was committed, and shared buffers. */
-  if (u->phase != PROCPOOL__PHASE_KILL && procpool__load32(&u->segment.header->phase) != PROCPOOL__PHASE_KILL &&
-      procpool__load32(&u->segment.header->gone) == 0)
-    procpool__platform_shm_empty(u->segment.base, u->segment.arena_at + procpool__shm_arena_top(&u->segment));
-  procpool__platform_leave(0);
-}
-
 static void procpool__super_hear(procpool__super *u) {
   procpool__message m;
   int got;
@@ -7327,12 +7389,11 @@ static void procpool__super_loop(procpool__super *u) {
     next = due < next ? due : next;
     due = procpool__super_look_at_witness(u);
     next = due < next ? due : next;
-    u->expected = next > u->looked ? next : u->looked;
     sources[0] = procpool__platform_end_of(u->fds.lifeline);
     sources[1] = procpool__platform_source(u->fds.host_pidfd);
     sources[2] = procpool__platform_source(u->fds.control);
     sources[3] = procpool__platform_source(u->watch);
-    procpool__platform_super_sleep(sources, 4, next);
+    procpool__super_rest(u, sources, 4, next); /* first of all it excuses: by that, limits and stops are judged */
     if (procpool__platform_came(&sources[0]) || procpool__platform_came(&sources[1]) ||
         (procpool__platform_came(&sources[3]) && procpool__platform_witness_gone(u->fds.witness, u->watch)))
       procpool__super_host_gone(u);
@@ -7396,8 +7457,6 @@ static void procpool__super_begin_watch(procpool__super *u) {
 
 static void procpool__super_run(procpool__super *u) {
   procpool__message m;
-  u->expected = PROCPOOL__NEVER;
-  u->looked = procpool__platform_now();
   procpool__platform_adopt();
   procpool__platform_mark(0);
   if (u->segment.header->pinned)

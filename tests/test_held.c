@@ -10,6 +10,7 @@
 #include <sys/ptrace.h>
 #include <sys/syscall.h>
 #include <sys/time.h>
+#include <sys/wait.h>
 #include <time.h>
 
 /* In a task: the word of the page that says that it is there. */
@@ -339,6 +340,155 @@ TEST_STARTS(r146_kill_with_a_supervisor_stopped_again_and_again, PROCESSES) {
 
 TEST_STARTS(r146_kill_with_a_traced_supervisor, PROCESSES) {
   kill_while_held(start, HOLD_TRACE);
+}
+
+/* Leaves a program that only its pool's supervisor can end. */
+static void task_hold_with_program(procpool_task *task) {
+  const test_job *job = job_begin(task);
+  const pid_t program = fork();
+  if (program == 0)
+    for (;;)
+      (void)pause();
+  page->pid[2 * job->index] = (int)getpid();
+  page->pid[2 * job->index + 1] = (int)program;
+  task_hold(task);
+}
+
+enum { HELD_WORKERS = 3 };
+
+/* Its first worker holds the supervisor, all have a program, and it dies with its pool. */
+static pid_t host_that_dies(procpool_start start, int how) {
+  const pid_t host = fork();
+  procpool_future *future;
+  procpool *pool;
+  if (host != 0)
+    return host;
+  pool = test_open(start, HELD_WORKERS);
+  page->word[1] = (int)test_supervisor(pool);
+  for (int i = HELD_WORKERS - 1; i >= 0; i--) { /* who holds it comes last */
+    const test_job job = job_with(i, i == 0 ? how : -1);
+    future = test_submit(pool, task_hold_with_program, &job, sizeof(job));
+    while (gate_read(&page->started) < HELD_WORKERS - i)
+      if (procpool_future_wait(future, 0.01) == PROCPOOL_FAILED) {
+        CHECK_OK(procpool_shutdown(pool, PROCPOOL_KILL));
+        _exit(3);
+      }
+  }
+  (void)raise(SIGKILL);
+  return 0;
+}
+
+static void die_while_held(procpool_start start, int how) {
+  const pid_t host = host_that_dies(start, how);
+  int watches[2 * HELD_WORKERS + 1], status = 0;
+  const bool all = gate_wait_for(&page->started, HELD_WORKERS, 5.0 * test_slow());
+  for (int i = 0; i < 2 * HELD_WORKERS; i++)
+    watches[i] = all ? test_watch(page->pid[i]) : -1;
+  watches[2 * HELD_WORKERS] = all ? test_watch(page->word[1]) : -1;
+  CHECK_EQ(waitpid(host, &status, 0), host);
+  if (WIFEXITED(status) && WEXITSTATUS(status) == 3)
+    SKIP("no process may trace its parent here");
+  CHECK(WIFSIGNALED(status) && all);
+  CHECK(test_all_gone(watches, 2 * HELD_WORKERS + 1, 2.0 * test_slow()));
+}
+
+TEST_STARTS(r146_host_dies_with_a_traced_supervisor, PROCESSES) {
+  die_while_held(start, HOLD_TRACE);
+}
+
+TEST_STARTS(r146_host_dies_with_a_stopped_supervisor, PROCESSES) {
+  die_while_held(start, HOLD_STOP);
+}
+
+static void task_trace_and_return(procpool_task *task) {
+  const test_job *job = job_begin(task);
+  const pid_t supervisor = getppid();
+  if (ptrace(PTRACE_SEIZE, supervisor, PROCPOOL_NULL, PROCPOOL_NULL) != 0 ||
+      (job->number && ptrace(PTRACE_INTERRUPT, supervisor, PROCPOOL_NULL, PROCPOOL_NULL) != 0))
+    procpool_task_fail(task, errno, "it cannot be traced here");
+}
+
+/* interrupt: and stands from then on; else it would at the next signal. */
+static void trace_and_return(procpool_start start, int interrupt) {
+  procpool *pool = test_open(start, 2);
+  const long supervisor = test_supervisor(pool);
+  const test_job job = job_with(0, interrupt);
+  procpool_submit_options limit;
+  procpool_future *future = test_submit(pool, task_trace_and_return, &job, sizeof(job));
+  if (procpool_future_wait(future, PROCPOOL_FOREVER) == PROCPOOL_FAILED)
+    SKIP("no process may trace its parent here");
+  CHECK_OK(procpool_future_release(future));
+  memset(&limit, 0, sizeof(limit));
+  limit.time_limit = 0.2;
+  limit.grace = -1;
+  CHECK_OK(procpool_submit_with(pool, task_block, &job, sizeof(job), &limit, &future));
+  CHECK_STATUS(procpool_future_wait(future, 5.0 * test_slow()), PROCPOOL_TIMEOUT);
+  CHECK_OK(procpool_future_release(future));
+  CHECK_EQ(test_supervisor(pool), supervisor);
+  CHECK_EQ(test_stats(pool).crashed, 0);
+  test_close(pool);
+}
+
+TEST_STARTS(r146_task_that_leaves_the_supervisor_traced, PROCESSES) {
+  trace_and_return(start, 0);
+}
+
+TEST_STARTS(r146_task_that_leaves_the_supervisor_interrupted, PROCESSES) {
+  trace_and_return(start, 1);
+}
+
+static void task_signal_the_supervisor(procpool_task *task) {
+  const pid_t supervisor = getppid();
+  for (int s = 1; s <= 64; s++)
+    if (s != SIGKILL && s != SIGSTOP)
+      (void)syscall(SYS_kill, supervisor, s); /* the C library's own, too */
+  usleep(10000);
+  procpool_task_return(task, &supervisor, sizeof(supervisor));
+}
+
+/* In its sleep and at work: each signal but two leaves it alone. */
+TEST_STARTS(r146_every_signal_to_the_supervisor, PROCESSES) {
+  procpool *pool = test_open(start, 2);
+  const long supervisor = test_supervisor(pool);
+  const test_job die = job_with(0, SIGKILL);
+  for (int i = 0; i < 20; i++) {
+    procpool_future *future = test_submit(pool, task_die, &die, sizeof(die));
+    procpool_future *other = test_submit(pool, task_signal_the_supervisor, PROCPOOL_NULL, 0);
+    CHECK_SETTLES(future, PROCPOOL_CRASHED);
+    CHECK_SETTLES(other, PROCPOOL_OK);
+    CHECK_OK(procpool_future_release(future));
+    CHECK_OK(procpool_future_release(other));
+  }
+  CHECK_EQ(test_supervisor(pool), supervisor);
+  test_close(pool);
+}
+
+static void *thread_that_waits(void *unused) {
+  for (;;)
+    (void)pause();
+  return unused;
+}
+
+/* Both need signals that the supervisor has blocked. */
+static void task_cancel_a_thread(procpool_task *task) {
+  pthread_t thread;
+  void *result = PROCPOOL_NULL;
+  int right = pthread_create(&thread, PROCPOOL_NULL, thread_that_waits, PROCPOOL_NULL) == 0;
+  right = right && setuid(getuid()) == 0; /* in all threads */
+  right = right && pthread_cancel(thread) == 0 && pthread_join(thread, &result) == 0 && result == PTHREAD_CANCELED;
+  procpool_task_return(task, &right, sizeof(right));
+}
+
+TEST_STARTS(r136_threads_of_a_task_are_cancelled, PROCESSES) {
+  procpool *pool = test_open(start, 1);
+  for (int i = 0; i < 3; i++) {
+    procpool_future *future = test_submit(pool, task_cancel_a_thread, PROCPOOL_NULL, 0);
+    int right = 0;
+    CHECK_OK(procpool_future_result(future, 5.0 * test_slow(), &right, sizeof(right), PROCPOOL_NULL));
+    CHECK(right);
+    CHECK_OK(procpool_future_release(future));
+  }
+  test_close(pool);
 }
 
 /* ---- a supervisor that is killed under a host with a timer ---- */

@@ -429,11 +429,12 @@ static void task_gate_here(procpool_task *task) {
 }
 
 static pid_t slow_from;
+static useconds_t slow_us = 60000;
 
 /* A fork in the supervisor or in a worker. */
 static void fork_slowly(void) {
   if (getpid() != slow_from)
-    usleep(60000);
+    usleep(slow_us);
 }
 
 /* All workers but one die, and a fork takes long, as that of a large host does: limits are not heeded only when all are
@@ -459,6 +460,71 @@ TEST_STARTS(r105_limit_while_workers_are_replaced, FORK) {
   CHECK_OK(procpool_future_release(future));
   for (int i = 0; i < WORKERS - 1; i++)
     finish(others[i], PROCPOOL_CRASHED);
+  CHECK_OK(procpool_shutdown(pool, PROCPOOL_KILL));
+  CHECK_OK(procpool_free(pool));
+}
+
+/* Three of four workers are replaced after each task, and each fork takes longer than the supervisor ever oversleeps.
+ * initializer: null, or the workers' own. */
+static procpool *open_that_forks_slowly(procpool_start start, procpool_initializer initializer) {
+  procpool_options options = {0};
+  slow_from = getpid();
+  slow_us = 150000;
+  CHECK_EQ(pthread_atfork(fork_slowly, NULL, NULL), 0);
+  options.max_tasks_per_child = 1;
+  options.initializer = initializer;
+  options.initializer_limit = initializer != NULL ? 0.3 * test_slow() : 0;
+  return test_open_with(start, 4, &options);
+}
+
+/* Keeps the others busy until that worker has ended. */
+static void churn_until_gone(procpool *pool, long pid, double seconds) {
+  const double begin = test_now();
+  while (test_state(pid) != 0 && test_now() - begin < seconds) {
+    for (int i = 0; i < 3; i++)
+      CHECK_OK(procpool_submit(pool, task_nothing, NULL, 0, NULL));
+    let_pass(0.02);
+  }
+  CHECK_EQ(test_state(pid), 0);
+}
+
+static void limit_while_forks_take_long(procpool_start start, procpool_function function, double grace) {
+  procpool *pool = open_that_forks_slowly(start, NULL);
+  procpool_future *future = limited(pool, function, job_with(0, 1), 0.5 * test_slow(), grace);
+  gate_wait(&page->started, 1);
+  churn_until_gone(pool, page->pid[0], 3 * test_slow());
+  check_ended(future, PROCPOOL_TIMEOUT, KILL, 0);
+  CHECK_OK(procpool_shutdown(pool, PROCPOOL_KILL));
+  CHECK_OK(procpool_free(pool));
+}
+
+/* What the supervisor's own work takes is no time that it could not run, and so given back to all, for ever. */
+TEST_STARTS(r107_limit_while_forks_take_long, FORK) {
+  limit_while_forks_take_long(start, task_gate_here, -1);
+}
+
+TEST_STARTS(r106_stages_while_forks_take_long, FORK) {
+  limit_while_forks_take_long(start, task_block_sigterm, 0.2);
+}
+
+/* Of all workers the sixth one hangs, which takes the place of another. */
+static int initializer_of_which_one_hangs(const void *argument, size_t size) {
+  (void)argument;
+  (void)size;
+  if (gate_add(&page->word[5], 1) != 6)
+    return 0;
+  page->pid[0] = (int)getpid();
+  gate_add(&page->started, 1);
+  gate_wait(&page->gate, 1);
+  return 0;
+}
+
+TEST_STARTS(r106_initializer_while_forks_take_long, FORK) {
+  procpool *pool = open_that_forks_slowly(start, initializer_of_which_one_hangs);
+  for (int i = 0; i < 8; i++)
+    CHECK_OK(procpool_submit(pool, task_nothing, NULL, 0, NULL));
+  gate_wait(&page->started, 1);
+  churn_until_gone(pool, page->pid[0], 3 * test_slow());
   CHECK_OK(procpool_shutdown(pool, PROCPOOL_KILL));
   CHECK_OK(procpool_free(pool));
 }
