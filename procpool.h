@@ -716,9 +716,9 @@ PROCPOOL_API void procpool_scope_end(procpool *pool);
  * opens a pool for the block; shutdown(DRAIN) and free follow however the block is left (break and return included, not
  * longjmp or exit). Where pthread_exit or cancellation ends the thread within, they follow with glibc in C++, and in C
  * with -fexceptions, else the pool stays; and then no callback may throw: that cannot be told from a return, and two
- * unwindings end the program (std::terminate). The block does not run if open fails. procpool_interrupt ends waits within the block, but not the
- * end of the block: what was accepted runs (a result for which there is no memory then is given up: CODEC). To drop it,
- * shut down by KILL or CANCEL before the block is left. */
+ * unwindings end the program (std::terminate). The block does not run if open fails. procpool_interrupt ends waits
+ * within the block, but not the end of the block: what was accepted runs (a result for which there is no memory then is
+ * given up: CODEC). To drop it, shut down by KILL or CANCEL before the block is left. */
 static PROCPOOL_UNUSED inline void procpool__scope_end(procpool **procpool__pool) {
   if (*procpool__pool != PROCPOOL_NULL)
     procpool_scope_end(*procpool__pool);
