@@ -4046,10 +4046,13 @@ static bool procpool__cpu_lines_open(procpool__cpu_lines *lines, const char *roo
   return lines->fd >= 0;
 }
 
-/* One of the kernel's files about this process, as procpool__platform_own_path. */
+/* One of the kernel's files about this process: main's thread's, as containers' tools put theirs in its place; this
+ * thread's own where that one has ended, which is seen by its mounts: it has none any more. */
 static bool procpool__cpu_own_open(procpool__cpu_lines *lines, const char *root, const char *name) {
   char path[PROCPOOL__OWN_PATH];
-  (void)snprintf(path, sizeof(path), "/proc/thread-self/%s", name);
+  int mounts = procpool__cpu_open(root, "/proc/self/mountinfo");
+  (void)snprintf(path, sizeof(path), "/proc/%s/%s", mounts >= 0 ? "self" : "thread-self", name);
+  procpool__platform_close(&mounts);
   if (procpool__cpu_lines_open(lines, root, path))
     return true;
   (void)snprintf(path, sizeof(path), "/proc/self/%s", name);
