@@ -1312,9 +1312,10 @@ static PROCPOOL_UNUSED inline void procpool__scope_end(procpool **procpool__pool
  *            this file replaces them.
  * Constants that _DEFAULT_SOURCE hides are stated here with the kernel's values. */
 
-/* ---- the seam ---- All that the parts above >>shm call of the parts up to >>machine: who ports this file writes these, and
- * the types that they name. (procpool__, and mostly platform_, comes before each.) Above, there is no other name of a
- * system's: make -C tests lint compiles those parts with this table alone, and compares it with what they use.
+/* ---- the seam ---- All that >>shm and the parts behind it call of the parts from here to >>machine: who ports this file
+ * writes these, and the types that they name. (procpool__, and mostly platform_, comes before each.) Behind the seam
+ * there is no other name of a system's: make -C tests lint compiles those parts with this table alone, and compares it
+ * with what they use.
  *   order: load load_acquire load_relaxed load32 load32_relaxed load_signed_relaxed store store_release store_relaxed
  *     store_before_cas store32 store32_relaxed store_signed_relaxed cas exchange or and add or32 or32_relaxed add32
  *   number: round_up number_of address_of random
@@ -1327,10 +1328,10 @@ static PROCPOOL_UNUSED inline void procpool__scope_end(procpool **procpool__pool
  *     shm_reserve shm_discard shm_empty shm_separate memory space memory_refuses memory_forget
  *   bell: event event_set event_clear bell_clear timer timer_set watch watch_add watch_clear watch_remove
  *   link: pipe pipe_number channel channel_of send receive send_fd receive_fd no_wait close close_on_exec close_others
- *   process: detach fork run reap reap_adopted kill pid pidfd pidfd_signal leave flush_and_leave from_outside each_child
- *     is_stopped same_session mark mark_of nudge_parent adopt environment forget_environment
- *   death: die_with die_when_told continue_when_told witness witness_drop witness_gone witness_watch guard guard_ok guard_free
- *     around_forks children_elsewhere
+ *   process: detach fork run reap reap_adopted kill pid pidfd pidfd_signal leave flush_and_leave from_outside
+ *     each_child is_stopped same_session mark mark_of nudge_parent adopt environment forget_environment
+ *   death: die_with die_when_told continue_when_told witness witness_drop witness_gone witness_watch guard guard_ok
+ *     guard_free around_forks children_elsewhere
  *   manners: set_name volunteer no_core drop_output flush worker_signals super_signals note_habits tidy catch_exit
  *     catch_exit_here exit_mark release_exit find_exit_list clear_exit_list
  *   code: each_code has_maps is_program unloads privileged gives_rights
@@ -3072,8 +3073,8 @@ static void procpool__platform_tell_ending(procpool__ending *ending, int status,
   ending->rss_kib = (uint64_t)usage->ru_maxrss;
 }
 
-/* One child that has ended, of all where child is ANY, without waiting; stops: or was stopped, or goes on. Returns which;
- * 0 where there is none now, negative where there is no child at all. */
+/* One child that has ended, of all where child is ANY, without waiting; stops: or was stopped, or goes on. Returns
+ * which; 0 where there is none now, negative where there is no child at all. */
 static pid_t procpool__platform_reap(pid_t child, bool stops, procpool__ending *ending) {
   struct rusage usage;
   int status = 0;
@@ -3296,7 +3297,7 @@ static bool procpool__platform_send_fd(int channel, void *message, size_t size, 
   return sent == (ssize_t)size;
 }
 
-/* Takes the descriptor that came along with a message, if one did. False where there was no number for it: it is lost. */
+/* Takes the descriptor that came along with a message, if one did. False where there was no number for it. */
 static bool procpool__platform_unload(const struct msghdr *header, procpool__platform_cargo *cargo, int *fd) {
   if (header->msg_flags & MSG_CTRUNC) {
     errno = EMFILE;
@@ -3310,8 +3311,8 @@ static bool procpool__platform_unload(const struct msghdr *header, procpool__pla
   return *fd >= 0;
 }
 
-/* As receive, without waiting; -1 (and an error) also where a descriptor that came along was lost. *fd: the one that came
- * along, or -1. */
+/* As receive, without waiting; -1 (and an error) also where a descriptor that came along was lost. *fd: the one that
+ * came along, or -1. */
 static int procpool__platform_receive_fd(int channel, void *message, size_t size, int *fd) {
   procpool__platform_cargo cargo;
   struct msghdr header;
@@ -3354,9 +3355,9 @@ static void procpool__platform_continue_when_told(int fd) {
   (void)fcntl(fd, F_SETFL, O_ASYNC | O_NONBLOCK);
 }
 
-/* At end of file on the pipe fd, or when there is something to read, the kernel ends this process. Whom it tells, and by
- * what signal, belongs to the open file description, which others have inherited as well: so this opens the pipe anew.
- * Returns that descriptor; -1 where it cannot be had (no /proc). */
+/* At end of file on the pipe fd, or when there is something to read, the kernel ends this process. Whom it tells, and
+ * by what signal, belongs to the open file description, which others have inherited as well: so this opens the pipe
+ * anew. Returns that descriptor; -1 where it cannot be had (no /proc). */
 static int procpool__platform_die_when_told(int fd) {
   char path[32];
   int own;
@@ -5793,7 +5794,8 @@ static bool procpool__worker_has_time(procpool__worker *w) {
 /* Puts back what the last tasks have left behind. It takes about a dozen system calls, so it is done where they do not
  * matter: when there is nothing to do, and after the first tasks that come then; after a commit that took a call to
  * wake the host; after chunks that are long; else every few milliseconds. False if this process had better make room
- * for a fresh one: a limit cannot be raised again, or a task has closed the pool's descriptors, or traces the supervisor. */
+ * for a fresh one: a limit cannot be raised again, or a task has closed the pool's descriptors, or traces the
+ * supervisor. */
 static bool procpool__worker_tidy(procpool__worker *w) {
   if (!w->process || w->tidied == w->tasks)
     return true;
@@ -7196,9 +7198,9 @@ static void procpool__super_excuse(procpool__super *u, uint64_t held, uint64_t n
   }
 }
 
-/* Sleeps until something comes, or until then. If it oversleeps by far, it was stopped or frozen, as the whole job is by
- * a container's pause, a signal to the group, a debugger. Its own work is no such time, however long that takes: a large
- * host's copies are slow to fork, and while workers are replaced one after the other no limit would ever be over. */
+/* Sleeps until something comes, or until then. If it oversleeps by far, it was stopped or frozen, as the whole job is
+ * by a container's pause, a signal to the group, a debugger. Its own work is no such time, however long that takes: a
+ * large host's copies are slow to fork, and while workers are replaced one after the other no limit would end. */
 static void procpool__super_rest(procpool__super *u, procpool__source *sources, int count, uint64_t until) {
   const uint64_t begin = procpool__platform_now(), due = until > begin ? until : begin;
   uint64_t now;
@@ -10235,8 +10237,8 @@ static bool procpool__host_idles(const procpool *p) {
          (p->closing || procpool__table_waiting(&p->segment));
 }
 
-/* Sleeps on turn, unless there is something to do by now. An interrupt takes no lock: it counts itself and then turn, so
- * turn is read first. All else changes under the lock, and whoever changed it while this thread was without the lock
+/* Sleeps on turn, unless there is something to do by now. An interrupt takes no lock: it counts itself and then turn,
+ * so turn is read first. All else changes under the lock, and whoever changed it while this thread was without the lock
  * saw no sleeper. known: null for one that has held the lock since it looked, and ends by no interrupt. */
 static void procpool__host_await_turn(procpool *p, uint64_t deadline, const procpool__known *known) {
   const uint32_t turn = procpool__load32(&p->turn);
@@ -10288,8 +10290,8 @@ static void procpool__host_take_turn(void *context) {
 }
 
 /* An inline pool: runs one task in this thread, which goes on after a pthread_exit in the task: the call that it is in,
- * and those that have called, hold what other threads look at. False if there was none. Then the pool ends, if it is to;
- * but not before a task that was accepted while this thread looked, and just before a shutdown. */
+ * and those that have called, hold what other threads look at. False if there was none. Then the pool ends, if it is
+ * to; but not before a task that was accepted while this thread looked, and just before a shutdown. */
 static bool procpool__host_run_inline(procpool *p) {
   procpool__inline_turn t;
   int cancel;
@@ -13223,8 +13225,8 @@ static void procpool__several_attend(procpool__poller *n, procpool__waiter *w, b
   (void)procpool__public_leave(p, PROCPOOL_OK);
 }
 
-/* Takes in what has come to pool i, and says what to poll for it. INTERRUPTED, DEADLOCK and FORKED where due: the call may still
- * end otherwise, and takes the interrupt only where it ends by it. */
+/* Takes in what has come to pool i, and says what to poll for it. INTERRUPTED, DEADLOCK and FORKED where due: the call
+ * may still end otherwise, and takes the interrupt only where it ends by it. */
 static procpool_status procpool__several_look(procpool__several *v, size_t i) {
   procpool *p = v->group->pools[i].pool;
   procpool__source *sources = &v->sources[1 + 2 * i];
@@ -13985,7 +13987,8 @@ static procpool_status procpool__map_submit(procpool__mapping *m, procpool__job 
   return status;
 }
 
-/* There is no memory for a chunk of that size. If the arena could hold it, it is waited for as long as others have some. */
+/* There is no memory for a chunk of that size. If the arena could hold it, it is waited for as long as others have
+ * some. */
 static procpool_status procpool__map_no_memory(const procpool *p, uint64_t size) {
   return procpool__submit_no_memory(p, procpool__arena_could_hold(p, size) ? 0 : UINT64_MAX);
 }
