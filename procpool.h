@@ -33,7 +33,7 @@
    Then:   cc -O2 -pthread -o quickstart quickstart.c && ./quickstart
    prints: 1 4 9 16 and 25
 
-   ==== CONTENTS: the tags to search for, in file order. Calls go downwards only: a layer uses those above it =========
+   ==== CONTENTS: the tags to search for, in file order. Each part calls only parts that stand above it ===============
 
      >>manual        this text                       >>declarations   every call, with its contract
      >>manners       for users too: start methods, and what a pool does to its surroundings
@@ -51,7 +51,7 @@
    ---- WHEN NOT TO USE IT ----
    - The function must change the caller's memory: a worker is another process, with copies of arguments and results
      (but see shared buffers). A pointer to the host's memory means nothing in it.
-   - A call costs less than about a microsecond and there are few: hand out many at once with map, or just call it.
+   - A call costs less than about a microsecond: hand out many at once with map, or call it directly.
    - You want threads: PROCPOOL_START_THREAD gives a thread pool with the same calls, but no isolation.
    - Untrusted code: a worker cannot make the host crash, but it has the rights of your program. Use a sandbox besides.
 
@@ -70,7 +70,8 @@
    A task's body starts at most once: one that was begun when its worker died is CRASHED, never run again. Those still
    queued go on; the supervisor replaces the worker at once, whatever the host is doing meanwhile.
    shared buffer   memory that the host and all workers see at the same address (procpool_shared_alloc): it saves the
-            copies, for what is large or worked on many times. Nobody keeps two tasks from writing to the same place.
+            copies, for what is large or worked on many times. The library does not keep two tasks from writing to the
+            same place.
 
    ---- START METHODS ----
    fork     needs nothing, and opens fastest from a small host with one thread: open early.
@@ -81,14 +82,17 @@
    Figures, and what each one does to the host: >>manners.
 
    ---- ERRORS ----
-   Every call returns a procpool_status (or a handle that is null where it failed); procpool_strerror gives its text. A
-   task's failure has a record besides: procpool_future_error. Refused calls change nothing. The common ones:
+   Most calls return a procpool_status, or a handle that is null where they failed; procpool_strerror gives its text. A
+   task's failure has an error besides: procpool_future_error. A refused call changes nothing, unless it says otherwise.
+   Any call may change errno; what it was is in procpool_error.system_error. The common ones:
      CRASHED     the error names signal or exit status, pid and resource usage; submit again if that is safe
+     CODEC       the result was too large for its place or found no memory, or the worker has no such function
      TIMEOUT     its limit was over; error->stage says what ended it. (A wait whose time is over is PENDING.)
      FULL        queue full: wait for something, or use procpool_submit, which waits itself
      MEMORY      wait or poll: the result stays where it is, free some memory and ask again. procpool_shared_alloc:
                  procpool_last_error has ENOMEM (max_memory, the machine), or ENOSPC, EFBIG (a limit on file sizes)
-     INIT_FAIL   the initializer failed three times in every worker, or all die between it and their first task
+     INIT_FAIL   the initializer failed in every worker, three times in a row (threads: once), or all die between it and
+                 their first task
      BROKEN      a strict pool lost a worker, or its supervisor was killed: open a new pool
      FORKED      a forked child of the host used the pool, or came back into a call: it may open one of its own
      DEADLOCK    a wait inside a callback or a task of the same pool: it would wait for itself
@@ -103,12 +107,16 @@
      waits (result, wait, next, map)       yes         DEADLOCK*   DEADLOCK*                  no         FORKED
      shutdown with timeout 0               yes         yes         yes                        no         FORKED
      shutdown that waits, free             yes         DEADLOCK    DEADLOCK                   no         FORKED
-     procpool_interrupt, _strerror         yes         yes         yes                        yes        no effect
+     procpool_strerror, _status_name       yes         yes         yes                        yes        yes
+     procpool_interrupt                    yes         yes         yes                        yes        no effect
+     procpool_poll, _fd, _get_stats        yes         yes         yes                        no         FORKED
      procpool_task_*                       no          no          yes, of its own task       no         no
-     * unless it has settled already. A task in a worker process may open pools of its own, 8 levels deep.
+     * unless it has settled already; with timeout 0 or less it is PENDING instead of DEADLOCK. A task in a worker
+     process may open pools of its own, 8 levels deep.
 
-   ---- MANNERS ---- in short: the host gets no signal handler, no thread, no child that its wait() sees, and seven
-   descriptors per pool, close-on-exec. Ctrl-C is the host's to decide, Ctrl-Z stops workers too. However the host ends,
+   ---- MANNERS ---- in short: the host gets no signal handler, no thread (but with START_THREAD), no child that its
+   wait() sees (but as process 1 or subreaper), and at most nine descriptors per pool, close-on-exec. Ctrl-C is the
+   host's to decide, Ctrl-Z stops workers too. However the host ends,
    supervisor and workers are gone within a second, and nothing stays in /dev/shm or on disk. The rest: >>manners.
 
    ---- COMPILE-TIME OPTIONS ---- None of them changes a public struct.
@@ -159,8 +167,8 @@ extern "C" {
 
 /* ---- statuses ----
  * One list for everything that a call returns and for every way in which a task ends: X(name, value, text). The value
- * is part of the interface. Statuses 0 to 9 are outcomes of tasks, 20 to 23 answers, 40 and above refusals: a refused
- * call changed nothing. */
+ * is part of the interface. 0 to 9: outcomes of tasks; 6 to 9 are also what submit says of a pool that takes no more.
+ * 20 to 23: answers. 40 and above: refusals, which have changed nothing unless the call's comment says otherwise. */
 #define PROCPOOL_STATUSES(X)                                                                                           \
   X(OK, 0, "the task returned and its result is complete")                                                             \
   X(FAILED, 1, "the task reported a failure (code and message in its error)")                                          \
@@ -236,7 +244,9 @@ typedef struct procpool_task procpool_task;     /* one running task, as its func
 typedef struct procpool_iterator procpool_iterator;
 typedef struct procpool_process procpool_process; /* one function in a process of its own */
 
-/* A task. Runs in a worker. It reads its argument, gives at most one result or one failure, and returns. */
+/* A task. Runs in a worker. It reads its argument, gives at most one result or one failure, and returns; it must not be
+ * left by longjmp. (exit, pthread_exit: see Exit in >>manners. An exception makes it FAILED, in an implementation that
+ * is compiled as C++.) */
 typedef void (*procpool_function)(procpool_task *task);
 /* Runs once in every worker before its first task. Returns 0, or a code that makes the start count as failed. */
 typedef int (*procpool_initializer)(const void *argument, size_t size);
@@ -251,8 +261,9 @@ typedef int (*procpool_generator)(void *context, void *item);
 
 /* ---- opening ---- */
 typedef enum procpool_start {
-  PROCPOOL_START_AUTO = 0, /* fork if the process has one thread, else spawn if the door is there, else an error */
-  PROCPOOL_START_FORK,     /* workers are copies of the host as it is at open */
+  PROCPOOL_START_AUTO = 0, /* fork if the process has one thread, else spawn if it can (see open), else an error */
+  PROCPOOL_START_FORK,     /* workers are copies of the host as it is at open. Not refused where the host has threads:
+                              a lock that another thread holds at that moment is then held in the workers for ever */
   PROCPOOL_START_SPAWN,    /* workers are copies of a fresh start of the same program: procpool_worker_main() */
   PROCPOOL_START_THREAD,   /* workers are threads of the host: no isolation */
   PROCPOOL_START_INLINE    /* tasks run in the caller while it waits, polls or finds the queue full */
@@ -261,25 +272,26 @@ typedef enum procpool_start {
 /* Every field may be zero. */
 typedef struct procpool_options {
   procpool_error *error;   /* filled with the reason when open fails; may be null */
-  const char *name;        /* shown by top, htop and ps -o comm; default "procpool" */
+  const char *name;        /* shown by top, htop and ps -o comm: 10 bytes of it, then -INDEX; default "procpool" */
   procpool_start start;    /* default AUTO */
-  int max_workers;         /* 0: $PROCPOOL_WORKERS, else procpool_cpu_count(PROCPOOL_CPU_USABLE); inline: always one */
+  int max_workers;         /* at most 1024; 0: $PROCPOOL_WORKERS, else procpool_cpu_count(PROCPOOL_CPU_USABLE); inline:
+                              always one */
   int max_tasks_per_child; /* replace a worker after so many tasks; 0: never; fork and spawn only */
   bool strict;             /* one death breaks the pool, as in Python; fork and spawn only */
   bool close_fds;          /* fork: workers keep descriptors 0, 1, 2 and keep_fds only */
   bool core_dumps;         /* leave core dumps of workers on */
-  const int *keep_fds;     /* with close_fds; copied */
+  const int *keep_fds;     /* with close_fds; copied. Fork only: a spawned worker has 0, 1 and 2 */
   size_t keep_fds_count;
   procpool_initializer initializer; /* runs in every worker before its first task */
   const void *initializer_argument; /* initializer_size bytes, copied; with size 0 the pointer itself (not spawn) */
   size_t initializer_size;
   size_t max_queued; /* tasks accepted and not yet settled; default 65536, at most 8388608 */
-  size_t ring_size;  /* bytes of each worker's result ring, a power of two; default 262144 */
+  size_t ring_size;  /* bytes of each worker's result ring, a power of two from 4096 to 2^30; default 262144 */
   size_t max_memory; /* bytes for large arguments and shared buffers together; default: the machine's memory, or what a
                         control group allows of it; where address space is bounded (32 bits, RLIMIT_AS) an eighth of
                         what is left of it at most */
   int spin_us;       /* busy-wait before sleeping, us; 0: chosen by the pool; -1: never */
-  double time_limit; /* seconds that a task may run, from the start of its body; 0: no limit; fork and spawn only */
+  double time_limit; /* seconds of wall time that a task may run, from its body's start; 0: none; fork and spawn only */
   double grace;      /* seconds from each stage (procpool_stage) to the next; 0: 0.1; negative: none, SIGKILL at once */
   double initializer_limit; /* seconds that an initializer may run; 0: no limit; fork and spawn only */
   /* thread: bytes of each worker's stack, at least 65536, and raised to what the system asks for (128 KiB on arm64); 0:
@@ -291,10 +303,12 @@ typedef struct procpool_options {
 /* Opens a pool. options: null or zeroed for all defaults. Returns when every worker process has been started (their
  * initializers may still run), or null: nothing is left behind, and options->error says why:
  *   ARGUMENT, MISMATCH
- *   UNSUPPORTED  spawn in a program with rights of its own; children of this thread go to another PID namespace
- *   THREADS      auto in a process that has threads, or may have some, without the door; spawn of a program whose
+ *   UNSUPPORTED  an option that this start method does not have; spawn in a program with rights of its own, or with an
+ *                initializer_argument without its size; children of this thread go to another PID namespace
+ *   THREADS      auto in a process that has threads, or may have some, and cannot spawn; spawn of a program whose
  *                libraries start threads before main
- *   DOOR         spawn without the door
+ *   DOOR         spawn, and main has not called procpool_worker_main()
+ *   FUNCTION     spawn: the initializer is not in the program that workers run
  *   SPAWN_FAIL, SYSTEM, MEMORY   system_error is errno, and the message begins with the call that failed, if one did
  *   DEPTH        a pool within a pool within ...
  *   INIT_FAIL    inline: the initializer failed, its code is in the error
@@ -306,9 +320,10 @@ static PROCPOOL_UNUSED inline procpool *procpool_open(const procpool_options *pr
   return procpool_open_checked(procpool__options, PROCPOOL_VERSION, sizeof(procpool_options));
 }
 
-/* The door for PROCPOOL_START_SPAWN: call it first thing in main. In the program that the user starts it returns at
- * once; in a process that a pool started it becomes that pool's supervisor and never returns. It believes only what it
- * can prove: in a set-user-ID program, or a process that merely inherited the environment of such a one, it returns. */
+/* For PROCPOOL_START_SPAWN: call it first thing in main. In the program that the user starts it returns at once. In a
+ * process that a pool has started it does not return: that process becomes the pool's supervisor. (Inside this file the
+ * call is named the door.) It believes only what it can prove: in a set-user-ID program, or in a process that merely
+ * inherited the environment of a pool's process, it returns. */
 PROCPOOL_API void procpool_worker_main(void);
 
 typedef enum procpool_cpu {
@@ -324,16 +339,17 @@ PROCPOOL_API int procpool_cpu_count(procpool_cpu kind);
 
 /* ---- a pool's calls ----
  * All of them may be made from any thread of the process that opened the pool, and from a callback where not said
- * otherwise. A null pool is HANDLE (a freed one cannot be told from garbage), a forked child of the host gets FORKED, a
- * pool shut down SHUTDOWN. */
+ * otherwise. A null pool is HANDLE (a freed one cannot be told from garbage), a forked child of the host gets FORKED. A
+ * pool that was shut down refuses tasks, maps and new buffers with SHUTDOWN. */
 
 /* Hands a task to the pool. size bytes at argument are copied (0 bytes are carried too; argument may then be null).
- * *future receives the handle, to be given back with procpool_future_release; with future null nobody wants the
- * result. Blocks while the queue is full, and takes results out of the workers' rings meanwhile; never runs a
- * callback. Inside a task of this very pool (thread, inline) it returns FULL instead of blocking. Returns OK (it will
- * settle exactly once); ARGUMENT; FUNCTION (spawn: not in the program that workers run); MEMORY (in a callback also
- * where all the memory is held by maps that run callbacks: it would wait for itself); SYSTEM (spawn: no descriptor to
- * look where a function lies that was not met before); SHUTDOWN, BROKEN, INIT_FAIL, SPAWN_FAIL; INTERRUPTED. */
+ * *future receives the handle, to be given back with procpool_future_release; with future null the result is
+ * dropped. Blocks while the queue is full, and takes in results meanwhile (reads them from the workers' rings, so that
+ * their futures settle); never runs a callback. Inside a task of this very pool (thread, inline) it returns FULL
+ * instead of blocking. Returns OK (it will settle exactly once); ARGUMENT; FUNCTION (spawn: not in the program that
+ * workers run); MEMORY (in a callback also where all the memory is held by maps that run callbacks: it would wait for
+ * itself); SYSTEM (spawn: no descriptor to look where a function lies that was not met before); SHUTDOWN, BROKEN,
+ * INIT_FAIL, SPAWN_FAIL; INTERRUPTED. */
 PROCPOOL_API procpool_status procpool_submit(procpool *pool, procpool_function function, const void *argument,
                                              size_t size, procpool_future **future);
 /* The same; FULL at once instead of blocking. */
@@ -357,7 +373,7 @@ typedef struct procpool_submit_options {
  * TIMEOUT, by stages: it is asked (procpool_task_cancelled), its worker gets SIGTERM, then SIGKILL; error->stage
  * tells the last one. The clock starts with the body, so waiting in the queue does not count, and stops when the body
  * has returned and what it printed is out. Time in which the worker could not run because its whole job was stopped or
- * frozen does not count (see Stops in the manual). The supervisor sees to it, whatever the host does meanwhile.
+ * frozen does not count (see Stops in >>manners). The supervisor sees to it, whatever the host does meanwhile.
  * UNSUPPORTED: a time limit in a thread or inline pool. ARGUMENT also where shared_argument or result lie in no live
  * buffer of the pool, or run over its end. With a result's place procpool_future_data returns it and
  * procpool_future_result copies from it, as long as the buffer is not freed; unless the task ends as OK, what lies
@@ -368,7 +384,7 @@ PROCPOOL_API procpool_status procpool_submit_with(procpool *pool, procpool_funct
 
 /* Hands count tasks to the pool in one call, for far less than as many submits cost: task i gets size bytes at
  * arguments + i * size (arguments null: none), and they start in this order. futures: count places for the handles,
- * or null (nobody wants the results). options as above, for each of them; its timeout is for the whole call, and task
+ * or null (the results are dropped). options as above, for each of them; its timeout is for the whole call, and task
  * i has its place for the result at result + i * result_size.
  * *submitted, which may be null, receives how many were accepted, from the first on: they will settle exactly once;
  * the places of the others become null. Waits, and takes results in, as submit does; workers start on the first tasks
@@ -385,10 +401,11 @@ PROCPOOL_API procpool_status procpool_submit_many(procpool *pool, procpool_funct
  * procpool_shared_free or procpool_free(pool); shutdown, and a pool that breaks, leave it readable. Tasks see the
  * buffers that were there when they were submitted, at the same address as the host (but see procpool_task_shared), so
  * pointers into buffers may stand in arguments and within buffers. Both sides may write: it is the program's business
- * that nobody reads what another one writes meanwhile. Null when there is none to be had, and procpool_last_error says
+ * that no process reads what another one is writing. Null when there is none to be had, and procpool_last_error says
  * why: MEMORY with errno as system_error (ENOMEM: more than max_memory or the machine has left; ENOSPC, EFBIG),
  * SHUTDOWN, BROKEN, INIT_FAIL. Null on a bad handle and in a forked child, too. The pages are taken here, so no later
- * access runs out of memory. May be called in callbacks and tasks; waits for nothing but the kernel. */
+ * access runs out of memory. May be called in callbacks, and in tasks of thread and inline
+ * pools; waits for nothing but the kernel. */
 PROCPOOL_API void *procpool_shared_alloc(procpool *pool, size_t size);
 /* Gives a buffer back; null is fine. Its memory is used again when every task that was submitted before has settled:
  * one that still uses it does no harm. (If a task's worker could not be ended, no buffer of that time is used again.)
@@ -403,11 +420,11 @@ PROCPOOL_API procpool_status procpool_poll(procpool *pool);
 
 /* A descriptor for poll, select, epoll, the same at each call: readable when something may have settled, a task waits
  * in an inline pool, or the supervisor has ended; procpool_poll makes it unreadable. A loop that polls it without a
- * time-out, and calls procpool_poll when it is readable, learns of everything. Let one thread do that: what one thread
- * polls another one's loop is not told of. While tasks are not settled a timer makes it readable too, after 0.2 s and
- * then ever more rarely (5 s at most), for what workers may have done to shared memory. It may be readable without
- * another cause, never unreadable with one. -1 on a bad handle, or where there is no descriptor to be had
- * (procpool_last_error). Belongs to the pool. */
+ * time-out, and calls procpool_poll when it is readable, learns of everything. One thread shall do that: what one
+ * thread has polled, the loop of another is not told. While tasks are not settled a timer makes it readable too, after
+ * 0.2 s and then ever more rarely (5 s at most): the poll then checks what workers have written to shared memory. It
+ * may be readable without a cause, but is never unreadable with one. -1 on a bad handle, or where there is none to be
+ * had (procpool_last_error). Belongs to the pool. */
 PROCPOOL_API int procpool_fd(procpool *pool);
 
 /* Ends every wait that goes on in this pool, or if there is none the next one: they return INTERRUPTED, and nothing
@@ -424,22 +441,25 @@ typedef enum procpool_shutdown_mode {
 
 /* Refuses new tasks and ends the pool as mode says; a later call may be stronger. Returns OK when every task has
  * settled, callbacks have run, and no worker is left. DEADLOCK inside a callback or a task of this pool; INTERRUPTED;
- * MEMORY, where a result finds none (the shutdown goes on).
+ * MEMORY, where a result finds none (the shutdown goes on); ARGUMENT, HANDLE, FORKED.
  * Futures stay readable. Waits as long as it takes (KILL: moments; some seconds where a task holds the supervisor, by
  * stopping or tracing it, or the kernel a worker). */
 PROCPOOL_API procpool_status procpool_shutdown(procpool *pool, procpool_shutdown_mode mode);
 /* The same, but PENDING after timeout seconds, the shutdown going on: 0 does not wait and is allowed in callbacks. */
 PROCPOOL_API procpool_status procpool_shutdown_timed(procpool *pool, procpool_shutdown_mode mode, double timeout);
 
-/* Gives the handle back. What is not settled by then is shut down by KILL first. Futures that are still held stay
- * readable. DEADLOCK inside a callback or a task of this pool. Null is fine. */
+/* Gives the handle back. What is not settled by then is shut down by KILL first: to let it run, procpool_shutdown(pool,
+ * PROCPOOL_DRAIN) before. Waits for calls of other threads, whose waits end; a call that begins later is HANDLE only
+ * while the memory is not used again, so make none. Futures that are still held stay readable. DEADLOCK inside a
+ * callback or a task of this pool. Null is fine. */
 PROCPOOL_API procpool_status procpool_free(procpool *pool);
 
 /* The start method that was taken (never AUTO); AUTO on a bad handle. */
 PROCPOOL_API procpool_start procpool_start_method(procpool *pool);
 
 /* Why the last refused call on this pool was refused, in any thread: for calls that return a null handle; or the error
- * of the last failed task that the typed layer told (its handle is given back by then). OK, ARGUMENT, HANDLE.
+ * of the last failed task that a typed call returned (its handle is given back by then). OK, ARGUMENT, HANDLE,
+ * FORKED.
  * error->status is OK if there was neither. */
 PROCPOOL_API procpool_status procpool_last_error(procpool *pool, procpool_error *error);
 
@@ -460,18 +480,20 @@ typedef struct procpool_stats {
 PROCPOOL_API procpool_status procpool_get_stats(procpool *pool, procpool_stats *stats);
 
 /* ---- futures ----
- * A future belongs to whoever got it from submit, until release. Any thread of the host. It stays valid after the pool
- * was shut down and freed. A null or released one is HANDLE where it can be recognised. */
+ * A future is its submitter's until release; any thread of the host may use it. It stays valid after the pool was shut
+ * down and freed. A null or released one is HANDLE where it can be recognised. */
 
 /* The outcome if settled, else PENDING. Takes nothing in and never waits: see procpool_poll, procpool_future_wait. */
 PROCPOOL_API procpool_status procpool_future_status(procpool_future *future);
-/* settled, in whatever way / begun and not settled / CANCELLED. False on a bad handle. */
+/* settled, in whatever way / begun and not settled / CANCELLED. False on a bad handle. They take nothing in: a loop
+ * that asks them calls procpool_poll each time round, or it does not end. */
 PROCPOOL_API bool procpool_future_done(procpool_future *future);
 PROCPOOL_API bool procpool_future_running(procpool_future *future);
 PROCPOOL_API bool procpool_future_cancelled(procpool_future *future);
 
 /* Waits until it is settled and returns the outcome; PENDING after timeout seconds (the task goes on); INTERRUPTED;
- * DEADLOCK inside a callback or a task of this pool unless it is settled. */
+ * DEADLOCK inside a callback or a task of this pool unless it is settled; MEMORY (the result found none: free some and
+ * ask again); ARGUMENT, HANDLE, FORKED. */
 PROCPOOL_API procpool_status procpool_future_wait(procpool_future *future, double timeout);
 /* Waits (timeout as above) and copies the result, as often as asked. *size receives its size in bytes; may be null.
  * Returns the outcome; TOO_SMALL if capacity is less than the size (nothing copied, *size says how much is needed). */
@@ -480,7 +502,7 @@ PROCPOOL_API procpool_status procpool_future_result(procpool_future *future, dou
 /* The result in place, aligned to 16 bytes: valid until release; null unless OK. *size as above. Never waits. Where the
  * task had a place for it in a shared buffer, that place: valid until the buffer is freed. */
 PROCPOOL_API const void *procpool_future_data(procpool_future *future, size_t *size);
-/* What went wrong: error->status is the outcome (OK and PENDING included). Returns OK, ARGUMENT or HANDLE. */
+/* What went wrong: error->status is the outcome (OK and PENDING included). Returns OK, ARGUMENT, HANDLE or FORKED. */
 PROCPOOL_API procpool_status procpool_future_error(procpool_future *future, procpool_error *error);
 /* Process id of the worker that ran it (a thread's: of the host); 0 where none did or it is not settled. */
 PROCPOOL_API long procpool_future_pid(procpool_future *future);
@@ -493,14 +515,14 @@ PROCPOOL_API procpool_status procpool_future_cancel(procpool_future *future);
 /* The same, and a task that runs is ended by stages, with grace seconds from one to the next (as in procpool_options;
  * 0: the pool's; a later call may shorten it). Does not wait. CANCELLED (it is, now or before); PENDING (it runs and
  * will settle: as CANCELLED when its worker has ended or it returned, or as what it committed before); its outcome
- * (too late); UNSUPPORTED (it runs, in a thread or inline: nothing was done). The worker is replaced; no other task
- * is touched. */
+ * (too late); UNSUPPORTED (it runs, in a thread or inline: nothing was done); ARGUMENT, HANDLE, FORKED. The worker is
+ * replaced; no other task is touched. */
 PROCPOOL_API procpool_status procpool_future_cancel_kill(procpool_future *future, double grace);
 
 /* Runs callback(future, context) once, when the future has settled: at once if it has, else in the thread that then
  * polls, waits or shuts down (never inside submit). Without any lock held: it may submit, cancel, read, release this
  * future and add callbacks; a wait in it is refused with DEADLOCK. Several run in the order added. A future
- * that was released keeps its result for its callbacks. OK or MEMORY.
+ * that was released keeps its result for its callbacks. OK, ARGUMENT, HANDLE, FORKED, MEMORY.
  * A callback ends by returning. What it throws in C++ is kept until the call that ran it has let go of all it holds,
  * ends that call's wait, and leaves it then (the first exception, if there are several); this needs an implementation
  * that is compiled as C++ with exceptions. It must not be left by longjmp or pthread_exit, nor by an exception through
@@ -518,7 +540,7 @@ typedef enum procpool_wait_mode {
 
 /* Waits for count futures, of several pools too; the same one may stand in it several times. *done receives how many
  * different ones are settled on return (may be null); procpool_future_done tells which. OK when the mode is satisfied,
- * PENDING after timeout seconds, INTERRUPTED, DEADLOCK, ARGUMENT, HANDLE, MEMORY. */
+ * PENDING after timeout seconds, INTERRUPTED, DEADLOCK, ARGUMENT, HANDLE, FORKED, MEMORY. */
 PROCPOOL_API procpool_status procpool_wait(procpool_future *const *futures, size_t count, procpool_wait_mode mode,
                                            double timeout, size_t *done);
 
@@ -526,28 +548,30 @@ PROCPOOL_API procpool_status procpool_wait(procpool_future *const *futures, size
  * An iterator is used by one thread at a time. */
 
 /* Delivers each of count futures once, in the order in which they settle; the futures stay the caller's, and must be
- * held until the iterator is freed. *iterator receives the handle. OK, ARGUMENT, HANDLE, MEMORY. */
+ * held until the iterator is freed. *iterator receives the handle. OK, ARGUMENT, HANDLE, FORKED, MEMORY. */
 PROCPOOL_API procpool_status procpool_as_completed(procpool_future *const *futures, size_t count,
                                                    procpool_iterator **iterator);
 
 typedef struct procpool_imap_options {
-  size_t buffersize; /* inputs taken and not yet delivered, at most; 0: twice the workers */
+  size_t buffersize; /* inputs taken and not yet delivered, at most; 0: twice the workers, which is few for items that
+                        take less than about 0.1 ms */
   bool unordered;    /* deliver in the order in which they settle */
   double time_limit; /* of each item, as in procpool_submit_options */
   double grace;
 } procpool_imap_options;
 
 /* Calls function for every item (item_size bytes) that generator produces, endless ones included. Inputs are pulled in
- * procpool_next, never more than buffersize ahead. options may be null. OK, ARGUMENT, HANDLE, MEMORY. */
+ * procpool_next, never more than buffersize ahead. options may be null. OK, ARGUMENT, HANDLE, FORKED, MEMORY,
+ * UNSUPPORTED (a time limit in a thread or inline pool). */
 PROCPOOL_API procpool_status procpool_imap(procpool *pool, procpool_function function, procpool_generator generator,
                                            void *context, size_t item_size, const procpool_imap_options *options,
                                            procpool_iterator **iterator);
 
-/* The next future, settled; waits up to timeout seconds. OK; END; PENDING; INTERRUPTED; DEADLOCK; and for an imap
- * GENERATOR or why a submit was refused (SHUTDOWN where the pool was freed, too): after everything before it was
- * delivered, once; from then on END. FORKED. A task's own failure is in its future and does not end the iteration. A
- * future of an imap belongs to the iterator: valid until the next call. In a callback or a task of the pool DEADLOCK,
- * unless it has settled. */
+/* The next future, settled; waits up to timeout seconds. OK; END; PENDING; INTERRUPTED; MEMORY; DEADLOCK in a callback
+ * or a task of the pool unless it has settled; HANDLE, FORKED, ARGUMENT. For an imap also GENERATOR, or why a submit
+ * was refused (SHUTDOWN where the pool was freed, too): once, after everything before it was delivered; from then on
+ * END. A task's own failure is in its future and does not end the iteration. A future of an imap belongs to the
+ * iterator, and is valid until the next call. */
 PROCPOOL_API procpool_status procpool_next(procpool_iterator *iterator, double timeout, procpool_future **future);
 /* How many futures are known to it and not yet delivered. 0 on a bad handle. */
 PROCPOOL_API size_t procpool_iterator_remaining(procpool_iterator *iterator);
@@ -569,15 +593,21 @@ typedef struct procpool_map_options {
 } procpool_map_options;
 
 /* Calls function for each of count items: item i is argument_size bytes at arguments + i * argument_size, its result
- * at most result_size bytes to results + i * result_size, in order. options may be null. Results of items that are
- * not OK are left as they were; an item that fails or crashes its worker fails alone. Blocks. OK if all items are,
- * else the status of the first that is not; PENDING when the time is over: no further item begins (up to one per worker
- * runs still, and procpool_task_cancelled() becomes true for it), what had ended counts, the others have status
- * PENDING; INTERRUPTED alike; SHUTDOWN when the pool is shut down meanwhile: what was handed out has come in by then,
- * the rest stays PENDING and never begins; ARGUMENT, HANDLE, MEMORY, DEADLOCK. Arrays in shared buffers of the pool are
- * known by their address, and not copied: the items read their arguments, or write their results, where they are. Then
- * what is left at an item that is not OK is anything, and after PENDING or INTERRUPTED tasks that were begun may go on
- * writing until they settle. ARGUMENT for an array that lies in a buffer in part, or in one that was freed. */
+ * at most result_size bytes at results + i * result_size. A shorter result, or none, is filled up with zeros; a larger
+ * one makes the item CODEC. options may be null. An item that fails or crashes its worker fails alone; results of items
+ * that are not OK are left as they were. results may be the array arguments itself, where both sizes are equal; arrays
+ * that overlap in another way give wrong results. Blocks. Returns
+ *   OK       all items are OK; or else the status of the first that is not
+ *   PENDING, INTERRUPTED   no further item begins. Up to one per worker runs still, and procpool_task_cancelled()
+ *            becomes true for it; what had ended counts, the others have status PENDING
+ *   SHUTDOWN, BROKEN, INIT_FAIL, SPAWN_FAIL, MEMORY, FUNCTION, SYSTEM   as of procpool_submit. What was handed out has
+ *            come in by then; the rest stays PENDING and never begins
+ *   ARGUMENT, HANDLE, FORKED, DEADLOCK, UNSUPPORTED   nothing begins (or no more does, where a buffer is freed
+ *            meanwhile, or a child comes back into the call)
+ * Arrays in shared buffers of the pool are known by their address, and not copied: the items read their arguments, or
+ * write their results, where they are. Then what is left at an item that is not OK is anything, and after PENDING or
+ * INTERRUPTED tasks that were begun may go on writing until they settle. ARGUMENT for an array that lies in a buffer in
+ * part, or in one that was freed. */
 PROCPOOL_API procpool_status procpool_map(procpool *pool, procpool_function function, const void *arguments,
                                           size_t argument_size, void *results, size_t result_size, size_t count,
                                           procpool_map_options *options);
@@ -590,12 +620,13 @@ PROCPOOL_API procpool_status procpool_map(procpool *pool, procpool_function func
  * aligned as its type is. */
 PROCPOOL_API const void *procpool_task_argument(procpool_task *task, size_t *size);
 /* Memory for a result of size bytes, aligned to 16 (or as its place in a shared buffer is), to be filled before the
- * function returns: in the worker's ring, from where the host takes it. A later call replaces it. Null when there is no
- * memory: the task then ends as CODEC. */
+ * function returns. Where there is room it is where the host reads the result, else it is copied from there. A later
+ * call replaces it. Null when there is no memory: the task then ends as CODEC. */
 PROCPOOL_API void *procpool_task_result(procpool_task *task, size_t size);
 /* Copies size bytes as the result; data may be anywhere, the argument included. */
 PROCPOOL_API void procpool_task_return(procpool_task *task, const void *data, size_t size);
-/* Reports failure: the task will be FAILED with this code and message (cut after 191 bytes; may be null). */
+/* Reports failure: the task will be FAILED with this code and message (cut after 191 bytes; may be null), whatever
+ * result it gives. It does not leave the function: return after it. */
 PROCPOOL_API void procpool_task_fail(procpool_task *task, int code, const char *message);
 /* Whether the result is no longer wanted (its limit is over, cancel_kill, its map has ended without it, the pool is
  * being killed): a long task may ask now and then, and return. It then has the grace of its options to do so; its
@@ -672,7 +703,7 @@ static PROCPOOL_UNUSED inline bool procpool__item_of_copy(const uint32_t *guard)
 /* ---- Process: one function in a process of its own (multiprocessing.Process) ---- */
 typedef struct procpool_process_options {
   procpool_error *error; /* as in procpool_options */
-  const char *name;      /* shown by top, htop and ps -o comm; default "process" */
+  const char *name;      /* shown by top, htop and ps -o comm: its first 15 bytes; default "process" */
   procpool_start start;  /* FORK, SPAWN or AUTO */
 } procpool_process_options;
 
@@ -687,17 +718,18 @@ procpool_process_start(const procpool_process_options *procpool__options, procpo
   return procpool_process_start_checked(procpool__options, procpool__function, procpool__argument, procpool__size,
                                         PROCPOOL_VERSION, sizeof(procpool_process_options));
 }
-/* Waits until it has ended: OK; PENDING after timeout seconds; INTERRUPTED; HANDLE, FORKED. */
+/* Waits until it has ended: OK; PENDING after timeout seconds; INTERRUPTED; DEADLOCK, MEMORY, ARGUMENT, HANDLE,
+ * FORKED. */
 PROCPOOL_API procpool_status procpool_process_join(procpool_process *process, double timeout);
 PROCPOOL_API bool procpool_process_is_alive(procpool_process *process);
 /* As in Python: 0 when the function returned, 1 when it reported failure, the status given to exit, or minus the signal
- * that ended it, whoever sent that and be it before the function began: it then never runs (1 where its future was
- * cancelled before). OK, PENDING (it lives), HANDLE, ARGUMENT. */
+ * that ended it. A signal that comes before the function has begun counts too: the function then never runs. (1 where
+ * its future was cancelled before.) OK, PENDING (it lives), HANDLE, FORKED, ARGUMENT. */
 PROCPOOL_API procpool_status procpool_process_exit_code(procpool_process *process, int *exit_code);
 /* Its process id, after its end too; 0 on a bad handle. */
 PROCPOOL_API long procpool_process_pid(procpool_process *process);
 /* SIGTERM / SIGKILL, sent by its supervisor: never to a stranger with the same id. Does not wait. OK also when it has
- * ended; HANDLE, FORKED. */
+ * ended; HANDLE, FORKED; SYSTEM (the supervisor could not be told). */
 PROCPOOL_API procpool_status procpool_process_terminate(procpool_process *process);
 PROCPOOL_API procpool_status procpool_process_kill(procpool_process *process);
 /* The future beneath it: result, status, error. Belongs to the process. Null on a bad handle. */
@@ -715,11 +747,11 @@ PROCPOOL_API void procpool_scope_end(procpool *pool);
 /* ---- the scope form ----
  *   PROCPOOL_WITH(pool, &options) { ... }
  * opens a pool for the block; shutdown(DRAIN) and free follow however the block is left (break and return included, not
- * longjmp or exit). Where pthread_exit or cancellation ends the thread within, they follow with glibc in C++, and in C
- * with -fexceptions, else the pool stays; and then no callback may throw: that cannot be told from a return, and two
- * unwindings end the program (std::terminate). The block does not run if open fails. procpool_interrupt ends waits
- * within the block, but not the end of the block: what was accepted runs (a result for which there is no memory then is
- * given up: CODEC). To drop it, shut down by KILL or CANCEL before the block is left. */
+ * longjmp or exit). If pthread_exit or cancellation ends the thread within it, they follow with glibc in C++, and in C
+ * with -fexceptions; else the pool stays. No callback may throw meanwhile: that would be a second unwinding, and ends
+ * the program (std::terminate). The block does not run if open fails. procpool_interrupt ends waits within the block,
+ * but not the end of the block: what was accepted runs (a result for which there is no memory then is given up: CODEC).
+ * To drop it, shut down by KILL or CANCEL before the block is left. */
 static PROCPOOL_UNUSED inline void procpool__scope_end(procpool **procpool__pool) {
   if (*procpool__pool != PROCPOOL_NULL)
     procpool_scope_end(*procpool__pool);
@@ -741,12 +773,13 @@ static PROCPOOL_UNUSED inline void procpool__scope_end(procpool **procpool__pool
  *   procpool_status  power_imap(pool, generator, context, &imap_options, &iterator)
  *   procpool_status  power_next(iterator, &y)                waits; for loops over an imap
  *   power_task                                               the procpool_function beneath, for untyped calls
- * for one to four arguments, of types that can be assigned (not const; a char[10] goes into a struct), R not void. With
- * one, arguments is an array of its type; with several, an array of power_arguments, a
- * struct of them by name. PROCPOOL_TASK_FUNCTION is the same with a  procpool_task *task  before the arguments, for
- * bodies that report failure (procpool_task_fail) or ask whether they are cancelled. Types are copied byte by byte: no
- * pointers to the host's memory (C++: trivially copyable is asserted; an exception ends the task as FAILED with its
- * what()). */
+ *   power_items                                              private: the loop over a map's items
+ * for one to four arguments, of types that can be assigned (not const; a char[10] goes into a struct; a type with a
+ * comma in it needs a typedef), R not void. It stands at file scope. With one, arguments is an array of its type; with
+ * several, an array of power_arguments, a struct of them by name. PROCPOOL_TASK_FUNCTION is the same with a
+ * `procpool_task *task` before the arguments, for bodies that report failure (procpool_task_fail) or ask whether they
+ * are cancelled. Types are copied byte by byte: no pointers to the host's memory (C++: trivially copyable is asserted;
+ * an exception ends the task as FAILED with its what()). */
 #define PROCPOOL_FUNCTION(R, name, ...) PROCPOOL__TYPED(PROCPOOL__PLAIN, R, name, __VA_ARGS__)
 #define PROCPOOL_TASK_FUNCTION(R, name, ...) PROCPOOL__TYPED(PROCPOOL__TASK, R, name, __VA_ARGS__)
 
@@ -939,9 +972,11 @@ static PROCPOOL_UNUSED inline void procpool__scope_end(procpool **procpool__pool
    the supervisor, for every worker and for every replacement, and while the pool lives the host's first write to a page
    copies that page. spawn starts the program anew, so it costs the same however large the host is and whatever threads
    it has; it needs procpool_worker_main() as the first call in main. auto takes fork in a process with one thread, else
-   spawn if the door is there, else it refuses and says so. Where it cannot be known whether there are threads (no
+   spawn if main has that call, else it refuses and says so. Where it cannot be known whether there are threads (no
    /proc, and no glibc from 2.32 on that has started none) it does not fork. A program whose libraries start threads
-   before main cannot be spawned: its workers are forks of that start. open says THREADS.
+   before main cannot be spawned: its workers are forks of that start. open says THREADS. Under fork all that workers
+   have of the host is as of open, for replacements too: directory, environment, umask, open descriptors, nice value and
+   scheduling class, rights. What the host changes or opens later no worker sees.
 
        memory that the host has written to, at open       1 MiB   10 MiB   100 MiB   1 GiB   4 GiB
        fork: ms to open, with one worker                  0.5     0.8      3.8       37      132
@@ -965,8 +1000,8 @@ static PROCPOOL_UNUSED inline void procpool__scope_end(procpool **procpool__pool
    A shared buffer (procpool_shared_alloc) is memory that the host and all workers see, at the same address. It saves
    the copies, for what is large or worked on many times: a map over arrays that lie in buffers copies nothing; a task
    may be given pointers into them; an argument or the place of a result may be part of one (procpool_submit_options).
-   Its price is that nobody keeps two of them from writing to the same place, and that what a task that crashed has left
-   there is anything. A buffer that is freed stays what it is for the tasks that were submitted before.
+   Its price: the library does not keep two tasks from writing to the same place, and what a crashed task left there is
+   anything. A buffer that is freed is used again only when every task that was submitted before has settled.
 
    ---- PROCESS MANNERS ----
    Descriptors  the host gets seven per pool (procpool_fd: nine), close-on-exec and above 2. A worker has two of the
@@ -982,7 +1017,7 @@ static PROCPOOL_UNUSED inline void procpool__scope_end(procpool **procpool__pool
                 each such stop as much as an eighth of the shortest limit (5 s at most) and 0.1 s may count, and all of
                 it where it comes in the midst of a fork for a replacement.
                 A worker that is stopped alone has its limit all the same; one that is stopped while it has no task
-                keeps a shutdown waiting, except KILL, until it goes on. While somebody stops or traces the supervisor
+                keeps a shutdown waiting, except KILL, until it goes on. While a process stops or traces the supervisor
                 no limit is kept, no death told and no worker replaced, except by KILL; a worker whose task has left
                 it traced is replaced when that task returns.
    Processors   workers may use what all threads of the host together may use: OMP_PROC_BIND and the like, which pin
@@ -991,7 +1026,8 @@ static PROCPOOL_UNUSED inline void procpool__scope_end(procpool **procpool__pool
                 process 1 or a child subreaper adopts the supervisor as it does every orphan: while the pool lives, such
                 a host's wait() waits for that too. It leaves no zombie: its end is taken note of with the pool's (Linux
                 5.4; but workers whose supervisor was killed are left for the host's own wait()). In a
-                container an init before the host (docker run --init) spares it all that.
+                container an init before the host (docker run --init) spares it all that. RUSAGE_CHILDREN and `time`
+                of the host do not count workers; a crashed one's use is in its procpool_error.
    Forks        a child that the host forks has nothing of its pools, at whatever moment of another thread's open or
                 free that is: its calls are FORKED, it may open a pool of its own, and close what it likes before. (The
                 first open registers handlers around forks, pthread_atfork.) It keeps a copy of the segment: it can read
@@ -1026,40 +1062,43 @@ static PROCPOOL_UNUSED inline void procpool__scope_end(procpool **procpool__pool
                 gone within a second, stopped ones too: ending without shutdown is a kill. Nothing stays in /dev/shm or
                 on disk. Only a program that a task has started can keep the supervisor longer, while it traces it as a
                 debugger does, or stops it again and again.
-   Libraries    a worker has the code that the program had when the pool was opened (spawn: has when it starts). What
-                dlopen brings later is told as PROCPOOL_FUNCTION, under spawn also where it lies in the place of what
-                was closed; but under fork do not dlclose a library while a pool lives that was opened with it: another
-                one that comes to lie in its place is taken for it, and a worker runs the old one's code.
+   Libraries    a worker has the code that the program had when the pool was opened (spawn: has when it starts). A
+                function that dlopen brings later cannot run there: under spawn submit refuses it with FUNCTION (also
+                where it lies in the place of what was closed), under fork its task ends as CODEC. Under fork do not
+                dlclose a library while a pool lives that was opened with it: another one that comes to lie in its
+                place is taken for it, and a worker runs the old one's code.
    Programs     what a task has started (fork, system, popen) ends with it where its worker is ended: for a limit, a
-                cancel or the end of the pool or of the host, by SIGKILL; what earlier tasks of that worker started and
-                left behind ends, too. Orphans are no exception: the supervisor adopts them, so it is the parent that
-                they see. What has begun a session of its own (setsid, as daemons do) lives on, and so does what was
-                started by a task that returned or crashed, or by a pool whose supervisor is killed. This needs /proc
-                with lists of children (CONFIG_PROC_CHILDREN) and uses RLIMIT_LOCKS, which means nothing else, as a
-                mark.
+                cancel or the end of the pool or of the host, by SIGKILL; what earlier tasks of that worker left running
+                ends too. Orphans are no exception: the supervisor adopts them, so it is the parent that they see. Else
+                what a task leaves running lives on when it returns or crashes, also after the pool's end if its worker
+                then runs no task. What has begun a session of its own (setsid, as daemons do) lives on in any case, and
+                so does all of it where the supervisor is killed. This needs /proc with lists of children
+                (CONFIG_PROC_CHILDREN) and uses RLIMIT_LOCKS, which means nothing else, as a mark.
    Leftovers    a worker runs many tasks, and what one changes in its process the next one finds. Between tasks these
                 are put back: interval timers (alarm) that the initializer had not set, the signal mask, a SIGINT set
                 to its default, RLIMIT_CPU and RLIMIT_FSIZE (where a limit cannot be raised again, the worker is
                 replaced). Not put back: timers of timer_create, other limits and dispositions, the directory, the
-                environment, threads. This costs about a microsecond, so in a row of tasks, from the seventeenth after
-                the worker slept (the third after a shorter rest) on, it is not done after each but every few
-                milliseconds: after the task in which the kernel's clock ticks (1 to 10 ms), so after each one that is
-                longer; and where the worker finds no task for some microseconds, or wakes the host. A task of which
-                nothing may stay is for max_tasks_per_child = 1.
+                environment, threads. This costs about a microsecond. So in a long row of tasks it is done only every
+                few milliseconds (1 to 10, the kernel's clock), where the worker finds no task for some microseconds, or
+                where it wakes the host; so also after each task that is longer. A row is long from the seventeenth task
+                after the worker slept (the third after a shorter rest). A task of which nothing may stay is for
+                max_tasks_per_child = 1.
    Memory       a worker's oom_score_adj is raised to 500, or one above the host's own: the out-of-memory killer takes
                 it first.
    Stack        a forked worker goes on with the stack of the thread that opened the pool, a spawned one has that of its
                 program (RLIMIT_STACK), a thread has stack_size.
-   Rights       A program that has more rights than whoever starts it (set-user-ID, set-group-ID, file capabilities, or
-                real and effective ids that differ) can fork but not spawn: another start would have rights again that
-                it gave up. There the door believes no marker, and $PROCPOOL_WORKERS is not looked at. Give up rights
-                before you open a pool: workers that are there keep what the host had, and so do their replacements.
+   Rights       A program that has more rights than the user who starts it (set-user-ID, set-group-ID, file
+                capabilities, or real and effective ids that differ) can fork but not spawn: another start would have
+                rights again that it gave up. There the door believes no marker, and $PROCPOOL_WORKERS is not looked at.
+                Give up rights before you open a pool: workers that are there keep what the host had, and so do their
+                replacements.
    Sandboxes    A kernel call that is refused has a substitute, or open fails with an error whose message begins with
-                the call's name. Without memfd_create the memory is a file that never has a name (O_TMPFILE), or loses it at
-                once, in /dev/shm, $TMPDIR or /tmp: it cannot be sealed, so a task that shortens it makes the host die
-                by SIGBUS. Without close_range and /proc, descriptors above a million are not found and stay open.
+                the call's name. Without memfd_create the memory is a file that never has a name (O_TMPFILE), or loses
+                it at once, in /dev/shm, $TMPDIR or /tmp: it cannot be sealed, so a task that shortens it makes the host
+                die by SIGBUS. Without close_range and /proc, descriptors above a million are not found and stay open.
                 Without prctl a worker may outlive a supervisor that is killed. Without futex there is no pool.
-   Names        ps -o comm, top: NAME-INDEX for workers, NAME for the supervisor and for a procpool_process.
+   Names        ps -o comm, top: NAME-INDEX for workers (10 bytes of NAME), NAME for the supervisor and for a
+                procpool_process (15 bytes).
 */
 
 #ifdef PROCPOOL_IMPLEMENTATION
@@ -1076,7 +1115,8 @@ static PROCPOOL_UNUSED inline void procpool__scope_end(procpool **procpool__pool
 
    Why a supervisor process: forking from a process that has threads is unsafe, the host must not have to poll in order
    that a dead worker is replaced, and PR_SET_PDEATHSIG (the only thing that removes a stopped worker) is tied to the
-   thread that forked: it is safe only under a parent with one thread.
+   thread that forked: it is safe only under a parent with one thread. The go-between is the short-lived process between
+   the two: it forks or spawns the supervisor and ends at once, so that the supervisor is no child of the host.
 
    The shared segment, a sealed memfd without a name, is mapped once at its greatest size and reserved as it is used.
    Its parts begin at pages: with W workers, rings of R bytes, N cells (a power of two, at least 2 C), C slots, A
@@ -1087,22 +1127,24 @@ static PROCPOOL_UNUSED inline void procpool__scope_end(procpool **procpool__pool
                  supervisor        own; host      fills          worker and      results. Both: shared buffers
                                    reads                         supervisor
 
-   Who writes what, by byte (>>shm asserts each line; a line of the processor has one kind of writer):
+   Who writes what, by byte (>>shm asserts these offsets; words of one kind of writer share a cache line, as a rule):
 
       header     0  magic version total header_size workers capacity ring_size arena_size   } host, before there
-                64  max_tasks strict core_dumps once depth spin_ns spin_fixed processors    } is anyone else
+                64  max_tasks strict core_dumps once depth spin_ns spin_fixed processors    } is another process
                128  initializer and its offset, size, limit  160 base  168 cookie  176 host_pid  }
-               184  pinned  192 cpu_set (1024 bytes)  1216 name (16)  1232 addressee             }
-              1280  head                                                   anyone, from h to h + 1 by CAS
+               184  pinned  192 cpu_set (1024 bytes)  1216 name (16)                             }
+              1232  addressee                                              host before each start, then go-between
+              1280  head                                                   any process, forward, by CAS; host and
+                                                                           supervisor mend it
               1344  masks: 16 pairs of idle, away                          worker, supervisor, host, bit by bit
               1600  host_flag  1624 lazy_until                             host
-              1608  host_seq  1616 host_woken_ns                           who wakes the host
+              1608  host_seq  1616 host_woken_ns                           the process that wakes the host
               1664  phase   1672 arena_top                                 host
               1728  limited  1736 tick                                     host
-              1744  ticking  1748 lost_bell                                supervisor
+              1744  ticking  1748 lost_bell                                supervisor (lost_bell: set by a worker)
               1792  dead_list dead_count health gone alive started cause_* supervisor (dead_list: host takes all)
       block      0  intent_slot intent_word started_ns limited_word ended_word tasks life init_code    its worker
-                64  tail   72 dropped                                      its worker (tail: who publishes for it, too)
+                64  tail   72 dropped                                      its worker (tail: also who publishes for it)
                128  consumed   136 room_seq   140 wake_seq   144 woken_ns  host (wake_seq: supervisor too)
                192  room_flag   196 cpu                                    its worker
                256  pid                                                    supervisor
@@ -1125,10 +1167,10 @@ static PROCPOOL_UNUSED inline void procpool__scope_end(procpool **procpool__pool
                        └──host: taken back──▶ FREE (cancelled, pool shut down, no worker to be had)
 
    The ticket is the task's position in the submission ring plus one; it never repeats, so a process that was stopped
-   for however long finds that its compare-and-swap fails. The ring's cells give the order; `head` is a hint that anyone
-   may advance past a cell whose task is not READY. A worker first notes its intent (slot and RUNNING word), then claims
-   by one compare-and-swap that names it as the owner; runs the body; writes the record into its own ring, stamped last
-   with its absolute position; commits by a second compare-and-swap; and then publishes its ring's tail.
+   for however long finds that its compare-and-swap fails. The ring's cells give the order; `head` is a hint that any
+   process may move past a cell whose task is not READY. A worker first notes its intent (slot and RUNNING word), then
+   claims by one compare-and-swap that names it as the owner; runs the body; writes the record into its own ring,
+   stamped last with its absolute position; commits by a second compare-and-swap; and then publishes its ring's tail.
 
    Why a kill at any instruction is harmless. Before the claim: the task is READY, another worker takes it. Between
    claim and commit: the supervisor, having reaped the worker, finds by the intent the one word that can be RUNNING(w),
@@ -1140,15 +1182,15 @@ static PROCPOOL_UNUSED inline void procpool__scope_end(procpool **procpool__pool
    stops from the kernel, never from a time-out. A SIGKILL of the supervisor takes its workers along; the host notices,
    delivers what was committed, and only then says BROKEN; a word that was ASKED or DEAD keeps what it says.
 
-   How host and supervisor hear of each other's end, whoever else has copies of their descriptors. Each child of the C
-   library's fork closes what the pools of its parent have: the descriptors are made, noted and closed in sections that
-   exclude forks of other threads, so a child's note of them is always true. A supervisor is such a child: it holds
+   How host and supervisor hear of each other's end, whichever processes have copies of their descriptors. Each child of
+   the C library's fork closes what the pools of its parent have: the descriptors are made, noted and closed in sections
+   that exclude forks of other threads, so a child's note of them is always true. A supervisor is such a child: it holds
    nothing of the host's other pools, nor of a second copy of this file. Beside the lifeline, a pipe, the supervisor has
    a pidfd of the host, and watches the host's witness: a page that the host maps and keeps from its children
    (MADV_DONTFORK), so that it goes when the host's memory does, by exit, exec or SIGKILL, and with nothing else. The
    kernel tells of that through inotify, and continues a supervisor that is stopped. The host has a pidfd of the
-   supervisor. KILL waits a second for the supervisor, then lets go of the lifeline and the witness and continues it,
-   and kills it after another second: the workers go with it.
+   supervisor. KILL waits a second for the supervisor, then lets go of the lifeline and the witness and continues it;
+   after another second (five, if it has said that it is ending the workers) it kills it: the workers go with it.
 
    Why a task that is ended harms no other. The fate is decided by the compare-and-swap that takes RUNNING(w) away,
    and no signal is sent before the word is DEAD: then w, whatever it does, can neither commit nor claim. A task that
@@ -1184,24 +1226,24 @@ static PROCPOOL_UNUSED inline void procpool__scope_end(procpool **procpool__pool
    mask), looks once more, and sleeps on a futex of its own. A submit wakes workers only while there are more tasks
    than workers that are awake: each of those has one task at most, so where they are as many, one is free for every
    task that waits, and will look again before it sleeps. The host counts tasks in private and clears the bit of the
-   one it wakes, so a stream of tasks costs one call for each sleep of a worker, not one for each task; and nobody
-   but the host, and the supervisor after a death or a stop, ever wakes a worker: there is no right to wake that a
+   one it wakes, so a stream of tasks costs one call for each sleep of a worker, not one for each task; and only
+   the host, and the supervisor after a death or a stop, ever wakes a worker: there is no right to wake that a
    worker could take along. What would make the count wrong is a worker that is counted and cannot come: so the
-   supervisor first marks it away, and then wakes everyone. The host sleeps armed, as said above. A worker or thread
-   that waits spins for as long as a sleep and a wake cost here (measured at each wake, at most 100 us), and for 2 us
-   only where the last waits were longer than that. In a crowd, where those who are awake outnumber the processors,
-   he calls sched_yield between his looks, and does not look at all where the last waits were long, so that a pool
-   with as many workers as processors, or more, loses nothing by them. spin_us settles it by hand.
+   supervisor first marks it away, and then wakes all. The host sleeps armed, as said above. A worker or thread that
+   waits first spins, for as long as a sleep and a wake cost here (measured at each wake, at most 100 us); for 2 us only
+   where its last waits were longer than that. When more of them are awake than there are processors, each calls
+   sched_yield between its looks, and does not spin at all where its last waits were long: so as many workers as
+   processors, or more, cost the pool nothing. spin_us settles it by hand.
 
    A host on whose own processor a worker wakes has to wait for that worker. So it wakes those first that ran elsewhere
    last, and a call with many tasks wakes the others when all are handed out.
 
    Who hands out many tasks and wants no single result at once (a map; submit_many while the queue is full) sleeps
-   lazily: the host names a position, and whoever claims the task there or a later one answers, instead of everyone
-   who commits. Tasks are claimed in order, so that is when the queue has become short; each of the workers still has
-   something to do then. It costs a map whose chunks take 0.25 ms two wakes in a hundred chunks instead of a wake for
-   each, which took a processor from a worker each time. No other thread waits for what lies there meanwhile: one
-   that begins to wait, adds a callback or asks for the descriptor ends that sleep first.
+   lazily: the host names a position, and the worker that claims the task there or a later one wakes it, instead of
+   every worker that commits. Tasks are claimed in order, so that is when the queue has become short; each of the
+   workers still has something to do then. It costs a map whose chunks take 0.25 ms two wakes in a hundred chunks
+   instead of a wake for each, which took a processor from a worker each time. No other thread waits for what lies there
+   meanwhile: one that begins to wait, adds a callback or asks for the descriptor ends that sleep first.
 
    A worker that has run a task looks at the next cell first, fetches the line of the task behind it, and moves the hint
    only every sixteenth task and when it finds nothing: one step past all positions that it has seen taken. A word is
@@ -1215,7 +1257,7 @@ static PROCPOOL_UNUSED inline void procpool__scope_end(procpool **procpool__pool
    language's own model, and again with each order that it needs weakened. What differs from the obvious, and what
    would happen without it:
 
-      who does what                               order            whom it faces                    without it
+      process: what it does                       order            whom it faces                    without it
       worker: stamps, (commits), looks at flag    seq_cst (1)      host: sets flag, looks at stamp  sleeps on a result
       worker: tail of a committed record          release          host: tail                       tail without record
       worker: tail of a piece, looks at flag      seq_cst          host: sets flag, looks at tail   sleeps on a piece
@@ -1250,12 +1292,12 @@ static PROCPOOL_UNUSED inline void procpool__scope_end(procpool **procpool__pool
    settled: two epochs and two counts, nothing per task but a bit. Blocks from 2 MiB on are made of large pages where
    the kernel has some: that makes them four times as fast to reserve, and a first pass over them seven times.
 
-   Who comes to the door is a spawned supervisor only if it can prove it, for its environment and descriptors pass to
-   whatever is started before main, and anybody can make such ones. The marker in the environment names descriptors and
-   a cookie. The memory's owner must be this user, its header must hold the cookie and name the process that made the
-   channel, the kernel must confirm both that and its user (SO_PEERCRED), and the header must name the process at the
-   door: the go-between writes that there when it has started it. Who was not meant closes what it inherited, and goes
-   on as if there had been no marker. Under AT_SECURE nothing of this is looked at.
+   A process at the door is a spawned supervisor only if it can prove it, for its environment and descriptors pass to
+   whatever is started before main, and any process can make such ones. The marker in the environment names descriptors
+   and a cookie. The memory's owner must be this user, its header must hold the cookie and name the process that made
+   the channel, the kernel must confirm both that and its user (SO_PEERCRED), and the header must name the process at
+   the door: the go-between writes that there when it has started it. A process that was not meant closes what it
+   inherited, and goes on as if there had been no marker. Under AT_SECURE nothing of this is looked at.
 
    What one empty task costs (x86-64: a plain store or load is no more than that, release and acquire included):
 
@@ -1292,10 +1334,10 @@ static PROCPOOL_UNUSED inline void procpool__scope_end(procpool **procpool__pool
    left to do that but the kernel: it continues a stopped supervisor, and it ends the workers, each of which has opened
    the lifeline for itself (what the kernel does at its end belongs to the open file description). So a task that traces
    the supervisor, or goes on stopping it, ends, and the supervisor goes on; it takes those deaths for what they are
-   (super_heed_lifeline), and ends what the tasks had started. Where a worker cannot open it (no /proc), or a task has
-   closed it, such a supervisor is gone when the task ends; where a program that a task has started does it, when that
-   program ends. A worker whose task has returned and left the supervisor traced makes room for another: that ends the
-   tracing.
+   (procpool__super_heed_lifeline), and ends what the tasks had started. Where a worker cannot open it (no /proc), or a
+   task has closed it, such a supervisor is gone when the task ends; where a program that a task has started does it,
+   when that program ends. A worker whose task has returned and left the supervisor traced makes room for another: that
+   ends the tracing.
 
    How the host learns of nonsense: it reads each shared value once, checks it against its private table, and then
    uses it; and after 200 ms, then ever more rarely while nothing comes about (5 s), as it waits or polls, it looks
@@ -1312,10 +1354,10 @@ static PROCPOOL_UNUSED inline void procpool__scope_end(procpool **procpool__pool
  *            this file replaces them.
  * Constants that _DEFAULT_SOURCE hides are stated here with the kernel's values. */
 
-/* ---- the seam ---- All that >>shm and the parts behind it call of the parts from here to >>machine: who ports this file
- * writes these, and the types that they name. (procpool__, and mostly platform_, comes before each.) Behind the seam
- * there is no other name of a system's: make -C tests lint compiles those parts with this table alone, and compares it
- * with what they use.
+/* ---- the seam ---- All that >>shm and the parts behind it call of the parts from here to >>machine: who ports this
+ * file writes these, and the types that they name. (procpool__, and mostly platform_, comes before each.) Behind the
+ * seam there is no other name of a system's: make -C tests lint compiles those parts with this table alone, and
+ * compares it with what they use.
  *   order: load load_acquire load_relaxed load32 load32_relaxed load_signed_relaxed store store_release store_relaxed
  *     store_before_cas store32 store32_relaxed store_signed_relaxed cas exchange or and add or32 or32_relaxed add32
  *   number: round_up number_of address_of random
@@ -1710,7 +1752,6 @@ static bool procpool__platform_scarce(int error) {
   return error == EMFILE || error == ENFILE || error == ENOMEM;
 }
 
-/* Bits that no other process has, and that none can guess. */
 /* What the parts above >>shm tell apart; all other errors they pass on to the host program as they are. */
 enum {
   PROCPOOL__NO_MEMORY = ENOMEM,
@@ -1743,6 +1784,7 @@ typedef pid_t procpool__pid;
 /* The signals that the pool sends. */
 enum { PROCPOOL__SIGNAL_TERM = SIGTERM, PROCPOOL__SIGNAL_KILL = SIGKILL, PROCPOOL__SIGNAL_CONTINUE = SIGCONT };
 
+/* Bits that no other process has, and that none can guess. */
 static uint64_t procpool__platform_random(void) {
   uint64_t bits = 0;
   const unsigned long address = getauxval(AT_RANDOM); /* of 16 random bytes, the same since the program's start */
@@ -6842,7 +6884,6 @@ static uint64_t procpool__super_backoff(unsigned failures) {
   return procpool__platform_now() + ((uint64_t)1000000 << (shift > 9 ? 9 : shift));
 }
 
-/* When, if at all, the next worker of this index starts. */
 /* Whether a task waits. The hint that this goes by may have been scribbled upon: while a pool runs the host mends it;
  * but when it drains no task comes any more, so behind all that wait the hint is at the last one that was accepted, and
  * a hint that is elsewhere goes back as far as there are cells. */
@@ -6856,6 +6897,7 @@ static bool procpool__super_waiting(const procpool__super *u) {
   return procpool__table_waiting(s);
 }
 
+/* When, if at all, the next worker of this index starts. */
 static void procpool__super_plan(procpool__super *u, int index, bool useful) {
   procpool__charge *charge = &u->charges[index];
   charge->failures = useful ? 0 : charge->failures + 1;
@@ -12868,8 +12910,6 @@ static void procpool__future_leave_error(procpool_future *f, procpool_status sta
   (void)procpool__public_leave(p, status);
 }
 
-/* For the typed layer: a result of this very size; gives the future back. Where there is none because the submit was
- * refused: why. */
 /* Copies a result of this very size and gives the future back. False, and nothing is done, where that is not all that
  * is to be done. */
 static bool procpool__future_take(procpool *p, procpool_future *f, void *buffer, size_t size) {
@@ -12895,6 +12935,8 @@ static procpool_status procpool__future_result_soon(procpool_future *f, void *bu
   return procpool__public_leave_throwing(p, status);
 }
 
+/* For the typed layer: a result of this very size; gives the future back. Where there is none because the submit was
+ * refused: why. */
 PROCPOOL_API procpool_status procpool_future_result_exact(procpool_future *future, void *buffer, size_t size) {
   size_t got;
   bool taken;
@@ -13752,7 +13794,7 @@ PROCPOOL_API void procpool_iterator_free(procpool_iterator *iterator) {
 }
 
 /* ==== >>map =========================================================================================================
- * Runs in:   the host; chunk by chunk in the worker (procpool__item_).
+ * Runs in:   the host. (Workers run the chunks: see procpool__worker_run_chunk, and the loop of the typed layer.)
  * Writes:    arguments, results and progress words of its chunks, in the arena.
  * Calls:     >>results, and all above it.
  * Always:    an item begins at most once; after a crash the items that had ended are kept, and the others are handed
