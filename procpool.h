@@ -1055,10 +1055,12 @@ static PROCPOOL_UNUSED inline void procpool__scope_end(procpool **procpool__pool
    Exit         exit() in a task ends its worker and makes the task CRASHED with that status; no handler of the host's
                 (atexit, at_quick_exit) and no destructor of its thread_local objects runs there; pthread_exit() counts
                 as exit(0). (musl does not tell the status of exit(): it is 255 there, and quick_exit() runs the
-                host's handlers. In a C++ task pthread_exit() ends as SIGABRT.) In thread and inline pools exit() is
+                host's handlers. In a C++ task, or with an implementation compiled as C++, pthread_exit() ends as
+                SIGABRT.) In thread and inline pools exit() is
                 the host's own end; pthread_exit() in a task makes that one CRASHED, with status 0, and the thread goes
                 on (a thread of the pool's takes the next task; inline, the call that waits does): its cleanup handlers
-                have run by then, the destructors of its keys not. However the host ends, supervisor and workers are
+                have run by then, the destructors of its keys not; such a thread cannot be cancelled any more, and setuid
+                and its like, which another thread calls, leave it as it is. However the host ends, supervisor and workers are
                 gone within a second, stopped ones too: ending without shutdown is a kill. Nothing stays in /dev/shm or
                 on disk. Only a program that a task has started can keep the supervisor longer, while it traces it as a
                 debugger does, or stops it again and again.
@@ -3405,9 +3407,8 @@ static int procpool__platform_die_when_told(int fd) {
   int own;
   (void)snprintf(path, sizeof(path), "/proc/self/fd/%d", fd);
   own = procpool__platform_above_std(procpool__platform_open(path, O_RDONLY | O_NONBLOCK));
-  (void)fcntl(own, F_SETOWN, getpid());
-  (void)fcntl(own, PROCPOOL__SETSIG, SIGKILL);
-  (void)fcntl(own, F_SETFL, O_ASYNC | O_NONBLOCK);
+  if (own >= 0 && fcntl(own, F_SETOWN, getpid()) == 0 && fcntl(own, PROCPOOL__SETSIG, SIGKILL) == 0)
+    (void)fcntl(own, F_SETFL, O_ASYNC | O_NONBLOCK); /* by another signal it would look like a crash */
   return own;
 }
 
@@ -3924,7 +3925,7 @@ static bool procpool__platform_gives_rights(void) {
   char path[PROCPOOL__OWN_PATH];
   struct stat st;
   if (stat(procpool__platform_own_path(path, "exe"), &st) != 0)
-    return lstat("/proc/self", &st) == 0; /* without /proc it cannot be started; else it can, and may give any */
+    return stat("/proc/self", &st) == 0; /* without /proc it cannot be started; else it can, and may give any */
   return (st.st_mode & S_ISUID) != 0 || (st.st_mode & (S_ISGID | S_IXGRP)) == (S_ISGID | S_IXGRP) ||
          getxattr(path, "security.capability", NULL, 0) > 0;
 }
@@ -5311,8 +5312,10 @@ struct procpool__worker {
   unsigned char *scratch; /* results that do not fit the ring at once */
   uint64_t scratch_size;
   procpool__spin spin;
-  procpool__pid parent;  /* its supervisor; a process only */
-  uint64_t event_number; /* a process only: which pipe event_fd is. Its end also tells of the end of this process */
+  procpool__pid parent;     /* its supervisor; a process only */
+  int lifeline;             /* a process only: its own descriptor of the lifeline, or -1, */
+  uint64_t lifeline_number; /* and which pipe that is */
+  uint64_t event_number;    /* a process only: which pipe event_fd is. Its end also tells of the end of this process */
   procpool__platform_habits habits;
   uint64_t tidied; /* the tasks that it had run when it last put back what they had left behind */
   void *exit_list; /* the host's, see procpool__platform_clear_exit_list */
@@ -5843,7 +5846,8 @@ static bool procpool__worker_tidy(procpool__worker *w) {
     return true;
   w->tidied = w->tasks;
   w->lengthy = false;
-  return procpool__platform_tidy(&w->habits) && procpool__platform_pipe_number(w->event_fd) == w->event_number;
+  return procpool__platform_tidy(&w->habits) && procpool__platform_pipe_number(w->event_fd) == w->event_number &&
+         (w->lifeline < 0 || procpool__platform_pipe_number(w->lifeline) == w->lifeline_number);
 }
 
 /* Runs the claimed task. Returns false when this worker must not claim again. */
@@ -6433,6 +6437,14 @@ static void procpool__process_separate(const procpool__process_pool *pool) {
     procpool__platform_shm_separate(pool->memory, pool->base, opened);
 }
 
+/* A task may have closed what its worker has of the pool, and opened files of its own under the same numbers. */
+static void procpool__process_disown(procpool__process_pool *own, const procpool__worker *w) {
+  if (procpool__platform_pipe_number(own->all_gone) != w->event_number)
+    own->all_gone = -1;
+  if (procpool__platform_pipe_number(own->far_lifeline) != w->lifeline_number)
+    own->far_lifeline = -1;
+}
+
 /* Where a task has forked, its child may read its argument; what it wrote into the segment might by then be somebody
  * else's memory, so it cannot. */
 static void procpool__process_in_child(void) {
@@ -6446,6 +6458,8 @@ static void procpool__process_in_child(void) {
       own = p;
       continue;
     }
+    if (w != NULL && next == NULL) /* a worker's own is the first one that it had */
+      procpool__process_disown(p, w);
     procpool__process_separate(p);
     procpool__process_close(p);
   }
@@ -6532,6 +6546,8 @@ static void procpool__super_be_worker(procpool__super *u, int index) {
   procpool__worker_setup(&worker, &u->segment, index, own.all_gone, true);
   worker.parent = u->pid;
   worker.event_number = procpool__platform_pipe_number(own.all_gone);
+  worker.lifeline = own.far_lifeline;
+  worker.lifeline_number = procpool__platform_pipe_number(own.far_lifeline);
   worker.guard = procpool__platform_guard(&worker.guard_by_pid);
   procpool__process_record.pools = &own;
   procpool__process_record.worker = &worker;
@@ -7285,6 +7301,7 @@ static uint64_t procpool__super_enforce(procpool__super *u) {
   procpool__header *h = u->segment.header;
   const uint64_t now = procpool__platform_now();
   uint64_t next = PROCPOOL__NEVER, tick;
+  procpool__super_excuse(u, now, now); /* what stood while this process forked */
   for (int i = 0; i < u->segment.workers; i++) {
     const uint64_t due = u->charges[i].pid != 0 ? procpool__super_enforce_worker(u, i, now) : PROCPOOL__NEVER;
     next = due < next ? due : next;
@@ -8033,6 +8050,8 @@ static void procpool__host_be_child(procpool *p) {
   p->sleepers = 0;
   p->inside = 1;
   p->arena.warm = 0;
+  p->arena.leaving = 0;
+  __atomic_store_n(&p->interrupting, 0, __ATOMIC_RELAXED);
   p->last_due = NULL;
   __atomic_store_n(&p->first_due, NULL, __ATOMIC_RELAXED);
 }
@@ -8243,7 +8262,9 @@ static void procpool__arena_merge(procpool__arena *a, size_t i) {
 static bool procpool__arena_reserve(procpool *p, uint64_t offset, uint64_t size) {
   const uint64_t at = p->segment.arena_at + offset;
   int error = 0;
-  if (!procpool__platform_shm_open(p->segment.base, at + size))
+  if (!procpool__host_here(p)) /* what is not open yet a child does not have for itself */
+    error = PROCPOOL__SHUT_DOWN;
+  else if (!procpool__platform_shm_open(p->segment.base, at + size))
     error = procpool__platform_error();
   else if (at + size > p->fds.opened)
     __atomic_store_n(&p->fds.opened, (size_t)(at + size), __ATOMIC_RELAXED);
@@ -10203,7 +10224,7 @@ static void procpool__host_park(uint32_t *word, uint32_t value, uint64_t deadlin
   procpool__platform_park(word, value, deadline < PROCPOOL__NEVER ? deadline : PROCPOOL__NEVER - 1);
 }
 
-static void procpool__host_sleep_armed(procpool *p, uint64_t deadline, uint64_t look, uint32_t seq) {
+static bool procpool__host_sleep_armed(procpool *p, uint64_t deadline, uint64_t look, uint32_t seq) {
   const int watch = p->fds.watch, control = p->fds.control;
   const bool watching = p->watching, believe = p->idle_looks < PROCPOOL__IDLE_LOOKS;
   bool news, rung = false;
@@ -10215,10 +10236,11 @@ static void procpool__host_sleep_armed(procpool *p, uint64_t deadline, uint64_t 
   else if (!news)
     procpool__host_park(&p->segment.header->host_seq, seq, deadline);
   if (!procpool__host_relock(p))
-    return;
+    return false;
   p->idle_looks += news;
   if (rung)
     procpool__host_silence(p);
+  return true;
 }
 
 static void procpool__host_sleep(procpool *p, uint64_t deadline, const procpool__known *known) {
@@ -10237,7 +10259,8 @@ static void procpool__host_sleep(procpool *p, uint64_t deadline, const procpool_
   if (!procpool__host_changed_for_drainer(p, known)) { /* after arming: the head may have moved just before */
     procpool__sleeper_begin(p, &sleeper, known);
     p->drainer = &sleeper;
-    procpool__host_sleep_armed(p, deadline, procpool__host_next_look(p, now), seq);
+    if (!procpool__host_sleep_armed(p, deadline, procpool__host_next_look(p, now), seq))
+      return;
     p->drainer = NULL;
     procpool__sleeper_end(p, &sleeper);
   }
@@ -10456,18 +10479,18 @@ static procpool__callback_node **procpool__host_thrown(procpool *p, unsigned dep
 }
 
 /* The first exception in a frame is kept until its call ends. The node is the callback's own. */
-static void procpool__host_keep_thrown(procpool *p, procpool__callback_node *node, void *exception) {
+static void *procpool__host_keep_thrown(procpool *p, procpool__callback_node *node, void *exception) {
   const unsigned depth = procpool__host_depth(p);
   if (*procpool__host_thrown(p, depth) != NULL) {
-    procpool__platform_drop_exception(exception);
     PROCPOOL_FREE(node);
-    return;
+    return exception;
   }
   node->context = exception;
   node->thread = procpool__platform_self();
   node->depth = depth;
   node->next = p->thrown;
   p->thrown = node;
+  return NULL;
 }
 
 /* What this thread's call, which has left its frame, is to end with: an exception, or null. */
@@ -10518,7 +10541,12 @@ static bool procpool__host_call_back(procpool *p, procpool_future *f) {
       PROCPOOL_FREE(node);
     here = procpool__host_relock(p);
     if (exception != NULL)
-      procpool__host_keep_thrown(p, node, exception);
+      exception = procpool__host_keep_thrown(p, node, exception);
+    if (exception != NULL) { /* dropping it runs code of the user's */
+      procpool__host_unlock(p);
+      procpool__platform_drop_exception(exception);
+      here = procpool__host_relock(p) && here;
+    }
     if (!here)
       return false;
   }
@@ -11718,7 +11746,8 @@ static void procpool__loop_set_timer(procpool *p, uint64_t due) {
 /* After each public call. */
 static void procpool__loop_settle_in(procpool *p) {
   const bool busy = p->fds.control >= 0 && (p->submitted != p->settled || p->closing);
-  if (procpool__host_idles(p) || p->first_due != NULL) /* a call in a task or in a callback has left them */
+  /* a call in a task has left callbacks; one in a callback need not tell: who runs that goes on with them */
+  if (procpool__host_idles(p) || (p->first_due != NULL && procpool__host_depth(p) == 0))
     procpool__loop_tell(p);
   if (busy && p->audit_due == PROCPOOL__NEVER) /* another thread is at it, and comes here too */
     return;
@@ -11802,7 +11831,7 @@ static void procpool__public_hold(procpool *p) {
   (void)procpool__public_leave(p, PROCPOOL_OK);
 }
 static void procpool__public_let_go(procpool *p) {
-  procpool__public_lock(p);
+  (void)procpool__public_relock(p);
   p->live_futures--;
   (void)procpool__public_leave(p, PROCPOOL_OK);
 }
@@ -12391,11 +12420,15 @@ PROCPOOL_API procpool_future *procpool_submit_or_null(procpool *pool, procpool_f
 /* There was no memory. What has come may free some; and while another thread gives pages back to the system, neither
  * these nor their place can be had: that takes the kernel a moment, and no longer. */
 static void *procpool__shared_retry(procpool *p, size_t size) {
-  void *buffer;
   (void)procpool__host_drain(p);
-  while ((buffer = procpool__buffer_new(p, size)) == NULL && p->arena.leaving > 0)
-    procpool__host_await_turn(p, PROCPOOL__NEVER, NULL);
-  return buffer;
+  for (;;) {
+    const uint64_t returned = p->arena.returned; /* some may come back while this one lets go of the lock to try */
+    void *buffer = procpool__buffer_new(p, size);
+    if (buffer != NULL || (p->arena.leaving == 0 && p->arena.returned == returned))
+      return buffer;
+    if (p->arena.leaving > 0)
+      procpool__host_await_turn(p, PROCPOOL__NEVER, NULL);
+  }
 }
 
 PROCPOOL_API void *procpool_shared_alloc(procpool *pool, size_t size) {
@@ -12417,8 +12450,7 @@ PROCPOOL_API void *procpool_shared_alloc(procpool *pool, size_t size) {
   if (buffer == NULL)
     (void)procpool__host_refuse(pool, status, status == PROCPOOL_MEMORY ? pool->arena.error : 0,
                                 procpool_strerror(status));
-  (void)procpool__public_leave(pool, status);
-  return buffer;
+  return procpool__public_leave(pool, status) == PROCPOOL_FORKED ? NULL : buffer;
 }
 
 PROCPOOL_API procpool_status procpool_shared_free(procpool *pool, void *buffer) {
@@ -12612,7 +12644,7 @@ static void procpool__free_wait_alone(procpool *p) {
     if (p->inside > 1)
       procpool__host_await_turn(p, PROCPOOL__NEVER, NULL);
   } while (p->inside > 1);
-  while (__atomic_load_n(&p->interrupting, __ATOMIC_SEQ_CST) != 0)
+  while (__atomic_load_n(&p->interrupting, __ATOMIC_SEQ_CST) != 0 && procpool__host_here(p))
     procpool__platform_yield(); /* a few instructions of another thread */
 }
 
@@ -13121,7 +13153,7 @@ typedef struct procpool__group {
   procpool__waiter waiter;
   procpool__wait_node *nodes;
   size_t count;
-  procpool__poller *pools; /* different ones */
+  procpool **pools; /* different ones */
   size_t pool_count;
   void *thrown; /* by a callback: the call ends with it */
 } procpool__group;
@@ -13133,7 +13165,7 @@ static bool procpool__group_make(procpool__group *g, size_t count) {
   if (!procpool__size_possible(count, sizeof(*g->nodes)))
     return false;
   g->nodes = (procpool__wait_node *)PROCPOOL_MALLOC((count + 1) * sizeof(*g->nodes));
-  g->pools = (procpool__poller *)PROCPOOL_MALLOC((count + 1) * sizeof(*g->pools));
+  g->pools = (procpool **)PROCPOOL_MALLOC((count + 1) * sizeof(*g->pools));
   procpool__platform_lock_init(&g->waiter.lock);
   g->waiter.bell = -1;
   return g->nodes != NULL && g->pools != NULL;
@@ -13168,11 +13200,11 @@ static void procpool__node_unlink(procpool__wait_node *node) {
 static void procpool__group_add(procpool__group *g, procpool_future *f) {
   procpool *p = f->pool;
   size_t i = 0;
-  procpool__public_lock(p);
-  while (i < g->pool_count && g->pools[i].pool != p)
+  (void)procpool__public_relock(p);
+  while (i < g->pool_count && g->pools[i] != p)
     i++;
   if (i == g->pool_count)
-    g->pools[g->pool_count++].pool = p;
+    g->pools[g->pool_count++] = p;
   if (!procpool__node_known(f, &g->waiter))
     procpool__node_link(&g->waiter, &g->nodes[g->count++], f);
   (void)procpool__public_leave(p, PROCPOOL_OK);
@@ -13223,8 +13255,8 @@ static bool procpool__condition_goal(procpool *p, void *context) {
   procpool__platform_lock(&w->lock);
   met = w->pending == 0 || (goal->until == PROCPOOL__UNTIL_ONE && w->settled > 0) ||
         (goal->until == PROCPOOL__UNTIL_ERROR && w->errors > 0);
-  if (goal->until == PROCPOOL__UNTIL_QUEUED)
-    met = w->first_done != NULL;
+  if (goal->until == PROCPOOL__UNTIL_QUEUED) /* or there are none to come: a callback has asked the same iterator */
+    met = w->first_done != NULL || w->pending == 0;
   procpool__platform_unlock(&w->lock);
   return met;
 }
@@ -13238,9 +13270,10 @@ static bool procpool__condition_goal(procpool *p, void *context) {
 typedef struct procpool__several {
   procpool__group *group;
   procpool__source *sources;
-  int bell;      /* or -1 */
-  uint64_t look; /* when to look after one of the pools */
-  bool news;     /* there is something to look at already */
+  procpool__poller *pollers; /* one for each pool: an iterator may be asked within a callback that a call on it runs */
+  int bell;                  /* or -1 */
+  uint64_t look;             /* when to look after one of the pools */
+  bool news;                 /* there is something to look at already */
 } procpool__several;
 
 /* Begins (true) or ends to wait for one of the pools. */
@@ -13270,9 +13303,10 @@ static void procpool__several_attend(procpool__poller *n, procpool__waiter *w, b
 /* Takes in what has come to pool i, and says what to poll for it. INTERRUPTED, DEADLOCK and FORKED where due: the call
  * may still end otherwise, and takes the interrupt only where it ends by it. */
 static procpool_status procpool__several_look(procpool__several *v, size_t i) {
-  procpool *p = v->group->pools[i].pool;
+  procpool *p = v->group->pools[i];
   procpool__source *sources = &v->sources[1 + 2 * i];
   procpool_status status = PROCPOOL_DEADLOCK;
+  void *thrown = NULL;
   if (!procpool__public_relock(p))
     return procpool__public_leave(p, PROCPOOL_FORKED);
   if (procpool__host_self(p)) { /* in its own callback or task this is but a look */
@@ -13287,11 +13321,8 @@ static procpool_status procpool__several_look(procpool__several *v, size_t i) {
     procpool__host_audit_if_due(p);
     status = procpool__host_drain(p);
     procpool__host_run_callbacks(p);
-    if (procpool__load32(&p->interrupts) != v->group->pools[i].interrupts)
-      status = PROCPOOL_INTERRUPTED;
-    if (v->group->thrown == NULL)
-      v->group->thrown = procpool__host_take_thrown(p);
-    if (v->group->thrown != NULL)
+    thrown = procpool__host_take_thrown(p);
+    if (procpool__load32(&p->interrupts) != v->pollers[i].interrupts || thrown != NULL || v->group->thrown != NULL)
       status = PROCPOOL_INTERRUPTED;
     v->news = v->news || procpool__host_idles(p);
   }
@@ -13299,7 +13330,10 @@ static procpool_status procpool__several_look(procpool__several *v, size_t i) {
   sources[1] = procpool__platform_source(p->fds.control);
   if (p->fds.control >= 0 && p->audit_due < v->look)
     v->look = p->audit_due;
-  return procpool__public_leave(p, status);
+  status = procpool__public_leave(p, status);
+  if (thrown != NULL) /* what does not leave this call is dropped, which runs code of the user's */
+    procpool__scope_keep(&v->group->thrown, thrown);
+  return status;
 }
 
 static void procpool__several_sleep(procpool__several *v, uint64_t deadline) {
@@ -13316,6 +13350,8 @@ static void procpool__several_sleep(procpool__several *v, uint64_t deadline) {
 static procpool_status procpool__several_turn(procpool__several *v) {
   procpool__waiter *w = &v->group->waiter;
   procpool_status status = PROCPOOL_OK;
+  if (!procpool__host_here(v->group->pools[0])) /* another thread may have had the waiter's lock */
+    return PROCPOOL_FORKED;
   procpool__platform_lock(&w->lock);
   if (w->rung)
     procpool__platform_event_clear(w->bell);
@@ -13333,11 +13369,11 @@ static procpool_status procpool__several_turn(procpool__several *v) {
 }
 
 /* The call ends by the interrupts that it has seen; by what a callback threw it would end without them. */
-static void procpool__several_take_interrupts(procpool__group *g) {
-  for (size_t i = 0; i < g->pool_count && g->thrown == NULL; i++) {
-    procpool *p = g->pools[i].pool;
-    procpool__public_lock(p);
-    if (!procpool__host_self(p) && procpool__load32(&p->interrupts) != g->pools[i].interrupts)
+static void procpool__several_take_interrupts(procpool__several *v) {
+  for (size_t i = 0; i < v->group->pool_count && v->group->thrown == NULL; i++) {
+    procpool *p = v->group->pools[i];
+    (void)procpool__public_relock(p);
+    if (!procpool__host_self(p) && procpool__load32(&p->interrupts) != v->pollers[i].interrupts)
       procpool__host_take_interrupts(p);
     (void)procpool__public_leave(p, PROCPOOL_OK);
   }
@@ -13352,41 +13388,61 @@ static procpool_status procpool__several_run(procpool__several *v, procpool__goa
         procpool__platform_now() >= deadline)
       status = PROCPOOL_PENDING; /* in a callback of one of them too: that does not wait */
     if (status == PROCPOOL_INTERRUPTED)
-      procpool__several_take_interrupts(v->group);
+      procpool__several_take_interrupts(v);
     if (status != PROCPOOL_OK)
       return status;
     procpool__several_sleep(v, deadline);
   }
 }
 
-static void procpool__several_set_bell(procpool__waiter *w, int bell) {
+/* Returns the bell that this takes the place of: one of a call that runs the callback from which this one comes. */
+static int procpool__several_set_bell(procpool__waiter *w, int bell) {
+  int former;
   procpool__platform_lock(&w->lock);
+  former = w->bell;
   w->bell = bell;
   w->rung = false;
   procpool__platform_unlock(&w->lock);
+  return former;
+}
+
+/* Puts it back, and rings it: it may have missed something. */
+static void procpool__several_reset_bell(procpool__waiter *w, int former) {
+  (void)procpool__several_set_bell(w, former);
+  if (former >= 0)
+    procpool__waiter_ring(w);
+}
+
+static procpool_status procpool__several_within(procpool__several *v, procpool__goal *goal, uint64_t deadline) {
+  procpool__group *g = v->group;
+  const int former = procpool__several_set_bell(&g->waiter, v->bell);
+  procpool_status status;
+  for (size_t i = 0; i < g->pool_count; i++) {
+    v->pollers[i].pool = g->pools[i];
+    v->sources[1 + 2 * i] = v->sources[2 + 2 * i] = procpool__platform_source(-1);
+    procpool__several_attend(&v->pollers[i], &g->waiter, true);
+  }
+  status = procpool__several_run(v, goal, deadline);
+  for (size_t i = 0; i < g->pool_count; i++)
+    procpool__several_attend(&v->pollers[i], &g->waiter, false);
+  if (status != PROCPOOL_FORKED)
+    procpool__several_reset_bell(&g->waiter, former);
+  return status;
 }
 
 /* Waits on several pools. */
 static procpool_status procpool__several_wait(procpool__group *g, procpool__goal *goal, uint64_t deadline) {
   procpool__several v;
   procpool_status status = PROCPOOL_MEMORY;
-  int bell = procpool__platform_event();
   v.group = g;
-  v.bell = bell;
+  v.bell = procpool__platform_event();
   v.sources = (procpool__source *)PROCPOOL_MALLOC((1 + 2 * g->pool_count) * sizeof(*v.sources));
-  if (v.sources != NULL) {
-    for (size_t i = 0; i < 1 + 2 * g->pool_count; i++)
-      v.sources[i] = procpool__platform_source(-1);
-    procpool__several_set_bell(&g->waiter, bell);
-    for (size_t i = 0; i < g->pool_count; i++)
-      procpool__several_attend(&g->pools[i], &g->waiter, true);
-    status = procpool__several_run(&v, goal, deadline);
-    for (size_t i = 0; i < g->pool_count; i++)
-      procpool__several_attend(&g->pools[i], &g->waiter, false);
-    procpool__several_set_bell(&g->waiter, -1);
-  }
+  v.pollers = (procpool__poller *)PROCPOOL_MALLOC((1 + g->pool_count) * sizeof(*v.pollers));
+  if (v.sources != NULL && v.pollers != NULL)
+    status = procpool__several_within(&v, goal, deadline);
   PROCPOOL_FREE(v.sources);
-  procpool__platform_close(&bell);
+  PROCPOOL_FREE(v.pollers);
+  procpool__platform_close(&v.bell);
   return status;
 }
 
@@ -13402,7 +13458,7 @@ static procpool_status procpool__group_wait(procpool__group *g, procpool__until 
     return procpool__several_wait(g, &goal, deadline);
   if (g->pool_count == 0)
     return PROCPOOL_OK;
-  p = g->pools[0].pool;
+  p = g->pools[0];
   procpool__public_lock(p);
   wait = procpool__host_wait_for(p, procpool__condition_goal, &goal, deadline,
                                  PROCPOOL__WAIT_CALLBACKS | PROCPOOL__WAIT_GROUP);
@@ -13518,7 +13574,7 @@ static void procpool__imap_destroy(procpool_iterator *it) {
 
 /* Whether the process is the one that made it: in a forked child another thread's lock may be held for ever. */
 static bool procpool__iterator_here(const procpool_iterator *it) {
-  const procpool *p = it->pool != NULL ? it->pool : it->group.pool_count > 0 ? it->group.pools[0].pool : NULL;
+  const procpool *p = it->pool != NULL ? it->pool : it->group.pool_count > 0 ? it->group.pools[0] : NULL;
   return p == NULL || procpool__host_here(p);
 }
 
@@ -13597,7 +13653,7 @@ PROCPOOL_API procpool_status procpool_imap(procpool *pool, procpool_function fun
 
 /* Gives back the future in window[i]. */
 static void procpool__imap_drop(procpool_iterator *it, size_t i) {
-  procpool__public_lock(it->pool);
+  (void)procpool__public_relock(it->pool);
   procpool__node_unlink(&it->group.nodes[i]);
   (void)procpool__public_leave(it->pool, PROCPOOL_OK);
   (void)procpool_future_release(it->window[i]);
@@ -13740,6 +13796,8 @@ PROCPOOL_API procpool_status procpool_next(procpool_iterator *iterator, double t
   if (status != PROCPOOL_OK)
     return status;
   node = procpool__waiter_pop(&iterator->group.waiter);
+  if (node == NULL)
+    return PROCPOOL_END;
   iterator->delivered++;
   *future = node->future;
   return PROCPOOL_OK;
@@ -13992,6 +14050,8 @@ static procpool_status procpool__map_copy_in(const procpool__mapping *m, unsigne
 static procpool_status procpool__map_load(procpool__mapping *m, procpool__job *job) {
   procpool__chunk *chunk = procpool__map_chunk(m, job);
   const uint64_t address = procpool__code_translate(m->pool, m->function);
+  if (address == 0 || address == PROCPOOL__CODE_UNKNOWN)
+    return address == 0 ? PROCPOOL_FUNCTION : PROCPOOL_SYSTEM;
   memset(chunk, 0, offsetof(procpool__chunk, first));
   chunk->count = chunk->stop = job->count;
   chunk->argument_size = m->argument_size;

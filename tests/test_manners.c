@@ -694,6 +694,18 @@ TEST(r143_fork_beside_dlclose) {
 
 /* ---- descriptors ---- */
 
+/* A child whose exit status is the number of files below last that it lacks. */
+static pid_t child_counts_files(int last) {
+  const pid_t child = fork();
+  int lacking = 0;
+  CHECK_GE(child, 0);
+  if (child > 0)
+    return child;
+  for (int fd = 3; fd <= last; fd++)
+    lacking += fcntl(fd, F_GETFD) < 0;
+  _exit(lacking);
+}
+
 /* Closes all that it has, opens a file under as many numbers, and returns what needs the host's help to be sent. */
 static void task_close_all(procpool_task *task) {
   static char large[600000];
@@ -707,9 +719,36 @@ static void task_close_all(procpool_task *task) {
     last = open(name, O_RDWR | O_CREAT, 0600);
   while (last >= 0 && last < 40);
   CHECK_GE(last, 40);
+  CHECK_EQ(test_wait_exit(child_counts_files(last)), 0);
   gate_add(&page->started, 1);
   gate_wait(&page->gate, 1);
   procpool_task_return(task, large, sizeof(large));
+}
+
+/* Closes that descriptor by which the kernel ends the worker with the host. */
+static void task_close_lifeline(procpool_task *task) {
+  (void)job_begin(task);
+  for (int fd = 3; fd < 256; fd++)
+    if (fcntl(fd, F_GETFL) >= 0 && (fcntl(fd, F_GETFL) & O_ASYNC) != 0) {
+      CHECK_EQ(close(fd), 0);
+      gate_add(&page->started, 1);
+    }
+}
+
+/* A fresh worker takes its place, which has all of them again. */
+TEST_STARTS(r140_task_that_closes_one_descriptor, PROCESSES) {
+  procpool *pool = test_open(start, 1);
+  long pids[2];
+  for (int i = 0; i < 2; i++) {
+    procpool_future *future = submit_job(pool, task_close_lifeline, i);
+    CHECK_SETTLES(future, PROCPOOL_OK);
+    pids[i] = procpool_future_pid(future);
+    CHECK_OK(procpool_future_release(future));
+    usleep(50000); /* the worker looks after itself when it has nothing to do */
+  }
+  CHECK_EQ(page->started, 2);
+  CHECK(pids[0] != pids[1]);
+  test_close(pool);
 }
 
 TEST_STARTS(r140_task_that_closes_all_descriptors, PROCESSES) {

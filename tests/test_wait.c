@@ -715,6 +715,52 @@ TEST_STARTS(interrupt_ends_one_call_of_an_iterator, CONCURRENT) {
   test_close(b);
 }
 
+static procpool_future *asked_within;
+static void ask_within(procpool_future *future, void *context) {
+  (void)future;
+  CHECK_OK(procpool_next((procpool_iterator *)context, 0, &asked_within));
+}
+
+/* A callback that a call on an iterator runs asks the same one: each delivers something else, and nothing is left in the
+ * pools' lists, through which an interrupt goes. */
+TEST_STARTS(r041_an_iterator_is_asked_within_a_callback, CONCURRENT) {
+  for (int together = 0; together < 2; together++) {
+    procpool *a = test_open(start, 1), *b = test_open(start, 1);
+    procpool_future *futures[3], *next, *last;
+    procpool_iterator *iterator;
+    procpool_status ended;
+    page->word[0] = page->word[1] = 0;
+    futures[0] = quick(b);
+    CHECK_SETTLES(futures[0], PROCPOOL_OK);
+    futures[1] = gated(a, 0);
+    futures[2] = gated(b, 1);
+    CHECK_OK(procpool_as_completed(futures, 3, &iterator));
+    CHECK_OK(procpool_next(iterator, PROCPOOL_FOREVER, &next));
+    CHECK(next == futures[0]);
+    CHECK_OK(procpool_future_add_done_callback(futures[1], ask_within, iterator));
+    gate_add(&page->word[0], 1);
+    if (together)
+      gate_add(&page->word[1], 1);
+    usleep(50000);
+    if (!together)
+      CHECK_STATUS(procpool_next(iterator, 0.05, &next), PROCPOOL_PENDING); /* the callback has had it */
+    else
+      CHECK_OK(procpool_next(iterator, PROCPOOL_FOREVER, &next));
+    CHECK(asked_within != NULL && asked_within != futures[0]);
+    gate_add(&page->word[1], 1);
+    CHECK_STATUS(procpool_next(iterator, PROCPOOL_FOREVER, &last), together ? PROCPOOL_END : PROCPOOL_OK);
+    CHECK((together ? next : last) != asked_within);
+    CHECK_STATUS(procpool_next(iterator, PROCPOOL_FOREVER, &last), PROCPOOL_END);
+    procpool_iterator_free(iterator);
+    procpool_interrupt(a);
+    ended = procpool_shutdown(a, PROCPOOL_DRAIN);
+    CHECK(ended == PROCPOOL_OK || ended == PROCPOOL_INTERRUPTED);
+    settle_and_release(futures, 3);
+    CHECK_OK(procpool_free(a));
+    test_close(b);
+  }
+}
+
 /* A wait that ends by what has settled takes no interrupt, on several pools as on one: the next wait ends by it. */
 TEST_STARTS(interrupt_is_left_by_a_wait_that_is_over, CONCURRENT) {
   for (int two = 0; two < 2; two++) {

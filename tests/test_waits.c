@@ -533,6 +533,35 @@ TEST_STARTS(r135_a_task_that_polls_leaves_callbacks_to_the_loop, THREAD) {
   test_close(polled);
 }
 
+static int nested_turns;
+static void loop_within(procpool_future *future, void *context) {
+  const double end = test_now() + 0.3;
+  (void)future;
+  (void)context;
+  CHECK_OK(procpool_future_add_done_callback(test_submit(polled, task_nothing, NULL, 0), note_call, NULL));
+  while (test_now() < end) {
+    nested_turns += readable(polled, 0.1);
+    CHECK_OK(procpool_poll(polled));
+  }
+}
+
+/* A callback runs a loop of its own, as a dialog does: what it cannot run itself does not keep it awake. */
+TEST_STARTS(r135_a_loop_within_a_callback_sleeps, CONCURRENT) {
+  procpool_future *future;
+  polled = test_open(start, 1);
+  (void)quiet_fd(polled);
+  future = test_submit(polled, task_nothing, NULL, 0);
+  CHECK_OK(procpool_future_add_done_callback(future, loop_within, NULL));
+  while (loop_called == 0) {
+    CHECK(readable(polled, 3));
+    CHECK_OK(procpool_poll(polled));
+  }
+  CHECK_GE(20, nested_turns);
+  CHECK_OK(procpool_future_release(future));
+  CHECK_OK(procpool_shutdown(polled, PROCPOOL_DRAIN));
+  CHECK_OK(procpool_free(polled));
+}
+
 TEST_STARTS(r135_a_shutdown_ends, EVERY) {
   procpool *pool = test_open(start, 2);
   const int fd = quiet_fd(pool);
