@@ -730,6 +730,7 @@ TEST_STARTS(r041_an_iterator_is_asked_within_a_callback, CONCURRENT) {
     procpool_iterator *iterator;
     procpool_status ended;
     page->word[0] = page->word[1] = 0;
+    CHECK_GE(procpool_fd(a), 0);
     futures[0] = quick(b);
     CHECK_SETTLES(futures[0], PROCPOOL_OK);
     futures[1] = gated(a, 0);
@@ -751,8 +752,9 @@ TEST_STARTS(r041_an_iterator_is_asked_within_a_callback, CONCURRENT) {
     CHECK_STATUS(procpool_next(iterator, PROCPOOL_FOREVER, &last), together ? PROCPOOL_END : PROCPOOL_OK);
     CHECK((together ? next : last) != asked_within);
     CHECK_STATUS(procpool_next(iterator, PROCPOOL_FOREVER, &last), PROCPOOL_END);
-    procpool_iterator_free(iterator);
     procpool_interrupt(a);
+    CHECK_OK(procpool_poll(a)); /* takes the descriptor's readiness away, and tells all in the list */
+    procpool_iterator_free(iterator);
     ended = procpool_shutdown(a, PROCPOOL_DRAIN);
     CHECK(ended == PROCPOOL_OK || ended == PROCPOOL_INTERRUPTED);
     settle_and_release(futures, 3);
