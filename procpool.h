@@ -13434,6 +13434,7 @@ static procpool_status procpool__several_within(procpool__several *v, procpool__
 static procpool_status procpool__several_wait(procpool__group *g, procpool__goal *goal, uint64_t deadline) {
   procpool__several v;
   procpool_status status = PROCPOOL_MEMORY;
+  memset((void *)&v, 0, sizeof(v));
   v.group = g;
   v.bell = procpool__platform_event();
   v.sources = (procpool__source *)PROCPOOL_MALLOC((1 + 2 * g->pool_count) * sizeof(*v.sources));
