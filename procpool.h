@@ -1032,15 +1032,17 @@ static PROCPOOL_UNUSED inline void procpool__scope_end(procpool **procpool__pool
                 free that is: its calls are FORKED, it may open a pool of its own, and close what it likes before. (The
                 first open registers handlers around forks, pthread_atfork.) It keeps a copy of the segment: it can read
                 shared buffers, which are emptied when the pool is freed and when the host ends; what it writes to them
-                is its own, and of a page that it has written to it sees nothing new. (That costs a fork of the host
-                some 6 us for each pool.) A child that is made within a call, by a callback, a generator or a signal
-                handler, and comes back into it gets FORKED from that call. A child that bypasses the C library's fork
-                (_Fork, clone) keeps copies of the descriptors as well, and shares the segment; they neither keep the
-                pool alive nor hide the supervisor's death. (Without pidfd_open such a death may be hidden by one that
-                was made in the very instant of the open; without inotify and /proc the supervisor looks after the host
-                2.5 times a second.) A child that a task makes by any means, in threads and inline too, and that comes
-                back from the task's function or gives a result, ends there, silently. Where the host's children go to
-                another PID namespace (unshare, setns), open refuses fork and spawn: open pools before.
+                is its own, and of a page that it has written to it sees nothing new. So it is with a forked worker and
+                the buffers of the host's other pools. (That costs a fork of the host some 6 us for each pool.) A child
+                that is made within a call, by a callback, a generator or a signal handler, and comes back into it gets
+                FORKED from that call. (Not where a signal handler forks while its thread waits for the pool's lock,
+                which another thread has: that child waits on.) A child that bypasses the C library's fork (_Fork,
+                clone) keeps copies of the descriptors as well, and shares the segment; they neither keep the pool alive
+                nor hide the supervisor's death. (Without pidfd_open such a death may be hidden by one that was made in
+                the very instant of the open; without inotify and /proc the supervisor looks after the host 2.5 times a
+                second.) A child that a task makes by any means, in threads and inline too, and that comes back from the
+                task's function or gives a result, ends there, silently. Where the host's children go to another PID
+                namespace (unshare, setns), open refuses fork and spawn: open pools before.
    Threads      none is started in the host, except by PROCPOOL_START_THREAD. Those block every signal: a process of
                 which no other thread is left is ended by SIGKILL or exit() only, not by SIGTERM. A thread of the host
                 that is cancelled (pthread_cancel, deferred) ends as one of these calls begins, never within one: poll,
