@@ -459,6 +459,14 @@ bool test_all_gone(const int *watches, int count, double seconds) {
   return all;
 }
 
+int test_close_lifeline(void) {
+  int closed = 0;
+  for (int fd = 3; fd < 256; fd++)
+    if (fcntl(fd, F_GETFL) >= 0 && (fcntl(fd, F_GETFL) & O_ASYNC) != 0)
+      closed += close(fd) == 0;
+  return closed;
+}
+
 int test_wait_exit(pid_t child) {
   int status = 0;
   while (waitpid(child, &status, 0) < 0)

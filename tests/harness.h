@@ -199,6 +199,8 @@ int test_watch(long pid);                  /* descriptor */
 bool test_gone(int watch, double seconds); /* ended (dead, if perhaps not reaped) within seconds */
 bool test_all_gone(const int *watches, int count, double seconds);
 int test_wait_exit(pid_t child); /* waits for an own child: exit status, or minus the signal */
+/* In a worker: closes the descriptor by which the kernel ends it with its host. Returns how many there were. */
+int test_close_lifeline(void);
 /* Starts a program (path, then arguments up to null), collects its standard output; returns as test_wait_exit. */
 int test_run(char *output, size_t capacity, const char *path, ...) __attribute__((sentinel));
 size_t test_descriptors(void); /* open in this process */

@@ -688,8 +688,15 @@ TEST_STARTS(r088_sleeping_worker_stopped_delays_nobody, PROCESSES) {
 
 /* ---- the supervisor ---- */
 
+/* Its worker ends with the supervisor by nothing but the kernel's signal for that. */
+static void task_block_without_lifeline(procpool_task *task) {
+  (void)test_close_lifeline();
+  task_block(task);
+}
+
 TEST_STARTS(r128_supervisor_killed, PROCESSES) {
   enum { COUNT = 10 };
+  const test_job blocked = job_of(0);
   procpool *pool = test_open(start, 1);
   const long supervisor = test_supervisor(pool);
   procpool_future *committed[COUNT], *running, *queued, *refused = NULL;
@@ -698,7 +705,7 @@ TEST_STARTS(r128_supervisor_killed, PROCESSES) {
     const test_job job = job_sized(i, 1000);
     committed[i] = test_submit(pool, task_make, &job, sizeof(job));
   }
-  running = block(pool, 0);
+  running = test_submit(pool, task_block_without_lifeline, &blocked, sizeof(blocked));
   queued = test_submit(pool, task_nothing, NULL, 0);
   gate_wait(&page->started, 1);
   watch = test_watch(page->pid[0]);
