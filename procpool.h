@@ -6468,6 +6468,7 @@ static void procpool__process_in_child(void) {
   if (own != NULL)
     own->next = NULL;
   procpool__process_record.pools = own;
+  procpool__platform_unlock(&procpool__process_record.lock); /* this thread took it before the fork */
   procpool__process_renew();
   if (w != NULL)
     procpool__platform_shm_protect(w->segment->base, w->opened);

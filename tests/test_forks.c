@@ -550,13 +550,18 @@ static struct {
   int given;   /* by the generator */
 } coming;
 
+/* A signal handler of another thread's may have written it. */
+static pid_t coming_child(void) {
+  return __atomic_load_n(&coming.child, __ATOMIC_ACQUIRE);
+}
+
 static void make_one_that_comes_back(void) {
   pid_t child;
-  if (coming.child != 0)
+  if (coming_child() != 0)
     return;
   child = make_child(coming.way);
   if (child == 0)
-    coming.child = -1;
+    __atomic_store_n(&coming.child, -1, __ATOMIC_RELEASE);
   else
     __atomic_store_n(&coming.child, test_wait_exit(child) == 0 ? child : -2, __ATOMIC_RELEASE);
 }
@@ -584,7 +589,7 @@ static int generator_comes_back(void *context, void *item) {
 /* Behind the call from which it comes back. */
 static void end_of_the_child(procpool *pool, procpool_status status) {
   procpool_future *future = NULL;
-  if (coming.child != -1)
+  if (coming_child() != -1)
     return;
   if (status != PROCPOOL_FORKED) {
     fprintf(stderr, "child: %s\n", procpool_status_name(status));
@@ -615,7 +620,7 @@ static void coming_submit(procpool *pool, procpool_future **futures) {
 
 /* The host has all of its own. */
 static void coming_end(procpool *pool, procpool_future **futures) {
-  CHECK_GT(coming.child, 0);
+  CHECK_GT(coming_child(), 0);
   for (int i = 0; i < COMING; i++) {
     int twice = -1;
     CHECK_OK(procpool_future_result(futures[i], 10.0 * test_slow(), &twice, sizeof(twice), NULL));
@@ -638,7 +643,7 @@ static procpool_status coming_wait_for_all(procpool *pool, procpool_future **fut
 }
 static procpool_status coming_poll(procpool *pool, procpool_future **futures) {
   (void)futures;
-  while (coming.child == 0) {
+  while (coming_child() == 0) {
     const procpool_status status = procpool_poll(pool);
     if (status != PROCPOOL_OK)
       return status;
@@ -664,7 +669,7 @@ static procpool_status coming_map(procpool *pool, procpool_future **futures) {
 static procpool_status coming_shutdown(procpool *pool, procpool_future **futures) {
   (void)futures;
   (void)procpool_shutdown_timed(pool, PROCPOOL_DRAIN, 0);
-  return coming.child == -1 ? PROCPOOL_FORKED : procpool_shutdown(pool, PROCPOOL_DRAIN);
+  return coming_child() == -1 ? PROCPOOL_FORKED : procpool_shutdown(pool, PROCPOOL_DRAIN);
 }
 
 /* In the callback of the first of them. */
@@ -709,7 +714,7 @@ TEST_STARTS(r115_callback_child_comes_back_into_a_shutdown, EVERY) {
     status = coming_shutdown(pool, futures);
     end_of_the_child(pool, status);
     CHECK_OK(status);
-    CHECK_GT(coming.child, 0);
+    CHECK_GT(coming_child(), 0);
     for (int i = 0; i < COMING; i++) {
       CHECK_SETTLES(futures[i], PROCPOOL_OK);
       CHECK_OK(procpool_future_release(futures[i]));
@@ -769,7 +774,7 @@ static void check_generator_comes_back(procpool_start start, bool unordered) {
     }
     end_of_the_child(pool, status);
     CHECK_STATUS(status, PROCPOOL_END);
-    CHECK_GT(coming.child, 0);
+    CHECK_GT(coming_child(), 0);
     CHECK_EQ(count, COMING);
     procpool_iterator_free(iterator);
     CHECK_WORKS(pool);
@@ -800,19 +805,19 @@ TEST_STARTS(r115_callback_child_comes_back_beside_a_busy_thread, CONCURRENT) {
   for (int i = 0; i < test_rounds(40); i++) {
     procpool_future *future = test_submit(pool, task_nothing, NULL, 0);
     procpool_status status;
-    coming.child = 0;
+    __atomic_store_n(&coming.child, 0, __ATOMIC_RELEASE);
     status = procpool_future_add_done_callback(future, callback_comes_back, NULL);
     end_of_the_child(pool, status);
     CHECK_OK(status);
     status = procpool_future_wait(future, PROCPOOL_FOREVER);
     end_of_the_child(pool, status);
     CHECK_OK(status);
-    while (__atomic_load_n(&coming.child, __ATOMIC_ACQUIRE) == 0) { /* the other thread may have taken it in */
+    while (coming_child() == 0) { /* the other thread may have taken it in */
       status = procpool_poll(pool);
       end_of_the_child(pool, status);
       CHECK_OK(status);
     }
-    CHECK_GT(coming.child, 0);
+    CHECK_GT(coming_child(), 0);
     CHECK_OK(procpool_future_release(future));
   }
   gate_add(&page->word[1], 1);
@@ -825,7 +830,7 @@ static void *signal_and_open_the_gate(void *context) {
   const pthread_t *thread = (const pthread_t *)context;
   usleep(50000);
   (void)pthread_kill(*thread, SIGUSR1);
-  while (__atomic_load_n(&coming.child, __ATOMIC_ACQUIRE) == 0)
+  while (coming_child() == 0)
     usleep(1000);
   gate_add(&page->gate, 1);
   return NULL;
