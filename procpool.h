@@ -553,8 +553,8 @@ PROCPOOL_API procpool_status procpool_as_completed(procpool_future *const *futur
                                                    procpool_iterator **iterator);
 
 typedef struct procpool_imap_options {
-  size_t buffersize; /* inputs taken and not yet delivered, at most; 0: twice the workers, which is few for items that
-                        take less than about 0.1 ms */
+  size_t buffersize; /* inputs taken and not yet delivered, at most; 0: twice the workers, which is few where items
+                        are short */
   bool unordered;    /* deliver in the order in which they settle */
   double time_limit; /* of each item, as in procpool_submit_options */
   double grace;

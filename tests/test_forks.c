@@ -672,17 +672,21 @@ static procpool_status coming_shutdown(procpool *pool, procpool_future **futures
   return coming_child() == -1 ? PROCPOOL_FORKED : procpool_shutdown(pool, PROCPOOL_DRAIN);
 }
 
-/* In the callback of the first of them. */
+/* Submits them, and makes the call, within which the first one's callback makes the child: the host alone comes out. */
+static void come_back_into(procpool *pool, procpool_future **futures, coming_call *call) {
+  procpool_status status;
+  coming_submit(pool, futures);
+  CHECK_OK(procpool_future_add_done_callback(futures[0], callback_comes_back, NULL));
+  status = call(pool, futures);
+  end_of_the_child(pool, status);
+  CHECK_OK(status);
+}
+
 static void check_callback_comes_back(procpool_start start, coming_call *call) {
   for (int way = 0; way < BY_WAYS; way++) {
     procpool *pool = coming_pool(start, way);
     procpool_future *futures[COMING];
-    procpool_status status;
-    coming_submit(pool, futures);
-    CHECK_OK(procpool_future_add_done_callback(futures[0], callback_comes_back, NULL));
-    status = call(pool, futures);
-    end_of_the_child(pool, status);
-    CHECK_OK(status);
+    come_back_into(pool, futures, call);
     coming_end(pool, futures);
   }
 }
@@ -708,12 +712,7 @@ TEST_STARTS(r115_callback_child_comes_back_into_a_shutdown, EVERY) {
   for (int way = 0; way < BY_WAYS; way++) {
     procpool *pool = coming_pool(start, way);
     procpool_future *futures[COMING];
-    procpool_status status;
-    coming_submit(pool, futures);
-    CHECK_OK(procpool_future_add_done_callback(futures[0], callback_comes_back, NULL));
-    status = coming_shutdown(pool, futures);
-    end_of_the_child(pool, status);
-    CHECK_OK(status);
+    come_back_into(pool, futures, coming_shutdown);
     CHECK_GT(coming_child(), 0);
     for (int i = 0; i < COMING; i++) {
       CHECK_SETTLES(futures[i], PROCPOOL_OK);
