@@ -276,7 +276,7 @@ typedef struct holder {
   int items;       /* of its map */
   int together;    /* callbacks that run at the same time */
   bool many, imap; /* by which call it asks for more */
-  unsigned char *arguments, *results;
+  unsigned char *arguments;
   int ended; /* callbacks */
 } holder;
 
@@ -323,11 +323,14 @@ static void submit_what_maps_hold(procpool_future *future, void *context) {
   gate_wait(&self->ended, self->together); /* what this one's map holds does not come back before */
 }
 
+/* May run in two threads at the same time: each has its own results. */
 static void *hold_by_a_map(void *context) {
   holder *self = (holder *)context;
   procpool_map_options options = {.chunksize = 1};
-  CHECK_OK(
-      procpool_map(self->pool, task_held, self->arguments, HELD_ITEM, self->results, 1, (size_t)self->items, &options));
+  unsigned char *results = (unsigned char *)calloc((size_t)self->items, 1);
+  CHECK(results != NULL);
+  CHECK_OK(procpool_map(self->pool, task_held, self->arguments, HELD_ITEM, results, 1, (size_t)self->items, &options));
+  free(results);
   return NULL;
 }
 
@@ -338,8 +341,7 @@ static holder holder_open(procpool_start start, int workers, int items) {
   self.items = items;
   self.together = 1;
   self.arguments = (unsigned char *)calloc((size_t)items, HELD_ITEM);
-  self.results = (unsigned char *)calloc((size_t)items, 1);
-  CHECK(self.arguments != NULL && self.results != NULL);
+  CHECK(self.arguments != NULL);
   for (int i = 0; i < items; i++) {
     const test_job job = job_with(i, HELD_GATE);
     memcpy(self.arguments + (size_t)i * HELD_ITEM, &job, sizeof(job));
@@ -351,7 +353,6 @@ static void holder_close(holder *self) {
   CHECK_WORKS(self->pool);
   test_close(self->pool);
   free(self->arguments);
-  free(self->results);
 }
 
 /* A callback that a map runs asks for the memory that this very map holds. */
