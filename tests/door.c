@@ -120,7 +120,7 @@ static int forge(const char *how, const char *path) {
       _exit(2);
     arguments[0] = (char *)(uintptr_t)path;
     environment[0] = text;
-    environment[1] = thread; /* whoever believes then says that it has threads */
+    environment[1] = thread; /* a process that believes it says that it has threads */
     arguments[1] = environment[2] = NULL;
     (void)execve(path, arguments, environment);
     _exit(2);

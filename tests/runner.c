@@ -153,7 +153,7 @@ static void case_exec(const test_case *c, int output) {
   dup2(output, 2);
   if (input > 2)
     close(input);
-  for (int number = 1; number < NSIG; number++) /* whatever whoever started this ignores */
+  for (int number = 1; number < NSIG; number++) /* whatever the process that started this one ignores */
     signal(number, SIG_DFL);
   sigemptyset(&none);
   sigprocmask(SIG_SETMASK, &none, NULL);

@@ -71,7 +71,7 @@ static void *wait_in_next(void *context) {
 static void *(*const waits[])(void *) = {wait_in_result, wait_in_submit, wait_in_map, wait_in_next};
 enum { WAITS = 4 };
 
-/* One worker that is busy, a queue that is full, and somebody waiting in each of the calls. */
+/* One worker that is busy, a queue that is full, and a thread that waits in each of the calls. */
 typedef struct scene {
   procpool *pool;
   procpool_future *running, *queued;

@@ -417,7 +417,7 @@ static void task_hold(procpool_task *task) {
   gate_add(&page->started, 1);
   gate_wait(&page->word[p->job.number], 1);
   if (!pattern_holds(p->from, p->size, p->seed))
-    procpool_task_fail(task, 1, "somebody else has written there");
+    procpool_task_fail(task, 1, "another process has written there");
 }
 
 static procpool_future *hold(procpool *pool, unsigned char *buffer, size_t size, int gate) {
@@ -749,7 +749,7 @@ TEST_STARTS(buffers_result_in_place_that_fails, EVERY) {
   test_close(pool);
 }
 
-/* Nobody holds the future: the result is there nevertheless when all is done. */
+/* The future has been released: the result is there nevertheless when all is done. */
 TEST_STARTS(buffers_result_in_place_of_released_futures, EVERY) {
   enum { COUNT = 200, SIZE = 3000 };
   procpool *pool = test_open(start, 2);

@@ -40,7 +40,7 @@ TEST(r005_cpu_count_keeps_to_the_affinity_mask) {
   CHECK_EQ(sched_setaffinity(0, sizeof(before), &before), 0);
 }
 
-/* Host and workers on one processor: nobody may spin while the other has the work. */
+/* Host and workers on one processor: neither may spin while the other has the work. */
 TEST_STARTS(r005_everything_on_one_processor, CONCURRENT) {
   cpu_set_t before, one;
   int first = 0;

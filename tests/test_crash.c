@@ -333,7 +333,7 @@ TEST_STARTS(r091_death_amid_large_results_is_charged_once, PROCESSES) {
   for (int round = 0; round < test_rounds(40); round++) {
     procpool_future *futures[COUNT];
     int victim;
-    meet(pool, 2); /* both are there: whoever was killed before has been replaced */
+    meet(pool, 2); /* both are there: the one that was killed before has been replaced */
     CHECK_EQ(test_stats(pool).workers_started, 2 + round);
     victim = page->pid[round % 2];
     for (int i = 0; i < COUNT; i++) {
@@ -375,7 +375,7 @@ TEST_STARTS(r092_killed_after_its_commit, PROCESSES) {
     CHECK_STATUS(procpool_future_status(future), PROCPOOL_OK);
     CHECK(pattern_holds(procpool_future_data(future, NULL), 20000, (unsigned)i));
     CHECK_OK(procpool_future_release(future));
-    CHECK_WORKS(pool); /* the death is charged to nobody */
+    CHECK_WORKS(pool); /* the death is charged to no task */
   }
   CHECK_EQ(test_stats(pool).crashed, 0);
   test_close(pool);
@@ -641,7 +641,7 @@ TEST_STARTS(r088_killed_at_any_instant, PROCESSES) {
   test_close(pool);
 }
 
-/* A stopped worker delays nobody else; continued, it goes on. */
+/* A stopped worker delays no other; continued, it goes on. */
 TEST_STARTS(r088_stopped_worker_delays_nobody, PROCESSES) {
   procpool *pool = test_open(start, 2);
   procpool_future *stopped = block(pool, 0);
@@ -1013,7 +1013,7 @@ TEST_STARTS(r065_failing_initializer_of_threads, THREAD) {
   check_bad_initializer(start, initializer_fails, 123);
 }
 
-/* In a worker that was just forked, before it comes to anything: somebody kills it. */
+/* In a worker that was just forked, before it comes to anything: another process kills it. */
 static void die_at_birth(void) {
   if (page != NULL && gate_read(&page->word[2]) > 0) {
     gate_add(&page->word[2], -1);

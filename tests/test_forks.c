@@ -257,7 +257,7 @@ static int child_that_waits(pid_t parent) {
   return strcmp(state, "SSSSS") == 0 ? child : 0;
 }
 
-/* Whoever starts the new process waits for a lock then, which nobody will ever let go of. */
+/* The process that starts the new one waits for a lock then, which no thread will ever let go of. */
 TEST(r122_host_is_killed_as_it_opens_a_pool_beside_a_fork) {
   int between = 0, watch;
   pid_t host;

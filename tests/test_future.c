@@ -114,7 +114,7 @@ TEST_STARTS(r050_blocked_getter_wakes_on_cancel, CONCURRENT) {
   }
 }
 
-/* Two threads wait for different futures: whoever drains must hand over when its own has come. */
+/* Two threads wait for different futures: the one that drains must hand over when its own has come. */
 TEST_STARTS(r050_a_getter_that_leaves_hands_the_draining_over, CONCURRENT) {
   procpool *pool = test_open(start, 2);
   for (int i = 0; i < test_rounds(300); i++) {
@@ -233,7 +233,7 @@ typedef struct snapshots {
   int stop;
 } snapshots;
 
-/* State and value belong together: whoever sees OK sees all bytes. */
+/* State and value belong together: a thread that sees OK sees all bytes. */
 static void *take_snapshots(void *context) {
   snapshots *self = (snapshots *)context;
   for (;;) {
@@ -445,7 +445,7 @@ PROCPOOL_FUNCTION(int, typed_increment, int, x) {
   return x + 1;
 }
 
-/* An argument that the typed function cannot take: that task fails, and nobody else. */
+/* An argument that the typed function cannot take: that task fails, and no other. */
 TEST_STARTS(r109_argument_of_another_size, EVERY) {
   procpool *pool = test_open(start, 1);
   long pid = 0;
@@ -480,7 +480,7 @@ static void task_odd_results(procpool_task *task) {
   procpool_task_return(task, &x, x % 2 == 0 ? sizeof(x) : 3);
 }
 
-/* A result that the host cannot take for what it asked: that future, and nobody else. */
+/* A result that the host cannot take for what it asked: that future, and no other. */
 TEST_STARTS(r111_result_of_another_size, EVERY) {
   procpool *pool = test_open(start, 2);
   procpool_iterator *iterator = NULL;

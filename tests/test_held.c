@@ -146,7 +146,7 @@ static void wait_for_workers(procpool *pool, int count) {
   }
 }
 
-/* A tail that stays nonsense, since the supervisor stands and nobody ends that worker: a host that waits sleeps, and KILL
+/* A tail that stays nonsense, since the supervisor stands and does not end that worker: a host that waits sleeps, and KILL
  * ends, which was said before for all that the phase tells. */
 static void tail_that_stays(procpool_start start, bool wait) {
   procpool *pool = open_closed(start, 2);

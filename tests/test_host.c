@@ -1004,7 +1004,7 @@ TEST_STARTS(host_idle_pool_wakes_nobody, PROCESSES) {
   test_close(pool);
 }
 
-/* Results of tasks with limits lie there, and the host does not take them in: nobody looks after those. */
+/* Results of tasks with limits lie there, and the host does not take them in: the supervisor need not look after those. */
 TEST_STARTS(host_idle_pool_with_results_of_limited_tasks_wakes_nobody, PROCESSES) {
   procpool_submit_options limits = {0};
   procpool_future *futures[5];

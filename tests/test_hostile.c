@@ -60,7 +60,7 @@ static void task_die_at_gate(procpool_task *task) {
   (void)raise(SIGKILL);
 }
 
-/* Its result goes to a shared buffer, which nobody frees. */
+/* Its result goes to a shared buffer, which the host does not free. */
 static procpool_future *submit_with_place(procpool *pool, procpool_function function, const void *argument,
                                           size_t size) {
   procpool_submit_options options;

@@ -618,7 +618,7 @@ TEST_STARTS(r062_who_returns_when_asked_keeps_its_worker, PROCESSES) {
   test_close(pool);
 }
 
-/* It was asked and has not returned yet: its worker is busy, and nobody else's. */
+/* It was asked and has not returned yet: its worker is busy, and no other. */
 TEST_STARTS(r062_busy_while_it_is_being_ended, PROCESSES) {
   procpool *pool = test_open(start, 1);
   procpool_future *future = submit_job(pool, task_obey_slowly, job_with(0, 1)), *next;
@@ -1238,7 +1238,7 @@ TEST_STARTS(r067_limits_of_initializer_and_task_are_separate, PROCESSES) {
 
 /* ---- refused ---- */
 
-/* Memory that nobody can read: whoever touches the payload dies of it. */
+/* Memory that no process can read: a worker that touches the payload dies of it. */
 static void *payload_of(size_t size) {
   void *memory = mmap(NULL, size, PROT_NONE, MAP_PRIVATE | MAP_ANONYMOUS | MAP_NORESERVE, -1, 0);
   CHECK(memory != MAP_FAILED);

@@ -381,7 +381,7 @@ TEST_STARTS(r017_four_gib_of_address_space_are_enough, EVERY) {
   CHECK_EQ(setrlimit(RLIMIT_AS, &before), 0);
 }
 
-/* A limit on file sizes: the segment is a file to the kernel, but nobody gets a SIGXFSZ for it. */
+/* A limit on file sizes: the segment is a file to the kernel, but no process gets a SIGXFSZ for it. */
 static void open_with_small_files(procpool_start start) {
   struct rlimit limit;
   CHECK_EQ(getrlimit(RLIMIT_FSIZE, &limit), 0);

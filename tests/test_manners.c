@@ -446,7 +446,7 @@ static void task_print(procpool_task *task) {
   answer(task, 1);
 }
 
-/* Its output goes to a pipe that is full and that nobody reads. */
+/* Its output goes to a pipe that is full and is not read. */
 TEST_STARTS(r143_limit_covers_the_flush, PROCESSES) {
   int ends[2], saved;
   procpool *pool;

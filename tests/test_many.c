@@ -384,7 +384,7 @@ typedef struct seen_in_task {
   size_t submitted;
 } seen_in_task;
 
-/* The task holds one of three places itself, and nobody could make room while it waits. */
+/* The task holds one of three places itself, and nothing could make room while it waits. */
 static void task_submits_many_into_a_full_queue(procpool_task *task) {
   seen_in_task seen;
   gate_wait(&page->gate, 1); /* full_pool is set */

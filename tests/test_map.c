@@ -1299,7 +1299,7 @@ static void task_large_after_the_gate(procpool_task *task) {
   pattern_fill(result, job->size, 1);
 }
 
-/* The result does not fit the ring: its worker needs somebody who empties it, and then takes an item. */
+/* The result does not fit the ring: its worker needs a host that empties it, and then takes an item. */
 static void large_beside(procpool_start start, int round) {
   static lazy_map self;
   procpool_future *first;
@@ -1335,7 +1335,7 @@ TEST_STARTS(r032_map_of_tiny_chunks_keeps_its_workers_busy, CONCURRENT) {
   CHECK_OK(procpool_map(pool, task_short, in, sizeof(int), out, sizeof(int), COUNT, &options));
   for (int i = 0; i < COUNT; i++)
     CHECK_EQ(out[i], 2 * i);
-  CHECK_SECONDS(test_now() - begin, <, 2.0 * test_slow()); /* a single sleep that nobody ends takes a tenth of it */
+  CHECK_SECONDS(test_now() - begin, <, 2.0 * test_slow()); /* a single sleep that is not ended takes a tenth of it */
   test_close(pool);
 }
 

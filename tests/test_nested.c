@@ -326,7 +326,7 @@ TEST_STARTS(r114_a_child_left_behind_spoils_no_result, FORK) {
     const test_job one = job_of(i);
     futures[i] = test_submit(pool, task_count, &one, sizeof(one));
   }
-  while (gate_read(&page->count) <= LAP) /* then the ring is full: nobody takes anything in now */
+  while (gate_read(&page->count) <= LAP) /* then the ring is full: the host takes nothing in now */
     sched_yield();
   gate_add(&page->gate, 1);
   CHECK(test_gone(watch, 5.0 * test_slow()));

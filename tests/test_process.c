@@ -123,7 +123,7 @@ TEST_STARTS(process_that_crashes_has_minus_the_signal, PROCESSES) {
   }
 }
 
-/* Whoever ends it: here somebody does by the future beneath it. */
+/* However it is ended: here by the future beneath it. */
 TEST_STARTS(process_ended_by_its_future_has_minus_the_signal, PROCESSES) {
   const test_job job = job_of(0);
   procpool_process *process = start_process(start, task_block, &job, sizeof(job));
@@ -166,7 +166,7 @@ TEST_STARTS(process_terminate, PROCESSES) {
   CHECK_OK(procpool_process_join(process, PROCPOOL_FOREVER));
   expect_exit_code(process, -SIGTERM);
   CHECK_EQ(page->finished, 0);
-  CHECK_OK(procpool_process_terminate(process)); /* it has ended: no error, and nobody is hit */
+  CHECK_OK(procpool_process_terminate(process)); /* it has ended: no error, and no process is hit */
   end(process);
 }
 
@@ -401,7 +401,7 @@ static void *start_cancelled(void *context) {
   return procpool_process_start(&options, task_nothing, NULL, 0);
 }
 
-/* The thread ends as the call begins: there is no process that nobody has a handle of. The leak audit finds it. */
+/* The thread ends as the call begins: there is no process left without a handle. The leak audit finds it. */
 TEST_STARTS(r133_start_of_a_process_by_a_cancelled_thread, PROCESSES) {
   const size_t descriptors = test_descriptors();
   if (test_instrumented())

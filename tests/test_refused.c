@@ -1,4 +1,4 @@
-/* What comes to the door uninvited, rights that must not come back, hosts with threads that nobody can count, calls that
+/* What comes to the door uninvited, rights that must not come back, hosts whose threads cannot be counted, calls that
  * are refused, places in memory. */
 #include "harness.h"
 
@@ -227,7 +227,7 @@ TEST(r130_two_identities_at_once) {
   }
 }
 
-/* ---- threads that nobody can count ---- */
+/* ---- threads that cannot be counted ---- */
 
 static void door_says(const char *text, const char *how, const char *more) {
   char output[1000];

@@ -681,7 +681,7 @@ TEST_STARTS(r085_exit_beside_threads_that_are_being_shut_down, THREAD | INLINE) 
   check_exit_beside_threads(start, true);
 }
 
-/* Standard error stays empty too, whoever might have something to say about an end like this. */
+/* Standard error stays empty too, whichever process might have something to say about an end like this. */
 TEST_STARTS(r084_nothing_is_printed_at_the_end, PROCESSES) {
   const int file = (int)syscall(SYS_memfd_create, "err", 0u), saved = dup(2);
   CHECK_GE(file, 0);

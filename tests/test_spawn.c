@@ -95,7 +95,7 @@ static void *fork_slowly(void *context) {
   return NULL;
 }
 
-/* The new process has more to tell than its channel takes, and whoever started it waits for another thread's fork. */
+/* The new process has more to tell than its channel takes, and the process that started it waits for another thread's fork. */
 TEST(r116_spawn_of_a_large_program_beside_forks) {
   int stop = 0;
   pthread_t thread;

@@ -206,7 +206,7 @@ TEST_STARTS(r020_many_small_messages_stay_apart, EVERY) {
   test_close(pool);
 }
 
-/* More results than all rings hold, and nobody takes them until all are submitted. */
+/* More results than all rings hold, and the host takes none until all are submitted. */
 TEST_STARTS(r020_results_many_times_the_ring_before_any_is_read, EVERY) {
   enum { COUNT = 200, SIZE = 20000 };
   procpool *pool = open_with_ring(start, 2);
@@ -551,7 +551,7 @@ TEST_STARTS(r023_timed_submit_gives_up_in_time, CONCURRENT) {
 
 static procpool *full_pool;
 
-/* The task holds the only place itself: nobody could make room while it waits. */
+/* The task holds the only place itself: nothing could make room while it waits. */
 static void task_submits_into_a_full_queue(procpool_task *task) {
   procpool_status status;
   gate_wait(&page->gate, 1); /* full_pool is set */
@@ -635,7 +635,7 @@ TEST_STARTS(r023_submit_through_a_small_queue, EVERY) {
   test_close(pool);
 }
 
-/* Nobody holds the futures, and the results are larger than the rings. */
+/* The futures are released, and the results are larger than the rings. */
 TEST_STARTS(r023_unwanted_results_through_a_small_queue, EVERY) {
   procpool_options options = {0};
   procpool *pool;
@@ -1239,7 +1239,7 @@ TEST_STARTS_LIMIT(r024_submit_goes_on_while_the_supervisor_is_stopped, PROCESSES
   test_close(pool);
 }
 
-/* ---- what nobody wants ---- */
+/* ---- what is not wanted ---- */
 
 enum { FORGOTTEN = 4000 };
 
@@ -1248,10 +1248,10 @@ static void task_started(procpool_task *task) {
   gate_add(&page->started, 1);
 }
 
-/* started + 1, and fails: that is nobody's to hear. */
+/* started + 1, and fails: no one is told. */
 static void task_started_fails(procpool_task *task) {
   task_started(task);
-  procpool_task_fail(task, 1, "a failure that nobody hears of");
+  procpool_task_fail(task, 1, "a failure that is not heard of");
 }
 
 static void task_started_large(procpool_task *task) {
@@ -1306,7 +1306,7 @@ static void *wait_a_little(void *context) {
   return NULL;
 }
 
-/* A worker waits for room for a result that nobody wants any more. */
+/* A worker waits for room for a result that is not wanted any more. */
 TEST_STARTS(r031_given_up_after_a_cancel, PROCESSES) {
   procpool_options options = {.ring_size = 4096};
   procpool *pool = test_open_with(start, 1, &options);
@@ -1468,7 +1468,7 @@ static void task_started_dies_now_and_then(procpool_task *task) {
     raise(SIGKILL);
 }
 
-/* Workers die among tasks that nobody wants: each is settled all the same, and the others run. */
+/* Workers die among tasks that are not wanted: each is settled all the same, and the others run. */
 TEST_STARTS(r031_what_nobody_wants_beside_deaths, PROCESSES) {
   procpool_options options = {.ring_size = 4096, .max_queued = 300};
   procpool *pool = test_open_with(start, 2, &options);

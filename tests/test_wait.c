@@ -472,7 +472,7 @@ static void *cancel_each_round(void *context) {
   return NULL;
 }
 
-/* Whoever waits runs the task itself, or another thread has taken it away at that very moment: the wait ends. */
+/* The thread that waits runs the task itself, or another thread has taken it away at that very moment: the wait ends. */
 TEST_STARTS(r045_cancelled_at_the_moment_of_waiting, EVERY) {
   procpool *pool = test_open(start, 1);
   canceller self = {NULL, 0, test_rounds(start == PROCPOOL_START_INLINE ? 60000 : 3000)};
@@ -661,7 +661,7 @@ TEST_STARTS(r047_descriptor_signals_a_crash, PROCESSES) {
   test_close(pool);
 }
 
-/* Results that came before anybody asked for the descriptor, or before the poll, are not missed. */
+/* Results that came before the program asked for the descriptor, or before the poll, are not missed. */
 TEST_STARTS(r047_descriptor_after_the_fact, CONCURRENT) {
   procpool *pool = test_open(start, 1);
   const test_job job = job_of(0);
@@ -980,7 +980,7 @@ TEST_STARTS(r119_signals_without_restart_are_invisible, EVERY) {
   CHECK_GT(signals_seen, 10);
 }
 
-/* ---- what an interruption that met nobody leaves behind ---- */
+/* ---- what an interruption that met no wait leaves behind ---- */
 
 static double processor_seconds(void) {
   struct timespec used;

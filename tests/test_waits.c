@@ -886,7 +886,7 @@ static void *wait_until_interrupted(void *context) {
   return NULL;
 }
 
-/* One interrupt ends all waits that go on, whoever of them sees it first. */
+/* One interrupt ends all waits that go on, whichever sees it first. */
 TEST_STARTS(r133_an_interrupt_ends_every_wait, CONCURRENT) {
   enum { THREADS = 20 };
   procpool *pool = test_open(start, 1);

@@ -36,7 +36,7 @@ static job *take(thread_pool *p) {
     p->count--;
   }
   pthread_mutex_unlock(&p->lock);
-  pthread_cond_signal(&p->not_full); /* costs nothing where nobody waits */
+  pthread_cond_signal(&p->not_full); /* costs nothing where no thread waits */
   return taken;
 }
 

@@ -1,5 +1,5 @@
 /* churn.c - T13: workers that leave after one or two tasks, with results of a byte and of 10 MiB, and kills on top. No death
- * is reported that nobody caused, and there is never a backlog without a worker that lives or starts.
+ * is reported that was not caused, and there is never a backlog without a worker that lives or starts.
  *
  * Resizing and idle time-outs are not in it: pools have a fixed size so far.
  * Options: --workers N (0: several), --largest BYTES (default 10 MiB), --kind K (see below). */

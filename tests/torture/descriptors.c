@@ -1,6 +1,6 @@
 /* descriptors.c - T06: no descriptor to be had. Every call that makes one fails, one after the other, and so does every limit
  * on their number; the table is filled while a pool works; standard descriptors are closed. Errors are returned, nothing
- * leaks, workers go on, nobody spins, and the pool never closes or writes what it did not make: canaries stand between
+ * leaks, workers go on, no process spins, and the pool never closes or writes what it did not make: canaries stand between
  * its descriptors, and each of its closes and writes in the host is checked. */
 #include "faults.h"
 

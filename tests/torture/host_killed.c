@@ -294,7 +294,7 @@ static void run(const struct situation *s) {
     rig_fail("%s: the last one was gone only %.0f ms after the host", s->name, seconds * 1e3);
   for (int i = 0; i < segment_count; i++)
     if (rig_segment_lives(segments[i]))
-      rig_fail("%s: the pool's memory is still mapped by somebody", s->name);
+      rig_fail("%s: the pool's memory is still mapped by a process", s->name);
   rig_most("slowest_us", (uint64_t)(seconds * 1e6));
 }
 

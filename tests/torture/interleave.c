@@ -1,6 +1,6 @@
 /* interleave.c - one process (or a thread of the host) is held at its k-th access to shared memory while everybody else goes
  * on, and then continues; for every k until it has no more. Most are held by a gate, not by a signal: the supervisor hears
- * nothing of it and helps nobody, nor does the host's audit. What a sweep looks for is the one instant at which two sides
+ * nothing of it and helps neither, nor does the host's audit. What a sweep looks for is the one instant at which two sides
  * miss each other.
  *
  * Options: --only NUMBER (one of the sweeps, from 1). */
@@ -18,7 +18,7 @@ static void step_take(void);
 enum {
   WORD_STEP = 1, /* host: where to hold; 0 nowhere */
   WORD_SIGNAL,   /* host: stop by this signal instead of at the gate */
-  WORD_FIRED,    /* whoever was to be held: it is now */
+  WORD_FIRED,    /* the process that was to be held is now */
   WORD_GO,       /* host: it may go on */
   WORD_VICTIM,   /* a process that counts as soon as it is ARMED */
   WORD_ARMED,
@@ -178,7 +178,7 @@ static bool settled(const work *w) {
   return procpool_future_wait(w->future, 0.001) != PROCPOOL_PENDING;
 }
 
-/* Done or dead: nobody will decide it anew. */
+/* Done or dead: it is not decided anew. */
 static bool decided(const work *w) {
   const procpool__state state = procpool__word_state(word_of(w));
   return procpool__state_done(state) || procpool__state_dead(state);
@@ -198,7 +198,7 @@ static bool fired(void) {
   return word(WORD_FIRED) > 0;
 }
 
-/* Whoever was to be held has fewer steps than that, or shall go on now. */
+/* The process that was to be held has fewer steps than that, or shall go on now. */
 static void release(void) {
   __atomic_store_n(&rig.page->word[WORD_STEP], 0, __ATOMIC_SEQ_CST);
   open_gate(WORD_GO);

@@ -124,7 +124,7 @@ static void check_death_report(void) {
 }
 
 /* One task after the other, each handed out about when a worker that lingers goes to sleep: no wake is lost. A lost one shows
- * as a stall where nobody looks again, and else as a task that took a time-out's time: a few may, on a busy machine. */
+ * as a stall where no process looks again, and else as a task that took a time-out's time: a few may, on a busy machine. */
 static void check_hand_over(rig_random *r) {
   enum { TASKS = 150 };
   int late = 0;

@@ -428,7 +428,7 @@ void rig_dump(void) {
 
 /* ---- ends ---- */
 
-/* Reaps until there is nobody left; false after limit seconds. */
+/* Reaps until no child is left; false after limit seconds. */
 static bool reap_all(double limit) {
   const double end = test_now() + limit;
   sigset_t child;
@@ -548,7 +548,7 @@ static bool crash_explained(const rig_entry *e) {
   uint64_t killed;
   if ((e->flags & RIG_CRASHES) != 0 && (e->pid == pid || e->error_pid == 0))
     return true;
-  if (pid <= 0 || pid >= RIG_PIDS) /* an item of a map that was begun by nobody knows whom */
+  if (pid <= 0 || pid >= RIG_PIDS) /* an item of a map that an unknown process began */
     return rig.page->kills > 0 && e->error_pid == 0 && e->signal == 0;
   if (e->started != 0 && e->pid != pid)
     return false;
@@ -566,7 +566,7 @@ static void check_outcome(uint64_t id, const rig_entry *e, procpool_status outco
   if (outcome == PROCPOOL_FAILED && e->started != 1)
     bad(id, e, "FAILED, but it never ran");
   if (outcome == PROCPOOL_CRASHED && !crash_explained(e))
-    bad(id, e, "CRASHED, but nobody killed that worker with that signal");
+    bad(id, e, "CRASHED, but that worker was not killed with that signal");
   if (e->started != 0 && (e->flags & RIG_KILLED_TASK) == 0 &&
       (outcome == PROCPOOL_CANCELLED || outcome == PROCPOOL_SPAWN_FAIL || outcome == PROCPOOL_INIT_FAIL))
     bad(id, e, "its outcome says that it never ran, but it did");
@@ -661,7 +661,7 @@ double rig_round(void (*host)(void), void (*observe)(void), rig_kind kind) {
   if (own.host_status != (kind == RIG_HOST_KILLED ? -SIGKILL : 0))
     rig_fail("the host ended with %d", own.host_status);
   if (!reap_all(5.0 * test_slow()))
-    rig_fail("somebody outlived the host");
+    rig_fail("a process outlived the host");
   ended = test_now() - ended;
   check_witness(kind);
   return ended;

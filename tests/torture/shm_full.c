@@ -1,6 +1,6 @@
 /* shm_full.c - T07: no shared memory to be had. Small pools, limits on file size, every call that makes or reserves shared
  * memory fails, one after the other; workers that try to shrink the segment. An open or the submit that needs the
- * memory fails with an error code; nobody gets SIGBUS or SIGXFSZ; submits work again once there is room. */
+ * memory fails with an error code; no process gets SIGBUS or SIGXFSZ; submits work again once there is room. */
 #include "faults.h"
 
 #include <linux/falloc.h>

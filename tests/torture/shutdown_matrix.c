@@ -232,7 +232,7 @@ static void cell_prepare(cell *c) {
     cell_submit_many(c, task_hold, task_quick, 10);
     gate_wait(WORD(HELD), WORKERS);
     break;
-  case RING_FULL: /* nobody takes them out */
+  case RING_FULL: /* the host takes none out */
     cell_submit_many(c, task_quick, task_quick, 20000);
     AUDIT_UNTIL(10, procpool__load32(&c->pool->segment.blocks[0].room_flag) != 0 &&
                         procpool__load32(&c->pool->segment.blocks[1].room_flag) != 0);

@@ -1,6 +1,6 @@
 /* step_sweep.c - T16: a worker, then the supervisor, is killed at its k-th access to shared memory, for every k until it has
  * no more; and again stopped there, to be continued late or never. Along k a task goes from OK (another worker ran it) to
- * CRASHED to OK (committed), once each; nobody else is delayed; the pool works on.
+ * CRASHED to OK (committed), once each; no other task is delayed; the pool works on.
  *
  * Options: --after N (tasks that the pool must run after each step), --stride N (of k; 1 in a soak), --supervisor 0 (only
  * the sweeps of workers).
@@ -21,7 +21,7 @@ static void step_take(void);
 enum {
   WORD_STEP = 1,   /* host: where to act */
   WORD_SIGNAL,     /* host: what to do there */
-  WORD_FIRED,      /* whoever was to act: it does now */
+  WORD_FIRED,      /* the process that was to act does now */
   WORD_COUNT,      /* and its steps so far */
   WORD_VICTIM,     /* its process id */
   WORD_SUPERVISOR, /* process id; the host sets ARMED when it shall count */
@@ -140,7 +140,7 @@ static void task_kill_self(procpool_task *task) {
 typedef struct scenario {
   const char *name;
   procpool_function function;
-  procpool_status good; /* what becomes of it if nobody dies */
+  procpool_status good; /* what becomes of it if no process dies */
   uint32_t size;        /* of the result */
   uint32_t argument;    /* bytes of it, beyond the job */
   size_t ring;
@@ -187,7 +187,7 @@ static void open_pool(int workers) {
   pool = test_open_with(rig.start, workers, &o);
 }
 
-/* The pool runs on, and nobody dies of what comes after the step. */
+/* The pool runs on, and no process dies of what comes after the step. */
 static void run_after(int count) {
   for (int i = 0; i < count; i++) {
     rig_job job = rig_job_of(16);
@@ -262,7 +262,7 @@ static uint32_t pair_allowed(procpool_status good) {
   return allowed;
 }
 
-/* Returns when the map sleeps. The arming task runs by then: its claim wakes nobody any more, its commit does. Woken, the
+/* Returns when the map sleeps. The arming task runs by then: its claim wakes no thread any more, its commit does. Woken, the
  * map is held: whether it sleeps again in time for the next wake would make a step more or less. */
 static void map_begin(pair *p) {
   while (gate_read((const int *)&rig_entry_of(&p->arm)->started) == 0)
@@ -436,7 +436,7 @@ static void host_kill_worker(void) {
 
 /* ---- a worker is stopped at step k ---- */
 
-/* The victim has committed: then nobody needs its next step for the task to settle. */
+/* The victim has committed: then its next step is not needed for the task to settle. */
 static void check_committed(const pair *p) {
   const procpool_future *f = p->future;
   if (now_running->items > 0 || procpool_future_status(p->future) != PROCPOOL_PENDING)

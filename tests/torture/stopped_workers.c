@@ -181,7 +181,7 @@ static void stop_and_continue_late(void) {
   close_pool();
 }
 
-/* A stopped supervisor delays nobody who lives. */
+/* A stopped supervisor delays no process that runs. */
 static void stop_supervisor(void) {
   batch b;
   open_pool(0);
@@ -194,7 +194,7 @@ static void stop_supervisor(void) {
   close_pool();
 }
 
-/* One task for sleeping workers, one of which is stopped about when it is woken: somebody begins it all the same. */
+/* One task for sleeping workers, one of which is stopped about when it is woken: a worker begins it all the same. */
 static void stop_the_woken(void) {
   open_pool(0);
   for (int i = 0; i < WAKES; i++) {

@@ -1,4 +1,4 @@
-/* threads.c - T10: many threads of the host do everything at once with one pool, which somebody shuts down late, in any
+/* threads.c - T10: many threads of the host do everything at once with one pool, which one of them shuts down late, in any
  * mode. Law 1 holds, the counts balance, and a submit is accepted, or refused because the queue is full or the pool shut.
  *
  * Resizing is not in it: pools have a fixed size so far.

@@ -1,6 +1,6 @@
 /* unkillable.c - a worker that the kernel holds on to: SIGKILL was sent, and it does not end (in life: within a device or a
  * file system that does not answer; here: the supervisor's signals do not reach it). Its task settles 5 s later all the
- * same, and since it may still write to what it was given, nobody else is given that memory. When it has ended at last, its
+ * same, and since it may still write to what it was given, no other task is given that memory. When it has ended at last, its
  * place is filled again; and the end of a pool is not held up by one that never does. */
 static int unkillable_kill(int pid, int number);
 #define _GNU_SOURCE
@@ -93,7 +93,7 @@ static void run_intact(int count) {
     CHECK_OK(rig_finish(&jobs[i], futures[i]));
 }
 
-/* New buffers are nobody else's. */
+/* New buffers overlap no other. */
 static void buffers_intact(void) {
   unsigned char *buffers[MANY];
   for (int i = 0; i < MANY; i++) {
