@@ -6145,20 +6145,23 @@ static bool procpool__worker_initialize(procpool__worker *w) {
  * Always:    no user code runs in it, it holds no lock and allocates nothing; what it reads from shared memory it
  *            checks, since a worker may have written anything. */
 
-/* The descriptors of a pool that its host holds: -1 where there is none. They are made and closed, and written down
- * here, in one section (procpool__process_enter): a fork of another thread's comes before it or after it. So each
- * child knows exactly what it has of the pool, and closes that, at once and only once. */
+/* The descriptors that a process has of a pool: -1 where there is none. The host makes and closes them, and writes them
+ * down here, in one section (procpool__process_enter): a fork of another thread's comes before it or after it. So each
+ * child knows exactly what it has of the pool, and closes that, at once and only once. They stand in the order in which
+ * they are closed: see procpool__process_close_from. */
 typedef struct procpool__process_pool {
   struct procpool__process_pool *next;
   uint64_t launcher; /* the thread that is about to fork this pool's supervisor: that child keeps them; else 0 */
   void *base;        /* where the segment is mapped, */
   size_t opened;     /* and how much of it is open to access: 0 where a child has nothing to part with; atomic */
-  int lifeline, control, all_gone, event_fd, memory;
-  int supervisor;        /* a pidfd, or -1 */
+  /* the host's ends; supervisor: a pidfd */
+  int lifeline, control, all_gone, supervisor;
+  /* the supervisor's, in the host until that has them; and what both have */
+  int far_lifeline, far_control, far_all_gone, host_pidfd, witness;
+  int memory, event_fd;
+  /* the host's */
   int watch;             /* an epoll descriptor over event_fd and all_gone, which is the workers' bell */
   int loop_fd, timer_fd; /* for an event loop, if there is one: see procpool__loop_open */
-  /* the supervisor's: until it has them */
-  int far_lifeline, far_control, far_all_gone, host_pidfd, witness;
 } procpool__process_pool;
 
 /* The one piece of mutable file-scope state: whether this process came through the door, how deeply its pools are
@@ -6253,16 +6256,10 @@ typedef struct procpool__charge {
   bool overdue;           /* its initializer took too long: it was killed for that */
 } procpool__charge;
 
-/* What a supervisor gets of its pool, by fork or by name. */
-typedef struct procpool__super_fds {
-  int memory, lifeline, control, all_gone, event_fd;
-  int host_pidfd, witness; /* or -1 */
-} procpool__super_fds;
-
 typedef struct procpool__super {
   procpool__segment segment;
-  procpool__super_fds fds;
-  int watch; /* tells of the witness's end, or -1 */
+  procpool__process_pool fds; /* its own, by fork or by name */
+  int watch;                  /* tells of the witness's end, or -1 */
   procpool__pid pid, host;
   bool strict, core_dumps, ended;
   bool once;                     /* one worker, one task: a dead one is not replaced */
@@ -6297,7 +6294,7 @@ static void procpool__super_tell(const procpool__super *u, procpool__say say) {
   procpool__message m;
   memset(&m, 0, sizeof(m));
   m.say = say;
-  (void)procpool__platform_send(u->fds.control, &m, sizeof(m), false);
+  (void)procpool__platform_send(u->fds.far_control, &m, sizeof(m), false);
 }
 
 /* As procpool__platform_receive. */
@@ -6307,24 +6304,13 @@ static int procpool__super_receive(int channel, procpool__message *message, bool
 
 enum { PROCPOOL__SUPER_FDS = 7 };
 
-/* Lists those that there are, at most PROCPOOL__SUPER_FDS. Returns how many. */
-static size_t procpool__super_fds_list(const procpool__super_fds *f, int *list) {
-  const int all[] = {f->memory, f->lifeline, f->control, f->all_gone, f->event_fd, f->host_pidfd, f->witness};
+/* Lists what the supervisor has, at most PROCPOOL__SUPER_FDS. Returns how many. */
+static size_t procpool__super_list_fds(const procpool__process_pool *f, int *list) {
   size_t count = 0;
-  for (int i = 0; i < PROCPOOL__SUPER_FDS; i++)
-    if (all[i] >= 0)
-      list[count++] = all[i];
+  for (const int *fd = &f->far_lifeline; fd <= &f->event_fd; fd++)
+    if (*fd >= 0)
+      list[count++] = *fd;
   return count;
-}
-
-static void procpool__super_fds_close(procpool__super_fds *f) {
-  procpool__platform_close(&f->memory);
-  procpool__platform_close(&f->lifeline);
-  procpool__platform_close(&f->control);
-  procpool__platform_close(&f->all_gone);
-  procpool__platform_close(&f->event_fd);
-  procpool__platform_close(&f->host_pidfd);
-  procpool__platform_close(&f->witness);
 }
 
 /* ---- what forked children inherit ----
@@ -6338,36 +6324,27 @@ static void procpool__super_fds_close(procpool__super_fds *f) {
 
 static void procpool__process_no_pool(procpool__process_pool *pool) {
   memset(pool, 0, sizeof(*pool));
-  pool->lifeline = pool->control = pool->all_gone = pool->event_fd = pool->memory = pool->supervisor = -1;
-  pool->watch = pool->loop_fd = pool->timer_fd = -1;
-  pool->far_lifeline = pool->far_control = pool->far_all_gone = pool->host_pidfd = pool->witness = -1;
+  for (int *fd = &pool->lifeline; fd <= &pool->timer_fd; fd++)
+    *fd = -1;
+}
+
+static void procpool__process_close_from(int *first, const int *last) {
+  for (int *fd = first; fd <= last; fd++)
+    procpool__platform_close(fd);
 }
 
 static void procpool__process_close_far(procpool__process_pool *pool) {
-  procpool__platform_close(&pool->far_lifeline);
-  procpool__platform_close(&pool->far_control);
-  procpool__platform_close(&pool->far_all_gone);
-  procpool__platform_close(&pool->host_pidfd);
-  procpool__platform_close(&pool->witness);
+  procpool__process_close_from(&pool->far_lifeline, &pool->witness);
 }
 
 /* All that keeps supervisor and host together; what threads of the host may still be using without the pool's lock
  * stays until it is freed: the memory, event_fd, watch and the event loop's. */
 static void procpool__process_close_near(procpool__process_pool *pool) {
-  procpool__platform_close(&pool->lifeline);
-  procpool__platform_close(&pool->control);
-  procpool__platform_close(&pool->all_gone);
-  procpool__platform_close(&pool->supervisor);
+  procpool__process_close_from(&pool->lifeline, &pool->supervisor);
 }
 
 static void procpool__process_close(procpool__process_pool *pool) {
-  procpool__process_close_near(pool);
-  procpool__process_close_far(pool);
-  procpool__platform_close(&pool->memory);
-  procpool__platform_close(&pool->event_fd);
-  procpool__platform_close(&pool->watch);
-  procpool__platform_close(&pool->loop_fd);
-  procpool__platform_close(&pool->timer_fd);
+  procpool__process_close_from(&pool->lifeline, &pool->timer_fd);
 }
 
 /* Whether this thread is in a fork, between the handlers. */
@@ -6441,8 +6418,8 @@ static void procpool__process_separate(const procpool__process_pool *pool) {
 
 /* A task may have closed what its worker has of the pool, and opened files of its own under the same numbers. */
 static void procpool__process_disown(procpool__process_pool *own, const procpool__worker *w) {
-  if (procpool__platform_pipe_number(own->all_gone) != w->event_number)
-    own->all_gone = -1;
+  if (procpool__platform_pipe_number(own->far_all_gone) != w->event_number)
+    own->far_all_gone = -1;
   if (procpool__platform_pipe_number(own->far_lifeline) != w->lifeline_number)
     own->far_lifeline = -1;
 }
@@ -6521,14 +6498,14 @@ static void procpool__super_work(void *context) {
 /* What a worker keeps of the supervisor's descriptors: the others go, event_fd too, since a task could make it one on
  * which the host blocks. With the lifeline the kernel itself ends the worker when the host ends, also where the
  * supervisor is held: one that traces it lets it go by that. */
-static void procpool__super_keep_few(procpool__super *u, procpool__process_pool *own) {
-  int lifeline = u->fds.lifeline;
-  procpool__process_no_pool(own);
-  own->all_gone = u->fds.all_gone;
-  u->fds.all_gone = u->fds.lifeline = u->segment.fd = -1;
-  procpool__super_fds_close(&u->fds);
+static void procpool__super_keep_few(procpool__super *u) {
+  const int all_gone = u->fds.far_all_gone;
+  int lifeline = u->fds.far_lifeline;
+  u->fds.far_all_gone = u->fds.far_lifeline = u->segment.fd = -1;
+  procpool__process_close(&u->fds);
   procpool__platform_close(&u->watch);
-  own->far_lifeline = procpool__platform_die_when_told(lifeline);
+  u->fds.far_all_gone = all_gone;
+  u->fds.far_lifeline = procpool__platform_die_when_told(lifeline);
   if (procpool__platform_gone(lifeline, 0)) /* before that */
     procpool__platform_leave(0);
   procpool__platform_close(&lifeline);
@@ -6536,9 +6513,8 @@ static void procpool__super_keep_few(procpool__super *u, procpool__process_pool 
 
 static void procpool__super_be_worker(procpool__super *u, int index) {
   procpool__worker worker;
-  procpool__process_pool own; /* the supervisor of a pool that a task opens must not keep these */
   procpool__platform_die_with(u->pid);
-  procpool__super_keep_few(u, &own);
+  procpool__super_keep_few(u);
   procpool__platform_worker_signals();
   procpool__platform_drop_output();
   procpool__platform_set_name(u->name, u->once ? -1 : index);
@@ -6546,13 +6522,13 @@ static void procpool__super_be_worker(procpool__super *u, int index) {
   procpool__platform_mark(u->charges[index].mark);
   if (!u->core_dumps)
     procpool__platform_no_core();
-  procpool__worker_setup(&worker, &u->segment, index, own.all_gone, true);
+  procpool__worker_setup(&worker, &u->segment, index, u->fds.far_all_gone, true);
   worker.parent = u->pid;
-  worker.event_number = procpool__platform_pipe_number(own.all_gone);
-  worker.lifeline = own.far_lifeline;
-  worker.lifeline_number = procpool__platform_pipe_number(own.far_lifeline);
+  worker.event_number = procpool__platform_pipe_number(u->fds.far_all_gone);
+  worker.lifeline = u->fds.far_lifeline;
+  worker.lifeline_number = procpool__platform_pipe_number(u->fds.far_lifeline);
   worker.guard = procpool__platform_guard(&worker.guard_by_pid);
-  procpool__process_record.pools = &own;
+  procpool__process_record.pools = &u->fds; /* the supervisor of a pool that a task opens must not keep these */
   procpool__process_record.worker = &worker;
   worker.exit_list = procpool__platform_clear_exit_list(procpool__process_record.exit_list);
   procpool__platform_run(procpool__super_work, &worker);
@@ -6879,7 +6855,7 @@ static void procpool__super_host_gone(procpool__super *u) {
 /* Called for a worker that is reaped. With the host all workers are ended by the kernel, and that is no crash, and no
  * reason for replacements: the lifeline is at its end before the first of them gets its signal. */
 static void procpool__super_heed_lifeline(procpool__super *u, int index, const procpool__ending *ending) {
-  if (ending->signal_number != PROCPOOL__SIGNAL_KILL || !procpool__platform_gone(u->fds.lifeline, 0))
+  if (ending->signal_number != PROCPOOL__SIGNAL_KILL || !procpool__platform_gone(u->fds.far_lifeline, 0))
     return;
   procpool__super_note_programs(u, index);
   u->charges[index].pid = 0; /* no longer this process's child */
@@ -7417,7 +7393,7 @@ static void procpool__super_on_message(procpool__super *u, const procpool__messa
 static void procpool__super_hear(procpool__super *u) {
   procpool__message m;
   int got;
-  while ((got = procpool__super_receive(u->fds.control, &m, false)) > 0)
+  while ((got = procpool__super_receive(u->fds.far_control, &m, false)) > 0)
     procpool__super_on_message(u, &m);
   if (got < 0)
     procpool__super_host_gone(u);
@@ -7456,9 +7432,9 @@ static void procpool__super_loop(procpool__super *u) {
     next = due < next ? due : next;
     due = procpool__super_look_at_witness(u);
     next = due < next ? due : next;
-    sources[0] = procpool__platform_end_of(u->fds.lifeline);
+    sources[0] = procpool__platform_end_of(u->fds.far_lifeline);
     sources[1] = procpool__platform_source(u->fds.host_pidfd);
-    sources[2] = procpool__platform_source(u->fds.control);
+    sources[2] = procpool__platform_source(u->fds.far_control);
     sources[3] = procpool__platform_source(u->watch);
     procpool__super_rest(u, sources, 4, next); /* first of all it excuses: by that, limits and stops are judged */
     if (procpool__platform_came(&sources[0]) || procpool__platform_came(&sources[1]) ||
@@ -7506,10 +7482,11 @@ static void procpool__super_settle_in(procpool__super *u) {
   m.say = PROCPOOL__SAY_STARTED;
   m.a = (uint64_t)procpool__platform_super_signals();
   m.b = PROCPOOL__CALL_SIGACTION;
-  procpool__platform_continue_when_told(u->fds.lifeline);
+  procpool__platform_continue_when_told(u->fds.far_lifeline);
   if (m.a != 0)
-    (void)procpool__super_send(u->fds.control, &m);
-  if (m.a != 0 || procpool__platform_gone(u->fds.lifeline, 0) || procpool__platform_witness_gone(u->fds.witness, -1))
+    (void)procpool__super_send(u->fds.far_control, &m);
+  if (m.a != 0 || procpool__platform_gone(u->fds.far_lifeline, 0) ||
+      procpool__platform_witness_gone(u->fds.witness, -1))
     procpool__platform_leave(0);
 }
 
@@ -7532,7 +7509,7 @@ static void procpool__super_run(procpool__super *u) {
   memset(&m, 0, sizeof(m));
   m.say = PROCPOOL__SAY_STARTED;
   m.a = (uint64_t)(procpool__process_begin() ? procpool__super_start_all(u) : (int)PROCPOOL__NO_MEMORY); /* inherited */
-  if (!procpool__super_send(u->fds.control, &m) || m.a != 0)
+  if (!procpool__super_send(u->fds.far_control, &m) || m.a != 0)
     procpool__platform_leave(1);
   procpool__super_begin_watch(u);
   procpool__super_loop(u);
@@ -7543,17 +7520,16 @@ static int procpool__super_compare(const void *a, const void *b) {
   return x < y ? -1 : x > y;
 }
 
-/* What a forked supervisor gets from its host: its state, the host's ends of this pool, and descriptors to keep. */
+/* What a forked supervisor gets from its host: its state, and descriptors to keep. */
 typedef struct procpool__super_birth {
   procpool__super super;
-  procpool__process_pool host_ends; /* its own are not among them */
   bool close_fds;
   int *keep; /* room for PROCPOOL__SUPER_FDS more */
   size_t keep_count;
 } procpool__super_birth;
 
 static void procpool__super_close_fds(procpool__super_birth *birth) {
-  birth->keep_count += procpool__super_fds_list(&birth->super.fds, birth->keep + birth->keep_count);
+  birth->keep_count += procpool__super_list_fds(&birth->super.fds, birth->keep + birth->keep_count);
   qsort(birth->keep, birth->keep_count, sizeof(int), procpool__super_compare);
   procpool__platform_close_others(birth->keep, birth->keep_count);
 }
@@ -7564,7 +7540,8 @@ static void procpool__super_main(void *argument) {
   procpool__super *u = &birth->super;
   u->pid = procpool__platform_pid();
   procpool__process_record.pools = NULL; /* the handler has closed the others' */
-  procpool__process_close(&birth->host_ends);
+  procpool__process_close_near(&u->fds); /* the host's ends */
+  procpool__platform_close(&u->fds.watch);
   procpool__super_settle_in(u);
   if (birth->close_fds)
     procpool__super_close_fds(birth);
@@ -7582,7 +7559,7 @@ static void procpool__super_main(void *argument) {
 typedef struct procpool__marker {
   unsigned long long total, place, cookie;
   unsigned depth; /* of the pool: believed in any case, see procpool_worker_main */
-  procpool__super_fds fds;
+  procpool__process_pool fds;
 } procpool__marker;
 
 typedef enum procpool__proof {
@@ -7593,16 +7570,18 @@ typedef enum procpool__proof {
 
 static bool procpool__marker_read(procpool__marker *m, const char *text) {
   char end;
+  procpool__process_no_pool(&m->fds);
   return sscanf(text, "%llu:%llx:%llx:%u:%d:%d:%d:%d:%d:%d:%d%c", &m->total, &m->place, &m->cookie, &m->depth,
-                &m->fds.memory, &m->fds.lifeline, &m->fds.control, &m->fds.all_gone, &m->fds.event_fd,
+                &m->fds.memory, &m->fds.far_lifeline, &m->fds.far_control, &m->fds.far_all_gone, &m->fds.event_fd,
                 &m->fds.host_pidfd, &m->fds.witness, &end) == 11 &&
-         m->fds.memory > 2 && m->fds.lifeline > 2 && m->fds.control > 2 && m->fds.all_gone > 2 && m->fds.event_fd > 2;
+         m->fds.memory > 2 && m->fds.far_lifeline > 2 && m->fds.far_control > 2 && m->fds.far_all_gone > 2 &&
+         m->fds.event_fd > 2;
 }
 
 static void procpool__marker_write(const procpool__marker *m, char *text, size_t size) {
   (void)snprintf(text, size, "%s=%llu:%llx:%llx:%u:%d:%d:%d:%d:%d:%d:%d", PROCPOOL__MARKER, m->total, m->place,
-                 m->cookie, m->depth, m->fds.memory, m->fds.lifeline, m->fds.control, m->fds.all_gone, m->fds.event_fd,
-                 m->fds.host_pidfd, m->fds.witness);
+                 m->cookie, m->depth, m->fds.memory, m->fds.far_lifeline, m->fds.far_control, m->fds.far_all_gone,
+                 m->fds.event_fd, m->fds.host_pidfd, m->fds.witness);
 }
 
 /* Whom the header names. The go-between writes it when the start has succeeded, which may be a moment after that; it
@@ -7610,7 +7589,7 @@ static void procpool__marker_write(const procpool__marker *m, char *text, size_t
 static uint32_t procpool__marker_addressee(const procpool__marker *m, const procpool__header *h) {
   uint32_t pid;
   for (int i = 0; (pid = procpool__load32(&h->addressee)) == 0 && i < 10000; i++)
-    if (procpool__platform_gone(m->fds.lifeline, procpool__platform_now() + 1000000u))
+    if (procpool__platform_gone(m->fds.far_lifeline, procpool__platform_now() + 1000000u))
       return procpool__load32(&h->addressee);
   return pid;
 }
@@ -7630,7 +7609,7 @@ static procpool__proof procpool__marker_prove(const procpool__marker *m) {
                     h->total != m->total || h->cookie != m->cookie))
     error = PROCPOOL__NOT_OURS;
   if (error == 0)
-    error = procpool__platform_channel_of(m->fds.control, (procpool__pid)h->host_pid);
+    error = procpool__platform_channel_of(m->fds.far_control, (procpool__pid)h->host_pid);
   if (procpool__platform_disproved(error))
     return PROCPOOL__PROOF_NONE;
   addressee = error == 0 ? procpool__marker_addressee(m, h) : 0;
@@ -7643,7 +7622,7 @@ static procpool__proof procpool__marker_prove(const procpool__marker *m) {
 /* The supervisor has these descriptors and no others, and passes none of them on. */
 static void procpool__marker_take(const procpool__marker *m, procpool__super *u) {
   int fds[PROCPOOL__SUPER_FDS];
-  const size_t count = procpool__super_fds_list(&m->fds, fds);
+  const size_t count = procpool__super_list_fds(&m->fds, fds);
   memset(u, 0, sizeof(*u));
   u->fds = m->fds;
   u->segment.fd = m->fds.memory;
@@ -7668,7 +7647,7 @@ PROCPOOL__NORETURN static void procpool__super_decline(const procpool__super *u,
   procpool__message m;
   memset(&m, 0, sizeof(m));
   m.say = why;
-  (void)procpool__super_send(u->fds.control, &m);
+  (void)procpool__super_send(u->fds.far_control, &m);
   procpool__platform_leave(1);
 }
 
@@ -7725,12 +7704,13 @@ static void procpool__super_spawned(procpool__super *u, uint64_t total, uint64_t
     procpool__platform_leave(1);
   memset(&m, 0, sizeof(m));
   m.say = PROCPOOL__SAY_ATTACHED;
-  if (procpool__platform_each_code(procpool__super_tell_code, &u->fds.control) != 0) { /* not all is told: no workers */
+  if (procpool__platform_each_code(procpool__super_tell_code, &u->fds.far_control) !=
+      0) { /* not all is told: no workers */
     m.say = PROCPOOL__SAY_STARTED;
     m.a = (uint64_t)(procpool__platform_error() != 0 ? procpool__platform_error() : (int)PROCPOOL__NO_READ);
     m.b = PROCPOOL__CALL_MAPS;
   }
-  if (!procpool__super_send(u->fds.control, &m) || procpool__super_receive(u->fds.control, &m, true) <= 0 ||
+  if (!procpool__super_send(u->fds.far_control, &m) || procpool__super_receive(u->fds.far_control, &m, true) <= 0 ||
       m.say != PROCPOOL__SAY_BEGIN)
     procpool__platform_leave(1);
   procpool__shm_settle(&u->segment); /* now the initializer is there, too */
@@ -11155,19 +11135,10 @@ static bool procpool__open_channels(procpool *p, procpool__plan *plan, int *erro
 static void procpool__open_birth(const procpool *p, procpool__super_birth *birth) {
   procpool__super *u = &birth->super;
   u->segment = p->segment;
-  u->fds.memory = p->fds.memory;
-  u->fds.lifeline = p->fds.far_lifeline;
-  u->fds.control = p->fds.far_control;
-  u->fds.all_gone = p->fds.far_all_gone;
-  u->fds.event_fd = p->fds.event_fd;
-  u->fds.host_pidfd = p->fds.host_pidfd;
-  u->fds.witness = p->fds.witness;
+  u->fds = p->fds;
+  u->fds.next = NULL;
+  u->fds.opened = 0;
   u->watch = -1;
-  procpool__process_no_pool(&birth->host_ends);
-  birth->host_ends.lifeline = p->fds.lifeline;
-  birth->host_ends.control = p->fds.control;
-  birth->host_ends.all_gone = p->fds.all_gone;
-  birth->host_ends.watch = p->fds.watch;
 }
 
 static void procpool__open_close_far_ends(procpool *p) {
@@ -11194,7 +11165,7 @@ static int procpool__open_born(void *context, procpool__pid pid, const char **ca
   procpool__signals old;
   int error;
   procpool__process_enter(&old);
-  error = procpool__super_introduce(u->fds.control, pid, call);
+  error = procpool__super_introduce(u->fds.far_control, pid, call);
   procpool__process_leave(&old);
   return error;
 }
@@ -11270,7 +11241,7 @@ static int procpool__open_spawn(procpool__plan *plan, procpool__launch *l) {
   int fds[PROCPOOL__SUPER_FDS], error;
   memset(&launch, 0, sizeof(launch));
   plan->call = "getsockopt"; /* as the new process will ask; who refuses it here refuses it there */
-  error = procpool__platform_channel_of(u->fds.control, procpool__platform_pid());
+  error = procpool__platform_channel_of(u->fds.far_control, procpool__platform_pid());
   if (error != 0)
     return error;
   h->host_pid = (uint64_t)procpool__platform_pid();
@@ -11287,7 +11258,7 @@ static int procpool__open_spawn(procpool__plan *plan, procpool__launch *l) {
   launch.argv = argv;
   launch.environment = procpool__platform_environment(text);
   launch.fds = fds;
-  launch.fd_count = procpool__super_fds_list(&u->fds, fds);
+  launch.fd_count = procpool__super_list_fds(&u->fds, fds);
   launch.born = procpool__open_born;
   launch.born_context = &l->birth.super;
   launch.addressee = &h->addressee;
@@ -11697,7 +11668,7 @@ PROCPOOL_API void procpool_worker_main(void) {
   if (proof == PROCPOOL__PROOF_NONE && marker.depth <= PROCPOOL__MAX_DEPTH)
     procpool__process_record.depth = marker.depth;
   if (proof == PROCPOOL__PROOF_OTHER)
-    procpool__super_fds_close(&marker.fds); /* they are the pool's, and would keep it from its end */
+    procpool__process_close(&marker.fds); /* they are the pool's, and would keep it from its end */
   if (proof != PROCPOOL__PROOF_MINE)
     return;
   procpool__marker_take(&marker, &super);
