@@ -6159,8 +6159,7 @@ typedef struct procpool__process_pool {
   /* the supervisor's, in the host until that has them; and what both have */
   int far_lifeline, far_control, far_all_gone, host_pidfd, witness;
   int memory, event_fd;
-  /* the host's */
-  int watch;             /* an epoll descriptor over event_fd and all_gone, which is the workers' bell */
+  int watch;             /* the host's: of event_fd and all_gone, the workers' bell; a supervisor's: of the witness */
   int loop_fd, timer_fd; /* for an event loop, if there is one: see procpool__loop_open */
 } procpool__process_pool;
 
@@ -6235,31 +6234,31 @@ typedef struct procpool__message {
 typedef struct procpool__charge {
   procpool__pid pid;  /* 0: there is none */
   uint64_t born, due; /* when it was started; when to start one (NEVER: not) */
-  uint64_t condemned; /* the word it lost, whose task settles when it is reaped; 0 none */
   uint64_t reset;     /* where its ring begins anew when it is reaped; 0: where it ended */
-  uint32_t condemned_slot;
-  unsigned failures; /* starts in a row that came to nothing */
-  /* the end of what it runs, by stages */
+  unsigned failures;  /* starts in a row that came to nothing */
+  /* its task that is being ended, by stages or with it */
+  uint64_t word; /* ASKED_*, or the word that it lost */
+  uint32_t slot;
+  bool lost;                 /* the word was taken away: the task settles when the worker is reaped */
   procpool_stage stage;      /* NONE: it is not being ended */
   uint64_t stage_due, grace; /* when the next stage comes; ns between them */
-  uint64_t asked;            /* ASKED: the word that says so */
-  uint32_t asked_slot;
-  uint64_t seen, seen_ns; /* a task with a limit that this process saw, and when it began */
-  uint64_t excused;       /* ns of its time, or of the initializer's, in which it could not run */
-  uint64_t mark;          /* of its descendants; 0 before the first one */
-  uint64_t sweep;         /* the mark of descendants that are to end with a worker that was ended; 0: none */
-  bool stopped;           /* by a signal: the kernel said so */
-  bool host_stood;        /* and at the last look the host stood as well */
-  uint64_t stopped_ns;    /* when it was stopped */
-  uint64_t had_excused;   /* what excused was then */
-  uint64_t stood_ns;      /* what of that stop was before this is given back, or counts */
-  bool overdue;           /* its initializer took too long: it was killed for that */
+  /* its times: what of them does not count, it could not run; began and stopped_ns are without that */
+  uint64_t excused;    /* ns */
+  uint64_t seen;       /* a task with a limit that this process saw, */
+  uint64_t began;      /* and when it began */
+  bool overdue;        /* its initializer took too long: it was killed for that */
+  bool stopped;        /* by a signal: the kernel said so */
+  bool host_stood;     /* and at the last look the host stood as well */
+  uint64_t stopped_ns; /* when it was stopped */
+  uint64_t stood_ns;   /* what of that stop was before this is given back, or counts */
+  /* the programs that it has started */
+  uint64_t mark;  /* of its descendants; 0 before the first one */
+  uint64_t sweep; /* the mark of descendants that are to end with a worker that was ended; 0: none */
 } procpool__charge;
 
 typedef struct procpool__super {
   procpool__segment segment;
   procpool__process_pool fds; /* its own, by fork or by name */
-  int watch;                  /* tells of the witness's end, or -1 */
   procpool__pid pid, host;
   bool strict, core_dumps, ended;
   bool once;                     /* one worker, one task: a dead one is not replaced */
@@ -6285,21 +6284,19 @@ typedef struct procpool__super {
 #define PROCPOOL__TICK_MOST ((uint64_t)5000000000u)
 #define PROCPOOL__WITNESS_TICK ((uint64_t)400000000u) /* ns between looks at the host where nothing tells of its end */
 
-static bool procpool__super_send(int channel, const procpool__message *message) {
-  return procpool__platform_send(channel, message, sizeof(*message), true);
-}
-
-/* Tells the host without waiting: what it says is but to be known soon. */
-static void procpool__super_tell(const procpool__super *u, procpool__say say) {
+static procpool__message procpool__message_of(procpool__say say, uint64_t a, uint64_t b) {
   procpool__message m;
   memset(&m, 0, sizeof(m));
   m.say = say;
-  (void)procpool__platform_send(u->fds.far_control, &m, sizeof(m), false);
+  m.a = a;
+  m.b = b;
+  return m;
 }
 
-/* As procpool__platform_receive. */
-static int procpool__super_receive(int channel, procpool__message *message, bool wait) {
-  return procpool__platform_receive(channel, message, sizeof(*message), wait);
+/* wait: for room in the channel. Else it is lost where there is none. */
+static bool procpool__message_send(int channel, procpool__say say, uint64_t a, uint64_t b, bool wait) {
+  const procpool__message m = procpool__message_of(say, a, b);
+  return procpool__platform_send(channel, &m, sizeof(m), wait);
 }
 
 enum { PROCPOOL__SUPER_FDS = 7 };
@@ -6503,7 +6500,6 @@ static void procpool__super_keep_few(procpool__super *u) {
   int lifeline = u->fds.far_lifeline;
   u->fds.far_all_gone = u->fds.far_lifeline = u->segment.fd = -1;
   procpool__process_close(&u->fds);
-  procpool__platform_close(&u->watch);
   u->fds.far_all_gone = all_gone;
   u->fds.far_lifeline = procpool__platform_die_when_told(lifeline);
   if (procpool__platform_gone(lifeline, 0)) /* before that */
@@ -6571,10 +6567,9 @@ static bool procpool__super_start(procpool__super *u, int index) {
   }
   charge->born = procpool__platform_now();
   charge->due = PROCPOOL__NEVER;
-  charge->condemned = 0;
+  charge->excused = 0;
   charge->stage = PROCPOOL_STAGE_NONE;
-  charge->stopped = charge->overdue = false;
-  charge->excused = charge->had_excused = 0;
+  charge->lost = charge->stopped = charge->overdue = false;
   procpool__store(&block->pid, (uint64_t)charge->pid);
   return true;
 }
@@ -6611,8 +6606,7 @@ static void procpool__super_bury(procpool__super *u, int index, const procpool__
   const procpool__ending none = {PROCPOOL__ENDED, 0, 0, 0, 0, 0};
   const procpool__ending *end = ending != NULL ? ending : &none;
   procpool__charge *charge = &u->charges[index];
-  const uint32_t slot = charge->condemned_slot;
-  procpool__epitaph *e = procpool__slot_epitaph(&u->segment.slots[slot]);
+  procpool__epitaph *e = procpool__slot_epitaph(&u->segment.slots[charge->slot]);
   PROCPOOL__STEP();
   e->signal = end->signal_number;
   e->exit_status = end->exit_status;
@@ -6620,9 +6614,9 @@ static void procpool__super_bury(procpool__super *u, int index, const procpool__
   e->user_us = end->user_us;
   e->system_us = end->system_us;
   e->stage = (int32_t)charge->stage | (ending == NULL ? PROCPOOL__EPITAPH_QUARANTINE : 0);
-  procpool__table_push_dead(&u->segment, slot, end->rss_kib);
+  procpool__table_push_dead(&u->segment, charge->slot, end->rss_kib);
   procpool__store(&u->segment.header->dead_count, ++u->dead);
-  charge->condemned = 0;
+  charge->lost = false;
 }
 
 /* Takes a word away from worker index, whose task it was: it settles when the worker is reaped, for until then that
@@ -6631,24 +6625,26 @@ static bool procpool__super_take_word(procpool__super *u, int index, uint32_t sl
                                       procpool__state state) {
   if (!procpool__cas(&u->segment.slots[slot].word, word, procpool__word_in(word, state)))
     return false;
-  u->charges[index].condemned = word;
-  u->charges[index].condemned_slot = slot;
+  u->charges[index].word = word;
+  u->charges[index].slot = slot;
+  u->charges[index].lost = true;
   return true;
 }
 
-/* What becomes of a task that was asked to end and did not return. */
-static procpool__state procpool__super_asked_outcome(uint64_t asked) {
-  return procpool__word_state(asked) == PROCPOOL__ASKED_TIMEOUT ? PROCPOOL__DEAD_TIMEOUT : PROCPOOL__DEAD_CANCELLED;
+/* The same with a task that was asked to end and did not return. */
+static bool procpool__super_take_asked(procpool__super *u, int index) {
+  const procpool__charge *charge = &u->charges[index];
+  const bool timeout = procpool__word_state(charge->word) == PROCPOOL__ASKED_TIMEOUT;
+  return procpool__super_take_word(u, index, charge->slot, charge->word,
+                                   timeout ? PROCPOOL__DEAD_TIMEOUT : PROCPOOL__DEAD_CANCELLED);
 }
 
 /* Takes what worker index runs away from it, if it runs anything: it becomes state, unless its fate was decided
  * before. */
 static void procpool__super_condemn(procpool__super *u, int index, procpool__state state) {
-  const procpool__charge *charge = &u->charges[index];
   uint32_t slot;
   uint64_t word;
-  if (charge->stage == PROCPOOL_STAGE_ASKED && procpool__super_take_word(u, index, charge->asked_slot, charge->asked,
-                                                                         procpool__super_asked_outcome(charge->asked)))
+  if (u->charges[index].stage == PROCPOOL_STAGE_ASKED && procpool__super_take_asked(u, index))
     return;
   if (procpool__super_task_of(u, index, &slot, &word))
     (void)procpool__super_take_word(u, index, slot, word, state);
@@ -6657,8 +6653,7 @@ static void procpool__super_condemn(procpool__super *u, int index, procpool__sta
 /* A task that was asked to end may have done so: its worker is then none of the stages' business. */
 static void procpool__super_note_return(procpool__super *u, int index) {
   procpool__charge *charge = &u->charges[index];
-  if (charge->stage == PROCPOOL_STAGE_ASKED &&
-      procpool__load(&u->segment.slots[charge->asked_slot].word) != charge->asked)
+  if (charge->stage == PROCPOOL_STAGE_ASKED && procpool__load(&u->segment.slots[charge->slot].word) != charge->word)
     charge->stage = PROCPOOL_STAGE_NONE;
 }
 
@@ -6666,7 +6661,7 @@ static void procpool__super_note_return(procpool__super *u, int index) {
 static bool procpool__super_settle_dead(procpool__super *u, int index, const procpool__ending *ending) {
   procpool__ring_publish_rest(&u->segment, index);
   procpool__super_condemn(u, index, PROCPOOL__DEAD_CRASHED);
-  if (u->charges[index].condemned == 0)
+  if (!u->charges[index].lost)
     return false;
   procpool__super_bury(u, index, ending);
   return true;
@@ -6689,8 +6684,8 @@ static void procpool__super_give_back(procpool__charge *charge, uint64_t from, u
 
 /* A stop counts from here, and not from the next look: that may be seconds away. Its end is heard after a look. */
 static void procpool__super_time_stop(procpool__charge *charge) {
-  charge->stopped_ns = charge->stood_ns = procpool__platform_now();
-  charge->had_excused = charge->excused;
+  charge->stood_ns = procpool__platform_now();
+  charge->stopped_ns = charge->stood_ns - charge->excused;
   charge->host_stood = false;
 }
 
@@ -6797,7 +6792,7 @@ static void procpool__super_end_workers(procpool__super *u, procpool__state stat
   for (int i = 0; i < u->segment.workers; i++)
     if (u->charges[i].pid != 0) {
       procpool__super_condemn(u, i, state);
-      if (u->charges[i].condemned != 0)
+      if (u->charges[i].lost)
         u->charges[i].sweep = u->charges[i].mark;
       procpool__platform_kill(u->charges[i].pid, PROCPOOL__SIGNAL_KILL);
     }
@@ -6810,7 +6805,7 @@ static void procpool__super_end_workers(procpool__super *u, procpool__state stat
     memset(&ending, 0, sizeof(ending)); /* as it stays where it is reaped already */
     if (procpool__super_await(u, i, deadline, &ending))
       (void)procpool__super_settle_dead(u, i, &ending);
-    else if (charge->condemned != 0)
+    else if (charge->lost)
       procpool__super_bury(u, i, NULL);
     procpool__super_clear_traces(u, i);
     charge->pid = 0;
@@ -6824,7 +6819,7 @@ static void procpool__super_note_programs(procpool__super *u, int index) {
   procpool__charge *charge = &u->charges[index];
   uint64_t word;
   uint32_t slot;
-  if (charge->condemned != 0 || charge->stage != PROCPOOL_STAGE_NONE || procpool__super_task_of(u, index, &slot, &word))
+  if (charge->lost || charge->stage != PROCPOOL_STAGE_NONE || procpool__super_task_of(u, index, &slot, &word))
     charge->sweep = charge->mark;
 }
 
@@ -7075,8 +7070,8 @@ static void procpool__super_begin_end(procpool__super *u, int index, uint32_t sl
       procpool__super_signal(u, index, PROCPOOL_STAGE_KILL, now);
   } else if (procpool__cas(&u->segment.slots[slot].word, word, procpool__word_in(word, asked))) {
     charge->stage = PROCPOOL_STAGE_ASKED;
-    charge->asked = procpool__word_in(word, asked);
-    charge->asked_slot = slot;
+    charge->word = procpool__word_in(word, asked);
+    charge->slot = slot;
     charge->stage_due = now + charge->grace;
   }
 }
@@ -7086,8 +7081,7 @@ static void procpool__super_next_stage(procpool__super *u, int index, uint64_t n
   procpool__charge *charge = &u->charges[index];
   switch (charge->stage) {
   case PROCPOOL_STAGE_ASKED:
-    if (procpool__super_take_word(u, index, charge->asked_slot, charge->asked,
-                                  procpool__super_asked_outcome(charge->asked)))
+    if (procpool__super_take_asked(u, index))
       procpool__super_signal(u, index, charge->grace > 0 ? PROCPOOL_STAGE_TERM : PROCPOOL_STAGE_KILL, now);
     else
       procpool__super_note_return(u, index);
@@ -7096,7 +7090,7 @@ static void procpool__super_next_stage(procpool__super *u, int index, uint64_t n
     procpool__super_signal(u, index, PROCPOOL_STAGE_KILL, now);
     break;
   case PROCPOOL_STAGE_KILL: /* and it is still there: the kernel holds it. The task settles without it */
-    if (charge->condemned != 0)
+    if (charge->lost)
       procpool__super_bury(u, index, NULL);
     charge->stage_due = PROCPOOL__NEVER;
     procpool__shm_wake_host(&u->segment, u->fds.event_fd);
@@ -7136,17 +7130,15 @@ static uint64_t procpool__super_limit_due(procpool__super *u, int index, uint32_
   procpool__charge *charge = &u->charges[index];
   const uint64_t limit = (uint64_t)procpool__load32_relaxed(&u->segment.slots[slot].limit) * 1000000u;
   const bool ended = procpool__load_relaxed(&u->segment.blocks[index].ended_word) == word;
-  uint64_t from, stop;
+  uint64_t from;
   if (limit == 0 || (ended && !charge->stopped))
     return PROCPOOL__NEVER;
   if (charge->seen != word) {
     charge->seen = word;
-    charge->seen_ns = procpool__super_began(u, index, word, limit, now);
-    charge->excused = charge->had_excused = 0;
+    charge->began = procpool__super_began(u, index, word, limit, now) - charge->excused;
   }
-  from = charge->seen_ns + charge->excused;
-  stop = charge->stopped_ns + (charge->excused - charge->had_excused);
-  return (ended && stop > from ? stop : from) + limit;
+  from = ended && charge->stopped_ns > charge->began ? charge->stopped_ns : charge->began;
+  return from + charge->excused + limit;
 }
 
 /* Looks at what worker index runs: whether it is to be ended now. Returns when to look again. */
@@ -7169,8 +7161,7 @@ static uint64_t procpool__super_enforce_task(procpool__super *u, int index, uint
 /* A second call of cancel_kill may shorten the grace of a task whose end has begun. */
 static void procpool__super_hurry(procpool__super *u, int index, uint64_t now) {
   procpool__charge *charge = &u->charges[index];
-  const uint32_t slot = charge->stage == PROCPOOL_STAGE_ASKED ? charge->asked_slot : charge->condemned_slot;
-  const uint64_t grace = procpool__super_grace(u, slot);
+  const uint64_t grace = procpool__super_grace(u, charge->slot);
   if (charge->stage == PROCPOOL_STAGE_KILL || grace >= charge->grace)
     return;
   charge->grace = grace;
@@ -7200,7 +7191,7 @@ static uint64_t procpool__super_enforce_worker(procpool__super *u, int index, ui
 /* A signal to the group reaches its processes one after the other: the host of a worker that was stopped just now may
  * be about to stop. */
 static bool procpool__super_host_may_follow(const procpool__charge *charge, uint64_t now) {
-  return charge->stopped && !charge->host_stood && now - charge->stopped_ns < PROCPOOL__LATE;
+  return charge->stopped && !charge->host_stood && now - charge->excused - charge->stopped_ns < PROCPOOL__LATE;
 }
 
 /* held: since when this process could not run. That time is given back to all tasks, and to none twice. Whether the
@@ -7306,7 +7297,7 @@ static uint64_t procpool__super_enforce(procpool__super *u) {
 
 /* Says that no worker is left, and goes. The message is what counts; the word tells the host when to look for it. */
 static void procpool__super_leave(procpool__super *u) {
-  procpool__super_tell(u, PROCPOOL__SAY_GONE);
+  (void)procpool__message_send(u->fds.far_control, PROCPOOL__SAY_GONE, 0, 0, false);
   procpool__store32(&u->segment.header->gone, 1);
   procpool__shm_wake_host(&u->segment, u->fds.event_fd);
   procpool__platform_leave(0);
@@ -7358,7 +7349,7 @@ static void procpool__super_on_phase(procpool__super *u) {
   bool wanted, staying = false;
   procpool__super_mend_phase(u);
   if (u->phase == PROCPOOL__PHASE_KILL) {
-    procpool__super_tell(u, PROCPOOL__SAY_ENDING);
+    (void)procpool__message_send(u->fds.far_control, PROCPOOL__SAY_ENDING, 0, 0, false);
     procpool__super_end_workers(u, PROCPOOL__DEAD_SHUTDOWN);
     procpool__super_leave(u);
   }
@@ -7393,7 +7384,7 @@ static void procpool__super_on_message(procpool__super *u, const procpool__messa
 static void procpool__super_hear(procpool__super *u) {
   procpool__message m;
   int got;
-  while ((got = procpool__super_receive(u->fds.far_control, &m, false)) > 0)
+  while ((got = procpool__platform_receive(u->fds.far_control, &m, sizeof(m), false)) > 0)
     procpool__super_on_message(u, &m);
   if (got < 0)
     procpool__super_host_gone(u);
@@ -7411,7 +7402,7 @@ static void procpool__super_answer_bell(procpool__super *u) {
 /* Where nothing tells of the witness's end (inotify is refused, or all of the user's are taken), the supervisor has to
  * look; else this costs nothing. Returns when to look again. */
 static uint64_t procpool__super_look_at_witness(procpool__super *u) {
-  if (u->fds.witness < 0 || u->watch >= 0)
+  if (u->fds.witness < 0 || u->fds.watch >= 0)
     return PROCPOOL__NEVER;
   if (procpool__platform_witness_gone(u->fds.witness, -1))
     procpool__super_host_gone(u);
@@ -7435,10 +7426,10 @@ static void procpool__super_loop(procpool__super *u) {
     sources[0] = procpool__platform_end_of(u->fds.far_lifeline);
     sources[1] = procpool__platform_source(u->fds.host_pidfd);
     sources[2] = procpool__platform_source(u->fds.far_control);
-    sources[3] = procpool__platform_source(u->watch);
+    sources[3] = procpool__platform_source(u->fds.watch);
     procpool__super_rest(u, sources, 4, next); /* first of all it excuses: by that, limits and stops are judged */
     if (procpool__platform_came(&sources[0]) || procpool__platform_came(&sources[1]) ||
-        (procpool__platform_came(&sources[3]) && procpool__platform_witness_gone(u->fds.witness, u->watch)))
+        (procpool__platform_came(&sources[3]) && procpool__platform_witness_gone(u->fds.witness, u->fds.watch)))
       procpool__super_host_gone(u);
   }
 }
@@ -7461,55 +7452,70 @@ static int procpool__super_start_all(procpool__super *u) {
  * be able to end it, and no other process. Without such descriptors (Linux 5.3) the host hears that there is none.
  * Returns the error (*call: what failed). */
 static int procpool__super_introduce(int control, procpool__pid supervisor, const char **call) {
-  procpool__message m;
+  procpool__message m = procpool__message_of(PROCPOOL__SAY_SELF, 0, 0);
   int fd = procpool__platform_pidfd(supervisor);
   int error = 0;
   *call = "pidfd_open";
   if (fd < 0 && procpool__platform_scarce(procpool__platform_error()))
     return procpool__platform_error();
   *call = "sendmsg";
-  memset(&m, 0, sizeof(m));
-  m.say = PROCPOOL__SAY_SELF;
-  if ((fd < 0 || !procpool__platform_send_fd(control, &m, sizeof(m), fd)) && !procpool__super_send(control, &m))
+  if ((fd < 0 || !procpool__platform_send_fd(control, &m, sizeof(m), fd)) &&
+      !procpool__platform_send(control, &m, sizeof(m), true))
     error = procpool__platform_error();
   procpool__platform_close(&fd);
   return error;
 }
 
+/* Tells the host why this process cannot be its supervisor, and leaves. */
+PROCPOOL__NORETURN static void procpool__super_decline(const procpool__super *u, procpool__say why, int error,
+                                                       uint64_t call) {
+  (void)procpool__message_send(u->fds.far_control, why, (uint64_t)error, call, true);
+  procpool__platform_leave(1);
+}
+
 static void procpool__super_settle_in(procpool__super *u) {
-  procpool__message m;
-  memset(&m, 0, sizeof(m));
-  m.say = PROCPOOL__SAY_STARTED;
-  m.a = (uint64_t)procpool__platform_super_signals();
-  m.b = PROCPOOL__CALL_SIGACTION;
+  const int error = procpool__platform_super_signals();
+  u->pid = procpool__platform_pid();
   procpool__platform_continue_when_told(u->fds.far_lifeline);
-  if (m.a != 0)
-    (void)procpool__super_send(u->fds.far_control, &m);
-  if (m.a != 0 || procpool__platform_gone(u->fds.far_lifeline, 0) ||
-      procpool__platform_witness_gone(u->fds.witness, -1))
+  if (error != 0)
+    procpool__super_decline(u, PROCPOOL__SAY_STARTED, error, PROCPOOL__CALL_SIGACTION);
+  if (procpool__platform_gone(u->fds.far_lifeline, 0) || procpool__platform_witness_gone(u->fds.witness, -1))
     procpool__platform_leave(0);
 }
 
 /* When the host has its workers, which this need not keep waiting. */
 static void procpool__super_begin_watch(procpool__super *u) {
-  u->watch = procpool__platform_witness_watch(u->fds.witness);
-  if (u->watch >= 0)
-    procpool__platform_continue_when_told(u->watch);
+  u->fds.watch = procpool__platform_witness_watch(u->fds.witness);
+  if (u->fds.watch >= 0)
+    procpool__platform_continue_when_told(u->fds.watch);
   if (procpool__platform_witness_gone(u->fds.witness, -1)) /* before there was a watch */
     procpool__super_host_gone(u);
 }
 
+/* Its own copies of what the header says: before there is a worker that could write there. */
+static void procpool__super_note_settings(procpool__super *u) {
+  const procpool__header *h = u->segment.header;
+  procpool__process_record.depth = h->depth + 1;
+  u->host = (procpool__pid)h->host_pid;
+  u->strict = h->strict != 0;
+  u->core_dumps = h->core_dumps != 0;
+  u->once = h->once != 0;
+  u->initializer_limit = h->initializer_limit;
+  memcpy(u->name, h->name, sizeof(u->name));
+}
+
 static void procpool__super_run(procpool__super *u) {
-  procpool__message m;
+  int error;
+  procpool__super_note_settings(u);
   procpool__platform_adopt();
   procpool__platform_mark(0);
   if (u->segment.header->pinned)
     procpool__cpu_use(u->segment.header->cpu_set);
   procpool__platform_set_name(u->name, -1);
-  memset(&m, 0, sizeof(m));
-  m.say = PROCPOOL__SAY_STARTED;
-  m.a = (uint64_t)(procpool__process_begin() ? procpool__super_start_all(u) : (int)PROCPOOL__NO_MEMORY); /* inherited */
-  if (!procpool__super_send(u->fds.far_control, &m) || m.a != 0)
+  error = procpool__process_begin() ? procpool__super_start_all(u) : PROCPOOL__NO_MEMORY; /* workers inherit that */
+  if (error != 0)
+    procpool__super_decline(u, PROCPOOL__SAY_STARTED, error, PROCPOOL__CALL_FORK);
+  if (!procpool__message_send(u->fds.far_control, PROCPOOL__SAY_STARTED, 0, 0, true))
     procpool__platform_leave(1);
   procpool__super_begin_watch(u);
   procpool__super_loop(u);
@@ -7528,24 +7534,23 @@ typedef struct procpool__super_birth {
   size_t keep_count;
 } procpool__super_birth;
 
-static void procpool__super_close_fds(procpool__super_birth *birth) {
-  birth->keep_count += procpool__super_list_fds(&birth->super.fds, birth->keep + birth->keep_count);
-  qsort(birth->keep, birth->keep_count, sizeof(int), procpool__super_compare);
-  procpool__platform_close_others(birth->keep, birth->keep_count);
+/* Closes all but what the supervisor has of its pool, and keep, where there is room for that. */
+static void procpool__super_close_others(const procpool__super *u, int *keep, size_t count) {
+  count += procpool__super_list_fds(&u->fds, keep + count);
+  qsort(keep, count, sizeof(int), procpool__super_compare);
+  procpool__platform_close_others(keep, count);
 }
 
 /* Entry of a forked supervisor. */
 static void procpool__super_main(void *argument) {
   procpool__super_birth *birth = (procpool__super_birth *)argument;
   procpool__super *u = &birth->super;
-  u->pid = procpool__platform_pid();
   procpool__process_record.pools = NULL; /* the handler has closed the others' */
   procpool__process_close_near(&u->fds); /* the host's ends */
   procpool__platform_close(&u->fds.watch);
   procpool__super_settle_in(u);
   if (birth->close_fds)
-    procpool__super_close_fds(birth);
-  procpool__process_record.depth = u->segment.header->depth + 1;
+    procpool__super_close_others(u, birth->keep, birth->keep_count);
   procpool__super_run(u);
 }
 
@@ -7584,6 +7589,12 @@ static void procpool__marker_write(const procpool__marker *m, char *text, size_t
                  m->fds.event_fd, m->fds.host_pidfd, m->fds.witness);
 }
 
+/* Whether a pool of this version of the file has made the segment. */
+static bool procpool__marker_fits(const procpool__header *h, uint64_t total) {
+  return h->magic == PROCPOOL__MAGIC && h->version == PROCPOOL_VERSION && h->total == total &&
+         h->header_size == sizeof(*h);
+}
+
 /* Whom the header names. The go-between writes it when the start has succeeded, which may be a moment after that; it
  * ends before it does so only if it is killed. */
 static uint32_t procpool__marker_addressee(const procpool__marker *m, const procpool__header *h) {
@@ -7605,8 +7616,7 @@ static procpool__proof procpool__marker_prove(const procpool__marker *m) {
     return PROCPOOL__PROOF_NONE;
   h = (const procpool__header *)procpool__platform_shm_look(m->fds.memory);
   error = h == NULL ? procpool__platform_error() : 0;
-  if (h != NULL && (h->magic != PROCPOOL__MAGIC || h->version != PROCPOOL_VERSION || h->header_size != sizeof(*h) ||
-                    h->total != m->total || h->cookie != m->cookie))
+  if (h != NULL && (!procpool__marker_fits(h, m->total) || h->cookie != m->cookie))
     error = PROCPOOL__NOT_OURS;
   if (error == 0)
     error = procpool__platform_channel_of(m->fds.far_control, (procpool__pid)h->host_pid);
@@ -7622,33 +7632,21 @@ static procpool__proof procpool__marker_prove(const procpool__marker *m) {
 /* The supervisor has these descriptors and no others, and passes none of them on. */
 static void procpool__marker_take(const procpool__marker *m, procpool__super *u) {
   int fds[PROCPOOL__SUPER_FDS];
-  const size_t count = procpool__super_list_fds(&m->fds, fds);
+  size_t count;
   memset(u, 0, sizeof(*u));
   u->fds = m->fds;
   u->segment.fd = m->fds.memory;
-  u->watch = -1;
+  count = procpool__super_list_fds(&u->fds, fds);
   for (size_t i = 0; i < count; i++)
     procpool__platform_close_on_exec(fds[i]);
-  qsort(fds, count, sizeof(int), procpool__super_compare);
-  procpool__platform_close_others(fds, count);
+  procpool__super_close_others(u, fds, 0);
 }
 
 static bool procpool__super_tell_code(const procpool__platform_code *code, const char *path, void *context) {
-  procpool__message m;
+  procpool__message m = procpool__message_of(PROCPOOL__SAY_CODE, 0, 0);
   (void)path;
-  memset(&m, 0, sizeof(m));
-  m.say = PROCPOOL__SAY_CODE;
   m.code = *code;
-  return !procpool__super_send(*(const int *)context, &m);
-}
-
-/* Tells the host why this process cannot be its supervisor, and leaves. */
-PROCPOOL__NORETURN static void procpool__super_decline(const procpool__super *u, procpool__say why) {
-  procpool__message m;
-  memset(&m, 0, sizeof(m));
-  m.say = why;
-  (void)procpool__super_send(u->fds.far_control, &m);
-  procpool__platform_leave(1);
+  return !procpool__platform_send(*(const int *)context, &m, sizeof(m), true);
 }
 
 /* Maps the segment where the host has it (place), so that pointers into it mean the same here; or anywhere, for 0. Does
@@ -7660,7 +7658,7 @@ static unsigned char *procpool__super_map(const procpool__super *u, uint64_t tot
   if (!PROCPOOL__PLACE_TAKEN())
     base = (unsigned char *)procpool__platform_shm_map_there(u->segment.fd, total, place);
   if (base == NULL)
-    procpool__super_decline(u, PROCPOOL__SAY_TAKEN);
+    procpool__super_decline(u, PROCPOOL__SAY_TAKEN, 0, 0);
   return base;
 }
 
@@ -7669,8 +7667,7 @@ static bool procpool__super_attach(procpool__super *u, uint64_t total, uint64_t 
   procpool__segment *s = &u->segment;
   unsigned char *base = procpool__super_map(u, total, place);
   const procpool__header *h = (const procpool__header *)(void *)base;
-  if (base == NULL || !procpool__platform_shm_open(base, PROCPOOL__PAGE) || h->magic != PROCPOOL__MAGIC ||
-      h->version != PROCPOOL_VERSION || h->total != total || h->header_size != sizeof(*h))
+  if (base == NULL || !procpool__platform_shm_open(base, PROCPOOL__PAGE) || !procpool__marker_fits(h, total))
     return false;
   s->workers = (int)h->workers;
   s->capacity = h->capacity;
@@ -7680,38 +7677,26 @@ static bool procpool__super_attach(procpool__super *u, uint64_t total, uint64_t 
   s->host_base = h->base;
   if (procpool__shm_layout(s, base) != total || !procpool__platform_shm_open(base, s->arena_at))
     return false;
-  u->host = (procpool__pid)h->host_pid;
-  u->strict = h->strict != 0;
-  u->core_dumps = h->core_dumps != 0;
-  u->once = h->once != 0;
-  u->initializer_limit = h->initializer_limit;
-  memcpy(u->name, h->name, sizeof(u->name));
   u->charges = (procpool__charge *)procpool__platform_pages((size_t)s->workers * sizeof(procpool__charge));
   return u->charges != NULL;
 }
 
 static void procpool__super_spawned(procpool__super *u, uint64_t total, uint64_t place) {
   procpool__message m;
-  u->pid = procpool__platform_pid();
   procpool__super_settle_in(u);
   if (procpool__platform_threads() > 1) /* a library's constructor has started some: one of them may hold any lock */
-    procpool__super_decline(u, PROCPOOL__SAY_THREADS);
+    procpool__super_decline(u, PROCPOOL__SAY_THREADS, 0, 0);
   if (!procpool__super_attach(u, total, place))
     procpool__platform_leave(1);
-  procpool__process_record.depth = u->segment.header->depth + 1;
   procpool__super_find_exit_list();
   if (!procpool__super_catch_exit(u->segment.header->depth, u))
     procpool__platform_leave(1);
-  memset(&m, 0, sizeof(m));
-  m.say = PROCPOOL__SAY_ATTACHED;
-  if (procpool__platform_each_code(procpool__super_tell_code, &u->fds.far_control) !=
-      0) { /* not all is told: no workers */
-    m.say = PROCPOOL__SAY_STARTED;
-    m.a = (uint64_t)(procpool__platform_error() != 0 ? procpool__platform_error() : (int)PROCPOOL__NO_READ);
-    m.b = PROCPOOL__CALL_MAPS;
+  if (procpool__platform_each_code(procpool__super_tell_code, &u->fds.far_control) != 0) { /* not all is told */
+    const int error = procpool__platform_error();
+    procpool__super_decline(u, PROCPOOL__SAY_STARTED, error != 0 ? error : PROCPOOL__NO_READ, PROCPOOL__CALL_MAPS);
   }
-  if (!procpool__super_send(u->fds.far_control, &m) || procpool__super_receive(u->fds.far_control, &m, true) <= 0 ||
-      m.say != PROCPOOL__SAY_BEGIN)
+  if (!procpool__message_send(u->fds.far_control, PROCPOOL__SAY_ATTACHED, 0, 0, true) ||
+      procpool__platform_receive(u->fds.far_control, &m, sizeof(m), true) <= 0 || m.say != PROCPOOL__SAY_BEGIN)
     procpool__platform_leave(1);
   procpool__shm_settle(&u->segment); /* now the initializer is there, too */
   procpool__super_run(u);
@@ -9203,15 +9188,10 @@ static procpool__taken procpool__host_take(procpool *p, int worker, const procpo
 /* False when the supervisor could not be told. Where its channel is full there are messages for it to read, and it
  * looks for whatever a LOOK would make it see after each; else a LOOK or a PHASE is told again later. */
 static bool procpool__host_tell(procpool *p, procpool__say say, uint64_t a, uint64_t b) {
-  procpool__message m;
   int error;
   if (p->fds.control < 0)
     return false;
-  memset(&m, 0, sizeof(m));
-  m.say = say;
-  m.a = a;
-  m.b = b;
-  if (procpool__platform_send(p->fds.control, &m, sizeof(m), false))
+  if (procpool__message_send(p->fds.control, say, a, b, false))
     return true;
   error = procpool__platform_error();
   p->untold = p->untold || (error != PROCPOOL__GONE &&
@@ -9699,7 +9679,7 @@ static bool procpool__host_hear(procpool *p) {
   procpool__message m;
   int got = 1;
   for (int i = 0; i < 16 && got > 0; i++) {
-    got = procpool__super_receive(p->fds.control, &m, false);
+    got = procpool__platform_receive(p->fds.control, &m, sizeof(m), false);
     p->ends = p->ends || (got > 0 && m.say == PROCPOOL__SAY_ENDING);
     p->left = p->left || (got > 0 && m.say == PROCPOOL__SAY_GONE);
   }
@@ -11138,7 +11118,6 @@ static void procpool__open_birth(const procpool *p, procpool__super_birth *birth
   u->fds = p->fds;
   u->fds.next = NULL;
   u->fds.opened = 0;
-  u->watch = -1;
 }
 
 static void procpool__open_close_far_ends(procpool *p) {
@@ -11199,12 +11178,6 @@ static int procpool__open_fork(procpool__plan *plan, procpool__launch *l) {
   int error = PROCPOOL__NO_MEMORY;
   plan->call = "malloc";
   memset(&launch, 0, sizeof(launch));
-  u->host = procpool__platform_pid();
-  u->strict = o->strict;
-  u->core_dumps = o->core_dumps;
-  u->once = plan->once;
-  u->initializer_limit = u->segment.header->initializer_limit;
-  memcpy(u->name, u->segment.header->name, sizeof(u->name));
   l->birth.close_fds = o->close_fds;
   l->birth.keep = (int *)PROCPOOL_MALLOC((o->keep_fds_count + PROCPOOL__SUPER_FDS) * sizeof(int));
   u->charges = (procpool__charge *)procpool__platform_pages(size);
