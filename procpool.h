@@ -6265,7 +6265,7 @@ typedef struct procpool__super {
   uint32_t phase;                /* procpool__phase, as the host said it by a message: the segment's is for workers */
   uint64_t accepted;             /* with it: how many tasks ever were */
   uint64_t alive, started, dead; /* what it writes into the header */
-  procpool__pid ended_pid;       /* once: the worker that ended and had not begun the task, */
+  procpool__pid ended_pid;       /* the worker that ended last, */
   procpool__ending ending;       /* and how it did */
   unsigned fork_failures;
   int turn;                   /* the index from which it looks for workers to replace */
@@ -6574,16 +6574,16 @@ static bool procpool__super_start(procpool__super *u, int index) {
   return true;
 }
 
-/* ending: null where no worker's end is the cause. */
-static void procpool__super_cause(procpool__super *u, procpool__health health, int index, procpool__pid pid,
-                                  const procpool__ending *ending, int error) {
+/* index: of the worker that ended last, whose end is the cause; -1: none is. */
+static void procpool__super_cause(procpool__super *u, procpool__health health, int index, int error) {
   procpool__header *h = u->segment.header;
-  const bool refused = index >= 0 && procpool__load(&u->segment.blocks[index].life) == PROCPOOL__LIFE_REFUSED;
-  const bool overdue = index >= 0 && u->charges[index].overdue;
+  const bool ended = index >= 0;
+  const bool refused = ended && procpool__load(&u->segment.blocks[index].life) == PROCPOOL__LIFE_REFUSED;
+  const bool overdue = ended && u->charges[index].overdue;
   procpool__store_signed_relaxed(&h->cause_worker, index);
-  procpool__store_signed_relaxed(&h->cause_pid, pid);
-  procpool__store_signed_relaxed(&h->cause_signal, ending != NULL ? ending->signal_number : 0);
-  procpool__store_signed_relaxed(&h->cause_exit, ending != NULL ? ending->exit_status : 0);
+  procpool__store_signed_relaxed(&h->cause_pid, ended ? u->ended_pid : 0);
+  procpool__store_signed_relaxed(&h->cause_signal, ended ? u->ending.signal_number : 0);
+  procpool__store_signed_relaxed(&h->cause_exit, ended ? u->ending.exit_status : 0);
   procpool__store_signed_relaxed(&h->cause_code, refused ? u->segment.blocks[index].init_code : 0);
   procpool__store_signed_relaxed(&h->cause_errno, error);
   procpool__store_signed_relaxed(&h->cause_stage, overdue ? PROCPOOL_STAGE_KILL : PROCPOOL_STAGE_NONE);
@@ -6710,6 +6710,7 @@ static void procpool__super_clear_traces(procpool__super *u, int index) {
   if (u->charges[index].reset != 0)
     procpool__store(&block->tail, u->charges[index].reset);
   u->charges[index].reset = 0;
+  u->charges[index].pid = 0;
 }
 
 /* Waits for the end of worker index, which was killed. False when it has not come by the deadline: the kernel itself
@@ -6741,13 +6742,18 @@ typedef struct procpool__sweep {
   int found;
 } procpool__sweep;
 
+static int procpool__super_find(const procpool__super *u, procpool__pid pid) {
+  for (int i = 0; i < u->segment.workers; i++)
+    if (u->charges[i].pid == pid)
+      return i;
+  return -1;
+}
+
 /* child is this process's own, not yet reaped. */
 static void procpool__super_sweep_child(procpool__pid child, void *context) {
   procpool__sweep *sweep = (procpool__sweep *)context;
-  for (int i = 0; i < sweep->super->segment.workers; i++)
-    if (sweep->super->charges[i].pid == child)
-      return;
-  if (!procpool__platform_same_session(child) || procpool__platform_mark_of(child) != sweep->mark)
+  if (procpool__super_find(sweep->super, child) >= 0 || !procpool__platform_same_session(child) ||
+      procpool__platform_mark_of(child) != sweep->mark)
     return;
   procpool__platform_kill(child, PROCPOOL__SIGNAL_KILL);
   sweep->found++;
@@ -6797,18 +6803,16 @@ static void procpool__super_end_workers(procpool__super *u, procpool__state stat
       procpool__platform_kill(u->charges[i].pid, PROCPOOL__SIGNAL_KILL);
     }
   for (int i = 0; i < u->segment.workers; i++) {
-    procpool__charge *charge = &u->charges[i];
     procpool__ending ending;
-    charge->due = PROCPOOL__NEVER;
-    if (charge->pid == 0)
+    u->charges[i].due = PROCPOOL__NEVER;
+    if (u->charges[i].pid == 0)
       continue;
     memset(&ending, 0, sizeof(ending)); /* as it stays where it is reaped already */
     if (procpool__super_await(u, i, deadline, &ending))
       (void)procpool__super_settle_dead(u, i, &ending);
-    else if (charge->lost)
+    else if (u->charges[i].lost)
       procpool__super_bury(u, i, NULL);
     procpool__super_clear_traces(u, i);
-    charge->pid = 0;
   }
   procpool__super_note_alive(u);
   procpool__super_sweep_all(u, procpool__platform_now() + PROCPOOL__PATIENCE / 10);
@@ -6833,11 +6837,11 @@ static void procpool__super_host_gone(procpool__super *u) {
       procpool__super_note_programs(u, i);
       procpool__platform_kill(u->charges[i].pid, PROCPOOL__SIGNAL_KILL);
     }
-  for (int i = 0; i < u->segment.workers; i++)
+  for (int i = 0; i < u->segment.workers; i++) {
     if (u->charges[i].pid != 0)
       (void)procpool__super_await(u, i, deadline, &ending);
-  for (int i = 0; i < u->segment.workers; i++)
     u->charges[i].pid = 0;
+  }
   procpool__super_sweep_all(u, deadline);
   /* a child of the host's may live on, and has the segment mapped: it keeps an empty one. A host that kills its pool,
    * or waits for this process to leave as it said, may yet read what was committed, and shared buffers. */
@@ -6887,13 +6891,9 @@ static bool procpool__super_waiting(const procpool__super *u) {
   return procpool__table_waiting(s);
 }
 
-/* When, if at all, the next worker of this index starts. */
-static void procpool__super_plan(procpool__super *u, int index, bool useful) {
-  procpool__charge *charge = &u->charges[index];
-  charge->failures = useful ? 0 : charge->failures + 1;
-  charge->due = useful ? 0 : procpool__super_backoff(charge->failures);
-  if (u->ended || u->once || (u->phase == PROCPOOL__PHASE_DRAIN && !procpool__super_waiting(u)))
-    charge->due = PROCPOOL__NEVER;
+/* Whether a worker that has ended is replaced. */
+static bool procpool__super_replaces(const procpool__super *u) {
+  return !u->ended && !u->once && (u->phase != PROCPOOL__PHASE_DRAIN || procpool__super_waiting(u));
 }
 
 /* A worker's start is useful if it got through its initializer and then either ran tasks or lived a while: one
@@ -6925,12 +6925,12 @@ enum {
   PROCPOOL__STARTS_KILLED = 20
 };
 
-/* Whether a useless start, which ended so, was one too many. */
-static bool procpool__super_hopeless(const procpool__super *u, uint64_t life, const procpool__ending *ending) {
-  const bool killed = procpool__platform_from_outside(ending->signal_number);
+/* Whether a useless start, the last to end, was one too many. */
+static bool procpool__super_hopeless(const procpool__super *u, uint64_t life) {
+  const int signal_number = u->ending.signal_number;
+  const bool killed = procpool__platform_from_outside(signal_number);
   const bool within = life == PROCPOOL__LIFE_REFUSED || life == PROCPOOL__LIFE_BEGINS;
-  if (u->ended || u->once || (life == PROCPOOL__LIFE_LEAVES && ending->signal_number == 0) ||
-      procpool__super_any_useful(u))
+  if (u->ended || u->once || (life == PROCPOOL__LIFE_LEAVES && signal_number == 0) || procpool__super_any_useful(u))
     return false;
   if (life == PROCPOOL__LIFE_FORKED)
     return procpool__super_all_failed(u, PROCPOOL__STARTS_KILLED);
@@ -6939,41 +6939,34 @@ static bool procpool__super_hopeless(const procpool__super *u, uint64_t life, co
   return procpool__super_all_failed(u, within ? PROCPOOL__STARTS_FAILED : PROCPOOL__STARTS_DIED);
 }
 
-/* A pool that gives up: everybody goes, and the host hears why. */
-static void procpool__super_give_up(procpool__super *u, procpool__health health, int index, procpool__pid pid,
-                                    const procpool__ending *ending) {
+/* A pool that gives up, for the end of worker index, the last: everybody goes, and the host hears why. */
+static void procpool__super_give_up(procpool__super *u, procpool__health health, int index) {
   u->ended = true;
   procpool__super_end_workers(u, PROCPOOL__DEAD_BROKEN);
-  procpool__super_cause(u, health, index, pid, ending, 0);
+  procpool__super_cause(u, health, index, 0);
 }
 
 static void procpool__super_on_death(procpool__super *u, int index, const procpool__ending *ending) {
-  const procpool__pid pid = u->charges[index].pid;
+  procpool__charge *charge = &u->charges[index];
   const uint64_t life = procpool__load(&u->segment.blocks[index].life);
   bool wanted, had_task, useful;
   procpool__super_note_return(u, index);
-  wanted = u->charges[index].stage != PROCPOOL_STAGE_NONE;
-  if (wanted || u->charges[index].overdue || u->charges[index].reset != 0)
-    u->charges[index].sweep = u->charges[index].mark;
+  wanted = charge->stage != PROCPOOL_STAGE_NONE;
+  if (wanted || charge->overdue || charge->reset != 0)
+    charge->sweep = charge->mark;
   had_task = procpool__super_settle_dead(u, index, ending);
   useful = procpool__super_was_useful(u, index, had_task);
-  procpool__super_clear_traces(u, index);
-  u->charges[index].pid = 0;
-  u->ended_pid = pid;
+  u->ended_pid = charge->pid;
   u->ending = *ending;
-  procpool__super_plan(u, index, useful);
+  procpool__super_clear_traces(u, index);
+  charge->failures = useful ? 0 : charge->failures + 1;
+  charge->due = useful ? 0 : procpool__super_backoff(charge->failures);
+  charge->due = procpool__super_replaces(u) ? charge->due : PROCPOOL__NEVER;
   procpool__super_note_alive(u);
   if (u->strict && (life != PROCPOOL__LIFE_LEAVES || had_task) && !wanted && !u->ended)
-    procpool__super_give_up(u, PROCPOOL__HEALTH_STRICT, index, pid, ending);
-  else if (!useful && procpool__super_hopeless(u, life, ending))
-    procpool__super_give_up(u, PROCPOOL__HEALTH_INIT_FAIL, index, pid, ending);
-}
-
-static int procpool__super_find(const procpool__super *u, procpool__pid pid) {
-  for (int i = 0; i < u->segment.workers; i++)
-    if (u->charges[i].pid == pid)
-      return i;
-  return -1;
+    procpool__super_give_up(u, PROCPOOL__HEALTH_STRICT, index);
+  else if (!useful && procpool__super_hopeless(u, life))
+    procpool__super_give_up(u, PROCPOOL__HEALTH_INIT_FAIL, index);
 }
 
 /* Signals coalesce: asks until no other has died or stopped. The one that did may have been woken on behalf of others,
@@ -7001,25 +6994,23 @@ static void procpool__super_reap(procpool__super *u) {
   procpool__shm_wake_host(&u->segment, u->fds.event_fd);
 }
 
-/* Called when a fork has failed: with no worker left, those who wait for one are told. */
-static void procpool__super_on_fork_failure(procpool__super *u, int index, int error) {
-  u->charges[index].failures++;
-  u->charges[index].due = procpool__super_backoff(u->charges[index].failures);
-  u->fork_failures++;
-  if (u->alive == 0 && u->fork_failures >= 4)
-    procpool__super_cause(u, PROCPOOL__HEALTH_SPAWN_FAIL, -1, 0, NULL, error);
-  procpool__shm_wake_workers(&u->segment);
-  procpool__shm_wake_host(&u->segment, u->fds.event_fd);
-}
-
+/* A fork that fails is tried again later; with no worker left, those who wait for one are told. */
 static void procpool__super_start_again(procpool__super *u, int index) {
-  if (!procpool__super_start(u, index)) {
-    procpool__super_on_fork_failure(u, index, procpool__platform_error());
+  procpool__charge *charge = &u->charges[index];
+  const bool started = procpool__super_start(u, index);
+  const int error = procpool__platform_error();
+  u->fork_failures = started ? 0 : u->fork_failures + 1;
+  if (started) {
+    if (procpool__load32(&u->segment.header->health) == PROCPOOL__HEALTH_SPAWN_FAIL)
+      procpool__store32(&u->segment.header->health, PROCPOOL__HEALTH_OK);
     return;
   }
-  u->fork_failures = 0;
-  if (procpool__load32(&u->segment.header->health) == PROCPOOL__HEALTH_SPAWN_FAIL)
-    procpool__store32(&u->segment.header->health, PROCPOOL__HEALTH_OK);
+  charge->failures++;
+  charge->due = procpool__super_backoff(charge->failures);
+  if (u->alive == 0 && u->fork_failures >= 4)
+    procpool__super_cause(u, PROCPOOL__HEALTH_SPAWN_FAIL, -1, error);
+  procpool__shm_wake_workers(&u->segment);
+  procpool__shm_wake_host(&u->segment, u->fds.event_fd);
 }
 
 /* Starts the workers that are due, in turn. Returns when the next one will be: at once where there are more than a few
@@ -7327,7 +7318,7 @@ static bool procpool__super_keep(procpool__super *u, int index, bool wanted) {
   procpool__charge *charge = &u->charges[index];
   if (charge->pid != 0)
     return true;
-  if (!wanted || u->ended || u->once)
+  if (!wanted)
     charge->due = PROCPOOL__NEVER;
   else if (charge->due == PROCPOOL__NEVER)
     charge->due = procpool__super_backoff(charge->failures);
@@ -7355,7 +7346,7 @@ static void procpool__super_on_phase(procpool__super *u) {
   }
   if (drain && u->once)
     procpool__super_settle_unborn(u);
-  wanted = !drain || procpool__super_waiting(u);
+  wanted = procpool__super_replaces(u);
   for (int i = 0; i < u->segment.workers; i++)
     staying = procpool__super_keep(u, i, wanted) || staying;
   if (!drain || staying)
