@@ -6233,7 +6233,7 @@ typedef struct procpool__message {
 
 typedef struct procpool__charge {
   procpool__pid pid;  /* 0: there is none */
-  uint64_t born, due; /* when it was started; when to start one (NEVER: not) */
+  uint64_t born, due; /* when it was started; when to start the next one, if it is replaced at all */
   uint64_t reset;     /* where its ring begins anew when it is reaped; 0: where it ended */
   unsigned failures;  /* starts in a row that came to nothing */
   /* its task that is being ended, by stages or with it */
@@ -6267,6 +6267,7 @@ typedef struct procpool__super {
   uint64_t alive, started, dead; /* what it writes into the header */
   procpool__pid ended_pid;       /* the worker that ended last, */
   procpool__ending ending;       /* and how it did */
+  bool swept;                    /* the last sweep has ended a program */
   unsigned fork_failures;
   int turn;                   /* the index from which it looks for workers to replace */
   uint64_t marks;             /* given to workers so far */
@@ -6530,14 +6531,6 @@ static void procpool__super_be_worker(procpool__super *u, int index) {
   procpool__platform_run(procpool__super_work, &worker);
 }
 
-static void procpool__super_note_alive(procpool__super *u) {
-  uint64_t alive = 0;
-  for (int i = 0; i < u->segment.workers; i++)
-    alive += u->charges[i].pid != 0;
-  u->alive = alive;
-  procpool__store(&u->segment.header->alive, alive);
-}
-
 /* Differs from all that are about: this supervisor may adopt what a nested pool has left behind, which bears a mark of
  * that one's supervisor. */
 static uint64_t procpool__super_new_mark(procpool__super *u, int index) {
@@ -6566,7 +6559,6 @@ static bool procpool__super_start(procpool__super *u, int index) {
     return false;
   }
   charge->born = procpool__platform_now();
-  charge->due = PROCPOOL__NEVER;
   charge->excused = 0;
   charge->stage = PROCPOOL_STAGE_NONE;
   charge->lost = charge->stopped = charge->overdue = false;
@@ -6683,19 +6675,17 @@ static void procpool__super_give_back(procpool__charge *charge, uint64_t from, u
 }
 
 /* A stop counts from here, and not from the next look: that may be seconds away. Its end is heard after a look. */
-static void procpool__super_time_stop(procpool__charge *charge) {
-  charge->stood_ns = procpool__platform_now();
-  charge->stopped_ns = charge->stood_ns - charge->excused;
-  charge->host_stood = false;
-}
-
 static void procpool__super_note_stop(procpool__super *u, int index, bool stopped) {
-  if (stopped && !u->charges[index].stopped)
-    procpool__super_time_stop(&u->charges[index]);
-  u->charges[index].stopped = stopped;
+  procpool__charge *charge = &u->charges[index];
+  if (stopped && !charge->stopped) {
+    charge->stood_ns = procpool__platform_now();
+    charge->stopped_ns = charge->stood_ns - charge->excused;
+    charge->host_stood = false;
+  }
+  charge->stopped = stopped;
   if (stopped)
     procpool__super_note_away(u, index);
-  else if (u->charges[index].stage < PROCPOOL_STAGE_TERM &&
+  else if (charge->stage < PROCPOOL_STAGE_TERM &&
            procpool__load(&u->segment.blocks[index].life) == PROCPOOL__LIFE_TASKS)
     (void)procpool__and(procpool__shm_away(&u->segment, index), ~procpool__shm_bit(index));
 }
@@ -6710,7 +6700,9 @@ static void procpool__super_clear_traces(procpool__super *u, int index) {
   if (u->charges[index].reset != 0)
     procpool__store(&block->tail, u->charges[index].reset);
   u->charges[index].reset = 0;
+  u->alive -= u->charges[index].pid != 0;
   u->charges[index].pid = 0;
+  procpool__store(&u->segment.header->alive, u->alive);
 }
 
 /* Waits for the end of worker index, which was killed. False when it has not come by the deadline: the kernel itself
@@ -6736,12 +6728,6 @@ static bool procpool__super_await(procpool__super *u, int index, uint64_t deadli
  * from. A program that has begun a session of its own has left on purpose, and is left alone. A nested pool's
  * supervisor bears no mark: it ends by itself, and ends what is its own. */
 
-typedef struct procpool__sweep {
-  procpool__super *super;
-  uint64_t mark;
-  int found;
-} procpool__sweep;
-
 static int procpool__super_find(const procpool__super *u, procpool__pid pid) {
   for (int i = 0; i < u->segment.workers; i++)
     if (u->charges[i].pid == pid)
@@ -6751,40 +6737,36 @@ static int procpool__super_find(const procpool__super *u, procpool__pid pid) {
 
 /* child is this process's own, not yet reaped. */
 static void procpool__super_sweep_child(procpool__pid child, void *context) {
-  procpool__sweep *sweep = (procpool__sweep *)context;
-  if (procpool__super_find(sweep->super, child) >= 0 || !procpool__platform_same_session(child) ||
-      procpool__platform_mark_of(child) != sweep->mark)
+  procpool__super *u = (procpool__super *)context;
+  uint64_t mark, index;
+  if (procpool__super_find(u, child) >= 0 || !procpool__platform_same_session(child))
+    return;
+  mark = procpool__platform_mark_of(child);
+  index = mark & 0xfff;
+  if (mark == 0 || index >= (uint64_t)u->segment.workers || u->charges[index].sweep != mark)
     return;
   procpool__platform_kill(child, PROCPOOL__SIGNAL_KILL);
-  sweep->found++;
+  u->swept = true;
 }
 
-/* Ends the orphans that bear a mark. Returns how many there were: those of theirs come next. */
-static int procpool__super_sweep(procpool__super *u, uint64_t mark) {
-  procpool__sweep sweep;
-  sweep.super = u;
-  sweep.mark = mark;
-  sweep.found = 0;
-  procpool__platform_each_child(procpool__super_sweep_child, &sweep);
-  return sweep.found;
-}
-
-/* The same for all workers that were ended; again after each death, until there is nothing left. */
-static bool procpool__super_sweep_due(procpool__super *u) {
-  bool any = false;
-  for (int i = 0; i < u->segment.workers; i++) {
-    procpool__charge *charge = &u->charges[i];
-    if (charge->sweep != 0 && procpool__super_sweep(u, charge->sweep) == 0)
-      charge->sweep = 0;
-    any = any || charge->sweep != 0;
-  }
-  return any;
+/* Ends the orphans that bear the mark of a worker that was ended; again after each death, for theirs come next, until
+ * there is nothing left. Returns whether there was one. */
+static bool procpool__super_sweep(procpool__super *u) {
+  bool due = false;
+  for (int i = 0; i < u->segment.workers; i++)
+    due = due || u->charges[i].sweep != 0;
+  u->swept = false;
+  if (due)
+    procpool__platform_each_child(procpool__super_sweep_child, u);
+  for (int i = 0; due && !u->swept && i < u->segment.workers; i++)
+    u->charges[i].sweep = 0;
+  return u->swept;
 }
 
 /* The same at the end of the pool, whose workers are gone: waits for it. */
 static void procpool__super_sweep_all(procpool__super *u, uint64_t deadline) {
   procpool__ending ending;
-  while (procpool__super_sweep_due(u) && procpool__platform_now() < deadline) {
+  while (procpool__super_sweep(u) && procpool__platform_now() < deadline) {
     const uint64_t soon = procpool__platform_now() + 10000000u;
     procpool__platform_super_sleep(NULL, 0, soon < deadline ? soon : deadline);
     while (procpool__platform_reap(PROCPOOL__ANY, false, &ending) > 0)
@@ -6804,7 +6786,6 @@ static void procpool__super_end_workers(procpool__super *u, procpool__state stat
     }
   for (int i = 0; i < u->segment.workers; i++) {
     procpool__ending ending;
-    u->charges[i].due = PROCPOOL__NEVER;
     if (u->charges[i].pid == 0)
       continue;
     memset(&ending, 0, sizeof(ending)); /* as it stays where it is reaped already */
@@ -6814,7 +6795,6 @@ static void procpool__super_end_workers(procpool__super *u, procpool__state stat
       procpool__super_bury(u, i, NULL);
     procpool__super_clear_traces(u, i);
   }
-  procpool__super_note_alive(u);
   procpool__super_sweep_all(u, procpool__platform_now() + PROCPOOL__PATIENCE / 10);
 }
 
@@ -6863,14 +6843,6 @@ static void procpool__super_heed_lifeline(procpool__super *u, int index, const p
 
 /* ---- deaths and replacements ---- */
 
-/* Whether all indexes have failed so often in a row; of those that a worker has or will have. */
-static bool procpool__super_all_failed(const procpool__super *u, unsigned times) {
-  for (int i = 0; i < u->segment.workers; i++)
-    if (u->charges[i].failures < times && (u->charges[i].pid != 0 || u->charges[i].due != PROCPOOL__NEVER))
-      return false;
-  return true;
-}
-
 /* 1 ms, 8 ms, 64 ms, at most half a second: no crash loop and no full machine makes this process busy, and within a
  * second of the last mishap there are workers again. */
 static uint64_t procpool__super_backoff(unsigned failures) {
@@ -6894,6 +6866,15 @@ static bool procpool__super_waiting(const procpool__super *u) {
 /* Whether a worker that has ended is replaced. */
 static bool procpool__super_replaces(const procpool__super *u) {
   return !u->ended && !u->once && (u->phase != PROCPOOL__PHASE_DRAIN || procpool__super_waiting(u));
+}
+
+/* Whether all indexes have failed so often in a row; of those that a worker has or will have. */
+static bool procpool__super_all_failed(const procpool__super *u, unsigned times) {
+  const bool all = procpool__super_replaces(u);
+  for (int i = 0; i < u->segment.workers; i++)
+    if (u->charges[i].failures < times && (u->charges[i].pid != 0 || all))
+      return false;
+  return true;
 }
 
 /* A worker's start is useful if it got through its initializer and then either ran tasks or lived a while: one
@@ -6961,8 +6942,6 @@ static void procpool__super_on_death(procpool__super *u, int index, const procpo
   procpool__super_clear_traces(u, index);
   charge->failures = useful ? 0 : charge->failures + 1;
   charge->due = useful ? 0 : procpool__super_backoff(charge->failures);
-  charge->due = procpool__super_replaces(u) ? charge->due : PROCPOOL__NEVER;
-  procpool__super_note_alive(u);
   if (u->strict && (life != PROCPOOL__LIFE_LEAVES || had_task) && !wanted && !u->ended)
     procpool__super_give_up(u, PROCPOOL__HEALTH_STRICT, index);
   else if (!useful && procpool__super_hopeless(u, life))
@@ -7020,11 +6999,11 @@ static uint64_t procpool__super_replace(procpool__super *u) {
   const uint64_t end = procpool__platform_now() + PROCPOOL__FORKS;
   const int first = u->turn;
   uint64_t next = PROCPOOL__NEVER;
-  for (int n = 0; n < u->segment.workers; n++) {
+  for (int n = 0; n < u->segment.workers && procpool__super_replaces(u); n++) {
     const int i = (first + n) % u->segment.workers;
     procpool__charge *charge = &u->charges[i];
     uint64_t now;
-    if (charge->pid != 0 || charge->due == PROCPOOL__NEVER)
+    if (charge->pid != 0)
       continue;
     now = procpool__platform_now();
     if (charge->due <= now && now < end) {
@@ -7312,19 +7291,6 @@ static void procpool__super_settle_unborn(procpool__super *u) {
   u->charges[0].pid = 0;
 }
 
-/* Plans a worker where there is none and should be one: a worker may have made it seem that none is wanted. Returns
- * whether there is one, or will be. */
-static bool procpool__super_keep(procpool__super *u, int index, bool wanted) {
-  procpool__charge *charge = &u->charges[index];
-  if (charge->pid != 0)
-    return true;
-  if (!wanted)
-    charge->due = PROCPOOL__NEVER;
-  else if (charge->due == PROCPOOL__NEVER)
-    charge->due = procpool__super_backoff(charge->failures);
-  return charge->due != PROCPOOL__NEVER;
-}
-
 /* Puts the segment's phase right, by which workers go: else they would leave, and those that follow, for ever. The host
  * tells this process before it writes the word, so what is heard is never behind it; and should this be between the
  * two, the message makes it look again. Those who sleep have seen another phase. */
@@ -7336,22 +7302,19 @@ static void procpool__super_mend_phase(const procpool__super *u) {
 }
 
 static void procpool__super_on_phase(procpool__super *u) {
-  const bool drain = u->phase == PROCPOOL__PHASE_DRAIN;
-  bool wanted, staying = false;
   procpool__super_mend_phase(u);
   if (u->phase == PROCPOOL__PHASE_KILL) {
     (void)procpool__message_send(u->fds.far_control, PROCPOOL__SAY_ENDING, 0, 0, false);
     procpool__super_end_workers(u, PROCPOOL__DEAD_SHUTDOWN);
     procpool__super_leave(u);
   }
-  if (drain && u->once)
-    procpool__super_settle_unborn(u);
-  wanted = procpool__super_replaces(u);
-  for (int i = 0; i < u->segment.workers; i++)
-    staying = procpool__super_keep(u, i, wanted) || staying;
-  if (!drain || staying)
+  if (u->phase != PROCPOOL__PHASE_DRAIN)
     return;
-  procpool__super_sweep_all(u, procpool__platform_now() + PROCPOOL__PATIENCE / 10); /* nobody would do it later */
+  if (u->once)
+    procpool__super_settle_unborn(u);
+  if (u->alive > 0 || procpool__super_replaces(u))
+    return;
+  procpool__super_sweep_all(u, procpool__platform_now() + PROCPOOL__PATIENCE / 10); /* nothing would do it later */
   procpool__super_leave(u);
 }
 
@@ -7405,7 +7368,7 @@ static void procpool__super_loop(procpool__super *u) {
   for (;;) {
     uint64_t next, due;
     procpool__super_reap(u);
-    (void)procpool__super_sweep_due(u);
+    (void)procpool__super_sweep(u);
     procpool__super_answer_bell(u);
     procpool__super_hear(u); /* after the deaths: a worker that left because the pool drains is not replaced */
     procpool__super_on_phase(u);
