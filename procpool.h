@@ -6237,9 +6237,8 @@ typedef struct procpool__charge {
   uint64_t reset;     /* where its ring begins anew when it is reaped; 0: where it ended */
   unsigned failures;  /* starts in a row that came to nothing */
   /* its task that is being ended, by stages or with it */
-  uint64_t word; /* ASKED_*, or the word that it lost */
+  uint64_t word; /* ASKED_*; or DEAD_*: it settles when the worker is reaped; 0: there is none */
   uint32_t slot;
-  bool lost;                 /* the word was taken away: the task settles when the worker is reaped */
   procpool_stage stage;      /* NONE: it is not being ended */
   uint64_t stage_due, grace; /* when the next stage comes; ns between them */
   /* its times: what of them does not count, it could not run; began and stopped_ns are without that */
@@ -6561,7 +6560,8 @@ static bool procpool__super_start(procpool__super *u, int index) {
   charge->born = procpool__platform_now();
   charge->excused = 0;
   charge->stage = PROCPOOL_STAGE_NONE;
-  charge->lost = charge->stopped = charge->overdue = false;
+  charge->word = 0;
+  charge->stopped = charge->overdue = false;
   procpool__store(&block->pid, (uint64_t)charge->pid);
   return true;
 }
@@ -6592,13 +6592,33 @@ static bool procpool__super_task_of(procpool__super *u, int index, uint32_t *slo
          procpool__word_state(*word) == PROCPOOL__RUNNING && procpool__load(&u->segment.slots[at].word) == *word;
 }
 
-/* Writes down how worker index ended, over the argument: it is reaped, so no other process touches the slot. ending:
- * null where it could not be reaped. */
-static void procpool__super_bury(procpool__super *u, int index, const procpool__ending *ending) {
+/* Decides what becomes of a task of worker index: it is asked to end, or its word is taken away, and it settles when the
+ * worker is reaped, for until then that one may write. False where the worker was faster, and committed. */
+static bool procpool__super_decide(procpool__super *u, int index, uint32_t slot, uint64_t word, procpool__state state) {
+  if (!procpool__cas(&u->segment.slots[slot].word, word, procpool__word_in(word, state)))
+    return false;
+  u->charges[index].word = procpool__word_in(word, state);
+  u->charges[index].slot = slot;
+  return true;
+}
+
+/* Takes a task that was asked to end and did not return away from its worker. */
+static bool procpool__super_end_asked(procpool__super *u, int index) {
+  const procpool__charge *charge = &u->charges[index];
+  const bool timeout = procpool__word_state(charge->word) == PROCPOOL__ASKED_TIMEOUT;
+  return procpool__super_decide(u, index, charge->slot, charge->word,
+                                timeout ? PROCPOOL__DEAD_TIMEOUT : PROCPOOL__DEAD_CANCELLED);
+}
+
+/* Settles the task, if any, that was taken away from worker index: writes down, over its argument, how that one ended.
+ * It is reaped, so no other process touches the slot. ending: null where it could not be reaped. */
+static bool procpool__super_bury(procpool__super *u, int index, const procpool__ending *ending) {
   const procpool__ending none = {PROCPOOL__ENDED, 0, 0, 0, 0, 0};
   const procpool__ending *end = ending != NULL ? ending : &none;
   procpool__charge *charge = &u->charges[index];
   procpool__epitaph *e = procpool__slot_epitaph(&u->segment.slots[charge->slot]);
+  if (!procpool__state_dead(procpool__word_state(charge->word)))
+    return false;
   PROCPOOL__STEP();
   e->signal = end->signal_number;
   e->exit_status = end->exit_status;
@@ -6608,27 +6628,8 @@ static void procpool__super_bury(procpool__super *u, int index, const procpool__
   e->stage = (int32_t)charge->stage | (ending == NULL ? PROCPOOL__EPITAPH_QUARANTINE : 0);
   procpool__table_push_dead(&u->segment, charge->slot, end->rss_kib);
   procpool__store(&u->segment.header->dead_count, ++u->dead);
-  charge->lost = false;
-}
-
-/* Takes a word away from worker index, whose task it was: it settles when the worker is reaped, for until then that
- * one may write. False where the worker was faster, and committed. */
-static bool procpool__super_take_word(procpool__super *u, int index, uint32_t slot, uint64_t word,
-                                      procpool__state state) {
-  if (!procpool__cas(&u->segment.slots[slot].word, word, procpool__word_in(word, state)))
-    return false;
-  u->charges[index].word = word;
-  u->charges[index].slot = slot;
-  u->charges[index].lost = true;
+  charge->word = 0;
   return true;
-}
-
-/* The same with a task that was asked to end and did not return. */
-static bool procpool__super_take_asked(procpool__super *u, int index) {
-  const procpool__charge *charge = &u->charges[index];
-  const bool timeout = procpool__word_state(charge->word) == PROCPOOL__ASKED_TIMEOUT;
-  return procpool__super_take_word(u, index, charge->slot, charge->word,
-                                   timeout ? PROCPOOL__DEAD_TIMEOUT : PROCPOOL__DEAD_CANCELLED);
 }
 
 /* Takes what worker index runs away from it, if it runs anything: it becomes state, unless its fate was decided
@@ -6636,10 +6637,10 @@ static bool procpool__super_take_asked(procpool__super *u, int index) {
 static void procpool__super_condemn(procpool__super *u, int index, procpool__state state) {
   uint32_t slot;
   uint64_t word;
-  if (u->charges[index].stage == PROCPOOL_STAGE_ASKED && procpool__super_take_asked(u, index))
+  if (procpool__state_asked(procpool__word_state(u->charges[index].word)) && procpool__super_end_asked(u, index))
     return;
   if (procpool__super_task_of(u, index, &slot, &word))
-    (void)procpool__super_take_word(u, index, slot, word, state);
+    (void)procpool__super_decide(u, index, slot, word, state);
 }
 
 /* A task that was asked to end may have done so: its worker is then none of the stages' business. */
@@ -6653,10 +6654,7 @@ static void procpool__super_note_return(procpool__super *u, int index) {
 static bool procpool__super_settle_dead(procpool__super *u, int index, const procpool__ending *ending) {
   procpool__ring_publish_rest(&u->segment, index);
   procpool__super_condemn(u, index, PROCPOOL__DEAD_CRASHED);
-  if (!u->charges[index].lost)
-    return false;
-  procpool__super_bury(u, index, ending);
-  return true;
+  return procpool__super_bury(u, index, ending);
 }
 
 /* Worker index takes no task from now on. Those that the host submitted before it could see this may rely on it: after
@@ -6774,14 +6772,23 @@ static void procpool__super_sweep_all(procpool__super *u, uint64_t deadline) {
   }
 }
 
+/* What worker index runs ends with the pool, and so do the programs that it has started. */
+static void procpool__super_note_programs(procpool__super *u, int index) {
+  procpool__charge *charge = &u->charges[index];
+  uint64_t word;
+  uint32_t slot;
+  if (procpool__state_dead(procpool__word_state(charge->word)) || charge->stage != PROCPOOL_STAGE_NONE ||
+      procpool__super_task_of(u, index, &slot, &word))
+    charge->sweep = charge->mark;
+}
+
 /* Ends all workers and waits until each is reaped; what they ran becomes state. */
 static void procpool__super_end_workers(procpool__super *u, procpool__state state) {
   const uint64_t deadline = procpool__platform_now() + PROCPOOL__PATIENCE;
   for (int i = 0; i < u->segment.workers; i++)
     if (u->charges[i].pid != 0) {
       procpool__super_condemn(u, i, state);
-      if (u->charges[i].lost)
-        u->charges[i].sweep = u->charges[i].mark;
+      procpool__super_note_programs(u, i);
       procpool__platform_kill(u->charges[i].pid, PROCPOOL__SIGNAL_KILL);
     }
   for (int i = 0; i < u->segment.workers; i++) {
@@ -6791,20 +6798,11 @@ static void procpool__super_end_workers(procpool__super *u, procpool__state stat
     memset(&ending, 0, sizeof(ending)); /* as it stays where it is reaped already */
     if (procpool__super_await(u, i, deadline, &ending))
       (void)procpool__super_settle_dead(u, i, &ending);
-    else if (u->charges[i].lost)
-      procpool__super_bury(u, i, NULL);
+    else
+      (void)procpool__super_bury(u, i, NULL);
     procpool__super_clear_traces(u, i);
   }
   procpool__super_sweep_all(u, procpool__platform_now() + PROCPOOL__PATIENCE / 10);
-}
-
-/* What worker index runs ends with the host, and so do the programs that it has started. */
-static void procpool__super_note_programs(procpool__super *u, int index) {
-  procpool__charge *charge = &u->charges[index];
-  uint64_t word;
-  uint32_t slot;
-  if (charge->lost || charge->stage != PROCPOOL_STAGE_NONE || procpool__super_task_of(u, index, &slot, &word))
-    charge->sweep = charge->mark;
 }
 
 /* The host has ended, or wants everything gone without further ado. The segment is not read any more. A worker that
@@ -7034,16 +7032,16 @@ static void procpool__super_signal(procpool__super *u, int index, procpool_stage
 static void procpool__super_begin_end(procpool__super *u, int index, uint32_t slot, uint64_t word, bool timeout,
                                       uint64_t now) {
   procpool__charge *charge = &u->charges[index];
-  const procpool__state asked = timeout ? PROCPOOL__ASKED_TIMEOUT : PROCPOOL__ASKED_CANCELLED;
-  if (charge->grace == 0) {
-    if (procpool__super_take_word(u, index, slot, word, timeout ? PROCPOOL__DEAD_TIMEOUT : PROCPOOL__DEAD_CANCELLED))
-      procpool__super_signal(u, index, PROCPOOL_STAGE_KILL, now);
-  } else if (procpool__cas(&u->segment.slots[slot].word, word, procpool__word_in(word, asked))) {
+  const bool ask = charge->grace > 0;
+  const procpool__state state = timeout ? (ask ? PROCPOOL__ASKED_TIMEOUT : PROCPOOL__DEAD_TIMEOUT)
+                                        : (ask ? PROCPOOL__ASKED_CANCELLED : PROCPOOL__DEAD_CANCELLED);
+  if (!procpool__super_decide(u, index, slot, word, state))
+    return;
+  if (ask) {
     charge->stage = PROCPOOL_STAGE_ASKED;
-    charge->word = procpool__word_in(word, asked);
-    charge->slot = slot;
     charge->stage_due = now + charge->grace;
-  }
+  } else
+    procpool__super_signal(u, index, PROCPOOL_STAGE_KILL, now);
 }
 
 /* The time of a stage is over. */
@@ -7051,7 +7049,7 @@ static void procpool__super_next_stage(procpool__super *u, int index, uint64_t n
   procpool__charge *charge = &u->charges[index];
   switch (charge->stage) {
   case PROCPOOL_STAGE_ASKED:
-    if (procpool__super_take_asked(u, index))
+    if (procpool__super_end_asked(u, index))
       procpool__super_signal(u, index, charge->grace > 0 ? PROCPOOL_STAGE_TERM : PROCPOOL_STAGE_KILL, now);
     else
       procpool__super_note_return(u, index);
@@ -7060,8 +7058,7 @@ static void procpool__super_next_stage(procpool__super *u, int index, uint64_t n
     procpool__super_signal(u, index, PROCPOOL_STAGE_KILL, now);
     break;
   case PROCPOOL_STAGE_KILL: /* and it is still there: the kernel holds it. The task settles without it */
-    if (charge->lost)
-      procpool__super_bury(u, index, NULL);
+    (void)procpool__super_bury(u, index, NULL);
     charge->stage_due = PROCPOOL__NEVER;
     procpool__shm_wake_host(&u->segment, u->fds.event_fd);
     break;
@@ -7284,10 +7281,10 @@ static void procpool__super_settle_unborn(procpool__super *u) {
     return;
   procpool__store(&block->intent_slot, 0);
   procpool__store(&block->intent_word, running);
-  if (!procpool__super_take_word(u, 0, 0, word, PROCPOOL__DEAD_CRASHED))
+  if (!procpool__super_decide(u, 0, 0, word, PROCPOOL__DEAD_CRASHED))
     return;
   u->charges[0].pid = u->ended_pid;
-  procpool__super_bury(u, 0, &u->ending);
+  (void)procpool__super_bury(u, 0, &u->ending);
   u->charges[0].pid = 0;
 }
 
