@@ -6145,20 +6145,22 @@ static bool procpool__worker_initialize(procpool__worker *w) {
  * Always:    no user code runs in it, it holds no lock and allocates nothing; what it reads from shared memory it
  *            checks, since a worker may have written anything. */
 
-/* The descriptors of a pool that its host holds: -1 where there is none. They are made and closed, and written down
- * here, in one section (procpool__process_enter): a fork of another thread's comes before it or after it. So each
- * child knows exactly what it has of the pool, and closes that, at once and only once. */
+/* The descriptors that a process has of a pool: -1 where there is none. The host makes and closes them, and writes them
+ * down here, in one section (procpool__process_enter): a fork of another thread's comes before it or after it. So each
+ * child knows exactly what it has of the pool, and closes that, at once and only once. They stand in the order in which
+ * they are closed: see procpool__process_close_from. */
 typedef struct procpool__process_pool {
   struct procpool__process_pool *next;
   uint64_t launcher; /* the thread that is about to fork this pool's supervisor: that child keeps them; else 0 */
   void *base;        /* where the segment is mapped, */
   size_t opened;     /* and how much of it is open to access: 0 where a child has nothing to part with; atomic */
-  int lifeline, control, all_gone, event_fd, memory;
-  int supervisor;        /* a pidfd, or -1 */
-  int watch;             /* an epoll descriptor over event_fd and all_gone, which is the workers' bell */
-  int loop_fd, timer_fd; /* for an event loop, if there is one: see procpool__loop_open */
-  /* the supervisor's: until it has them */
+  /* the host's ends; supervisor: a pidfd */
+  int lifeline, control, all_gone, supervisor;
+  /* the supervisor's, in the host until that has them; and what both have */
   int far_lifeline, far_control, far_all_gone, host_pidfd, witness;
+  int memory, event_fd;
+  int watch;             /* the host's: of event_fd and all_gone, the workers' bell; a supervisor's: of the witness */
+  int loop_fd, timer_fd; /* for an event loop, if there is one: see procpool__loop_open */
 } procpool__process_pool;
 
 /* The one piece of mutable file-scope state: whether this process came through the door, how deeply its pools are
@@ -6231,46 +6233,40 @@ typedef struct procpool__message {
 
 typedef struct procpool__charge {
   procpool__pid pid;  /* 0: there is none */
-  uint64_t born, due; /* when it was started; when to start one (NEVER: not) */
-  uint64_t condemned; /* the word it lost, whose task settles when it is reaped; 0 none */
+  uint64_t born, due; /* when it was started; when to start the next one, if it is replaced at all */
   uint64_t reset;     /* where its ring begins anew when it is reaped; 0: where it ended */
-  uint32_t condemned_slot;
-  unsigned failures; /* starts in a row that came to nothing */
-  /* the end of what it runs, by stages */
+  unsigned failures;  /* starts in a row that came to nothing */
+  /* its task that is being ended, by stages or with it */
+  uint64_t word; /* ASKED_*; or DEAD_*: it settles when the worker is reaped; 0: there is none */
+  uint32_t slot;
   procpool_stage stage;      /* NONE: it is not being ended */
   uint64_t stage_due, grace; /* when the next stage comes; ns between them */
-  uint64_t asked;            /* ASKED: the word that says so */
-  uint32_t asked_slot;
-  uint64_t seen, seen_ns; /* a task with a limit that this process saw, and when it began */
-  uint64_t excused;       /* ns of its time, or of the initializer's, in which it could not run */
-  uint64_t mark;          /* of its descendants; 0 before the first one */
-  uint64_t sweep;         /* the mark of descendants that are to end with a worker that was ended; 0: none */
-  bool stopped;           /* by a signal: the kernel said so */
-  bool host_stood;        /* and at the last look the host stood as well */
-  uint64_t stopped_ns;    /* when it was stopped */
-  uint64_t had_excused;   /* what excused was then */
-  uint64_t stood_ns;      /* what of that stop was before this is given back, or counts */
-  bool overdue;           /* its initializer took too long: it was killed for that */
+  /* its times: what of them does not count, it could not run; began and stopped_ns are without that */
+  uint64_t excused;    /* ns */
+  uint64_t seen;       /* a task with a limit that this process saw, */
+  uint64_t began;      /* and when it began */
+  bool overdue;        /* its initializer took too long: it was killed for that */
+  bool stopped;        /* by a signal: the kernel said so */
+  bool host_stood;     /* and at the last look the host stood as well */
+  uint64_t stopped_ns; /* when it was stopped */
+  uint64_t stood_ns;   /* what of that stop was before this is given back, or counts */
+  /* the programs that it has started */
+  uint64_t mark;  /* of its descendants; 0 before the first one */
+  uint64_t sweep; /* the mark of descendants that are to end with a worker that was ended; 0: none */
 } procpool__charge;
-
-/* What a supervisor gets of its pool, by fork or by name. */
-typedef struct procpool__super_fds {
-  int memory, lifeline, control, all_gone, event_fd;
-  int host_pidfd, witness; /* or -1 */
-} procpool__super_fds;
 
 typedef struct procpool__super {
   procpool__segment segment;
-  procpool__super_fds fds;
-  int watch; /* tells of the witness's end, or -1 */
+  procpool__process_pool fds; /* its own, by fork or by name */
   procpool__pid pid, host;
   bool strict, core_dumps, ended;
   bool once;                     /* one worker, one task: a dead one is not replaced */
   uint32_t phase;                /* procpool__phase, as the host said it by a message: the segment's is for workers */
   uint64_t accepted;             /* with it: how many tasks ever were */
   uint64_t alive, started, dead; /* what it writes into the header */
-  procpool__pid ended_pid;       /* once: the worker that ended and had not begun the task, */
+  procpool__pid ended_pid;       /* the worker that ended last, */
   procpool__ending ending;       /* and how it did */
+  bool swept;                    /* the last sweep has ended a program */
   unsigned fork_failures;
   int turn;                   /* the index from which it looks for workers to replace */
   uint64_t marks;             /* given to workers so far */
@@ -6288,43 +6284,30 @@ typedef struct procpool__super {
 #define PROCPOOL__TICK_MOST ((uint64_t)5000000000u)
 #define PROCPOOL__WITNESS_TICK ((uint64_t)400000000u) /* ns between looks at the host where nothing tells of its end */
 
-static bool procpool__super_send(int channel, const procpool__message *message) {
-  return procpool__platform_send(channel, message, sizeof(*message), true);
-}
-
-/* Tells the host without waiting: what it says is but to be known soon. */
-static void procpool__super_tell(const procpool__super *u, procpool__say say) {
+static procpool__message procpool__message_of(procpool__say say, uint64_t a, uint64_t b) {
   procpool__message m;
   memset(&m, 0, sizeof(m));
   m.say = say;
-  (void)procpool__platform_send(u->fds.control, &m, sizeof(m), false);
+  m.a = a;
+  m.b = b;
+  return m;
 }
 
-/* As procpool__platform_receive. */
-static int procpool__super_receive(int channel, procpool__message *message, bool wait) {
-  return procpool__platform_receive(channel, message, sizeof(*message), wait);
+/* wait: for room in the channel. Else it is lost where there is none. */
+static bool procpool__message_send(int channel, procpool__say say, uint64_t a, uint64_t b, bool wait) {
+  const procpool__message m = procpool__message_of(say, a, b);
+  return procpool__platform_send(channel, &m, sizeof(m), wait);
 }
 
 enum { PROCPOOL__SUPER_FDS = 7 };
 
-/* Lists those that there are, at most PROCPOOL__SUPER_FDS. Returns how many. */
-static size_t procpool__super_fds_list(const procpool__super_fds *f, int *list) {
-  const int all[] = {f->memory, f->lifeline, f->control, f->all_gone, f->event_fd, f->host_pidfd, f->witness};
+/* Lists what the supervisor has, at most PROCPOOL__SUPER_FDS. Returns how many. */
+static size_t procpool__super_list_fds(const procpool__process_pool *f, int *list) {
   size_t count = 0;
-  for (int i = 0; i < PROCPOOL__SUPER_FDS; i++)
-    if (all[i] >= 0)
-      list[count++] = all[i];
+  for (const int *fd = &f->far_lifeline; fd <= &f->event_fd; fd++)
+    if (*fd >= 0)
+      list[count++] = *fd;
   return count;
-}
-
-static void procpool__super_fds_close(procpool__super_fds *f) {
-  procpool__platform_close(&f->memory);
-  procpool__platform_close(&f->lifeline);
-  procpool__platform_close(&f->control);
-  procpool__platform_close(&f->all_gone);
-  procpool__platform_close(&f->event_fd);
-  procpool__platform_close(&f->host_pidfd);
-  procpool__platform_close(&f->witness);
 }
 
 /* ---- what forked children inherit ----
@@ -6338,36 +6321,27 @@ static void procpool__super_fds_close(procpool__super_fds *f) {
 
 static void procpool__process_no_pool(procpool__process_pool *pool) {
   memset(pool, 0, sizeof(*pool));
-  pool->lifeline = pool->control = pool->all_gone = pool->event_fd = pool->memory = pool->supervisor = -1;
-  pool->watch = pool->loop_fd = pool->timer_fd = -1;
-  pool->far_lifeline = pool->far_control = pool->far_all_gone = pool->host_pidfd = pool->witness = -1;
+  for (int *fd = &pool->lifeline; fd <= &pool->timer_fd; fd++)
+    *fd = -1;
+}
+
+static void procpool__process_close_from(int *first, const int *last) {
+  for (int *fd = first; fd <= last; fd++)
+    procpool__platform_close(fd);
 }
 
 static void procpool__process_close_far(procpool__process_pool *pool) {
-  procpool__platform_close(&pool->far_lifeline);
-  procpool__platform_close(&pool->far_control);
-  procpool__platform_close(&pool->far_all_gone);
-  procpool__platform_close(&pool->host_pidfd);
-  procpool__platform_close(&pool->witness);
+  procpool__process_close_from(&pool->far_lifeline, &pool->witness);
 }
 
 /* All that keeps supervisor and host together; what threads of the host may still be using without the pool's lock
  * stays until it is freed: the memory, event_fd, watch and the event loop's. */
 static void procpool__process_close_near(procpool__process_pool *pool) {
-  procpool__platform_close(&pool->lifeline);
-  procpool__platform_close(&pool->control);
-  procpool__platform_close(&pool->all_gone);
-  procpool__platform_close(&pool->supervisor);
+  procpool__process_close_from(&pool->lifeline, &pool->supervisor);
 }
 
 static void procpool__process_close(procpool__process_pool *pool) {
-  procpool__process_close_near(pool);
-  procpool__process_close_far(pool);
-  procpool__platform_close(&pool->memory);
-  procpool__platform_close(&pool->event_fd);
-  procpool__platform_close(&pool->watch);
-  procpool__platform_close(&pool->loop_fd);
-  procpool__platform_close(&pool->timer_fd);
+  procpool__process_close_from(&pool->lifeline, &pool->timer_fd);
 }
 
 /* Whether this thread is in a fork, between the handlers. */
@@ -6441,8 +6415,8 @@ static void procpool__process_separate(const procpool__process_pool *pool) {
 
 /* A task may have closed what its worker has of the pool, and opened files of its own under the same numbers. */
 static void procpool__process_disown(procpool__process_pool *own, const procpool__worker *w) {
-  if (procpool__platform_pipe_number(own->all_gone) != w->event_number)
-    own->all_gone = -1;
+  if (procpool__platform_pipe_number(own->far_all_gone) != w->event_number)
+    own->far_all_gone = -1;
   if (procpool__platform_pipe_number(own->far_lifeline) != w->lifeline_number)
     own->far_lifeline = -1;
 }
@@ -6521,14 +6495,13 @@ static void procpool__super_work(void *context) {
 /* What a worker keeps of the supervisor's descriptors: the others go, event_fd too, since a task could make it one on
  * which the host blocks. With the lifeline the kernel itself ends the worker when the host ends, also where the
  * supervisor is held: one that traces it lets it go by that. */
-static void procpool__super_keep_few(procpool__super *u, procpool__process_pool *own) {
-  int lifeline = u->fds.lifeline;
-  procpool__process_no_pool(own);
-  own->all_gone = u->fds.all_gone;
-  u->fds.all_gone = u->fds.lifeline = u->segment.fd = -1;
-  procpool__super_fds_close(&u->fds);
-  procpool__platform_close(&u->watch);
-  own->far_lifeline = procpool__platform_die_when_told(lifeline);
+static void procpool__super_keep_few(procpool__super *u) {
+  const int all_gone = u->fds.far_all_gone;
+  int lifeline = u->fds.far_lifeline;
+  u->fds.far_all_gone = u->fds.far_lifeline = u->segment.fd = -1;
+  procpool__process_close(&u->fds);
+  u->fds.far_all_gone = all_gone;
+  u->fds.far_lifeline = procpool__platform_die_when_told(lifeline);
   if (procpool__platform_gone(lifeline, 0)) /* before that */
     procpool__platform_leave(0);
   procpool__platform_close(&lifeline);
@@ -6536,9 +6509,8 @@ static void procpool__super_keep_few(procpool__super *u, procpool__process_pool 
 
 static void procpool__super_be_worker(procpool__super *u, int index) {
   procpool__worker worker;
-  procpool__process_pool own; /* the supervisor of a pool that a task opens must not keep these */
   procpool__platform_die_with(u->pid);
-  procpool__super_keep_few(u, &own);
+  procpool__super_keep_few(u);
   procpool__platform_worker_signals();
   procpool__platform_drop_output();
   procpool__platform_set_name(u->name, u->once ? -1 : index);
@@ -6546,24 +6518,16 @@ static void procpool__super_be_worker(procpool__super *u, int index) {
   procpool__platform_mark(u->charges[index].mark);
   if (!u->core_dumps)
     procpool__platform_no_core();
-  procpool__worker_setup(&worker, &u->segment, index, own.all_gone, true);
+  procpool__worker_setup(&worker, &u->segment, index, u->fds.far_all_gone, true);
   worker.parent = u->pid;
-  worker.event_number = procpool__platform_pipe_number(own.all_gone);
-  worker.lifeline = own.far_lifeline;
-  worker.lifeline_number = procpool__platform_pipe_number(own.far_lifeline);
+  worker.event_number = procpool__platform_pipe_number(u->fds.far_all_gone);
+  worker.lifeline = u->fds.far_lifeline;
+  worker.lifeline_number = procpool__platform_pipe_number(u->fds.far_lifeline);
   worker.guard = procpool__platform_guard(&worker.guard_by_pid);
-  procpool__process_record.pools = &own;
+  procpool__process_record.pools = &u->fds; /* the supervisor of a pool that a task opens must not keep these */
   procpool__process_record.worker = &worker;
   worker.exit_list = procpool__platform_clear_exit_list(procpool__process_record.exit_list);
   procpool__platform_run(procpool__super_work, &worker);
-}
-
-static void procpool__super_note_alive(procpool__super *u) {
-  uint64_t alive = 0;
-  for (int i = 0; i < u->segment.workers; i++)
-    alive += u->charges[i].pid != 0;
-  u->alive = alive;
-  procpool__store(&u->segment.header->alive, alive);
 }
 
 /* Differs from all that are about: this supervisor may adopt what a nested pool has left behind, which bears a mark of
@@ -6594,25 +6558,24 @@ static bool procpool__super_start(procpool__super *u, int index) {
     return false;
   }
   charge->born = procpool__platform_now();
-  charge->due = PROCPOOL__NEVER;
-  charge->condemned = 0;
+  charge->excused = 0;
   charge->stage = PROCPOOL_STAGE_NONE;
+  charge->word = 0;
   charge->stopped = charge->overdue = false;
-  charge->excused = charge->had_excused = 0;
   procpool__store(&block->pid, (uint64_t)charge->pid);
   return true;
 }
 
-/* ending: null where no worker's end is the cause. */
-static void procpool__super_cause(procpool__super *u, procpool__health health, int index, procpool__pid pid,
-                                  const procpool__ending *ending, int error) {
+/* index: of the worker that ended last, whose end is the cause; -1: none is. */
+static void procpool__super_cause(procpool__super *u, procpool__health health, int index, int error) {
   procpool__header *h = u->segment.header;
-  const bool refused = index >= 0 && procpool__load(&u->segment.blocks[index].life) == PROCPOOL__LIFE_REFUSED;
-  const bool overdue = index >= 0 && u->charges[index].overdue;
+  const bool ended = index >= 0;
+  const bool refused = ended && procpool__load(&u->segment.blocks[index].life) == PROCPOOL__LIFE_REFUSED;
+  const bool overdue = ended && u->charges[index].overdue;
   procpool__store_signed_relaxed(&h->cause_worker, index);
-  procpool__store_signed_relaxed(&h->cause_pid, pid);
-  procpool__store_signed_relaxed(&h->cause_signal, ending != NULL ? ending->signal_number : 0);
-  procpool__store_signed_relaxed(&h->cause_exit, ending != NULL ? ending->exit_status : 0);
+  procpool__store_signed_relaxed(&h->cause_pid, ended ? u->ended_pid : 0);
+  procpool__store_signed_relaxed(&h->cause_signal, ended ? u->ending.signal_number : 0);
+  procpool__store_signed_relaxed(&h->cause_exit, ended ? u->ending.exit_status : 0);
   procpool__store_signed_relaxed(&h->cause_code, refused ? u->segment.blocks[index].init_code : 0);
   procpool__store_signed_relaxed(&h->cause_errno, error);
   procpool__store_signed_relaxed(&h->cause_stage, overdue ? PROCPOOL_STAGE_KILL : PROCPOOL_STAGE_NONE);
@@ -6629,14 +6592,33 @@ static bool procpool__super_task_of(procpool__super *u, int index, uint32_t *slo
          procpool__word_state(*word) == PROCPOOL__RUNNING && procpool__load(&u->segment.slots[at].word) == *word;
 }
 
-/* Writes down how worker index ended, over the argument: it is reaped, so no other process touches the slot. ending:
- * null where it could not be reaped. */
-static void procpool__super_bury(procpool__super *u, int index, const procpool__ending *ending) {
+/* Decides what becomes of a task of worker index: it is asked to end, or its word is taken away, and it settles when the
+ * worker is reaped, for until then that one may write. False where the worker was faster, and committed. */
+static bool procpool__super_decide(procpool__super *u, int index, uint32_t slot, uint64_t word, procpool__state state) {
+  if (!procpool__cas(&u->segment.slots[slot].word, word, procpool__word_in(word, state)))
+    return false;
+  u->charges[index].word = procpool__word_in(word, state);
+  u->charges[index].slot = slot;
+  return true;
+}
+
+/* Takes a task that was asked to end and did not return away from its worker. */
+static bool procpool__super_end_asked(procpool__super *u, int index) {
+  const procpool__charge *charge = &u->charges[index];
+  const bool timeout = procpool__word_state(charge->word) == PROCPOOL__ASKED_TIMEOUT;
+  return procpool__super_decide(u, index, charge->slot, charge->word,
+                                timeout ? PROCPOOL__DEAD_TIMEOUT : PROCPOOL__DEAD_CANCELLED);
+}
+
+/* Settles the task, if any, that was taken away from worker index: writes down, over its argument, how that one ended.
+ * It is reaped, so no other process touches the slot. ending: null where it could not be reaped. */
+static bool procpool__super_bury(procpool__super *u, int index, const procpool__ending *ending) {
   const procpool__ending none = {PROCPOOL__ENDED, 0, 0, 0, 0, 0};
   const procpool__ending *end = ending != NULL ? ending : &none;
   procpool__charge *charge = &u->charges[index];
-  const uint32_t slot = charge->condemned_slot;
-  procpool__epitaph *e = procpool__slot_epitaph(&u->segment.slots[slot]);
+  procpool__epitaph *e = procpool__slot_epitaph(&u->segment.slots[charge->slot]);
+  if (!procpool__state_dead(procpool__word_state(charge->word)))
+    return false;
   PROCPOOL__STEP();
   e->signal = end->signal_number;
   e->exit_status = end->exit_status;
@@ -6644,45 +6626,27 @@ static void procpool__super_bury(procpool__super *u, int index, const procpool__
   e->user_us = end->user_us;
   e->system_us = end->system_us;
   e->stage = (int32_t)charge->stage | (ending == NULL ? PROCPOOL__EPITAPH_QUARANTINE : 0);
-  procpool__table_push_dead(&u->segment, slot, end->rss_kib);
+  procpool__table_push_dead(&u->segment, charge->slot, end->rss_kib);
   procpool__store(&u->segment.header->dead_count, ++u->dead);
-  charge->condemned = 0;
-}
-
-/* Takes a word away from worker index, whose task it was: it settles when the worker is reaped, for until then that
- * one may write. False where the worker was faster, and committed. */
-static bool procpool__super_take_word(procpool__super *u, int index, uint32_t slot, uint64_t word,
-                                      procpool__state state) {
-  if (!procpool__cas(&u->segment.slots[slot].word, word, procpool__word_in(word, state)))
-    return false;
-  u->charges[index].condemned = word;
-  u->charges[index].condemned_slot = slot;
+  charge->word = 0;
   return true;
-}
-
-/* What becomes of a task that was asked to end and did not return. */
-static procpool__state procpool__super_asked_outcome(uint64_t asked) {
-  return procpool__word_state(asked) == PROCPOOL__ASKED_TIMEOUT ? PROCPOOL__DEAD_TIMEOUT : PROCPOOL__DEAD_CANCELLED;
 }
 
 /* Takes what worker index runs away from it, if it runs anything: it becomes state, unless its fate was decided
  * before. */
 static void procpool__super_condemn(procpool__super *u, int index, procpool__state state) {
-  const procpool__charge *charge = &u->charges[index];
   uint32_t slot;
   uint64_t word;
-  if (charge->stage == PROCPOOL_STAGE_ASKED && procpool__super_take_word(u, index, charge->asked_slot, charge->asked,
-                                                                         procpool__super_asked_outcome(charge->asked)))
+  if (procpool__state_asked(procpool__word_state(u->charges[index].word)) && procpool__super_end_asked(u, index))
     return;
   if (procpool__super_task_of(u, index, &slot, &word))
-    (void)procpool__super_take_word(u, index, slot, word, state);
+    (void)procpool__super_decide(u, index, slot, word, state);
 }
 
 /* A task that was asked to end may have done so: its worker is then none of the stages' business. */
 static void procpool__super_note_return(procpool__super *u, int index) {
   procpool__charge *charge = &u->charges[index];
-  if (charge->stage == PROCPOOL_STAGE_ASKED &&
-      procpool__load(&u->segment.slots[charge->asked_slot].word) != charge->asked)
+  if (charge->stage == PROCPOOL_STAGE_ASKED && procpool__load(&u->segment.slots[charge->slot].word) != charge->word)
     charge->stage = PROCPOOL_STAGE_NONE;
 }
 
@@ -6690,10 +6654,7 @@ static void procpool__super_note_return(procpool__super *u, int index) {
 static bool procpool__super_settle_dead(procpool__super *u, int index, const procpool__ending *ending) {
   procpool__ring_publish_rest(&u->segment, index);
   procpool__super_condemn(u, index, PROCPOOL__DEAD_CRASHED);
-  if (u->charges[index].condemned == 0)
-    return false;
-  procpool__super_bury(u, index, ending);
-  return true;
+  return procpool__super_bury(u, index, ending);
 }
 
 /* Worker index takes no task from now on. Those that the host submitted before it could see this may rely on it: after
@@ -6712,19 +6673,17 @@ static void procpool__super_give_back(procpool__charge *charge, uint64_t from, u
 }
 
 /* A stop counts from here, and not from the next look: that may be seconds away. Its end is heard after a look. */
-static void procpool__super_time_stop(procpool__charge *charge) {
-  charge->stopped_ns = charge->stood_ns = procpool__platform_now();
-  charge->had_excused = charge->excused;
-  charge->host_stood = false;
-}
-
 static void procpool__super_note_stop(procpool__super *u, int index, bool stopped) {
-  if (stopped && !u->charges[index].stopped)
-    procpool__super_time_stop(&u->charges[index]);
-  u->charges[index].stopped = stopped;
+  procpool__charge *charge = &u->charges[index];
+  if (stopped && !charge->stopped) {
+    charge->stood_ns = procpool__platform_now();
+    charge->stopped_ns = charge->stood_ns - charge->excused;
+    charge->host_stood = false;
+  }
+  charge->stopped = stopped;
   if (stopped)
     procpool__super_note_away(u, index);
-  else if (u->charges[index].stage < PROCPOOL_STAGE_TERM &&
+  else if (charge->stage < PROCPOOL_STAGE_TERM &&
            procpool__load(&u->segment.blocks[index].life) == PROCPOOL__LIFE_TASKS)
     (void)procpool__and(procpool__shm_away(&u->segment, index), ~procpool__shm_bit(index));
 }
@@ -6739,6 +6698,9 @@ static void procpool__super_clear_traces(procpool__super *u, int index) {
   if (u->charges[index].reset != 0)
     procpool__store(&block->tail, u->charges[index].reset);
   u->charges[index].reset = 0;
+  u->alive -= u->charges[index].pid != 0;
+  u->charges[index].pid = 0;
+  procpool__store(&u->segment.header->alive, u->alive);
 }
 
 /* Waits for the end of worker index, which was killed. False when it has not come by the deadline: the kernel itself
@@ -6764,55 +6726,60 @@ static bool procpool__super_await(procpool__super *u, int index, uint64_t deadli
  * from. A program that has begun a session of its own has left on purpose, and is left alone. A nested pool's
  * supervisor bears no mark: it ends by itself, and ends what is its own. */
 
-typedef struct procpool__sweep {
-  procpool__super *super;
-  uint64_t mark;
-  int found;
-} procpool__sweep;
+static int procpool__super_find(const procpool__super *u, procpool__pid pid) {
+  for (int i = 0; i < u->segment.workers; i++)
+    if (u->charges[i].pid == pid)
+      return i;
+  return -1;
+}
 
 /* child is this process's own, not yet reaped. */
 static void procpool__super_sweep_child(procpool__pid child, void *context) {
-  procpool__sweep *sweep = (procpool__sweep *)context;
-  for (int i = 0; i < sweep->super->segment.workers; i++)
-    if (sweep->super->charges[i].pid == child)
-      return;
-  if (!procpool__platform_same_session(child) || procpool__platform_mark_of(child) != sweep->mark)
+  procpool__super *u = (procpool__super *)context;
+  uint64_t mark, index;
+  if (procpool__super_find(u, child) >= 0 || !procpool__platform_same_session(child))
+    return;
+  mark = procpool__platform_mark_of(child);
+  index = mark & 0xfff;
+  if (mark == 0 || index >= (uint64_t)u->segment.workers || u->charges[index].sweep != mark)
     return;
   procpool__platform_kill(child, PROCPOOL__SIGNAL_KILL);
-  sweep->found++;
+  u->swept = true;
 }
 
-/* Ends the orphans that bear a mark. Returns how many there were: those of theirs come next. */
-static int procpool__super_sweep(procpool__super *u, uint64_t mark) {
-  procpool__sweep sweep;
-  sweep.super = u;
-  sweep.mark = mark;
-  sweep.found = 0;
-  procpool__platform_each_child(procpool__super_sweep_child, &sweep);
-  return sweep.found;
-}
-
-/* The same for all workers that were ended; again after each death, until there is nothing left. */
-static bool procpool__super_sweep_due(procpool__super *u) {
-  bool any = false;
-  for (int i = 0; i < u->segment.workers; i++) {
-    procpool__charge *charge = &u->charges[i];
-    if (charge->sweep != 0 && procpool__super_sweep(u, charge->sweep) == 0)
-      charge->sweep = 0;
-    any = any || charge->sweep != 0;
-  }
-  return any;
+/* Ends the orphans that bear the mark of a worker that was ended; again after each death, for theirs come next, until
+ * there is nothing left. Returns whether there was one. */
+static bool procpool__super_sweep(procpool__super *u) {
+  bool due = false;
+  for (int i = 0; i < u->segment.workers; i++)
+    due = due || u->charges[i].sweep != 0;
+  u->swept = false;
+  if (due)
+    procpool__platform_each_child(procpool__super_sweep_child, u);
+  for (int i = 0; due && !u->swept && i < u->segment.workers; i++)
+    u->charges[i].sweep = 0;
+  return u->swept;
 }
 
 /* The same at the end of the pool, whose workers are gone: waits for it. */
 static void procpool__super_sweep_all(procpool__super *u, uint64_t deadline) {
   procpool__ending ending;
-  while (procpool__super_sweep_due(u) && procpool__platform_now() < deadline) {
+  while (procpool__super_sweep(u) && procpool__platform_now() < deadline) {
     const uint64_t soon = procpool__platform_now() + 10000000u;
     procpool__platform_super_sleep(NULL, 0, soon < deadline ? soon : deadline);
     while (procpool__platform_reap(PROCPOOL__ANY, false, &ending) > 0)
       ;
   }
+}
+
+/* What worker index runs ends with the pool, and so do the programs that it has started. */
+static void procpool__super_note_programs(procpool__super *u, int index) {
+  procpool__charge *charge = &u->charges[index];
+  uint64_t word;
+  uint32_t slot;
+  if (procpool__state_dead(procpool__word_state(charge->word)) || charge->stage != PROCPOOL_STAGE_NONE ||
+      procpool__super_task_of(u, index, &slot, &word))
+    charge->sweep = charge->mark;
 }
 
 /* Ends all workers and waits until each is reaped; what they ran becomes state. */
@@ -6821,35 +6788,21 @@ static void procpool__super_end_workers(procpool__super *u, procpool__state stat
   for (int i = 0; i < u->segment.workers; i++)
     if (u->charges[i].pid != 0) {
       procpool__super_condemn(u, i, state);
-      if (u->charges[i].condemned != 0)
-        u->charges[i].sweep = u->charges[i].mark;
+      procpool__super_note_programs(u, i);
       procpool__platform_kill(u->charges[i].pid, PROCPOOL__SIGNAL_KILL);
     }
   for (int i = 0; i < u->segment.workers; i++) {
-    procpool__charge *charge = &u->charges[i];
     procpool__ending ending;
-    charge->due = PROCPOOL__NEVER;
-    if (charge->pid == 0)
+    if (u->charges[i].pid == 0)
       continue;
     memset(&ending, 0, sizeof(ending)); /* as it stays where it is reaped already */
     if (procpool__super_await(u, i, deadline, &ending))
       (void)procpool__super_settle_dead(u, i, &ending);
-    else if (charge->condemned != 0)
-      procpool__super_bury(u, i, NULL);
+    else
+      (void)procpool__super_bury(u, i, NULL);
     procpool__super_clear_traces(u, i);
-    charge->pid = 0;
   }
-  procpool__super_note_alive(u);
   procpool__super_sweep_all(u, procpool__platform_now() + PROCPOOL__PATIENCE / 10);
-}
-
-/* What worker index runs ends with the host, and so do the programs that it has started. */
-static void procpool__super_note_programs(procpool__super *u, int index) {
-  procpool__charge *charge = &u->charges[index];
-  uint64_t word;
-  uint32_t slot;
-  if (charge->condemned != 0 || charge->stage != PROCPOOL_STAGE_NONE || procpool__super_task_of(u, index, &slot, &word))
-    charge->sweep = charge->mark;
 }
 
 /* The host has ended, or wants everything gone without further ado. The segment is not read any more. A worker that
@@ -6862,11 +6815,11 @@ static void procpool__super_host_gone(procpool__super *u) {
       procpool__super_note_programs(u, i);
       procpool__platform_kill(u->charges[i].pid, PROCPOOL__SIGNAL_KILL);
     }
-  for (int i = 0; i < u->segment.workers; i++)
+  for (int i = 0; i < u->segment.workers; i++) {
     if (u->charges[i].pid != 0)
       (void)procpool__super_await(u, i, deadline, &ending);
-  for (int i = 0; i < u->segment.workers; i++)
     u->charges[i].pid = 0;
+  }
   procpool__super_sweep_all(u, deadline);
   /* a child of the host's may live on, and has the segment mapped: it keeps an empty one. A host that kills its pool,
    * or waits for this process to leave as it said, may yet read what was committed, and shared buffers. */
@@ -6879,7 +6832,7 @@ static void procpool__super_host_gone(procpool__super *u) {
 /* Called for a worker that is reaped. With the host all workers are ended by the kernel, and that is no crash, and no
  * reason for replacements: the lifeline is at its end before the first of them gets its signal. */
 static void procpool__super_heed_lifeline(procpool__super *u, int index, const procpool__ending *ending) {
-  if (ending->signal_number != PROCPOOL__SIGNAL_KILL || !procpool__platform_gone(u->fds.lifeline, 0))
+  if (ending->signal_number != PROCPOOL__SIGNAL_KILL || !procpool__platform_gone(u->fds.far_lifeline, 0))
     return;
   procpool__super_note_programs(u, index);
   u->charges[index].pid = 0; /* no longer this process's child */
@@ -6887,14 +6840,6 @@ static void procpool__super_heed_lifeline(procpool__super *u, int index, const p
 }
 
 /* ---- deaths and replacements ---- */
-
-/* Whether all indexes have failed so often in a row; of those that a worker has or will have. */
-static bool procpool__super_all_failed(const procpool__super *u, unsigned times) {
-  for (int i = 0; i < u->segment.workers; i++)
-    if (u->charges[i].failures < times && (u->charges[i].pid != 0 || u->charges[i].due != PROCPOOL__NEVER))
-      return false;
-  return true;
-}
 
 /* 1 ms, 8 ms, 64 ms, at most half a second: no crash loop and no full machine makes this process busy, and within a
  * second of the last mishap there are workers again. */
@@ -6916,13 +6861,18 @@ static bool procpool__super_waiting(const procpool__super *u) {
   return procpool__table_waiting(s);
 }
 
-/* When, if at all, the next worker of this index starts. */
-static void procpool__super_plan(procpool__super *u, int index, bool useful) {
-  procpool__charge *charge = &u->charges[index];
-  charge->failures = useful ? 0 : charge->failures + 1;
-  charge->due = useful ? 0 : procpool__super_backoff(charge->failures);
-  if (u->ended || u->once || (u->phase == PROCPOOL__PHASE_DRAIN && !procpool__super_waiting(u)))
-    charge->due = PROCPOOL__NEVER;
+/* Whether a worker that has ended is replaced. */
+static bool procpool__super_replaces(const procpool__super *u) {
+  return !u->ended && !u->once && (u->phase != PROCPOOL__PHASE_DRAIN || procpool__super_waiting(u));
+}
+
+/* Whether all indexes have failed so often in a row; of those that a worker has or will have. */
+static bool procpool__super_all_failed(const procpool__super *u, unsigned times) {
+  const bool all = procpool__super_replaces(u);
+  for (int i = 0; i < u->segment.workers; i++)
+    if (u->charges[i].failures < times && (u->charges[i].pid != 0 || all))
+      return false;
+  return true;
 }
 
 /* A worker's start is useful if it got through its initializer and then either ran tasks or lived a while: one
@@ -6954,12 +6904,12 @@ enum {
   PROCPOOL__STARTS_KILLED = 20
 };
 
-/* Whether a useless start, which ended so, was one too many. */
-static bool procpool__super_hopeless(const procpool__super *u, uint64_t life, const procpool__ending *ending) {
-  const bool killed = procpool__platform_from_outside(ending->signal_number);
+/* Whether a useless start, the last to end, was one too many. */
+static bool procpool__super_hopeless(const procpool__super *u, uint64_t life) {
+  const int signal_number = u->ending.signal_number;
+  const bool killed = procpool__platform_from_outside(signal_number);
   const bool within = life == PROCPOOL__LIFE_REFUSED || life == PROCPOOL__LIFE_BEGINS;
-  if (u->ended || u->once || (life == PROCPOOL__LIFE_LEAVES && ending->signal_number == 0) ||
-      procpool__super_any_useful(u))
+  if (u->ended || u->once || (life == PROCPOOL__LIFE_LEAVES && signal_number == 0) || procpool__super_any_useful(u))
     return false;
   if (life == PROCPOOL__LIFE_FORKED)
     return procpool__super_all_failed(u, PROCPOOL__STARTS_KILLED);
@@ -6968,41 +6918,32 @@ static bool procpool__super_hopeless(const procpool__super *u, uint64_t life, co
   return procpool__super_all_failed(u, within ? PROCPOOL__STARTS_FAILED : PROCPOOL__STARTS_DIED);
 }
 
-/* A pool that gives up: everybody goes, and the host hears why. */
-static void procpool__super_give_up(procpool__super *u, procpool__health health, int index, procpool__pid pid,
-                                    const procpool__ending *ending) {
+/* A pool that gives up, for the end of worker index, the last: everybody goes, and the host hears why. */
+static void procpool__super_give_up(procpool__super *u, procpool__health health, int index) {
   u->ended = true;
   procpool__super_end_workers(u, PROCPOOL__DEAD_BROKEN);
-  procpool__super_cause(u, health, index, pid, ending, 0);
+  procpool__super_cause(u, health, index, 0);
 }
 
 static void procpool__super_on_death(procpool__super *u, int index, const procpool__ending *ending) {
-  const procpool__pid pid = u->charges[index].pid;
+  procpool__charge *charge = &u->charges[index];
   const uint64_t life = procpool__load(&u->segment.blocks[index].life);
   bool wanted, had_task, useful;
   procpool__super_note_return(u, index);
-  wanted = u->charges[index].stage != PROCPOOL_STAGE_NONE;
-  if (wanted || u->charges[index].overdue || u->charges[index].reset != 0)
-    u->charges[index].sweep = u->charges[index].mark;
+  wanted = charge->stage != PROCPOOL_STAGE_NONE;
+  if (wanted || charge->overdue || charge->reset != 0)
+    charge->sweep = charge->mark;
   had_task = procpool__super_settle_dead(u, index, ending);
   useful = procpool__super_was_useful(u, index, had_task);
-  procpool__super_clear_traces(u, index);
-  u->charges[index].pid = 0;
-  u->ended_pid = pid;
+  u->ended_pid = charge->pid;
   u->ending = *ending;
-  procpool__super_plan(u, index, useful);
-  procpool__super_note_alive(u);
+  procpool__super_clear_traces(u, index);
+  charge->failures = useful ? 0 : charge->failures + 1;
+  charge->due = useful ? 0 : procpool__super_backoff(charge->failures);
   if (u->strict && (life != PROCPOOL__LIFE_LEAVES || had_task) && !wanted && !u->ended)
-    procpool__super_give_up(u, PROCPOOL__HEALTH_STRICT, index, pid, ending);
-  else if (!useful && procpool__super_hopeless(u, life, ending))
-    procpool__super_give_up(u, PROCPOOL__HEALTH_INIT_FAIL, index, pid, ending);
-}
-
-static int procpool__super_find(const procpool__super *u, procpool__pid pid) {
-  for (int i = 0; i < u->segment.workers; i++)
-    if (u->charges[i].pid == pid)
-      return i;
-  return -1;
+    procpool__super_give_up(u, PROCPOOL__HEALTH_STRICT, index);
+  else if (!useful && procpool__super_hopeless(u, life))
+    procpool__super_give_up(u, PROCPOOL__HEALTH_INIT_FAIL, index);
 }
 
 /* Signals coalesce: asks until no other has died or stopped. The one that did may have been woken on behalf of others,
@@ -7030,25 +6971,23 @@ static void procpool__super_reap(procpool__super *u) {
   procpool__shm_wake_host(&u->segment, u->fds.event_fd);
 }
 
-/* Called when a fork has failed: with no worker left, those who wait for one are told. */
-static void procpool__super_on_fork_failure(procpool__super *u, int index, int error) {
-  u->charges[index].failures++;
-  u->charges[index].due = procpool__super_backoff(u->charges[index].failures);
-  u->fork_failures++;
-  if (u->alive == 0 && u->fork_failures >= 4)
-    procpool__super_cause(u, PROCPOOL__HEALTH_SPAWN_FAIL, -1, 0, NULL, error);
-  procpool__shm_wake_workers(&u->segment);
-  procpool__shm_wake_host(&u->segment, u->fds.event_fd);
-}
-
+/* A fork that fails is tried again later; with no worker left, those who wait for one are told. */
 static void procpool__super_start_again(procpool__super *u, int index) {
-  if (!procpool__super_start(u, index)) {
-    procpool__super_on_fork_failure(u, index, procpool__platform_error());
+  procpool__charge *charge = &u->charges[index];
+  const bool started = procpool__super_start(u, index);
+  const int error = procpool__platform_error();
+  u->fork_failures = started ? 0 : u->fork_failures + 1;
+  if (started) {
+    if (procpool__load32(&u->segment.header->health) == PROCPOOL__HEALTH_SPAWN_FAIL)
+      procpool__store32(&u->segment.header->health, PROCPOOL__HEALTH_OK);
     return;
   }
-  u->fork_failures = 0;
-  if (procpool__load32(&u->segment.header->health) == PROCPOOL__HEALTH_SPAWN_FAIL)
-    procpool__store32(&u->segment.header->health, PROCPOOL__HEALTH_OK);
+  charge->failures++;
+  charge->due = procpool__super_backoff(charge->failures);
+  if (u->alive == 0 && u->fork_failures >= 4)
+    procpool__super_cause(u, PROCPOOL__HEALTH_SPAWN_FAIL, -1, error);
+  procpool__shm_wake_workers(&u->segment);
+  procpool__shm_wake_host(&u->segment, u->fds.event_fd);
 }
 
 /* Starts the workers that are due, in turn. Returns when the next one will be: at once where there are more than a few
@@ -7058,11 +6997,11 @@ static uint64_t procpool__super_replace(procpool__super *u) {
   const uint64_t end = procpool__platform_now() + PROCPOOL__FORKS;
   const int first = u->turn;
   uint64_t next = PROCPOOL__NEVER;
-  for (int n = 0; n < u->segment.workers; n++) {
+  for (int n = 0; n < u->segment.workers && procpool__super_replaces(u); n++) {
     const int i = (first + n) % u->segment.workers;
     procpool__charge *charge = &u->charges[i];
     uint64_t now;
-    if (charge->pid != 0 || charge->due == PROCPOOL__NEVER)
+    if (charge->pid != 0)
       continue;
     now = procpool__platform_now();
     if (charge->due <= now && now < end) {
@@ -7093,16 +7032,16 @@ static void procpool__super_signal(procpool__super *u, int index, procpool_stage
 static void procpool__super_begin_end(procpool__super *u, int index, uint32_t slot, uint64_t word, bool timeout,
                                       uint64_t now) {
   procpool__charge *charge = &u->charges[index];
-  const procpool__state asked = timeout ? PROCPOOL__ASKED_TIMEOUT : PROCPOOL__ASKED_CANCELLED;
-  if (charge->grace == 0) {
-    if (procpool__super_take_word(u, index, slot, word, timeout ? PROCPOOL__DEAD_TIMEOUT : PROCPOOL__DEAD_CANCELLED))
-      procpool__super_signal(u, index, PROCPOOL_STAGE_KILL, now);
-  } else if (procpool__cas(&u->segment.slots[slot].word, word, procpool__word_in(word, asked))) {
+  const bool ask = charge->grace > 0;
+  const procpool__state state = timeout ? (ask ? PROCPOOL__ASKED_TIMEOUT : PROCPOOL__DEAD_TIMEOUT)
+                                        : (ask ? PROCPOOL__ASKED_CANCELLED : PROCPOOL__DEAD_CANCELLED);
+  if (!procpool__super_decide(u, index, slot, word, state))
+    return;
+  if (ask) {
     charge->stage = PROCPOOL_STAGE_ASKED;
-    charge->asked = procpool__word_in(word, asked);
-    charge->asked_slot = slot;
     charge->stage_due = now + charge->grace;
-  }
+  } else
+    procpool__super_signal(u, index, PROCPOOL_STAGE_KILL, now);
 }
 
 /* The time of a stage is over. */
@@ -7110,8 +7049,7 @@ static void procpool__super_next_stage(procpool__super *u, int index, uint64_t n
   procpool__charge *charge = &u->charges[index];
   switch (charge->stage) {
   case PROCPOOL_STAGE_ASKED:
-    if (procpool__super_take_word(u, index, charge->asked_slot, charge->asked,
-                                  procpool__super_asked_outcome(charge->asked)))
+    if (procpool__super_end_asked(u, index))
       procpool__super_signal(u, index, charge->grace > 0 ? PROCPOOL_STAGE_TERM : PROCPOOL_STAGE_KILL, now);
     else
       procpool__super_note_return(u, index);
@@ -7120,8 +7058,7 @@ static void procpool__super_next_stage(procpool__super *u, int index, uint64_t n
     procpool__super_signal(u, index, PROCPOOL_STAGE_KILL, now);
     break;
   case PROCPOOL_STAGE_KILL: /* and it is still there: the kernel holds it. The task settles without it */
-    if (charge->condemned != 0)
-      procpool__super_bury(u, index, NULL);
+    (void)procpool__super_bury(u, index, NULL);
     charge->stage_due = PROCPOOL__NEVER;
     procpool__shm_wake_host(&u->segment, u->fds.event_fd);
     break;
@@ -7160,17 +7097,15 @@ static uint64_t procpool__super_limit_due(procpool__super *u, int index, uint32_
   procpool__charge *charge = &u->charges[index];
   const uint64_t limit = (uint64_t)procpool__load32_relaxed(&u->segment.slots[slot].limit) * 1000000u;
   const bool ended = procpool__load_relaxed(&u->segment.blocks[index].ended_word) == word;
-  uint64_t from, stop;
+  uint64_t from;
   if (limit == 0 || (ended && !charge->stopped))
     return PROCPOOL__NEVER;
   if (charge->seen != word) {
     charge->seen = word;
-    charge->seen_ns = procpool__super_began(u, index, word, limit, now);
-    charge->excused = charge->had_excused = 0;
+    charge->began = procpool__super_began(u, index, word, limit, now) - charge->excused;
   }
-  from = charge->seen_ns + charge->excused;
-  stop = charge->stopped_ns + (charge->excused - charge->had_excused);
-  return (ended && stop > from ? stop : from) + limit;
+  from = ended && charge->stopped_ns > charge->began ? charge->stopped_ns : charge->began;
+  return from + charge->excused + limit;
 }
 
 /* Looks at what worker index runs: whether it is to be ended now. Returns when to look again. */
@@ -7193,8 +7128,7 @@ static uint64_t procpool__super_enforce_task(procpool__super *u, int index, uint
 /* A second call of cancel_kill may shorten the grace of a task whose end has begun. */
 static void procpool__super_hurry(procpool__super *u, int index, uint64_t now) {
   procpool__charge *charge = &u->charges[index];
-  const uint32_t slot = charge->stage == PROCPOOL_STAGE_ASKED ? charge->asked_slot : charge->condemned_slot;
-  const uint64_t grace = procpool__super_grace(u, slot);
+  const uint64_t grace = procpool__super_grace(u, charge->slot);
   if (charge->stage == PROCPOOL_STAGE_KILL || grace >= charge->grace)
     return;
   charge->grace = grace;
@@ -7224,7 +7158,7 @@ static uint64_t procpool__super_enforce_worker(procpool__super *u, int index, ui
 /* A signal to the group reaches its processes one after the other: the host of a worker that was stopped just now may
  * be about to stop. */
 static bool procpool__super_host_may_follow(const procpool__charge *charge, uint64_t now) {
-  return charge->stopped && !charge->host_stood && now - charge->stopped_ns < PROCPOOL__LATE;
+  return charge->stopped && !charge->host_stood && now - charge->excused - charge->stopped_ns < PROCPOOL__LATE;
 }
 
 /* held: since when this process could not run. That time is given back to all tasks, and to none twice. Whether the
@@ -7330,7 +7264,7 @@ static uint64_t procpool__super_enforce(procpool__super *u) {
 
 /* Says that no worker is left, and goes. The message is what counts; the word tells the host when to look for it. */
 static void procpool__super_leave(procpool__super *u) {
-  procpool__super_tell(u, PROCPOOL__SAY_GONE);
+  (void)procpool__message_send(u->fds.far_control, PROCPOOL__SAY_GONE, 0, 0, false);
   procpool__store32(&u->segment.header->gone, 1);
   procpool__shm_wake_host(&u->segment, u->fds.event_fd);
   procpool__platform_leave(0);
@@ -7347,24 +7281,11 @@ static void procpool__super_settle_unborn(procpool__super *u) {
     return;
   procpool__store(&block->intent_slot, 0);
   procpool__store(&block->intent_word, running);
-  if (!procpool__super_take_word(u, 0, 0, word, PROCPOOL__DEAD_CRASHED))
+  if (!procpool__super_decide(u, 0, 0, word, PROCPOOL__DEAD_CRASHED))
     return;
   u->charges[0].pid = u->ended_pid;
-  procpool__super_bury(u, 0, &u->ending);
+  (void)procpool__super_bury(u, 0, &u->ending);
   u->charges[0].pid = 0;
-}
-
-/* Plans a worker where there is none and should be one: a worker may have made it seem that none is wanted. Returns
- * whether there is one, or will be. */
-static bool procpool__super_keep(procpool__super *u, int index, bool wanted) {
-  procpool__charge *charge = &u->charges[index];
-  if (charge->pid != 0)
-    return true;
-  if (!wanted || u->ended || u->once)
-    charge->due = PROCPOOL__NEVER;
-  else if (charge->due == PROCPOOL__NEVER)
-    charge->due = procpool__super_backoff(charge->failures);
-  return charge->due != PROCPOOL__NEVER;
 }
 
 /* Puts the segment's phase right, by which workers go: else they would leave, and those that follow, for ever. The host
@@ -7378,22 +7299,19 @@ static void procpool__super_mend_phase(const procpool__super *u) {
 }
 
 static void procpool__super_on_phase(procpool__super *u) {
-  const bool drain = u->phase == PROCPOOL__PHASE_DRAIN;
-  bool wanted, staying = false;
   procpool__super_mend_phase(u);
   if (u->phase == PROCPOOL__PHASE_KILL) {
-    procpool__super_tell(u, PROCPOOL__SAY_ENDING);
+    (void)procpool__message_send(u->fds.far_control, PROCPOOL__SAY_ENDING, 0, 0, false);
     procpool__super_end_workers(u, PROCPOOL__DEAD_SHUTDOWN);
     procpool__super_leave(u);
   }
-  if (drain && u->once)
-    procpool__super_settle_unborn(u);
-  wanted = !drain || procpool__super_waiting(u);
-  for (int i = 0; i < u->segment.workers; i++)
-    staying = procpool__super_keep(u, i, wanted) || staying;
-  if (!drain || staying)
+  if (u->phase != PROCPOOL__PHASE_DRAIN)
     return;
-  procpool__super_sweep_all(u, procpool__platform_now() + PROCPOOL__PATIENCE / 10); /* nobody would do it later */
+  if (u->once)
+    procpool__super_settle_unborn(u);
+  if (u->alive > 0 || procpool__super_replaces(u))
+    return;
+  procpool__super_sweep_all(u, procpool__platform_now() + PROCPOOL__PATIENCE / 10); /* nothing would do it later */
   procpool__super_leave(u);
 }
 
@@ -7417,7 +7335,7 @@ static void procpool__super_on_message(procpool__super *u, const procpool__messa
 static void procpool__super_hear(procpool__super *u) {
   procpool__message m;
   int got;
-  while ((got = procpool__super_receive(u->fds.control, &m, false)) > 0)
+  while ((got = procpool__platform_receive(u->fds.far_control, &m, sizeof(m), false)) > 0)
     procpool__super_on_message(u, &m);
   if (got < 0)
     procpool__super_host_gone(u);
@@ -7435,7 +7353,7 @@ static void procpool__super_answer_bell(procpool__super *u) {
 /* Where nothing tells of the witness's end (inotify is refused, or all of the user's are taken), the supervisor has to
  * look; else this costs nothing. Returns when to look again. */
 static uint64_t procpool__super_look_at_witness(procpool__super *u) {
-  if (u->fds.witness < 0 || u->watch >= 0)
+  if (u->fds.witness < 0 || u->fds.watch >= 0)
     return PROCPOOL__NEVER;
   if (procpool__platform_witness_gone(u->fds.witness, -1))
     procpool__super_host_gone(u);
@@ -7447,7 +7365,7 @@ static void procpool__super_loop(procpool__super *u) {
   for (;;) {
     uint64_t next, due;
     procpool__super_reap(u);
-    (void)procpool__super_sweep_due(u);
+    (void)procpool__super_sweep(u);
     procpool__super_answer_bell(u);
     procpool__super_hear(u); /* after the deaths: a worker that left because the pool drains is not replaced */
     procpool__super_on_phase(u);
@@ -7456,13 +7374,13 @@ static void procpool__super_loop(procpool__super *u) {
     next = due < next ? due : next;
     due = procpool__super_look_at_witness(u);
     next = due < next ? due : next;
-    sources[0] = procpool__platform_end_of(u->fds.lifeline);
+    sources[0] = procpool__platform_end_of(u->fds.far_lifeline);
     sources[1] = procpool__platform_source(u->fds.host_pidfd);
-    sources[2] = procpool__platform_source(u->fds.control);
-    sources[3] = procpool__platform_source(u->watch);
+    sources[2] = procpool__platform_source(u->fds.far_control);
+    sources[3] = procpool__platform_source(u->fds.watch);
     procpool__super_rest(u, sources, 4, next); /* first of all it excuses: by that, limits and stops are judged */
     if (procpool__platform_came(&sources[0]) || procpool__platform_came(&sources[1]) ||
-        (procpool__platform_came(&sources[3]) && procpool__platform_witness_gone(u->fds.witness, u->watch)))
+        (procpool__platform_came(&sources[3]) && procpool__platform_witness_gone(u->fds.witness, u->fds.watch)))
       procpool__super_host_gone(u);
   }
 }
@@ -7485,54 +7403,70 @@ static int procpool__super_start_all(procpool__super *u) {
  * be able to end it, and no other process. Without such descriptors (Linux 5.3) the host hears that there is none.
  * Returns the error (*call: what failed). */
 static int procpool__super_introduce(int control, procpool__pid supervisor, const char **call) {
-  procpool__message m;
+  procpool__message m = procpool__message_of(PROCPOOL__SAY_SELF, 0, 0);
   int fd = procpool__platform_pidfd(supervisor);
   int error = 0;
   *call = "pidfd_open";
   if (fd < 0 && procpool__platform_scarce(procpool__platform_error()))
     return procpool__platform_error();
   *call = "sendmsg";
-  memset(&m, 0, sizeof(m));
-  m.say = PROCPOOL__SAY_SELF;
-  if ((fd < 0 || !procpool__platform_send_fd(control, &m, sizeof(m), fd)) && !procpool__super_send(control, &m))
+  if ((fd < 0 || !procpool__platform_send_fd(control, &m, sizeof(m), fd)) &&
+      !procpool__platform_send(control, &m, sizeof(m), true))
     error = procpool__platform_error();
   procpool__platform_close(&fd);
   return error;
 }
 
+/* Tells the host why this process cannot be its supervisor, and leaves. */
+PROCPOOL__NORETURN static void procpool__super_decline(const procpool__super *u, procpool__say why, int error,
+                                                       uint64_t call) {
+  (void)procpool__message_send(u->fds.far_control, why, (uint64_t)error, call, true);
+  procpool__platform_leave(1);
+}
+
 static void procpool__super_settle_in(procpool__super *u) {
-  procpool__message m;
-  memset(&m, 0, sizeof(m));
-  m.say = PROCPOOL__SAY_STARTED;
-  m.a = (uint64_t)procpool__platform_super_signals();
-  m.b = PROCPOOL__CALL_SIGACTION;
-  procpool__platform_continue_when_told(u->fds.lifeline);
-  if (m.a != 0)
-    (void)procpool__super_send(u->fds.control, &m);
-  if (m.a != 0 || procpool__platform_gone(u->fds.lifeline, 0) || procpool__platform_witness_gone(u->fds.witness, -1))
+  const int error = procpool__platform_super_signals();
+  u->pid = procpool__platform_pid();
+  procpool__platform_continue_when_told(u->fds.far_lifeline);
+  if (error != 0)
+    procpool__super_decline(u, PROCPOOL__SAY_STARTED, error, PROCPOOL__CALL_SIGACTION);
+  if (procpool__platform_gone(u->fds.far_lifeline, 0) || procpool__platform_witness_gone(u->fds.witness, -1))
     procpool__platform_leave(0);
 }
 
 /* When the host has its workers, which this need not keep waiting. */
 static void procpool__super_begin_watch(procpool__super *u) {
-  u->watch = procpool__platform_witness_watch(u->fds.witness);
-  if (u->watch >= 0)
-    procpool__platform_continue_when_told(u->watch);
+  u->fds.watch = procpool__platform_witness_watch(u->fds.witness);
+  if (u->fds.watch >= 0)
+    procpool__platform_continue_when_told(u->fds.watch);
   if (procpool__platform_witness_gone(u->fds.witness, -1)) /* before there was a watch */
     procpool__super_host_gone(u);
 }
 
+/* Its own copies of what the header says: before there is a worker that could write there. */
+static void procpool__super_note_settings(procpool__super *u) {
+  const procpool__header *h = u->segment.header;
+  procpool__process_record.depth = h->depth + 1;
+  u->host = (procpool__pid)h->host_pid;
+  u->strict = h->strict != 0;
+  u->core_dumps = h->core_dumps != 0;
+  u->once = h->once != 0;
+  u->initializer_limit = h->initializer_limit;
+  memcpy(u->name, h->name, sizeof(u->name));
+}
+
 static void procpool__super_run(procpool__super *u) {
-  procpool__message m;
+  int error;
+  procpool__super_note_settings(u);
   procpool__platform_adopt();
   procpool__platform_mark(0);
   if (u->segment.header->pinned)
     procpool__cpu_use(u->segment.header->cpu_set);
   procpool__platform_set_name(u->name, -1);
-  memset(&m, 0, sizeof(m));
-  m.say = PROCPOOL__SAY_STARTED;
-  m.a = (uint64_t)(procpool__process_begin() ? procpool__super_start_all(u) : (int)PROCPOOL__NO_MEMORY); /* inherited */
-  if (!procpool__super_send(u->fds.control, &m) || m.a != 0)
+  error = procpool__process_begin() ? procpool__super_start_all(u) : PROCPOOL__NO_MEMORY; /* workers inherit that */
+  if (error != 0)
+    procpool__super_decline(u, PROCPOOL__SAY_STARTED, error, PROCPOOL__CALL_FORK);
+  if (!procpool__message_send(u->fds.far_control, PROCPOOL__SAY_STARTED, 0, 0, true))
     procpool__platform_leave(1);
   procpool__super_begin_watch(u);
   procpool__super_loop(u);
@@ -7543,32 +7477,31 @@ static int procpool__super_compare(const void *a, const void *b) {
   return x < y ? -1 : x > y;
 }
 
-/* What a forked supervisor gets from its host: its state, the host's ends of this pool, and descriptors to keep. */
+/* What a forked supervisor gets from its host: its state, and descriptors to keep. */
 typedef struct procpool__super_birth {
   procpool__super super;
-  procpool__process_pool host_ends; /* its own are not among them */
   bool close_fds;
   int *keep; /* room for PROCPOOL__SUPER_FDS more */
   size_t keep_count;
 } procpool__super_birth;
 
-static void procpool__super_close_fds(procpool__super_birth *birth) {
-  birth->keep_count += procpool__super_fds_list(&birth->super.fds, birth->keep + birth->keep_count);
-  qsort(birth->keep, birth->keep_count, sizeof(int), procpool__super_compare);
-  procpool__platform_close_others(birth->keep, birth->keep_count);
+/* Closes all but what the supervisor has of its pool, and keep, where there is room for that. */
+static void procpool__super_close_others(const procpool__super *u, int *keep, size_t count) {
+  count += procpool__super_list_fds(&u->fds, keep + count);
+  qsort(keep, count, sizeof(int), procpool__super_compare);
+  procpool__platform_close_others(keep, count);
 }
 
 /* Entry of a forked supervisor. */
 static void procpool__super_main(void *argument) {
   procpool__super_birth *birth = (procpool__super_birth *)argument;
   procpool__super *u = &birth->super;
-  u->pid = procpool__platform_pid();
   procpool__process_record.pools = NULL; /* the handler has closed the others' */
-  procpool__process_close(&birth->host_ends);
+  procpool__process_close_near(&u->fds); /* the host's ends */
+  procpool__platform_close(&u->fds.watch);
   procpool__super_settle_in(u);
   if (birth->close_fds)
-    procpool__super_close_fds(birth);
-  procpool__process_record.depth = u->segment.header->depth + 1;
+    procpool__super_close_others(u, birth->keep, birth->keep_count);
   procpool__super_run(u);
 }
 
@@ -7582,7 +7515,7 @@ static void procpool__super_main(void *argument) {
 typedef struct procpool__marker {
   unsigned long long total, place, cookie;
   unsigned depth; /* of the pool: believed in any case, see procpool_worker_main */
-  procpool__super_fds fds;
+  procpool__process_pool fds;
 } procpool__marker;
 
 typedef enum procpool__proof {
@@ -7593,16 +7526,24 @@ typedef enum procpool__proof {
 
 static bool procpool__marker_read(procpool__marker *m, const char *text) {
   char end;
+  procpool__process_no_pool(&m->fds);
   return sscanf(text, "%llu:%llx:%llx:%u:%d:%d:%d:%d:%d:%d:%d%c", &m->total, &m->place, &m->cookie, &m->depth,
-                &m->fds.memory, &m->fds.lifeline, &m->fds.control, &m->fds.all_gone, &m->fds.event_fd,
+                &m->fds.memory, &m->fds.far_lifeline, &m->fds.far_control, &m->fds.far_all_gone, &m->fds.event_fd,
                 &m->fds.host_pidfd, &m->fds.witness, &end) == 11 &&
-         m->fds.memory > 2 && m->fds.lifeline > 2 && m->fds.control > 2 && m->fds.all_gone > 2 && m->fds.event_fd > 2;
+         m->fds.memory > 2 && m->fds.far_lifeline > 2 && m->fds.far_control > 2 && m->fds.far_all_gone > 2 &&
+         m->fds.event_fd > 2;
 }
 
 static void procpool__marker_write(const procpool__marker *m, char *text, size_t size) {
   (void)snprintf(text, size, "%s=%llu:%llx:%llx:%u:%d:%d:%d:%d:%d:%d:%d", PROCPOOL__MARKER, m->total, m->place,
-                 m->cookie, m->depth, m->fds.memory, m->fds.lifeline, m->fds.control, m->fds.all_gone, m->fds.event_fd,
-                 m->fds.host_pidfd, m->fds.witness);
+                 m->cookie, m->depth, m->fds.memory, m->fds.far_lifeline, m->fds.far_control, m->fds.far_all_gone,
+                 m->fds.event_fd, m->fds.host_pidfd, m->fds.witness);
+}
+
+/* Whether a pool of this version of the file has made the segment. */
+static bool procpool__marker_fits(const procpool__header *h, uint64_t total) {
+  return h->magic == PROCPOOL__MAGIC && h->version == PROCPOOL_VERSION && h->total == total &&
+         h->header_size == sizeof(*h);
 }
 
 /* Whom the header names. The go-between writes it when the start has succeeded, which may be a moment after that; it
@@ -7610,7 +7551,7 @@ static void procpool__marker_write(const procpool__marker *m, char *text, size_t
 static uint32_t procpool__marker_addressee(const procpool__marker *m, const procpool__header *h) {
   uint32_t pid;
   for (int i = 0; (pid = procpool__load32(&h->addressee)) == 0 && i < 10000; i++)
-    if (procpool__platform_gone(m->fds.lifeline, procpool__platform_now() + 1000000u))
+    if (procpool__platform_gone(m->fds.far_lifeline, procpool__platform_now() + 1000000u))
       return procpool__load32(&h->addressee);
   return pid;
 }
@@ -7626,11 +7567,10 @@ static procpool__proof procpool__marker_prove(const procpool__marker *m) {
     return PROCPOOL__PROOF_NONE;
   h = (const procpool__header *)procpool__platform_shm_look(m->fds.memory);
   error = h == NULL ? procpool__platform_error() : 0;
-  if (h != NULL && (h->magic != PROCPOOL__MAGIC || h->version != PROCPOOL_VERSION || h->header_size != sizeof(*h) ||
-                    h->total != m->total || h->cookie != m->cookie))
+  if (h != NULL && (!procpool__marker_fits(h, m->total) || h->cookie != m->cookie))
     error = PROCPOOL__NOT_OURS;
   if (error == 0)
-    error = procpool__platform_channel_of(m->fds.control, (procpool__pid)h->host_pid);
+    error = procpool__platform_channel_of(m->fds.far_control, (procpool__pid)h->host_pid);
   if (procpool__platform_disproved(error))
     return PROCPOOL__PROOF_NONE;
   addressee = error == 0 ? procpool__marker_addressee(m, h) : 0;
@@ -7643,33 +7583,21 @@ static procpool__proof procpool__marker_prove(const procpool__marker *m) {
 /* The supervisor has these descriptors and no others, and passes none of them on. */
 static void procpool__marker_take(const procpool__marker *m, procpool__super *u) {
   int fds[PROCPOOL__SUPER_FDS];
-  const size_t count = procpool__super_fds_list(&m->fds, fds);
+  size_t count;
   memset(u, 0, sizeof(*u));
   u->fds = m->fds;
   u->segment.fd = m->fds.memory;
-  u->watch = -1;
+  count = procpool__super_list_fds(&u->fds, fds);
   for (size_t i = 0; i < count; i++)
     procpool__platform_close_on_exec(fds[i]);
-  qsort(fds, count, sizeof(int), procpool__super_compare);
-  procpool__platform_close_others(fds, count);
+  procpool__super_close_others(u, fds, 0);
 }
 
 static bool procpool__super_tell_code(const procpool__platform_code *code, const char *path, void *context) {
-  procpool__message m;
+  procpool__message m = procpool__message_of(PROCPOOL__SAY_CODE, 0, 0);
   (void)path;
-  memset(&m, 0, sizeof(m));
-  m.say = PROCPOOL__SAY_CODE;
   m.code = *code;
-  return !procpool__super_send(*(const int *)context, &m);
-}
-
-/* Tells the host why this process cannot be its supervisor, and leaves. */
-PROCPOOL__NORETURN static void procpool__super_decline(const procpool__super *u, procpool__say why) {
-  procpool__message m;
-  memset(&m, 0, sizeof(m));
-  m.say = why;
-  (void)procpool__super_send(u->fds.control, &m);
-  procpool__platform_leave(1);
+  return !procpool__platform_send(*(const int *)context, &m, sizeof(m), true);
 }
 
 /* Maps the segment where the host has it (place), so that pointers into it mean the same here; or anywhere, for 0. Does
@@ -7681,7 +7609,7 @@ static unsigned char *procpool__super_map(const procpool__super *u, uint64_t tot
   if (!PROCPOOL__PLACE_TAKEN())
     base = (unsigned char *)procpool__platform_shm_map_there(u->segment.fd, total, place);
   if (base == NULL)
-    procpool__super_decline(u, PROCPOOL__SAY_TAKEN);
+    procpool__super_decline(u, PROCPOOL__SAY_TAKEN, 0, 0);
   return base;
 }
 
@@ -7690,8 +7618,7 @@ static bool procpool__super_attach(procpool__super *u, uint64_t total, uint64_t 
   procpool__segment *s = &u->segment;
   unsigned char *base = procpool__super_map(u, total, place);
   const procpool__header *h = (const procpool__header *)(void *)base;
-  if (base == NULL || !procpool__platform_shm_open(base, PROCPOOL__PAGE) || h->magic != PROCPOOL__MAGIC ||
-      h->version != PROCPOOL_VERSION || h->total != total || h->header_size != sizeof(*h))
+  if (base == NULL || !procpool__platform_shm_open(base, PROCPOOL__PAGE) || !procpool__marker_fits(h, total))
     return false;
   s->workers = (int)h->workers;
   s->capacity = h->capacity;
@@ -7701,37 +7628,26 @@ static bool procpool__super_attach(procpool__super *u, uint64_t total, uint64_t 
   s->host_base = h->base;
   if (procpool__shm_layout(s, base) != total || !procpool__platform_shm_open(base, s->arena_at))
     return false;
-  u->host = (procpool__pid)h->host_pid;
-  u->strict = h->strict != 0;
-  u->core_dumps = h->core_dumps != 0;
-  u->once = h->once != 0;
-  u->initializer_limit = h->initializer_limit;
-  memcpy(u->name, h->name, sizeof(u->name));
   u->charges = (procpool__charge *)procpool__platform_pages((size_t)s->workers * sizeof(procpool__charge));
   return u->charges != NULL;
 }
 
 static void procpool__super_spawned(procpool__super *u, uint64_t total, uint64_t place) {
   procpool__message m;
-  u->pid = procpool__platform_pid();
   procpool__super_settle_in(u);
   if (procpool__platform_threads() > 1) /* a library's constructor has started some: one of them may hold any lock */
-    procpool__super_decline(u, PROCPOOL__SAY_THREADS);
+    procpool__super_decline(u, PROCPOOL__SAY_THREADS, 0, 0);
   if (!procpool__super_attach(u, total, place))
     procpool__platform_leave(1);
-  procpool__process_record.depth = u->segment.header->depth + 1;
   procpool__super_find_exit_list();
   if (!procpool__super_catch_exit(u->segment.header->depth, u))
     procpool__platform_leave(1);
-  memset(&m, 0, sizeof(m));
-  m.say = PROCPOOL__SAY_ATTACHED;
-  if (procpool__platform_each_code(procpool__super_tell_code, &u->fds.control) != 0) { /* not all is told: no workers */
-    m.say = PROCPOOL__SAY_STARTED;
-    m.a = (uint64_t)(procpool__platform_error() != 0 ? procpool__platform_error() : (int)PROCPOOL__NO_READ);
-    m.b = PROCPOOL__CALL_MAPS;
+  if (procpool__platform_each_code(procpool__super_tell_code, &u->fds.far_control) != 0) { /* not all is told */
+    const int error = procpool__platform_error();
+    procpool__super_decline(u, PROCPOOL__SAY_STARTED, error != 0 ? error : PROCPOOL__NO_READ, PROCPOOL__CALL_MAPS);
   }
-  if (!procpool__super_send(u->fds.control, &m) || procpool__super_receive(u->fds.control, &m, true) <= 0 ||
-      m.say != PROCPOOL__SAY_BEGIN)
+  if (!procpool__message_send(u->fds.far_control, PROCPOOL__SAY_ATTACHED, 0, 0, true) ||
+      procpool__platform_receive(u->fds.far_control, &m, sizeof(m), true) <= 0 || m.say != PROCPOOL__SAY_BEGIN)
     procpool__platform_leave(1);
   procpool__shm_settle(&u->segment); /* now the initializer is there, too */
   procpool__super_run(u);
@@ -9223,15 +9139,10 @@ static procpool__taken procpool__host_take(procpool *p, int worker, const procpo
 /* False when the supervisor could not be told. Where its channel is full there are messages for it to read, and it
  * looks for whatever a LOOK would make it see after each; else a LOOK or a PHASE is told again later. */
 static bool procpool__host_tell(procpool *p, procpool__say say, uint64_t a, uint64_t b) {
-  procpool__message m;
   int error;
   if (p->fds.control < 0)
     return false;
-  memset(&m, 0, sizeof(m));
-  m.say = say;
-  m.a = a;
-  m.b = b;
-  if (procpool__platform_send(p->fds.control, &m, sizeof(m), false))
+  if (procpool__message_send(p->fds.control, say, a, b, false))
     return true;
   error = procpool__platform_error();
   p->untold = p->untold || (error != PROCPOOL__GONE &&
@@ -9719,7 +9630,7 @@ static bool procpool__host_hear(procpool *p) {
   procpool__message m;
   int got = 1;
   for (int i = 0; i < 16 && got > 0; i++) {
-    got = procpool__super_receive(p->fds.control, &m, false);
+    got = procpool__platform_receive(p->fds.control, &m, sizeof(m), false);
     p->ends = p->ends || (got > 0 && m.say == PROCPOOL__SAY_ENDING);
     p->left = p->left || (got > 0 && m.say == PROCPOOL__SAY_GONE);
   }
@@ -11155,19 +11066,9 @@ static bool procpool__open_channels(procpool *p, procpool__plan *plan, int *erro
 static void procpool__open_birth(const procpool *p, procpool__super_birth *birth) {
   procpool__super *u = &birth->super;
   u->segment = p->segment;
-  u->fds.memory = p->fds.memory;
-  u->fds.lifeline = p->fds.far_lifeline;
-  u->fds.control = p->fds.far_control;
-  u->fds.all_gone = p->fds.far_all_gone;
-  u->fds.event_fd = p->fds.event_fd;
-  u->fds.host_pidfd = p->fds.host_pidfd;
-  u->fds.witness = p->fds.witness;
-  u->watch = -1;
-  procpool__process_no_pool(&birth->host_ends);
-  birth->host_ends.lifeline = p->fds.lifeline;
-  birth->host_ends.control = p->fds.control;
-  birth->host_ends.all_gone = p->fds.all_gone;
-  birth->host_ends.watch = p->fds.watch;
+  u->fds = p->fds;
+  u->fds.next = NULL;
+  u->fds.opened = 0;
 }
 
 static void procpool__open_close_far_ends(procpool *p) {
@@ -11194,7 +11095,7 @@ static int procpool__open_born(void *context, procpool__pid pid, const char **ca
   procpool__signals old;
   int error;
   procpool__process_enter(&old);
-  error = procpool__super_introduce(u->fds.control, pid, call);
+  error = procpool__super_introduce(u->fds.far_control, pid, call);
   procpool__process_leave(&old);
   return error;
 }
@@ -11228,12 +11129,6 @@ static int procpool__open_fork(procpool__plan *plan, procpool__launch *l) {
   int error = PROCPOOL__NO_MEMORY;
   plan->call = "malloc";
   memset(&launch, 0, sizeof(launch));
-  u->host = procpool__platform_pid();
-  u->strict = o->strict;
-  u->core_dumps = o->core_dumps;
-  u->once = plan->once;
-  u->initializer_limit = u->segment.header->initializer_limit;
-  memcpy(u->name, u->segment.header->name, sizeof(u->name));
   l->birth.close_fds = o->close_fds;
   l->birth.keep = (int *)PROCPOOL_MALLOC((o->keep_fds_count + PROCPOOL__SUPER_FDS) * sizeof(int));
   u->charges = (procpool__charge *)procpool__platform_pages(size);
@@ -11270,7 +11165,7 @@ static int procpool__open_spawn(procpool__plan *plan, procpool__launch *l) {
   int fds[PROCPOOL__SUPER_FDS], error;
   memset(&launch, 0, sizeof(launch));
   plan->call = "getsockopt"; /* as the new process will ask; who refuses it here refuses it there */
-  error = procpool__platform_channel_of(u->fds.control, procpool__platform_pid());
+  error = procpool__platform_channel_of(u->fds.far_control, procpool__platform_pid());
   if (error != 0)
     return error;
   h->host_pid = (uint64_t)procpool__platform_pid();
@@ -11287,7 +11182,7 @@ static int procpool__open_spawn(procpool__plan *plan, procpool__launch *l) {
   launch.argv = argv;
   launch.environment = procpool__platform_environment(text);
   launch.fds = fds;
-  launch.fd_count = procpool__super_fds_list(&u->fds, fds);
+  launch.fd_count = procpool__super_list_fds(&u->fds, fds);
   launch.born = procpool__open_born;
   launch.born_context = &l->birth.super;
   launch.addressee = &h->addressee;
@@ -11697,7 +11592,7 @@ PROCPOOL_API void procpool_worker_main(void) {
   if (proof == PROCPOOL__PROOF_NONE && marker.depth <= PROCPOOL__MAX_DEPTH)
     procpool__process_record.depth = marker.depth;
   if (proof == PROCPOOL__PROOF_OTHER)
-    procpool__super_fds_close(&marker.fds); /* they are the pool's, and would keep it from its end */
+    procpool__process_close(&marker.fds); /* they are the pool's, and would keep it from its end */
   if (proof != PROCPOOL__PROOF_MINE)
     return;
   procpool__marker_take(&marker, &super);

@@ -104,9 +104,9 @@ static int forge(const char *how, const char *path) {
     header.host_pid = 1;
     (void)pwrite(marker.fds.memory, &header, sizeof(header), 0);
   }
-  marker.fds.lifeline = other[0];
-  marker.fds.all_gone = other[1];
-  marker.fds.control = control[1];
+  marker.fds.far_lifeline = other[0];
+  marker.fds.far_all_gone = other[1];
+  marker.fds.far_control = control[1];
   marker.fds.event_fd = go[1];
   marker.fds.host_pidfd = -1;
   procpool__marker_write(&marker, text, sizeof(text));

@@ -146,10 +146,8 @@ static void begin(void) {
   world.pool = open_pool();
   poison_gaps(&world.pool->segment);
   world.super.segment = world.pool->segment;
-  world.super.fds.lifeline = world.super.fds.all_gone = world.super.fds.host_pidfd = -1;
-  world.super.fds.control = FAKE_SUPER_END;
-  world.super.fds.witness = world.super.watch = -1;
-  world.super.fds.event_fd = -1;
+  procpool__process_no_pool(&world.super.fds);
+  world.super.fds.far_control = FAKE_SUPER_END;
   world.super.charges = (procpool__charge *)fake_mmap(NULL, WORKERS * sizeof(procpool__charge), 0, MAP_PRIVATE, -1, 0);
   REQUIRE(procpool__super_start_all(&world.super) == 0);
   for (int i = 0; i < WORKERS; i++)
@@ -902,7 +900,7 @@ static void show(void) {
             (unsigned long long)p->inboxes[w].head, p->inboxes[w].resetting ? ", resetting" : "",
             (unsigned long long)world.sims[w].tail,
             world.super.charges[w].pid != 0 ? (int)*fake_process(world.super.charges[w].pid) : 0, world.sims[w].runs,
-            (unsigned long long)world.super.charges[w].asked, (int)world.super.charges[w].stage);
+            (unsigned long long)world.super.charges[w].word, (int)world.super.charges[w].stage);
 }
 
 /* Every worker dies, and those that follow do as they should: then all settles, without a shutdown. */
