@@ -7746,7 +7746,6 @@ typedef struct procpool__waiter {
 /* One pool of a wait over several: in that pool's list while the wait goes on. */
 typedef struct procpool__poller {
   struct procpool__poller *next, **from; /* what points to this one */
-  procpool *pool;
   procpool__waiter *waiter;
   uint32_t interrupts; /* those that were taken when the call began */
 } procpool__poller;
@@ -9763,7 +9762,7 @@ enum {
   PROCPOOL__WAIT_ROOM = 2,
   PROCPOOL__WAIT_IMMUNE = 4,
   PROCPOOL__WAIT_FUTURE = 8, /* context is the one future that it waits for */
-  PROCPOOL__WAIT_GROUP = 16  /* context begins with a pointer to the procpool__waiter that it waits for */
+  PROCPOOL__WAIT_GROUP = 16  /* context begins with the procpool__waiter that it waits for */
 };
 
 /* Whether there is anything to take in. Runs without the lock: every word it reads is atomic and it changes nothing. */
@@ -10090,7 +10089,7 @@ static void procpool__sleeper_begin(procpool *p, procpool__sleeper *s, const pro
     procpool__node_push((procpool_future *)s->context, &s->node);
   }
   if (s->how & PROCPOOL__WAIT_GROUP)
-    (*(procpool__waiter **)s->context)->sleeper = s;
+    ((procpool__waiter *)s->context)->sleeper = s;
   if (!known->room)
     return;
   s->next_room = NULL;
@@ -10103,7 +10102,7 @@ static void procpool__sleeper_end(procpool *p, procpool__sleeper *s) {
   if (s->how & PROCPOOL__WAIT_FUTURE)
     procpool__node_drop(&s->node);
   if (s->how & PROCPOOL__WAIT_GROUP)
-    (*(procpool__waiter **)s->context)->sleeper = NULL;
+    ((procpool__waiter *)s->context)->sleeper = NULL;
   if (!(s->how & PROCPOOL__WAIT_ROOM))
     return;
   *(s->before_room != NULL ? &s->before_room->next_room : &p->first_room) = s->next_room;
@@ -10521,7 +10520,7 @@ static procpool__wait procpool__host_wait_for(const procpool *p, procpool__condi
   w.context = context;
   w.deadline = deadline;
   w.how = how;
-  w.interrupts = p->interrupts_taken;
+  w.interrupts = __atomic_load_n(&p->interrupts_taken, __ATOMIC_RELAXED);
   w.spare = NULL;
   w.holds = NULL;
   return w;
@@ -12703,6 +12702,11 @@ PROCPOOL_API bool procpool_future_running(procpool_future *future) {
   return running;
 }
 
+/* 0 where a call shall only look. */
+static uint64_t procpool__public_deadline(double timeout) {
+  return timeout > 0 ? procpool__platform_deadline(timeout) : 0;
+}
+
 static bool procpool__condition_settled(procpool *p, void *context) {
   (void)p;
   return procpool__future_status((const procpool_future *)context) != PROCPOOL_PENDING;
@@ -12731,28 +12735,35 @@ static void procpool__future_give_back(procpool *p, procpool_future *f) {
     procpool__future_discard(p, f);
 }
 
+/* Waits; but in a callback or a task of the pool it only looks, for that may be what all others wait for. */
+static procpool_status procpool__public_wait(procpool *p, const procpool__wait *w) {
+  if (!procpool__host_self(p))
+    return procpool__host_wait(p, w);
+  (void)procpool__host_drain(p);
+  if (w->condition(p, w->context))
+    return procpool__host_wait(p, w);
+  return w->deadline > 0 ? PROCPOOL_DEADLOCK : PROCPOOL_PENDING;
+}
+
 /* Waits for one future, under the lock, and returns its outcome or why it did not wait. */
 static procpool_status procpool__future_await(procpool *p, procpool_future *f, double timeout) {
-  procpool_status status = PROCPOOL_OK;
+  procpool_status status;
   procpool__wait wait;
   if (p->inline_worker == NULL && procpool__future_status(f) == PROCPOOL_PENDING)
     (void)procpool__host_drain(p);
-  if (procpool__future_status(f) == PROCPOOL_PENDING) {
-    if (procpool__host_self(p))
-      return timeout > 0 ? PROCPOOL_DEADLOCK : PROCPOOL_PENDING;
-    f->refs++;
-    wait = procpool__host_wait_for(p, procpool__condition_settled, f,
-                                   timeout > 0 ? procpool__platform_deadline(timeout) : 0,
-                                   PROCPOOL__WAIT_CALLBACKS | PROCPOOL__WAIT_FUTURE);
-    status = procpool__host_wait(p, &wait);
-    if (status == PROCPOOL_OK)
-      status = procpool__future_status(f);
-    procpool__future_give_back(p, f); /* it may have been released meanwhile, and was wanted for this wait alone */
-    return status;
+  if (procpool__future_status(f) != PROCPOOL_PENDING) {
+    if (p->first_due != NULL)
+      procpool__host_run_callbacks(p);
+    return procpool__future_status(f);
   }
-  if (p->first_due != NULL)
-    procpool__host_run_callbacks(p);
-  return procpool__future_status(f);
+  f->refs++;
+  wait = procpool__host_wait_for(p, procpool__condition_settled, f, procpool__public_deadline(timeout),
+                                 PROCPOOL__WAIT_CALLBACKS | PROCPOOL__WAIT_FUTURE);
+  status = procpool__public_wait(p, &wait);
+  if (status == PROCPOOL_OK)
+    status = procpool__future_status(f);
+  procpool__future_give_back(p, f); /* it may have been released meanwhile, and was wanted for this wait alone */
+  return status;
 }
 
 PROCPOOL_API procpool_status procpool_future_wait(procpool_future *future, double timeout) {
@@ -12865,10 +12876,20 @@ static procpool_status procpool__future_result_soon(procpool_future *f, void *bu
   return procpool__public_leave_throwing(p, status);
 }
 
+/* A result of this very size, or why there is none: that is the pool's last error then. */
+static procpool_status procpool__future_result_of(procpool_future *f, double timeout, void *buffer, size_t size) {
+  size_t got;
+  procpool_status status = procpool_future_result(f, timeout, buffer, size, &got);
+  if (status == PROCPOOL_TOO_SMALL || (status == PROCPOOL_OK && got != size))
+    status = PROCPOOL_CODEC;
+  if (status != PROCPOOL_OK && status < PROCPOOL_PENDING)
+    procpool__future_leave_error(f, status);
+  return status;
+}
+
 /* For the typed layer: a result of this very size; gives the future back. Where there is none because the submit was
  * refused: why. */
 PROCPOOL_API procpool_status procpool_future_result_exact(procpool_future *future, void *buffer, size_t size) {
-  size_t got;
   bool taken;
   procpool_status status = future == NULL ? procpool__refusal_take() : PROCPOOL_OK;
   if (status == PROCPOOL_OK)
@@ -12878,14 +12899,9 @@ PROCPOOL_API procpool_status procpool_future_result_exact(procpool_future *futur
   status = procpool__future_result_soon(future, buffer, size, &taken);
   if (taken || status >= PROCPOOL_PENDING)
     return status;
-  status = procpool_future_result(future, PROCPOOL_FOREVER, buffer, size, &got);
-  if (status == PROCPOOL_TOO_SMALL || (status == PROCPOOL_OK && got != size))
-    status = PROCPOOL_CODEC;
-  if (status >= PROCPOOL_PENDING)
-    return status; /* a refusal changes nothing: it may be asked again */
-  if (status != PROCPOOL_OK)
-    procpool__future_leave_error(future, status);
-  (void)procpool_future_release(future);
+  status = procpool__future_result_of(future, PROCPOOL_FOREVER, buffer, size);
+  if (status < PROCPOOL_PENDING) /* a refusal changes nothing: it may be asked again */
+    (void)procpool_future_release(future);
   return status;
 }
 
@@ -13046,27 +13062,46 @@ PROCPOOL_API procpool_status procpool_future_release(procpool_future *future) {
  * Calls:     >>results, and all above it.
  * Always:    groups of futures, of one pool or of several; each member is told of at most once. */
 
-/* The futures of one wait: a node each, and the pools that they belong to. */
+/* When a wait for a group is over: it is also when all of its futures have settled. */
+typedef enum procpool__until {
+  PROCPOOL__UNTIL_ALL,
+  PROCPOOL__UNTIL_ONE,
+  PROCPOOL__UNTIL_ERROR,
+  PROCPOOL__UNTIL_QUEUED, /* one that was not taken out of the queue of settled ones */
+  PROCPOOL__UNTIL_DUE     /* the one at due */
+} procpool__until;
+
+/* The futures of one wait or of an iterator, and the pools that they belong to. */
 typedef struct procpool__group {
-  procpool__waiter waiter;
-  procpool__wait_node *nodes;
-  size_t count;
-  procpool **pools; /* different ones */
+  procpool__waiter waiter; /* first: see WAIT_GROUP */
+  procpool__until until;
+  procpool__wait_node *due;
+  procpool__wait_node *nodes; /* those without a future are free */
+  size_t places, count;       /* nodes; futures that an iterator has not delivered */
+  procpool **pools;           /* different ones */
   size_t pool_count;
   void *thrown; /* by a callback: the call ends with it */
 } procpool__group;
 
-/* False also where there cannot be as many. */
-static bool procpool__group_make(procpool__group *g, size_t count) {
+static void procpool__waiter_init(procpool__waiter *w) {
+  memset((void *)w, 0, sizeof(*w));
+  procpool__platform_lock_init(&w->lock);
+  w->bell = -1;
+}
+
+/* OK, MEMORY; ARGUMENT where no array has as many. The group is to be ended in any case. */
+static procpool_status procpool__group_make(procpool__group *g, size_t places) {
   memset((void *)g, 0, sizeof(*g));
-  procpool__platform_lock_init(&g->waiter.lock);
-  if (!procpool__size_possible(count, sizeof(*g->nodes)))
-    return false;
-  g->nodes = (procpool__wait_node *)PROCPOOL_MALLOC((count + 1) * sizeof(*g->nodes));
-  g->pools = (procpool **)PROCPOOL_MALLOC((count + 1) * sizeof(*g->pools));
-  procpool__platform_lock_init(&g->waiter.lock);
-  g->waiter.bell = -1;
-  return g->nodes != NULL && g->pools != NULL;
+  procpool__waiter_init(&g->waiter);
+  if (!procpool__size_possible(places, sizeof(*g->nodes)))
+    return PROCPOOL_ARGUMENT;
+  g->nodes = (procpool__wait_node *)PROCPOOL_MALLOC((places + 1) * sizeof(*g->nodes));
+  g->pools = (procpool **)PROCPOOL_MALLOC((places + 1) * sizeof(*g->pools));
+  if (g->nodes == NULL || g->pools == NULL)
+    return PROCPOOL_MEMORY;
+  memset((void *)g->nodes, 0, places * sizeof(*g->nodes));
+  g->places = places;
+  return PROCPOOL_OK;
 }
 
 static bool procpool__node_known(const procpool_future *f, const procpool__waiter *w) {
@@ -13076,7 +13111,7 @@ static bool procpool__node_known(const procpool_future *f, const procpool__waite
   return false;
 }
 
-/* Adds a future, under its pool's lock: the same one only once. */
+/* Under the lock of the future's pool. */
 static void procpool__node_link(procpool__waiter *w, procpool__wait_node *node, procpool_future *f) {
   node->waiter = w;
   node->next_done = NULL;
@@ -13092,10 +13127,12 @@ static void procpool__node_link(procpool__waiter *w, procpool__wait_node *node, 
 static void procpool__node_unlink(procpool__wait_node *node) {
   procpool_future *f = node->future;
   procpool__node_drop(node);
+  node->future = NULL;
   procpool__future_give_back(f->pool, f);
 }
 
-static void procpool__group_add(procpool__group *g, procpool_future *f) {
+/* Adds a future: the same one only once. */
+static void procpool__group_add(procpool__group *g, procpool__wait_node *node, procpool_future *f) {
   procpool *p = f->pool;
   size_t i = 0;
   (void)procpool__public_relock(p);
@@ -13103,18 +13140,25 @@ static void procpool__group_add(procpool__group *g, procpool_future *f) {
     i++;
   if (i == g->pool_count)
     g->pools[g->pool_count++] = p;
-  if (!procpool__node_known(f, &g->waiter))
-    procpool__node_link(&g->waiter, &g->nodes[g->count++], f);
+  if (!procpool__node_known(f, &g->waiter)) {
+    procpool__node_link(&g->waiter, node, f);
+    g->count++;
+  }
   (void)procpool__public_leave(p, PROCPOOL_OK);
 }
 
-static void procpool__group_end(procpool__group *g) {
-  for (size_t i = 0; i < g->count; i++) {
-    procpool *p = g->nodes[i].future->pool;
-    (void)procpool__public_relock(p);
-    procpool__node_unlink(&g->nodes[i]);
-    (void)procpool__public_leave(p, PROCPOOL_OK);
-  }
+static void procpool__group_drop(procpool__wait_node *node) {
+  procpool *p = node->future->pool;
+  (void)procpool__public_relock(p);
+  procpool__node_unlink(node);
+  (void)procpool__public_leave(p, PROCPOOL_OK);
+}
+
+/* forget: in a forked child, whose futures they are not. */
+static void procpool__group_end(procpool__group *g, bool forget) {
+  for (size_t i = 0; i < g->places && !forget; i++)
+    if (g->nodes[i].future != NULL)
+      procpool__group_drop(&g->nodes[i]);
   procpool__platform_lock_end(&g->waiter.lock);
   PROCPOOL_FREE(g->nodes);
   PROCPOOL_FREE(g->pools);
@@ -13133,28 +13177,17 @@ static procpool__wait_node *procpool__waiter_pop(procpool__waiter *w) {
   return node;
 }
 
-typedef enum procpool__until {
-  PROCPOOL__UNTIL_ALL,
-  PROCPOOL__UNTIL_ONE,
-  PROCPOOL__UNTIL_ERROR,
-  PROCPOOL__UNTIL_QUEUED
-} procpool__until;
-
-typedef struct procpool__goal {
-  procpool__waiter *waiter; /* first: see WAIT_GROUP */
-  procpool__until until;
-} procpool__goal;
-
-static bool procpool__condition_goal(procpool *p, void *context) {
-  procpool__goal *goal = (procpool__goal *)context;
-  procpool__waiter *w = goal->waiter;
+/* There may be none to come: a callback has asked the same iterator. */
+static bool procpool__condition_group(procpool *p, void *context) {
+  procpool__group *g = (procpool__group *)context;
+  procpool__waiter *w = &g->waiter;
   bool met;
   (void)p;
   procpool__platform_lock(&w->lock);
-  met = w->pending == 0 || (goal->until == PROCPOOL__UNTIL_ONE && w->settled > 0) ||
-        (goal->until == PROCPOOL__UNTIL_ERROR && w->errors > 0);
-  if (goal->until == PROCPOOL__UNTIL_QUEUED) /* or there are none to come: a callback has asked the same iterator */
-    met = w->first_done != NULL || w->pending == 0;
+  met = w->pending == 0 || (g->until == PROCPOOL__UNTIL_ONE && w->settled > 0) ||
+        (g->until == PROCPOOL__UNTIL_ERROR && w->errors > 0) ||
+        (g->until == PROCPOOL__UNTIL_QUEUED && w->first_done != NULL) ||
+        (g->until == PROCPOOL__UNTIL_DUE && procpool__future_status(g->due->future) != PROCPOOL_PENDING);
   procpool__platform_unlock(&w->lock);
   return met;
 }
@@ -13174,28 +13207,29 @@ typedef struct procpool__several {
   bool news;                 /* there is something to look at already */
 } procpool__several;
 
-/* Begins (true) or ends to wait for one of the pools. */
-static void procpool__several_attend(procpool__poller *n, procpool__waiter *w, bool begins) {
-  procpool *p = n->pool;
-  (void)procpool__public_relock(p);
-  if (begins) {
-    n->waiter = w;
-    n->interrupts = p->interrupts_taken; /* of this call: an iterator has had many */
-    n->next = p->pollers;
-    n->from = &p->pollers;
+/* Begins (true) or ends to wait for each of the pools. */
+static void procpool__several_attend(procpool__several *v, bool begins) {
+  for (size_t i = 0; i < v->group->pool_count; i++) {
+    procpool *p = v->group->pools[i];
+    procpool__poller *n = &v->pollers[i];
+    (void)procpool__public_relock(p);
+    if (begins) {
+      n->waiter = &v->group->waiter;
+      n->interrupts = p->interrupts_taken; /* of this call: an iterator has had many */
+      n->next = p->pollers;
+      n->from = &p->pollers;
+      p->pollers = n;
+    } else {
+      *n->from = n->next;
+    }
     if (n->next != NULL)
-      n->next->from = &n->next;
-    p->pollers = n;
-  } else {
-    *n->from = n->next;
-    if (n->next != NULL)
-      n->next->from = n->from;
+      n->next->from = begins ? &n->next : n->from;
+    procpool__host_count_fd_user(p, begins ? 1 : -1);
+    procpool__host_rouse(p);
+    if (!p->finished)
+      procpool__host_arm(p);
+    (void)procpool__public_leave(p, PROCPOOL_OK);
   }
-  procpool__host_count_fd_user(p, begins ? 1 : -1);
-  procpool__host_rouse(p);
-  if (!p->finished)
-    procpool__host_arm(p);
-  (void)procpool__public_leave(p, PROCPOOL_OK);
 }
 
 /* Takes in what has come to pool i, and says what to poll for it. INTERRUPTED, DEADLOCK and FORKED where due: the call
@@ -13277,10 +13311,10 @@ static void procpool__several_take_interrupts(procpool__several *v) {
   }
 }
 
-static procpool_status procpool__several_run(procpool__several *v, procpool__goal *goal, uint64_t deadline) {
+static procpool_status procpool__several_run(procpool__several *v, uint64_t deadline) {
   for (;;) {
     procpool_status status = procpool__several_turn(v);
-    if (status != PROCPOOL_FORKED && procpool__condition_goal(NULL, goal))
+    if (status != PROCPOOL_FORKED && procpool__condition_group(NULL, v->group))
       return PROCPOOL_OK;
     if ((status == PROCPOOL_OK || status == PROCPOOL_DEADLOCK) && deadline != PROCPOOL__NEVER &&
         procpool__platform_now() >= deadline)
@@ -13304,32 +13338,8 @@ static int procpool__several_set_bell(procpool__waiter *w, int bell) {
   return former;
 }
 
-/* Puts it back, and rings it: it may have missed something. */
-static void procpool__several_reset_bell(procpool__waiter *w, int former) {
-  (void)procpool__several_set_bell(w, former);
-  if (former >= 0)
-    procpool__waiter_ring(w);
-}
-
-static procpool_status procpool__several_within(procpool__several *v, procpool__goal *goal, uint64_t deadline) {
-  procpool__group *g = v->group;
-  const int former = procpool__several_set_bell(&g->waiter, v->bell);
-  procpool_status status;
-  for (size_t i = 0; i < g->pool_count; i++) {
-    v->pollers[i].pool = g->pools[i];
-    v->sources[1 + 2 * i] = v->sources[2 + 2 * i] = procpool__platform_source(-1);
-    procpool__several_attend(&v->pollers[i], &g->waiter, true);
-  }
-  status = procpool__several_run(v, goal, deadline);
-  for (size_t i = 0; i < g->pool_count; i++)
-    procpool__several_attend(&v->pollers[i], &g->waiter, false);
-  if (status != PROCPOOL_FORKED)
-    procpool__several_reset_bell(&g->waiter, former);
-  return status;
-}
-
 /* Waits on several pools. */
-static procpool_status procpool__several_wait(procpool__group *g, procpool__goal *goal, uint64_t deadline) {
+static procpool_status procpool__several_wait(procpool__group *g, uint64_t deadline) {
   procpool__several v;
   procpool_status status = PROCPOOL_MEMORY;
   memset((void *)&v, 0, sizeof(v));
@@ -13337,60 +13347,52 @@ static procpool_status procpool__several_wait(procpool__group *g, procpool__goal
   v.bell = procpool__platform_event();
   v.sources = (procpool__source *)PROCPOOL_MALLOC((1 + 2 * g->pool_count) * sizeof(*v.sources));
   v.pollers = (procpool__poller *)PROCPOOL_MALLOC((1 + g->pool_count) * sizeof(*v.pollers));
-  if (v.sources != NULL && v.pollers != NULL)
-    status = procpool__several_within(&v, goal, deadline);
+  if (v.sources != NULL && v.pollers != NULL) {
+    const int former = procpool__several_set_bell(&g->waiter, v.bell);
+    for (size_t i = 1; i <= 2 * g->pool_count; i++)
+      v.sources[i] = procpool__platform_source(-1);
+    procpool__several_attend(&v, true);
+    status = procpool__several_run(&v, deadline);
+    procpool__several_attend(&v, false);
+    if (status != PROCPOOL_FORKED) {
+      (void)procpool__several_set_bell(&g->waiter, former);
+      procpool__waiter_ring(&g->waiter); /* it may have missed something */
+    }
+  }
   PROCPOOL_FREE(v.sources);
   PROCPOOL_FREE(v.pollers);
   procpool__platform_close(&v.bell);
   return status;
 }
 
-static procpool_status procpool__group_wait(procpool__group *g, procpool__until until, double timeout) {
-  const uint64_t deadline = timeout > 0 ? procpool__platform_deadline(timeout) : 0;
-  procpool__goal goal;
-  procpool__wait wait;
-  procpool_status status;
-  procpool *p;
-  goal.waiter = &g->waiter;
-  goal.until = until;
-  if (g->pool_count > 1)
-    return procpool__several_wait(g, &goal, deadline);
-  if (g->pool_count == 0)
-    return PROCPOOL_OK;
-  p = g->pools[0];
-  procpool__public_lock(p);
-  wait = procpool__host_wait_for(p, procpool__condition_goal, &goal, deadline,
+/* What a call waits for, and since when: also if it does something else first. */
+static procpool__wait procpool__group_begin(procpool__group *g, double timeout) {
+  return procpool__host_wait_for(g->pools[0], procpool__condition_group, g, procpool__public_deadline(timeout),
                                  PROCPOOL__WAIT_CALLBACKS | PROCPOOL__WAIT_GROUP);
-  (void)procpool__host_drain(p);
-  if (!procpool__condition_goal(p, &goal) && procpool__host_self(p))
-    status = timeout > 0 ? PROCPOOL_DEADLOCK : PROCPOOL_PENDING;
-  else
-    status = procpool__host_wait(p, &wait);
+}
+
+static procpool_status procpool__group_wait(procpool__group *g, const procpool__wait *wait) {
+  procpool *p = g->pools[0];
+  procpool_status status;
+  if (g->pool_count > 1)
+    return procpool__several_wait(g, wait->deadline);
+  if (!procpool__public_relock(p))
+    return procpool__public_leave(p, PROCPOOL_FORKED);
+  status = procpool__public_wait(p, wait);
   g->thrown = procpool__host_take_thrown(p);
   return procpool__public_leave(p, status);
 }
 
-static void procpool__group_throw(procpool__group *g) {
-  void *thrown = g->thrown;
-  g->thrown = NULL;
-  procpool__platform_throw(thrown);
-}
-
-/* The group is to be ended in any case. Memory comes first: a count that no array has is refused before any is read. */
+/* Memory comes first: a count that no array has is refused before any is read. */
 static procpool_status procpool__group_fill(procpool__group *g, procpool_future *const *futures, size_t count) {
-  const bool made = procpool__group_make(g, count);
+  procpool_status status = procpool__group_make(g, count);
   if (futures == NULL && count > 0)
     return PROCPOOL_ARGUMENT;
-  if (!made)
-    return procpool__size_possible(count, sizeof(*g->nodes)) ? PROCPOOL_MEMORY : PROCPOOL_ARGUMENT;
-  for (size_t i = 0; i < count; i++) {
-    const procpool_status status = procpool__host_check_future(futures[i]);
-    if (status != PROCPOOL_OK)
-      return status;
-  }
-  for (size_t i = 0; i < count; i++)
-    procpool__group_add(g, futures[i]);
-  return PROCPOOL_OK;
+  for (size_t i = 0; i < count && status == PROCPOOL_OK; i++)
+    status = procpool__host_check_future(futures[i]);
+  for (size_t i = 0; i < count && status == PROCPOOL_OK; i++)
+    procpool__group_add(g, &g->nodes[i], futures[i]);
+  return status;
 }
 
 PROCPOOL_API procpool_status procpool_wait(procpool_future *const *futures, size_t count, procpool_wait_mode mode,
@@ -13404,9 +13406,12 @@ PROCPOOL_API procpool_status procpool_wait(procpool_future *const *futures, size
   if ((unsigned)mode > PROCPOOL_FIRST_EXCEPTION || procpool__public_bad_timeout(timeout))
     return PROCPOOL_ARGUMENT;
   status = procpool__group_fill(&group, futures, count);
-  if (status == PROCPOOL_OK)
-    status = procpool__group_wait(&group, untils[mode], timeout);
-  procpool__group_end(&group);
+  group.until = untils[mode];
+  if (status == PROCPOOL_OK && group.pool_count > 0) {
+    const procpool__wait wait = procpool__group_begin(&group, timeout);
+    status = procpool__group_wait(&group, &wait);
+  }
+  procpool__group_end(&group, false);
   if (done != NULL)
     *done = group.waiter.settled; /* now no other thread counts */
   procpool__platform_throw(group.thrown);
@@ -13422,22 +13427,48 @@ PROCPOOL_API procpool_status procpool_wait(procpool_future *const *futures, size
 struct procpool_iterator {
   uint32_t magic;
   procpool__group group;
-  size_t delivered;
+  procpool_status
+      end; /* OK while there are more futures to come; then why there are not, which is told once, and END */
   /* imap */
   procpool *pool; /* null: as_completed. It holds the pool as a future does */
   procpool_function function;
   procpool_generator generator;
   void *context;
   unsigned char *item;
-  size_t item_size, buffersize;
-  bool unordered, has_item;
+  size_t item_size;
+  bool has_item;
   procpool_submit_options limits; /* of each item */
-  procpool_status end;      /* OK while the generator has more; then why it has not, which is told once, and END */
-  procpool_future **window; /* in flight, by node; in order: a ring that begins at first */
-  size_t *places;           /* unordered: those below used that are free */
-  size_t first, in_flight, place_count, used;
-  size_t current; /* whose future the caller holds; buffersize: nobody's */
+  procpool__wait_node *free;      /* as they settle: places that were used, by next_done */
+  procpool__wait_node *current;   /* whose future the caller holds; or null */
 };
+
+/* Null where there is no memory. Its group is still to be made. */
+static procpool_iterator *procpool__iterator_new(size_t item_size) {
+  procpool_iterator *it = (procpool_iterator *)PROCPOOL_MALLOC(sizeof(*it));
+  unsigned char *item = (unsigned char *)PROCPOOL_MALLOC(item_size + 1);
+  if (it == NULL || item == NULL) {
+    PROCPOOL_FREE(it);
+    PROCPOOL_FREE(item);
+    return NULL;
+  }
+  memset((void *)it, 0, sizeof(*it));
+  it->magic = PROCPOOL__ITERATOR_LIVE;
+  it->item = item;
+  it->item_size = item_size;
+  return it;
+}
+
+static void procpool__iterator_end(procpool_iterator *it, bool forget) {
+  procpool__group_end(&it->group, forget);
+  PROCPOOL_FREE(it->item);
+  it->magic = 0;
+  PROCPOOL_FREE(it);
+}
+
+/* Whether the process is the one that made it: in a forked child another thread's lock may be held for ever. */
+static bool procpool__iterator_here(const procpool_iterator *it) {
+  return it->group.pool_count == 0 || procpool__host_here(it->group.pools[0]);
+}
 
 PROCPOOL_API procpool_status procpool_as_completed(procpool_future *const *futures, size_t count,
                                                    procpool_iterator **iterator) {
@@ -13446,35 +13477,18 @@ PROCPOOL_API procpool_status procpool_as_completed(procpool_future *const *futur
   if (iterator == NULL)
     return PROCPOOL_ARGUMENT;
   *iterator = NULL;
-  it = (procpool_iterator *)PROCPOOL_MALLOC(sizeof(*it));
+  it = procpool__iterator_new(0);
   if (it == NULL)
     return PROCPOOL_MEMORY;
-  memset((void *)it, 0, sizeof(*it));
-  it->magic = PROCPOOL__ITERATOR_LIVE;
   status = procpool__group_fill(&it->group, futures, count);
   if (status != PROCPOOL_OK) {
-    procpool__group_end(&it->group);
-    PROCPOOL_FREE(it);
+    procpool__iterator_end(it, false);
     return status;
   }
+  it->group.until = PROCPOOL__UNTIL_QUEUED;
+  it->end = PROCPOOL_END;
   *iterator = it;
   return PROCPOOL_OK;
-}
-
-static void procpool__imap_destroy(procpool_iterator *it) {
-  PROCPOOL_FREE(it->item);
-  PROCPOOL_FREE(it->window);
-  PROCPOOL_FREE(it->places);
-  it->group.count = 0;
-  procpool__group_end(&it->group);
-  it->magic = 0;
-  PROCPOOL_FREE(it);
-}
-
-/* Whether the process is the one that made it: in a forked child another thread's lock may be held for ever. */
-static bool procpool__iterator_here(const procpool_iterator *it) {
-  const procpool *p = it->pool != NULL ? it->pool : it->group.pool_count > 0 ? it->group.pools[0] : NULL;
-  return p == NULL || procpool__host_here(p);
 }
 
 /* Under the lock: OK, or the refusal. */
@@ -13482,44 +13496,46 @@ static procpool_status procpool__imap_check(procpool *p, procpool_function funct
                                             size_t item_size, const procpool_imap_options *o) {
   if (function == NULL || generator == NULL)
     return procpool__host_refuse(p, PROCPOOL_ARGUMENT, 0, "the function or the generator is null");
-  if (!procpool__size_possible(1, item_size) || (o != NULL && o->buffersize > PROCPOOL__MAX_QUEUED))
+  if (!procpool__size_possible(1, item_size) || o->buffersize > PROCPOOL__MAX_QUEUED)
     return procpool__host_refuse(p, PROCPOOL_ARGUMENT, 0, "the items or options.buffersize are too large");
-  if (o != NULL && (o->time_limit != o->time_limit || o->grace != o->grace))
+  if (procpool__public_bad_timeout(o->time_limit) || procpool__public_bad_timeout(o->grace))
     return procpool__host_refuse(p, PROCPOOL_ARGUMENT, 0, "a time is not a number");
-  if (o != NULL && o->time_limit > 0 && p->start > PROCPOOL_START_SPAWN)
+  if (o->time_limit > 0 && p->start > PROCPOOL_START_SPAWN)
     return procpool__host_refuse(p, PROCPOOL_UNSUPPORTED, 0,
                                  "a time limit needs fork or spawn: no thread can be ended");
-  p->live_futures++;
   return PROCPOOL_OK;
 }
 
-/* The iterator without what the caller gives; null where there is no memory. */
-static procpool_iterator *procpool__imap_make(size_t buffersize, size_t item_size) {
-  procpool_iterator *it = (procpool_iterator *)PROCPOOL_MALLOC(sizeof(*it));
-  bool made;
+/* The iterator without what is called for its items; null where there is no memory. */
+static procpool_iterator *procpool__imap_make(procpool *p, size_t item_size, const procpool_imap_options *o) {
+  const size_t places = o->buffersize > 0 ? o->buffersize : 2 * (size_t)p->segment.workers;
+  procpool_iterator *it = procpool__iterator_new(item_size);
   if (it == NULL)
     return NULL;
-  memset((void *)it, 0, sizeof(*it));
-  it->magic = PROCPOOL__ITERATOR_LIVE;
-  it->buffersize = it->current = buffersize;
-  it->item_size = item_size;
-  made = procpool__group_make(&it->group, buffersize);
-  it->item = (unsigned char *)PROCPOOL_MALLOC(item_size + 1);
-  it->window = (procpool_future **)PROCPOOL_MALLOC(buffersize * sizeof(*it->window));
-  it->places = (size_t *)PROCPOOL_MALLOC(buffersize * sizeof(*it->places));
-  if (made && it->item != NULL && it->window != NULL && it->places != NULL) {
-    memset((void *)it->window, 0, buffersize * sizeof(*it->window));
-    return it;
+  if (procpool__group_make(&it->group, places) != PROCPOOL_OK) {
+    procpool__iterator_end(it, false);
+    return NULL;
   }
-  procpool__imap_destroy(it);
-  return NULL;
+  it->group.pools[0] = it->pool = p;
+  it->group.pool_count = 1;
+  it->group.until = o->unordered ? PROCPOOL__UNTIL_QUEUED : PROCPOOL__UNTIL_DUE;
+  it->group.due = it->free = it->group.nodes;
+  for (size_t i = 1; i < places; i++)
+    it->group.nodes[i - 1].next_done = &it->group.nodes[i];
+  it->limits.time_limit = o->time_limit;
+  it->limits.grace = o->grace;
+  return it;
 }
 
 PROCPOOL_API procpool_status procpool_imap(procpool *pool, procpool_function function, procpool_generator generator,
                                            void *context, size_t item_size, const procpool_imap_options *options,
                                            procpool_iterator **iterator) {
   procpool_iterator *it;
+  procpool_imap_options o;
   procpool_status status = procpool__public_enter(pool);
+  memset(&o, 0, sizeof(o));
+  if (options != NULL)
+    o = *options;
   if (iterator != NULL)
     *iterator = NULL;
   if (status != PROCPOOL_OK)
@@ -13527,58 +13543,62 @@ PROCPOOL_API procpool_status procpool_imap(procpool *pool, procpool_function fun
   if (iterator == NULL)
     status = procpool__host_refuse(pool, PROCPOOL_ARGUMENT, 0, "there is no place for the iterator");
   else
-    status = procpool__imap_check(pool, function, generator, item_size, options);
+    status = procpool__imap_check(pool, function, generator, item_size, &o);
+  pool->live_futures += status == PROCPOOL_OK;
   (void)procpool__public_leave(pool, status);
   if (status != PROCPOOL_OK)
     return status;
-  it = procpool__imap_make(
-      options != NULL && options->buffersize > 0 ? options->buffersize : 2 * (size_t)pool->segment.workers, item_size);
+  it = procpool__imap_make(pool, item_size, &o);
   if (it == NULL) {
     procpool__public_let_go(pool);
     return PROCPOOL_MEMORY;
   }
-  it->pool = pool;
   it->function = function;
   it->generator = generator;
   it->context = context;
-  if (options != NULL) {
-    it->unordered = options->unordered;
-    it->limits.time_limit = options->time_limit;
-    it->limits.grace = options->grace;
-  }
   *iterator = it;
   return PROCPOOL_OK;
 }
 
-/* Gives back the future in window[i]. */
-static void procpool__imap_drop(procpool_iterator *it, size_t i) {
-  (void)procpool__public_relock(it->pool);
-  procpool__node_unlink(&it->group.nodes[i]);
-  (void)procpool__public_leave(it->pool, PROCPOOL_OK);
-  (void)procpool_future_release(it->window[i]);
-  it->window[i] = NULL;
-  it->in_flight--;
-  if (it->unordered)
-    it->places[it->place_count++] = i;
+/* Gives back a future of an imap. */
+static void procpool__imap_drop(procpool_iterator *it, procpool__wait_node *node) {
+  procpool_future *f = node->future;
+  procpool__group_drop(node);
+  (void)procpool_future_release(f);
+  if (it->group.until == PROCPOOL__UNTIL_DUE)
+    return;
+  node->next_done = it->free;
+  it->free = node;
+}
+
+static void procpool__imap_drop_current(procpool_iterator *it) {
+  if (it->pool != NULL && it->current != NULL)
+    procpool__imap_drop(it, it->current);
+  it->current = NULL;
+}
+
+/* The node n places behind another one. In order, the nodes are a ring. */
+static procpool__wait_node *procpool__imap_behind(const procpool__group *g, const procpool__wait_node *node, size_t n) {
+  return &g->nodes[((size_t)(node - g->nodes) + n) % g->places];
 }
 
 /* Where the next future goes: there is room. In order behind those in flight, else wherever one was taken out. */
-static size_t procpool__imap_free_place(procpool_iterator *it) {
-  if (!it->unordered)
-    return (it->first + it->in_flight) % it->buffersize;
-  return it->place_count > 0 ? it->places[--it->place_count] : it->used++;
+static procpool__wait_node *procpool__imap_place(procpool_iterator *it) {
+  procpool__wait_node *node = it->free;
+  if (it->group.until == PROCPOOL__UNTIL_DUE)
+    return procpool__imap_behind(&it->group, it->group.due, it->group.count);
+  it->free = node->next_done;
+  return node;
 }
 
-/* Pulls the next input into it->item. False at the end, on an error of the generator, and in a child that has come back
- * from it. */
+/* Pulls the next input into it->item. False at the end, and on an error of the generator. */
 static bool procpool__imap_pull(procpool_iterator *it) {
-  int more;
-  if (it->has_item)
-    return true;
-  more = it->generator(it->context, it->item);
-  it->has_item = more > 0 && procpool__host_here(it->pool);
-  if (more <= 0)
-    it->end = more == 0 ? PROCPOOL_END : PROCPOOL_GENERATOR;
+  if (!it->has_item) {
+    const int more = it->generator(it->context, it->item);
+    it->has_item = more > 0;
+    if (more <= 0)
+      it->end = more == 0 ? PROCPOOL_END : PROCPOOL_GENERATOR;
+  }
   return it->has_item;
 }
 
@@ -13587,14 +13607,13 @@ static procpool_status procpool__imap_submit(procpool_iterator *it, uint64_t dea
   procpool *p = it->pool;
   procpool__order o;
   procpool_status status;
-  (void)procpool__public_relock(p);
+  if (!procpool__public_relock(p)) /* the generator has forked: this is the child */
+    return procpool__public_leave(p, PROCPOOL_FORKED);
   procpool__submit_make_order(p, &o, it->function, it->item, it->item_size, &it->limits);
-  status = procpool__submit_checked(p, &o, it->in_flight > 0 ? 0 : deadline);
+  status = procpool__submit_checked(p, &o, it->group.count > 0 ? 0 : deadline);
   if (status == PROCPOOL_OK) {
-    const size_t i = procpool__imap_free_place(it);
-    it->window[i] = o.future;
-    procpool__node_link(&it->group.waiter, &it->group.nodes[i], o.future);
-    it->in_flight++;
+    procpool__node_link(&it->group.waiter, procpool__imap_place(it), o.future);
+    it->group.count++;
   }
   return procpool__public_leave(p, status);
 }
@@ -13603,16 +13622,20 @@ static procpool_status procpool__imap_submit(procpool_iterator *it, uint64_t dea
  * once something is in flight (but a call that does not wait at all still pulls: it may be the only kind that is made).
  * */
 static procpool_status procpool__imap_fill(procpool_iterator *it, const procpool__wait *wait) {
-  while (it->end == PROCPOOL_OK && it->in_flight < it->buffersize) {
+  while (it->end == PROCPOOL_OK && it->group.count < it->group.places) {
     procpool_status status = procpool__host_wait_look(it->pool, wait);
-    if (status == PROCPOOL_INTERRUPTED || status == PROCPOOL_FORKED)
+    if (status == PROCPOOL_INTERRUPTED) {
+      (void)procpool__public_relock(it->pool);
+      return procpool__public_leave(it->pool, procpool__host_wait_over(it->pool, wait));
+    }
+    if (status == PROCPOOL_FORKED)
       return status;
-    if ((status == PROCPOOL_PENDING && it->in_flight > 0 && wait->deadline > 0) || !procpool__imap_pull(it))
+    if ((status == PROCPOOL_PENDING && it->group.count > 0 && wait->deadline > 0) || !procpool__imap_pull(it))
       break;
     status = procpool__imap_submit(it, wait->deadline);
     if (status == PROCPOOL_FULL)
-      return it->in_flight > 0 ? PROCPOOL_OK : PROCPOOL_PENDING;
-    if (status == PROCPOOL_INTERRUPTED)
+      return it->group.count > 0 ? PROCPOOL_OK : PROCPOOL_PENDING;
+    if (status == PROCPOOL_INTERRUPTED || status == PROCPOOL_FORKED)
       return status;
     it->has_item = false;
     if (status != PROCPOOL_OK)
@@ -13621,62 +13644,27 @@ static procpool_status procpool__imap_fill(procpool_iterator *it, const procpool
   return PROCPOOL_OK;
 }
 
-/* Waits for the one that is due, under the lock. */
-static procpool_status procpool__imap_await(procpool_iterator *it, procpool__wait *wait) {
-  procpool__goal goal;
-  procpool *p = it->pool;
-  goal.waiter = &it->group.waiter;
-  goal.until = PROCPOOL__UNTIL_QUEUED;
-  wait->condition = it->unordered ? procpool__condition_goal : procpool__condition_settled;
-  wait->how = PROCPOOL__WAIT_CALLBACKS;
-  wait->how |= it->unordered ? (unsigned)PROCPOOL__WAIT_GROUP : (unsigned)PROCPOOL__WAIT_FUTURE;
-  wait->context = it->unordered ? (void *)&goal : (void *)it->window[it->first];
-  (void)procpool__host_drain(p);
-  if (!wait->condition(p, wait->context) && procpool__host_self(p))
-    return wait->deadline > 0 ? PROCPOOL_DEADLOCK : PROCPOOL_PENDING;
-  return procpool__host_wait(p, wait);
-}
-
-/* There is nothing more: why, once; from then on END. */
-static procpool_status procpool__imap_end(procpool_iterator *it) {
-  const procpool_status status = it->end;
-  it->end = PROCPOOL_END;
-  return status;
-}
-
-static procpool_status procpool__imap_next(procpool_iterator *it, double timeout, procpool_future **future) {
-  procpool *p = it->pool;
-  procpool__wait wait;
-  procpool_status status;
-  if (it->current < it->buffersize) {
-    procpool__imap_drop(it, it->current);
-    if (!it->unordered)
-      it->first = (it->first + 1) % it->buffersize;
-    it->current = it->buffersize;
+/* Takes out the future that is to be delivered; null where a callback has taken all of them meanwhile. */
+static procpool_future *procpool__iterator_take(procpool_iterator *it) {
+  procpool__group *g = &it->group;
+  procpool__imap_drop_current(it); /* a callback's */
+  if (g->count == 0)
+    return NULL;
+  if (g->until == PROCPOOL__UNTIL_DUE) {
+    it->current = g->due;
+    g->due = procpool__imap_behind(g, g->due, 1);
+  } else {
+    it->current = procpool__waiter_pop(&g->waiter);
   }
-  procpool__public_lock(p);
-  wait = procpool__host_wait_for(p, NULL, NULL, timeout > 0 ? procpool__platform_deadline(timeout) : 0,
-                                 PROCPOOL__WAIT_CALLBACKS);
-  (void)procpool__public_leave(p, PROCPOOL_OK); /* nothing is held while the generator runs */
-  status = procpool__imap_fill(it, &wait);
-  if (!procpool__public_relock(p))
-    return procpool__public_leave(p, PROCPOOL_FORKED);
-  if (status == PROCPOOL_INTERRUPTED)
-    (void)procpool__host_wait_over(p, &wait);
-  if (status == PROCPOOL_OK && it->in_flight == 0)
-    status = procpool__imap_end(it);
-  else if (status == PROCPOOL_OK)
-    status = procpool__imap_await(it, &wait);
-  if (status == PROCPOOL_OK) {
-    it->current = it->unordered ? (size_t)(procpool__waiter_pop(&it->group.waiter) - it->group.nodes) : it->first;
-    *future = it->window[it->current];
-  }
-  return procpool__public_leave_throwing(p, status);
+  g->count--;
+  return it->current->future;
 }
 
 PROCPOOL_API procpool_status procpool_next(procpool_iterator *iterator, double timeout, procpool_future **future) {
-  procpool_status status;
-  procpool__wait_node *node;
+  procpool__group *g;
+  procpool__wait wait;
+  procpool_status status = PROCPOOL_OK;
+  void *thrown;
   procpool__platform_cancel_here();
   if (future != NULL)
     *future = NULL;
@@ -13686,68 +13674,55 @@ PROCPOOL_API procpool_status procpool_next(procpool_iterator *iterator, double t
     return PROCPOOL_FORKED;
   if (future == NULL || procpool__public_bad_timeout(timeout))
     return PROCPOOL_ARGUMENT;
-  if (iterator->pool != NULL)
-    return procpool__imap_next(iterator, timeout, future);
-  if (iterator->delivered == iterator->group.count)
+  g = &iterator->group;
+  if (g->pool_count == 0)
     return PROCPOOL_END;
-  status = procpool__group_wait(&iterator->group, PROCPOOL__UNTIL_QUEUED, timeout);
-  procpool__group_throw(&iterator->group);
+  procpool__imap_drop_current(iterator);
+  wait = procpool__group_begin(g, timeout);
+  if (iterator->pool != NULL)
+    status = procpool__imap_fill(iterator, &wait);
+  if (status == PROCPOOL_OK && g->count == 0) {
+    status = iterator->end;
+    iterator->end = PROCPOOL_END;
+  } else if (status == PROCPOOL_OK) {
+    status = procpool__group_wait(g, &wait);
+  }
+  thrown = g->thrown;
+  g->thrown = NULL;
+  procpool__platform_throw(thrown);
   if (status != PROCPOOL_OK)
     return status;
-  node = procpool__waiter_pop(&iterator->group.waiter);
-  if (node == NULL)
-    return PROCPOOL_END;
-  iterator->delivered++;
-  *future = node->future;
-  return PROCPOOL_OK;
+  *future = procpool__iterator_take(iterator);
+  return *future != NULL ? PROCPOOL_OK : PROCPOOL_END;
 }
 
 /* For the typed layer: the next result itself. A failed item is told by its status; the iteration goes on. */
 PROCPOOL_API procpool_status procpool_next_exact(procpool_iterator *iterator, void *buffer, size_t size) {
   procpool_future *future;
-  size_t got;
-  procpool_status status = buffer != NULL || size == 0 ? procpool_next(iterator, PROCPOOL_FOREVER, &future)
-                                                       : PROCPOOL_ARGUMENT; /* before an item is taken */
-  if (status != PROCPOOL_OK)
-    return status;
-  status = procpool_future_result(future, 0, buffer, size, &got);
-  if (status == PROCPOOL_TOO_SMALL || (status == PROCPOOL_OK && got != size))
-    status = PROCPOOL_CODEC;
-  if (status != PROCPOOL_OK && status < PROCPOOL_PENDING)
-    procpool__future_leave_error(future, status);
-  return status;
+  const procpool_status status = buffer != NULL || size == 0 ? procpool_next(iterator, PROCPOOL_FOREVER, &future)
+                                                             : PROCPOOL_ARGUMENT; /* before an item is taken */
+  return status == PROCPOOL_OK ? procpool__future_result_of(future, 0, buffer, size) : status;
 }
 
 PROCPOOL_API size_t procpool_iterator_remaining(procpool_iterator *iterator) {
-  if (iterator == NULL || iterator->magic != PROCPOOL__ITERATOR_LIVE)
-    return 0;
-  if (iterator->pool != NULL)
-    return iterator->in_flight - (iterator->current < iterator->buffersize);
-  return iterator->group.count - iterator->delivered;
+  return iterator != NULL && iterator->magic == PROCPOOL__ITERATOR_LIVE ? iterator->group.count : 0;
 }
 
 PROCPOOL_API void procpool_iterator_free(procpool_iterator *iterator) {
+  bool here;
   procpool *p;
   if (iterator == NULL || iterator->magic != PROCPOOL__ITERATOR_LIVE)
     return;
   p = iterator->pool;
-  if (!procpool__iterator_here(iterator)) { /* its futures are not touched: they are another process's */
-    procpool__imap_destroy(iterator);
-    return;
-  }
-  if (p == NULL) {
-    procpool__group_end(&iterator->group);
-    iterator->magic = 0;
-    PROCPOOL_FREE(iterator);
-    return;
-  }
-  for (size_t i = 0; i < iterator->buffersize; i++)
-    if (iterator->window[i] != NULL) {
-      (void)procpool_future_cancel(iterator->window[i]);
-      procpool__imap_drop(iterator, i);
+  here = procpool__iterator_here(iterator);
+  for (size_t i = 0; i < iterator->group.places && p != NULL && here; i++)
+    if (iterator->group.nodes[i].future != NULL) {
+      (void)procpool_future_cancel(iterator->group.nodes[i].future);
+      procpool__imap_drop(iterator, &iterator->group.nodes[i]);
     }
-  procpool__imap_destroy(iterator);
-  procpool__public_let_go(p);
+  procpool__iterator_end(iterator, !here);
+  if (p != NULL && here)
+    procpool__public_let_go(p);
 }
 
 /* ==== >>map =========================================================================================================
@@ -13757,38 +13732,46 @@ PROCPOOL_API void procpool_iterator_free(procpool_iterator *iterator) {
  * Always:    an item begins at most once; after a crash the items that had ended are kept, and the others are handed
  *            out again. */
 
-/* One chunk under way: items first to first + count. */
+/* The block of a chunk: its head, arguments and results (unless they lie in shared buffers), and the marks of items that
+ * failed. Each begins at such an offset. */
+typedef struct procpool__layout {
+  uint64_t arguments, results, failures, size;
+} procpool__layout;
+
+/* One chunk: items first to first + count. While it is not handed out, the items of one that broke off. */
 typedef struct procpool__job {
-  procpool_future *future; /* null: free */
-  uint64_t block, block_size;
+  procpool__wait_node node; /* first; its future is null while the chunk is not handed out */
+  struct procpool__job *next;
+  uint64_t block;
+  procpool__layout at;
   size_t first, count;
-  bool taken_back; /* by the map itself, as it ended before its time */
 } procpool__job;
 
-typedef struct procpool__range {
-  size_t first, count;
-} procpool__range;
+/* The caller's arguments or results: how they lie in a chunk. */
+typedef struct procpool__array {
+  size_t size;     /* of an item */
+  uint64_t step;   /* from one item to the next */
+  bool shared;     /* they are used where they are: in a shared buffer, */
+  uint64_t offset; /* there in the arena */
+} procpool__array;
 
 /* One call of map. Lives on the caller's stack; the lock is held except while it copies or fills large arrays. */
 typedef struct procpool__mapping {
-  procpool__waiter *waiter; /* the group's; first: see WAIT_GROUP */
+  procpool__waiter waiter; /* first: see WAIT_GROUP */
   procpool *pool;
   procpool_function function;
   bool by_items; /* function runs a whole chunk (the typed layer) */
-  const unsigned char *arguments;
-  unsigned char *results;
-  bool located, shared_arguments, shared_results; /* they lie in shared buffers */
-  uint64_t arguments_at, results_at;              /* in the arena, then */
-  size_t argument_size, result_size, count;
-  uint64_t argument_step, result_step; /* in a chunk, from one item to the next */
-  procpool_map_options *options;
+  const unsigned char *from;
+  unsigned char *to;
+  procpool__array arguments, results;
+  size_t count;
+  procpool_map_options o;        /* zeros where there are none */
+  procpool_map_options *options; /* where the caller is told of failures; or null */
   procpool__wait wait;
-  bool halted;             /* it ends before its time: no further item begins */
-  size_t next;             /* first item never handed out */
-  procpool__range *ranges; /* handed out, and given back by crashes: one per job at most */
-  size_t range_count;
-  procpool__group group; /* a node per job */
-  procpool__job *jobs;
+  bool halted;                   /* it ends before its time: no further item begins */
+  size_t next;                   /* first item never handed out */
+  procpool__job *jobs;           /* null before the map begins */
+  procpool__job *idle, *again;   /* not handed out; with items of a chunk that broke off */
   size_t job_count, busy, depth; /* chunks: most ever handed out at once, handed out now, most to be handed out now */
   size_t items;                  /* of the chunks that are handed out */
   uint64_t bytes;                /* of their blocks */
@@ -13806,13 +13789,19 @@ typedef struct procpool__mapping {
  * spare: a chunk shall take a few times as long, where items are so quick that it matters. */
 #define PROCPOOL__CHUNK_NS ((uint64_t)60000)
 #define PROCPOOL__CHUNK_MOST ((size_t)0xffffff) /* items */
+#define PROCPOOL__CHUNK_CACHED ((size_t)262144) /* bytes: what is copied shall stay in the cache until it is used */
 #define PROCPOOL__MAP_PIECE ((size_t)1 << 20)   /* bytes that are copied between two looks at the clock */
 enum { PROCPOOL__ITEM_ALIGN = 16 };
+
+/* Bytes of an item in the block of its chunk. */
+static uint64_t procpool__map_copied(const procpool__array *a) {
+  return a->shared ? 0 : a->step;
+}
 
 /* Items that one chunk can hold. In an inline pool no thread looks at the clock while a chunk runs: only what takes a
  * moment. */
 static size_t procpool__map_most(const procpool__mapping *m) {
-  const uint64_t bytes = (m->shared_arguments ? 0 : m->argument_step) + (m->shared_results ? 0 : m->result_step);
+  const uint64_t bytes = procpool__map_copied(&m->arguments) + procpool__map_copied(&m->results);
   const uint64_t quarter = m->pool->segment.arena_size / 4;
   const uint64_t fit =
       bytes > 0 ? quarter / bytes : 4 * quarter; /* an item has a quarter of a byte for its mark, too */
@@ -13823,117 +13812,71 @@ static size_t procpool__map_most(const procpool__mapping *m) {
 }
 
 /* Large chunks first, small ones towards the end: no worker waits long for the last. */
-static size_t procpool__map_chunksize(const procpool__mapping *m, size_t remaining) {
-  const bool copied = !m->shared_arguments || !m->shared_results;
-  size_t n = remaining / ((size_t)m->pool->segment.workers * (copied ? 4 : 2));
+static size_t procpool__map_chunksize(const procpool__mapping *m) {
+  const bool copied = !m->arguments.shared || !m->results.shared;
+  const size_t bytes = (m->arguments.shared ? 0 : m->arguments.size) + (m->results.shared ? 0 : m->results.size);
+  const size_t cached = PROCPOOL__CHUNK_CACHED / (bytes + 1);
   size_t most = procpool__map_most(m);
-  if (m->options != NULL && m->options->chunksize > 0)
-    return m->options->chunksize < most ? m->options->chunksize : most;
-  if (copied) { /* what is copied shall stay in the cache until it is used */
-    const size_t cached =
-        262144 / ((m->shared_arguments ? 0 : m->argument_size) + (m->shared_results ? 0 : m->result_size) + 1);
-    most = cached < most ? cached : most;
-  }
-  if (n < m->least)
-    n = m->least;
-  if (n > most)
-    n = most;
+  size_t n = (m->count - m->next) / ((size_t)m->pool->segment.workers * (copied ? 4 : 2));
+  n = n > m->least ? n : m->least;
+  if (m->o.chunksize > 0)
+    n = m->o.chunksize;
+  else if (copied && cached < most)
+    most = cached;
+  n = n < most ? n : most;
   return n > 0 ? n : 1;
-}
-
-/* The next items to hand out, at most one chunk. */
-static procpool__range procpool__map_take(procpool__mapping *m) {
-  procpool__range r;
-  size_t most;
-  if (m->range_count > 0)
-    return m->ranges[--m->range_count];
-  most = procpool__map_chunksize(m, m->count - m->next);
-  r.first = m->next;
-  r.count = m->count - m->next < most ? m->count - m->next : most;
-  m->next += r.count;
-  return r;
-}
-
-static void procpool__map_put_back(procpool__mapping *m, size_t first, size_t count) {
-  if (count == 0)
-    return;
-  m->ranges[m->range_count].first = first;
-  m->ranges[m->range_count].count = count;
-  m->range_count++;
 }
 
 static procpool__chunk *procpool__map_chunk(const procpool__mapping *m, const procpool__job *job) {
   return (procpool__chunk *)(void *)(m->pool->segment.arena + job->block);
 }
 
-/* Bytes of the block of a chunk of count items: for what is not in shared buffers. Neither overflows: see
- * procpool__map_fits and procpool__map_most. */
-static uint64_t procpool__map_results_at(const procpool__mapping *m, size_t count) {
-  return procpool__round_up(procpool__round_up(sizeof(procpool__chunk), PROCPOOL__LINE) +
-                                (m->shared_arguments ? 0 : count * m->argument_step),
-                            PROCPOOL__LINE);
-}
-
-static uint64_t procpool__map_failures_at(const procpool__mapping *m, size_t count) {
-  return procpool__round_up(procpool__map_results_at(m, count) + (m->shared_results ? 0 : count * m->result_step),
-                            PROCPOOL__LINE);
-}
-
-static uint64_t procpool__map_block_size(const procpool__mapping *m, size_t count) {
-  return procpool__map_failures_at(m, count) + procpool__chunk_marks_size(count);
-}
-
-/* Whether an array lies in a shared buffer, and where. False if it does so in part, or in a buffer that is freed. */
-static bool procpool__map_find(const procpool__mapping *m, const void *array, size_t item_size, bool *shared,
-                               uint64_t *at) {
-  const uint64_t size = (uint64_t)m->count * item_size; /* such arrays are possible: see procpool__map_check */
-  const procpool__where where = size > 0 ? procpool__buffer_find(m->pool, array, size, at) : PROCPOOL__WHERE_OUTSIDE;
-  *shared = where == PROCPOOL__WHERE_BUFFER;
-  return where != PROCPOOL__WHERE_WRONG;
+/* Where everything lies in the block of so many items. Nothing overflows: see procpool__map_fits, procpool__map_most. */
+static procpool__layout procpool__map_layout(const procpool__mapping *m, size_t count) {
+  procpool__layout at;
+  at.arguments = procpool__round_up(sizeof(procpool__chunk), PROCPOOL__LINE);
+  at.results = procpool__round_up(at.arguments + count * procpool__map_copied(&m->arguments), PROCPOOL__LINE);
+  at.failures = procpool__round_up(at.results + count * procpool__map_copied(&m->results), PROCPOOL__LINE);
+  at.size = at.failures + procpool__chunk_marks_size(count);
+  return at;
 }
 
 #define PROCPOOL__MAP_WRONG_PLACE "an array lies in a shared buffer in part, or in one that was freed"
 
-/* Where the arrays lie: found out once, since the layout of all chunks goes by it, and seen to be so still before more
- * are handed out. */
-static procpool_status procpool__map_locate(procpool__mapping *m) {
-  bool arguments, results;
-  uint64_t arguments_at = 0, results_at = 0;
-  const bool found = procpool__map_find(m, m->arguments, m->argument_size, &arguments, &arguments_at) &&
-                     procpool__map_find(m, m->results, m->result_size, &results, &results_at);
-  if (!found || (m->located && (arguments != m->shared_arguments || results != m->shared_results)))
-    return procpool__host_refuse(m->pool, PROCPOOL_ARGUMENT, 0, PROCPOOL__MAP_WRONG_PLACE);
-  m->located = true;
-  m->shared_arguments = arguments;
-  m->shared_results = results;
-  m->arguments_at = arguments_at;
-  m->results_at = results_at;
-  return PROCPOOL_OK;
+/* Whether an array lies in a shared buffer is found out once, since the layout of all chunks goes by it, and seen to be
+ * so still before more are handed out. False if it is not, or the array lies there in part, or in a buffer that is
+ * freed. In a chunk each item begins at a multiple of 16, as a task's argument and result do; in an array that is used
+ * where it is, or that the typed layer reads as an array, at that of its type. */
+static bool procpool__map_locate(const procpool__mapping *m, procpool__array *a, const void *data) {
+  const uint64_t size = (uint64_t)m->count * a->size; /* such arrays are possible: see procpool__map_check */
+  const procpool__where where =
+      size > 0 ? procpool__buffer_find(m->pool, data, size, &a->offset) : PROCPOOL__WHERE_OUTSIDE;
+  const bool shared = where == PROCPOOL__WHERE_BUFFER;
+  if (where == PROCPOOL__WHERE_WRONG || (m->jobs != NULL && shared != a->shared))
+    return false;
+  a->shared = shared;
+  a->step = m->by_items || shared ? a->size : procpool__round_up(a->size, PROCPOOL__ITEM_ALIGN);
+  return true;
 }
 
-/* Where in a chunk the items lie. Each begins at a multiple of 16, as a task's argument and result do; in an array that
- * is used where it is, or that the typed layer reads as an array, at that of its type. */
-static void procpool__map_steps(procpool__mapping *m) {
-  const bool dense = m->by_items;
-  m->argument_step =
-      dense || m->shared_arguments ? m->argument_size : procpool__round_up(m->argument_size, PROCPOOL__ITEM_ALIGN);
-  m->result_step =
-      dense || m->shared_results ? m->result_size : procpool__round_up(m->result_size, PROCPOOL__ITEM_ALIGN);
+static bool procpool__map_locate_both(procpool__mapping *m) {
+  return procpool__map_locate(m, &m->arguments, m->from) && procpool__map_locate(m, &m->results, m->to);
 }
 
 /* Copies the arguments of a chunk. The lock is let go: the block is this call's alone. Now and then it looks whether
  * the map's time is over. */
 static procpool_status procpool__map_copy_in(const procpool__mapping *m, unsigned char *to, const unsigned char *from,
                                              size_t count) {
-  const bool dense = m->argument_step == m->argument_size;
-  const size_t size = dense ? m->argument_size * count : m->argument_size;
+  const procpool__array *a = &m->arguments;
+  const bool dense = a->step == a->size;
+  const size_t size = dense ? a->size * count : a->size;
   procpool_status status = PROCPOOL_OK;
   size_t since = 0;
   procpool__host_unlock(m->pool);
   for (size_t i = 0; i < (dense ? 1 : count) && status == PROCPOOL_OK; i++)
     for (size_t done = 0; done < size && status == PROCPOOL_OK;) {
       const size_t n = size - done < PROCPOOL__MAP_PIECE ? size - done : PROCPOOL__MAP_PIECE;
-      memcpy(to + i * m->argument_step + done, from + i * m->argument_size + done, n);
+      memcpy(to + i * a->step + done, from + i * a->size + done, n);
       done += n;
       since += n;
       if (since >= PROCPOOL__MAP_PIECE) {
@@ -13945,6 +13888,11 @@ static procpool_status procpool__map_copy_in(const procpool__mapping *m, unsigne
   return status;
 }
 
+/* Where in the arena a chunk has its arguments or results. */
+static uint64_t procpool__map_place(const procpool__array *a, const procpool__job *job, uint64_t at) {
+  return a->shared ? a->offset + (uint64_t)job->first * a->size : job->block + at;
+}
+
 /* Fills the job's block. OK, or why the map is to end. */
 static procpool_status procpool__map_load(procpool__mapping *m, procpool__job *job) {
   procpool__chunk *chunk = procpool__map_chunk(m, job);
@@ -13953,20 +13901,18 @@ static procpool_status procpool__map_load(procpool__mapping *m, procpool__job *j
     return address == 0 ? PROCPOOL_FUNCTION : PROCPOOL_SYSTEM;
   memset(chunk, 0, offsetof(procpool__chunk, first));
   chunk->count = chunk->stop = job->count;
-  chunk->argument_size = m->argument_size;
-  chunk->result_size = m->result_size;
-  chunk->argument_step = m->argument_step;
-  chunk->result_step = m->result_step;
+  chunk->argument_size = m->arguments.size;
+  chunk->result_size = m->results.size;
+  chunk->argument_step = m->arguments.step;
+  chunk->result_step = m->results.step;
   chunk->function = m->by_items ? 0 : address;
-  chunk->arguments = m->shared_arguments ? m->arguments_at + (uint64_t)job->first * m->argument_size
-                                         : job->block + procpool__round_up(sizeof(*chunk), PROCPOOL__LINE);
-  chunk->results = m->shared_results ? m->results_at + (uint64_t)job->first * m->result_size
-                                     : job->block + procpool__map_results_at(m, job->count);
-  chunk->failures = job->block + procpool__map_failures_at(m, job->count);
-  if (m->shared_arguments || m->argument_size == 0)
+  chunk->arguments = procpool__map_place(&m->arguments, job, job->at.arguments);
+  chunk->results = procpool__map_place(&m->results, job, job->at.results);
+  chunk->failures = job->block + job->at.failures;
+  if (procpool__map_copied(&m->arguments) == 0)
     return PROCPOOL_OK;
-  return procpool__map_copy_in(m, (unsigned char *)chunk + procpool__round_up(sizeof(*chunk), PROCPOOL__LINE),
-                               m->arguments + job->first * m->argument_size, job->count);
+  return procpool__map_copy_in(m, (unsigned char *)chunk + job->at.arguments, m->from + job->first * m->arguments.size,
+                               job->count);
 }
 
 /* Submits the chunk, whose block is filled. */
@@ -13976,52 +13922,52 @@ static procpool_status procpool__map_submit(procpool__mapping *m, procpool__job 
   procpool_status status;
   memset(&o, 0, sizeof(o));
   o.function = m->function;
-  o.size = (size_t)job->block_size;
+  o.size = (size_t)job->at.size;
   o.block = job->block;
   o.flags = PROCPOOL__SLOT_CHUNK;
   o.quiet = true;
-  o.limit =
-      procpool__public_time_limit(m->options != NULL ? m->options->time_limit : 0, (double)job->count, p->time_limit);
-  o.grace = procpool__public_grace(m->options != NULL ? m->options->grace : 0, p->grace);
+  o.limit = procpool__public_time_limit(m->o.time_limit, (double)job->count, p->time_limit);
+  o.grace = procpool__public_grace(m->o.grace, p->grace);
   status = procpool__submit_now(m->pool, &o);
-  job->future = status == PROCPOOL_OK ? o.future : NULL;
+  if (status == PROCPOOL_OK)
+    procpool__node_link(&m->waiter, &job->node, o.future);
   return status;
 }
 
-/* There is no memory for a chunk of that size. If the arena could hold it, it is waited for as long as others have
- * some. */
-static procpool_status procpool__map_no_memory(const procpool *p, uint64_t size) {
-  return procpool__submit_no_memory(p, procpool__arena_could_hold(p, size) ? 0 : UINT64_MAX);
-}
-
-/* Hands out one chunk. FULL where there is no room now. */
-static procpool_status procpool__map_send(procpool__mapping *m, size_t j) {
+/* Hands out one chunk: there is a job for it. FULL where there is no room now. Memory that the arena could hold is
+ * waited for as long as others have some. */
+static procpool_status procpool__map_send(procpool__mapping *m) {
   procpool *p = m->pool;
-  procpool__job *job = &m->jobs[j];
-  procpool__range r;
+  procpool__job *job = m->again != NULL ? m->again : m->idle;
+  size_t fresh = 0;
   uint32_t slot;
   procpool_status status = procpool__submit_place(p, &slot); /* else all that follows would be in vain */
   if (status != PROCPOOL_OK)
     return status;
-  r = procpool__map_take(m);
-  job->first = r.first;
-  job->count = r.count;
-  job->taken_back = false;
-  job->block_size = procpool__map_block_size(m, r.count);
-  job->block = procpool__arena_hold(p, job->block_size);
-  status = job->block != PROCPOOL__NO_BLOCK ? procpool__map_load(m, job) : procpool__map_no_memory(p, job->block_size);
-  if (job->block != PROCPOOL__NO_BLOCK && status == PROCPOOL_OK)
+  if (m->again == NULL) {
+    fresh = procpool__map_chunksize(m);
+    fresh = fresh < m->count - m->next ? fresh : m->count - m->next;
+    job->first = m->next;
+    job->count = fresh;
+  }
+  job->at = procpool__map_layout(m, job->count);
+  job->block = procpool__arena_hold(p, job->at.size);
+  if (job->block == PROCPOOL__NO_BLOCK)
+    status = procpool__submit_no_memory(p, procpool__arena_could_hold(p, job->at.size) ? 0 : UINT64_MAX);
+  if (status == PROCPOOL_OK)
+    status = procpool__map_load(m, job);
+  if (status == PROCPOOL_OK)
     status = procpool__map_submit(m, job);
   if (status != PROCPOOL_OK) {
-    procpool__arena_unhold(p, job->block, job->block_size);
+    procpool__arena_unhold(p, job->block, job->at.size);
     procpool__submit_give_up(p, status);
-    procpool__map_put_back(m, r.first, r.count);
     return status;
   }
-  procpool__node_link(&m->group.waiter, &m->group.nodes[j], job->future);
+  *(m->again != NULL ? &m->again : &m->idle) = job->next;
+  m->next += fresh;
   m->busy++;
-  m->items += r.count;
-  m->bytes += job->block_size;
+  m->items += job->count;
+  m->bytes += job->at.size;
   return PROCPOOL_OK;
 }
 
@@ -14055,12 +14001,12 @@ static void procpool__map_pace(procpool__mapping *m, size_t items) {
 }
 
 static bool procpool__map_more(const procpool__mapping *m) {
-  return m->range_count > 0 || m->next < m->count;
+  return m->again != NULL || m->next < m->count;
 }
 
 static bool procpool__map_enough(const procpool__mapping *m) {
-  if (m->shared_arguments && m->shared_results)
-    return false; /* nothing is to be copied: all of it at once, and the host is not called before the end */
+  if (m->arguments.shared && m->results.shared) /* nothing is to be copied: all of it at once, and the host is not */
+    return m->busy == m->job_count;             /* called before the end */
   return m->busy >= m->depth || (m->bytes >= PROCPOOL__MAP_BYTES && m->busy >= procpool__map_least_depth(m));
 }
 
@@ -14077,16 +14023,16 @@ static uint64_t procpool__map_spare(const procpool__mapping *m) {
 
 static procpool_status procpool__map_fill(procpool__mapping *m) {
   procpool_status status = procpool__map_more(m) ? procpool__submit_refusal(m->pool) : PROCPOOL_OK;
-  if (status == PROCPOOL_OK && procpool__map_more(m))
-    status = procpool__map_locate(m); /* each time: a buffer that was freed meanwhile is not for new chunks */
-  for (size_t j = 0; j < m->job_count && status == PROCPOOL_OK && !procpool__map_enough(m); j++)
-    if (m->jobs[j].future == NULL && procpool__map_more(m)) {
-      status = procpool__host_wait_look(m->pool, &m->wait);
-      if (status == PROCPOOL_OK)
-        status = procpool__map_send(m, j);
-      procpool__submit_look(m->pool, true);
-      procpool__host_breathe(m->pool);
-    }
+  if (status == PROCPOOL_OK && procpool__map_more(m) &&
+      !procpool__map_locate_both(m)) /* a buffer was freed meanwhile */
+    status = procpool__host_refuse(m->pool, PROCPOOL_ARGUMENT, 0, PROCPOOL__MAP_WRONG_PLACE);
+  while (status == PROCPOOL_OK && procpool__map_more(m) && !procpool__map_enough(m)) {
+    status = procpool__host_wait_look(m->pool, &m->wait);
+    if (status == PROCPOOL_OK)
+      status = procpool__map_send(m);
+    procpool__submit_look(m->pool, true);
+    procpool__host_breathe(m->pool);
+  }
   procpool__submit_look(m->pool, false);
   m->spare = procpool__map_spare(m);
   return status;
@@ -14096,23 +14042,19 @@ static procpool_status procpool__map_fill(procpool__mapping *m) {
  * where there is no record of it. */
 static void procpool__map_note(procpool__mapping *m, size_t first, size_t count, procpool_status status,
                                const procpool_error *error) {
-  procpool_map_options *o = m->options;
-  if (count == 0)
-    return;
-  if (o != NULL && o->statuses != NULL && status != PROCPOOL_PENDING)
-    for (size_t i = 0; i < count; i++)
-      o->statuses[first + i] = status;
-  if (status == PROCPOOL_OK)
+  for (size_t i = 0; i < count && m->o.statuses != NULL && status != PROCPOOL_PENDING; i++)
+    m->o.statuses[first + i] = status;
+  if (status == PROCPOOL_OK || count == 0)
     return;
   m->failed_count += count;
   if (first >= m->failed_item)
     return;
   m->failed_item = first;
   m->status = status;
-  if (o != NULL && o->error != NULL && error != NULL)
-    *o->error = *error;
-  else if (o != NULL && o->error != NULL)
-    procpool__error_fill(o->error, status, 0, NULL);
+  if (m->o.error != NULL && error != NULL)
+    *m->o.error = *error;
+  else if (m->o.error != NULL)
+    procpool__error_fill(m->o.error, status, 0, NULL);
 }
 
 /* What is known of an item that reported failure itself: the message of the chunk's first one, the status of all. */
@@ -14120,8 +14062,8 @@ static void procpool__map_note_failure(procpool__mapping *m, const procpool__job
                                        const procpool__failure *first) {
   procpool_error error;
   procpool__error_fill(&error, mark == 1 ? PROCPOOL_FAILED : PROCPOOL_CODEC, 0, "");
-  error.worker = job->future->worker;
-  error.pid = (long)job->future->pid;
+  error.worker = job->node.future->worker;
+  error.pid = (long)job->node.future->pid;
   if (first != NULL) {
     error.code = first->code;
     memcpy(error.message, first->message, sizeof(error.message));
@@ -14131,16 +14073,16 @@ static void procpool__map_note_failure(procpool__mapping *m, const procpool__job
 }
 
 static void procpool__map_copy(const procpool__mapping *m, const procpool__job *job, size_t first, size_t count) {
-  const unsigned char *from =
-      (const unsigned char *)procpool__map_chunk(m, job) + procpool__map_results_at(m, job->count);
-  unsigned char *to = m->results;
-  if (m->result_size == 0 || m->shared_results)
+  const procpool__array *a = &m->results;
+  const unsigned char *from = (const unsigned char *)procpool__map_chunk(m, job) + job->at.results;
+  unsigned char *to = m->to;
+  if (procpool__map_copied(a) == 0 || count == 0)
     return;
-  to += job->first * m->result_size;
-  if (m->result_step == m->result_size && count > 0)
-    memcpy(to + first * m->result_size, from + first * m->result_size, count * m->result_size);
-  for (size_t i = first; i < first + count && m->result_step != m->result_size; i++)
-    memcpy(to + i * m->result_size, from + i * m->result_step, m->result_size);
+  to += job->first * a->size;
+  if (a->step == a->size)
+    memcpy(to + first * a->size, from + first * a->size, count * a->size);
+  for (size_t i = first; i < first + count && a->step != a->size; i++)
+    memcpy(to + i * a->size, from + i * a->step, a->size);
 }
 
 /* Copies out the results of the chunk's first ended items, around those that failed. Its worker has committed it
@@ -14149,7 +14091,7 @@ static void procpool__map_copy(const procpool__mapping *m, const procpool__job *
 static void procpool__map_collect(procpool__mapping *m, const procpool__job *job, size_t ended) {
   procpool__chunk *chunk = procpool__map_chunk(m, job);
   const uint64_t failed = procpool__load_acquire(&chunk->failed), took = procpool__load_relaxed(&chunk->took);
-  const unsigned char *marks = (const unsigned char *)chunk + procpool__map_failures_at(m, job->count);
+  const unsigned char *marks = (const unsigned char *)chunk + job->at.failures;
   procpool__failure first;
   size_t from = 0;
   bool told = false;
@@ -14178,68 +14120,54 @@ static size_t procpool__map_ended(const procpool__mapping *m, const procpool__jo
   return begun == 0 || begun > (uint64_t)job->count + 1 ? 0 : (size_t)begun - 1;
 }
 
-/* A chunk came to an end in the midst: it crashed its worker, or ran too long. What had ended is kept, the item that
- * was begun ends in status, the rest goes back. */
-static void procpool__map_broke_off(procpool__mapping *m, const procpool__job *job, procpool_status status) {
-  const size_t at = procpool__map_ended(m, job);
-  procpool__map_collect(m, job, at);
-  if (at == job->count)
-    return; /* all had ended before */
-  procpool__map_note(m, job->first + at, 1, status, job->future->error);
-  procpool__map_put_back(m, job->first + at + 1, job->count - at - 1);
-}
-
-/* A chunk that was to stop, or goes on still: what has ended counts. */
-static void procpool__map_stopped(procpool__mapping *m, const procpool__job *job) {
-  const size_t at = procpool__map_ended(m, job);
-  procpool__map_collect(m, job, at);
-  procpool__map_put_back(m, job->first + at, job->count - at);
-}
-
-/* The whole chunk ended in this way. */
-static void procpool__map_failed(procpool__mapping *m, const procpool__job *job, procpool_status status) {
-  procpool__host_unlock(m->pool); /* there may be many */
-  procpool__map_note(m, job->first, job->count, status, job->future->error);
-  (void)procpool__host_relock(m->pool);
-}
-
-/* The job is done with: its future is given back. */
-static void procpool__map_forget(procpool__mapping *m, size_t j) {
-  procpool__job *job = &m->jobs[j];
-  procpool__node_unlink(&m->group.nodes[j]);
-  procpool__future_give_back(m->pool, job->future);
-  job->future = NULL;
+/* The job is over: its future is given back, and its block if the chunk has settled, else the block is the task's. Its
+ * items from done on are to be handed out again. */
+static void procpool__map_free(procpool__mapping *m, procpool__job *job, size_t done) {
+  procpool *p = m->pool;
+  procpool_future *f = job->node.future;
+  procpool__job **list;
+  p->arena.held--;
+  if (procpool__future_status(f) == PROCPOOL_PENDING) {
+    f->flags &= (uint8_t)~PROCPOOL__F_KEEP_BLOCK;
+  } else {
+    p->arena.returned++;
+    if (!(f->flags & PROCPOOL__F_QUARANTINE))
+      procpool__arena_free(p, job->block, job->at.size);
+    procpool__host_pass_room(p);
+  }
+  f->flags |= PROCPOOL__F_RELEASED;
+  procpool__node_unlink(&job->node);
+  procpool__future_give_back(p, f);
   m->busy--;
   m->items -= job->count;
-  m->bytes -= job->block_size;
+  m->bytes -= job->at.size;
+  job->first += done;
+  job->count -= done;
+  list = job->count > 0 ? &m->again : &m->idle;
+  job->next = *list;
+  *list = job;
 }
 
-/* Gives back the block of a chunk that has settled. */
-static void procpool__map_let_go(procpool__mapping *m, const procpool__job *job) {
-  procpool *p = m->pool;
-  p->arena.held--;
-  p->arena.returned++;
-  if (!(job->future->flags & PROCPOOL__F_QUARANTINE))
-    procpool__arena_free(p, job->block, job->block_size);
-  procpool__host_pass_room(p);
-}
-
-/* A chunk has settled: its results are taken, its block and its future given back. */
-static void procpool__map_finish(procpool__mapping *m, size_t j) {
-  procpool__job *job = &m->jobs[j];
-  const procpool_status status = procpool__future_status(job->future);
-  if (job->taken_back)
-    procpool__map_put_back(m, job->first, job->count);
-  else if (status == PROCPOOL_OK && m->halted)
-    procpool__map_stopped(m, job);
-  else if (status == PROCPOOL_OK)
-    procpool__map_collect(m, job, job->count);
-  else if (status == PROCPOOL_CRASHED || status == PROCPOOL_TIMEOUT)
-    procpool__map_broke_off(m, job, status);
-  else
-    procpool__map_failed(m, job, status);
-  procpool__map_let_go(m, job);
-  procpool__map_forget(m, j);
+/* A chunk has settled, or is left behind in a map that ends: its results are taken. Of one that came to an end in the
+ * midst, since it crashed its worker, ran too long, or was to stop, what had ended is kept; the item that had begun
+ * ends as the chunk did, unless that was to stop, and the rest goes back. */
+static void procpool__map_finish(procpool__mapping *m, procpool__job *job) {
+  const procpool_future *f = job->node.future;
+  const procpool_status status = procpool__future_status(f);
+  const bool broke_off = status == PROCPOOL_CRASHED || status == PROCPOOL_TIMEOUT;
+  size_t done = job->count;
+  if (status == PROCPOOL_OK || status == PROCPOOL_PENDING || broke_off) {
+    if (status != PROCPOOL_OK || m->halted)
+      done = procpool__map_ended(m, job);
+    procpool__map_collect(m, job, done);
+    if (broke_off && done < job->count)
+      procpool__map_note(m, job->first + done++, 1, status, f->error);
+  } else {
+    procpool__host_unlock(m->pool); /* there may be many */
+    procpool__map_note(m, job->first, job->count, status, f->error);
+    (void)procpool__host_relock(m->pool);
+  }
+  procpool__map_free(m, job, done);
 }
 
 /* ---- a map that ends before its time ---- Each chunk is told to begin no further item. A worker that runs quick items
@@ -14249,75 +14177,59 @@ static void procpool__map_finish(procpool__mapping *m, size_t j) {
 
 static bool procpool__condition_halted(procpool *p, void *context) {
   (void)p;
-  return ((const procpool__mapping *)context)->group.waiter.pending == 0;
+  return ((const procpool__mapping *)context)->waiter.pending == 0;
 }
 
 /* One that no worker has claimed is taken back. */
 static void procpool__map_halt(procpool__mapping *m, procpool__job *job) {
   procpool *p = m->pool;
-  procpool_future *f = job->future;
+  procpool_future *f = job->node.future;
   if (f == NULL || procpool__future_status(f) != PROCPOOL_PENDING)
     return;
   procpool__store(&procpool__map_chunk(m, job)->stop, 0);
   if (!procpool__cas(&p->segment.slots[f->slot].word, procpool__word(f->ticket, 0, PROCPOOL__READY), 0))
     return;
-  job->taken_back = true;
   procpool__host_settle(p, f, PROCPOOL_CANCELLED);
-}
-
-/* Leaves a chunk behind that still runs. */
-static void procpool__map_abandon(procpool__mapping *m, size_t j) {
-  procpool__job *job = &m->jobs[j];
-  procpool_future *f = job->future;
-  procpool__map_stopped(m, job);
-  if (procpool__future_status(f) == PROCPOOL_PENDING) { /* it may have settled just now, without the lock */
-    f->flags &= (uint8_t)~PROCPOOL__F_KEEP_BLOCK;
-    m->pool->arena.held--;
-  } else {
-    procpool__map_let_go(m, job);
-  }
-  f->flags |= PROCPOOL__F_RELEASED;
-  procpool__map_forget(m, j);
+  procpool__map_free(m, job, 0);
 }
 
 static void procpool__map_leave(procpool__mapping *m) {
   procpool *p = m->pool;
   const procpool__wait wait = procpool__host_wait_for(
       p, procpool__condition_halted, m, procpool__platform_now() + PROCPOOL__MAP_LINGER, PROCPOOL__WAIT_IMMUNE);
+  const bool halts = m->busy > 0;
   m->halted = true;
   for (size_t j = 0; j < m->job_count && m->busy > 0; j++) {
     procpool__map_halt(m, &m->jobs[j]);
     if (j % PROCPOOL__STRETCH == 0)
       procpool__host_breathe(p);
   }
-  if (m->busy > 0)
+  if (halts)
     procpool__future_stopped(p);
   if (m->busy > 0)
     (void)procpool__host_wait(p, &wait);
-  for (size_t j = 0; j < m->job_count && m->busy > 0; j++) {
-    if (m->jobs[j].future == NULL)
-      continue;
-    if (procpool__future_status(m->jobs[j].future) == PROCPOOL_PENDING)
-      procpool__map_abandon(m, j);
-    else
-      procpool__map_finish(m, j);
-  }
-  for (size_t i = 0; i < m->range_count; i++)
-    procpool__map_note(m, m->ranges[i].first, m->ranges[i].count, PROCPOOL_PENDING, NULL);
+  for (size_t j = 0; j < m->job_count && m->busy > 0; j++)
+    if (m->jobs[j].node.future != NULL)
+      procpool__map_finish(m, &m->jobs[j]);
+  for (const procpool__job *job = m->again; job != NULL; job = job->next)
+    procpool__map_note(m, job->first, job->count, PROCPOOL_PENDING, NULL);
   procpool__map_note(m, m->next, m->count - m->next, PROCPOOL_PENDING, NULL);
 }
 
 static bool procpool__map_make(procpool__mapping *m) {
-  m->job_count = PROCPOOL__MAP_DEPTH * (size_t)m->pool->segment.workers;
+  const size_t count = PROCPOOL__MAP_DEPTH * (size_t)m->pool->segment.workers;
   m->depth = procpool__map_least_depth(m);
-  m->jobs = (procpool__job *)PROCPOOL_MALLOC(m->job_count * sizeof(*m->jobs));
-  m->ranges = (procpool__range *)PROCPOOL_MALLOC((m->job_count + 1) * sizeof(*m->ranges));
-  if (!procpool__group_make(&m->group, m->job_count) || m->jobs == NULL || m->ranges == NULL)
+  m->jobs = (procpool__job *)PROCPOOL_MALLOC(count * sizeof(*m->jobs));
+  if (m->jobs == NULL)
     return false;
-  memset((void *)m->jobs, 0, m->job_count * sizeof(*m->jobs));
-  if (m->options != NULL && m->options->statuses != NULL)
-    for (size_t i = 0; i < m->count; i++)
-      m->options->statuses[i] = PROCPOOL_PENDING;
+  memset((void *)m->jobs, 0, count * sizeof(*m->jobs));
+  for (size_t j = 1; j < count; j++)
+    m->jobs[j - 1].next = &m->jobs[j];
+  m->idle = m->jobs;
+  m->job_count = count;
+  procpool__waiter_init(&m->waiter);
+  for (size_t i = 0; i < m->count && m->o.statuses != NULL; i++)
+    m->o.statuses[i] = PROCPOOL_PENDING;
   return true;
 }
 
@@ -14326,7 +14238,7 @@ static bool procpool__condition_map(procpool *p, void *context) {
   if (m->busy == 0)
     return procpool__host_room(p) != m->room_before || /* others hold what this map needs */
            (!m->cell_before && procpool__host_cell_free(p)) || procpool__submit_refusal(p) != PROCPOOL_OK;
-  return m->group.waiter.first_done != NULL;
+  return m->waiter.first_done != NULL;
 }
 
 /* Hands out and takes in until all is done. Returns OK, or why it stopped. When nothing more is accepted (another
@@ -14354,92 +14266,77 @@ static procpool_status procpool__map_run(procpool__mapping *m) {
     if (status != PROCPOOL_OK)
       return status;
     items = m->items;
-    while ((node = procpool__waiter_pop(&m->group.waiter)) != NULL)
-      procpool__map_finish(m, (size_t)(node - m->group.nodes));
+    while ((node = procpool__waiter_pop(&m->waiter)) != NULL)
+      procpool__map_finish(m, (procpool__job *)(void *)node);
     procpool__map_pace(m, items - m->items);
   }
 }
 
-/* The map is not begun. pool: null where there is none to tell. */
-static procpool_status procpool__map_refuse(procpool *p, const procpool_map_options *options, procpool_status status,
+/* Tells why the map was not begun, or has not ended. pool, error: null where there is none to tell. */
+static procpool_status procpool__map_refuse(procpool *p, procpool_error *error, procpool_status status,
                                             const char *message) {
+  const int system_error = status == PROCPOOL_MEMORY ? PROCPOOL__NO_MEMORY : 0;
   if (p != NULL)
-    (void)procpool__host_refuse(p, status, status == PROCPOOL_MEMORY ? PROCPOOL__NO_MEMORY : 0, message);
-  if (options != NULL && options->error != NULL)
-    procpool__error_fill(options->error, status, status == PROCPOOL_MEMORY ? PROCPOOL__NO_MEMORY : 0, message);
+    (void)procpool__host_refuse(p, status, system_error, message);
+  if (error != NULL)
+    procpool__error_fill(error, status, system_error, message);
   return status;
 }
 
 /* The map is over: what the caller is told. */
 static procpool_status procpool__map_tell(const procpool__mapping *m, procpool_status status) {
-  procpool_map_options *o = m->options;
-  if (o == NULL)
-    return status == PROCPOOL_OK ? m->status : status;
-  o->failed_count = m->failed_count;
-  o->failed_item = m->failed_count > 0 ? m->failed_item : 0;
-  if (o->error == NULL)
-    return status == PROCPOOL_OK ? m->status : status;
-  if (status == PROCPOOL_OK && m->failed_count == 0)
-    memset(o->error, 0, sizeof(*o->error));
-  else if (status != PROCPOOL_OK && (m->failed_count == 0 || m->status == PROCPOOL_PENDING))
-    procpool__error_fill(o->error, status, status == PROCPOOL_MEMORY ? PROCPOOL__NO_MEMORY : 0,
-                         NULL); /* that is why it has not ended */
+  if (m->options != NULL) {
+    m->options->failed_count = m->failed_count;
+    m->options->failed_item = m->failed_count > 0 ? m->failed_item : 0;
+  }
+  if (status != PROCPOOL_OK && (m->failed_count == 0 || m->status == PROCPOOL_PENDING))
+    return procpool__map_refuse(NULL, m->o.error, status, NULL);
+  if (m->failed_count == 0 && m->o.error != NULL)
+    memset(m->o.error, 0, sizeof(*m->o.error));
   return status == PROCPOOL_OK ? m->status : status;
 }
 
 static procpool_status procpool__map_whole(procpool__mapping *m) {
   procpool *p = m->pool;
-  procpool_status status = PROCPOOL_MEMORY;
+  procpool_status status;
   bool made;
-  m->failed_item = SIZE_MAX;
-  m->status = PROCPOOL_OK;
   procpool__host_unlock(p);
   made = procpool__map_make(m);
   (void)procpool__host_relock(p);
-  if (made) {
-    status = procpool__map_run(m);
-    if (status != PROCPOOL_FORKED) /* the chunks are not a child's */
-      procpool__map_leave(m);
-    if (status == PROCPOOL_FUNCTION)
-      (void)procpool__host_refuse(p, status, 0, NULL);
-  }
-  m->group.count = 0;
-  procpool__group_end(&m->group);
+  if (!made)
+    return procpool__map_refuse(p, m->o.error, PROCPOOL_MEMORY, NULL);
+  status = procpool__map_run(m);
+  if (status != PROCPOOL_FORKED) /* the chunks are not a child's */
+    procpool__map_leave(m);
+  if (status == PROCPOOL_FUNCTION)
+    (void)procpool__host_refuse(p, status, 0, NULL);
+  procpool__platform_lock_end(&m->waiter.lock);
   PROCPOOL_FREE(m->jobs);
-  PROCPOOL_FREE(m->ranges);
-  return made ? procpool__map_tell(m, status) : procpool__map_refuse(p, m->options, status, NULL);
+  return procpool__map_tell(m, status);
 }
 
 /* Whether an item that is copied finds room at all: each of its sizes, so that neither its chunk's size nor any sum of
  * such overflows, and then the chunk. */
 static bool procpool__map_fits(const procpool__mapping *m) {
   const procpool *p = m->pool;
-  return (m->shared_arguments || procpool__arena_could_hold(p, m->argument_size)) &&
-         (m->shared_results || procpool__arena_could_hold(p, m->result_size)) &&
-         (m->count == 0 || procpool__arena_could_hold(p, procpool__map_block_size(m, 1)));
+  return (m->arguments.shared || procpool__arena_could_hold(p, m->arguments.size)) &&
+         (m->results.shared || procpool__arena_could_hold(p, m->results.size)) &&
+         (m->count == 0 || procpool__arena_could_hold(p, procpool__map_layout(m, 1).size));
 }
 
 /* What the caller gave, but for where its arrays lie. Null, or what is wrong. */
 static const char *procpool__map_check(const procpool__mapping *m) {
-  const procpool_map_options *o = m->options;
   if (m->function == NULL)
     return "the function is null";
-  if (m->count > 0 && ((m->arguments == NULL && m->argument_size > 0) || (m->results == NULL && m->result_size > 0)))
+  if (m->count > 0 && ((m->from == NULL && m->arguments.size > 0) || (m->to == NULL && m->results.size > 0)))
     return "an array is null";
-  if (!procpool__size_possible(m->count, m->argument_size) || !procpool__size_possible(m->count, m->result_size))
+  if (!procpool__size_possible(m->count, m->arguments.size) || !procpool__size_possible(m->count, m->results.size) ||
+      (m->o.statuses != NULL && !procpool__size_possible(m->count, sizeof(*m->o.statuses))))
     return "no array is that large";
-  if (o != NULL && o->statuses != NULL && !procpool__size_possible(m->count, sizeof(*o->statuses)))
-    return "no array is that large";
-  if (o != NULL && (procpool__public_bad_timeout(o->timeout) || o->time_limit != o->time_limit || o->grace != o->grace))
+  if (procpool__public_bad_timeout(m->o.timeout) || procpool__public_bad_timeout(m->o.time_limit) ||
+      procpool__public_bad_timeout(m->o.grace))
     return "a time is not a number";
   return NULL;
-}
-
-/* Until when: 0 is without limit here, so that zeroed options are valid. */
-static uint64_t procpool__map_deadline(const procpool_map_options *options) {
-  if (options == NULL || options->timeout == 0)
-    return PROCPOOL__NEVER;
-  return options->timeout > 0 ? procpool__platform_deadline(options->timeout) : 0;
 }
 
 /* Under the lock. */
@@ -14447,42 +14344,45 @@ static procpool_status procpool__map_checked(procpool__mapping *m) {
   procpool *p = m->pool;
   const char *wrong = procpool__map_check(m);
   if (wrong != NULL)
-    return procpool__map_refuse(p, m->options, PROCPOOL_ARGUMENT, wrong);
-  if (m->options != NULL && m->options->time_limit > 0 && p->start > PROCPOOL_START_SPAWN)
-    return procpool__map_refuse(p, m->options, PROCPOOL_UNSUPPORTED,
+    return procpool__map_refuse(p, m->o.error, PROCPOOL_ARGUMENT, wrong);
+  if (m->o.time_limit > 0 && p->start > PROCPOOL_START_SPAWN)
+    return procpool__map_refuse(p, m->o.error, PROCPOOL_UNSUPPORTED,
                                 "a time limit needs fork or spawn: no thread can be ended");
-  if (procpool__map_locate(m) != PROCPOOL_OK)
-    return procpool__map_refuse(p, m->options, PROCPOOL_ARGUMENT, PROCPOOL__MAP_WRONG_PLACE);
-  procpool__map_steps(m);
+  if (!procpool__map_locate_both(m))
+    return procpool__map_refuse(p, m->o.error, PROCPOOL_ARGUMENT, PROCPOOL__MAP_WRONG_PLACE);
   if (!procpool__map_fits(m))
-    return procpool__map_refuse(p, m->options, PROCPOOL_MEMORY,
+    return procpool__map_refuse(p, m->o.error, PROCPOOL_MEMORY,
                                 "an item, argument and result together, is larger than options.max_memory");
   if (procpool__host_self(p))
-    return procpool__map_refuse(p, m->options, PROCPOOL_DEADLOCK, NULL);
+    return procpool__map_refuse(p, m->o.error, PROCPOOL_DEADLOCK, NULL);
   return procpool__map_whole(m);
 }
 
+/* A timeout of 0 is without limit here, so that zeroed options are valid. */
 static procpool_status procpool__map(procpool *p, procpool_function function, bool by_items, const void *arguments,
                                      size_t argument_size, void *results, size_t result_size, size_t count,
                                      procpool_map_options *options) {
   procpool__mapping m;
   procpool_status status;
   procpool__platform_cancel_here();
+  memset((void *)&m, 0, sizeof(m));
+  if (options != NULL)
+    m.o = *options;
+  m.options = options;
   status = procpool__public_enter(p);
   if (status != PROCPOOL_OK)
-    return procpool__map_refuse(NULL, options, status, NULL);
-  memset((void *)&m, 0, sizeof(m));
-  m.waiter = &m.group.waiter;
+    return procpool__map_refuse(NULL, m.o.error, status, NULL);
   m.pool = p;
   m.function = function;
   m.by_items = by_items;
-  m.arguments = (const unsigned char *)arguments;
-  m.results = (unsigned char *)results;
-  m.argument_size = argument_size;
-  m.result_size = result_size;
+  m.from = (const unsigned char *)arguments;
+  m.to = (unsigned char *)results;
+  m.arguments.size = argument_size;
+  m.results.size = result_size;
   m.count = count;
-  m.options = options;
-  m.wait = procpool__host_wait_for(p, procpool__condition_map, &m, procpool__map_deadline(options),
+  m.failed_item = SIZE_MAX;
+  m.wait = procpool__host_wait_for(p, procpool__condition_map, &m,
+                                   m.o.timeout == 0 ? PROCPOOL__NEVER : procpool__public_deadline(m.o.timeout),
                                    PROCPOOL__WAIT_CALLBACKS | PROCPOOL__WAIT_GROUP);
   m.wait.spare = &m.spare;
   m.wait.holds = &m.busy;

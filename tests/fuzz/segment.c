@@ -67,7 +67,6 @@ static struct {
   procpool__mapping *map;
   unsigned char *arguments, *results;
   procpool_status statuses[ITEMS];
-  procpool_map_options map_options;
   procpool_error map_error;
 } world;
 
@@ -253,8 +252,8 @@ static void sim_result(int w, sim *m, const void *bytes, uint64_t size, int upto
 
 static procpool__job *sim_job(const sim *m) {
   for (size_t j = 0; world.map != NULL && j < world.map->job_count; j++)
-    if (world.map->jobs[j].future != NULL && world.map->jobs[j].future->slot == m->slot &&
-        world.map->jobs[j].future->ticket == procpool__word_ticket(m->word))
+    if (world.map->jobs[j].node.future != NULL && world.map->jobs[j].node.future->slot == m->slot &&
+        world.map->jobs[j].node.future->ticket == procpool__word_ticket(m->word))
       return &world.map->jobs[j];
   return NULL;
 }
@@ -266,7 +265,7 @@ static void sim_items(const sim *m, unsigned count, unsigned fails) {
   unsigned char *marks;
   if (job == NULL)
     return;
-  marks = (unsigned char *)chunk + procpool__map_failures_at(world.map, job->count);
+  marks = (unsigned char *)chunk + job->at.failures;
   for (unsigned i = 0; i < count && chunk->begun < job->count; i++) {
     if (fails > 0 && chunk->begun % fails == 0) {
       if (chunk->failed++ == 0)
@@ -404,10 +403,10 @@ static uint64_t *target(void) {
          (ring_place(w, which) + (which >> 2) % 6 * sizeof(uint64_t)) % RING;
     break;
   default:
-    if (world.map != NULL && world.map->jobs[which % world.map->job_count].future != NULL) {
+    if (world.map != NULL && world.map->jobs[which % world.map->job_count].node.future != NULL) {
       const procpool__job *job = &world.map->jobs[which % world.map->job_count];
       at = procpool__shm_offset(s, procpool__map_chunk(world.map, job));
-      at += (what & 8) != 0 ? procpool__map_failures_at(world.map, job->count) / 8 * 8 + (which >> 4) * 8
+      at += (what & 8) != 0 ? job->at.failures / 8 * 8 + (which >> 4) * 8
                             : offsetof(procpool__chunk, arguments) + (which >> 4) % 8 * 8;
     }
   }
@@ -651,10 +650,7 @@ static void do_future(void) {
 
 static void map_free(void) {
   procpool__mapping *m = world.map;
-  m->group.count = 0;
-  procpool__group_end(&m->group);
   fake_free(m->jobs);
-  fake_free(m->ranges);
   free(world.arguments);
   free(world.results);
   free(m);
@@ -667,8 +663,8 @@ static void map_end(void) {
     return;
   procpool__host_lock(m->pool);
   for (size_t j = 0; j < m->job_count; j++)
-    if (m->jobs[j].future != NULL)
-      procpool__map_abandon(m, j);
+    if (m->jobs[j].node.future != NULL)
+      procpool__map_finish(m, &m->jobs[j]);
   procpool__host_unlock(m->pool);
   map_free();
 }
@@ -682,24 +678,29 @@ static void map_begin(void) {
   m->pool = world.pool;
   m->function = nothing;
   m->by_items = what & 1;
-  m->argument_size = what >> 1 & 7;
-  m->result_size = what >> 4 & 7;
+  m->arguments.size = what >> 1 & 7;
+  m->results.size = what >> 4 & 7;
   m->count = 1 + take8() % ITEMS;
   m->failed_item = SIZE_MAX;
-  world.arguments = (unsigned char *)calloc(m->count, m->argument_size + (m->argument_size == 0));
-  world.results = (unsigned char *)calloc(m->count, m->result_size + (m->result_size == 0));
+  world.arguments = (unsigned char *)calloc(m->count, m->arguments.size + (m->arguments.size == 0));
+  world.results = (unsigned char *)calloc(m->count, m->results.size + (m->results.size == 0));
   REQUIRE(world.arguments != NULL && world.results != NULL);
-  m->arguments = world.arguments;
-  m->results = world.results;
-  memset(&world.map_options, 0, sizeof(world.map_options));
-  world.map_options.chunksize = 1 + take8() % 16;
-  world.map_options.statuses = world.statuses;
-  world.map_options.error = &world.map_error;
-  world.map_options.time_limit = what & 128 ? 0.5 : 0;
-  m->options = &world.map_options;
+  m->from = world.arguments;
+  m->to = world.results;
+  m->o.chunksize = 1 + take8() % 16;
+  m->o.statuses = world.statuses;
+  m->o.error = &world.map_error;
+  m->o.time_limit = what & 128 ? 0.5 : 0;
   world.map = m;
   if (!procpool__map_make(m))
     map_free();
+}
+
+static size_t map_jobs(const procpool__job *list) {
+  size_t n = 0;
+  for (; list != NULL && n <= world.map->job_count; list = list->next)
+    n++;
+  return n;
 }
 
 static void map_step(void) {
@@ -708,9 +709,9 @@ static void map_step(void) {
   if (m == NULL)
     return;
   procpool__host_lock(m->pool);
-  while ((node = procpool__waiter_pop(&m->group.waiter)) != NULL)
-    procpool__map_finish(m, (size_t)(node - m->group.nodes));
-  REQUIRE(m->range_count <= m->job_count + 1);
+  while ((node = procpool__waiter_pop(&m->waiter)) != NULL)
+    procpool__map_finish(m, (procpool__job *)(void *)node);
+  REQUIRE(m->busy + map_jobs(m->idle) + map_jobs(m->again) == m->job_count);
   (void)procpool__map_fill(m);
   procpool__host_unlock(m->pool);
 }
