@@ -1134,8 +1134,8 @@ static PROCPOOL_UNUSED inline void procpool__scope_end(procpool **procpool__pool
    Who writes what, by byte (>>shm asserts these offsets; words of one kind of writer share a cache line, as a rule):
 
       header     0  magic version total header_size workers capacity ring_size arena_size   } host, before there
-                64  max_tasks strict core_dumps once depth spin_ns spin_fixed processors    } is another process
-               128  initializer and its offset, size, limit  160 base  168 cookie  176 host_pid  }
+                64  strict core_dumps once depth  96 settings: of the tasks, the spinning,  } is another process
+                    the initializer  152 initializer_limit  160 base  168 cookie  176 host_pid  }
                184  pinned  192 cpu_set (1024 bytes)  1216 name (16)                             }
               1232  addressee                                              host before each start, then go-between
               1280  head                                                   any process, forward, by CAS; host and
@@ -4590,33 +4590,32 @@ static inline procpool_function procpool__function_of(uint64_t number) {
 static inline uint64_t procpool__number_of_initializer(procpool_initializer initializer) {
   return (uint64_t)(uintptr_t)initializer;
 }
-static inline procpool_initializer procpool__initializer_of(uint64_t number) {
-  const uintptr_t address = (uintptr_t)number;
-  procpool_initializer initializer;
-  memcpy((void *)&initializer, &address, sizeof(initializer));
-  return initializer;
-}
 
-/* The state of a task, in the low bits of its word. Order matters: ASKED_* is decided by the supervisor while the
- * worker lives and may yet return; DONE_* is committed by a worker; DEAD_* is decided by the supervisor, and the task
- * settles when its worker is reaped. What the host decides (CANCELLED before the start, SHUTDOWN, ...) needs no
- * further state: the host takes the word from READY to FREE and keeps the outcome in private memory. */
+/* The state of a task, in the low bits of its word: three phases of five states each.
+ *   0     not decided. ASKED_*: the supervisor has asked it to end; its worker lives and may yet return
+ *   DONE  committed by its worker; DONE_TIMEOUT and DONE_CANCELLED: it returned after it was asked
+ *   DEAD  decided by the supervisor; the task settles when its worker is reaped
+ * TIMEOUT and CANCELLED have the same place in each, so the outcome of a task that was asked to end is a sum. What the
+ * host decides (CANCELLED before the start, SHUTDOWN, ...) needs no state: the host takes the word from READY to FREE
+ * and keeps the outcome in private memory. */
 typedef enum procpool__state {
-  PROCPOOL__FREE = 0,
+  PROCPOOL__FREE,
   PROCPOOL__READY,
   PROCPOOL__RUNNING,
   PROCPOOL__ASKED_TIMEOUT,
   PROCPOOL__ASKED_CANCELLED,
-  PROCPOOL__DONE_OK,
+  PROCPOOL__DONE,
+  PROCPOOL__DONE_OK = PROCPOOL__DONE,
   PROCPOOL__DONE_FAILED,
   PROCPOOL__DONE_CODEC,
-  PROCPOOL__DONE_TIMEOUT, /* it returned after it was asked */
+  PROCPOOL__DONE_TIMEOUT,
   PROCPOOL__DONE_CANCELLED,
-  PROCPOOL__DEAD_CRASHED,
-  PROCPOOL__DEAD_TIMEOUT,
-  PROCPOOL__DEAD_CANCELLED,
+  PROCPOOL__DEAD,
+  PROCPOOL__DEAD_CRASHED = PROCPOOL__DEAD,
   PROCPOOL__DEAD_SHUTDOWN,
-  PROCPOOL__DEAD_BROKEN
+  PROCPOOL__DEAD_BROKEN,
+  PROCPOOL__DEAD_TIMEOUT,
+  PROCPOOL__DEAD_CANCELLED
 } procpool__state;
 
 /* word: ticket (48 bits, the task's position in the submission ring plus one, never repeated), worker (12), state
@@ -4637,14 +4636,18 @@ static inline procpool__state procpool__word_state(uint64_t word) {
 static inline uint64_t procpool__word_in(uint64_t word, procpool__state state) {
   return (word & ~(uint64_t)0xf) | (uint64_t)state;
 }
+/* What a task that was asked to end becomes: the same outcome, DONE or DEAD. */
+static inline procpool__state procpool__state_after(uint64_t asked, procpool__state phase) {
+  return (procpool__state)((int)procpool__word_state(asked) + (int)phase);
+}
 static inline bool procpool__state_asked(procpool__state state) {
   return state == PROCPOOL__ASKED_TIMEOUT || state == PROCPOOL__ASKED_CANCELLED;
 }
 static inline bool procpool__state_done(procpool__state state) {
-  return state >= PROCPOOL__DONE_OK && state <= PROCPOOL__DONE_CANCELLED;
+  return state >= PROCPOOL__DONE && state < PROCPOOL__DEAD;
 }
 static inline bool procpool__state_dead(procpool__state state) {
-  return state >= PROCPOOL__DEAD_CRASHED && state <= PROCPOOL__DEAD_BROKEN;
+  return state >= PROCPOOL__DEAD && state <= PROCPOOL__DEAD_CANCELLED;
 }
 
 /* cell: low 40 bits of the ticket, then the slot (24): one word, so that a reader never sees half of it. A reader that
@@ -4770,16 +4773,23 @@ typedef struct procpool__mask {
                     the worker before it looks for its first task, by the supervisor when one is continued */
 } procpool__mask;
 
+/* What workers go by. Each process takes its own copy from the header before there is a worker that could write there (a
+ * forked one has it by the fork). */
+typedef struct procpool__settings {
+  procpool__u64 max_tasks;
+  procpool__u64 spin_ns, spin_fixed; /* how long to look for work before sleeping; whether the user said so */
+  procpool__u64 processors;
+  procpool__u64 initializer, initializer_offset, initializer_size; /* size 0: offset is the pointer itself */
+} procpool__settings;
+
 typedef struct procpool__header {
   /* host, before anyone else exists; a spawned supervisor checks them against its own */
   procpool__u64 magic, version, total, header_size, workers, capacity, ring_size, arena_size;
-  procpool__u64 max_tasks, strict, core_dumps, once, depth;
-  procpool__u64 spin_ns, spin_fixed,
-      processors; /* how long to look for work before sleeping; whether the user said so */
-  procpool__u64 initializer, initializer_offset, initializer_size; /* size 0: offset is the pointer itself */
-  procpool__u64 initializer_limit;                                 /* ns; 0: none */
-  procpool__u64 base;                                              /* where the host has the segment */
-  procpool__u64 cookie, host_pid;                                  /* spawn: the marker names them too */
+  procpool__u64 strict, core_dumps, once, depth;
+  procpool__settings settings;
+  procpool__u64 initializer_limit; /* ns; 0: none */
+  procpool__u64 base;              /* where the host has the segment */
+  procpool__u64 cookie, host_pid;  /* spawn: the marker names them too */
   procpool__u64 pinned; /* 1: the host's opening thread was pinned, workers may use the processors of cpu_set */
   procpool__u64 cpu_set[PROCPOOL__CPU_SET / sizeof(uint64_t)];
   char name[16];
@@ -4813,12 +4823,6 @@ typedef struct procpool__header {
   procpool__i64 cause_signal, cause_exit, cause_code, cause_errno, cause_pid, cause_worker, cause_stage;
 } procpool__header;
 
-/* What workers go by: each process's own copy, made before there was a worker (a forked one has it by the fork). */
-typedef struct procpool__settings {
-  uint64_t max_tasks, spin_ns, spin_fixed, processors;
-  uint64_t initializer, initializer_offset, initializer_size;
-} procpool__settings;
-
 /* One process's view. Sizes and addresses are its own copies: shared ones may be scribbled upon. */
 typedef struct procpool__segment {
   int fd;
@@ -4841,8 +4845,9 @@ typedef struct procpool__segment {
 #define PROCPOOL__AT(type, field, byte)                                                                                \
   typedef char procpool__assert_##type##_##field[offsetof(procpool__##type, field) == (byte) ? 1 : -1]
 PROCPOOL__AT(header, magic, 0);
-PROCPOOL__AT(header, max_tasks, 64);
-PROCPOOL__AT(header, initializer, 128);
+PROCPOOL__AT(header, strict, 64);
+PROCPOOL__AT(header, settings, 96);
+PROCPOOL__AT(header, initializer_limit, 152);
 PROCPOOL__AT(header, base, 160);
 PROCPOOL__AT(header, cookie, 168);
 PROCPOOL__AT(header, host_pid, 176);
@@ -4924,18 +4929,6 @@ static uint64_t procpool__shm_layout(procpool__segment *s, unsigned char *base) 
   return s->total;
 }
 
-/* Takes the settings from the header: before there is a worker that could write there. */
-static void procpool__shm_settle(procpool__segment *s) {
-  const procpool__header *h = s->header;
-  s->settings.max_tasks = h->max_tasks;
-  s->settings.spin_ns = h->spin_ns;
-  s->settings.spin_fixed = h->spin_fixed;
-  s->settings.processors = h->processors;
-  s->settings.initializer = h->initializer;
-  s->settings.initializer_offset = h->initializer_offset;
-  s->settings.initializer_size = h->initializer_size;
-}
-
 static uint64_t procpool__shm_offset(const procpool__segment *s, const void *p) {
   return (uint64_t)((const unsigned char *)p - s->base);
 }
@@ -4973,13 +4966,6 @@ static uint64_t procpool__shm_able(const procpool__segment *s, int group) {
   const uint64_t idle = procpool__load(procpool__shm_idle(s, group));
   const uint64_t all = s->workers - group >= 64 ? UINT64_MAX : procpool__shm_bit(s->workers - group) - 1;
   return idle != 0 ? idle & all & ~procpool__load(procpool__shm_away(s, group)) : 0;
-}
-
-static bool procpool__shm_any_sleeper(const procpool__segment *s) {
-  for (int i = 0; i < s->workers; i += 64)
-    if (procpool__shm_able(s, i) != 0)
-      return true;
-  return false;
 }
 
 /* The lowest worker that sleeps and could be woken; -1 if there is none. Rather one that did not run on the processor
@@ -5042,20 +5028,54 @@ static void procpool__spin_setup(procpool__spin *spin, uint64_t ns, bool fixed) 
   spin->fixed = fixed || ns == 0;
 }
 
-/* How long to look. Relaxed atomics here and below: in the host several threads may be at it, and any result will do.
- * */
-static uint64_t procpool__spin_budget(const procpool__spin *spin) {
-  const uint64_t most = __atomic_load_n(&spin->most, __ATOMIC_RELAXED);
-  if (spin->fixed || __atomic_load_n(&spin->wait, __ATOMIC_RELAXED) <= most)
-    return most;
-  return PROCPOOL__SPIN_LEAST;
+/* One wait, as long as it spins. */
+typedef struct procpool__spinning {
+  uint64_t start; /* when a row of looks had found nothing; 0: none yet, and a wait that is over by then took no time */
+  uint64_t budget, deadline;
+  unsigned weight, looks, rows; /* what a look counts as; looks in this row; rows */
+  bool crowded;                 /* let the others go first after each row */
+} procpool__spinning;
+
+/* How long to look; not at all where a single look at that many workers takes longer. Relaxed atomics here and below:
+ * in the host several threads may be at it, and any result will do. */
+static void procpool__spin_begin(procpool__spinning *n, const procpool__spin *spin, int workers, bool crowded,
+                                 uint64_t deadline) {
+  n->budget = __atomic_load_n(&spin->most, __ATOMIC_RELAXED);
+  if (!spin->fixed && __atomic_load_n(&spin->wait, __ATOMIC_RELAXED) > n->budget)
+    n->budget = crowded ? 0 : PROCPOOL__SPIN_LEAST;
+  if (n->budget <= (uint64_t)workers * PROCPOOL__SPIN_LOOK)
+    n->budget = 0;
+  n->start = 0;
+  n->deadline = deadline;
+  n->weight = (unsigned)workers;
+  n->looks = n->budget > 0 ? 0 : PROCPOOL__SPIN_LOOKS;
+  n->rows = 0;
+  n->crowded = crowded;
+}
+
+/* Whether to look (again), for so long at most. The clock is read between rows of looks alone: that takes about as long
+ * as one of them. */
+static inline bool procpool__spin_on(procpool__spinning *n, uint64_t budget) {
+  if (n->looks >= PROCPOOL__SPIN_LOOKS) {
+    const uint64_t now = procpool__platform_now();
+    n->start = n->start != 0 ? n->start : now;
+    if (now - n->start >= budget || now >= n->deadline)
+      return false;
+    if (n->crowded || ++n->rows % PROCPOOL__SPIN_YIELD == 0)
+      procpool__platform_yield();
+    n->looks = 0;
+  }
+  procpool__platform_relax();
+  n->looks += n->weight;
+  return true;
 }
 
 /* How long a wait was. One that was very long shall be forgotten after two that were short. */
-static void procpool__spin_note(procpool__spin *spin, uint64_t ns) {
-  const uint64_t most = 2 * __atomic_load_n(&spin->most, __ATOMIC_RELAXED);
+static void procpool__spin_end(procpool__spin *spin, const procpool__spinning *n) {
+  const uint64_t ns = n->start != 0 ? procpool__platform_now() - n->start : 0;
+  const uint64_t most = 4 * __atomic_load_n(&spin->most, __ATOMIC_RELAXED);
   const uint64_t wait = __atomic_load_n(&spin->wait, __ATOMIC_RELAXED);
-  __atomic_store_n(&spin->wait, (wait + (ns < 2 * most ? ns : 2 * most)) / 2, __ATOMIC_RELAXED);
+  __atomic_store_n(&spin->wait, (wait + (ns < most ? ns : most)) / 2, __ATOMIC_RELAXED);
 }
 
 /* How long a wake took. What is longer than a millisecond was no wake, but a busy machine. */
@@ -5114,9 +5134,9 @@ static uint64_t procpool__ring_place(const procpool__segment *s, uint64_t positi
 }
 
 /* Bytes of ring that a record with size bytes at position takes. */
-static uint64_t procpool__ring_length(const procpool__segment *s, uint64_t position, uint64_t size, bool wrapped) {
+static uint64_t procpool__ring_length(const procpool__segment *s, uint64_t position, uint64_t size, uint32_t flags) {
   uint64_t length = sizeof(procpool__record) + procpool__round_up(size, PROCPOOL__UNIT);
-  if (wrapped)
+  if (flags & PROCPOOL__RECORD_WRAPPED)
     length += s->ring_size - procpool__ring_place(s, position + sizeof(procpool__record));
   return length;
 }
@@ -5175,33 +5195,32 @@ static bool procpool__ring_read(const procpool__segment *s, int worker, uint64_t
 }
 
 /* Publishes the record of a worker that committed and then died, was stopped, or is slow. Supervisor, or host when
- * there is none. Whichever is first, the value is the same. */
-static void procpool__ring_publish_for(const procpool__segment *s, int worker) {
+ * there is none. Whichever is first, the value is the same. Returns whether there was one. */
+static bool procpool__ring_publish_for(const procpool__segment *s, int worker) {
   procpool__block *block = &s->blocks[worker];
   const uint64_t tail = procpool__load(&block->tail);
   procpool__record head;
   uint64_t word, length;
-  if (tail % PROCPOOL__UNIT != 0 || !procpool__ring_read(s, worker, tail, &head))
-    return;
-  if (!procpool__state_done(procpool__word_state(head.word)))
-    return;
+  if (tail % PROCPOOL__UNIT != 0 || !procpool__ring_read(s, worker, tail, &head) ||
+      !procpool__state_done(procpool__word_state(head.word)))
+    return false;
   word = procpool__load(&s->slots[head.slot & PROCPOOL__RECORD_SLOT].word);
   /* a worker that lost its first commit writes the record anew: only now, with its word DONE, is it final */
   if (word != head.word || !procpool__ring_read(s, worker, tail, &head) || word != head.word)
-    return;
-  length = procpool__ring_length(s, tail, head.size, (head.slot & PROCPOOL__RECORD_WRAPPED) != 0);
-  if (length <= s->ring_size)
-    (void)procpool__cas(&block->tail, tail, tail + length);
+    return false;
+  length = procpool__ring_length(s, tail, head.size, head.slot);
+  if (length > s->ring_size)
+    return false;
+  (void)procpool__cas(&block->tail, tail, tail + length);
+  return true;
 }
 
 /* The same for a worker that is reaped: its successor begins behind all that it committed, be it more than one
  * record, which is more than there should be. */
 static void procpool__ring_publish_rest(const procpool__segment *s, int worker) {
-  uint64_t tail, steps = 0;
-  do {
-    tail = procpool__load(&s->blocks[worker].tail);
-    procpool__ring_publish_for(s, worker);
-  } while (procpool__load(&s->blocks[worker].tail) != tail && ++steps < s->ring_size / PROCPOOL__UNIT);
+  uint64_t most = s->ring_size / PROCPOOL__UNIT;
+  while (most > 0 && procpool__ring_publish_for(s, worker))
+    most--;
 }
 
 /* ==== >>table =======================================================================================================
@@ -5209,11 +5228,6 @@ static void procpool__ring_publish_rest(const procpool__segment *s, int worker) 
  * Writes:    the hint (head), the list of the dead.
  * Calls:     >>shm.
  * Always:    tasks are claimed in the order of their cells; no position before the hint is READY. */
-
-/* Moves the hint past position h, whose task was seen not READY. Returns whether this call moved it. */
-static bool procpool__table_advance(const procpool__segment *s, uint64_t h) {
-  return procpool__cas(&s->header->head, h, h + 1);
-}
 
 typedef enum procpool__peek { PROCPOOL__PEEK_EMPTY, PROCPOOL__PEEK_TASK, PROCPOOL__PEEK_BEHIND } procpool__peek;
 
@@ -5246,7 +5260,7 @@ static bool procpool__table_waiting(const procpool__segment *s) {
     if (peek == PROCPOOL__PEEK_TASK &&
         procpool__load(&s->slots[slot].word) == procpool__word(h + 1, 0, PROCPOOL__READY))
       return true;
-    (void)procpool__table_advance(s, h);
+    (void)procpool__cas(&s->header->head, h, h + 1);
   }
   return false;
 }
@@ -5457,7 +5471,7 @@ static procpool__record procpool__worker_record(const procpool__worker *w, procp
                                                 uint32_t flags) {
   procpool__record head;
   head.position = w->tail;
-  head.word = procpool__word(procpool__word_ticket(w->task.word), w->index, state);
+  head.word = procpool__word_in(w->task.word, state);
   head.size = size;
   head.slot = w->task.slot_index | flags;
   head.pid = (uint32_t)w->pid;
@@ -5468,7 +5482,8 @@ static procpool__record procpool__worker_record(const procpool__worker *w, procp
  * other one can be there, since the next record is this worker's own. Release is enough for a committed record: its
  * stamp and the commit come before the look at the host's flag in the total order, and a host that sets its flag then
  * looks for committed records, not at tails alone. A piece has no commit, hence the exchange. */
-static void procpool__worker_publish(procpool__worker *w, uint64_t length, bool committed) {
+static void procpool__worker_publish(procpool__worker *w, const procpool__record *head, bool committed) {
+  const uint64_t length = procpool__ring_length(w->segment, w->tail, head->size, head->slot);
   if (committed)
     procpool__store_release(&w->block->tail, w->tail + length);
   else
@@ -5478,36 +5493,35 @@ static void procpool__worker_publish(procpool__worker *w, uint64_t length, bool 
   procpool__platform_prefetch_write(procpool__ring_at(w->segment, w->index, w->tail)); /* the host read it a lap ago */
 }
 
-/* The state that says that a task returned after it was asked to; FREE where it was not asked. */
-static procpool__state procpool__worker_obeyed(const procpool__worker *w, uint64_t word) {
-  const procpool__state state = procpool__word_state(word);
-  if (procpool__word_in(word, PROCPOOL__RUNNING) != w->task.word || !procpool__state_asked(state))
-    return PROCPOOL__FREE;
-  return state == PROCPOOL__ASKED_TIMEOUT ? PROCPOOL__DONE_TIMEOUT : PROCPOOL__DONE_CANCELLED;
+/* The task's word where the supervisor has asked the task to end, and no more; else 0: it was revoked. */
+static uint64_t procpool__worker_asked(const procpool__worker *w) {
+  const uint64_t word = procpool__load(&w->task.slot->word);
+  const bool asked = procpool__state_asked(procpool__word_state(word));
+  return asked && procpool__word_in(word, PROCPOOL__RUNNING) == w->task.word ? word : 0;
 }
 
-/* The word was taken away. If the task was only asked to end, it has: that is committed, without a result, and this
- * worker lives on. False if it is condemned. A larger record had room here, so this one has. */
-static bool procpool__worker_yield(procpool__worker *w) {
-  const uint64_t word = procpool__load(&w->task.slot->word);
-  const procpool__state state = procpool__worker_obeyed(w, word);
-  const procpool__record head = procpool__worker_record(w, state, 0, PROCPOOL__RECORD_NONE);
-  if (state == PROCPOOL__FREE)
+/* The first commit has failed. If the task was only asked to end, it has: that is committed, without a result, and this
+ * worker goes on. False if the task was revoked. A larger record had room here, so this one has. */
+static bool procpool__worker_commit_stopped(procpool__worker *w) {
+  const uint64_t word = procpool__worker_asked(w);
+  procpool__record head;
+  if (word == 0)
     return false;
+  head = procpool__worker_record(w, procpool__state_after(word, PROCPOOL__DONE), 0, PROCPOOL__RECORD_NONE);
   procpool__ring_stamp(w->segment, w->index, w->tail, &head);
   if (!procpool__cas(&w->task.slot->word, word, head.word))
     return false;
-  procpool__worker_publish(w, procpool__ring_length(w->segment, w->tail, 0, false), true);
+  procpool__worker_publish(w, &head, true);
   return true;
 }
 
 /* The commit. From here on the task is done whatever becomes of this worker, and its slot and argument are the host's.
- * False if the word was taken away: this worker is condemned. */
-static bool procpool__worker_commit(procpool__worker *w, const procpool__record *head, uint64_t length) {
+ * False if the task was revoked: this worker is to end. */
+static bool procpool__worker_commit(procpool__worker *w, const procpool__record *head) {
   procpool__ring_stamp(w->segment, w->index, w->tail, head);
   if (!procpool__cas(&w->task.slot->word, w->task.word, head->word))
-    return procpool__worker_yield(w);
-  procpool__worker_publish(w, length, true);
+    return procpool__worker_commit_stopped(w);
+  procpool__worker_publish(w, head, true);
   return true;
 }
 
@@ -5515,12 +5529,10 @@ static bool procpool__worker_commit(procpool__worker *w, const procpool__record 
  * before that, by its audit. The exchange comes before the look at the host's flag, which a host that sets it follows
  * with a look at the count. */
 static bool procpool__worker_drop(procpool__worker *w) {
-  const uint64_t done = procpool__word_in(w->task.word, PROCPOOL__DONE_OK);
-  uint64_t word;
-  if (!procpool__cas(&w->task.slot->word, w->task.word, done)) {
-    word = procpool__load(&w->task.slot->word);
-    if (procpool__worker_obeyed(w, word) == PROCPOOL__FREE ||
-        !procpool__cas(&w->task.slot->word, word, procpool__word_in(word, procpool__worker_obeyed(w, word))))
+  if (!procpool__cas(&w->task.slot->word, w->task.word, procpool__word_in(w->task.word, PROCPOOL__DONE_OK))) {
+    const uint64_t word = procpool__worker_asked(w);
+    const uint64_t done = procpool__word_in(word, procpool__state_after(word, PROCPOOL__DONE));
+    if (word == 0 || !procpool__cas(&w->task.slot->word, word, done))
       return false;
   }
   (void)procpool__exchange(&w->block->dropped, ++w->dropped);
@@ -5528,48 +5540,40 @@ static bool procpool__worker_drop(procpool__worker *w) {
   return true;
 }
 
-/* Sends all of a large result but its last piece, each as soon as there is room. Returns the bytes sent, or -1. */
-static int64_t procpool__worker_send_pieces(procpool__worker *w, const unsigned char *data, uint64_t size,
-                                            uint64_t piece) {
-  uint64_t sent = 0;
-  while (size - sent > piece) {
-    const procpool__record head =
-        procpool__worker_record(w, PROCPOOL__RUNNING, piece + sizeof(size), PROCPOOL__RECORD_FRAGMENT);
-    const uint64_t length = procpool__ring_length(w->segment, w->tail, head.size, false);
-    if (!procpool__worker_wait_room(w, length))
-      return -1;
-    procpool__ring_copy_in(w->segment, w->index, w->tail + sizeof(head), &size, sizeof(size));
-    procpool__ring_copy_in(w->segment, w->index, w->tail + sizeof(head) + sizeof(size), data + sent, piece);
-    procpool__ring_stamp(w->segment, w->index, w->tail, &head);
-    procpool__worker_publish(w, length, false);
-    sent += piece;
-  }
-  return (int64_t)sent;
+/* Waits for room for the record, and puts its bytes behind where its head will be: before those of a piece the size of
+ * the whole. */
+static bool procpool__worker_put(procpool__worker *w, const procpool__record *head, const unsigned char *data,
+                                 uint64_t whole) {
+  const uint64_t prefix = (head->slot & PROCPOOL__RECORD_FRAGMENT) ? sizeof(whole) : 0;
+  const uint64_t at = w->tail + sizeof(*head);
+  if (!procpool__worker_wait_room(w, procpool__ring_length(w->segment, w->tail, head->size, 0)))
+    return false;
+  procpool__ring_copy_in(w->segment, w->index, at, &whole, prefix);
+  procpool__ring_copy_in(w->segment, w->index, at + prefix, data, head->size - prefix);
+  return true;
 }
 
-/* Commits a result that is not in the ring yet. */
+/* Commits a result that is not in the ring yet. A large one goes in pieces, each as soon as there is room: the last of
+ * them commits. */
 static bool procpool__worker_send(procpool__worker *w, procpool__state state, const void *data, uint64_t size,
                                   uint32_t flags) {
-  const uint64_t piece = w->segment->ring_size / 4;
-  uint64_t prefix = 0, length;
-  int64_t sent = 0;
+  const unsigned char *rest = (const unsigned char *)data;
+  uint64_t left = size, prefix = 0;
   procpool__record head;
   if (size > w->segment->ring_size / 2) {
+    const uint64_t piece = w->segment->ring_size / 4;
     flags |= PROCPOOL__RECORD_FRAGMENT;
     prefix = sizeof(size);
-    sent = procpool__worker_send_pieces(w, (const unsigned char *)data, size, piece);
-    if (sent < 0)
-      return false;
+    for (; left > piece; left -= piece, rest += piece) {
+      head = procpool__worker_record(w, PROCPOOL__RUNNING, prefix + piece, PROCPOOL__RECORD_FRAGMENT);
+      if (!procpool__worker_put(w, &head, rest, size))
+        return false;
+      procpool__ring_stamp(w->segment, w->index, w->tail, &head);
+      procpool__worker_publish(w, &head, false);
+    }
   }
-  head = procpool__worker_record(w, state, prefix + size - (uint64_t)sent, flags);
-  length = procpool__ring_length(w->segment, w->tail, head.size, false);
-  if (!procpool__worker_wait_room(w, length))
-    return false;
-  head.position = w->tail;
-  procpool__ring_copy_in(w->segment, w->index, w->tail + sizeof(head), &size, prefix);
-  procpool__ring_copy_in(w->segment, w->index, w->tail + sizeof(head) + prefix,
-                         size > 0 ? (const unsigned char *)data + sent : NULL, size - (uint64_t)sent);
-  return procpool__worker_commit(w, &head, length);
+  head = procpool__worker_record(w, state, prefix + left, flags);
+  return procpool__worker_put(w, &head, rest, size) && procpool__worker_commit(w, &head);
 }
 
 /* A result that nobody wants needs no record when the pool drains, since the host may never look into the ring again;
@@ -5584,7 +5588,7 @@ static bool procpool__worker_unwanted(procpool__worker *w) {
   if (procpool__worker_phase(w) == PROCPOOL__PHASE_DRAIN)
     return true;
   return !t->in_ring && (size > w->segment->ring_size / 2 ||
-                         !procpool__worker_fits(w, procpool__ring_length(w->segment, w->tail, size, false)));
+                         !procpool__worker_fits(w, procpool__ring_length(w->segment, w->tail, size, 0)));
 }
 
 /* ---- running a task ---- */
@@ -5719,9 +5723,8 @@ static void procpool__worker_enter(procpool_function function, procpool_task *t)
 }
 
 /* The items of a map whose function takes one item at a time. */
-static void procpool__worker_run_items(procpool_task *t) {
+static void procpool__worker_run_items(procpool_task *t, procpool_function function) {
   procpool__chunk *chunk = t->chunk;
-  const procpool_function function = procpool__function_of(chunk->function);
   for (size_t i = 0; procpool_task_item(t, i); i++) {
     t->given = false;
     t->argument = procpool__worker_arena(t, chunk->arguments + i * chunk->argument_step);
@@ -5738,7 +5741,7 @@ static void procpool__worker_run_chunk(procpool_task *t, procpool_function funct
   const uint64_t start = procpool__platform_now();
   uint64_t took;
   if (t->chunk->function != 0)
-    procpool__worker_run_items(t);
+    procpool__worker_run_items(t, function);
   else
     procpool__worker_enter(function, t);
   procpool__worker_end_copy(t->worker);
@@ -5749,38 +5752,25 @@ static void procpool__worker_run_chunk(procpool_task *t, procpool_function funct
   t->result_size = 0;
 }
 
-/* Its task cannot be run here. */
-static void procpool__worker_refuse(procpool__worker *w, const char *text) {
-  procpool__worker_describe(w, 0, text);
-  w->task.uncarried = true;
-  w->task.chunk = NULL;
-}
-
+/* Calls the task's function; or says why it cannot be called here. */
 static void procpool__worker_call(procpool__worker *w) {
   procpool_task *t = &w->task;
-  const uint64_t address = t->chunk != NULL && t->chunk->function != 0 ? t->chunk->function : t->slot->function;
+  const uint64_t address = t->slot->function;
+  char text[96] = "the worker has no memory to reach the argument";
   PROCPOOL__STEP();
-  if (t->unreachable) {
-    procpool__worker_refuse(w, "the worker has no memory to reach the argument");
+  if (!t->unreachable && procpool__worker_has_code(w, address)) {
+    if (t->chunk != NULL)
+      procpool__worker_run_chunk(t, procpool__function_of(address));
+    else
+      procpool__worker_enter(procpool__function_of(address), t);
     return;
   }
-  if (!procpool__worker_has_code(w, address)) {
-    char text[96];
+  if (!t->unreachable)
     (void)snprintf(text, sizeof(text), "function %#llx is not in this worker: was it loaded after the pool was opened?",
                    (unsigned long long)address);
-    procpool__worker_refuse(w, text);
-    return;
-  }
-  if (t->chunk != NULL)
-    procpool__worker_run_chunk(t, procpool__function_of(address));
-  else
-    procpool__worker_enter(procpool__function_of(address), t);
-}
-
-/* What the task printed shall be out before its result is. */
-static void procpool__worker_flush(const procpool__worker *w) {
-  if (w->process)
-    procpool__platform_flush();
+  procpool__worker_describe(w, 0, text);
+  t->uncarried = true;
+  t->chunk = NULL;
 }
 
 /* Commits what the task gave, by a record. False if that was not to be. */
@@ -5798,33 +5788,7 @@ static bool procpool__worker_deliver(procpool__worker *w) {
   if (t->wrapped)
     flags |= PROCPOOL__RECORD_WRAPPED;
   head = procpool__worker_record(w, PROCPOOL__DONE_OK, t->result_size, flags);
-  return procpool__worker_commit(w, &head, procpool__ring_length(w->segment, w->tail, t->result_size, t->wrapped));
-}
-
-/* Commits the task. False if it was taken away meanwhile. */
-static bool procpool__worker_finish(procpool__worker *w) {
-  w->given_up = procpool__worker_unwanted(w);
-  return (!w->given_up && procpool__worker_deliver(w)) || (w->given_up && procpool__worker_drop(w));
-}
-
-static void procpool__worker_trim(procpool__worker *w) {
-  if (w->scratch_size <= PROCPOOL__SCRATCH_KEPT)
-    return;
-  procpool__aligned_free(w->scratch);
-  w->scratch = NULL;
-  w->scratch_size = 0;
-}
-
-/* The clock of a time limit. Tasks without one do not look at it. */
-static void procpool__worker_start_clock(const procpool__worker *w) {
-  if (!w->task.limited)
-    return;
-  procpool__store_relaxed(&w->block->started_ns, procpool__platform_now());
-  procpool__store_release(&w->block->limited_word, w->task.word); /* vouches for started_ns */
-}
-static void procpool__worker_stop_clock(const procpool__worker *w) {
-  if (w->task.limited)
-    procpool__store_relaxed(&w->block->ended_word, w->task.word); /* late sight of it costs a task at its very limit */
+  return procpool__worker_commit(w, &head);
 }
 
 /* Whether this worker is not in the midst of many short tasks, or has not tidied for some milliseconds. */
@@ -5852,20 +5816,46 @@ static bool procpool__worker_tidy(procpool__worker *w) {
          (w->lifeline < 0 || procpool__platform_pipe_number(w->lifeline) == w->lifeline_number);
 }
 
+/* Commits the task. False if it was revoked. */
+static bool procpool__worker_finish(procpool__worker *w) {
+  w->given_up = procpool__worker_unwanted(w);
+  return (!w->given_up && procpool__worker_deliver(w)) || (w->given_up && procpool__worker_drop(w));
+}
+
+/* Gives back its private memory for results, if it is more than that. */
+static void procpool__worker_trim(procpool__worker *w, uint64_t most) {
+  if (w->scratch_size <= most)
+    return;
+  procpool__aligned_free(w->scratch);
+  w->scratch = NULL;
+  w->scratch_size = 0;
+}
+
+/* Calls the function, by the clock if the task has a time limit. What it printed shall be out before its result is, and
+ * within the limit: the flush may block for ever, on a pipe that no process reads. */
+static void procpool__worker_call_timed(procpool__worker *w) {
+  if (w->task.limited) {
+    procpool__store_relaxed(&w->block->started_ns, procpool__platform_now());
+    procpool__store_release(&w->block->limited_word, w->task.word); /* vouches for started_ns */
+  }
+  procpool__worker_call(w);
+  procpool__worker_end_copy(w);
+  if (w->process)
+    procpool__platform_flush();
+  if (w->task.limited)
+    procpool__store_relaxed(&w->block->ended_word, w->task.word); /* late sight of it costs a task at its very limit */
+}
+
 /* Runs the claimed task. Returns false when this worker must not claim again. */
 static bool procpool__worker_run(procpool__worker *w, uint32_t slot_index, uint64_t word) {
   const uint64_t answered = w->answered;
   procpool__worker_prepare(w, slot_index, word);
   procpool__store_relaxed(&w->block->tasks, ++w->tasks); /* read when this worker is reaped */
-  procpool__worker_start_clock(w);
-  procpool__worker_call(w);
-  procpool__worker_end_copy(w);
-  procpool__worker_flush(w); /* within the limit: it may block for ever, on a pipe that no process reads */
-  procpool__worker_stop_clock(w);
+  procpool__worker_call_timed(w);
   if (!procpool__worker_finish(w))
     return false;
   procpool__store_release(&w->block->intent_word, 0); /* release: who sees it sees the commit */
-  procpool__worker_trim(w);
+  procpool__worker_trim(w, PROCPOOL__SCRATCH_KEPT);
   if ((procpool__worker_has_time(w) || w->answered != answered || w->lengthy) && !procpool__worker_tidy(w))
     return false;
   return w->segment->settings.max_tasks == 0 || w->tasks < w->segment->settings.max_tasks;
@@ -5929,24 +5919,19 @@ static void procpool__worker_pass(procpool__worker *w) {
     procpool__worker_jump(w, h);
 }
 
-/* Fetches the line of a task that it is likely to claim soon. */
-static void procpool__worker_look_ahead(const procpool__worker *w) {
-  uint32_t slot;
-  if (procpool__table_peek(w->segment, w->next + 1, &slot) == PROCPOOL__PEEK_TASK)
-    procpool__platform_prefetch_write(&w->segment->slots[slot]);
-}
-
 /* Claims the task in slot, at the position where it looks. The intent comes before the claim, whose compare-and-swap
  * releases it. It is stored with release itself: the host's audit that sees the intent of this task must see the commit
  * of the one before it, else it would take that one for lost. It is withdrawn when another worker was faster: beside a
  * forged word it would say that this worker runs it. */
 static bool procpool__worker_claim(procpool__worker *w, uint32_t slot, uint64_t word) {
   const uint64_t ready = procpool__word(w->next + 1, 0, PROCPOOL__READY);
+  uint32_t likely;
+  if (procpool__table_peek(w->segment, w->next + 1, &likely) == PROCPOOL__PEEK_TASK)
+    procpool__platform_prefetch_write(&w->segment->slots[likely]); /* the one that it may claim next */
   procpool__store_release(&w->block->intent_slot, slot);
   procpool__store_release(&w->block->intent_word, word);
   if (!procpool__cas(&w->segment->slots[slot].word, ready, word)) {
     procpool__store_release(&w->block->intent_word, 0);
-    procpool__worker_pass(w);
     return false;
   }
   w->next++;
@@ -5966,13 +5951,10 @@ static procpool__turn procpool__worker_turn(procpool__worker *w) {
       return PROCPOOL__TURN_EMPTY;
     if (procpool__worker_phase(w) == PROCPOOL__PHASE_KILL)
       return PROCPOOL__TURN_LEAVE;
-    if (peek == PROCPOOL__PEEK_BEHIND)
-      procpool__worker_pass(w);
-    if (peek != PROCPOOL__PEEK_TASK)
-      continue;
-    procpool__worker_look_ahead(w);
-    if (procpool__worker_claim(w, slot, word))
+    if (peek == PROCPOOL__PEEK_TASK && procpool__worker_claim(w, slot, word))
       return procpool__worker_run(w, slot, word) ? PROCPOOL__TURN_RAN : PROCPOOL__TURN_LEAVE;
+    if (peek != PROCPOOL__PEEK_EMPTY)
+      procpool__worker_pass(w);
   }
 }
 
@@ -5982,25 +5964,11 @@ static bool procpool__worker_crowded(const procpool__worker *w) {
   return !w->spin.fixed && procpool__shm_awake(w->segment) >= w->segment->settings.processors;
 }
 
-/* Looks for a task as long as a hot answer takes. Before the clock is read: that takes about as long. */
-static bool procpool__worker_glance(const procpool__worker *w) {
-  for (int i = 0; i < PROCPOOL__SPIN_LOOKS; i++) {
+/* Looks for a task for a while. */
+static bool procpool__worker_spin(const procpool__worker *w, procpool__spinning *n, uint64_t budget) {
+  while (procpool__spin_on(n, budget))
     if (procpool__table_any(w->segment))
       return true;
-    procpool__platform_relax();
-  }
-  return false;
-}
-
-/* Looks for a task for a while. */
-static bool procpool__worker_spin(const procpool__worker *w, uint64_t start, uint64_t budget) {
-  const bool crowded = procpool__worker_crowded(w);
-  for (unsigned i = 1; procpool__platform_now() - start < budget; i++) {
-    if (crowded || i % PROCPOOL__SPIN_YIELD == 0)
-      procpool__platform_yield();
-    if (procpool__worker_glance(w))
-      return true;
-  }
   return false;
 }
 
@@ -6023,24 +5991,22 @@ static void procpool__worker_sleep(procpool__worker *w) {
 
 /* There is no task: looks for one, and then sleeps. False if this worker shall leave. */
 static bool procpool__worker_rest(procpool__worker *w) {
-  const bool brief = procpool__spin_budget(&w->spin) == PROCPOOL__SPIN_LEAST;
-  const uint64_t budget = brief && procpool__worker_crowded(w) ? 0 : procpool__spin_budget(&w->spin);
-  const uint64_t brisk = budget < PROCPOOL__SPIN_BRISK ? budget : PROCPOOL__SPIN_BRISK;
-  const bool glanced = budget > 0 && procpool__worker_glance(w);
-  const uint64_t start = glanced ? 0 : procpool__platform_now();
-  bool found = glanced || procpool__worker_spin(w, start, brisk);
+  procpool__spinning n;
+  bool found;
+  procpool__spin_begin(&n, &w->spin, 1, procpool__worker_crowded(w), PROCPOOL__NEVER);
+  found = procpool__worker_spin(w, &n, n.budget < PROCPOOL__SPIN_BRISK ? n.budget : PROCPOOL__SPIN_BRISK);
   if (!found) { /* the host has other things to do: so this may cost some microseconds */
     if (w->row > PROCPOOL__ROW_TIDY - PROCPOOL__ROW_AGAIN)
       w->row = PROCPOOL__ROW_TIDY - PROCPOOL__ROW_AGAIN;
     if (!procpool__worker_tidy(w))
       return false;
-    found = procpool__worker_spin(w, start, budget);
+    found = procpool__worker_spin(w, &n, n.budget);
   }
   if (!found) {
     w->row = 0;
     procpool__worker_sleep(w);
   }
-  procpool__spin_note(&w->spin, glanced ? 0 : procpool__platform_now() - start);
+  procpool__spin_end(&w->spin, &n);
   return true;
 }
 
@@ -6061,8 +6027,7 @@ static void procpool__worker_loop(procpool__worker *w) {
   }
   procpool__store(&w->block->life, PROCPOOL__LIFE_LEAVES); /* first: a worker that is continued then stays away */
   (void)procpool__or(procpool__shm_away(w->segment, w->index), procpool__shm_bit(w->index));
-  procpool__aligned_free(w->scratch);
-  w->scratch = NULL;
+  procpool__worker_trim(w, 0);
 }
 
 static void procpool__worker_setup(procpool__worker *w, const procpool__segment *s, int index, int event_fd,
@@ -6101,8 +6066,9 @@ static void procpool__worker_enter_initializer(void *context) {
 /* What it throws is a failure like another one, and so is pthread_exit. */
 static int procpool__worker_call_initializer(const procpool__worker *w, const void *argument) {
   const procpool__settings *h = &w->segment->settings;
+  const uintptr_t address = (uintptr_t)h->initializer;
   procpool__beginning b;
-  b.initializer = procpool__initializer_of(h->initializer);
+  memcpy((void *)&b.initializer, &address, sizeof(b.initializer));
   b.argument = argument;
   b.size = (size_t)h->initializer_size;
   b.code = -1;
@@ -6605,9 +6571,8 @@ static bool procpool__super_decide(procpool__super *u, int index, uint32_t slot,
 /* Takes a task that was asked to end and did not return away from its worker. */
 static bool procpool__super_end_asked(procpool__super *u, int index) {
   const procpool__charge *charge = &u->charges[index];
-  const bool timeout = procpool__word_state(charge->word) == PROCPOOL__ASKED_TIMEOUT;
   return procpool__super_decide(u, index, charge->slot, charge->word,
-                                timeout ? PROCPOOL__DEAD_TIMEOUT : PROCPOOL__DEAD_CANCELLED);
+                                procpool__state_after(charge->word, PROCPOOL__DEAD));
 }
 
 /* Settles the task, if any, that was taken away from worker index: writes down, over its argument, how that one ended.
@@ -7032,10 +6997,9 @@ static void procpool__super_signal(procpool__super *u, int index, procpool_stage
 static void procpool__super_begin_end(procpool__super *u, int index, uint32_t slot, uint64_t word, bool timeout,
                                       uint64_t now) {
   procpool__charge *charge = &u->charges[index];
+  const procpool__state asked = timeout ? PROCPOOL__ASKED_TIMEOUT : PROCPOOL__ASKED_CANCELLED;
   const bool ask = charge->grace > 0;
-  const procpool__state state = timeout ? (ask ? PROCPOOL__ASKED_TIMEOUT : PROCPOOL__DEAD_TIMEOUT)
-                                        : (ask ? PROCPOOL__ASKED_CANCELLED : PROCPOOL__DEAD_CANCELLED);
-  if (!procpool__super_decide(u, index, slot, word, state))
+  if (!procpool__super_decide(u, index, slot, word, ask ? asked : procpool__state_after(asked, PROCPOOL__DEAD)))
     return;
   if (ask) {
     charge->stage = PROCPOOL_STAGE_ASKED;
@@ -7649,7 +7613,7 @@ static void procpool__super_spawned(procpool__super *u, uint64_t total, uint64_t
   if (!procpool__message_send(u->fds.far_control, PROCPOOL__SAY_ATTACHED, 0, 0, true) ||
       procpool__platform_receive(u->fds.far_control, &m, sizeof(m), true) <= 0 || m.say != PROCPOOL__SAY_BEGIN)
     procpool__platform_leave(1);
-  procpool__shm_settle(&u->segment); /* now the initializer is there, too */
+  u->segment.settings = u->segment.header->settings; /* now the initializer is there, too */
   procpool__super_run(u);
 }
 
@@ -9072,11 +9036,11 @@ static void procpool__host_take_failure(procpool *p, int worker, procpool_future
 }
 
 static procpool_status procpool__host_status_of(procpool__state state) {
-  static const procpool_status statuses[] = {PROCPOOL_PENDING,   PROCPOOL_PENDING,   PROCPOOL_PENDING, PROCPOOL_TIMEOUT,
-                                             PROCPOOL_CANCELLED, PROCPOOL_OK,        PROCPOOL_FAILED,  PROCPOOL_CODEC,
-                                             PROCPOOL_TIMEOUT,   PROCPOOL_CANCELLED, PROCPOOL_CRASHED, PROCPOOL_TIMEOUT,
-                                             PROCPOOL_CANCELLED, PROCPOOL_SHUTDOWN,  PROCPOOL_BROKEN};
-  return state <= PROCPOOL__DEAD_BROKEN ? statuses[state] : PROCPOOL_BROKEN;
+  static const procpool_status statuses[] = {
+      PROCPOOL_PENDING, PROCPOOL_PENDING,  PROCPOOL_PENDING, PROCPOOL_TIMEOUT, PROCPOOL_CANCELLED,
+      PROCPOOL_OK,      PROCPOOL_FAILED,   PROCPOOL_CODEC,   PROCPOOL_TIMEOUT, PROCPOOL_CANCELLED,
+      PROCPOOL_CRASHED, PROCPOOL_SHUTDOWN, PROCPOOL_BROKEN,  PROCPOOL_TIMEOUT, PROCPOOL_CANCELLED};
+  return state <= PROCPOOL__DEAD_CANCELLED ? statuses[state] : PROCPOOL_BROKEN;
 }
 
 /* What becomes of tasks whose results are not to be had when the pool ends. */
@@ -9221,7 +9185,7 @@ static bool procpool__host_has_record(procpool *p, int worker, uint64_t word) {
   while (at < tail && procpool__ring_read(&p->segment, worker, at, &head)) {
     if (head.word == word)
       return true;
-    at += procpool__ring_length(&p->segment, at, head.size, (head.slot & PROCPOOL__RECORD_WRAPPED) != 0);
+    at += procpool__ring_length(&p->segment, at, head.size, head.slot);
   }
   return false;
 }
@@ -9357,7 +9321,7 @@ static bool procpool__host_drain_ring(procpool *p, int worker) {
     uint64_t length = 0;
     taken = PROCPOOL__TAKEN_CORRUPT;
     if (procpool__ring_read(&p->segment, worker, in->head, &head)) {
-      length = procpool__ring_length(&p->segment, in->head, head.size, (head.slot & PROCPOOL__RECORD_WRAPPED) != 0);
+      length = procpool__ring_length(&p->segment, in->head, head.size, head.slot);
       if (length <= tail - in->head)
         taken = procpool__host_take(p, worker, &head);
     }
@@ -9540,7 +9504,8 @@ static procpool_status procpool__host_last_word(procpool *p, procpool_future *f,
   const procpool_status status = procpool__host_status_of(state);
   procpool__host_note_worker(p, f, word);
   procpool__store_release(&p->segment.slots[f->slot].word, 0);
-  if (procpool__word_ticket(word) != f->ticket || status == PROCPOOL_PENDING || state >= PROCPOOL__DEAD_SHUTDOWN)
+  if (procpool__word_ticket(word) != f->ticket || status == PROCPOOL_PENDING || status == PROCPOOL_SHUTDOWN ||
+      status == PROCPOOL_BROKEN)
     return rest;
   if (state <= PROCPOOL__DONE_CODEC && procpool__state_done(state) && procpool__future_wanted(f))
     return rest;
@@ -9792,36 +9757,6 @@ static bool procpool__host_crowded(const procpool *p) {
                                                 __atomic_load_n(&p->settled, __ATOMIC_RELAXED);
 }
 
-/* As procpool__worker_glance; but it looks at each worker, so that many of them are one look. */
-static bool procpool__host_glance(procpool *p) {
-  for (int i = 0; i < PROCPOOL__SPIN_LOOKS; i += p->segment.workers) {
-    if (procpool__host_news(p))
-      return true;
-    procpool__platform_relax();
-  }
-  return false;
-}
-
-/* How long to look; not at all where a single look takes longer than that. */
-static uint64_t procpool__host_spin_budget(const procpool *p) {
-  const uint64_t budget = procpool__spin_budget(&p->spin);
-  if (budget == PROCPOOL__SPIN_LEAST && procpool__host_crowded(p))
-    return 0;
-  return budget > (uint64_t)p->segment.workers * PROCPOOL__SPIN_LOOK ? budget : 0;
-}
-
-static bool procpool__host_spin(procpool *p, uint64_t start, uint64_t budget, uint64_t deadline) {
-  const bool crowded = procpool__host_crowded(p);
-  const uint64_t end = start + budget < deadline ? start + budget : deadline;
-  for (unsigned i = 1; procpool__platform_now() < end; i++) {
-    if (crowded || i % PROCPOOL__SPIN_YIELD == 0)
-      procpool__platform_yield();
-    if (procpool__host_glance(p))
-      return true;
-  }
-  return false;
-}
-
 /* Under the lock; procpool_interrupt looks at it without. */
 static void procpool__host_count_fd_user(procpool *p, int by) {
   (void)__atomic_fetch_add(&p->fd_users, by, __ATOMIC_RELAXED);
@@ -9885,7 +9820,7 @@ static bool procpool__host_audit_task(procpool *p, procpool_future *f) {
       procpool__store(&p->segment.cells[cell], procpool__cell(f->ticket, f->slot));
     return false;
   }
-  if (procpool__word_ticket(word) != f->ticket || state <= PROCPOOL__READY || state > PROCPOOL__DEAD_BROKEN) {
+  if (procpool__word_ticket(word) != f->ticket || state <= PROCPOOL__READY || state > PROCPOOL__DEAD_CANCELLED) {
     procpool__store_release(&slot->word, 0);
     procpool__host_settle(p, f, PROCPOOL_BROKEN);
   } else if (worker >= p->segment.workers) {
@@ -10331,8 +10266,8 @@ static void procpool__host_note_rest(procpool *p) {
 
 /* Rests until something may have changed. */
 static void procpool__host_rest(procpool *p, uint64_t deadline, procpool__known *known) {
-  uint64_t start, budget;
-  bool found, come;
+  procpool__spinning n;
+  bool come = false;
   procpool__host_note_rest(p);
   if (p->finished) {
     if (p->frames != NULL) /* another thread is still in a callback */
@@ -10356,16 +10291,15 @@ static void procpool__host_rest(procpool *p, uint64_t deadline, procpool__known 
     return;
   }
   procpool__host_unlock(p);
-  budget = procpool__host_spin_budget(p);
-  found = budget > 0 && procpool__host_glance(p);
-  start = found ? 0 : procpool__platform_now();
-  come = found || (budget > 0 && procpool__host_spin(p, start, budget, deadline));
+  procpool__spin_begin(&n, &p->spin, p->segment.workers, procpool__host_crowded(p), deadline);
+  while (!come && procpool__spin_on(&n, n.budget))
+    come = procpool__host_news(p);
   if (!procpool__host_relock(p))
     return;
   p->idle_looks += come;
   if (!come || p->idle_looks >= PROCPOOL__IDLE_LOOKS)
     procpool__host_sleep(p, deadline, known);
-  procpool__spin_note(&p->spin, found ? 0 : procpool__platform_now() - start);
+  procpool__spin_end(&p->spin, &n);
   p->draining = false;
 }
 
@@ -10923,7 +10857,7 @@ static bool procpool__open_header(procpool *p, procpool__plan *plan) {
   h->arena_size = s->arena_size;
   h->base = s->host_base;
   h->host_pid = (uint64_t)procpool__platform_pid();
-  h->max_tasks = (uint64_t)o->max_tasks_per_child;
+  h->settings.max_tasks = (uint64_t)o->max_tasks_per_child;
   h->strict = o->strict;
   h->core_dumps = o->core_dumps;
   h->once = plan->once;
@@ -10932,26 +10866,26 @@ static bool procpool__open_header(procpool *p, procpool__plan *plan) {
   (void)procpool__cpu_allowed(cpus, &pinned);
   h->pinned = pinned;
   memcpy(h->cpu_set, cpus, sizeof(h->cpu_set));
-  h->spin_ns = plan->spin_ns;
-  h->spin_fixed = o->spin_us > 0;
-  h->processors = (uint64_t)plan->processors;
+  h->settings.spin_ns = plan->spin_ns;
+  h->settings.spin_fixed = o->spin_us > 0;
+  h->settings.processors = (uint64_t)plan->processors;
   (void)snprintf(h->name, sizeof(h->name), "%s", o->name);
-  h->initializer = procpool__number_of_initializer(o->initializer);
-  h->initializer_offset = procpool__number_of(o->initializer_argument);
+  h->settings.initializer = procpool__number_of_initializer(o->initializer);
+  h->settings.initializer_offset = procpool__number_of(o->initializer_argument);
   if (o->initializer_size > 0) {
     const uint64_t block = procpool__arena_alloc(p, o->initializer_size);
     if (block == PROCPOOL__NO_BLOCK)
       return procpool__open_fail(plan, PROCPOOL_MEMORY, PROCPOOL__NO_MEMORY,
                                  "no shared memory for the initializer's argument");
     memcpy(s->arena + block, o->initializer_argument, o->initializer_size);
-    h->initializer_offset = block;
-    h->initializer_size = o->initializer_size;
+    h->settings.initializer_offset = block;
+    h->settings.initializer_size = o->initializer_size;
   }
   for (int i = 0; i < s->workers; i++) { /* positions begin at one lap: fresh memory, all zeros, is no record at 0 */
     s->blocks[i].tail = s->blocks[i].consumed = p->inboxes[i].head = s->ring_size;
     *procpool__shm_away(s, i) |= procpool__shm_bit(i);
   }
-  procpool__shm_settle(s);
+  s->settings = h->settings;
   return true;
 }
 
@@ -11266,7 +11200,7 @@ static bool procpool__open_begin(procpool *p, procpool__plan *plan) {
     if (address == 0)
       return procpool__open_fail(plan, PROCPOOL_FUNCTION, 0, "the initializer is not in the program that workers run");
   }
-  p->segment.header->initializer = address;
+  p->segment.header->settings.initializer = address;
   return procpool__host_tell(p, PROCPOOL__SAY_BEGIN, 0, 0) ||
          procpool__open_fail(plan, PROCPOOL_SYSTEM, procpool__platform_error(),
                              "the supervisor could not be told to begin");
@@ -11900,7 +11834,7 @@ static bool procpool__submit_wake_one(procpool *p, bool here) {
  * next. */
 static void procpool__submit_wake(procpool *p, bool here) {
   int woken = 0; /* the masks may be scribbled upon: this comes to an end */
-  if (!procpool__shm_any_sleeper(&p->segment))
+  if (procpool__shm_sleeper(&p->segment, UINT32_MAX, true) < 0) /* wherever it ran last */
     return;
   while (woken < p->segment.workers && p->submitted - p->settled > procpool__shm_awake(&p->segment) &&
          procpool__submit_wake_one(p, here))
@@ -14455,7 +14389,8 @@ static unsigned char *procpool__task_in_ring(procpool_task *task, uint64_t size)
   const uint64_t at = procpool__ring_place(w->segment, w->tail + sizeof(procpool__record));
   task->wrapped = at + size > ring_size;
   if (size > ring_size / 2 ||
-      !procpool__worker_fits(w, procpool__ring_length(w->segment, w->tail, size, task->wrapped)))
+      !procpool__worker_fits(
+          w, procpool__ring_length(w->segment, w->tail, size, task->wrapped ? PROCPOOL__RECORD_WRAPPED : 0)))
     return NULL;
   return procpool__ring_bytes(w->segment, w->index) + (task->wrapped ? 0 : at);
 }

@@ -241,12 +241,12 @@ def rewritten():
         word = yield C("worker_commit slot.word", "word", RUNNING, DONE)
         if word == RUNNING:
             return
-        word = yield R("worker_yield slot.word", "word")
+        word = yield R("worker_asked slot.word", "word")
         assert word == ASKED
         yield W("ring_stamp record.word", "record.word", YIELDED)
         yield W("ring_stamp record.size", "size", 2)
         yield W("ring_stamp record.position", "position", 1)
-        yield C("worker_yield slot.word", "word", ASKED, YIELDED)
+        yield C("worker_commit_stopped slot.word", "word", ASKED, YIELDED)
 
     def supervisor():
         yield C("super_begin_end slot.word", "word", RUNNING, ASKED)
@@ -323,7 +323,7 @@ def wake():
 @test("tail=0 position=0 record.word=0 word=2 flag=0 host_seq=0", x86=True)
 def wake_yielded():
     """The same where the task was asked to end, and has."""
-    return asleep("worker_yield slot.word")
+    return asleep("worker_commit_stopped slot.word")
 
 
 def asleep(commit_word):
@@ -807,8 +807,8 @@ def limits(publish):
 def clock():
     """When a body began: the word vouches for the time."""
     def worker():
-        yield W("worker_start_clock block.started_ns", "started", 1)
-        yield W("worker_start_clock block.limited_word", "limited_word", RUNNING)
+        yield W("worker_call_timed block.started_ns", "started", 1)
+        yield W("worker_call_timed block.limited_word", "limited_word", RUNNING)
 
     def supervisor():
         word = yield R("super_began block.limited_word", "limited_word")
