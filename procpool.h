@@ -4738,7 +4738,8 @@ typedef struct procpool__block {
 typedef enum procpool__phase {
   PROCPOOL__PHASE_RUN = 0,
   PROCPOOL__PHASE_DRAIN, /* a worker that finds no task leaves */
-  PROCPOOL__PHASE_KILL   /* no worker claims any more */
+  PROCPOOL__PHASE_KILL,  /* no worker claims any more */
+  PROCPOOL__PHASE_OVER   /* host, for itself: no worker is left, and it was not killed */
 } procpool__phase;
 
 typedef enum procpool__health {
@@ -7999,11 +8000,11 @@ struct procpool {
   procpool__frame *frames;
   procpool__callback_node *thrown; /* exceptions that are to leave a call when it ends; one per frame at most */
   /* life */
-  bool closing, ending, finished, freed;
-  bool ends, left;       /* the supervisor has said that it ends all; that it leaves */
-  unsigned inside;       /* threads within a public call: they may look at the segment without the lock */
-  unsigned interrupting; /* atomic: the same of procpool_interrupt, which takes no lock */
-  procpool_shutdown_mode mode;
+  uint32_t phase;  /* procpool__phase: the host's own truth, for workers may write over the header's. It only goes on */
+  bool finished;   /* no process or thread of the pool's is left */
+  bool ends, left; /* the supervisor has said that it ends all; that it leaves */
+  unsigned inside; /* threads within a public call: they may look at the segment without the lock */
+  unsigned interrupting;   /* atomic: the same of procpool_interrupt, which takes no lock */
   uint32_t health;         /* the header's, as it was heeded last; relaxed atomic, looked at without the lock */
   procpool_status refusal; /* why nothing is accepted any more, OK while it is */
   procpool_error cause;    /* of that */
@@ -8046,7 +8047,8 @@ static void procpool__host_be_child(procpool *p) {
   procpool__platform_lock(&p->lock);
   __atomic_store_n(&p->magic, PROCPOOL__POOL_CHILD, __ATOMIC_RELAXED);
   p->finished = true;
-  p->closing = p->lazy = p->parked = p->watching = false;
+  p->phase = PROCPOOL__PHASE_RUN;
+  p->lazy = p->parked = p->watching = false;
   p->refusal = PROCPOOL_FORKED;
   p->followers = p->first_room = p->last_room = p->drainer = p->heir = NULL;
   p->frames = NULL;
@@ -8090,6 +8092,11 @@ static void procpool__host_breathe(procpool *p) {
   while (__atomic_load_n(&p->wanted, __ATOMIC_RELAXED) != 0 && procpool__platform_now() < deadline)
     procpool__platform_yield();
   (void)procpool__host_relock(p);
+}
+
+/* Whether all but futures and iterators has been given back, and the segment before them. */
+static bool procpool__host_freed(const procpool *p) {
+  return p->segment.base == NULL;
 }
 
 /* Asks the threads that sleep in await_turn to look again: those of an inline pool do so for whatever they lack. */
@@ -9023,11 +9030,6 @@ static unsigned char *procpool__host_room_for(procpool_future *f, uint64_t size,
   return (unsigned char *)f->result.data;
 }
 
-/* Whether the end is near: it must not depend on memory. */
-static bool procpool__host_at_end(const procpool *p) {
-  return p->ending || (p->closing && p->mode == PROCPOOL_KILL);
-}
-
 /* Room for more bytes of a large result. It grows with what has come: the total is but the worker's word. */
 static bool procpool__host_grow_partial(procpool *p, procpool__inbox *in, uint64_t more) {
   uint64_t room = in->room < PROCPOOL__FIRST_ROOM / 2 ? PROCPOOL__FIRST_ROOM : 2 * in->room;
@@ -9040,7 +9042,8 @@ static bool procpool__host_grow_partial(procpool *p, procpool__inbox *in, uint64
   if (data != NULL) {
     in->data = data;
     in->room = room;
-  } else if (procpool__host_at_end(p) || (in->partial->flags & PROCPOOL__F_NO_MEMORY)) {
+  } else if (p->phase >= PROCPOOL__PHASE_KILL || /* the end must not depend on memory */
+             (in->partial->flags & PROCPOOL__F_NO_MEMORY)) {
     procpool__aligned_free(in->data);
     in->data = NULL;
   } else {
@@ -9164,17 +9167,17 @@ static procpool_status procpool__host_status_of(procpool__state state) {
   return state <= PROCPOOL__DEAD_BROKEN ? statuses[state] : PROCPOOL_BROKEN;
 }
 
-/* What becomes of tasks whose results are not to be had when the pool ends. */
-static procpool_status procpool__host_rest_status(const procpool *p) {
-  return p->closing && p->mode == PROCPOOL_KILL ? PROCPOOL_SHUTDOWN : PROCPOOL_BROKEN;
-}
-
 static void procpool__host_tell_no_memory(procpool_future *f) {
   procpool_error *e = procpool__host_error(f, PROCPOOL_CODEC);
   if (e == NULL)
     return;
   e->system_error = PROCPOOL__NO_MEMORY;
   (void)snprintf(e->message, sizeof(e->message), "the host has no memory for the result");
+}
+
+/* What becomes of tasks whose results are not to be had when the pool ends. */
+static procpool_status procpool__host_rest_status(const procpool *p) {
+  return p->phase == PROCPOOL__PHASE_KILL ? PROCPOOL_SHUTDOWN : PROCPOOL_BROKEN;
 }
 
 /* There is no memory for its result, and no time to wait for some. */
@@ -9211,7 +9214,7 @@ static procpool__taken procpool__host_take(procpool *p, int worker, const procpo
   else
     taken = procpool__host_take_bytes(p, worker, f, head);
   if (state == PROCPOOL__DONE_OK && taken == PROCPOOL__TAKEN_NOT &&
-      (procpool__host_at_end(p) || (f->flags & PROCPOOL__F_NO_MEMORY)))
+      (p->phase >= PROCPOOL__PHASE_KILL || (f->flags & PROCPOOL__F_NO_MEMORY)))
     return procpool__host_give_up(p, f);
   if (state == PROCPOOL__DONE_OK && taken != PROCPOOL__TAKEN)
     return taken;
@@ -9244,15 +9247,8 @@ static void procpool__host_ring(procpool *p) {
   (void)procpool__host_tell(p, PROCPOOL__SAY_LOOK, 0, 0);
 }
 
-/* What the phase is: the host's own truth, for workers may write over the segment's. */
-static uint32_t procpool__host_phase(const procpool *p) {
-  if (!p->closing)
-    return PROCPOOL__PHASE_RUN;
-  return p->mode == PROCPOOL_KILL ? PROCPOOL__PHASE_KILL : PROCPOOL__PHASE_DRAIN;
-}
-
 static void procpool__host_tell_phase(procpool *p) {
-  (void)procpool__host_tell(p, PROCPOOL__SAY_PHASE, procpool__host_phase(p), p->position);
+  (void)procpool__host_tell(p, PROCPOOL__SAY_PHASE, p->phase, p->position);
 }
 
 static void procpool__host_tell_again(procpool *p) {
@@ -9580,12 +9576,13 @@ static void procpool__host_heed_health(procpool *p) {
   if (health == PROCPOOL__HEALTH_OK || health > PROCPOOL__HEALTH_STRICT)
     return;
   status = statuses[health];
-  if (p->cause.status != status)
+  if (p->cause.status != status) {
     procpool__host_note_cause(p, status);
-  if (health != PROCPOOL__HEALTH_SPAWN_FAIL && p->refusal != status) { /* a fork may work again */
-    p->refusal = status;
-    p->last_error = p->cause;
-    procpool__sleeper_wake_all(p);
+    if (health != PROCPOOL__HEALTH_SPAWN_FAIL) { /* a fork may work again */
+      p->refusal = p->refusal != PROCPOOL_SHUTDOWN ? status : PROCPOOL_SHUTDOWN;
+      p->last_error = p->cause;
+      procpool__sleeper_wake_all(p);
+    }
   }
   if (p->submitted != p->settled)
     procpool__host_take_back(p, status);
@@ -9641,7 +9638,7 @@ static procpool_status procpool__host_last_word(procpool *p, procpool_future *f,
  * SHUTDOWN. */
 static void procpool__host_last_words(procpool *p) {
   const procpool_status rest = procpool__host_rest_status(p);
-  p->ending = true;
+  p->phase = p->phase == PROCPOOL__PHASE_KILL ? PROCPOOL__PHASE_KILL : PROCPOOL__PHASE_OVER;
   for (int i = 0; i < p->segment.workers; i++) {
     procpool__ring_publish_rest(&p->segment, i);
     (void)procpool__host_drain_ring(p, i);
@@ -9695,11 +9692,8 @@ static void procpool__host_finish(procpool *p, bool clean) {
   procpool__host_let_go(p);
   procpool__platform_reap_adopted(p->fds.supervisor);
   procpool__host_join_threads(p);
-  if (!p->closing) {
-    memset(&p->cause, 0, sizeof(p->cause));
-    p->cause.status = PROCPOOL_BROKEN;
-    p->cause.worker = -1;
-    (void)snprintf(p->cause.message, sizeof(p->cause.message), "the pool's supervisor is gone");
+  if (p->phase == PROCPOOL__PHASE_RUN) {
+    procpool__error_fill(&p->cause, PROCPOOL_BROKEN, 0, "the pool's supervisor is gone");
     p->refusal = PROCPOOL_BROKEN;
   }
   procpool__host_last_words(p);
@@ -10037,7 +10031,7 @@ static bool procpool__host_audit_tasks(procpool *p) {
  * to the protocol: a task that was seen to wait and is claimed by now leaves the hint behind, where it does no harm.
  * With very many tasks it takes several calls. */
 static void procpool__host_audit(procpool *p) {
-  const uint32_t phase = procpool__host_phase(p);
+  const uint32_t phase = p->phase;
   if (!procpool__host_audit_tasks(p) || p->finished)
     return;
   p->audit_at = 0;
@@ -10091,7 +10085,7 @@ static void procpool__host_audit_if_due(procpool *p) {
   if (p->finished || p->inline_worker != NULL || now < p->audit_due)
     return;
   p->audit_due = PROCPOOL__NEVER; /* not by another thread at the same time */
-  if (p->submitted != p->settled || p->closing) {
+  if (p->submitted != p->settled || p->phase != PROCPOOL__PHASE_RUN) {
     (void)procpool__host_drain(p); /* what has come needs no looking for */
     if (p->finished)
       return;
@@ -10111,7 +10105,7 @@ typedef struct procpool__known {
   void *context;
   unsigned how;
   uint32_t interrupts; /* taken before it began */
-  bool closing, finished;
+  bool finished;
   procpool_status refusal;
   uint64_t roomy;       /* procpool__host_room */
   bool room, cell_free; /* it waits for room in the submission ring */
@@ -10147,8 +10141,7 @@ static void procpool__host_rouse(procpool *p) {
 }
 
 static bool procpool__host_changed(const procpool *p, const procpool__known *known) {
-  return procpool__host_room(p) != known->roomy || p->finished != known->finished || p->closing != known->closing ||
-         p->refusal != known->refusal ||
+  return procpool__host_room(p) != known->roomy || p->finished != known->finished || p->refusal != known->refusal ||
          (procpool__load32(&p->interrupts) != known->interrupts && !(known->how & PROCPOOL__WAIT_IMMUNE)) ||
          (known->room && !known->cell_free && procpool__host_cell_free(p));
 }
@@ -10302,7 +10295,7 @@ static void procpool__host_hand_over(procpool *p) {
 /* Whether an inline pool waits for a call that does something. */
 static bool procpool__host_idles(const procpool *p) {
   return p->inline_worker != NULL && !p->inline_running && !p->finished &&
-         (p->closing || procpool__table_waiting(&p->segment));
+         (p->phase != PROCPOOL__PHASE_RUN || procpool__table_waiting(&p->segment));
 }
 
 /* Sleeps on turn, unless there is something to do by now. An interrupt takes no lock: it counts itself and then turn,
@@ -10379,7 +10372,7 @@ static bool procpool__host_run_inline(procpool *p) {
     procpool__platform_event_set(p->fds.event_fd); /* who waits for several pools may run the next one */
   if (t.turn == PROCPOOL__TURN_RAN)
     return true;
-  if (p->closing && (t.turn == PROCPOOL__TURN_LEAVE || !procpool__table_waiting(&p->segment)))
+  if (p->phase != PROCPOOL__PHASE_RUN && (t.turn == PROCPOOL__TURN_LEAVE || !procpool__table_waiting(&p->segment)))
     procpool__store32(&p->segment.header->gone, 1);
   return false;
 }
@@ -10672,7 +10665,6 @@ static procpool_status procpool__host_wait(procpool *p, const procpool__wait *w)
     /* before the condition looks: a cell that comes free after it was found taken must not go unnoticed */
     known.cell_free = known.room && procpool__host_cell_free(p);
     known.roomy = procpool__host_room(p);
-    known.closing = p->closing;
     known.finished = p->finished;
     known.refusal = p->refusal;
     if (w->condition(p, w->context))
@@ -11748,7 +11740,7 @@ static void procpool__loop_set_timer(procpool *p, uint64_t due) {
 
 /* After each public call. */
 static void procpool__loop_settle_in(procpool *p) {
-  const bool busy = p->fds.control >= 0 && (p->submitted != p->settled || p->closing);
+  const bool busy = p->fds.control >= 0 && (p->submitted != p->settled || p->phase != PROCPOOL__PHASE_RUN);
   /* a call in a task has left callbacks; one in a callback need not tell: who runs that goes on with them */
   if (procpool__host_idles(p) || (p->first_due != NULL && procpool__host_depth(p) == 0))
     procpool__loop_tell(p);
@@ -11804,7 +11796,7 @@ static procpool_status procpool__public_leave_slowly(procpool *p, procpool_statu
   }
   thrown_away = p->thrown_away;
   p->thrown_away = NULL;
-  last = --p->inside == 0 && p->freed && p->live_futures == 0;
+  last = --p->inside == 0 && procpool__host_freed(p) && p->live_futures == 0;
   procpool__host_pass_callbacks(p);
   if (p->fds.loop_fd >= 0)
     procpool__loop_settle_in(p);
@@ -11845,7 +11837,7 @@ static procpool_status procpool__public_enter(procpool *p) {
   if (status != PROCPOOL_OK)
     return status;
   procpool__public_lock(p);
-  return p->freed ? procpool__public_leave(p, PROCPOOL_HANDLE) : PROCPOOL_OK;
+  return procpool__host_freed(p) ? procpool__public_leave(p, PROCPOOL_HANDLE) : PROCPOOL_OK;
 }
 
 /* The same for a call that may have run callbacks: what they threw leaves it now. */
@@ -11881,22 +11873,15 @@ typedef struct procpool__order {
   procpool_status status;  /* out */
   int error;               /* out: the system's error, where the status is SYSTEM */
   /* several: each one's bytes lie behind those of the one before */
-  bool many;
-  bool quiet; /* one of several: the caller looks for sleepers, by procpool__submit_look */
+  bool several; /* the caller looks for sleepers, by procpool__submit_look */
   size_t count, accepted;
   procpool_future **futures; /* out; or null: the results are given up */
   uint64_t spare;            /* see procpool__known */
 } procpool__order;
 
-/* Why nothing is accepted any more; OK while it is. */
-static procpool_status procpool__submit_refusal(const procpool *p) {
-  return p->closing ? PROCPOOL_SHUTDOWN : p->refusal;
-}
-
 /* There is no memory to be had. A pool that has ended meanwhile takes none: then that is why. */
 static procpool_status procpool__submit_no_pages(const procpool *p) {
-  const procpool_status refusal = procpool__submit_refusal(p);
-  return refusal != PROCPOOL_OK ? refusal : PROCPOOL_MEMORY;
+  return p->refusal != PROCPOOL_OK ? p->refusal : PROCPOOL_MEMORY;
 }
 
 /* A free slot and a writable cell, their memory reserved. FULL when there is none now. */
@@ -11919,21 +11904,13 @@ static procpool_status procpool__submit_place(procpool *p, uint32_t *slot) {
   return PROCPOOL_OK;
 }
 
-/* Where in the arena the array of this task's and the next ones' arguments or results begins. False if it does not lie
- * in a live shared buffer. */
-static bool procpool__submit_find(const procpool *p, const procpool__order *o, const void *array, size_t size,
-                                  uint64_t *offset) {
+/* Where in the arena the array of this task's and the next ones' arguments or results begins, if the order has that
+ * flag. False if it does not lie in a live shared buffer. */
+static bool procpool__submit_find(const procpool *p, const procpool__order *o, unsigned flag, const void *array,
+                                  size_t size, uint64_t *offset) {
   size_t bytes;
-  return procpool__size_product(o->many ? o->count - o->accepted : 1, size, &bytes) &&
-         procpool__buffer_find(p, array, bytes, offset) == PROCPOOL__WHERE_BUFFER;
-}
-
-static procpool_status procpool__submit_shared(const procpool *p, procpool__order *o) {
-  if ((o->flags & PROCPOOL__SLOT_SHARED) && !procpool__submit_find(p, o, o->argument, o->size, &o->shared))
-    return PROCPOOL_ARGUMENT;
-  if ((o->flags & PROCPOOL__SLOT_PLACE) && !procpool__submit_find(p, o, o->result, o->capacity, &o->place))
-    return PROCPOOL_ARGUMENT;
-  return PROCPOOL_OK;
+  return !(o->flags & flag) || (procpool__size_product(o->count - o->accepted, size, &bytes) &&
+                                procpool__buffer_find(p, array, bytes, offset) == PROCPOOL__WHERE_BUFFER);
 }
 
 /* There is no memory for so many bytes. While some is to come back, since tasks have it, or calls for them, that is only
@@ -12013,10 +11990,12 @@ static void procpool__submit_wake(procpool *p, bool here) {
     woken++;
 }
 
-/* Enters the task into the private tables and makes its word READY. Returns where its cell lies, *cell what to write
- * there. */
-static procpool__u64 *procpool__submit_enter(procpool *p, procpool_future *f, uint32_t slot, uint64_t *cell) {
+/* Enters the task into the private tables; then it becomes visible: first its word, then its cell. A worker that is
+ * about to sleep sees the cell, or is seen idle: here, or by procpool__submit_look where this is one of several. The
+ * supervisor that shall see to a limit is looked for at once. */
+static void procpool__submit_publish(procpool *p, const procpool__order *o, uint32_t slot) {
   const procpool__segment *s = &p->segment;
+  procpool_future *f = o->future;
   const uint64_t at = p->position & (s->cell_count - 1);
   const uint64_t ticket = ++p->position;
   f->ticket = ticket;
@@ -12027,27 +12006,23 @@ static procpool__u64 *procpool__submit_enter(procpool *p, procpool_future *f, ui
   p->cell_slots[at] = slot + 1;
   __atomic_store_n(&p->submitted, p->submitted + 1, __ATOMIC_RELAXED);
   procpool__store_release(&s->slots[slot].word, procpool__word(ticket, 0, PROCPOOL__READY));
-  *cell = procpool__cell(ticket, slot);
   if (p->inline_worker != NULL)
     procpool__host_next_turn(p); /* a thread that found nothing to run may run this */
-  return &s->cells[at];
-}
-
-/* The task becomes visible: first its word, then its cell. An idle worker sees the cell or is seen idle. */
-static void procpool__submit_publish(procpool *p, const procpool__order *o, uint32_t slot) {
-  uint64_t cell;
-  procpool__u64 *at = procpool__submit_enter(p, o->future, slot, &cell);
-  if (o->quiet) {
-    procpool__store_release(at, cell);
-  } else {
-    (void)procpool__exchange(at, cell);
+  if (o->several && o->limit == 0)
+    procpool__store_release(&s->cells[at], procpool__cell(ticket, slot));
+  else
+    (void)procpool__exchange(&s->cells[at], procpool__cell(ticket, slot));
+  if (!o->several)
     procpool__submit_wake(p, true);
-  }
+  procpool__host_check_ticking(p, f);
 }
 
-/* Where the function lies in the workers; once per order. */
+/* Whether anything is accepted, and where the function lies in the workers: that is found once per order. */
 static procpool_status procpool__submit_locate(procpool *p, procpool__order *o) {
-  const uint64_t address = o->address != 0 ? o->address : procpool__code_translate(p, o->function);
+  uint64_t address;
+  if (p->refusal != PROCPOOL_OK)
+    return p->refusal;
+  address = o->address != 0 ? o->address : procpool__code_translate(p, o->function);
   if (address == 0)
     return PROCPOOL_FUNCTION;
   if (address == PROCPOOL__CODE_UNKNOWN) {
@@ -12075,7 +12050,7 @@ static procpool_status procpool__submit_copy(procpool *p, procpool__order *o) {
   procpool__host_unlock(p);
   memcpy(p->segment.arena + o->block, o->argument, o->size);
   (void)procpool__host_relock(p);
-  return procpool__submit_refusal(p);
+  return p->refusal;
 }
 
 /* Fills a slot and makes a future: all of a task but that it can be seen. */
@@ -12083,8 +12058,9 @@ static procpool_status procpool__submit_fill(procpool *p, procpool__order *o, ui
   procpool__slot *shared;
   procpool_future *f;
   procpool_status status = procpool__submit_copy(p, o);
-  if (status == PROCPOOL_OK)
-    status = procpool__submit_shared(p, o);
+  if (status == PROCPOOL_OK && !(procpool__submit_find(p, o, PROCPOOL__SLOT_SHARED, o->argument, o->size, &o->shared) &&
+                                 procpool__submit_find(p, o, PROCPOOL__SLOT_PLACE, o->result, o->capacity, &o->place)))
+    status = PROCPOOL_ARGUMENT;
   if (status == PROCPOOL_OK)
     status = procpool__submit_place(p, slot);
   if (status != PROCPOOL_OK)
@@ -12117,16 +12093,12 @@ static procpool_status procpool__submit_fill(procpool *p, procpool__order *o, ui
 
 static procpool_status procpool__submit_now(procpool *p, procpool__order *o) {
   uint32_t slot;
-  procpool_status status = procpool__submit_refusal(p);
-  if (status == PROCPOOL_OK)
-    status = procpool__submit_locate(p, o);
+  procpool_status status = procpool__submit_locate(p, o);
   if (status == PROCPOOL_OK)
     status = procpool__submit_fill(p, o, &slot);
-  if (status != PROCPOOL_OK)
-    return status;
-  procpool__submit_publish(p, o, slot);
-  procpool__host_check_ticking(p, o->future);
-  return PROCPOOL_OK;
+  if (status == PROCPOOL_OK)
+    procpool__submit_publish(p, o, slot);
+  return status;
 }
 
 /* ---- several at once ---- */
@@ -12142,17 +12114,8 @@ static void procpool__submit_unwanted(procpool *p, procpool_future *f) {
   procpool__future_unref(p, f);
 }
 
-/* One task of several becomes visible to workers that are awake. Those that sleep are looked for later, but the
- * supervisor that shall see to a limit at once. */
-static void procpool__submit_show(procpool *p, procpool__order *o, uint32_t slot) {
-  uint64_t cell;
-  procpool__u64 *at = procpool__submit_enter(p, o->future, slot, &cell);
-  if (o->limit > 0) {
-    (void)procpool__exchange(at, cell);
-    procpool__host_check_ticking(p, o->future);
-  } else {
-    procpool__store_release(at, cell);
-  }
+/* Hands the task's future out, and goes on to the next one. */
+static void procpool__submit_next(procpool *p, procpool__order *o) {
   if (o->futures != NULL)
     o->futures[o->accepted] = o->future;
   else
@@ -12183,17 +12146,14 @@ static void procpool__submit_be_patient(const procpool *p, procpool__order *o) {
 /* As many as there is room for now. The first one wakes a sleeper at once, so that it begins while the rest is being
  * written; the next ones after ever more tasks. */
 static procpool_status procpool__submit_several(procpool *p, procpool__order *o) {
-  procpool_status status = procpool__submit_refusal(p);
+  procpool_status status = procpool__submit_locate(p, o);
   const size_t before = o->accepted;
   size_t group = 1, tasks = 0, bytes = 0;
-  if (status == PROCPOOL_OK)
-    status = procpool__submit_locate(p, o);
   while (status == PROCPOOL_OK && o->accepted < o->count) {
-    uint32_t slot;
-    status = procpool__submit_fill(p, o, &slot);
+    status = procpool__submit_now(p, o);
     if (status != PROCPOOL_OK)
       break;
-    procpool__submit_show(p, o, slot);
+    procpool__submit_next(p, o);
     tasks++;
     bytes += o->size;
     if (tasks < group && bytes < PROCPOOL__BATCH_BYTES)
@@ -12201,10 +12161,8 @@ static procpool_status procpool__submit_several(procpool *p, procpool__order *o)
     procpool__submit_look(p, true);
     group = group < PROCPOOL__BATCH_TASKS ? 2 * group : group;
     tasks = bytes = 0;
-    if (o->accepted % PROCPOOL__STRETCH < PROCPOOL__BATCH_TASKS) {
+    if (o->accepted % PROCPOOL__STRETCH < PROCPOOL__BATCH_TASKS)
       procpool__host_breathe(p);
-      status = procpool__submit_refusal(p);
-    }
   }
   if (o->accepted > before)
     procpool__submit_look(p, false);
@@ -12215,7 +12173,7 @@ static procpool_status procpool__submit_several(procpool *p, procpool__order *o)
 
 static bool procpool__submit_condition(procpool *p, void *context) {
   procpool__order *o = (procpool__order *)context;
-  o->status = o->many ? procpool__submit_several(p, o) : procpool__submit_now(p, o);
+  o->status = o->several ? procpool__submit_several(p, o) : procpool__submit_now(p, o);
   return o->status != PROCPOOL_FULL;
 }
 
@@ -12255,16 +12213,6 @@ static procpool_status procpool__submit_order(procpool *p, procpool__order *o, u
   return o->status == PROCPOOL_OK ? PROCPOOL_OK : procpool__submit_refused(p, o);
 }
 
-/* What stands in options of shared buffers. */
-static void procpool__submit_take_options(procpool__order *o, const procpool_submit_options *options) {
-  o->result = options->result;
-  o->capacity = options->result_size;
-  if (options->shared_argument)
-    o->flags |= PROCPOOL__SLOT_SHARED;
-  if (options->result != NULL)
-    o->flags |= PROCPOOL__SLOT_PLACE;
-}
-
 /* options: null for the pool's limit and grace; the timeout is the caller's affair. */
 static void procpool__submit_make_order(const procpool *p, procpool__order *o, procpool_function function,
                                         const void *argument, size_t size, const procpool_submit_options *options) {
@@ -12274,8 +12222,9 @@ static void procpool__submit_make_order(const procpool *p, procpool__order *o, p
   o->size = size;
   o->future = NULL;
   o->error = 0;
-  o->many = o->quiet = false;
-  o->count = o->accepted = 0;
+  o->several = false;
+  o->count = 1;
+  o->accepted = 0;
   o->spare = 0;
   o->futures = NULL;
   o->block = PROCPOOL__NO_BLOCK;
@@ -12283,10 +12232,16 @@ static void procpool__submit_make_order(const procpool *p, procpool__order *o, p
   o->result = NULL;
   o->capacity = 0;
   o->flags = argument == NULL ? (uint32_t)PROCPOOL__SLOT_NO_ARGUMENT : 0;
-  o->limit = options != NULL ? procpool__public_time_limit(options->time_limit, 1, p->time_limit) : p->time_limit;
-  o->grace = options != NULL ? procpool__public_grace(options->grace, p->grace) : p->grace;
-  if (options != NULL)
-    procpool__submit_take_options(o, options);
+  o->limit = p->time_limit;
+  o->grace = p->grace;
+  if (options == NULL)
+    return;
+  o->limit = procpool__public_time_limit(options->time_limit, 1, p->time_limit);
+  o->grace = procpool__public_grace(options->grace, p->grace);
+  o->result = options->result;
+  o->capacity = options->result_size;
+  o->flags |= options->shared_argument ? (uint32_t)PROCPOOL__SLOT_SHARED : 0;
+  o->flags |= options->result != NULL ? (uint32_t)PROCPOOL__SLOT_PLACE : 0;
 }
 
 /* Checks what the caller gave, and submits under the lock. */
@@ -12379,7 +12334,7 @@ PROCPOOL_API procpool_status procpool_submit_many(procpool *pool, procpool_funct
   if (!possible || procpool__submit_bad_options(options))
     return procpool__public_leave(pool, PROCPOOL_ARGUMENT);
   procpool__submit_make_order(pool, &o, function, arguments, size, options);
-  o.many = true;
+  o.several = true;
   o.count = count;
   o.futures = futures;
   if (futures == NULL)
@@ -12393,10 +12348,6 @@ PROCPOOL_API procpool_status procpool_submit_many(procpool *pool, procpool_funct
 /* ---- why a typed submit was refused ---- It returns a handle, and there is none to tell by: so each thread remembers
  * its last refusal, until it asks for the result of that null handle. */
 
-static void procpool__refusal_keep(procpool_status status) {
-  procpool__platform_own_set(&procpool__process_record.refusals, (uint64_t)status);
-}
-
 /* OK where there was none. */
 static procpool_status procpool__refusal_take(void) {
   return (procpool_status)procpool__platform_own_take(&procpool__process_record.refusals);
@@ -12406,10 +12357,9 @@ PROCPOOL_API procpool_future *procpool_submit_or_null(procpool *pool, procpool_f
                                                       size_t size) {
   procpool_future *future;
   const procpool_status status = procpool_submit(pool, function, argument, size, &future);
-  if (status == PROCPOOL_OK)
-    return future;
-  procpool__refusal_keep(status);
-  return NULL;
+  if (status != PROCPOOL_OK)
+    procpool__platform_own_set(&procpool__process_record.refusals, (uint64_t)status);
+  return future;
 }
 
 /* ==== >>pool ========================================================================================================
@@ -12440,19 +12390,14 @@ PROCPOOL_API void *procpool_shared_alloc(procpool *pool, size_t size) {
   procpool__platform_cancel_here();
   if (procpool__public_enter(pool) != PROCPOOL_OK)
     return NULL;
-  status = procpool__submit_refusal(pool);
-  if (status == PROCPOOL_OK) {
+  if (pool->refusal == PROCPOOL_OK) {
     buffer = procpool__buffer_new(pool, size);
-    status = buffer != NULL ? PROCPOOL_OK : PROCPOOL_MEMORY;
+    if (buffer == NULL)
+      buffer = procpool__shared_retry(pool, size);
   }
-  if (status == PROCPOOL_MEMORY) {
-    buffer = procpool__shared_retry(pool, size);
-    if (buffer == NULL && procpool__submit_refusal(pool) != PROCPOOL_OK) /* it has ended meanwhile */
-      status = procpool__submit_refusal(pool);
-  }
+  status = buffer != NULL ? PROCPOOL_OK : procpool__submit_no_pages(pool);
   if (buffer == NULL)
-    (void)procpool__host_refuse(pool, status, status == PROCPOOL_MEMORY ? pool->arena.error : 0,
-                                procpool_strerror(status));
+    (void)procpool__host_refuse(pool, status, status == PROCPOOL_MEMORY ? pool->arena.error : 0, NULL);
   return procpool__public_leave(pool, status) == PROCPOOL_FORKED ? NULL : buffer;
 }
 
@@ -12562,15 +12507,15 @@ static void procpool__shutdown_discard(procpool *p) {
 
 /* Says to everyone what is to happen. */
 static void procpool__shutdown_announce(procpool *p, procpool_shutdown_mode mode) {
-  if (!p->closing || mode > p->mode)
-    p->mode = mode;
-  p->closing = true;
+  const uint32_t phase = mode == PROCPOOL_KILL ? PROCPOOL__PHASE_KILL : PROCPOOL__PHASE_DRAIN;
+  p->phase = phase > p->phase ? phase : p->phase;
+  p->refusal = PROCPOOL_SHUTDOWN;
   if (mode != PROCPOOL_DRAIN)
     procpool__host_take_back(p, mode == PROCPOOL_KILL ? PROCPOOL_SHUTDOWN : PROCPOOL_CANCELLED);
   procpool__shutdown_discard(p);
   procpool__sleeper_wake_all(p); /* who wants room shall hear that there will be none */
   procpool__host_tell_phase(p);  /* the supervisor first: who leaves because of the word is not to be replaced */
-  procpool__store32(&p->segment.header->phase, procpool__host_phase(p));
+  procpool__store32(&p->segment.header->phase, p->phase);
   procpool__shm_wake_workers(&p->segment);
   for (int i = 0; i < p->segment.workers; i++) {
     procpool__add32(&p->segment.blocks[i].room_seq, 1);
@@ -12679,7 +12624,6 @@ static procpool_status procpool__free(procpool *pool, void **thrown) {
   procpool__platform_unmap(pool->segment.base, (size_t)pool->segment.total);
   pool->segment.base = NULL;
   pool->segment.fd = -1;
-  pool->freed = true;
   *thrown = pool->thrown != NULL ? procpool__host_take_thrown(pool) : NULL;
   return procpool__public_leave(pool, PROCPOOL_OK);
 }
@@ -12879,7 +12823,7 @@ PROCPOOL_API procpool_status procpool_future_wait(procpool_future *future, doubl
 /* Null if they were in a shared buffer of a pool that is freed by now. */
 static const void *procpool__future_bytes(const procpool_future *f) {
   if (f->flags & PROCPOOL__F_PLACE)
-    return f->pool->freed ? NULL : f->result.data;
+    return procpool__host_freed(f->pool) ? NULL : f->result.data;
   return f->size > PROCPOOL__SMALL ? f->result.data : (const void *)f->result.small;
 }
 
@@ -13053,7 +12997,7 @@ static void procpool__future_want_end(procpool *p, const procpool_future *f, uin
 
 /* A task was taken back, or is to end: those who may wait for just that look. */
 static void procpool__future_stopped(procpool *p) {
-  if (p->closing && !p->finished) /* it may have been the last one that the shutdown waits for */
+  if (p->phase != PROCPOOL__PHASE_RUN && !p->finished) /* it may have been the last one that the shutdown waits for */
     procpool__host_tell_phase(p);
   if (!p->finished && (p->parked || p->fd_users > 0)) /* the thread that drains may wait for this one */
     procpool__shm_wake_host(&p->segment, p->fds.event_fd);
@@ -13315,7 +13259,7 @@ static procpool_status procpool__several_look(procpool__several *v, size_t i) {
   if (procpool__host_self(p)) { /* in its own callback or task this is but a look */
     (void)procpool__host_drain(p);
   } else {
-    if (procpool__platform_came(&sources[0]) && !p->freed)
+    if (procpool__platform_came(&sources[0]) && !procpool__host_freed(p))
       procpool__host_silence(p);
     if (!p->finished)
       procpool__host_arm(p); /* a new number: what comes from now on rings again */
@@ -13329,7 +13273,7 @@ static procpool_status procpool__several_look(procpool__several *v, size_t i) {
       status = PROCPOOL_INTERRUPTED;
     v->news = v->news || procpool__host_idles(p);
   }
-  sources[0] = procpool__platform_source(p->freed ? -1 : p->fds.watch);
+  sources[0] = procpool__platform_source(procpool__host_freed(p) ? -1 : p->fds.watch);
   sources[1] = procpool__platform_source(p->fds.control);
   if (p->fds.control >= 0 && p->audit_due < v->look)
     v->look = p->audit_due;
@@ -14084,7 +14028,7 @@ static procpool_status procpool__map_submit(procpool__mapping *m, procpool__job 
   o.size = (size_t)job->block_size;
   o.block = job->block;
   o.flags = PROCPOOL__SLOT_CHUNK;
-  o.quiet = true;
+  o.several = true;
   o.limit =
       procpool__public_time_limit(m->options != NULL ? m->options->time_limit : 0, (double)job->count, p->time_limit);
   o.grace = procpool__public_grace(m->options != NULL ? m->options->grace : 0, p->grace);
@@ -14181,7 +14125,7 @@ static uint64_t procpool__map_spare(const procpool__mapping *m) {
 }
 
 static procpool_status procpool__map_fill(procpool__mapping *m) {
-  procpool_status status = procpool__map_more(m) ? procpool__submit_refusal(m->pool) : PROCPOOL_OK;
+  procpool_status status = procpool__map_more(m) ? m->pool->refusal : PROCPOOL_OK;
   if (status == PROCPOOL_OK && procpool__map_more(m))
     status = procpool__map_locate(m); /* each time: a buffer that was freed meanwhile is not for new chunks */
   for (size_t j = 0; j < m->job_count && status == PROCPOOL_OK && !procpool__map_enough(m); j++)
@@ -14430,7 +14374,7 @@ static bool procpool__condition_map(procpool *p, void *context) {
   procpool__mapping *m = (procpool__mapping *)context;
   if (m->busy == 0)
     return procpool__host_room(p) != m->room_before || /* others hold what this map needs */
-           (!m->cell_before && procpool__host_cell_free(p)) || procpool__submit_refusal(p) != PROCPOOL_OK;
+           (!m->cell_before && procpool__host_cell_free(p)) || p->refusal != PROCPOOL_OK;
   return m->group.waiter.first_done != NULL;
 }
 
