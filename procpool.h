@@ -8011,8 +8011,8 @@ struct procpool {
   procpool_error last_error;
   /* start methods */
   procpool__thread *threads;
-  procpool__worker *inline_worker;
-  uint64_t inline_thread; /* procpool__platform_self */
+  procpool__worker *inline_worker; /* the first of these, of which each thread that calls takes the place; or null */
+  uint64_t inline_thread;          /* procpool__platform_self */
   bool inline_running;
   procpool__platform_code *codes; /* spawn: code that workers have */
   size_t code_count;
@@ -10693,30 +10693,25 @@ static bool procpool__public_bad_timeout(double timeout) {
   return timeout != timeout; /* not a number */
 }
 
-PROCPOOL_API const char *procpool_strerror(procpool_status status) {
+static const char *procpool__status_words(procpool_status status, bool name) {
   switch (status) {
-#define PROCPOOL__STATUS_TEXT(name, value, text)                                                                       \
-  case PROCPOOL_##name:                                                                                                \
-    return text;
-    PROCPOOL_STATUSES(PROCPOOL__STATUS_TEXT)
-#undef PROCPOOL__STATUS_TEXT
+#define PROCPOOL__STATUS_WORDS(id, value, text)                                                                        \
+  case PROCPOOL_##id:                                                                                                  \
+    return name ? #id : text;
+    PROCPOOL_STATUSES(PROCPOOL__STATUS_WORDS)
+#undef PROCPOOL__STATUS_WORDS
   case PROCPOOL_STATUS_LIMIT:
   default:
-    return "unknown status";
+    return name ? "UNKNOWN" : "unknown status";
   }
 }
 
+PROCPOOL_API const char *procpool_strerror(procpool_status status) {
+  return procpool__status_words(status, false);
+}
+
 PROCPOOL_API const char *procpool_status_name(procpool_status status) {
-  switch (status) {
-#define PROCPOOL__STATUS_NAME(name, value, text)                                                                       \
-  case PROCPOOL_##name:                                                                                                \
-    return #name;
-    PROCPOOL_STATUSES(PROCPOOL__STATUS_NAME)
-#undef PROCPOOL__STATUS_NAME
-  case PROCPOOL_STATUS_LIMIT:
-  default:
-    return "UNKNOWN";
-  }
+  return procpool__status_words(status, true);
 }
 
 PROCPOOL_API int procpool_version(void) {
@@ -10756,29 +10751,25 @@ static uint32_t procpool__public_ms(double seconds, uint32_t most) {
   return whole + ((double)whole < ms);
 }
 
-/* A limit of n times so many seconds: 0 where there is none, or one that is longer than 49 days. */
-static uint32_t procpool__public_limit(double seconds, double n) {
-  const uint32_t ms = procpool__public_ms(seconds * n, UINT32_MAX);
-  return ms == UINT32_MAX ? 0 : ms;
-}
-
 /* A grace as it stands in options: 0 for the pool's, negative for none. At most 4 hours. */
 static uint32_t procpool__public_grace(double seconds, uint32_t pools) {
   return seconds == 0 ? pools : procpool__public_ms(seconds, (1u << 24) - 1);
 }
 
+/* A limit for n items together as it stands in options: 0 for the pool's, negative for none. 0 where there is none, or
+ * one that is longer than 49 days. */
 static uint32_t procpool__public_time_limit(double seconds, double n, uint32_t pools) {
-  if (seconds == 0)
-    return pools == 0 ? 0 : procpool__public_limit((double)pools / 1e3, n);
-  return procpool__public_limit(seconds, n);
+  const uint32_t ms = procpool__public_ms((seconds == 0 ? (double)pools / 1e3 : seconds) * n, UINT32_MAX);
+  return ms == UINT32_MAX ? 0 : ms;
 }
 
 static bool procpool__open_fail(procpool__plan *plan, procpool_status status, int error, const char *message) {
-  plan->error.status = status;
-  plan->error.system_error = error;
-  plan->error.worker = -1;
-  (void)snprintf(plan->error.message, sizeof(plan->error.message), "%s", message);
+  procpool__error_fill(&plan->error, status, error, message);
   return false;
+}
+
+static bool procpool__open_no_memory(procpool__plan *plan, const char *message) {
+  return procpool__open_fail(plan, PROCPOOL_MEMORY, PROCPOOL__NO_MEMORY, message);
 }
 
 /* The same, of a call that the kernel refused: the text begins with its name. */
@@ -10796,10 +10787,6 @@ static int procpool__open_default_workers(const procpool__plan *plan) {
   if (text != NULL && *text != 0 && *end == 0 && n > 0 && n <= PROCPOOL__MAX_WORKERS)
     return (int)n;
   return plan->processors;
-}
-
-static bool procpool__open_power_of_two(size_t n) {
-  return n != 0 && (n & (n - 1)) == 0;
 }
 
 static bool procpool__open_check(procpool__plan *plan) {
@@ -10822,7 +10809,7 @@ static bool procpool__open_check(procpool__plan *plan) {
   if (o->max_queued > PROCPOOL__MAX_QUEUED)
     return procpool__open_fail(plan, PROCPOOL_ARGUMENT, 0, "options.max_queued is above 8388608");
   if (o->ring_size != 0 &&
-      (o->ring_size < 4096 || o->ring_size > (size_t)1 << 30 || !procpool__open_power_of_two(o->ring_size)))
+      (o->ring_size < 4096 || o->ring_size > (size_t)1 << 30 || (o->ring_size & (o->ring_size - 1)) != 0))
     return procpool__open_fail(plan, PROCPOOL_ARGUMENT, 0,
                                "options.ring_size must be a power of two from 4096 to 2^30");
   if ((o->keep_fds == NULL && o->keep_fds_count > 0) || o->keep_fds_count > 4096)
@@ -10845,7 +10832,7 @@ static bool procpool__open_auto(procpool__plan *plan) {
       (threads > 1 || procpool__platform_has_maps()))
     return true;
   return procpool__open_fail(plan, PROCPOOL_THREADS, 0,
-                             threads > 1 ? procpool_strerror(PROCPOOL_THREADS)
+                             threads > 1 ? NULL
                                          : "it cannot be known whether this process has threads (no /proc): ask for "
                                            "PROCPOOL_START_FORK if it has none");
 }
@@ -10858,7 +10845,7 @@ static bool procpool__open_check_spawn(procpool__plan *plan) {
         "spawn is refused to a set-uid, set-gid or file-capability program (or one whose real and "
         "effective ids differ): its workers could have rights that it gave up");
   if (!procpool__process_record.door || getenv(PROCPOOL__MARKER) != NULL)
-    return procpool__open_fail(plan, PROCPOOL_DOOR, 0, procpool_strerror(PROCPOOL_DOOR));
+    return procpool__open_fail(plan, PROCPOOL_DOOR, 0, NULL);
   if (plan->options.initializer_argument != NULL && plan->options.initializer_size == 0)
     return procpool__open_fail(plan, PROCPOOL_UNSUPPORTED, 0,
                                "spawn: an initializer_argument needs its size, a pointer means nothing there");
@@ -10879,35 +10866,37 @@ static bool procpool__open_method(procpool__plan *plan) {
   if (plan->start == PROCPOOL_START_SPAWN && !procpool__open_check_spawn(plan))
     return false;
   if (plan->start <= PROCPOOL_START_SPAWN && procpool__process_record.depth >= PROCPOOL__MAX_DEPTH)
-    return procpool__open_fail(plan, PROCPOOL_DEPTH, 0, procpool_strerror(PROCPOOL_DEPTH));
+    return procpool__open_fail(plan, PROCPOOL_DEPTH, 0, NULL);
   return true;
 }
 
+/* What the user says, or the default where that is 0. */
+static size_t procpool__open_default(size_t said, size_t otherwise) {
+  return said != 0 ? said : otherwise;
+}
+
 static bool procpool__open_plan(procpool__plan *plan, const procpool_options *options) {
+  procpool_options *o = &plan->options;
   if (options != NULL)
-    plan->options = *options;
+    *o = *options;
   if (!procpool__open_check(plan) || !procpool__open_method(plan))
     return false;
   plan->processors = procpool__cpu_usable("", &plan->memory);
-  plan->workers = plan->options.max_workers > 0 ? plan->options.max_workers : procpool__open_default_workers(plan);
+  plan->workers = o->max_workers > 0 ? o->max_workers : procpool__open_default_workers(plan);
   if (plan->workers > PROCPOOL__MAX_WORKERS)
     plan->workers = PROCPOOL__MAX_WORKERS;
   if (plan->start == PROCPOOL_START_INLINE)
     plan->workers = 1;
-  if (plan->options.max_queued == 0)
-    plan->options.max_queued = 65536;
-  if (plan->options.ring_size == 0)
-    plan->options.ring_size = 262144;
-  if (plan->options.name == NULL)
-    plan->options.name = "procpool";
-  if (plan->options.stack_size == 0)
-    plan->options.stack_size = procpool__platform_stack_size();
-  if (plan->options.stack_size < procpool__platform_stack_least())
-    plan->options.stack_size = procpool__platform_stack_least();
-  plan->time_limit = procpool__public_limit(plan->options.time_limit, 1);
-  plan->grace = procpool__public_grace(plan->options.grace, 100);
-  if (plan->options.spin_us >= 0) /* by default about what a sleep and a wake cost */
-    plan->spin_ns = plan->options.spin_us > 0 ? (uint64_t)plan->options.spin_us * 1000u : PROCPOOL__SPIN_MOST / 2;
+  o->max_queued = procpool__open_default(o->max_queued, 65536);
+  o->ring_size = procpool__open_default(o->ring_size, 262144);
+  o->name = o->name != NULL ? o->name : "procpool";
+  o->stack_size = procpool__open_default(o->stack_size, procpool__platform_stack_size());
+  if (o->stack_size < procpool__platform_stack_least())
+    o->stack_size = procpool__platform_stack_least();
+  plan->time_limit = procpool__public_time_limit(o->time_limit, 1, 0);
+  plan->grace = procpool__public_grace(o->grace, 100);
+  if (o->spin_us >= 0) /* by default about what a sleep and a wake cost */
+    plan->spin_ns = o->spin_us > 0 ? (uint64_t)o->spin_us * 1000u : PROCPOOL__SPIN_MOST / 2;
   return true;
 }
 
@@ -10943,7 +10932,7 @@ static bool procpool__open_segment(procpool *p, procpool__plan *plan) {
   s->arena_size = procpool__open_arena_size(p, &plan->options);
   (void)procpool__shm_layout(s, NULL);
   if (s->arena_at > (uint64_t)PTRDIFF_MAX) /* an off_t may have 32 bits, too */
-    return procpool__open_fail(plan, PROCPOOL_MEMORY, PROCPOOL__NO_MEMORY, "no address space for the shared memory");
+    return procpool__open_no_memory(plan, "no address space for the shared memory");
   procpool__process_enter(&old);
   s->fd = p->fds.memory = procpool__platform_shm_create(s->arena_at, "procpool", &plan->call);
   procpool__process_leave(&old);
@@ -10985,7 +10974,7 @@ static bool procpool__open_tables(procpool *p, procpool__plan *plan) {
   p->cell_slots = (uint32_t *)procpool__platform_pages((size_t)s->cell_count * sizeof(*p->cell_slots));
   p->inboxes = (procpool__inbox *)procpool__platform_pages((size_t)s->workers * sizeof(*p->inboxes));
   if (p->owners == NULL || p->free_slots == NULL || p->cell_slots == NULL || p->inboxes == NULL)
-    return procpool__open_fail(plan, PROCPOOL_MEMORY, PROCPOOL__NO_MEMORY, "no memory for the tables");
+    return procpool__open_no_memory(plan, "no memory for the tables");
   return true;
 }
 
@@ -11009,7 +10998,7 @@ static bool procpool__open_header(procpool *p, procpool__plan *plan) {
   h->strict = o->strict;
   h->core_dumps = o->core_dumps;
   h->once = plan->once;
-  h->initializer_limit = (uint64_t)procpool__public_limit(o->initializer_limit, 1) * 1000000u;
+  h->initializer_limit = (uint64_t)procpool__public_time_limit(o->initializer_limit, 1, 0) * 1000000u;
   h->depth = procpool__process_record.depth;
   (void)procpool__cpu_allowed(cpus, &pinned);
   h->pinned = pinned;
@@ -11023,8 +11012,7 @@ static bool procpool__open_header(procpool *p, procpool__plan *plan) {
   if (o->initializer_size > 0) {
     const uint64_t block = procpool__arena_alloc(p, o->initializer_size);
     if (block == PROCPOOL__NO_BLOCK)
-      return procpool__open_fail(plan, PROCPOOL_MEMORY, PROCPOOL__NO_MEMORY,
-                                 "no shared memory for the initializer's argument");
+      return procpool__open_no_memory(plan, "no shared memory for the initializer's argument");
     memcpy(s->arena + block, o->initializer_argument, o->initializer_size);
     h->initializer_offset = block;
     h->initializer_size = o->initializer_size;
@@ -11052,10 +11040,9 @@ static void procpool__open_undo(procpool *p) {
   procpool__buffer_end(p);
   procpool__memory_forget(&p->memory);
   PROCPOOL_FREE(p->codes);
-  PROCPOOL_FREE(p->threads);
   if (p->inline_worker != NULL)
     procpool__aligned_free(p->inline_worker->scratch);
-  PROCPOOL_FREE(p->inline_worker);
+  PROCPOOL_FREE(p->threads);
   while (p->thrown != NULL) {
     procpool__callback_node *next = p->thrown->next;
     procpool__platform_drop_exception(p->thrown->context);
@@ -11080,21 +11067,30 @@ static void procpool__open_undo(procpool *p) {
 
 /* ---- starting workers ---- */
 
-typedef struct procpool__launch {
-  procpool *pool;
-  procpool__super_birth birth;
-} procpool__launch;
-
-static bool procpool__open_pair(bool (*make)(int *fds), int *near, int *far, int near_end) {
-  int fds[2];
-  const bool made = make(fds);
-  *near = fds[near_end];
-  *far = fds[1 - near_end];
-  return made;
+/* Makes what goes between host and supervisor. False (error, *call) where there are no descriptors to be had. */
+static bool procpool__open_pairs(procpool__process_pool *f, const char **call) {
+  const struct {
+    const char *call;
+    bool (*make)(int *fds);
+    int *ends[2]; /* of a pipe: to read from, to write to */
+  } pairs[] = {{"pipe2", procpool__platform_pipe, {&f->far_lifeline, &f->lifeline}},
+               {"socketpair", procpool__platform_channel, {&f->control, &f->far_control}},
+               {"pipe2", procpool__platform_pipe, {&f->all_gone, &f->far_all_gone}}};
+  for (size_t i = 0; i < sizeof(pairs) / sizeof(*pairs); i++) {
+    int fds[2];
+    const bool made = pairs[i].make(fds);
+    *pairs[i].ends[0] = fds[0];
+    *pairs[i].ends[1] = fds[1];
+    *call = pairs[i].call;
+    if (!made)
+      return false;
+  }
+  procpool__platform_no_wait(f->all_gone); /* the two ends are two descriptions */
+  procpool__platform_no_wait(f->far_all_gone);
+  return true;
 }
 
-/* Makes what the host waits for among other descriptors, in a section. False (error, *call) where there are none to be
- * had. */
+/* The same of what the host waits for among other descriptors. */
 static bool procpool__open_watch(procpool *p, const char **call) {
   *call = "eventfd2";
   p->fds.event_fd = procpool__platform_event();
@@ -11107,10 +11103,7 @@ static bool procpool__open_watch(procpool *p, const char **call) {
   *call = "epoll_ctl";
   if (!procpool__platform_watch_add(p->fds.watch, p->fds.event_fd, false))
     return false;
-  if (p->fds.all_gone < 0)
-    return true;
-  procpool__platform_no_wait(p->fds.all_gone);
-  return procpool__platform_watch_add(p->fds.watch, p->fds.all_gone, true);
+  return p->fds.all_gone < 0 || procpool__platform_watch_add(p->fds.watch, p->fds.all_gone, true);
 }
 
 /* Makes what tells the supervisor that the host has ended, whatever children it leaves: as far as this kernel has such.
@@ -11124,28 +11117,24 @@ static bool procpool__open_guards(procpool *p, const char **call) {
   return p->fds.witness >= 0 || !procpool__platform_scarce(procpool__platform_error());
 }
 
-/* Makes what goes between host and supervisor. */
-static bool procpool__open_channels(procpool *p, procpool__plan *plan, int *error) {
-  procpool__process_pool *f = &p->fds;
+/* Makes the descriptors that a pool of this start method needs. */
+static bool procpool__open_descriptors(procpool *p, procpool__plan *plan) {
+  const bool processes = plan->start <= PROCPOOL_START_SPAWN;
   procpool__signals old;
   bool made;
+  int error;
   procpool__process_enter(&old);
-  made = procpool__open_pair(procpool__platform_pipe, &f->lifeline, &f->far_lifeline, 1);
-  plan->call = made ? "socketpair" : "pipe2";
-  made = made && procpool__open_pair(procpool__platform_channel, &f->control, &f->far_control, 0);
-  plan->call = made ? "pipe2" : plan->call;
-  made = made && procpool__open_pair(procpool__platform_pipe, &f->all_gone, &f->far_all_gone, 0) &&
-         procpool__open_watch(p, &plan->call) && procpool__open_guards(p, &plan->call);
-  *error = procpool__platform_error();
-  if (made)
-    procpool__platform_no_wait(f->far_all_gone); /* the two ends are two descriptions */
+  made = (!processes || procpool__open_pairs(&p->fds, &plan->call)) && procpool__open_watch(p, &plan->call) &&
+         (!processes || procpool__open_guards(p, &plan->call));
+  error = procpool__platform_error();
   procpool__process_leave(&old);
-  return made;
+  return made || procpool__open_fail_call(plan, PROCPOOL_SYSTEM, error, plan->call, "no descriptors to be had");
 }
 
 /* What a supervisor gets of it. */
 static void procpool__open_birth(const procpool *p, procpool__super_birth *birth) {
   procpool__super *u = &birth->super;
+  memset(birth, 0, sizeof(*birth));
   u->segment = p->segment;
   u->fds.memory = p->fds.memory;
   u->fds.lifeline = p->fds.far_lifeline;
@@ -11160,13 +11149,6 @@ static void procpool__open_birth(const procpool *p, procpool__super_birth *birth
   birth->host_ends.control = p->fds.control;
   birth->host_ends.all_gone = p->fds.all_gone;
   birth->host_ends.watch = p->fds.watch;
-}
-
-static void procpool__open_close_far_ends(procpool *p) {
-  procpool__signals old;
-  procpool__process_enter(&old);
-  procpool__process_close_far(&p->fds);
-  procpool__process_leave(&old);
 }
 
 /* Closes what a supervisor has that did not come up. */
@@ -11210,9 +11192,9 @@ static void procpool__open_release_exit(void *mark) {
 }
 
 /* Forks the supervisor. */
-static int procpool__open_fork(procpool__plan *plan, procpool__launch *l) {
+static int procpool__open_fork(procpool *p, procpool__plan *plan, procpool__super_birth *birth) {
   procpool__platform_launch launch;
-  procpool__super *u = &l->birth.super;
+  procpool__super *u = &birth->super;
   const size_t size = (size_t)plan->workers * sizeof(procpool__charge);
   const procpool_options *o = &plan->options;
   void *mark = procpool__platform_exit_mark(&launch, procpool__platform_threads());
@@ -11226,35 +11208,34 @@ static int procpool__open_fork(procpool__plan *plan, procpool__launch *l) {
   u->once = plan->once;
   u->initializer_limit = u->segment.header->initializer_limit;
   memcpy(u->name, u->segment.header->name, sizeof(u->name));
-  l->birth.close_fds = o->close_fds;
-  l->birth.keep = (int *)PROCPOOL_MALLOC((o->keep_fds_count + PROCPOOL__SUPER_FDS) * sizeof(int));
+  birth->close_fds = o->close_fds;
+  birth->keep = (int *)PROCPOOL_MALLOC((o->keep_fds_count + PROCPOOL__SUPER_FDS) * sizeof(int));
   u->charges = (procpool__charge *)procpool__platform_pages(size);
-  if (l->birth.keep != NULL && u->charges != NULL) {
+  if (birth->keep != NULL && u->charges != NULL) {
     for (size_t i = 0; i < o->keep_fds_count; i++)
       if (o->keep_fds[i] > 2)
-        l->birth.keep[l->birth.keep_count++] = o->keep_fds[i];
+        birth->keep[birth->keep_count++] = o->keep_fds[i];
     launch.function = procpool__super_main;
-    launch.argument = &l->birth;
+    launch.argument = birth;
     launch.born = procpool__open_born;
     launch.born_context = u;
     procpool__platform_block_signals(&old); /* no handler of this thread's forks while it is the launcher */
-    l->pool->fds.launcher = procpool__platform_self();
+    p->fds.launcher = procpool__platform_self();
     if (procpool__open_catch_exit(mark))
       error = procpool__platform_detach(&launch);
     procpool__open_release_exit(mark);
-    l->pool->fds.launcher = 0;
+    p->fds.launcher = 0;
     procpool__platform_restore_signals(&old);
     plan->call = launch.call;
   }
   procpool__platform_unmap(u->charges, size);
-  PROCPOOL_FREE(l->birth.keep);
+  PROCPOOL_FREE(birth->keep);
   return error;
 }
 
 /* Starts the program again, with a marker in its environment that says what it is and which descriptors it has. */
-static int procpool__open_spawn(procpool__plan *plan, procpool__launch *l) {
+static int procpool__open_spawn(procpool__plan *plan, procpool__super *u) {
   procpool__platform_launch launch;
-  const procpool__super *u = &l->birth.super;
   procpool__header *h = u->segment.header;
   procpool__marker marker;
   char text[192], name[16];
@@ -11281,7 +11262,7 @@ static int procpool__open_spawn(procpool__plan *plan, procpool__launch *l) {
   launch.fds = fds;
   launch.fd_count = procpool__super_fds_list(&u->fds, fds);
   launch.born = procpool__open_born;
-  launch.born_context = &l->birth.super;
+  launch.born_context = u;
   launch.addressee = &h->addressee;
   plan->call = "malloc";
   if (launch.environment == NULL)
@@ -11409,7 +11390,7 @@ static bool procpool__open_hear(procpool *p, procpool__plan *plan, const procpoo
                                "the program has threads before main (a library's constructor starts them): workers "
                                "cannot be copies of it");
   if (m->say == PROCPOOL__SAY_CODE && !procpool__code_add(p, &m->code))
-    return procpool__open_fail(plan, PROCPOOL_MEMORY, PROCPOOL__NO_MEMORY, "no memory");
+    return procpool__open_no_memory(plan, "no memory");
   if (m->say == PROCPOOL__SAY_ATTACHED)
     return procpool__open_begin(p, plan);
   return m->say != PROCPOOL__SAY_STARTED || m->a == 0 || procpool__open_refused(plan, m);
@@ -11465,15 +11446,17 @@ static bool procpool__open_handshake(procpool *p, procpool__plan *plan) {
 
 /* Starts the supervisor and hears that its workers are there. Else it is gone. */
 static bool procpool__open_supervisor(procpool *p, procpool__plan *plan) {
-  procpool__launch l;
+  procpool__super_birth birth;
+  procpool__signals old;
   int error;
-  if (!procpool__open_channels(p, plan, &error))
-    return procpool__open_fail_call(plan, PROCPOOL_SYSTEM, error, plan->call, "no descriptors to be had");
-  memset(&l, 0, sizeof(l));
-  l.pool = p;
-  procpool__open_birth(p, &l.birth);
-  error = plan->start == PROCPOOL_START_FORK ? procpool__open_fork(plan, &l) : procpool__open_spawn(plan, &l);
-  procpool__open_close_far_ends(p);
+  if (!procpool__open_descriptors(p, plan))
+    return false;
+  procpool__open_birth(p, &birth);
+  error = plan->start == PROCPOOL_START_FORK ? procpool__open_fork(p, plan, &birth)
+                                             : procpool__open_spawn(plan, &birth.super);
+  procpool__process_enter(&old);
+  procpool__process_close_far(&p->fds);
+  procpool__process_leave(&old);
   if (error != 0)
     (void)procpool__open_fail_call(plan, PROCPOOL_SPAWN_FAIL, error, plan->call, "the supervisor could not be started");
   else if (procpool__open_handshake(p, plan))
@@ -11531,33 +11514,32 @@ static void *procpool__thread_main(void *argument) {
   return NULL;
 }
 
-static bool procpool__open_event(procpool *p, procpool__plan *plan) {
-  procpool__signals old;
-  bool made;
-  int error;
-  procpool__process_enter(&old);
-  made = procpool__open_watch(p, &plan->call);
-  error = procpool__platform_error();
-  procpool__process_leave(&old);
-  return made || procpool__open_fail_call(plan, PROCPOOL_SYSTEM, error, plan->call, "no descriptors to be had");
+/* Sets up the workers that are threads of the host: new ones, or each that calls. */
+static bool procpool__open_inside(procpool *p, procpool__plan *plan) {
+  const size_t size = (size_t)plan->workers * sizeof(*p->threads);
+  if (!procpool__open_descriptors(p, plan))
+    return false;
+  p->threads = (procpool__thread *)PROCPOOL_MALLOC(size);
+  if (p->threads == NULL)
+    return procpool__open_no_memory(plan, "no memory for the workers");
+  memset((void *)p->threads, 0, size);
+  for (int i = 0; i < plan->workers; i++) {
+    procpool__worker *w = &p->threads[i].worker;
+    p->threads[i].pool = p;
+    procpool__worker_setup(w, &p->segment, i, p->fds.event_fd, false);
+    w->guard = p->guard;
+    w->guard_by_pid = p->guard_by_pid;
+  }
+  p->segment.header->alive = (uint64_t)plan->workers;
+  return true;
 }
 
 static bool procpool__open_threads(procpool *p, procpool__plan *plan) {
-  const int n = plan->workers;
   int error = 0;
-  if (!procpool__open_event(p, plan))
+  if (!procpool__open_inside(p, plan))
     return false;
-  p->threads = (procpool__thread *)PROCPOOL_MALLOC((size_t)n * sizeof(*p->threads));
-  if (p->threads == NULL)
-    return procpool__open_fail(plan, PROCPOOL_MEMORY, PROCPOOL__NO_MEMORY, "no memory for the threads");
-  memset((void *)p->threads, 0, (size_t)n * sizeof(*p->threads));
-  p->segment.header->alive = (uint64_t)n;
-  for (int i = 0; i < n && error == 0; i++) {
+  for (int i = 0; i < plan->workers && error == 0; i++) {
     procpool__thread *t = &p->threads[i];
-    t->pool = p;
-    procpool__worker_setup(&t->worker, &p->segment, i, p->fds.event_fd, false);
-    t->worker.guard = p->guard;
-    t->worker.guard_by_pid = p->guard_by_pid;
     p->segment.blocks[i].pid = (uint64_t)procpool__platform_pid();
     error = procpool__platform_thread_start(&t->thread, procpool__thread_main, t, plan->options.stack_size);
     t->started = error == 0;
@@ -11572,24 +11554,16 @@ static bool procpool__open_threads(procpool *p, procpool__plan *plan) {
 }
 
 static bool procpool__open_inline(procpool *p, procpool__plan *plan) {
-  if (!procpool__open_event(p, plan))
+  if (!procpool__open_inside(p, plan))
     return false;
-  p->inline_worker = (procpool__worker *)PROCPOOL_MALLOC(sizeof(*p->inline_worker));
-  if (p->inline_worker != NULL)
-    memset((void *)p->inline_worker, 0, sizeof(*p->inline_worker));
-  if (p->inline_worker == NULL)
-    return procpool__open_fail(plan, PROCPOOL_MEMORY, PROCPOOL__NO_MEMORY, "no memory for the worker");
-  procpool__worker_setup(p->inline_worker, &p->segment, 0, p->fds.event_fd, false);
-  p->inline_worker->guard = p->guard;
-  p->inline_worker->guard_by_pid = p->guard_by_pid;
+  p->inline_worker = &p->threads[0].worker;
   p->inline_worker->make_room = procpool__host_make_room;
   p->inline_worker->make_room_context = p;
-  p->segment.header->alive = 1;
-  if (!procpool__worker_initialize(p->inline_worker)) {
-    plan->error.code = (int)p->segment.blocks[0].init_code;
-    return procpool__open_fail(plan, PROCPOOL_INIT_FAIL, 0, "the initializer failed");
-  }
-  return true;
+  if (procpool__worker_initialize(p->inline_worker))
+    return true;
+  (void)procpool__open_fail(plan, PROCPOOL_INIT_FAIL, 0, "the initializer failed");
+  plan->error.code = (int)p->segment.blocks[0].init_code;
+  return false;
 }
 
 static bool procpool__open_workers(procpool *p, procpool__plan *plan) {
@@ -11611,7 +11585,7 @@ static procpool *procpool__open_make(procpool__plan *plan) {
   procpool *p = procpool__process_begin() ? (procpool *)PROCPOOL_MALLOC(sizeof(*p)) : NULL;
   bool made;
   if (p == NULL) {
-    (void)procpool__open_fail(plan, PROCPOOL_MEMORY, PROCPOOL__NO_MEMORY, "no memory");
+    (void)procpool__open_no_memory(plan, "no memory");
     return NULL;
   }
   memset((void *)p, 0, sizeof(*p));
@@ -11631,7 +11605,7 @@ static procpool *procpool__open_make(procpool__plan *plan) {
   p->audit_due = p->audit_since + PROCPOOL__TICK;
   p->guard = procpool__platform_guard(&p->guard_by_pid);
   if (p->guard == NULL)
-    (void)procpool__open_fail(plan, PROCPOOL_MEMORY, PROCPOOL__NO_MEMORY, "no memory");
+    (void)procpool__open_no_memory(plan, "no memory");
   made = p->guard != NULL && procpool__open_probe(plan) && procpool__open_segment(p, plan) &&
          procpool__open_tables(p, plan) && procpool__open_header(p, plan) && procpool__open_workers(p, plan);
   procpool__host_unlock(p);
@@ -11651,7 +11625,7 @@ static procpool *procpool__open(const procpool_options *options, int version, si
   memset(&plan, 0, sizeof(plan));
   plan.once = once;
   if (version / 100 != PROCPOOL_VERSION / 100 || options_size != sizeof(*options))
-    (void)procpool__open_fail(&plan, PROCPOOL_MISMATCH, 0, procpool_strerror(PROCPOOL_MISMATCH));
+    (void)procpool__open_fail(&plan, PROCPOOL_MISMATCH, 0, NULL);
   else if (procpool__open_plan(&plan, options))
     p = procpool__open_make(&plan);
   /* error is the first field in every version, so it may be used even in a mismatch: its status at least */
@@ -12712,9 +12686,8 @@ PROCPOOL_API procpool_status procpool_get_stats(procpool *pool, procpool_stats *
   memset(stats, 0, sizeof(*stats));
   stats->workers = pool->segment.workers;
   stats->workers_alive = pool->finished ? 0 : (int)procpool__load(&pool->segment.header->alive);
-  stats->workers_started = pool->threads != NULL || pool->inline_worker != NULL
-                               ? (uint64_t)pool->segment.workers
-                               : procpool__load(&pool->segment.header->started);
+  stats->workers_started =
+      pool->threads != NULL ? (uint64_t)pool->segment.workers : procpool__load(&pool->segment.header->started);
   procpool__stats_count(pool, stats);
   stats->submitted = pool->submitted;
   stats->settled = pool->settled;
