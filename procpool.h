@@ -1365,7 +1365,7 @@ static PROCPOOL_UNUSED inline void procpool__scope_end(procpool **procpool__pool
  *   order: load load_acquire load_relaxed load32 load32_relaxed load_signed_relaxed store store_release store_relaxed
  *     store_before_cas store32 store32_relaxed store_signed_relaxed cas exchange or and add or32 or32_relaxed add32
  *   number: round_up number_of address_of random
- *   time: now tick deadline relax yield cpu prefetch prefetch_write
+ *   time: now tick relax yield cpu prefetch prefetch_write
  *   sleep: park wake no_futex poll await gone await_end source end_of came super_sleep
  *   lock: lock_init lock_end lock try_lock unlock block_signals restore_signals no_cancel cancel_as cancel_here
  *   thread: thread_start thread_join run_to_end is_self self threads stack_size stack_least own_set own_take
@@ -1724,13 +1724,6 @@ static uint64_t procpool__platform_tick(void) {
   if (clock_gettime(PROCPOOL__CLOCK_COARSE, &t) != 0)
     return procpool__platform_now() >> 22;
   return (uint64_t)t.tv_sec * 1000000000u + (uint64_t)t.tv_nsec;
-}
-
-/* The instant that lies timeout seconds ahead; NEVER from about 31 years on. */
-static uint64_t procpool__platform_deadline(double timeout) {
-  if (timeout >= 1e9)
-    return PROCPOOL__NEVER;
-  return procpool__platform_now() + (timeout > 0 ? (uint64_t)(timeout * 1e9) : 0);
 }
 
 /* ---- addresses: they travel as numbers of 64 bits ---- By way of a number as large as a pointer: memcpy from and to
@@ -10693,6 +10686,18 @@ static bool procpool__public_bad_timeout(double timeout) {
   return timeout != timeout; /* not a number */
 }
 
+/* The instant that lies timeout seconds ahead; NEVER from about 31 years on; 0, which is always over, for none. */
+static uint64_t procpool__public_deadline(double timeout) {
+  if (timeout >= 1e9)
+    return PROCPOOL__NEVER;
+  return timeout > 0 ? procpool__platform_now() + (uint64_t)(timeout * 1e9) : 0;
+}
+
+/* The same of a timeout in options, where 0 is for ever and negative is none. */
+static uint64_t procpool__public_patience(double timeout) {
+  return timeout == 0 ? PROCPOOL__NEVER : procpool__public_deadline(timeout);
+}
+
 static const char *procpool__status_words(procpool_status status, bool name) {
   switch (status) {
 #define PROCPOOL__STATUS_WORDS(id, value, text)                                                                        \
@@ -11396,15 +11401,6 @@ static bool procpool__open_hear(procpool *p, procpool__plan *plan, const procpoo
   return m->say != PROCPOOL__SAY_STARTED || m->a == 0 || procpool__open_refused(plan, m);
 }
 
-/* Waits until the supervisor says something, or ends: what it said before its end is heard first. False (error) when
- * nothing has come by the deadline. */
-static bool procpool__open_await(const procpool *p, uint64_t deadline) {
-  procpool__source sources[2];
-  sources[0] = procpool__platform_source(p->fds.control);
-  sources[1] = procpool__platform_source(p->fds.supervisor);
-  return procpool__platform_await(sources, 2, deadline);
-}
-
 /* Takes in what the supervisor, or the go-between, says next, and notes the descriptor that comes along with it. */
 static int procpool__open_receive(procpool *p, procpool__message *m) {
   procpool__signals old;
@@ -11429,10 +11425,13 @@ static bool procpool__open_handshake(procpool *p, procpool__plan *plan) {
       procpool__platform_now() + 30u * (uint64_t)1000000000u; /* main may do much before the door */
   bool good = true, introduced = false, started = false;
   while (!introduced || (good && !started)) {
+    procpool__source sources[2]; /* what it said before its end is heard first */
     procpool__message m;
     int got;
+    sources[0] = procpool__platform_source(p->fds.control);
+    sources[1] = procpool__platform_source(p->fds.supervisor);
     procpool__platform_set_error(0);
-    if (!procpool__open_await(p, deadline))
+    if (!procpool__platform_await(sources, 2, deadline))
       return good && procpool__open_silence(plan, procpool__platform_error() == 0 ? 0 : -1, procpool__platform_error());
     got = procpool__open_receive(p, &m);
     if (got <= 0)
@@ -11727,21 +11726,6 @@ static void procpool__loop_settle_in(procpool *p) {
   p->looked_after = busy;
   if (!p->told)
     procpool__loop_set_timer(p, busy ? p->audit_due : PROCPOOL__NEVER);
-}
-
-/* In a section (procpool__process_enter), as procpool__loop_close. */
-static bool procpool__loop_open(procpool *p) {
-  procpool__process_pool *fds = &p->fds;
-  fds->timer_fd = procpool__platform_timer();
-  fds->loop_fd = procpool__platform_watch();
-  return fds->timer_fd >= 0 && fds->loop_fd >= 0 && procpool__platform_watch_add(fds->loop_fd, fds->timer_fd, false) &&
-         procpool__platform_watch_add(fds->loop_fd, fds->watch, false) &&
-         (fds->control < 0 || procpool__platform_watch_add(fds->loop_fd, fds->control, false));
-}
-
-static void procpool__loop_close(procpool *p) {
-  procpool__platform_close(&p->fds.loop_fd);
-  procpool__platform_close(&p->fds.timer_fd);
 }
 
 /* The loop looks: what comes from now on makes the descriptor readable again. */
@@ -12265,19 +12249,12 @@ PROCPOOL_API procpool_status procpool_submit_timed(procpool *pool, double timeou
     *future = NULL;
   if (procpool__public_bad_timeout(timeout))
     return PROCPOOL_ARGUMENT;
-  return procpool__submit(pool, function, argument, size, NULL, future, procpool__platform_deadline(timeout));
+  return procpool__submit(pool, function, argument, size, NULL, future, procpool__public_deadline(timeout));
 }
 
 static bool procpool__submit_bad_options(const procpool_submit_options *options) {
   return options != NULL && (options->timeout != options->timeout || options->time_limit != options->time_limit ||
                              options->grace != options->grace);
-}
-
-/* How long to wait for room. */
-static uint64_t procpool__submit_deadline(const procpool_submit_options *options) {
-  if (options == NULL || options->timeout == 0)
-    return PROCPOOL__NEVER;
-  return options->timeout > 0 ? procpool__platform_deadline(options->timeout) : 0;
 }
 
 PROCPOOL_API procpool_status procpool_submit_with(procpool *pool, procpool_function function, const void *argument,
@@ -12287,7 +12264,8 @@ PROCPOOL_API procpool_status procpool_submit_with(procpool *pool, procpool_funct
     *future = NULL;
   if (procpool__submit_bad_options(options))
     return PROCPOOL_ARGUMENT;
-  return procpool__submit(pool, function, argument, size, options, future, procpool__submit_deadline(options));
+  return procpool__submit(pool, function, argument, size, options, future,
+                          procpool__public_patience(options != NULL ? options->timeout : 0));
 }
 
 PROCPOOL_API procpool_status procpool_submit_many(procpool *pool, procpool_function function, const void *arguments,
@@ -12313,7 +12291,7 @@ PROCPOOL_API procpool_status procpool_submit_many(procpool *pool, procpool_funct
   o.futures = futures;
   if (futures == NULL)
     o.flags |= PROCPOOL__SLOT_DISCARD;
-  status = procpool__submit_checked(pool, &o, procpool__submit_deadline(options));
+  status = procpool__submit_checked(pool, &o, procpool__public_patience(options != NULL ? options->timeout : 0));
   if (submitted != NULL)
     *submitted = o.accepted;
   return procpool__public_leave(pool, status);
@@ -12422,18 +12400,33 @@ PROCPOOL_API procpool_status procpool_poll(procpool *pool) {
   return procpool__public_leave_throwing(pool, status);
 }
 
-static void procpool__loop_start(procpool *p) {
+/* Makes the descriptor for event loops. False (error) where there is none to be had. */
+static bool procpool__loop_open(procpool *p) {
+  procpool__process_pool *fds = &p->fds;
   procpool__signals old;
   bool opened;
   int error;
   procpool__process_enter(&old);
-  opened = procpool__loop_open(p);
+  fds->timer_fd = procpool__platform_timer();
+  fds->loop_fd = procpool__platform_watch();
+  opened = fds->timer_fd >= 0 && fds->loop_fd >= 0 &&
+           procpool__platform_watch_add(fds->loop_fd, fds->timer_fd, false) &&
+           procpool__platform_watch_add(fds->loop_fd, fds->watch, false) &&
+           (fds->control < 0 || procpool__platform_watch_add(fds->loop_fd, fds->control, false));
   error = procpool__platform_error();
-  if (!opened)
-    procpool__loop_close(p);
-  procpool__process_leave(&old);
   if (!opened) {
-    (void)procpool__host_refuse(p, PROCPOOL_SYSTEM, error, "epoll_create1, epoll_ctl or timerfd_create was refused");
+    procpool__platform_close(&fds->loop_fd);
+    procpool__platform_close(&fds->timer_fd);
+  }
+  procpool__process_leave(&old);
+  procpool__platform_set_error(error);
+  return opened;
+}
+
+static void procpool__loop_start(procpool *p) {
+  if (!procpool__loop_open(p)) {
+    (void)procpool__host_refuse(p, PROCPOOL_SYSTEM, procpool__platform_error(),
+                                "epoll_create1, epoll_ctl or timerfd_create was refused");
     return;
   }
   procpool__host_count_fd_user(p, 1);
@@ -12499,31 +12492,28 @@ static void procpool__shutdown_announce(procpool *p, procpool_shutdown_mode mode
     procpool__store32(&p->segment.header->gone, 1);
 }
 
-/* Waits for the end of all for so long, and not beyond the call's own deadline. */
-static procpool_status procpool__shutdown_wait(procpool *p, const procpool__wait *call, uint64_t ns) {
+/* Waits for the end of all for so long, and not beyond the call's own deadline. Whether that is still to come, and there
+ * is time left. */
+static bool procpool__shutdown_lingers(procpool *p, const procpool__wait *call, uint64_t ns) {
   const uint64_t patience = procpool__platform_now() + ns;
   procpool__wait wait = *call;
   wait.deadline = call->deadline < patience ? call->deadline : patience;
-  return procpool__host_wait(p, &wait);
+  return procpool__host_wait(p, &wait) == PROCPOOL_PENDING && procpool__platform_now() < call->deadline;
 }
 
 /* By stages, each of which a supervisor that is not held makes unnecessary. One that is stopped is continued by the
  * kernel when the lifeline ends, and ends all. One that a task stops again and again, or traces, is killed, and its
  * workers with it. Where there is no descriptor for that, and where the kernel holds a process, this does not wait any
  * longer. */
-static procpool_status procpool__shutdown_kill(procpool *p, procpool__wait *call) {
-  procpool_status status = procpool__shutdown_wait(p, call, PROCPOOL__SECOND);
-  if (status != PROCPOOL_PENDING || procpool__platform_now() >= call->deadline)
-    return status;
+static void procpool__shutdown_kill(procpool *p, const procpool__wait *call) {
+  if (!procpool__shutdown_lingers(p, call, PROCPOOL__SECOND))
+    return;
   procpool__host_let_go(p);
-  status = procpool__shutdown_wait(p, call, p->ends ? PROCPOOL__PATIENCE : PROCPOOL__SECOND);
-  if (status != PROCPOOL_PENDING || procpool__platform_now() >= call->deadline)
-    return status;
+  if (!procpool__shutdown_lingers(p, call, p->ends ? PROCPOOL__PATIENCE : PROCPOOL__SECOND))
+    return;
   procpool__platform_pidfd_signal(p->fds.supervisor, PROCPOOL__SIGNAL_KILL);
-  status = procpool__shutdown_wait(p, call, PROCPOOL__SECOND);
-  if (status == PROCPOOL_PENDING && procpool__platform_now() < call->deadline && !p->finished)
+  if (procpool__shutdown_lingers(p, call, PROCPOOL__SECOND) && !p->finished)
     procpool__host_finish(p, false);
-  return procpool__host_wait(p, call);
 }
 
 static procpool_status procpool__shutdown_locked(procpool *p, procpool_shutdown_mode mode, uint64_t deadline) {
@@ -12532,7 +12522,7 @@ static procpool_status procpool__shutdown_locked(procpool *p, procpool_shutdown_
   if (!p->finished)
     procpool__shutdown_announce(p, mode);
   if (mode == PROCPOOL_KILL && p->fds.control >= 0)
-    return procpool__shutdown_kill(p, &wait);
+    procpool__shutdown_kill(p, &wait);
   return procpool__host_wait(p, &wait);
 }
 
@@ -12547,7 +12537,7 @@ PROCPOOL_API procpool_status procpool_shutdown_timed(procpool *pool, procpool_sh
   else if (timeout > 0 && procpool__host_self(pool))
     status = PROCPOOL_DEADLOCK;
   else
-    status = procpool__shutdown_locked(pool, mode, procpool__platform_deadline(timeout));
+    status = procpool__shutdown_locked(pool, mode, procpool__public_deadline(timeout));
   return procpool__public_leave_throwing(pool, status);
 }
 
@@ -12589,10 +12579,7 @@ static procpool_status procpool__free(procpool *pool, void **thrown) {
   procpool__process_enter(&old);
   pool->fds.base = NULL;
   pool->fds.opened = 0; /* a child forked from now on has other things there, by and by */
-  procpool__loop_close(pool);
-  procpool__platform_close(&pool->fds.memory);
-  procpool__platform_close(&pool->fds.event_fd);
-  procpool__platform_close(&pool->fds.watch);
+  procpool__process_close(&pool->fds);
   procpool__process_leave(&old);
   procpool__platform_shm_empty(pool->segment.base, pool->segment.arena_at + pool->arena.highest);
   procpool__platform_unmap(pool->segment.base, (size_t)pool->segment.total);
@@ -12763,8 +12750,7 @@ static procpool_status procpool__future_await(procpool *p, procpool_future *f, d
     if (procpool__host_self(p))
       return timeout > 0 ? PROCPOOL_DEADLOCK : PROCPOOL_PENDING;
     f->refs++;
-    wait = procpool__host_wait_for(p, procpool__condition_settled, f,
-                                   timeout > 0 ? procpool__platform_deadline(timeout) : 0,
+    wait = procpool__host_wait_for(p, procpool__condition_settled, f, procpool__public_deadline(timeout),
                                    PROCPOOL__WAIT_CALLBACKS | PROCPOOL__WAIT_FUTURE);
     status = procpool__host_wait(p, &wait);
     if (status == PROCPOOL_OK)
@@ -13368,7 +13354,7 @@ static procpool_status procpool__several_wait(procpool__group *g, procpool__goal
 }
 
 static procpool_status procpool__group_wait(procpool__group *g, procpool__until until, double timeout) {
-  const uint64_t deadline = timeout > 0 ? procpool__platform_deadline(timeout) : 0;
+  const uint64_t deadline = procpool__public_deadline(timeout);
   procpool__goal goal;
   procpool__wait wait;
   procpool_status status;
@@ -13677,8 +13663,7 @@ static procpool_status procpool__imap_next(procpool_iterator *it, double timeout
     it->current = it->buffersize;
   }
   procpool__public_lock(p);
-  wait = procpool__host_wait_for(p, NULL, NULL, timeout > 0 ? procpool__platform_deadline(timeout) : 0,
-                                 PROCPOOL__WAIT_CALLBACKS);
+  wait = procpool__host_wait_for(p, NULL, NULL, procpool__public_deadline(timeout), PROCPOOL__WAIT_CALLBACKS);
   (void)procpool__public_leave(p, PROCPOOL_OK); /* nothing is held while the generator runs */
   status = procpool__imap_fill(it, &wait);
   if (!procpool__public_relock(p))
@@ -14457,13 +14442,6 @@ static const char *procpool__map_check(const procpool__mapping *m) {
   return NULL;
 }
 
-/* Until when: 0 is without limit here, so that zeroed options are valid. */
-static uint64_t procpool__map_deadline(const procpool_map_options *options) {
-  if (options == NULL || options->timeout == 0)
-    return PROCPOOL__NEVER;
-  return options->timeout > 0 ? procpool__platform_deadline(options->timeout) : 0;
-}
-
 /* Under the lock. */
 static procpool_status procpool__map_checked(procpool__mapping *m) {
   procpool *p = m->pool;
@@ -14504,7 +14482,8 @@ static procpool_status procpool__map(procpool *p, procpool_function function, bo
   m.result_size = result_size;
   m.count = count;
   m.options = options;
-  m.wait = procpool__host_wait_for(p, procpool__condition_map, &m, procpool__map_deadline(options),
+  m.wait = procpool__host_wait_for(p, procpool__condition_map, &m,
+                                   procpool__public_patience(options != NULL ? options->timeout : 0),
                                    PROCPOOL__WAIT_CALLBACKS | PROCPOOL__WAIT_GROUP);
   m.wait.spare = &m.spare;
   m.wait.holds = &m.busy;
