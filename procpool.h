@@ -6376,9 +6376,11 @@ static void procpool__process_enter(procpool__signals *old) {
     procpool__platform_lock(&procpool__process_record.lock);
 }
 static void procpool__process_leave(const procpool__signals *old) {
+  const int error = procpool__platform_error(); /* of what was done in the section: a handler may run now */
   if (!procpool__process_forks())
     procpool__platform_unlock(&procpool__process_record.lock);
   procpool__platform_restore_signals(old);
+  procpool__platform_set_error(error);
 }
 
 static void procpool__process_add(procpool__process_pool *pool) {
@@ -7540,7 +7542,7 @@ static int procpool__super_compare(const void *a, const void *b) {
 /* What a forked supervisor gets from its host: its state, the host's ends of this pool, and descriptors to keep. */
 typedef struct procpool__super_birth {
   procpool__super super;
-  procpool__process_pool host_ends; /* its own are not among them */
+  procpool__process_pool host_ends; /* near ends, and watch, are not for it */
   bool close_fds;
   int *keep; /* room for PROCPOOL__SUPER_FDS more */
   size_t keep_count;
@@ -7558,7 +7560,8 @@ static void procpool__super_main(void *argument) {
   procpool__super *u = &birth->super;
   u->pid = procpool__platform_pid();
   procpool__process_record.pools = NULL; /* the handler has closed the others' */
-  procpool__process_close(&birth->host_ends);
+  procpool__process_close_near(&birth->host_ends);
+  procpool__platform_close(&birth->host_ends.watch);
   procpool__super_settle_in(u);
   if (birth->close_fds)
     procpool__super_close_fds(birth);
@@ -10734,14 +10737,12 @@ typedef struct procpool__plan {
   procpool_options options;
   procpool_error error;
   procpool_start start;
-  int workers, processors;
-  procpool__memory_groups memory;
+  int workers;
   uint64_t spin_ns;
-  uint32_t time_limit, grace; /* milliseconds */
-  uint64_t place;             /* spawn: where the segment is to be mapped; 0: anywhere */
-  bool place_taken;           /* the supervisor says that it cannot */
-  const char *call;           /* what has failed */
-  bool once;                  /* for one task, of which the first worker's death is the end */
+  uint64_t place;   /* spawn: where the segment is to be mapped; 0: anywhere */
+  bool place_taken; /* the supervisor says that it cannot */
+  const char *call; /* what has failed */
+  bool once;        /* for one task, of which the first worker's death is the end */
 } procpool__plan;
 
 /* Seconds as whole milliseconds, rounded up; what is longer than most counts as most. */
@@ -10785,13 +10786,13 @@ static bool procpool__open_fail_call(procpool__plan *plan, procpool_status statu
   return procpool__open_fail(plan, status, error, text);
 }
 
-static int procpool__open_default_workers(const procpool__plan *plan) {
+static int procpool__open_default_workers(int processors) {
   const char *text = procpool__platform_privileged() ? NULL : getenv("PROCPOOL_WORKERS");
   char *end;
   const long n = text != NULL ? strtol(text, &end, 10) : 0;
   if (text != NULL && *text != 0 && *end == 0 && n > 0 && n <= PROCPOOL__MAX_WORKERS)
     return (int)n;
-  return plan->processors;
+  return processors;
 }
 
 static bool procpool__open_check(procpool__plan *plan) {
@@ -10886,23 +10887,26 @@ static bool procpool__open_plan(procpool__plan *plan, const procpool_options *op
     *o = *options;
   if (!procpool__open_check(plan) || !procpool__open_method(plan))
     return false;
-  plan->processors = procpool__cpu_usable("", &plan->memory);
-  plan->workers = o->max_workers > 0 ? o->max_workers : procpool__open_default_workers(plan);
-  if (plan->workers > PROCPOOL__MAX_WORKERS)
-    plan->workers = PROCPOOL__MAX_WORKERS;
-  if (plan->start == PROCPOOL_START_INLINE)
-    plan->workers = 1;
   o->max_queued = procpool__open_default(o->max_queued, 65536);
   o->ring_size = procpool__open_default(o->ring_size, 262144);
   o->name = o->name != NULL ? o->name : "procpool";
   o->stack_size = procpool__open_default(o->stack_size, procpool__platform_stack_size());
   if (o->stack_size < procpool__platform_stack_least())
     o->stack_size = procpool__platform_stack_least();
-  plan->time_limit = procpool__public_time_limit(o->time_limit, 1, 0);
-  plan->grace = procpool__public_grace(o->grace, 100);
   if (o->spin_us >= 0) /* by default about what a sleep and a wake cost */
     plan->spin_ns = o->spin_us > 0 ? (uint64_t)o->spin_us * 1000u : PROCPOOL__SPIN_MOST / 2;
   return true;
+}
+
+/* Looks at the machine for how many workers there shall be. */
+static void procpool__open_count(procpool *p, procpool__plan *plan) {
+  const int processors = procpool__cpu_usable("", &p->memory), said = plan->options.max_workers;
+  p->processors = (uint64_t)processors;
+  plan->workers = said > 0 ? said : procpool__open_default_workers(processors);
+  if (plan->workers > PROCPOOL__MAX_WORKERS)
+    plan->workers = PROCPOOL__MAX_WORKERS;
+  if (plan->start == PROCPOOL_START_INLINE)
+    plan->workers = 1;
 }
 
 /* How large the arena shall be: as the user says, else as the machine's memory, or what a control group allows of it;
@@ -10932,8 +10936,6 @@ static bool procpool__open_segment(procpool *p, procpool__plan *plan) {
   s->capacity = plan->options.max_queued;
   s->cell_count = procpool__shm_cell_count(s->capacity);
   s->ring_size = plan->options.ring_size;
-  p->memory = plan->memory; /* and it is the pool's to forget */
-  memset(&plan->memory, 0, sizeof(plan->memory));
   s->arena_size = procpool__open_arena_size(p, &plan->options);
   (void)procpool__shm_layout(s, NULL);
   if (s->arena_at > (uint64_t)PTRDIFF_MAX) /* an off_t may have 32 bits, too */
@@ -11010,7 +11012,7 @@ static bool procpool__open_header(procpool *p, procpool__plan *plan) {
   memcpy(h->cpu_set, cpus, sizeof(h->cpu_set));
   h->spin_ns = plan->spin_ns;
   h->spin_fixed = o->spin_us > 0;
-  h->processors = (uint64_t)plan->processors;
+  h->processors = p->processors;
   (void)snprintf(h->name, sizeof(h->name), "%s", o->name);
   h->initializer = procpool__number_of_initializer(o->initializer);
   h->initializer_offset = procpool__number_of(o->initializer_argument);
@@ -11127,13 +11129,12 @@ static bool procpool__open_descriptors(procpool *p, procpool__plan *plan) {
   const bool processes = plan->start <= PROCPOOL_START_SPAWN;
   procpool__signals old;
   bool made;
-  int error;
   procpool__process_enter(&old);
   made = (!processes || procpool__open_pairs(&p->fds, &plan->call)) && procpool__open_watch(p, &plan->call) &&
          (!processes || procpool__open_guards(p, &plan->call));
-  error = procpool__platform_error();
   procpool__process_leave(&old);
-  return made || procpool__open_fail_call(plan, PROCPOOL_SYSTEM, error, plan->call, "no descriptors to be had");
+  return made || procpool__open_fail_call(plan, PROCPOOL_SYSTEM, procpool__platform_error(), plan->call,
+                                          "no descriptors to be had");
 }
 
 /* What a supervisor gets of it. */
@@ -11149,22 +11150,7 @@ static void procpool__open_birth(const procpool *p, procpool__super_birth *birth
   u->fds.host_pidfd = p->fds.host_pidfd;
   u->fds.witness = p->fds.witness;
   u->watch = -1;
-  procpool__process_no_pool(&birth->host_ends);
-  birth->host_ends.lifeline = p->fds.lifeline;
-  birth->host_ends.control = p->fds.control;
-  birth->host_ends.all_gone = p->fds.all_gone;
-  birth->host_ends.watch = p->fds.watch;
-}
-
-/* Closes what a supervisor has that did not come up. */
-static void procpool__open_close_ends(procpool *p) {
-  procpool__signals old;
-  const int memory = p->fds.memory;
-  procpool__process_enter(&old);
-  p->fds.memory = -1;
-  procpool__process_close(&p->fds);
-  p->fds.memory = memory;
-  procpool__process_leave(&old);
+  birth->host_ends = p->fds;
 }
 
 /* Runs in the go-between, as if it were the host's thread, whose memory and descriptors it shares as a rule. */
@@ -11375,14 +11361,11 @@ static bool procpool__open_silence(procpool__plan *plan, int polled, int error) 
 }
 
 static bool procpool__open_refused(procpool__plan *plan, const procpool__message *m) {
-  if (m->b == PROCPOOL__CALL_SIGACTION)
-    return procpool__open_fail_call(plan, PROCPOOL_SPAWN_FAIL, (int)m->a, "rt_sigaction",
-                                    "the supervisor could not hear of deaths");
-  if (m->b == PROCPOOL__CALL_MAPS)
-    return procpool__open_fail_call(plan, PROCPOOL_SPAWN_FAIL, (int)m->a, "openat of /proc/self/maps",
-                                    "the workers' code cannot be found");
-  return procpool__open_fail_call(plan, PROCPOOL_SPAWN_FAIL, (int)m->a, "fork (clone)",
-                                  "a worker process could not be started");
+  static const char *const calls[] = {"fork (clone)", "rt_sigaction", "openat of /proc/self/maps"};
+  static const char *const texts[] = {"a worker process could not be started",
+                                      "the supervisor could not hear of deaths", "the workers' code cannot be found"};
+  const uint64_t call = m->b <= PROCPOOL__CALL_MAPS ? m->b : (uint64_t)PROCPOOL__CALL_FORK;
+  return procpool__open_fail_call(plan, PROCPOOL_SPAWN_FAIL, (int)m->a, calls[call], texts[call]);
 }
 
 /* What the supervisor says before all is well. False where it will not be. */
@@ -11404,17 +11387,15 @@ static bool procpool__open_hear(procpool *p, procpool__plan *plan, const procpoo
 /* Takes in what the supervisor, or the go-between, says next, and notes the descriptor that comes along with it. */
 static int procpool__open_receive(procpool *p, procpool__message *m) {
   procpool__signals old;
-  int with, got, error;
+  int with, got;
   procpool__process_enter(&old);
   procpool__platform_set_error(0);
   got = procpool__platform_receive_fd(p->fds.control, m, sizeof(*m), &with);
-  error = procpool__platform_error();
   if (got > 0 && m->say == PROCPOOL__SAY_SELF && p->fds.supervisor < 0)
     p->fds.supervisor = with;
   else
     procpool__platform_close(&with);
   procpool__process_leave(&old);
-  procpool__platform_set_error(error);
   return got;
 }
 
@@ -11470,6 +11451,7 @@ static bool procpool__open_supervisor(procpool *p, procpool__plan *plan) {
 enum { PROCPOOL__PLACE_TRIES = 6 };
 
 static bool procpool__open_processes(procpool *p, procpool__plan *plan) {
+  procpool__signals old;
   procpool__super_find_exit_list();
   for (int i = 0;; i++) {
     plan->place = i < PROCPOOL__PLACE_TRIES ? p->segment.host_base : 0;
@@ -11478,7 +11460,11 @@ static bool procpool__open_processes(procpool *p, procpool__plan *plan) {
       return true;
     if (!plan->place_taken)
       return false;
-    procpool__open_close_ends(p);
+    procpool__process_enter(&old); /* the far ends are closed already, and the memory stays */
+    procpool__process_close_near(&p->fds);
+    procpool__platform_close(&p->fds.event_fd);
+    procpool__platform_close(&p->fds.watch);
+    procpool__process_leave(&old);
     memset(&plan->error, 0, sizeof(plan->error));
   }
 }
@@ -11595,18 +11581,17 @@ static procpool *procpool__open_make(procpool__plan *plan) {
   procpool__process_add(&p->fds);
   p->start = plan->start;
   procpool__spin_setup(&p->spin, plan->spin_ns, plan->options.spin_us > 0);
-  p->processors = (uint64_t)plan->processors;
-  p->time_limit = plan->time_limit;
-  p->grace = plan->grace;
+  p->time_limit = procpool__public_time_limit(plan->options.time_limit, 1, 0);
+  p->grace = procpool__public_grace(plan->options.grace, 100);
+  procpool__open_count(p, plan);
   p->audit_since = procpool__platform_now();
   p->audit_gap = PROCPOOL__TICK;
   p->timer_due = PROCPOOL__NEVER;
   p->audit_due = p->audit_since + PROCPOOL__TICK;
   p->guard = procpool__platform_guard(&p->guard_by_pid);
-  if (p->guard == NULL)
-    (void)procpool__open_no_memory(plan, "no memory");
-  made = p->guard != NULL && procpool__open_probe(plan) && procpool__open_segment(p, plan) &&
-         procpool__open_tables(p, plan) && procpool__open_header(p, plan) && procpool__open_workers(p, plan);
+  made = (p->guard != NULL || procpool__open_no_memory(plan, "no memory")) && procpool__open_probe(plan) &&
+         procpool__open_segment(p, plan) && procpool__open_tables(p, plan) && procpool__open_header(p, plan) &&
+         procpool__open_workers(p, plan);
   procpool__host_unlock(p);
   if (!made) {
     procpool__open_undo(p);
@@ -11634,7 +11619,6 @@ static procpool *procpool__open(const procpool_options *options, int version, si
     else
       *options->error = plan.error;
   }
-  procpool__memory_forget(&plan.memory);
   procpool__platform_cancel_as(cancel);
   return p;
 }
@@ -12094,19 +12078,14 @@ static void procpool__submit_look(procpool *p, bool more) {
   procpool__submit_wake(p, !more);
 }
 
-/* What is left waits for room. It need not come one by one: the queue is refilled when there is room for all of it, or
- * half of the queue is empty. */
-static void procpool__submit_be_patient(const procpool *p, procpool__order *o) {
-  const uint64_t unsettled = p->submitted - p->settled, left = (uint64_t)(o->count - o->accepted);
-  o->spare = left < unsettled / 2 ? unsettled - left : unsettled / 2;
-}
-
 /* As many as there is room for now. The first one wakes a sleeper at once, so that it begins while the rest is being
- * written; the next ones after ever more tasks. */
+ * written; the next ones after ever more tasks. What is left waits for room, and need not come one by one: the queue is
+ * refilled when there is room for all of it, or half of the queue is empty. */
 static procpool_status procpool__submit_several(procpool *p, procpool__order *o) {
   procpool_status status = procpool__submit_locate(p, o);
   const size_t before = o->accepted;
   size_t group = 1, tasks = 0, bytes = 0;
+  uint64_t unsettled, left;
   while (status == PROCPOOL_OK && o->accepted < o->count) {
     status = procpool__submit_now(p, o);
     if (status != PROCPOOL_OK)
@@ -12124,8 +12103,10 @@ static procpool_status procpool__submit_several(procpool *p, procpool__order *o)
   }
   if (o->accepted > before)
     procpool__submit_look(p, false);
+  unsettled = p->submitted - p->settled;
+  left = (uint64_t)(o->count - o->accepted);
   if (status == PROCPOOL_FULL)
-    procpool__submit_be_patient(p, o);
+    o->spare = left < unsettled / 2 ? unsettled - left : unsettled / 2;
   return status;
 }
 
@@ -12405,7 +12386,6 @@ static bool procpool__loop_open(procpool *p) {
   procpool__process_pool *fds = &p->fds;
   procpool__signals old;
   bool opened;
-  int error;
   procpool__process_enter(&old);
   fds->timer_fd = procpool__platform_timer();
   fds->loop_fd = procpool__platform_watch();
@@ -12413,13 +12393,11 @@ static bool procpool__loop_open(procpool *p) {
            procpool__platform_watch_add(fds->loop_fd, fds->timer_fd, false) &&
            procpool__platform_watch_add(fds->loop_fd, fds->watch, false) &&
            (fds->control < 0 || procpool__platform_watch_add(fds->loop_fd, fds->control, false));
-  error = procpool__platform_error();
   if (!opened) {
     procpool__platform_close(&fds->loop_fd);
     procpool__platform_close(&fds->timer_fd);
   }
   procpool__process_leave(&old);
-  procpool__platform_set_error(error);
   return opened;
 }
 
