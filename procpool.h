@@ -1365,7 +1365,7 @@ static PROCPOOL_UNUSED inline void procpool__scope_end(procpool **procpool__pool
  *   order: load load_acquire load_relaxed load32 load32_relaxed load_signed_relaxed store store_release store_relaxed
  *     store_before_cas store32 store32_relaxed store_signed_relaxed cas exchange or and add or32 or32_relaxed add32
  *   number: round_up number_of address_of random
- *   time: now tick deadline relax yield cpu prefetch prefetch_write
+ *   time: now tick relax yield cpu prefetch prefetch_write
  *   sleep: park wake no_futex poll await gone await_end source end_of came super_sleep
  *   lock: lock_init lock_end lock try_lock unlock block_signals restore_signals no_cancel cancel_as cancel_here
  *   thread: thread_start thread_join run_to_end is_self self threads stack_size stack_least own_set own_take
@@ -1724,13 +1724,6 @@ static uint64_t procpool__platform_tick(void) {
   if (clock_gettime(PROCPOOL__CLOCK_COARSE, &t) != 0)
     return procpool__platform_now() >> 22;
   return (uint64_t)t.tv_sec * 1000000000u + (uint64_t)t.tv_nsec;
-}
-
-/* The instant that lies timeout seconds ahead; NEVER from about 31 years on. */
-static uint64_t procpool__platform_deadline(double timeout) {
-  if (timeout >= 1e9)
-    return PROCPOOL__NEVER;
-  return procpool__platform_now() + (timeout > 0 ? (uint64_t)(timeout * 1e9) : 0);
 }
 
 /* ---- addresses: they travel as numbers of 64 bits ---- By way of a number as large as a pointer: memcpy from and to
@@ -4741,7 +4734,8 @@ typedef struct procpool__block {
 typedef enum procpool__phase {
   PROCPOOL__PHASE_RUN = 0,
   PROCPOOL__PHASE_DRAIN, /* a worker that finds no task leaves */
-  PROCPOOL__PHASE_KILL   /* no worker claims any more */
+  PROCPOOL__PHASE_KILL,  /* no worker claims any more */
+  PROCPOOL__PHASE_OVER   /* host, for itself: no worker is left, and it was not killed */
 } procpool__phase;
 
 typedef enum procpool__health {
@@ -6322,9 +6316,11 @@ static void procpool__process_enter(procpool__signals *old) {
     procpool__platform_lock(&procpool__process_record.lock);
 }
 static void procpool__process_leave(const procpool__signals *old) {
+  const int error = procpool__platform_error(); /* of what was done in the section: a handler may run now */
   if (!procpool__process_forks())
     procpool__platform_unlock(&procpool__process_record.lock);
   procpool__platform_restore_signals(old);
+  procpool__platform_set_error(error);
 }
 
 static void procpool__process_add(procpool__process_pool *pool) {
@@ -7878,19 +7874,19 @@ struct procpool {
   procpool__frame *frames;
   procpool__callback_node *thrown; /* exceptions that are to leave a call when it ends; one per frame at most */
   /* life */
-  bool closing, ending, finished, freed;
-  bool ends, left;       /* the supervisor has said that it ends all; that it leaves */
-  unsigned inside;       /* threads within a public call: they may look at the segment without the lock */
-  unsigned interrupting; /* atomic: the same of procpool_interrupt, which takes no lock */
-  procpool_shutdown_mode mode;
+  uint32_t phase;  /* procpool__phase: the host's own truth, for workers may write over the header's. It only goes on */
+  bool finished;   /* no process or thread of the pool's is left */
+  bool ends, left; /* the supervisor has said that it ends all; that it leaves */
+  unsigned inside; /* threads within a public call: they may look at the segment without the lock */
+  unsigned interrupting;   /* atomic: the same of procpool_interrupt, which takes no lock */
   uint32_t health;         /* the header's, as it was heeded last; relaxed atomic, looked at without the lock */
   procpool_status refusal; /* why nothing is accepted any more, OK while it is */
   procpool_error cause;    /* of that */
   procpool_error last_error;
   /* start methods */
   procpool__thread *threads;
-  procpool__worker *inline_worker;
-  uint64_t inline_thread; /* procpool__platform_self */
+  procpool__worker *inline_worker; /* the first of these, of which each thread that calls takes the place; or null */
+  uint64_t inline_thread;          /* procpool__platform_self */
   bool inline_running;
   procpool__platform_code *codes; /* spawn: code that workers have */
   size_t code_count;
@@ -7925,7 +7921,8 @@ static void procpool__host_be_child(procpool *p) {
   procpool__platform_lock(&p->lock);
   __atomic_store_n(&p->magic, PROCPOOL__POOL_CHILD, __ATOMIC_RELAXED);
   p->finished = true;
-  p->closing = p->lazy = p->parked = p->watching = false;
+  p->phase = PROCPOOL__PHASE_RUN;
+  p->lazy = p->parked = p->watching = false;
   p->refusal = PROCPOOL_FORKED;
   p->followers = p->first_room = p->last_room = p->drainer = p->heir = NULL;
   p->frames = NULL;
@@ -7969,6 +7966,11 @@ static void procpool__host_breathe(procpool *p) {
   while (__atomic_load_n(&p->wanted, __ATOMIC_RELAXED) != 0 && procpool__platform_now() < deadline)
     procpool__platform_yield();
   (void)procpool__host_relock(p);
+}
+
+/* Whether all but futures and iterators has been given back, and the segment before them. */
+static bool procpool__host_freed(const procpool *p) {
+  return p->segment.base == NULL;
 }
 
 /* Asks the threads that sleep in await_turn to look again: those of an inline pool do so for whatever they lack. */
@@ -8902,11 +8904,6 @@ static unsigned char *procpool__host_room_for(procpool_future *f, uint64_t size,
   return (unsigned char *)f->result.data;
 }
 
-/* Whether the end is near: it must not depend on memory. */
-static bool procpool__host_at_end(const procpool *p) {
-  return p->ending || (p->closing && p->mode == PROCPOOL_KILL);
-}
-
 /* Room for more bytes of a large result. It grows with what has come: the total is but the worker's word. */
 static bool procpool__host_grow_partial(procpool *p, procpool__inbox *in, uint64_t more) {
   uint64_t room = in->room < PROCPOOL__FIRST_ROOM / 2 ? PROCPOOL__FIRST_ROOM : 2 * in->room;
@@ -8919,7 +8916,8 @@ static bool procpool__host_grow_partial(procpool *p, procpool__inbox *in, uint64
   if (data != NULL) {
     in->data = data;
     in->room = room;
-  } else if (procpool__host_at_end(p) || (in->partial->flags & PROCPOOL__F_NO_MEMORY)) {
+  } else if (p->phase >= PROCPOOL__PHASE_KILL || /* the end must not depend on memory */
+             (in->partial->flags & PROCPOOL__F_NO_MEMORY)) {
     procpool__aligned_free(in->data);
     in->data = NULL;
   } else {
@@ -9043,17 +9041,17 @@ static procpool_status procpool__host_status_of(procpool__state state) {
   return state <= PROCPOOL__DEAD_CANCELLED ? statuses[state] : PROCPOOL_BROKEN;
 }
 
-/* What becomes of tasks whose results are not to be had when the pool ends. */
-static procpool_status procpool__host_rest_status(const procpool *p) {
-  return p->closing && p->mode == PROCPOOL_KILL ? PROCPOOL_SHUTDOWN : PROCPOOL_BROKEN;
-}
-
 static void procpool__host_tell_no_memory(procpool_future *f) {
   procpool_error *e = procpool__host_error(f, PROCPOOL_CODEC);
   if (e == NULL)
     return;
   e->system_error = PROCPOOL__NO_MEMORY;
   (void)snprintf(e->message, sizeof(e->message), "the host has no memory for the result");
+}
+
+/* What becomes of tasks whose results are not to be had when the pool ends. */
+static procpool_status procpool__host_rest_status(const procpool *p) {
+  return p->phase == PROCPOOL__PHASE_KILL ? PROCPOOL_SHUTDOWN : PROCPOOL_BROKEN;
 }
 
 /* There is no memory for its result, and no time to wait for some. */
@@ -9090,7 +9088,7 @@ static procpool__taken procpool__host_take(procpool *p, int worker, const procpo
   else
     taken = procpool__host_take_bytes(p, worker, f, head);
   if (state == PROCPOOL__DONE_OK && taken == PROCPOOL__TAKEN_NOT &&
-      (procpool__host_at_end(p) || (f->flags & PROCPOOL__F_NO_MEMORY)))
+      (p->phase >= PROCPOOL__PHASE_KILL || (f->flags & PROCPOOL__F_NO_MEMORY)))
     return procpool__host_give_up(p, f);
   if (state == PROCPOOL__DONE_OK && taken != PROCPOOL__TAKEN)
     return taken;
@@ -9118,15 +9116,8 @@ static void procpool__host_ring(procpool *p) {
   (void)procpool__host_tell(p, PROCPOOL__SAY_LOOK, 0, 0);
 }
 
-/* What the phase is: the host's own truth, for workers may write over the segment's. */
-static uint32_t procpool__host_phase(const procpool *p) {
-  if (!p->closing)
-    return PROCPOOL__PHASE_RUN;
-  return p->mode == PROCPOOL_KILL ? PROCPOOL__PHASE_KILL : PROCPOOL__PHASE_DRAIN;
-}
-
 static void procpool__host_tell_phase(procpool *p) {
-  (void)procpool__host_tell(p, PROCPOOL__SAY_PHASE, procpool__host_phase(p), p->position);
+  (void)procpool__host_tell(p, PROCPOOL__SAY_PHASE, p->phase, p->position);
 }
 
 static void procpool__host_tell_again(procpool *p) {
@@ -9454,12 +9445,13 @@ static void procpool__host_heed_health(procpool *p) {
   if (health == PROCPOOL__HEALTH_OK || health > PROCPOOL__HEALTH_STRICT)
     return;
   status = statuses[health];
-  if (p->cause.status != status)
+  if (p->cause.status != status) {
     procpool__host_note_cause(p, status);
-  if (health != PROCPOOL__HEALTH_SPAWN_FAIL && p->refusal != status) { /* a fork may work again */
-    p->refusal = status;
-    p->last_error = p->cause;
-    procpool__sleeper_wake_all(p);
+    if (health != PROCPOOL__HEALTH_SPAWN_FAIL) { /* a fork may work again */
+      p->refusal = p->refusal != PROCPOOL_SHUTDOWN ? status : PROCPOOL_SHUTDOWN;
+      p->last_error = p->cause;
+      procpool__sleeper_wake_all(p);
+    }
   }
   if (p->submitted != p->settled)
     procpool__host_take_back(p, status);
@@ -9516,7 +9508,7 @@ static procpool_status procpool__host_last_word(procpool *p, procpool_future *f,
  * SHUTDOWN. */
 static void procpool__host_last_words(procpool *p) {
   const procpool_status rest = procpool__host_rest_status(p);
-  p->ending = true;
+  p->phase = p->phase == PROCPOOL__PHASE_KILL ? PROCPOOL__PHASE_KILL : PROCPOOL__PHASE_OVER;
   for (int i = 0; i < p->segment.workers; i++) {
     procpool__ring_publish_rest(&p->segment, i);
     (void)procpool__host_drain_ring(p, i);
@@ -9570,11 +9562,8 @@ static void procpool__host_finish(procpool *p, bool clean) {
   procpool__host_let_go(p);
   procpool__platform_reap_adopted(p->fds.supervisor);
   procpool__host_join_threads(p);
-  if (!p->closing) {
-    memset(&p->cause, 0, sizeof(p->cause));
-    p->cause.status = PROCPOOL_BROKEN;
-    p->cause.worker = -1;
-    (void)snprintf(p->cause.message, sizeof(p->cause.message), "the pool's supervisor is gone");
+  if (p->phase == PROCPOOL__PHASE_RUN) {
+    procpool__error_fill(&p->cause, PROCPOOL_BROKEN, 0, "the pool's supervisor is gone");
     p->refusal = PROCPOOL_BROKEN;
   }
   procpool__host_last_words(p);
@@ -9882,7 +9871,7 @@ static bool procpool__host_audit_tasks(procpool *p) {
  * to the protocol: a task that was seen to wait and is claimed by now leaves the hint behind, where it does no harm.
  * With very many tasks it takes several calls. */
 static void procpool__host_audit(procpool *p) {
-  const uint32_t phase = procpool__host_phase(p);
+  const uint32_t phase = p->phase;
   if (!procpool__host_audit_tasks(p) || p->finished)
     return;
   p->audit_at = 0;
@@ -9936,7 +9925,7 @@ static void procpool__host_audit_if_due(procpool *p) {
   if (p->finished || p->inline_worker != NULL || now < p->audit_due)
     return;
   p->audit_due = PROCPOOL__NEVER; /* not by another thread at the same time */
-  if (p->submitted != p->settled || p->closing) {
+  if (p->submitted != p->settled || p->phase != PROCPOOL__PHASE_RUN) {
     (void)procpool__host_drain(p); /* what has come needs no looking for */
     if (p->finished)
       return;
@@ -9956,7 +9945,7 @@ typedef struct procpool__known {
   void *context;
   unsigned how;
   uint32_t interrupts; /* taken before it began */
-  bool closing, finished;
+  bool finished;
   procpool_status refusal;
   uint64_t roomy;       /* procpool__host_room */
   bool room, cell_free; /* it waits for room in the submission ring */
@@ -9992,8 +9981,7 @@ static void procpool__host_rouse(procpool *p) {
 }
 
 static bool procpool__host_changed(const procpool *p, const procpool__known *known) {
-  return procpool__host_room(p) != known->roomy || p->finished != known->finished || p->closing != known->closing ||
-         p->refusal != known->refusal ||
+  return procpool__host_room(p) != known->roomy || p->finished != known->finished || p->refusal != known->refusal ||
          (procpool__load32(&p->interrupts) != known->interrupts && !(known->how & PROCPOOL__WAIT_IMMUNE)) ||
          (known->room && !known->cell_free && procpool__host_cell_free(p));
 }
@@ -10147,7 +10135,7 @@ static void procpool__host_hand_over(procpool *p) {
 /* Whether an inline pool waits for a call that does something. */
 static bool procpool__host_idles(const procpool *p) {
   return p->inline_worker != NULL && !p->inline_running && !p->finished &&
-         (p->closing || procpool__table_waiting(&p->segment));
+         (p->phase != PROCPOOL__PHASE_RUN || procpool__table_waiting(&p->segment));
 }
 
 /* Sleeps on turn, unless there is something to do by now. An interrupt takes no lock: it counts itself and then turn,
@@ -10224,7 +10212,7 @@ static bool procpool__host_run_inline(procpool *p) {
     procpool__platform_event_set(p->fds.event_fd); /* who waits for several pools may run the next one */
   if (t.turn == PROCPOOL__TURN_RAN)
     return true;
-  if (p->closing && (t.turn == PROCPOOL__TURN_LEAVE || !procpool__table_waiting(&p->segment)))
+  if (p->phase != PROCPOOL__PHASE_RUN && (t.turn == PROCPOOL__TURN_LEAVE || !procpool__table_waiting(&p->segment)))
     procpool__store32(&p->segment.header->gone, 1);
   return false;
 }
@@ -10516,7 +10504,6 @@ static procpool_status procpool__host_wait(procpool *p, const procpool__wait *w)
     /* before the condition looks: a cell that comes free after it was found taken must not go unnoticed */
     known.cell_free = known.room && procpool__host_cell_free(p);
     known.roomy = procpool__host_room(p);
-    known.closing = p->closing;
     known.finished = p->finished;
     known.refusal = p->refusal;
     if (w->condition(p, w->context))
@@ -10545,30 +10532,37 @@ static bool procpool__public_bad_timeout(double timeout) {
   return timeout != timeout; /* not a number */
 }
 
-PROCPOOL_API const char *procpool_strerror(procpool_status status) {
+/* The instant that lies timeout seconds ahead; NEVER from about 31 years on; 0, which is always over, for none. */
+static uint64_t procpool__public_deadline(double timeout) {
+  if (timeout >= 1e9)
+    return PROCPOOL__NEVER;
+  return timeout > 0 ? procpool__platform_now() + (uint64_t)(timeout * 1e9) : 0;
+}
+
+/* The same of a timeout in options, where 0 is for ever and negative is none. */
+static uint64_t procpool__public_patience(double timeout) {
+  return timeout == 0 ? PROCPOOL__NEVER : procpool__public_deadline(timeout);
+}
+
+static const char *procpool__status_words(procpool_status status, bool name) {
   switch (status) {
-#define PROCPOOL__STATUS_TEXT(name, value, text)                                                                       \
-  case PROCPOOL_##name:                                                                                                \
-    return text;
-    PROCPOOL_STATUSES(PROCPOOL__STATUS_TEXT)
-#undef PROCPOOL__STATUS_TEXT
+#define PROCPOOL__STATUS_WORDS(id, value, text)                                                                        \
+  case PROCPOOL_##id:                                                                                                  \
+    return name ? #id : text;
+    PROCPOOL_STATUSES(PROCPOOL__STATUS_WORDS)
+#undef PROCPOOL__STATUS_WORDS
   case PROCPOOL_STATUS_LIMIT:
   default:
-    return "unknown status";
+    return name ? "UNKNOWN" : "unknown status";
   }
 }
 
+PROCPOOL_API const char *procpool_strerror(procpool_status status) {
+  return procpool__status_words(status, false);
+}
+
 PROCPOOL_API const char *procpool_status_name(procpool_status status) {
-  switch (status) {
-#define PROCPOOL__STATUS_NAME(name, value, text)                                                                       \
-  case PROCPOOL_##name:                                                                                                \
-    return #name;
-    PROCPOOL_STATUSES(PROCPOOL__STATUS_NAME)
-#undef PROCPOOL__STATUS_NAME
-  case PROCPOOL_STATUS_LIMIT:
-  default:
-    return "UNKNOWN";
-  }
+  return procpool__status_words(status, true);
 }
 
 PROCPOOL_API int procpool_version(void) {
@@ -10586,14 +10580,12 @@ typedef struct procpool__plan {
   procpool_options options;
   procpool_error error;
   procpool_start start;
-  int workers, processors;
-  procpool__memory_groups memory;
+  int workers;
   uint64_t spin_ns;
-  uint32_t time_limit, grace; /* milliseconds */
-  uint64_t place;             /* spawn: where the segment is to be mapped; 0: anywhere */
-  bool place_taken;           /* the supervisor says that it cannot */
-  const char *call;           /* what has failed */
-  bool once;                  /* for one task, of which the first worker's death is the end */
+  uint64_t place;   /* spawn: where the segment is to be mapped; 0: anywhere */
+  bool place_taken; /* the supervisor says that it cannot */
+  const char *call; /* what has failed */
+  bool once;        /* for one task, of which the first worker's death is the end */
 } procpool__plan;
 
 /* Seconds as whole milliseconds, rounded up; what is longer than most counts as most. */
@@ -10608,29 +10600,25 @@ static uint32_t procpool__public_ms(double seconds, uint32_t most) {
   return whole + ((double)whole < ms);
 }
 
-/* A limit of n times so many seconds: 0 where there is none, or one that is longer than 49 days. */
-static uint32_t procpool__public_limit(double seconds, double n) {
-  const uint32_t ms = procpool__public_ms(seconds * n, UINT32_MAX);
-  return ms == UINT32_MAX ? 0 : ms;
-}
-
 /* A grace as it stands in options: 0 for the pool's, negative for none. At most 4 hours. */
 static uint32_t procpool__public_grace(double seconds, uint32_t pools) {
   return seconds == 0 ? pools : procpool__public_ms(seconds, (1u << 24) - 1);
 }
 
+/* A limit for n items together as it stands in options: 0 for the pool's, negative for none. 0 where there is none, or
+ * one that is longer than 49 days. */
 static uint32_t procpool__public_time_limit(double seconds, double n, uint32_t pools) {
-  if (seconds == 0)
-    return pools == 0 ? 0 : procpool__public_limit((double)pools / 1e3, n);
-  return procpool__public_limit(seconds, n);
+  const uint32_t ms = procpool__public_ms((seconds == 0 ? (double)pools / 1e3 : seconds) * n, UINT32_MAX);
+  return ms == UINT32_MAX ? 0 : ms;
 }
 
 static bool procpool__open_fail(procpool__plan *plan, procpool_status status, int error, const char *message) {
-  plan->error.status = status;
-  plan->error.system_error = error;
-  plan->error.worker = -1;
-  (void)snprintf(plan->error.message, sizeof(plan->error.message), "%s", message);
+  procpool__error_fill(&plan->error, status, error, message);
   return false;
+}
+
+static bool procpool__open_no_memory(procpool__plan *plan, const char *message) {
+  return procpool__open_fail(plan, PROCPOOL_MEMORY, PROCPOOL__NO_MEMORY, message);
 }
 
 /* The same, of a call that the kernel refused: the text begins with its name. */
@@ -10641,17 +10629,13 @@ static bool procpool__open_fail_call(procpool__plan *plan, procpool_status statu
   return procpool__open_fail(plan, status, error, text);
 }
 
-static int procpool__open_default_workers(const procpool__plan *plan) {
+static int procpool__open_default_workers(int processors) {
   const char *text = procpool__platform_privileged() ? NULL : getenv("PROCPOOL_WORKERS");
   char *end;
   const long n = text != NULL ? strtol(text, &end, 10) : 0;
   if (text != NULL && *text != 0 && *end == 0 && n > 0 && n <= PROCPOOL__MAX_WORKERS)
     return (int)n;
-  return plan->processors;
-}
-
-static bool procpool__open_power_of_two(size_t n) {
-  return n != 0 && (n & (n - 1)) == 0;
+  return processors;
 }
 
 static bool procpool__open_check(procpool__plan *plan) {
@@ -10674,7 +10658,7 @@ static bool procpool__open_check(procpool__plan *plan) {
   if (o->max_queued > PROCPOOL__MAX_QUEUED)
     return procpool__open_fail(plan, PROCPOOL_ARGUMENT, 0, "options.max_queued is above 8388608");
   if (o->ring_size != 0 &&
-      (o->ring_size < 4096 || o->ring_size > (size_t)1 << 30 || !procpool__open_power_of_two(o->ring_size)))
+      (o->ring_size < 4096 || o->ring_size > (size_t)1 << 30 || (o->ring_size & (o->ring_size - 1)) != 0))
     return procpool__open_fail(plan, PROCPOOL_ARGUMENT, 0,
                                "options.ring_size must be a power of two from 4096 to 2^30");
   if ((o->keep_fds == NULL && o->keep_fds_count > 0) || o->keep_fds_count > 4096)
@@ -10697,7 +10681,7 @@ static bool procpool__open_auto(procpool__plan *plan) {
       (threads > 1 || procpool__platform_has_maps()))
     return true;
   return procpool__open_fail(plan, PROCPOOL_THREADS, 0,
-                             threads > 1 ? procpool_strerror(PROCPOOL_THREADS)
+                             threads > 1 ? NULL
                                          : "it cannot be known whether this process has threads (no /proc): ask for "
                                            "PROCPOOL_START_FORK if it has none");
 }
@@ -10710,7 +10694,7 @@ static bool procpool__open_check_spawn(procpool__plan *plan) {
         "spawn is refused to a set-uid, set-gid or file-capability program (or one whose real and "
         "effective ids differ): its workers could have rights that it gave up");
   if (!procpool__process_record.door || getenv(PROCPOOL__MARKER) != NULL)
-    return procpool__open_fail(plan, PROCPOOL_DOOR, 0, procpool_strerror(PROCPOOL_DOOR));
+    return procpool__open_fail(plan, PROCPOOL_DOOR, 0, NULL);
   if (plan->options.initializer_argument != NULL && plan->options.initializer_size == 0)
     return procpool__open_fail(plan, PROCPOOL_UNSUPPORTED, 0,
                                "spawn: an initializer_argument needs its size, a pointer means nothing there");
@@ -10731,36 +10715,41 @@ static bool procpool__open_method(procpool__plan *plan) {
   if (plan->start == PROCPOOL_START_SPAWN && !procpool__open_check_spawn(plan))
     return false;
   if (plan->start <= PROCPOOL_START_SPAWN && procpool__process_record.depth >= PROCPOOL__MAX_DEPTH)
-    return procpool__open_fail(plan, PROCPOOL_DEPTH, 0, procpool_strerror(PROCPOOL_DEPTH));
+    return procpool__open_fail(plan, PROCPOOL_DEPTH, 0, NULL);
   return true;
 }
 
+/* What the user says, or the default where that is 0. */
+static size_t procpool__open_default(size_t said, size_t otherwise) {
+  return said != 0 ? said : otherwise;
+}
+
 static bool procpool__open_plan(procpool__plan *plan, const procpool_options *options) {
+  procpool_options *o = &plan->options;
   if (options != NULL)
-    plan->options = *options;
+    *o = *options;
   if (!procpool__open_check(plan) || !procpool__open_method(plan))
     return false;
-  plan->processors = procpool__cpu_usable("", &plan->memory);
-  plan->workers = plan->options.max_workers > 0 ? plan->options.max_workers : procpool__open_default_workers(plan);
+  o->max_queued = procpool__open_default(o->max_queued, 65536);
+  o->ring_size = procpool__open_default(o->ring_size, 262144);
+  o->name = o->name != NULL ? o->name : "procpool";
+  o->stack_size = procpool__open_default(o->stack_size, procpool__platform_stack_size());
+  if (o->stack_size < procpool__platform_stack_least())
+    o->stack_size = procpool__platform_stack_least();
+  if (o->spin_us >= 0) /* by default about what a sleep and a wake cost */
+    plan->spin_ns = o->spin_us > 0 ? (uint64_t)o->spin_us * 1000u : PROCPOOL__SPIN_MOST / 2;
+  return true;
+}
+
+/* Looks at the machine for how many workers there shall be. */
+static void procpool__open_count(procpool *p, procpool__plan *plan) {
+  const int processors = procpool__cpu_usable("", &p->memory), said = plan->options.max_workers;
+  p->processors = (uint64_t)processors;
+  plan->workers = said > 0 ? said : procpool__open_default_workers(processors);
   if (plan->workers > PROCPOOL__MAX_WORKERS)
     plan->workers = PROCPOOL__MAX_WORKERS;
   if (plan->start == PROCPOOL_START_INLINE)
     plan->workers = 1;
-  if (plan->options.max_queued == 0)
-    plan->options.max_queued = 65536;
-  if (plan->options.ring_size == 0)
-    plan->options.ring_size = 262144;
-  if (plan->options.name == NULL)
-    plan->options.name = "procpool";
-  if (plan->options.stack_size == 0)
-    plan->options.stack_size = procpool__platform_stack_size();
-  if (plan->options.stack_size < procpool__platform_stack_least())
-    plan->options.stack_size = procpool__platform_stack_least();
-  plan->time_limit = procpool__public_limit(plan->options.time_limit, 1);
-  plan->grace = procpool__public_grace(plan->options.grace, 100);
-  if (plan->options.spin_us >= 0) /* by default about what a sleep and a wake cost */
-    plan->spin_ns = plan->options.spin_us > 0 ? (uint64_t)plan->options.spin_us * 1000u : PROCPOOL__SPIN_MOST / 2;
-  return true;
 }
 
 /* How large the arena shall be: as the user says, else as the machine's memory, or what a control group allows of it;
@@ -10790,12 +10779,10 @@ static bool procpool__open_segment(procpool *p, procpool__plan *plan) {
   s->capacity = plan->options.max_queued;
   s->cell_count = procpool__shm_cell_count(s->capacity);
   s->ring_size = plan->options.ring_size;
-  p->memory = plan->memory; /* and it is the pool's to forget */
-  memset(&plan->memory, 0, sizeof(plan->memory));
   s->arena_size = procpool__open_arena_size(p, &plan->options);
   (void)procpool__shm_layout(s, NULL);
   if (s->arena_at > (uint64_t)PTRDIFF_MAX) /* an off_t may have 32 bits, too */
-    return procpool__open_fail(plan, PROCPOOL_MEMORY, PROCPOOL__NO_MEMORY, "no address space for the shared memory");
+    return procpool__open_no_memory(plan, "no address space for the shared memory");
   procpool__process_enter(&old);
   s->fd = p->fds.memory = procpool__platform_shm_create(s->arena_at, "procpool", &plan->call);
   procpool__process_leave(&old);
@@ -10837,7 +10824,7 @@ static bool procpool__open_tables(procpool *p, procpool__plan *plan) {
   p->cell_slots = (uint32_t *)procpool__platform_pages((size_t)s->cell_count * sizeof(*p->cell_slots));
   p->inboxes = (procpool__inbox *)procpool__platform_pages((size_t)s->workers * sizeof(*p->inboxes));
   if (p->owners == NULL || p->free_slots == NULL || p->cell_slots == NULL || p->inboxes == NULL)
-    return procpool__open_fail(plan, PROCPOOL_MEMORY, PROCPOOL__NO_MEMORY, "no memory for the tables");
+    return procpool__open_no_memory(plan, "no memory for the tables");
   return true;
 }
 
@@ -10861,22 +10848,21 @@ static bool procpool__open_header(procpool *p, procpool__plan *plan) {
   h->strict = o->strict;
   h->core_dumps = o->core_dumps;
   h->once = plan->once;
-  h->initializer_limit = (uint64_t)procpool__public_limit(o->initializer_limit, 1) * 1000000u;
+  h->initializer_limit = (uint64_t)procpool__public_time_limit(o->initializer_limit, 1, 0) * 1000000u;
   h->depth = procpool__process_record.depth;
   (void)procpool__cpu_allowed(cpus, &pinned);
   h->pinned = pinned;
   memcpy(h->cpu_set, cpus, sizeof(h->cpu_set));
   h->settings.spin_ns = plan->spin_ns;
   h->settings.spin_fixed = o->spin_us > 0;
-  h->settings.processors = (uint64_t)plan->processors;
+  h->settings.processors = p->processors;
   (void)snprintf(h->name, sizeof(h->name), "%s", o->name);
   h->settings.initializer = procpool__number_of_initializer(o->initializer);
   h->settings.initializer_offset = procpool__number_of(o->initializer_argument);
   if (o->initializer_size > 0) {
     const uint64_t block = procpool__arena_alloc(p, o->initializer_size);
     if (block == PROCPOOL__NO_BLOCK)
-      return procpool__open_fail(plan, PROCPOOL_MEMORY, PROCPOOL__NO_MEMORY,
-                                 "no shared memory for the initializer's argument");
+      return procpool__open_no_memory(plan, "no shared memory for the initializer's argument");
     memcpy(s->arena + block, o->initializer_argument, o->initializer_size);
     h->settings.initializer_offset = block;
     h->settings.initializer_size = o->initializer_size;
@@ -10904,10 +10890,9 @@ static void procpool__open_undo(procpool *p) {
   procpool__buffer_end(p);
   procpool__memory_forget(&p->memory);
   PROCPOOL_FREE(p->codes);
-  PROCPOOL_FREE(p->threads);
   if (p->inline_worker != NULL)
     procpool__aligned_free(p->inline_worker->scratch);
-  PROCPOOL_FREE(p->inline_worker);
+  PROCPOOL_FREE(p->threads);
   while (p->thrown != NULL) {
     procpool__callback_node *next = p->thrown->next;
     procpool__platform_drop_exception(p->thrown->context);
@@ -10932,21 +10917,30 @@ static void procpool__open_undo(procpool *p) {
 
 /* ---- starting workers ---- */
 
-typedef struct procpool__launch {
-  procpool *pool;
-  procpool__super_birth birth;
-} procpool__launch;
-
-static bool procpool__open_pair(bool (*make)(int *fds), int *near, int *far, int near_end) {
-  int fds[2];
-  const bool made = make(fds);
-  *near = fds[near_end];
-  *far = fds[1 - near_end];
-  return made;
+/* Makes what goes between host and supervisor. False (error, *call) where there are no descriptors to be had. */
+static bool procpool__open_pairs(procpool__process_pool *f, const char **call) {
+  const struct {
+    const char *call;
+    bool (*make)(int *fds);
+    int *ends[2]; /* of a pipe: to read from, to write to */
+  } pairs[] = {{"pipe2", procpool__platform_pipe, {&f->far_lifeline, &f->lifeline}},
+               {"socketpair", procpool__platform_channel, {&f->control, &f->far_control}},
+               {"pipe2", procpool__platform_pipe, {&f->all_gone, &f->far_all_gone}}};
+  for (size_t i = 0; i < sizeof(pairs) / sizeof(*pairs); i++) {
+    int fds[2];
+    const bool made = pairs[i].make(fds);
+    *pairs[i].ends[0] = fds[0];
+    *pairs[i].ends[1] = fds[1];
+    *call = pairs[i].call;
+    if (!made)
+      return false;
+  }
+  procpool__platform_no_wait(f->all_gone); /* the two ends are two descriptions */
+  procpool__platform_no_wait(f->far_all_gone);
+  return true;
 }
 
-/* Makes what the host waits for among other descriptors, in a section. False (error, *call) where there are none to be
- * had. */
+/* The same of what the host waits for among other descriptors. */
 static bool procpool__open_watch(procpool *p, const char **call) {
   *call = "eventfd2";
   p->fds.event_fd = procpool__platform_event();
@@ -10959,10 +10953,7 @@ static bool procpool__open_watch(procpool *p, const char **call) {
   *call = "epoll_ctl";
   if (!procpool__platform_watch_add(p->fds.watch, p->fds.event_fd, false))
     return false;
-  if (p->fds.all_gone < 0)
-    return true;
-  procpool__platform_no_wait(p->fds.all_gone);
-  return procpool__platform_watch_add(p->fds.watch, p->fds.all_gone, true);
+  return p->fds.all_gone < 0 || procpool__platform_watch_add(p->fds.watch, p->fds.all_gone, true);
 }
 
 /* Makes what tells the supervisor that the host has ended, whatever children it leaves: as far as this kernel has such.
@@ -10976,50 +10967,27 @@ static bool procpool__open_guards(procpool *p, const char **call) {
   return p->fds.witness >= 0 || !procpool__platform_scarce(procpool__platform_error());
 }
 
-/* Makes what goes between host and supervisor. */
-static bool procpool__open_channels(procpool *p, procpool__plan *plan, int *error) {
-  procpool__process_pool *f = &p->fds;
+/* Makes the descriptors that a pool of this start method needs. */
+static bool procpool__open_descriptors(procpool *p, procpool__plan *plan) {
+  const bool processes = plan->start <= PROCPOOL_START_SPAWN;
   procpool__signals old;
   bool made;
   procpool__process_enter(&old);
-  made = procpool__open_pair(procpool__platform_pipe, &f->lifeline, &f->far_lifeline, 1);
-  plan->call = made ? "socketpair" : "pipe2";
-  made = made && procpool__open_pair(procpool__platform_channel, &f->control, &f->far_control, 0);
-  plan->call = made ? "pipe2" : plan->call;
-  made = made && procpool__open_pair(procpool__platform_pipe, &f->all_gone, &f->far_all_gone, 0) &&
-         procpool__open_watch(p, &plan->call) && procpool__open_guards(p, &plan->call);
-  *error = procpool__platform_error();
-  if (made)
-    procpool__platform_no_wait(f->far_all_gone); /* the two ends are two descriptions */
+  made = (!processes || procpool__open_pairs(&p->fds, &plan->call)) && procpool__open_watch(p, &plan->call) &&
+         (!processes || procpool__open_guards(p, &plan->call));
   procpool__process_leave(&old);
-  return made;
+  return made || procpool__open_fail_call(plan, PROCPOOL_SYSTEM, procpool__platform_error(), plan->call,
+                                          "no descriptors to be had");
 }
 
 /* What a supervisor gets of it. */
 static void procpool__open_birth(const procpool *p, procpool__super_birth *birth) {
   procpool__super *u = &birth->super;
+  memset(birth, 0, sizeof(*birth));
   u->segment = p->segment;
   u->fds = p->fds;
   u->fds.next = NULL;
   u->fds.opened = 0;
-}
-
-static void procpool__open_close_far_ends(procpool *p) {
-  procpool__signals old;
-  procpool__process_enter(&old);
-  procpool__process_close_far(&p->fds);
-  procpool__process_leave(&old);
-}
-
-/* Closes what a supervisor has that did not come up. */
-static void procpool__open_close_ends(procpool *p) {
-  procpool__signals old;
-  const int memory = p->fds.memory;
-  procpool__process_enter(&old);
-  p->fds.memory = -1;
-  procpool__process_close(&p->fds);
-  p->fds.memory = memory;
-  procpool__process_leave(&old);
 }
 
 /* Runs in the go-between, as if it were the host's thread, whose memory and descriptors it shares as a rule. */
@@ -11052,9 +11020,9 @@ static void procpool__open_release_exit(void *mark) {
 }
 
 /* Forks the supervisor. */
-static int procpool__open_fork(procpool__plan *plan, procpool__launch *l) {
+static int procpool__open_fork(procpool *p, procpool__plan *plan, procpool__super_birth *birth) {
   procpool__platform_launch launch;
-  procpool__super *u = &l->birth.super;
+  procpool__super *u = &birth->super;
   const size_t size = (size_t)plan->workers * sizeof(procpool__charge);
   const procpool_options *o = &plan->options;
   void *mark = procpool__platform_exit_mark(&launch, procpool__platform_threads());
@@ -11062,35 +11030,34 @@ static int procpool__open_fork(procpool__plan *plan, procpool__launch *l) {
   int error = PROCPOOL__NO_MEMORY;
   plan->call = "malloc";
   memset(&launch, 0, sizeof(launch));
-  l->birth.close_fds = o->close_fds;
-  l->birth.keep = (int *)PROCPOOL_MALLOC((o->keep_fds_count + PROCPOOL__SUPER_FDS) * sizeof(int));
+  birth->close_fds = o->close_fds;
+  birth->keep = (int *)PROCPOOL_MALLOC((o->keep_fds_count + PROCPOOL__SUPER_FDS) * sizeof(int));
   u->charges = (procpool__charge *)procpool__platform_pages(size);
-  if (l->birth.keep != NULL && u->charges != NULL) {
+  if (birth->keep != NULL && u->charges != NULL) {
     for (size_t i = 0; i < o->keep_fds_count; i++)
       if (o->keep_fds[i] > 2)
-        l->birth.keep[l->birth.keep_count++] = o->keep_fds[i];
+        birth->keep[birth->keep_count++] = o->keep_fds[i];
     launch.function = procpool__super_main;
-    launch.argument = &l->birth;
+    launch.argument = birth;
     launch.born = procpool__open_born;
     launch.born_context = u;
     procpool__platform_block_signals(&old); /* no handler of this thread's forks while it is the launcher */
-    l->pool->fds.launcher = procpool__platform_self();
+    p->fds.launcher = procpool__platform_self();
     if (procpool__open_catch_exit(mark))
       error = procpool__platform_detach(&launch);
     procpool__open_release_exit(mark);
-    l->pool->fds.launcher = 0;
+    p->fds.launcher = 0;
     procpool__platform_restore_signals(&old);
     plan->call = launch.call;
   }
   procpool__platform_unmap(u->charges, size);
-  PROCPOOL_FREE(l->birth.keep);
+  PROCPOOL_FREE(birth->keep);
   return error;
 }
 
 /* Starts the program again, with a marker in its environment that says what it is and which descriptors it has. */
-static int procpool__open_spawn(procpool__plan *plan, procpool__launch *l) {
+static int procpool__open_spawn(procpool__plan *plan, procpool__super *u) {
   procpool__platform_launch launch;
-  const procpool__super *u = &l->birth.super;
   procpool__header *h = u->segment.header;
   procpool__marker marker;
   char text[192], name[16];
@@ -11117,7 +11084,7 @@ static int procpool__open_spawn(procpool__plan *plan, procpool__launch *l) {
   launch.fds = fds;
   launch.fd_count = procpool__super_list_fds(&u->fds, fds);
   launch.born = procpool__open_born;
-  launch.born_context = &l->birth.super;
+  launch.born_context = u;
   launch.addressee = &h->addressee;
   plan->call = "malloc";
   if (launch.environment == NULL)
@@ -11225,14 +11192,11 @@ static bool procpool__open_silence(procpool__plan *plan, int polled, int error) 
 }
 
 static bool procpool__open_refused(procpool__plan *plan, const procpool__message *m) {
-  if (m->b == PROCPOOL__CALL_SIGACTION)
-    return procpool__open_fail_call(plan, PROCPOOL_SPAWN_FAIL, (int)m->a, "rt_sigaction",
-                                    "the supervisor could not hear of deaths");
-  if (m->b == PROCPOOL__CALL_MAPS)
-    return procpool__open_fail_call(plan, PROCPOOL_SPAWN_FAIL, (int)m->a, "openat of /proc/self/maps",
-                                    "the workers' code cannot be found");
-  return procpool__open_fail_call(plan, PROCPOOL_SPAWN_FAIL, (int)m->a, "fork (clone)",
-                                  "a worker process could not be started");
+  static const char *const calls[] = {"fork (clone)", "rt_sigaction", "openat of /proc/self/maps"};
+  static const char *const texts[] = {"a worker process could not be started",
+                                      "the supervisor could not hear of deaths", "the workers' code cannot be found"};
+  const uint64_t call = m->b <= PROCPOOL__CALL_MAPS ? m->b : (uint64_t)PROCPOOL__CALL_FORK;
+  return procpool__open_fail_call(plan, PROCPOOL_SPAWN_FAIL, (int)m->a, calls[call], texts[call]);
 }
 
 /* What the supervisor says before all is well. False where it will not be. */
@@ -11245,35 +11209,24 @@ static bool procpool__open_hear(procpool *p, procpool__plan *plan, const procpoo
                                "the program has threads before main (a library's constructor starts them): workers "
                                "cannot be copies of it");
   if (m->say == PROCPOOL__SAY_CODE && !procpool__code_add(p, &m->code))
-    return procpool__open_fail(plan, PROCPOOL_MEMORY, PROCPOOL__NO_MEMORY, "no memory");
+    return procpool__open_no_memory(plan, "no memory");
   if (m->say == PROCPOOL__SAY_ATTACHED)
     return procpool__open_begin(p, plan);
   return m->say != PROCPOOL__SAY_STARTED || m->a == 0 || procpool__open_refused(plan, m);
 }
 
-/* Waits until the supervisor says something, or ends: what it said before its end is heard first. False (error) when
- * nothing has come by the deadline. */
-static bool procpool__open_await(const procpool *p, uint64_t deadline) {
-  procpool__source sources[2];
-  sources[0] = procpool__platform_source(p->fds.control);
-  sources[1] = procpool__platform_source(p->fds.supervisor);
-  return procpool__platform_await(sources, 2, deadline);
-}
-
 /* Takes in what the supervisor, or the go-between, says next, and notes the descriptor that comes along with it. */
 static int procpool__open_receive(procpool *p, procpool__message *m) {
   procpool__signals old;
-  int with, got, error;
+  int with, got;
   procpool__process_enter(&old);
   procpool__platform_set_error(0);
   got = procpool__platform_receive_fd(p->fds.control, m, sizeof(*m), &with);
-  error = procpool__platform_error();
   if (got > 0 && m->say == PROCPOOL__SAY_SELF && p->fds.supervisor < 0)
     p->fds.supervisor = with;
   else
     procpool__platform_close(&with);
   procpool__process_leave(&old);
-  procpool__platform_set_error(error);
   return got;
 }
 
@@ -11284,10 +11237,13 @@ static bool procpool__open_handshake(procpool *p, procpool__plan *plan) {
       procpool__platform_now() + 30u * (uint64_t)1000000000u; /* main may do much before the door */
   bool good = true, introduced = false, started = false;
   while (!introduced || (good && !started)) {
+    procpool__source sources[2]; /* what it said before its end is heard first */
     procpool__message m;
     int got;
+    sources[0] = procpool__platform_source(p->fds.control);
+    sources[1] = procpool__platform_source(p->fds.supervisor);
     procpool__platform_set_error(0);
-    if (!procpool__open_await(p, deadline))
+    if (!procpool__platform_await(sources, 2, deadline))
       return good && procpool__open_silence(plan, procpool__platform_error() == 0 ? 0 : -1, procpool__platform_error());
     got = procpool__open_receive(p, &m);
     if (got <= 0)
@@ -11301,15 +11257,17 @@ static bool procpool__open_handshake(procpool *p, procpool__plan *plan) {
 
 /* Starts the supervisor and hears that its workers are there. Else it is gone. */
 static bool procpool__open_supervisor(procpool *p, procpool__plan *plan) {
-  procpool__launch l;
+  procpool__super_birth birth;
+  procpool__signals old;
   int error;
-  if (!procpool__open_channels(p, plan, &error))
-    return procpool__open_fail_call(plan, PROCPOOL_SYSTEM, error, plan->call, "no descriptors to be had");
-  memset(&l, 0, sizeof(l));
-  l.pool = p;
-  procpool__open_birth(p, &l.birth);
-  error = plan->start == PROCPOOL_START_FORK ? procpool__open_fork(plan, &l) : procpool__open_spawn(plan, &l);
-  procpool__open_close_far_ends(p);
+  if (!procpool__open_descriptors(p, plan))
+    return false;
+  procpool__open_birth(p, &birth);
+  error = plan->start == PROCPOOL_START_FORK ? procpool__open_fork(p, plan, &birth)
+                                             : procpool__open_spawn(plan, &birth.super);
+  procpool__process_enter(&old);
+  procpool__process_close_far(&p->fds);
+  procpool__process_leave(&old);
   if (error != 0)
     (void)procpool__open_fail_call(plan, PROCPOOL_SPAWN_FAIL, error, plan->call, "the supervisor could not be started");
   else if (procpool__open_handshake(p, plan))
@@ -11324,6 +11282,7 @@ static bool procpool__open_supervisor(procpool *p, procpool__plan *plan) {
 enum { PROCPOOL__PLACE_TRIES = 6 };
 
 static bool procpool__open_processes(procpool *p, procpool__plan *plan) {
+  procpool__signals old;
   procpool__super_find_exit_list();
   for (int i = 0;; i++) {
     plan->place = i < PROCPOOL__PLACE_TRIES ? p->segment.host_base : 0;
@@ -11332,7 +11291,11 @@ static bool procpool__open_processes(procpool *p, procpool__plan *plan) {
       return true;
     if (!plan->place_taken)
       return false;
-    procpool__open_close_ends(p);
+    procpool__process_enter(&old); /* the far ends are closed already, and the memory stays */
+    procpool__process_close_near(&p->fds);
+    procpool__platform_close(&p->fds.event_fd);
+    procpool__platform_close(&p->fds.watch);
+    procpool__process_leave(&old);
     memset(&plan->error, 0, sizeof(plan->error));
   }
 }
@@ -11367,33 +11330,32 @@ static void *procpool__thread_main(void *argument) {
   return NULL;
 }
 
-static bool procpool__open_event(procpool *p, procpool__plan *plan) {
-  procpool__signals old;
-  bool made;
-  int error;
-  procpool__process_enter(&old);
-  made = procpool__open_watch(p, &plan->call);
-  error = procpool__platform_error();
-  procpool__process_leave(&old);
-  return made || procpool__open_fail_call(plan, PROCPOOL_SYSTEM, error, plan->call, "no descriptors to be had");
+/* Sets up the workers that are threads of the host: new ones, or each that calls. */
+static bool procpool__open_inside(procpool *p, procpool__plan *plan) {
+  const size_t size = (size_t)plan->workers * sizeof(*p->threads);
+  if (!procpool__open_descriptors(p, plan))
+    return false;
+  p->threads = (procpool__thread *)PROCPOOL_MALLOC(size);
+  if (p->threads == NULL)
+    return procpool__open_no_memory(plan, "no memory for the workers");
+  memset((void *)p->threads, 0, size);
+  for (int i = 0; i < plan->workers; i++) {
+    procpool__worker *w = &p->threads[i].worker;
+    p->threads[i].pool = p;
+    procpool__worker_setup(w, &p->segment, i, p->fds.event_fd, false);
+    w->guard = p->guard;
+    w->guard_by_pid = p->guard_by_pid;
+  }
+  p->segment.header->alive = (uint64_t)plan->workers;
+  return true;
 }
 
 static bool procpool__open_threads(procpool *p, procpool__plan *plan) {
-  const int n = plan->workers;
   int error = 0;
-  if (!procpool__open_event(p, plan))
+  if (!procpool__open_inside(p, plan))
     return false;
-  p->threads = (procpool__thread *)PROCPOOL_MALLOC((size_t)n * sizeof(*p->threads));
-  if (p->threads == NULL)
-    return procpool__open_fail(plan, PROCPOOL_MEMORY, PROCPOOL__NO_MEMORY, "no memory for the threads");
-  memset((void *)p->threads, 0, (size_t)n * sizeof(*p->threads));
-  p->segment.header->alive = (uint64_t)n;
-  for (int i = 0; i < n && error == 0; i++) {
+  for (int i = 0; i < plan->workers && error == 0; i++) {
     procpool__thread *t = &p->threads[i];
-    t->pool = p;
-    procpool__worker_setup(&t->worker, &p->segment, i, p->fds.event_fd, false);
-    t->worker.guard = p->guard;
-    t->worker.guard_by_pid = p->guard_by_pid;
     p->segment.blocks[i].pid = (uint64_t)procpool__platform_pid();
     error = procpool__platform_thread_start(&t->thread, procpool__thread_main, t, plan->options.stack_size);
     t->started = error == 0;
@@ -11408,24 +11370,16 @@ static bool procpool__open_threads(procpool *p, procpool__plan *plan) {
 }
 
 static bool procpool__open_inline(procpool *p, procpool__plan *plan) {
-  if (!procpool__open_event(p, plan))
+  if (!procpool__open_inside(p, plan))
     return false;
-  p->inline_worker = (procpool__worker *)PROCPOOL_MALLOC(sizeof(*p->inline_worker));
-  if (p->inline_worker != NULL)
-    memset((void *)p->inline_worker, 0, sizeof(*p->inline_worker));
-  if (p->inline_worker == NULL)
-    return procpool__open_fail(plan, PROCPOOL_MEMORY, PROCPOOL__NO_MEMORY, "no memory for the worker");
-  procpool__worker_setup(p->inline_worker, &p->segment, 0, p->fds.event_fd, false);
-  p->inline_worker->guard = p->guard;
-  p->inline_worker->guard_by_pid = p->guard_by_pid;
+  p->inline_worker = &p->threads[0].worker;
   p->inline_worker->make_room = procpool__host_make_room;
   p->inline_worker->make_room_context = p;
-  p->segment.header->alive = 1;
-  if (!procpool__worker_initialize(p->inline_worker)) {
-    plan->error.code = (int)p->segment.blocks[0].init_code;
-    return procpool__open_fail(plan, PROCPOOL_INIT_FAIL, 0, "the initializer failed");
-  }
-  return true;
+  if (procpool__worker_initialize(p->inline_worker))
+    return true;
+  (void)procpool__open_fail(plan, PROCPOOL_INIT_FAIL, 0, "the initializer failed");
+  plan->error.code = (int)p->segment.blocks[0].init_code;
+  return false;
 }
 
 static bool procpool__open_workers(procpool *p, procpool__plan *plan) {
@@ -11447,7 +11401,7 @@ static procpool *procpool__open_make(procpool__plan *plan) {
   procpool *p = procpool__process_begin() ? (procpool *)PROCPOOL_MALLOC(sizeof(*p)) : NULL;
   bool made;
   if (p == NULL) {
-    (void)procpool__open_fail(plan, PROCPOOL_MEMORY, PROCPOOL__NO_MEMORY, "no memory");
+    (void)procpool__open_no_memory(plan, "no memory");
     return NULL;
   }
   memset((void *)p, 0, sizeof(*p));
@@ -11458,18 +11412,17 @@ static procpool *procpool__open_make(procpool__plan *plan) {
   procpool__process_add(&p->fds);
   p->start = plan->start;
   procpool__spin_setup(&p->spin, plan->spin_ns, plan->options.spin_us > 0);
-  p->processors = (uint64_t)plan->processors;
-  p->time_limit = plan->time_limit;
-  p->grace = plan->grace;
+  p->time_limit = procpool__public_time_limit(plan->options.time_limit, 1, 0);
+  p->grace = procpool__public_grace(plan->options.grace, 100);
+  procpool__open_count(p, plan);
   p->audit_since = procpool__platform_now();
   p->audit_gap = PROCPOOL__TICK;
   p->timer_due = PROCPOOL__NEVER;
   p->audit_due = p->audit_since + PROCPOOL__TICK;
   p->guard = procpool__platform_guard(&p->guard_by_pid);
-  if (p->guard == NULL)
-    (void)procpool__open_fail(plan, PROCPOOL_MEMORY, PROCPOOL__NO_MEMORY, "no memory");
-  made = p->guard != NULL && procpool__open_probe(plan) && procpool__open_segment(p, plan) &&
-         procpool__open_tables(p, plan) && procpool__open_header(p, plan) && procpool__open_workers(p, plan);
+  made = (p->guard != NULL || procpool__open_no_memory(plan, "no memory")) && procpool__open_probe(plan) &&
+         procpool__open_segment(p, plan) && procpool__open_tables(p, plan) && procpool__open_header(p, plan) &&
+         procpool__open_workers(p, plan);
   procpool__host_unlock(p);
   if (!made) {
     procpool__open_undo(p);
@@ -11487,7 +11440,7 @@ static procpool *procpool__open(const procpool_options *options, int version, si
   memset(&plan, 0, sizeof(plan));
   plan.once = once;
   if (version / 100 != PROCPOOL_VERSION / 100 || options_size != sizeof(*options))
-    (void)procpool__open_fail(&plan, PROCPOOL_MISMATCH, 0, procpool_strerror(PROCPOOL_MISMATCH));
+    (void)procpool__open_fail(&plan, PROCPOOL_MISMATCH, 0, NULL);
   else if (procpool__open_plan(&plan, options))
     p = procpool__open_make(&plan);
   /* error is the first field in every version, so it may be used even in a mismatch: its status at least */
@@ -11497,7 +11450,6 @@ static procpool *procpool__open(const procpool_options *options, int version, si
     else
       *options->error = plan.error;
   }
-  procpool__memory_forget(&plan.memory);
   procpool__platform_cancel_as(cancel);
   return p;
 }
@@ -11576,7 +11528,7 @@ static void procpool__loop_set_timer(procpool *p, uint64_t due) {
 
 /* After each public call. */
 static void procpool__loop_settle_in(procpool *p) {
-  const bool busy = p->fds.control >= 0 && (p->submitted != p->settled || p->closing);
+  const bool busy = p->fds.control >= 0 && (p->submitted != p->settled || p->phase != PROCPOOL__PHASE_RUN);
   /* a call in a task has left callbacks; one in a callback need not tell: who runs that goes on with them */
   if (procpool__host_idles(p) || (p->first_due != NULL && procpool__host_depth(p) == 0))
     procpool__loop_tell(p);
@@ -11589,21 +11541,6 @@ static void procpool__loop_settle_in(procpool *p) {
   p->looked_after = busy;
   if (!p->told)
     procpool__loop_set_timer(p, busy ? p->audit_due : PROCPOOL__NEVER);
-}
-
-/* In a section (procpool__process_enter), as procpool__loop_close. */
-static bool procpool__loop_open(procpool *p) {
-  procpool__process_pool *fds = &p->fds;
-  fds->timer_fd = procpool__platform_timer();
-  fds->loop_fd = procpool__platform_watch();
-  return fds->timer_fd >= 0 && fds->loop_fd >= 0 && procpool__platform_watch_add(fds->loop_fd, fds->timer_fd, false) &&
-         procpool__platform_watch_add(fds->loop_fd, fds->watch, false) &&
-         (fds->control < 0 || procpool__platform_watch_add(fds->loop_fd, fds->control, false));
-}
-
-static void procpool__loop_close(procpool *p) {
-  procpool__platform_close(&p->fds.loop_fd);
-  procpool__platform_close(&p->fds.timer_fd);
 }
 
 /* The loop looks: what comes from now on makes the descriptor readable again. */
@@ -11632,7 +11569,7 @@ static procpool_status procpool__public_leave_slowly(procpool *p, procpool_statu
   }
   thrown_away = p->thrown_away;
   p->thrown_away = NULL;
-  last = --p->inside == 0 && p->freed && p->live_futures == 0;
+  last = --p->inside == 0 && procpool__host_freed(p) && p->live_futures == 0;
   procpool__host_pass_callbacks(p);
   if (p->fds.loop_fd >= 0)
     procpool__loop_settle_in(p);
@@ -11673,7 +11610,7 @@ static procpool_status procpool__public_enter(procpool *p) {
   if (status != PROCPOOL_OK)
     return status;
   procpool__public_lock(p);
-  return p->freed ? procpool__public_leave(p, PROCPOOL_HANDLE) : PROCPOOL_OK;
+  return procpool__host_freed(p) ? procpool__public_leave(p, PROCPOOL_HANDLE) : PROCPOOL_OK;
 }
 
 /* The same for a call that may have run callbacks: what they threw leaves it now. */
@@ -11709,22 +11646,15 @@ typedef struct procpool__order {
   procpool_status status;  /* out */
   int error;               /* out: the system's error, where the status is SYSTEM */
   /* several: each one's bytes lie behind those of the one before */
-  bool many;
-  bool quiet; /* one of several: the caller looks for sleepers, by procpool__submit_look */
+  bool several; /* the caller looks for sleepers, by procpool__submit_look */
   size_t count, accepted;
   procpool_future **futures; /* out; or null: the results are given up */
   uint64_t spare;            /* see procpool__known */
 } procpool__order;
 
-/* Why nothing is accepted any more; OK while it is. */
-static procpool_status procpool__submit_refusal(const procpool *p) {
-  return p->closing ? PROCPOOL_SHUTDOWN : p->refusal;
-}
-
 /* There is no memory to be had. A pool that has ended meanwhile takes none: then that is why. */
 static procpool_status procpool__submit_no_pages(const procpool *p) {
-  const procpool_status refusal = procpool__submit_refusal(p);
-  return refusal != PROCPOOL_OK ? refusal : PROCPOOL_MEMORY;
+  return p->refusal != PROCPOOL_OK ? p->refusal : PROCPOOL_MEMORY;
 }
 
 /* A free slot and a writable cell, their memory reserved. FULL when there is none now. */
@@ -11747,21 +11677,13 @@ static procpool_status procpool__submit_place(procpool *p, uint32_t *slot) {
   return PROCPOOL_OK;
 }
 
-/* Where in the arena the array of this task's and the next ones' arguments or results begins. False if it does not lie
- * in a live shared buffer. */
-static bool procpool__submit_find(const procpool *p, const procpool__order *o, const void *array, size_t size,
-                                  uint64_t *offset) {
+/* Where in the arena the array of this task's and the next ones' arguments or results begins, if the order has that
+ * flag. False if it does not lie in a live shared buffer. */
+static bool procpool__submit_find(const procpool *p, const procpool__order *o, unsigned flag, const void *array,
+                                  size_t size, uint64_t *offset) {
   size_t bytes;
-  return procpool__size_product(o->many ? o->count - o->accepted : 1, size, &bytes) &&
-         procpool__buffer_find(p, array, bytes, offset) == PROCPOOL__WHERE_BUFFER;
-}
-
-static procpool_status procpool__submit_shared(const procpool *p, procpool__order *o) {
-  if ((o->flags & PROCPOOL__SLOT_SHARED) && !procpool__submit_find(p, o, o->argument, o->size, &o->shared))
-    return PROCPOOL_ARGUMENT;
-  if ((o->flags & PROCPOOL__SLOT_PLACE) && !procpool__submit_find(p, o, o->result, o->capacity, &o->place))
-    return PROCPOOL_ARGUMENT;
-  return PROCPOOL_OK;
+  return !(o->flags & flag) || (procpool__size_product(o->count - o->accepted, size, &bytes) &&
+                                procpool__buffer_find(p, array, bytes, offset) == PROCPOOL__WHERE_BUFFER);
 }
 
 /* There is no memory for so many bytes. While some is to come back, since tasks have it, or calls for them, that is only
@@ -11841,10 +11763,12 @@ static void procpool__submit_wake(procpool *p, bool here) {
     woken++;
 }
 
-/* Enters the task into the private tables and makes its word READY. Returns where its cell lies, *cell what to write
- * there. */
-static procpool__u64 *procpool__submit_enter(procpool *p, procpool_future *f, uint32_t slot, uint64_t *cell) {
+/* Enters the task into the private tables; then it becomes visible: first its word, then its cell. A worker that is
+ * about to sleep sees the cell, or is seen idle: here, or by procpool__submit_look where this is one of several. The
+ * supervisor that shall see to a limit is looked for at once. */
+static void procpool__submit_publish(procpool *p, const procpool__order *o, uint32_t slot) {
   const procpool__segment *s = &p->segment;
+  procpool_future *f = o->future;
   const uint64_t at = p->position & (s->cell_count - 1);
   const uint64_t ticket = ++p->position;
   f->ticket = ticket;
@@ -11855,27 +11779,23 @@ static procpool__u64 *procpool__submit_enter(procpool *p, procpool_future *f, ui
   p->cell_slots[at] = slot + 1;
   __atomic_store_n(&p->submitted, p->submitted + 1, __ATOMIC_RELAXED);
   procpool__store_release(&s->slots[slot].word, procpool__word(ticket, 0, PROCPOOL__READY));
-  *cell = procpool__cell(ticket, slot);
   if (p->inline_worker != NULL)
     procpool__host_next_turn(p); /* a thread that found nothing to run may run this */
-  return &s->cells[at];
-}
-
-/* The task becomes visible: first its word, then its cell. An idle worker sees the cell or is seen idle. */
-static void procpool__submit_publish(procpool *p, const procpool__order *o, uint32_t slot) {
-  uint64_t cell;
-  procpool__u64 *at = procpool__submit_enter(p, o->future, slot, &cell);
-  if (o->quiet) {
-    procpool__store_release(at, cell);
-  } else {
-    (void)procpool__exchange(at, cell);
+  if (o->several && o->limit == 0)
+    procpool__store_release(&s->cells[at], procpool__cell(ticket, slot));
+  else
+    (void)procpool__exchange(&s->cells[at], procpool__cell(ticket, slot));
+  if (!o->several)
     procpool__submit_wake(p, true);
-  }
+  procpool__host_check_ticking(p, f);
 }
 
-/* Where the function lies in the workers; once per order. */
+/* Whether anything is accepted, and where the function lies in the workers: that is found once per order. */
 static procpool_status procpool__submit_locate(procpool *p, procpool__order *o) {
-  const uint64_t address = o->address != 0 ? o->address : procpool__code_translate(p, o->function);
+  uint64_t address;
+  if (p->refusal != PROCPOOL_OK)
+    return p->refusal;
+  address = o->address != 0 ? o->address : procpool__code_translate(p, o->function);
   if (address == 0)
     return PROCPOOL_FUNCTION;
   if (address == PROCPOOL__CODE_UNKNOWN) {
@@ -11903,7 +11823,7 @@ static procpool_status procpool__submit_copy(procpool *p, procpool__order *o) {
   procpool__host_unlock(p);
   memcpy(p->segment.arena + o->block, o->argument, o->size);
   (void)procpool__host_relock(p);
-  return procpool__submit_refusal(p);
+  return p->refusal;
 }
 
 /* Fills a slot and makes a future: all of a task but that it can be seen. */
@@ -11911,8 +11831,9 @@ static procpool_status procpool__submit_fill(procpool *p, procpool__order *o, ui
   procpool__slot *shared;
   procpool_future *f;
   procpool_status status = procpool__submit_copy(p, o);
-  if (status == PROCPOOL_OK)
-    status = procpool__submit_shared(p, o);
+  if (status == PROCPOOL_OK && !(procpool__submit_find(p, o, PROCPOOL__SLOT_SHARED, o->argument, o->size, &o->shared) &&
+                                 procpool__submit_find(p, o, PROCPOOL__SLOT_PLACE, o->result, o->capacity, &o->place)))
+    status = PROCPOOL_ARGUMENT;
   if (status == PROCPOOL_OK)
     status = procpool__submit_place(p, slot);
   if (status != PROCPOOL_OK)
@@ -11945,16 +11866,12 @@ static procpool_status procpool__submit_fill(procpool *p, procpool__order *o, ui
 
 static procpool_status procpool__submit_now(procpool *p, procpool__order *o) {
   uint32_t slot;
-  procpool_status status = procpool__submit_refusal(p);
-  if (status == PROCPOOL_OK)
-    status = procpool__submit_locate(p, o);
+  procpool_status status = procpool__submit_locate(p, o);
   if (status == PROCPOOL_OK)
     status = procpool__submit_fill(p, o, &slot);
-  if (status != PROCPOOL_OK)
-    return status;
-  procpool__submit_publish(p, o, slot);
-  procpool__host_check_ticking(p, o->future);
-  return PROCPOOL_OK;
+  if (status == PROCPOOL_OK)
+    procpool__submit_publish(p, o, slot);
+  return status;
 }
 
 /* ---- several at once ---- */
@@ -11970,17 +11887,8 @@ static void procpool__submit_unwanted(procpool *p, procpool_future *f) {
   procpool__future_unref(p, f);
 }
 
-/* One task of several becomes visible to workers that are awake. Those that sleep are looked for later, but the
- * supervisor that shall see to a limit at once. */
-static void procpool__submit_show(procpool *p, procpool__order *o, uint32_t slot) {
-  uint64_t cell;
-  procpool__u64 *at = procpool__submit_enter(p, o->future, slot, &cell);
-  if (o->limit > 0) {
-    (void)procpool__exchange(at, cell);
-    procpool__host_check_ticking(p, o->future);
-  } else {
-    procpool__store_release(at, cell);
-  }
+/* Hands the task's future out, and goes on to the next one. */
+static void procpool__submit_next(procpool *p, procpool__order *o) {
   if (o->futures != NULL)
     o->futures[o->accepted] = o->future;
   else
@@ -12001,27 +11909,19 @@ static void procpool__submit_look(procpool *p, bool more) {
   procpool__submit_wake(p, !more);
 }
 
-/* What is left waits for room. It need not come one by one: the queue is refilled when there is room for all of it, or
- * half of the queue is empty. */
-static void procpool__submit_be_patient(const procpool *p, procpool__order *o) {
-  const uint64_t unsettled = p->submitted - p->settled, left = (uint64_t)(o->count - o->accepted);
-  o->spare = left < unsettled / 2 ? unsettled - left : unsettled / 2;
-}
-
 /* As many as there is room for now. The first one wakes a sleeper at once, so that it begins while the rest is being
- * written; the next ones after ever more tasks. */
+ * written; the next ones after ever more tasks. What is left waits for room, and need not come one by one: the queue is
+ * refilled when there is room for all of it, or half of the queue is empty. */
 static procpool_status procpool__submit_several(procpool *p, procpool__order *o) {
-  procpool_status status = procpool__submit_refusal(p);
+  procpool_status status = procpool__submit_locate(p, o);
   const size_t before = o->accepted;
   size_t group = 1, tasks = 0, bytes = 0;
-  if (status == PROCPOOL_OK)
-    status = procpool__submit_locate(p, o);
+  uint64_t unsettled, left;
   while (status == PROCPOOL_OK && o->accepted < o->count) {
-    uint32_t slot;
-    status = procpool__submit_fill(p, o, &slot);
+    status = procpool__submit_now(p, o);
     if (status != PROCPOOL_OK)
       break;
-    procpool__submit_show(p, o, slot);
+    procpool__submit_next(p, o);
     tasks++;
     bytes += o->size;
     if (tasks < group && bytes < PROCPOOL__BATCH_BYTES)
@@ -12029,21 +11929,21 @@ static procpool_status procpool__submit_several(procpool *p, procpool__order *o)
     procpool__submit_look(p, true);
     group = group < PROCPOOL__BATCH_TASKS ? 2 * group : group;
     tasks = bytes = 0;
-    if (o->accepted % PROCPOOL__STRETCH < PROCPOOL__BATCH_TASKS) {
+    if (o->accepted % PROCPOOL__STRETCH < PROCPOOL__BATCH_TASKS)
       procpool__host_breathe(p);
-      status = procpool__submit_refusal(p);
-    }
   }
   if (o->accepted > before)
     procpool__submit_look(p, false);
+  unsettled = p->submitted - p->settled;
+  left = (uint64_t)(o->count - o->accepted);
   if (status == PROCPOOL_FULL)
-    procpool__submit_be_patient(p, o);
+    o->spare = left < unsettled / 2 ? unsettled - left : unsettled / 2;
   return status;
 }
 
 static bool procpool__submit_condition(procpool *p, void *context) {
   procpool__order *o = (procpool__order *)context;
-  o->status = o->many ? procpool__submit_several(p, o) : procpool__submit_now(p, o);
+  o->status = o->several ? procpool__submit_several(p, o) : procpool__submit_now(p, o);
   return o->status != PROCPOOL_FULL;
 }
 
@@ -12083,16 +11983,6 @@ static procpool_status procpool__submit_order(procpool *p, procpool__order *o, u
   return o->status == PROCPOOL_OK ? PROCPOOL_OK : procpool__submit_refused(p, o);
 }
 
-/* What stands in options of shared buffers. */
-static void procpool__submit_take_options(procpool__order *o, const procpool_submit_options *options) {
-  o->result = options->result;
-  o->capacity = options->result_size;
-  if (options->shared_argument)
-    o->flags |= PROCPOOL__SLOT_SHARED;
-  if (options->result != NULL)
-    o->flags |= PROCPOOL__SLOT_PLACE;
-}
-
 /* options: null for the pool's limit and grace; the timeout is the caller's affair. */
 static void procpool__submit_make_order(const procpool *p, procpool__order *o, procpool_function function,
                                         const void *argument, size_t size, const procpool_submit_options *options) {
@@ -12102,8 +11992,9 @@ static void procpool__submit_make_order(const procpool *p, procpool__order *o, p
   o->size = size;
   o->future = NULL;
   o->error = 0;
-  o->many = o->quiet = false;
-  o->count = o->accepted = 0;
+  o->several = false;
+  o->count = 1;
+  o->accepted = 0;
   o->spare = 0;
   o->futures = NULL;
   o->block = PROCPOOL__NO_BLOCK;
@@ -12111,10 +12002,16 @@ static void procpool__submit_make_order(const procpool *p, procpool__order *o, p
   o->result = NULL;
   o->capacity = 0;
   o->flags = argument == NULL ? (uint32_t)PROCPOOL__SLOT_NO_ARGUMENT : 0;
-  o->limit = options != NULL ? procpool__public_time_limit(options->time_limit, 1, p->time_limit) : p->time_limit;
-  o->grace = options != NULL ? procpool__public_grace(options->grace, p->grace) : p->grace;
-  if (options != NULL)
-    procpool__submit_take_options(o, options);
+  o->limit = p->time_limit;
+  o->grace = p->grace;
+  if (options == NULL)
+    return;
+  o->limit = procpool__public_time_limit(options->time_limit, 1, p->time_limit);
+  o->grace = procpool__public_grace(options->grace, p->grace);
+  o->result = options->result;
+  o->capacity = options->result_size;
+  o->flags |= options->shared_argument ? (uint32_t)PROCPOOL__SLOT_SHARED : 0;
+  o->flags |= options->result != NULL ? (uint32_t)PROCPOOL__SLOT_PLACE : 0;
 }
 
 /* Checks what the caller gave, and submits under the lock. */
@@ -12164,19 +12061,12 @@ PROCPOOL_API procpool_status procpool_submit_timed(procpool *pool, double timeou
     *future = NULL;
   if (procpool__public_bad_timeout(timeout))
     return PROCPOOL_ARGUMENT;
-  return procpool__submit(pool, function, argument, size, NULL, future, procpool__platform_deadline(timeout));
+  return procpool__submit(pool, function, argument, size, NULL, future, procpool__public_deadline(timeout));
 }
 
 static bool procpool__submit_bad_options(const procpool_submit_options *options) {
   return options != NULL && (options->timeout != options->timeout || options->time_limit != options->time_limit ||
                              options->grace != options->grace);
-}
-
-/* How long to wait for room. */
-static uint64_t procpool__submit_deadline(const procpool_submit_options *options) {
-  if (options == NULL || options->timeout == 0)
-    return PROCPOOL__NEVER;
-  return options->timeout > 0 ? procpool__platform_deadline(options->timeout) : 0;
 }
 
 PROCPOOL_API procpool_status procpool_submit_with(procpool *pool, procpool_function function, const void *argument,
@@ -12186,7 +12076,8 @@ PROCPOOL_API procpool_status procpool_submit_with(procpool *pool, procpool_funct
     *future = NULL;
   if (procpool__submit_bad_options(options))
     return PROCPOOL_ARGUMENT;
-  return procpool__submit(pool, function, argument, size, options, future, procpool__submit_deadline(options));
+  return procpool__submit(pool, function, argument, size, options, future,
+                          procpool__public_patience(options != NULL ? options->timeout : 0));
 }
 
 PROCPOOL_API procpool_status procpool_submit_many(procpool *pool, procpool_function function, const void *arguments,
@@ -12207,12 +12098,12 @@ PROCPOOL_API procpool_status procpool_submit_many(procpool *pool, procpool_funct
   if (!possible || procpool__submit_bad_options(options))
     return procpool__public_leave(pool, PROCPOOL_ARGUMENT);
   procpool__submit_make_order(pool, &o, function, arguments, size, options);
-  o.many = true;
+  o.several = true;
   o.count = count;
   o.futures = futures;
   if (futures == NULL)
     o.flags |= PROCPOOL__SLOT_DISCARD;
-  status = procpool__submit_checked(pool, &o, procpool__submit_deadline(options));
+  status = procpool__submit_checked(pool, &o, procpool__public_patience(options != NULL ? options->timeout : 0));
   if (submitted != NULL)
     *submitted = o.accepted;
   return procpool__public_leave(pool, status);
@@ -12220,10 +12111,6 @@ PROCPOOL_API procpool_status procpool_submit_many(procpool *pool, procpool_funct
 
 /* ---- why a typed submit was refused ---- It returns a handle, and there is none to tell by: so each thread remembers
  * its last refusal, until it asks for the result of that null handle. */
-
-static void procpool__refusal_keep(procpool_status status) {
-  procpool__platform_own_set(&procpool__process_record.refusals, (uint64_t)status);
-}
 
 /* OK where there was none. */
 static procpool_status procpool__refusal_take(void) {
@@ -12234,10 +12121,9 @@ PROCPOOL_API procpool_future *procpool_submit_or_null(procpool *pool, procpool_f
                                                       size_t size) {
   procpool_future *future;
   const procpool_status status = procpool_submit(pool, function, argument, size, &future);
-  if (status == PROCPOOL_OK)
-    return future;
-  procpool__refusal_keep(status);
-  return NULL;
+  if (status != PROCPOOL_OK)
+    procpool__platform_own_set(&procpool__process_record.refusals, (uint64_t)status);
+  return future;
 }
 
 /* ==== >>pool ========================================================================================================
@@ -12268,19 +12154,14 @@ PROCPOOL_API void *procpool_shared_alloc(procpool *pool, size_t size) {
   procpool__platform_cancel_here();
   if (procpool__public_enter(pool) != PROCPOOL_OK)
     return NULL;
-  status = procpool__submit_refusal(pool);
-  if (status == PROCPOOL_OK) {
+  if (pool->refusal == PROCPOOL_OK) {
     buffer = procpool__buffer_new(pool, size);
-    status = buffer != NULL ? PROCPOOL_OK : PROCPOOL_MEMORY;
+    if (buffer == NULL)
+      buffer = procpool__shared_retry(pool, size);
   }
-  if (status == PROCPOOL_MEMORY) {
-    buffer = procpool__shared_retry(pool, size);
-    if (buffer == NULL && procpool__submit_refusal(pool) != PROCPOOL_OK) /* it has ended meanwhile */
-      status = procpool__submit_refusal(pool);
-  }
+  status = buffer != NULL ? PROCPOOL_OK : procpool__submit_no_pages(pool);
   if (buffer == NULL)
-    (void)procpool__host_refuse(pool, status, status == PROCPOOL_MEMORY ? pool->arena.error : 0,
-                                procpool_strerror(status));
+    (void)procpool__host_refuse(pool, status, status == PROCPOOL_MEMORY ? pool->arena.error : 0, NULL);
   return procpool__public_leave(pool, status) == PROCPOOL_FORKED ? NULL : buffer;
 }
 
@@ -12331,18 +12212,30 @@ PROCPOOL_API procpool_status procpool_poll(procpool *pool) {
   return procpool__public_leave_throwing(pool, status);
 }
 
-static void procpool__loop_start(procpool *p) {
+/* Makes the descriptor for event loops. False (error) where there is none to be had. */
+static bool procpool__loop_open(procpool *p) {
+  procpool__process_pool *fds = &p->fds;
   procpool__signals old;
   bool opened;
-  int error;
   procpool__process_enter(&old);
-  opened = procpool__loop_open(p);
-  error = procpool__platform_error();
-  if (!opened)
-    procpool__loop_close(p);
-  procpool__process_leave(&old);
+  fds->timer_fd = procpool__platform_timer();
+  fds->loop_fd = procpool__platform_watch();
+  opened = fds->timer_fd >= 0 && fds->loop_fd >= 0 &&
+           procpool__platform_watch_add(fds->loop_fd, fds->timer_fd, false) &&
+           procpool__platform_watch_add(fds->loop_fd, fds->watch, false) &&
+           (fds->control < 0 || procpool__platform_watch_add(fds->loop_fd, fds->control, false));
   if (!opened) {
-    (void)procpool__host_refuse(p, PROCPOOL_SYSTEM, error, "epoll_create1, epoll_ctl or timerfd_create was refused");
+    procpool__platform_close(&fds->loop_fd);
+    procpool__platform_close(&fds->timer_fd);
+  }
+  procpool__process_leave(&old);
+  return opened;
+}
+
+static void procpool__loop_start(procpool *p) {
+  if (!procpool__loop_open(p)) {
+    (void)procpool__host_refuse(p, PROCPOOL_SYSTEM, procpool__platform_error(),
+                                "epoll_create1, epoll_ctl or timerfd_create was refused");
     return;
   }
   procpool__host_count_fd_user(p, 1);
@@ -12390,15 +12283,15 @@ static void procpool__shutdown_discard(procpool *p) {
 
 /* Says to everyone what is to happen. */
 static void procpool__shutdown_announce(procpool *p, procpool_shutdown_mode mode) {
-  if (!p->closing || mode > p->mode)
-    p->mode = mode;
-  p->closing = true;
+  const uint32_t phase = mode == PROCPOOL_KILL ? PROCPOOL__PHASE_KILL : PROCPOOL__PHASE_DRAIN;
+  p->phase = phase > p->phase ? phase : p->phase;
+  p->refusal = PROCPOOL_SHUTDOWN;
   if (mode != PROCPOOL_DRAIN)
     procpool__host_take_back(p, mode == PROCPOOL_KILL ? PROCPOOL_SHUTDOWN : PROCPOOL_CANCELLED);
   procpool__shutdown_discard(p);
   procpool__sleeper_wake_all(p); /* who wants room shall hear that there will be none */
   procpool__host_tell_phase(p);  /* the supervisor first: who leaves because of the word is not to be replaced */
-  procpool__store32(&p->segment.header->phase, procpool__host_phase(p));
+  procpool__store32(&p->segment.header->phase, p->phase);
   procpool__shm_wake_workers(&p->segment);
   for (int i = 0; i < p->segment.workers; i++) {
     procpool__add32(&p->segment.blocks[i].room_seq, 1);
@@ -12408,31 +12301,28 @@ static void procpool__shutdown_announce(procpool *p, procpool_shutdown_mode mode
     procpool__store32(&p->segment.header->gone, 1);
 }
 
-/* Waits for the end of all for so long, and not beyond the call's own deadline. */
-static procpool_status procpool__shutdown_wait(procpool *p, const procpool__wait *call, uint64_t ns) {
+/* Waits for the end of all for so long, and not beyond the call's own deadline. Whether that is still to come, and there
+ * is time left. */
+static bool procpool__shutdown_lingers(procpool *p, const procpool__wait *call, uint64_t ns) {
   const uint64_t patience = procpool__platform_now() + ns;
   procpool__wait wait = *call;
   wait.deadline = call->deadline < patience ? call->deadline : patience;
-  return procpool__host_wait(p, &wait);
+  return procpool__host_wait(p, &wait) == PROCPOOL_PENDING && procpool__platform_now() < call->deadline;
 }
 
 /* By stages, each of which a supervisor that is not held makes unnecessary. One that is stopped is continued by the
  * kernel when the lifeline ends, and ends all. One that a task stops again and again, or traces, is killed, and its
  * workers with it. Where there is no descriptor for that, and where the kernel holds a process, this does not wait any
  * longer. */
-static procpool_status procpool__shutdown_kill(procpool *p, procpool__wait *call) {
-  procpool_status status = procpool__shutdown_wait(p, call, PROCPOOL__SECOND);
-  if (status != PROCPOOL_PENDING || procpool__platform_now() >= call->deadline)
-    return status;
+static void procpool__shutdown_kill(procpool *p, const procpool__wait *call) {
+  if (!procpool__shutdown_lingers(p, call, PROCPOOL__SECOND))
+    return;
   procpool__host_let_go(p);
-  status = procpool__shutdown_wait(p, call, p->ends ? PROCPOOL__PATIENCE : PROCPOOL__SECOND);
-  if (status != PROCPOOL_PENDING || procpool__platform_now() >= call->deadline)
-    return status;
+  if (!procpool__shutdown_lingers(p, call, p->ends ? PROCPOOL__PATIENCE : PROCPOOL__SECOND))
+    return;
   procpool__platform_pidfd_signal(p->fds.supervisor, PROCPOOL__SIGNAL_KILL);
-  status = procpool__shutdown_wait(p, call, PROCPOOL__SECOND);
-  if (status == PROCPOOL_PENDING && procpool__platform_now() < call->deadline && !p->finished)
+  if (procpool__shutdown_lingers(p, call, PROCPOOL__SECOND) && !p->finished)
     procpool__host_finish(p, false);
-  return procpool__host_wait(p, call);
 }
 
 static procpool_status procpool__shutdown_locked(procpool *p, procpool_shutdown_mode mode, uint64_t deadline) {
@@ -12441,7 +12331,7 @@ static procpool_status procpool__shutdown_locked(procpool *p, procpool_shutdown_
   if (!p->finished)
     procpool__shutdown_announce(p, mode);
   if (mode == PROCPOOL_KILL && p->fds.control >= 0)
-    return procpool__shutdown_kill(p, &wait);
+    procpool__shutdown_kill(p, &wait);
   return procpool__host_wait(p, &wait);
 }
 
@@ -12456,7 +12346,7 @@ PROCPOOL_API procpool_status procpool_shutdown_timed(procpool *pool, procpool_sh
   else if (timeout > 0 && procpool__host_self(pool))
     status = PROCPOOL_DEADLOCK;
   else
-    status = procpool__shutdown_locked(pool, mode, procpool__platform_deadline(timeout));
+    status = procpool__shutdown_locked(pool, mode, procpool__public_deadline(timeout));
   return procpool__public_leave_throwing(pool, status);
 }
 
@@ -12498,16 +12388,12 @@ static procpool_status procpool__free(procpool *pool, void **thrown) {
   procpool__process_enter(&old);
   pool->fds.base = NULL;
   pool->fds.opened = 0; /* a child forked from now on has other things there, by and by */
-  procpool__loop_close(pool);
-  procpool__platform_close(&pool->fds.memory);
-  procpool__platform_close(&pool->fds.event_fd);
-  procpool__platform_close(&pool->fds.watch);
+  procpool__process_close(&pool->fds);
   procpool__process_leave(&old);
   procpool__platform_shm_empty(pool->segment.base, pool->segment.arena_at + pool->arena.highest);
   procpool__platform_unmap(pool->segment.base, (size_t)pool->segment.total);
   pool->segment.base = NULL;
   pool->segment.fd = -1;
-  pool->freed = true;
   *thrown = pool->thrown != NULL ? procpool__host_take_thrown(pool) : NULL;
   return procpool__public_leave(pool, PROCPOOL_OK);
 }
@@ -12596,9 +12482,8 @@ PROCPOOL_API procpool_status procpool_get_stats(procpool *pool, procpool_stats *
   memset(stats, 0, sizeof(*stats));
   stats->workers = pool->segment.workers;
   stats->workers_alive = pool->finished ? 0 : (int)procpool__load(&pool->segment.header->alive);
-  stats->workers_started = pool->threads != NULL || pool->inline_worker != NULL
-                               ? (uint64_t)pool->segment.workers
-                               : procpool__load(&pool->segment.header->started);
+  stats->workers_started =
+      pool->threads != NULL ? (uint64_t)pool->segment.workers : procpool__load(&pool->segment.header->started);
   procpool__stats_count(pool, stats);
   stats->submitted = pool->submitted;
   stats->settled = pool->settled;
@@ -12634,11 +12519,6 @@ PROCPOOL_API bool procpool_future_running(procpool_future *future) {
     running = procpool__word_state(procpool__load(&future->pool->segment.slots[future->slot].word)) != PROCPOOL__READY;
   (void)procpool__public_leave(future->pool, PROCPOOL_OK);
   return running;
-}
-
-/* 0 where a call shall only look. */
-static uint64_t procpool__public_deadline(double timeout) {
-  return timeout > 0 ? procpool__platform_deadline(timeout) : 0;
 }
 
 static bool procpool__condition_settled(procpool *p, void *context) {
@@ -12719,7 +12599,7 @@ PROCPOOL_API procpool_status procpool_future_wait(procpool_future *future, doubl
 /* Null if they were in a shared buffer of a pool that is freed by now. */
 static const void *procpool__future_bytes(const procpool_future *f) {
   if (f->flags & PROCPOOL__F_PLACE)
-    return f->pool->freed ? NULL : f->result.data;
+    return procpool__host_freed(f->pool) ? NULL : f->result.data;
   return f->size > PROCPOOL__SMALL ? f->result.data : (const void *)f->result.small;
 }
 
@@ -12898,7 +12778,7 @@ static void procpool__future_want_end(procpool *p, const procpool_future *f, uin
 
 /* A task was taken back, or is to end: those who may wait for just that look. */
 static void procpool__future_stopped(procpool *p) {
-  if (p->closing && !p->finished) /* it may have been the last one that the shutdown waits for */
+  if (p->phase != PROCPOOL__PHASE_RUN && !p->finished) /* it may have been the last one that the shutdown waits for */
     procpool__host_tell_phase(p);
   if (!p->finished && (p->parked || p->fd_users > 0)) /* the thread that drains may wait for this one */
     procpool__shm_wake_host(&p->segment, p->fds.event_fd);
@@ -13178,7 +13058,7 @@ static procpool_status procpool__several_look(procpool__several *v, size_t i) {
   if (procpool__host_self(p)) { /* in its own callback or task this is but a look */
     (void)procpool__host_drain(p);
   } else {
-    if (procpool__platform_came(&sources[0]) && !p->freed)
+    if (procpool__platform_came(&sources[0]) && !procpool__host_freed(p))
       procpool__host_silence(p);
     if (!p->finished)
       procpool__host_arm(p); /* a new number: what comes from now on rings again */
@@ -13192,7 +13072,7 @@ static procpool_status procpool__several_look(procpool__several *v, size_t i) {
       status = PROCPOOL_INTERRUPTED;
     v->news = v->news || procpool__host_idles(p);
   }
-  sources[0] = procpool__platform_source(p->freed ? -1 : p->fds.watch);
+  sources[0] = procpool__platform_source(procpool__host_freed(p) ? -1 : p->fds.watch);
   sources[1] = procpool__platform_source(p->fds.control);
   if (p->fds.control >= 0 && p->audit_due < v->look)
     v->look = p->audit_due;
@@ -13859,7 +13739,7 @@ static procpool_status procpool__map_submit(procpool__mapping *m, procpool__job 
   o.size = (size_t)job->at.size;
   o.block = job->block;
   o.flags = PROCPOOL__SLOT_CHUNK;
-  o.quiet = true;
+  o.several = true;
   o.limit = procpool__public_time_limit(m->o.time_limit, (double)job->count, p->time_limit);
   o.grace = procpool__public_grace(m->o.grace, p->grace);
   status = procpool__submit_now(m->pool, &o);
@@ -13956,7 +13836,7 @@ static uint64_t procpool__map_spare(const procpool__mapping *m) {
 }
 
 static procpool_status procpool__map_fill(procpool__mapping *m) {
-  procpool_status status = procpool__map_more(m) ? procpool__submit_refusal(m->pool) : PROCPOOL_OK;
+  procpool_status status = procpool__map_more(m) ? m->pool->refusal : PROCPOOL_OK;
   if (status == PROCPOOL_OK && procpool__map_more(m) &&
       !procpool__map_locate_both(m)) /* a buffer was freed meanwhile */
     status = procpool__host_refuse(m->pool, PROCPOOL_ARGUMENT, 0, PROCPOOL__MAP_WRONG_PLACE);
@@ -14171,7 +14051,7 @@ static bool procpool__condition_map(procpool *p, void *context) {
   procpool__mapping *m = (procpool__mapping *)context;
   if (m->busy == 0)
     return procpool__host_room(p) != m->room_before || /* others hold what this map needs */
-           (!m->cell_before && procpool__host_cell_free(p)) || procpool__submit_refusal(p) != PROCPOOL_OK;
+           (!m->cell_before && procpool__host_cell_free(p)) || p->refusal != PROCPOOL_OK;
   return m->waiter.first_done != NULL;
 }
 
@@ -14315,8 +14195,7 @@ static procpool_status procpool__map(procpool *p, procpool_function function, bo
   m.results.size = result_size;
   m.count = count;
   m.failed_item = SIZE_MAX;
-  m.wait = procpool__host_wait_for(p, procpool__condition_map, &m,
-                                   m.o.timeout == 0 ? PROCPOOL__NEVER : procpool__public_deadline(m.o.timeout),
+  m.wait = procpool__host_wait_for(p, procpool__condition_map, &m, procpool__public_patience(m.o.timeout),
                                    PROCPOOL__WAIT_CALLBACKS | PROCPOOL__WAIT_GROUP);
   m.wait.spare = &m.spare;
   m.wait.holds = &m.busy;

@@ -14,8 +14,6 @@ import sys
 SAME = {
     ("worker_sleep", "mask"): "mask.idle",
     ("worker_move_hint", "head"): "head",
-    ("submit_publish", "at"): "cell",
-    ("submit_show", "at"): "cell",
     ("future_want_end", "flags"): "slot.flags",
     ("waiter_tell", "w->several_pools"): "host.several_pools",
     ("item_begin", "begun"): "chunk.begun",

@@ -105,7 +105,6 @@ static procpool *open_pool(void) {
   memset(&plan, 0, sizeof(plan));
   plan.start = plan.options.start = PROCPOOL_START_FORK;
   plan.workers = plan.options.max_workers = WORKERS;
-  plan.processors = 2;
   plan.options.max_queued = CAPACITY;
   plan.options.ring_size = RING;
   plan.options.max_memory = ARENA;
@@ -116,6 +115,7 @@ static procpool *open_pool(void) {
   p->segment.fd = -1;
   procpool__process_no_pool(&p->fds);
   p->start = plan.start;
+  p->processors = 2;
   p->guard = procpool__platform_guard(&p->guard_by_pid);
   REQUIRE(procpool__open_segment(p, &plan) && procpool__open_tables(p, &plan) && procpool__open_header(p, &plan));
   p->fds.lifeline = FAKE_LIFELINE;

@@ -539,7 +539,7 @@ def filled():
     yield put("argument", 1)
     yield W("submit_fill slot.limit", "limit", 1)
     yield W("submit_fill slot.flags", "flags", 1)
-    yield W("submit_enter slot.word", "word", READY)
+    yield W("submit_publish slot.word", "word", READY)
 
 
 @test("cell=0 word=0 argument=0 limit=0 flags=0 arena_top=0")
@@ -547,7 +547,7 @@ def claim():
     """A task that is handed out among many: by a release of its cell."""
     def host():
         yield from filled()
-        yield W("submit_show cell", "cell", 1)
+        yield W("submit_publish cell", "cell", 1)
 
     def worker():
         cell = yield R("table_peek cell", "cell")
@@ -577,7 +577,7 @@ def quiet():
 def sleep():
     """A worker's sleep against the submit of one task."""
     def host():
-        yield W("submit_enter slot.word", "word", READY)
+        yield W("submit_publish slot.word", "word", READY)
         yield X("submit_publish cell", "exchange", "cell", to(1))
         yield from wake_one()
 
@@ -592,8 +592,8 @@ def sleep():
 def batch():
     """The same for many tasks: their cells are released, and one read-modify-write of the mask looks for sleepers."""
     def host():
-        yield W("submit_enter slot.word", "word", READY)
-        yield W("submit_show cell", "cell", 1)
+        yield W("submit_publish slot.word", "word", READY)
+        yield W("submit_publish cell", "cell", 1)
         yield X("submit_look mask.idle", "or", "idle", lambda idle: idle)
         yield from wake_one()
 
@@ -759,14 +759,14 @@ def ticking():
 @test("ticking=1 limited=0 word=0 cell=0 limit=0 kernel=0 intent_slot=9 intent_word=0", x86=True)
 def ticking_many():
     """The same for one of many."""
-    return limits("submit_show cell")
+    return limits("submit_publish cell")
 
 
 def limits(publish):
     def host():
         yield W("submit_fill slot.limit", "limit", 1)
         yield W("host_count_limit limited", "limited", 1)
-        yield W("submit_enter slot.word", "word", READY)
+        yield W("submit_publish slot.word", "word", READY)
         yield X(publish, "exchange", "cell", to(1))
         ticking = yield R("host_check_ticking ticking", "ticking")
         if ticking == 0:
