@@ -1669,8 +1669,11 @@ static ssize_t procpool__platform_read(int fd, void *bytes, size_t size) {
 static ssize_t procpool__platform_write(int fd, const void *bytes, size_t size) {
   return (ssize_t)syscall(SYS_write, fd, bytes, size);
 }
+/* The error that a caller is about to tell of stays. */
 static void procpool__platform_close_fd(int fd) {
-  (void)syscall(SYS_close, fd);
+  const int saved = errno;
+  if (syscall(SYS_close, fd) != 0)
+    errno = saved;
 }
 
 /* The name of one of the kernel's files about this process, as this thread sees it (Linux 3.17): those in /proc/self
@@ -1697,6 +1700,18 @@ static void procpool__platform_cancel_as(int before) {
 /* Where a thread that was cancelled ends: as a call that may wait begins, before it has touched anything. */
 static void procpool__platform_cancel_here(void) {
   pthread_testcancel();
+}
+
+/* Keeps all signals from this thread, so that no handler runs in between. Zero, or an error. */
+typedef sigset_t procpool__signals;
+
+static int procpool__platform_block_signals(procpool__signals *old) {
+  sigset_t all;
+  (void)sigfillset(&all);
+  return pthread_sigmask(SIG_BLOCK, &all, old);
+}
+static void procpool__platform_restore_signals(const procpool__signals *old) {
+  (void)pthread_sigmask(SIG_SETMASK, old, NULL);
 }
 
 /* The processor that this runs on: by the time that it is read, it may be another one. */
@@ -1986,36 +2001,29 @@ static void procpool__platform_unmap(void *p, size_t size) {
     (void)munmap(p, size);
 }
 
-/* A page whose first word says who owns it. MADV_WIPEONFORK (Linux 4.14) zeroes it in every forked child, so that a
- * child is told from its parent without a system call. Where the kernel does not know it, the word is the process
- * id. */
-static uint32_t *procpool__platform_guard(bool *by_pid) {
-  const size_t size = (size_t)sysconf(_SC_PAGESIZE);
-  uint32_t *guard = (uint32_t *)procpool__platform_pages(size);
-  if (guard == NULL)
-    return NULL;
-  *by_pid = madvise(guard, size, PROCPOOL__MADV_WIPEONFORK) != 0;
-  *guard = *by_pid ? (uint32_t)getpid() : 1u;
+/* A word that tells a process from its forked children without a system call: MADV_WIPEONFORK (Linux 4.14) zeroes its page
+ * in each of them. Where the kernel does not know that, it holds the process's id. */
+#define PROCPOOL__GUARD_WIPED UINT32_MAX /* no process has this id */
+
+static uint32_t *procpool__platform_guard(void) {
+  uint32_t *guard = (uint32_t *)procpool__platform_pages(PROCPOOL__PAGE);
+  if (guard != NULL)
+    *guard =
+        madvise(guard, PROCPOOL__PAGE, PROCPOOL__MADV_WIPEONFORK) == 0 ? PROCPOOL__GUARD_WIPED : (uint32_t)getpid();
   return guard;
 }
 
-static void procpool__platform_guard_free(uint32_t *guard) {
-  procpool__platform_unmap(guard, (size_t)sysconf(_SC_PAGESIZE));
-}
-
-static bool procpool__platform_guard_ok(const uint32_t *guard, bool by_pid) {
-  return by_pid ? *guard == (uint32_t)getpid() : *guard != 0;
+static bool procpool__platform_guard_ok(const uint32_t *guard) {
+  return *guard == PROCPOOL__GUARD_WIPED || *guard == (uint32_t)getpid();
 }
 
 /* Standard descriptors may be closed in the host: nothing of ours may land on 0, 1 or 2. */
 static int procpool__platform_above_std(int fd) {
-  int high, error;
+  int high;
   if (fd < 0 || fd > 2)
     return fd;
   high = fcntl(fd, F_DUPFD_CLOEXEC, 3);
-  error = errno;
   procpool__platform_close_fd(fd);
-  errno = error;
   return high;
 }
 
@@ -2090,7 +2098,6 @@ static bool procpool__platform_shm_stretch(int fd, uint64_t size) {
  * touched. -1 (errno, and *call: what failed). */
 static int procpool__platform_shm_create(uint64_t size, const char *name, const char **call) {
   int fd = (int)syscall(SYS_memfd_create, name, PROCPOOL__MFD_CLOEXEC | PROCPOOL__MFD_ALLOW_SEALING);
-  int error;
   *call = "memfd_create";
   if (fd < 0 && procpool__platform_refused(errno))
     fd = procpool__platform_shm_substitute();
@@ -2104,9 +2111,7 @@ static int procpool__platform_shm_create(uint64_t size, const char *name, const 
     (void)fcntl(fd, PROCPOOL__ADD_SEALS, PROCPOOL__SEAL_SHRINK);
     return fd;
   }
-  error = errno;
   procpool__platform_close(&fd);
-  errno = error;
   return -1;
 }
 
@@ -2350,25 +2355,19 @@ static uint64_t procpool__platform_space(void) {
  * Calls:     >>platform, >>memory and the kernel.
  * Always:    the callers make, note and close a pool's descriptors in sections that exclude forks: see >>supervisor. */
 
-static bool procpool__platform_pipe(int fds[2]) {
-  if (syscall(SYS_pipe2, fds, O_CLOEXEC) != 0) { /* pipe2 by number: its declaration needs _GNU_SOURCE */
-    fds[0] = fds[1] = -1;
-    return false;
-  }
+static bool procpool__platform_pair(bool made, int fds[2]) {
   for (int i = 0; i < 2; i++)
-    fds[i] = procpool__platform_above_std(fds[i]);
+    fds[i] = made ? procpool__platform_above_std(fds[i]) : -1;
   return fds[0] >= 0 && fds[1] >= 0;
+}
+
+static bool procpool__platform_pipe(int fds[2]) { /* pipe2 by number: its declaration needs _GNU_SOURCE */
+  return procpool__platform_pair(syscall(SYS_pipe2, fds, O_CLOEXEC) == 0, fds);
 }
 
 /* Whole messages in both directions; end of file when the other side is gone. */
 static bool procpool__platform_channel(int fds[2]) {
-  if (socketpair(AF_UNIX, SOCK_SEQPACKET | SOCK_CLOEXEC, 0, fds) != 0) {
-    fds[0] = fds[1] = -1;
-    return false;
-  }
-  for (int i = 0; i < 2; i++)
-    fds[i] = procpool__platform_above_std(fds[i]);
-  return fds[0] >= 0 && fds[1] >= 0;
+  return procpool__platform_pair(socketpair(AF_UNIX, SOCK_SEQPACKET | SOCK_CLOEXEC, 0, fds) == 0, fds);
 }
 
 /* ---- an event that a host waits for, among other descriptors ----
@@ -2635,23 +2634,18 @@ static void procpool__platform_await_end(pid_t pid, uint64_t deadline) {
  * That costs nothing until then. The page's file knows as well: it takes the seal against writers only when no process
  * maps it for writing (fcntl(2), F_SEAL_WRITE). */
 
-static size_t procpool__platform_witness_size(void) {
-  return (size_t)sysconf(_SC_PAGESIZE);
-}
-
-/* Opens the witness's file anew. -1 (errno) without /proc. */
-static int procpool__platform_witness_again(int fd) {
+/* Opens anew what fd stands for. -1 (errno) without /proc. */
+static int procpool__platform_reopen(int fd, int flags) {
   char name[32], path[PROCPOOL__OWN_PATH];
   (void)snprintf(name, sizeof(name), "fd/%d", fd);
-  return procpool__platform_open(procpool__platform_own_path(path, name), O_RDWR);
+  return procpool__platform_above_std(procpool__platform_open(procpool__platform_own_path(path, name), flags));
 }
 
 /* Maps the witness's page. Its file is opened anew for that: the kernel lets go of what fd stands for when the process
  * that watches does so, too. Where it cannot be, the seal alone tells, and fd says so by a flag that means nothing else
  * in a file, to whoever has it. Null (errno, *call) where it cannot be had. */
 static void *procpool__platform_witness_map(int fd, const char **call) {
-  int error;
-  const int again = procpool__platform_witness_again(fd);
+  int again = procpool__platform_reopen(fd, O_RDWR);
   void *page;
   *call = "openat of /proc/self/fd";
   if (again < 0 && procpool__platform_scarce(errno))
@@ -2659,43 +2653,35 @@ static void *procpool__platform_witness_map(int fd, const char **call) {
   if (again < 0)
     (void)fcntl(fd, F_SETFL, O_NONBLOCK);
   *call = "mmap";
-  page = mmap(NULL, procpool__platform_witness_size(), PROT_READ | PROT_WRITE, MAP_SHARED, again >= 0 ? again : fd, 0);
-  error = errno;
-  if (again >= 0)
-    procpool__platform_close_fd(again);
-  errno = error;
+  page = mmap(NULL, PROCPOOL__PAGE, PROT_READ | PROT_WRITE, MAP_SHARED, again >= 0 ? again : fd, 0);
+  procpool__platform_close(&again);
   return page == MAP_FAILED ? NULL : page;
+}
+
+static void procpool__platform_witness_drop(void **page) {
+  procpool__platform_unmap(*page, PROCPOOL__PAGE);
+  *page = NULL;
 }
 
 /* Maps a witness of this process: *page, until that is unmapped. A descriptor for the process that watches, or -1:
  * there is none (errno, *call: why). */
 static int procpool__platform_witness(void **page, const char **call) {
-  const size_t size = procpool__platform_witness_size();
-  int fd = procpool__platform_shm_create(size, "witness", call), error;
+  int fd = procpool__platform_shm_create(PROCPOOL__PAGE, "witness", call);
   if (fd < 0)
     return -1;
   *page = procpool__platform_witness_map(fd, call);
   if (*page != NULL) {
     *call = "madvise";
-    (void)madvise(*page, size, PROCPOOL__MADV_DONTDUMP);
-    if (madvise(*page, size, MADV_DONTFORK) == 0) {
+    (void)madvise(*page, PROCPOOL__PAGE, PROCPOOL__MADV_DONTDUMP);
+    if (madvise(*page, PROCPOOL__PAGE, MADV_DONTFORK) == 0) {
       if (fcntl(fd, PROCPOOL__ADD_SEALS, PROCPOOL__SEAL_WRITE) != 0 && errno == EBUSY)
         return fd;
       errno = ENOSYS; /* a file without seals tells nothing */
     }
   }
-  error = errno;
-  if (*page != NULL)
-    (void)munmap(*page, size);
-  *page = NULL;
+  procpool__platform_witness_drop(page);
   procpool__platform_close(&fd);
-  errno = error;
   return -1;
-}
-
-static void procpool__platform_witness_drop(void **page) {
-  procpool__platform_unmap(*page, procpool__platform_witness_size());
-  *page = NULL;
 }
 
 /* A descriptor that becomes readable when the witness may be gone; -1 where there is none. */
@@ -2859,39 +2845,27 @@ typedef struct procpool__platform_launch {
 #define PROCPOOL__TSAN 1
 #endif
 #endif
-#ifdef PROCPOOL__TSAN
-static int procpool__platform_between_flags(void) {
-  return 0;
-}
-#else
-static int procpool__platform_between_flags(void) {
-  const char *loaded = getenv("LD_PRELOAD");
-  if (loaded != NULL && strstr(loaded, "/vgpreload_") != NULL)
-    return 0;
-  return PROCPOOL__CLONE_VM | PROCPOOL__CLONE_VFORK | PROCPOOL__CLONE_FILES;
-}
+#ifndef PROCPOOL__TSAN
+#define PROCPOOL__TSAN 0
 #endif
+
+static int procpool__platform_between_flags(const procpool__platform_launch *launch) {
+  const char *loaded = getenv("LD_PRELOAD");
+  if (PROCPOOL__TSAN || (loaded != NULL && strstr(loaded, "/vgpreload_") != NULL))
+    return 0;
+  return PROCPOOL__CLONE_VM | PROCPOOL__CLONE_VFORK | (launch->argv == NULL ? PROCPOOL__CLONE_FILES : 0);
+}
 
 /* The new process is named in shared memory last: until it is, it says nothing. Were it named first, it would fill its
  * channel to the host, which hears it only when the go-between has ended, while born waits for a section (a fork of
  * another thread's may last), and then for room in that channel. */
-static int procpool__platform_spawn_self(procpool__platform_launch *launch, const sigset_t *all) {
-  posix_spawn_file_actions_t actions;
-  posix_spawnattr_t attributes;
+static int procpool__platform_spawn_self(procpool__platform_launch *launch) {
   pid_t pid = 0;
-  int error = posix_spawn_file_actions_init(&actions);
-  if (error != 0)
-    return error;
-  error = posix_spawnattr_init(&attributes);
-  for (size_t i = 0; i < launch->fd_count && error == 0; i++) /* onto itself: clears close-on-exec, in the child only */
-    error = posix_spawn_file_actions_adddup2(&actions, launch->fds[i], launch->fds[i]);
-  if (error == 0) {
-    (void)posix_spawnattr_setsigmask(&attributes, all);
-    (void)posix_spawnattr_setflags(&attributes, POSIX_SPAWN_SETSIGMASK);
-    error = posix_spawn(&pid, "/proc/self/exe", &actions, &attributes, launch->argv, launch->environment);
-  }
-  (void)posix_spawnattr_destroy(&attributes);
-  (void)posix_spawn_file_actions_destroy(&actions);
+  int error;
+  for (size_t i = 0; i < launch->fd_count; i++) /* not close-on-exec, in the go-between's own table and its child's */
+    if (fcntl(launch->fds[i], F_SETFD, 0) != 0)
+      return errno;
+  error = posix_spawn(&pid, "/proc/self/exe", NULL, NULL, launch->argv, launch->environment);
   if (error == 0)
     error = launch->born(launch->born_context, pid, &launch->call);
   if (error == 0)
@@ -3003,10 +2977,8 @@ static int procpool__platform_between(void *argument) {
     return ESRCH;
   registered = procpool__platform_rseq_register();
   if (launch->argv != NULL) {
-    sigset_t all;
-    (void)sigfillset(&all);
     launch->call = "posix_spawn of /proc/self/exe (clone, execve, fcntl)";
-    return procpool__platform_spawn_self(launch, &all);
+    return procpool__platform_spawn_self(launch);
   }
   launch->call = "fork (clone)";
   pid = fork();
@@ -3062,29 +3034,28 @@ static pid_t procpool__platform_wait(pid_t pid, int *status, int flags, struct r
 /* Starts a process that the host's wait calls never see. A go-between is cloned with exit signal 0: that raises no
  * SIGCHLD, and wait() and waitpid(-1) skip it (wait(2), __WCLONE). It shares the host's memory and runs while the
  * caller is suspended (as vfork does), so that the C library's fork in it finds and takes the real locks of malloc and
- * stdio even if the host has threads, and so that the page tables are copied once. It shares the host's table of
- * descriptors too: what its fork copies is the table as it is then, which the handlers around forks know, and not as it
- * was some time before. It ends at once; its child is adopted by init. The go-between's stack is a part of the
+ * stdio even if the host has threads, and so that the page tables are copied once. Before a fork it shares the host's
+ * table of descriptors too: what is copied is the table as it is then, which the handlers around forks know, and not as
+ * it was some time before. Before a spawn it has a table of its own, where it says what passes on. It ends at once; its child is adopted by init. The go-between's stack is a part of the
  * caller's, so that the new process goes on with all of the caller's stack. Returns 0 or errno; all signals stay
  * blocked in the new process. */
 PROCPOOL__NO_ASAN static int procpool__platform_detach(procpool__platform_launch *launch) {
   PROCPOOL__ALIGNED char stack[65536];
-  sigset_t all, old;
+  procpool__signals old;
   pid_t between;
   int error, status = 0;
   launch->call = "rt_sigprocmask";
-  (void)sigfillset(&all);
-  error = pthread_sigmask(SIG_BLOCK, &all, &old);
+  error = procpool__platform_block_signals(&old);
   if (error != 0)
     return error;
   launch->call = "clone";
   launch->host = getpid();
-  between = clone(procpool__platform_between, stack + sizeof(stack), procpool__platform_between_flags(), launch);
+  between = clone(procpool__platform_between, stack + sizeof(stack), procpool__platform_between_flags(launch), launch);
   if (between < 0)
     error = errno;
   else
     (void)procpool__platform_wait(between, &status, PROCPOOL__WCLONE, NULL);
-  (void)pthread_sigmask(SIG_SETMASK, &old, NULL);
+  procpool__platform_restore_signals(&old);
   if (error == 0)
     error = WIFEXITED(status) ? WEXITSTATUS(status) : ECHILD;
   return error;
@@ -3246,29 +3217,6 @@ static bool procpool__platform_is_stopped(pid_t pid) {
 
 /* ---- messages over a channel: whole ones of one size ---- */
 
-/* Where sendto or recvfrom are refused: calls of another number. */
-static ssize_t procpool__platform_send_plainly(int channel, const void *message, size_t size, int flags) {
-  struct msghdr header;
-  struct iovec part;
-  memcpy((void *)&part.iov_base, (const void *)&message, sizeof(message)); /* it is not written to */
-  part.iov_len = size;
-  memset(&header, 0, sizeof(header));
-  header.msg_iov = &part;
-  header.msg_iovlen = 1;
-  return (ssize_t)syscall(SYS_sendmsg, channel, &header, flags);
-}
-
-static ssize_t procpool__platform_receive_plainly(int channel, void *message, size_t size, int flags) {
-  struct msghdr header;
-  struct iovec part;
-  part.iov_base = message;
-  part.iov_len = size;
-  memset(&header, 0, sizeof(header));
-  header.msg_iov = &part;
-  header.msg_iovlen = 1;
-  return (ssize_t)syscall(SYS_recvmsg, channel, &header, flags);
-}
-
 /* Whether the channel is one, and was made by that process of this one's user (unix(7): both ends of a pair have the
  * credentials of the process that called socketpair). Zero, or errno: EPERM where it is a stranger's. */
 static int procpool__platform_channel_of(int channel, pid_t pid) {
@@ -3286,98 +3234,82 @@ static int procpool__platform_channel_of(int channel, pid_t pid) {
   return type == SOCK_SEQPACKET && domain == AF_UNIX && peer.pid == pid && peer.uid == geteuid() ? 0 : EPERM;
 }
 
-/* wait: until there is room for it; else FULL is an error. */
-static bool procpool__platform_send(int channel, const void *message, size_t size, bool wait) {
+typedef struct procpool__platform_letter {
+  struct msghdr header;
+  struct iovec part;
+  PROCPOOL__ALIGNED unsigned char cargo[CMSG_SPACE(sizeof(int))]; /* what may come along: one descriptor */
+} procpool__platform_letter;
+
+static void procpool__platform_letter_begin(procpool__platform_letter *letter, const void *message, size_t size) {
+  memset(letter, 0, sizeof(*letter));
+  memcpy((void *)&letter->part.iov_base, (const void *)&message, sizeof(message)); /* what is sent is not written to */
+  letter->part.iov_len = size;
+  letter->header.msg_iov = &letter->part;
+  letter->header.msg_iovlen = 1;
+}
+
+static void procpool__platform_letter_room(procpool__platform_letter *letter) {
+  letter->header.msg_control = letter->cargo;
+  letter->header.msg_controllen = sizeof(letter->cargo);
+}
+
+/* fd: a descriptor of which the other side gets a copy, or -1. wait: until there is room; else FULL is an error. Where
+ * sendmsg is refused a message goes by a call of another number, and a descriptor does not. */
+static bool procpool__platform_send(int channel, const void *message, size_t size, int fd, bool wait) {
   const int flags = MSG_NOSIGNAL | (wait ? 0 : MSG_DONTWAIT);
+  procpool__platform_letter letter;
   ssize_t sent;
+  procpool__platform_letter_begin(&letter, message, size);
+  if (fd >= 0) {
+    struct cmsghdr *head;
+    procpool__platform_letter_room(&letter);
+    head = CMSG_FIRSTHDR(&letter.header);
+    head->cmsg_level = SOL_SOCKET;
+    head->cmsg_type = SCM_RIGHTS;
+    head->cmsg_len = CMSG_LEN(sizeof(fd));
+    memcpy(CMSG_DATA(head), &fd, sizeof(fd));
+  }
   do {
-    sent = (ssize_t)syscall(SYS_sendto, channel, message, size, flags, NULL, 0);
-    if (sent < 0 && procpool__platform_refused(errno))
-      sent = procpool__platform_send_plainly(channel, message, size, flags);
+    sent = (ssize_t)syscall(SYS_sendmsg, channel, &letter.header, flags);
+    if (sent < 0 && fd < 0 && procpool__platform_refused(errno))
+      sent = (ssize_t)syscall(SYS_sendto, channel, message, size, flags, NULL, 0);
   } while (sent < 0 && errno == EINTR);
   return sent == (ssize_t)size;
 }
 
-/* 1: a message; 0: none yet; -1: the other side is gone, or (errno not 0) it cannot be heard. */
-static int procpool__platform_receive(int channel, void *message, size_t size, bool wait) {
-  const int flags = wait ? 0 : MSG_DONTWAIT;
-  ssize_t got;
-  do {
-    errno = 0;
-    got = (ssize_t)syscall(SYS_recvfrom, channel, message, size, flags, NULL, NULL);
-    if (got < 0 && procpool__platform_refused(errno))
-      got = procpool__platform_receive_plainly(channel, message, size, flags);
-  } while (got < 0 && errno == EINTR);
-  if (got == (ssize_t)size)
-    return 1;
-  return got < 0 && errno == EAGAIN ? 0 : -1;
-}
-
-/* What comes along with a message: one descriptor. */
-typedef union procpool__platform_cargo {
-  struct cmsghdr head; /* for its alignment */
-  unsigned char bytes[CMSG_SPACE(sizeof(int))];
-} procpool__platform_cargo;
-
-/* A message with a descriptor, of which the other side gets a copy. */
-static bool procpool__platform_send_fd(int channel, void *message, size_t size, int fd) {
-  procpool__platform_cargo cargo;
-  struct msghdr header;
-  struct iovec part;
-  ssize_t sent;
-  memset(&cargo, 0, sizeof(cargo));
-  memset(&header, 0, sizeof(header));
-  part.iov_base = message;
-  part.iov_len = size;
-  header.msg_iov = &part;
-  header.msg_iovlen = 1;
-  header.msg_control = cargo.bytes;
-  header.msg_controllen = sizeof(cargo.bytes);
-  cargo.head.cmsg_level = SOL_SOCKET;
-  cargo.head.cmsg_type = SCM_RIGHTS;
-  cargo.head.cmsg_len = CMSG_LEN(sizeof(fd));
-  memcpy(CMSG_DATA(&cargo.head), &fd, sizeof(fd));
-  do
-    sent = sendmsg(channel, &header, MSG_NOSIGNAL);
-  while (sent < 0 && errno == EINTR);
-  return sent == (ssize_t)size;
-}
-
 /* Takes the descriptor that came along with a message, if one did. False where there was no number for it. */
-static bool procpool__platform_unload(const struct msghdr *header, procpool__platform_cargo *cargo, int *fd) {
-  if (header->msg_flags & MSG_CTRUNC) {
+static bool procpool__platform_unload(const procpool__platform_letter *letter, int *fd) {
+  struct cmsghdr *head = CMSG_FIRSTHDR(&letter->header);
+  if (letter->header.msg_flags & MSG_CTRUNC) {
     errno = EMFILE;
     return false;
   }
-  if (header->msg_controllen < CMSG_LEN(sizeof(*fd)) || cargo->head.cmsg_level != SOL_SOCKET ||
-      cargo->head.cmsg_type != SCM_RIGHTS)
+  if (head == NULL || head->cmsg_len < CMSG_LEN(sizeof(*fd)) || head->cmsg_level != SOL_SOCKET ||
+      head->cmsg_type != SCM_RIGHTS)
     return true;
-  memcpy(fd, CMSG_DATA(&cargo->head), sizeof(*fd));
+  memcpy(fd, CMSG_DATA(head), sizeof(*fd));
   *fd = procpool__platform_above_std(*fd);
   return *fd >= 0;
 }
 
-/* As receive, without waiting; -1 (and an error) also where a descriptor that came along was lost. *fd: the one that
- * came along, or -1. */
-static int procpool__platform_receive_fd(int channel, void *message, size_t size, int *fd) {
-  procpool__platform_cargo cargo;
-  struct msghdr header;
-  struct iovec part;
+/* 1: a message; 0: none yet; -1: the other side is gone, or (errno not 0) the message cannot be heard, or a descriptor
+ * that came along was lost. *fd: the one that came along, or -1; null: none is taken. */
+static int procpool__platform_receive(int channel, void *message, size_t size, int *fd, bool wait) {
+  const int flags = wait ? 0 : MSG_DONTWAIT;
+  procpool__platform_letter letter;
   ssize_t got;
-  *fd = -1;
-  memset(&header, 0, sizeof(header));
-  part.iov_base = message;
-  part.iov_len = size;
-  header.msg_iov = &part;
-  header.msg_iovlen = 1;
-  header.msg_control = cargo.bytes;
-  header.msg_controllen = sizeof(cargo.bytes);
-  do
-    got = (ssize_t)syscall(SYS_recvmsg, channel, &header, MSG_DONTWAIT | MSG_CMSG_CLOEXEC);
-  while (got < 0 && errno == EINTR);
-  if (got < 0 && (errno == ENOSYS || errno == EPERM)) /* refused by a filter: without descriptors it goes, too */
-    return procpool__platform_receive(channel, message, size, false);
-  if (got > 0 && !procpool__platform_unload(&header, &cargo, fd))
+  procpool__platform_letter_begin(&letter, message, size);
+  if (fd != NULL) {
+    procpool__platform_letter_room(&letter);
+    *fd = -1;
+  }
+  do {
+    errno = 0;
+    got = (ssize_t)syscall(SYS_recvmsg, channel, &letter.header, flags | MSG_CMSG_CLOEXEC);
+    if (got < 0 && procpool__platform_refused(errno)) /* without descriptors it goes, too */
+      got = (ssize_t)syscall(SYS_recvfrom, channel, message, size, flags, NULL, NULL);
+  } while (got < 0 && errno == EINTR);
+  if (got > 0 && fd != NULL && !procpool__platform_unload(&letter, fd))
     return -1;
   if (got == (ssize_t)size)
     return 1;
@@ -3405,10 +3337,7 @@ static void procpool__platform_continue_when_told(int fd) {
  * by what signal, belongs to the open file description, which others have inherited as well: so this opens the pipe
  * anew. Returns that descriptor; -1 where it cannot be had (no /proc). */
 static int procpool__platform_die_when_told(int fd) {
-  char path[32];
-  int own;
-  (void)snprintf(path, sizeof(path), "/proc/self/fd/%d", fd);
-  own = procpool__platform_above_std(procpool__platform_open(path, O_RDONLY | O_NONBLOCK));
+  const int own = procpool__platform_reopen(fd, O_RDONLY | O_NONBLOCK);
   if (own >= 0 && fcntl(own, F_SETOWN, getpid()) == 0 && fcntl(own, PROCPOOL__SETSIG, SIGKILL) == 0)
     (void)fcntl(own, F_SETFL, O_ASYNC | O_NONBLOCK); /* by another signal it would look like a crash */
   return own;
@@ -3674,18 +3603,6 @@ static uint64_t procpool__platform_self(void) {
   return (uint64_t)(uintptr_t)&errno;
 }
 
-/* Keeps all signals from this thread, so that no handler runs in between. */
-typedef sigset_t procpool__signals;
-
-static void procpool__platform_block_signals(procpool__signals *old) {
-  sigset_t all;
-  (void)sigfillset(&all);
-  (void)pthread_sigmask(SIG_BLOCK, &all, old);
-}
-static void procpool__platform_restore_signals(const procpool__signals *old) {
-  (void)pthread_sigmask(SIG_SETMASK, old, NULL);
-}
-
 /* ---- exit() in a worker: no handler of the host's runs there ---- glibc calls handlers last in, first out, under a
  * lock that its fork does not take (__exit_funcs_lock: dlclose holds it): a worker that registered one could wait for
  * ever. So the host registers, just before it forks, and takes it back; what it forked keeps it. Handlers that came by
@@ -3706,7 +3623,7 @@ static void procpool__platform_flush_and_leave(int status) {
   _exit(status);
 }
 
-#if defined(__GLIBC__) && !defined(PROCPOOL__TSAN)
+#if defined(__GLIBC__) && !PROCPOOL__TSAN
 #ifdef __cplusplus
 extern "C" {
 #endif
@@ -3861,17 +3778,16 @@ static bool procpool__platform_run_to_end(void (*function)(void *context), void 
 /* Starts a thread with every signal blocked: the host's signals are its own threads' to handle. Zero or errno. */
 static int procpool__platform_thread_start(procpool__platform_thread *thread, void *(*function)(void *), void *argument,
                                            size_t stack_size) {
-  sigset_t all, old;
+  procpool__signals old;
   pthread_attr_t attributes;
   int error = pthread_attr_init(&attributes);
   if (error != 0)
     return error;
   error = pthread_attr_setstacksize(&attributes, stack_size);
-  (void)sigfillset(&all);
-  (void)pthread_sigmask(SIG_BLOCK, &all, &old);
+  (void)procpool__platform_block_signals(&old);
   if (error == 0)
     error = pthread_create(thread, &attributes, function, argument);
-  (void)pthread_sigmask(SIG_SETMASK, &old, NULL);
+  procpool__platform_restore_signals(&old);
   (void)pthread_attr_destroy(&attributes);
   return error;
 }
@@ -5301,8 +5217,7 @@ struct procpool__worker {
   procpool__pid pid;
   bool process;    /* a process of its own, not a thread of the host */
   uint32_t *guard; /* tells this process from a child of its own; null: there is none */
-  bool guard_by_pid;
-  uint64_t tail; /* end of its last record: its own truth */
+  uint64_t tail;   /* end of its last record: its own truth */
   uint64_t consumed;
   uint64_t dropped;      /* what its block says */
   uint64_t next;         /* the position where it looks for a task */
@@ -5441,13 +5356,13 @@ static bool procpool__worker_wait_room(procpool__worker *w, uint64_t length) {
 /* Zero in a child of this worker. Where the kernel cannot wipe it, it never is. */
 static const uint32_t *procpool__worker_guard(const procpool__worker *w) {
   static const uint32_t never = 1;
-  return w->guard != NULL && !w->guard_by_pid ? w->guard : &never;
+  return w->guard != NULL ? w->guard : &never;
 }
 
 /* A child that a task made, by whatever means, has come back from the task's function (or its item) as its parent does,
  * and is no worker: it ends, silently, before it touches anything that is shared. */
 static void procpool__worker_end_copy(const procpool__worker *w) {
-  if (w->guard != NULL && !procpool__platform_guard_ok(w->guard, w->guard_by_pid))
+  if (w->guard != NULL && !procpool__platform_guard_ok(w->guard))
     procpool__platform_leave(0);
 }
 
@@ -6289,7 +6204,7 @@ typedef struct procpool__super {
 #define PROCPOOL__WITNESS_TICK ((uint64_t)400000000u) /* ns between looks at the host where nothing tells of its end */
 
 static bool procpool__super_send(int channel, const procpool__message *message) {
-  return procpool__platform_send(channel, message, sizeof(*message), true);
+  return procpool__platform_send(channel, message, sizeof(*message), -1, true);
 }
 
 /* Tells the host without waiting: what it says is but to be known soon. */
@@ -6297,12 +6212,12 @@ static void procpool__super_tell(const procpool__super *u, procpool__say say) {
   procpool__message m;
   memset(&m, 0, sizeof(m));
   m.say = say;
-  (void)procpool__platform_send(u->fds.control, &m, sizeof(m), false);
+  (void)procpool__platform_send(u->fds.control, &m, sizeof(m), -1, false);
 }
 
 /* As procpool__platform_receive. */
 static int procpool__super_receive(int channel, procpool__message *message, bool wait) {
-  return procpool__platform_receive(channel, message, sizeof(*message), wait);
+  return procpool__platform_receive(channel, message, sizeof(*message), NULL, wait);
 }
 
 enum { PROCPOOL__SUPER_FDS = 7 };
@@ -6377,7 +6292,7 @@ static bool procpool__process_forks(void) {
 
 /* A section: no fork of another thread's falls into it, and no signal handler of this one's. */
 static void procpool__process_enter(procpool__signals *old) {
-  procpool__platform_block_signals(old);
+  (void)procpool__platform_block_signals(old);
   if (!procpool__process_forks()) /* else another handler around forks frees or opens a pool, and the lock is held */
     procpool__platform_lock(&procpool__process_record.lock);
 }
@@ -6551,7 +6466,7 @@ static void procpool__super_be_worker(procpool__super *u, int index) {
   worker.event_number = procpool__platform_pipe_number(own.all_gone);
   worker.lifeline = own.far_lifeline;
   worker.lifeline_number = procpool__platform_pipe_number(own.far_lifeline);
-  worker.guard = procpool__platform_guard(&worker.guard_by_pid);
+  worker.guard = procpool__platform_guard();
   procpool__process_record.pools = &own;
   procpool__process_record.worker = &worker;
   worker.exit_list = procpool__platform_clear_exit_list(procpool__process_record.exit_list);
@@ -7494,7 +7409,7 @@ static int procpool__super_introduce(int control, procpool__pid supervisor, cons
   *call = "sendmsg";
   memset(&m, 0, sizeof(m));
   m.say = PROCPOOL__SAY_SELF;
-  if ((fd < 0 || !procpool__platform_send_fd(control, &m, sizeof(m), fd)) && !procpool__super_send(control, &m))
+  if (!procpool__platform_send(control, &m, sizeof(m), fd, true) && (fd < 0 || !procpool__super_send(control, &m)))
     error = procpool__platform_error();
   procpool__platform_close(&fd);
   return error;
@@ -7931,7 +7846,6 @@ struct procpool {
   uint32_t magic;
   procpool_start start;
   uint32_t *guard;
-  bool guard_by_pid;
   void *witness; /* mapped as long as the supervisor shall live */
   procpool__lock lock;
   uint32_t wanted; /* threads that wait for the lock; atomic */
@@ -8038,7 +7952,7 @@ static void procpool__host_unlock(procpool *p) {
  * of which nothing is left to do, and its call ends as FORKED (procpool__public_leave). */
 
 static bool procpool__host_here(const procpool *p) {
-  return procpool__platform_guard_ok(p->guard, p->guard_by_pid);
+  return procpool__platform_guard_ok(p->guard);
 }
 
 static void procpool__host_be_child(procpool *p) {
@@ -9231,7 +9145,7 @@ static bool procpool__host_tell(procpool *p, procpool__say say, uint64_t a, uint
   m.say = say;
   m.a = a;
   m.b = b;
-  if (procpool__platform_send(p->fds.control, &m, sizeof(m), false))
+  if (procpool__platform_send(p->fds.control, &m, sizeof(m), -1, false))
     return true;
   error = procpool__platform_error();
   p->untold = p->untold || (error != PROCPOOL__GONE &&
@@ -11055,7 +10969,7 @@ static void procpool__open_undo(procpool *p) {
   procpool__platform_unmap(p->free_slots, (size_t)s->capacity * sizeof(*p->free_slots));
   procpool__platform_unmap(p->cell_slots, (size_t)s->cell_count * sizeof(*p->cell_slots));
   procpool__platform_unmap(p->inboxes, (size_t)s->workers * sizeof(*p->inboxes));
-  procpool__platform_guard_free(p->guard);
+  procpool__platform_unmap(p->guard, PROCPOOL__PAGE);
   procpool__arena_end(&p->arena);
   procpool__buffer_end(p);
   procpool__memory_forget(&p->memory);
@@ -11245,7 +11159,7 @@ static int procpool__open_fork(procpool__plan *plan, procpool__launch *l) {
     launch.argument = &l->birth;
     launch.born = procpool__open_born;
     launch.born_context = u;
-    procpool__platform_block_signals(&old); /* no handler of this thread's forks while it is the launcher */
+    (void)procpool__platform_block_signals(&old); /* no handler of this thread's forks while it is the launcher */
     l->pool->fds.launcher = procpool__platform_self();
     if (procpool__open_catch_exit(mark))
       error = procpool__platform_detach(&launch);
@@ -11437,8 +11351,7 @@ static int procpool__open_receive(procpool *p, procpool__message *m) {
   procpool__signals old;
   int with, got, error;
   procpool__process_enter(&old);
-  procpool__platform_set_error(0);
-  got = procpool__platform_receive_fd(p->fds.control, m, sizeof(*m), &with);
+  got = procpool__platform_receive(p->fds.control, m, sizeof(*m), &with, false);
   error = procpool__platform_error();
   if (got > 0 && m->say == PROCPOOL__SAY_SELF && p->fds.supervisor < 0)
     p->fds.supervisor = with;
@@ -11565,7 +11478,6 @@ static bool procpool__open_threads(procpool *p, procpool__plan *plan) {
     t->pool = p;
     procpool__worker_setup(&t->worker, &p->segment, i, p->fds.event_fd, false);
     t->worker.guard = p->guard;
-    t->worker.guard_by_pid = p->guard_by_pid;
     p->segment.blocks[i].pid = (uint64_t)procpool__platform_pid();
     error = procpool__platform_thread_start(&t->thread, procpool__thread_main, t, plan->options.stack_size);
     t->started = error == 0;
@@ -11589,7 +11501,6 @@ static bool procpool__open_inline(procpool *p, procpool__plan *plan) {
     return procpool__open_fail(plan, PROCPOOL_MEMORY, PROCPOOL__NO_MEMORY, "no memory for the worker");
   procpool__worker_setup(p->inline_worker, &p->segment, 0, p->fds.event_fd, false);
   p->inline_worker->guard = p->guard;
-  p->inline_worker->guard_by_pid = p->guard_by_pid;
   p->inline_worker->make_room = procpool__host_make_room;
   p->inline_worker->make_room_context = p;
   p->segment.header->alive = 1;
@@ -11637,7 +11548,7 @@ static procpool *procpool__open_make(procpool__plan *plan) {
   p->audit_gap = PROCPOOL__TICK;
   p->timer_due = PROCPOOL__NEVER;
   p->audit_due = p->audit_since + PROCPOOL__TICK;
-  p->guard = procpool__platform_guard(&p->guard_by_pid);
+  p->guard = procpool__platform_guard();
   if (p->guard == NULL)
     (void)procpool__open_fail(plan, PROCPOOL_MEMORY, PROCPOOL__NO_MEMORY, "no memory");
   made = p->guard != NULL && procpool__open_probe(plan) && procpool__open_segment(p, plan) &&
