@@ -1396,7 +1396,6 @@ static PROCPOOL_UNUSED inline void procpool__scope_end(procpool **procpool__pool
 #error "procpool.h needs lock-free 64-bit atomics: the word that decides a task's fate is one of them"
 #endif
 
-#include <dirent.h>
 #include <errno.h>
 #include <fcntl.h>
 #include <limits.h>
@@ -1674,6 +1673,73 @@ static void procpool__platform_close_fd(int fd) {
   const int saved = errno;
   if (syscall(SYS_close, fd) != 0)
     errno = saved;
+}
+
+static void procpool__platform_close(int *fd) {
+  if (*fd >= 0)
+    procpool__platform_close_fd(*fd);
+  *fd = -1;
+}
+
+/* A file's beginning as a string; "" and false if there is none. One read suffices: these files are shorter than a page,
+ * and sysfs, procfs and cgroupfs give such a file whole. */
+static bool procpool__platform_read_text(const char *path, char *text, size_t capacity) {
+  int fd = procpool__platform_open(path, O_RDONLY);
+  const ssize_t length = fd >= 0 ? procpool__platform_read(fd, text, capacity - 1) : -1;
+  procpool__platform_close(&fd);
+  text[length > 0 ? length : 0] = 0;
+  return length > 0;
+}
+
+/* A file read line by line through a fixed buffer. */
+typedef struct procpool__platform_lines {
+  int fd;
+  size_t start, end; /* text[start..end) is read and not yet delivered */
+  bool skip;         /* within a line longer than text */
+  bool failed;       /* the last read */
+  char text[8192];   /* longer than a path and what stands before it in /proc/self/maps */
+} procpool__platform_lines;
+
+static bool procpool__platform_lines_open(procpool__platform_lines *lines, const char *path) {
+  lines->fd = procpool__platform_open(path, O_RDONLY);
+  lines->start = lines->end = 0;
+  lines->skip = lines->failed = false;
+  return lines->fd >= 0;
+}
+
+/* Makes room and reads on; a line that fills the buffer (overlay mounts have such) cannot be one of ours: drop it. */
+static bool procpool__platform_lines_fill(procpool__platform_lines *lines) {
+  ssize_t length;
+  lines->end -= lines->start;
+  memmove(lines->text, lines->text + lines->start, lines->end);
+  lines->start = 0;
+  if (lines->end == sizeof(lines->text)) {
+    lines->end = 0;
+    lines->skip = true;
+  }
+  length = procpool__platform_read(lines->fd, lines->text + lines->end, sizeof(lines->text) - lines->end);
+  lines->failed = length < 0;
+  if (length > 0)
+    lines->end += (size_t)length;
+  return length > 0;
+}
+
+/* The next whole line without its newline, valid until the next call; null at the end. */
+static char *procpool__platform_lines_next(procpool__platform_lines *lines) {
+  for (;;) {
+    char *line = lines->text + lines->start;
+    char *newline = (char *)memchr(line, '\n', lines->end - lines->start);
+    if (newline == NULL) {
+      if (!procpool__platform_lines_fill(lines))
+        return NULL;
+      continue;
+    }
+    *newline = 0;
+    lines->start = (size_t)(newline + 1 - lines->text);
+    if (!lines->skip)
+      return line;
+    lines->skip = false;
+  }
 }
 
 /* The name of one of the kernel's files about this process, as this thread sees it (Linux 3.17): those in /proc/self
@@ -1963,19 +2029,6 @@ static void *procpool__platform_pages(size_t size) {
 /* Memory for results, aligned to 16 whatever malloc gives (8 on several machines of 32 bits, and with allocators of the
  * user's): the byte before the first says how far behind the block's start that lies. Null, too, for more than a
  * process of this machine can have. */
-static void *procpool__aligned_place(unsigned char *block) {
-  const size_t by = PROCPOOL__ALIGNMENT - (size_t)((uintptr_t)block % PROCPOOL__ALIGNMENT);
-  block[by - 1] = (unsigned char)by;
-  return block + by;
-}
-
-static void *procpool__aligned_new(uint64_t size) {
-  unsigned char *block = NULL;
-  if (size <= (uint64_t)PTRDIFF_MAX)
-    block = (unsigned char *)PROCPOOL_MALLOC((size_t)size + PROCPOOL__ALIGNMENT);
-  return block != NULL ? procpool__aligned_place(block) : NULL;
-}
-
 static void procpool__aligned_free(void *p) {
   if (p != NULL)
     PROCPOOL_FREE((unsigned char *)p - ((unsigned char *)p)[-1]);
@@ -1983,17 +2036,23 @@ static void procpool__aligned_free(void *p) {
 
 /* Larger, with its first used bytes. Null, and all is as before, when there is no memory. p may be null. */
 static void *procpool__aligned_grow(void *p, uint64_t used, uint64_t size) {
-  const size_t by = p != NULL ? ((unsigned char *)p)[-1] : 0;
-  unsigned char *block, *place;
-  if (p == NULL || size > (uint64_t)PTRDIFF_MAX)
-    return p == NULL ? procpool__aligned_new(size) : NULL;
-  block = (unsigned char *)PROCPOOL_REALLOC((unsigned char *)p - by, (size_t)size + PROCPOOL__ALIGNMENT);
+  const size_t was = p != NULL ? ((unsigned char *)p)[-1] : 0;
+  unsigned char *block = p != NULL ? (unsigned char *)p - was : NULL;
+  size_t by;
+  if (size > (uint64_t)PTRDIFF_MAX)
+    return NULL;
+  block = (unsigned char *)PROCPOOL_REALLOC(block, (size_t)size + PROCPOOL__ALIGNMENT);
   if (block == NULL)
     return NULL;
-  place = block + PROCPOOL__ALIGNMENT - (size_t)((uintptr_t)block % PROCPOOL__ALIGNMENT);
-  if (place != block + by)
-    memmove(place, block + by, (size_t)used);
-  return procpool__aligned_place(block);
+  by = PROCPOOL__ALIGNMENT - (size_t)((uintptr_t)block % PROCPOOL__ALIGNMENT);
+  if (by != was && used > 0)
+    memmove(block + by, block + was, (size_t)used);
+  block[by - 1] = (unsigned char)by;
+  return block + by;
+}
+
+static void *procpool__aligned_new(uint64_t size) {
+  return procpool__aligned_grow(NULL, 0, size);
 }
 
 static void procpool__platform_unmap(void *p, size_t size) {
@@ -2029,12 +2088,6 @@ static int procpool__platform_above_std(int fd) {
 
 static void procpool__platform_close_on_exec(int fd) {
   (void)fcntl(fd, F_SETFD, FD_CLOEXEC);
-}
-
-static void procpool__platform_close(int *fd) {
-  if (*fd >= 0)
-    procpool__platform_close_fd(*fd);
-  *fd = -1;
 }
 
 /* RLIMIT_FSIZE covers memfds too, and exceeding it raises SIGXFSZ in the caller: look before. */
@@ -2124,22 +2177,16 @@ static bool procpool__platform_shm_own(int fd) {
          (seals < 0 || (seals & (PROCPOOL__SEAL_SHRINK | PROCPOOL__SEAL_SEAL)) != 0);
 }
 
-/* The first page, to be read only; then to be given back. Null where that cannot be. */
-static const void *procpool__platform_shm_look(int fd) {
+/* The first page, to be read only; to be unmapped then. Null where that cannot be. */
+static void *procpool__platform_shm_look(int fd) {
   void *p = mmap(NULL, PROCPOOL__PAGE, PROT_READ, MAP_SHARED, fd, 0);
   return p == MAP_FAILED ? NULL : p;
-}
-
-static void procpool__platform_shm_unlook(const void *page) {
-  void *p;
-  memcpy((void *)&p, (const void *)&page, sizeof(p));
-  (void)munmap(p, PROCPOOL__PAGE);
 }
 
 /* Maps size bytes of address space, most of them beyond the end of the file and closed to access: a leak checker that
  * reads all of a process's memory, as valgrind's does, would otherwise take hours, and reserve every page. place:
  * where, or null for anywhere. Null when there is no room there. */
-static void *procpool__platform_shm_map(int fd, uint64_t size, void *place) {
+static void *procpool__platform_shm_map_at(int fd, uint64_t size, void *place) {
   const int flags = MAP_SHARED | MAP_NORESERVE | (place != NULL ? (int)PROCPOOL__MAP_FIXED_NOREPLACE : 0);
   void *p;
   p = mmap(place, (size_t)size, PROT_NONE, flags, fd, 0);
@@ -2159,21 +2206,17 @@ static void *procpool__platform_shm_map(int fd, uint64_t size, void *place) {
 #define PROCPOOL__PLACE_TAKEN() false
 #endif
 
-/* The same where another process has it. */
-static void *procpool__platform_shm_map_there(int fd, uint64_t size, uint64_t place) {
-  return procpool__platform_shm_map(fd, size, procpool__address_of(place));
-}
-
-/* The same anywhere, but at a multiple of a large page if that can be had. */
-static void *procpool__platform_shm_map_anywhere(int fd, uint64_t size) {
-  unsigned char *p = (unsigned char *)procpool__platform_shm_map(fd, size, NULL);
+/* The same at the address where another process has it; 0: anywhere, but at a multiple of a large page if that can be
+ * had. */
+static void *procpool__platform_shm_map(int fd, uint64_t size, uint64_t place) {
+  unsigned char *p = (unsigned char *)procpool__platform_shm_map_at(fd, size, procpool__address_of(place));
   const size_t odd = (size_t)((uintptr_t)p % PROCPOOL__HUGE);
   void *even;
-  if (odd == 0)
+  if (place != 0 || odd == 0)
     return p;
   (void)munmap(p, (size_t)size);
-  even = procpool__platform_shm_map(fd, size, p - odd); /* places are given out downwards: this one is free */
-  return even != NULL ? even : procpool__platform_shm_map(fd, size, NULL);
+  even = procpool__platform_shm_map_at(fd, size, p - odd); /* places are given out downwards: this one is free */
+  return even != NULL ? even : procpool__platform_shm_map_at(fd, size, NULL);
 }
 
 /* Whether the instrument that this is built with wants all memory in places of its own. */
@@ -2195,7 +2238,7 @@ static void *procpool__platform_shm_map_anywhere(int fd, uint64_t size) {
 static void *procpool__platform_shm_map_far(int fd, uint64_t size) {
   const int most = sizeof(void *) > 4 ? 46 : 31, least = sizeof(void *) > 4 ? 36 : 31;
   const uint64_t step = procpool__round_up(size, PROCPOOL__HUGE);
-  void *p = procpool__platform_shm_map(fd, size, NULL);
+  void *p = procpool__platform_shm_map_at(fd, size, NULL);
   if (p == NULL) /* no room for it at all */
     return NULL;
   (void)munmap(p, (size_t)size);
@@ -2204,11 +2247,11 @@ static void *procpool__platform_shm_map_far(int fd, uint64_t size) {
       const uint64_t place = ((uint64_t)3 << (bits - 2)) + (uint64_t)i * step;
       if (place > (uint64_t)UINTPTR_MAX - size || place >> bits != 0)
         continue;
-      p = procpool__platform_shm_map_there(fd, size, place);
+      p = procpool__platform_shm_map(fd, size, place);
       if (p != NULL)
         return p;
     }
-  return procpool__platform_shm_map_anywhere(fd, size);
+  return procpool__platform_shm_map(fd, size, 0);
 }
 
 /* Opens the mapping up to end, in this process. */
@@ -2243,12 +2286,7 @@ static uint64_t procpool__platform_available(void) {
   char text[1024];
   const char *line;
   unsigned long long kib;
-  ssize_t got = -1;
-  int fd = procpool__platform_open("/proc/meminfo", O_RDONLY);
-  if (fd >= 0)
-    got = procpool__platform_read(fd, text, sizeof(text) - 1);
-  procpool__platform_close(&fd);
-  text[got > 0 ? got : 0] = 0;
+  (void)procpool__platform_read_text("/proc/meminfo", text, sizeof(text));
   line = strstr(text, "MemAvailable:");
   return line != NULL && sscanf(line, "MemAvailable: %llu", &kib) == 1 ? (uint64_t)kib * 1024u : UINT64_MAX;
 }
@@ -2289,18 +2327,19 @@ static int procpool__platform_shm_write(int fd, uint64_t offset, uint64_t size) 
 
 /* A signal makes the kernel give up all of one call, and a timer of the host's could do so for ever: then in slices. */
 static int procpool__platform_shm_allocate(int fd, uint64_t offset, uint64_t size) {
-  const uint64_t slice = (uint64_t)1 << 20, end = offset + size;
-  int error = posix_fallocate(fd, (off_t)offset, (off_t)size);
-  if (procpool__platform_refused(error) || error == EOPNOTSUPP)
-    return procpool__platform_shm_write(fd, offset, size);
-  if (error != EINTR)
-    return error;
-  for (; offset < end; offset += slice) {
-    do
-      error = posix_fallocate(fd, (off_t)offset, (off_t)(end - offset < slice ? end - offset : slice));
-    while (error == EINTR);
-    if (error != 0)
+  const uint64_t end = offset + size;
+  uint64_t slice = size;
+  while (offset < end) {
+    const uint64_t part = end - offset < slice ? end - offset : slice;
+    const int error = posix_fallocate(fd, (off_t)offset, (off_t)part);
+    if (procpool__platform_refused(error) || error == EOPNOTSUPP)
+      return procpool__platform_shm_write(fd, offset, end - offset);
+    if (error == EINTR)
+      slice = (uint64_t)1 << 20;
+    else if (error != 0)
       return error;
+    else
+      offset += part;
   }
   return 0;
 }
@@ -2334,17 +2373,11 @@ static uint64_t procpool__platform_space(void) {
   uint64_t most = sizeof(void *) > 4 ? UINT64_MAX : (uint64_t)3 << 30, used;
   unsigned long long pages = 0;
   struct rlimit limit;
-  char text[64], path[PROCPOOL__OWN_PATH];
-  int fd = -1;
-  ssize_t got = -1;
+  char text[64] = "", path[PROCPOOL__OWN_PATH];
   if (getrlimit(RLIMIT_AS, &limit) == 0 && limit.rlim_cur != RLIM_INFINITY && limit.rlim_cur < most)
     most = limit.rlim_cur;
   if (most != UINT64_MAX)
-    fd = procpool__platform_open(procpool__platform_own_path(path, "statm"), O_RDONLY);
-  if (fd >= 0)
-    got = procpool__platform_read(fd, text, sizeof(text) - 1);
-  procpool__platform_close(&fd);
-  text[got > 0 ? got : 0] = 0;
+    (void)procpool__platform_read_text(procpool__platform_own_path(path, "statm"), text, sizeof(text));
   used = sscanf(text, "%llu", &pages) == 1 ? pages * procpool__platform_page() : 0;
   return most == UINT64_MAX || used < most ? most - used : 0;
 }
@@ -2361,7 +2394,8 @@ static bool procpool__platform_pair(bool made, int fds[2]) {
   return fds[0] >= 0 && fds[1] >= 0;
 }
 
-static bool procpool__platform_pipe(int fds[2]) { /* pipe2 by number: its declaration needs _GNU_SOURCE */
+/* By number: its declaration needs _GNU_SOURCE. */
+static bool procpool__platform_pipe(int fds[2]) {
   return procpool__platform_pair(syscall(SYS_pipe2, fds, O_CLOEXEC) == 0, fds);
 }
 
@@ -2708,13 +2742,6 @@ static bool procpool__platform_witness_gone(int witness, int watch) {
   return witness >= 0 && fcntl(witness, PROCPOOL__ADD_SEALS, PROCPOOL__SEAL_WRITE) == 0;
 }
 
-static bool procpool__platform_kept(const int *keep, size_t count, int fd) {
-  for (size_t i = 0; i < count; i++)
-    if (keep[i] == fd)
-      return true;
-  return false;
-}
-
 /* What the kernel writes for each entry of a directory (getdents64(2)). */
 typedef struct procpool__platform_entry {
   uint64_t inode;
@@ -2724,64 +2751,79 @@ typedef struct procpool__platform_entry {
   char name[1];
 } procpool__platform_entry;
 
-/* Closes those of the descriptors in a piece of the list. No readdir: it allocates, and the host may have threads. */
-static void procpool__platform_close_listed(const char *list, long size, const int *keep, size_t count, int own) {
-  for (long at = 0; at + (long)offsetof(procpool__platform_entry, name) < size;) {
-    uint16_t length;
-    int fd = 0;
-    const char *name = list + at + offsetof(procpool__platform_entry, name);
-    memcpy(&length, list + at + offsetof(procpool__platform_entry, length), sizeof(length));
-    for (; *name >= '0' && *name <= '9'; name++)
-      fd = 10 * fd + (*name - '0');
-    if (fd > 2 && fd != own && !procpool__platform_kept(keep, count, fd))
-      procpool__platform_close_fd(fd);
-    at += length;
-  }
-}
+typedef bool procpool__platform_number_visitor(int number, void *context);
 
-/* Goes through the list of the open ones, however high their numbers. False where it cannot be had. */
-static bool procpool__platform_close_by_list(const int *keep, size_t count) {
+/* Visits the numbers that are names in a directory of the kernel's, until visit returns true, and closes it. No readdir:
+ * it allocates, and the host may have threads. 1: visit did; 0: never; -1: there is no such list. */
+static int procpool__platform_each_number(int directory, procpool__platform_number_visitor *visit, void *context) {
   uint64_t list[512]; /* aligned for an entry */
   long got = -1;
-  int fd = procpool__platform_above_std(procpool__platform_open("/proc/self/fd", O_RDONLY | O_DIRECTORY));
-  while (fd >= 0 && (got = syscall(SYS_getdents64, fd, list, sizeof(list))) > 0)
-    procpool__platform_close_listed((const char *)list, got, keep, count, fd);
-  procpool__platform_close(&fd);
-  return got == 0;
+  bool found = false;
+  while (directory >= 0 && !found && (got = syscall(SYS_getdents64, directory, list, sizeof(list))) > 0)
+    for (long at = 0; at < got && !found;) {
+      const char *entry = (const char *)list + at;
+      const int number = atoi(entry + offsetof(procpool__platform_entry, name));
+      uint16_t length;
+      memcpy(&length, entry + offsetof(procpool__platform_entry, length), sizeof(length));
+      found = number > 0 && visit(number, context);
+      at += length;
+    }
+  procpool__platform_close(&directory);
+  return found ? 1 : got < 0 ? -1 : 0;
+}
+
+/* The descriptors that stay open. */
+typedef struct procpool__platform_keep {
+  const int *fds;
+  size_t count;
+  int list; /* of the open ones, while it is read */
+} procpool__platform_keep;
+
+static bool procpool__platform_close_unless_kept(int fd, void *context) {
+  const procpool__platform_keep *keep = (const procpool__platform_keep *)context;
+  bool kept = fd <= 2 || fd == keep->list;
+  for (size_t i = 0; i < keep->count && !kept; i++)
+    kept = keep->fds[i] == fd;
+  if (!kept)
+    procpool__platform_close_fd(fd);
+  return false;
 }
 
 /* Asks for many at once which of them are open: a million take some ten milliseconds so. */
-static void procpool__platform_close_by_number(const int *keep, size_t count, int limit) {
-  struct pollfd fds[64];
+static void procpool__platform_close_by_number(procpool__platform_keep *keep, int limit) {
+  procpool__source fds[64];
   for (int first = 3; first < limit; first += 64) {
     bool told;
-    for (int i = 0; i < 64; i++) {
-      fds[i].fd = first + i;
-      fds[i].events = fds[i].revents = 0;
-    }
+    for (int i = 0; i < 64; i++)
+      fds[i] = procpool__platform_end_of(first + i);
     told = procpool__platform_poll(fds, 64, 0, NULL) >= 0;
     for (int i = 0; i < 64; i++)
-      if ((!told || (fds[i].revents & POLLNVAL) == 0) && !procpool__platform_kept(keep, count, first + i))
-        procpool__platform_close_fd(first + i);
+      if (!told || (fds[i].revents & POLLNVAL) == 0)
+        (void)procpool__platform_close_unless_kept(first + i, keep);
   }
 }
 
-/* Closes every descriptor above 2 but those in keep (sorted upwards). Linux before 5.9 has no close_range, and a limit
+/* Closes every descriptor above 2 but these (sorted upwards). Linux before 5.9 has no close_range, and a limit
  * of a billion descriptors is common: they are not tried one by one. */
-static void procpool__platform_close_others(const int *keep, size_t count) {
+static void procpool__platform_close_others(const int *fds, size_t count) {
   const long limit = sysconf(_SC_OPEN_MAX);
+  procpool__platform_keep keep;
   unsigned from = 3;
   bool refused = false;
   for (size_t i = 0; i <= count && !refused; i++) {
-    const unsigned to = i < count ? (unsigned)keep[i] : UINT_MAX;
+    const unsigned to = i < count ? (unsigned)fds[i] : UINT_MAX;
     refused = from < to && syscall(SYS_close_range, from, to - 1, 0) != 0;
     if (from <= to)
       from = to + 1;
   }
-  if (!refused || procpool__platform_close_by_list(keep, count))
+  if (!refused)
     return;
-  procpool__platform_close_by_number(keep, count,
-                                     limit > 0 && limit < PROCPOOL__FDS_MOST ? (int)limit : (int)PROCPOOL__FDS_MOST);
+  keep.fds = fds;
+  keep.count = count;
+  keep.list = procpool__platform_above_std(procpool__platform_open("/proc/self/fd", O_RDONLY | O_DIRECTORY));
+  if (procpool__platform_each_number(keep.list, procpool__platform_close_unless_kept, &keep) != 0)
+    procpool__platform_close_by_number(&keep,
+                                       limit > 0 && limit < PROCPOOL__FDS_MOST ? (int)limit : (int)PROCPOOL__FDS_MOST);
 }
 
 /* ==== >>processes ===================================================================================================
@@ -3124,15 +3166,13 @@ static void procpool__platform_nudge_parent(pid_t parent) {
 /* If the process that pidfd names has become a child of this one (which then is process 1, or a child subreaper: it
  * adopts every orphan), takes it off the list of its children. It has ended, or is about to. */
 static void procpool__platform_reap_adopted(int pidfd) {
+  procpool__source end = procpool__platform_source(pidfd);
   siginfo_t info;
-  struct pollfd fd;
-  fd.fd = pidfd;
-  fd.events = POLLIN;
   for (int i = 0; i < 2 && pidfd >= 0; i++) {
     memset(&info, 0, sizeof(info));
     if (syscall(SYS_waitid, PROCPOOL__P_PIDFD, pidfd, &info, WEXITED | WNOHANG, NULL) != 0 || info.si_pid != 0)
       return;
-    (void)procpool__platform_poll(&fd, 1, procpool__platform_now() + 1000000000u, NULL);
+    (void)procpool__platform_poll(&end, 1, procpool__platform_now() + 1000000000u, NULL);
   }
 }
 
@@ -3170,49 +3210,28 @@ static pid_t procpool__platform_fork(void) {
 /* The state of a process's thread, its first one where thread is the process; 0 where /proc does not tell. It stands
  * behind the name, which is in brackets and may hold any (proc(5)). */
 static char procpool__platform_state(pid_t pid, pid_t thread) {
-  char text[512], *end;
-  ssize_t got = 0;
-  int fd;
-  (void)snprintf(text, sizeof(text), "/proc/%d/task/%d/stat", (int)pid, (int)thread);
-  fd = procpool__platform_open(text, O_RDONLY);
-  if (fd >= 0)
-    got = procpool__platform_read(fd, text, sizeof(text) - 1);
-  procpool__platform_close(&fd);
-  text[got > 0 ? got : 0] = 0;
+  char path[64], text[512], *end;
+  (void)snprintf(path, sizeof(path), "/proc/%d/task/%d/stat", (int)pid, (int)thread);
+  (void)procpool__platform_read_text(path, text, sizeof(text));
   end = strrchr(text, ')');
   return end != NULL && end[1] == ' ' ? end[2] : (char)0;
 }
 
-/* Whether a thread in a piece of a process's list is stopped. */
-static bool procpool__platform_any_stopped(pid_t pid, const char *list, long size) {
-  for (long at = 0; at + (long)offsetof(procpool__platform_entry, name) < size;) {
-    const int thread = atoi(list + at + offsetof(procpool__platform_entry, name));
-    uint16_t length;
-    if (thread > 0 && procpool__platform_state(pid, (pid_t)thread) == 'T')
-      return true;
-    memcpy(&length, list + at + offsetof(procpool__platform_entry, length), sizeof(length));
-    at += length;
-  }
-  return false;
+static bool procpool__platform_thread_stopped(int thread, void *pid) {
+  return procpool__platform_state(*(const pid_t *)pid, (pid_t)thread) == 'T';
 }
 
 /* Whether a process is stopped, as by Ctrl-Z; false where /proc does not tell. A stop is of all its threads, so the
  * first one tells, unless it has ended (pthread_exit in main). */
 static bool procpool__platform_is_stopped(pid_t pid) {
   const char first = procpool__platform_state(pid, pid);
-  uint64_t list[512]; /* aligned for an entry */
   char path[32];
-  bool stopped = first == 'T';
-  long got;
-  int fd;
+  int threads;
   if (first != 'Z')
-    return stopped;
+    return first == 'T';
   (void)snprintf(path, sizeof(path), "/proc/%d/task", (int)pid);
-  fd = procpool__platform_open(path, O_RDONLY | O_DIRECTORY);
-  while (fd >= 0 && !stopped && (got = syscall(SYS_getdents64, fd, list, sizeof(list))) > 0)
-    stopped = procpool__platform_any_stopped(pid, (const char *)list, got);
-  procpool__platform_close(&fd);
-  return stopped;
+  threads = procpool__platform_open(path, O_RDONLY | O_DIRECTORY);
+  return procpool__platform_each_number(threads, procpool__platform_thread_stopped, &pid) > 0;
 }
 
 /* ---- messages over a channel: whole ones of one size ---- */
@@ -3351,16 +3370,14 @@ static int procpool__platform_die_when_told(int fd) {
 
 /* ---- descendants: what a task's programs are known by ---- */
 
-/* From now on, orphans among the descendants of this process become its children (prctl(2)). */
-static void procpool__platform_adopt(void) {
-  (void)prctl(PROCPOOL__SET_CHILD_SUBREAPER, 1);
-}
-
 /* RLIMIT_LOCKS has meant nothing since Linux 2.4.25 (getrlimit(2)), is inherited by fork and exec, and can be read of
- * another process: a mark that stays with a worker's descendants. pid 0: this process. 0: no mark. */
-static uint64_t procpool__platform_mark_of(pid_t pid) {
+ * another process: a mark that stays with a worker's descendants. Of a child of this process; 0: it has none, or it
+ * has begun a session of its own, as daemons do. */
+static uint64_t procpool__platform_mark_of(pid_t child) {
   uint64_t limit[2]; /* struct rlimit64: soft, hard */
-  return syscall(SYS_prlimit64, pid, PROCPOOL__LIMIT_LOCKS, NULL, limit) == 0 && limit[0] != limit[1] ? limit[0] : 0;
+  if (getsid(child) != getsid(0) || syscall(SYS_prlimit64, child, PROCPOOL__LIMIT_LOCKS, NULL, limit) != 0)
+    return 0;
+  return limit[0] != limit[1] ? limit[0] : 0;
 }
 static void procpool__platform_mark(uint64_t mark) {
   uint64_t limit[2];
@@ -3368,11 +3385,6 @@ static void procpool__platform_mark(uint64_t mark) {
     return;
   limit[0] = mark != 0 ? mark : limit[1];
   (void)syscall(SYS_prlimit64, 0, PROCPOOL__LIMIT_LOCKS, limit, NULL);
-}
-
-/* Whether a process has not begun a session of its own, as daemons do. */
-static bool procpool__platform_same_session(pid_t pid) {
-  return getsid(pid) == getsid(0);
 }
 
 typedef void procpool__platform_child_visitor(pid_t child, void *context);
@@ -3465,6 +3477,25 @@ static void procpool__platform_worker_signals(void) {
   }
   (void)sigemptyset(&none);
   procpool__platform_swap_mask(&none, NULL); /* the C library's own, too: pthread_cancel and setuid need them */
+}
+
+/* What becomes of a worker before it runs anything. index: in its name, or -1. */
+static void procpool__platform_worker_manners(const char *name, int index, uint64_t mark, bool core_dumps) {
+  procpool__platform_worker_signals();
+  (void)__fpurge(stdout); /* what the host had buffered is the host's to print */
+  (void)__fpurge(stderr);
+  procpool__platform_set_name(name, index);
+  procpool__platform_volunteer();
+  procpool__platform_mark(mark);
+  if (!core_dumps)
+    procpool__platform_no_core();
+}
+
+/* And of a supervisor: orphans among its descendants become its children (prctl(2)). */
+static void procpool__platform_super_manners(const char *name) {
+  (void)prctl(PROCPOOL__SET_CHILD_SUBREAPER, 1);
+  procpool__platform_mark(0);
+  procpool__platform_set_name(name, -1);
 }
 
 /* All signals, also those that the C library keeps for its threads, which sigfillset leaves out: a supervisor has but
@@ -3578,12 +3609,6 @@ static bool procpool__platform_tidy(const procpool__platform_habits *habits) {
          procpool__platform_tidy_limit(RLIMIT_FSIZE, &habits->file_size);
 }
 
-/* What the process that this one is a copy of had buffered is that one's to print. */
-static void procpool__platform_drop_output(void) {
-  (void)__fpurge(stdout);
-  (void)__fpurge(stderr);
-}
-
 static void procpool__platform_flush(void) {
   if (__fpending(stdout) > 0)
     (void)fflush(stdout);
@@ -3618,8 +3643,7 @@ typedef void procpool__platform_exit_handler(void *context, int status);
 enum { PROCPOOL__STATUS_UNTOLD = 255 };
 
 static void procpool__platform_flush_and_leave(int status) {
-  (void)fflush(stdout);
-  (void)fflush(stderr);
+  procpool__platform_flush();
   _exit(status);
 }
 
@@ -3792,24 +3816,21 @@ static int procpool__platform_thread_start(procpool__platform_thread *thread, vo
   return error;
 }
 
-/* What a thread's stack takes by default: as much as the main thread's may, or 8 MiB where that has no bound. (musl
- * gives a thread 128 KiB.) */
-static size_t procpool__platform_stack_size(void) {
+/* What a thread's stack takes. wanted: 0 for as much as the main thread's may, or 8 MiB where that has no bound (musl
+ * gives a thread 128 KiB). The least is more than PTHREAD_STACK_MIN where a signal's frame is large. */
+static size_t procpool__platform_stack_size(size_t wanted) {
   const size_t most = (size_t)8 << 20, least = (size_t)256 << 10;
+  const long possible = sysconf(_SC_THREAD_STACK_MIN);
   struct rlimit limit;
-  if (getrlimit(RLIMIT_STACK, &limit) != 0 || limit.rlim_cur > (rlim_t)SIZE_MAX / 16)
-    return most;
-  return (size_t)limit.rlim_cur < least ? least : (size_t)limit.rlim_cur / 4096 * 4096;
+  if (wanted == 0 && (getrlimit(RLIMIT_STACK, &limit) != 0 || limit.rlim_cur > (rlim_t)SIZE_MAX / 16))
+    wanted = most;
+  else if (wanted == 0)
+    wanted = (size_t)limit.rlim_cur < least ? least : (size_t)limit.rlim_cur / 4096 * 4096;
+  return possible > 0 && wanted < (size_t)possible ? (size_t)possible : wanted;
 }
 
 static bool procpool__platform_is_self(procpool__platform_thread thread) {
   return pthread_equal(thread, pthread_self()) != 0;
-}
-
-/* The least that a thread's stack may have: more than PTHREAD_STACK_MIN where a signal's frame is large. */
-static size_t procpool__platform_stack_least(void) {
-  const long least = sysconf(_SC_THREAD_STACK_MIN);
-  return least > 0 ? (size_t)least : 0;
 }
 
 static void procpool__platform_thread_join(procpool__platform_thread thread) {
@@ -3850,11 +3871,6 @@ static bool procpool__platform_gives_rights(void) {
 
 /* ---- where code lies: executable mappings of files ---- */
 
-static int procpool__platform_maps(void) {
-  char path[PROCPOOL__OWN_PATH];
-  return procpool__platform_open(procpool__platform_own_path(path, "maps"), O_RDONLY);
-}
-
 typedef struct procpool__platform_code {
   uint64_t start, end, offset; /* addresses, and the offset of start in the file */
   uint64_t device, inode;
@@ -3876,15 +3892,6 @@ static bool procpool__platform_parse_code(const char *line, procpool__platform_c
   code->inode = inode;
   *path = line + path_at;
   return protection[2] == 'x';
-}
-
-/* Whether they can be read. False: errno says why. */
-static bool procpool__platform_has_maps(void) {
-  int fd = procpool__platform_maps();
-  if (fd < 0)
-    return false;
-  procpool__platform_close(&fd);
-  return true;
 }
 
 /* Whether the mapping is the program's own: that one stays as long as the process does. */
@@ -3927,144 +3934,42 @@ static uint64_t procpool__platform_unloads(void) {
 
 typedef bool procpool__platform_code_visitor(const procpool__platform_code *code, const char *path, void *context);
 
-/* Calls visit for every executable mapping until it returns true. 1: it did; 0: never; -1: they cannot be read. */
+/* Calls visit for every executable mapping until it returns true. 1: it did; 0: never; -1 (errno): they cannot be read.
+ * Without visit: whether they can. */
 static int procpool__platform_each_code(procpool__platform_code_visitor *visit, void *context) {
-  char buffer[8192];
-  size_t have = 0;
+  char path[PROCPOOL__OWN_PATH], *line;
+  procpool__platform_lines lines;
   bool found = false;
-  ssize_t got = 1;
-  int error;
-  int fd = procpool__platform_maps();
-  const bool opened = fd >= 0;
-  while (fd >= 0 && !found && (got = procpool__platform_read(fd, buffer + have, sizeof(buffer) - 1 - have)) > 0) {
-    char *line = buffer, *end;
-    have += (size_t)got;
-    buffer[have] = 0;
-    for (; !found && (end = strchr(line, '\n')) != NULL; line = end + 1) {
-      procpool__platform_code code;
-      const char *path;
-      *end = 0;
-      found = procpool__platform_parse_code(line, &code, &path) && visit(&code, path, context);
-    }
-    have -= (size_t)(line - buffer);
-    memmove(buffer, line, have);
-    if (have == sizeof(buffer) - 1)
-      have = 0; /* a path longer than the buffer: its line is of no use */
+  if (!procpool__platform_lines_open(&lines, procpool__platform_own_path(path, "maps")))
+    return -1;
+  while (!found && (line = procpool__platform_lines_next(&lines)) != NULL) {
+    procpool__platform_code code;
+    const char *name;
+    found = procpool__platform_parse_code(line, &code, &name) && (visit == NULL || visit(&code, name, context));
   }
-  error = errno;
-  procpool__platform_close(&fd);
-  errno = error;
-  return opened && got >= 0 ? found : -1;
+  procpool__platform_close_fd(lines.fd);
+  return lines.failed ? -1 : found;
 }
 
 /* ==== >>machine =====================================================================================================
  * Runs in:   any process; it reads files only.
  * Writes:    nothing but what its caller names.
- * Calls:     >>platform.
- * Always:    root is put before every path: "" in production, a fake tree in tests. What is missing or malformed
- *            sets no limit. */
+ * Calls:     >>platform, >>descriptors.
+ * Always:    what is missing or malformed sets no limit. */
 
-/* ---- processors ---- */
+/* ---- files of numbers ---- */
 
 #define PROCPOOL__CPU_PATH 4096
 #define PROCPOOL__CPU_NO_LIMIT INT_MAX
-
-/* A file read line by line through a fixed buffer. */
-enum { PROCPOOL__CPU_SET = 1024 }; /* bytes of a set of processors */
-
-typedef struct procpool__cpu_lines {
-  int fd;
-  size_t start, end; /* text[start..end) is read and not yet delivered */
-  bool skip;         /* within a line longer than text */
-  char text[PROCPOOL__CPU_PATH];
-} procpool__cpu_lines;
 
 static bool procpool__cpu_join(char *path, const char *first, const char *second) {
   const int length = snprintf(path, PROCPOOL__CPU_PATH, "%s%s", first, second);
   return length >= 0 && length < PROCPOOL__CPU_PATH;
 }
 
-static int procpool__cpu_open(const char *directory, const char *name) {
-  char path[PROCPOOL__CPU_PATH];
-  return procpool__cpu_join(path, directory, name) ? procpool__platform_open(path, O_RDONLY) : -1;
-}
-
-/* The file's beginning as a string; false if there is none. One read suffices: these files are shorter than a page,
- * and sysfs, procfs and cgroupfs give such a file whole. */
 static bool procpool__cpu_read(const char *directory, const char *name, char *text, size_t capacity) {
-  const int fd = procpool__cpu_open(directory, name);
-  if (fd < 0)
-    return false;
-  const ssize_t length = procpool__platform_read(fd, text, capacity - 1);
-  procpool__platform_close_fd(fd);
-  text[length > 0 ? length : 0] = 0;
-  return length > 0;
-}
-
-static bool procpool__cpu_lines_open(procpool__cpu_lines *lines, const char *root, const char *name) {
-  lines->fd = procpool__cpu_open(root, name);
-  lines->start = lines->end = 0;
-  lines->skip = false;
-  return lines->fd >= 0;
-}
-
-/* One of the kernel's files about this process: main's thread's, as containers' tools put theirs in its place; this
- * thread's own where that one has ended, which is seen by its mounts: it has none any more. */
-static bool procpool__cpu_own_open(procpool__cpu_lines *lines, const char *root, const char *name) {
-  char path[PROCPOOL__OWN_PATH];
-  int mounts = procpool__cpu_open(root, "/proc/self/mountinfo");
-  (void)snprintf(path, sizeof(path), "/proc/%s/%s", mounts >= 0 ? "self" : "thread-self", name);
-  procpool__platform_close(&mounts);
-  if (procpool__cpu_lines_open(lines, root, path))
-    return true;
-  (void)snprintf(path, sizeof(path), "/proc/self/%s", name);
-  return procpool__cpu_lines_open(lines, root, path);
-}
-
-/* Makes room and reads on; a line that fills the buffer (overlay mounts have such) cannot be one of ours: drop it. */
-static bool procpool__cpu_lines_fill(procpool__cpu_lines *lines) {
-  lines->end -= lines->start;
-  memmove(lines->text, lines->text + lines->start, lines->end);
-  lines->start = 0;
-  if (lines->end == sizeof(lines->text)) {
-    lines->end = 0;
-    lines->skip = true;
-  }
-  const ssize_t length = procpool__platform_read(lines->fd, lines->text + lines->end, sizeof(lines->text) - lines->end);
-  if (length > 0)
-    lines->end += (size_t)length;
-  return length > 0;
-}
-
-/* The next whole line without its newline, valid until the next call; null at the end. */
-static char *procpool__cpu_lines_next(procpool__cpu_lines *lines) {
-  for (;;) {
-    char *line = lines->text + lines->start;
-    char *newline = (char *)memchr(line, '\n', lines->end - lines->start);
-    if (newline == PROCPOOL_NULL) {
-      if (!procpool__cpu_lines_fill(lines))
-        return PROCPOOL_NULL;
-      continue;
-    }
-    *newline = 0;
-    lines->start = (size_t)(newline + 1 - lines->text);
-    if (!lines->skip)
-      return line;
-    lines->skip = false;
-  }
-}
-
-/* Cuts the text up to the separator off *cursor; the rest, and then "", at the end. */
-static char *procpool__cpu_field(char **cursor, char separator) {
-  char *field = *cursor;
-  char *end = strchr(field, separator);
-  if (end == PROCPOOL_NULL) {
-    *cursor = field + strlen(field);
-    return field;
-  }
-  *end = 0;
-  *cursor = end + 1;
-  return field;
+  char path[PROCPOOL__CPU_PATH];
+  return procpool__cpu_join(path, directory, name) && procpool__platform_read_text(path, text, capacity);
 }
 
 /* Passes a decimal number; false if there is none or it has more than 18 digits. */
@@ -4087,272 +3992,38 @@ static bool procpool__cpu_number(const char **text, uint64_t *value) {
   return true;
 }
 
-/* Is name an element of the comma-separated list? The empty list has one element, "". */
-static bool procpool__cpu_listed(const char *list, const char *name) {
-  const size_t length = strlen(name);
-  for (;;) {
-    const char *comma = strchr(list, ',');
-    const size_t element = comma != PROCPOOL_NULL ? (size_t)(comma - list) : strlen(list);
-    if (element == length && memcmp(list, name, length) == 0)
-      return true;
-    if (comma == PROCPOOL_NULL)
-      return false;
-    list = comma + 1;
-  }
-}
-
-/* mountinfo writes space, tab, newline and backslash as \ooo. In place. */
-static void procpool__cpu_unescape(char *text) {
-  char *out = text;
-  for (; *text != 0; out++) {
-    if (text[0] == '\\' && text[1] >= '0' && text[1] <= '3' && text[2] >= '0' && text[2] <= '7' && text[3] >= '0' &&
-        text[3] <= '7') {
-      *out = (char)((text[1] - '0') * 64 + (text[2] - '0') * 8 + (text[3] - '0'));
-      text += 4;
-    } else {
-      *out = *text++;
-    }
-  }
-  *out = 0;
-}
-
-/* quota of processor time per period, both in us, as a number of processors: one and a half are two. */
-static int procpool__cpu_quota(uint64_t quota, uint64_t period) {
-  if (quota == 0 || period == 0)
-    return PROCPOOL__CPU_NO_LIMIT;
-  const uint64_t count = quota / period + (quota % period != 0);
-  return count < INT_MAX ? (int)count : PROCPOOL__CPU_NO_LIMIT;
-}
-
-/* cgroup v2: "QUOTA PERIOD" or "max PERIOD"; absent in the root and where the controller is not enabled. */
-static int procpool__cpu_quota_v2(const char *directory) {
-  char text[128];
-  const char *cursor = text;
-  uint64_t quota, period;
-  if (!procpool__cpu_read(directory, "/cpu.max", text, sizeof(text)) || !procpool__cpu_number(&cursor, &quota) ||
-      !procpool__cpu_number(&cursor, &period))
-    return PROCPOOL__CPU_NO_LIMIT;
-  return procpool__cpu_quota(quota, period);
-}
-
+/* The number in a group's file; UINT64_MAX for none ("max", "-1"). */
 static uint64_t procpool__cpu_read_number(const char *directory, const char *name) {
   char text[64];
   const char *cursor = text;
   uint64_t value;
-  return procpool__cpu_read(directory, name, text, sizeof(text)) && procpool__cpu_number(&cursor, &value) ? value : 0;
+  return procpool__cpu_read(directory, name, text, sizeof(text)) && procpool__cpu_number(&cursor, &value) ? value
+                                                                                                          : UINT64_MAX;
 }
 
-/* cgroup v1: the quota is -1 where there is none. */
-static int procpool__cpu_quota_v1(const char *directory) {
-  return procpool__cpu_quota(procpool__cpu_read_number(directory, "/cpu.cfs_quota_us"),
-                             procpool__cpu_read_number(directory, "/cpu.cfs_period_us"));
-}
+/* ---- what a control group allows ---- */
 
-typedef void procpool__group_visitor(const char *directory, bool v2, void *context);
-
-/* What to do with each of our control groups of one controller: each ancestor limits all below it. */
-typedef struct procpool__group_kind {
-  const char *controller;
-  procpool__group_visitor *visit;
-  void *context;
-  char group[PROCPOOL__CPU_PATH]; /* our group's path in that hierarchy of version 1; "": there is none */
-} procpool__group_kind;
-
-/* All that is looked for, in one pass: the kernel writes these files anew for each reader. */
-typedef struct procpool__groups {
-  int count;
-  procpool__group_kind kinds[2];
-  char group[PROCPOOL__CPU_PATH]; /* and in version 2's */
-} procpool__groups;
-
-/* Visits the directory and those above it up to its first top bytes (the mount point). */
-static void procpool__groups_upwards(const procpool__group_kind *kind, char *directory, size_t top, bool v2) {
-  for (size_t length = strlen(directory);; directory[length] = 0) {
-    kind->visit(directory, v2, kind->context);
-    if (length <= top)
-      return;
-    do
-      length--;
-    while (length > top && directory[length] != '/');
-  }
-}
-
-/* Our groups' paths, from lines "ID:CONTROLLER,...:PATH", where version 2 has no controller. */
-static void procpool__groups_paths(procpool__groups *groups, const char *root) {
-  procpool__cpu_lines lines;
-  char *cursor;
-  if (!procpool__cpu_own_open(&lines, root, "cgroup"))
-    return;
-  while ((cursor = procpool__cpu_lines_next(&lines)) != PROCPOOL_NULL) {
-    (void)procpool__cpu_field(&cursor, ':');
-    const char *controllers = procpool__cpu_field(&cursor, ':');
-    if (cursor[0] == '/' && *controllers == 0)
-      (void)procpool__cpu_join(groups->group, cursor, "");
-    for (int i = 0; i < groups->count && cursor[0] == '/'; i++)
-      if (procpool__cpu_listed(controllers, groups->kinds[i].controller))
-        (void)procpool__cpu_join(groups->kinds[i].group, cursor, "");
-  }
-  procpool__platform_close_fd(lines.fd);
-}
-
-/* The part of group below the directory that a mount shows (mountinfo's root field: not "/" in a container that has no
- * cgroup namespace of its own), or null if the mount does not show the group. A root of nothing but "/.." is an
- * ancestor of our namespace: what lies between cannot be named, the mount point itself still limits us. */
-static const char *procpool__cpu_below(const char *group, const char *shown) {
-  const size_t length = strlen(shown);
-  if (strstr(group, "/..") != PROCPOOL_NULL)
-    return PROCPOOL_NULL;
-  if (strcmp(shown, "/") == 0)
-    return strcmp(group, "/") == 0 ? "" : group;
-  if (strncmp(group, shown, length) == 0 && (group[length] == '/' || group[length] == 0))
-    return group + length;
-  while (strncmp(shown, "/..", 3) == 0)
-    shown += 3;
-  return *shown == 0 ? "" : PROCPOOL_NULL;
-}
-
-/* The groups that one line of mountinfo leads to:
- * ID PARENT MAJOR:MINOR ROOT MOUNT-POINT OPTIONS [TAG...] - TYPE SOURCE SUPER-OPTIONS */
-static void procpool__groups_mount(const procpool__groups *groups, const char *root, char *line) {
-  char mount[PROCPOOL__CPU_PATH], directory[PROCPOOL__CPU_PATH];
-  for (int i = 0; i < 3; i++)
-    (void)procpool__cpu_field(&line, ' ');
-  char *shown = procpool__cpu_field(&line, ' ');
-  char *point = procpool__cpu_field(&line, ' ');
-  while (*line != 0 && strcmp(procpool__cpu_field(&line, ' '), "-") != 0)
-    continue;
-  const char *type = procpool__cpu_field(&line, ' ');
-  (void)procpool__cpu_field(&line, ' ');
-  const bool v2 = strcmp(type, "cgroup2") == 0;
-  if (!v2 && strcmp(type, "cgroup") != 0)
-    return;
-  procpool__cpu_unescape(shown);
-  procpool__cpu_unescape(point);
-  for (int i = 0; i < groups->count; i++) {
-    const procpool__group_kind *kind = &groups->kinds[i];
-    const char *group = v2 ? groups->group : kind->group;
-    if (*group == 0 || (!v2 && !procpool__cpu_listed(line, kind->controller)))
-      continue;
-    const char *below = procpool__cpu_below(group, shown);
-    if (below != PROCPOOL_NULL && procpool__cpu_join(mount, root, point) && procpool__cpu_join(directory, mount, below))
-      procpool__groups_upwards(kind, directory, strlen(mount), v2);
-  }
-}
-
-/* Visits our groups in all hierarchies: v1, v2, or both at once (hybrid), however often mounted. */
-static void procpool__groups_each(procpool__groups *groups, const char *root) {
-  procpool__cpu_lines lines;
-  char *line;
-  procpool__groups_paths(groups, root);
-  if (!procpool__cpu_own_open(&lines, root, "mountinfo"))
-    return;
-  while ((line = procpool__cpu_lines_next(&lines)) != PROCPOOL_NULL)
-    procpool__groups_mount(groups, root, line);
-  procpool__platform_close_fd(lines.fd);
-}
-
-static void procpool__cpu_visit(const char *directory, bool v2, void *context) {
-  int *smallest = (int *)context;
-  const int quota = v2 ? procpool__cpu_quota_v2(directory) : procpool__cpu_quota_v1(directory);
-  *smallest = quota < *smallest ? quota : *smallest;
-}
-
-static int procpool__cpu_logical(void) {
-  const long count = sysconf(_SC_NPROCESSORS_ONLN);
-  return count > 0 && count < INT_MAX ? (int)count : 1;
-}
-
-/* Adds a thread's affinity mask (0: the caller's) to set. The kernel refuses one that is smaller than its own: this one
- * holds 8192 processors, the most that Linux can be built for. */
-static void procpool__cpu_add(unsigned long *set, pid_t thread) {
-  unsigned long mask[PROCPOOL__CPU_SET / sizeof(unsigned long)];
-  const long size = syscall(SYS_sched_getaffinity, thread, sizeof(mask), mask);
-  for (size_t i = 0; size > 0 && i < (size_t)size / sizeof(mask[0]); i++)
-    set[i] |= mask[i];
-}
-
-static int procpool__cpu_members(const unsigned long *set) {
-  int count = 0;
-  for (size_t i = 0; i < PROCPOOL__CPU_SET / sizeof(*set); i++)
-    count += __builtin_popcountl(set[i]);
-  return count;
-}
-
-/* The processors that this process may use: those of all its threads together, since a library may have pinned the
- * caller alone (OMP_PROC_BIND does). A process that was started on few of them, or has pinned every thread, keeps to
- * those. Returns how many there are; 0 where the kernel does not say. *pinned: the caller has fewer. */
-static int procpool__cpu_allowed(unsigned long *set, bool *pinned) {
-  const int logical = procpool__cpu_logical();
-  DIR *threads = NULL;
-  struct dirent *entry;
-  int own;
-  memset(set, 0, PROCPOOL__CPU_SET);
-  procpool__cpu_add(set, 0);
-  own = procpool__cpu_members(set);
-  if (own > 0 && own < logical)
-    threads = opendir("/proc/self/task");
-  while (threads != NULL && procpool__cpu_members(set) < logical && (entry = readdir(threads)) != NULL)
-    if (entry->d_name[0] >= '1' && entry->d_name[0] <= '9')
-      procpool__cpu_add(set, (pid_t)strtol(entry->d_name, NULL, 10));
-  if (threads != NULL)
-    (void)closedir(threads);
-  *pinned = procpool__cpu_members(set) != own;
-  return procpool__cpu_members(set);
-}
-
-static int procpool__cpu_affinity(void) {
-  unsigned long set[PROCPOOL__CPU_SET / sizeof(unsigned long)];
-  bool pinned;
-  const int count = procpool__cpu_allowed(set, &pinned);
-  return count > 0 ? count : procpool__cpu_logical();
-}
-
-/* Makes the calling thread, and what it starts from now on, use these. */
-static void procpool__cpu_use(const void *set) {
-  (void)syscall(SYS_sched_setaffinity, 0, (size_t)PROCPOOL__CPU_SET, set);
-}
-
-/* Is this processor the first thread of its core? thread_siblings_list ("0,64" or "0-1") begins with the lowest. */
-static bool procpool__cpu_is_head(const char *root, uint64_t cpu) {
-  char path[PROCPOOL__CPU_PATH], text[64];
+/* quota of processor time per period, both in us, as a number of processors: one and a half are two. Version 1 says
+ * them in two files; version 2 in one, "QUOTA PERIOD" or "max PERIOD", which is absent in the root and where the
+ * controller is not enabled. */
+static int procpool__cpu_quota(const char *directory, bool v2) {
+  char text[128];
   const char *cursor = text;
-  uint64_t first;
-  const int length = snprintf(path, sizeof(path), "%s/sys/devices/system/cpu/cpu%u", root, (unsigned)cpu);
-  return length > 0 && length < PROCPOOL__CPU_PATH &&
-         procpool__cpu_read(path, "/topology/thread_siblings_list", text, sizeof(text)) &&
-         procpool__cpu_digits(&cursor, &first) && first == cpu;
-}
-
-/* Passes one range ("4" or "4-7") of a list of processors; false at its end, or where it is not a list. */
-static bool procpool__cpu_range(const char **list, uint64_t *first, uint64_t *last) {
-  if (!procpool__cpu_digits(list, first))
-    return false;
-  *last = *first;
-  if (**list == '-') {
-    (*list)++;
-    if (!procpool__cpu_digits(list, last))
-      return false;
+  uint64_t quota, period, count;
+  if (!v2) {
+    quota = procpool__cpu_read_number(directory, "/cpu.cfs_quota_us");
+    period = procpool__cpu_read_number(directory, "/cpu.cfs_period_us");
+  } else if (!procpool__cpu_read(directory, "/cpu.max", text, sizeof(text)) || !procpool__cpu_number(&cursor, &quota) ||
+             !procpool__cpu_number(&cursor, &period)) {
+    return PROCPOOL__CPU_NO_LIMIT;
   }
-  if (**list == ',')
-    (*list)++;
-  return *last < 32768;
+  if (quota == 0 || period == 0 || period == UINT64_MAX)
+    return PROCPOOL__CPU_NO_LIMIT;
+  count = quota / period + (quota % period != 0);
+  return count < INT_MAX ? (int)count : PROCPOOL__CPU_NO_LIMIT;
 }
 
-static int procpool__cpu_physical(const char *root, int logical) {
-  char online[PROCPOOL__CPU_PATH];
-  const char *cursor = online;
-  uint64_t first, last;
-  int count = 0;
-  if (!procpool__cpu_read(root, "/sys/devices/system/cpu/online", online, sizeof(online)))
-    return logical;
-  while (procpool__cpu_range(&cursor, &first, &last))
-    for (; first <= last; first++)
-      count += procpool__cpu_is_head(root, first);
-  return count > 0 && count < logical ? count : logical;
-}
-
-/* ---- memory that may still be taken: any process, reads files only ----
- * The kernel promises shared memory that the machine, or a control group, does not have, and kills a process when it is
+/* The kernel promises shared memory that the machine, or a control group, does not have, and kills a process when it is
  * touched: so this looks before. */
 
 /* The directories of our memory groups that have a limit, found once: "1PATH" or "2PATH" by version, each ended by a
@@ -4363,17 +4034,8 @@ typedef struct procpool__memory_groups {
   uint64_t least; /* the smallest limit, in bytes; UINT64_MAX where there is none */
 } procpool__memory_groups;
 
-/* A number of bytes in a group's file; UINT64_MAX for "max", and for what version 1 has for it. */
-static uint64_t procpool__memory_number(const char *directory, const char *name) {
-  char text[64];
-  const char *cursor = text;
-  uint64_t value;
-  return procpool__cpu_read(directory, name, text, sizeof(text)) && procpool__cpu_number(&cursor, &value) ? value
-                                                                                                          : UINT64_MAX;
-}
-
 static uint64_t procpool__memory_limit(const char *directory, bool v2) {
-  return procpool__memory_number(directory, v2 ? "/memory.max" : "/memory.limit_in_bytes");
+  return procpool__cpu_read_number(directory, v2 ? "/memory.max" : "/memory.limit_in_bytes");
 }
 
 /* The number behind name, which begins a line of memory.stat; 0 if there is none. */
@@ -4389,7 +4051,7 @@ static uint64_t procpool__memory_stat(const char *text, const char *name) {
 /* What a group may still take. Pages of files count as in use, but the kernel drops them first. */
 static uint64_t procpool__memory_room(const char *directory, bool v2) {
   const uint64_t limit = procpool__memory_limit(directory, v2);
-  const uint64_t used = procpool__memory_number(directory, v2 ? "/memory.current" : "/memory.usage_in_bytes");
+  const uint64_t used = procpool__cpu_read_number(directory, v2 ? "/memory.current" : "/memory.usage_in_bytes");
   char text[PROCPOOL__CPU_PATH];
   uint64_t files = 0;
   if (limit == UINT64_MAX || used == UINT64_MAX)
@@ -4401,8 +4063,7 @@ static uint64_t procpool__memory_room(const char *directory, bool v2) {
   return limit > used - files ? limit - (used - files) : 0;
 }
 
-static void procpool__memory_visit(const char *directory, bool v2, void *context) {
-  procpool__memory_groups *found = (procpool__memory_groups *)context;
+static void procpool__memory_note(procpool__memory_groups *found, const char *directory, bool v2) {
   const uint64_t limit = procpool__memory_limit(directory, v2);
   const size_t length = strlen(directory) + 2;
   char *paths;
@@ -4416,40 +4077,6 @@ static void procpool__memory_visit(const char *directory, bool v2, void *context
   memcpy(paths + found->size + 1, directory, length - 1);
   found->paths = paths;
   found->size += length;
-}
-
-/* How many processors this process may use by its mask and by the quotas of all groups that hold it. *memory, unless
- * null: what limits its memory, found in the same pass. */
-static int procpool__cpu_usable(const char *root, procpool__memory_groups *memory) {
-  const int affinity = procpool__cpu_affinity();
-  int smallest = PROCPOOL__CPU_NO_LIMIT;
-  procpool__groups groups;
-  memset(&groups, 0, sizeof(groups));
-  groups.count = memory != PROCPOOL_NULL ? 2 : 1;
-  groups.kinds[0].controller = "cpu";
-  groups.kinds[0].visit = procpool__cpu_visit;
-  groups.kinds[0].context = &smallest;
-  groups.kinds[1].controller = "memory";
-  groups.kinds[1].visit = procpool__memory_visit;
-  groups.kinds[1].context = memory;
-  if (memory != PROCPOOL_NULL) {
-    memset(memory, 0, sizeof(*memory));
-    memory->least = UINT64_MAX;
-  }
-  procpool__groups_each(&groups, root);
-  return smallest < affinity ? smallest : affinity;
-}
-
-static int procpool__cpu_count(procpool_cpu kind) {
-  switch (kind) {
-  case PROCPOOL_CPU_USABLE:
-    return procpool__cpu_usable("", PROCPOOL_NULL);
-  case PROCPOOL_CPU_LOGICAL:
-    return procpool__cpu_logical();
-  case PROCPOOL_CPU_PHYSICAL:
-    return procpool__cpu_physical("", procpool__cpu_logical());
-  }
-  return 0;
 }
 
 static void procpool__memory_forget(procpool__memory_groups *found) {
@@ -4473,6 +4100,275 @@ static bool procpool__memory_refuses(const procpool__memory_groups *groups, uint
     room = machine < room ? machine : room;
   }
   return size > room - room / 16;
+}
+
+/* ---- which control groups are ours ---- */
+
+/* Hierarchies: those of version 1 have one controller or several, and that of version 2 has all. */
+enum { PROCPOOL__GROUP_CPU, PROCPOOL__GROUP_MEMORY, PROCPOOL__GROUP_V2, PROCPOOL__GROUPS };
+
+/* All that is looked for, in one pass: the kernel writes these files anew for each reader. */
+typedef struct procpool__groups {
+  int processors;                                   /* the fewest that a group allows */
+  procpool__memory_groups *memory;                  /* null: nothing is asked about memory */
+  char paths[PROCPOOL__GROUPS][PROCPOOL__CPU_PATH]; /* our group in each hierarchy; "": there is none */
+} procpool__groups;
+
+/* Cuts the text up to the separator off *cursor; the rest, and then "", at the end. */
+static char *procpool__cpu_field(char **cursor, char separator) {
+  char *field = *cursor;
+  char *end = strchr(field, separator);
+  if (end == PROCPOOL_NULL) {
+    *cursor = field + strlen(field);
+    return field;
+  }
+  *end = 0;
+  *cursor = end + 1;
+  return field;
+}
+
+/* Is the controller of that hierarchy an element of the comma-separated list? The empty list is version 2's. */
+static bool procpool__groups_listed(const char *list, int which) {
+  const char *name = which == PROCPOOL__GROUP_CPU ? "cpu" : which == PROCPOOL__GROUP_MEMORY ? "memory" : "";
+  const size_t length = strlen(name);
+  for (;;) {
+    const size_t element = strcspn(list, ",");
+    if (element == length && memcmp(list, name, length) == 0)
+      return true;
+    if (list[element] == 0)
+      return false;
+    list += element + 1;
+  }
+}
+
+/* mountinfo writes space, tab, newline and backslash as \ooo. In place. */
+static void procpool__cpu_unescape(char *text) {
+  char *out = text;
+  for (; *text != 0; out++) {
+    if (text[0] == '\\' && text[1] >= '0' && text[1] <= '3' && text[2] >= '0' && text[2] <= '7' && text[3] >= '0' &&
+        text[3] <= '7') {
+      *out = (char)((text[1] - '0') * 64 + (text[2] - '0') * 8 + (text[3] - '0'));
+      text += 4;
+    } else {
+      *out = *text++;
+    }
+  }
+  *out = 0;
+}
+
+/* One of the kernel's files about this process: main's thread's, as containers' tools put theirs in its place; this
+ * thread's own where that one has ended, which is seen by its mounts: it has none any more. */
+static bool procpool__cpu_own_open(procpool__platform_lines *lines, const char *name) {
+  char path[PROCPOOL__OWN_PATH];
+  int mounts = procpool__platform_open("/proc/self/mountinfo", O_RDONLY);
+  if (mounts >= 0)
+    (void)snprintf(path, sizeof(path), "/proc/self/%s", name);
+  else
+    (void)procpool__platform_own_path(path, name);
+  procpool__platform_close(&mounts);
+  return procpool__platform_lines_open(lines, path);
+}
+
+/* Notes what the directory and those above it up to its first top bytes (the mount point) allow: each ancestor limits
+ * all below it. */
+static void procpool__groups_upwards(procpool__groups *groups, int which, char *directory, size_t top) {
+  const bool v2 = which == PROCPOOL__GROUP_V2;
+  for (size_t length = strlen(directory);; directory[length] = 0) {
+    const int quota = which != PROCPOOL__GROUP_MEMORY ? procpool__cpu_quota(directory, v2) : PROCPOOL__CPU_NO_LIMIT;
+    groups->processors = quota < groups->processors ? quota : groups->processors;
+    if (which != PROCPOOL__GROUP_CPU && groups->memory != PROCPOOL_NULL)
+      procpool__memory_note(groups->memory, directory, v2);
+    if (length <= top)
+      return;
+    do
+      length--;
+    while (length > top && directory[length] != '/');
+  }
+}
+
+/* Our groups' paths, from lines "ID:CONTROLLER,...:PATH", where version 2 has no controller. */
+static void procpool__groups_paths(procpool__groups *groups) {
+  procpool__platform_lines lines;
+  char *cursor;
+  if (!procpool__cpu_own_open(&lines, "cgroup"))
+    return;
+  while ((cursor = procpool__platform_lines_next(&lines)) != PROCPOOL_NULL) {
+    (void)procpool__cpu_field(&cursor, ':');
+    const char *controllers = procpool__cpu_field(&cursor, ':');
+    for (int i = 0; i < PROCPOOL__GROUPS && cursor[0] == '/'; i++)
+      if (procpool__groups_listed(controllers, i))
+        (void)procpool__cpu_join(groups->paths[i], cursor, "");
+  }
+  procpool__platform_close_fd(lines.fd);
+}
+
+/* The part of group below the directory that a mount shows (mountinfo's root field: not "/" in a container that has no
+ * cgroup namespace of its own), or null if the mount does not show the group. A root of nothing but "/.." is an
+ * ancestor of our namespace: what lies between cannot be named, the mount point itself still limits us. */
+static const char *procpool__cpu_below(const char *group, const char *shown) {
+  const size_t length = strlen(shown);
+  if (strstr(group, "/..") != PROCPOOL_NULL)
+    return PROCPOOL_NULL;
+  if (strcmp(shown, "/") == 0)
+    return strcmp(group, "/") == 0 ? "" : group;
+  if (strncmp(group, shown, length) == 0 && (group[length] == '/' || group[length] == 0))
+    return group + length;
+  while (strncmp(shown, "/..", 3) == 0)
+    shown += 3;
+  return *shown == 0 ? "" : PROCPOOL_NULL;
+}
+
+/* The groups that one line of mountinfo leads to:
+ * ID PARENT MAJOR:MINOR ROOT MOUNT-POINT OPTIONS [TAG...] - TYPE SOURCE SUPER-OPTIONS */
+static void procpool__groups_mount(procpool__groups *groups, char *line) {
+  char directory[PROCPOOL__CPU_PATH];
+  for (int i = 0; i < 3; i++)
+    (void)procpool__cpu_field(&line, ' ');
+  char *shown = procpool__cpu_field(&line, ' ');
+  char *point = procpool__cpu_field(&line, ' ');
+  while (*line != 0 && strcmp(procpool__cpu_field(&line, ' '), "-") != 0)
+    continue;
+  const char *type = procpool__cpu_field(&line, ' ');
+  (void)procpool__cpu_field(&line, ' ');
+  const bool v2 = strcmp(type, "cgroup2") == 0;
+  if (!v2 && strcmp(type, "cgroup") != 0)
+    return;
+  procpool__cpu_unescape(shown);
+  procpool__cpu_unescape(point);
+  for (int i = 0; i < PROCPOOL__GROUPS; i++) {
+    if (groups->paths[i][0] == 0 || !procpool__groups_listed(v2 ? "" : line, i))
+      continue;
+    const char *below = procpool__cpu_below(groups->paths[i], shown);
+    if (below != PROCPOOL_NULL && procpool__cpu_join(directory, point, below))
+      procpool__groups_upwards(groups, i, directory, strlen(point));
+  }
+}
+
+/* Looks at our groups in all hierarchies: v1, v2, or both at once (hybrid), however often mounted. */
+static void procpool__groups_each(procpool__groups *groups) {
+  procpool__platform_lines lines;
+  char *line;
+  procpool__groups_paths(groups);
+  if (!procpool__cpu_own_open(&lines, "mountinfo"))
+    return;
+  while ((line = procpool__platform_lines_next(&lines)) != PROCPOOL_NULL)
+    procpool__groups_mount(groups, line);
+  procpool__platform_close_fd(lines.fd);
+}
+
+/* ---- processors ---- */
+
+enum { PROCPOOL__CPU_SET = 1024 }; /* bytes of a set of processors */
+
+static int procpool__cpu_logical(void) {
+  const long count = sysconf(_SC_NPROCESSORS_ONLN);
+  return count > 0 && count < INT_MAX ? (int)count : 1;
+}
+
+/* Adds a thread's affinity mask (0: the caller's) to set. The kernel refuses one that is smaller than its own: this one
+ * holds 8192 processors, the most that Linux can be built for. */
+static bool procpool__cpu_add(int thread, void *set) {
+  unsigned long mask[PROCPOOL__CPU_SET / sizeof(unsigned long)];
+  const long size = syscall(SYS_sched_getaffinity, (pid_t)thread, sizeof(mask), mask);
+  for (size_t i = 0; size > 0 && i < (size_t)size / sizeof(mask[0]); i++)
+    ((unsigned long *)set)[i] |= mask[i];
+  return false;
+}
+
+static int procpool__cpu_members(const unsigned long *set) {
+  int count = 0;
+  for (size_t i = 0; i < PROCPOOL__CPU_SET / sizeof(*set); i++)
+    count += __builtin_popcountl(set[i]);
+  return count;
+}
+
+/* The processors that this process may use: those of all its threads together, since a library may have pinned the
+ * caller alone (OMP_PROC_BIND does). A process that was started on few of them, or has pinned every thread, keeps to
+ * those. Returns how many there are; 0 where the kernel does not say. *pinned: the caller has fewer. */
+static int procpool__cpu_allowed(unsigned long *set, bool *pinned) {
+  int own;
+  memset(set, 0, PROCPOOL__CPU_SET);
+  (void)procpool__cpu_add(0, set);
+  own = procpool__cpu_members(set);
+  if (own > 0 && own < procpool__cpu_logical())
+    (void)procpool__platform_each_number(procpool__platform_open("/proc/self/task", O_RDONLY | O_DIRECTORY),
+                                         procpool__cpu_add, set);
+  *pinned = procpool__cpu_members(set) != own;
+  return procpool__cpu_members(set);
+}
+
+/* Makes the calling thread, and what it starts from now on, use these. */
+static void procpool__cpu_use(const void *set) {
+  (void)syscall(SYS_sched_setaffinity, 0, (size_t)PROCPOOL__CPU_SET, set);
+}
+
+/* How many processors this process may use by its mask and by the quotas of all groups that hold it. *memory, unless
+ * null: what limits its memory, found in the same pass. */
+static int procpool__cpu_usable(procpool__memory_groups *memory) {
+  unsigned long set[PROCPOOL__CPU_SET / sizeof(unsigned long)];
+  procpool__groups groups;
+  bool pinned;
+  memset(&groups, 0, sizeof(groups));
+  groups.processors = procpool__cpu_allowed(set, &pinned);
+  if (groups.processors == 0)
+    groups.processors = procpool__cpu_logical();
+  groups.memory = memory;
+  if (memory != PROCPOOL_NULL) {
+    memset(memory, 0, sizeof(*memory));
+    memory->least = UINT64_MAX;
+  }
+  procpool__groups_each(&groups);
+  return groups.processors;
+}
+
+/* Is this processor the first thread of its core? thread_siblings_list ("0,64" or "0-1") begins with the lowest. */
+static bool procpool__cpu_is_head(uint64_t cpu) {
+  char path[96], text[64];
+  const char *cursor = text;
+  uint64_t first;
+  (void)snprintf(path, sizeof(path), "/sys/devices/system/cpu/cpu%u/topology/thread_siblings_list", (unsigned)cpu);
+  return procpool__platform_read_text(path, text, sizeof(text)) && procpool__cpu_digits(&cursor, &first) &&
+         first == cpu;
+}
+
+/* Passes one range ("4" or "4-7") of a list of processors; false at its end, or where it is not a list. */
+static bool procpool__cpu_range(const char **list, uint64_t *first, uint64_t *last) {
+  if (!procpool__cpu_digits(list, first))
+    return false;
+  *last = *first;
+  if (**list == '-') {
+    (*list)++;
+    if (!procpool__cpu_digits(list, last))
+      return false;
+  }
+  if (**list == ',')
+    (*list)++;
+  return *last < 32768;
+}
+
+static int procpool__cpu_physical(int logical) {
+  char online[PROCPOOL__CPU_PATH];
+  const char *cursor = online;
+  uint64_t first, last;
+  int count = 0;
+  if (!procpool__platform_read_text("/sys/devices/system/cpu/online", online, sizeof(online)))
+    return logical;
+  while (procpool__cpu_range(&cursor, &first, &last))
+    for (; first <= last; first++)
+      count += procpool__cpu_is_head(first);
+  return count > 0 && count < logical ? count : logical;
+}
+
+static int procpool__cpu_count(procpool_cpu kind) {
+  switch (kind) {
+  case PROCPOOL_CPU_USABLE:
+    return procpool__cpu_usable(PROCPOOL_NULL);
+  case PROCPOOL_CPU_LOGICAL:
+    return procpool__cpu_logical();
+  case PROCPOOL_CPU_PHYSICAL:
+    return procpool__cpu_physical(procpool__cpu_logical());
+  }
+  return 0;
 }
 
 /* ==== >>shm =========================================================================================================
@@ -6454,13 +6350,7 @@ static void procpool__super_be_worker(procpool__super *u, int index) {
   procpool__process_pool own; /* the supervisor of a pool that a task opens must not keep these */
   procpool__platform_die_with(u->pid);
   procpool__super_keep_few(u, &own);
-  procpool__platform_worker_signals();
-  procpool__platform_drop_output();
-  procpool__platform_set_name(u->name, u->once ? -1 : index);
-  procpool__platform_volunteer();
-  procpool__platform_mark(u->charges[index].mark);
-  if (!u->core_dumps)
-    procpool__platform_no_core();
+  procpool__platform_worker_manners(u->name, u->once ? -1 : index, u->charges[index].mark, u->core_dumps);
   procpool__worker_setup(&worker, &u->segment, index, own.all_gone, true);
   worker.parent = u->pid;
   worker.event_number = procpool__platform_pipe_number(own.all_gone);
@@ -6691,7 +6581,7 @@ static void procpool__super_sweep_child(procpool__pid child, void *context) {
   for (int i = 0; i < sweep->super->segment.workers; i++)
     if (sweep->super->charges[i].pid == child)
       return;
-  if (!procpool__platform_same_session(child) || procpool__platform_mark_of(child) != sweep->mark)
+  if (procpool__platform_mark_of(child) != sweep->mark)
     return;
   procpool__platform_kill(child, PROCPOOL__SIGNAL_KILL);
   sweep->found++;
@@ -7439,11 +7329,9 @@ static void procpool__super_begin_watch(procpool__super *u) {
 
 static void procpool__super_run(procpool__super *u) {
   procpool__message m;
-  procpool__platform_adopt();
-  procpool__platform_mark(0);
+  procpool__platform_super_manners(u->name);
   if (u->segment.header->pinned)
     procpool__cpu_use(u->segment.header->cpu_set);
-  procpool__platform_set_name(u->name, -1);
   memset(&m, 0, sizeof(m));
   m.say = PROCPOOL__SAY_STARTED;
   m.a = (uint64_t)(procpool__process_begin() ? procpool__super_start_all(u) : (int)PROCPOOL__NO_MEMORY); /* inherited */
@@ -7534,12 +7422,12 @@ static uint32_t procpool__marker_addressee(const procpool__marker *m, const proc
  * user's too; and it names whom it started. A process that cannot find out ends: should it be a pool's own, it must not
  * run the program's main a second time. */
 static procpool__proof procpool__marker_prove(const procpool__marker *m) {
-  const procpool__header *h;
+  procpool__header *h;
   uint32_t addressee;
   int error;
   if (!procpool__platform_shm_own(m->fds.memory))
     return PROCPOOL__PROOF_NONE;
-  h = (const procpool__header *)procpool__platform_shm_look(m->fds.memory);
+  h = (procpool__header *)procpool__platform_shm_look(m->fds.memory);
   error = h == NULL ? procpool__platform_error() : 0;
   if (h != NULL && (h->magic != PROCPOOL__MAGIC || h->version != PROCPOOL_VERSION || h->header_size != sizeof(*h) ||
                     h->total != m->total || h->cookie != m->cookie))
@@ -7551,7 +7439,7 @@ static procpool__proof procpool__marker_prove(const procpool__marker *m) {
   addressee = error == 0 ? procpool__marker_addressee(m, h) : 0;
   if (addressee == 0) /* or a start that came to nothing */
     procpool__platform_leave(1);
-  procpool__platform_shm_unlook(h);
+  procpool__platform_unmap(h, PROCPOOL__PAGE);
   return addressee == (uint32_t)procpool__platform_pid() ? PROCPOOL__PROOF_MINE : PROCPOOL__PROOF_OTHER;
 }
 
@@ -7591,11 +7479,9 @@ PROCPOOL__NORETURN static void procpool__super_decline(const procpool__super *u,
  * not return if the place is taken: the host starts another process, whose addresses are others. */
 static unsigned char *procpool__super_map(const procpool__super *u, uint64_t total, uint64_t place) {
   unsigned char *base = NULL;
-  if (place == 0)
-    return (unsigned char *)procpool__platform_shm_map_anywhere(u->segment.fd, total);
-  if (!PROCPOOL__PLACE_TAKEN())
-    base = (unsigned char *)procpool__platform_shm_map_there(u->segment.fd, total, place);
-  if (base == NULL)
+  if (place == 0 || !PROCPOOL__PLACE_TAKEN())
+    base = (unsigned char *)procpool__platform_shm_map(u->segment.fd, total, place);
+  if (base == NULL && place != 0)
     procpool__super_decline(u, PROCPOOL__SAY_TAKEN);
   return base;
 }
@@ -10764,7 +10650,7 @@ static bool procpool__open_auto(procpool__plan *plan) {
     return true;
   plan->start = PROCPOOL_START_SPAWN;
   if (procpool__process_record.door && !procpool__platform_privileged() && !procpool__platform_gives_rights() &&
-      (threads > 1 || procpool__platform_has_maps()))
+      (threads > 1 || procpool__platform_each_code(NULL, NULL) >= 0))
     return true;
   return procpool__open_fail(plan, PROCPOOL_THREADS, 0,
                              threads > 1 ? procpool_strerror(PROCPOOL_THREADS)
@@ -10784,7 +10670,7 @@ static bool procpool__open_check_spawn(procpool__plan *plan) {
   if (plan->options.initializer_argument != NULL && plan->options.initializer_size == 0)
     return procpool__open_fail(plan, PROCPOOL_UNSUPPORTED, 0,
                                "spawn: an initializer_argument needs its size, a pointer means nothing there");
-  if (!procpool__platform_has_maps())
+  if (procpool__platform_each_code(NULL, NULL) < 0)
     return procpool__open_fail_call(plan, PROCPOOL_SYSTEM, procpool__platform_error(), "openat of /proc/self/maps",
                                     "spawn needs /proc, to find the workers' code");
   return true;
@@ -10810,7 +10696,7 @@ static bool procpool__open_plan(procpool__plan *plan, const procpool_options *op
     plan->options = *options;
   if (!procpool__open_check(plan) || !procpool__open_method(plan))
     return false;
-  plan->processors = procpool__cpu_usable("", &plan->memory);
+  plan->processors = procpool__cpu_usable(&plan->memory);
   plan->workers = plan->options.max_workers > 0 ? plan->options.max_workers : procpool__open_default_workers(plan);
   if (plan->workers > PROCPOOL__MAX_WORKERS)
     plan->workers = PROCPOOL__MAX_WORKERS;
@@ -10822,10 +10708,7 @@ static bool procpool__open_plan(procpool__plan *plan, const procpool_options *op
     plan->options.ring_size = 262144;
   if (plan->options.name == NULL)
     plan->options.name = "procpool";
-  if (plan->options.stack_size == 0)
-    plan->options.stack_size = procpool__platform_stack_size();
-  if (plan->options.stack_size < procpool__platform_stack_least())
-    plan->options.stack_size = procpool__platform_stack_least();
+  plan->options.stack_size = procpool__platform_stack_size(plan->options.stack_size);
   plan->time_limit = procpool__public_limit(plan->options.time_limit, 1);
   plan->grace = procpool__public_grace(plan->options.grace, 100);
   if (plan->options.spin_us >= 0) /* by default about what a sleep and a wake cost */
@@ -10876,7 +10759,7 @@ static bool procpool__open_segment(procpool *p, procpool__plan *plan) {
     const uint64_t total = procpool__shm_layout(s, NULL);
     if (total < (uint64_t)PTRDIFF_MAX)
       base = (unsigned char *)(plan->start == PROCPOOL_START_SPAWN ? procpool__platform_shm_map_far(s->fd, total)
-                                                                   : procpool__platform_shm_map_anywhere(s->fd, total));
+                                                                   : procpool__platform_shm_map(s->fd, total, 0));
     if (base == NULL)
       s->arena_size = s->arena_size / 2 / PROCPOOL__EXTENT * PROCPOOL__EXTENT;
   }
