@@ -1872,9 +1872,7 @@ enum { PROCPOOL__SIGNAL_TERM = SIGTERM, PROCPOOL__SIGNAL_KILL = SIGKILL, PROCPOO
 /* Bits that no other process has, and that none can guess. */
 static uint64_t procpool__platform_random(void) {
   uint64_t bits = 0;
-  const unsigned long address = getauxval(AT_RANDOM); /* of 16 random bytes, the same since the program's start */
-  const void *seed;
-  memcpy((void *)&seed, &address, sizeof(seed));
+  const void *seed = procpool__address_of(getauxval(AT_RANDOM)); /* 16 bytes, the same since the program's start */
 #ifdef SYS_getrandom
   if (syscall(SYS_getrandom, &bits, sizeof(bits), 1 /* GRND_NONBLOCK */) == (long)sizeof(bits))
     return bits;
@@ -1911,6 +1909,12 @@ static void procpool__span_set(procpool__span *span, procpool__span64 *span64, u
   span->nanoseconds = (procpool__kernel_long)span64->nanoseconds;
 }
 
+/* How long it is until then; NEVER: as long as it takes. */
+static uint64_t procpool__span_until(uint64_t deadline) {
+  const uint64_t now = deadline == PROCPOOL__NEVER ? 0 : procpool__platform_now();
+  return deadline == PROCPOOL__NEVER ? deadline : deadline > now ? deadline - now : 0;
+}
+
 /* Whether the kernel has none of the old call: there are new ones on 32-bit machines only. */
 static bool procpool__span_unknown(long result) {
   return sizeof(procpool__kernel_long) == 4 && result < 0 && errno == ENOSYS;
@@ -1931,10 +1935,9 @@ static long procpool__platform_futex(uint32_t *word, int operation, uint32_t val
 
 /* Sleeps until woken, *word != value, a signal, or until the deadline. May return early: the caller looks again. */
 static void procpool__platform_park(uint32_t *word, uint32_t value, uint64_t deadline) {
-  const uint64_t now = deadline == PROCPOOL__NEVER ? 0 : procpool__platform_now();
-  if (now < deadline)
-    (void)procpool__platform_futex(word, PROCPOOL__FUTEX_WAIT, value,
-                                   deadline == PROCPOOL__NEVER ? deadline : deadline - now);
+  const uint64_t ns = procpool__span_until(deadline);
+  if (ns > 0)
+    (void)procpool__platform_futex(word, PROCPOOL__FUTEX_WAIT, value, ns);
 }
 
 /* Nothing works where the kernel or a sandbox refuses futexes, the C library's locks included. Zero or errno. */
@@ -2037,11 +2040,13 @@ static void procpool__aligned_free(void *p) {
 /* Larger, with its first used bytes. Null, and all is as before, when there is no memory. p may be null. */
 static void *procpool__aligned_grow(void *p, uint64_t used, uint64_t size) {
   const size_t was = p != NULL ? ((unsigned char *)p)[-1] : 0;
-  unsigned char *block = p != NULL ? (unsigned char *)p - was : NULL;
+  unsigned char *block;
   size_t by;
   if (size > (uint64_t)PTRDIFF_MAX)
     return NULL;
-  block = (unsigned char *)PROCPOOL_REALLOC(block, (size_t)size + PROCPOOL__ALIGNMENT);
+  size += PROCPOOL__ALIGNMENT;
+  block = (unsigned char *)(p != NULL ? PROCPOOL_REALLOC((unsigned char *)p - was, (size_t)size)
+                                      : PROCPOOL_MALLOC((size_t)size));
   if (block == NULL)
     return NULL;
   by = PROCPOOL__ALIGNMENT - (size_t)((uintptr_t)block % PROCPOOL__ALIGNMENT);
@@ -2291,13 +2296,6 @@ static uint64_t procpool__platform_available(void) {
   return line != NULL && sscanf(line, "MemAvailable: %llu", &kib) == 1 ? (uint64_t)kib * 1024u : UINT64_MAX;
 }
 
-/* Why so many bytes cannot be reserved here: errno, or 0. Whether there is that much memory: procpool__memory_refuses.
- * */
-static int procpool__platform_shm_refuses(uint64_t offset, uint64_t size) {
-  const uint64_t limit = procpool__platform_size_limit();
-  return size > limit || offset > limit - size ? EFBIG : 0;
-}
-
 /* Takes large pages for what lies in whole ones, as far as the kernel has some: it makes one of a page here and there
  * when it is told to (MADV_COLLAPSE, Linux 6.1), whatever its settings for shared memory. On the development machine
  * 128 MiB were reserved so in 7 ms instead of 30, and the first pass over them took 3 ms instead of 24 in each process
@@ -2347,9 +2345,10 @@ static int procpool__platform_shm_allocate(int fd, uint64_t offset, uint64_t siz
 /* Takes the pages now, so that a full machine is an error here and not SIGBUS at the first touch. Zero or errno: none
  * of them is taken then. They are open to access in this process, and none of them is reserved before. */
 static int procpool__platform_shm_reserve(int fd, unsigned char *base, uint64_t offset, uint64_t size) {
-  int error = procpool__platform_shm_refuses(offset, size);
-  if (error != 0)
-    return error;
+  const uint64_t limit = procpool__platform_size_limit();
+  int error;
+  if (size > limit || offset > limit - size)
+    return EFBIG;
   procpool__platform_shm_enlarge(fd, base, offset, size);
   error = procpool__platform_shm_allocate(fd, offset, size);
   if (error != 0)
@@ -2394,7 +2393,7 @@ static bool procpool__platform_pair(bool made, int fds[2]) {
   return fds[0] >= 0 && fds[1] >= 0;
 }
 
-/* By number: its declaration needs _GNU_SOURCE. */
+/* pipe2 by number: its declaration needs _GNU_SOURCE. */
 static bool procpool__platform_pipe(int fds[2]) {
   return procpool__platform_pair(syscall(SYS_pipe2, fds, O_CLOEXEC) == 0, fds);
 }
@@ -2409,6 +2408,10 @@ static bool procpool__platform_channel(int fds[2]) {
  * share: a worker that clears it makes every other one block. So host and supervisor share an eventfd that no worker
  * has; workers write to a pipe (a bell) whose reading end, a description of its own, the host alone has; and what the
  * host waits for is an epoll descriptor over both. */
+
+static bool procpool__platform_bell(int fds[2]) {
+  return procpool__platform_pair(syscall(SYS_pipe2, fds, O_CLOEXEC | O_NONBLOCK) == 0, fds);
+}
 
 static int procpool__platform_event(void) {
   int fd = (int)syscall(SYS_eventfd2, 0, O_CLOEXEC | O_NONBLOCK);
@@ -2437,10 +2440,6 @@ static void procpool__platform_event_clear(int fd) {
   const int saved = errno;
   if (procpool__platform_read(fd, &count, sizeof(count)) < 0)
     errno = saved;
-}
-
-static void procpool__platform_no_wait(int fd) {
-  (void)fcntl(fd, F_SETFL, O_NONBLOCK);
 }
 
 /* By the kernel's own call: the C library's leaves its own signals out. old: or null. */
@@ -2595,20 +2594,19 @@ typedef struct pollfd procpool__source;
  * Returns early at a signal: the caller looks again. */
 static int procpool__platform_poll(procpool__source *fds, int count, uint64_t deadline, const sigset_t *mask) {
   const bool timed = deadline != PROCPOOL__NEVER;
-  const uint64_t now = timed ? procpool__platform_now() : 0;
+  const uint64_t ns = procpool__span_until(deadline);
   const size_t mask_size = _NSIG / 8; /* the kernel's signal set has one bit per signal */
   procpool__span span;
   procpool__span64 span64;
   long result;
-  procpool__span_set(&span, &span64, deadline > now ? deadline - now : 0);
+  procpool__span_set(&span, &span64, ns);
   /* ppoll by number: its declaration needs _GNU_SOURCE */
   result = syscall(SYS_ppoll, fds, count, timed ? &span : NULL, mask, mask_size);
   if (procpool__span_unknown(result))
     result = syscall(SYS_ppoll_time64, fds, count, timed ? &span64 : NULL, mask, mask_size);
   if (result < 0 && procpool__platform_refused(errno)) {
     errno = 0; /* a wait that merely ends tells of no error */
-    return procpool__platform_poll_plainly(fds, count, timed ? (deadline > now ? deadline - now : 0) : PROCPOOL__NEVER,
-                                           mask);
+    return procpool__platform_poll_plainly(fds, count, ns, mask);
   }
   return (int)result;
 }
@@ -3120,26 +3118,21 @@ static uint64_t procpool__platform_us(const struct timeval *t) {
   return (uint64_t)t->tv_sec * 1000000u + (uint64_t)t->tv_usec;
 }
 
-static void procpool__platform_tell_ending(procpool__ending *ending, int status, const struct rusage *usage) {
-  memset(ending, 0, sizeof(*ending));
-  ending->fate = WIFSTOPPED(status) ? PROCPOOL__STOPPED : WIFCONTINUED(status) ? PROCPOOL__CONTINUED : PROCPOOL__ENDED;
-  if (ending->fate != PROCPOOL__ENDED)
-    return;
-  ending->signal_number = WIFSIGNALED(status) ? WTERMSIG(status) : 0;
-  ending->exit_status = WIFEXITED(status) ? WEXITSTATUS(status) : 0;
-  ending->user_us = procpool__platform_us(&usage->ru_utime);
-  ending->system_us = procpool__platform_us(&usage->ru_stime);
-  ending->rss_kib = (uint64_t)usage->ru_maxrss;
-}
-
 /* One child that has ended, of all where child is ANY, without waiting; stops: or was stopped, or goes on. Returns
  * which; 0 where there is none now, negative where there is no child at all. */
 static pid_t procpool__platform_reap(pid_t child, bool stops, procpool__ending *ending) {
   struct rusage usage;
   int status = 0;
   const pid_t got = procpool__platform_wait(child, &status, WNOHANG | (stops ? WUNTRACED | WCONTINUED : 0), &usage);
-  if (got > 0)
-    procpool__platform_tell_ending(ending, status, &usage);
+  memset(ending, 0, sizeof(*ending));
+  ending->fate = WIFSTOPPED(status) ? PROCPOOL__STOPPED : WIFCONTINUED(status) ? PROCPOOL__CONTINUED : PROCPOOL__ENDED;
+  if (got <= 0 || ending->fate != PROCPOOL__ENDED)
+    return got;
+  ending->signal_number = WIFSIGNALED(status) ? WTERMSIG(status) : 0;
+  ending->exit_status = WIFEXITED(status) ? WEXITSTATUS(status) : 0;
+  ending->user_us = procpool__platform_us(&usage.ru_utime);
+  ending->system_us = procpool__platform_us(&usage.ru_stime);
+  ending->rss_kib = (uint64_t)usage.ru_maxrss;
   return got;
 }
 
@@ -3672,10 +3665,6 @@ static void procpool__platform_release_exit(void *mark) {
   if (mark != (void *)&__dso_handle)
     procpool__libc_finalize(mark);
 }
-static bool procpool__platform_catch_exit_here(void) {
-  return true;
-}
-
 /* The mark of handlers that are to be taken back: the caller's own, if they can be. threads: see
  * procpool__platform_threads. */
 static void *procpool__platform_exit_mark(void *own, int threads) {
@@ -3717,14 +3706,14 @@ static ptrdiff_t procpool__platform_find_exit_list(void) {
   }
   return 0;
 }
-/* What was in the list is the host's. Returns its first entry: kept by the caller, it is no leak to instruments. */
-static void *procpool__platform_clear_exit_list(ptrdiff_t place) {
-  void *first = NULL;
+/* In a worker: what was in the list is the host's. *first: its first entry; kept by the caller, it is no leak to
+ * instruments. False where exit() would go unseen. */
+static bool procpool__platform_begin_exit(ptrdiff_t place, void **first) {
   if (place != 0) {
-    memcpy(&first, (char *)&errno + place, sizeof(first));
-    memset((char *)&errno + place, 0, sizeof(first));
+    memcpy(first, (char *)&errno + place, sizeof(*first));
+    memset((char *)&errno + place, 0, sizeof(*first));
   }
-  return first;
+  return true;
 }
 #else
 static bool procpool__platform_catch_exit(procpool__platform_exit_handler *at_exit,
@@ -3745,23 +3734,23 @@ static void *procpool__platform_exit_mark(void *own, int threads) {
 static ptrdiff_t procpool__platform_find_exit_list(void) {
   return 0;
 }
-static void *procpool__platform_clear_exit_list(ptrdiff_t place) {
-  (void)place;
-  return NULL;
-}
 #ifdef __GLIBC__ /* ThreadSanitizer's handlers get no second argument, but by on_exit they get the status */
 static void procpool__platform_on_exit(int status, void *unused) {
   (void)unused;
   procpool__platform_flush_and_leave(status);
 }
-static bool procpool__platform_catch_exit_here(void) {
+static bool procpool__platform_begin_exit(ptrdiff_t place, void **first) {
+  (void)place;
+  (void)first;
   return on_exit(procpool__platform_on_exit, NULL) == 0;
 }
 #else /* musl takes the lock of its handlers when it forks, so a worker may register one; it is not told the status */
 static void procpool__platform_at_exit(void) {
   procpool__platform_flush_and_leave(PROCPOOL__STATUS_UNTOLD);
 }
-static bool procpool__platform_catch_exit_here(void) {
+static bool procpool__platform_begin_exit(ptrdiff_t place, void **first) {
+  (void)place;
+  (void)first;
   return atexit(procpool__platform_at_exit) == 0;
 }
 #endif
@@ -5131,7 +5120,7 @@ struct procpool__worker {
   uint64_t event_number;    /* a process only: which pipe event_fd is. Its end also tells of the end of this process */
   procpool__platform_habits habits;
   uint64_t tidied; /* the tasks that it had run when it last put back what they had left behind */
-  void *exit_list; /* the host's, see procpool__platform_clear_exit_list */
+  void *exit_list; /* the host's, see procpool__platform_begin_exit */
   bool given_up;   /* its task's result will not be taken */
   bool lengthy;    /* its task took so long that a few system calls after it do not matter */
   uint64_t row;    /* tasks since it last had nothing to do */
@@ -6320,7 +6309,7 @@ static bool procpool__process_begin(void) {
 /* The life of a worker. Does not return. */
 static void procpool__super_work(void *context) {
   procpool__worker *w = (procpool__worker *)context;
-  if (!procpool__platform_catch_exit_here() || !procpool__worker_initialize(w))
+  if (!procpool__worker_initialize(w))
     procpool__platform_leave(1);
   procpool__platform_die_with(w->parent); /* a change of credentials in the initializer has cleared it */
   procpool__platform_note_habits(&w->habits);
@@ -6359,7 +6348,8 @@ static void procpool__super_be_worker(procpool__super *u, int index) {
   worker.guard = procpool__platform_guard();
   procpool__process_record.pools = &own;
   procpool__process_record.worker = &worker;
-  worker.exit_list = procpool__platform_clear_exit_list(procpool__process_record.exit_list);
+  if (!procpool__platform_begin_exit(procpool__process_record.exit_list, &worker.exit_list))
+    procpool__platform_leave(1);
   procpool__platform_run(procpool__super_work, &worker);
 }
 
@@ -10914,7 +10904,6 @@ static bool procpool__open_watch(procpool *p, const char **call) {
     return false;
   if (p->fds.all_gone < 0)
     return true;
-  procpool__platform_no_wait(p->fds.all_gone);
   return procpool__platform_watch_add(p->fds.watch, p->fds.all_gone, true);
 }
 
@@ -10939,11 +10928,9 @@ static bool procpool__open_channels(procpool *p, procpool__plan *plan, int *erro
   plan->call = made ? "socketpair" : "pipe2";
   made = made && procpool__open_pair(procpool__platform_channel, &f->control, &f->far_control, 0);
   plan->call = made ? "pipe2" : plan->call;
-  made = made && procpool__open_pair(procpool__platform_pipe, &f->all_gone, &f->far_all_gone, 0) &&
+  made = made && procpool__open_pair(procpool__platform_bell, &f->all_gone, &f->far_all_gone, 0) &&
          procpool__open_watch(p, &plan->call) && procpool__open_guards(p, &plan->call);
   *error = procpool__platform_error();
-  if (made)
-    procpool__platform_no_wait(f->far_all_gone); /* the two ends are two descriptions */
   procpool__process_leave(&old);
   return made;
 }
