@@ -1358,30 +1358,34 @@ static PROCPOOL_UNUSED inline void procpool__scope_end(procpool **procpool__pool
  *            this file replaces them.
  * Constants that _DEFAULT_SOURCE hides are stated here with the kernel's values. */
 
-/* ---- the seam ---- All that >>shm and the parts behind it call of the parts from here to >>machine: who ports this
- * file writes these, and the types that they name. (procpool__, and mostly platform_, comes before each.) Behind the
- * seam there is no other name of a system's: make -C tests lint compiles those parts with this table alone, and
- * compares it with what they use.
+/* ---- the seam ---- All that >>shm and the parts behind it call of the parts from here to >>machine. (procpool__, and
+ * mostly platform_, comes before each.) Behind the seam there is no other name of a system's: make -C tests lint compiles
+ * those parts with this table alone, and compares it with what they use.
+ * Of the compiler and the C library, the same on every system:
  *   order: load load_acquire load_relaxed load32 load32_relaxed load_signed_relaxed store store_release store_relaxed
  *     store_before_cas store32 store32_relaxed store_signed_relaxed cas exchange or and add or32 or32_relaxed add32
- *   number: round_up number_of address_of random
- *   time: now tick deadline relax yield cpu prefetch prefetch_write
+ *   number: round_up number_of address_of deadline
+ *   processor: relax prefetch prefetch_write
+ *   heap: aligned_new aligned_grow aligned_free
+ *   exception: throw throw_alone keep_exception drop_exception
+ * Of the system: who ports this file writes these, and the types that they name.
+ *   time: now tick yield cpu random
  *   sleep: park wake no_futex poll await gone await_end source end_of came super_sleep
  *   lock: lock_init lock_end lock try_lock unlock block_signals restore_signals no_cancel cancel_as cancel_here
- *   thread: thread_start thread_join run_to_end is_self self threads stack_size stack_least own_set own_take
- *   heap: aligned_new aligned_grow aligned_free pages unmap page
- *   segment: shm_create shm_own shm_look shm_unlook shm_map_there shm_map_far shm_map_anywhere shm_open shm_protect
- *     shm_reserve shm_discard shm_empty shm_separate memory space memory_refuses memory_forget
- *   bell: event event_set event_clear bell_clear timer timer_set watch watch_add watch_clear watch_remove
- *   link: pipe pipe_number channel channel_of send receive send_fd receive_fd no_wait close close_on_exec close_others
- *   process: detach fork run reap reap_adopted kill pid pidfd pidfd_signal leave flush_and_leave from_outside
- *     each_child is_stopped same_session mark mark_of nudge_parent adopt environment forget_environment
+ *   thread: thread_start thread_join run_to_end is_self self threads stack_size own_set own_take
+ *   pages: pages unmap page
+ *   segment: shm_create shm_look shm_map shm_map_far shm_open shm_protect shm_reserve shm_discard shm_empty shm_separate
+ *     memory space memory_refuses memory_forget
+ *   bell: event event_set event_clear bell bell_clear timer timer_set watch watch_add watch_clear watch_remove
+ *   link: pipe pipe_number channel channel_of send receive close close_on_exec close_others
+ *   process: detach fork run reap reap_adopted kill pid pidfd pidfd_signal leave flush_and_leave from_outside each_child
+ *     is_stopped nudge_parent environment forget_environment
  *   death: die_with die_when_told continue_when_told witness witness_drop witness_gone witness_watch guard guard_ok
- *     guard_free around_forks children_elsewhere
- *   manners: set_name volunteer no_core drop_output flush worker_signals super_signals note_habits tidy catch_exit
- *     catch_exit_here exit_mark release_exit find_exit_list clear_exit_list
- *   code: each_code has_maps is_program unloads privileged gives_rights
- *   error: error set_error scarce disproved throw throw_alone keep_exception drop_exception
+ *     around_forks children_elsewhere
+ *   manners: worker_manners super_manners super_signals note_habits tidy flush catch_exit begin_exit exit_mark
+ *     release_exit find_exit_list
+ *   code: each_code is_program unloads privileged gives_rights
+ *   error: error set_error scarce disproved
  *   machine: cpu_count cpu_usable cpu_allowed cpu_use */
 
 #ifndef __linux__
@@ -2173,18 +2177,17 @@ static int procpool__platform_shm_create(uint64_t size, const char *name, const 
   return -1;
 }
 
-/* Whether the descriptor is of a file of this process's user, sealed if it can be (files in tmpfs bear the seal that
- * forbids sealing). */
-static bool procpool__platform_shm_own(int fd) {
+/* The first page of a file that is this process's user's, and sealed if it can be (files in tmpfs bear the seal that
+ * forbids sealing): to be read only, and to be unmapped then. Null (errno) where that cannot be; NOT_OURS. */
+static void *procpool__platform_shm_look(int fd) {
   struct stat st;
   const int seals = fcntl(fd, PROCPOOL__GET_SEALS);
-  return fstat(fd, &st) == 0 && S_ISREG(st.st_mode) && st.st_uid == geteuid() && st.st_size >= (off_t)PROCPOOL__PAGE &&
-         (seals < 0 || (seals & (PROCPOOL__SEAL_SHRINK | PROCPOOL__SEAL_SEAL)) != 0);
-}
-
-/* The first page, to be read only; to be unmapped then. Null where that cannot be. */
-static void *procpool__platform_shm_look(int fd) {
-  void *p = mmap(NULL, PROCPOOL__PAGE, PROT_READ, MAP_SHARED, fd, 0);
+  void *p = MAP_FAILED;
+  if (fstat(fd, &st) == 0 && S_ISREG(st.st_mode) && st.st_uid == geteuid() && st.st_size >= (off_t)PROCPOOL__PAGE &&
+      (seals < 0 || (seals & (PROCPOOL__SEAL_SHRINK | PROCPOOL__SEAL_SEAL)) != 0))
+    p = mmap(NULL, PROCPOOL__PAGE, PROT_READ, MAP_SHARED, fd, 0);
+  else
+    errno = PROCPOOL__NOT_OURS;
   return p == MAP_FAILED ? NULL : p;
 }
 
@@ -3382,9 +3385,9 @@ static void procpool__platform_mark(uint64_t mark) {
 
 typedef void procpool__platform_child_visitor(pid_t child, void *context);
 
-/* Visits every child of this process, which has one thread. There is nothing to visit where the kernel does not list
- * them (CONFIG_PROC_CHILDREN, proc(5)). */
-static void procpool__platform_each_child(procpool__platform_child_visitor *visit, void *context) {
+/* Visits every child of this process, which has one thread, that bears the mark. There is nothing to visit where the
+ * kernel does not list them (CONFIG_PROC_CHILDREN, proc(5)). */
+static void procpool__platform_each_child(uint64_t mark, procpool__platform_child_visitor *visit, void *context) {
   char buffer[512];
   ssize_t got;
   pid_t pid = 0;
@@ -3396,7 +3399,8 @@ static void procpool__platform_each_child(procpool__platform_child_visitor *visi
       if (buffer[i] >= '0' && buffer[i] <= '9') {
         pid = pid * 10 + (buffer[i] - '0');
       } else if (pid > 0) {
-        visit(pid, context);
+        if (procpool__platform_mark_of(pid) == mark)
+          visit(pid, context);
         pid = 0;
       }
     }
@@ -3451,6 +3455,14 @@ static void procpool__platform_noop(int signal_number) {
   (void)signal_number;
 }
 
+static int procpool__platform_handle(int signal_number, void (*handler)(int), int flags) {
+  struct sigaction action;
+  memset(&action, 0, sizeof(action));
+  action.sa_handler = handler;
+  action.sa_flags = flags;
+  return sigaction(signal_number, &action, NULL);
+}
+
 /* What the host ignored stays ignored, as it does across fork and exec: under nohup a host survives its terminal, and
  * so shall its tasks. But a program that waits for its children needs a SIGCHLD that is not ignored: the kernel would
  * reap them (wait(2)). What the host handled gets its default. SIGINT must not end a worker (Ctrl-C goes to the whole
@@ -3463,10 +3475,7 @@ static void procpool__platform_worker_signals(void) {
     if (sigaction(s, NULL, &action) != 0 || (action.sa_handler == SIG_IGN && s != SIGCHLD) ||
         (action.sa_handler == SIG_DFL && s != SIGCHLD && s != SIGINT)) /* of SIGCHLD the flags matter, too */
       continue;
-    memset(&action, 0, sizeof(action));
-    action.sa_handler = s == SIGINT ? procpool__platform_noop : SIG_DFL;
-    action.sa_flags = s == SIGINT ? SA_RESTART : 0;
-    (void)sigaction(s, &action, NULL);
+    (void)procpool__platform_handle(s, s == SIGINT ? procpool__platform_noop : SIG_DFL, s == SIGINT ? SA_RESTART : 0);
   }
   (void)sigemptyset(&none);
   procpool__platform_swap_mask(&none, NULL); /* the C library's own, too: pthread_cancel and setuid need them */
@@ -3500,13 +3509,10 @@ static void procpool__platform_every_signal(sigset_t *mask) {
 /* A supervisor blocks all signals. SIGCHLD, which it lets in while it waits, must interrupt that, also where the host
  * ignored it: else (errno) it would not hear of its workers' deaths. */
 static int procpool__platform_super_signals(void) {
-  struct sigaction action;
   sigset_t all;
-  memset(&action, 0, sizeof(action));
-  action.sa_handler = procpool__platform_noop;
   procpool__platform_every_signal(&all);
   procpool__platform_swap_mask(&all, NULL);
-  return sigaction(SIGCHLD, &action, NULL) != 0 ? errno : 0;
+  return procpool__platform_handle(SIGCHLD, procpool__platform_noop, 0) != 0 ? errno : 0;
 }
 
 /* The supervisor's sleep, which the end of a child interrupts, and no other signal. */
@@ -3581,7 +3587,6 @@ static bool procpool__platform_traces_parent(void) {
  * this process: then a fresh one has to take its place. */
 static bool procpool__platform_tidy(const procpool__platform_habits *habits) {
   struct itimerval off;
-  struct sigaction action;
   sigset_t mask;
   memset(&off, 0, sizeof(off));
   for (int i = 0; i < 3; i++)
@@ -3592,12 +3597,8 @@ static bool procpool__platform_tidy(const procpool__platform_habits *habits) {
     procpool__platform_drop_timer_signals();
     (void)sigprocmask(SIG_SETMASK, &habits->mask, NULL);
   }
-  if (!habits->other_sigint && procpool__platform_sigint_is_default()) {
-    memset(&action, 0, sizeof(action));
-    action.sa_handler = procpool__platform_noop;
-    action.sa_flags = SA_RESTART;
-    (void)sigaction(SIGINT, &action, NULL);
-  }
+  if (!habits->other_sigint && procpool__platform_sigint_is_default())
+    (void)procpool__platform_handle(SIGINT, procpool__platform_noop, SA_RESTART);
   return !procpool__platform_traces_parent() && procpool__platform_tidy_limit(RLIMIT_CPU, &habits->cpu) &&
          procpool__platform_tidy_limit(RLIMIT_FSIZE, &habits->file_size);
 }
@@ -6561,7 +6562,6 @@ static bool procpool__super_await(procpool__super *u, int index, uint64_t deadli
 
 typedef struct procpool__sweep {
   procpool__super *super;
-  uint64_t mark;
   int found;
 } procpool__sweep;
 
@@ -6571,8 +6571,6 @@ static void procpool__super_sweep_child(procpool__pid child, void *context) {
   for (int i = 0; i < sweep->super->segment.workers; i++)
     if (sweep->super->charges[i].pid == child)
       return;
-  if (procpool__platform_mark_of(child) != sweep->mark)
-    return;
   procpool__platform_kill(child, PROCPOOL__SIGNAL_KILL);
   sweep->found++;
 }
@@ -6581,9 +6579,8 @@ static void procpool__super_sweep_child(procpool__pid child, void *context) {
 static int procpool__super_sweep(procpool__super *u, uint64_t mark) {
   procpool__sweep sweep;
   sweep.super = u;
-  sweep.mark = mark;
   sweep.found = 0;
-  procpool__platform_each_child(procpool__super_sweep_child, &sweep);
+  procpool__platform_each_child(mark, procpool__super_sweep_child, &sweep);
   return sweep.found;
 }
 
@@ -7415,8 +7412,6 @@ static procpool__proof procpool__marker_prove(const procpool__marker *m) {
   procpool__header *h;
   uint32_t addressee;
   int error;
-  if (!procpool__platform_shm_own(m->fds.memory))
-    return PROCPOOL__PROOF_NONE;
   h = (procpool__header *)procpool__platform_shm_look(m->fds.memory);
   error = h == NULL ? procpool__platform_error() : 0;
   if (h != NULL && (h->magic != PROCPOOL__MAGIC || h->version != PROCPOOL_VERSION || h->header_size != sizeof(*h) ||
