@@ -1359,8 +1359,8 @@ static PROCPOOL_UNUSED inline void procpool__scope_end(procpool **procpool__pool
  * Constants that _DEFAULT_SOURCE hides are stated here with the kernel's values. */
 
 /* ---- the seam ---- All that >>shm and the parts behind it call of the parts from here to >>machine. (procpool__, and
- * mostly platform_, comes before each.) Behind the seam there is no other name of a system's: make -C tests lint compiles
- * those parts with this table alone, and compares it with what they use.
+ * mostly platform_, comes before each.) Behind the seam there is no other name of a system's: make -C tests lint
+ * compiles those parts with this table alone, and compares it with what they use.
  * Of the compiler and the C library, the same on every system:
  *   order: load load_acquire load_relaxed load32 load32_relaxed load_signed_relaxed store store_release store_relaxed
  *     store_before_cas store32 store32_relaxed store_signed_relaxed cas exchange or and add or32 or32_relaxed add32
@@ -1374,12 +1374,12 @@ static PROCPOOL_UNUSED inline void procpool__scope_end(procpool **procpool__pool
  *   lock: lock_init lock_end lock try_lock unlock block_signals restore_signals no_cancel cancel_as cancel_here
  *   thread: thread_start thread_join run_to_end is_self self threads stack_size own_set own_take
  *   pages: pages unmap page
- *   segment: shm_create shm_look shm_map shm_map_far shm_open shm_protect shm_reserve shm_discard shm_empty shm_separate
- *     memory space memory_refuses memory_forget
+ *   segment: shm_create shm_look shm_map shm_map_far shm_open shm_protect shm_reserve shm_discard shm_empty
+ *     shm_separate memory space memory_refuses memory_forget
  *   bell: event event_set event_clear bell bell_clear timer timer_set watch watch_add watch_clear watch_remove
  *   link: pipe pipe_number channel channel_of send receive close close_on_exec close_others
- *   process: detach fork run reap reap_adopted kill pid pidfd pidfd_signal leave flush_and_leave from_outside each_child
- *     is_stopped nudge_parent environment forget_environment
+ *   process: detach fork run reap reap_adopted kill pid pidfd pidfd_signal leave flush_and_leave from_outside
+ *     each_child is_stopped nudge_parent environment forget_environment
  *   death: die_with die_when_told continue_when_told witness witness_drop witness_gone witness_watch guard guard_ok
  *     around_forks children_elsewhere
  *   manners: worker_manners super_manners super_signals note_habits tidy flush catch_exit begin_exit exit_mark
@@ -1685,8 +1685,8 @@ static void procpool__platform_close(int *fd) {
   *fd = -1;
 }
 
-/* A file's beginning as a string; "" and false if there is none. One read suffices: these files are shorter than a page,
- * and sysfs, procfs and cgroupfs give such a file whole. */
+/* A file's beginning as a string; "" and false if there is none. One read suffices: these files are shorter than a
+ * page, and sysfs, procfs and cgroupfs give such a file whole. */
 static bool procpool__platform_read_text(const char *path, char *text, size_t capacity) {
   int fd = procpool__platform_open(path, O_RDONLY);
   const ssize_t length = fd >= 0 ? procpool__platform_read(fd, text, capacity - 1) : -1;
@@ -2069,8 +2069,8 @@ static void procpool__platform_unmap(void *p, size_t size) {
     (void)munmap(p, size);
 }
 
-/* A word that tells a process from its forked children without a system call: MADV_WIPEONFORK (Linux 4.14) zeroes its page
- * in each of them. Where the kernel does not know that, it holds the process's id. */
+/* A word that tells a process from its forked children without a system call: MADV_WIPEONFORK (Linux 4.14) zeroes its
+ * page in each of them. Where the kernel does not know that, it holds the process's id. */
 #define PROCPOOL__GUARD_WIPED UINT32_MAX /* no process has this id */
 
 static uint32_t *procpool__platform_guard(void) {
@@ -2754,8 +2754,8 @@ typedef struct procpool__platform_entry {
 
 typedef bool procpool__platform_number_visitor(int number, void *context);
 
-/* Visits the numbers that are names in a directory of the kernel's, until visit returns true, and closes it. No readdir:
- * it allocates, and the host may have threads. 1: visit did; 0: never; -1: there is no such list. */
+/* Visits the numbers that are names in a directory of the kernel's, until visit returns true, and closes it. No
+ * readdir: it allocates, and the host may have threads. 1: visit did; 0: never; -1: there is no such list. */
 static int procpool__platform_each_number(int directory, procpool__platform_number_visitor *visit, void *context) {
   uint64_t list[512]; /* aligned for an entry */
   long got = -1;
@@ -2804,8 +2804,8 @@ static void procpool__platform_close_by_number(procpool__platform_keep *keep, in
   }
 }
 
-/* Closes every descriptor above 2 but these (sorted upwards). Linux before 5.9 has no close_range, and a limit
- * of a billion descriptors is common: they are not tried one by one. */
+/* Closes every descriptor above 2 but these (sorted upwards). Linux before 5.9 has no close_range, and a limit of a
+ * billion descriptors is common: they are not tried one by one. */
 static void procpool__platform_close_others(const int *fds, size_t count) {
   const long limit = sysconf(_SC_OPEN_MAX);
   procpool__platform_keep keep;
@@ -3079,9 +3079,9 @@ static pid_t procpool__platform_wait(pid_t pid, int *status, int flags, struct r
  * caller is suspended (as vfork does), so that the C library's fork in it finds and takes the real locks of malloc and
  * stdio even if the host has threads, and so that the page tables are copied once. Before a fork it shares the host's
  * table of descriptors too: what is copied is the table as it is then, which the handlers around forks know, and not as
- * it was some time before. Before a spawn it has a table of its own, where it says what passes on. It ends at once; its child is adopted by init. The go-between's stack is a part of the
- * caller's, so that the new process goes on with all of the caller's stack. Returns 0 or errno; all signals stay
- * blocked in the new process. */
+ * it was some time before. Before a spawn it has a table of its own, where it says what passes on. It ends at once; its
+ * child is adopted by init. The go-between's stack is a part of the caller's, so that the new process goes on with all
+ * of the caller's stack. Returns 0 or errno; all signals stay blocked in the new process. */
 PROCPOOL__NO_ASAN static int procpool__platform_detach(procpool__platform_launch *launch) {
   PROCPOOL__ALIGNED char stack[65536];
   procpool__signals old;
