@@ -3622,6 +3622,15 @@ static uint64_t procpool__platform_self(void) {
   return (uint64_t)(uintptr_t)&errno;
 }
 
+/* How many threads this process has; 0 where it cannot be told (there is no /proc, and the C library has started some
+ * or does not say). */
+static int procpool__platform_threads(void) {
+  struct stat st;
+  if (stat("/proc/self/task", &st) == 0 && st.st_nlink > 2)
+    return (int)st.st_nlink - 2;
+  return PROCPOOL__SINGLE_THREADED ? 1 : 0;
+}
+
 /* ---- exit() in a worker: no handler of the host's runs there ---- glibc calls handlers last in, first out, under a
  * lock that its fork does not take (__exit_funcs_lock: dlclose holds it): a worker that registered one could wait for
  * ever. So the host registers, just before it forks, and takes it back; what it forked keeps it. Handlers that came by
@@ -3666,13 +3675,12 @@ static void procpool__platform_release_exit(void *mark) {
   if (mark != (void *)&__dso_handle)
     procpool__libc_finalize(mark);
 }
-/* The mark of handlers that are to be taken back: the caller's own, if they can be. threads: see
- * procpool__platform_threads. */
-static void *procpool__platform_exit_mark(void *own, int threads) {
+/* The mark of handlers that are to be taken back: the caller's own, if they can be. */
+static void *procpool__platform_exit_mark(void *own) {
   int major = 0, minor = 0;
   const bool known = sscanf(gnu_get_libc_version(), "%d.%d", &major, &minor) == 2;
   const bool waits = !known || (major == 2 && minor >= 28 && minor <= 35);
-  return waits && threads != 1 ? (void *)&__dso_handle : own;
+  return waits && procpool__platform_threads() != 1 ? (void *)&__dso_handle : own;
 }
 
 /* exit() calls the destructors of thread_local objects before any handler, and without the status. glibc links them in
@@ -3728,8 +3736,7 @@ static bool procpool__platform_catch_exit(procpool__platform_exit_handler *at_ex
 static void procpool__platform_release_exit(void *mark) {
   (void)mark;
 }
-static void *procpool__platform_exit_mark(void *own, int threads) {
-  (void)threads;
+static void *procpool__platform_exit_mark(void *own) {
   return own;
 }
 static ptrdiff_t procpool__platform_find_exit_list(void) {
@@ -3827,15 +3834,6 @@ static void procpool__platform_thread_join(procpool__platform_thread thread) {
   const int cancel = procpool__platform_no_cancel();
   (void)pthread_join(thread, NULL);
   procpool__platform_cancel_as(cancel);
-}
-
-/* How many threads this process has; 0 where it cannot be told (there is no /proc, and the C library has started some
- * or does not say). */
-static int procpool__platform_threads(void) {
-  struct stat st;
-  if (stat("/proc/self/task", &st) == 0 && st.st_nlink > 2)
-    return (int)st.st_nlink - 2;
-  return PROCPOOL__SINGLE_THREADED ? 1 : 0;
 }
 
 /* ---- rights ---- */
@@ -3959,6 +3957,7 @@ static bool procpool__cpu_join(char *path, const char *first, const char *second
 
 static bool procpool__cpu_read(const char *directory, const char *name, char *text, size_t capacity) {
   char path[PROCPOOL__CPU_PATH];
+  *text = 0;
   return procpool__cpu_join(path, directory, name) && procpool__platform_read_text(path, text, capacity);
 }
 
@@ -3991,23 +3990,27 @@ static uint64_t procpool__cpu_read_number(const char *directory, const char *nam
                                                                                                           : UINT64_MAX;
 }
 
+/* The same for one that is called so in version 2, or so in version 1. */
+static uint64_t procpool__cpu_read_either(const char *directory, const char *v2, const char *v1) {
+  const uint64_t value = procpool__cpu_read_number(directory, v2);
+  return value != UINT64_MAX ? value : procpool__cpu_read_number(directory, v1);
+}
+
 /* ---- what a control group allows ---- */
 
-/* quota of processor time per period, both in us, as a number of processors: one and a half are two. Version 1 says
- * them in two files; version 2 in one, "QUOTA PERIOD" or "max PERIOD", which is absent in the root and where the
- * controller is not enabled. */
-static int procpool__cpu_quota(const char *directory, bool v2) {
+/* quota of processor time per period, both in us, as a number of processors: one and a half are two. Version 2 says
+ * both in one file, "QUOTA PERIOD" or "max PERIOD", absent in the root and where the controller is not enabled. */
+static int procpool__cpu_quota(const char *directory) {
   char text[128];
   const char *cursor = text;
   uint64_t quota, period, count;
-  if (!v2) {
+  if (!procpool__cpu_read(directory, "/cpu.max", text, sizeof(text))) {
     quota = procpool__cpu_read_number(directory, "/cpu.cfs_quota_us");
     period = procpool__cpu_read_number(directory, "/cpu.cfs_period_us");
-  } else if (!procpool__cpu_read(directory, "/cpu.max", text, sizeof(text)) || !procpool__cpu_number(&cursor, &quota) ||
-             !procpool__cpu_number(&cursor, &period)) {
+  } else if (!procpool__cpu_number(&cursor, &quota) || !procpool__cpu_number(&cursor, &period)) {
     return PROCPOOL__CPU_NO_LIMIT;
   }
-  if (quota == 0 || period == 0 || period == UINT64_MAX)
+  if (quota == 0 || quota == UINT64_MAX || period == 0 || period == UINT64_MAX)
     return PROCPOOL__CPU_NO_LIMIT;
   count = quota / period + (quota % period != 0);
   return count < INT_MAX ? (int)count : PROCPOOL__CPU_NO_LIMIT;
@@ -4016,16 +4019,16 @@ static int procpool__cpu_quota(const char *directory, bool v2) {
 /* The kernel promises shared memory that the machine, or a control group, does not have, and kills a process when it is
  * touched: so this looks before. */
 
-/* The directories of our memory groups that have a limit, found once: "1PATH" or "2PATH" by version, each ended by a
- * zero byte. Null where there are none. */
+/* The directories of our memory groups that have a limit, found once: paths, each ended by a zero byte. Null where
+ * there are none. */
 typedef struct procpool__memory_groups {
   char *paths;
   size_t size;
   uint64_t least; /* the smallest limit, in bytes; UINT64_MAX where there is none */
 } procpool__memory_groups;
 
-static uint64_t procpool__memory_limit(const char *directory, bool v2) {
-  return procpool__cpu_read_number(directory, v2 ? "/memory.max" : "/memory.limit_in_bytes");
+static uint64_t procpool__memory_limit(const char *directory) {
+  return procpool__cpu_read_either(directory, "/memory.max", "/memory.limit_in_bytes");
 }
 
 /* The number behind name, which begins a line of memory.stat; 0 if there is none. */
@@ -4038,24 +4041,26 @@ static uint64_t procpool__memory_stat(const char *text, const char *name) {
   return procpool__cpu_number(&at, &value) ? value : 0;
 }
 
-/* What a group may still take. Pages of files count as in use, but the kernel drops them first. */
-static uint64_t procpool__memory_room(const char *directory, bool v2) {
-  const uint64_t limit = procpool__memory_limit(directory, v2);
-  const uint64_t used = procpool__cpu_read_number(directory, v2 ? "/memory.current" : "/memory.usage_in_bytes");
+/* What a group may still take. Pages of files count as in use, but the kernel drops them first. Version 1 has lines
+ * without total_, too: without the groups below. */
+static uint64_t procpool__memory_room(const char *directory) {
+  const uint64_t limit = procpool__memory_limit(directory);
+  const uint64_t used = procpool__cpu_read_either(directory, "/memory.current", "/memory.usage_in_bytes");
   char text[PROCPOOL__CPU_PATH];
-  uint64_t files = 0;
+  uint64_t files;
   if (limit == UINT64_MAX || used == UINT64_MAX)
     return UINT64_MAX;
-  if (procpool__cpu_read(directory, "/memory.stat", text, sizeof(text)))
-    files = procpool__memory_stat(text, v2 ? "\ninactive_file " : "\ntotal_inactive_file ") +
-            procpool__memory_stat(text, v2 ? "\nactive_file " : "\ntotal_active_file ");
+  (void)procpool__cpu_read(directory, "/memory.stat", text, sizeof(text));
+  files = procpool__memory_stat(text, "\ntotal_inactive_file ") + procpool__memory_stat(text, "\ntotal_active_file ");
+  if (files == 0)
+    files = procpool__memory_stat(text, "\ninactive_file ") + procpool__memory_stat(text, "\nactive_file ");
   files = files < used ? files : used;
   return limit > used - files ? limit - (used - files) : 0;
 }
 
-static void procpool__memory_note(procpool__memory_groups *found, const char *directory, bool v2) {
-  const uint64_t limit = procpool__memory_limit(directory, v2);
-  const size_t length = strlen(directory) + 2;
+static void procpool__memory_note(procpool__memory_groups *found, const char *directory) {
+  const uint64_t limit = procpool__memory_limit(directory);
+  const size_t length = strlen(directory) + 1;
   char *paths;
   if (limit == UINT64_MAX)
     return;
@@ -4063,8 +4068,7 @@ static void procpool__memory_note(procpool__memory_groups *found, const char *di
   paths = (char *)PROCPOOL_REALLOC(found->paths, found->size + length);
   if (paths == PROCPOOL_NULL)
     return; /* without memory there are other limits */
-  paths[found->size] = v2 ? '2' : '1';
-  memcpy(paths + found->size + 1, directory, length - 1);
+  memcpy(paths + found->size, directory, length);
   found->paths = paths;
   found->size += length;
 }
@@ -4082,7 +4086,7 @@ static bool procpool__memory_refuses(const procpool__memory_groups *groups, uint
   if (groups->size == 0 && size < (uint64_t)16 << 20)
     return false;
   for (size_t at = 0; at < groups->size; at += strlen(groups->paths + at) + 1) {
-    const uint64_t here = procpool__memory_room(groups->paths + at + 1, groups->paths[at] == '2');
+    const uint64_t here = procpool__memory_room(groups->paths + at);
     room = here < room ? here : room;
   }
   if (size >= (uint64_t)16 << 20) {
@@ -4161,13 +4165,12 @@ static bool procpool__cpu_own_open(procpool__platform_lines *lines, const char *
 
 /* Notes what the directory and those above it up to its first top bytes (the mount point) allow: each ancestor limits
  * all below it. */
-static void procpool__groups_upwards(procpool__groups *groups, int which, char *directory, size_t top) {
-  const bool v2 = which == PROCPOOL__GROUP_V2;
+static void procpool__groups_upwards(procpool__groups *groups, char *directory, size_t top) {
   for (size_t length = strlen(directory);; directory[length] = 0) {
-    const int quota = which != PROCPOOL__GROUP_MEMORY ? procpool__cpu_quota(directory, v2) : PROCPOOL__CPU_NO_LIMIT;
+    const int quota = procpool__cpu_quota(directory);
     groups->processors = quota < groups->processors ? quota : groups->processors;
-    if (which != PROCPOOL__GROUP_CPU && groups->memory != PROCPOOL_NULL)
-      procpool__memory_note(groups->memory, directory, v2);
+    if (groups->memory != PROCPOOL_NULL)
+      procpool__memory_note(groups->memory, directory);
     if (length <= top)
       return;
     do
@@ -4230,7 +4233,7 @@ static void procpool__groups_mount(procpool__groups *groups, char *line) {
       continue;
     const char *below = procpool__cpu_below(groups->paths[i], shown);
     if (below != PROCPOOL_NULL && procpool__cpu_join(directory, point, below))
-      procpool__groups_upwards(groups, i, directory, strlen(point));
+      procpool__groups_upwards(groups, directory, strlen(point));
   }
 }
 
@@ -11002,7 +11005,7 @@ static int procpool__open_fork(procpool__plan *plan, procpool__launch *l) {
   procpool__super *u = &l->birth.super;
   const size_t size = (size_t)plan->workers * sizeof(procpool__charge);
   const procpool_options *o = &plan->options;
-  void *mark = procpool__platform_exit_mark(&launch, procpool__platform_threads());
+  void *mark = procpool__platform_exit_mark(&launch);
   procpool__signals old;
   int error = PROCPOOL__NO_MEMORY;
   plan->call = "malloc";
