@@ -1358,30 +1358,30 @@ static PROCPOOL_UNUSED inline void procpool__scope_end(procpool **procpool__pool
  *            this file replaces them.
  * Constants that _DEFAULT_SOURCE hides are stated here with the kernel's values. */
 
-/* ---- the seam ---- All that >>shm and the parts behind it call of the parts from here to >>machine: who ports this
- * file writes these, and the types that they name. (procpool__, and mostly platform_, comes before each.) Behind the
- * seam there is no other name of a system's: make -C tests lint compiles those parts with this table alone, and
- * compares it with what they use.
+/* ---- the seam ---- All that >>shm and the parts behind it call of the parts from here to >>machine. (procpool__, and
+ * mostly platform_, comes before each.) Behind the seam there is no other name of a system's: make -C tests lint
+ * compiles those parts with this table alone, and compares it with what they use.
+ * Of the compiler and the C library, the same on every system:
  *   order: load load_acquire load_relaxed load32 load32_relaxed load_signed_relaxed store store_release store_relaxed
  *     store_before_cas store32 store32_relaxed store_signed_relaxed cas exchange or and add or32 or32_relaxed add32
  *   number: round_up number_of address_of random
  *   time: now tick relax yield cpu prefetch prefetch_write
  *   sleep: park wake no_futex poll await gone await_end source end_of came super_sleep
  *   lock: lock_init lock_end lock try_lock unlock block_signals restore_signals no_cancel cancel_as cancel_here
- *   thread: thread_start thread_join run_to_end is_self self threads stack_size stack_least own_set own_take
- *   heap: aligned_new aligned_grow aligned_free pages unmap page
- *   segment: shm_create shm_own shm_look shm_unlook shm_map_there shm_map_far shm_map_anywhere shm_open shm_protect
- *     shm_reserve shm_discard shm_empty shm_separate memory space memory_refuses memory_forget
- *   bell: event event_set event_clear bell_clear timer timer_set watch watch_add watch_clear watch_remove
- *   link: pipe pipe_number channel channel_of send receive send_fd receive_fd no_wait close close_on_exec close_others
+ *   thread: thread_start thread_join run_to_end is_self self threads stack_size own_set own_take
+ *   pages: pages unmap page
+ *   segment: shm_create shm_look shm_map shm_map_far shm_open shm_protect shm_reserve shm_discard shm_empty
+ *     shm_separate memory space memory_refuses memory_forget
+ *   bell: event event_set event_clear bell bell_clear timer timer_set watch watch_add watch_clear watch_remove
+ *   link: pipe pipe_number channel channel_of send receive close close_on_exec close_others
  *   process: detach fork run reap reap_adopted kill pid pidfd pidfd_signal leave flush_and_leave from_outside
- *     each_child is_stopped same_session mark mark_of nudge_parent adopt environment forget_environment
+ *     each_child is_stopped nudge_parent environment forget_environment
  *   death: die_with die_when_told continue_when_told witness witness_drop witness_gone witness_watch guard guard_ok
- *     guard_free around_forks children_elsewhere
- *   manners: set_name volunteer no_core drop_output flush worker_signals super_signals note_habits tidy catch_exit
- *     catch_exit_here exit_mark release_exit find_exit_list clear_exit_list
- *   code: each_code has_maps is_program unloads privileged gives_rights
- *   error: error set_error scarce disproved throw throw_alone keep_exception drop_exception
+ *     around_forks children_elsewhere
+ *   manners: worker_manners super_manners super_signals note_habits tidy flush catch_exit begin_exit exit_mark
+ *     release_exit find_exit_list
+ *   code: each_code is_program unloads privileged gives_rights
+ *   error: error set_error scarce disproved
  *   machine: cpu_count cpu_usable cpu_allowed cpu_use */
 
 #ifndef __linux__
@@ -1396,7 +1396,6 @@ static PROCPOOL_UNUSED inline void procpool__scope_end(procpool **procpool__pool
 #error "procpool.h needs lock-free 64-bit atomics: the word that decides a task's fate is one of them"
 #endif
 
-#include <dirent.h>
 #include <errno.h>
 #include <fcntl.h>
 #include <limits.h>
@@ -1669,8 +1668,78 @@ static ssize_t procpool__platform_read(int fd, void *bytes, size_t size) {
 static ssize_t procpool__platform_write(int fd, const void *bytes, size_t size) {
   return (ssize_t)syscall(SYS_write, fd, bytes, size);
 }
+/* The error that a caller is about to tell of stays. */
 static void procpool__platform_close_fd(int fd) {
-  (void)syscall(SYS_close, fd);
+  const int saved = errno;
+  if (syscall(SYS_close, fd) != 0)
+    errno = saved;
+}
+
+static void procpool__platform_close(int *fd) {
+  if (*fd >= 0)
+    procpool__platform_close_fd(*fd);
+  *fd = -1;
+}
+
+/* A file's beginning as a string; "" and false if there is none. One read suffices: these files are shorter than a
+ * page, and sysfs, procfs and cgroupfs give such a file whole. */
+static bool procpool__platform_read_text(const char *path, char *text, size_t capacity) {
+  int fd = procpool__platform_open(path, O_RDONLY);
+  const ssize_t length = fd >= 0 ? procpool__platform_read(fd, text, capacity - 1) : -1;
+  procpool__platform_close(&fd);
+  text[length > 0 ? length : 0] = 0;
+  return length > 0;
+}
+
+/* A file read line by line through a fixed buffer. */
+typedef struct procpool__platform_lines {
+  int fd;
+  size_t start, end; /* text[start..end) is read and not yet delivered */
+  bool skip;         /* within a line longer than text */
+  bool failed;       /* the last read */
+  char text[8192];   /* longer than a path and what stands before it in /proc/self/maps */
+} procpool__platform_lines;
+
+static bool procpool__platform_lines_open(procpool__platform_lines *lines, const char *path) {
+  lines->fd = procpool__platform_open(path, O_RDONLY);
+  lines->start = lines->end = 0;
+  lines->skip = lines->failed = false;
+  return lines->fd >= 0;
+}
+
+/* Makes room and reads on; a line that fills the buffer (overlay mounts have such) cannot be one of ours: drop it. */
+static bool procpool__platform_lines_fill(procpool__platform_lines *lines) {
+  ssize_t length;
+  lines->end -= lines->start;
+  memmove(lines->text, lines->text + lines->start, lines->end);
+  lines->start = 0;
+  if (lines->end == sizeof(lines->text)) {
+    lines->end = 0;
+    lines->skip = true;
+  }
+  length = procpool__platform_read(lines->fd, lines->text + lines->end, sizeof(lines->text) - lines->end);
+  lines->failed = length < 0;
+  if (length > 0)
+    lines->end += (size_t)length;
+  return length > 0;
+}
+
+/* The next whole line without its newline, valid until the next call; null at the end. */
+static char *procpool__platform_lines_next(procpool__platform_lines *lines) {
+  for (;;) {
+    char *line = lines->text + lines->start;
+    char *newline = (char *)memchr(line, '\n', lines->end - lines->start);
+    if (newline == NULL) {
+      if (!procpool__platform_lines_fill(lines))
+        return NULL;
+      continue;
+    }
+    *newline = 0;
+    lines->start = (size_t)(newline + 1 - lines->text);
+    if (!lines->skip)
+      return line;
+    lines->skip = false;
+  }
 }
 
 /* The name of one of the kernel's files about this process, as this thread sees it (Linux 3.17): those in /proc/self
@@ -1697,6 +1766,18 @@ static void procpool__platform_cancel_as(int before) {
 /* Where a thread that was cancelled ends: as a call that may wait begins, before it has touched anything. */
 static void procpool__platform_cancel_here(void) {
   pthread_testcancel();
+}
+
+/* Keeps all signals from this thread, so that no handler runs in between. Zero, or an error. */
+typedef sigset_t procpool__signals;
+
+static int procpool__platform_block_signals(procpool__signals *old) {
+  sigset_t all;
+  (void)sigfillset(&all);
+  return pthread_sigmask(SIG_BLOCK, &all, old);
+}
+static void procpool__platform_restore_signals(const procpool__signals *old) {
+  (void)pthread_sigmask(SIG_SETMASK, old, NULL);
 }
 
 /* The processor that this runs on: by the time that it is read, it may be another one. */
@@ -1784,9 +1865,7 @@ enum { PROCPOOL__SIGNAL_TERM = SIGTERM, PROCPOOL__SIGNAL_KILL = SIGKILL, PROCPOO
 /* Bits that no other process has, and that none can guess. */
 static uint64_t procpool__platform_random(void) {
   uint64_t bits = 0;
-  const unsigned long address = getauxval(AT_RANDOM); /* of 16 random bytes, the same since the program's start */
-  const void *seed;
-  memcpy((void *)&seed, &address, sizeof(seed));
+  const void *seed = procpool__address_of(getauxval(AT_RANDOM)); /* 16 bytes, the same since the program's start */
 #ifdef SYS_getrandom
   if (syscall(SYS_getrandom, &bits, sizeof(bits), 1 /* GRND_NONBLOCK */) == (long)sizeof(bits))
     return bits;
@@ -1823,6 +1902,12 @@ static void procpool__span_set(procpool__span *span, procpool__span64 *span64, u
   span->nanoseconds = (procpool__kernel_long)span64->nanoseconds;
 }
 
+/* How long it is until then; NEVER: as long as it takes. */
+static uint64_t procpool__span_until(uint64_t deadline) {
+  const uint64_t now = deadline == PROCPOOL__NEVER ? 0 : procpool__platform_now();
+  return deadline == PROCPOOL__NEVER ? deadline : deadline > now ? deadline - now : 0;
+}
+
 /* Whether the kernel has none of the old call: there are new ones on 32-bit machines only. */
 static bool procpool__span_unknown(long result) {
   return sizeof(procpool__kernel_long) == 4 && result < 0 && errno == ENOSYS;
@@ -1843,10 +1928,9 @@ static long procpool__platform_futex(uint32_t *word, int operation, uint32_t val
 
 /* Sleeps until woken, *word != value, a signal, or until the deadline. May return early: the caller looks again. */
 static void procpool__platform_park(uint32_t *word, uint32_t value, uint64_t deadline) {
-  const uint64_t now = deadline == PROCPOOL__NEVER ? 0 : procpool__platform_now();
-  if (now < deadline)
-    (void)procpool__platform_futex(word, PROCPOOL__FUTEX_WAIT, value,
-                                   deadline == PROCPOOL__NEVER ? deadline : deadline - now);
+  const uint64_t ns = procpool__span_until(deadline);
+  if (ns > 0)
+    (void)procpool__platform_futex(word, PROCPOOL__FUTEX_WAIT, value, ns);
 }
 
 /* Nothing works where the kernel or a sandbox refuses futexes, the C library's locks included. Zero or errno. */
@@ -1941,19 +2025,6 @@ static void *procpool__platform_pages(size_t size) {
 /* Memory for results, aligned to 16 whatever malloc gives (8 on several machines of 32 bits, and with allocators of the
  * user's): the byte before the first says how far behind the block's start that lies. Null, too, for more than a
  * process of this machine can have. */
-static void *procpool__aligned_place(unsigned char *block) {
-  const size_t by = PROCPOOL__ALIGNMENT - (size_t)((uintptr_t)block % PROCPOOL__ALIGNMENT);
-  block[by - 1] = (unsigned char)by;
-  return block + by;
-}
-
-static void *procpool__aligned_new(uint64_t size) {
-  unsigned char *block = NULL;
-  if (size <= (uint64_t)PTRDIFF_MAX)
-    block = (unsigned char *)PROCPOOL_MALLOC((size_t)size + PROCPOOL__ALIGNMENT);
-  return block != NULL ? procpool__aligned_place(block) : NULL;
-}
-
 static void procpool__aligned_free(void *p) {
   if (p != NULL)
     PROCPOOL_FREE((unsigned char *)p - ((unsigned char *)p)[-1]);
@@ -1961,17 +2032,25 @@ static void procpool__aligned_free(void *p) {
 
 /* Larger, with its first used bytes. Null, and all is as before, when there is no memory. p may be null. */
 static void *procpool__aligned_grow(void *p, uint64_t used, uint64_t size) {
-  const size_t by = p != NULL ? ((unsigned char *)p)[-1] : 0;
-  unsigned char *block, *place;
-  if (p == NULL || size > (uint64_t)PTRDIFF_MAX)
-    return p == NULL ? procpool__aligned_new(size) : NULL;
-  block = (unsigned char *)PROCPOOL_REALLOC((unsigned char *)p - by, (size_t)size + PROCPOOL__ALIGNMENT);
+  const size_t was = p != NULL ? ((unsigned char *)p)[-1] : 0;
+  unsigned char *block;
+  size_t by;
+  if (size > (uint64_t)PTRDIFF_MAX)
+    return NULL;
+  size += PROCPOOL__ALIGNMENT;
+  block = (unsigned char *)(p != NULL ? PROCPOOL_REALLOC((unsigned char *)p - was, (size_t)size)
+                                      : PROCPOOL_MALLOC((size_t)size));
   if (block == NULL)
     return NULL;
-  place = block + PROCPOOL__ALIGNMENT - (size_t)((uintptr_t)block % PROCPOOL__ALIGNMENT);
-  if (place != block + by)
-    memmove(place, block + by, (size_t)used);
-  return procpool__aligned_place(block);
+  by = PROCPOOL__ALIGNMENT - (size_t)((uintptr_t)block % PROCPOOL__ALIGNMENT);
+  if (by != was && used > 0)
+    memmove(block + by, block + was, (size_t)used);
+  block[by - 1] = (unsigned char)by;
+  return block + by;
+}
+
+static void *procpool__aligned_new(uint64_t size) {
+  return procpool__aligned_grow(NULL, 0, size);
 }
 
 static void procpool__platform_unmap(void *p, size_t size) {
@@ -1979,47 +2058,34 @@ static void procpool__platform_unmap(void *p, size_t size) {
     (void)munmap(p, size);
 }
 
-/* A page whose first word says who owns it. MADV_WIPEONFORK (Linux 4.14) zeroes it in every forked child, so that a
- * child is told from its parent without a system call. Where the kernel does not know it, the word is the process
- * id. */
-static uint32_t *procpool__platform_guard(bool *by_pid) {
-  const size_t size = (size_t)sysconf(_SC_PAGESIZE);
-  uint32_t *guard = (uint32_t *)procpool__platform_pages(size);
-  if (guard == NULL)
-    return NULL;
-  *by_pid = madvise(guard, size, PROCPOOL__MADV_WIPEONFORK) != 0;
-  *guard = *by_pid ? (uint32_t)getpid() : 1u;
+/* A word that tells a process from its forked children without a system call: MADV_WIPEONFORK (Linux 4.14) zeroes its
+ * page in each of them. Where the kernel does not know that, it holds the process's id. */
+#define PROCPOOL__GUARD_WIPED UINT32_MAX /* no process has this id */
+
+static uint32_t *procpool__platform_guard(void) {
+  uint32_t *guard = (uint32_t *)procpool__platform_pages(PROCPOOL__PAGE);
+  if (guard != NULL)
+    *guard =
+        madvise(guard, PROCPOOL__PAGE, PROCPOOL__MADV_WIPEONFORK) == 0 ? PROCPOOL__GUARD_WIPED : (uint32_t)getpid();
   return guard;
 }
 
-static void procpool__platform_guard_free(uint32_t *guard) {
-  procpool__platform_unmap(guard, (size_t)sysconf(_SC_PAGESIZE));
-}
-
-static bool procpool__platform_guard_ok(const uint32_t *guard, bool by_pid) {
-  return by_pid ? *guard == (uint32_t)getpid() : *guard != 0;
+static bool procpool__platform_guard_ok(const uint32_t *guard) {
+  return *guard == PROCPOOL__GUARD_WIPED || *guard == (uint32_t)getpid();
 }
 
 /* Standard descriptors may be closed in the host: nothing of ours may land on 0, 1 or 2. */
 static int procpool__platform_above_std(int fd) {
-  int high, error;
+  int high;
   if (fd < 0 || fd > 2)
     return fd;
   high = fcntl(fd, F_DUPFD_CLOEXEC, 3);
-  error = errno;
   procpool__platform_close_fd(fd);
-  errno = error;
   return high;
 }
 
 static void procpool__platform_close_on_exec(int fd) {
   (void)fcntl(fd, F_SETFD, FD_CLOEXEC);
-}
-
-static void procpool__platform_close(int *fd) {
-  if (*fd >= 0)
-    procpool__platform_close_fd(*fd);
-  *fd = -1;
 }
 
 /* RLIMIT_FSIZE covers memfds too, and exceeding it raises SIGXFSZ in the caller: look before. */
@@ -2083,7 +2149,6 @@ static bool procpool__platform_shm_stretch(int fd, uint64_t size) {
  * touched. -1 (errno, and *call: what failed). */
 static int procpool__platform_shm_create(uint64_t size, const char *name, const char **call) {
   int fd = (int)syscall(SYS_memfd_create, name, PROCPOOL__MFD_CLOEXEC | PROCPOOL__MFD_ALLOW_SEALING);
-  int error;
   *call = "memfd_create";
   if (fd < 0 && procpool__platform_refused(errno))
     fd = procpool__platform_shm_substitute();
@@ -2097,37 +2162,28 @@ static int procpool__platform_shm_create(uint64_t size, const char *name, const 
     (void)fcntl(fd, PROCPOOL__ADD_SEALS, PROCPOOL__SEAL_SHRINK);
     return fd;
   }
-  error = errno;
   procpool__platform_close(&fd);
-  errno = error;
   return -1;
 }
 
-/* Whether the descriptor is of a file of this process's user, sealed if it can be (files in tmpfs bear the seal that
- * forbids sealing). */
-static bool procpool__platform_shm_own(int fd) {
+/* The first page of a file that is this process's user's, and sealed if it can be (files in tmpfs bear the seal that
+ * forbids sealing): to be read only, and to be unmapped then. Null (errno) where that cannot be; NOT_OURS. */
+static void *procpool__platform_shm_look(int fd) {
   struct stat st;
   const int seals = fcntl(fd, PROCPOOL__GET_SEALS);
-  return fstat(fd, &st) == 0 && S_ISREG(st.st_mode) && st.st_uid == geteuid() && st.st_size >= (off_t)PROCPOOL__PAGE &&
-         (seals < 0 || (seals & (PROCPOOL__SEAL_SHRINK | PROCPOOL__SEAL_SEAL)) != 0);
-}
-
-/* The first page, to be read only; then to be given back. Null where that cannot be. */
-static const void *procpool__platform_shm_look(int fd) {
-  void *p = mmap(NULL, PROCPOOL__PAGE, PROT_READ, MAP_SHARED, fd, 0);
+  void *p = MAP_FAILED;
+  if (fstat(fd, &st) == 0 && S_ISREG(st.st_mode) && st.st_uid == geteuid() && st.st_size >= (off_t)PROCPOOL__PAGE &&
+      (seals < 0 || (seals & (PROCPOOL__SEAL_SHRINK | PROCPOOL__SEAL_SEAL)) != 0))
+    p = mmap(NULL, PROCPOOL__PAGE, PROT_READ, MAP_SHARED, fd, 0);
+  else
+    errno = PROCPOOL__NOT_OURS;
   return p == MAP_FAILED ? NULL : p;
-}
-
-static void procpool__platform_shm_unlook(const void *page) {
-  void *p;
-  memcpy((void *)&p, (const void *)&page, sizeof(p));
-  (void)munmap(p, PROCPOOL__PAGE);
 }
 
 /* Maps size bytes of address space, most of them beyond the end of the file and closed to access: a leak checker that
  * reads all of a process's memory, as valgrind's does, would otherwise take hours, and reserve every page. place:
  * where, or null for anywhere. Null when there is no room there. */
-static void *procpool__platform_shm_map(int fd, uint64_t size, void *place) {
+static void *procpool__platform_shm_map_at(int fd, uint64_t size, void *place) {
   const int flags = MAP_SHARED | MAP_NORESERVE | (place != NULL ? (int)PROCPOOL__MAP_FIXED_NOREPLACE : 0);
   void *p;
   p = mmap(place, (size_t)size, PROT_NONE, flags, fd, 0);
@@ -2147,21 +2203,17 @@ static void *procpool__platform_shm_map(int fd, uint64_t size, void *place) {
 #define PROCPOOL__PLACE_TAKEN() false
 #endif
 
-/* The same where another process has it. */
-static void *procpool__platform_shm_map_there(int fd, uint64_t size, uint64_t place) {
-  return procpool__platform_shm_map(fd, size, procpool__address_of(place));
-}
-
-/* The same anywhere, but at a multiple of a large page if that can be had. */
-static void *procpool__platform_shm_map_anywhere(int fd, uint64_t size) {
-  unsigned char *p = (unsigned char *)procpool__platform_shm_map(fd, size, NULL);
+/* The same at the address where another process has it; 0: anywhere, but at a multiple of a large page if that can be
+ * had. */
+static void *procpool__platform_shm_map(int fd, uint64_t size, uint64_t place) {
+  unsigned char *p = (unsigned char *)procpool__platform_shm_map_at(fd, size, procpool__address_of(place));
   const size_t odd = (size_t)((uintptr_t)p % PROCPOOL__HUGE);
   void *even;
-  if (odd == 0)
+  if (place != 0 || odd == 0)
     return p;
   (void)munmap(p, (size_t)size);
-  even = procpool__platform_shm_map(fd, size, p - odd); /* places are given out downwards: this one is free */
-  return even != NULL ? even : procpool__platform_shm_map(fd, size, NULL);
+  even = procpool__platform_shm_map_at(fd, size, p - odd); /* places are given out downwards: this one is free */
+  return even != NULL ? even : procpool__platform_shm_map_at(fd, size, NULL);
 }
 
 /* Whether the instrument that this is built with wants all memory in places of its own. */
@@ -2183,7 +2235,7 @@ static void *procpool__platform_shm_map_anywhere(int fd, uint64_t size) {
 static void *procpool__platform_shm_map_far(int fd, uint64_t size) {
   const int most = sizeof(void *) > 4 ? 46 : 31, least = sizeof(void *) > 4 ? 36 : 31;
   const uint64_t step = procpool__round_up(size, PROCPOOL__HUGE);
-  void *p = procpool__platform_shm_map(fd, size, NULL);
+  void *p = procpool__platform_shm_map_at(fd, size, NULL);
   if (p == NULL) /* no room for it at all */
     return NULL;
   (void)munmap(p, (size_t)size);
@@ -2192,11 +2244,11 @@ static void *procpool__platform_shm_map_far(int fd, uint64_t size) {
       const uint64_t place = ((uint64_t)3 << (bits - 2)) + (uint64_t)i * step;
       if (place > (uint64_t)UINTPTR_MAX - size || place >> bits != 0)
         continue;
-      p = procpool__platform_shm_map_there(fd, size, place);
+      p = procpool__platform_shm_map(fd, size, place);
       if (p != NULL)
         return p;
     }
-  return procpool__platform_shm_map_anywhere(fd, size);
+  return procpool__platform_shm_map(fd, size, 0);
 }
 
 /* Opens the mapping up to end, in this process. */
@@ -2231,21 +2283,9 @@ static uint64_t procpool__platform_available(void) {
   char text[1024];
   const char *line;
   unsigned long long kib;
-  ssize_t got = -1;
-  int fd = procpool__platform_open("/proc/meminfo", O_RDONLY);
-  if (fd >= 0)
-    got = procpool__platform_read(fd, text, sizeof(text) - 1);
-  procpool__platform_close(&fd);
-  text[got > 0 ? got : 0] = 0;
+  (void)procpool__platform_read_text("/proc/meminfo", text, sizeof(text));
   line = strstr(text, "MemAvailable:");
   return line != NULL && sscanf(line, "MemAvailable: %llu", &kib) == 1 ? (uint64_t)kib * 1024u : UINT64_MAX;
-}
-
-/* Why so many bytes cannot be reserved here: errno, or 0. Whether there is that much memory: procpool__memory_refuses.
- * */
-static int procpool__platform_shm_refuses(uint64_t offset, uint64_t size) {
-  const uint64_t limit = procpool__platform_size_limit();
-  return size > limit || offset > limit - size ? EFBIG : 0;
 }
 
 /* Takes large pages for what lies in whole ones, as far as the kernel has some: it makes one of a page here and there
@@ -2277,18 +2317,19 @@ static int procpool__platform_shm_write(int fd, uint64_t offset, uint64_t size) 
 
 /* A signal makes the kernel give up all of one call, and a timer of the host's could do so for ever: then in slices. */
 static int procpool__platform_shm_allocate(int fd, uint64_t offset, uint64_t size) {
-  const uint64_t slice = (uint64_t)1 << 20, end = offset + size;
-  int error = posix_fallocate(fd, (off_t)offset, (off_t)size);
-  if (procpool__platform_refused(error) || error == EOPNOTSUPP)
-    return procpool__platform_shm_write(fd, offset, size);
-  if (error != EINTR)
-    return error;
-  for (; offset < end; offset += slice) {
-    do
-      error = posix_fallocate(fd, (off_t)offset, (off_t)(end - offset < slice ? end - offset : slice));
-    while (error == EINTR);
-    if (error != 0)
+  const uint64_t end = offset + size;
+  uint64_t slice = size;
+  while (offset < end) {
+    const uint64_t part = end - offset < slice ? end - offset : slice;
+    const int error = posix_fallocate(fd, (off_t)offset, (off_t)part);
+    if (procpool__platform_refused(error) || error == EOPNOTSUPP)
+      return procpool__platform_shm_write(fd, offset, end - offset);
+    if (error == EINTR)
+      slice = (uint64_t)1 << 20;
+    else if (error != 0)
       return error;
+    else
+      offset += part;
   }
   return 0;
 }
@@ -2296,9 +2337,10 @@ static int procpool__platform_shm_allocate(int fd, uint64_t offset, uint64_t siz
 /* Takes the pages now, so that a full machine is an error here and not SIGBUS at the first touch. Zero or errno: none
  * of them is taken then. They are open to access in this process, and none of them is reserved before. */
 static int procpool__platform_shm_reserve(int fd, unsigned char *base, uint64_t offset, uint64_t size) {
-  int error = procpool__platform_shm_refuses(offset, size);
-  if (error != 0)
-    return error;
+  const uint64_t limit = procpool__platform_size_limit();
+  int error;
+  if (size > limit || offset > limit - size)
+    return EFBIG;
   procpool__platform_shm_enlarge(fd, base, offset, size);
   error = procpool__platform_shm_allocate(fd, offset, size);
   if (error != 0)
@@ -2322,17 +2364,11 @@ static uint64_t procpool__platform_space(void) {
   uint64_t most = sizeof(void *) > 4 ? UINT64_MAX : (uint64_t)3 << 30, used;
   unsigned long long pages = 0;
   struct rlimit limit;
-  char text[64], path[PROCPOOL__OWN_PATH];
-  int fd = -1;
-  ssize_t got = -1;
+  char text[64] = "", path[PROCPOOL__OWN_PATH];
   if (getrlimit(RLIMIT_AS, &limit) == 0 && limit.rlim_cur != RLIM_INFINITY && limit.rlim_cur < most)
     most = limit.rlim_cur;
   if (most != UINT64_MAX)
-    fd = procpool__platform_open(procpool__platform_own_path(path, "statm"), O_RDONLY);
-  if (fd >= 0)
-    got = procpool__platform_read(fd, text, sizeof(text) - 1);
-  procpool__platform_close(&fd);
-  text[got > 0 ? got : 0] = 0;
+    (void)procpool__platform_read_text(procpool__platform_own_path(path, "statm"), text, sizeof(text));
   used = sscanf(text, "%llu", &pages) == 1 ? pages * procpool__platform_page() : 0;
   return most == UINT64_MAX || used < most ? most - used : 0;
 }
@@ -2343,25 +2379,20 @@ static uint64_t procpool__platform_space(void) {
  * Calls:     >>platform, >>memory and the kernel.
  * Always:    the callers make, note and close a pool's descriptors in sections that exclude forks: see >>supervisor. */
 
-static bool procpool__platform_pipe(int fds[2]) {
-  if (syscall(SYS_pipe2, fds, O_CLOEXEC) != 0) { /* pipe2 by number: its declaration needs _GNU_SOURCE */
-    fds[0] = fds[1] = -1;
-    return false;
-  }
+static bool procpool__platform_pair(bool made, int fds[2]) {
   for (int i = 0; i < 2; i++)
-    fds[i] = procpool__platform_above_std(fds[i]);
+    fds[i] = made ? procpool__platform_above_std(fds[i]) : -1;
   return fds[0] >= 0 && fds[1] >= 0;
+}
+
+/* pipe2 by number: its declaration needs _GNU_SOURCE. */
+static bool procpool__platform_pipe(int fds[2]) {
+  return procpool__platform_pair(syscall(SYS_pipe2, fds, O_CLOEXEC) == 0, fds);
 }
 
 /* Whole messages in both directions; end of file when the other side is gone. */
 static bool procpool__platform_channel(int fds[2]) {
-  if (socketpair(AF_UNIX, SOCK_SEQPACKET | SOCK_CLOEXEC, 0, fds) != 0) {
-    fds[0] = fds[1] = -1;
-    return false;
-  }
-  for (int i = 0; i < 2; i++)
-    fds[i] = procpool__platform_above_std(fds[i]);
-  return fds[0] >= 0 && fds[1] >= 0;
+  return procpool__platform_pair(socketpair(AF_UNIX, SOCK_SEQPACKET | SOCK_CLOEXEC, 0, fds) == 0, fds);
 }
 
 /* ---- an event that a host waits for, among other descriptors ----
@@ -2369,6 +2400,10 @@ static bool procpool__platform_channel(int fds[2]) {
  * share: a worker that clears it makes every other one block. So host and supervisor share an eventfd that no worker
  * has; workers write to a pipe (a bell) whose reading end, a description of its own, the host alone has; and what the
  * host waits for is an epoll descriptor over both. */
+
+static bool procpool__platform_bell(int fds[2]) {
+  return procpool__platform_pair(syscall(SYS_pipe2, fds, O_CLOEXEC | O_NONBLOCK) == 0, fds);
+}
 
 static int procpool__platform_event(void) {
   int fd = (int)syscall(SYS_eventfd2, 0, O_CLOEXEC | O_NONBLOCK);
@@ -2397,10 +2432,6 @@ static void procpool__platform_event_clear(int fd) {
   const int saved = errno;
   if (procpool__platform_read(fd, &count, sizeof(count)) < 0)
     errno = saved;
-}
-
-static void procpool__platform_no_wait(int fd) {
-  (void)fcntl(fd, F_SETFL, O_NONBLOCK);
 }
 
 /* By the kernel's own call: the C library's leaves its own signals out. old: or null. */
@@ -2555,20 +2586,19 @@ typedef struct pollfd procpool__source;
  * Returns early at a signal: the caller looks again. */
 static int procpool__platform_poll(procpool__source *fds, int count, uint64_t deadline, const sigset_t *mask) {
   const bool timed = deadline != PROCPOOL__NEVER;
-  const uint64_t now = timed ? procpool__platform_now() : 0;
+  const uint64_t ns = procpool__span_until(deadline);
   const size_t mask_size = _NSIG / 8; /* the kernel's signal set has one bit per signal */
   procpool__span span;
   procpool__span64 span64;
   long result;
-  procpool__span_set(&span, &span64, deadline > now ? deadline - now : 0);
+  procpool__span_set(&span, &span64, ns);
   /* ppoll by number: its declaration needs _GNU_SOURCE */
   result = syscall(SYS_ppoll, fds, count, timed ? &span : NULL, mask, mask_size);
   if (procpool__span_unknown(result))
     result = syscall(SYS_ppoll_time64, fds, count, timed ? &span64 : NULL, mask, mask_size);
   if (result < 0 && procpool__platform_refused(errno)) {
     errno = 0; /* a wait that merely ends tells of no error */
-    return procpool__platform_poll_plainly(fds, count, timed ? (deadline > now ? deadline - now : 0) : PROCPOOL__NEVER,
-                                           mask);
+    return procpool__platform_poll_plainly(fds, count, ns, mask);
   }
   return (int)result;
 }
@@ -2628,23 +2658,18 @@ static void procpool__platform_await_end(pid_t pid, uint64_t deadline) {
  * That costs nothing until then. The page's file knows as well: it takes the seal against writers only when no process
  * maps it for writing (fcntl(2), F_SEAL_WRITE). */
 
-static size_t procpool__platform_witness_size(void) {
-  return (size_t)sysconf(_SC_PAGESIZE);
-}
-
-/* Opens the witness's file anew. -1 (errno) without /proc. */
-static int procpool__platform_witness_again(int fd) {
+/* Opens anew what fd stands for. -1 (errno) without /proc. */
+static int procpool__platform_reopen(int fd, int flags) {
   char name[32], path[PROCPOOL__OWN_PATH];
   (void)snprintf(name, sizeof(name), "fd/%d", fd);
-  return procpool__platform_open(procpool__platform_own_path(path, name), O_RDWR);
+  return procpool__platform_above_std(procpool__platform_open(procpool__platform_own_path(path, name), flags));
 }
 
 /* Maps the witness's page. Its file is opened anew for that: the kernel lets go of what fd stands for when the process
  * that watches does so, too. Where it cannot be, the seal alone tells, and fd says so by a flag that means nothing else
  * in a file, to whoever has it. Null (errno, *call) where it cannot be had. */
 static void *procpool__platform_witness_map(int fd, const char **call) {
-  int error;
-  const int again = procpool__platform_witness_again(fd);
+  int again = procpool__platform_reopen(fd, O_RDWR);
   void *page;
   *call = "openat of /proc/self/fd";
   if (again < 0 && procpool__platform_scarce(errno))
@@ -2652,43 +2677,35 @@ static void *procpool__platform_witness_map(int fd, const char **call) {
   if (again < 0)
     (void)fcntl(fd, F_SETFL, O_NONBLOCK);
   *call = "mmap";
-  page = mmap(NULL, procpool__platform_witness_size(), PROT_READ | PROT_WRITE, MAP_SHARED, again >= 0 ? again : fd, 0);
-  error = errno;
-  if (again >= 0)
-    procpool__platform_close_fd(again);
-  errno = error;
+  page = mmap(NULL, PROCPOOL__PAGE, PROT_READ | PROT_WRITE, MAP_SHARED, again >= 0 ? again : fd, 0);
+  procpool__platform_close(&again);
   return page == MAP_FAILED ? NULL : page;
+}
+
+static void procpool__platform_witness_drop(void **page) {
+  procpool__platform_unmap(*page, PROCPOOL__PAGE);
+  *page = NULL;
 }
 
 /* Maps a witness of this process: *page, until that is unmapped. A descriptor for the process that watches, or -1:
  * there is none (errno, *call: why). */
 static int procpool__platform_witness(void **page, const char **call) {
-  const size_t size = procpool__platform_witness_size();
-  int fd = procpool__platform_shm_create(size, "witness", call), error;
+  int fd = procpool__platform_shm_create(PROCPOOL__PAGE, "witness", call);
   if (fd < 0)
     return -1;
   *page = procpool__platform_witness_map(fd, call);
   if (*page != NULL) {
     *call = "madvise";
-    (void)madvise(*page, size, PROCPOOL__MADV_DONTDUMP);
-    if (madvise(*page, size, MADV_DONTFORK) == 0) {
+    (void)madvise(*page, PROCPOOL__PAGE, PROCPOOL__MADV_DONTDUMP);
+    if (madvise(*page, PROCPOOL__PAGE, MADV_DONTFORK) == 0) {
       if (fcntl(fd, PROCPOOL__ADD_SEALS, PROCPOOL__SEAL_WRITE) != 0 && errno == EBUSY)
         return fd;
       errno = ENOSYS; /* a file without seals tells nothing */
     }
   }
-  error = errno;
-  if (*page != NULL)
-    (void)munmap(*page, size);
-  *page = NULL;
+  procpool__platform_witness_drop(page);
   procpool__platform_close(&fd);
-  errno = error;
   return -1;
-}
-
-static void procpool__platform_witness_drop(void **page) {
-  procpool__platform_unmap(*page, procpool__platform_witness_size());
-  *page = NULL;
 }
 
 /* A descriptor that becomes readable when the witness may be gone; -1 where there is none. */
@@ -2715,13 +2732,6 @@ static bool procpool__platform_witness_gone(int witness, int watch) {
   return witness >= 0 && fcntl(witness, PROCPOOL__ADD_SEALS, PROCPOOL__SEAL_WRITE) == 0;
 }
 
-static bool procpool__platform_kept(const int *keep, size_t count, int fd) {
-  for (size_t i = 0; i < count; i++)
-    if (keep[i] == fd)
-      return true;
-  return false;
-}
-
 /* What the kernel writes for each entry of a directory (getdents64(2)). */
 typedef struct procpool__platform_entry {
   uint64_t inode;
@@ -2731,64 +2741,79 @@ typedef struct procpool__platform_entry {
   char name[1];
 } procpool__platform_entry;
 
-/* Closes those of the descriptors in a piece of the list. No readdir: it allocates, and the host may have threads. */
-static void procpool__platform_close_listed(const char *list, long size, const int *keep, size_t count, int own) {
-  for (long at = 0; at + (long)offsetof(procpool__platform_entry, name) < size;) {
-    uint16_t length;
-    int fd = 0;
-    const char *name = list + at + offsetof(procpool__platform_entry, name);
-    memcpy(&length, list + at + offsetof(procpool__platform_entry, length), sizeof(length));
-    for (; *name >= '0' && *name <= '9'; name++)
-      fd = 10 * fd + (*name - '0');
-    if (fd > 2 && fd != own && !procpool__platform_kept(keep, count, fd))
-      procpool__platform_close_fd(fd);
-    at += length;
-  }
-}
+typedef bool procpool__platform_number_visitor(int number, void *context);
 
-/* Goes through the list of the open ones, however high their numbers. False where it cannot be had. */
-static bool procpool__platform_close_by_list(const int *keep, size_t count) {
+/* Visits the numbers that are names in a directory of the kernel's, until visit returns true, and closes it. No
+ * readdir: it allocates, and the host may have threads. 1: visit did; 0: never; -1: there is no such list. */
+static int procpool__platform_each_number(int directory, procpool__platform_number_visitor *visit, void *context) {
   uint64_t list[512]; /* aligned for an entry */
   long got = -1;
-  int fd = procpool__platform_above_std(procpool__platform_open("/proc/self/fd", O_RDONLY | O_DIRECTORY));
-  while (fd >= 0 && (got = syscall(SYS_getdents64, fd, list, sizeof(list))) > 0)
-    procpool__platform_close_listed((const char *)list, got, keep, count, fd);
-  procpool__platform_close(&fd);
-  return got == 0;
+  bool found = false;
+  while (directory >= 0 && !found && (got = syscall(SYS_getdents64, directory, list, sizeof(list))) > 0)
+    for (long at = 0; at < got && !found;) {
+      const char *entry = (const char *)list + at;
+      const int number = atoi(entry + offsetof(procpool__platform_entry, name));
+      uint16_t length;
+      memcpy(&length, entry + offsetof(procpool__platform_entry, length), sizeof(length));
+      found = number > 0 && visit(number, context);
+      at += length;
+    }
+  procpool__platform_close(&directory);
+  return found ? 1 : got < 0 ? -1 : 0;
+}
+
+/* The descriptors that stay open. */
+typedef struct procpool__platform_keep {
+  const int *fds;
+  size_t count;
+  int list; /* of the open ones, while it is read */
+} procpool__platform_keep;
+
+static bool procpool__platform_close_unless_kept(int fd, void *context) {
+  const procpool__platform_keep *keep = (const procpool__platform_keep *)context;
+  bool kept = fd <= 2 || fd == keep->list;
+  for (size_t i = 0; i < keep->count && !kept; i++)
+    kept = keep->fds[i] == fd;
+  if (!kept)
+    procpool__platform_close_fd(fd);
+  return false;
 }
 
 /* Asks for many at once which of them are open: a million take some ten milliseconds so. */
-static void procpool__platform_close_by_number(const int *keep, size_t count, int limit) {
-  struct pollfd fds[64];
+static void procpool__platform_close_by_number(procpool__platform_keep *keep, int limit) {
+  procpool__source fds[64];
   for (int first = 3; first < limit; first += 64) {
     bool told;
-    for (int i = 0; i < 64; i++) {
-      fds[i].fd = first + i;
-      fds[i].events = fds[i].revents = 0;
-    }
+    for (int i = 0; i < 64; i++)
+      fds[i] = procpool__platform_end_of(first + i);
     told = procpool__platform_poll(fds, 64, 0, NULL) >= 0;
     for (int i = 0; i < 64; i++)
-      if ((!told || (fds[i].revents & POLLNVAL) == 0) && !procpool__platform_kept(keep, count, first + i))
-        procpool__platform_close_fd(first + i);
+      if (!told || (fds[i].revents & POLLNVAL) == 0)
+        (void)procpool__platform_close_unless_kept(first + i, keep);
   }
 }
 
-/* Closes every descriptor above 2 but those in keep (sorted upwards). Linux before 5.9 has no close_range, and a limit
- * of a billion descriptors is common: they are not tried one by one. */
-static void procpool__platform_close_others(const int *keep, size_t count) {
+/* Closes every descriptor above 2 but these (sorted upwards). Linux before 5.9 has no close_range, and a limit of a
+ * billion descriptors is common: they are not tried one by one. */
+static void procpool__platform_close_others(const int *fds, size_t count) {
   const long limit = sysconf(_SC_OPEN_MAX);
+  procpool__platform_keep keep;
   unsigned from = 3;
   bool refused = false;
   for (size_t i = 0; i <= count && !refused; i++) {
-    const unsigned to = i < count ? (unsigned)keep[i] : UINT_MAX;
+    const unsigned to = i < count ? (unsigned)fds[i] : UINT_MAX;
     refused = from < to && syscall(SYS_close_range, from, to - 1, 0) != 0;
     if (from <= to)
       from = to + 1;
   }
-  if (!refused || procpool__platform_close_by_list(keep, count))
+  if (!refused)
     return;
-  procpool__platform_close_by_number(keep, count,
-                                     limit > 0 && limit < PROCPOOL__FDS_MOST ? (int)limit : (int)PROCPOOL__FDS_MOST);
+  keep.fds = fds;
+  keep.count = count;
+  keep.list = procpool__platform_above_std(procpool__platform_open("/proc/self/fd", O_RDONLY | O_DIRECTORY));
+  if (procpool__platform_each_number(keep.list, procpool__platform_close_unless_kept, &keep) != 0)
+    procpool__platform_close_by_number(&keep,
+                                       limit > 0 && limit < PROCPOOL__FDS_MOST ? (int)limit : (int)PROCPOOL__FDS_MOST);
 }
 
 /* ==== >>processes ===================================================================================================
@@ -2852,39 +2877,27 @@ typedef struct procpool__platform_launch {
 #define PROCPOOL__TSAN 1
 #endif
 #endif
-#ifdef PROCPOOL__TSAN
-static int procpool__platform_between_flags(void) {
-  return 0;
-}
-#else
-static int procpool__platform_between_flags(void) {
-  const char *loaded = getenv("LD_PRELOAD");
-  if (loaded != NULL && strstr(loaded, "/vgpreload_") != NULL)
-    return 0;
-  return PROCPOOL__CLONE_VM | PROCPOOL__CLONE_VFORK | PROCPOOL__CLONE_FILES;
-}
+#ifndef PROCPOOL__TSAN
+#define PROCPOOL__TSAN 0
 #endif
+
+static int procpool__platform_between_flags(const procpool__platform_launch *launch) {
+  const char *loaded = getenv("LD_PRELOAD");
+  if (PROCPOOL__TSAN || (loaded != NULL && strstr(loaded, "/vgpreload_") != NULL))
+    return 0;
+  return PROCPOOL__CLONE_VM | PROCPOOL__CLONE_VFORK | (launch->argv == NULL ? PROCPOOL__CLONE_FILES : 0);
+}
 
 /* The new process is named in shared memory last: until it is, it says nothing. Were it named first, it would fill its
  * channel to the host, which hears it only when the go-between has ended, while born waits for a section (a fork of
  * another thread's may last), and then for room in that channel. */
-static int procpool__platform_spawn_self(procpool__platform_launch *launch, const sigset_t *all) {
-  posix_spawn_file_actions_t actions;
-  posix_spawnattr_t attributes;
+static int procpool__platform_spawn_self(procpool__platform_launch *launch) {
   pid_t pid = 0;
-  int error = posix_spawn_file_actions_init(&actions);
-  if (error != 0)
-    return error;
-  error = posix_spawnattr_init(&attributes);
-  for (size_t i = 0; i < launch->fd_count && error == 0; i++) /* onto itself: clears close-on-exec, in the child only */
-    error = posix_spawn_file_actions_adddup2(&actions, launch->fds[i], launch->fds[i]);
-  if (error == 0) {
-    (void)posix_spawnattr_setsigmask(&attributes, all);
-    (void)posix_spawnattr_setflags(&attributes, POSIX_SPAWN_SETSIGMASK);
-    error = posix_spawn(&pid, "/proc/self/exe", &actions, &attributes, launch->argv, launch->environment);
-  }
-  (void)posix_spawnattr_destroy(&attributes);
-  (void)posix_spawn_file_actions_destroy(&actions);
+  int error;
+  for (size_t i = 0; i < launch->fd_count; i++) /* not close-on-exec, in the go-between's own table and its child's */
+    if (fcntl(launch->fds[i], F_SETFD, 0) != 0)
+      return errno;
+  error = posix_spawn(&pid, "/proc/self/exe", NULL, NULL, launch->argv, launch->environment);
   if (error == 0)
     error = launch->born(launch->born_context, pid, &launch->call);
   if (error == 0)
@@ -2996,10 +3009,8 @@ static int procpool__platform_between(void *argument) {
     return ESRCH;
   registered = procpool__platform_rseq_register();
   if (launch->argv != NULL) {
-    sigset_t all;
-    (void)sigfillset(&all);
     launch->call = "posix_spawn of /proc/self/exe (clone, execve, fcntl)";
-    return procpool__platform_spawn_self(launch, &all);
+    return procpool__platform_spawn_self(launch);
   }
   launch->call = "fork (clone)";
   pid = fork();
@@ -3055,29 +3066,28 @@ static pid_t procpool__platform_wait(pid_t pid, int *status, int flags, struct r
 /* Starts a process that the host's wait calls never see. A go-between is cloned with exit signal 0: that raises no
  * SIGCHLD, and wait() and waitpid(-1) skip it (wait(2), __WCLONE). It shares the host's memory and runs while the
  * caller is suspended (as vfork does), so that the C library's fork in it finds and takes the real locks of malloc and
- * stdio even if the host has threads, and so that the page tables are copied once. It shares the host's table of
- * descriptors too: what its fork copies is the table as it is then, which the handlers around forks know, and not as it
- * was some time before. It ends at once; its child is adopted by init. The go-between's stack is a part of the
- * caller's, so that the new process goes on with all of the caller's stack. Returns 0 or errno; all signals stay
- * blocked in the new process. */
+ * stdio even if the host has threads, and so that the page tables are copied once. Before a fork it shares the host's
+ * table of descriptors too: what is copied is the table as it is then, which the handlers around forks know, and not as
+ * it was some time before. Before a spawn it has a table of its own, where it says what passes on. It ends at once; its
+ * child is adopted by init. The go-between's stack is a part of the caller's, so that the new process goes on with all
+ * of the caller's stack. Returns 0 or errno; all signals stay blocked in the new process. */
 PROCPOOL__NO_ASAN static int procpool__platform_detach(procpool__platform_launch *launch) {
   PROCPOOL__ALIGNED char stack[65536];
-  sigset_t all, old;
+  procpool__signals old;
   pid_t between;
   int error, status = 0;
   launch->call = "rt_sigprocmask";
-  (void)sigfillset(&all);
-  error = pthread_sigmask(SIG_BLOCK, &all, &old);
+  error = procpool__platform_block_signals(&old);
   if (error != 0)
     return error;
   launch->call = "clone";
   launch->host = getpid();
-  between = clone(procpool__platform_between, stack + sizeof(stack), procpool__platform_between_flags(), launch);
+  between = clone(procpool__platform_between, stack + sizeof(stack), procpool__platform_between_flags(launch), launch);
   if (between < 0)
     error = errno;
   else
     (void)procpool__platform_wait(between, &status, PROCPOOL__WCLONE, NULL);
-  (void)pthread_sigmask(SIG_SETMASK, &old, NULL);
+  procpool__platform_restore_signals(&old);
   if (error == 0)
     error = WIFEXITED(status) ? WEXITSTATUS(status) : ECHILD;
   return error;
@@ -3100,26 +3110,21 @@ static uint64_t procpool__platform_us(const struct timeval *t) {
   return (uint64_t)t->tv_sec * 1000000u + (uint64_t)t->tv_usec;
 }
 
-static void procpool__platform_tell_ending(procpool__ending *ending, int status, const struct rusage *usage) {
-  memset(ending, 0, sizeof(*ending));
-  ending->fate = WIFSTOPPED(status) ? PROCPOOL__STOPPED : WIFCONTINUED(status) ? PROCPOOL__CONTINUED : PROCPOOL__ENDED;
-  if (ending->fate != PROCPOOL__ENDED)
-    return;
-  ending->signal_number = WIFSIGNALED(status) ? WTERMSIG(status) : 0;
-  ending->exit_status = WIFEXITED(status) ? WEXITSTATUS(status) : 0;
-  ending->user_us = procpool__platform_us(&usage->ru_utime);
-  ending->system_us = procpool__platform_us(&usage->ru_stime);
-  ending->rss_kib = (uint64_t)usage->ru_maxrss;
-}
-
 /* One child that has ended, of all where child is ANY, without waiting; stops: or was stopped, or goes on. Returns
  * which; 0 where there is none now, negative where there is no child at all. */
 static pid_t procpool__platform_reap(pid_t child, bool stops, procpool__ending *ending) {
   struct rusage usage;
   int status = 0;
   const pid_t got = procpool__platform_wait(child, &status, WNOHANG | (stops ? WUNTRACED | WCONTINUED : 0), &usage);
-  if (got > 0)
-    procpool__platform_tell_ending(ending, status, &usage);
+  memset(ending, 0, sizeof(*ending));
+  ending->fate = WIFSTOPPED(status) ? PROCPOOL__STOPPED : WIFCONTINUED(status) ? PROCPOOL__CONTINUED : PROCPOOL__ENDED;
+  if (got <= 0 || ending->fate != PROCPOOL__ENDED)
+    return got;
+  ending->signal_number = WIFSIGNALED(status) ? WTERMSIG(status) : 0;
+  ending->exit_status = WIFEXITED(status) ? WEXITSTATUS(status) : 0;
+  ending->user_us = procpool__platform_us(&usage.ru_utime);
+  ending->system_us = procpool__platform_us(&usage.ru_stime);
+  ending->rss_kib = (uint64_t)usage.ru_maxrss;
   return got;
 }
 
@@ -3146,15 +3151,13 @@ static void procpool__platform_nudge_parent(pid_t parent) {
 /* If the process that pidfd names has become a child of this one (which then is process 1, or a child subreaper: it
  * adopts every orphan), takes it off the list of its children. It has ended, or is about to. */
 static void procpool__platform_reap_adopted(int pidfd) {
+  procpool__source end = procpool__platform_source(pidfd);
   siginfo_t info;
-  struct pollfd fd;
-  fd.fd = pidfd;
-  fd.events = POLLIN;
   for (int i = 0; i < 2 && pidfd >= 0; i++) {
     memset(&info, 0, sizeof(info));
     if (syscall(SYS_waitid, PROCPOOL__P_PIDFD, pidfd, &info, WEXITED | WNOHANG, NULL) != 0 || info.si_pid != 0)
       return;
-    (void)procpool__platform_poll(&fd, 1, procpool__platform_now() + 1000000000u, NULL);
+    (void)procpool__platform_poll(&end, 1, procpool__platform_now() + 1000000000u, NULL);
   }
 }
 
@@ -3192,75 +3195,31 @@ static pid_t procpool__platform_fork(void) {
 /* The state of a process's thread, its first one where thread is the process; 0 where /proc does not tell. It stands
  * behind the name, which is in brackets and may hold any (proc(5)). */
 static char procpool__platform_state(pid_t pid, pid_t thread) {
-  char text[512], *end;
-  ssize_t got = 0;
-  int fd;
-  (void)snprintf(text, sizeof(text), "/proc/%d/task/%d/stat", (int)pid, (int)thread);
-  fd = procpool__platform_open(text, O_RDONLY);
-  if (fd >= 0)
-    got = procpool__platform_read(fd, text, sizeof(text) - 1);
-  procpool__platform_close(&fd);
-  text[got > 0 ? got : 0] = 0;
+  char path[64], text[512], *end;
+  (void)snprintf(path, sizeof(path), "/proc/%d/task/%d/stat", (int)pid, (int)thread);
+  (void)procpool__platform_read_text(path, text, sizeof(text));
   end = strrchr(text, ')');
   return end != NULL && end[1] == ' ' ? end[2] : (char)0;
 }
 
-/* Whether a thread in a piece of a process's list is stopped. */
-static bool procpool__platform_any_stopped(pid_t pid, const char *list, long size) {
-  for (long at = 0; at + (long)offsetof(procpool__platform_entry, name) < size;) {
-    const int thread = atoi(list + at + offsetof(procpool__platform_entry, name));
-    uint16_t length;
-    if (thread > 0 && procpool__platform_state(pid, (pid_t)thread) == 'T')
-      return true;
-    memcpy(&length, list + at + offsetof(procpool__platform_entry, length), sizeof(length));
-    at += length;
-  }
-  return false;
+static bool procpool__platform_thread_stopped(int thread, void *pid) {
+  return procpool__platform_state(*(const pid_t *)pid, (pid_t)thread) == 'T';
 }
 
 /* Whether a process is stopped, as by Ctrl-Z; false where /proc does not tell. A stop is of all its threads, so the
  * first one tells, unless it has ended (pthread_exit in main). */
 static bool procpool__platform_is_stopped(pid_t pid) {
   const char first = procpool__platform_state(pid, pid);
-  uint64_t list[512]; /* aligned for an entry */
   char path[32];
-  bool stopped = first == 'T';
-  long got;
-  int fd;
+  int threads;
   if (first != 'Z')
-    return stopped;
+    return first == 'T';
   (void)snprintf(path, sizeof(path), "/proc/%d/task", (int)pid);
-  fd = procpool__platform_open(path, O_RDONLY | O_DIRECTORY);
-  while (fd >= 0 && !stopped && (got = syscall(SYS_getdents64, fd, list, sizeof(list))) > 0)
-    stopped = procpool__platform_any_stopped(pid, (const char *)list, got);
-  procpool__platform_close(&fd);
-  return stopped;
+  threads = procpool__platform_open(path, O_RDONLY | O_DIRECTORY);
+  return procpool__platform_each_number(threads, procpool__platform_thread_stopped, &pid) > 0;
 }
 
 /* ---- messages over a channel: whole ones of one size ---- */
-
-/* Where sendto or recvfrom are refused: calls of another number. */
-static ssize_t procpool__platform_send_plainly(int channel, const void *message, size_t size, int flags) {
-  struct msghdr header;
-  struct iovec part;
-  memcpy((void *)&part.iov_base, (const void *)&message, sizeof(message)); /* it is not written to */
-  part.iov_len = size;
-  memset(&header, 0, sizeof(header));
-  header.msg_iov = &part;
-  header.msg_iovlen = 1;
-  return (ssize_t)syscall(SYS_sendmsg, channel, &header, flags);
-}
-
-static ssize_t procpool__platform_receive_plainly(int channel, void *message, size_t size, int flags) {
-  struct msghdr header;
-  struct iovec part;
-  part.iov_base = message;
-  part.iov_len = size;
-  memset(&header, 0, sizeof(header));
-  header.msg_iov = &part;
-  header.msg_iovlen = 1;
-  return (ssize_t)syscall(SYS_recvmsg, channel, &header, flags);
-}
 
 /* Whether the channel is one, and was made by that process of this one's user (unix(7): both ends of a pair have the
  * credentials of the process that called socketpair). Zero, or errno: EPERM where it is a stranger's. */
@@ -3279,98 +3238,82 @@ static int procpool__platform_channel_of(int channel, pid_t pid) {
   return type == SOCK_SEQPACKET && domain == AF_UNIX && peer.pid == pid && peer.uid == geteuid() ? 0 : EPERM;
 }
 
-/* wait: until there is room for it; else FULL is an error. */
-static bool procpool__platform_send(int channel, const void *message, size_t size, bool wait) {
+typedef struct procpool__platform_letter {
+  struct msghdr header;
+  struct iovec part;
+  PROCPOOL__ALIGNED unsigned char cargo[CMSG_SPACE(sizeof(int))]; /* what may come along: one descriptor */
+} procpool__platform_letter;
+
+static void procpool__platform_letter_begin(procpool__platform_letter *letter, const void *message, size_t size) {
+  memset(letter, 0, sizeof(*letter));
+  memcpy((void *)&letter->part.iov_base, (const void *)&message, sizeof(message)); /* what is sent is not written to */
+  letter->part.iov_len = size;
+  letter->header.msg_iov = &letter->part;
+  letter->header.msg_iovlen = 1;
+}
+
+static void procpool__platform_letter_room(procpool__platform_letter *letter) {
+  letter->header.msg_control = letter->cargo;
+  letter->header.msg_controllen = sizeof(letter->cargo);
+}
+
+/* fd: a descriptor of which the other side gets a copy, or -1. wait: until there is room; else FULL is an error. Where
+ * sendmsg is refused a message goes by a call of another number, and a descriptor does not. */
+static bool procpool__platform_send(int channel, const void *message, size_t size, int fd, bool wait) {
   const int flags = MSG_NOSIGNAL | (wait ? 0 : MSG_DONTWAIT);
+  procpool__platform_letter letter;
   ssize_t sent;
+  procpool__platform_letter_begin(&letter, message, size);
+  if (fd >= 0) {
+    struct cmsghdr *head;
+    procpool__platform_letter_room(&letter);
+    head = CMSG_FIRSTHDR(&letter.header);
+    head->cmsg_level = SOL_SOCKET;
+    head->cmsg_type = SCM_RIGHTS;
+    head->cmsg_len = CMSG_LEN(sizeof(fd));
+    memcpy(CMSG_DATA(head), &fd, sizeof(fd));
+  }
   do {
-    sent = (ssize_t)syscall(SYS_sendto, channel, message, size, flags, NULL, 0);
-    if (sent < 0 && procpool__platform_refused(errno))
-      sent = procpool__platform_send_plainly(channel, message, size, flags);
+    sent = (ssize_t)syscall(SYS_sendmsg, channel, &letter.header, flags);
+    if (sent < 0 && fd < 0 && procpool__platform_refused(errno))
+      sent = (ssize_t)syscall(SYS_sendto, channel, message, size, flags, NULL, 0);
   } while (sent < 0 && errno == EINTR);
   return sent == (ssize_t)size;
 }
 
-/* 1: a message; 0: none yet; -1: the other side is gone, or (errno not 0) it cannot be heard. */
-static int procpool__platform_receive(int channel, void *message, size_t size, bool wait) {
-  const int flags = wait ? 0 : MSG_DONTWAIT;
-  ssize_t got;
-  do {
-    errno = 0;
-    got = (ssize_t)syscall(SYS_recvfrom, channel, message, size, flags, NULL, NULL);
-    if (got < 0 && procpool__platform_refused(errno))
-      got = procpool__platform_receive_plainly(channel, message, size, flags);
-  } while (got < 0 && errno == EINTR);
-  if (got == (ssize_t)size)
-    return 1;
-  return got < 0 && errno == EAGAIN ? 0 : -1;
-}
-
-/* What comes along with a message: one descriptor. */
-typedef union procpool__platform_cargo {
-  struct cmsghdr head; /* for its alignment */
-  unsigned char bytes[CMSG_SPACE(sizeof(int))];
-} procpool__platform_cargo;
-
-/* A message with a descriptor, of which the other side gets a copy. */
-static bool procpool__platform_send_fd(int channel, void *message, size_t size, int fd) {
-  procpool__platform_cargo cargo;
-  struct msghdr header;
-  struct iovec part;
-  ssize_t sent;
-  memset(&cargo, 0, sizeof(cargo));
-  memset(&header, 0, sizeof(header));
-  part.iov_base = message;
-  part.iov_len = size;
-  header.msg_iov = &part;
-  header.msg_iovlen = 1;
-  header.msg_control = cargo.bytes;
-  header.msg_controllen = sizeof(cargo.bytes);
-  cargo.head.cmsg_level = SOL_SOCKET;
-  cargo.head.cmsg_type = SCM_RIGHTS;
-  cargo.head.cmsg_len = CMSG_LEN(sizeof(fd));
-  memcpy(CMSG_DATA(&cargo.head), &fd, sizeof(fd));
-  do
-    sent = sendmsg(channel, &header, MSG_NOSIGNAL);
-  while (sent < 0 && errno == EINTR);
-  return sent == (ssize_t)size;
-}
-
 /* Takes the descriptor that came along with a message, if one did. False where there was no number for it. */
-static bool procpool__platform_unload(const struct msghdr *header, procpool__platform_cargo *cargo, int *fd) {
-  if (header->msg_flags & MSG_CTRUNC) {
+static bool procpool__platform_unload(const procpool__platform_letter *letter, int *fd) {
+  struct cmsghdr *head = CMSG_FIRSTHDR(&letter->header);
+  if (letter->header.msg_flags & MSG_CTRUNC) {
     errno = EMFILE;
     return false;
   }
-  if (header->msg_controllen < CMSG_LEN(sizeof(*fd)) || cargo->head.cmsg_level != SOL_SOCKET ||
-      cargo->head.cmsg_type != SCM_RIGHTS)
+  if (head == NULL || head->cmsg_len < CMSG_LEN(sizeof(*fd)) || head->cmsg_level != SOL_SOCKET ||
+      head->cmsg_type != SCM_RIGHTS)
     return true;
-  memcpy(fd, CMSG_DATA(&cargo->head), sizeof(*fd));
+  memcpy(fd, CMSG_DATA(head), sizeof(*fd));
   *fd = procpool__platform_above_std(*fd);
   return *fd >= 0;
 }
 
-/* As receive, without waiting; -1 (and an error) also where a descriptor that came along was lost. *fd: the one that
- * came along, or -1. */
-static int procpool__platform_receive_fd(int channel, void *message, size_t size, int *fd) {
-  procpool__platform_cargo cargo;
-  struct msghdr header;
-  struct iovec part;
+/* 1: a message; 0: none yet; -1: the other side is gone, or (errno not 0) the message cannot be heard, or a descriptor
+ * that came along was lost. *fd: the one that came along, or -1; null: none is taken. */
+static int procpool__platform_receive(int channel, void *message, size_t size, int *fd, bool wait) {
+  const int flags = wait ? 0 : MSG_DONTWAIT;
+  procpool__platform_letter letter;
   ssize_t got;
-  *fd = -1;
-  memset(&header, 0, sizeof(header));
-  part.iov_base = message;
-  part.iov_len = size;
-  header.msg_iov = &part;
-  header.msg_iovlen = 1;
-  header.msg_control = cargo.bytes;
-  header.msg_controllen = sizeof(cargo.bytes);
-  do
-    got = (ssize_t)syscall(SYS_recvmsg, channel, &header, MSG_DONTWAIT | MSG_CMSG_CLOEXEC);
-  while (got < 0 && errno == EINTR);
-  if (got < 0 && (errno == ENOSYS || errno == EPERM)) /* refused by a filter: without descriptors it goes, too */
-    return procpool__platform_receive(channel, message, size, false);
-  if (got > 0 && !procpool__platform_unload(&header, &cargo, fd))
+  procpool__platform_letter_begin(&letter, message, size);
+  if (fd != NULL) {
+    procpool__platform_letter_room(&letter);
+    *fd = -1;
+  }
+  do {
+    errno = 0;
+    got = (ssize_t)syscall(SYS_recvmsg, channel, &letter.header, flags | MSG_CMSG_CLOEXEC);
+    if (got < 0 && procpool__platform_refused(errno)) /* without descriptors it goes, too */
+      got = (ssize_t)syscall(SYS_recvfrom, channel, message, size, flags, NULL, NULL);
+  } while (got < 0 && errno == EINTR);
+  if (got > 0 && fd != NULL && !procpool__platform_unload(&letter, fd))
     return -1;
   if (got == (ssize_t)size)
     return 1;
@@ -3398,10 +3341,7 @@ static void procpool__platform_continue_when_told(int fd) {
  * by what signal, belongs to the open file description, which others have inherited as well: so this opens the pipe
  * anew. Returns that descriptor; -1 where it cannot be had (no /proc). */
 static int procpool__platform_die_when_told(int fd) {
-  char path[32];
-  int own;
-  (void)snprintf(path, sizeof(path), "/proc/self/fd/%d", fd);
-  own = procpool__platform_above_std(procpool__platform_open(path, O_RDONLY | O_NONBLOCK));
+  const int own = procpool__platform_reopen(fd, O_RDONLY | O_NONBLOCK);
   if (own >= 0 && fcntl(own, F_SETOWN, getpid()) == 0 && fcntl(own, PROCPOOL__SETSIG, SIGKILL) == 0)
     (void)fcntl(own, F_SETFL, O_ASYNC | O_NONBLOCK); /* by another signal it would look like a crash */
   return own;
@@ -3415,16 +3355,14 @@ static int procpool__platform_die_when_told(int fd) {
 
 /* ---- descendants: what a task's programs are known by ---- */
 
-/* From now on, orphans among the descendants of this process become its children (prctl(2)). */
-static void procpool__platform_adopt(void) {
-  (void)prctl(PROCPOOL__SET_CHILD_SUBREAPER, 1);
-}
-
 /* RLIMIT_LOCKS has meant nothing since Linux 2.4.25 (getrlimit(2)), is inherited by fork and exec, and can be read of
- * another process: a mark that stays with a worker's descendants. pid 0: this process. 0: no mark. */
-static uint64_t procpool__platform_mark_of(pid_t pid) {
+ * another process: a mark that stays with a worker's descendants. Of a child of this process; 0: it has none, or it
+ * has begun a session of its own, as daemons do. */
+static uint64_t procpool__platform_mark_of(pid_t child) {
   uint64_t limit[2]; /* struct rlimit64: soft, hard */
-  return syscall(SYS_prlimit64, pid, PROCPOOL__LIMIT_LOCKS, NULL, limit) == 0 && limit[0] != limit[1] ? limit[0] : 0;
+  if (getsid(child) != getsid(0) || syscall(SYS_prlimit64, child, PROCPOOL__LIMIT_LOCKS, NULL, limit) != 0)
+    return 0;
+  return limit[0] != limit[1] ? limit[0] : 0;
 }
 static void procpool__platform_mark(uint64_t mark) {
   uint64_t limit[2];
@@ -3434,15 +3372,10 @@ static void procpool__platform_mark(uint64_t mark) {
   (void)syscall(SYS_prlimit64, 0, PROCPOOL__LIMIT_LOCKS, limit, NULL);
 }
 
-/* Whether a process has not begun a session of its own, as daemons do. */
-static bool procpool__platform_same_session(pid_t pid) {
-  return getsid(pid) == getsid(0);
-}
+typedef void procpool__platform_child_visitor(pid_t child, uint64_t mark, void *context);
 
-typedef void procpool__platform_child_visitor(pid_t child, void *context);
-
-/* Visits every child of this process, which has one thread. There is nothing to visit where the kernel does not list
- * them (CONFIG_PROC_CHILDREN, proc(5)). */
+/* Visits every child of this process, which has one thread, that bears a mark. There is nothing to visit where the
+ * kernel does not list them (CONFIG_PROC_CHILDREN, proc(5)). */
 static void procpool__platform_each_child(procpool__platform_child_visitor *visit, void *context) {
   char buffer[512];
   ssize_t got;
@@ -3455,7 +3388,9 @@ static void procpool__platform_each_child(procpool__platform_child_visitor *visi
       if (buffer[i] >= '0' && buffer[i] <= '9') {
         pid = pid * 10 + (buffer[i] - '0');
       } else if (pid > 0) {
-        visit(pid, context);
+        const uint64_t mark = procpool__platform_mark_of(pid);
+        if (mark != 0)
+          visit(pid, mark, context);
         pid = 0;
       }
     }
@@ -3510,6 +3445,14 @@ static void procpool__platform_noop(int signal_number) {
   (void)signal_number;
 }
 
+static int procpool__platform_handle(int signal_number, void (*handler)(int), int flags) {
+  struct sigaction action;
+  memset(&action, 0, sizeof(action));
+  action.sa_handler = handler;
+  action.sa_flags = flags;
+  return sigaction(signal_number, &action, NULL);
+}
+
 /* What the host ignored stays ignored, as it does across fork and exec: under nohup a host survives its terminal, and
  * so shall its tasks. But a program that waits for its children needs a SIGCHLD that is not ignored: the kernel would
  * reap them (wait(2)). What the host handled gets its default. SIGINT must not end a worker (Ctrl-C goes to the whole
@@ -3522,13 +3465,29 @@ static void procpool__platform_worker_signals(void) {
     if (sigaction(s, NULL, &action) != 0 || (action.sa_handler == SIG_IGN && s != SIGCHLD) ||
         (action.sa_handler == SIG_DFL && s != SIGCHLD && s != SIGINT)) /* of SIGCHLD the flags matter, too */
       continue;
-    memset(&action, 0, sizeof(action));
-    action.sa_handler = s == SIGINT ? procpool__platform_noop : SIG_DFL;
-    action.sa_flags = s == SIGINT ? SA_RESTART : 0;
-    (void)sigaction(s, &action, NULL);
+    (void)procpool__platform_handle(s, s == SIGINT ? procpool__platform_noop : SIG_DFL, s == SIGINT ? SA_RESTART : 0);
   }
   (void)sigemptyset(&none);
   procpool__platform_swap_mask(&none, NULL); /* the C library's own, too: pthread_cancel and setuid need them */
+}
+
+/* What becomes of a worker before it runs anything. index: in its name, or -1. */
+static void procpool__platform_worker_manners(const char *name, int index, uint64_t mark, bool core_dumps) {
+  procpool__platform_worker_signals();
+  (void)__fpurge(stdout); /* what the host had buffered is the host's to print */
+  (void)__fpurge(stderr);
+  procpool__platform_set_name(name, index);
+  procpool__platform_volunteer();
+  procpool__platform_mark(mark);
+  if (!core_dumps)
+    procpool__platform_no_core();
+}
+
+/* And of a supervisor: orphans among its descendants become its children (prctl(2)). */
+static void procpool__platform_super_manners(const char *name) {
+  (void)prctl(PROCPOOL__SET_CHILD_SUBREAPER, 1);
+  procpool__platform_mark(0);
+  procpool__platform_set_name(name, -1);
 }
 
 /* All signals, also those that the C library keeps for its threads, which sigfillset leaves out: a supervisor has but
@@ -3540,13 +3499,10 @@ static void procpool__platform_every_signal(sigset_t *mask) {
 /* A supervisor blocks all signals. SIGCHLD, which it lets in while it waits, must interrupt that, also where the host
  * ignored it: else (errno) it would not hear of its workers' deaths. */
 static int procpool__platform_super_signals(void) {
-  struct sigaction action;
   sigset_t all;
-  memset(&action, 0, sizeof(action));
-  action.sa_handler = procpool__platform_noop;
   procpool__platform_every_signal(&all);
   procpool__platform_swap_mask(&all, NULL);
-  return sigaction(SIGCHLD, &action, NULL) != 0 ? errno : 0;
+  return procpool__platform_handle(SIGCHLD, procpool__platform_noop, 0) != 0 ? errno : 0;
 }
 
 /* The supervisor's sleep, which the end of a child interrupts, and no other signal. */
@@ -3621,7 +3577,6 @@ static bool procpool__platform_traces_parent(void) {
  * this process: then a fresh one has to take its place. */
 static bool procpool__platform_tidy(const procpool__platform_habits *habits) {
   struct itimerval off;
-  struct sigaction action;
   sigset_t mask;
   memset(&off, 0, sizeof(off));
   for (int i = 0; i < 3; i++)
@@ -3632,20 +3587,10 @@ static bool procpool__platform_tidy(const procpool__platform_habits *habits) {
     procpool__platform_drop_timer_signals();
     (void)sigprocmask(SIG_SETMASK, &habits->mask, NULL);
   }
-  if (!habits->other_sigint && procpool__platform_sigint_is_default()) {
-    memset(&action, 0, sizeof(action));
-    action.sa_handler = procpool__platform_noop;
-    action.sa_flags = SA_RESTART;
-    (void)sigaction(SIGINT, &action, NULL);
-  }
+  if (!habits->other_sigint && procpool__platform_sigint_is_default())
+    (void)procpool__platform_handle(SIGINT, procpool__platform_noop, SA_RESTART);
   return !procpool__platform_traces_parent() && procpool__platform_tidy_limit(RLIMIT_CPU, &habits->cpu) &&
          procpool__platform_tidy_limit(RLIMIT_FSIZE, &habits->file_size);
-}
-
-/* What the process that this one is a copy of had buffered is that one's to print. */
-static void procpool__platform_drop_output(void) {
-  (void)__fpurge(stdout);
-  (void)__fpurge(stderr);
 }
 
 static void procpool__platform_flush(void) {
@@ -3667,16 +3612,13 @@ static uint64_t procpool__platform_self(void) {
   return (uint64_t)(uintptr_t)&errno;
 }
 
-/* Keeps all signals from this thread, so that no handler runs in between. */
-typedef sigset_t procpool__signals;
-
-static void procpool__platform_block_signals(procpool__signals *old) {
-  sigset_t all;
-  (void)sigfillset(&all);
-  (void)pthread_sigmask(SIG_BLOCK, &all, old);
-}
-static void procpool__platform_restore_signals(const procpool__signals *old) {
-  (void)pthread_sigmask(SIG_SETMASK, old, NULL);
+/* How many threads this process has; 0 where it cannot be told (there is no /proc, and the C library has started some
+ * or does not say). */
+static int procpool__platform_threads(void) {
+  struct stat st;
+  if (stat("/proc/self/task", &st) == 0 && st.st_nlink > 2)
+    return (int)st.st_nlink - 2;
+  return PROCPOOL__SINGLE_THREADED ? 1 : 0;
 }
 
 /* ---- exit() in a worker: no handler of the host's runs there ---- glibc calls handlers last in, first out, under a
@@ -3694,12 +3636,11 @@ typedef void procpool__platform_exit_handler(void *context, int status);
 enum { PROCPOOL__STATUS_UNTOLD = 255 };
 
 static void procpool__platform_flush_and_leave(int status) {
-  (void)fflush(stdout);
-  (void)fflush(stderr);
+  procpool__platform_flush();
   _exit(status);
 }
 
-#if defined(__GLIBC__) && !defined(PROCPOOL__TSAN)
+#if defined(__GLIBC__) && !PROCPOOL__TSAN
 #ifdef __cplusplus
 extern "C" {
 #endif
@@ -3724,17 +3665,12 @@ static void procpool__platform_release_exit(void *mark) {
   if (mark != (void *)&__dso_handle)
     procpool__libc_finalize(mark);
 }
-static bool procpool__platform_catch_exit_here(void) {
-  return true;
-}
-
-/* The mark of handlers that are to be taken back: the caller's own, if they can be. threads: see
- * procpool__platform_threads. */
-static void *procpool__platform_exit_mark(void *own, int threads) {
+/* The mark of handlers that are to be taken back: the caller's own, if they can be. */
+static void *procpool__platform_exit_mark(void *own) {
   int major = 0, minor = 0;
   const bool known = sscanf(gnu_get_libc_version(), "%d.%d", &major, &minor) == 2;
   const bool waits = !known || (major == 2 && minor >= 28 && minor <= 35);
-  return waits && threads != 1 ? (void *)&__dso_handle : own;
+  return waits && procpool__platform_threads() != 1 ? (void *)&__dso_handle : own;
 }
 
 /* exit() calls the destructors of thread_local objects before any handler, and without the status. glibc links them in
@@ -3769,14 +3705,14 @@ static ptrdiff_t procpool__platform_find_exit_list(void) {
   }
   return 0;
 }
-/* What was in the list is the host's. Returns its first entry: kept by the caller, it is no leak to instruments. */
-static void *procpool__platform_clear_exit_list(ptrdiff_t place) {
-  void *first = NULL;
+/* In a worker: what was in the list is the host's. *first: its first entry; kept by the caller, it is no leak to
+ * instruments. False where exit() would go unseen. */
+static bool procpool__platform_begin_exit(ptrdiff_t place, void **first) {
   if (place != 0) {
-    memcpy(&first, (char *)&errno + place, sizeof(first));
-    memset((char *)&errno + place, 0, sizeof(first));
+    memcpy(first, (char *)&errno + place, sizeof(*first));
+    memset((char *)&errno + place, 0, sizeof(*first));
   }
-  return first;
+  return true;
 }
 #else
 static bool procpool__platform_catch_exit(procpool__platform_exit_handler *at_exit,
@@ -3790,30 +3726,29 @@ static bool procpool__platform_catch_exit(procpool__platform_exit_handler *at_ex
 static void procpool__platform_release_exit(void *mark) {
   (void)mark;
 }
-static void *procpool__platform_exit_mark(void *own, int threads) {
-  (void)threads;
+static void *procpool__platform_exit_mark(void *own) {
   return own;
 }
 static ptrdiff_t procpool__platform_find_exit_list(void) {
   return 0;
-}
-static void *procpool__platform_clear_exit_list(ptrdiff_t place) {
-  (void)place;
-  return NULL;
 }
 #ifdef __GLIBC__ /* ThreadSanitizer's handlers get no second argument, but by on_exit they get the status */
 static void procpool__platform_on_exit(int status, void *unused) {
   (void)unused;
   procpool__platform_flush_and_leave(status);
 }
-static bool procpool__platform_catch_exit_here(void) {
+static bool procpool__platform_begin_exit(ptrdiff_t place, void **first) {
+  (void)place;
+  (void)first;
   return on_exit(procpool__platform_on_exit, NULL) == 0;
 }
 #else /* musl takes the lock of its handlers when it forks, so a worker may register one; it is not told the status */
 static void procpool__platform_at_exit(void) {
   procpool__platform_flush_and_leave(PROCPOOL__STATUS_UNTOLD);
 }
-static bool procpool__platform_catch_exit_here(void) {
+static bool procpool__platform_begin_exit(ptrdiff_t place, void **first) {
+  (void)place;
+  (void)first;
   return atexit(procpool__platform_at_exit) == 0;
 }
 #endif
@@ -3854,54 +3789,41 @@ static bool procpool__platform_run_to_end(void (*function)(void *context), void 
 /* Starts a thread with every signal blocked: the host's signals are its own threads' to handle. Zero or errno. */
 static int procpool__platform_thread_start(procpool__platform_thread *thread, void *(*function)(void *), void *argument,
                                            size_t stack_size) {
-  sigset_t all, old;
+  procpool__signals old;
   pthread_attr_t attributes;
   int error = pthread_attr_init(&attributes);
   if (error != 0)
     return error;
   error = pthread_attr_setstacksize(&attributes, stack_size);
-  (void)sigfillset(&all);
-  (void)pthread_sigmask(SIG_BLOCK, &all, &old);
+  (void)procpool__platform_block_signals(&old);
   if (error == 0)
     error = pthread_create(thread, &attributes, function, argument);
-  (void)pthread_sigmask(SIG_SETMASK, &old, NULL);
+  procpool__platform_restore_signals(&old);
   (void)pthread_attr_destroy(&attributes);
   return error;
 }
 
-/* What a thread's stack takes by default: as much as the main thread's may, or 8 MiB where that has no bound. (musl
- * gives a thread 128 KiB.) */
-static size_t procpool__platform_stack_size(void) {
+/* What a thread's stack takes. wanted: 0 for as much as the main thread's may, or 8 MiB where that has no bound (musl
+ * gives a thread 128 KiB). The least is more than PTHREAD_STACK_MIN where a signal's frame is large. */
+static size_t procpool__platform_stack_size(size_t wanted) {
   const size_t most = (size_t)8 << 20, least = (size_t)256 << 10;
+  const long possible = sysconf(_SC_THREAD_STACK_MIN);
   struct rlimit limit;
-  if (getrlimit(RLIMIT_STACK, &limit) != 0 || limit.rlim_cur > (rlim_t)SIZE_MAX / 16)
-    return most;
-  return (size_t)limit.rlim_cur < least ? least : (size_t)limit.rlim_cur / 4096 * 4096;
+  if (wanted == 0 && (getrlimit(RLIMIT_STACK, &limit) != 0 || limit.rlim_cur > (rlim_t)SIZE_MAX / 16))
+    wanted = most;
+  else if (wanted == 0)
+    wanted = (size_t)limit.rlim_cur < least ? least : (size_t)limit.rlim_cur / 4096 * 4096;
+  return possible > 0 && wanted < (size_t)possible ? (size_t)possible : wanted;
 }
 
 static bool procpool__platform_is_self(procpool__platform_thread thread) {
   return pthread_equal(thread, pthread_self()) != 0;
 }
 
-/* The least that a thread's stack may have: more than PTHREAD_STACK_MIN where a signal's frame is large. */
-static size_t procpool__platform_stack_least(void) {
-  const long least = sysconf(_SC_THREAD_STACK_MIN);
-  return least > 0 ? (size_t)least : 0;
-}
-
 static void procpool__platform_thread_join(procpool__platform_thread thread) {
   const int cancel = procpool__platform_no_cancel();
   (void)pthread_join(thread, NULL);
   procpool__platform_cancel_as(cancel);
-}
-
-/* How many threads this process has; 0 where it cannot be told (there is no /proc, and the C library has started some
- * or does not say). */
-static int procpool__platform_threads(void) {
-  struct stat st;
-  if (stat("/proc/self/task", &st) == 0 && st.st_nlink > 2)
-    return (int)st.st_nlink - 2;
-  return PROCPOOL__SINGLE_THREADED ? 1 : 0;
 }
 
 /* ---- rights ---- */
@@ -3927,11 +3849,6 @@ static bool procpool__platform_gives_rights(void) {
 
 /* ---- where code lies: executable mappings of files ---- */
 
-static int procpool__platform_maps(void) {
-  char path[PROCPOOL__OWN_PATH];
-  return procpool__platform_open(procpool__platform_own_path(path, "maps"), O_RDONLY);
-}
-
 typedef struct procpool__platform_code {
   uint64_t start, end, offset; /* addresses, and the offset of start in the file */
   uint64_t device, inode;
@@ -3953,15 +3870,6 @@ static bool procpool__platform_parse_code(const char *line, procpool__platform_c
   code->inode = inode;
   *path = line + path_at;
   return protection[2] == 'x';
-}
-
-/* Whether they can be read. False: errno says why. */
-static bool procpool__platform_has_maps(void) {
-  int fd = procpool__platform_maps();
-  if (fd < 0)
-    return false;
-  procpool__platform_close(&fd);
-  return true;
 }
 
 /* Whether the mapping is the program's own: that one stays as long as the process does. */
@@ -4004,144 +3912,43 @@ static uint64_t procpool__platform_unloads(void) {
 
 typedef bool procpool__platform_code_visitor(const procpool__platform_code *code, const char *path, void *context);
 
-/* Calls visit for every executable mapping until it returns true. 1: it did; 0: never; -1: they cannot be read. */
+/* Calls visit for every executable mapping until it returns true. 1: it did; 0: never; -1 (errno): they cannot be read.
+ * Without visit: whether they can. */
 static int procpool__platform_each_code(procpool__platform_code_visitor *visit, void *context) {
-  char buffer[8192];
-  size_t have = 0;
+  char path[PROCPOOL__OWN_PATH], *line;
+  procpool__platform_lines lines;
   bool found = false;
-  ssize_t got = 1;
-  int error;
-  int fd = procpool__platform_maps();
-  const bool opened = fd >= 0;
-  while (fd >= 0 && !found && (got = procpool__platform_read(fd, buffer + have, sizeof(buffer) - 1 - have)) > 0) {
-    char *line = buffer, *end;
-    have += (size_t)got;
-    buffer[have] = 0;
-    for (; !found && (end = strchr(line, '\n')) != NULL; line = end + 1) {
-      procpool__platform_code code;
-      const char *path;
-      *end = 0;
-      found = procpool__platform_parse_code(line, &code, &path) && visit(&code, path, context);
-    }
-    have -= (size_t)(line - buffer);
-    memmove(buffer, line, have);
-    if (have == sizeof(buffer) - 1)
-      have = 0; /* a path longer than the buffer: its line is of no use */
+  if (!procpool__platform_lines_open(&lines, procpool__platform_own_path(path, "maps")))
+    return -1;
+  while (!found && (line = procpool__platform_lines_next(&lines)) != NULL) {
+    procpool__platform_code code;
+    const char *name;
+    found = procpool__platform_parse_code(line, &code, &name) && (visit == NULL || visit(&code, name, context));
   }
-  error = errno;
-  procpool__platform_close(&fd);
-  errno = error;
-  return opened && got >= 0 ? found : -1;
+  procpool__platform_close_fd(lines.fd);
+  return lines.failed ? -1 : found;
 }
 
 /* ==== >>machine =====================================================================================================
  * Runs in:   any process; it reads files only.
  * Writes:    nothing but what its caller names.
- * Calls:     >>platform.
- * Always:    root is put before every path: "" in production, a fake tree in tests. What is missing or malformed
- *            sets no limit. */
+ * Calls:     >>platform, >>descriptors.
+ * Always:    what is missing or malformed sets no limit. */
 
-/* ---- processors ---- */
+/* ---- files of numbers ---- */
 
 #define PROCPOOL__CPU_PATH 4096
 #define PROCPOOL__CPU_NO_LIMIT INT_MAX
-
-/* A file read line by line through a fixed buffer. */
-enum { PROCPOOL__CPU_SET = 1024 }; /* bytes of a set of processors */
-
-typedef struct procpool__cpu_lines {
-  int fd;
-  size_t start, end; /* text[start..end) is read and not yet delivered */
-  bool skip;         /* within a line longer than text */
-  char text[PROCPOOL__CPU_PATH];
-} procpool__cpu_lines;
 
 static bool procpool__cpu_join(char *path, const char *first, const char *second) {
   const int length = snprintf(path, PROCPOOL__CPU_PATH, "%s%s", first, second);
   return length >= 0 && length < PROCPOOL__CPU_PATH;
 }
 
-static int procpool__cpu_open(const char *directory, const char *name) {
-  char path[PROCPOOL__CPU_PATH];
-  return procpool__cpu_join(path, directory, name) ? procpool__platform_open(path, O_RDONLY) : -1;
-}
-
-/* The file's beginning as a string; false if there is none. One read suffices: these files are shorter than a page,
- * and sysfs, procfs and cgroupfs give such a file whole. */
 static bool procpool__cpu_read(const char *directory, const char *name, char *text, size_t capacity) {
-  const int fd = procpool__cpu_open(directory, name);
-  if (fd < 0)
-    return false;
-  const ssize_t length = procpool__platform_read(fd, text, capacity - 1);
-  procpool__platform_close_fd(fd);
-  text[length > 0 ? length : 0] = 0;
-  return length > 0;
-}
-
-static bool procpool__cpu_lines_open(procpool__cpu_lines *lines, const char *root, const char *name) {
-  lines->fd = procpool__cpu_open(root, name);
-  lines->start = lines->end = 0;
-  lines->skip = false;
-  return lines->fd >= 0;
-}
-
-/* One of the kernel's files about this process: main's thread's, as containers' tools put theirs in its place; this
- * thread's own where that one has ended, which is seen by its mounts: it has none any more. */
-static bool procpool__cpu_own_open(procpool__cpu_lines *lines, const char *root, const char *name) {
-  char path[PROCPOOL__OWN_PATH];
-  int mounts = procpool__cpu_open(root, "/proc/self/mountinfo");
-  (void)snprintf(path, sizeof(path), "/proc/%s/%s", mounts >= 0 ? "self" : "thread-self", name);
-  procpool__platform_close(&mounts);
-  if (procpool__cpu_lines_open(lines, root, path))
-    return true;
-  (void)snprintf(path, sizeof(path), "/proc/self/%s", name);
-  return procpool__cpu_lines_open(lines, root, path);
-}
-
-/* Makes room and reads on; a line that fills the buffer (overlay mounts have such) cannot be one of ours: drop it. */
-static bool procpool__cpu_lines_fill(procpool__cpu_lines *lines) {
-  lines->end -= lines->start;
-  memmove(lines->text, lines->text + lines->start, lines->end);
-  lines->start = 0;
-  if (lines->end == sizeof(lines->text)) {
-    lines->end = 0;
-    lines->skip = true;
-  }
-  const ssize_t length = procpool__platform_read(lines->fd, lines->text + lines->end, sizeof(lines->text) - lines->end);
-  if (length > 0)
-    lines->end += (size_t)length;
-  return length > 0;
-}
-
-/* The next whole line without its newline, valid until the next call; null at the end. */
-static char *procpool__cpu_lines_next(procpool__cpu_lines *lines) {
-  for (;;) {
-    char *line = lines->text + lines->start;
-    char *newline = (char *)memchr(line, '\n', lines->end - lines->start);
-    if (newline == PROCPOOL_NULL) {
-      if (!procpool__cpu_lines_fill(lines))
-        return PROCPOOL_NULL;
-      continue;
-    }
-    *newline = 0;
-    lines->start = (size_t)(newline + 1 - lines->text);
-    if (!lines->skip)
-      return line;
-    lines->skip = false;
-  }
-}
-
-/* Cuts the text up to the separator off *cursor; the rest, and then "", at the end. */
-static char *procpool__cpu_field(char **cursor, char separator) {
-  char *field = *cursor;
-  char *end = strchr(field, separator);
-  if (end == PROCPOOL_NULL) {
-    *cursor = field + strlen(field);
-    return field;
-  }
-  *end = 0;
-  *cursor = end + 1;
-  return field;
+  char path[PROCPOOL__CPU_PATH];
+  *text = 0;
+  return procpool__cpu_join(path, directory, name) && procpool__platform_read_text(path, text, capacity);
 }
 
 /* Passes a decimal number; false if there is none or it has more than 18 digits. */
@@ -4164,17 +3971,157 @@ static bool procpool__cpu_number(const char **text, uint64_t *value) {
   return true;
 }
 
-/* Is name an element of the comma-separated list? The empty list has one element, "". */
-static bool procpool__cpu_listed(const char *list, const char *name) {
+/* The number in a group's file; UINT64_MAX for none ("max", "-1"). */
+static uint64_t procpool__cpu_read_number(const char *directory, const char *name) {
+  char text[64];
+  const char *cursor = text;
+  uint64_t value;
+  return procpool__cpu_read(directory, name, text, sizeof(text)) && procpool__cpu_number(&cursor, &value) ? value
+                                                                                                          : UINT64_MAX;
+}
+
+/* The same for one that is called so in version 2, or so in version 1. */
+static uint64_t procpool__cpu_read_either(const char *directory, const char *v2, const char *v1) {
+  const uint64_t value = procpool__cpu_read_number(directory, v2);
+  return value != UINT64_MAX ? value : procpool__cpu_read_number(directory, v1);
+}
+
+/* ---- what a control group allows ---- */
+
+/* quota of processor time per period, both in us, as a number of processors: one and a half are two. Version 2 says
+ * both in one file, "QUOTA PERIOD" or "max PERIOD", absent in the root and where the controller is not enabled. */
+static int procpool__cpu_quota(const char *directory) {
+  char text[128];
+  const char *cursor = text;
+  uint64_t quota, period, count;
+  if (!procpool__cpu_read(directory, "/cpu.max", text, sizeof(text))) {
+    quota = procpool__cpu_read_number(directory, "/cpu.cfs_quota_us");
+    period = procpool__cpu_read_number(directory, "/cpu.cfs_period_us");
+  } else if (!procpool__cpu_number(&cursor, &quota) || !procpool__cpu_number(&cursor, &period)) {
+    return PROCPOOL__CPU_NO_LIMIT;
+  }
+  if (quota == 0 || quota == UINT64_MAX || period == 0 || period == UINT64_MAX)
+    return PROCPOOL__CPU_NO_LIMIT;
+  count = quota / period + (quota % period != 0);
+  return count < INT_MAX ? (int)count : PROCPOOL__CPU_NO_LIMIT;
+}
+
+/* The kernel promises shared memory that the machine, or a control group, does not have, and kills a process when it is
+ * touched: so this looks before. */
+
+/* The directories of our memory groups that have a limit, found once: paths, each ended by a zero byte. Null where
+ * there are none. */
+typedef struct procpool__memory_groups {
+  char *paths;
+  size_t size;
+  uint64_t least; /* the smallest limit, in bytes; UINT64_MAX where there is none */
+} procpool__memory_groups;
+
+static uint64_t procpool__memory_limit(const char *directory) {
+  return procpool__cpu_read_either(directory, "/memory.max", "/memory.limit_in_bytes");
+}
+
+/* The number behind name, which begins a line of memory.stat; 0 if there is none. */
+static uint64_t procpool__memory_stat(const char *text, const char *name) {
+  const char *at = strstr(text, name);
+  uint64_t value;
+  if (at == PROCPOOL_NULL)
+    return 0;
+  at += strlen(name);
+  return procpool__cpu_number(&at, &value) ? value : 0;
+}
+
+/* What a group may still take. Pages of files count as in use, but the kernel drops them first. Version 1 has lines
+ * without total_, too: without the groups below. */
+static uint64_t procpool__memory_room(const char *directory) {
+  const uint64_t limit = procpool__memory_limit(directory);
+  const uint64_t used = procpool__cpu_read_either(directory, "/memory.current", "/memory.usage_in_bytes");
+  char text[PROCPOOL__CPU_PATH];
+  uint64_t files;
+  if (limit == UINT64_MAX || used == UINT64_MAX)
+    return UINT64_MAX;
+  (void)procpool__cpu_read(directory, "/memory.stat", text, sizeof(text));
+  files = procpool__memory_stat(text, "\ntotal_inactive_file ") + procpool__memory_stat(text, "\ntotal_active_file ");
+  if (files == 0)
+    files = procpool__memory_stat(text, "\ninactive_file ") + procpool__memory_stat(text, "\nactive_file ");
+  files = files < used ? files : used;
+  return limit > used - files ? limit - (used - files) : 0;
+}
+
+static void procpool__memory_note(procpool__memory_groups *found, const char *directory) {
+  const uint64_t limit = procpool__memory_limit(directory);
+  const size_t length = strlen(directory) + 1;
+  char *paths;
+  if (limit == UINT64_MAX)
+    return;
+  found->least = limit < found->least ? limit : found->least;
+  paths = (char *)PROCPOOL_REALLOC(found->paths, found->size + length);
+  if (paths == PROCPOOL_NULL)
+    return; /* without memory there are other limits */
+  memcpy(paths + found->size, directory, length);
+  found->paths = paths;
+  found->size += length;
+}
+
+static void procpool__memory_forget(procpool__memory_groups *found) {
+  PROCPOOL_FREE(found->paths);
+  found->paths = PROCPOOL_NULL;
+  found->size = 0;
+}
+
+/* Whether so many bytes are not to be had. A sixteenth of what there is shall be left. Where no group limits us a small
+ * request is not looked into: to read what the machine has takes as long as to take the pages. */
+static bool procpool__memory_refuses(const procpool__memory_groups *groups, uint64_t size) {
+  uint64_t room = UINT64_MAX;
+  if (groups->size == 0 && size < (uint64_t)16 << 20)
+    return false;
+  for (size_t at = 0; at < groups->size; at += strlen(groups->paths + at) + 1) {
+    const uint64_t here = procpool__memory_room(groups->paths + at);
+    room = here < room ? here : room;
+  }
+  if (size >= (uint64_t)16 << 20) {
+    const uint64_t machine = procpool__platform_available();
+    room = machine < room ? machine : room;
+  }
+  return size > room - room / 16;
+}
+
+/* ---- which control groups are ours ---- */
+
+/* Hierarchies: those of version 1 have one controller or several, and that of version 2 has all. */
+enum { PROCPOOL__GROUP_CPU, PROCPOOL__GROUP_MEMORY, PROCPOOL__GROUP_V2, PROCPOOL__GROUPS };
+
+/* All that is looked for, in one pass: the kernel writes these files anew for each reader. */
+typedef struct procpool__groups {
+  int processors;                                   /* the fewest that a group allows */
+  procpool__memory_groups *memory;                  /* null: nothing is asked about memory */
+  char paths[PROCPOOL__GROUPS][PROCPOOL__CPU_PATH]; /* our group in each hierarchy; "": there is none */
+} procpool__groups;
+
+/* Cuts the text up to the separator off *cursor; the rest, and then "", at the end. */
+static char *procpool__cpu_field(char **cursor, char separator) {
+  char *field = *cursor;
+  char *end = strchr(field, separator);
+  if (end == PROCPOOL_NULL) {
+    *cursor = field + strlen(field);
+    return field;
+  }
+  *end = 0;
+  *cursor = end + 1;
+  return field;
+}
+
+/* Is the controller of that hierarchy an element of the comma-separated list? The empty list is version 2's. */
+static bool procpool__groups_listed(const char *list, int which) {
+  const char *name = which == PROCPOOL__GROUP_CPU ? "cpu" : which == PROCPOOL__GROUP_MEMORY ? "memory" : "";
   const size_t length = strlen(name);
   for (;;) {
-    const char *comma = strchr(list, ',');
-    const size_t element = comma != PROCPOOL_NULL ? (size_t)(comma - list) : strlen(list);
+    const size_t element = strcspn(list, ",");
     if (element == length && memcmp(list, name, length) == 0)
       return true;
-    if (comma == PROCPOOL_NULL)
+    if (list[element] == 0)
       return false;
-    list = comma + 1;
+    list += element + 1;
   }
 }
 
@@ -4193,59 +4140,27 @@ static void procpool__cpu_unescape(char *text) {
   *out = 0;
 }
 
-/* quota of processor time per period, both in us, as a number of processors: one and a half are two. */
-static int procpool__cpu_quota(uint64_t quota, uint64_t period) {
-  if (quota == 0 || period == 0)
-    return PROCPOOL__CPU_NO_LIMIT;
-  const uint64_t count = quota / period + (quota % period != 0);
-  return count < INT_MAX ? (int)count : PROCPOOL__CPU_NO_LIMIT;
+/* One of the kernel's files about this process: main's thread's, as containers' tools put theirs in its place; this
+ * thread's own where that one has ended, which is seen by its mounts: it has none any more. */
+static bool procpool__cpu_own_open(procpool__platform_lines *lines, const char *name) {
+  char path[PROCPOOL__OWN_PATH];
+  int mounts = procpool__platform_open("/proc/self/mountinfo", O_RDONLY);
+  if (mounts >= 0)
+    (void)snprintf(path, sizeof(path), "/proc/self/%s", name);
+  else
+    (void)procpool__platform_own_path(path, name);
+  procpool__platform_close(&mounts);
+  return procpool__platform_lines_open(lines, path);
 }
 
-/* cgroup v2: "QUOTA PERIOD" or "max PERIOD"; absent in the root and where the controller is not enabled. */
-static int procpool__cpu_quota_v2(const char *directory) {
-  char text[128];
-  const char *cursor = text;
-  uint64_t quota, period;
-  if (!procpool__cpu_read(directory, "/cpu.max", text, sizeof(text)) || !procpool__cpu_number(&cursor, &quota) ||
-      !procpool__cpu_number(&cursor, &period))
-    return PROCPOOL__CPU_NO_LIMIT;
-  return procpool__cpu_quota(quota, period);
-}
-
-static uint64_t procpool__cpu_read_number(const char *directory, const char *name) {
-  char text[64];
-  const char *cursor = text;
-  uint64_t value;
-  return procpool__cpu_read(directory, name, text, sizeof(text)) && procpool__cpu_number(&cursor, &value) ? value : 0;
-}
-
-/* cgroup v1: the quota is -1 where there is none. */
-static int procpool__cpu_quota_v1(const char *directory) {
-  return procpool__cpu_quota(procpool__cpu_read_number(directory, "/cpu.cfs_quota_us"),
-                             procpool__cpu_read_number(directory, "/cpu.cfs_period_us"));
-}
-
-typedef void procpool__group_visitor(const char *directory, bool v2, void *context);
-
-/* What to do with each of our control groups of one controller: each ancestor limits all below it. */
-typedef struct procpool__group_kind {
-  const char *controller;
-  procpool__group_visitor *visit;
-  void *context;
-  char group[PROCPOOL__CPU_PATH]; /* our group's path in that hierarchy of version 1; "": there is none */
-} procpool__group_kind;
-
-/* All that is looked for, in one pass: the kernel writes these files anew for each reader. */
-typedef struct procpool__groups {
-  int count;
-  procpool__group_kind kinds[2];
-  char group[PROCPOOL__CPU_PATH]; /* and in version 2's */
-} procpool__groups;
-
-/* Visits the directory and those above it up to its first top bytes (the mount point). */
-static void procpool__groups_upwards(const procpool__group_kind *kind, char *directory, size_t top, bool v2) {
+/* Notes what the directory and those above it up to its first top bytes (the mount point) allow: each ancestor limits
+ * all below it. */
+static void procpool__groups_upwards(procpool__groups *groups, char *directory, size_t top) {
   for (size_t length = strlen(directory);; directory[length] = 0) {
-    kind->visit(directory, v2, kind->context);
+    const int quota = procpool__cpu_quota(directory);
+    groups->processors = quota < groups->processors ? quota : groups->processors;
+    if (groups->memory != PROCPOOL_NULL)
+      procpool__memory_note(groups->memory, directory);
     if (length <= top)
       return;
     do
@@ -4255,19 +4170,17 @@ static void procpool__groups_upwards(const procpool__group_kind *kind, char *dir
 }
 
 /* Our groups' paths, from lines "ID:CONTROLLER,...:PATH", where version 2 has no controller. */
-static void procpool__groups_paths(procpool__groups *groups, const char *root) {
-  procpool__cpu_lines lines;
+static void procpool__groups_paths(procpool__groups *groups) {
+  procpool__platform_lines lines;
   char *cursor;
-  if (!procpool__cpu_own_open(&lines, root, "cgroup"))
+  if (!procpool__cpu_own_open(&lines, "cgroup"))
     return;
-  while ((cursor = procpool__cpu_lines_next(&lines)) != PROCPOOL_NULL) {
+  while ((cursor = procpool__platform_lines_next(&lines)) != PROCPOOL_NULL) {
     (void)procpool__cpu_field(&cursor, ':');
     const char *controllers = procpool__cpu_field(&cursor, ':');
-    if (cursor[0] == '/' && *controllers == 0)
-      (void)procpool__cpu_join(groups->group, cursor, "");
-    for (int i = 0; i < groups->count && cursor[0] == '/'; i++)
-      if (procpool__cpu_listed(controllers, groups->kinds[i].controller))
-        (void)procpool__cpu_join(groups->kinds[i].group, cursor, "");
+    for (int i = 0; i < PROCPOOL__GROUPS && cursor[0] == '/'; i++)
+      if (procpool__groups_listed(controllers, i))
+        (void)procpool__cpu_join(groups->paths[i], cursor, "");
   }
   procpool__platform_close_fd(lines.fd);
 }
@@ -4290,8 +4203,8 @@ static const char *procpool__cpu_below(const char *group, const char *shown) {
 
 /* The groups that one line of mountinfo leads to:
  * ID PARENT MAJOR:MINOR ROOT MOUNT-POINT OPTIONS [TAG...] - TYPE SOURCE SUPER-OPTIONS */
-static void procpool__groups_mount(const procpool__groups *groups, const char *root, char *line) {
-  char mount[PROCPOOL__CPU_PATH], directory[PROCPOOL__CPU_PATH];
+static void procpool__groups_mount(procpool__groups *groups, char *line) {
+  char directory[PROCPOOL__CPU_PATH];
   for (int i = 0; i < 3; i++)
     (void)procpool__cpu_field(&line, ' ');
   char *shown = procpool__cpu_field(&line, ' ');
@@ -4305,34 +4218,30 @@ static void procpool__groups_mount(const procpool__groups *groups, const char *r
     return;
   procpool__cpu_unescape(shown);
   procpool__cpu_unescape(point);
-  for (int i = 0; i < groups->count; i++) {
-    const procpool__group_kind *kind = &groups->kinds[i];
-    const char *group = v2 ? groups->group : kind->group;
-    if (*group == 0 || (!v2 && !procpool__cpu_listed(line, kind->controller)))
+  for (int i = 0; i < PROCPOOL__GROUPS; i++) {
+    if (groups->paths[i][0] == 0 || !procpool__groups_listed(v2 ? "" : line, i))
       continue;
-    const char *below = procpool__cpu_below(group, shown);
-    if (below != PROCPOOL_NULL && procpool__cpu_join(mount, root, point) && procpool__cpu_join(directory, mount, below))
-      procpool__groups_upwards(kind, directory, strlen(mount), v2);
+    const char *below = procpool__cpu_below(groups->paths[i], shown);
+    if (below != PROCPOOL_NULL && procpool__cpu_join(directory, point, below))
+      procpool__groups_upwards(groups, directory, strlen(point));
   }
 }
 
-/* Visits our groups in all hierarchies: v1, v2, or both at once (hybrid), however often mounted. */
-static void procpool__groups_each(procpool__groups *groups, const char *root) {
-  procpool__cpu_lines lines;
+/* Looks at our groups in all hierarchies: v1, v2, or both at once (hybrid), however often mounted. */
+static void procpool__groups_each(procpool__groups *groups) {
+  procpool__platform_lines lines;
   char *line;
-  procpool__groups_paths(groups, root);
-  if (!procpool__cpu_own_open(&lines, root, "mountinfo"))
+  procpool__groups_paths(groups);
+  if (!procpool__cpu_own_open(&lines, "mountinfo"))
     return;
-  while ((line = procpool__cpu_lines_next(&lines)) != PROCPOOL_NULL)
-    procpool__groups_mount(groups, root, line);
+  while ((line = procpool__platform_lines_next(&lines)) != PROCPOOL_NULL)
+    procpool__groups_mount(groups, line);
   procpool__platform_close_fd(lines.fd);
 }
 
-static void procpool__cpu_visit(const char *directory, bool v2, void *context) {
-  int *smallest = (int *)context;
-  const int quota = v2 ? procpool__cpu_quota_v2(directory) : procpool__cpu_quota_v1(directory);
-  *smallest = quota < *smallest ? quota : *smallest;
-}
+/* ---- processors ---- */
+
+enum { PROCPOOL__CPU_SET = 1024 }; /* bytes of a set of processors */
 
 static int procpool__cpu_logical(void) {
   const long count = sysconf(_SC_NPROCESSORS_ONLN);
@@ -4341,11 +4250,12 @@ static int procpool__cpu_logical(void) {
 
 /* Adds a thread's affinity mask (0: the caller's) to set. The kernel refuses one that is smaller than its own: this one
  * holds 8192 processors, the most that Linux can be built for. */
-static void procpool__cpu_add(unsigned long *set, pid_t thread) {
+static bool procpool__cpu_add(int thread, void *set) {
   unsigned long mask[PROCPOOL__CPU_SET / sizeof(unsigned long)];
-  const long size = syscall(SYS_sched_getaffinity, thread, sizeof(mask), mask);
+  const long size = syscall(SYS_sched_getaffinity, (pid_t)thread, sizeof(mask), mask);
   for (size_t i = 0; size > 0 && i < (size_t)size / sizeof(mask[0]); i++)
-    set[i] |= mask[i];
+    ((unsigned long *)set)[i] |= mask[i];
+  return false;
 }
 
 static int procpool__cpu_members(const unsigned long *set) {
@@ -4359,29 +4269,15 @@ static int procpool__cpu_members(const unsigned long *set) {
  * caller alone (OMP_PROC_BIND does). A process that was started on few of them, or has pinned every thread, keeps to
  * those. Returns how many there are; 0 where the kernel does not say. *pinned: the caller has fewer. */
 static int procpool__cpu_allowed(unsigned long *set, bool *pinned) {
-  const int logical = procpool__cpu_logical();
-  DIR *threads = NULL;
-  struct dirent *entry;
   int own;
   memset(set, 0, PROCPOOL__CPU_SET);
-  procpool__cpu_add(set, 0);
+  (void)procpool__cpu_add(0, set);
   own = procpool__cpu_members(set);
-  if (own > 0 && own < logical)
-    threads = opendir("/proc/self/task");
-  while (threads != NULL && procpool__cpu_members(set) < logical && (entry = readdir(threads)) != NULL)
-    if (entry->d_name[0] >= '1' && entry->d_name[0] <= '9')
-      procpool__cpu_add(set, (pid_t)strtol(entry->d_name, NULL, 10));
-  if (threads != NULL)
-    (void)closedir(threads);
+  if (own > 0 && own < procpool__cpu_logical())
+    (void)procpool__platform_each_number(procpool__platform_open("/proc/self/task", O_RDONLY | O_DIRECTORY),
+                                         procpool__cpu_add, set);
   *pinned = procpool__cpu_members(set) != own;
   return procpool__cpu_members(set);
-}
-
-static int procpool__cpu_affinity(void) {
-  unsigned long set[PROCPOOL__CPU_SET / sizeof(unsigned long)];
-  bool pinned;
-  const int count = procpool__cpu_allowed(set, &pinned);
-  return count > 0 ? count : procpool__cpu_logical();
 }
 
 /* Makes the calling thread, and what it starts from now on, use these. */
@@ -4389,15 +4285,33 @@ static void procpool__cpu_use(const void *set) {
   (void)syscall(SYS_sched_setaffinity, 0, (size_t)PROCPOOL__CPU_SET, set);
 }
 
+/* How many processors this process may use by its mask and by the quotas of all groups that hold it. *memory, unless
+ * null: what limits its memory, found in the same pass. */
+static int procpool__cpu_usable(procpool__memory_groups *memory) {
+  unsigned long set[PROCPOOL__CPU_SET / sizeof(unsigned long)];
+  procpool__groups groups;
+  bool pinned;
+  memset(&groups, 0, sizeof(groups));
+  groups.processors = procpool__cpu_allowed(set, &pinned);
+  if (groups.processors == 0)
+    groups.processors = procpool__cpu_logical();
+  groups.memory = memory;
+  if (memory != PROCPOOL_NULL) {
+    memset(memory, 0, sizeof(*memory));
+    memory->least = UINT64_MAX;
+  }
+  procpool__groups_each(&groups);
+  return groups.processors;
+}
+
 /* Is this processor the first thread of its core? thread_siblings_list ("0,64" or "0-1") begins with the lowest. */
-static bool procpool__cpu_is_head(const char *root, uint64_t cpu) {
-  char path[PROCPOOL__CPU_PATH], text[64];
+static bool procpool__cpu_is_head(uint64_t cpu) {
+  char path[96], text[64];
   const char *cursor = text;
   uint64_t first;
-  const int length = snprintf(path, sizeof(path), "%s/sys/devices/system/cpu/cpu%u", root, (unsigned)cpu);
-  return length > 0 && length < PROCPOOL__CPU_PATH &&
-         procpool__cpu_read(path, "/topology/thread_siblings_list", text, sizeof(text)) &&
-         procpool__cpu_digits(&cursor, &first) && first == cpu;
+  (void)snprintf(path, sizeof(path), "/sys/devices/system/cpu/cpu%u/topology/thread_siblings_list", (unsigned)cpu);
+  return procpool__platform_read_text(path, text, sizeof(text)) && procpool__cpu_digits(&cursor, &first) &&
+         first == cpu;
 }
 
 /* Passes one range ("4" or "4-7") of a list of processors; false at its end, or where it is not a list. */
@@ -4415,141 +4329,29 @@ static bool procpool__cpu_range(const char **list, uint64_t *first, uint64_t *la
   return *last < 32768;
 }
 
-static int procpool__cpu_physical(const char *root, int logical) {
+static int procpool__cpu_physical(int logical) {
   char online[PROCPOOL__CPU_PATH];
   const char *cursor = online;
   uint64_t first, last;
   int count = 0;
-  if (!procpool__cpu_read(root, "/sys/devices/system/cpu/online", online, sizeof(online)))
+  if (!procpool__platform_read_text("/sys/devices/system/cpu/online", online, sizeof(online)))
     return logical;
   while (procpool__cpu_range(&cursor, &first, &last))
     for (; first <= last; first++)
-      count += procpool__cpu_is_head(root, first);
+      count += procpool__cpu_is_head(first);
   return count > 0 && count < logical ? count : logical;
-}
-
-/* ---- memory that may still be taken: any process, reads files only ----
- * The kernel promises shared memory that the machine, or a control group, does not have, and kills a process when it is
- * touched: so this looks before. */
-
-/* The directories of our memory groups that have a limit, found once: "1PATH" or "2PATH" by version, each ended by a
- * zero byte. Null where there are none. */
-typedef struct procpool__memory_groups {
-  char *paths;
-  size_t size;
-  uint64_t least; /* the smallest limit, in bytes; UINT64_MAX where there is none */
-} procpool__memory_groups;
-
-/* A number of bytes in a group's file; UINT64_MAX for "max", and for what version 1 has for it. */
-static uint64_t procpool__memory_number(const char *directory, const char *name) {
-  char text[64];
-  const char *cursor = text;
-  uint64_t value;
-  return procpool__cpu_read(directory, name, text, sizeof(text)) && procpool__cpu_number(&cursor, &value) ? value
-                                                                                                          : UINT64_MAX;
-}
-
-static uint64_t procpool__memory_limit(const char *directory, bool v2) {
-  return procpool__memory_number(directory, v2 ? "/memory.max" : "/memory.limit_in_bytes");
-}
-
-/* The number behind name, which begins a line of memory.stat; 0 if there is none. */
-static uint64_t procpool__memory_stat(const char *text, const char *name) {
-  const char *at = strstr(text, name);
-  uint64_t value;
-  if (at == PROCPOOL_NULL)
-    return 0;
-  at += strlen(name);
-  return procpool__cpu_number(&at, &value) ? value : 0;
-}
-
-/* What a group may still take. Pages of files count as in use, but the kernel drops them first. */
-static uint64_t procpool__memory_room(const char *directory, bool v2) {
-  const uint64_t limit = procpool__memory_limit(directory, v2);
-  const uint64_t used = procpool__memory_number(directory, v2 ? "/memory.current" : "/memory.usage_in_bytes");
-  char text[PROCPOOL__CPU_PATH];
-  uint64_t files = 0;
-  if (limit == UINT64_MAX || used == UINT64_MAX)
-    return UINT64_MAX;
-  if (procpool__cpu_read(directory, "/memory.stat", text, sizeof(text)))
-    files = procpool__memory_stat(text, v2 ? "\ninactive_file " : "\ntotal_inactive_file ") +
-            procpool__memory_stat(text, v2 ? "\nactive_file " : "\ntotal_active_file ");
-  files = files < used ? files : used;
-  return limit > used - files ? limit - (used - files) : 0;
-}
-
-static void procpool__memory_visit(const char *directory, bool v2, void *context) {
-  procpool__memory_groups *found = (procpool__memory_groups *)context;
-  const uint64_t limit = procpool__memory_limit(directory, v2);
-  const size_t length = strlen(directory) + 2;
-  char *paths;
-  if (limit == UINT64_MAX)
-    return;
-  found->least = limit < found->least ? limit : found->least;
-  paths = (char *)PROCPOOL_REALLOC(found->paths, found->size + length);
-  if (paths == PROCPOOL_NULL)
-    return; /* without memory there are other limits */
-  paths[found->size] = v2 ? '2' : '1';
-  memcpy(paths + found->size + 1, directory, length - 1);
-  found->paths = paths;
-  found->size += length;
-}
-
-/* How many processors this process may use by its mask and by the quotas of all groups that hold it. *memory, unless
- * null: what limits its memory, found in the same pass. */
-static int procpool__cpu_usable(const char *root, procpool__memory_groups *memory) {
-  const int affinity = procpool__cpu_affinity();
-  int smallest = PROCPOOL__CPU_NO_LIMIT;
-  procpool__groups groups;
-  memset(&groups, 0, sizeof(groups));
-  groups.count = memory != PROCPOOL_NULL ? 2 : 1;
-  groups.kinds[0].controller = "cpu";
-  groups.kinds[0].visit = procpool__cpu_visit;
-  groups.kinds[0].context = &smallest;
-  groups.kinds[1].controller = "memory";
-  groups.kinds[1].visit = procpool__memory_visit;
-  groups.kinds[1].context = memory;
-  if (memory != PROCPOOL_NULL) {
-    memset(memory, 0, sizeof(*memory));
-    memory->least = UINT64_MAX;
-  }
-  procpool__groups_each(&groups, root);
-  return smallest < affinity ? smallest : affinity;
 }
 
 static int procpool__cpu_count(procpool_cpu kind) {
   switch (kind) {
   case PROCPOOL_CPU_USABLE:
-    return procpool__cpu_usable("", PROCPOOL_NULL);
+    return procpool__cpu_usable(PROCPOOL_NULL);
   case PROCPOOL_CPU_LOGICAL:
     return procpool__cpu_logical();
   case PROCPOOL_CPU_PHYSICAL:
-    return procpool__cpu_physical("", procpool__cpu_logical());
+    return procpool__cpu_physical(procpool__cpu_logical());
   }
   return 0;
-}
-
-static void procpool__memory_forget(procpool__memory_groups *found) {
-  PROCPOOL_FREE(found->paths);
-  found->paths = PROCPOOL_NULL;
-  found->size = 0;
-}
-
-/* Whether so many bytes are not to be had. A sixteenth of what there is shall be left. Where no group limits us a small
- * request is not looked into: to read what the machine has takes as long as to take the pages. */
-static bool procpool__memory_refuses(const procpool__memory_groups *groups, uint64_t size) {
-  uint64_t room = UINT64_MAX;
-  if (groups->size == 0 && size < (uint64_t)16 << 20)
-    return false;
-  for (size_t at = 0; at < groups->size; at += strlen(groups->paths + at) + 1) {
-    const uint64_t here = procpool__memory_room(groups->paths + at + 1, groups->paths[at] == '2');
-    room = here < room ? here : room;
-  }
-  if (size >= (uint64_t)16 << 20) {
-    const uint64_t machine = procpool__platform_available();
-    room = machine < room ? machine : room;
-  }
-  return size > room - room / 16;
 }
 
 /* ==== >>shm =========================================================================================================
@@ -5309,8 +5111,7 @@ struct procpool__worker {
   procpool__pid pid;
   bool process;    /* a process of its own, not a thread of the host */
   uint32_t *guard; /* tells this process from a child of its own; null: there is none */
-  bool guard_by_pid;
-  uint64_t tail; /* end of its last record: its own truth */
+  uint64_t tail;   /* end of its last record: its own truth */
   uint64_t consumed;
   uint64_t dropped;      /* what its block says */
   uint64_t next;         /* the position where it looks for a task */
@@ -5328,7 +5129,7 @@ struct procpool__worker {
   uint64_t event_number;    /* a process only: which pipe event_fd is. Its end also tells of the end of this process */
   procpool__platform_habits habits;
   uint64_t tidied; /* the tasks that it had run when it last put back what they had left behind */
-  void *exit_list; /* the host's, see procpool__platform_clear_exit_list */
+  void *exit_list; /* the host's, see procpool__platform_begin_exit */
   bool given_up;   /* its task's result will not be taken */
   bool lengthy;    /* its task took so long that a few system calls after it do not matter */
   uint64_t row;    /* tasks since it last had nothing to do */
@@ -5449,13 +5250,13 @@ static bool procpool__worker_wait_room(procpool__worker *w, uint64_t length) {
 /* Zero in a child of this worker. Where the kernel cannot wipe it, it never is. */
 static const uint32_t *procpool__worker_guard(const procpool__worker *w) {
   static const uint32_t never = 1;
-  return w->guard != NULL && !w->guard_by_pid ? w->guard : &never;
+  return w->guard != NULL ? w->guard : &never;
 }
 
 /* A child that a task made, by whatever means, has come back from the task's function (or its item) as its parent does,
  * and is no worker: it ends, silently, before it touches anything that is shared. */
 static void procpool__worker_end_copy(const procpool__worker *w) {
-  if (w->guard != NULL && !procpool__platform_guard_ok(w->guard, w->guard_by_pid))
+  if (w->guard != NULL && !procpool__platform_guard_ok(w->guard))
     procpool__platform_leave(0);
 }
 
@@ -6256,7 +6057,7 @@ static procpool__message procpool__message_of(procpool__say say, uint64_t a, uin
 /* wait: for room in the channel. Else it is lost where there is none. */
 static bool procpool__message_send(int channel, procpool__say say, uint64_t a, uint64_t b, bool wait) {
   const procpool__message m = procpool__message_of(say, a, b);
-  return procpool__platform_send(channel, &m, sizeof(m), wait);
+  return procpool__platform_send(channel, &m, sizeof(m), -1, wait);
 }
 
 enum { PROCPOOL__SUPER_FDS = 7 };
@@ -6311,7 +6112,7 @@ static bool procpool__process_forks(void) {
 
 /* A section: no fork of another thread's falls into it, and no signal handler of this one's. */
 static void procpool__process_enter(procpool__signals *old) {
-  procpool__platform_block_signals(old);
+  (void)procpool__platform_block_signals(old);
   if (!procpool__process_forks()) /* else another handler around forks frees or opens a pool, and the lock is held */
     procpool__platform_lock(&procpool__process_record.lock);
 }
@@ -6445,7 +6246,7 @@ static bool procpool__process_begin(void) {
 /* The life of a worker. Does not return. */
 static void procpool__super_work(void *context) {
   procpool__worker *w = (procpool__worker *)context;
-  if (!procpool__platform_catch_exit_here() || !procpool__worker_initialize(w))
+  if (!procpool__worker_initialize(w))
     procpool__platform_leave(1);
   procpool__platform_die_with(w->parent); /* a change of credentials in the initializer has cleared it */
   procpool__platform_note_habits(&w->habits);
@@ -6473,22 +6274,17 @@ static void procpool__super_be_worker(procpool__super *u, int index) {
   procpool__worker worker;
   procpool__platform_die_with(u->pid);
   procpool__super_keep_few(u);
-  procpool__platform_worker_signals();
-  procpool__platform_drop_output();
-  procpool__platform_set_name(u->name, u->once ? -1 : index);
-  procpool__platform_volunteer();
-  procpool__platform_mark(u->charges[index].mark);
-  if (!u->core_dumps)
-    procpool__platform_no_core();
+  procpool__platform_worker_manners(u->name, u->once ? -1 : index, u->charges[index].mark, u->core_dumps);
   procpool__worker_setup(&worker, &u->segment, index, u->fds.far_all_gone, true);
   worker.parent = u->pid;
   worker.event_number = procpool__platform_pipe_number(u->fds.far_all_gone);
   worker.lifeline = u->fds.far_lifeline;
   worker.lifeline_number = procpool__platform_pipe_number(u->fds.far_lifeline);
-  worker.guard = procpool__platform_guard(&worker.guard_by_pid);
+  worker.guard = procpool__platform_guard();
   procpool__process_record.pools = &u->fds; /* the supervisor of a pool that a task opens must not keep these */
   procpool__process_record.worker = &worker;
-  worker.exit_list = procpool__platform_clear_exit_list(procpool__process_record.exit_list);
+  if (!procpool__platform_begin_exit(procpool__process_record.exit_list, &worker.exit_list))
+    procpool__platform_leave(1);
   procpool__platform_run(procpool__super_work, &worker);
 }
 
@@ -6695,14 +6491,10 @@ static int procpool__super_find(const procpool__super *u, procpool__pid pid) {
 }
 
 /* child is this process's own, not yet reaped. */
-static void procpool__super_sweep_child(procpool__pid child, void *context) {
+static void procpool__super_sweep_child(procpool__pid child, uint64_t mark, void *context) {
   procpool__super *u = (procpool__super *)context;
-  uint64_t mark, index;
-  if (procpool__super_find(u, child) >= 0 || !procpool__platform_same_session(child))
-    return;
-  mark = procpool__platform_mark_of(child);
-  index = mark & 0xfff;
-  if (mark == 0 || index >= (uint64_t)u->segment.workers || u->charges[index].sweep != mark)
+  const uint64_t index = mark & 0xfff;
+  if (procpool__super_find(u, child) >= 0 || index >= (uint64_t)u->segment.workers || u->charges[index].sweep != mark)
     return;
   procpool__platform_kill(child, PROCPOOL__SIGNAL_KILL);
   u->swept = true;
@@ -7295,7 +7087,7 @@ static void procpool__super_on_message(procpool__super *u, const procpool__messa
 static void procpool__super_hear(procpool__super *u) {
   procpool__message m;
   int got;
-  while ((got = procpool__platform_receive(u->fds.far_control, &m, sizeof(m), false)) > 0)
+  while ((got = procpool__platform_receive(u->fds.far_control, &m, sizeof(m), NULL, false)) > 0)
     procpool__super_on_message(u, &m);
   if (got < 0)
     procpool__super_host_gone(u);
@@ -7370,8 +7162,8 @@ static int procpool__super_introduce(int control, procpool__pid supervisor, cons
   if (fd < 0 && procpool__platform_scarce(procpool__platform_error()))
     return procpool__platform_error();
   *call = "sendmsg";
-  if ((fd < 0 || !procpool__platform_send_fd(control, &m, sizeof(m), fd)) &&
-      !procpool__platform_send(control, &m, sizeof(m), true))
+  if (!procpool__platform_send(control, &m, sizeof(m), fd, true) &&
+      (fd < 0 || !procpool__platform_send(control, &m, sizeof(m), -1, true)))
     error = procpool__platform_error();
   procpool__platform_close(&fd);
   return error;
@@ -7418,11 +7210,9 @@ static void procpool__super_note_settings(procpool__super *u) {
 static void procpool__super_run(procpool__super *u) {
   int error;
   procpool__super_note_settings(u);
-  procpool__platform_adopt();
-  procpool__platform_mark(0);
+  procpool__platform_super_manners(u->name);
   if (u->segment.header->pinned)
     procpool__cpu_use(u->segment.header->cpu_set);
-  procpool__platform_set_name(u->name, -1);
   error = procpool__process_begin() ? procpool__super_start_all(u) : PROCPOOL__NO_MEMORY; /* workers inherit that */
   if (error != 0)
     procpool__super_decline(u, PROCPOOL__SAY_STARTED, error, PROCPOOL__CALL_FORK);
@@ -7520,12 +7310,10 @@ static uint32_t procpool__marker_addressee(const procpool__marker *m, const proc
  * user's too; and it names whom it started. A process that cannot find out ends: should it be a pool's own, it must not
  * run the program's main a second time. */
 static procpool__proof procpool__marker_prove(const procpool__marker *m) {
-  const procpool__header *h;
+  procpool__header *h;
   uint32_t addressee;
   int error;
-  if (!procpool__platform_shm_own(m->fds.memory))
-    return PROCPOOL__PROOF_NONE;
-  h = (const procpool__header *)procpool__platform_shm_look(m->fds.memory);
+  h = (procpool__header *)procpool__platform_shm_look(m->fds.memory);
   error = h == NULL ? procpool__platform_error() : 0;
   if (h != NULL && (!procpool__marker_fits(h, m->total) || h->cookie != m->cookie))
     error = PROCPOOL__NOT_OURS;
@@ -7536,7 +7324,7 @@ static procpool__proof procpool__marker_prove(const procpool__marker *m) {
   addressee = error == 0 ? procpool__marker_addressee(m, h) : 0;
   if (addressee == 0) /* or a start that came to nothing */
     procpool__platform_leave(1);
-  procpool__platform_shm_unlook(h);
+  procpool__platform_unmap(h, PROCPOOL__PAGE);
   return addressee == (uint32_t)procpool__platform_pid() ? PROCPOOL__PROOF_MINE : PROCPOOL__PROOF_OTHER;
 }
 
@@ -7557,18 +7345,16 @@ static bool procpool__super_tell_code(const procpool__platform_code *code, const
   procpool__message m = procpool__message_of(PROCPOOL__SAY_CODE, 0, 0);
   (void)path;
   m.code = *code;
-  return !procpool__platform_send(*(const int *)context, &m, sizeof(m), true);
+  return !procpool__platform_send(*(const int *)context, &m, sizeof(m), -1, true);
 }
 
 /* Maps the segment where the host has it (place), so that pointers into it mean the same here; or anywhere, for 0. Does
  * not return if the place is taken: the host starts another process, whose addresses are others. */
 static unsigned char *procpool__super_map(const procpool__super *u, uint64_t total, uint64_t place) {
   unsigned char *base = NULL;
-  if (place == 0)
-    return (unsigned char *)procpool__platform_shm_map_anywhere(u->segment.fd, total);
-  if (!PROCPOOL__PLACE_TAKEN())
-    base = (unsigned char *)procpool__platform_shm_map_there(u->segment.fd, total, place);
-  if (base == NULL)
+  if (place == 0 || !PROCPOOL__PLACE_TAKEN())
+    base = (unsigned char *)procpool__platform_shm_map(u->segment.fd, total, place);
+  if (base == NULL && place != 0)
     procpool__super_decline(u, PROCPOOL__SAY_TAKEN, 0, 0);
   return base;
 }
@@ -7607,7 +7393,7 @@ static void procpool__super_spawned(procpool__super *u, uint64_t total, uint64_t
     procpool__super_decline(u, PROCPOOL__SAY_STARTED, error != 0 ? error : PROCPOOL__NO_READ, PROCPOOL__CALL_MAPS);
   }
   if (!procpool__message_send(u->fds.far_control, PROCPOOL__SAY_ATTACHED, 0, 0, true) ||
-      procpool__platform_receive(u->fds.far_control, &m, sizeof(m), true) <= 0 || m.say != PROCPOOL__SAY_BEGIN)
+      procpool__platform_receive(u->fds.far_control, &m, sizeof(m), NULL, true) <= 0 || m.say != PROCPOOL__SAY_BEGIN)
     procpool__platform_leave(1);
   u->segment.settings = u->segment.header->settings; /* now the initializer is there, too */
   procpool__super_run(u);
@@ -7806,7 +7592,6 @@ struct procpool {
   uint32_t magic;
   procpool_start start;
   uint32_t *guard;
-  bool guard_by_pid;
   void *witness; /* mapped as long as the supervisor shall live */
   procpool__lock lock;
   uint32_t wanted; /* threads that wait for the lock; atomic */
@@ -7913,7 +7698,7 @@ static void procpool__host_unlock(procpool *p) {
  * of which nothing is left to do, and its call ends as FORKED (procpool__public_leave). */
 
 static bool procpool__host_here(const procpool *p) {
-  return procpool__platform_guard_ok(p->guard, p->guard_by_pid);
+  return procpool__platform_guard_ok(p->guard);
 }
 
 static void procpool__host_be_child(procpool *p) {
@@ -9583,7 +9368,7 @@ static bool procpool__host_hear(procpool *p) {
   procpool__message m;
   int got = 1;
   for (int i = 0; i < 16 && got > 0; i++) {
-    got = procpool__platform_receive(p->fds.control, &m, sizeof(m), false);
+    got = procpool__platform_receive(p->fds.control, &m, sizeof(m), NULL, false);
     p->ends = p->ends || (got > 0 && m.say == PROCPOOL__SAY_ENDING);
     p->left = p->left || (got > 0 && m.say == PROCPOOL__SAY_GONE);
   }
@@ -10678,7 +10463,7 @@ static bool procpool__open_auto(procpool__plan *plan) {
     return true;
   plan->start = PROCPOOL_START_SPAWN;
   if (procpool__process_record.door && !procpool__platform_privileged() && !procpool__platform_gives_rights() &&
-      (threads > 1 || procpool__platform_has_maps()))
+      (threads > 1 || procpool__platform_each_code(NULL, NULL) >= 0))
     return true;
   return procpool__open_fail(plan, PROCPOOL_THREADS, 0,
                              threads > 1 ? NULL
@@ -10698,7 +10483,7 @@ static bool procpool__open_check_spawn(procpool__plan *plan) {
   if (plan->options.initializer_argument != NULL && plan->options.initializer_size == 0)
     return procpool__open_fail(plan, PROCPOOL_UNSUPPORTED, 0,
                                "spawn: an initializer_argument needs its size, a pointer means nothing there");
-  if (!procpool__platform_has_maps())
+  if (procpool__platform_each_code(NULL, NULL) < 0)
     return procpool__open_fail_call(plan, PROCPOOL_SYSTEM, procpool__platform_error(), "openat of /proc/self/maps",
                                     "spawn needs /proc, to find the workers' code");
   return true;
@@ -10733,9 +10518,7 @@ static bool procpool__open_plan(procpool__plan *plan, const procpool_options *op
   o->max_queued = procpool__open_default(o->max_queued, 65536);
   o->ring_size = procpool__open_default(o->ring_size, 262144);
   o->name = o->name != NULL ? o->name : "procpool";
-  o->stack_size = procpool__open_default(o->stack_size, procpool__platform_stack_size());
-  if (o->stack_size < procpool__platform_stack_least())
-    o->stack_size = procpool__platform_stack_least();
+  o->stack_size = procpool__platform_stack_size(o->stack_size);
   if (o->spin_us >= 0) /* by default about what a sleep and a wake cost */
     plan->spin_ns = o->spin_us > 0 ? (uint64_t)o->spin_us * 1000u : PROCPOOL__SPIN_MOST / 2;
   return true;
@@ -10743,7 +10526,7 @@ static bool procpool__open_plan(procpool__plan *plan, const procpool_options *op
 
 /* Looks at the machine for how many workers there shall be. */
 static void procpool__open_count(procpool *p, procpool__plan *plan) {
-  const int processors = procpool__cpu_usable("", &p->memory), said = plan->options.max_workers;
+  const int processors = procpool__cpu_usable(&p->memory), said = plan->options.max_workers;
   p->processors = (uint64_t)processors;
   plan->workers = said > 0 ? said : procpool__open_default_workers(processors);
   if (plan->workers > PROCPOOL__MAX_WORKERS)
@@ -10793,7 +10576,7 @@ static bool procpool__open_segment(procpool *p, procpool__plan *plan) {
     const uint64_t total = procpool__shm_layout(s, NULL);
     if (total < (uint64_t)PTRDIFF_MAX)
       base = (unsigned char *)(plan->start == PROCPOOL_START_SPAWN ? procpool__platform_shm_map_far(s->fd, total)
-                                                                   : procpool__platform_shm_map_anywhere(s->fd, total));
+                                                                   : procpool__platform_shm_map(s->fd, total, 0));
     if (base == NULL)
       s->arena_size = s->arena_size / 2 / PROCPOOL__EXTENT * PROCPOOL__EXTENT;
   }
@@ -10885,7 +10668,7 @@ static void procpool__open_undo(procpool *p) {
   procpool__platform_unmap(p->free_slots, (size_t)s->capacity * sizeof(*p->free_slots));
   procpool__platform_unmap(p->cell_slots, (size_t)s->cell_count * sizeof(*p->cell_slots));
   procpool__platform_unmap(p->inboxes, (size_t)s->workers * sizeof(*p->inboxes));
-  procpool__platform_guard_free(p->guard);
+  procpool__platform_unmap(p->guard, PROCPOOL__PAGE);
   procpool__arena_end(&p->arena);
   procpool__buffer_end(p);
   procpool__memory_forget(&p->memory);
@@ -10925,7 +10708,7 @@ static bool procpool__open_pairs(procpool__process_pool *f, const char **call) {
     int *ends[2]; /* of a pipe: to read from, to write to */
   } pairs[] = {{"pipe2", procpool__platform_pipe, {&f->far_lifeline, &f->lifeline}},
                {"socketpair", procpool__platform_channel, {&f->control, &f->far_control}},
-               {"pipe2", procpool__platform_pipe, {&f->all_gone, &f->far_all_gone}}};
+               {"pipe2", procpool__platform_bell, {&f->all_gone, &f->far_all_gone}}};
   for (size_t i = 0; i < sizeof(pairs) / sizeof(*pairs); i++) {
     int fds[2];
     const bool made = pairs[i].make(fds);
@@ -10935,8 +10718,6 @@ static bool procpool__open_pairs(procpool__process_pool *f, const char **call) {
     if (!made)
       return false;
   }
-  procpool__platform_no_wait(f->all_gone); /* the two ends are two descriptions */
-  procpool__platform_no_wait(f->far_all_gone);
   return true;
 }
 
@@ -11025,7 +10806,7 @@ static int procpool__open_fork(procpool *p, procpool__plan *plan, procpool__supe
   procpool__super *u = &birth->super;
   const size_t size = (size_t)plan->workers * sizeof(procpool__charge);
   const procpool_options *o = &plan->options;
-  void *mark = procpool__platform_exit_mark(&launch, procpool__platform_threads());
+  void *mark = procpool__platform_exit_mark(&launch);
   procpool__signals old;
   int error = PROCPOOL__NO_MEMORY;
   plan->call = "malloc";
@@ -11220,8 +11001,7 @@ static int procpool__open_receive(procpool *p, procpool__message *m) {
   procpool__signals old;
   int with, got;
   procpool__process_enter(&old);
-  procpool__platform_set_error(0);
-  got = procpool__platform_receive_fd(p->fds.control, m, sizeof(*m), &with);
+  got = procpool__platform_receive(p->fds.control, m, sizeof(*m), &with, false);
   if (got > 0 && m->say == PROCPOOL__SAY_SELF && p->fds.supervisor < 0)
     p->fds.supervisor = with;
   else
@@ -11344,7 +11124,6 @@ static bool procpool__open_inside(procpool *p, procpool__plan *plan) {
     p->threads[i].pool = p;
     procpool__worker_setup(w, &p->segment, i, p->fds.event_fd, false);
     w->guard = p->guard;
-    w->guard_by_pid = p->guard_by_pid;
   }
   p->segment.header->alive = (uint64_t)plan->workers;
   return true;
@@ -11419,7 +11198,7 @@ static procpool *procpool__open_make(procpool__plan *plan) {
   p->audit_gap = PROCPOOL__TICK;
   p->timer_due = PROCPOOL__NEVER;
   p->audit_due = p->audit_since + PROCPOOL__TICK;
-  p->guard = procpool__platform_guard(&p->guard_by_pid);
+  p->guard = procpool__platform_guard();
   made = (p->guard != NULL || procpool__open_no_memory(plan, "no memory")) && procpool__open_probe(plan) &&
          procpool__open_segment(p, plan) && procpool__open_tables(p, plan) && procpool__open_header(p, plan) &&
          procpool__open_workers(p, plan);

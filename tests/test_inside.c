@@ -61,8 +61,8 @@ TEST(r022_a_descriptor_for_which_there_is_no_number) {
   struct rlimit before, limit;
   int channel[2], fd = -1, sent = 42, got = 0, taken[MOST], count = 0;
   CHECK(procpool__platform_channel(channel));
-  CHECK(procpool__platform_send_fd(channel[0], &sent, sizeof(sent), STDIN_FILENO));
-  CHECK(procpool__platform_send_fd(channel[0], &sent, sizeof(sent), STDIN_FILENO));
+  CHECK(procpool__platform_send(channel[0], &sent, sizeof(sent), STDIN_FILENO, true));
+  CHECK(procpool__platform_send(channel[0], &sent, sizeof(sent), STDIN_FILENO, true));
   CHECK_EQ(getrlimit(RLIMIT_NOFILE, &before), 0);
   limit = before;
   limit.rlim_cur = MOST;
@@ -70,11 +70,11 @@ TEST(r022_a_descriptor_for_which_there_is_no_number) {
   while ((fd = dup(STDIN_FILENO)) >= 0)
     taken[count++] = fd;
   CHECK_GT(count, 0);
-  CHECK_EQ(procpool__platform_receive_fd(channel[1], &got, sizeof(got), &fd), -1);
+  CHECK_EQ(procpool__platform_receive(channel[1], &got, sizeof(got), &fd, false), -1);
   CHECK_EQ(errno, EMFILE);
   CHECK_EQ(fd, -1);
   CHECK_EQ(close(taken[--count]), 0);
-  CHECK_EQ(procpool__platform_receive_fd(channel[1], &got, sizeof(got), &fd), 1);
+  CHECK_EQ(procpool__platform_receive(channel[1], &got, sizeof(got), &fd, false), 1);
   CHECK_EQ(got, sent);
   CHECK_EQ(fd, taken[count++]);
   while (count > 0)

@@ -116,7 +116,7 @@ static procpool *open_pool(void) {
   procpool__process_no_pool(&p->fds);
   p->start = plan.start;
   p->processors = 2;
-  p->guard = procpool__platform_guard(&p->guard_by_pid);
+  p->guard = procpool__platform_guard();
   REQUIRE(procpool__open_segment(p, &plan) && procpool__open_tables(p, &plan) && procpool__open_header(p, &plan));
   p->fds.lifeline = FAKE_LIFELINE;
   p->fds.control = FAKE_CONTROL;

@@ -65,7 +65,7 @@ enum {
   FAULT_MADVISE,
   FAULT_ATFORK,
   FAULT_ON_EXIT,
-  FAULT_ACTIONS, /* of posix_spawn */
+  FAULT_PASS_ON, /* a descriptor, to what is spawned */
   FAULT_READ,
   FAULT_KINDS
 };
@@ -242,6 +242,8 @@ __attribute__((unused)) static int fault_fcntl(int fd, int command, ...) {
   va_start(list, command);
   argument = va_arg(list, long);
   va_end(list);
+  if (command == F_SETFD && argument == 0 && fault_here(FAULT_PASS_ON))
+    return -1;
   if (command != F_DUPFD_CLOEXEC)
     return fcntl(fd, command, argument);
   return fault_here(FAULT_DUP) ? -1 : fault_made(fcntl(fd, command, argument));
@@ -321,10 +323,6 @@ static inline int fault_on_exit(void (*function)(int, void *), void *context) {
 }
 #endif
 
-static inline int fault_actions(posix_spawn_file_actions_t *actions, int from, int to) {
-  return fault_here(FAULT_ACTIONS) ? errno : posix_spawn_file_actions_adddup2(actions, from, to);
-}
-
 #define PROCPOOL_MALLOC(size) fault_malloc(size)
 #define PROCPOOL_REALLOC(p, size) fault_realloc(p, size)
 #define PROCPOOL_FREE(p) fault_free(p)
@@ -348,7 +346,6 @@ static inline int fault_actions(posix_spawn_file_actions_t *actions, int from, i
 #define madvise(...) fault_madvise(__VA_ARGS__)
 #define pthread_atfork(...) fault_atfork(__VA_ARGS__)
 #define on_exit(...) fault_on_exit(__VA_ARGS__)
-#define posix_spawn_file_actions_adddup2(...) fault_actions(__VA_ARGS__)
 #define PROCPOOL_IMPLEMENTATION
 #include "rig.h"
 #undef fork
@@ -371,7 +368,6 @@ static inline int fault_actions(posix_spawn_file_actions_t *actions, int from, i
 #undef madvise
 #undef pthread_atfork
 #undef on_exit
-#undef posix_spawn_file_actions_adddup2
 
 /* With the header's arguments: no thread-local words. */
 int fault_clone(int (*function)(void *), void *stack, int flags, void *argument, ...) {
