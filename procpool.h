@@ -4749,12 +4749,10 @@ typedef enum procpool__health {
 } procpool__health;
 
 enum {
-  PROCPOOL__FLAG_ROOM = 1,
-  PROCPOOL__FLAG_FD = 2,
-  PROCPOOL__FLAG_PARKED = 4,
-  PROCPOOL__FLAG_LAZY =
-      8,                  /* in place of PARKED: results may wait, until a task at lazy_until or behind it is claimed */
-  PROCPOOL__FLAG_BITS = 4 /* they take this many bits */
+  PROCPOOL__FLAG_CLAIM = 1,  /* it is to be woken when the task at lazy_until, or one behind it, is claimed */
+  PROCPOOL__FLAG_FD = 2,     /* threads poll the pool's descriptor */
+  PROCPOOL__FLAG_PARKED = 4, /* it is to be woken for results */
+  PROCPOOL__FLAG_BITS = 3    /* they take this many bits */
 };
 
 #define PROCPOOL__GROUPS (PROCPOOL__MAX_WORKERS / 64)
@@ -4787,11 +4785,11 @@ typedef struct procpool__header {
                          host before each start (0), and then by the go-between; read by who comes to the door */
   PROCPOOL__ALIGNED procpool__u64 head; /* hint: no position before it is READY. Anyone, by CAS from h to h + 1 */
   PROCPOOL__ALIGNED procpool__mask masks[PROCPOOL__GROUPS]; /* who sleeps, and who cannot take a task at all */
-  PROCPOOL__ALIGNED procpool__u64 host_flag; /* host: number of its sleep << 4 | who and why; 0 awake. Workers read */
+  PROCPOOL__ALIGNED procpool__u64 host_flag; /* host: number of its sleep << 3 | who and why; 0 awake. Workers read */
   uint32_t host_seq;                         /* the process that wakes the host adds 1; the host sleeps on this */
   uint32_t pad1;
   procpool__u64 host_woken_ns; /* worker: when it last woke the host. For the host's own spinning */
-  procpool__u64 lazy_until; /* host, before host_flag, which publishes it: see FLAG_LAZY. Workers read it after that */
+  procpool__u64 lazy_until; /* host, before host_flag, which publishes it: see FLAG_CLAIM. Workers read it after that */
   PROCPOOL__ALIGNED uint32_t phase; /* host; everyone reads */
   uint32_t pad2;
   procpool__u64
@@ -5382,7 +5380,7 @@ static void procpool__worker_answer(procpool__worker *w, uint64_t why) {
     return;
   w->answered = flag >> PROCPOOL__FLAG_BITS;
   procpool__add32(&s->header->host_seq, 1);
-  if (flag & (PROCPOOL__FLAG_PARKED | PROCPOOL__FLAG_LAZY)) {
+  if (flag & (PROCPOOL__FLAG_PARKED | PROCPOOL__FLAG_CLAIM)) {
     procpool__store_relaxed(&s->header->host_woken_ns, procpool__platform_now());
     procpool__platform_wake(&s->header->host_seq, INT_MAX);
   }
@@ -5390,15 +5388,13 @@ static void procpool__worker_answer(procpool__worker *w, uint64_t why) {
     procpool__worker_set_event(w);
 }
 
-/* After a claim: a cell may be written again; or a lazy sleep is over, if this was the task that ends it or a later
- * one. The flag is read first: it vouches for lazy_until. */
+/* After a claim: the host may sleep until this task, or one before it, is claimed. The flag is read first: it vouches
+ * for lazy_until. */
 static void procpool__worker_answer_claim(procpool__worker *w) {
   const procpool__header *h = w->segment->header;
   const uint64_t flag = procpool__load(&h->host_flag);
-  if ((flag & PROCPOOL__FLAG_LAZY) && w->next > procpool__load_relaxed(&h->lazy_until))
-    procpool__worker_answer(w, PROCPOOL__FLAG_LAZY);
-  if (flag & PROCPOOL__FLAG_ROOM)
-    procpool__worker_answer(w, PROCPOOL__FLAG_ROOM);
+  if ((flag & PROCPOOL__FLAG_CLAIM) && w->next > procpool__load_relaxed(&h->lazy_until))
+    procpool__worker_answer(w, PROCPOOL__FLAG_CLAIM);
 }
 
 static uint32_t procpool__worker_phase(const procpool__worker *w) {
@@ -5428,7 +5424,7 @@ static bool procpool__worker_wait_room(procpool__worker *w, uint64_t length) {
     }
     seq = procpool__load32(&w->block->room_seq);
     procpool__store32(&w->block->room_flag, 1);
-    procpool__worker_answer(w, PROCPOOL__FLAG_LAZY); /* this is more than may wait */
+    procpool__worker_answer(w, PROCPOOL__FLAG_CLAIM); /* in a lazy sleep: this is more than may wait */
     w->given_up = (procpool__load32(&w->task.slot->flags) & PROCPOOL__SLOT_DISCARD) != 0;
     if (!w->given_up && !procpool__worker_fits(w, length) &&
         (w->process || procpool__worker_phase(w) != PROCPOOL__PHASE_KILL))
@@ -9773,12 +9769,16 @@ static uint64_t procpool__host_room(const procpool *p) {
   return p->settled + p->arena.returned;
 }
 
+/* Whether the task at that position waits. */
+static bool procpool__host_waits(const procpool *p, uint64_t position) {
+  const uint32_t slot = p->cell_slots[position & (p->segment.cell_count - 1)] - 1;
+  return slot != UINT32_MAX &&
+         procpool__load(&p->segment.slots[slot].word) == procpool__word(position + 1, 0, PROCPOOL__READY);
+}
+
 /* Whether the next task's cell may be written: its last occupant, a lap ago, is not waiting any more. */
 static bool procpool__host_cell_free(const procpool *p) {
-  const uint32_t slot = p->cell_slots[p->position & (p->segment.cell_count - 1)] - 1;
-  const uint64_t ticket = p->position + 1 - p->segment.cell_count;
-  return slot == UINT32_MAX ||
-         procpool__load(&p->segment.slots[slot].word) != procpool__word(ticket, 0, PROCPOOL__READY);
+  return !procpool__host_waits(p, p->position - p->segment.cell_count);
 }
 
 /* Whether it wants room in the queue, and there may be more than when it looked. */
@@ -9931,16 +9931,14 @@ static void procpool__host_count_fd_user(procpool *p, int by) {
 
 /* Says with a new number who sleeps; a worker answers each number once. */
 static void procpool__host_arm(procpool *p) {
-  uint64_t flag = 0;
+  uint64_t flag = p->fd_users > 0 ? PROCPOOL__FLAG_FD : 0;
   p->lazy = p->lazy && p->drainer != NULL && p->fd_users == 0;
-  if (p->drainer != NULL)
-    flag |= p->lazy ? PROCPOOL__FLAG_LAZY : PROCPOOL__FLAG_PARKED;
-  if (p->drainer != NULL && p->wants_room && !p->lazy)
-    flag |= PROCPOOL__FLAG_ROOM;
-  if (p->fd_users > 0)
-    flag |= PROCPOOL__FLAG_FD;
-  if (p->lazy)
-    procpool__store_relaxed(&p->segment.header->lazy_until, p->lazy_until);
+  if (p->drainer != NULL && !p->lazy)
+    flag |= PROCPOOL__FLAG_PARKED;
+  if (p->drainer != NULL && (p->lazy || p->wants_room))
+    flag |= PROCPOOL__FLAG_CLAIM;
+  procpool__store_relaxed(&p->segment.header->lazy_until,
+                          p->lazy ? p->lazy_until : p->position - p->segment.cell_count);
   if (flag != 0)
     flag |= ++p->sleep_number << PROCPOOL__FLAG_BITS;
   procpool__store(&p->segment.header->host_flag, flag);
@@ -10117,20 +10115,13 @@ static void procpool__host_audit_if_due(procpool *p) {
  * waits, polls the descriptor or has added a callback. Who begins to do so wakes the sleeper first, and it sleeps as
  * usual then. A worker that waits for room in its ring answers too; deaths, stops and cancels wake the host anyway. */
 
-/* Whether the task at lazy_until waits. */
-static bool procpool__host_plenty(const procpool *p) {
-  const uint32_t slot = p->cell_slots[p->lazy_until & (p->segment.cell_count - 1)] - 1;
-  return slot != UINT32_MAX &&
-         procpool__load(&p->segment.slots[slot].word) == procpool__word(p->lazy_until + 1, 0, PROCPOOL__READY);
-}
-
 static bool procpool__host_may_be_lazy(procpool *p, const procpool__wait *w) {
   const uint64_t spare = w->spare != NULL ? *w->spare : 0;
   if (spare == 0 || spare > p->position || p->sleepers > 0 || p->followers != NULL || p->fd_users > 0 ||
       p->expected > 0)
     return false;
   p->lazy_until = p->position - spare;
-  return procpool__host_plenty(p);
+  return procpool__host_waits(p, p->lazy_until);
 }
 
 /* A thread wants results at once from now on. */
@@ -10152,7 +10143,7 @@ static bool procpool__host_changed(const procpool *p, const procpool__wait *w) {
 /* The same for the thread that drains: its lazy sleep may be over. (That is no news for those who follow it: they wait
  * for it to wake, and for that they must let go of the lock.) */
 static bool procpool__host_changed_for_drainer(const procpool *p, const procpool__wait *w) {
-  return procpool__host_changed(p, w) || (p->lazy && !procpool__host_plenty(p));
+  return procpool__host_changed(p, w) || (p->lazy && !procpool__host_waits(p, p->lazy_until));
 }
 
 /* This thread was woken, if the instant at which that was done is a new one. */
