@@ -7897,13 +7897,13 @@ typedef struct procpool__extent {
 typedef struct procpool__buffer {
   struct procpool__buffer *left, *right; /* lower and higher offsets; in a list: right is the next one */
   uint64_t offset, size;                 /* in the arena; as it was asked for */
-  bool lost;                             /* a worker that could not be ended may write there: it is never used again */
+  uint64_t stuck;                        /* host.stuck_workers as it was made: see procpool__buffer_drop */
 } procpool__buffer;
 
 typedef struct procpool__arena {
   procpool__list classes[PROCPOOL__CLASSES];
-  size_t given[PROCPOOL__CLASSES]; /* blocks handed out: their lists always have room for them */
-  uint64_t carve[PROCPOOL__CLASSES], carve_end[PROCPOOL__CLASSES];
+  size_t given[PROCPOOL__CLASSES];                 /* blocks handed out: their lists always have room for them */
+  uint64_t carve[PROCPOOL__CLASSES];               /* where the next block begins; a multiple of EXTENT: nowhere */
   procpool__extent *extents;                       /* free ones, by offset */
   size_t extent_count, extent_room, extents_given; /* the list has room for those that are handed out, too */
   uint64_t top;                                    /* everything above is not in use */
@@ -7962,6 +7962,7 @@ struct procpool {
   procpool__buffer *buffers;  /* live ones, a tree by offset */
   procpool__buffer *limbo[2]; /* freed, by the epoch in which that was, and waiting for tasks to settle: lists */
   uint64_t unsettled[2];      /* tasks, by the epoch in which they were accepted */
+  uint64_t stuck_workers;     /* how many could not be ended, and go on */
   unsigned epoch;             /* the one that goes on: 0 or 1 */
   procpool__slab *slabs;
   procpool_future *free_futures;
@@ -7993,7 +7994,8 @@ struct procpool {
   size_t expected;     /* unsettled futures with callbacks */
   uint64_t audit_due;  /* when to look whether a worker has scribbled over shared memory */
   uint64_t audit_gap;  /* ns from the last such look to that one */
-  uint64_t audit_since, audit_settled, audit_submitted; /* when something had last come about by such a look; counts */
+  uint64_t audit_since,
+      audit_progress;       /* when something had last come about by such a look; of submitted and settled */
   uint64_t taken;           /* how often something was taken from a ring, or slots were swept */
   uint64_t progress;        /* of settled and taken together, at the last rest */
   unsigned idle_looks;      /* since then: how often there seemed to be something to take */
@@ -8021,8 +8023,7 @@ struct procpool {
   /* start methods */
   procpool__thread *threads;
   procpool__worker *inline_worker;
-  uint64_t inline_thread; /* procpool__platform_self */
-  bool inline_running;
+  uint64_t inline_thread;         /* the one that runs a task (procpool__platform_self), or 0 */
   procpool__platform_code *codes; /* spawn: code that workers have */
   size_t code_count;
   procpool__code_seen code_seen[PROCPOOL__CODE_SEEN];
@@ -8142,7 +8143,7 @@ static procpool_status procpool__host_refuse(procpool *p, procpool_status status
 
 /* Whether a wait by this thread would wait for itself. */
 static bool procpool__host_in_task(const procpool *p) {
-  if (p->inline_running && p->inline_thread == procpool__platform_self())
+  if (p->inline_thread != 0 && p->inline_thread == procpool__platform_self())
     return true;
   for (int i = 0; p->threads != NULL && i < p->segment.workers; i++)
     if (p->threads[i].started && procpool__platform_is_self(p->threads[i].thread))
@@ -8150,12 +8151,17 @@ static bool procpool__host_in_task(const procpool *p) {
   return false;
 }
 
-static bool procpool__host_self(const procpool *p) {
+/* In how many frames this thread is, one within the other. */
+static unsigned procpool__host_depth(const procpool *p) {
   const uint64_t self = procpool__platform_self();
+  unsigned depth = 0;
   for (const procpool__frame *f = p->frames; f != NULL; f = f->next)
-    if (f->thread == self)
-      return true;
-  return procpool__host_in_task(p);
+    depth += f->thread == self;
+  return depth;
+}
+
+static bool procpool__host_self(const procpool *p) {
+  return procpool__host_depth(p) > 0 || procpool__host_in_task(p);
 }
 
 /* ---- sizes ---- */
@@ -8310,7 +8316,8 @@ static void procpool__arena_cut(procpool__arena *a, size_t i, uint64_t offset, u
     procpool__arena_drop_extent(a, i);
 }
 
-/* Takes size bytes (whole megabytes) from the first free extent that is large enough. */
+/* Takes size bytes (whole megabytes) from the first free extent that is large enough. *reserved: whether they have
+ * their pages. */
 static uint64_t procpool__arena_reuse(procpool *p, uint64_t size, bool *reserved) {
   procpool__arena *a = &p->arena;
   for (size_t i = 0; i < a->extent_count; i++) {
@@ -8322,6 +8329,7 @@ static uint64_t procpool__arena_reuse(procpool *p, uint64_t size, bool *reserved
     procpool__arena_cut(a, i, offset, size);
     return offset;
   }
+  *reserved = false;
   return PROCPOOL__NO_BLOCK;
 }
 
@@ -8360,15 +8368,6 @@ static bool procpool__arena_make_room(procpool__arena *a) {
   a->extents = extents;
   a->extent_room = room;
   return true;
-}
-
-/* A free extent, or one that was never used. *reserved: whether it has its pages. */
-static uint64_t procpool__arena_find(procpool *p, uint64_t size, bool *reserved) {
-  const uint64_t offset = procpool__arena_reuse(p, size, reserved);
-  if (offset != PROCPOOL__NO_BLOCK)
-    return offset;
-  *reserved = false;
-  return procpool__arena_extend(p, size);
 }
 
 static void procpool__arena_give_extent(procpool *p, uint64_t offset, uint64_t size, bool reserved) {
@@ -8435,7 +8434,7 @@ static void procpool__arena_reclaim(procpool *p, int c) {
     if (list->items[i] % PROCPOOL__EXTENT == 0)
       procpool__arena_give_extent(p, list->items[i], PROCPOOL__EXTENT, true);
   list->count = 0;
-  a->carve[c] = a->carve_end[c] = 0;
+  a->carve[c] = 0;
 }
 
 /* What is free is made one where it adjoins: small blocks that came back, and extents that were kept reserved. */
@@ -8466,7 +8465,9 @@ static uint64_t procpool__arena_try_extent(procpool *p, uint64_t size) {
     a->error = PROCPOOL__NO_MEMORY;
     return PROCPOOL__NO_BLOCK;
   }
-  offset = procpool__arena_find(p, size, &reserved);
+  offset = procpool__arena_reuse(p, size, &reserved);
+  if (offset == PROCPOOL__NO_BLOCK)
+    offset = procpool__arena_extend(p, size);
   if (offset == PROCPOOL__NO_BLOCK)
     return offset;
   a->extents_given++;
@@ -8488,12 +8489,11 @@ static uint64_t procpool__arena_take_extent(procpool *p, uint64_t size) {
 static uint64_t procpool__arena_carve(procpool *p, int c) {
   procpool__arena *a = &p->arena;
   const uint64_t size = (uint64_t)PROCPOOL__LINE << c;
-  if (a->carve[c] == a->carve_end[c]) {
+  if (a->carve[c] % PROCPOOL__EXTENT == 0) {
     const uint64_t extent = procpool__arena_take_extent(p, PROCPOOL__EXTENT);
     if (extent == PROCPOOL__NO_BLOCK)
       return PROCPOOL__NO_BLOCK;
     a->carve[c] = extent;
-    a->carve_end[c] = extent + PROCPOOL__EXTENT;
   }
   a->carve[c] += size;
   return a->carve[c] - size;
@@ -8663,7 +8663,7 @@ static void *procpool__buffer_new(procpool *p, uint64_t size) {
     return NULL;
   }
   b->size = size;
-  b->lost = false;
+  b->stuck = p->stuck_workers;
   procpool__buffer_insert(&p->buffers, b);
   return p->segment.arena + b->offset;
 }
@@ -8692,11 +8692,12 @@ static void procpool__buffer_advance(procpool *p) {
   }
 }
 
-/* The buffer that hangs there is free: when all tasks of now have settled, its memory is. */
+/* The buffer that hangs there is free: when all tasks of now have settled, its memory is. But what was there before a
+ * worker got stuck, which may know of it and write to it, is never used again. */
 static void procpool__buffer_drop(procpool *p, procpool__buffer **at) {
   procpool__buffer *b = *at;
   procpool__buffer_remove(at);
-  if (b->lost) {
+  if (b->stuck != p->stuck_workers) {
     PROCPOOL_FREE(b);
     return;
   }
@@ -8705,27 +8706,9 @@ static void procpool__buffer_drop(procpool *p, procpool__buffer **at) {
   procpool__buffer_advance(p);
 }
 
-/* The tree as a list, and its nodes one after the other: it is turned to the right until nothing hangs on the left. */
-static procpool__buffer *procpool__buffer_first(procpool__buffer *tree) {
-  while (tree != NULL && tree->left != NULL) {
-    procpool__buffer *left = tree->left;
-    tree->left = left->right;
-    left->right = tree;
-    tree = left;
-  }
-  return tree;
-}
-
 /* A worker goes on that cannot be ended, and may know what buffers there are by now. */
 static void procpool__buffer_quarantine(procpool *p) {
-  procpool__buffer *b = procpool__buffer_first(p->buffers);
-  p->buffers = NULL;
-  while (b != NULL) {
-    procpool__buffer *next = procpool__buffer_first(b->right);
-    b->lost = true;
-    procpool__buffer_insert(&p->buffers, b);
-    b = next;
-  }
+  p->stuck_workers++;
   procpool__buffer_empty_limbo(p, 0, false);
   procpool__buffer_empty_limbo(p, 1, false);
 }
@@ -8748,13 +8731,11 @@ static void procpool__buffer_leave(procpool *p, const procpool_future *f) {
 }
 
 static void procpool__buffer_end(procpool *p) {
-  procpool__buffer *b = procpool__buffer_first(p->buffers);
-  while (b != NULL) {
-    procpool__buffer *next = procpool__buffer_first(b->right);
+  while (p->buffers != NULL) {
+    procpool__buffer *b = p->buffers;
+    procpool__buffer_remove(&p->buffers);
     PROCPOOL_FREE(b);
-    b = next;
   }
-  p->buffers = NULL;
   procpool__buffer_empty_limbo(p, 0, false);
   procpool__buffer_empty_limbo(p, 1, false);
 }
@@ -8928,10 +8909,7 @@ static void procpool__waiter_tell(procpool *p, procpool__wait_node *node) {
   w->settled++;
   w->errors += procpool__future_bad(procpool__future_status(node->future));
   node->next_done = NULL;
-  if (w->last_done != NULL)
-    w->last_done->next_done = node;
-  else
-    w->first_done = node;
+  *(w->last_done != NULL ? &w->last_done->next_done : &w->first_done) = node;
   w->last_done = node;
   procpool__waiter_ring_locked(w);
   procpool__platform_unlock(&w->lock);
@@ -9035,18 +9013,6 @@ static void procpool__host_explain(procpool_future *f, procpool_status status, i
 
 typedef enum procpool__taken { PROCPOOL__TAKEN, PROCPOOL__TAKEN_NOT, PROCPOOL__TAKEN_CORRUPT } procpool__taken;
 
-/* Memory for a result of size bytes in the future; null with *ok true when it was given up. */
-static unsigned char *procpool__host_room_for(procpool_future *f, uint64_t size, bool *ok) {
-  *ok = true;
-  if (!procpool__future_wanted(f))
-    return NULL;
-  if (size <= PROCPOOL__SMALL)
-    return f->result.small;
-  f->result.data = procpool__aligned_new(size);
-  *ok = f->result.data != NULL;
-  return (unsigned char *)f->result.data;
-}
-
 /* Whether there is no waiting for memory for its result: the end must not depend on that. */
 static bool procpool__host_no_patience(const procpool *p, const procpool_future *f) {
   return p->finished || (p->closing && p->mode == PROCPOOL_KILL) || (f->flags & PROCPOOL__F_NO_MEMORY);
@@ -9137,14 +9103,14 @@ static procpool__taken procpool__host_take_bytes(procpool *p, int worker, procpo
                                                  const procpool__record *head) {
   const bool wrapped = (head->slot & PROCPOOL__RECORD_WRAPPED) != 0;
   const uint64_t at = wrapped ? 0 : head->position + sizeof(*head);
-  bool ok;
-  unsigned char *data;
+  void *data = f->result.small;
   if (f->flags & PROCPOOL__F_PLACE)
     return procpool__host_take_place(p, worker, f, head);
-  data = procpool__host_room_for(f, head->size, &ok);
-  if (!ok)
-    return PROCPOOL__TAKEN_NOT;
-  if (data != NULL) {
+  if (procpool__future_wanted(f)) {
+    if (head->size > PROCPOOL__SMALL)
+      data = f->result.data = procpool__aligned_new(head->size);
+    if (data == NULL)
+      return PROCPOOL__TAKEN_NOT;
     procpool__ring_copy_out(&p->segment, worker, at, data, head->size);
     f->size = head->size;
   }
@@ -9165,17 +9131,16 @@ static void procpool__host_take_failure(procpool *p, int worker, procpool_future
                                         procpool_status status) {
   procpool__failure failure;
   procpool_error *e = procpool__host_error(f, status);
+  if (e == NULL)
+    return;
   if (status == PROCPOOL_TIMEOUT || status == PROCPOOL_CANCELLED) {
-    if (e != NULL)
-      procpool__host_tell_stage(e, PROCPOOL_STAGE_ASKED);
+    procpool__host_tell_stage(e, PROCPOOL_STAGE_ASKED);
     return;
   }
   memset(&failure, 0, sizeof(failure));
   procpool__ring_copy_out(&p->segment, worker, head->position + sizeof(*head), &failure,
                           head->size < sizeof(failure) ? head->size : sizeof(failure));
   failure.message[sizeof(failure.message) - 1] = 0;
-  if (e == NULL)
-    return;
   e->code = failure.code;
   memcpy(e->message, failure.message, sizeof(e->message));
 }
@@ -9264,18 +9229,8 @@ static uint32_t procpool__host_phase(const procpool *p) {
 }
 
 static void procpool__host_tell_phase(procpool *p) {
-  (void)procpool__host_tell(p, PROCPOOL__SAY_PHASE, procpool__host_phase(p), p->position);
-}
-
-static void procpool__host_tell_again(procpool *p) {
   p->untold = false;
-  procpool__host_tell_phase(p);
-}
-
-static void procpool__host_tell_limits(procpool *p) {
-  procpool__store(&p->segment.header->tick, p->tick);
-  procpool__store(&p->segment.header->limited, p->limited);
-  procpool__host_ring(p);
+  (void)procpool__host_tell(p, PROCPOOL__SAY_PHASE, procpool__host_phase(p), p->position);
 }
 
 /* Before a task with a limit is published: its worker may be stopped at any step, so it is not the one to tell. */
@@ -9321,9 +9276,9 @@ static void procpool__host_read_epitaph(procpool_error *error, const procpool__e
 }
 
 static void procpool__host_settle_dead(procpool *p, uint32_t slot) {
-  procpool_future *f = slot < p->segment.capacity ? p->owners[slot] : NULL;
+  procpool_future *f = p->owners[slot];
   const uint64_t word = f != NULL ? procpool__load(&p->segment.slots[slot].word) : 0;
-  const procpool__epitaph *e = procpool__slot_epitaph(&p->segment.slots[slot < p->segment.capacity ? slot : 0]);
+  const procpool__epitaph *e = procpool__slot_epitaph(&p->segment.slots[slot]);
   procpool_error *error;
   procpool_status status;
   int stage;
@@ -9515,9 +9470,7 @@ static bool procpool__host_drain_ring(procpool *p, int worker) {
   const uint64_t begin = in->head;
   procpool__taken taken = PROCPOOL__TAKEN;
   procpool__host_note_dropped(p, worker);
-  if (tail == begin && !in->resetting)
-    return true;
-  if (!procpool__host_tail_matters(p, worker, tail, begin))
+  if ((tail == begin && !in->resetting) || !procpool__host_tail_matters(p, worker, tail, begin))
     return true;
   if (tail - begin > p->segment.ring_size || tail % PROCPOOL__UNIT != 0) {
     procpool__host_on_corrupt(p, worker);
@@ -9708,10 +9661,7 @@ static void procpool__host_finish(procpool *p, bool clean) {
   procpool__platform_reap_adopted(p->fds.supervisor);
   procpool__host_join_threads(p);
   if (!p->closing) {
-    memset(&p->cause, 0, sizeof(p->cause));
-    p->cause.status = PROCPOOL_BROKEN;
-    p->cause.worker = -1;
-    (void)snprintf(p->cause.message, sizeof(p->cause.message), "the pool's supervisor is gone");
+    procpool__error_fill(&p->cause, PROCPOOL_BROKEN, 0, "the pool's supervisor is gone");
     p->refusal = PROCPOOL_BROKEN;
   }
   p->finished = true; /* first: no result waits for memory any more */
@@ -9817,7 +9767,7 @@ static procpool_status procpool__host_drain(procpool *p) {
   procpool__host_drain_dead(p);
   procpool__host_heed_health(p);
   if (p->untold)
-    procpool__host_tell_again(p);
+    procpool__host_tell_phase(p);
   if (procpool__host_is_gone(p) && status == PROCPOOL_OK)
     procpool__host_finish(p, true);
   if (p->room_wanted > 0)
@@ -10057,17 +10007,19 @@ static void procpool__host_audit(procpool *p) {
     procpool__platform_event_set(p->fds.event_fd);
   if (procpool__load_relaxed(&p->segment.header->arena_top) != p->arena.highest)
     procpool__store_relaxed(&p->segment.header->arena_top, p->arena.highest);
-  if (p->limited > 0)
-    procpool__host_tell_limits(p);
+  if (p->limited == 0)
+    return;
+  procpool__store(&p->segment.header->tick, p->tick);
+  procpool__store(&p->segment.header->limited, p->limited);
+  procpool__host_ring(p);
 }
 
 /* How long to wait for the next look: the longer, the longer nothing has come about. */
 static uint64_t procpool__host_audit_gap(procpool *p, uint64_t now) {
   uint64_t gap;
-  if (p->settled != p->audit_settled || p->submitted != p->audit_submitted)
+  if (p->submitted + p->settled != p->audit_progress)
     p->audit_since = now;
-  p->audit_settled = p->settled;
-  p->audit_submitted = p->submitted;
+  p->audit_progress = p->submitted + p->settled;
   gap = (now - p->audit_since) / 4;
   gap = gap < PROCPOOL__LOOK_MOST ? gap : PROCPOOL__LOOK_MOST;
   return gap > PROCPOOL__TICK ? gap : PROCPOOL__TICK;
@@ -10078,7 +10030,7 @@ static uint64_t procpool__host_audit_gap(procpool *p, uint64_t now) {
 static bool procpool__host_quiet(procpool *p, uint64_t now) {
   if (p->fds.control < 0 || p->audit_gap <= PROCPOOL__TICK)
     return false;
-  if (p->settled == p->audit_settled && p->submitted == p->audit_submitted)
+  if (p->submitted + p->settled == p->audit_progress)
     return true;
   if (p->audit_due == PROCPOOL__NEVER) /* another thread is at it */
     return false;
@@ -10249,15 +10201,15 @@ static void procpool__host_sleep(procpool *p, procpool__wait *w) {
   procpool__host_audit_if_due(p);
 }
 
-/* Callbacks are due that this thread does not run: a call that waits does, if there is one. */
+/* If callbacks are due, which this thread does not run: a call that waits does, if there is one. */
 static void procpool__host_pass_callbacks(procpool *p) {
   procpool__wait *s = p->first_due != NULL ? p->followers : NULL;
   while (s != NULL && !(s->how & PROCPOOL__WAIT_CALLBACKS))
     s = s->next;
+  if (s == NULL && p->first_due != NULL && p->drainer != NULL && (p->drainer->how & PROCPOOL__WAIT_CALLBACKS))
+    s = p->drainer;
   if (s != NULL)
     procpool__sleeper_wake(p, s);
-  else if (p->first_due != NULL && p->drainer != NULL && (p->drainer->how & PROCPOOL__WAIT_CALLBACKS))
-    procpool__sleeper_wake(p, p->drainer);
 }
 
 /* Lets another thread take over the draining, and asks the threads that wait for this one to look again. */
@@ -10273,7 +10225,7 @@ static void procpool__host_hand_over(procpool *p) {
 
 /* Whether an inline pool waits for a call that does something. */
 static bool procpool__host_idles(const procpool *p) {
-  return p->inline_worker != NULL && !p->inline_running && !p->finished &&
+  return p->inline_worker != NULL && p->inline_thread == 0 && !p->finished &&
          (p->closing || procpool__table_waiting(&p->segment));
 }
 
@@ -10334,7 +10286,6 @@ static void procpool__host_take_turn(void *context) {
 static bool procpool__host_run_inline(procpool *p) {
   procpool__inline_turn t;
   int cancel;
-  p->inline_running = true;
   p->inline_thread = procpool__platform_self();
   procpool__host_unlock(p);
   cancel = procpool__platform_no_cancel();
@@ -10344,7 +10295,7 @@ static bool procpool__host_run_inline(procpool *p) {
     procpool__worker_bury(t.worker);
   procpool__platform_cancel_as(cancel);
   procpool__host_lock(p);
-  p->inline_running = false;
+  p->inline_thread = 0;
   procpool__host_hand_over(p);
   if (p->fd_users > 0)
     procpool__platform_event_set(p->fds.event_fd); /* who waits for several pools may run the next one */
@@ -10401,7 +10352,7 @@ static void procpool__host_rest(procpool *p, procpool__wait *w) {
     return;
   }
   if (p->inline_worker != NULL) {
-    if (p->inline_running || !procpool__host_run_inline(p))
+    if (p->inline_thread != 0 || !procpool__host_run_inline(p))
       procpool__host_await_turn(p, w);
     return;
   }
@@ -10433,15 +10384,6 @@ static void procpool__host_rest(procpool *p, procpool__wait *w) {
 /* ---- what callbacks throw ---- It leaves the call that ran the callback, and no call within a later callback, nor one
  * that the callback was called from: a call takes what was thrown in the one frame that it had itself. Frames alone
  * count, for a task makes none: what a callback throws that a task's call has run leaves that call in the task. */
-
-/* In how many frames this thread is, one within the other. */
-static unsigned procpool__host_depth(const procpool *p) {
-  const uint64_t self = procpool__platform_self();
-  unsigned depth = 0;
-  for (const procpool__frame *f = p->frames; f != NULL; f = f->next)
-    depth += f->thread == self;
-  return depth;
-}
 
 /* Where in the list is what was thrown in this thread's frame of that depth; null there if nothing was. */
 static procpool__callback_node **procpool__host_thrown(procpool *p, unsigned depth) {
@@ -10481,11 +10423,6 @@ static void *procpool__host_take_thrown(procpool *p) {
   exception = node->context;
   PROCPOOL_FREE(node);
   return exception;
-}
-
-/* Whether this thread's call is to end with one. */
-static bool procpool__host_threw(procpool *p) {
-  return *procpool__host_thrown(p, procpool__host_depth(p) + 1) != NULL;
 }
 
 /* Calls the user. Returns what was thrown. Not to be cancelled: a thread that ended here would seem to be in the
@@ -10615,9 +10552,9 @@ static procpool_status procpool__host_wait(procpool *p, procpool__wait *w) {
       status = PROCPOOL_FORKED;
       break;
     }
-    if (p->first_due != NULL)
-      procpool__host_pass_callbacks(p);
-    if (p->thrown != NULL && procpool__host_threw(p) && !(w->how & PROCPOOL__WAIT_IMMUNE)) {
+    procpool__host_pass_callbacks(p);
+    if (p->thrown != NULL && *procpool__host_thrown(p, procpool__host_depth(p) + 1) != NULL &&
+        !(w->how & PROCPOOL__WAIT_IMMUNE)) {
       status = PROCPOOL_INTERRUPTED; /* by what a callback threw */
       break;
     }
