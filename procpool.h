@@ -4536,8 +4536,7 @@ typedef struct procpool__block {
 typedef enum procpool__phase {
   PROCPOOL__PHASE_RUN = 0,
   PROCPOOL__PHASE_DRAIN, /* a worker that finds no task leaves */
-  PROCPOOL__PHASE_KILL,  /* no worker claims any more */
-  PROCPOOL__PHASE_OVER   /* host, for itself: no worker is left, and it was not killed */
+  PROCPOOL__PHASE_KILL   /* no worker claims any more */
 } procpool__phase;
 
 typedef enum procpool__health {
@@ -4548,12 +4547,10 @@ typedef enum procpool__health {
 } procpool__health;
 
 enum {
-  PROCPOOL__FLAG_ROOM = 1,
-  PROCPOOL__FLAG_FD = 2,
-  PROCPOOL__FLAG_PARKED = 4,
-  PROCPOOL__FLAG_LAZY =
-      8,                  /* in place of PARKED: results may wait, until a task at lazy_until or behind it is claimed */
-  PROCPOOL__FLAG_BITS = 4 /* they take this many bits */
+  PROCPOOL__FLAG_CLAIM = 1,  /* it is to be woken when the task at lazy_until, or one behind it, is claimed */
+  PROCPOOL__FLAG_FD = 2,     /* threads poll the pool's descriptor */
+  PROCPOOL__FLAG_PARKED = 4, /* it is to be woken for results */
+  PROCPOOL__FLAG_BITS = 3    /* they take this many bits */
 };
 
 #define PROCPOOL__GROUPS (PROCPOOL__MAX_WORKERS / 64)
@@ -4593,11 +4590,11 @@ typedef struct procpool__header {
                          host before each start (0), and then by the go-between; read by who comes to the door */
   PROCPOOL__ALIGNED procpool__u64 head; /* hint: no position before it is READY. Anyone, by CAS from h to h + 1 */
   PROCPOOL__ALIGNED procpool__mask masks[PROCPOOL__GROUPS]; /* who sleeps, and who cannot take a task at all */
-  PROCPOOL__ALIGNED procpool__u64 host_flag; /* host: number of its sleep << 4 | who and why; 0 awake. Workers read */
+  PROCPOOL__ALIGNED procpool__u64 host_flag; /* host: number of its sleep << 3 | who and why; 0 awake. Workers read */
   uint32_t host_seq;                         /* the process that wakes the host adds 1; the host sleeps on this */
   uint32_t pad1;
   procpool__u64 host_woken_ns; /* worker: when it last woke the host. For the host's own spinning */
-  procpool__u64 lazy_until; /* host, before host_flag, which publishes it: see FLAG_LAZY. Workers read it after that */
+  procpool__u64 lazy_until; /* host, before host_flag, which publishes it: see FLAG_CLAIM. Workers read it after that */
   PROCPOOL__ALIGNED uint32_t phase; /* host; everyone reads */
   uint32_t pad2;
   procpool__u64
@@ -5191,7 +5188,7 @@ static void procpool__worker_answer(procpool__worker *w, uint64_t why) {
     return;
   w->answered = flag >> PROCPOOL__FLAG_BITS;
   procpool__add32(&s->header->host_seq, 1);
-  if (flag & (PROCPOOL__FLAG_PARKED | PROCPOOL__FLAG_LAZY)) {
+  if (flag & (PROCPOOL__FLAG_PARKED | PROCPOOL__FLAG_CLAIM)) {
     procpool__store_relaxed(&s->header->host_woken_ns, procpool__platform_now());
     procpool__platform_wake(&s->header->host_seq, INT_MAX);
   }
@@ -5199,15 +5196,13 @@ static void procpool__worker_answer(procpool__worker *w, uint64_t why) {
     procpool__worker_set_event(w);
 }
 
-/* After a claim: a cell may be written again; or a lazy sleep is over, if this was the task that ends it or a later
- * one. The flag is read first: it vouches for lazy_until. */
+/* After a claim: the host may sleep until this task, or one before it, is claimed. The flag is read first: it vouches
+ * for lazy_until. */
 static void procpool__worker_answer_claim(procpool__worker *w) {
   const procpool__header *h = w->segment->header;
   const uint64_t flag = procpool__load(&h->host_flag);
-  if ((flag & PROCPOOL__FLAG_LAZY) && w->next > procpool__load_relaxed(&h->lazy_until))
-    procpool__worker_answer(w, PROCPOOL__FLAG_LAZY);
-  if (flag & PROCPOOL__FLAG_ROOM)
-    procpool__worker_answer(w, PROCPOOL__FLAG_ROOM);
+  if ((flag & PROCPOOL__FLAG_CLAIM) && w->next > procpool__load_relaxed(&h->lazy_until))
+    procpool__worker_answer(w, PROCPOOL__FLAG_CLAIM);
 }
 
 static uint32_t procpool__worker_phase(const procpool__worker *w) {
@@ -5237,7 +5232,7 @@ static bool procpool__worker_wait_room(procpool__worker *w, uint64_t length) {
     }
     seq = procpool__load32(&w->block->room_seq);
     procpool__store32(&w->block->room_flag, 1);
-    procpool__worker_answer(w, PROCPOOL__FLAG_LAZY); /* this is more than may wait */
+    procpool__worker_answer(w, PROCPOOL__FLAG_CLAIM); /* in a lazy sleep: this is more than may wait */
     w->given_up = (procpool__load32(&w->task.slot->flags) & PROCPOOL__SLOT_DISCARD) != 0;
     if (!w->given_up && !procpool__worker_fits(w, length) &&
         (w->process || procpool__worker_phase(w) != PROCPOOL__PHASE_KILL))
@@ -7464,19 +7459,32 @@ typedef struct procpool__wait_node {
 
 typedef bool procpool__condition(procpool *p, void *context);
 
-/* A thread that sleeps until its condition holds; on its stack, see "waiting" below. Under the pool's lock, but for
- * the word that it sleeps on. */
-typedef struct procpool__sleeper {
-  procpool__wait_node node;                          /* first: where it waits for one future */
-  struct procpool__sleeper *next, *before;           /* of those that follow: the last to come is the first */
-  struct procpool__sleeper *next_room, *before_room; /* of those that want room in the queue: the first to come first */
+enum {
+  PROCPOOL__WAIT_CALLBACKS = 1,
+  PROCPOOL__WAIT_ROOM = 2,
+  PROCPOOL__WAIT_IMMUNE = 4,
+  PROCPOOL__WAIT_FUTURE = 8, /* context is the one future that it waits for */
+  PROCPOOL__WAIT_GROUP = 16  /* context begins with a pointer to the procpool__waiter that it waits for */
+};
+
+/* What a public call waits for, and how long; on its stack, see "waiting" below. Made once, as the call begins, for all
+ * the waits within it: an interrupt that comes between two of them ends the next one, whichever thread has taken it
+ * meanwhile. Under the pool's lock, but for the word. */
+typedef struct procpool__wait {
+  procpool__wait_node node;            /* first: while it sleeps for one future */
+  struct procpool__wait *next, **from; /* of those that follow: the last to come is the first; what points to this */
   procpool__condition *condition;
   void *context;
-  unsigned how;   /* PROCPOOL__WAIT_* */
-  uint32_t word;  /* 1: it was woken */
-  uint64_t room;  /* wants room: procpool__host_room when it found none, */
-  bool cell_free; /* and whether it was a cell that it lacked */
-} procpool__sleeper;
+  uint64_t deadline;
+  unsigned how;          /* PROCPOOL__WAIT_* */
+  uint32_t interrupts;   /* those that were taken when the call began: any other number ends it */
+  const uint64_t *spare; /* while so many tasks wait it need not be woken for results; or null: for each */
+  const size_t *holds;   /* blocks that the call holds meanwhile; or null */
+  uint32_t word;         /* it sleeps on this. 1: it was woken */
+  /* what was so before its condition looked last: if any of it has changed since, it looks again and does not sleep */
+  uint64_t room, calls; /* procpool__host_room, host.calls */
+  bool cell_free;       /* it wants room, and not for want of a cell */
+} procpool__wait;
 
 /* A call (or an iterator) that waits for several futures, of several pools: its own lock, since each pool has its
  * own. */
@@ -7484,9 +7492,9 @@ typedef struct procpool__waiter {
   procpool__lock lock;
   procpool__wait_node *first_done, *last_done;
   size_t pending, settled, errors;
-  procpool__sleeper *sleeper; /* the thread that sleeps for it, if one pool is concerned; under that pool's lock */
-  int bell;                   /* several pools: it sleeps in poll(), on this event among others; else -1 */
-  bool rung;                  /* bell was set since it last looked */
+  procpool__wait *sleeper; /* the thread that sleeps for it, if one pool is concerned; under that pool's lock */
+  int bell;                /* several pools: it sleeps in poll(), on this event among others; else -1 */
+  bool rung;               /* bell was set since it last looked */
 } procpool__waiter;
 
 /* One pool of a wait over several: in that pool's list while the wait goes on. */
@@ -7549,13 +7557,13 @@ typedef struct procpool__extent {
 typedef struct procpool__buffer {
   struct procpool__buffer *left, *right; /* lower and higher offsets; in a list: right is the next one */
   uint64_t offset, size;                 /* in the arena; as it was asked for */
-  bool lost;                             /* a worker that could not be ended may write there: it is never used again */
+  uint64_t stuck;                        /* host.stuck_workers as it was made: see procpool__buffer_drop */
 } procpool__buffer;
 
 typedef struct procpool__arena {
   procpool__list classes[PROCPOOL__CLASSES];
-  size_t given[PROCPOOL__CLASSES]; /* blocks handed out: their lists always have room for them */
-  uint64_t carve[PROCPOOL__CLASSES], carve_end[PROCPOOL__CLASSES];
+  size_t given[PROCPOOL__CLASSES];                 /* blocks handed out: their lists always have room for them */
+  uint64_t carve[PROCPOOL__CLASSES];               /* where the next block begins; a multiple of EXTENT: nowhere */
   procpool__extent *extents;                       /* free ones, by offset */
   size_t extent_count, extent_room, extents_given; /* the list has room for those that are handed out, too */
   uint64_t top;                                    /* everything above is not in use */
@@ -7613,6 +7621,7 @@ struct procpool {
   procpool__buffer *buffers;  /* live ones, a tree by offset */
   procpool__buffer *limbo[2]; /* freed, by the epoch in which that was, and waiting for tasks to settle: lists */
   uint64_t unsettled[2];      /* tasks, by the epoch in which they were accepted */
+  uint64_t stuck_workers;     /* how many could not be ended, and go on */
   unsigned epoch;             /* the one that goes on: 0 or 1 */
   procpool__slab *slabs;
   procpool_future *free_futures;
@@ -7629,21 +7638,23 @@ struct procpool {
   uint64_t sleep_number;
   procpool__spin spin;
   uint64_t processors;
-  uint32_t last_slot;           /* of the task that was submitted last: likely the one that a thread waits for */
-  int sleepers;                 /* on turn */
-  int fd_users;                 /* who poll the pool's watch; atomic */
-  procpool__sleeper *followers; /* threads that wait while another one drains */
-  procpool__sleeper *first_room, *last_room; /* of these and the one that drains: who wants room */
-  procpool__sleeper *drainer;                /* the one that drains, while it sleeps */
-  procpool__sleeper *heir;                   /* woken to drain, and has not come yet */
-  bool draining, parked, wants_room, changed;
+  uint32_t last_slot;        /* of the task that was submitted last: likely the one that a thread waits for */
+  int sleepers;              /* on turn */
+  int fd_users;              /* who poll the pool's watch; atomic */
+  procpool__wait *followers; /* threads that wait while another one drains */
+  procpool__wait *drainer;   /* the one that drains, while it sleeps */
+  procpool__wait *heir;      /* woken to drain, and has not come yet */
+  size_t room_wanted;        /* how many of these want room in the queue */
+  uint64_t calls;            /* how often all that wait were called to look again */
+  bool draining, wants_room;
   bool watching;       /* the thread that drains sleeps in poll(), on the pool's event and the supervisor's end */
   bool lazy;           /* the thread that drains sleeps, or is about to, until few tasks wait: results may lie there */
   uint64_t lazy_until; /* the first of these few */
   size_t expected;     /* unsettled futures with callbacks */
   uint64_t audit_due;  /* when to look whether a worker has scribbled over shared memory */
   uint64_t audit_gap;  /* ns from the last such look to that one */
-  uint64_t audit_since, audit_settled, audit_submitted; /* when something had last come about by such a look; counts */
+  uint64_t audit_since,
+      audit_progress;       /* when something had last come about by such a look; of submitted and settled */
   uint64_t taken;           /* how often something was taken from a ring, or slots were swept */
   uint64_t progress;        /* of settled and taken together, at the last rest */
   unsigned idle_looks;      /* since then: how often there seemed to be something to take */
@@ -7671,9 +7682,8 @@ struct procpool {
   /* start methods */
   procpool__thread *threads;
   procpool__worker *inline_worker; /* the first of these, of which each thread that calls takes the place; or null */
-  uint64_t inline_thread;          /* procpool__platform_self */
-  bool inline_running;
-  procpool__platform_code *codes; /* spawn: code that workers have */
+  uint64_t inline_thread;          /* the one that runs a task (procpool__platform_self), or 0 */
+  procpool__platform_code *codes;  /* spawn: code that workers have */
   size_t code_count;
   procpool__code_seen code_seen[PROCPOOL__CODE_SEEN];
 };
@@ -7707,9 +7717,10 @@ static void procpool__host_be_child(procpool *p) {
   __atomic_store_n(&p->magic, PROCPOOL__POOL_CHILD, __ATOMIC_RELAXED);
   p->finished = true;
   p->phase = PROCPOOL__PHASE_RUN;
-  p->lazy = p->parked = p->watching = false;
+  p->lazy = p->watching = false;
   p->refusal = PROCPOOL_FORKED;
-  p->followers = p->first_room = p->last_room = p->drainer = p->heir = NULL;
+  p->followers = p->drainer = p->heir = NULL;
+  p->room_wanted = 0;
   p->frames = NULL;
   p->sleepers = 0;
   p->inside = 1;
@@ -7797,7 +7808,7 @@ static procpool_status procpool__host_refuse(procpool *p, procpool_status status
 
 /* Whether a wait by this thread would wait for itself. */
 static bool procpool__host_in_task(const procpool *p) {
-  if (p->inline_running && p->inline_thread == procpool__platform_self())
+  if (p->inline_thread != 0 && p->inline_thread == procpool__platform_self())
     return true;
   for (int i = 0; p->threads != NULL && i < p->segment.workers; i++)
     if (p->threads[i].started && procpool__platform_is_self(p->threads[i].thread))
@@ -7805,12 +7816,17 @@ static bool procpool__host_in_task(const procpool *p) {
   return false;
 }
 
-static bool procpool__host_self(const procpool *p) {
+/* In how many frames this thread is, one within the other. */
+static unsigned procpool__host_depth(const procpool *p) {
   const uint64_t self = procpool__platform_self();
+  unsigned depth = 0;
   for (const procpool__frame *f = p->frames; f != NULL; f = f->next)
-    if (f->thread == self)
-      return true;
-  return procpool__host_in_task(p);
+    depth += f->thread == self;
+  return depth;
+}
+
+static bool procpool__host_self(const procpool *p) {
+  return procpool__host_depth(p) > 0 || procpool__host_in_task(p);
 }
 
 /* ---- sizes ---- */
@@ -7965,7 +7981,8 @@ static void procpool__arena_cut(procpool__arena *a, size_t i, uint64_t offset, u
     procpool__arena_drop_extent(a, i);
 }
 
-/* Takes size bytes (whole megabytes) from the first free extent that is large enough. */
+/* Takes size bytes (whole megabytes) from the first free extent that is large enough. *reserved: whether they have
+ * their pages. */
 static uint64_t procpool__arena_reuse(procpool *p, uint64_t size, bool *reserved) {
   procpool__arena *a = &p->arena;
   for (size_t i = 0; i < a->extent_count; i++) {
@@ -7977,6 +7994,7 @@ static uint64_t procpool__arena_reuse(procpool *p, uint64_t size, bool *reserved
     procpool__arena_cut(a, i, offset, size);
     return offset;
   }
+  *reserved = false;
   return PROCPOOL__NO_BLOCK;
 }
 
@@ -8015,15 +8033,6 @@ static bool procpool__arena_make_room(procpool__arena *a) {
   a->extents = extents;
   a->extent_room = room;
   return true;
-}
-
-/* A free extent, or one that was never used. *reserved: whether it has its pages. */
-static uint64_t procpool__arena_find(procpool *p, uint64_t size, bool *reserved) {
-  const uint64_t offset = procpool__arena_reuse(p, size, reserved);
-  if (offset != PROCPOOL__NO_BLOCK)
-    return offset;
-  *reserved = false;
-  return procpool__arena_extend(p, size);
 }
 
 static void procpool__arena_give_extent(procpool *p, uint64_t offset, uint64_t size, bool reserved) {
@@ -8090,7 +8099,7 @@ static void procpool__arena_reclaim(procpool *p, int c) {
     if (list->items[i] % PROCPOOL__EXTENT == 0)
       procpool__arena_give_extent(p, list->items[i], PROCPOOL__EXTENT, true);
   list->count = 0;
-  a->carve[c] = a->carve_end[c] = 0;
+  a->carve[c] = 0;
 }
 
 /* What is free is made one where it adjoins: small blocks that came back, and extents that were kept reserved. */
@@ -8121,7 +8130,9 @@ static uint64_t procpool__arena_try_extent(procpool *p, uint64_t size) {
     a->error = PROCPOOL__NO_MEMORY;
     return PROCPOOL__NO_BLOCK;
   }
-  offset = procpool__arena_find(p, size, &reserved);
+  offset = procpool__arena_reuse(p, size, &reserved);
+  if (offset == PROCPOOL__NO_BLOCK)
+    offset = procpool__arena_extend(p, size);
   if (offset == PROCPOOL__NO_BLOCK)
     return offset;
   a->extents_given++;
@@ -8143,12 +8154,11 @@ static uint64_t procpool__arena_take_extent(procpool *p, uint64_t size) {
 static uint64_t procpool__arena_carve(procpool *p, int c) {
   procpool__arena *a = &p->arena;
   const uint64_t size = (uint64_t)PROCPOOL__LINE << c;
-  if (a->carve[c] == a->carve_end[c]) {
+  if (a->carve[c] % PROCPOOL__EXTENT == 0) {
     const uint64_t extent = procpool__arena_take_extent(p, PROCPOOL__EXTENT);
     if (extent == PROCPOOL__NO_BLOCK)
       return PROCPOOL__NO_BLOCK;
     a->carve[c] = extent;
-    a->carve_end[c] = extent + PROCPOOL__EXTENT;
   }
   a->carve[c] += size;
   return a->carve[c] - size;
@@ -8318,7 +8328,7 @@ static void *procpool__buffer_new(procpool *p, uint64_t size) {
     return NULL;
   }
   b->size = size;
-  b->lost = false;
+  b->stuck = p->stuck_workers;
   procpool__buffer_insert(&p->buffers, b);
   return p->segment.arena + b->offset;
 }
@@ -8347,11 +8357,12 @@ static void procpool__buffer_advance(procpool *p) {
   }
 }
 
-/* The buffer that hangs there is free: when all tasks of now have settled, its memory is. */
+/* The buffer that hangs there is free: when all tasks of now have settled, its memory is. But what was there before a
+ * worker got stuck, which may know of it and write to it, is never used again. */
 static void procpool__buffer_drop(procpool *p, procpool__buffer **at) {
   procpool__buffer *b = *at;
   procpool__buffer_remove(at);
-  if (b->lost) {
+  if (b->stuck != p->stuck_workers) {
     PROCPOOL_FREE(b);
     return;
   }
@@ -8360,27 +8371,9 @@ static void procpool__buffer_drop(procpool *p, procpool__buffer **at) {
   procpool__buffer_advance(p);
 }
 
-/* The tree as a list, and its nodes one after the other: it is turned to the right until nothing hangs on the left. */
-static procpool__buffer *procpool__buffer_first(procpool__buffer *tree) {
-  while (tree != NULL && tree->left != NULL) {
-    procpool__buffer *left = tree->left;
-    tree->left = left->right;
-    left->right = tree;
-    tree = left;
-  }
-  return tree;
-}
-
 /* A worker goes on that cannot be ended, and may know what buffers there are by now. */
 static void procpool__buffer_quarantine(procpool *p) {
-  procpool__buffer *b = procpool__buffer_first(p->buffers);
-  p->buffers = NULL;
-  while (b != NULL) {
-    procpool__buffer *next = procpool__buffer_first(b->right);
-    b->lost = true;
-    procpool__buffer_insert(&p->buffers, b);
-    b = next;
-  }
+  p->stuck_workers++;
   procpool__buffer_empty_limbo(p, 0, false);
   procpool__buffer_empty_limbo(p, 1, false);
 }
@@ -8403,13 +8396,11 @@ static void procpool__buffer_leave(procpool *p, const procpool_future *f) {
 }
 
 static void procpool__buffer_end(procpool *p) {
-  procpool__buffer *b = procpool__buffer_first(p->buffers);
-  while (b != NULL) {
-    procpool__buffer *next = procpool__buffer_first(b->right);
+  while (p->buffers != NULL) {
+    procpool__buffer *b = p->buffers;
+    procpool__buffer_remove(&p->buffers);
     PROCPOOL_FREE(b);
-    b = next;
   }
-  p->buffers = NULL;
   procpool__buffer_empty_limbo(p, 0, false);
   procpool__buffer_empty_limbo(p, 1, false);
 }
@@ -8528,7 +8519,7 @@ static bool procpool__future_bad(procpool_status status) {
 }
 
 /* Wakes a thread that sleeps until its condition holds. */
-static void procpool__sleeper_wake(procpool *p, procpool__sleeper *s) {
+static void procpool__sleeper_wake(procpool *p, procpool__wait *s) {
   if (s->word != 0)
     return;
   procpool__store32(&s->word, 1);
@@ -8542,16 +8533,18 @@ static void procpool__sleeper_wake(procpool *p, procpool__sleeper *s) {
 }
 
 /* Something has changed that its condition looks at. A lazy sleep goes on: what ends that is told otherwise. */
-static void procpool__sleeper_tell(procpool *p, procpool__sleeper *s) {
+static void procpool__sleeper_tell(procpool *p, procpool__wait *s) {
   if (s->word == 0 && !(s == p->drainer && p->lazy) && s->condition(p, s->context))
     procpool__sleeper_wake(p, s);
 }
 
+/* What all conditions look at has changed: who is about to sleep looks again, too. */
 static void procpool__sleeper_wake_all(procpool *p) {
+  p->calls++;
   procpool__host_next_turn(p);
   if (p->drainer != NULL)
     procpool__sleeper_wake(p, p->drainer);
-  for (procpool__sleeper *s = p->followers; s != NULL; s = s->next)
+  for (procpool__wait *s = p->followers; s != NULL; s = s->next)
     procpool__sleeper_wake(p, s);
 }
 
@@ -8573,7 +8566,7 @@ static void procpool__waiter_ring(procpool__waiter *w) {
 static void procpool__waiter_tell(procpool *p, procpool__wait_node *node) {
   procpool__waiter *w = node->waiter;
   if (w == NULL) {
-    procpool__sleeper_tell(p, (procpool__sleeper *)(void *)node);
+    procpool__sleeper_tell(p, (procpool__wait *)(void *)node);
     return;
   }
   procpool__platform_lock(&w->lock);
@@ -8581,10 +8574,7 @@ static void procpool__waiter_tell(procpool *p, procpool__wait_node *node) {
   w->settled++;
   w->errors += procpool__future_bad(procpool__future_status(node->future));
   node->next_done = NULL;
-  if (w->last_done != NULL)
-    w->last_done->next_done = node;
-  else
-    w->first_done = node;
+  *(w->last_done != NULL ? &w->last_done->next_done : &w->first_done) = node;
   w->last_done = node;
   procpool__waiter_ring_locked(w);
   procpool__platform_unlock(&w->lock);
@@ -8621,15 +8611,17 @@ static void procpool__host_drop_pieces(procpool *p, const procpool_future *f) {
     }
 }
 
-/* The one place where a task settles. Its word is FREE, or soon will be by the caller; no other thread looks at its
- * slot. */
+/* The one place where a task settles. No other thread looks at its slot; workers see its word again only after a READY
+ * that follows. */
 static void procpool__host_settle(procpool *p, procpool_future *f, procpool_status status) {
   uint32_t *cell = &p->cell_slots[(f->ticket - 1) & (p->segment.cell_count - 1)];
   p->owners[f->slot] = NULL;
   if (*cell == f->slot + 1) /* else a later task has it: this one has run for a lap */
     *cell = 0;
-  if (!(f->flags & PROCPOOL__F_QUARANTINE))
+  if (!(f->flags & PROCPOOL__F_QUARANTINE)) {
+    procpool__store_release(&p->segment.slots[f->slot].word, 0);
     p->free_slots[p->free_count++] = f->slot;
+  }
   if (f->block != PROCPOOL__NO_BLOCK && !(f->flags & (PROCPOOL__F_KEEP_BLOCK | PROCPOOL__F_QUARANTINE)))
     procpool__arena_free(p, f->block, f->block_size);
   procpool__buffer_leave(p, f);
@@ -8639,7 +8631,7 @@ static void procpool__host_settle(procpool *p, procpool_future *f, procpool_stat
     procpool__host_drop_pieces(p, f);
   __atomic_store_n(&p->settled, p->settled + 1, __ATOMIC_RELAXED);
   p->crashed += status == PROCPOOL_CRASHED;
-  p->changed = true;
+  procpool__host_next_turn(p);
   __atomic_store_n(&f->status, (uint8_t)status, __ATOMIC_RELEASE);
   for (procpool__wait_node *n = f->nodes; n != NULL; n = n->next)
     procpool__waiter_tell(p, n);
@@ -8667,6 +8659,15 @@ static procpool_error *procpool__host_error(procpool_future *f, procpool_status 
   return e;
 }
 
+/* The same with a text; error: the system's, or 0. */
+static void procpool__host_explain(procpool_future *f, procpool_status status, int error, const char *text) {
+  procpool_error *e = procpool__host_error(f, status);
+  if (e == NULL)
+    return;
+  e->system_error = error;
+  (void)snprintf(e->message, sizeof(e->message), "%s", text);
+}
+
 /* ==== >>drain =======================================================================================================
  * Runs in:   the host, with the lock.
  * Writes:    the pool; rings' consumed and room_seq; words of tasks that have settled.
@@ -8677,16 +8678,9 @@ static procpool_error *procpool__host_error(procpool_future *f, procpool_status 
 
 typedef enum procpool__taken { PROCPOOL__TAKEN, PROCPOOL__TAKEN_NOT, PROCPOOL__TAKEN_CORRUPT } procpool__taken;
 
-/* Memory for a result of size bytes in the future; null with *ok true when it was given up. */
-static unsigned char *procpool__host_room_for(procpool_future *f, uint64_t size, bool *ok) {
-  *ok = true;
-  if (!procpool__future_wanted(f))
-    return NULL;
-  if (size <= PROCPOOL__SMALL)
-    return f->result.small;
-  f->result.data = procpool__aligned_new(size);
-  *ok = f->result.data != NULL;
-  return (unsigned char *)f->result.data;
+/* Whether there is no waiting for memory for its result: the end must not depend on that. */
+static bool procpool__host_no_patience(const procpool *p, const procpool_future *f) {
+  return p->finished || p->phase == PROCPOOL__PHASE_KILL || (f->flags & PROCPOOL__F_NO_MEMORY);
 }
 
 /* Room for more bytes of a large result. It grows with what has come: the total is but the worker's word. */
@@ -8701,8 +8695,7 @@ static bool procpool__host_grow_partial(procpool *p, procpool__inbox *in, uint64
   if (data != NULL) {
     in->data = data;
     in->room = room;
-  } else if (p->phase >= PROCPOOL__PHASE_KILL || /* the end must not depend on memory */
-             (in->partial->flags & PROCPOOL__F_NO_MEMORY)) {
+  } else if (procpool__host_no_patience(p, in->partial)) {
     procpool__aligned_free(in->data);
     in->data = NULL;
   } else {
@@ -8775,14 +8768,14 @@ static procpool__taken procpool__host_take_bytes(procpool *p, int worker, procpo
                                                  const procpool__record *head) {
   const bool wrapped = (head->slot & PROCPOOL__RECORD_WRAPPED) != 0;
   const uint64_t at = wrapped ? 0 : head->position + sizeof(*head);
-  bool ok;
-  unsigned char *data;
+  void *data = f->result.small;
   if (f->flags & PROCPOOL__F_PLACE)
     return procpool__host_take_place(p, worker, f, head);
-  data = procpool__host_room_for(f, head->size, &ok);
-  if (!ok)
-    return PROCPOOL__TAKEN_NOT;
-  if (data != NULL) {
+  if (procpool__future_wanted(f)) {
+    if (head->size > PROCPOOL__SMALL)
+      data = f->result.data = procpool__aligned_new(head->size);
+    if (data == NULL)
+      return PROCPOOL__TAKEN_NOT;
     procpool__ring_copy_out(&p->segment, worker, at, data, head->size);
     f->size = head->size;
   }
@@ -8803,17 +8796,16 @@ static void procpool__host_take_failure(procpool *p, int worker, procpool_future
                                         procpool_status status) {
   procpool__failure failure;
   procpool_error *e = procpool__host_error(f, status);
+  if (e == NULL)
+    return;
   if (status == PROCPOOL_TIMEOUT || status == PROCPOOL_CANCELLED) {
-    if (e != NULL)
-      procpool__host_tell_stage(e, PROCPOOL_STAGE_ASKED);
+    procpool__host_tell_stage(e, PROCPOOL_STAGE_ASKED);
     return;
   }
   memset(&failure, 0, sizeof(failure));
   procpool__ring_copy_out(&p->segment, worker, head->position + sizeof(*head), &failure,
                           head->size < sizeof(failure) ? head->size : sizeof(failure));
   failure.message[sizeof(failure.message) - 1] = 0;
-  if (e == NULL)
-    return;
   e->code = failure.code;
   memcpy(e->message, failure.message, sizeof(e->message));
 }
@@ -8826,25 +8818,18 @@ static procpool_status procpool__host_status_of(procpool__state state) {
   return state <= PROCPOOL__DEAD_CANCELLED ? statuses[state] : PROCPOOL_BROKEN;
 }
 
-static void procpool__host_tell_no_memory(procpool_future *f) {
-  procpool_error *e = procpool__host_error(f, PROCPOOL_CODEC);
-  if (e == NULL)
-    return;
-  e->system_error = PROCPOOL__NO_MEMORY;
-  (void)snprintf(e->message, sizeof(e->message), "the host has no memory for the result");
-}
-
 /* What becomes of tasks whose results are not to be had when the pool ends. */
 static procpool_status procpool__host_rest_status(const procpool *p) {
   return p->phase == PROCPOOL__PHASE_KILL ? PROCPOOL_SHUTDOWN : PROCPOOL_BROKEN;
 }
 
-/* There is no memory for its result, and no time to wait for some. */
+/* There is no memory for its result: where there is no waiting for some, the task settles without. */
 static procpool__taken procpool__host_give_up(procpool *p, procpool_future *f) {
   const bool alone = (f->flags & PROCPOOL__F_NO_MEMORY) != 0;
-  procpool__store_release(&p->segment.slots[f->slot].word, 0);
+  if (!procpool__host_no_patience(p, f))
+    return PROCPOOL__TAKEN_NOT;
   if (alone)
-    procpool__host_tell_no_memory(f);
+    procpool__host_explain(f, PROCPOOL_CODEC, PROCPOOL__NO_MEMORY, "the host has no memory for the result");
   procpool__host_settle(p, f, alone ? PROCPOOL_CODEC : procpool__host_rest_status(p));
   return PROCPOOL__TAKEN;
 }
@@ -8854,7 +8839,7 @@ static procpool__taken procpool__host_take(procpool *p, int worker, const procpo
   const uint32_t slot = head->slot & PROCPOOL__RECORD_SLOT;
   const procpool__state state = procpool__word_state(head->word);
   procpool_future *f = p->owners[slot];
-  procpool__taken taken;
+  procpool__taken taken = PROCPOOL__TAKEN;
   if (f == NULL || f->ticket != procpool__word_ticket(head->word)) /* a piece may come after its task was found dead */
     return state == PROCPOOL__RUNNING ? PROCPOOL__TAKEN : PROCPOOL__TAKEN_CORRUPT;
   if (head->slot & PROCPOOL__RECORD_FRAGMENT) {
@@ -8872,14 +8857,9 @@ static procpool__taken procpool__host_take(procpool *p, int worker, const procpo
     taken = procpool__host_join_pieces(p, worker, f);
   else
     taken = procpool__host_take_bytes(p, worker, f, head);
-  if (state == PROCPOOL__DONE_OK && taken == PROCPOOL__TAKEN_NOT &&
-      (p->phase >= PROCPOOL__PHASE_KILL || (f->flags & PROCPOOL__F_NO_MEMORY)))
-    return procpool__host_give_up(p, f);
-  if (state == PROCPOOL__DONE_OK && taken != PROCPOOL__TAKEN)
-    return taken;
-  procpool__store_release(&p->segment.slots[slot].word, 0); /* workers see it again only after a READY that follows */
-  procpool__host_settle(p, f, procpool__host_status_of(state));
-  return PROCPOOL__TAKEN;
+  if (taken == PROCPOOL__TAKEN)
+    procpool__host_settle(p, f, procpool__host_status_of(state));
+  return taken == PROCPOOL__TAKEN_NOT ? procpool__host_give_up(p, f) : taken;
 }
 
 /* False when the supervisor could not be told. Where its channel is full there are messages for it to read, and it
@@ -8902,18 +8882,8 @@ static void procpool__host_ring(procpool *p) {
 }
 
 static void procpool__host_tell_phase(procpool *p) {
-  (void)procpool__host_tell(p, PROCPOOL__SAY_PHASE, p->phase, p->position);
-}
-
-static void procpool__host_tell_again(procpool *p) {
   p->untold = false;
-  procpool__host_tell_phase(p);
-}
-
-static void procpool__host_tell_limits(procpool *p) {
-  procpool__store(&p->segment.header->tick, p->tick);
-  procpool__store(&p->segment.header->limited, p->limited);
-  procpool__host_ring(p);
+  (void)procpool__host_tell(p, PROCPOOL__SAY_PHASE, p->phase, p->position);
 }
 
 /* Before a task with a limit is published: its worker may be stopped at any step, so it is not the one to tell. */
@@ -8934,6 +8904,74 @@ static void procpool__host_check_ticking(procpool *p, const procpool_future *f) 
   if (f->limit > 0 && procpool__load32(&p->segment.header->ticking) == 0)
     procpool__host_ring(p);
 }
+
+/* ---- what the supervisor decided ---- */
+
+/* How a worker ended, in words; before: what is said before that. */
+static void procpool__host_tell_end(procpool_error *e, const char *before) {
+  const bool killed = e->signal != 0;
+  (void)snprintf(e->message, sizeof(e->message), "%sworker %ld %s %d", before, e->pid,
+                 killed ? "was ended by signal" : "exited with status", killed ? e->signal : e->exit_status);
+}
+
+static void procpool__host_read_epitaph(procpool_error *error, const procpool__epitaph *e, int stage) {
+  error->signal = e->signal;
+  error->exit_status = e->exit_status;
+  error->user_seconds = (double)e->user_us / 1e6;
+  error->system_seconds = (double)e->system_us / 1e6;
+  error->max_rss_kib = (long)(e->rss_kib_next >> 24);
+  stage &= ~(int)PROCPOOL__EPITAPH_QUARANTINE;
+  if (error->status == PROCPOOL_TIMEOUT || error->status == PROCPOOL_CANCELLED)
+    procpool__host_tell_stage(error,
+                              stage >= 0 && stage <= PROCPOOL_STAGE_KILL ? (procpool_stage)stage : PROCPOOL_STAGE_NONE);
+  else
+    procpool__host_tell_end(error, "");
+}
+
+static void procpool__host_settle_dead(procpool *p, uint32_t slot) {
+  procpool_future *f = p->owners[slot];
+  const uint64_t word = f != NULL ? procpool__load(&p->segment.slots[slot].word) : 0;
+  const procpool__epitaph *e = procpool__slot_epitaph(&p->segment.slots[slot]);
+  procpool_error *error;
+  procpool_status status;
+  int stage;
+  if (f == NULL || procpool__word_ticket(word) != f->ticket || !procpool__state_dead(procpool__word_state(word)))
+    return;
+  status = procpool__host_status_of(procpool__word_state(word));
+  stage = e->stage;
+  f->worker = (int16_t)procpool__word_worker(word);
+  f->pid = e->pid;
+  error = procpool__host_error(f, status);
+  if (error != NULL)
+    procpool__host_read_epitaph(error, e, stage);
+  if (error != NULL && p->fds.control < 0) /* a thread, and it goes on */
+    (void)snprintf(error->message, sizeof(error->message), "the task called pthread_exit");
+  if (stage & PROCPOOL__EPITAPH_QUARANTINE)
+    f->flags |= PROCPOOL__F_QUARANTINE;
+  procpool__host_settle(p, f, status);
+}
+
+/* Takes the list of the dead. It lies in shared memory, so it is a hint: at most as many steps as there are slots, and
+ * when the count says that some were missed, every slot is looked at. */
+static void procpool__host_drain_dead(procpool *p) {
+  procpool__header *h = p->segment.header;
+  uint64_t next, steps = 0, count;
+  if (procpool__load(&h->dead_list) == 0 && procpool__load(&h->dead_count) == p->dead_seen)
+    return;
+  count = procpool__load(&h->dead_count);
+  next = procpool__exchange(&h->dead_list, 0);
+  while (next != 0 && next <= p->segment.capacity && steps++ < p->segment.capacity) {
+    const uint32_t slot = (uint32_t)(next - 1);
+    next = procpool__load(&procpool__slot_epitaph(&p->segment.slots[slot])->rss_kib_next) & 0xffffff;
+    procpool__host_settle_dead(p, slot);
+  }
+  if (p->dead_seen + steps < count)
+    for (uint64_t i = 0; i < p->slots_used; i++)
+      procpool__host_settle_dead(p, (uint32_t)i);
+  p->dead_seen = count > p->dead_seen + steps ? count : p->dead_seen + steps;
+}
+
+/* ---- what a worker has written ---- */
 
 /* A worker wrote nonsense into its ring. It is ended, and its ring begins anew at a position that it never had. */
 static void procpool__host_on_corrupt(procpool *p, int worker) {
@@ -8972,18 +9010,46 @@ static bool procpool__host_unwanted(const procpool_future *f) {
   return (f->flags & PROCPOOL__F_RELEASED) != 0 && f->callbacks == NULL && f->refs == 1;
 }
 
-/* Settles a task that its worker has committed without a record. False if it is none. */
-static bool procpool__host_settle_dropped(procpool *p, procpool_future *f) {
-  procpool__slot *slot = &p->segment.slots[f->slot];
-  const uint64_t word = procpool__load(&slot->word);
+typedef enum procpool__verdict {
+  PROCPOOL__VERDICT_WAITS,   /* in the queue */
+  PROCPOOL__VERDICT_COMES,   /* a worker or the supervisor is at it, or its record waits in a ring */
+  PROCPOOL__VERDICT_DROPPED, /* its worker has committed it without a record, for its result is not wanted */
+  PROCPOOL__VERDICT_DEAD,    /* its worker is buried, but it was not on the list of the dead */
+  PROCPOOL__VERDICT_LOST,    /* no worker and no supervisor that keep to the protocol leave that behind */
+  PROCPOOL__VERDICT_NONSENSE /* the word is none of this task's */
+} procpool__verdict;
+
+/* What is to be thought of a task that has not settled, by its word. Settles what is on the list of the dead. */
+static procpool__verdict procpool__slot_verdict(procpool *p, const procpool_future *f, uint64_t word) {
+  const uint32_t slot = f->slot;
   const procpool__state state = procpool__word_state(word);
   const int worker = procpool__word_worker(word);
-  if (procpool__future_wanted(f) || procpool__word_ticket(word) != f->ticket || !procpool__state_done(state) ||
-      worker >= p->segment.workers || procpool__host_has_record(p, worker, word))
-    return false;
-  procpool__store_release(&slot->word, 0);
-  procpool__host_settle(p, f, procpool__host_status_of(state));
-  return true;
+  const procpool__block *block = &p->segment.blocks[worker < p->segment.workers ? worker : 0];
+  if (word == procpool__word(f->ticket, 0, PROCPOOL__READY))
+    return PROCPOOL__VERDICT_WAITS;
+  if (procpool__word_ticket(word) != f->ticket || state <= PROCPOOL__READY || state > PROCPOOL__DEAD_CANCELLED)
+    return PROCPOOL__VERDICT_NONSENSE;
+  if (worker >= p->segment.workers)
+    return PROCPOOL__VERDICT_LOST;
+  if (procpool__state_done(state) && procpool__host_has_record(p, worker, word))
+    return PROCPOOL__VERDICT_COMES;
+  if (procpool__state_done(state))
+    return procpool__future_wanted(f) ? PROCPOOL__VERDICT_LOST : PROCPOOL__VERDICT_DROPPED;
+  /* the intent names it from before the claim until either the worker has committed it or the supervisor, which has
+   * buried it by then, starts the next worker */
+  if (procpool__load(&block->intent_word) == procpool__word_in(word, PROCPOOL__RUNNING) &&
+      procpool__load(&block->intent_slot) == slot)
+    return PROCPOOL__VERDICT_COMES;
+  procpool__host_drain_dead(p);
+  if (p->owners[slot] != f || procpool__load(&p->segment.slots[slot].word) != word)
+    return PROCPOOL__VERDICT_COMES;
+  return procpool__state_dead(state) ? PROCPOOL__VERDICT_DEAD : PROCPOOL__VERDICT_LOST;
+}
+
+static void procpool__host_settle_dropped(procpool *p, procpool_future *f) {
+  const uint64_t word = procpool__load(&p->segment.slots[f->slot].word);
+  if (!procpool__future_wanted(f) && procpool__slot_verdict(p, f, word) == PROCPOOL__VERDICT_DROPPED)
+    procpool__host_settle(p, f, procpool__host_status_of(procpool__word_state(word)));
 }
 
 /* Looks for dropped tasks, in some slots at each call until all were seen. The rings are empty by then: it is quickly
@@ -8994,7 +9060,7 @@ static void procpool__host_sweep(procpool *p) {
   for (uint64_t steps = 0; left > 0 && steps < PROCPOOL__SWEEP; steps++, left--) {
     p->sweep_at = p->sweep_at + 1 < p->slots_used ? p->sweep_at + 1 : 0;
     if (p->owners[p->sweep_at] != NULL)
-      (void)procpool__host_settle_dropped(p, p->owners[p->sweep_at]);
+      procpool__host_settle_dropped(p, p->owners[p->sweep_at]);
   }
   __atomic_store_n(&p->sweep_left, left, __ATOMIC_RELAXED);
 }
@@ -9009,34 +9075,10 @@ static void procpool__host_note_dropped(procpool *p, int worker) {
   __atomic_store_n(&p->sweep_left, p->slots_used, __ATOMIC_RELAXED);
 }
 
-static void procpool__host_drain_dead(procpool *p); /* below: both settle what the other one finds */
-
 static void procpool__host_settle_lost(procpool *p, procpool_future *f, uint64_t word) {
-  procpool_error *e;
   f->worker = (int16_t)procpool__word_worker(word);
-  e = procpool__host_error(f, PROCPOOL_CRASHED);
-  if (e != NULL)
-    (void)snprintf(e->message, sizeof(e->message), "a worker wrote nonsense into shared memory");
-  procpool__store_release(&p->segment.slots[f->slot].word, 0);
+  procpool__host_explain(f, PROCPOOL_CRASHED, 0, "a worker wrote nonsense into shared memory");
   procpool__host_settle(p, f, PROCPOOL_CRASHED);
-}
-
-/* Whether a word says what no worker and no supervisor that keep to the protocol leave behind: nothing that is still
- * to come would settle its task. The worker's intent names it from before the claim until either the worker has
- * committed it or the supervisor, which has buried it by then, starts the next worker. Settles what is on the list of
- * the dead. */
-static bool procpool__host_is_lost(procpool *p, uint32_t slot, uint64_t word) {
-  const int worker = procpool__word_worker(word);
-  const procpool__block *block = &p->segment.blocks[worker < p->segment.workers ? worker : 0];
-  if (worker >= p->segment.workers)
-    return true;
-  if (procpool__state_done(procpool__word_state(word))) /* what was given up may have no record */
-    return procpool__future_wanted(p->owners[slot]) && !procpool__host_has_record(p, worker, word);
-  if (procpool__load(&block->intent_word) == procpool__word_in(word, PROCPOOL__RUNNING) &&
-      procpool__load(&block->intent_slot) == slot)
-    return false;
-  procpool__host_drain_dead(p);
-  return p->owners[slot] != NULL && procpool__load(&p->segment.slots[slot].word) == word;
 }
 
 /* The corrupt worker is gone. What was its and the ring no longer tells is lost: CRASHED. Its successor may have
@@ -9044,12 +9086,11 @@ static bool procpool__host_is_lost(procpool *p, uint32_t slot, uint64_t word) {
 static void procpool__host_after_reset(procpool *p, int worker) {
   __atomic_store_n(&p->inboxes[worker].resetting, false, __ATOMIC_RELAXED);
   for (uint32_t i = 0; i < p->slots_used; i++) {
-    const procpool_future *f = p->owners[i];
+    procpool_future *f = p->owners[i];
     const uint64_t word = f != NULL ? procpool__load(&p->segment.slots[i].word) : 0;
-    const procpool__state state = procpool__word_state(word);
-    if (f != NULL && procpool__word_ticket(word) == f->ticket && procpool__word_worker(word) == worker &&
-        state > PROCPOOL__READY && !procpool__state_dead(state) && procpool__host_is_lost(p, i, word))
-      procpool__host_settle_lost(p, p->owners[i], word);
+    if (f != NULL && procpool__word_worker(word) == worker &&
+        procpool__slot_verdict(p, f, word) == PROCPOOL__VERDICT_LOST)
+      procpool__host_settle_lost(p, f, word);
   }
 }
 
@@ -9082,9 +9123,7 @@ static bool procpool__host_drain_ring(procpool *p, int worker) {
   const uint64_t begin = in->head;
   procpool__taken taken = PROCPOOL__TAKEN;
   procpool__host_note_dropped(p, worker);
-  if (tail == begin && !in->resetting)
-    return true;
-  if (!procpool__host_tail_matters(p, worker, tail, begin))
+  if ((tail == begin && !in->resetting) || !procpool__host_tail_matters(p, worker, tail, begin))
     return true;
   if (tail - begin > p->segment.ring_size || tail % PROCPOOL__UNIT != 0) {
     procpool__host_on_corrupt(p, worker);
@@ -9113,70 +9152,7 @@ static bool procpool__host_drain_ring(procpool *p, int worker) {
   return taken != PROCPOOL__TAKEN_NOT;
 }
 
-/* ---- what the supervisor decided ---- */
-
-static void procpool__host_read_epitaph(procpool_error *error, const procpool__epitaph *e, int stage) {
-  error->signal = e->signal;
-  error->exit_status = e->exit_status;
-  error->user_seconds = (double)e->user_us / 1e6;
-  error->system_seconds = (double)e->system_us / 1e6;
-  error->max_rss_kib = (long)(e->rss_kib_next >> 24);
-  stage &= ~(int)PROCPOOL__EPITAPH_QUARANTINE;
-  if (error->status == PROCPOOL_TIMEOUT || error->status == PROCPOOL_CANCELLED)
-    procpool__host_tell_stage(error,
-                              stage >= 0 && stage <= PROCPOOL_STAGE_KILL ? (procpool_stage)stage : PROCPOOL_STAGE_NONE);
-  else if (error->signal != 0)
-    (void)snprintf(error->message, sizeof(error->message), "worker %ld was ended by signal %d", error->pid,
-                   error->signal);
-  else
-    (void)snprintf(error->message, sizeof(error->message), "worker %ld exited with status %d", error->pid,
-                   error->exit_status);
-}
-
-static void procpool__host_settle_dead(procpool *p, uint32_t slot) {
-  procpool_future *f = slot < p->segment.capacity ? p->owners[slot] : NULL;
-  const uint64_t word = f != NULL ? procpool__load(&p->segment.slots[slot].word) : 0;
-  const procpool__epitaph *e = procpool__slot_epitaph(&p->segment.slots[slot < p->segment.capacity ? slot : 0]);
-  procpool_error *error;
-  procpool_status status;
-  int stage;
-  if (f == NULL || procpool__word_ticket(word) != f->ticket || !procpool__state_dead(procpool__word_state(word)))
-    return;
-  status = procpool__host_status_of(procpool__word_state(word));
-  stage = e->stage;
-  f->worker = (int16_t)procpool__word_worker(word);
-  f->pid = e->pid;
-  error = procpool__host_error(f, status);
-  if (error != NULL)
-    procpool__host_read_epitaph(error, e, stage);
-  if (error != NULL && p->fds.control < 0) /* a thread, and it goes on */
-    (void)snprintf(error->message, sizeof(error->message), "the task called pthread_exit");
-  if (stage & PROCPOOL__EPITAPH_QUARANTINE)
-    f->flags |= PROCPOOL__F_QUARANTINE;
-  else
-    procpool__store_release(&p->segment.slots[slot].word, 0);
-  procpool__host_settle(p, f, status);
-}
-
-/* Takes the list of the dead. It lies in shared memory, so it is a hint: at most as many steps as there are slots, and
- * when the count says that some were missed, every slot is looked at. */
-static void procpool__host_drain_dead(procpool *p) {
-  procpool__header *h = p->segment.header;
-  uint64_t next, steps = 0, count;
-  if (procpool__load(&h->dead_list) == 0 && procpool__load(&h->dead_count) == p->dead_seen)
-    return;
-  count = procpool__load(&h->dead_count);
-  next = procpool__exchange(&h->dead_list, 0);
-  while (next != 0 && next <= p->segment.capacity && steps++ < p->segment.capacity) {
-    const uint32_t slot = (uint32_t)(next - 1);
-    next = procpool__load(&procpool__slot_epitaph(&p->segment.slots[slot])->rss_kib_next) & 0xffffff;
-    procpool__host_settle_dead(p, slot);
-  }
-  if (p->dead_seen + steps < count)
-    for (uint64_t i = 0; i < p->slots_used; i++)
-      procpool__host_settle_dead(p, (uint32_t)i);
-  p->dead_seen = count > p->dead_seen + steps ? count : p->dead_seen + steps;
-}
+/* ---- the pool is no good any more ---- */
 
 /* Takes back every task that has not begun, with this outcome. */
 static void procpool__host_take_back(procpool *p, procpool_status status) {
@@ -9195,16 +9171,14 @@ static void procpool__host_take_back(procpool *p, procpool_status status) {
 
 /* Why a pool is no good any more, in words: how the worker ended that was one too many. */
 static void procpool__host_tell_cause(procpool_error *e) {
-  const char *text = procpool_strerror(e->status);
-  if (e->signal != 0)
-    (void)snprintf(e->message, sizeof(e->message), "%.90s: worker %ld was ended by signal %d", text, e->pid, e->signal);
-  else if (e->code != 0)
-    (void)snprintf(e->message, sizeof(e->message), "%.90s: it returned %d", text, e->code);
-  else if (e->pid != 0)
-    (void)snprintf(e->message, sizeof(e->message), "%.90s: worker %ld exited with status %d", text, e->pid,
-                   e->exit_status);
+  char before[96];
+  (void)snprintf(before, sizeof(before), "%.90s: ", procpool_strerror(e->status));
+  if (e->signal == 0 && e->code != 0)
+    (void)snprintf(e->message, sizeof(e->message), "%sit returned %d", before, e->code);
+  else if (e->signal != 0 || e->pid != 0)
+    procpool__host_tell_end(e, before);
   else
-    (void)snprintf(e->message, sizeof(e->message), "%.90s", text);
+    (void)snprintf(e->message, sizeof(e->message), "%.90s", procpool_strerror(e->status));
 }
 
 static void procpool__host_note_cause(procpool *p, procpool_status status) {
@@ -9263,28 +9237,22 @@ static void procpool__host_let_go(procpool *p) {
   procpool__platform_pidfd_signal(p->fds.supervisor, PROCPOOL__SIGNAL_CONTINUE);
 }
 
-/* Which worker ran a task of which no record and no epitaph is left: its word names it. */
-static void procpool__host_note_worker(const procpool *p, procpool_future *f, uint64_t word) {
-  const int worker = procpool__word_worker(word);
-  if (procpool__word_ticket(word) != f->ticket || procpool__word_state(word) <= PROCPOOL__READY ||
-      worker >= p->segment.workers)
-    return;
-  f->worker = (int16_t)worker;
-  f->pid = (int32_t)procpool__load(&p->segment.blocks[worker].pid);
-}
-
-/* What becomes of such a task. A word that was decided keeps its outcome; but OK,
- * FAILED and CODEC without a record mean something only where the result was given up. */
-static procpool_status procpool__host_last_word(procpool *p, procpool_future *f, procpool_status rest) {
+/* What becomes of a task of which no record and no epitaph is left: its word names its worker, and keeps its outcome
+ * where that was decided. But OK, FAILED and CODEC without a record mean something only where the result was given
+ * up. */
+static procpool_status procpool__host_last_word(const procpool *p, procpool_future *f, procpool_status rest) {
   const uint64_t word = procpool__load(&p->segment.slots[f->slot].word);
   const procpool__state state = procpool__word_state(word);
   const procpool_status status = procpool__host_status_of(state);
-  procpool__host_note_worker(p, f, word);
-  procpool__store_release(&p->segment.slots[f->slot].word, 0);
-  if (procpool__word_ticket(word) != f->ticket || status == PROCPOOL_PENDING || status == PROCPOOL_SHUTDOWN ||
-      status == PROCPOOL_BROKEN)
+  const int worker = procpool__word_worker(word);
+  if (procpool__word_ticket(word) != f->ticket || state <= PROCPOOL__READY)
     return rest;
-  if (state <= PROCPOOL__DONE_CODEC && procpool__state_done(state) && procpool__future_wanted(f))
+  if (worker < p->segment.workers) {
+    f->worker = (int16_t)worker;
+    f->pid = (int32_t)procpool__load(&p->segment.blocks[worker].pid);
+  }
+  if (status == PROCPOOL_PENDING || status == PROCPOOL_SHUTDOWN || status == PROCPOOL_BROKEN ||
+      (procpool__state_done(state) && state <= PROCPOOL__DONE_CODEC && procpool__future_wanted(f)))
     return rest;
   return status;
 }
@@ -9293,7 +9261,6 @@ static procpool_status procpool__host_last_word(procpool *p, procpool_future *f,
  * SHUTDOWN. */
 static void procpool__host_last_words(procpool *p) {
   const procpool_status rest = procpool__host_rest_status(p);
-  p->phase = p->phase == PROCPOOL__PHASE_KILL ? PROCPOOL__PHASE_KILL : PROCPOOL__PHASE_OVER;
   for (int i = 0; i < p->segment.workers; i++) {
     procpool__ring_publish_rest(&p->segment, i);
     (void)procpool__host_drain_ring(p, i);
@@ -9351,8 +9318,8 @@ static void procpool__host_finish(procpool *p, bool clean) {
     procpool__error_fill(&p->cause, PROCPOOL_BROKEN, 0, "the pool's supervisor is gone");
     p->refusal = PROCPOOL_BROKEN;
   }
+  p->finished = true; /* first: no result waits for memory any more */
   procpool__host_last_words(p);
-  p->finished = true;
   procpool__sleeper_wake_all(p);
   procpool__loop_tell(p);
   if (p->fds.loop_fd >= 0 && p->fds.control >= 0)
@@ -9406,28 +9373,39 @@ static uint64_t procpool__host_room(const procpool *p) {
   return p->settled + p->arena.returned;
 }
 
-/* Whether the next task's cell may be written: its last occupant, a lap ago, is not waiting any more. */
-static bool procpool__host_cell_free(const procpool *p) {
-  const uint32_t slot = p->cell_slots[p->position & (p->segment.cell_count - 1)] - 1;
-  const uint64_t ticket = p->position + 1 - p->segment.cell_count;
-  return slot == UINT32_MAX ||
-         procpool__load(&p->segment.slots[slot].word) != procpool__word(ticket, 0, PROCPOOL__READY);
+/* Whether the task at that position waits. */
+static bool procpool__host_waits(const procpool *p, uint64_t position) {
+  const uint32_t slot = p->cell_slots[position & (p->segment.cell_count - 1)] - 1;
+  return slot != UINT32_MAX &&
+         procpool__load(&p->segment.slots[slot].word) == procpool__word(position + 1, 0, PROCPOOL__READY);
 }
 
-/* Wakes the first of those who want room in the queue, if there is some and it has not looked since. A thread that was
- * woken so, or leaves, calls this again: all are asked in turn, one at a time, until the room is used up. */
+/* Whether the next task's cell may be written: its last occupant, a lap ago, is not waiting any more. */
+static bool procpool__host_cell_free(const procpool *p) {
+  return !procpool__host_waits(p, p->position - p->segment.cell_count);
+}
+
+/* Whether it wants room in the queue, and there may be more than when it looked. */
+static bool procpool__sleeper_may_fit(const procpool *p, const procpool__wait *s) {
+  return (s->how & PROCPOOL__WAIT_ROOM) && (s->room != procpool__host_room(p) || !s->cell_free);
+}
+
+/* Wakes the first that came to follow of those who want room in the queue and have not looked since there is some, or
+ * else the thread that drains. A thread that was woken so, or leaves, calls this again: all are asked in turn, one at a
+ * time, until the room is used up. */
 static void procpool__host_pass_room(procpool *p) {
-  const bool cell_free = p->first_room != NULL && procpool__host_cell_free(p);
+  const bool cell_free = p->room_wanted > 0 && procpool__host_cell_free(p);
+  procpool__wait *first = NULL;
   if (p->inline_worker != NULL)
     procpool__host_next_turn(p);
   if (!cell_free || (p->free_count == 0 && p->slots_used == p->segment.capacity))
     return;
-  for (procpool__sleeper *s = p->first_room; s != NULL; s = s->next_room)
-    if (s->room != procpool__host_room(p) || !s->cell_free) {
-      if (!(s == p->drainer && p->lazy))
-        procpool__sleeper_wake(p, s);
-      return;
-    }
+  if (p->drainer != NULL && !p->lazy && procpool__sleeper_may_fit(p, p->drainer))
+    first = p->drainer;
+  for (procpool__wait *s = p->followers; s != NULL; s = s->next)
+    first = procpool__sleeper_may_fit(p, s) ? s : first;
+  if (first != NULL)
+    procpool__sleeper_wake(p, first);
 }
 
 /* Takes in all that has come. OK, or MEMORY. */
@@ -9443,13 +9421,10 @@ static procpool_status procpool__host_drain(procpool *p) {
   procpool__host_drain_dead(p);
   procpool__host_heed_health(p);
   if (p->untold)
-    procpool__host_tell_again(p);
+    procpool__host_tell_phase(p);
   if (procpool__host_is_gone(p) && status == PROCPOOL_OK)
     procpool__host_finish(p, true);
-  if (p->changed)
-    procpool__host_next_turn(p);
-  p->changed = false;
-  if (p->first_room != NULL)
+  if (p->room_wanted > 0)
     procpool__host_pass_room(p);
   return status;
 }
@@ -9496,14 +9471,6 @@ static procpool_status procpool__host_drain(procpool *p) {
  * after it has armed host_flag it looks once more. As long as anyone follows, one thread drains, is awake, or is the
  * heir: each of these hands over when it goes. */
 
-enum {
-  PROCPOOL__WAIT_CALLBACKS = 1,
-  PROCPOOL__WAIT_ROOM = 2,
-  PROCPOOL__WAIT_IMMUNE = 4,
-  PROCPOOL__WAIT_FUTURE = 8, /* context is the one future that it waits for */
-  PROCPOOL__WAIT_GROUP = 16  /* context begins with the procpool__waiter that it waits for */
-};
-
 /* Whether there is anything to take in. Runs without the lock: every word it reads is atomic and it changes nothing. */
 static bool procpool__host_news(procpool *p) {
   const procpool__header *h = p->segment.header;
@@ -9538,16 +9505,14 @@ static void procpool__host_count_fd_user(procpool *p, int by) {
 
 /* Says with a new number who sleeps; a worker answers each number once. */
 static void procpool__host_arm(procpool *p) {
-  uint64_t flag = 0;
-  p->lazy = p->lazy && p->parked && p->fd_users == 0;
-  if (p->parked)
-    flag |= p->lazy ? PROCPOOL__FLAG_LAZY : PROCPOOL__FLAG_PARKED;
-  if (p->parked && p->wants_room && !p->lazy)
-    flag |= PROCPOOL__FLAG_ROOM;
-  if (p->fd_users > 0)
-    flag |= PROCPOOL__FLAG_FD;
-  if (p->lazy)
-    procpool__store_relaxed(&p->segment.header->lazy_until, p->lazy_until);
+  uint64_t flag = p->fd_users > 0 ? PROCPOOL__FLAG_FD : 0;
+  p->lazy = p->lazy && p->drainer != NULL && p->fd_users == 0;
+  if (p->drainer != NULL && !p->lazy)
+    flag |= PROCPOOL__FLAG_PARKED;
+  if (p->drainer != NULL && (p->lazy || p->wants_room))
+    flag |= PROCPOOL__FLAG_CLAIM;
+  procpool__store_relaxed(&p->segment.header->lazy_until,
+                          p->lazy ? p->lazy_until : p->position - p->segment.cell_count);
   if (flag != 0)
     flag |= ++p->sleep_number << PROCPOOL__FLAG_BITS;
   procpool__store(&p->segment.header->host_flag, flag);
@@ -9581,33 +9546,27 @@ static void procpool__host_silence(procpool *p) {
 
 /* One task. False if it is one that waits, as it should. */
 static bool procpool__host_audit_task(procpool *p, procpool_future *f) {
-  const uint32_t index = f->slot;
-  procpool__slot *slot = &p->segment.slots[index];
+  procpool__slot *slot = &p->segment.slots[f->slot];
   const uint64_t word = procpool__load(&slot->word);
-  const procpool__state state = procpool__word_state(word);
   const int worker = procpool__word_worker(word);
-  const uint64_t cell = (f->ticket - 1) & (p->segment.cell_count - 1);
+  procpool__verdict verdict;
+  procpool__u64 *cell = &p->segment.cells[(f->ticket - 1) & (p->segment.cell_count - 1)];
   if (procpool__load32_relaxed(&slot->limit) != f->limit)
     procpool__store32_relaxed(&slot->limit, f->limit);
-  if (word == procpool__word(f->ticket, 0, PROCPOOL__READY)) {
-    if (procpool__load(&p->segment.cells[cell]) != procpool__cell(f->ticket, f->slot))
-      procpool__store(&p->segment.cells[cell], procpool__cell(f->ticket, f->slot));
-    return false;
-  }
-  if (procpool__word_ticket(word) != f->ticket || state <= PROCPOOL__READY || state > PROCPOOL__DEAD_CANCELLED) {
-    procpool__store_release(&slot->word, 0);
+  verdict = procpool__slot_verdict(p, f, word);
+  if (verdict == PROCPOOL__VERDICT_WAITS && procpool__load(cell) != procpool__cell(f->ticket, f->slot))
+    procpool__store(cell, procpool__cell(f->ticket, f->slot));
+  else if (verdict == PROCPOOL__VERDICT_NONSENSE)
     procpool__host_settle(p, f, PROCPOOL_BROKEN);
-  } else if (worker >= p->segment.workers) {
+  else if (verdict == PROCPOOL__VERDICT_DROPPED) /* its worker died before it could say so */
+    procpool__host_settle(p, f, procpool__host_status_of(procpool__word_state(word)));
+  else if (verdict == PROCPOOL__VERDICT_DEAD && p->fds.control >= 0)
+    procpool__host_settle_dead(p, f->slot);
+  else if (verdict == PROCPOOL__VERDICT_LOST && worker >= p->segment.workers)
     procpool__host_settle_lost(p, f, word);
-  } else if (procpool__host_settle_dropped(p, f)) {
-    return true; /* its worker died before it could say so */
-  } else if (p->fds.control >= 0 && procpool__host_is_lost(p, index, word)) {
-    if (procpool__state_dead(state))
-      procpool__host_settle_dead(p, index);
-    else if (!p->inboxes[worker].resetting)
-      procpool__host_on_corrupt(p, worker);
-  }
-  return true;
+  else if (verdict == PROCPOOL__VERDICT_LOST && p->fds.control >= 0 && !p->inboxes[worker].resetting)
+    procpool__host_on_corrupt(p, worker);
+  return verdict != PROCPOOL__VERDICT_WAITS;
 }
 
 /* The hint, which must not be behind by more than a lap nor ahead of a task that waits (first: its ticket, NEVER if
@@ -9672,17 +9631,19 @@ static void procpool__host_audit(procpool *p) {
     procpool__platform_event_set(p->fds.event_fd);
   if (procpool__load_relaxed(&p->segment.header->arena_top) != p->arena.highest)
     procpool__store_relaxed(&p->segment.header->arena_top, p->arena.highest);
-  if (p->limited > 0)
-    procpool__host_tell_limits(p);
+  if (p->limited == 0)
+    return;
+  procpool__store(&p->segment.header->tick, p->tick);
+  procpool__store(&p->segment.header->limited, p->limited);
+  procpool__host_ring(p);
 }
 
 /* How long to wait for the next look: the longer, the longer nothing has come about. */
 static uint64_t procpool__host_audit_gap(procpool *p, uint64_t now) {
   uint64_t gap;
-  if (p->settled != p->audit_settled || p->submitted != p->audit_submitted)
+  if (p->submitted + p->settled != p->audit_progress)
     p->audit_since = now;
-  p->audit_settled = p->settled;
-  p->audit_submitted = p->submitted;
+  p->audit_progress = p->submitted + p->settled;
   gap = (now - p->audit_since) / 4;
   gap = gap < PROCPOOL__LOOK_MOST ? gap : PROCPOOL__LOOK_MOST;
   return gap > PROCPOOL__TICK ? gap : PROCPOOL__TICK;
@@ -9693,7 +9654,7 @@ static uint64_t procpool__host_audit_gap(procpool *p, uint64_t now) {
 static bool procpool__host_quiet(procpool *p, uint64_t now) {
   if (p->fds.control < 0 || p->audit_gap <= PROCPOOL__TICK)
     return false;
-  if (p->settled == p->audit_settled && p->submitted == p->audit_submitted)
+  if (p->submitted + p->settled == p->audit_progress)
     return true;
   if (p->audit_due == PROCPOOL__NEVER) /* another thread is at it */
     return false;
@@ -9723,20 +9684,6 @@ static void procpool__host_audit_if_due(procpool *p) {
   p->audit_due = now + pause;
 }
 
-/* What a thread knew when it found that it must wait. If anything of it has changed by the time that it holds the lock
- * again, it looks once more before it sleeps. */
-typedef struct procpool__known {
-  procpool__condition *condition;
-  void *context;
-  unsigned how;
-  uint32_t interrupts; /* taken before it began */
-  bool finished;
-  procpool_status refusal;
-  uint64_t roomy;       /* procpool__host_room */
-  bool room, cell_free; /* it waits for room in the submission ring */
-  uint64_t spare;       /* while so many tasks wait, it need not be woken for results; 0: for each */
-} procpool__known;
-
 /* ---- the lazy sleep ---- Who hands out many tasks, and wants their results only when all is done, is not to be
  * woken for each: every time that would take a processor from a worker. It sleeps until the queue has become short:
  * until the task at lazy_until is claimed, and since tasks are claimed in order that is when few are left behind it.
@@ -9744,19 +9691,13 @@ typedef struct procpool__known {
  * waits, polls the descriptor or has added a callback. Who begins to do so wakes the sleeper first, and it sleeps as
  * usual then. A worker that waits for room in its ring answers too; deaths, stops and cancels wake the host anyway. */
 
-/* Whether the task at lazy_until waits. */
-static bool procpool__host_plenty(const procpool *p) {
-  const uint32_t slot = p->cell_slots[p->lazy_until & (p->segment.cell_count - 1)] - 1;
-  return slot != UINT32_MAX &&
-         procpool__load(&p->segment.slots[slot].word) == procpool__word(p->lazy_until + 1, 0, PROCPOOL__READY);
-}
-
-static bool procpool__host_may_be_lazy(procpool *p, uint64_t spare) {
+static bool procpool__host_may_be_lazy(procpool *p, const procpool__wait *w) {
+  const uint64_t spare = w->spare != NULL ? *w->spare : 0;
   if (spare == 0 || spare > p->position || p->sleepers > 0 || p->followers != NULL || p->fd_users > 0 ||
       p->expected > 0)
     return false;
   p->lazy_until = p->position - spare;
-  return procpool__host_plenty(p);
+  return procpool__host_waits(p, p->lazy_until);
 }
 
 /* A thread wants results at once from now on. */
@@ -9765,16 +9706,20 @@ static void procpool__host_rouse(procpool *p) {
     procpool__shm_wake_host(&p->segment, p->fds.event_fd);
 }
 
-static bool procpool__host_changed(const procpool *p, const procpool__known *known) {
-  return procpool__host_room(p) != known->roomy || p->finished != known->finished || p->refusal != known->refusal ||
-         (procpool__load32(&p->interrupts) != known->interrupts && !(known->how & PROCPOOL__WAIT_IMMUNE)) ||
-         (known->room && !known->cell_free && procpool__host_cell_free(p));
+static bool procpool__host_lacks_cell(const procpool__wait *w) {
+  return (w->how & PROCPOOL__WAIT_ROOM) && !w->cell_free;
+}
+
+static bool procpool__host_changed(const procpool *p, const procpool__wait *w) {
+  return procpool__host_room(p) != w->room || p->calls != w->calls ||
+         (procpool__load32(&p->interrupts) != w->interrupts && !(w->how & PROCPOOL__WAIT_IMMUNE)) ||
+         (procpool__host_lacks_cell(w) && procpool__host_cell_free(p));
 }
 
 /* The same for the thread that drains: its lazy sleep may be over. (That is no news for those who follow it: they wait
  * for it to wake, and for that they must let go of the lock.) */
-static bool procpool__host_changed_for_drainer(const procpool *p, const procpool__known *known) {
-  return procpool__host_changed(p, known) || (p->lazy && !procpool__host_plenty(p));
+static bool procpool__host_changed_for_drainer(const procpool *p, const procpool__wait *w) {
+  return procpool__host_changed(p, w) || (p->lazy && !procpool__host_waits(p, p->lazy_until));
 }
 
 /* This thread was woken, if the instant at which that was done is a new one. */
@@ -9785,36 +9730,23 @@ static void procpool__host_note_wake(procpool *p, uint64_t before) {
 }
 
 /* Puts this thread where those who can wake it look. */
-static void procpool__sleeper_begin(procpool *p, procpool__sleeper *s, const procpool__known *known) {
-  s->condition = known->condition;
-  s->context = known->context;
-  s->how = known->how;
-  s->word = 0;
-  s->room = procpool__host_room(p);
-  s->cell_free = known->cell_free;
-  if (s->how & PROCPOOL__WAIT_FUTURE) {
-    s->node.waiter = NULL;
-    procpool__node_push((procpool_future *)s->context, &s->node);
+static void procpool__sleeper_begin(procpool *p, procpool__wait *w) {
+  w->word = 0;
+  if (w->how & PROCPOOL__WAIT_FUTURE) {
+    w->node.waiter = NULL;
+    procpool__node_push((procpool_future *)w->context, &w->node);
   }
-  if (s->how & PROCPOOL__WAIT_GROUP)
-    ((procpool__waiter *)s->context)->sleeper = s;
-  if (!known->room)
-    return;
-  s->next_room = NULL;
-  s->before_room = p->last_room;
-  *(p->last_room != NULL ? &p->last_room->next_room : &p->first_room) = s;
-  p->last_room = s;
+  if (w->how & PROCPOOL__WAIT_GROUP)
+    ((procpool__waiter *)w->context)->sleeper = w;
+  p->room_wanted += (w->how & PROCPOOL__WAIT_ROOM) != 0;
 }
 
-static void procpool__sleeper_end(procpool *p, procpool__sleeper *s) {
-  if (s->how & PROCPOOL__WAIT_FUTURE)
-    procpool__node_drop(&s->node);
-  if (s->how & PROCPOOL__WAIT_GROUP)
-    ((procpool__waiter *)s->context)->sleeper = NULL;
-  if (!(s->how & PROCPOOL__WAIT_ROOM))
-    return;
-  *(s->before_room != NULL ? &s->before_room->next_room : &p->first_room) = s->next_room;
-  *(s->next_room != NULL ? &s->next_room->before_room : &p->last_room) = s->before_room;
+static void procpool__sleeper_end(procpool *p, procpool__wait *w) {
+  if (w->how & PROCPOOL__WAIT_FUTURE)
+    procpool__node_drop(&w->node);
+  if (w->how & PROCPOOL__WAIT_GROUP)
+    (*(procpool__waiter **)w->context)->sleeper = NULL;
+  p->room_wanted -= (w->how & PROCPOOL__WAIT_ROOM) != 0;
 }
 
 /* When the thread that drains looks after supervisor and workers at the latest. Threads need no looking after. */
@@ -9845,11 +9777,11 @@ static void procpool__host_park(uint32_t *word, uint32_t value, uint64_t deadlin
   procpool__platform_park(word, value, deadline < PROCPOOL__NEVER ? deadline : PROCPOOL__NEVER - 1);
 }
 
-static bool procpool__host_sleep_armed(procpool *p, uint64_t deadline, uint64_t look, uint32_t seq) {
+/* False in a child that comes back. */
+static bool procpool__host_sleep_armed(procpool *p, uint64_t deadline, uint32_t seq) {
   const int watch = p->fds.watch, control = p->fds.control;
   const bool watching = p->watching, believe = p->idle_looks < PROCPOOL__IDLE_LOOKS;
   bool news, rung = false;
-  deadline = deadline < look ? deadline : look;
   procpool__host_unlock(p);
   news = believe && procpool__host_news(p);
   if (!news && watching)
@@ -9864,29 +9796,27 @@ static bool procpool__host_sleep_armed(procpool *p, uint64_t deadline, uint64_t 
   return true;
 }
 
-static void procpool__host_sleep(procpool *p, uint64_t deadline, const procpool__known *known) {
+static void procpool__host_sleep(procpool *p, procpool__wait *w) {
   const uint64_t now = procpool__platform_now();
   const uint64_t woken = procpool__load_relaxed(&p->segment.header->host_woken_ns);
   const uint32_t seq = procpool__load32(&p->segment.header->host_seq);
-  procpool__sleeper sleeper;
-  if (procpool__host_changed_for_drainer(p, known))
+  uint64_t look;
+  if (procpool__host_changed_for_drainer(p, w))
     return;
-  p->parked = true;
   p->watching = procpool__host_quiet(p, now);
+  look = procpool__host_next_look(p, now);
   procpool__host_count_fd_user(p, p->watching);
-  p->lazy = p->lazy && !p->watching;
-  p->wants_room = known->room || (p->first_room != NULL && !procpool__host_cell_free(p));
+  p->wants_room = (w->how & PROCPOOL__WAIT_ROOM) || (p->room_wanted > 0 && !procpool__host_cell_free(p));
+  procpool__sleeper_begin(p, w);
+  p->drainer = w;
   procpool__host_arm(p);
-  if (!procpool__host_changed_for_drainer(p, known)) { /* after arming: the head may have moved just before */
-    procpool__sleeper_begin(p, &sleeper, known);
-    p->drainer = &sleeper;
-    if (!procpool__host_sleep_armed(p, deadline, procpool__host_next_look(p, now), seq))
-      return;
-    p->drainer = NULL;
-    procpool__sleeper_end(p, &sleeper);
-  }
+  if (!procpool__host_changed_for_drainer(p, w) && /* after arming: the head may have moved just before */
+      !procpool__host_sleep_armed(p, w->deadline < look ? w->deadline : look, seq))
+    return;
+  p->drainer = NULL;
+  procpool__sleeper_end(p, w);
   procpool__host_count_fd_user(p, -(int)p->watching);
-  p->parked = p->lazy = p->watching = false;
+  p->lazy = p->watching = false;
   if (p->finished)
     return;
   procpool__host_note_wake(p, woken);
@@ -9895,15 +9825,15 @@ static void procpool__host_sleep(procpool *p, uint64_t deadline, const procpool_
   procpool__host_audit_if_due(p);
 }
 
-/* Callbacks are due that this thread does not run: a call that waits does, if there is one. */
+/* If callbacks are due, which this thread does not run: a call that waits does, if there is one. */
 static void procpool__host_pass_callbacks(procpool *p) {
-  procpool__sleeper *s = p->first_due != NULL ? p->followers : NULL;
+  procpool__wait *s = p->first_due != NULL ? p->followers : NULL;
   while (s != NULL && !(s->how & PROCPOOL__WAIT_CALLBACKS))
     s = s->next;
+  if (s == NULL && p->first_due != NULL && p->drainer != NULL && (p->drainer->how & PROCPOOL__WAIT_CALLBACKS))
+    s = p->drainer;
   if (s != NULL)
     procpool__sleeper_wake(p, s);
-  else if (p->first_due != NULL && p->drainer != NULL && (p->drainer->how & PROCPOOL__WAIT_CALLBACKS))
-    procpool__sleeper_wake(p, p->drainer);
 }
 
 /* Lets another thread take over the draining, and asks the threads that wait for this one to look again. */
@@ -9913,56 +9843,55 @@ static void procpool__host_hand_over(procpool *p) {
     p->heir = p->followers;
     procpool__sleeper_wake(p, p->heir);
   }
-  if (p->first_room != NULL)
+  if (p->room_wanted > 0)
     procpool__host_pass_room(p);
 }
 
 /* Whether an inline pool waits for a call that does something. */
 static bool procpool__host_idles(const procpool *p) {
-  return p->inline_worker != NULL && !p->inline_running && !p->finished &&
+  return p->inline_worker != NULL && p->inline_thread == 0 && !p->finished &&
          (p->phase != PROCPOOL__PHASE_RUN || procpool__table_waiting(&p->segment));
 }
 
 /* Sleeps on turn, unless there is something to do by now. An interrupt takes no lock: it counts itself and then turn,
  * so turn is read first. All else changes under the lock, and whoever changed it while this thread was without the lock
- * saw no sleeper. known: null for one that has held the lock since it looked, and ends by no interrupt. */
-static void procpool__host_await_turn(procpool *p, uint64_t deadline, const procpool__known *known) {
+ * saw no sleeper. w: null for one that has held the lock since it looked, and ends by no interrupt and no deadline. */
+static void procpool__host_await_turn(procpool *p, const procpool__wait *w) {
   const uint32_t turn = procpool__load32(&p->turn);
-  if (known != NULL && (procpool__host_changed(p, known) || procpool__host_idles(p)))
+  if (w != NULL && (procpool__host_changed(p, w) || procpool__host_idles(p)))
     return;
   p->sleepers++;
   procpool__host_unlock(p);
-  procpool__host_park(&p->turn, turn, deadline);
+  procpool__host_park(&p->turn, turn, w != NULL ? w->deadline : PROCPOOL__NEVER);
   if (procpool__host_relock(p))
     p->sleepers--;
 }
 
 /* Sleeps while another thread drains. */
-static void procpool__host_follow(procpool *p, uint64_t deadline, const procpool__known *known) {
-  procpool__sleeper sleeper;
-  if (procpool__host_changed(p, known)) /* while this one took a turn at the audit */
+static void procpool__host_follow(procpool *p, procpool__wait *w) {
+  if (procpool__host_changed(p, w)) /* while this one took a turn at the audit */
     return;
-  procpool__sleeper_begin(p, &sleeper, known);
-  sleeper.before = NULL;
-  sleeper.next = p->followers;
-  if (p->followers != NULL)
-    p->followers->before = &sleeper;
-  p->followers = &sleeper;
+  procpool__sleeper_begin(p, w);
+  w->next = p->followers;
+  w->from = &p->followers;
+  if (w->next != NULL)
+    w->next->from = &w->next;
+  p->followers = w;
   if (p->lazy ||
-      (known->room && !known->cell_free && p->parked && !p->wants_room)) /* it is to sleep as this one needs */
+      (procpool__host_lacks_cell(w) && p->drainer != NULL && !p->wants_room)) /* it is to sleep as this needs */
     procpool__shm_wake_host(&p->segment, p->fds.event_fd);
-  if (known->room)
+  if (w->how & PROCPOOL__WAIT_ROOM)
     procpool__host_pass_room(p); /* this one found none: a thread behind it may need less */
   procpool__host_unlock(p);
-  procpool__host_park(&sleeper.word, 0, deadline);
+  procpool__host_park(&w->word, 0, w->deadline);
   if (!procpool__host_relock(p))
     return;
-  *(sleeper.before != NULL ? &sleeper.before->next : &p->followers) = sleeper.next;
-  if (sleeper.next != NULL)
-    sleeper.next->before = sleeper.before;
-  if (p->heir == &sleeper)
+  *w->from = w->next;
+  if (w->next != NULL)
+    w->next->from = w->from;
+  if (p->heir == w)
     p->heir = NULL;
-  procpool__sleeper_end(p, &sleeper);
+  procpool__sleeper_end(p, w);
 }
 
 typedef struct procpool__inline_turn {
@@ -9981,7 +9910,6 @@ static void procpool__host_take_turn(void *context) {
 static bool procpool__host_run_inline(procpool *p) {
   procpool__inline_turn t;
   int cancel;
-  p->inline_running = true;
   p->inline_thread = procpool__platform_self();
   procpool__host_unlock(p);
   cancel = procpool__platform_no_cancel();
@@ -9991,7 +9919,7 @@ static bool procpool__host_run_inline(procpool *p) {
     procpool__worker_bury(t.worker);
   procpool__platform_cancel_as(cancel);
   procpool__host_lock(p);
-  p->inline_running = false;
+  p->inline_thread = 0;
   procpool__host_hand_over(p);
   if (p->fd_users > 0)
     procpool__platform_event_set(p->fds.event_fd); /* who waits for several pools may run the next one */
@@ -10038,40 +9966,40 @@ static void procpool__host_note_rest(procpool *p) {
 }
 
 /* Rests until something may have changed. */
-static void procpool__host_rest(procpool *p, uint64_t deadline, procpool__known *known) {
+static void procpool__host_rest(procpool *p, procpool__wait *w) {
   procpool__spinning n;
   bool come = false;
   procpool__host_note_rest(p);
   if (p->finished) {
     if (p->frames != NULL) /* another thread is still in a callback */
-      procpool__host_await_turn(p, deadline, known);
+      procpool__host_await_turn(p, w);
     return;
   }
   if (p->inline_worker != NULL) {
-    if (p->inline_running || !procpool__host_run_inline(p))
-      procpool__host_await_turn(p, deadline, known);
+    if (p->inline_thread != 0 || !procpool__host_run_inline(p))
+      procpool__host_await_turn(p, w);
     return;
   }
   if (p->draining) {
-    procpool__host_follow(p, deadline, known);
+    procpool__host_follow(p, w);
     return;
   }
   p->draining = true;
-  p->lazy = procpool__host_may_be_lazy(p, known->spare);
+  p->lazy = procpool__host_may_be_lazy(p, w);
   if (p->lazy) {
-    procpool__host_sleep(p, deadline, known);
+    procpool__host_sleep(p, w);
     p->lazy = p->draining = false;
     return;
   }
   procpool__host_unlock(p);
-  procpool__spin_begin(&n, &p->spin, p->segment.workers, procpool__host_crowded(p), deadline);
+  procpool__spin_begin(&n, &p->spin, p->segment.workers, procpool__host_crowded(p), w->deadline);
   while (!come && procpool__spin_on(&n, n.budget))
     come = procpool__host_news(p);
   if (!procpool__host_relock(p))
     return;
   p->idle_looks += come;
   if (!come || p->idle_looks >= PROCPOOL__IDLE_LOOKS)
-    procpool__host_sleep(p, deadline, known);
+    procpool__host_sleep(p, w);
   procpool__spin_end(&p->spin, &n);
   p->draining = false;
 }
@@ -10079,15 +10007,6 @@ static void procpool__host_rest(procpool *p, uint64_t deadline, procpool__known 
 /* ---- what callbacks throw ---- It leaves the call that ran the callback, and no call within a later callback, nor one
  * that the callback was called from: a call takes what was thrown in the one frame that it had itself. Frames alone
  * count, for a task makes none: what a callback throws that a task's call has run leaves that call in the task. */
-
-/* In how many frames this thread is, one within the other. */
-static unsigned procpool__host_depth(const procpool *p) {
-  const uint64_t self = procpool__platform_self();
-  unsigned depth = 0;
-  for (const procpool__frame *f = p->frames; f != NULL; f = f->next)
-    depth += f->thread == self;
-  return depth;
-}
 
 /* Where in the list is what was thrown in this thread's frame of that depth; null there if nothing was. */
 static procpool__callback_node **procpool__host_thrown(procpool *p, unsigned depth) {
@@ -10127,11 +10046,6 @@ static void *procpool__host_take_thrown(procpool *p) {
   exception = node->context;
   PROCPOOL_FREE(node);
   return exception;
-}
-
-/* Whether this thread's call is to end with one. */
-static bool procpool__host_threw(procpool *p) {
-  return *procpool__host_thrown(p, procpool__host_depth(p) + 1) != NULL;
 }
 
 /* Calls the user. Returns what was thrown. Not to be cancelled: a thread that ended here would seem to be in the
@@ -10208,28 +10122,15 @@ static void procpool__host_take_interrupts(procpool *p) {
   procpool__sleeper_wake_all(p);
 }
 
-/* What a public call waits for, and how long. Made once, as the call begins, for all the waits within it: an interrupt
- * that comes between two of them ends the next one, whichever thread has taken it meanwhile. */
-typedef struct procpool__wait {
-  procpool__condition *condition; /* asked under the lock */
-  void *context;
-  uint64_t deadline;
-  unsigned how;          /* PROCPOOL__WAIT_* */
-  uint32_t interrupts;   /* those that were taken when the call began: any other number ends it */
-  const uint64_t *spare; /* see procpool__known; the condition may change it. Null: 0 */
-  const size_t *holds;   /* blocks that the call holds meanwhile. Null: 0 */
-} procpool__wait;
-
 static procpool__wait procpool__host_wait_for(const procpool *p, procpool__condition *condition, void *context,
                                               uint64_t deadline, unsigned how) {
   procpool__wait w;
+  memset(&w, 0, sizeof(w));
   w.condition = condition;
   w.context = context;
   w.deadline = deadline;
   w.how = how;
   w.interrupts = __atomic_load_n(&p->interrupts_taken, __ATOMIC_RELAXED);
-  w.spare = NULL;
-  w.holds = NULL;
   return w;
 }
 
@@ -10264,14 +10165,8 @@ static void procpool__host_wait_callbacks(procpool *p, const procpool__wait *w) 
 }
 
 /* Waits, draining, until the condition holds. OK, PENDING, INTERRUPTED, MEMORY; FORKED in a child that comes back. */
-static procpool_status procpool__host_wait(procpool *p, const procpool__wait *w) {
+static procpool_status procpool__host_wait(procpool *p, procpool__wait *w) {
   procpool_status status = PROCPOOL_OK;
-  procpool__known known;
-  known.condition = w->condition;
-  known.context = w->context;
-  known.how = w->how;
-  known.interrupts = w->interrupts;
-  known.room = (w->how & PROCPOOL__WAIT_ROOM) != 0;
   for (;;) {
     const procpool_status drained = procpool__host_is_child(p) ? PROCPOOL_FORKED : procpool__host_drain(p);
     if (w->how & PROCPOOL__WAIT_CALLBACKS)
@@ -10280,17 +10175,16 @@ static procpool_status procpool__host_wait(procpool *p, const procpool__wait *w)
       status = PROCPOOL_FORKED;
       break;
     }
-    if (p->first_due != NULL)
-      procpool__host_pass_callbacks(p);
-    if (p->thrown != NULL && procpool__host_threw(p) && !(w->how & PROCPOOL__WAIT_IMMUNE)) {
+    procpool__host_pass_callbacks(p);
+    if (p->thrown != NULL && *procpool__host_thrown(p, procpool__host_depth(p) + 1) != NULL &&
+        !(w->how & PROCPOOL__WAIT_IMMUNE)) {
       status = PROCPOOL_INTERRUPTED; /* by what a callback threw */
       break;
     }
     /* before the condition looks: a cell that comes free after it was found taken must not go unnoticed */
-    known.cell_free = known.room && procpool__host_cell_free(p);
-    known.roomy = procpool__host_room(p);
-    known.finished = p->finished;
-    known.refusal = p->refusal;
+    w->cell_free = (w->how & PROCPOOL__WAIT_ROOM) && procpool__host_cell_free(p);
+    w->room = procpool__host_room(p);
+    w->calls = p->calls;
     if (w->condition(p, w->context))
       break;
     status = w->how & PROCPOOL__WAIT_IMMUNE ? PROCPOOL_OK : drained;
@@ -10298,8 +10192,7 @@ static procpool_status procpool__host_wait(procpool *p, const procpool__wait *w)
       status = procpool__host_wait_over(p, w);
     if (status != PROCPOOL_OK)
       break;
-    known.spare = w->spare != NULL ? *w->spare : 0;
-    procpool__host_rest(p, w->deadline, &known);
+    procpool__host_rest(p, w);
   }
   procpool__host_hand_over(p);
   return status;
@@ -11428,7 +11321,7 @@ typedef struct procpool__order {
   bool several; /* the caller looks for sleepers, by procpool__submit_look */
   size_t count, accepted;
   procpool_future **futures; /* out; or null: the results are given up */
-  uint64_t spare;            /* see procpool__known */
+  uint64_t spare;            /* see procpool__wait */
 } procpool__order;
 
 /* There is no memory to be had. A pool that has ended meanwhile takes none: then that is why. */
@@ -11923,7 +11816,7 @@ static void *procpool__shared_retry(procpool *p, size_t size) {
     if (buffer != NULL || (p->arena.leaving == 0 && p->arena.returned == returned))
       return buffer;
     if (p->arena.leaving > 0)
-      procpool__host_await_turn(p, PROCPOOL__NEVER, NULL);
+      procpool__host_await_turn(p, NULL);
   }
 }
 
@@ -12142,7 +12035,7 @@ static void procpool__free_wait_alone(procpool *p) {
     procpool__platform_yield();
     (void)procpool__host_relock(p);
     if (p->inside > 1)
-      procpool__host_await_turn(p, PROCPOOL__NEVER, NULL);
+      procpool__host_await_turn(p, NULL);
   } while (p->inside > 1);
   while (__atomic_load_n(&p->interrupting, __ATOMIC_SEQ_CST) != 0 && procpool__host_here(p))
     procpool__platform_yield(); /* a few instructions of another thread */
@@ -12329,7 +12222,7 @@ static void procpool__future_give_back(procpool *p, procpool_future *f) {
 }
 
 /* Waits; but in a callback or a task of the pool it only looks, for that may be what all others wait for. */
-static procpool_status procpool__public_wait(procpool *p, const procpool__wait *w) {
+static procpool_status procpool__public_wait(procpool *p, procpool__wait *w) {
   if (!procpool__host_self(p))
     return procpool__host_wait(p, w);
   (void)procpool__host_drain(p);
@@ -12559,7 +12452,7 @@ static void procpool__future_want_end(procpool *p, const procpool_future *f, uin
 static void procpool__future_stopped(procpool *p) {
   if (p->phase != PROCPOOL__PHASE_RUN && !p->finished) /* it may have been the last one that the shutdown waits for */
     procpool__host_tell_phase(p);
-  if (!p->finished && (p->parked || p->fd_users > 0)) /* the thread that drains may wait for this one */
+  if (!p->finished && (p->drainer != NULL || p->fd_users > 0)) /* the thread that drains may wait for this one */
     procpool__shm_wake_host(&p->segment, p->fds.event_fd);
 }
 
@@ -12964,7 +12857,7 @@ static procpool__wait procpool__group_begin(procpool__group *g, double timeout) 
                                  PROCPOOL__WAIT_CALLBACKS | PROCPOOL__WAIT_GROUP);
 }
 
-static procpool_status procpool__group_wait(procpool__group *g, const procpool__wait *wait) {
+static procpool_status procpool__group_wait(procpool__group *g, procpool__wait *wait) {
   procpool *p = g->pools[0];
   procpool_status status;
   if (g->pool_count > 1)
@@ -13001,7 +12894,7 @@ PROCPOOL_API procpool_status procpool_wait(procpool_future *const *futures, size
   status = procpool__group_fill(&group, futures, count);
   group.until = untils[mode];
   if (status == PROCPOOL_OK && group.pool_count > 0) {
-    const procpool__wait wait = procpool__group_begin(&group, timeout);
+    procpool__wait wait = procpool__group_begin(&group, timeout);
     status = procpool__group_wait(&group, &wait);
   }
   procpool__group_end(&group, false);
@@ -13370,7 +13263,7 @@ typedef struct procpool__mapping {
   uint64_t bytes;                /* of their blocks */
   uint64_t since;                /* ns: when results were taken last; 0: never */
   double item_ns;                /* how long an item took by then, in the pool as a whole */
-  uint64_t spare;                /* see procpool__known */
+  uint64_t spare;                /* see procpool__wait */
   uint64_t room_before;          /* procpool__host_room when room was last looked for, */
   bool cell_before;              /* and whether there was a cell */
   size_t least;                  /* items that are worth handing out, by what the last chunk took */
@@ -13788,8 +13681,8 @@ static void procpool__map_halt(procpool__mapping *m, procpool__job *job) {
 
 static void procpool__map_leave(procpool__mapping *m) {
   procpool *p = m->pool;
-  const procpool__wait wait = procpool__host_wait_for(
-      p, procpool__condition_halted, m, procpool__platform_now() + PROCPOOL__MAP_LINGER, PROCPOOL__WAIT_IMMUNE);
+  procpool__wait wait = procpool__host_wait_for(p, procpool__condition_halted, m,
+                                                procpool__platform_now() + PROCPOOL__MAP_LINGER, PROCPOOL__WAIT_IMMUNE);
   const bool halts = m->busy > 0;
   m->halted = true;
   for (size_t j = 0; j < m->job_count && m->busy > 0; j++) {

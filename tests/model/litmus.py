@@ -395,29 +395,9 @@ def dropped():
     return worker, host
 
 
-@test("word=1 flag=0 host_seq=0", x86=True)
-def cell_free():
-    """The host waits until the task that a lap ago took the next cell is claimed."""
-    def worker():
-        yield C("worker_claim slot.word", "word", READY, RUNNING)
-        yield from answer("worker_answer_claim")
-
-    def host():
-        while True:
-            seq = yield R("host_sleep host_seq", "host_seq")
-            yield W("host_arm host_flag", "flag", 1)
-            word = yield R("host_cell_free slot.word", "word")
-            if word == READY:
-                yield futex("host_seq", seq)
-            yield W("host_arm host_flag", "flag", 0)
-            if word != READY:
-                return
-    return worker, host
-
-
 @test("word=1 flag=0 host_seq=0 lazy_until=9", x86=True)
 def lazy():
-    """The lazy sleep: whoever claims the task at lazy_until or a later one answers."""
+    """The host sleeps until the task at lazy_until is claimed, or a later one: a lazy sleep, or one for want of a cell."""
     def worker():
         yield C("worker_claim slot.word", "word", READY, RUNNING)
         flag = yield R("worker_answer_claim host_flag", "flag")
@@ -431,7 +411,7 @@ def lazy():
             seq = yield R("host_sleep host_seq", "host_seq")
             yield W("host_arm lazy_until", "lazy_until", 0)
             yield W("host_arm host_flag", "flag", 1)
-            word = yield R("host_plenty slot.word", "word")
+            word = yield R("host_waits slot.word", "word")
             if word == READY:
                 yield futex("host_seq", seq)
             yield W("host_arm host_flag", "flag", 0)
@@ -857,12 +837,12 @@ def lost():
         word = yield R("host_audit_task slot.word", "word")
         if word != RUNNING:
             return
-        intent = yield R("host_is_lost block.intent_word", "intent_word")
+        intent = yield R("slot_verdict block.intent_word", "intent_word")
         if intent == RUNNING:
-            slot = yield R("host_is_lost block.intent_slot", "intent_slot")
+            slot = yield R("slot_verdict block.intent_slot", "intent_slot")
             if slot == 1:
                 return
-        word = yield R("host_is_lost slot.word", "word")
+        word = yield R("slot_verdict slot.word", "word")
         assert word != RUNNING, "a healthy worker is called lost"
     return worker, host
 
@@ -878,8 +858,8 @@ def found():
     def host():
         word = yield R("host_audit_task slot.word", "word")
         if word == RUNNING:
-            intent = yield R("host_is_lost block.intent_word", "intent_word")
-            slot = yield R("host_is_lost block.intent_slot", "intent_slot")
+            intent = yield R("slot_verdict block.intent_word", "intent_word")
+            slot = yield R("slot_verdict block.intent_slot", "intent_slot")
             assert intent == RUNNING and slot == 1, "a healthy worker is called lost"
     return worker, host
 
@@ -918,7 +898,7 @@ def buried():
         word = yield R("host_audit_task slot.word", "word")
         if word != DEAD:
             return
-        intent = yield R("host_is_lost block.intent_word", "intent_word")
+        intent = yield R("slot_verdict block.intent_word", "intent_word")
         if intent == RUNNING:
             return
         settled = yield from drain_dead()

@@ -129,7 +129,7 @@
 #define IS_DEAD(x) (STATE(x) == DEAD_CRASHED || STATE(x) == DEAD_X)
 #define CELL(ticket, slot) ((ticket) * 4 + (slot))
 #define PARKED 1
-#define ROOM 2
+#define CLAIM 2
 #define AT(w, position) ((w) * RING + (position) % RING)
 #ifdef FIELDS /* records of several lengths, read and written field by field */
 #define LENGTH(ticket) ((ticket) == 1 -> 2 : 1)
@@ -152,7 +152,7 @@ bool ready[2];
 #if LEAVES
 byte leaves = LEAVES;
 #endif
-byte host_flag;
+byte host_flag, claim_at; /* claim_at: host_flag's CLAIM is for positions from this one on, plus CELLS */
 bool host_fresh, host_parked;
 bool answered[2];
 byte dead_list; /* a bit per slot */
@@ -217,6 +217,14 @@ inline answer(why) {
   if
   :: atomic { (host_flag & why) && !answered[w] -> REMEMBER }; wake_host()
   :: !((host_flag & why) && !answered[w])
+  fi
+}
+
+/* After a claim: next is behind it. */
+inline answer_claim() {
+  if
+  :: next + CELLS > claim_at -> answer(CLAIM)
+  :: else
   fi
 }
 
@@ -309,7 +317,7 @@ turn:
     atomic { MOVE_HINT };
 #endif
 #ifndef MUTANT_ROOM_AT_HINT
-    answer(ROOM);
+    answer_claim();
 #endif
 
     atomic { /* run */
@@ -409,7 +417,7 @@ follow:
 #endif
     };
 #ifdef MUTANT_ROOM_AT_HINT
-    answer(ROOM);
+    answer_claim();
 #endif
 
 sleep:
@@ -863,7 +871,8 @@ rest:
 #endif
   host_fresh = 1; /* loads host_seq */
   atomic { /* arm, with a new number */
-    host_flag = (k < TASKS -> PARKED + ROOM : PARKED);
+    claim_at = k;
+    host_flag = (k < TASKS -> PARKED + CLAIM : PARKED);
 #ifndef MUTANT_ANSWERED_FOR_GOOD
     answered[0] = 0; answered[1] = 0
 #endif
