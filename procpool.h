@@ -474,6 +474,9 @@ typedef struct procpool_stats {
   uint64_t crashed;         /* of these, CRASHED */
   uint64_t workers_started; /* worker processes ever started */
   uint64_t shared_bytes;    /* shared memory reserved */
+  uint64_t workers_stopped; /* how often a worker process was stopped by a signal (SIGSTOP, Ctrl-Z) since open; stops
+                               that follow each other at once may count as one. What a debugger does by ptrace is
+                               told to the debugger alone, and not counted. 0 for threads and inline */
 } procpool_stats;
 
 /* A snapshot; exact when nothing moves. OK, ARGUMENT, HANDLE, FORKED. */
@@ -1017,9 +1020,10 @@ static PROCPOOL_UNUSED inline void procpool__scope_end(procpool **procpool__pool
                 each such stop as much as an eighth of the shortest limit (5 s at most) and 0.1 s may count, and all of
                 it where it comes in the midst of a fork for a replacement.
                 A worker that is stopped alone has its limit all the same; one that is stopped while it has no task
-                keeps a shutdown waiting, except KILL, until it goes on. While a process stops or traces the supervisor
-                no limit is kept, no death told and no worker replaced, except by KILL; a worker whose task has left
-                it traced is replaced when that task returns.
+                keeps a shutdown waiting, except KILL, until it goes on. (How often workers were stopped stands in
+                procpool_stats.) While a process stops or traces the supervisor no limit is kept, no death told and no
+                worker replaced, except by KILL; a worker whose task has left it traced is replaced when that task
+                returns.
    Processors   workers may use what all threads of the host together may use: OMP_PROC_BIND and the like, which pin
                 the thread that opens the pool, do not pin its workers.
    Waiting      wait() and waitpid(-1) in the host never see the pool: the supervisor is detached. A host that is
@@ -1146,7 +1150,8 @@ static PROCPOOL_UNUSED inline void procpool__scope_end(procpool **procpool__pool
               1664  phase   1672 arena_top                                 host
               1728  limited  1736 tick                                     host
               1744  ticking  1748 lost_bell                                supervisor (lost_bell: set by a worker)
-              1792  dead_list dead_count health gone alive started cause_* supervisor (dead_list: host takes all)
+              1792  dead_list dead_count health gone alive started         supervisor (dead_list: host takes all)
+                    stopped cause_*                                        supervisor
       block      0  intent_slot intent_word started_ns limited_word ended_word tasks life init_code    its worker
                 64  tail   72 dropped                                      its worker (tail: also who publishes for it)
                128  consumed   136 room_seq   140 wake_seq   144 woken_ns  host (wake_seq: supervisor too)
@@ -4807,7 +4812,8 @@ typedef struct procpool__header {
   procpool__u64 dead_count;     /* supervisor: how many it ever pushed */
   uint32_t health;              /* supervisor: procpool__health; the host reads, cause before it */
   uint32_t gone;                /* supervisor: every worker is reaped, and it is leaving */
-  procpool__u64 alive, started; /* supervisor: workers that live, workers ever started */
+  procpool__u64 alive, started; /* supervisor: workers that live, workers ever started, */
+  procpool__u64 stopped;        /* and how often one of them was stopped */
   /* supervisor (threads: the last of them), before health, which publishes them; relaxed: it may write the next cause
    * while the host reads this one */
   procpool__i64 cause_signal, cause_exit, cause_code, cause_errno, cause_pid, cause_worker, cause_stage;
@@ -6265,12 +6271,12 @@ typedef struct procpool__super {
   int watch; /* tells of the witness's end, or -1 */
   procpool__pid pid, host;
   bool strict, core_dumps, ended;
-  bool once;                     /* one worker, one task: a dead one is not replaced */
-  uint32_t phase;                /* procpool__phase, as the host said it by a message: the segment's is for workers */
-  uint64_t accepted;             /* with it: how many tasks ever were */
-  uint64_t alive, started, dead; /* what it writes into the header */
-  procpool__pid ended_pid;       /* once: the worker that ended and had not begun the task, */
-  procpool__ending ending;       /* and how it did */
+  bool once;         /* one worker, one task: a dead one is not replaced */
+  uint32_t phase;    /* procpool__phase, as the host said it by a message: the segment's is for workers */
+  uint64_t accepted; /* with it: how many tasks ever were */
+  uint64_t alive, started, stopped, dead; /* what it writes into the header */
+  procpool__pid ended_pid;                /* once: the worker that ended and had not begun the task, */
+  procpool__ending ending;                /* and how it did */
   unsigned fork_failures;
   int turn;                   /* the index from which it looks for workers to replace */
   uint64_t marks;             /* given to workers so far */
@@ -6718,7 +6724,10 @@ static void procpool__super_time_stop(procpool__charge *charge) {
   charge->host_stood = false;
 }
 
+/* A stop that was over before this process looked is told by its end alone. */
 static void procpool__super_note_stop(procpool__super *u, int index, bool stopped) {
+  if (stopped || !u->charges[index].stopped)
+    procpool__store(&u->segment.header->stopped, ++u->stopped);
   if (stopped && !u->charges[index].stopped)
     procpool__super_time_stop(&u->charges[index]);
   u->charges[index].stopped = stopped;
@@ -12771,6 +12780,7 @@ PROCPOOL_API procpool_status procpool_get_stats(procpool *pool, procpool_stats *
   stats->workers_started = pool->threads != NULL || pool->inline_worker != NULL
                                ? (uint64_t)pool->segment.workers
                                : procpool__load(&pool->segment.header->started);
+  stats->workers_stopped = procpool__load(&pool->segment.header->stopped);
   procpool__stats_count(pool, stats);
   stats->submitted = pool->submitted;
   stats->settled = pool->settled;

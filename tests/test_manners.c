@@ -252,6 +252,55 @@ TEST_STARTS(r137_everything_stopped, PROCESSES) {
   check_stopped_job(start, SIGSTOP);
 }
 
+/* Two tasks that are there at once: the processes of the workers are in page->pid. */
+static void meet(procpool *pool) {
+  procpool_future *futures[2];
+  for (int i = 0; i < 2; i++) {
+    const test_job job = job_with(i, 2);
+    futures[i] = test_submit(pool, task_meet, &job, sizeof(job));
+  }
+  finish(futures[0], PROCPOOL_OK);
+  finish(futures[1], PROCPOOL_OK);
+}
+
+/* A host of two workers in a group of its own, which is stopped and goes on: two stops, or none of threads. */
+static void check_counted_stop(procpool_start start, int number) {
+  const pid_t host = fork();
+  if (host == 0) {
+    const uint64_t stops = start <= PROCPOOL_START_SPAWN ? 2 : 0;
+    procpool *pool;
+    setpgid(0, 0);
+    pool = test_open(start, 2);
+    page->pid[0] = page->pid[1] = (int)getpid();
+    if (stops > 0)
+      meet(pool);
+    CHECK_EQ(test_stats(pool).workers_stopped, 0);
+    gate_add(&page->word[0], 1);
+    gate_wait(&page->gate, 1);
+    while (test_stats(pool).workers_stopped < stops)
+      usleep(1000);
+    CHECK_WORKS(pool);
+    CHECK_EQ(test_stats(pool).workers_stopped, stops);
+    test_close(pool);
+    _exit(0);
+  }
+  gate_wait(&page->word[0], 1);
+  CHECK_EQ(kill(-host, number), 0);
+  while (test_state(host) != 'T' || test_state(page->pid[0]) != 'T' || test_state(page->pid[1]) != 'T')
+    usleep(1000);
+  CHECK_EQ(kill(-host, SIGCONT), 0);
+  gate_add(&page->gate, 1);
+  CHECK_EQ(test_wait_exit(host), 0);
+}
+
+TEST_STARTS(r029_stops_of_a_job_from_its_terminal, EVERY) {
+  check_counted_stop(start, SIGTSTP);
+}
+/* The supervisor stands as well: it hears that the workers go on. */
+TEST_STARTS(r029_stops_of_everything, EVERY) {
+  check_counted_stop(start, SIGSTOP);
+}
+
 /* Stops the group for a fifth of a second, again and again: shorter than the supervisor's tick. Returns for how long in
  * all. worker: it is stopped a little before the others; or 0. */
 static double stop_often(pid_t host, pid_t worker, int times) {
