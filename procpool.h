@@ -298,6 +298,8 @@ typedef struct procpool_options {
    * as the main thread's (RLIMIT_STACK, or 8 MiB). A forked worker goes on with the stack that opened the pool, a
    * spawned one has its program's. */
   size_t stack_size;
+  int nice; /* 1 to 19: added to the nice value that the host has at open, in each worker before its initializer, so
+               that it gives way to other programs; 0: as the host; not inline */
 } procpool_options;
 
 /* Opens a pool. options: null or zeroed for all defaults. Returns when every worker process has been started (their
@@ -1091,6 +1093,10 @@ static PROCPOOL_UNUSED inline void procpool__scope_end(procpool **procpool__pool
                 where it wakes the host; so also after each task that is longer. A row is long from the seventeenth task
                 after the worker slept (the third after a shorter rest). A task of which nothing may stay is for
                 max_tasks_per_child = 1.
+   Priority     a worker's nice value is that of the thread that opened the pool, as of then, plus options.nice (19 at
+                most in all). What a task starts has it, too, and a pool that a task opens adds to it. On Linux each
+                thread has a value of its own: in a thread pool those of the workers change, and no other. The
+                supervisor's stays as the host's: limits are kept in time beside workers that wait for a processor.
    Memory       a worker's oom_score_adj is raised to 500, or one above the host's own: the out-of-memory killer takes
                 it first.
    Stack        a forked worker goes on with the stack of the thread that opened the pool, a spawned one has that of its
@@ -1104,7 +1110,8 @@ static PROCPOOL_UNUSED inline void procpool__scope_end(procpool **procpool__pool
                 the call's name. Without memfd_create the memory is a file that never has a name (O_TMPFILE), or loses
                 it at once, in /dev/shm, $TMPDIR or /tmp: it cannot be sealed, so a task that shortens it makes the host
                 die by SIGBUS. Without close_range and /proc, descriptors above a million are not found and stay open.
-                Without prctl a worker may outlive a supervisor that is killed. Without futex there is no pool.
+                Without prctl a worker may outlive a supervisor that is killed. Without getpriority or setpriority
+                options.nice does nothing. Without futex there is no pool.
    Names        ps -o comm, top: NAME-INDEX for workers (10 bytes of NAME), NAME for the supervisor and for a
                 procpool_process (15 bytes).
 */
@@ -1140,8 +1147,8 @@ static PROCPOOL_UNUSED inline void procpool__scope_end(procpool **procpool__pool
       header     0  magic version total header_size workers capacity ring_size arena_size   } host, before there
                 64  max_tasks strict core_dumps once depth spin_ns spin_fixed processors    } is another process
                128  initializer and its offset, size, limit  160 base  168 cookie  176 host_pid  }
-               184  pinned  192 cpu_set (1024 bytes)  1216 name (16)                             }
-              1232  addressee                                              host before each start, then go-between
+               184  pinned  192 cpu_set (1024 bytes)  1216 name (16)  1232 nice                  }
+              1240  addressee                                              host before each start, then go-between
               1280  head                                                   any process, forward, by CAS; host and
                                                                            supervisor mend it
               1344  masks: 16 pairs of idle, away                          worker, supervisor, host, bit by bit
@@ -1383,7 +1390,7 @@ static PROCPOOL_UNUSED inline void procpool__scope_end(procpool **procpool__pool
  *     each_child is_stopped same_session mark mark_of nudge_parent adopt environment forget_environment
  *   death: die_with die_when_told continue_when_told witness witness_drop witness_gone witness_watch guard guard_ok
  *     guard_free around_forks children_elsewhere
- *   manners: set_name volunteer no_core drop_output flush worker_signals super_signals note_habits tidy catch_exit
+ *   manners: set_name nice volunteer no_core drop_output flush worker_signals super_signals note_habits tidy catch_exit
  *     catch_exit_here exit_mark release_exit find_exit_list clear_exit_list
  *   code: each_code has_maps is_program unloads privileged gives_rights
  *   error: error set_error scarce disproved throw throw_alone keep_exception drop_exception
@@ -3420,7 +3427,7 @@ static int procpool__platform_die_when_told(int fd) {
 }
 
 /* ==== >>habits ======================================================================================================
- * Runs in:   workers and supervisor; in the host only what catches exit() and finds code.
+ * Runs in:   workers and supervisor; in the host only what catches exit() and finds code; nice in worker threads, too.
  * Writes:    what belongs to its own process: limits, timers, masks, lists of handlers.
  * Calls:     the parts above and the kernel.
  * Always:    what is found here is what the process inherits or leaves behind, never what a pool does. */
@@ -3481,6 +3488,16 @@ static void procpool__platform_set_name(const char *name, int index) {
   else
     (void)snprintf(comm, sizeof(comm), "%.10s-%d", name, index);
   (void)prctl(PR_SET_NAME, comm);
+}
+
+/* Adds to the nice value of the calling thread (0; each thread has one: getpriority(2)). The kernel takes 19 for what
+ * is above, and asks for no rights to give way. Where a filter refuses the calls the value stays as it is. */
+static void procpool__platform_nice(int more) {
+  int now;
+  errno = 0; /* -1 is a nice value, too */
+  now = getpriority(PRIO_PROCESS, 0);
+  if (now != -1 || errno == 0)
+    (void)setpriority(PRIO_PROCESS, 0, now + more);
 }
 
 /* The out-of-memory killer shall take a worker before the host: its score goes up to 500, or to one above what this
@@ -4788,6 +4805,7 @@ typedef struct procpool__header {
   procpool__u64 pinned; /* 1: the host's opening thread was pinned, workers may use the processors of cpu_set */
   procpool__u64 cpu_set[PROCPOOL__CPU_SET / sizeof(uint64_t)];
   char name[16];
+  procpool__u64 nice; /* added to each worker's nice value */
   uint32_t addressee; /* spawn: id of the process that shall become the supervisor, 0 until it is known. Written by the
                          host before each start (0), and then by the go-between; read by who comes to the door */
   PROCPOOL__ALIGNED procpool__u64 head; /* hint: no position before it is READY. Anyone, by CAS from h to h + 1 */
@@ -4821,7 +4839,7 @@ typedef struct procpool__header {
 
 /* What workers go by: each process's own copy, made before there was a worker (a forked one has it by the fork). */
 typedef struct procpool__settings {
-  uint64_t max_tasks, spin_ns, spin_fixed, processors;
+  uint64_t max_tasks, spin_ns, spin_fixed, processors, nice;
   uint64_t initializer, initializer_offset, initializer_size;
 } procpool__settings;
 
@@ -4855,7 +4873,8 @@ PROCPOOL__AT(header, host_pid, 176);
 PROCPOOL__AT(header, pinned, 184);
 PROCPOOL__AT(header, cpu_set, 192);
 PROCPOOL__AT(header, name, 1216);
-PROCPOOL__AT(header, addressee, 1232);
+PROCPOOL__AT(header, nice, 1232);
+PROCPOOL__AT(header, addressee, 1240);
 PROCPOOL__AT(header, head, 1280);
 PROCPOOL__AT(header, masks, 1344);
 PROCPOOL__AT(header, host_flag, 1600);
@@ -4937,6 +4956,7 @@ static void procpool__shm_settle(procpool__segment *s) {
   s->settings.spin_ns = h->spin_ns;
   s->settings.spin_fixed = h->spin_fixed;
   s->settings.processors = h->processors;
+  s->settings.nice = h->nice;
   s->settings.initializer = h->initializer;
   s->settings.initializer_offset = h->initializer_offset;
   s->settings.initializer_size = h->initializer_size;
@@ -6119,11 +6139,14 @@ static int procpool__worker_call_initializer(const procpool__worker *w, const vo
   return b.code;
 }
 
-/* Runs the user's initializer, if there is one. */
+/* Before the first task of a process or thread: it becomes as nice as it shall be, and runs the user's initializer, if
+ * there is one. */
 static bool procpool__worker_initialize(procpool__worker *w) {
   const procpool__settings *h = &w->segment->settings;
   const void *argument = procpool__address_of(h->initializer_offset);
   int code;
+  if (h->nice != 0)
+    procpool__platform_nice((int)h->nice);
   if (h->initializer != 0) {
     procpool__store(&w->block->life, PROCPOOL__LIFE_BEGINS);
     if (h->initializer_size > 0)
@@ -10836,6 +10859,10 @@ static bool procpool__open_check(procpool__plan *plan) {
     return procpool__open_fail(plan, PROCPOOL_UNSUPPORTED, 0, "options.stack_size needs PROCPOOL_START_THREAD");
   if (o->stack_size != 0 && (o->stack_size < 65536 || o->stack_size > SIZE_MAX / 4))
     return procpool__open_fail(plan, PROCPOOL_ARGUMENT, 0, "options.stack_size must be 65536 or more");
+  if (o->nice < 0 || o->nice > 19)
+    return procpool__open_fail(plan, PROCPOOL_ARGUMENT, 0, "options.nice must be 0 to 19");
+  if (o->nice != 0 && o->start == PROCPOOL_START_INLINE)
+    return procpool__open_fail(plan, PROCPOOL_UNSUPPORTED, 0, "options.nice is not for PROCPOOL_START_INLINE");
   if (o->max_queued > PROCPOOL__MAX_QUEUED)
     return procpool__open_fail(plan, PROCPOOL_ARGUMENT, 0, "options.max_queued is above 8388608");
   if (o->ring_size != 0 &&
@@ -11035,6 +11062,7 @@ static bool procpool__open_header(procpool *p, procpool__plan *plan) {
   h->spin_fixed = o->spin_us > 0;
   h->processors = (uint64_t)plan->processors;
   (void)snprintf(h->name, sizeof(h->name), "%s", o->name);
+  h->nice = (uint64_t)o->nice;
   h->initializer = procpool__number_of_initializer(o->initializer);
   h->initializer_offset = procpool__number_of(o->initializer_argument);
   if (o->initializer_size > 0) {

@@ -92,6 +92,99 @@ TEST_STARTS(r136_oom_score_is_never_below_the_hosts, PROCESSES) {
   test_close(pool);
 }
 
+static int nice_value(void) {
+  int value;
+  errno = 0;
+  value = getpriority(PRIO_PROCESS, 0); /* of this thread */
+  CHECK_EQ(errno, 0);
+  return value;
+}
+
+static void task_nice(procpool_task *task) {
+  (void)job_begin(task);
+  answer(task, nice_value());
+}
+
+static void task_nice_and_die(procpool_task *task) {
+  (void)job_begin(task);
+  CHECK_EQ(setpriority(PRIO_PROCESS, 0, 19), 0);
+  raise(SIGKILL);
+}
+
+static int initializer_expects_nice(const void *argument, size_t size) {
+  int expected;
+  CHECK_EQ(size, sizeof(expected));
+  memcpy(&expected, argument, size);
+  return nice_value() == expected ? 0 : 1;
+}
+
+/* Each worker and each replacement has it, its initializer too; the host has it not. */
+TEST_STARTS(r136_nice_is_added_to_the_hosts, CONCURRENT) {
+  const int added[] = {0, 1, 7, 19};
+  const int before = nice_value();
+  for (size_t i = 0; i < sizeof(added) / sizeof(*added); i++) {
+    const int expected = before + added[i] < 19 ? before + added[i] : 19;
+    procpool_options options = {0};
+    procpool *pool;
+    options.nice = added[i];
+    options.initializer = initializer_expects_nice;
+    options.initializer_argument = &expected;
+    options.initializer_size = sizeof(expected);
+    pool = test_open_with(start, 2, &options);
+    CHECK_EQ(ask(pool, task_nice, 0), expected);
+    for (int n = 0; start != PROCPOOL_START_THREAD && n < 2; n++) {
+      finish(submit_job(pool, task_nice_and_die, 0), PROCPOOL_CRASHED);
+      CHECK_EQ(ask(pool, task_nice, 0), expected);
+    }
+    CHECK_EQ(nice_value(), before);
+    test_close(pool);
+  }
+}
+
+/* The host's own counts as it was at open. */
+TEST_STARTS(r136_nice_of_a_host_that_is_nice, CONCURRENT) {
+  const int before = nice_value();
+  const pid_t host = before < 10 ? fork() : -1;
+  if (before >= 10)
+    SKIP("too nice already");
+  if (host == 0) {
+    procpool_options options = {0};
+    procpool *pool;
+    options.nice = 4;
+    CHECK_EQ(setpriority(PRIO_PROCESS, 0, before + 3), 0);
+    pool = test_open_with(start, 1, &options);
+    CHECK_EQ(setpriority(PRIO_PROCESS, 0, before + 5), 0);
+    CHECK_EQ(ask(pool, task_nice, 0), before + 7);
+    if (start != PROCPOOL_START_THREAD)
+      finish(submit_job(pool, task_nice_and_die, 0), PROCPOOL_CRASHED);
+    CHECK_EQ(ask(pool, task_nice, 0), before + 7);
+    test_close(pool);
+    _exit(0);
+  }
+  CHECK_EQ(test_wait_exit(host), 0);
+}
+
+/* In a pool of a task it is added to the worker's. */
+static void task_nice_pool(procpool_task *task) {
+  const int number = job_begin(task)->number;
+  procpool_options options = {0};
+  procpool *pool;
+  options.nice = number;
+  pool = test_open_with(PROCPOOL_START_FORK, 1, &options);
+  answer(task, ask(pool, task_nice, 0));
+  test_close(pool);
+}
+
+TEST_STARTS(r136_nice_within_a_task, PROCESSES) {
+  const int before = nice_value();
+  procpool_options options = {0};
+  procpool *pool;
+  options.nice = 2;
+  pool = test_open_with(start, 1, &options);
+  CHECK_EQ(ask(pool, task_nice_pool, 3), before + 5 < 19 ? before + 5 : 19);
+  test_close(pool);
+}
+
 static void task_processor(procpool_task *task) {
   const int number = job_begin(task)->number;
   cpu_set_t set;
