@@ -298,6 +298,8 @@ typedef struct procpool_options {
    * as the main thread's (RLIMIT_STACK, or 8 MiB). A forked worker goes on with the stack that opened the pool, a
    * spawned one has its program's. */
   size_t stack_size;
+  int nice; /* 1 to 19: added to the nice value that the host has at open, in each worker before its initializer, so
+               that it gives way to other programs; 0: as the host; not inline */
 } procpool_options;
 
 /* Opens a pool. options: null or zeroed for all defaults. Returns when every worker process has been started (their
@@ -474,6 +476,9 @@ typedef struct procpool_stats {
   uint64_t crashed;         /* of these, CRASHED */
   uint64_t workers_started; /* worker processes ever started */
   uint64_t shared_bytes;    /* shared memory reserved */
+  uint64_t workers_stopped; /* how often a worker process was stopped by a signal (SIGSTOP, Ctrl-Z) since open; stops
+                               that follow each other at once may count as one. What a debugger does by ptrace is
+                               told to the debugger alone, and not counted. 0 for threads and inline */
 } procpool_stats;
 
 /* A snapshot; exact when nothing moves. OK, ARGUMENT, HANDLE, FORKED. */
@@ -1017,9 +1022,10 @@ static PROCPOOL_UNUSED inline void procpool__scope_end(procpool **procpool__pool
                 each such stop as much as an eighth of the shortest limit (5 s at most) and 0.1 s may count, and all of
                 it where it comes in the midst of a fork for a replacement.
                 A worker that is stopped alone has its limit all the same; one that is stopped while it has no task
-                keeps a shutdown waiting, except KILL, until it goes on. While a process stops or traces the supervisor
-                no limit is kept, no death told and no worker replaced, except by KILL; a worker whose task has left
-                it traced is replaced when that task returns.
+                keeps a shutdown waiting, except KILL, until it goes on. (How often workers were stopped stands in
+                procpool_stats.) While a process stops or traces the supervisor no limit is kept, no death told and no
+                worker replaced, except by KILL; a worker whose task has left it traced is replaced when that task
+                returns.
    Processors   workers may use what all threads of the host together may use: OMP_PROC_BIND and the like, which pin
                 the thread that opens the pool, do not pin its workers.
    Waiting      wait() and waitpid(-1) in the host never see the pool: the supervisor is detached. A host that is
@@ -1087,6 +1093,10 @@ static PROCPOOL_UNUSED inline void procpool__scope_end(procpool **procpool__pool
                 where it wakes the host; so also after each task that is longer. A row is long from the seventeenth task
                 after the worker slept (the third after a shorter rest). A task of which nothing may stay is for
                 max_tasks_per_child = 1.
+   Priority     a worker's nice value is that of the thread that opened the pool, as of then, plus options.nice (19 at
+                most in all). What a task starts has it, too, and a pool that a task opens adds to it. On Linux each
+                thread has a value of its own: in a thread pool those of the workers change, and no other. The
+                supervisor's stays as the host's: limits are kept in time beside workers that wait for a processor.
    Memory       a worker's oom_score_adj is raised to 500, or one above the host's own: the out-of-memory killer takes
                 it first.
    Stack        a forked worker goes on with the stack of the thread that opened the pool, a spawned one has that of its
@@ -1100,7 +1110,8 @@ static PROCPOOL_UNUSED inline void procpool__scope_end(procpool **procpool__pool
                 the call's name. Without memfd_create the memory is a file that never has a name (O_TMPFILE), or loses
                 it at once, in /dev/shm, $TMPDIR or /tmp: it cannot be sealed, so a task that shortens it makes the host
                 die by SIGBUS. Without close_range and /proc, descriptors above a million are not found and stay open.
-                Without prctl a worker may outlive a supervisor that is killed. Without futex there is no pool.
+                Without prctl a worker may outlive a supervisor that is killed. Without getpriority or setpriority
+                options.nice does nothing. Without futex there is no pool.
    Names        ps -o comm, top: NAME-INDEX for workers (10 bytes of NAME), NAME for the supervisor and for a
                 procpool_process (15 bytes).
 */
@@ -1134,10 +1145,10 @@ static PROCPOOL_UNUSED inline void procpool__scope_end(procpool **procpool__pool
    Who writes what, by byte (>>shm asserts these offsets; words of one kind of writer share a cache line, as a rule):
 
       header     0  magic version total header_size workers capacity ring_size arena_size   } host, before there
-                64  strict core_dumps once depth  96 settings: of the tasks, the spinning,  } is another process
-                    the initializer  152 initializer_limit  160 base  168 cookie  176 host_pid  }
-               184  pinned  192 cpu_set (1024 bytes)  1216 name (16)                             }
-              1232  addressee                                              host before each start, then go-between
+                64  strict core_dumps once depth  96 settings: of tasks, spinning, nice and } is another process
+                    the initializer  160 base  168 cookie  176 host_pid  184 pinned             }
+               192  cpu_set (1024 bytes)  1216 name (16)  1232 initializer_limit                }
+              1240  addressee                                              host before each start, then go-between
               1280  head                                                   any process, forward, by CAS; host and
                                                                            supervisor mend it
               1344  masks: 16 pairs of idle, away                          worker, supervisor, host, bit by bit
@@ -1146,7 +1157,8 @@ static PROCPOOL_UNUSED inline void procpool__scope_end(procpool **procpool__pool
               1664  phase   1672 arena_top                                 host
               1728  limited  1736 tick                                     host
               1744  ticking  1748 lost_bell                                supervisor (lost_bell: set by a worker)
-              1792  dead_list dead_count health gone alive started cause_* supervisor (dead_list: host takes all)
+              1792  dead_list dead_count health gone alive started         supervisor (dead_list: host takes all)
+                    stopped cause_*                                        supervisor
       block      0  intent_slot intent_word started_ns limited_word ended_word tasks life init_code    its worker
                 64  tail   72 dropped                                      its worker (tail: also who publishes for it)
                128  consumed   136 room_seq   140 wake_seq   144 woken_ns  host (wake_seq: supervisor too)
@@ -1364,8 +1376,12 @@ static PROCPOOL_UNUSED inline void procpool__scope_end(procpool **procpool__pool
  * Of the compiler and the C library, the same on every system:
  *   order: load load_acquire load_relaxed load32 load32_relaxed load_signed_relaxed store store_release store_relaxed
  *     store_before_cas store32 store32_relaxed store_signed_relaxed cas exchange or and add or32 or32_relaxed add32
- *   number: round_up number_of address_of random
- *   time: now tick relax yield cpu prefetch prefetch_write
+ *   number: round_up number_of address_of
+ *   processor: relax prefetch prefetch_write
+ *   heap: aligned_new aligned_grow aligned_free
+ *   exception: throw throw_alone keep_exception drop_exception
+ * Of the system: who ports this file writes these, and the types that they name.
+ *   time: now tick yield cpu random
  *   sleep: park wake no_futex poll await gone await_end source end_of came super_sleep
  *   lock: lock_init lock_end lock try_lock unlock block_signals restore_signals no_cancel cancel_as cancel_here
  *   thread: thread_start thread_join run_to_end is_self self threads stack_size own_set own_take
@@ -1378,7 +1394,7 @@ static PROCPOOL_UNUSED inline void procpool__scope_end(procpool **procpool__pool
  *     each_child is_stopped nudge_parent environment forget_environment
  *   death: die_with die_when_told continue_when_told witness witness_drop witness_gone witness_watch guard guard_ok
  *     around_forks children_elsewhere
- *   manners: worker_manners super_manners super_signals note_habits tidy flush catch_exit begin_exit exit_mark
+ *   manners: worker_manners super_manners super_signals nice note_habits tidy flush catch_exit begin_exit exit_mark
  *     release_exit find_exit_list
  *   code: each_code is_program unloads privileged gives_rights
  *   error: error set_error scarce disproved
@@ -3348,7 +3364,7 @@ static int procpool__platform_die_when_told(int fd) {
 }
 
 /* ==== >>habits ======================================================================================================
- * Runs in:   workers and supervisor; in the host only what catches exit() and finds code.
+ * Runs in:   workers and supervisor; in the host only what catches exit() and finds code; nice in worker threads, too.
  * Writes:    what belongs to its own process: limits, timers, masks, lists of handlers.
  * Calls:     the parts above and the kernel.
  * Always:    what is found here is what the process inherits or leaves behind, never what a pool does. */
@@ -3404,6 +3420,16 @@ static void procpool__platform_set_name(const char *name, int index) {
   else
     (void)snprintf(comm, sizeof(comm), "%.10s-%d", name, index);
   (void)prctl(PR_SET_NAME, comm);
+}
+
+/* Adds to the nice value of the calling thread (0; each thread has one: getpriority(2)). The kernel takes 19 for what
+ * is above, and asks for no rights to give way. Where a filter refuses the calls the value stays as it is. */
+static void procpool__platform_nice(int more) {
+  int now;
+  errno = 0; /* -1 is a nice value, too */
+  now = getpriority(PRIO_PROCESS, 0);
+  if (now != -1 || errno == 0)
+    (void)setpriority(PRIO_PROCESS, 0, now + more);
 }
 
 /* The out-of-memory killer shall take a worker before the host: its score goes up to 500, or to one above what this
@@ -4572,6 +4598,7 @@ typedef struct procpool__settings {
   procpool__u64 max_tasks;
   procpool__u64 spin_ns, spin_fixed; /* how long to look for work before sleeping; whether the user said so */
   procpool__u64 processors;
+  procpool__u64 nice;                                              /* added to each worker's nice value */
   procpool__u64 initializer, initializer_offset, initializer_size; /* size 0: offset is the pointer itself */
 } procpool__settings;
 
@@ -4580,12 +4607,12 @@ typedef struct procpool__header {
   procpool__u64 magic, version, total, header_size, workers, capacity, ring_size, arena_size;
   procpool__u64 strict, core_dumps, once, depth;
   procpool__settings settings;
-  procpool__u64 initializer_limit; /* ns; 0: none */
-  procpool__u64 base;              /* where the host has the segment */
-  procpool__u64 cookie, host_pid;  /* spawn: the marker names them too */
+  procpool__u64 base;             /* where the host has the segment */
+  procpool__u64 cookie, host_pid; /* spawn: the marker names them too */
   procpool__u64 pinned; /* 1: the host's opening thread was pinned, workers may use the processors of cpu_set */
   procpool__u64 cpu_set[PROCPOOL__CPU_SET / sizeof(uint64_t)];
   char name[16];
+  procpool__u64 initializer_limit; /* ns; 0: none */
   uint32_t addressee; /* spawn: id of the process that shall become the supervisor, 0 until it is known. Written by the
                          host before each start (0), and then by the go-between; read by who comes to the door */
   PROCPOOL__ALIGNED procpool__u64 head; /* hint: no position before it is READY. Anyone, by CAS from h to h + 1 */
@@ -4610,7 +4637,8 @@ typedef struct procpool__header {
   procpool__u64 dead_count;     /* supervisor: how many it ever pushed */
   uint32_t health;              /* supervisor: procpool__health; the host reads, cause before it */
   uint32_t gone;                /* supervisor: every worker is reaped, and it is leaving */
-  procpool__u64 alive, started; /* supervisor: workers that live, workers ever started */
+  procpool__u64 alive, started; /* supervisor: workers that live, workers ever started, */
+  procpool__u64 stopped;        /* and how often one of them was stopped */
   /* supervisor (threads: the last of them), before health, which publishes them; relaxed: it may write the next cause
    * while the host reads this one */
   procpool__i64 cause_signal, cause_exit, cause_code, cause_errno, cause_pid, cause_worker, cause_stage;
@@ -4640,14 +4668,14 @@ typedef struct procpool__segment {
 PROCPOOL__AT(header, magic, 0);
 PROCPOOL__AT(header, strict, 64);
 PROCPOOL__AT(header, settings, 96);
-PROCPOOL__AT(header, initializer_limit, 152);
 PROCPOOL__AT(header, base, 160);
 PROCPOOL__AT(header, cookie, 168);
 PROCPOOL__AT(header, host_pid, 176);
 PROCPOOL__AT(header, pinned, 184);
 PROCPOOL__AT(header, cpu_set, 192);
 PROCPOOL__AT(header, name, 1216);
-PROCPOOL__AT(header, addressee, 1232);
+PROCPOOL__AT(header, initializer_limit, 1232);
+PROCPOOL__AT(header, addressee, 1240);
 PROCPOOL__AT(header, head, 1280);
 PROCPOOL__AT(header, masks, 1344);
 PROCPOOL__AT(header, host_flag, 1600);
@@ -5869,11 +5897,14 @@ static int procpool__worker_call_initializer(const procpool__worker *w, const vo
   return b.code;
 }
 
-/* Runs the user's initializer, if there is one. */
+/* Before the first task of a process or thread: it becomes as nice as it shall be, and runs the user's initializer, if
+ * there is one. */
 static bool procpool__worker_initialize(procpool__worker *w) {
   const procpool__settings *h = &w->segment->settings;
   const void *argument = procpool__address_of(h->initializer_offset);
   int code;
+  if (h->nice != 0)
+    procpool__platform_nice((int)h->nice);
   if (h->initializer != 0) {
     procpool__store(&w->block->life, PROCPOOL__LIFE_BEGINS);
     if (h->initializer_size > 0)
@@ -6016,13 +6047,13 @@ typedef struct procpool__super {
   procpool__process_pool fds; /* its own, by fork or by name */
   procpool__pid pid, host;
   bool strict, core_dumps, ended;
-  bool once;                     /* one worker, one task: a dead one is not replaced */
-  uint32_t phase;                /* procpool__phase, as the host said it by a message: the segment's is for workers */
-  uint64_t accepted;             /* with it: how many tasks ever were */
-  uint64_t alive, started, dead; /* what it writes into the header */
-  procpool__pid ended_pid;       /* the worker that ended last, */
-  procpool__ending ending;       /* and how it did */
-  bool swept;                    /* the last sweep has ended a program */
+  bool once;         /* one worker, one task: a dead one is not replaced */
+  uint32_t phase;    /* procpool__phase, as the host said it by a message: the segment's is for workers */
+  uint64_t accepted; /* with it: how many tasks ever were */
+  uint64_t alive, started, stopped, dead; /* what it writes into the header */
+  procpool__pid ended_pid;                /* the worker that ended last, */
+  procpool__ending ending;                /* and how it did */
+  bool swept;                             /* the last sweep has ended a program */
   unsigned fork_failures;
   int turn;                   /* the index from which it looks for workers to replace */
   uint64_t marks;             /* given to workers so far */
@@ -6427,6 +6458,8 @@ static void procpool__super_give_back(procpool__charge *charge, uint64_t from, u
 /* A stop counts from here, and not from the next look: that may be seconds away. Its end is heard after a look. */
 static void procpool__super_note_stop(procpool__super *u, int index, bool stopped) {
   procpool__charge *charge = &u->charges[index];
+  if (stopped || !charge->stopped) /* a stop that was over before this process looked is told by its end alone */
+    procpool__store(&u->segment.header->stopped, ++u->stopped);
   if (stopped && !charge->stopped) {
     charge->stood_ns = procpool__platform_now();
     charge->stopped_ns = charge->stood_ns - charge->excused;
@@ -7464,7 +7497,7 @@ enum {
   PROCPOOL__WAIT_ROOM = 2,
   PROCPOOL__WAIT_IMMUNE = 4,
   PROCPOOL__WAIT_FUTURE = 8, /* context is the one future that it waits for */
-  PROCPOOL__WAIT_GROUP = 16  /* context begins with a pointer to the procpool__waiter that it waits for */
+  PROCPOOL__WAIT_GROUP = 16  /* context begins with the procpool__waiter that it waits for */
 };
 
 /* What a public call waits for, and how long; on its stack, see "waiting" below. Made once, as the call begins, for all
@@ -10333,6 +10366,10 @@ static bool procpool__open_check(procpool__plan *plan) {
     return procpool__open_fail(plan, PROCPOOL_UNSUPPORTED, 0, "options.stack_size needs PROCPOOL_START_THREAD");
   if (o->stack_size != 0 && (o->stack_size < 65536 || o->stack_size > SIZE_MAX / 4))
     return procpool__open_fail(plan, PROCPOOL_ARGUMENT, 0, "options.stack_size must be 65536 or more");
+  if (o->nice < 0 || o->nice > 19)
+    return procpool__open_fail(plan, PROCPOOL_ARGUMENT, 0, "options.nice must be 0 to 19");
+  if (o->nice != 0 && o->start == PROCPOOL_START_INLINE)
+    return procpool__open_fail(plan, PROCPOOL_UNSUPPORTED, 0, "options.nice is not for PROCPOOL_START_INLINE");
   if (o->max_queued > PROCPOOL__MAX_QUEUED)
     return procpool__open_fail(plan, PROCPOOL_ARGUMENT, 0, "options.max_queued is above 8388608");
   if (o->ring_size != 0 &&
@@ -10532,6 +10569,7 @@ static bool procpool__open_header(procpool *p, procpool__plan *plan) {
   h->settings.spin_ns = plan->spin_ns;
   h->settings.spin_fixed = o->spin_us > 0;
   h->settings.processors = p->processors;
+  h->settings.nice = (uint64_t)o->nice;
   (void)snprintf(h->name, sizeof(h->name), "%s", o->name);
   h->settings.initializer = procpool__number_of_initializer(o->initializer);
   h->settings.initializer_offset = procpool__number_of(o->initializer_argument);
@@ -12156,6 +12194,7 @@ PROCPOOL_API procpool_status procpool_get_stats(procpool *pool, procpool_stats *
   stats->workers_alive = pool->finished ? 0 : (int)procpool__load(&pool->segment.header->alive);
   stats->workers_started =
       pool->threads != NULL ? (uint64_t)pool->segment.workers : procpool__load(&pool->segment.header->started);
+  stats->workers_stopped = procpool__load(&pool->segment.header->stopped);
   procpool__stats_count(pool, stats);
   stats->submitted = pool->submitted;
   stats->settled = pool->settled;

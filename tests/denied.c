@@ -57,6 +57,8 @@ static const denial denials[] = {
     CALL(sched_setaffinity, NULL),
     CALL(sysinfo, NULL),
     CALL(prlimit64, NULL),
+    CALL(getpriority, NULL),
+    CALL(setpriority, NULL),
     CALL(getrandom, NULL),
     CALL(getdents64, NULL),
     CALL(set_robust_list, NULL),
@@ -223,6 +225,7 @@ static void be_host(const denial *d, int error, procpool_start start) {
   options.start = start;
   options.max_workers = start == PROCPOOL_START_INLINE ? 1 : 2;
   options.close_fds = start == PROCPOOL_START_FORK;
+  options.nice = start != PROCPOOL_START_INLINE;
   options.error = &page->error;
   set(&page->ready);
   pass(&page->go);

@@ -440,6 +440,10 @@ TEST_STARTS(args_options_out_of_range, EVERY) {
   REFUSED_OPTION(ring_size, SIZE_MAX / 2 + 1, PROCPOOL_ARGUMENT);
   REFUSED_OPTION(spin_us, -2, PROCPOOL_ARGUMENT);
   REFUSED_OPTION(initializer_size, 4, PROCPOOL_ARGUMENT); /* bytes at null */
+  REFUSED_OPTION(nice, -1, PROCPOOL_ARGUMENT);            /* before others needs rights */
+  REFUSED_OPTION(nice, 20, PROCPOOL_ARGUMENT);
+  REFUSED_OPTION(nice, INT_MIN, PROCPOOL_ARGUMENT);
+  REFUSED_OPTION(nice, INT_MAX, PROCPOOL_ARGUMENT);
 }
 
 TEST_STARTS(args_keep_fds_without_a_list, FORK) {
@@ -455,6 +459,11 @@ TEST_STARTS(args_options_for_processes_only, THREAD | INLINE) {
   REFUSED_OPTION(max_tasks_per_child, 3, PROCPOOL_UNSUPPORTED);
   REFUSED_OPTION(strict, true, PROCPOOL_UNSUPPORTED);
   REFUSED_OPTION(close_fds, true, PROCPOOL_UNSUPPORTED);
+}
+
+/* The caller would not become as it was before. */
+TEST_STARTS(args_options_for_workers_beside_the_host, INLINE) {
+  REFUSED_OPTION(nice, 1, PROCPOOL_UNSUPPORTED);
 }
 
 static int initializer_ok(const void *argument, size_t size) {

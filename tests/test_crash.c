@@ -686,6 +686,74 @@ TEST_STARTS(r088_sleeping_worker_stopped_delays_nobody, PROCESSES) {
   test_close(pool);
 }
 
+static void stop(long pid) {
+  CHECK_EQ(kill((pid_t)pid, SIGSTOP), 0);
+  while (test_state(pid) != 'T')
+    usleep(1000);
+}
+
+static void go_on(long pid) {
+  CHECK_EQ(kill((pid_t)pid, SIGCONT), 0);
+  while (test_state(pid) == 'T')
+    usleep(1000);
+}
+
+/* The supervisor hears of a stop a little later. */
+static void await_stops(procpool *pool, uint64_t count) {
+  while (test_stats(pool).workers_stopped < count)
+    usleep(1000);
+  CHECK_EQ(test_stats(pool).workers_stopped, count);
+}
+
+/* Each stop counts once, whichever worker it is of; neither the SIGCONT that ends it does, nor one for who runs. */
+TEST_STARTS(r029_stops_of_workers, PROCESSES) {
+  enum { STOPS = 10 };
+  procpool *pool = test_open(start, 2);
+  meet(pool, 2);
+  for (uint64_t i = 0; i < STOPS; i++) {
+    const int victim = page->pid[i % 2];
+    stop(victim);
+    await_stops(pool, i + 1);
+    go_on(victim);
+    go_on(victim);
+    meet(pool, 2);
+  }
+  await_stops(pool, STOPS);
+  test_close(pool);
+}
+
+/* A worker that is killed while it is stopped was stopped once. Its replacement's stops are counted on. */
+TEST_STARTS(r029_stops_of_workers_that_die, PROCESSES) {
+  procpool *pool = test_open(start, 2);
+  for (uint64_t i = 0; i < 5; i++) {
+    meet(pool, 2);
+    stop(page->pid[0]);
+    await_stops(pool, i + 1);
+    CHECK_EQ(kill(page->pid[0], SIGKILL), 0);
+  }
+  meet(pool, 2);
+  await_stops(pool, 5);
+  CHECK_EQ(test_stats(pool).workers_started, 2 + 5);
+  test_close(pool);
+}
+
+/* One that was over before the supervisor could look. */
+TEST_STARTS(r029_stop_that_nobody_saw, PROCESSES) {
+  procpool *pool = test_open(start, 2);
+  const long supervisor = test_supervisor(pool);
+  meet(pool, 2);
+  stop(supervisor);
+  for (int i = 0; i < 2; i++) {
+    stop(page->pid[i]);
+    go_on(page->pid[i]);
+  }
+  CHECK_EQ(test_stats(pool).workers_stopped, 0);
+  go_on(supervisor);
+  await_stops(pool, 2);
+  meet(pool, 2);
+  test_close(pool);
+}
+
 /* ---- the supervisor ---- */
 
 /* Its worker ends with the supervisor by nothing but the kernel's signal for that. */

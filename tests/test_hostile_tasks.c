@@ -186,6 +186,7 @@ static void dead_list_wiped(hostile *h) {
 static void alive_and_started(hostile *h) {
   procpool__store(&h->header->alive, 0);
   procpool__store(&h->header->started, UINT64_MAX);
+  procpool__store(&h->header->stopped, UINT64_MAX);
 }
 static void health_strict(hostile *h) {
   procpool__store32(&h->header->health, PROCPOOL__HEALTH_STRICT);

@@ -92,6 +92,99 @@ TEST_STARTS(r136_oom_score_is_never_below_the_hosts, PROCESSES) {
   test_close(pool);
 }
 
+static int nice_value(void) {
+  int value;
+  errno = 0;
+  value = getpriority(PRIO_PROCESS, 0); /* of this thread */
+  CHECK_EQ(errno, 0);
+  return value;
+}
+
+static void task_nice(procpool_task *task) {
+  (void)job_begin(task);
+  answer(task, nice_value());
+}
+
+static void task_nice_and_die(procpool_task *task) {
+  (void)job_begin(task);
+  CHECK_EQ(setpriority(PRIO_PROCESS, 0, 19), 0);
+  raise(SIGKILL);
+}
+
+static int initializer_expects_nice(const void *argument, size_t size) {
+  int expected;
+  CHECK_EQ(size, sizeof(expected));
+  memcpy(&expected, argument, size);
+  return nice_value() == expected ? 0 : 1;
+}
+
+/* Each worker and each replacement has it, its initializer too; the host has it not. */
+TEST_STARTS(r136_nice_is_added_to_the_hosts, CONCURRENT) {
+  const int added[] = {0, 1, 7, 19};
+  const int before = nice_value();
+  for (size_t i = 0; i < sizeof(added) / sizeof(*added); i++) {
+    const int expected = before + added[i] < 19 ? before + added[i] : 19;
+    procpool_options options = {0};
+    procpool *pool;
+    options.nice = added[i];
+    options.initializer = initializer_expects_nice;
+    options.initializer_argument = &expected;
+    options.initializer_size = sizeof(expected);
+    pool = test_open_with(start, 2, &options);
+    CHECK_EQ(ask(pool, task_nice, 0), expected);
+    for (int n = 0; start != PROCPOOL_START_THREAD && n < 2; n++) {
+      finish(submit_job(pool, task_nice_and_die, 0), PROCPOOL_CRASHED);
+      CHECK_EQ(ask(pool, task_nice, 0), expected);
+    }
+    CHECK_EQ(nice_value(), before);
+    test_close(pool);
+  }
+}
+
+/* The host's own counts as it was at open. */
+TEST_STARTS(r136_nice_of_a_host_that_is_nice, CONCURRENT) {
+  const int before = nice_value();
+  const pid_t host = before < 10 ? fork() : -1;
+  if (before >= 10)
+    SKIP("too nice already");
+  if (host == 0) {
+    procpool_options options = {0};
+    procpool *pool;
+    options.nice = 4;
+    CHECK_EQ(setpriority(PRIO_PROCESS, 0, before + 3), 0);
+    pool = test_open_with(start, 1, &options);
+    CHECK_EQ(setpriority(PRIO_PROCESS, 0, before + 5), 0);
+    CHECK_EQ(ask(pool, task_nice, 0), before + 7);
+    if (start != PROCPOOL_START_THREAD)
+      finish(submit_job(pool, task_nice_and_die, 0), PROCPOOL_CRASHED);
+    CHECK_EQ(ask(pool, task_nice, 0), before + 7);
+    test_close(pool);
+    _exit(0);
+  }
+  CHECK_EQ(test_wait_exit(host), 0);
+}
+
+/* In a pool of a task it is added to the worker's. */
+static void task_nice_pool(procpool_task *task) {
+  const int number = job_begin(task)->number;
+  procpool_options options = {0};
+  procpool *pool;
+  options.nice = number;
+  pool = test_open_with(PROCPOOL_START_FORK, 1, &options);
+  answer(task, ask(pool, task_nice, 0));
+  test_close(pool);
+}
+
+TEST_STARTS(r136_nice_within_a_task, PROCESSES) {
+  const int before = nice_value();
+  procpool_options options = {0};
+  procpool *pool;
+  options.nice = 2;
+  pool = test_open_with(start, 1, &options);
+  CHECK_EQ(ask(pool, task_nice_pool, 3), before + 5 < 19 ? before + 5 : 19);
+  test_close(pool);
+}
+
 static void task_processor(procpool_task *task) {
   const int number = job_begin(task)->number;
   cpu_set_t set;
@@ -250,6 +343,55 @@ TEST_STARTS(r137_job_stopped_from_its_terminal, PROCESSES) {
 /* As a container that is frozen: the supervisor stands, too. */
 TEST_STARTS(r137_everything_stopped, PROCESSES) {
   check_stopped_job(start, SIGSTOP);
+}
+
+/* Two tasks that are there at once: the processes of the workers are in page->pid. */
+static void meet(procpool *pool) {
+  procpool_future *futures[2];
+  for (int i = 0; i < 2; i++) {
+    const test_job job = job_with(i, 2);
+    futures[i] = test_submit(pool, task_meet, &job, sizeof(job));
+  }
+  finish(futures[0], PROCPOOL_OK);
+  finish(futures[1], PROCPOOL_OK);
+}
+
+/* A host of two workers in a group of its own, which is stopped and goes on: two stops, or none of threads. */
+static void check_counted_stop(procpool_start start, int number) {
+  const pid_t host = fork();
+  if (host == 0) {
+    const uint64_t stops = start <= PROCPOOL_START_SPAWN ? 2 : 0;
+    procpool *pool;
+    setpgid(0, 0);
+    pool = test_open(start, 2);
+    page->pid[0] = page->pid[1] = (int)getpid();
+    if (stops > 0)
+      meet(pool);
+    CHECK_EQ(test_stats(pool).workers_stopped, 0);
+    gate_add(&page->word[0], 1);
+    gate_wait(&page->gate, 1);
+    while (test_stats(pool).workers_stopped < stops)
+      usleep(1000);
+    CHECK_WORKS(pool);
+    CHECK_EQ(test_stats(pool).workers_stopped, stops);
+    test_close(pool);
+    _exit(0);
+  }
+  gate_wait(&page->word[0], 1);
+  CHECK_EQ(kill(-host, number), 0);
+  while (test_state(host) != 'T' || test_state(page->pid[0]) != 'T' || test_state(page->pid[1]) != 'T')
+    usleep(1000);
+  CHECK_EQ(kill(-host, SIGCONT), 0);
+  gate_add(&page->gate, 1);
+  CHECK_EQ(test_wait_exit(host), 0);
+}
+
+TEST_STARTS(r029_stops_of_a_job_from_its_terminal, EVERY) {
+  check_counted_stop(start, SIGTSTP);
+}
+/* The supervisor stands as well: it hears that the workers go on. */
+TEST_STARTS(r029_stops_of_everything, EVERY) {
+  check_counted_stop(start, SIGSTOP);
 }
 
 /* Stops the group for a fifth of a second, again and again: shorter than the supervisor's tick. Returns for how long in

@@ -995,6 +995,7 @@ TEST_STARTS(r029_stats_of_a_fresh_pool, EVERY) {
   CHECK_EQ(stats.submitted, 0);
   CHECK_EQ(stats.settled, 0);
   CHECK_EQ(stats.crashed, 0);
+  CHECK_EQ(stats.workers_stopped, 0);
   test_close(pool);
 }
 
