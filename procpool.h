@@ -4578,17 +4578,12 @@ enum {
 };
 
 /* Functions travel as numbers, too. */
-static inline uint64_t procpool__number_of_function(procpool_function function) {
-  return (uint64_t)(uintptr_t)function;
-}
+#define PROCPOOL__NUMBER_OF_FUNCTION(function) ((uint64_t)(uintptr_t)(function))
 static inline procpool_function procpool__function_of(uint64_t number) {
   const uintptr_t address = (uintptr_t)number;
   procpool_function function;
   memcpy((void *)&function, &address, sizeof(function));
   return function;
-}
-static inline uint64_t procpool__number_of_initializer(procpool_initializer initializer) {
-  return (uint64_t)(uintptr_t)initializer;
 }
 
 /* The state of a task, in the low bits of its word: three phases of five states each.
@@ -4661,12 +4656,11 @@ static inline uint64_t procpool__cell(uint64_t ticket, uint32_t slot) {
 enum {
   PROCPOOL__SLOT_CHUNK = 1,
   PROCPOOL__SLOT_NO_ARGUMENT = 2,
-  PROCPOOL__SLOT_DISCARD = 4, /* nobody wants the result */
+  PROCPOOL__SLOT_DISCARD = 4, /* the result is not wanted */
   PROCPOOL__SLOT_KILL = 8,    /* the host wants it ended */
   PROCPOOL__SLOT_SHARED = 16, /* the argument lies in the arena, be it as small as it may */
   PROCPOOL__SLOT_PLACE = 32,  /* the result has a place in the arena */
-  PROCPOOL__SLOT_GRACE =
-      8 /* from this bit on: milliseconds from one stage of its end to the next; 0: SIGKILL at once */
+  PROCPOOL__SLOT_GRACE = 8 /* the bits from this one on: ms from one stage of its end to the next; 0: SIGKILL at once */
 };
 
 enum { PROCPOOL__EPITAPH_QUARANTINE = 0x100 };
@@ -4676,8 +4670,7 @@ typedef struct procpool__epitaph {
   int32_t signal, exit_status, pid;
   int32_t stage; /* procpool_stage, and QUARANTINE: its worker may still write to what the task was given */
   procpool__u64 user_us, system_us;
-  procpool__u64
-      rss_kib_next; /* largest resident size in KiB (40 bits), then the next slot of the dead list plus 1 (24) */
+  procpool__u64 rss_kib_next; /* largest resident size in KiB (40 bits), the next slot of the dead list plus 1 (24) */
 } procpool__epitaph;
 
 /* Where the result of a task goes that has a place for it: behind the argument. Offsets are the arena's. */
@@ -4717,22 +4710,23 @@ typedef enum procpool__life {
 
 /* What a worker and the supervisor say of themselves. Lines by writer. */
 typedef struct procpool__block {
-  procpool__u64 intent_slot;  /* worker, before each claim; the supervisor reads them after the reap */
-  procpool__u64 intent_word;  /* the RUNNING word it is about to write */
-  procpool__u64 started_ns;   /* worker: when the body of limited_word began */
-  procpool__u64 limited_word; /* worker, after started_ns: the RUNNING word of a task with a limit */
-  procpool__u64 ended_word;   /* worker: the one whose body has returned, and what it printed is out */
+  /* Written by the worker. Before each claim: the slot, and the RUNNING word that it is about to write. The supervisor
+   * reads them after the reap */
+  procpool__u64 intent_slot, intent_word;
+  procpool__u64 started_ns;   /* when the body of limited_word began */
+  procpool__u64 limited_word; /* after started_ns: the RUNNING word of a task with a limit */
+  procpool__u64 ended_word;   /* the one whose body has returned, and what it printed is out */
   procpool__u64 tasks;        /* bodies begun */
   procpool__u64 life;         /* procpool__life */
   procpool__i64 init_code;
-  PROCPOOL__ALIGNED procpool__u64
-      tail; /* end of the last published record. Stored by the worker, or by a helper by CAS to the same value */
-  procpool__u64 dropped; /* worker: adds 1 for a task that it committed without a record. Host reads, with the tail */
-  PROCPOOL__ALIGNED procpool__u64
-      consumed;                         /* host: end of the last record taken. Worker reads (acquire): room behind it */
-  uint32_t room_seq;                    /* host adds 1 for a worker that waits for room */
-  uint32_t wake_seq;                    /* host and supervisor add 1 to wake this worker, which sleeps on it */
-  procpool__u64 woken_ns;               /* host: when it last did so. For the worker's own spinning */
+  /* End of the last published record: by the worker, or by a helper by CAS to the same value. The host reads both */
+  PROCPOOL__ALIGNED procpool__u64 tail;
+  procpool__u64 dropped; /* the worker adds 1 for a task that it committed without a record */
+  /* Written by the host. End of the last record taken: the worker reads it (acquire), and has room behind it */
+  PROCPOOL__ALIGNED procpool__u64 consumed;
+  uint32_t room_seq;                    /* plus 1 for a worker that waits for room */
+  uint32_t wake_seq;                    /* plus 1 (by the supervisor, too) to wake this worker, which sleeps on it */
+  procpool__u64 woken_ns;               /* when it last did so. For the worker's own spinning */
   PROCPOOL__ALIGNED uint32_t room_flag; /* worker: waits for room. Supervisor clears a dead one's. Host reads */
   uint32_t cpu;                         /* worker, before it sleeps: the processor that it last ran on. Host reads */
   PROCPOOL__ALIGNED procpool__u64 pid;  /* supervisor (threads: host): 0 when there is none */
@@ -4755,22 +4749,20 @@ enum {
   PROCPOOL__FLAG_ROOM = 1,
   PROCPOOL__FLAG_FD = 2,
   PROCPOOL__FLAG_PARKED = 4,
-  PROCPOOL__FLAG_LAZY =
-      8,                  /* in place of PARKED: results may wait, until a task at lazy_until or behind it is claimed */
-  PROCPOOL__FLAG_BITS = 4 /* they take this many bits */
+  PROCPOOL__FLAG_LAZY = 8, /* in place of PARKED: results may wait, until a task at lazy_until or behind is claimed */
+  PROCPOOL__FLAG_BITS = 4  /* they take this many bits */
 };
 
 #define PROCPOOL__GROUPS (PROCPOOL__MAX_WORKERS / 64)
 
-/* 64 workers, a bit each; both masks on one line, which the host reads at every submit. */
+/* 64 workers, a bit each; both masks on one line, which the host reads at every submit.
+ *   idle   it sleeps, or is about to. Set by the worker; cleared by it, by the host that wakes just this one, or by the
+ *          supervisor for a dead one.
+ *   away   it cannot take a task, and waking it is no use: not started, in its initializer, stopped, condemned, on its
+ *          way out, dead. Set by the host at open, by the supervisor, by a worker that leaves; cleared by the worker
+ *          before it looks for its first task, by the supervisor when one is continued. */
 typedef struct procpool__mask {
-  procpool__u64
-      idle; /* it sleeps, or is about to. Set by the worker, cleared by it too, or by the host that wakes just this one,
-                    or by the supervisor for a dead one */
-  procpool__u64
-      away; /* it cannot take a task, and waking it is no use: not started, in its initializer, stopped, condemned, on
-                    its way out, dead. Set by the host at open, by the supervisor, by a worker that leaves; cleared by
-                    the worker before it looks for its first task, by the supervisor when one is continued */
+  procpool__u64 idle, away;
 } procpool__mask;
 
 /* What workers go by. Each process takes its own copy from the header before there is a worker that could write there (a
@@ -4783,7 +4775,7 @@ typedef struct procpool__settings {
 } procpool__settings;
 
 typedef struct procpool__header {
-  /* host, before anyone else exists; a spawned supervisor checks them against its own */
+  /* host, before there is another process; a spawned supervisor checks them against its own */
   procpool__u64 magic, version, total, header_size, workers, capacity, ring_size, arena_size;
   procpool__u64 strict, core_dumps, once, depth;
   procpool__settings settings;
@@ -4793,27 +4785,26 @@ typedef struct procpool__header {
   procpool__u64 pinned; /* 1: the host's opening thread was pinned, workers may use the processors of cpu_set */
   procpool__u64 cpu_set[PROCPOOL__CPU_SET / sizeof(uint64_t)];
   char name[16];
-  uint32_t addressee; /* spawn: id of the process that shall become the supervisor, 0 until it is known. Written by the
-                         host before each start (0), and then by the go-between; read by who comes to the door */
-  PROCPOOL__ALIGNED procpool__u64 head; /* hint: no position before it is READY. Anyone, by CAS from h to h + 1 */
-  PROCPOOL__ALIGNED procpool__mask masks[PROCPOOL__GROUPS]; /* who sleeps, and who cannot take a task at all */
-  PROCPOOL__ALIGNED procpool__u64 host_flag; /* host: number of its sleep << 4 | who and why; 0 awake. Workers read */
+  /* spawn: id of the process that shall become the supervisor, 0 until it is known. Written by the host before each
+   * start (0), and then by the go-between; read by the process that comes to the door */
+  uint32_t addressee;
+  PROCPOOL__ALIGNED procpool__u64 head; /* hint: no position before it is READY. Any process, by CAS from h to h + 1 */
+  PROCPOOL__ALIGNED procpool__mask masks[PROCPOOL__GROUPS];
+  PROCPOOL__ALIGNED procpool__u64 host_flag; /* host: number of its sleep << 4 | FLAG_*; 0 awake. Workers read */
   uint32_t host_seq;                         /* the process that wakes the host adds 1; the host sleeps on this */
-  uint32_t pad1;
-  procpool__u64 host_woken_ns; /* worker: when it last woke the host. For the host's own spinning */
+  procpool__u64 host_woken_ns;               /* worker: when it last woke the host. For the host's own spinning */
   procpool__u64 lazy_until; /* host, before host_flag, which publishes it: see FLAG_LAZY. Workers read it after that */
-  PROCPOOL__ALIGNED uint32_t phase; /* host; everyone reads */
-  uint32_t pad2;
-  procpool__u64
-      arena_top; /* host, before the word of any task that may use it: what lies below was reserved at some time.
-                         Workers read it (relaxed: their claim acquired it) to reach what tasks have pointers to */
+  PROCPOOL__ALIGNED uint32_t phase; /* host; all read */
+  /* Host, before the word of any task that may use it: what lies below was reserved at some time. Workers read it
+   * (relaxed: their claim acquired it) to reach what tasks have pointers to */
+  procpool__u64 arena_top;
   PROCPOOL__ALIGNED procpool__u64 limited; /* host, before the task's word: tasks with a limit that are not settled */
   procpool__u64 tick;                      /* host: ns between looks, short enough for the shortest of these limits */
   uint32_t ticking;                        /* supervisor: 1 while it looks for limits that are over. Host reads */
-  uint32_t
-      lost_bell; /* worker, before it signals the supervisor: the host's descriptor is to be set. Supervisor clears */
-  PROCPOOL__ALIGNED procpool__u64
-      dead_list;                /* slots (plus 1) that the supervisor decided: it pushes, the host takes all */
+  /* Worker, before it signals the supervisor: the host's descriptor is to be set. Supervisor clears */
+  uint32_t lost_bell;
+  /* Slots (plus 1) that the supervisor decided: it pushes, the host takes all */
+  PROCPOOL__ALIGNED procpool__u64 dead_list;
   procpool__u64 dead_count;     /* supervisor: how many it ever pushed */
   uint32_t health;              /* supervisor: procpool__health; the host reads, cause before it */
   uint32_t gone;                /* supervisor: every worker is reaped, and it is leaving */
@@ -5040,17 +5031,16 @@ typedef struct procpool__spinning {
  * in the host several threads may be at it, and any result will do. */
 static void procpool__spin_begin(procpool__spinning *n, const procpool__spin *spin, int workers, bool crowded,
                                  uint64_t deadline) {
+  n->crowded = crowded && !spin->fixed;
+  n->deadline = deadline;
+  n->weight = (unsigned)workers;
+  n->start = n->rows = 0;
   n->budget = __atomic_load_n(&spin->most, __ATOMIC_RELAXED);
   if (!spin->fixed && __atomic_load_n(&spin->wait, __ATOMIC_RELAXED) > n->budget)
     n->budget = crowded ? 0 : PROCPOOL__SPIN_LEAST;
   if (n->budget <= (uint64_t)workers * PROCPOOL__SPIN_LOOK)
     n->budget = 0;
-  n->start = 0;
-  n->deadline = deadline;
-  n->weight = (unsigned)workers;
   n->looks = n->budget > 0 ? 0 : PROCPOOL__SPIN_LOOKS;
-  n->rows = 0;
-  n->crowded = crowded;
 }
 
 /* Whether to look (again), for so long at most. The clock is read between rows of looks alone: that takes about as long
@@ -5078,19 +5068,22 @@ static void procpool__spin_end(procpool__spin *spin, const procpool__spinning *n
   __atomic_store_n(&spin->wait, (wait + (ns < most ? ns : most)) / 2, __ATOMIC_RELAXED);
 }
 
-/* How long a wake took. What is longer than a millisecond was no wake, but a busy machine. */
-static void procpool__spin_measure(procpool__spin *spin, uint64_t woken_ns, uint64_t now) {
-  const uint64_t wake = (7 * spin->wake + (now - woken_ns)) / 8;
+/* How long a wake took, if there was one: then the instant that the waker wrote down is not the one before the sleep.
+ * What is longer than a millisecond was no wake, but a busy machine. */
+static void procpool__spin_measure(procpool__spin *spin, const procpool__u64 *woken_ns, uint64_t before) {
+  const uint64_t woken = procpool__load_relaxed(woken_ns);
+  const uint64_t took = procpool__platform_now() - woken;
+  const uint64_t wake = (7 * spin->wake + took) / 8;
   const uint64_t most = 4 * wake; /* there and back, and the calls */
-  if (spin->fixed || now - woken_ns > 1000000u)
+  if (woken == before || spin->fixed || took > 1000000u)
     return;
   spin->wake = wake;
   __atomic_store_n(&spin->most, most < PROCPOOL__SPIN_MOST ? most : PROCPOOL__SPIN_MOST, __ATOMIC_RELAXED);
 }
 
 /* ==== >>ring ========================================================================================================
- * Runs in:   the worker (write), the host (read), and who publishes for a worker that is gone: the supervisor, or
- *            the host without one.
+ * Runs in:   the worker (write), the host (read); the supervisor, or the host without one, publishes for a worker that
+ *            is gone.
  * Writes:    its worker's ring and tail.
  * Calls:     >>shm.
  * Always:    positions are absolute and never wrap: a record lies at position % size, begins at a multiple of 32,
@@ -5100,17 +5093,16 @@ enum { PROCPOOL__UNIT = 32 }; /* records begin and end at multiples of this: a h
 
 enum {
   PROCPOOL__RECORD_FRAGMENT = 1 << 24, /* a piece: 8 bytes of total size, then bytes that follow the earlier pieces' */
-  PROCPOOL__RECORD_WRAPPED =
-      1 << 25,                      /* the bytes begin at the ring's start: built in place, they had to be in one run */
-  PROCPOOL__RECORD_NONE = 1 << 26,  /* the task gave no result at all (which is not a result of 0 bytes) */
+  PROCPOOL__RECORD_WRAPPED = 1 << 25, /* the bytes begin at the ring's start: built in place, they must be in one run */
+  PROCPOOL__RECORD_NONE = 1 << 26,    /* the task gave no result at all (which is not a result of 0 bytes) */
   PROCPOOL__RECORD_PLACE = 1 << 27, /* the result lies in its place in the arena; the record's bytes are its size (8) */
   PROCPOOL__RECORD_SLOT = (1 << 24) - 1
 };
 
 typedef struct procpool__record {
-  procpool__u64
-      position; /* written last: a record without it was never finished. Release for what it vouches for, and in the
-                        total order: a host that goes to sleep looks for it, and a worker then at the host's flag */
+  /* Written last: a record without it was never finished. Release for what it vouches for, and in the total order: a
+   * host that goes to sleep looks for it, and a worker then at the host's flag */
+  procpool__u64 position;
   procpool__u64 word; /* what the task's word is when this record counts */
   procpool__u64 size; /* bytes that follow */
   uint32_t slot;      /* and the flags above */
@@ -5224,7 +5216,7 @@ static void procpool__ring_publish_rest(const procpool__segment *s, int worker) 
 }
 
 /* ==== >>table =======================================================================================================
- * Runs in:   workers; the host where it passes dead cells; who buries a task.
+ * Runs in:   workers; the host where it passes dead cells; the process that reports a death.
  * Writes:    the hint (head), the list of the dead.
  * Calls:     >>shm.
  * Always:    tasks are claimed in the order of their cells; no position before the hint is READY. */
@@ -5248,7 +5240,7 @@ static bool procpool__table_any(const procpool__segment *s) {
   return procpool__table_peek(s, procpool__load(&s->header->head), &slot) != PROCPOOL__PEEK_EMPTY;
 }
 
-/* Moves the hint past tasks that were cancelled or settled before anyone claimed them. Returns whether one waits
+/* Moves the hint past tasks that were cancelled or settled before a worker claimed them. Returns whether one waits
  * behind. */
 static bool procpool__table_waiting(const procpool__segment *s) {
   for (uint64_t steps = 0; steps <= s->cell_count; steps++) { /* the hint may have been scribbled upon */
@@ -5321,7 +5313,7 @@ struct procpool__worker {
   uint64_t dropped;      /* what its block says */
   uint64_t next;         /* the position where it looks for a task */
   uint64_t seen, hinted; /* no task from seen to next is READY; where it last set or met the hint */
-  uint64_t answered;     /* number of the host's sleep that it has ended already */
+  uint64_t notified;     /* number of the host's sleep that it has ended already */
   uint64_t tasks;
   void (*make_room)(void *context); /* inline only: no other thread would empty the ring */
   void *make_room_context;
@@ -5342,7 +5334,7 @@ struct procpool__worker {
   uint64_t opened; /* how far into the segment this process may reach */
   uint64_t known_code[PROCPOOL__CODE_CACHE];
   procpool_task task;
-  procpool__failure failure;
+  procpool__failure failure; /* of its task; before the first one, of its initializer */
 };
 
 /* A map's task, in the arena. The host writes it all before READY; the worker writes begun, failed and what they speak
@@ -5353,7 +5345,7 @@ struct procpool__worker {
 typedef struct procpool__chunk {
   procpool__u64 count, argument_size, result_size;
   procpool__u64 argument_step, result_step; /* from one item to the next: the size, or more, so that each is aligned */
-  procpool__u64 function;                   /* of one item; 0 where the typed layer loops itself */
+  procpool__u64 one_by_one;                 /* 1: the function takes an item; 0: the typed layer loops itself */
   procpool__u64 arguments, results, failures; /* offsets in the arena */
   procpool__u64 stop;      /* host: count; 0 when no further item shall begin (relaxed: see procpool__item_next) */
   procpool__u64 begun;     /* worker, with release: items whose body began; count + 1: all have ended */
@@ -5389,12 +5381,12 @@ static void procpool__worker_set_event(const procpool__worker *w) {
 
 /* Ends a sleep of the host, if it sleeps and this worker has not yet ended that one. The flag stays for the others: a
  * wake token held by a process that is then stopped would be lost. */
-static void procpool__worker_answer(procpool__worker *w, uint64_t why) {
+static void procpool__worker_notify_host(procpool__worker *w, uint64_t why) {
   const procpool__segment *s = w->segment;
   const uint64_t flag = procpool__load(&s->header->host_flag);
-  if ((flag & why) == 0 || flag >> PROCPOOL__FLAG_BITS == w->answered)
+  if ((flag & why) == 0 || flag >> PROCPOOL__FLAG_BITS == w->notified)
     return;
-  w->answered = flag >> PROCPOOL__FLAG_BITS;
+  w->notified = flag >> PROCPOOL__FLAG_BITS;
   procpool__add32(&s->header->host_seq, 1);
   if (flag & (PROCPOOL__FLAG_PARKED | PROCPOOL__FLAG_LAZY)) {
     procpool__store_relaxed(&s->header->host_woken_ns, procpool__platform_now());
@@ -5406,13 +5398,14 @@ static void procpool__worker_answer(procpool__worker *w, uint64_t why) {
 
 /* After a claim: a cell may be written again; or a lazy sleep is over, if this was the task that ends it or a later
  * one. The flag is read first: it vouches for lazy_until. */
-static void procpool__worker_answer_claim(procpool__worker *w) {
+static void procpool__worker_notify_claim(procpool__worker *w) {
   const procpool__header *h = w->segment->header;
   const uint64_t flag = procpool__load(&h->host_flag);
+  uint64_t why = flag & PROCPOOL__FLAG_ROOM;
   if ((flag & PROCPOOL__FLAG_LAZY) && w->next > procpool__load_relaxed(&h->lazy_until))
-    procpool__worker_answer(w, PROCPOOL__FLAG_LAZY);
-  if (flag & PROCPOOL__FLAG_ROOM)
-    procpool__worker_answer(w, PROCPOOL__FLAG_ROOM);
+    why = PROCPOOL__FLAG_LAZY;
+  if (why != 0)
+    procpool__worker_notify_host(w, why);
 }
 
 static uint32_t procpool__worker_phase(const procpool__worker *w) {
@@ -5442,7 +5435,7 @@ static bool procpool__worker_wait_room(procpool__worker *w, uint64_t length) {
     }
     seq = procpool__load32(&w->block->room_seq);
     procpool__store32(&w->block->room_flag, 1);
-    procpool__worker_answer(w, PROCPOOL__FLAG_LAZY); /* this is more than may wait */
+    procpool__worker_notify_host(w, PROCPOOL__FLAG_LAZY); /* this is more than may wait */
     w->given_up = (procpool__load32(&w->task.slot->flags) & PROCPOOL__SLOT_DISCARD) != 0;
     if (!w->given_up && !procpool__worker_fits(w, length) &&
         (w->process || procpool__worker_phase(w) != PROCPOOL__PHASE_KILL))
@@ -5489,7 +5482,7 @@ static void procpool__worker_publish(procpool__worker *w, const procpool__record
   else
     (void)procpool__exchange(&w->block->tail, w->tail + length);
   w->tail += length;
-  procpool__worker_answer(w, PROCPOOL__FLAG_PARKED | PROCPOOL__FLAG_FD);
+  procpool__worker_notify_host(w, PROCPOOL__FLAG_PARKED | PROCPOOL__FLAG_FD);
   procpool__platform_prefetch_write(procpool__ring_at(w->segment, w->index, w->tail)); /* the host read it a lap ago */
 }
 
@@ -5536,7 +5529,7 @@ static bool procpool__worker_drop(procpool__worker *w) {
       return false;
   }
   (void)procpool__exchange(&w->block->dropped, ++w->dropped);
-  procpool__worker_answer(w, PROCPOOL__FLAG_PARKED | PROCPOOL__FLAG_FD);
+  procpool__worker_notify_host(w, PROCPOOL__FLAG_PARKED | PROCPOOL__FLAG_FD);
   return true;
 }
 
@@ -5576,7 +5569,7 @@ static bool procpool__worker_send(procpool__worker *w, procpool__state state, co
   return procpool__worker_put(w, &head, rest, size) && procpool__worker_commit(w, &head);
 }
 
-/* A result that nobody wants needs no record when the pool drains, since the host may never look into the ring again;
+/* A result that is not wanted needs no record when the pool drains, since the host may never look into the ring again;
  * nor where there is no room for one: a host that has handed out tasks, and then does something else, would stop its
  * workers so. Where there is room a record costs the host less than to look for what was dropped. The flag is a hint: a
  * record is always right. */
@@ -5740,7 +5733,7 @@ static void procpool__worker_run_items(procpool_task *t, procpool_function funct
 static void procpool__worker_run_chunk(procpool_task *t, procpool_function function) {
   const uint64_t start = procpool__platform_now();
   uint64_t took;
-  if (t->chunk->function != 0)
+  if (t->chunk->one_by_one)
     procpool__worker_run_items(t, function);
   else
     procpool__worker_enter(function, t);
@@ -5756,7 +5749,6 @@ static void procpool__worker_run_chunk(procpool_task *t, procpool_function funct
 static void procpool__worker_call(procpool__worker *w) {
   procpool_task *t = &w->task;
   const uint64_t address = t->slot->function;
-  char text[96] = "the worker has no memory to reach the argument";
   PROCPOOL__STEP();
   if (!t->unreachable && procpool__worker_has_code(w, address)) {
     if (t->chunk != NULL)
@@ -5765,10 +5757,11 @@ static void procpool__worker_call(procpool__worker *w) {
       procpool__worker_enter(procpool__function_of(address), t);
     return;
   }
+  procpool__worker_describe(w, 0, "the worker has no memory to reach the argument");
   if (!t->unreachable)
-    (void)snprintf(text, sizeof(text), "function %#llx is not in this worker: was it loaded after the pool was opened?",
+    (void)snprintf(w->failure.message, sizeof(w->failure.message),
+                   "function %#llx is not in this worker: was it loaded after the pool was opened?",
                    (unsigned long long)address);
-  procpool__worker_describe(w, 0, text);
   t->uncarried = true;
   t->chunk = NULL;
 }
@@ -5848,15 +5841,15 @@ static void procpool__worker_call_timed(procpool__worker *w) {
 
 /* Runs the claimed task. Returns false when this worker must not claim again. */
 static bool procpool__worker_run(procpool__worker *w, uint32_t slot_index, uint64_t word) {
-  const uint64_t answered = w->answered;
+  const uint64_t notified = w->notified;
   procpool__worker_prepare(w, slot_index, word);
   procpool__store_relaxed(&w->block->tasks, ++w->tasks); /* read when this worker is reaped */
   procpool__worker_call_timed(w);
   if (!procpool__worker_finish(w))
     return false;
-  procpool__store_release(&w->block->intent_word, 0); /* release: who sees it sees the commit */
+  procpool__store_release(&w->block->intent_word, 0); /* release: a process that sees it sees the commit */
   procpool__worker_trim(w, PROCPOOL__SCRATCH_KEPT);
-  if ((procpool__worker_has_time(w) || w->answered != answered || w->lengthy) && !procpool__worker_tidy(w))
+  if ((procpool__worker_has_time(w) || w->notified != notified || w->lengthy) && !procpool__worker_tidy(w))
     return false;
   return w->segment->settings.max_tasks == 0 || w->tasks < w->segment->settings.max_tasks;
 }
@@ -5879,7 +5872,7 @@ static void procpool__worker_bury(procpool__worker *w) {
 
 /* ---- claiming and sleeping ---- */
 
-typedef enum procpool__turn { PROCPOOL__TURN_RAN, PROCPOOL__TURN_EMPTY, PROCPOOL__TURN_LEAVE } procpool__turn;
+typedef enum procpool__step { PROCPOOL__STEP_RAN, PROCPOOL__STEP_EMPTY, PROCPOOL__STEP_LEAVE } procpool__step;
 
 /* A worker that finds task after task goes on from where it was, and moves the hint now and then for all of them: in
  * one step past what it has seen not READY, from seen to next. A worker that follows a hint that lags finds tasks that
@@ -5894,16 +5887,16 @@ static void procpool__worker_move_hint(procpool__worker *w) {
   w->hinted = w->next;
 }
 
-static void procpool__worker_jump(procpool__worker *w, uint64_t position) {
+static void procpool__worker_seek(procpool__worker *w, uint64_t position) {
   w->seen = w->next = w->hinted = position;
 }
 
 /* Nothing lies where it looks. Goes to where the hint is, if that is elsewhere (another worker was faster, or the host
  * has put right what was scribbled upon); false if it is not: there is no task. */
-static bool procpool__worker_follow(procpool__worker *w) {
+static bool procpool__worker_resync(procpool__worker *w) {
   const uint64_t h = procpool__load(&w->segment->header->head);
   if (h < w->seen || h > w->next) {
-    procpool__worker_jump(w, h);
+    procpool__worker_seek(w, h);
     return true;
   }
   if (h != w->next)
@@ -5912,11 +5905,11 @@ static bool procpool__worker_follow(procpool__worker *w) {
 }
 
 /* The position where it looks has no task that waits. */
-static void procpool__worker_pass(procpool__worker *w) {
+static void procpool__worker_skip(procpool__worker *w) {
   const uint64_t h = procpool__load(&w->segment->header->head);
   w->next++;
   if (h > w->next)
-    procpool__worker_jump(w, h);
+    procpool__worker_seek(w, h);
 }
 
 /* Claims the task in slot, at the position where it looks. The intent comes before the claim, whose compare-and-swap
@@ -5937,31 +5930,25 @@ static bool procpool__worker_claim(procpool__worker *w, uint32_t slot, uint64_t 
   w->next++;
   if (w->next - w->hinted >= PROCPOOL__AHEAD)
     procpool__worker_move_hint(w);
-  procpool__worker_answer_claim(w);
+  procpool__worker_notify_claim(w);
   return true;
 }
 
 /* Takes the next task in the queue, if there is one, and runs it. */
-static procpool__turn procpool__worker_turn(procpool__worker *w) {
+static procpool__step procpool__worker_step(procpool__worker *w) {
   for (;;) {
     uint32_t slot;
     const procpool__peek peek = procpool__table_peek(w->segment, w->next, &slot);
     const uint64_t word = procpool__word(w->next + 1, w->index, PROCPOOL__RUNNING);
-    if (peek == PROCPOOL__PEEK_EMPTY && !procpool__worker_follow(w))
-      return PROCPOOL__TURN_EMPTY;
+    if (peek == PROCPOOL__PEEK_EMPTY && !procpool__worker_resync(w))
+      return PROCPOOL__STEP_EMPTY;
     if (procpool__worker_phase(w) == PROCPOOL__PHASE_KILL)
-      return PROCPOOL__TURN_LEAVE;
+      return PROCPOOL__STEP_LEAVE;
     if (peek == PROCPOOL__PEEK_TASK && procpool__worker_claim(w, slot, word))
-      return procpool__worker_run(w, slot, word) ? PROCPOOL__TURN_RAN : PROCPOOL__TURN_LEAVE;
+      return procpool__worker_run(w, slot, word) ? PROCPOOL__STEP_RAN : PROCPOOL__STEP_LEAVE;
     if (peek != PROCPOOL__PEEK_EMPTY)
-      procpool__worker_pass(w);
+      procpool__worker_skip(w);
   }
-}
-
-/* Whether those who are awake, the host too, outnumber the processors: then a worker that only looks keeps the others
- * from their work, and lets them go first after each look. */
-static bool procpool__worker_crowded(const procpool__worker *w) {
-  return !w->spin.fixed && procpool__shm_awake(w->segment) >= w->segment->settings.processors;
 }
 
 /* Looks for a task for a while. */
@@ -5985,15 +5972,16 @@ static void procpool__worker_sleep(procpool__worker *w) {
   if (!procpool__table_any(s) && procpool__worker_phase(w) == PROCPOOL__PHASE_RUN)
     procpool__platform_park(&w->block->wake_seq, seq, PROCPOOL__NEVER);
   (void)procpool__and(mask, ~bit);
-  if (procpool__load_relaxed(&w->block->woken_ns) != woken)
-    procpool__spin_measure(&w->spin, procpool__load_relaxed(&w->block->woken_ns), procpool__platform_now());
+  procpool__spin_measure(&w->spin, &w->block->woken_ns, woken);
 }
 
 /* There is no task: looks for one, and then sleeps. False if this worker shall leave. */
 static bool procpool__worker_rest(procpool__worker *w) {
   procpool__spinning n;
   bool found;
-  procpool__spin_begin(&n, &w->spin, 1, procpool__worker_crowded(w), PROCPOOL__NEVER);
+  /* crowded: more are awake, the host too, than there are processors. A worker that only looks keeps them from work */
+  const bool crowded = procpool__shm_awake(w->segment) >= w->segment->settings.processors;
+  procpool__spin_begin(&n, &w->spin, 1, crowded, PROCPOOL__NEVER);
   found = procpool__worker_spin(w, &n, n.budget < PROCPOOL__SPIN_BRISK ? n.budget : PROCPOOL__SPIN_BRISK);
   if (!found) { /* the host has other things to do: so this may cost some microseconds */
     if (w->row > PROCPOOL__ROW_TIDY - PROCPOOL__ROW_AGAIN)
@@ -6012,19 +6000,12 @@ static bool procpool__worker_rest(procpool__worker *w) {
 
 /* Runs tasks until it is told to leave, has run its share, or was condemned. */
 static void procpool__worker_loop(procpool__worker *w) {
-  for (;;) {
-    const uint32_t phase =
-        procpool__worker_phase(w); /* before the turn: a task may be published and then the phase change */
-    const procpool__turn turn = procpool__worker_turn(w);
-    if (turn == PROCPOOL__TURN_LEAVE)
-      break;
-    if (turn == PROCPOOL__TURN_RAN)
-      continue;
-    if (phase != PROCPOOL__PHASE_RUN)
-      break; /* draining, and nothing is left: the host published its last task before it said so */
-    if (!procpool__worker_rest(w))
-      break;
-  }
+  procpool__step turn;
+  bool draining;
+  do { /* the phase is read before the turn: the host published its last task before it said that the pool drains */
+    draining = procpool__worker_phase(w) != PROCPOOL__PHASE_RUN;
+    turn = procpool__worker_step(w);
+  } while (turn == PROCPOOL__STEP_RAN || (turn == PROCPOOL__STEP_EMPTY && !draining && procpool__worker_rest(w)));
   procpool__store(&w->block->life, PROCPOOL__LIFE_LEAVES); /* first: a worker that is continued then stays away */
   (void)procpool__or(procpool__shm_away(w->segment, w->index), procpool__shm_bit(w->index));
   procpool__worker_trim(w, 0);
@@ -6044,56 +6025,41 @@ static void procpool__worker_setup(procpool__worker *w, const procpool__segment 
   w->consumed = procpool__load(&w->block->consumed);
   w->dropped = procpool__load(&w->block->dropped);
   procpool__spin_setup(&w->spin, s->settings.spin_ns, s->settings.spin_fixed != 0);
-  procpool__worker_jump(w, procpool__load(&s->header->head));
+  procpool__worker_seek(w, procpool__load(&s->header->head));
   w->opened = process ? s->arena_at : s->total; /* a thread shares the host's mapping, which the host opens */
 }
 
-typedef struct procpool__beginning {
-  procpool_initializer initializer;
-  const void *argument;
-  size_t size;
-  int code;
-} procpool__beginning;
-
+/* Calls the user's initializer; its code goes to w->failure. What it throws is a failure like another one, and so is
+ * pthread_exit. */
 static void procpool__worker_enter_initializer(void *context) {
-  procpool__beginning *b = (procpool__beginning *)context;
-  PROCPOOL__TRY {
-    b->code = b->initializer(b->argument, b->size);
-  }
-  PROCPOOL__CATCH_ANY(b->code = -1)
-}
-
-/* What it throws is a failure like another one, and so is pthread_exit. */
-static int procpool__worker_call_initializer(const procpool__worker *w, const void *argument) {
+  procpool__worker *w = (procpool__worker *)context;
   const procpool__settings *h = &w->segment->settings;
   const uintptr_t address = (uintptr_t)h->initializer;
-  procpool__beginning b;
-  memcpy((void *)&b.initializer, &address, sizeof(b.initializer));
-  b.argument = argument;
-  b.size = (size_t)h->initializer_size;
-  b.code = -1;
-  if (w->process) /* which that ends: see procpool__platform_run */
-    procpool__worker_enter_initializer(&b);
-  else
-    (void)procpool__platform_run_to_end(procpool__worker_enter_initializer, &b);
-  return b.code;
+  const void *argument = procpool__address_of(h->initializer_offset);
+  procpool_initializer initializer;
+  memcpy((void *)&initializer, &address, sizeof(initializer));
+  if (h->initializer_size > 0)
+    argument = procpool__worker_reach(w, h->initializer_offset, h->initializer_size);
+  w->failure.code = PROCPOOL__NO_MEMORY;
+  if (h->initializer_size > 0 && argument == NULL)
+    return;
+  w->failure.code = -1; /* until it returns */
+  PROCPOOL__TRY {
+    w->failure.code = initializer(argument, (size_t)h->initializer_size);
+  }
+  PROCPOOL__CATCH_ANY(w->failure.code = -1)
 }
 
-/* Runs the user's initializer, if there is one. */
 static bool procpool__worker_initialize(procpool__worker *w) {
-  const procpool__settings *h = &w->segment->settings;
-  const void *argument = procpool__address_of(h->initializer_offset);
-  int code;
-  if (h->initializer != 0) {
+  if (w->segment->settings.initializer != 0) {
     procpool__store(&w->block->life, PROCPOOL__LIFE_BEGINS);
-    if (h->initializer_size > 0)
-      argument = procpool__worker_reach(w, h->initializer_offset, h->initializer_size);
-    code = PROCPOOL__NO_MEMORY;
-    if (h->initializer_size == 0 || argument != NULL)
-      code = procpool__worker_call_initializer(w, argument);
+    if (w->process) /* which pthread_exit ends: see procpool__platform_run */
+      procpool__worker_enter_initializer(w);
+    else
+      (void)procpool__platform_run_to_end(procpool__worker_enter_initializer, w);
     procpool__worker_end_copy(w);
-    if (code != 0) {
-      w->block->init_code = code;
+    if (w->failure.code != 0) {
+      w->block->init_code = w->failure.code;
       procpool__store(&w->block->life, PROCPOOL__LIFE_REFUSED);
       return false;
     }
@@ -9841,8 +9807,8 @@ static bool procpool__host_news(procpool *p) {
 /* Whether the tasks that are not settled are enough to keep all processors busy: then a thread that waits for them does
  * not keep one to itself. The counts are hints here, so relaxed loads do. */
 static bool procpool__host_crowded(const procpool *p) {
-  return !p->spin.fixed && p->processors <= __atomic_load_n(&p->submitted, __ATOMIC_RELAXED) -
-                                                __atomic_load_n(&p->settled, __ATOMIC_RELAXED);
+  return p->processors <=
+         __atomic_load_n(&p->submitted, __ATOMIC_RELAXED) - __atomic_load_n(&p->settled, __ATOMIC_RELAXED);
 }
 
 /* Under the lock; procpool_interrupt looks at it without. */
@@ -10092,13 +10058,6 @@ static bool procpool__host_changed_for_drainer(const procpool *p, const procpool
   return procpool__host_changed(p, known) || (p->lazy && !procpool__host_plenty(p));
 }
 
-/* This thread was woken, if the instant at which that was done is a new one. */
-static void procpool__host_note_wake(procpool *p, uint64_t before) {
-  const uint64_t woken = procpool__load_relaxed(&p->segment.header->host_woken_ns);
-  if (woken != before)
-    procpool__spin_measure(&p->spin, woken, procpool__platform_now());
-}
-
 /* Puts this thread where those who can wake it look. */
 static void procpool__sleeper_begin(procpool *p, procpool__sleeper *s, const procpool__known *known) {
   s->condition = known->condition;
@@ -10204,7 +10163,7 @@ static void procpool__host_sleep(procpool *p, uint64_t deadline, const procpool_
   p->parked = p->lazy = p->watching = false;
   if (p->finished)
     return;
-  procpool__host_note_wake(p, woken);
+  procpool__spin_measure(&p->spin, &p->segment.header->host_woken_ns, woken);
   procpool__host_arm(p);
   procpool__host_look_after(p, procpool__load32(&p->segment.header->host_seq) == seq);
   procpool__host_audit_if_due(p);
@@ -10282,12 +10241,12 @@ static void procpool__host_follow(procpool *p, uint64_t deadline, const procpool
 
 typedef struct procpool__inline_turn {
   procpool__worker *worker;
-  procpool__turn turn;
+  procpool__step turn;
 } procpool__inline_turn;
 
 static void procpool__host_take_turn(void *context) {
   procpool__inline_turn *t = (procpool__inline_turn *)context;
-  t->turn = procpool__worker_turn(t->worker);
+  t->turn = procpool__worker_step(t->worker);
 }
 
 /* An inline pool: runs one task in this thread, which goes on after a pthread_exit in the task: the call that it is in,
@@ -10301,7 +10260,7 @@ static bool procpool__host_run_inline(procpool *p) {
   procpool__host_unlock(p);
   cancel = procpool__platform_no_cancel();
   t.worker = p->inline_worker;
-  t.turn = PROCPOOL__TURN_RAN;
+  t.turn = PROCPOOL__STEP_RAN;
   if (!procpool__platform_run_to_end(procpool__host_take_turn, &t))
     procpool__worker_bury(t.worker);
   procpool__platform_cancel_as(cancel);
@@ -10310,9 +10269,9 @@ static bool procpool__host_run_inline(procpool *p) {
   procpool__host_hand_over(p);
   if (p->fd_users > 0)
     procpool__platform_event_set(p->fds.event_fd); /* who waits for several pools may run the next one */
-  if (t.turn == PROCPOOL__TURN_RAN)
+  if (t.turn == PROCPOOL__STEP_RAN)
     return true;
-  if (p->closing && (t.turn == PROCPOOL__TURN_LEAVE || !procpool__table_waiting(&p->segment)))
+  if (p->closing && (t.turn == PROCPOOL__STEP_LEAVE || !procpool__table_waiting(&p->segment)))
     procpool__store32(&p->segment.header->gone, 1);
   return false;
 }
@@ -10958,7 +10917,7 @@ static bool procpool__open_header(procpool *p, procpool__plan *plan) {
   h->settings.spin_fixed = o->spin_us > 0;
   h->settings.processors = (uint64_t)plan->processors;
   (void)snprintf(h->name, sizeof(h->name), "%s", o->name);
-  h->settings.initializer = procpool__number_of_initializer(o->initializer);
+  h->settings.initializer = PROCPOOL__NUMBER_OF_FUNCTION(o->initializer);
   h->settings.initializer_offset = procpool__number_of(o->initializer_argument);
   if (o->initializer_size > 0) {
     const uint64_t block = procpool__arena_alloc(p, o->initializer_size);
@@ -11268,7 +11227,7 @@ static uint64_t procpool__code_translate(procpool *p, procpool_function function
   procpool__code_seen *seen;
   uint64_t offset, unloads;
   int found;
-  search.function = procpool__number_of_function(function);
+  search.function = PROCPOOL__NUMBER_OF_FUNCTION(function);
   if (p->start != PROCPOOL_START_SPAWN)
     return search.function;
   seen = &p->code_seen[(search.function >> 4) % PROCPOOL__CODE_SEEN];
@@ -11295,7 +11254,7 @@ static uint64_t procpool__code_translate(procpool *p, procpool_function function
 
 /* Answers a spawned supervisor that has told all of its code. */
 static bool procpool__open_begin(procpool *p, procpool__plan *plan) {
-  const uint64_t initializer = procpool__number_of_initializer(plan->options.initializer);
+  const uint64_t initializer = PROCPOOL__NUMBER_OF_FUNCTION(plan->options.initializer);
   uint64_t address = 0;
   if (initializer != 0) {
     address = procpool__code_translate(p, procpool__function_of(initializer));
@@ -12154,7 +12113,7 @@ static bool procpool__submit_condition(procpool *p, void *context) {
 static procpool_status procpool__submit_refused(procpool *p, const procpool__order *o) {
   char text[PROCPOOL__MESSAGE];
   procpool__code_search search;
-  search.function = procpool__number_of_function(o->function);
+  search.function = PROCPOOL__NUMBER_OF_FUNCTION(o->function);
   if (o->status == PROCPOOL_ARGUMENT)
     return procpool__host_refuse(p, o->status, 0, "argument or result lie in no live shared buffer of this pool");
   if (o->status != PROCPOOL_FUNCTION)
@@ -13994,7 +13953,7 @@ static procpool_status procpool__map_load(procpool__mapping *m, procpool__job *j
   chunk->result_size = m->result_size;
   chunk->argument_step = m->argument_step;
   chunk->result_step = m->result_step;
-  chunk->function = m->by_items ? 0 : address;
+  chunk->one_by_one = !m->by_items;
   chunk->arguments = m->shared_arguments ? m->arguments_at + (uint64_t)job->first * m->argument_size
                                          : job->block + procpool__round_up(sizeof(*chunk), PROCPOOL__LINE);
   chunk->results = m->shared_results ? m->results_at + (uint64_t)job->first * m->result_size
@@ -14554,7 +14513,7 @@ static void procpool__task_find_item(procpool_task *task) {
 }
 
 PROCPOOL_API const void *procpool_task_argument(procpool_task *task, size_t *size) {
-  if (task != NULL && task->chunk != NULL && task->chunk->function == 0)
+  if (task != NULL && task->chunk != NULL && !task->chunk->one_by_one)
     procpool__task_find_item(task);
   if (size != NULL)
     *size = task != NULL ? (size_t)task->argument_size : 0;

@@ -14,6 +14,7 @@ import sys
 SAME = {
     ("worker_sleep", "mask"): "mask.idle",
     ("worker_move_hint", "head"): "head",
+    ("spin_measure", "woken_ns"): "woken_ns",
     ("submit_publish", "at"): "cell",
     ("submit_show", "at"): "cell",
     ("future_want_end", "flags"): "slot.flags",
