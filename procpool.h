@@ -1134,8 +1134,8 @@ static PROCPOOL_UNUSED inline void procpool__scope_end(procpool **procpool__pool
    Who writes what, by byte (>>shm asserts these offsets; words of one kind of writer share a cache line, as a rule):
 
       header     0  magic version total header_size workers capacity ring_size arena_size   } host, before there
-                64  strict core_dumps once depth  96 settings: of the tasks, the spinning,  } is another process
-                    the initializer  152 initializer_limit  160 base  168 cookie  176 host_pid  }
+                64  max_tasks strict core_dumps once depth spin_ns spin_fixed processors    } is another process
+               128  initializer and its offset, size, limit  160 base  168 cookie  176 host_pid  }
                184  pinned  192 cpu_set (1024 bytes)  1216 name (16)                             }
               1232  addressee                                              host before each start, then go-between
               1280  head                                                   any process, forward, by CAS; host and
@@ -4578,7 +4578,9 @@ enum {
 };
 
 /* Functions travel as numbers, too. */
-#define PROCPOOL__NUMBER_OF_FUNCTION(function) ((uint64_t)(uintptr_t)(function))
+static inline uint64_t procpool__number_of_function(procpool_function function) {
+  return (uint64_t)(uintptr_t)function;
+}
 static inline procpool_function procpool__function_of(uint64_t number) {
   const uintptr_t address = (uintptr_t)number;
   procpool_function function;
@@ -4586,31 +4588,31 @@ static inline procpool_function procpool__function_of(uint64_t number) {
   return function;
 }
 
-/* The state of a task, in the low bits of its word: three phases of five states each.
- *   0     not decided. ASKED_*: the supervisor has asked it to end; its worker lives and may yet return
- *   DONE  committed by its worker; DONE_TIMEOUT and DONE_CANCELLED: it returned after it was asked
- *   DEAD  decided by the supervisor; the task settles when its worker is reaped
- * TIMEOUT and CANCELLED have the same place in each, so the outcome of a task that was asked to end is a sum. What the
- * host decides (CANCELLED before the start, SHUTDOWN, ...) needs no state: the host takes the word from READY to FREE
- * and keeps the outcome in private memory. */
+static inline uint64_t procpool__number_of_initializer(procpool_initializer initializer) {
+  return (uint64_t)(uintptr_t)initializer;
+}
+
+/* The state of a task, in the low bits of its word. Order matters: ASKED_* is decided by the supervisor while the
+ * worker lives and may yet return; DONE_* is committed by a worker; DEAD_* is decided by the supervisor, and the task
+ * settles when its worker is reaped. In each of them CANCELLED stands behind TIMEOUT: see procpool__state_after. What
+ * the host decides (CANCELLED before the start, SHUTDOWN, ...) needs no further state: the host takes the word from
+ * READY to FREE and keeps the outcome in private memory. */
 typedef enum procpool__state {
-  PROCPOOL__FREE,
+  PROCPOOL__FREE = 0,
   PROCPOOL__READY,
   PROCPOOL__RUNNING,
   PROCPOOL__ASKED_TIMEOUT,
   PROCPOOL__ASKED_CANCELLED,
-  PROCPOOL__DONE,
-  PROCPOOL__DONE_OK = PROCPOOL__DONE,
+  PROCPOOL__DONE_OK,
   PROCPOOL__DONE_FAILED,
   PROCPOOL__DONE_CODEC,
-  PROCPOOL__DONE_TIMEOUT,
+  PROCPOOL__DONE_TIMEOUT, /* it returned after it was asked */
   PROCPOOL__DONE_CANCELLED,
-  PROCPOOL__DEAD,
-  PROCPOOL__DEAD_CRASHED = PROCPOOL__DEAD,
-  PROCPOOL__DEAD_SHUTDOWN,
-  PROCPOOL__DEAD_BROKEN,
+  PROCPOOL__DEAD_CRASHED,
   PROCPOOL__DEAD_TIMEOUT,
-  PROCPOOL__DEAD_CANCELLED
+  PROCPOOL__DEAD_CANCELLED,
+  PROCPOOL__DEAD_SHUTDOWN,
+  PROCPOOL__DEAD_BROKEN
 } procpool__state;
 
 /* word: ticket (48 bits, the task's position in the submission ring plus one, never repeated), worker (12), state
@@ -4631,18 +4633,18 @@ static inline procpool__state procpool__word_state(uint64_t word) {
 static inline uint64_t procpool__word_in(uint64_t word, procpool__state state) {
   return (word & ~(uint64_t)0xf) | (uint64_t)state;
 }
-/* What a task that was asked to end becomes: the same outcome, DONE or DEAD. */
-static inline procpool__state procpool__state_after(uint64_t asked, procpool__state phase) {
-  return (procpool__state)((int)procpool__word_state(asked) + (int)phase);
+/* What a task that was asked to end becomes: the same outcome; timeout is DONE_TIMEOUT or DEAD_TIMEOUT. */
+static inline procpool__state procpool__state_after(procpool__state asked, procpool__state timeout) {
+  return (procpool__state)(asked - PROCPOOL__ASKED_TIMEOUT + timeout);
 }
 static inline bool procpool__state_asked(procpool__state state) {
   return state == PROCPOOL__ASKED_TIMEOUT || state == PROCPOOL__ASKED_CANCELLED;
 }
 static inline bool procpool__state_done(procpool__state state) {
-  return state >= PROCPOOL__DONE && state < PROCPOOL__DEAD;
+  return state >= PROCPOOL__DONE_OK && state <= PROCPOOL__DONE_CANCELLED;
 }
 static inline bool procpool__state_dead(procpool__state state) {
-  return state >= PROCPOOL__DEAD && state <= PROCPOOL__DEAD_CANCELLED;
+  return state >= PROCPOOL__DEAD_CRASHED && state <= PROCPOOL__DEAD_BROKEN;
 }
 
 /* cell: low 40 bits of the ticket, then the slot (24): one word, so that a reader never sees half of it. A reader that
@@ -4749,8 +4751,9 @@ enum {
   PROCPOOL__FLAG_ROOM = 1,
   PROCPOOL__FLAG_FD = 2,
   PROCPOOL__FLAG_PARKED = 4,
-  PROCPOOL__FLAG_LAZY = 8, /* in place of PARKED: results may wait, until a task at lazy_until or behind is claimed */
-  PROCPOOL__FLAG_BITS = 4  /* they take this many bits */
+  PROCPOOL__FLAG_LAZY =
+      8,                  /* in place of PARKED: results may wait, until a task at lazy_until or behind it is claimed */
+  PROCPOOL__FLAG_BITS = 4 /* they take this many bits */
 };
 
 #define PROCPOOL__GROUPS (PROCPOOL__MAX_WORKERS / 64)
@@ -4765,23 +4768,16 @@ typedef struct procpool__mask {
   procpool__u64 idle, away;
 } procpool__mask;
 
-/* What workers go by. Each process takes its own copy from the header before there is a worker that could write there (a
- * forked one has it by the fork). */
-typedef struct procpool__settings {
-  procpool__u64 max_tasks;
-  procpool__u64 spin_ns, spin_fixed; /* how long to look for work before sleeping; whether the user said so */
-  procpool__u64 processors;
-  procpool__u64 initializer, initializer_offset, initializer_size; /* size 0: offset is the pointer itself */
-} procpool__settings;
-
 typedef struct procpool__header {
-  /* host, before there is another process; a spawned supervisor checks them against its own */
+  /* host, before anyone else exists; a spawned supervisor checks them against its own */
   procpool__u64 magic, version, total, header_size, workers, capacity, ring_size, arena_size;
-  procpool__u64 strict, core_dumps, once, depth;
-  procpool__settings settings;
-  procpool__u64 initializer_limit; /* ns; 0: none */
-  procpool__u64 base;              /* where the host has the segment */
-  procpool__u64 cookie, host_pid;  /* spawn: the marker names them too */
+  procpool__u64 max_tasks, strict, core_dumps, once, depth;
+  procpool__u64 spin_ns, spin_fixed,
+      processors; /* how long to look for work before sleeping; whether the user said so */
+  procpool__u64 initializer, initializer_offset, initializer_size; /* size 0: offset is the pointer itself */
+  procpool__u64 initializer_limit;                                 /* ns; 0: none */
+  procpool__u64 base;                                              /* where the host has the segment */
+  procpool__u64 cookie, host_pid;                                  /* spawn: the marker names them too */
   procpool__u64 pinned; /* 1: the host's opening thread was pinned, workers may use the processors of cpu_set */
   procpool__u64 cpu_set[PROCPOOL__CPU_SET / sizeof(uint64_t)];
   char name[16];
@@ -4790,7 +4786,7 @@ typedef struct procpool__header {
   uint32_t addressee;
   PROCPOOL__ALIGNED procpool__u64 head; /* hint: no position before it is READY. Any process, by CAS from h to h + 1 */
   PROCPOOL__ALIGNED procpool__mask masks[PROCPOOL__GROUPS];
-  PROCPOOL__ALIGNED procpool__u64 host_flag; /* host: number of its sleep << 4 | FLAG_*; 0 awake. Workers read */
+  PROCPOOL__ALIGNED procpool__u64 host_flag; /* host: number of its sleep << 4 | who and why; 0 awake. Workers read */
   uint32_t host_seq;                         /* the process that wakes the host adds 1; the host sleeps on this */
   procpool__u64 host_woken_ns;               /* worker: when it last woke the host. For the host's own spinning */
   procpool__u64 lazy_until; /* host, before host_flag, which publishes it: see FLAG_LAZY. Workers read it after that */
@@ -4814,6 +4810,12 @@ typedef struct procpool__header {
   procpool__i64 cause_signal, cause_exit, cause_code, cause_errno, cause_pid, cause_worker, cause_stage;
 } procpool__header;
 
+/* What workers go by: each process's own copy, made before there was a worker (a forked one has it by the fork). */
+typedef struct procpool__settings {
+  uint64_t max_tasks, spin_ns, spin_fixed, processors;
+  uint64_t initializer, initializer_offset, initializer_size;
+} procpool__settings;
+
 /* One process's view. Sizes and addresses are its own copies: shared ones may be scribbled upon. */
 typedef struct procpool__segment {
   int fd;
@@ -4836,9 +4838,8 @@ typedef struct procpool__segment {
 #define PROCPOOL__AT(type, field, byte)                                                                                \
   typedef char procpool__assert_##type##_##field[offsetof(procpool__##type, field) == (byte) ? 1 : -1]
 PROCPOOL__AT(header, magic, 0);
-PROCPOOL__AT(header, strict, 64);
-PROCPOOL__AT(header, settings, 96);
-PROCPOOL__AT(header, initializer_limit, 152);
+PROCPOOL__AT(header, max_tasks, 64);
+PROCPOOL__AT(header, initializer, 128);
 PROCPOOL__AT(header, base, 160);
 PROCPOOL__AT(header, cookie, 168);
 PROCPOOL__AT(header, host_pid, 176);
@@ -4918,6 +4919,18 @@ static uint64_t procpool__shm_layout(procpool__segment *s, unsigned char *base) 
     s->arena = base + offset[4];
   }
   return s->total;
+}
+
+/* Takes the settings from the header: before there is a worker that could write there. */
+static void procpool__shm_settle(procpool__segment *s) {
+  const procpool__header *h = s->header;
+  s->settings.max_tasks = h->max_tasks;
+  s->settings.spin_ns = h->spin_ns;
+  s->settings.spin_fixed = h->spin_fixed;
+  s->settings.processors = h->processors;
+  s->settings.initializer = h->initializer;
+  s->settings.initializer_offset = h->initializer_offset;
+  s->settings.initializer_size = h->initializer_size;
 }
 
 static uint64_t procpool__shm_offset(const procpool__segment *s, const void *p) {
@@ -5313,7 +5326,7 @@ struct procpool__worker {
   uint64_t dropped;      /* what its block says */
   uint64_t next;         /* the position where it looks for a task */
   uint64_t seen, hinted; /* no task from seen to next is READY; where it last set or met the hint */
-  uint64_t notified;     /* number of the host's sleep that it has ended already */
+  uint64_t answered;     /* number of the host's sleep that it has ended already */
   uint64_t tasks;
   void (*make_room)(void *context); /* inline only: no other thread would empty the ring */
   void *make_room_context;
@@ -5381,12 +5394,12 @@ static void procpool__worker_set_event(const procpool__worker *w) {
 
 /* Ends a sleep of the host, if it sleeps and this worker has not yet ended that one. The flag stays for the others: a
  * wake token held by a process that is then stopped would be lost. */
-static void procpool__worker_notify_host(procpool__worker *w, uint64_t why) {
+static void procpool__worker_answer(procpool__worker *w, uint64_t why) {
   const procpool__segment *s = w->segment;
   const uint64_t flag = procpool__load(&s->header->host_flag);
-  if ((flag & why) == 0 || flag >> PROCPOOL__FLAG_BITS == w->notified)
+  if ((flag & why) == 0 || flag >> PROCPOOL__FLAG_BITS == w->answered)
     return;
-  w->notified = flag >> PROCPOOL__FLAG_BITS;
+  w->answered = flag >> PROCPOOL__FLAG_BITS;
   procpool__add32(&s->header->host_seq, 1);
   if (flag & (PROCPOOL__FLAG_PARKED | PROCPOOL__FLAG_LAZY)) {
     procpool__store_relaxed(&s->header->host_woken_ns, procpool__platform_now());
@@ -5398,14 +5411,13 @@ static void procpool__worker_notify_host(procpool__worker *w, uint64_t why) {
 
 /* After a claim: a cell may be written again; or a lazy sleep is over, if this was the task that ends it or a later
  * one. The flag is read first: it vouches for lazy_until. */
-static void procpool__worker_notify_claim(procpool__worker *w) {
+static void procpool__worker_answer_claim(procpool__worker *w) {
   const procpool__header *h = w->segment->header;
   const uint64_t flag = procpool__load(&h->host_flag);
-  uint64_t why = flag & PROCPOOL__FLAG_ROOM;
   if ((flag & PROCPOOL__FLAG_LAZY) && w->next > procpool__load_relaxed(&h->lazy_until))
-    why = PROCPOOL__FLAG_LAZY;
-  if (why != 0)
-    procpool__worker_notify_host(w, why);
+    procpool__worker_answer(w, PROCPOOL__FLAG_LAZY);
+  if (flag & PROCPOOL__FLAG_ROOM)
+    procpool__worker_answer(w, PROCPOOL__FLAG_ROOM);
 }
 
 static uint32_t procpool__worker_phase(const procpool__worker *w) {
@@ -5435,7 +5447,7 @@ static bool procpool__worker_wait_room(procpool__worker *w, uint64_t length) {
     }
     seq = procpool__load32(&w->block->room_seq);
     procpool__store32(&w->block->room_flag, 1);
-    procpool__worker_notify_host(w, PROCPOOL__FLAG_LAZY); /* this is more than may wait */
+    procpool__worker_answer(w, PROCPOOL__FLAG_LAZY); /* this is more than may wait */
     w->given_up = (procpool__load32(&w->task.slot->flags) & PROCPOOL__SLOT_DISCARD) != 0;
     if (!w->given_up && !procpool__worker_fits(w, length) &&
         (w->process || procpool__worker_phase(w) != PROCPOOL__PHASE_KILL))
@@ -5482,25 +5494,29 @@ static void procpool__worker_publish(procpool__worker *w, const procpool__record
   else
     (void)procpool__exchange(&w->block->tail, w->tail + length);
   w->tail += length;
-  procpool__worker_notify_host(w, PROCPOOL__FLAG_PARKED | PROCPOOL__FLAG_FD);
+  procpool__worker_answer(w, PROCPOOL__FLAG_PARKED | PROCPOOL__FLAG_FD);
   procpool__platform_prefetch_write(procpool__ring_at(w->segment, w->index, w->tail)); /* the host read it a lap ago */
 }
 
-/* The task's word where the supervisor has asked the task to end, and no more; else 0: it was revoked. */
-static uint64_t procpool__worker_asked(const procpool__worker *w) {
-  const uint64_t word = procpool__load(&w->task.slot->word);
-  const bool asked = procpool__state_asked(procpool__word_state(word));
-  return asked && procpool__word_in(word, PROCPOOL__RUNNING) == w->task.word ? word : 0;
+/* What the task's word becomes, *word, where the supervisor has asked the task to end, and no more: it has returned.
+ * Else 0: it was revoked. */
+static uint64_t procpool__worker_stopped(const procpool__worker *w, uint64_t *word) {
+  procpool__state state;
+  *word = procpool__load(&w->task.slot->word);
+  state = procpool__word_state(*word);
+  if (procpool__word_in(*word, PROCPOOL__RUNNING) != w->task.word || !procpool__state_asked(state))
+    return 0;
+  return procpool__word_in(*word, procpool__state_after(state, PROCPOOL__DONE_TIMEOUT));
 }
 
 /* The first commit has failed. If the task was only asked to end, it has: that is committed, without a result, and this
  * worker goes on. False if the task was revoked. A larger record had room here, so this one has. */
 static bool procpool__worker_commit_stopped(procpool__worker *w) {
-  const uint64_t word = procpool__worker_asked(w);
-  procpool__record head;
-  if (word == 0)
+  uint64_t word;
+  const uint64_t done = procpool__worker_stopped(w, &word);
+  const procpool__record head = procpool__worker_record(w, procpool__word_state(done), 0, PROCPOOL__RECORD_NONE);
+  if (done == 0)
     return false;
-  head = procpool__worker_record(w, procpool__state_after(word, PROCPOOL__DONE), 0, PROCPOOL__RECORD_NONE);
   procpool__ring_stamp(w->segment, w->index, w->tail, &head);
   if (!procpool__cas(&w->task.slot->word, word, head.word))
     return false;
@@ -5523,13 +5539,13 @@ static bool procpool__worker_commit(procpool__worker *w, const procpool__record 
  * with a look at the count. */
 static bool procpool__worker_drop(procpool__worker *w) {
   if (!procpool__cas(&w->task.slot->word, w->task.word, procpool__word_in(w->task.word, PROCPOOL__DONE_OK))) {
-    const uint64_t word = procpool__worker_asked(w);
-    const uint64_t done = procpool__word_in(word, procpool__state_after(word, PROCPOOL__DONE));
-    if (word == 0 || !procpool__cas(&w->task.slot->word, word, done))
+    uint64_t word;
+    const uint64_t done = procpool__worker_stopped(w, &word);
+    if (done == 0 || !procpool__cas(&w->task.slot->word, word, done))
       return false;
   }
   (void)procpool__exchange(&w->block->dropped, ++w->dropped);
-  procpool__worker_notify_host(w, PROCPOOL__FLAG_PARKED | PROCPOOL__FLAG_FD);
+  procpool__worker_answer(w, PROCPOOL__FLAG_PARKED | PROCPOOL__FLAG_FD);
   return true;
 }
 
@@ -5841,7 +5857,7 @@ static void procpool__worker_call_timed(procpool__worker *w) {
 
 /* Runs the claimed task. Returns false when this worker must not claim again. */
 static bool procpool__worker_run(procpool__worker *w, uint32_t slot_index, uint64_t word) {
-  const uint64_t notified = w->notified;
+  const uint64_t answered = w->answered;
   procpool__worker_prepare(w, slot_index, word);
   procpool__store_relaxed(&w->block->tasks, ++w->tasks); /* read when this worker is reaped */
   procpool__worker_call_timed(w);
@@ -5849,7 +5865,7 @@ static bool procpool__worker_run(procpool__worker *w, uint32_t slot_index, uint6
     return false;
   procpool__store_release(&w->block->intent_word, 0); /* release: a process that sees it sees the commit */
   procpool__worker_trim(w, PROCPOOL__SCRATCH_KEPT);
-  if ((procpool__worker_has_time(w) || w->notified != notified || w->lengthy) && !procpool__worker_tidy(w))
+  if ((procpool__worker_has_time(w) || w->answered != answered || w->lengthy) && !procpool__worker_tidy(w))
     return false;
   return w->segment->settings.max_tasks == 0 || w->tasks < w->segment->settings.max_tasks;
 }
@@ -5872,7 +5888,7 @@ static void procpool__worker_bury(procpool__worker *w) {
 
 /* ---- claiming and sleeping ---- */
 
-typedef enum procpool__step { PROCPOOL__STEP_RAN, PROCPOOL__STEP_EMPTY, PROCPOOL__STEP_LEAVE } procpool__step;
+typedef enum procpool__turn { PROCPOOL__TURN_RAN, PROCPOOL__TURN_EMPTY, PROCPOOL__TURN_LEAVE } procpool__turn;
 
 /* A worker that finds task after task goes on from where it was, and moves the hint now and then for all of them: in
  * one step past what it has seen not READY, from seen to next. A worker that follows a hint that lags finds tasks that
@@ -5930,22 +5946,22 @@ static bool procpool__worker_claim(procpool__worker *w, uint32_t slot, uint64_t 
   w->next++;
   if (w->next - w->hinted >= PROCPOOL__AHEAD)
     procpool__worker_move_hint(w);
-  procpool__worker_notify_claim(w);
+  procpool__worker_answer_claim(w);
   return true;
 }
 
 /* Takes the next task in the queue, if there is one, and runs it. */
-static procpool__step procpool__worker_step(procpool__worker *w) {
+static procpool__turn procpool__worker_turn(procpool__worker *w) {
   for (;;) {
     uint32_t slot;
     const procpool__peek peek = procpool__table_peek(w->segment, w->next, &slot);
     const uint64_t word = procpool__word(w->next + 1, w->index, PROCPOOL__RUNNING);
     if (peek == PROCPOOL__PEEK_EMPTY && !procpool__worker_resync(w))
-      return PROCPOOL__STEP_EMPTY;
+      return PROCPOOL__TURN_EMPTY;
     if (procpool__worker_phase(w) == PROCPOOL__PHASE_KILL)
-      return PROCPOOL__STEP_LEAVE;
+      return PROCPOOL__TURN_LEAVE;
     if (peek == PROCPOOL__PEEK_TASK && procpool__worker_claim(w, slot, word))
-      return procpool__worker_run(w, slot, word) ? PROCPOOL__STEP_RAN : PROCPOOL__STEP_LEAVE;
+      return procpool__worker_run(w, slot, word) ? PROCPOOL__TURN_RAN : PROCPOOL__TURN_LEAVE;
     if (peek != PROCPOOL__PEEK_EMPTY)
       procpool__worker_skip(w);
   }
@@ -6000,12 +6016,12 @@ static bool procpool__worker_rest(procpool__worker *w) {
 
 /* Runs tasks until it is told to leave, has run its share, or was condemned. */
 static void procpool__worker_loop(procpool__worker *w) {
-  procpool__step turn;
+  procpool__turn turn;
   bool draining;
   do { /* the phase is read before the turn: the host published its last task before it said that the pool drains */
     draining = procpool__worker_phase(w) != PROCPOOL__PHASE_RUN;
-    turn = procpool__worker_step(w);
-  } while (turn == PROCPOOL__STEP_RAN || (turn == PROCPOOL__STEP_EMPTY && !draining && procpool__worker_rest(w)));
+    turn = procpool__worker_turn(w);
+  } while (turn == PROCPOOL__TURN_RAN || (turn == PROCPOOL__TURN_EMPTY && !draining && procpool__worker_rest(w)));
   procpool__store(&w->block->life, PROCPOOL__LIFE_LEAVES); /* first: a worker that is continued then stays away */
   (void)procpool__or(procpool__shm_away(w->segment, w->index), procpool__shm_bit(w->index));
   procpool__worker_trim(w, 0);
@@ -6592,15 +6608,19 @@ static bool procpool__super_take_word(procpool__super *u, int index, uint32_t sl
   return true;
 }
 
+/* What becomes of a task that was asked to end and did not return. */
+static procpool__state procpool__super_asked_outcome(uint64_t asked) {
+  return procpool__word_state(asked) == PROCPOOL__ASKED_TIMEOUT ? PROCPOOL__DEAD_TIMEOUT : PROCPOOL__DEAD_CANCELLED;
+}
+
 /* Takes what worker index runs away from it, if it runs anything: it becomes state, unless its fate was decided
  * before. */
 static void procpool__super_condemn(procpool__super *u, int index, procpool__state state) {
   const procpool__charge *charge = &u->charges[index];
   uint32_t slot;
   uint64_t word;
-  if (charge->stage == PROCPOOL_STAGE_ASKED &&
-      procpool__super_take_word(u, index, charge->asked_slot, charge->asked,
-                                procpool__state_after(charge->asked, PROCPOOL__DEAD)))
+  if (charge->stage == PROCPOOL_STAGE_ASKED && procpool__super_take_word(u, index, charge->asked_slot, charge->asked,
+                                                                         procpool__super_asked_outcome(charge->asked)))
     return;
   if (procpool__super_task_of(u, index, &slot, &word))
     (void)procpool__super_take_word(u, index, slot, word, state);
@@ -7023,7 +7043,7 @@ static void procpool__super_begin_end(procpool__super *u, int index, uint32_t sl
   procpool__charge *charge = &u->charges[index];
   const procpool__state asked = timeout ? PROCPOOL__ASKED_TIMEOUT : PROCPOOL__ASKED_CANCELLED;
   if (charge->grace == 0) {
-    if (procpool__super_take_word(u, index, slot, word, procpool__state_after(asked, PROCPOOL__DEAD)))
+    if (procpool__super_take_word(u, index, slot, word, timeout ? PROCPOOL__DEAD_TIMEOUT : PROCPOOL__DEAD_CANCELLED))
       procpool__super_signal(u, index, PROCPOOL_STAGE_KILL, now);
   } else if (procpool__cas(&u->segment.slots[slot].word, word, procpool__word_in(word, asked))) {
     charge->stage = PROCPOOL_STAGE_ASKED;
@@ -7039,7 +7059,7 @@ static void procpool__super_next_stage(procpool__super *u, int index, uint64_t n
   switch (charge->stage) {
   case PROCPOOL_STAGE_ASKED:
     if (procpool__super_take_word(u, index, charge->asked_slot, charge->asked,
-                                  procpool__state_after(charge->asked, PROCPOOL__DEAD)))
+                                  procpool__super_asked_outcome(charge->asked)))
       procpool__super_signal(u, index, charge->grace > 0 ? PROCPOOL_STAGE_TERM : PROCPOOL_STAGE_KILL, now);
     else
       procpool__super_note_return(u, index);
@@ -7661,7 +7681,7 @@ static void procpool__super_spawned(procpool__super *u, uint64_t total, uint64_t
   if (!procpool__super_send(u->fds.control, &m) || procpool__super_receive(u->fds.control, &m, true) <= 0 ||
       m.say != PROCPOOL__SAY_BEGIN)
     procpool__platform_leave(1);
-  u->segment.settings = u->segment.header->settings; /* now the initializer is there, too */
+  procpool__shm_settle(&u->segment); /* now the initializer is there, too */
   procpool__super_run(u);
 }
 
@@ -9085,11 +9105,11 @@ static void procpool__host_take_failure(procpool *p, int worker, procpool_future
 }
 
 static procpool_status procpool__host_status_of(procpool__state state) {
-  static const procpool_status statuses[] = {
-      PROCPOOL_PENDING, PROCPOOL_PENDING,  PROCPOOL_PENDING, PROCPOOL_TIMEOUT, PROCPOOL_CANCELLED,
-      PROCPOOL_OK,      PROCPOOL_FAILED,   PROCPOOL_CODEC,   PROCPOOL_TIMEOUT, PROCPOOL_CANCELLED,
-      PROCPOOL_CRASHED, PROCPOOL_SHUTDOWN, PROCPOOL_BROKEN,  PROCPOOL_TIMEOUT, PROCPOOL_CANCELLED};
-  return state <= PROCPOOL__DEAD_CANCELLED ? statuses[state] : PROCPOOL_BROKEN;
+  static const procpool_status statuses[] = {PROCPOOL_PENDING,   PROCPOOL_PENDING,   PROCPOOL_PENDING, PROCPOOL_TIMEOUT,
+                                             PROCPOOL_CANCELLED, PROCPOOL_OK,        PROCPOOL_FAILED,  PROCPOOL_CODEC,
+                                             PROCPOOL_TIMEOUT,   PROCPOOL_CANCELLED, PROCPOOL_CRASHED, PROCPOOL_TIMEOUT,
+                                             PROCPOOL_CANCELLED, PROCPOOL_SHUTDOWN,  PROCPOOL_BROKEN};
+  return state <= PROCPOOL__DEAD_BROKEN ? statuses[state] : PROCPOOL_BROKEN;
 }
 
 /* What becomes of tasks whose results are not to be had when the pool ends. */
@@ -9558,8 +9578,7 @@ static procpool_status procpool__host_last_word(procpool *p, procpool_future *f,
   const procpool_status status = procpool__host_status_of(state);
   procpool__host_note_worker(p, f, word);
   procpool__store_release(&p->segment.slots[f->slot].word, 0);
-  if (procpool__word_ticket(word) != f->ticket || status == PROCPOOL_PENDING || status == PROCPOOL_SHUTDOWN ||
-      status == PROCPOOL_BROKEN)
+  if (procpool__word_ticket(word) != f->ticket || status == PROCPOOL_PENDING || state >= PROCPOOL__DEAD_SHUTDOWN)
     return rest;
   if (state <= PROCPOOL__DONE_CODEC && procpool__state_done(state) && procpool__future_wanted(f))
     return rest;
@@ -9874,7 +9893,7 @@ static bool procpool__host_audit_task(procpool *p, procpool_future *f) {
       procpool__store(&p->segment.cells[cell], procpool__cell(f->ticket, f->slot));
     return false;
   }
-  if (procpool__word_ticket(word) != f->ticket || state <= PROCPOOL__READY || state > PROCPOOL__DEAD_CANCELLED) {
+  if (procpool__word_ticket(word) != f->ticket || state <= PROCPOOL__READY || state > PROCPOOL__DEAD_BROKEN) {
     procpool__store_release(&slot->word, 0);
     procpool__host_settle(p, f, PROCPOOL_BROKEN);
   } else if (worker >= p->segment.workers) {
@@ -10241,12 +10260,12 @@ static void procpool__host_follow(procpool *p, uint64_t deadline, const procpool
 
 typedef struct procpool__inline_turn {
   procpool__worker *worker;
-  procpool__step turn;
+  procpool__turn turn;
 } procpool__inline_turn;
 
 static void procpool__host_take_turn(void *context) {
   procpool__inline_turn *t = (procpool__inline_turn *)context;
-  t->turn = procpool__worker_step(t->worker);
+  t->turn = procpool__worker_turn(t->worker);
 }
 
 /* An inline pool: runs one task in this thread, which goes on after a pthread_exit in the task: the call that it is in,
@@ -10260,7 +10279,7 @@ static bool procpool__host_run_inline(procpool *p) {
   procpool__host_unlock(p);
   cancel = procpool__platform_no_cancel();
   t.worker = p->inline_worker;
-  t.turn = PROCPOOL__STEP_RAN;
+  t.turn = PROCPOOL__TURN_RAN;
   if (!procpool__platform_run_to_end(procpool__host_take_turn, &t))
     procpool__worker_bury(t.worker);
   procpool__platform_cancel_as(cancel);
@@ -10269,9 +10288,9 @@ static bool procpool__host_run_inline(procpool *p) {
   procpool__host_hand_over(p);
   if (p->fd_users > 0)
     procpool__platform_event_set(p->fds.event_fd); /* who waits for several pools may run the next one */
-  if (t.turn == PROCPOOL__STEP_RAN)
+  if (t.turn == PROCPOOL__TURN_RAN)
     return true;
-  if (p->closing && (t.turn == PROCPOOL__STEP_LEAVE || !procpool__table_waiting(&p->segment)))
+  if (p->closing && (t.turn == PROCPOOL__TURN_LEAVE || !procpool__table_waiting(&p->segment)))
     procpool__store32(&p->segment.header->gone, 1);
   return false;
 }
@@ -10904,7 +10923,7 @@ static bool procpool__open_header(procpool *p, procpool__plan *plan) {
   h->arena_size = s->arena_size;
   h->base = s->host_base;
   h->host_pid = (uint64_t)procpool__platform_pid();
-  h->settings.max_tasks = (uint64_t)o->max_tasks_per_child;
+  h->max_tasks = (uint64_t)o->max_tasks_per_child;
   h->strict = o->strict;
   h->core_dumps = o->core_dumps;
   h->once = plan->once;
@@ -10913,26 +10932,26 @@ static bool procpool__open_header(procpool *p, procpool__plan *plan) {
   (void)procpool__cpu_allowed(cpus, &pinned);
   h->pinned = pinned;
   memcpy(h->cpu_set, cpus, sizeof(h->cpu_set));
-  h->settings.spin_ns = plan->spin_ns;
-  h->settings.spin_fixed = o->spin_us > 0;
-  h->settings.processors = (uint64_t)plan->processors;
+  h->spin_ns = plan->spin_ns;
+  h->spin_fixed = o->spin_us > 0;
+  h->processors = (uint64_t)plan->processors;
   (void)snprintf(h->name, sizeof(h->name), "%s", o->name);
-  h->settings.initializer = PROCPOOL__NUMBER_OF_FUNCTION(o->initializer);
-  h->settings.initializer_offset = procpool__number_of(o->initializer_argument);
+  h->initializer = procpool__number_of_initializer(o->initializer);
+  h->initializer_offset = procpool__number_of(o->initializer_argument);
   if (o->initializer_size > 0) {
     const uint64_t block = procpool__arena_alloc(p, o->initializer_size);
     if (block == PROCPOOL__NO_BLOCK)
       return procpool__open_fail(plan, PROCPOOL_MEMORY, PROCPOOL__NO_MEMORY,
                                  "no shared memory for the initializer's argument");
     memcpy(s->arena + block, o->initializer_argument, o->initializer_size);
-    h->settings.initializer_offset = block;
-    h->settings.initializer_size = o->initializer_size;
+    h->initializer_offset = block;
+    h->initializer_size = o->initializer_size;
   }
   for (int i = 0; i < s->workers; i++) { /* positions begin at one lap: fresh memory, all zeros, is no record at 0 */
     s->blocks[i].tail = s->blocks[i].consumed = p->inboxes[i].head = s->ring_size;
     *procpool__shm_away(s, i) |= procpool__shm_bit(i);
   }
-  s->settings = h->settings;
+  procpool__shm_settle(s);
   return true;
 }
 
@@ -11227,7 +11246,7 @@ static uint64_t procpool__code_translate(procpool *p, procpool_function function
   procpool__code_seen *seen;
   uint64_t offset, unloads;
   int found;
-  search.function = PROCPOOL__NUMBER_OF_FUNCTION(function);
+  search.function = procpool__number_of_function(function);
   if (p->start != PROCPOOL_START_SPAWN)
     return search.function;
   seen = &p->code_seen[(search.function >> 4) % PROCPOOL__CODE_SEEN];
@@ -11254,7 +11273,7 @@ static uint64_t procpool__code_translate(procpool *p, procpool_function function
 
 /* Answers a spawned supervisor that has told all of its code. */
 static bool procpool__open_begin(procpool *p, procpool__plan *plan) {
-  const uint64_t initializer = PROCPOOL__NUMBER_OF_FUNCTION(plan->options.initializer);
+  const uint64_t initializer = procpool__number_of_initializer(plan->options.initializer);
   uint64_t address = 0;
   if (initializer != 0) {
     address = procpool__code_translate(p, procpool__function_of(initializer));
@@ -11263,7 +11282,7 @@ static bool procpool__open_begin(procpool *p, procpool__plan *plan) {
     if (address == 0)
       return procpool__open_fail(plan, PROCPOOL_FUNCTION, 0, "the initializer is not in the program that workers run");
   }
-  p->segment.header->settings.initializer = address;
+  p->segment.header->initializer = address;
   return procpool__host_tell(p, PROCPOOL__SAY_BEGIN, 0, 0) ||
          procpool__open_fail(plan, PROCPOOL_SYSTEM, procpool__platform_error(),
                              "the supervisor could not be told to begin");
@@ -12113,7 +12132,7 @@ static bool procpool__submit_condition(procpool *p, void *context) {
 static procpool_status procpool__submit_refused(procpool *p, const procpool__order *o) {
   char text[PROCPOOL__MESSAGE];
   procpool__code_search search;
-  search.function = PROCPOOL__NUMBER_OF_FUNCTION(o->function);
+  search.function = procpool__number_of_function(o->function);
   if (o->status == PROCPOOL_ARGUMENT)
     return procpool__host_refuse(p, o->status, 0, "argument or result lie in no live shared buffer of this pool");
   if (o->status != PROCPOOL_FUNCTION)

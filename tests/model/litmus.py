@@ -120,13 +120,13 @@ def wake_for_room():
         yield X("host_wake_for_room block.room_seq", "add", "room_seq", plus)
 
 
-def answer(function="worker_notify_host"):
-    """procpool__worker_notify_host, procpool__worker_notify_claim"""
+def answer(function="worker_answer"):
+    """procpool__worker_answer, procpool__worker_answer_claim"""
     flag = yield R(function + " host_flag", "flag")
-    if flag != 0 and function != "worker_notify_host":
-        flag = yield R("worker_notify_host host_flag", "flag")
+    if flag != 0 and function != "worker_answer":
+        flag = yield R("worker_answer host_flag", "flag")
     if flag != 0:
-        yield X("worker_notify_host host_seq", "add", "host_seq", plus)
+        yield X("worker_answer host_seq", "add", "host_seq", plus)
 
 
 def take():
@@ -153,7 +153,7 @@ def wake_one():
 
 
 def rest():
-    """procpool__worker_step, procpool__worker_sleep: until it has found the task's cell."""
+    """procpool__worker_turn, procpool__worker_sleep: until it has found the task's cell."""
     while True:
         cell = yield R("table_peek cell", "cell")
         if cell != 0:
@@ -241,7 +241,7 @@ def rewritten():
         word = yield C("worker_commit slot.word", "word", RUNNING, DONE)
         if word == RUNNING:
             return
-        word = yield R("worker_asked slot.word", "word")
+        word = yield R("worker_stopped slot.word", "word")
         assert word == ASKED
         yield W("ring_stamp record.word", "record.word", YIELDED)
         yield W("ring_stamp record.size", "size", 2)
@@ -400,7 +400,7 @@ def cell_free():
     """The host waits until the task that a lap ago took the next cell is claimed."""
     def worker():
         yield C("worker_claim slot.word", "word", READY, RUNNING)
-        yield from answer("worker_notify_claim")
+        yield from answer("worker_answer_claim")
 
     def host():
         while True:
@@ -420,9 +420,9 @@ def lazy():
     """The lazy sleep: whoever claims the task at lazy_until or a later one answers."""
     def worker():
         yield C("worker_claim slot.word", "word", READY, RUNNING)
-        flag = yield R("worker_notify_claim host_flag", "flag")
+        flag = yield R("worker_answer_claim host_flag", "flag")
         if flag != 0:
-            lazy_until = yield R("worker_notify_claim lazy_until", "lazy_until")
+            lazy_until = yield R("worker_answer_claim lazy_until", "lazy_until")
             if 1 > lazy_until:
                 yield from answer()
 

@@ -17,11 +17,11 @@
  *   *_fresh, *_parked               a futex. fresh: the sequence number is still what the sleeper loaded; parked: it sleeps
  *                                   in the kernel. Adding 1 clears fresh; waking clears parked. (As good as numbers
  *                                   that never repeat, and it keeps the state space finite.)
- *   answered[w]                     procpool__worker.notified == number of the host's present sleep
+ *   answered[w]                     procpool__worker.answered == number of the host's present sleep
  *
- *   worker:      turn, claim, pass, follow, run, room, record, commit, publish, sleep   procpool__worker_step, _claim,
+ *   worker:      turn, claim, pass, follow, run, room, record, commit, publish, sleep   procpool__worker_turn, _claim,
  *                                   _skip, _resync, _move_hint, _run, _wait_room, procpool__ring_stamp,
- *                                   procpool__worker_commit, _commit_stopped, _publish, _notify_host, _sleep
+ *                                   procpool__worker_commit, _commit_stopped, _publish, _answer, _sleep
  *   host:        try, place, wake, drain, cancel, rest, finish    procpool__submit_place, _publish, _wake, procpool__host_drain,
  *                                   procpool__future_cancel, _cancel_kill, procpool__host_rest, _sleep, _finish, _last_words
  *   supervisor:  hear, publish_for, bury, enforce, wake, replace  procpool__super_reap, procpool__ring_publish_for,
