@@ -5068,7 +5068,8 @@ static inline bool procpool__spin_on(procpool__spinning *n, uint64_t budget) {
       procpool__platform_yield();
     n->looks = 0;
   }
-  procpool__platform_relax();
+  if (n->looks > 0)
+    procpool__platform_relax();
   n->looks += n->weight;
   return true;
 }
