@@ -4408,35 +4408,32 @@ static inline procpool_function procpool__function_of(uint64_t number) {
   memcpy((void *)&function, &address, sizeof(function));
   return function;
 }
+
 static inline uint64_t procpool__number_of_initializer(procpool_initializer initializer) {
   return (uint64_t)(uintptr_t)initializer;
 }
 
-/* The state of a task, in the low bits of its word: three phases of five states each.
- *   0     not decided. ASKED_*: the supervisor has asked it to end; its worker lives and may yet return
- *   DONE  committed by its worker; DONE_TIMEOUT and DONE_CANCELLED: it returned after it was asked
- *   DEAD  decided by the supervisor; the task settles when its worker is reaped
- * TIMEOUT and CANCELLED have the same place in each, so the outcome of a task that was asked to end is a sum. What the
- * host decides (CANCELLED before the start, SHUTDOWN, ...) needs no state: the host takes the word from READY to FREE
- * and keeps the outcome in private memory. */
+/* The state of a task, in the low bits of its word. Order matters: ASKED_* is decided by the supervisor while the
+ * worker lives and may yet return; DONE_* is committed by a worker; DEAD_* is decided by the supervisor, and the task
+ * settles when its worker is reaped. In each of them CANCELLED stands behind TIMEOUT: see procpool__state_after. What
+ * the host decides (CANCELLED before the start, SHUTDOWN, ...) needs no further state: the host takes the word from
+ * READY to FREE and keeps the outcome in private memory. */
 typedef enum procpool__state {
-  PROCPOOL__FREE,
+  PROCPOOL__FREE = 0,
   PROCPOOL__READY,
   PROCPOOL__RUNNING,
   PROCPOOL__ASKED_TIMEOUT,
   PROCPOOL__ASKED_CANCELLED,
-  PROCPOOL__DONE,
-  PROCPOOL__DONE_OK = PROCPOOL__DONE,
+  PROCPOOL__DONE_OK,
   PROCPOOL__DONE_FAILED,
   PROCPOOL__DONE_CODEC,
-  PROCPOOL__DONE_TIMEOUT,
+  PROCPOOL__DONE_TIMEOUT, /* it returned after it was asked */
   PROCPOOL__DONE_CANCELLED,
-  PROCPOOL__DEAD,
-  PROCPOOL__DEAD_CRASHED = PROCPOOL__DEAD,
-  PROCPOOL__DEAD_SHUTDOWN,
-  PROCPOOL__DEAD_BROKEN,
+  PROCPOOL__DEAD_CRASHED,
   PROCPOOL__DEAD_TIMEOUT,
-  PROCPOOL__DEAD_CANCELLED
+  PROCPOOL__DEAD_CANCELLED,
+  PROCPOOL__DEAD_SHUTDOWN,
+  PROCPOOL__DEAD_BROKEN
 } procpool__state;
 
 /* word: ticket (48 bits, the task's position in the submission ring plus one, never repeated), worker (12), state
@@ -4457,18 +4454,18 @@ static inline procpool__state procpool__word_state(uint64_t word) {
 static inline uint64_t procpool__word_in(uint64_t word, procpool__state state) {
   return (word & ~(uint64_t)0xf) | (uint64_t)state;
 }
-/* What a task that was asked to end becomes: the same outcome, DONE or DEAD. */
-static inline procpool__state procpool__state_after(uint64_t asked, procpool__state phase) {
-  return (procpool__state)((int)procpool__word_state(asked) + (int)phase);
+/* What a task that was asked to end becomes: the same outcome; timeout is DONE_TIMEOUT or DEAD_TIMEOUT. */
+static inline procpool__state procpool__state_after(procpool__state asked, procpool__state timeout) {
+  return (procpool__state)(asked - PROCPOOL__ASKED_TIMEOUT + timeout);
 }
 static inline bool procpool__state_asked(procpool__state state) {
   return state == PROCPOOL__ASKED_TIMEOUT || state == PROCPOOL__ASKED_CANCELLED;
 }
 static inline bool procpool__state_done(procpool__state state) {
-  return state >= PROCPOOL__DONE && state < PROCPOOL__DEAD;
+  return state >= PROCPOOL__DONE_OK && state <= PROCPOOL__DONE_CANCELLED;
 }
 static inline bool procpool__state_dead(procpool__state state) {
-  return state >= PROCPOOL__DEAD && state <= PROCPOOL__DEAD_CANCELLED;
+  return state >= PROCPOOL__DEAD_CRASHED && state <= PROCPOOL__DEAD_BROKEN;
 }
 
 /* cell: low 40 bits of the ticket, then the slot (24): one word, so that a reader never sees half of it. A reader that
@@ -4482,12 +4479,11 @@ static inline uint64_t procpool__cell(uint64_t ticket, uint32_t slot) {
 enum {
   PROCPOOL__SLOT_CHUNK = 1,
   PROCPOOL__SLOT_NO_ARGUMENT = 2,
-  PROCPOOL__SLOT_DISCARD = 4, /* nobody wants the result */
+  PROCPOOL__SLOT_DISCARD = 4, /* the result is not wanted */
   PROCPOOL__SLOT_KILL = 8,    /* the host wants it ended */
   PROCPOOL__SLOT_SHARED = 16, /* the argument lies in the arena, be it as small as it may */
   PROCPOOL__SLOT_PLACE = 32,  /* the result has a place in the arena */
-  PROCPOOL__SLOT_GRACE =
-      8 /* from this bit on: milliseconds from one stage of its end to the next; 0: SIGKILL at once */
+  PROCPOOL__SLOT_GRACE = 8 /* the bits from this one on: ms from one stage of its end to the next; 0: SIGKILL at once */
 };
 
 enum { PROCPOOL__EPITAPH_QUARANTINE = 0x100 };
@@ -4497,8 +4493,7 @@ typedef struct procpool__epitaph {
   int32_t signal, exit_status, pid;
   int32_t stage; /* procpool_stage, and QUARANTINE: its worker may still write to what the task was given */
   procpool__u64 user_us, system_us;
-  procpool__u64
-      rss_kib_next; /* largest resident size in KiB (40 bits), then the next slot of the dead list plus 1 (24) */
+  procpool__u64 rss_kib_next; /* largest resident size in KiB (40 bits), the next slot of the dead list plus 1 (24) */
 } procpool__epitaph;
 
 /* Where the result of a task goes that has a place for it: behind the argument. Offsets are the arena's. */
@@ -4538,22 +4533,23 @@ typedef enum procpool__life {
 
 /* What a worker and the supervisor say of themselves. Lines by writer. */
 typedef struct procpool__block {
-  procpool__u64 intent_slot;  /* worker, before each claim; the supervisor reads them after the reap */
-  procpool__u64 intent_word;  /* the RUNNING word it is about to write */
-  procpool__u64 started_ns;   /* worker: when the body of limited_word began */
-  procpool__u64 limited_word; /* worker, after started_ns: the RUNNING word of a task with a limit */
-  procpool__u64 ended_word;   /* worker: the one whose body has returned, and what it printed is out */
+  /* Written by the worker. Before each claim: the slot, and the RUNNING word that it is about to write. The supervisor
+   * reads them after the reap */
+  procpool__u64 intent_slot, intent_word;
+  procpool__u64 started_ns;   /* when the body of limited_word began */
+  procpool__u64 limited_word; /* after started_ns: the RUNNING word of a task with a limit */
+  procpool__u64 ended_word;   /* the one whose body has returned, and what it printed is out */
   procpool__u64 tasks;        /* bodies begun */
   procpool__u64 life;         /* procpool__life */
   procpool__i64 init_code;
-  PROCPOOL__ALIGNED procpool__u64
-      tail; /* end of the last published record. Stored by the worker, or by a helper by CAS to the same value */
-  procpool__u64 dropped; /* worker: adds 1 for a task that it committed without a record. Host reads, with the tail */
-  PROCPOOL__ALIGNED procpool__u64
-      consumed;                         /* host: end of the last record taken. Worker reads (acquire): room behind it */
-  uint32_t room_seq;                    /* host adds 1 for a worker that waits for room */
-  uint32_t wake_seq;                    /* host and supervisor add 1 to wake this worker, which sleeps on it */
-  procpool__u64 woken_ns;               /* host: when it last did so. For the worker's own spinning */
+  /* End of the last published record: by the worker, or by a helper by CAS to the same value. The host reads both */
+  PROCPOOL__ALIGNED procpool__u64 tail;
+  procpool__u64 dropped; /* the worker adds 1 for a task that it committed without a record */
+  /* Written by the host. End of the last record taken: the worker reads it (acquire), and has room behind it */
+  PROCPOOL__ALIGNED procpool__u64 consumed;
+  uint32_t room_seq;                    /* plus 1 for a worker that waits for room */
+  uint32_t wake_seq;                    /* plus 1 (by the supervisor, too) to wake this worker, which sleeps on it */
+  procpool__u64 woken_ns;               /* when it last did so. For the worker's own spinning */
   PROCPOOL__ALIGNED uint32_t room_flag; /* worker: waits for room. Supervisor clears a dead one's. Host reads */
   uint32_t cpu;                         /* worker, before it sleeps: the processor that it last ran on. Host reads */
   PROCPOOL__ALIGNED procpool__u64 pid;  /* supervisor (threads: host): 0 when there is none */
@@ -4581,15 +4577,14 @@ enum {
 
 #define PROCPOOL__GROUPS (PROCPOOL__MAX_WORKERS / 64)
 
-/* 64 workers, a bit each; both masks on one line, which the host reads at every submit. */
+/* 64 workers, a bit each; both masks on one line, which the host reads at every submit.
+ *   idle   it sleeps, or is about to. Set by the worker; cleared by it, by the host that wakes just this one, or by the
+ *          supervisor for a dead one.
+ *   away   it cannot take a task, and waking it is no use: not started, in its initializer, stopped, condemned, on its
+ *          way out, dead. Set by the host at open, by the supervisor, by a worker that leaves; cleared by the worker
+ *          before it looks for its first task, by the supervisor when one is continued. */
 typedef struct procpool__mask {
-  procpool__u64
-      idle; /* it sleeps, or is about to. Set by the worker, cleared by it too, or by the host that wakes just this one,
-                    or by the supervisor for a dead one */
-  procpool__u64
-      away; /* it cannot take a task, and waking it is no use: not started, in its initializer, stopped, condemned, on
-                    its way out, dead. Set by the host at open, by the supervisor, by a worker that leaves; cleared by
-                    the worker before it looks for its first task, by the supervisor when one is continued */
+  procpool__u64 idle, away;
 } procpool__mask;
 
 /* What workers go by. Each process takes its own copy from the header before there is a worker that could write there (a
@@ -4630,10 +4625,10 @@ typedef struct procpool__header {
   PROCPOOL__ALIGNED procpool__u64 limited; /* host, before the task's word: tasks with a limit that are not settled */
   procpool__u64 tick;                      /* host: ns between looks, short enough for the shortest of these limits */
   uint32_t ticking;                        /* supervisor: 1 while it looks for limits that are over. Host reads */
-  uint32_t
-      lost_bell; /* worker, before it signals the supervisor: the host's descriptor is to be set. Supervisor clears */
-  PROCPOOL__ALIGNED procpool__u64
-      dead_list;                /* slots (plus 1) that the supervisor decided: it pushes, the host takes all */
+  /* Worker, before it signals the supervisor: the host's descriptor is to be set. Supervisor clears */
+  uint32_t lost_bell;
+  /* Slots (plus 1) that the supervisor decided: it pushes, the host takes all */
+  PROCPOOL__ALIGNED procpool__u64 dead_list;
   procpool__u64 dead_count;     /* supervisor: how many it ever pushed */
   uint32_t health;              /* supervisor: procpool__health; the host reads, cause before it */
   uint32_t gone;                /* supervisor: every worker is reaped, and it is leaving */
@@ -4861,17 +4856,16 @@ typedef struct procpool__spinning {
  * in the host several threads may be at it, and any result will do. */
 static void procpool__spin_begin(procpool__spinning *n, const procpool__spin *spin, int workers, bool crowded,
                                  uint64_t deadline) {
+  n->crowded = crowded && !spin->fixed;
+  n->deadline = deadline;
+  n->weight = (unsigned)workers;
+  n->start = n->rows = 0;
   n->budget = __atomic_load_n(&spin->most, __ATOMIC_RELAXED);
   if (!spin->fixed && __atomic_load_n(&spin->wait, __ATOMIC_RELAXED) > n->budget)
     n->budget = crowded ? 0 : PROCPOOL__SPIN_LEAST;
   if (n->budget <= (uint64_t)workers * PROCPOOL__SPIN_LOOK)
     n->budget = 0;
-  n->start = 0;
-  n->deadline = deadline;
-  n->weight = (unsigned)workers;
   n->looks = n->budget > 0 ? 0 : PROCPOOL__SPIN_LOOKS;
-  n->rows = 0;
-  n->crowded = crowded;
 }
 
 /* Whether to look (again), for so long at most. The clock is read between rows of looks alone: that takes about as long
@@ -4886,7 +4880,8 @@ static inline bool procpool__spin_on(procpool__spinning *n, uint64_t budget) {
       procpool__platform_yield();
     n->looks = 0;
   }
-  procpool__platform_relax();
+  if (n->looks > 0)
+    procpool__platform_relax();
   n->looks += n->weight;
   return true;
 }
@@ -4899,19 +4894,22 @@ static void procpool__spin_end(procpool__spin *spin, const procpool__spinning *n
   __atomic_store_n(&spin->wait, (wait + (ns < most ? ns : most)) / 2, __ATOMIC_RELAXED);
 }
 
-/* How long a wake took. What is longer than a millisecond was no wake, but a busy machine. */
-static void procpool__spin_measure(procpool__spin *spin, uint64_t woken_ns, uint64_t now) {
-  const uint64_t wake = (7 * spin->wake + (now - woken_ns)) / 8;
+/* How long a wake took, if there was one: then the instant that the waker wrote down is not the one before the sleep.
+ * What is longer than a millisecond was no wake, but a busy machine. */
+static void procpool__spin_measure(procpool__spin *spin, const procpool__u64 *woken_ns, uint64_t before) {
+  const uint64_t woken = procpool__load_relaxed(woken_ns);
+  const uint64_t took = procpool__platform_now() - woken;
+  const uint64_t wake = (7 * spin->wake + took) / 8;
   const uint64_t most = 4 * wake; /* there and back, and the calls */
-  if (spin->fixed || now - woken_ns > 1000000u)
+  if (woken == before || spin->fixed || took > 1000000u)
     return;
   spin->wake = wake;
   __atomic_store_n(&spin->most, most < PROCPOOL__SPIN_MOST ? most : PROCPOOL__SPIN_MOST, __ATOMIC_RELAXED);
 }
 
 /* ==== >>ring ========================================================================================================
- * Runs in:   the worker (write), the host (read), and who publishes for a worker that is gone: the supervisor, or
- *            the host without one.
+ * Runs in:   the worker (write), the host (read); the supervisor, or the host without one, publishes for a worker that
+ *            is gone.
  * Writes:    its worker's ring and tail.
  * Calls:     >>shm.
  * Always:    positions are absolute and never wrap: a record lies at position % size, begins at a multiple of 32,
@@ -4921,17 +4919,16 @@ enum { PROCPOOL__UNIT = 32 }; /* records begin and end at multiples of this: a h
 
 enum {
   PROCPOOL__RECORD_FRAGMENT = 1 << 24, /* a piece: 8 bytes of total size, then bytes that follow the earlier pieces' */
-  PROCPOOL__RECORD_WRAPPED =
-      1 << 25,                      /* the bytes begin at the ring's start: built in place, they had to be in one run */
-  PROCPOOL__RECORD_NONE = 1 << 26,  /* the task gave no result at all (which is not a result of 0 bytes) */
+  PROCPOOL__RECORD_WRAPPED = 1 << 25, /* the bytes begin at the ring's start: built in place, they must be in one run */
+  PROCPOOL__RECORD_NONE = 1 << 26,    /* the task gave no result at all (which is not a result of 0 bytes) */
   PROCPOOL__RECORD_PLACE = 1 << 27, /* the result lies in its place in the arena; the record's bytes are its size (8) */
   PROCPOOL__RECORD_SLOT = (1 << 24) - 1
 };
 
 typedef struct procpool__record {
-  procpool__u64
-      position; /* written last: a record without it was never finished. Release for what it vouches for, and in the
-                        total order: a host that goes to sleep looks for it, and a worker then at the host's flag */
+  /* Written last: a record without it was never finished. Release for what it vouches for, and in the total order: a
+   * host that goes to sleep looks for it, and a worker then at the host's flag */
+  procpool__u64 position;
   procpool__u64 word; /* what the task's word is when this record counts */
   procpool__u64 size; /* bytes that follow */
   uint32_t slot;      /* and the flags above */
@@ -5045,7 +5042,7 @@ static void procpool__ring_publish_rest(const procpool__segment *s, int worker) 
 }
 
 /* ==== >>table =======================================================================================================
- * Runs in:   workers; the host where it passes dead cells; who buries a task.
+ * Runs in:   workers; the host where it passes dead cells; the process that reports a death.
  * Writes:    the hint (head), the list of the dead.
  * Calls:     >>shm.
  * Always:    tasks are claimed in the order of their cells; no position before the hint is READY. */
@@ -5069,7 +5066,7 @@ static bool procpool__table_any(const procpool__segment *s) {
   return procpool__table_peek(s, procpool__load(&s->header->head), &slot) != PROCPOOL__PEEK_EMPTY;
 }
 
-/* Moves the hint past tasks that were cancelled or settled before anyone claimed them. Returns whether one waits
+/* Moves the hint past tasks that were cancelled or settled before a worker claimed them. Returns whether one waits
  * behind. */
 static bool procpool__table_waiting(const procpool__segment *s) {
   for (uint64_t steps = 0; steps <= s->cell_count; steps++) { /* the hint may have been scribbled upon */
@@ -5162,7 +5159,7 @@ struct procpool__worker {
   uint64_t opened; /* how far into the segment this process may reach */
   uint64_t known_code[PROCPOOL__CODE_CACHE];
   procpool_task task;
-  procpool__failure failure;
+  procpool__failure failure; /* of its task; before the first one, of its initializer */
 };
 
 /* A map's task, in the arena. The host writes it all before READY; the worker writes begun, failed and what they speak
@@ -5173,7 +5170,7 @@ struct procpool__worker {
 typedef struct procpool__chunk {
   procpool__u64 count, argument_size, result_size;
   procpool__u64 argument_step, result_step; /* from one item to the next: the size, or more, so that each is aligned */
-  procpool__u64 function;                   /* of one item; 0 where the typed layer loops itself */
+  procpool__u64 one_by_one;                 /* 1: the function takes an item; 0: the typed layer loops itself */
   procpool__u64 arguments, results, failures; /* offsets in the arena */
   procpool__u64 stop;      /* host: count; 0 when no further item shall begin (relaxed: see procpool__item_next) */
   procpool__u64 begun;     /* worker, with release: items whose body began; count + 1: all have ended */
@@ -5311,21 +5308,25 @@ static void procpool__worker_publish(procpool__worker *w, const procpool__record
   procpool__platform_prefetch_write(procpool__ring_at(w->segment, w->index, w->tail)); /* the host read it a lap ago */
 }
 
-/* The task's word where the supervisor has asked the task to end, and no more; else 0: it was revoked. */
-static uint64_t procpool__worker_asked(const procpool__worker *w) {
-  const uint64_t word = procpool__load(&w->task.slot->word);
-  const bool asked = procpool__state_asked(procpool__word_state(word));
-  return asked && procpool__word_in(word, PROCPOOL__RUNNING) == w->task.word ? word : 0;
+/* What the task's word becomes, *word, where the supervisor has asked the task to end, and no more: it has returned.
+ * Else 0: it was revoked. */
+static uint64_t procpool__worker_stopped(const procpool__worker *w, uint64_t *word) {
+  procpool__state state;
+  *word = procpool__load(&w->task.slot->word);
+  state = procpool__word_state(*word);
+  if (procpool__word_in(*word, PROCPOOL__RUNNING) != w->task.word || !procpool__state_asked(state))
+    return 0;
+  return procpool__word_in(*word, procpool__state_after(state, PROCPOOL__DONE_TIMEOUT));
 }
 
 /* The first commit has failed. If the task was only asked to end, it has: that is committed, without a result, and this
  * worker goes on. False if the task was revoked. A larger record had room here, so this one has. */
 static bool procpool__worker_commit_stopped(procpool__worker *w) {
-  const uint64_t word = procpool__worker_asked(w);
-  procpool__record head;
-  if (word == 0)
+  uint64_t word;
+  const uint64_t done = procpool__worker_stopped(w, &word);
+  const procpool__record head = procpool__worker_record(w, procpool__word_state(done), 0, PROCPOOL__RECORD_NONE);
+  if (done == 0)
     return false;
-  head = procpool__worker_record(w, procpool__state_after(word, PROCPOOL__DONE), 0, PROCPOOL__RECORD_NONE);
   procpool__ring_stamp(w->segment, w->index, w->tail, &head);
   if (!procpool__cas(&w->task.slot->word, word, head.word))
     return false;
@@ -5348,9 +5349,9 @@ static bool procpool__worker_commit(procpool__worker *w, const procpool__record 
  * with a look at the count. */
 static bool procpool__worker_drop(procpool__worker *w) {
   if (!procpool__cas(&w->task.slot->word, w->task.word, procpool__word_in(w->task.word, PROCPOOL__DONE_OK))) {
-    const uint64_t word = procpool__worker_asked(w);
-    const uint64_t done = procpool__word_in(word, procpool__state_after(word, PROCPOOL__DONE));
-    if (word == 0 || !procpool__cas(&w->task.slot->word, word, done))
+    uint64_t word;
+    const uint64_t done = procpool__worker_stopped(w, &word);
+    if (done == 0 || !procpool__cas(&w->task.slot->word, word, done))
       return false;
   }
   (void)procpool__exchange(&w->block->dropped, ++w->dropped);
@@ -5394,7 +5395,7 @@ static bool procpool__worker_send(procpool__worker *w, procpool__state state, co
   return procpool__worker_put(w, &head, rest, size) && procpool__worker_commit(w, &head);
 }
 
-/* A result that nobody wants needs no record when the pool drains, since the host may never look into the ring again;
+/* A result that is not wanted needs no record when the pool drains, since the host may never look into the ring again;
  * nor where there is no room for one: a host that has handed out tasks, and then does something else, would stop its
  * workers so. Where there is room a record costs the host less than to look for what was dropped. The flag is a hint: a
  * record is always right. */
@@ -5558,7 +5559,7 @@ static void procpool__worker_run_items(procpool_task *t, procpool_function funct
 static void procpool__worker_run_chunk(procpool_task *t, procpool_function function) {
   const uint64_t start = procpool__platform_now();
   uint64_t took;
-  if (t->chunk->function != 0)
+  if (t->chunk->one_by_one)
     procpool__worker_run_items(t, function);
   else
     procpool__worker_enter(function, t);
@@ -5574,7 +5575,6 @@ static void procpool__worker_run_chunk(procpool_task *t, procpool_function funct
 static void procpool__worker_call(procpool__worker *w) {
   procpool_task *t = &w->task;
   const uint64_t address = t->slot->function;
-  char text[96] = "the worker has no memory to reach the argument";
   PROCPOOL__STEP();
   if (!t->unreachable && procpool__worker_has_code(w, address)) {
     if (t->chunk != NULL)
@@ -5583,10 +5583,11 @@ static void procpool__worker_call(procpool__worker *w) {
       procpool__worker_enter(procpool__function_of(address), t);
     return;
   }
+  procpool__worker_describe(w, 0, "the worker has no memory to reach the argument");
   if (!t->unreachable)
-    (void)snprintf(text, sizeof(text), "function %#llx is not in this worker: was it loaded after the pool was opened?",
+    (void)snprintf(w->failure.message, sizeof(w->failure.message),
+                   "function %#llx is not in this worker: was it loaded after the pool was opened?",
                    (unsigned long long)address);
-  procpool__worker_describe(w, 0, text);
   t->uncarried = true;
   t->chunk = NULL;
 }
@@ -5672,7 +5673,7 @@ static bool procpool__worker_run(procpool__worker *w, uint32_t slot_index, uint6
   procpool__worker_call_timed(w);
   if (!procpool__worker_finish(w))
     return false;
-  procpool__store_release(&w->block->intent_word, 0); /* release: who sees it sees the commit */
+  procpool__store_release(&w->block->intent_word, 0); /* release: a process that sees it sees the commit */
   procpool__worker_trim(w, PROCPOOL__SCRATCH_KEPT);
   if ((procpool__worker_has_time(w) || w->answered != answered || w->lengthy) && !procpool__worker_tidy(w))
     return false;
@@ -5712,16 +5713,16 @@ static void procpool__worker_move_hint(procpool__worker *w) {
   w->hinted = w->next;
 }
 
-static void procpool__worker_jump(procpool__worker *w, uint64_t position) {
+static void procpool__worker_seek(procpool__worker *w, uint64_t position) {
   w->seen = w->next = w->hinted = position;
 }
 
 /* Nothing lies where it looks. Goes to where the hint is, if that is elsewhere (another worker was faster, or the host
  * has put right what was scribbled upon); false if it is not: there is no task. */
-static bool procpool__worker_follow(procpool__worker *w) {
+static bool procpool__worker_resync(procpool__worker *w) {
   const uint64_t h = procpool__load(&w->segment->header->head);
   if (h < w->seen || h > w->next) {
-    procpool__worker_jump(w, h);
+    procpool__worker_seek(w, h);
     return true;
   }
   if (h != w->next)
@@ -5730,11 +5731,11 @@ static bool procpool__worker_follow(procpool__worker *w) {
 }
 
 /* The position where it looks has no task that waits. */
-static void procpool__worker_pass(procpool__worker *w) {
+static void procpool__worker_skip(procpool__worker *w) {
   const uint64_t h = procpool__load(&w->segment->header->head);
   w->next++;
   if (h > w->next)
-    procpool__worker_jump(w, h);
+    procpool__worker_seek(w, h);
 }
 
 /* Claims the task in slot, at the position where it looks. The intent comes before the claim, whose compare-and-swap
@@ -5765,21 +5766,15 @@ static procpool__turn procpool__worker_turn(procpool__worker *w) {
     uint32_t slot;
     const procpool__peek peek = procpool__table_peek(w->segment, w->next, &slot);
     const uint64_t word = procpool__word(w->next + 1, w->index, PROCPOOL__RUNNING);
-    if (peek == PROCPOOL__PEEK_EMPTY && !procpool__worker_follow(w))
+    if (peek == PROCPOOL__PEEK_EMPTY && !procpool__worker_resync(w))
       return PROCPOOL__TURN_EMPTY;
     if (procpool__worker_phase(w) == PROCPOOL__PHASE_KILL)
       return PROCPOOL__TURN_LEAVE;
     if (peek == PROCPOOL__PEEK_TASK && procpool__worker_claim(w, slot, word))
       return procpool__worker_run(w, slot, word) ? PROCPOOL__TURN_RAN : PROCPOOL__TURN_LEAVE;
     if (peek != PROCPOOL__PEEK_EMPTY)
-      procpool__worker_pass(w);
+      procpool__worker_skip(w);
   }
-}
-
-/* Whether those who are awake, the host too, outnumber the processors: then a worker that only looks keeps the others
- * from their work, and lets them go first after each look. */
-static bool procpool__worker_crowded(const procpool__worker *w) {
-  return !w->spin.fixed && procpool__shm_awake(w->segment) >= w->segment->settings.processors;
 }
 
 /* Looks for a task for a while. */
@@ -5803,15 +5798,16 @@ static void procpool__worker_sleep(procpool__worker *w) {
   if (!procpool__table_any(s) && procpool__worker_phase(w) == PROCPOOL__PHASE_RUN)
     procpool__platform_park(&w->block->wake_seq, seq, PROCPOOL__NEVER);
   (void)procpool__and(mask, ~bit);
-  if (procpool__load_relaxed(&w->block->woken_ns) != woken)
-    procpool__spin_measure(&w->spin, procpool__load_relaxed(&w->block->woken_ns), procpool__platform_now());
+  procpool__spin_measure(&w->spin, &w->block->woken_ns, woken);
 }
 
 /* There is no task: looks for one, and then sleeps. False if this worker shall leave. */
 static bool procpool__worker_rest(procpool__worker *w) {
   procpool__spinning n;
   bool found;
-  procpool__spin_begin(&n, &w->spin, 1, procpool__worker_crowded(w), PROCPOOL__NEVER);
+  /* crowded: more are awake, the host too, than there are processors. A worker that only looks keeps them from work */
+  const bool crowded = procpool__shm_awake(w->segment) >= w->segment->settings.processors;
+  procpool__spin_begin(&n, &w->spin, 1, crowded, PROCPOOL__NEVER);
   found = procpool__worker_spin(w, &n, n.budget < PROCPOOL__SPIN_BRISK ? n.budget : PROCPOOL__SPIN_BRISK);
   if (!found) { /* the host has other things to do: so this may cost some microseconds */
     if (w->row > PROCPOOL__ROW_TIDY - PROCPOOL__ROW_AGAIN)
@@ -5830,19 +5826,12 @@ static bool procpool__worker_rest(procpool__worker *w) {
 
 /* Runs tasks until it is told to leave, has run its share, or was condemned. */
 static void procpool__worker_loop(procpool__worker *w) {
-  for (;;) {
-    const uint32_t phase =
-        procpool__worker_phase(w); /* before the turn: a task may be published and then the phase change */
-    const procpool__turn turn = procpool__worker_turn(w);
-    if (turn == PROCPOOL__TURN_LEAVE)
-      break;
-    if (turn == PROCPOOL__TURN_RAN)
-      continue;
-    if (phase != PROCPOOL__PHASE_RUN)
-      break; /* draining, and nothing is left: the host published its last task before it said so */
-    if (!procpool__worker_rest(w))
-      break;
-  }
+  procpool__turn turn;
+  bool draining;
+  do { /* the phase is read before the turn: the host published its last task before it said that the pool drains */
+    draining = procpool__worker_phase(w) != PROCPOOL__PHASE_RUN;
+    turn = procpool__worker_turn(w);
+  } while (turn == PROCPOOL__TURN_RAN || (turn == PROCPOOL__TURN_EMPTY && !draining && procpool__worker_rest(w)));
   procpool__store(&w->block->life, PROCPOOL__LIFE_LEAVES); /* first: a worker that is continued then stays away */
   (void)procpool__or(procpool__shm_away(w->segment, w->index), procpool__shm_bit(w->index));
   procpool__worker_trim(w, 0);
@@ -5862,59 +5851,46 @@ static void procpool__worker_setup(procpool__worker *w, const procpool__segment 
   w->consumed = procpool__load(&w->block->consumed);
   w->dropped = procpool__load(&w->block->dropped);
   procpool__spin_setup(&w->spin, s->settings.spin_ns, s->settings.spin_fixed != 0);
-  procpool__worker_jump(w, procpool__load(&s->header->head));
+  procpool__worker_seek(w, procpool__load(&s->header->head));
   w->opened = process ? s->arena_at : s->total; /* a thread shares the host's mapping, which the host opens */
 }
 
-typedef struct procpool__beginning {
-  procpool_initializer initializer;
-  const void *argument;
-  size_t size;
-  int code;
-} procpool__beginning;
-
+/* Calls the user's initializer; its code goes to w->failure. What it throws is a failure like another one, and so is
+ * pthread_exit. */
 static void procpool__worker_enter_initializer(void *context) {
-  procpool__beginning *b = (procpool__beginning *)context;
-  PROCPOOL__TRY {
-    b->code = b->initializer(b->argument, b->size);
-  }
-  PROCPOOL__CATCH_ANY(b->code = -1)
-}
-
-/* What it throws is a failure like another one, and so is pthread_exit. */
-static int procpool__worker_call_initializer(const procpool__worker *w, const void *argument) {
+  procpool__worker *w = (procpool__worker *)context;
   const procpool__settings *h = &w->segment->settings;
   const uintptr_t address = (uintptr_t)h->initializer;
-  procpool__beginning b;
-  memcpy((void *)&b.initializer, &address, sizeof(b.initializer));
-  b.argument = argument;
-  b.size = (size_t)h->initializer_size;
-  b.code = -1;
-  if (w->process) /* which that ends: see procpool__platform_run */
-    procpool__worker_enter_initializer(&b);
-  else
-    (void)procpool__platform_run_to_end(procpool__worker_enter_initializer, &b);
-  return b.code;
+  const void *argument = procpool__address_of(h->initializer_offset);
+  procpool_initializer initializer;
+  memcpy((void *)&initializer, &address, sizeof(initializer));
+  if (h->initializer_size > 0)
+    argument = procpool__worker_reach(w, h->initializer_offset, h->initializer_size);
+  w->failure.code = PROCPOOL__NO_MEMORY;
+  if (h->initializer_size > 0 && argument == NULL)
+    return;
+  w->failure.code = -1; /* until it returns */
+  PROCPOOL__TRY {
+    w->failure.code = initializer(argument, (size_t)h->initializer_size);
+  }
+  PROCPOOL__CATCH_ANY(w->failure.code = -1)
 }
 
 /* Before the first task of a process or thread: it becomes as nice as it shall be, and runs the user's initializer, if
  * there is one. */
 static bool procpool__worker_initialize(procpool__worker *w) {
   const procpool__settings *h = &w->segment->settings;
-  const void *argument = procpool__address_of(h->initializer_offset);
-  int code;
   if (h->nice != 0)
     procpool__platform_nice((int)h->nice);
   if (h->initializer != 0) {
     procpool__store(&w->block->life, PROCPOOL__LIFE_BEGINS);
-    if (h->initializer_size > 0)
-      argument = procpool__worker_reach(w, h->initializer_offset, h->initializer_size);
-    code = PROCPOOL__NO_MEMORY;
-    if (h->initializer_size == 0 || argument != NULL)
-      code = procpool__worker_call_initializer(w, argument);
+    if (w->process) /* which pthread_exit ends: see procpool__platform_run */
+      procpool__worker_enter_initializer(w);
+    else
+      (void)procpool__platform_run_to_end(procpool__worker_enter_initializer, w);
     procpool__worker_end_copy(w);
-    if (code != 0) {
-      w->block->init_code = code;
+    if (w->failure.code != 0) {
+      w->block->init_code = w->failure.code;
       procpool__store(&w->block->life, PROCPOOL__LIFE_REFUSED);
       return false;
     }
@@ -6390,7 +6366,7 @@ static bool procpool__super_decide(procpool__super *u, int index, uint32_t slot,
 static bool procpool__super_end_asked(procpool__super *u, int index) {
   const procpool__charge *charge = &u->charges[index];
   return procpool__super_decide(u, index, charge->slot, charge->word,
-                                procpool__state_after(charge->word, PROCPOOL__DEAD));
+                                procpool__state_after(procpool__word_state(charge->word), PROCPOOL__DEAD_TIMEOUT));
 }
 
 /* Settles the task, if any, that was taken away from worker index: writes down, over its argument, how that one ended.
@@ -6815,7 +6791,7 @@ static void procpool__super_begin_end(procpool__super *u, int index, uint32_t sl
   procpool__charge *charge = &u->charges[index];
   const procpool__state asked = timeout ? PROCPOOL__ASKED_TIMEOUT : PROCPOOL__ASKED_CANCELLED;
   const bool ask = charge->grace > 0;
-  if (!procpool__super_decide(u, index, slot, word, ask ? asked : procpool__state_after(asked, PROCPOOL__DEAD)))
+  if (!procpool__super_decide(u, index, slot, word, ask ? asked : procpool__state_after(asked, PROCPOOL__DEAD_TIMEOUT)))
     return;
   if (ask) {
     charge->stage = PROCPOOL_STAGE_ASKED;
@@ -8844,11 +8820,11 @@ static void procpool__host_take_failure(procpool *p, int worker, procpool_future
 }
 
 static procpool_status procpool__host_status_of(procpool__state state) {
-  static const procpool_status statuses[] = {
-      PROCPOOL_PENDING, PROCPOOL_PENDING,  PROCPOOL_PENDING, PROCPOOL_TIMEOUT, PROCPOOL_CANCELLED,
-      PROCPOOL_OK,      PROCPOOL_FAILED,   PROCPOOL_CODEC,   PROCPOOL_TIMEOUT, PROCPOOL_CANCELLED,
-      PROCPOOL_CRASHED, PROCPOOL_SHUTDOWN, PROCPOOL_BROKEN,  PROCPOOL_TIMEOUT, PROCPOOL_CANCELLED};
-  return state <= PROCPOOL__DEAD_CANCELLED ? statuses[state] : PROCPOOL_BROKEN;
+  static const procpool_status statuses[] = {PROCPOOL_PENDING,   PROCPOOL_PENDING,   PROCPOOL_PENDING, PROCPOOL_TIMEOUT,
+                                             PROCPOOL_CANCELLED, PROCPOOL_OK,        PROCPOOL_FAILED,  PROCPOOL_CODEC,
+                                             PROCPOOL_TIMEOUT,   PROCPOOL_CANCELLED, PROCPOOL_CRASHED, PROCPOOL_TIMEOUT,
+                                             PROCPOOL_CANCELLED, PROCPOOL_SHUTDOWN,  PROCPOOL_BROKEN};
+  return state <= PROCPOOL__DEAD_BROKEN ? statuses[state] : PROCPOOL_BROKEN;
 }
 
 /* What becomes of tasks whose results are not to be had when the pool ends. */
@@ -9060,7 +9036,7 @@ static procpool__verdict procpool__slot_verdict(procpool *p, const procpool_futu
   const procpool__block *block = &p->segment.blocks[worker < p->segment.workers ? worker : 0];
   if (word == procpool__word(f->ticket, 0, PROCPOOL__READY))
     return PROCPOOL__VERDICT_WAITS;
-  if (procpool__word_ticket(word) != f->ticket || state <= PROCPOOL__READY || state > PROCPOOL__DEAD_CANCELLED)
+  if (procpool__word_ticket(word) != f->ticket || state <= PROCPOOL__READY || state > PROCPOOL__DEAD_BROKEN)
     return PROCPOOL__VERDICT_NONSENSE;
   if (worker >= p->segment.workers)
     return PROCPOOL__VERDICT_LOST;
@@ -9527,8 +9503,8 @@ static bool procpool__host_news(procpool *p) {
 /* Whether the tasks that are not settled are enough to keep all processors busy: then a thread that waits for them does
  * not keep one to itself. The counts are hints here, so relaxed loads do. */
 static bool procpool__host_crowded(const procpool *p) {
-  return !p->spin.fixed && p->processors <= __atomic_load_n(&p->submitted, __ATOMIC_RELAXED) -
-                                                __atomic_load_n(&p->settled, __ATOMIC_RELAXED);
+  return p->processors <=
+         __atomic_load_n(&p->submitted, __ATOMIC_RELAXED) - __atomic_load_n(&p->settled, __ATOMIC_RELAXED);
 }
 
 /* Under the lock; procpool_interrupt looks at it without. */
@@ -9755,13 +9731,6 @@ static bool procpool__host_changed_for_drainer(const procpool *p, const procpool
   return procpool__host_changed(p, w) || (p->lazy && !procpool__host_waits(p, p->lazy_until));
 }
 
-/* This thread was woken, if the instant at which that was done is a new one. */
-static void procpool__host_note_wake(procpool *p, uint64_t before) {
-  const uint64_t woken = procpool__load_relaxed(&p->segment.header->host_woken_ns);
-  if (woken != before)
-    procpool__spin_measure(&p->spin, woken, procpool__platform_now());
-}
-
 /* Puts this thread where those who can wake it look. */
 static void procpool__sleeper_begin(procpool *p, procpool__wait *w) {
   w->word = 0;
@@ -9778,7 +9747,7 @@ static void procpool__sleeper_end(procpool *p, procpool__wait *w) {
   if (w->how & PROCPOOL__WAIT_FUTURE)
     procpool__node_drop(&w->node);
   if (w->how & PROCPOOL__WAIT_GROUP)
-    (*(procpool__waiter **)w->context)->sleeper = NULL;
+    ((procpool__waiter *)w->context)->sleeper = NULL;
   p->room_wanted -= (w->how & PROCPOOL__WAIT_ROOM) != 0;
 }
 
@@ -9852,7 +9821,7 @@ static void procpool__host_sleep(procpool *p, procpool__wait *w) {
   p->lazy = p->watching = false;
   if (p->finished)
     return;
-  procpool__host_note_wake(p, woken);
+  procpool__spin_measure(&p->spin, &p->segment.header->host_woken_ns, woken);
   procpool__host_arm(p);
   procpool__host_look_after(p, procpool__load32(&p->segment.header->host_seq) == seq);
   procpool__host_audit_if_due(p);
@@ -13430,7 +13399,7 @@ static procpool_status procpool__map_load(procpool__mapping *m, procpool__job *j
   chunk->result_size = m->results.size;
   chunk->argument_step = m->arguments.step;
   chunk->result_step = m->results.step;
-  chunk->function = m->by_items ? 0 : address;
+  chunk->one_by_one = !m->by_items;
   chunk->arguments = procpool__map_place(&m->arguments, job, job->at.arguments);
   chunk->results = procpool__map_place(&m->results, job, job->at.results);
   chunk->failures = job->block + job->at.failures;
@@ -13941,7 +13910,7 @@ static void procpool__task_find_item(procpool_task *task) {
 }
 
 PROCPOOL_API const void *procpool_task_argument(procpool_task *task, size_t *size) {
-  if (task != NULL && task->chunk != NULL && task->chunk->function == 0)
+  if (task != NULL && task->chunk != NULL && !task->chunk->one_by_one)
     procpool__task_find_item(task);
   if (size != NULL)
     *size = task != NULL ? (size_t)task->argument_size : 0;

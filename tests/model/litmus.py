@@ -241,7 +241,7 @@ def rewritten():
         word = yield C("worker_commit slot.word", "word", RUNNING, DONE)
         if word == RUNNING:
             return
-        word = yield R("worker_asked slot.word", "word")
+        word = yield R("worker_stopped slot.word", "word")
         assert word == ASKED
         yield W("ring_stamp record.word", "record.word", YIELDED)
         yield W("ring_stamp record.size", "size", 2)
