@@ -6866,15 +6866,6 @@ static bool procpool__super_replaces(const procpool__super *u) {
   return !u->ended && !u->once && (u->phase != PROCPOOL__PHASE_DRAIN || procpool__super_waiting(u));
 }
 
-/* Whether all indexes have failed so often in a row; of those that a worker has or will have. */
-static bool procpool__super_all_failed(const procpool__super *u, unsigned times) {
-  const bool all = procpool__super_replaces(u);
-  for (int i = 0; i < u->segment.workers; i++)
-    if (u->charges[i].failures < times && (u->charges[i].pid != 0 || all))
-      return false;
-  return true;
-}
-
 /* A worker's start is useful if it got through its initializer and then either ran tasks or lived a while: one
  * that dies or leaves at once, again and again, is slowed down. */
 static bool procpool__super_was_useful(const procpool__super *u, int index, bool had_task) {
@@ -6885,11 +6876,17 @@ static bool procpool__super_was_useful(const procpool__super *u, int index, bool
          (life == PROCPOOL__LIFE_TASKS && (had_task || procpool__load(&block->tasks) > 0 || age > 100000000u));
 }
 
-static bool procpool__super_any_useful(const procpool__super *u) {
-  for (int i = 0; i < u->segment.workers; i++)
-    if (u->charges[i].pid != 0 && procpool__super_was_useful(u, i, false))
-      return true;
-  return false;
+/* Whether all indexes have failed so often in a row, of those that a worker has or will have, and none is at work. */
+static bool procpool__super_all_failed(const procpool__super *u, unsigned times) {
+  const bool replaced = procpool__super_replaces(u);
+  for (int i = 0; i < u->segment.workers; i++) {
+    const bool lives = u->charges[i].pid != 0;
+    if (lives && procpool__super_was_useful(u, i, false))
+      return false;
+    if (u->charges[i].failures < times && (lives || replaced))
+      return false;
+  }
+  return true;
 }
 
 /* Starts in a row, of every index, that came to nothing and after which the pool gives up. FAILED: in the initializer.
@@ -6907,15 +6904,16 @@ enum {
 /* Whether a useless start, the last to end, was one too many. */
 static bool procpool__super_hopeless(const procpool__super *u, uint64_t life) {
   const int signal_number = u->ending.signal_number;
-  const bool killed = procpool__platform_from_outside(signal_number);
-  const bool within = life == PROCPOOL__LIFE_REFUSED || life == PROCPOOL__LIFE_BEGINS;
-  if (u->ended || u->once || (life == PROCPOOL__LIFE_LEAVES && signal_number == 0) || procpool__super_any_useful(u))
+  unsigned times = PROCPOOL__STARTS_DIED;
+  if (u->ended || u->once || (life == PROCPOOL__LIFE_LEAVES && signal_number == 0))
     return false;
   if (life == PROCPOOL__LIFE_FORKED)
-    return procpool__super_all_failed(u, PROCPOOL__STARTS_KILLED);
-  if (killed && !within)
-    return procpool__super_all_failed(u, PROCPOOL__STARTS_TAKEN) && procpool__super_waiting(u);
-  return procpool__super_all_failed(u, within ? PROCPOOL__STARTS_FAILED : PROCPOOL__STARTS_DIED);
+    times = PROCPOOL__STARTS_KILLED;
+  else if (life == PROCPOOL__LIFE_REFUSED || life == PROCPOOL__LIFE_BEGINS)
+    times = PROCPOOL__STARTS_FAILED;
+  else if (procpool__platform_from_outside(signal_number))
+    times = PROCPOOL__STARTS_TAKEN;
+  return procpool__super_all_failed(u, times) && (times != PROCPOOL__STARTS_TAKEN || procpool__super_waiting(u));
 }
 
 /* A pool that gives up, for the end of worker index, the last: everybody goes, and the host hears why. */
@@ -7047,25 +7045,16 @@ static void procpool__super_begin_end(procpool__super *u, int index, uint32_t sl
 /* The time of a stage is over. */
 static void procpool__super_next_stage(procpool__super *u, int index, uint64_t now) {
   procpool__charge *charge = &u->charges[index];
-  switch (charge->stage) {
-  case PROCPOOL_STAGE_ASKED:
-    if (procpool__super_end_asked(u, index))
-      procpool__super_signal(u, index, charge->grace > 0 ? PROCPOOL_STAGE_TERM : PROCPOOL_STAGE_KILL, now);
-    else
-      procpool__super_note_return(u, index);
-    break;
-  case PROCPOOL_STAGE_TERM:
-    procpool__super_signal(u, index, PROCPOOL_STAGE_KILL, now);
-    break;
-  case PROCPOOL_STAGE_KILL: /* and it is still there: the kernel holds it. The task settles without it */
+  if (charge->stage == PROCPOOL_STAGE_KILL) { /* and it is still there: the kernel holds it. The task settles without */
     (void)procpool__super_bury(u, index, NULL);
     charge->stage_due = PROCPOOL__NEVER;
     procpool__shm_wake_host(&u->segment, u->fds.event_fd);
-    break;
-  case PROCPOOL_STAGE_NONE:
-  default:
-    break;
-  }
+  } else if (charge->stage == PROCPOOL_STAGE_TERM)
+    procpool__super_signal(u, index, PROCPOOL_STAGE_KILL, now);
+  else if (procpool__super_end_asked(u, index))
+    procpool__super_signal(u, index, charge->grace > 0 ? PROCPOOL_STAGE_TERM : PROCPOOL_STAGE_KILL, now);
+  else
+    procpool__super_note_return(u, index);
 }
 
 /* Flags and limit are read relaxed: those that came with the task were published by its word, which was read before;
@@ -7288,18 +7277,14 @@ static void procpool__super_settle_unborn(procpool__super *u) {
   u->charges[0].pid = 0;
 }
 
-/* Puts the segment's phase right, by which workers go: else they would leave, and those that follow, for ever. The host
- * tells this process before it writes the word, so what is heard is never behind it; and should this be between the
- * two, the message makes it look again. Those who sleep have seen another phase. */
-static void procpool__super_mend_phase(const procpool__super *u) {
-  if (procpool__load32(&u->segment.header->phase) == u->phase)
-    return;
-  procpool__store32(&u->segment.header->phase, u->phase);
-  procpool__shm_wake_workers(&u->segment);
-}
-
+/* First of all it puts the segment's phase right, by which workers go: else they would leave, and those that follow, for
+ * ever. The host tells this process before it writes the word, so what is heard is never behind it; and should this be
+ * between the two, the message makes it look again. Those who sleep have seen another phase. */
 static void procpool__super_on_phase(procpool__super *u) {
-  procpool__super_mend_phase(u);
+  if (procpool__load32(&u->segment.header->phase) != u->phase) {
+    procpool__store32(&u->segment.header->phase, u->phase);
+    procpool__shm_wake_workers(&u->segment);
+  }
   if (u->phase == PROCPOOL__PHASE_KILL) {
     (void)procpool__message_send(u->fds.far_control, PROCPOOL__SAY_ENDING, 0, 0, false);
     procpool__super_end_workers(u, PROCPOOL__DEAD_SHUTDOWN);
@@ -7434,15 +7419,6 @@ static void procpool__super_settle_in(procpool__super *u) {
     procpool__platform_leave(0);
 }
 
-/* When the host has its workers, which this need not keep waiting. */
-static void procpool__super_begin_watch(procpool__super *u) {
-  u->fds.watch = procpool__platform_witness_watch(u->fds.witness);
-  if (u->fds.watch >= 0)
-    procpool__platform_continue_when_told(u->fds.watch);
-  if (procpool__platform_witness_gone(u->fds.witness, -1)) /* before there was a watch */
-    procpool__super_host_gone(u);
-}
-
 /* Its own copies of what the header says: before there is a worker that could write there. */
 static void procpool__super_note_settings(procpool__super *u) {
   const procpool__header *h = u->segment.header;
@@ -7468,7 +7444,11 @@ static void procpool__super_run(procpool__super *u) {
     procpool__super_decline(u, PROCPOOL__SAY_STARTED, error, PROCPOOL__CALL_FORK);
   if (!procpool__message_send(u->fds.far_control, PROCPOOL__SAY_STARTED, 0, 0, true))
     procpool__platform_leave(1);
-  procpool__super_begin_watch(u);
+  u->fds.watch = procpool__platform_witness_watch(u->fds.witness); /* the host did not have to wait for that */
+  if (u->fds.watch >= 0)
+    procpool__platform_continue_when_told(u->fds.watch);
+  if (procpool__platform_witness_gone(u->fds.witness, -1)) /* before there was a watch */
+    procpool__super_host_gone(u);
   procpool__super_loop(u);
 }
 
@@ -7600,24 +7580,20 @@ static bool procpool__super_tell_code(const procpool__platform_code *code, const
   return !procpool__platform_send(*(const int *)context, &m, sizeof(m), true);
 }
 
-/* Maps the segment where the host has it (place), so that pointers into it mean the same here; or anywhere, for 0. Does
- * not return if the place is taken: the host starts another process, whose addresses are others. */
-static unsigned char *procpool__super_map(const procpool__super *u, uint64_t total, uint64_t place) {
-  unsigned char *base = NULL;
-  if (place == 0)
-    return (unsigned char *)procpool__platform_shm_map_anywhere(u->segment.fd, total);
-  if (!PROCPOOL__PLACE_TAKEN())
-    base = (unsigned char *)procpool__platform_shm_map_there(u->segment.fd, total, place);
-  if (base == NULL)
-    procpool__super_decline(u, PROCPOOL__SAY_TAKEN, 0, 0);
-  return base;
-}
-
-/* Maps the segment and checks that it was made by the same version of this file. */
+/* Maps the segment and checks that it was made by the same version of this file: where the host has it (place), so that
+ * pointers into it mean the same here; or anywhere, for 0. Does not return if the place is taken: the host starts another
+ * process, whose addresses are others. */
 static bool procpool__super_attach(procpool__super *u, uint64_t total, uint64_t place) {
   procpool__segment *s = &u->segment;
-  unsigned char *base = procpool__super_map(u, total, place);
-  const procpool__header *h = (const procpool__header *)(void *)base;
+  unsigned char *base = NULL;
+  const procpool__header *h;
+  if (place == 0)
+    base = (unsigned char *)procpool__platform_shm_map_anywhere(s->fd, total);
+  else if (!PROCPOOL__PLACE_TAKEN())
+    base = (unsigned char *)procpool__platform_shm_map_there(s->fd, total, place);
+  if (base == NULL && place != 0)
+    procpool__super_decline(u, PROCPOOL__SAY_TAKEN, 0, 0);
+  h = (const procpool__header *)(void *)base;
   if (base == NULL || !procpool__platform_shm_open(base, PROCPOOL__PAGE) || !procpool__marker_fits(h, total))
     return false;
   s->workers = (int)h->workers;
