@@ -6421,8 +6421,8 @@ static void procpool__process_disown(procpool__process_pool *own, const procpool
     own->far_lifeline = -1;
 }
 
-/* Where a task has forked, its child may read its argument; what it wrote into the segment might by then be somebody
- * else's memory, so it cannot. */
+/* Where a task has forked, its child may read its argument; what it wrote into the segment might by then be another
+ * task's memory, so it cannot. */
 static void procpool__process_in_child(void) {
   const procpool__worker *w = procpool__process_record.worker;
   procpool__process_pool *own = NULL, *next;
@@ -6537,7 +6537,7 @@ static uint64_t procpool__super_new_mark(procpool__super *u, int index) {
   return PROCPOOL__MARK | whose << 40 | (++u->marks & 0xfffffff) << 12 | (uint64_t)index;
 }
 
-/* Forks worker index. False (procpool__platform_error) if that fails. The index is free: its last wearer is reaped. */
+/* Forks worker index, which no process has. False (procpool__platform_error) if that fails. */
 static bool procpool__super_start(procpool__super *u, int index) {
   procpool__header *h = u->segment.header;
   procpool__charge *charge = &u->charges[index];
@@ -6592,8 +6592,8 @@ static bool procpool__super_task_of(procpool__super *u, int index, uint32_t *slo
          procpool__word_state(*word) == PROCPOOL__RUNNING && procpool__load(&u->segment.slots[at].word) == *word;
 }
 
-/* Decides what becomes of a task of worker index: it is asked to end, or its word is taken away, and it settles when the
- * worker is reaped, for until then that one may write. False where the worker was faster, and committed. */
+/* Decides what becomes of a task of worker index: it is asked to end; or it is revoked, and settles when the worker is
+ * reaped, for until then that one may write. False where the worker was faster, and committed. */
 static bool procpool__super_decide(procpool__super *u, int index, uint32_t slot, uint64_t word, procpool__state state) {
   if (!procpool__cas(&u->segment.slots[slot].word, word, procpool__word_in(word, state)))
     return false;
@@ -6602,17 +6602,17 @@ static bool procpool__super_decide(procpool__super *u, int index, uint32_t slot,
   return true;
 }
 
-/* Takes a task that was asked to end and did not return away from its worker. */
-static bool procpool__super_end_asked(procpool__super *u, int index) {
+/* Revokes a task that was asked to end and did not return. */
+static bool procpool__super_revoke_asked(procpool__super *u, int index) {
   const procpool__charge *charge = &u->charges[index];
   const bool timeout = procpool__word_state(charge->word) == PROCPOOL__ASKED_TIMEOUT;
   return procpool__super_decide(u, index, charge->slot, charge->word,
                                 timeout ? PROCPOOL__DEAD_TIMEOUT : PROCPOOL__DEAD_CANCELLED);
 }
 
-/* Settles the task, if any, that was taken away from worker index: writes down, over its argument, how that one ended.
- * It is reaped, so no other process touches the slot. ending: null where it could not be reaped. */
-static bool procpool__super_bury(procpool__super *u, int index, const procpool__ending *ending) {
+/* Settles the task of worker index that was revoked, if there is one: its argument makes room for how the worker ended,
+ * which is reaped, so no other process touches the slot. ending: null where it could not be reaped. */
+static bool procpool__super_report_death(procpool__super *u, int index, const procpool__ending *ending) {
   const procpool__ending none = {PROCPOOL__ENDED, 0, 0, 0, 0, 0};
   const procpool__ending *end = ending != NULL ? ending : &none;
   procpool__charge *charge = &u->charges[index];
@@ -6632,18 +6632,17 @@ static bool procpool__super_bury(procpool__super *u, int index, const procpool__
   return true;
 }
 
-/* Takes what worker index runs away from it, if it runs anything: it becomes state, unless its fate was decided
- * before. */
-static void procpool__super_condemn(procpool__super *u, int index, procpool__state state) {
+/* Revokes what worker index runs, if it runs anything: it becomes state, unless its fate was decided before. */
+static void procpool__super_revoke(procpool__super *u, int index, procpool__state state) {
   uint32_t slot;
   uint64_t word;
-  if (procpool__state_asked(procpool__word_state(u->charges[index].word)) && procpool__super_end_asked(u, index))
+  if (procpool__state_asked(procpool__word_state(u->charges[index].word)) && procpool__super_revoke_asked(u, index))
     return;
   if (procpool__super_task_of(u, index, &slot, &word))
     (void)procpool__super_decide(u, index, slot, word, state);
 }
 
-/* A task that was asked to end may have done so: its worker is then none of the stages' business. */
+/* A task that was asked to end may have done so: then its worker is not being ended any more. */
 static void procpool__super_note_return(procpool__super *u, int index) {
   procpool__charge *charge = &u->charges[index];
   if (charge->stage == PROCPOOL_STAGE_ASKED && procpool__load(&u->segment.slots[charge->slot].word) != charge->word)
@@ -6653,8 +6652,8 @@ static void procpool__super_note_return(procpool__super *u, int index) {
 /* The task, if any, that dies with worker index, which is reaped. Returns whether there was one. */
 static bool procpool__super_settle_dead(procpool__super *u, int index, const procpool__ending *ending) {
   procpool__ring_publish_rest(&u->segment, index);
-  procpool__super_condemn(u, index, PROCPOOL__DEAD_CRASHED);
-  return procpool__super_bury(u, index, ending);
+  procpool__super_revoke(u, index, PROCPOOL__DEAD_CRASHED);
+  return procpool__super_report_death(u, index, ending);
 }
 
 /* Worker index takes no task from now on. Those that the host submitted before it could see this may rely on it: after
@@ -6787,7 +6786,7 @@ static void procpool__super_end_workers(procpool__super *u, procpool__state stat
   const uint64_t deadline = procpool__platform_now() + PROCPOOL__PATIENCE;
   for (int i = 0; i < u->segment.workers; i++)
     if (u->charges[i].pid != 0) {
-      procpool__super_condemn(u, i, state);
+      procpool__super_revoke(u, i, state);
       procpool__super_note_programs(u, i);
       procpool__platform_kill(u->charges[i].pid, PROCPOOL__SIGNAL_KILL);
     }
@@ -6799,7 +6798,7 @@ static void procpool__super_end_workers(procpool__super *u, procpool__state stat
     if (procpool__super_await(u, i, deadline, &ending))
       (void)procpool__super_settle_dead(u, i, &ending);
     else
-      (void)procpool__super_bury(u, i, NULL);
+      (void)procpool__super_report_death(u, i, NULL);
     procpool__super_clear_traces(u, i);
   }
   procpool__super_sweep_all(u, procpool__platform_now() + PROCPOOL__PATIENCE / 10);
@@ -6892,8 +6891,8 @@ static bool procpool__super_all_failed(const procpool__super *u, unsigned times)
 /* Starts in a row, of every index, that came to nothing and after which the pool gives up. FAILED: in the initializer.
  * DIED: after it, by itself (a filter of system calls that lacks one, a thread of the initializer's that crashed):
  * about 3 s with the back-off. TAKEN: after it, by a signal that others send, while tasks wait (5 s): with none
- * waiting, somebody may play with them. KILLED: before it came to its initializer: that says nothing of the next one,
- * and only a long run does (8 s). */
+ * waiting, a user may be playing with them. KILLED: before it came to its initializer: that says nothing of the next
+ * one, and only a long run does (8 s). */
 enum {
   PROCPOOL__STARTS_FAILED = 3,
   PROCPOOL__STARTS_DIED = 8,
@@ -6916,7 +6915,7 @@ static bool procpool__super_hopeless(const procpool__super *u, uint64_t life) {
   return procpool__super_all_failed(u, times) && (times != PROCPOOL__STARTS_TAKEN || procpool__super_waiting(u));
 }
 
-/* A pool that gives up, for the end of worker index, the last: everybody goes, and the host hears why. */
+/* A pool that gives up, for the end of worker index, the last: all workers go, and the host hears why. */
 static void procpool__super_give_up(procpool__super *u, procpool__health health, int index) {
   u->ended = true;
   procpool__super_end_workers(u, PROCPOOL__DEAD_BROKEN);
@@ -7046,12 +7045,12 @@ static void procpool__super_begin_end(procpool__super *u, int index, uint32_t sl
 static void procpool__super_next_stage(procpool__super *u, int index, uint64_t now) {
   procpool__charge *charge = &u->charges[index];
   if (charge->stage == PROCPOOL_STAGE_KILL) { /* and it is still there: the kernel holds it. The task settles without */
-    (void)procpool__super_bury(u, index, NULL);
+    (void)procpool__super_report_death(u, index, NULL);
     charge->stage_due = PROCPOOL__NEVER;
     procpool__shm_wake_host(&u->segment, u->fds.event_fd);
   } else if (charge->stage == PROCPOOL_STAGE_TERM)
     procpool__super_signal(u, index, PROCPOOL_STAGE_KILL, now);
-  else if (procpool__super_end_asked(u, index))
+  else if (procpool__super_revoke_asked(u, index))
     procpool__super_signal(u, index, charge->grace > 0 ? PROCPOOL_STAGE_TERM : PROCPOOL_STAGE_KILL, now);
   else
     procpool__super_note_return(u, index);
@@ -7115,7 +7114,7 @@ static uint64_t procpool__super_enforce_task(procpool__super *u, int index, uint
 }
 
 /* A second call of cancel_kill may shorten the grace of a task whose end has begun. */
-static void procpool__super_hurry(procpool__super *u, int index, uint64_t now) {
+static void procpool__super_shorten_grace(procpool__super *u, int index, uint64_t now) {
   procpool__charge *charge = &u->charges[index];
   const uint64_t grace = procpool__super_grace(u, charge->slot);
   if (charge->stage == PROCPOOL_STAGE_KILL || grace >= charge->grace)
@@ -7138,7 +7137,7 @@ static uint64_t procpool__super_enforce_worker(procpool__super *u, int index, ui
   procpool__super_note_return(u, index);
   if (charge->stage == PROCPOOL_STAGE_NONE)
     return procpool__super_enforce_task(u, index, now);
-  procpool__super_hurry(u, index, now);
+  procpool__super_shorten_grace(u, index, now);
   if (charge->stage_due <= now)
     procpool__super_next_stage(u, index, now);
   return charge->stage != PROCPOOL_STAGE_NONE ? charge->stage_due : PROCPOOL__NEVER;
@@ -7262,7 +7261,7 @@ static void procpool__super_leave(procpool__super *u) {
 /* A pool of one task whose worker died before it claimed it: the task is that worker's all the same. The claim is made
  * for it, by its intent and the word, and then it is as if it had died later. The host has submitted it before it said
  * that the pool drains. */
-static void procpool__super_settle_unborn(procpool__super *u) {
+static void procpool__super_settle_unclaimed(procpool__super *u) {
   procpool__block *block = &u->segment.blocks[0];
   const uint64_t word = procpool__load(&u->segment.slots[0].word);
   const uint64_t running = procpool__word(procpool__word_ticket(word), 0, PROCPOOL__RUNNING);
@@ -7273,13 +7272,13 @@ static void procpool__super_settle_unborn(procpool__super *u) {
   if (!procpool__super_decide(u, 0, 0, word, PROCPOOL__DEAD_CRASHED))
     return;
   u->charges[0].pid = u->ended_pid;
-  (void)procpool__super_bury(u, 0, &u->ending);
+  (void)procpool__super_report_death(u, 0, &u->ending);
   u->charges[0].pid = 0;
 }
 
-/* First of all it puts the segment's phase right, by which workers go: else they would leave, and those that follow, for
- * ever. The host tells this process before it writes the word, so what is heard is never behind it; and should this be
- * between the two, the message makes it look again. Those who sleep have seen another phase. */
+/* First it puts the segment's phase right, by which workers go: else they would leave, and so would those that follow.
+ * The host tells this process before it writes the word, so what is heard is never behind it; and should this be
+ * between the two, the message makes it look again. Workers that sleep have seen another phase. */
 static void procpool__super_on_phase(procpool__super *u) {
   if (procpool__load32(&u->segment.header->phase) != u->phase) {
     procpool__store32(&u->segment.header->phase, u->phase);
@@ -7293,7 +7292,7 @@ static void procpool__super_on_phase(procpool__super *u) {
   if (u->phase != PROCPOOL__PHASE_DRAIN)
     return;
   if (u->once)
-    procpool__super_settle_unborn(u);
+    procpool__super_settle_unclaimed(u);
   if (u->alive > 0 || procpool__super_replaces(u))
     return;
   procpool__super_sweep_all(u, procpool__platform_now() + PROCPOOL__PATIENCE / 10); /* nothing would do it later */
@@ -7327,7 +7326,7 @@ static void procpool__super_hear(procpool__super *u) {
 }
 
 /* A worker that has lost the host's descriptor has something for the host. */
-static void procpool__super_answer_bell(procpool__super *u) {
+static void procpool__super_notify_host(procpool__super *u) {
   procpool__header *h = u->segment.header;
   if (procpool__load32(&h->lost_bell) == 0)
     return;
@@ -7351,7 +7350,7 @@ static void procpool__super_loop(procpool__super *u) {
     uint64_t next, due;
     procpool__super_reap(u);
     (void)procpool__super_sweep(u);
-    procpool__super_answer_bell(u);
+    procpool__super_notify_host(u);
     procpool__super_hear(u); /* after the deaths: a worker that left because the pool drains is not replaced */
     procpool__super_on_phase(u);
     next = procpool__super_replace(u);
@@ -7490,8 +7489,8 @@ static void procpool__super_main(void *argument) {
 #define PROCPOOL__MARKER "PROCPOOL_SPAWNED"
 
 /* What the environment of a spawned process says. Its other descriptors and its environment pass to whatever the
- * program's own start runs before main (a constructor that calls system, say), and anybody may write such a text: so
- * nothing is believed until it is proven. */
+ * program's own start runs before main (a constructor that calls system, say), and any program may write such a text:
+ * so nothing is believed until it is proven. */
 typedef struct procpool__marker {
   unsigned long long total, place, cookie;
   unsigned depth; /* of the pool: believed in any case, see procpool_worker_main */
@@ -7580,8 +7579,8 @@ static bool procpool__super_tell_code(const procpool__platform_code *code, const
   return !procpool__platform_send(*(const int *)context, &m, sizeof(m), true);
 }
 
-/* Maps the segment and checks that it was made by the same version of this file: where the host has it (place), so that
- * pointers into it mean the same here; or anywhere, for 0. Does not return if the place is taken: the host starts another
+/* Maps the segment, and checks that it was made by the same version of this file. place: where the host has it, so that
+ * pointers into it mean the same here; 0: anywhere. Does not return if the place is taken: the host starts another
  * process, whose addresses are others. */
 static bool procpool__super_attach(procpool__super *u, uint64_t total, uint64_t place) {
   procpool__segment *s = &u->segment;
