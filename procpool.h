@@ -6208,7 +6208,7 @@ static bool procpool__super_catch_exit(uint64_t level, void *mark) {
 
 /* What host and supervisor say to each other over the control channel: whole messages of one size. */
 typedef enum procpool__say {
-  PROCPOOL__SAY_SELF = 1, /* go-between, last of all: with a descriptor that stands for the supervisor (Linux 5.3) */
+  PROCPOOL__SAY_SELF = 1, /* go-between, last of all: with a descriptor for the supervisor (Linux 5.3) */
   PROCPOOL__SAY_CODE,     /* supervisor: an executable mapping that its workers have (spawn) */
   PROCPOOL__SAY_ATTACHED, /* supervisor: that was all of them; waits for BEGIN */
   PROCPOOL__SAY_BEGIN,    /* host: the initializer is in the header, start the workers */
