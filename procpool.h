@@ -5971,7 +5971,7 @@ static bool procpool__super_catch_exit(uint64_t level, void *mark) {
 
 /* What host and supervisor say to each other over the control channel: whole messages of one size. */
 typedef enum procpool__say {
-  PROCPOOL__SAY_SELF = 1, /* go-between, last of all: with a descriptor that stands for the supervisor (Linux 5.3) */
+  PROCPOOL__SAY_SELF = 1, /* go-between, last of all: with a descriptor for the supervisor (Linux 5.3) */
   PROCPOOL__SAY_CODE,     /* supervisor: an executable mapping that its workers have (spawn) */
   PROCPOOL__SAY_ATTACHED, /* supervisor: that was all of them; waits for BEGIN */
   PROCPOOL__SAY_BEGIN,    /* host: the initializer is in the header, start the workers */
@@ -6186,8 +6186,8 @@ static void procpool__process_disown(procpool__process_pool *own, const procpool
     own->far_lifeline = -1;
 }
 
-/* Where a task has forked, its child may read its argument; what it wrote into the segment might by then be somebody
- * else's memory, so it cannot. */
+/* Where a task has forked, its child may read its argument; what it wrote into the segment might by then be another
+ * task's memory, so it cannot. */
 static void procpool__process_in_child(void) {
   const procpool__worker *w = procpool__process_record.worker;
   procpool__process_pool *own = NULL, *next;
@@ -6297,7 +6297,7 @@ static uint64_t procpool__super_new_mark(procpool__super *u, int index) {
   return PROCPOOL__MARK | whose << 40 | (++u->marks & 0xfffffff) << 12 | (uint64_t)index;
 }
 
-/* Forks worker index. False (procpool__platform_error) if that fails. The index is free: its last wearer is reaped. */
+/* Forks worker index, which no process has. False (procpool__platform_error) if that fails. */
 static bool procpool__super_start(procpool__super *u, int index) {
   procpool__header *h = u->segment.header;
   procpool__charge *charge = &u->charges[index];
@@ -6352,8 +6352,8 @@ static bool procpool__super_task_of(procpool__super *u, int index, uint32_t *slo
          procpool__word_state(*word) == PROCPOOL__RUNNING && procpool__load(&u->segment.slots[at].word) == *word;
 }
 
-/* Decides what becomes of a task of worker index: it is asked to end, or its word is taken away, and it settles when the
- * worker is reaped, for until then that one may write. False where the worker was faster, and committed. */
+/* Decides what becomes of a task of worker index: it is asked to end; or it is revoked, and settles when the worker is
+ * reaped, for until then that one may write. False where the worker was faster, and committed. */
 static bool procpool__super_decide(procpool__super *u, int index, uint32_t slot, uint64_t word, procpool__state state) {
   if (!procpool__cas(&u->segment.slots[slot].word, word, procpool__word_in(word, state)))
     return false;
@@ -6362,16 +6362,16 @@ static bool procpool__super_decide(procpool__super *u, int index, uint32_t slot,
   return true;
 }
 
-/* Takes a task that was asked to end and did not return away from its worker. */
-static bool procpool__super_end_asked(procpool__super *u, int index) {
+/* Revokes a task that was asked to end and did not return. */
+static bool procpool__super_revoke_asked(procpool__super *u, int index) {
   const procpool__charge *charge = &u->charges[index];
   return procpool__super_decide(u, index, charge->slot, charge->word,
                                 procpool__state_after(procpool__word_state(charge->word), PROCPOOL__DEAD_TIMEOUT));
 }
 
-/* Settles the task, if any, that was taken away from worker index: writes down, over its argument, how that one ended.
- * It is reaped, so no other process touches the slot. ending: null where it could not be reaped. */
-static bool procpool__super_bury(procpool__super *u, int index, const procpool__ending *ending) {
+/* Settles the task of worker index that was revoked, if there is one: its argument makes room for how the worker ended,
+ * which is reaped, so no other process touches the slot. ending: null where it could not be reaped. */
+static bool procpool__super_report_death(procpool__super *u, int index, const procpool__ending *ending) {
   const procpool__ending none = {PROCPOOL__ENDED, 0, 0, 0, 0, 0};
   const procpool__ending *end = ending != NULL ? ending : &none;
   procpool__charge *charge = &u->charges[index];
@@ -6391,18 +6391,17 @@ static bool procpool__super_bury(procpool__super *u, int index, const procpool__
   return true;
 }
 
-/* Takes what worker index runs away from it, if it runs anything: it becomes state, unless its fate was decided
- * before. */
-static void procpool__super_condemn(procpool__super *u, int index, procpool__state state) {
+/* Revokes what worker index runs, if it runs anything: it becomes state, unless its fate was decided before. */
+static void procpool__super_revoke(procpool__super *u, int index, procpool__state state) {
   uint32_t slot;
   uint64_t word;
-  if (procpool__state_asked(procpool__word_state(u->charges[index].word)) && procpool__super_end_asked(u, index))
+  if (procpool__state_asked(procpool__word_state(u->charges[index].word)) && procpool__super_revoke_asked(u, index))
     return;
   if (procpool__super_task_of(u, index, &slot, &word))
     (void)procpool__super_decide(u, index, slot, word, state);
 }
 
-/* A task that was asked to end may have done so: its worker is then none of the stages' business. */
+/* A task that was asked to end may have done so: then its worker is not being ended any more. */
 static void procpool__super_note_return(procpool__super *u, int index) {
   procpool__charge *charge = &u->charges[index];
   if (charge->stage == PROCPOOL_STAGE_ASKED && procpool__load(&u->segment.slots[charge->slot].word) != charge->word)
@@ -6412,8 +6411,8 @@ static void procpool__super_note_return(procpool__super *u, int index) {
 /* The task, if any, that dies with worker index, which is reaped. Returns whether there was one. */
 static bool procpool__super_settle_dead(procpool__super *u, int index, const procpool__ending *ending) {
   procpool__ring_publish_rest(&u->segment, index);
-  procpool__super_condemn(u, index, PROCPOOL__DEAD_CRASHED);
-  return procpool__super_bury(u, index, ending);
+  procpool__super_revoke(u, index, PROCPOOL__DEAD_CRASHED);
+  return procpool__super_report_death(u, index, ending);
 }
 
 /* Worker index takes no task from now on. Those that the host submitted before it could see this may rely on it: after
@@ -6544,7 +6543,7 @@ static void procpool__super_end_workers(procpool__super *u, procpool__state stat
   const uint64_t deadline = procpool__platform_now() + PROCPOOL__PATIENCE;
   for (int i = 0; i < u->segment.workers; i++)
     if (u->charges[i].pid != 0) {
-      procpool__super_condemn(u, i, state);
+      procpool__super_revoke(u, i, state);
       procpool__super_note_programs(u, i);
       procpool__platform_kill(u->charges[i].pid, PROCPOOL__SIGNAL_KILL);
     }
@@ -6556,7 +6555,7 @@ static void procpool__super_end_workers(procpool__super *u, procpool__state stat
     if (procpool__super_await(u, i, deadline, &ending))
       (void)procpool__super_settle_dead(u, i, &ending);
     else
-      (void)procpool__super_bury(u, i, NULL);
+      (void)procpool__super_report_death(u, i, NULL);
     procpool__super_clear_traces(u, i);
   }
   procpool__super_sweep_all(u, procpool__platform_now() + PROCPOOL__PATIENCE / 10);
@@ -6623,15 +6622,6 @@ static bool procpool__super_replaces(const procpool__super *u) {
   return !u->ended && !u->once && (u->phase != PROCPOOL__PHASE_DRAIN || procpool__super_waiting(u));
 }
 
-/* Whether all indexes have failed so often in a row; of those that a worker has or will have. */
-static bool procpool__super_all_failed(const procpool__super *u, unsigned times) {
-  const bool all = procpool__super_replaces(u);
-  for (int i = 0; i < u->segment.workers; i++)
-    if (u->charges[i].failures < times && (u->charges[i].pid != 0 || all))
-      return false;
-  return true;
-}
-
 /* A worker's start is useful if it got through its initializer and then either ran tasks or lived a while: one
  * that dies or leaves at once, again and again, is slowed down. */
 static bool procpool__super_was_useful(const procpool__super *u, int index, bool had_task) {
@@ -6642,18 +6632,24 @@ static bool procpool__super_was_useful(const procpool__super *u, int index, bool
          (life == PROCPOOL__LIFE_TASKS && (had_task || procpool__load(&block->tasks) > 0 || age > 100000000u));
 }
 
-static bool procpool__super_any_useful(const procpool__super *u) {
-  for (int i = 0; i < u->segment.workers; i++)
-    if (u->charges[i].pid != 0 && procpool__super_was_useful(u, i, false))
-      return true;
-  return false;
+/* Whether all indexes have failed so often in a row, of those that a worker has or will have, and none is at work. */
+static bool procpool__super_all_failed(const procpool__super *u, unsigned times) {
+  const bool replaced = procpool__super_replaces(u);
+  for (int i = 0; i < u->segment.workers; i++) {
+    const bool lives = u->charges[i].pid != 0;
+    if (lives && procpool__super_was_useful(u, i, false))
+      return false;
+    if (u->charges[i].failures < times && (lives || replaced))
+      return false;
+  }
+  return true;
 }
 
 /* Starts in a row, of every index, that came to nothing and after which the pool gives up. FAILED: in the initializer.
  * DIED: after it, by itself (a filter of system calls that lacks one, a thread of the initializer's that crashed):
  * about 3 s with the back-off. TAKEN: after it, by a signal that others send, while tasks wait (5 s): with none
- * waiting, somebody may play with them. KILLED: before it came to its initializer: that says nothing of the next one,
- * and only a long run does (8 s). */
+ * waiting, a user may be playing with them. KILLED: before it came to its initializer: that says nothing of the next
+ * one, and only a long run does (8 s). */
 enum {
   PROCPOOL__STARTS_FAILED = 3,
   PROCPOOL__STARTS_DIED = 8,
@@ -6664,18 +6660,19 @@ enum {
 /* Whether a useless start, the last to end, was one too many. */
 static bool procpool__super_hopeless(const procpool__super *u, uint64_t life) {
   const int signal_number = u->ending.signal_number;
-  const bool killed = procpool__platform_from_outside(signal_number);
-  const bool within = life == PROCPOOL__LIFE_REFUSED || life == PROCPOOL__LIFE_BEGINS;
-  if (u->ended || u->once || (life == PROCPOOL__LIFE_LEAVES && signal_number == 0) || procpool__super_any_useful(u))
+  unsigned times = PROCPOOL__STARTS_DIED;
+  if (u->ended || u->once || (life == PROCPOOL__LIFE_LEAVES && signal_number == 0))
     return false;
   if (life == PROCPOOL__LIFE_FORKED)
-    return procpool__super_all_failed(u, PROCPOOL__STARTS_KILLED);
-  if (killed && !within)
-    return procpool__super_all_failed(u, PROCPOOL__STARTS_TAKEN) && procpool__super_waiting(u);
-  return procpool__super_all_failed(u, within ? PROCPOOL__STARTS_FAILED : PROCPOOL__STARTS_DIED);
+    times = PROCPOOL__STARTS_KILLED;
+  else if (life == PROCPOOL__LIFE_REFUSED || life == PROCPOOL__LIFE_BEGINS)
+    times = PROCPOOL__STARTS_FAILED;
+  else if (procpool__platform_from_outside(signal_number))
+    times = PROCPOOL__STARTS_TAKEN;
+  return procpool__super_all_failed(u, times) && (times != PROCPOOL__STARTS_TAKEN || procpool__super_waiting(u));
 }
 
-/* A pool that gives up, for the end of worker index, the last: everybody goes, and the host hears why. */
+/* A pool that gives up, for the end of worker index, the last: all workers go, and the host hears why. */
 static void procpool__super_give_up(procpool__super *u, procpool__health health, int index) {
   u->ended = true;
   procpool__super_end_workers(u, PROCPOOL__DEAD_BROKEN);
@@ -6803,25 +6800,16 @@ static void procpool__super_begin_end(procpool__super *u, int index, uint32_t sl
 /* The time of a stage is over. */
 static void procpool__super_next_stage(procpool__super *u, int index, uint64_t now) {
   procpool__charge *charge = &u->charges[index];
-  switch (charge->stage) {
-  case PROCPOOL_STAGE_ASKED:
-    if (procpool__super_end_asked(u, index))
-      procpool__super_signal(u, index, charge->grace > 0 ? PROCPOOL_STAGE_TERM : PROCPOOL_STAGE_KILL, now);
-    else
-      procpool__super_note_return(u, index);
-    break;
-  case PROCPOOL_STAGE_TERM:
-    procpool__super_signal(u, index, PROCPOOL_STAGE_KILL, now);
-    break;
-  case PROCPOOL_STAGE_KILL: /* and it is still there: the kernel holds it. The task settles without it */
-    (void)procpool__super_bury(u, index, NULL);
+  if (charge->stage == PROCPOOL_STAGE_KILL) { /* and it is still there: the kernel holds it. The task settles without */
+    (void)procpool__super_report_death(u, index, NULL);
     charge->stage_due = PROCPOOL__NEVER;
     procpool__shm_wake_host(&u->segment, u->fds.event_fd);
-    break;
-  case PROCPOOL_STAGE_NONE:
-  default:
-    break;
-  }
+  } else if (charge->stage == PROCPOOL_STAGE_TERM)
+    procpool__super_signal(u, index, PROCPOOL_STAGE_KILL, now);
+  else if (procpool__super_revoke_asked(u, index))
+    procpool__super_signal(u, index, charge->grace > 0 ? PROCPOOL_STAGE_TERM : PROCPOOL_STAGE_KILL, now);
+  else
+    procpool__super_note_return(u, index);
 }
 
 /* Flags and limit are read relaxed: those that came with the task were published by its word, which was read before;
@@ -6882,7 +6870,7 @@ static uint64_t procpool__super_enforce_task(procpool__super *u, int index, uint
 }
 
 /* A second call of cancel_kill may shorten the grace of a task whose end has begun. */
-static void procpool__super_hurry(procpool__super *u, int index, uint64_t now) {
+static void procpool__super_shorten_grace(procpool__super *u, int index, uint64_t now) {
   procpool__charge *charge = &u->charges[index];
   const uint64_t grace = procpool__super_grace(u, charge->slot);
   if (charge->stage == PROCPOOL_STAGE_KILL || grace >= charge->grace)
@@ -6905,7 +6893,7 @@ static uint64_t procpool__super_enforce_worker(procpool__super *u, int index, ui
   procpool__super_note_return(u, index);
   if (charge->stage == PROCPOOL_STAGE_NONE)
     return procpool__super_enforce_task(u, index, now);
-  procpool__super_hurry(u, index, now);
+  procpool__super_shorten_grace(u, index, now);
   if (charge->stage_due <= now)
     procpool__super_next_stage(u, index, now);
   return charge->stage != PROCPOOL_STAGE_NONE ? charge->stage_due : PROCPOOL__NEVER;
@@ -7029,7 +7017,7 @@ static void procpool__super_leave(procpool__super *u) {
 /* A pool of one task whose worker died before it claimed it: the task is that worker's all the same. The claim is made
  * for it, by its intent and the word, and then it is as if it had died later. The host has submitted it before it said
  * that the pool drains. */
-static void procpool__super_settle_unborn(procpool__super *u) {
+static void procpool__super_settle_unclaimed(procpool__super *u) {
   procpool__block *block = &u->segment.blocks[0];
   const uint64_t word = procpool__load(&u->segment.slots[0].word);
   const uint64_t running = procpool__word(procpool__word_ticket(word), 0, PROCPOOL__RUNNING);
@@ -7040,22 +7028,18 @@ static void procpool__super_settle_unborn(procpool__super *u) {
   if (!procpool__super_decide(u, 0, 0, word, PROCPOOL__DEAD_CRASHED))
     return;
   u->charges[0].pid = u->ended_pid;
-  (void)procpool__super_bury(u, 0, &u->ending);
+  (void)procpool__super_report_death(u, 0, &u->ending);
   u->charges[0].pid = 0;
 }
 
-/* Puts the segment's phase right, by which workers go: else they would leave, and those that follow, for ever. The host
- * tells this process before it writes the word, so what is heard is never behind it; and should this be between the
- * two, the message makes it look again. Those who sleep have seen another phase. */
-static void procpool__super_mend_phase(const procpool__super *u) {
-  if (procpool__load32(&u->segment.header->phase) == u->phase)
-    return;
-  procpool__store32(&u->segment.header->phase, u->phase);
-  procpool__shm_wake_workers(&u->segment);
-}
-
+/* First it puts the segment's phase right, by which workers go: else they would leave, and so would those that follow.
+ * The host tells this process before it writes the word, so what is heard is never behind it; and should this be
+ * between the two, the message makes it look again. Workers that sleep have seen another phase. */
 static void procpool__super_on_phase(procpool__super *u) {
-  procpool__super_mend_phase(u);
+  if (procpool__load32(&u->segment.header->phase) != u->phase) {
+    procpool__store32(&u->segment.header->phase, u->phase);
+    procpool__shm_wake_workers(&u->segment);
+  }
   if (u->phase == PROCPOOL__PHASE_KILL) {
     (void)procpool__message_send(u->fds.far_control, PROCPOOL__SAY_ENDING, 0, 0, false);
     procpool__super_end_workers(u, PROCPOOL__DEAD_SHUTDOWN);
@@ -7064,7 +7048,7 @@ static void procpool__super_on_phase(procpool__super *u) {
   if (u->phase != PROCPOOL__PHASE_DRAIN)
     return;
   if (u->once)
-    procpool__super_settle_unborn(u);
+    procpool__super_settle_unclaimed(u);
   if (u->alive > 0 || procpool__super_replaces(u))
     return;
   procpool__super_sweep_all(u, procpool__platform_now() + PROCPOOL__PATIENCE / 10); /* nothing would do it later */
@@ -7098,7 +7082,7 @@ static void procpool__super_hear(procpool__super *u) {
 }
 
 /* A worker that has lost the host's descriptor has something for the host. */
-static void procpool__super_answer_bell(procpool__super *u) {
+static void procpool__super_notify_host(procpool__super *u) {
   procpool__header *h = u->segment.header;
   if (procpool__load32(&h->lost_bell) == 0)
     return;
@@ -7122,7 +7106,7 @@ static void procpool__super_loop(procpool__super *u) {
     uint64_t next, due;
     procpool__super_reap(u);
     (void)procpool__super_sweep(u);
-    procpool__super_answer_bell(u);
+    procpool__super_notify_host(u);
     procpool__super_hear(u); /* after the deaths: a worker that left because the pool drains is not replaced */
     procpool__super_on_phase(u);
     next = procpool__super_replace(u);
@@ -7190,15 +7174,6 @@ static void procpool__super_settle_in(procpool__super *u) {
     procpool__platform_leave(0);
 }
 
-/* When the host has its workers, which this need not keep waiting. */
-static void procpool__super_begin_watch(procpool__super *u) {
-  u->fds.watch = procpool__platform_witness_watch(u->fds.witness);
-  if (u->fds.watch >= 0)
-    procpool__platform_continue_when_told(u->fds.watch);
-  if (procpool__platform_witness_gone(u->fds.witness, -1)) /* before there was a watch */
-    procpool__super_host_gone(u);
-}
-
 /* Its own copies of what the header says: before there is a worker that could write there. */
 static void procpool__super_note_settings(procpool__super *u) {
   const procpool__header *h = u->segment.header;
@@ -7222,7 +7197,11 @@ static void procpool__super_run(procpool__super *u) {
     procpool__super_decline(u, PROCPOOL__SAY_STARTED, error, PROCPOOL__CALL_FORK);
   if (!procpool__message_send(u->fds.far_control, PROCPOOL__SAY_STARTED, 0, 0, true))
     procpool__platform_leave(1);
-  procpool__super_begin_watch(u);
+  u->fds.watch = procpool__platform_witness_watch(u->fds.witness); /* the host did not have to wait for that */
+  if (u->fds.watch >= 0)
+    procpool__platform_continue_when_told(u->fds.watch);
+  if (procpool__platform_witness_gone(u->fds.witness, -1)) /* before there was a watch */
+    procpool__super_host_gone(u);
   procpool__super_loop(u);
 }
 
@@ -7264,8 +7243,8 @@ static void procpool__super_main(void *argument) {
 #define PROCPOOL__MARKER "PROCPOOL_SPAWNED"
 
 /* What the environment of a spawned process says. Its other descriptors and its environment pass to whatever the
- * program's own start runs before main (a constructor that calls system, say), and anybody may write such a text: so
- * nothing is believed until it is proven. */
+ * program's own start runs before main (a constructor that calls system, say), and any program may write such a text:
+ * so nothing is believed until it is proven. */
 typedef struct procpool__marker {
   unsigned long long total, place, cookie;
   unsigned depth; /* of the pool: believed in any case, see procpool_worker_main */
@@ -7352,22 +7331,18 @@ static bool procpool__super_tell_code(const procpool__platform_code *code, const
   return !procpool__platform_send(*(const int *)context, &m, sizeof(m), -1, true);
 }
 
-/* Maps the segment where the host has it (place), so that pointers into it mean the same here; or anywhere, for 0. Does
- * not return if the place is taken: the host starts another process, whose addresses are others. */
-static unsigned char *procpool__super_map(const procpool__super *u, uint64_t total, uint64_t place) {
-  unsigned char *base = NULL;
-  if (place == 0 || !PROCPOOL__PLACE_TAKEN())
-    base = (unsigned char *)procpool__platform_shm_map(u->segment.fd, total, place);
-  if (base == NULL && place != 0)
-    procpool__super_decline(u, PROCPOOL__SAY_TAKEN, 0, 0);
-  return base;
-}
-
-/* Maps the segment and checks that it was made by the same version of this file. */
+/* Maps the segment, and checks that it was made by the same version of this file. place: where the host has it, so that
+ * pointers into it mean the same here; 0: anywhere. Does not return if the place is taken: the host starts another
+ * process, whose addresses are others. */
 static bool procpool__super_attach(procpool__super *u, uint64_t total, uint64_t place) {
   procpool__segment *s = &u->segment;
-  unsigned char *base = procpool__super_map(u, total, place);
-  const procpool__header *h = (const procpool__header *)(void *)base;
+  unsigned char *base = NULL;
+  const procpool__header *h;
+  if (place == 0 || !PROCPOOL__PLACE_TAKEN())
+    base = (unsigned char *)procpool__platform_shm_map(s->fd, total, place);
+  if (base == NULL && place != 0)
+    procpool__super_decline(u, PROCPOOL__SAY_TAKEN, 0, 0);
+  h = (const procpool__header *)(void *)base;
   if (base == NULL || !procpool__platform_shm_open(base, PROCPOOL__PAGE) || !procpool__marker_fits(h, total))
     return false;
   s->workers = (int)h->workers;

@@ -167,11 +167,11 @@ def rest():
 
 
 def push_dead():
-    """procpool__super_bury, procpool__table_push_dead"""
+    """procpool__super_report_death, procpool__table_push_dead"""
     yield put("epitaph", 1)
     first = yield R("table_push_dead dead_list", "dead_list")
     yield C("table_push_dead dead_list", "dead_list", first, 1)
-    yield W("super_bury dead_count", "dead_count", 1)
+    yield W("super_report_death dead_count", "dead_count", 1)
 
 
 def drain_dead():
@@ -249,7 +249,7 @@ def rewritten():
         yield C("worker_commit_stopped slot.word", "word", ASKED, YIELDED)
 
     def supervisor():
-        yield C("super_begin_end slot.word", "word", RUNNING, ASKED)
+        yield C("super_decide slot.word", "word", RUNNING, ASKED)
 
     def host():
         at = yield R("ring_read record.position", "position")
@@ -424,7 +424,7 @@ def lazy():
 def dead():
     """What the supervisor decided reaches a host that sleeps, epitaph and all."""
     def supervisor():
-        yield C("super_take_word slot.word", "word", RUNNING, DEAD)
+        yield C("super_decide slot.word", "word", RUNNING, DEAD)
         yield from push_dead()
         yield R("shm_wake_host host_flag", "flag")
         yield X("shm_wake_host host_seq", "add", "host_seq", plus)
@@ -890,7 +890,7 @@ def withdrawn():
 def buried():
     """The audit against a worker that died and was replaced: its task is settled by the list, not called lost."""
     def supervisor():
-        yield C("super_take_word slot.word", "word", RUNNING, DEAD)
+        yield C("super_decide slot.word", "word", RUNNING, DEAD)
         yield from push_dead()
         yield W("super_start block.intent_word", "intent_word", 0)
 
