@@ -2039,14 +2039,14 @@ static void *procpool__platform_pages(size_t size) {
 }
 
 /* Memory for results, aligned to 16 whatever malloc gives (8 on several machines of 32 bits, and with allocators of the
- * user's): the byte before the first says how far behind the block's start that lies. Null, too, for more than a
- * process of this machine can have. */
+ * user's): the byte before the first says how far behind the block's start that lies. */
 static void procpool__aligned_free(void *p) {
   if (p != NULL)
     PROCPOOL_FREE((unsigned char *)p - ((unsigned char *)p)[-1]);
 }
 
-/* Larger, with its first used bytes. Null, and all is as before, when there is no memory. p may be null. */
+/* Larger, with its first used bytes; p may be null. Null, and all is as before, when there is no memory, or for more
+ * than a process of this machine can have. */
 static void *procpool__aligned_grow(void *p, uint64_t used, uint64_t size) {
   const size_t was = p != NULL ? ((unsigned char *)p)[-1] : 0;
   unsigned char *block;
@@ -3004,7 +3004,7 @@ static void procpool__platform_rseq_give_up(void) {
   __atomic_store_n(&area->cpu_id, (uint32_t)-2, __ATOMIC_RELAXED);
 }
 
-/* Runs in the go-between, which shares the host's memory and descriptors, and may wait for a lock that a thread of the
+/* Runs in the go-between, which shares the host's memory, and may wait for a lock that a thread of the
  * host's holds: killed as the host is, it must not stay. The kernel kills it when the thread that made it ends, which
  * waits for it and so ends before it only with the host. False where the host has ended before that. */
 static bool procpool__platform_end_with(pid_t host) {
@@ -3044,11 +3044,9 @@ static pid_t procpool__platform_waitid(pid_t pid, int *status, int flags, struct
   siginfo_t info;
   int how;
   memset(&info, 0, sizeof(info));
-  if (usage != NULL) { /* the kernel's has times of the size of a long */
-    memset(usage, 0, sizeof(*usage));
-    if (sizeof(usage->ru_utime.tv_sec) != sizeof(long))
-      usage = NULL;
-  }
+  memset(usage, 0, sizeof(*usage));
+  if (sizeof(usage->ru_utime.tv_sec) != sizeof(long)) /* the kernel's has times of the size of a long */
+    usage = NULL;
   if (syscall(SYS_waitid, pid > 0 ? PROCPOOL__P_PID : PROCPOOL__P_ALL, pid > 0 ? pid : 0, &info, flags | WEXITED,
               usage) != 0)
     return -1;
@@ -3063,8 +3061,7 @@ static pid_t procpool__platform_waitid(pid_t pid, int *status, int flags, struct
     how = how << 8 | 0x7f;
   else if (info.si_code == CLD_CONTINUED)
     how = 0xffff;
-  if (status != NULL)
-    *status = how;
+  *status = how;
   return info.si_pid;
 }
 
@@ -3072,7 +3069,7 @@ static pid_t procpool__platform_waitid(pid_t pid, int *status, int flags, struct
 static pid_t procpool__platform_wait(pid_t pid, int *status, int flags, struct rusage *usage) {
   pid_t got;
   do {
-    got = usage != NULL ? wait4(pid, status, flags, usage) : (pid_t)syscall(SYS_wait4, pid, status, flags, NULL);
+    got = wait4(pid, status, flags, usage);
     if (got < 0 && procpool__platform_refused(errno))
       got = procpool__platform_waitid(pid, status, flags, usage);
   } while (got < 0 && errno == EINTR);
@@ -3090,6 +3087,7 @@ static pid_t procpool__platform_wait(pid_t pid, int *status, int flags, struct r
 PROCPOOL__NO_ASAN static int procpool__platform_detach(procpool__platform_launch *launch) {
   PROCPOOL__ALIGNED char stack[65536];
   procpool__signals old;
+  struct rusage usage;
   pid_t between;
   int error, status = 0;
   launch->call = "rt_sigprocmask";
@@ -3102,7 +3100,7 @@ PROCPOOL__NO_ASAN static int procpool__platform_detach(procpool__platform_launch
   if (between < 0)
     error = errno;
   else
-    (void)procpool__platform_wait(between, &status, PROCPOOL__WCLONE, NULL);
+    (void)procpool__platform_wait(between, &status, PROCPOOL__WCLONE, &usage);
   procpool__platform_restore_signals(&old);
   if (error == 0)
     error = WIFEXITED(status) ? WEXITSTATUS(status) : ECHILD;
@@ -4245,7 +4243,7 @@ static void procpool__groups_mount(procpool__groups *groups, char *line) {
   procpool__cpu_unescape(shown);
   procpool__cpu_unescape(point);
   for (int i = 0; i < PROCPOOL__GROUPS; i++) {
-    if (groups->paths[i][0] == 0 || !procpool__groups_listed(v2 ? "" : line, i))
+    if (groups->paths[i][0] == 0 || v2 != (i == PROCPOOL__GROUP_V2) || (!v2 && !procpool__groups_listed(line, i)))
       continue;
     const char *below = procpool__cpu_below(groups->paths[i], shown);
     if (below != PROCPOOL_NULL && procpool__cpu_join(directory, point, below))
@@ -10646,7 +10644,7 @@ static void procpool__open_birth(const procpool *p, procpool__super_birth *birth
   u->fds.opened = 0;
 }
 
-/* Runs in the go-between, as if it were the host's thread, whose memory and descriptors it shares as a rule. */
+/* Runs in the go-between, as if it were the host's thread, whose memory it shares as a rule. */
 static int procpool__open_born(void *context, procpool__pid pid, const char **call) {
   const procpool__super *u = (const procpool__super *)context;
   procpool__signals old;
