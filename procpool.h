@@ -11689,14 +11689,9 @@ static procpool_status procpool__public_enter_future(procpool_future *f) {
  * nonsense that workers have written: only while tasks are not settled, and the more rarely the longer nothing comes
  * about. What another call of the host has taken in, or leaves to do, makes the timer readable at once. */
 
-static void procpool__loop_set_timer(procpool *p, uint64_t due) {
-  if (p->timer_due != due)
-    procpool__platform_timer_set(p->fds.timer_fd, due);
-  p->timer_due = due;
-}
-
 /* After each public call. */
 static void procpool__loop_settle_in(procpool *p) {
+  uint64_t due;
   const bool busy = p->fds.control >= 0 && (p->submitted != p->settled || p->phase != PROCPOOL__PHASE_RUN);
   /* a call in a task has left callbacks; one in a callback need not tell: who runs that goes on with them */
   if (procpool__host_idles(p) || (p->first_due != NULL && procpool__host_depth(p) == 0))
@@ -11708,8 +11703,11 @@ static void procpool__loop_settle_in(procpool *p) {
   else if (busy && p->audit_gap > PROCPOOL__TICK)
     (void)procpool__host_quiet(p, procpool__platform_now());
   p->looked_after = busy;
-  if (!p->told)
-    procpool__loop_set_timer(p, busy ? p->audit_due : PROCPOOL__NEVER);
+  due = busy ? p->audit_due : PROCPOOL__NEVER;
+  if (p->told || p->timer_due == due)
+    return;
+  procpool__platform_timer_set(p->fds.timer_fd, due);
+  p->timer_due = due;
 }
 
 /* The loop looks: what comes from now on makes the descriptor readable again. */
@@ -11826,8 +11824,9 @@ static procpool_status procpool__submit_no_pages(const procpool *p) {
   return p->refusal != PROCPOOL_OK ? p->refusal : PROCPOOL_MEMORY;
 }
 
-/* A free slot and a writable cell, their memory reserved. FULL when there is none now. */
-static procpool_status procpool__submit_place(procpool *p, uint32_t *slot) {
+/* Whether there is a free slot, the last of free_slots, and a writable cell, their memory reserved. FULL when there is
+ * none now. */
+static procpool_status procpool__submit_place(procpool *p) {
   const procpool__segment *s = &p->segment;
   const uint64_t cell = p->position & (s->cell_count - 1);
   if (p->free_count == 0 && p->slots_used == s->capacity)
@@ -11842,7 +11841,6 @@ static procpool_status procpool__submit_place(procpool *p, uint32_t *slot) {
   }
   if (p->position < s->cell_count && !procpool__host_grow_cells(p, cell))
     return procpool__submit_no_pages(p);
-  *slot = p->free_slots[p->free_count - 1];
   return PROCPOOL_OK;
 }
 
@@ -11935,15 +11933,15 @@ static void procpool__submit_wake(procpool *p, bool here) {
 /* Enters the task into the private tables; then it becomes visible: first its word, then its cell. A worker that is
  * about to sleep sees the cell, or is seen idle: here, or by procpool__submit_look where this is one of several. The
  * supervisor that shall see to a limit is looked for at once. */
-static void procpool__submit_publish(procpool *p, const procpool__order *o, uint32_t slot) {
+static void procpool__submit_publish(procpool *p, const procpool__order *o) {
   const procpool__segment *s = &p->segment;
   procpool_future *f = o->future;
   const uint64_t at = p->position & (s->cell_count - 1);
   const uint64_t ticket = ++p->position;
+  const uint32_t slot = p->free_slots[--p->free_count];
   f->ticket = ticket;
   f->slot = slot;
   __atomic_store_n(&p->last_slot, slot, __ATOMIC_RELAXED);
-  p->free_count--;
   p->owners[slot] = f;
   p->cell_slots[at] = slot + 1;
   __atomic_store_n(&p->submitted, p->submitted + 1, __ATOMIC_RELAXED);
@@ -11978,11 +11976,10 @@ static procpool_status procpool__submit_locate(procpool *p, procpool__order *o) 
 /* A large argument is copied before it is given a place, and the lock is let go meanwhile. Nothing is copied while
  * there is no place; one that is copied stays, should the place be gone by then. */
 static procpool_status procpool__submit_copy(procpool *p, procpool__order *o) {
-  uint32_t slot;
   procpool_status status;
   if (o->size <= PROCPOOL__EXTENT || o->block != PROCPOOL__NO_BLOCK || (o->flags & PROCPOOL__SLOT_SHARED))
     return PROCPOOL_OK;
-  status = procpool__submit_place(p, &slot);
+  status = procpool__submit_place(p);
   if (status != PROCPOOL_OK)
     return status;
   o->block = procpool__arena_hold(p, o->size);
@@ -11996,7 +11993,7 @@ static procpool_status procpool__submit_copy(procpool *p, procpool__order *o) {
 }
 
 /* Fills a slot and makes a future: all of a task but that it can be seen. */
-static procpool_status procpool__submit_fill(procpool *p, procpool__order *o, uint32_t *slot) {
+static procpool_status procpool__submit_fill(procpool *p, procpool__order *o) {
   procpool__slot *shared;
   procpool_future *f;
   procpool_status status = procpool__submit_copy(p, o);
@@ -12004,13 +12001,13 @@ static procpool_status procpool__submit_fill(procpool *p, procpool__order *o, ui
                                  procpool__submit_find(p, o, PROCPOOL__SLOT_PLACE, o->result, o->capacity, &o->place)))
     status = PROCPOOL_ARGUMENT;
   if (status == PROCPOOL_OK)
-    status = procpool__submit_place(p, slot);
+    status = procpool__submit_place(p);
   if (status != PROCPOOL_OK)
     return status;
   f = procpool__future_new(p);
   if (f == NULL)
     return PROCPOOL_MEMORY;
-  shared = &p->segment.slots[*slot];
+  shared = &p->segment.slots[p->free_slots[p->free_count - 1]];
   status = procpool__submit_argument(p, o, shared, f);
   if (status != PROCPOOL_OK) {
     f->refs = 1;
@@ -12034,12 +12031,11 @@ static procpool_status procpool__submit_fill(procpool *p, procpool__order *o, ui
 }
 
 static procpool_status procpool__submit_now(procpool *p, procpool__order *o) {
-  uint32_t slot;
   procpool_status status = procpool__submit_locate(p, o);
   if (status == PROCPOOL_OK)
-    status = procpool__submit_fill(p, o, &slot);
+    status = procpool__submit_fill(p, o);
   if (status == PROCPOOL_OK)
-    procpool__submit_publish(p, o, slot);
+    procpool__submit_publish(p, o);
   return status;
 }
 
@@ -12280,11 +12276,6 @@ PROCPOOL_API procpool_status procpool_submit_many(procpool *pool, procpool_funct
 
 /* ---- why a typed submit was refused ---- It returns a handle, and there is none to tell by: so each thread remembers
  * its last refusal, until it asks for the result of that null handle. */
-
-/* OK where there was none. */
-static procpool_status procpool__refusal_take(void) {
-  return (procpool_status)procpool__platform_own_take(&procpool__process_record.refusals);
-}
 
 PROCPOOL_API procpool_future *procpool_submit_or_null(procpool *pool, procpool_function function, const void *argument,
                                                       size_t size) {
@@ -12856,7 +12847,9 @@ static procpool_status procpool__future_result_soon(procpool_future *f, void *bu
 PROCPOOL_API procpool_status procpool_future_result_exact(procpool_future *future, void *buffer, size_t size) {
   size_t got;
   bool taken;
-  procpool_status status = future == NULL ? procpool__refusal_take() : PROCPOOL_OK;
+  procpool_status status = PROCPOOL_OK;
+  if (future == NULL) /* OK where nothing was refused */
+    status = (procpool_status)procpool__platform_own_take(&procpool__process_record.refusals);
   if (status == PROCPOOL_OK)
     status = procpool__host_check_future(future);
   if (status != PROCPOOL_OK)
@@ -13984,8 +13977,7 @@ static procpool_status procpool__map_send(procpool__mapping *m, size_t j) {
   procpool *p = m->pool;
   procpool__job *job = &m->jobs[j];
   procpool__range r;
-  uint32_t slot;
-  procpool_status status = procpool__submit_place(p, &slot); /* else all that follows would be in vain */
+  procpool_status status = procpool__submit_place(p); /* else all that follows would be in vain */
   if (status != PROCPOOL_OK)
     return status;
   r = procpool__map_take(m);
