@@ -4764,16 +4764,22 @@ typedef struct procpool__mask {
                     the worker before it looks for its first task, by the supervisor when one is continued */
 } procpool__mask;
 
-typedef struct procpool__header {
-  /* host, before anyone else exists; a spawned supervisor checks them against its own */
-  procpool__u64 magic, version, total, header_size, workers, capacity, ring_size, arena_size;
+/* What supervisor and workers go by: each process's own copy, made before there was a worker (a forked one has it by the
+ * fork). */
+typedef struct procpool__settings {
   procpool__u64 max_tasks, strict, core_dumps, once, depth;
   procpool__u64 spin_ns, spin_fixed,
       processors; /* how long to look for work before sleeping; whether the user said so */
   procpool__u64 initializer, initializer_offset, initializer_size; /* size 0: offset is the pointer itself */
   procpool__u64 initializer_limit;                                 /* ns; 0: none */
-  procpool__u64 base;                                              /* where the host has the segment */
-  procpool__u64 cookie, host_pid;                                  /* spawn: the marker names them too */
+} procpool__settings;
+
+typedef struct procpool__header {
+  /* host, before anyone else exists; a spawned supervisor checks them against its own */
+  procpool__u64 magic, version, total, header_size, workers, capacity, ring_size, arena_size;
+  procpool__settings settings;
+  procpool__u64 base;             /* where the host has the segment */
+  procpool__u64 cookie, host_pid; /* spawn: the marker names them too */
   procpool__u64 pinned; /* 1: the host's opening thread was pinned, workers may use the processors of cpu_set */
   procpool__u64 cpu_set[PROCPOOL__CPU_SET / sizeof(uint64_t)];
   char name[16];
@@ -4807,12 +4813,6 @@ typedef struct procpool__header {
   procpool__i64 cause_signal, cause_exit, cause_code, cause_errno, cause_pid, cause_worker, cause_stage;
 } procpool__header;
 
-/* What workers go by: each process's own copy, made before there was a worker (a forked one has it by the fork). */
-typedef struct procpool__settings {
-  uint64_t max_tasks, spin_ns, spin_fixed, processors;
-  uint64_t initializer, initializer_offset, initializer_size;
-} procpool__settings;
-
 /* One process's view. Sizes and addresses are its own copies: shared ones may be scribbled upon. */
 typedef struct procpool__segment {
   int fd;
@@ -4835,8 +4835,8 @@ typedef struct procpool__segment {
 #define PROCPOOL__AT(type, field, byte)                                                                                \
   typedef char procpool__assert_##type##_##field[offsetof(procpool__##type, field) == (byte) ? 1 : -1]
 PROCPOOL__AT(header, magic, 0);
-PROCPOOL__AT(header, max_tasks, 64);
-PROCPOOL__AT(header, initializer, 128);
+PROCPOOL__AT(header, settings, 64);
+PROCPOOL__AT(settings, initializer, 64);
 PROCPOOL__AT(header, base, 160);
 PROCPOOL__AT(header, cookie, 168);
 PROCPOOL__AT(header, host_pid, 176);
@@ -4916,18 +4916,6 @@ static uint64_t procpool__shm_layout(procpool__segment *s, unsigned char *base) 
     s->arena = base + offset[4];
   }
   return s->total;
-}
-
-/* Takes the settings from the header: before there is a worker that could write there. */
-static void procpool__shm_settle(procpool__segment *s) {
-  const procpool__header *h = s->header;
-  s->settings.max_tasks = h->max_tasks;
-  s->settings.spin_ns = h->spin_ns;
-  s->settings.spin_fixed = h->spin_fixed;
-  s->settings.processors = h->processors;
-  s->settings.initializer = h->initializer;
-  s->settings.initializer_offset = h->initializer_offset;
-  s->settings.initializer_size = h->initializer_size;
 }
 
 static uint64_t procpool__shm_offset(const procpool__segment *s, const void *p) {
@@ -6258,17 +6246,15 @@ typedef struct procpool__super {
   procpool__super_fds fds;
   int watch; /* tells of the witness's end, or -1 */
   procpool__pid pid, host;
-  bool strict, core_dumps, ended;
-  bool once;                     /* one worker, one task: a dead one is not replaced */
+  bool ended;
   uint32_t phase;                /* procpool__phase, as the host said it by a message: the segment's is for workers */
   uint64_t accepted;             /* with it: how many tasks ever were */
   uint64_t alive, started, dead; /* what it writes into the header */
   procpool__pid ended_pid;       /* once: the worker that ended and had not begun the task, */
   procpool__ending ending;       /* and how it did */
   unsigned fork_failures;
-  int turn;                   /* the index from which it looks for workers to replace */
-  uint64_t marks;             /* given to workers so far */
-  uint64_t initializer_limit; /* ns; 0: none */
+  int turn;       /* the index from which it looks for workers to replace */
+  uint64_t marks; /* given to workers so far */
   char name[16];
   procpool__charge *charges; /* one per worker */
 } procpool__super;
@@ -6537,10 +6523,10 @@ static void procpool__super_be_worker(procpool__super *u, int index) {
   procpool__super_keep_few(u, &own);
   procpool__platform_worker_signals();
   procpool__platform_drop_output();
-  procpool__platform_set_name(u->name, u->once ? -1 : index);
+  procpool__platform_set_name(u->name, u->segment.settings.once ? -1 : index);
   procpool__platform_volunteer();
   procpool__platform_mark(u->charges[index].mark);
-  if (!u->core_dumps)
+  if (!u->segment.settings.core_dumps)
     procpool__platform_no_core();
   procpool__worker_setup(&worker, &u->segment, index, own.all_gone, true);
   worker.parent = u->pid;
@@ -6730,7 +6716,7 @@ static void procpool__super_clear_traces(procpool__super *u, int index) {
   procpool__super_note_away(u, index);
   (void)procpool__and(procpool__shm_idle(&u->segment, index), ~procpool__shm_bit(index));
   procpool__store32(&block->room_flag, 0);
-  if (!u->once)
+  if (!u->segment.settings.once)
     procpool__store(&block->pid, 0);
   if (u->charges[index].reset != 0)
     procpool__store(&block->tail, u->charges[index].reset);
@@ -6917,7 +6903,7 @@ static void procpool__super_plan(procpool__super *u, int index, bool useful) {
   procpool__charge *charge = &u->charges[index];
   charge->failures = useful ? 0 : charge->failures + 1;
   charge->due = useful ? 0 : procpool__super_backoff(charge->failures);
-  if (u->ended || u->once || (u->phase == PROCPOOL__PHASE_DRAIN && !procpool__super_waiting(u)))
+  if (u->ended || u->segment.settings.once || (u->phase == PROCPOOL__PHASE_DRAIN && !procpool__super_waiting(u)))
     charge->due = PROCPOOL__NEVER;
 }
 
@@ -6954,7 +6940,7 @@ enum {
 static bool procpool__super_hopeless(const procpool__super *u, uint64_t life, const procpool__ending *ending) {
   const bool killed = procpool__platform_from_outside(ending->signal_number);
   const bool within = life == PROCPOOL__LIFE_REFUSED || life == PROCPOOL__LIFE_BEGINS;
-  if (u->ended || u->once || (life == PROCPOOL__LIFE_LEAVES && ending->signal_number == 0) ||
+  if (u->ended || u->segment.settings.once || (life == PROCPOOL__LIFE_LEAVES && ending->signal_number == 0) ||
       procpool__super_any_useful(u))
     return false;
   if (life == PROCPOOL__LIFE_FORKED)
@@ -6988,7 +6974,7 @@ static void procpool__super_on_death(procpool__super *u, int index, const procpo
   u->ending = *ending;
   procpool__super_plan(u, index, useful);
   procpool__super_note_alive(u);
-  if (u->strict && (life != PROCPOOL__LIFE_LEAVES || had_task) && !wanted && !u->ended)
+  if (u->segment.settings.strict && (life != PROCPOOL__LIFE_LEAVES || had_task) && !wanted && !u->ended)
     procpool__super_give_up(u, PROCPOOL__HEALTH_STRICT, index, pid, ending);
   else if (!useful && procpool__super_hopeless(u, life, ending))
     procpool__super_give_up(u, PROCPOOL__HEALTH_INIT_FAIL, index, pid, ending);
@@ -7201,10 +7187,10 @@ static void procpool__super_hurry(procpool__super *u, int index, uint64_t now) {
 static uint64_t procpool__super_enforce_worker(procpool__super *u, int index, uint64_t now) {
   procpool__charge *charge = &u->charges[index];
   const uint64_t life = procpool__load(&u->segment.blocks[index].life);
-  if (u->initializer_limit > 0 && !charge->overdue &&
+  if (u->segment.settings.initializer_limit > 0 && !charge->overdue &&
       (life == PROCPOOL__LIFE_FORKED || life == PROCPOOL__LIFE_BEGINS)) {
-    if (now < charge->born + u->initializer_limit + charge->excused)
-      return charge->born + u->initializer_limit + charge->excused;
+    if (now < charge->born + u->segment.settings.initializer_limit + charge->excused)
+      return charge->born + u->segment.settings.initializer_limit + charge->excused;
     charge->overdue = true;
     procpool__platform_kill(charge->pid, PROCPOOL__SIGNAL_KILL);
   }
@@ -7356,7 +7342,7 @@ static bool procpool__super_keep(procpool__super *u, int index, bool wanted) {
   procpool__charge *charge = &u->charges[index];
   if (charge->pid != 0)
     return true;
-  if (!wanted || u->ended || u->once)
+  if (!wanted || u->ended || u->segment.settings.once)
     charge->due = PROCPOOL__NEVER;
   else if (charge->due == PROCPOOL__NEVER)
     charge->due = procpool__super_backoff(charge->failures);
@@ -7382,7 +7368,7 @@ static void procpool__super_on_phase(procpool__super *u) {
     procpool__super_end_workers(u, PROCPOOL__DEAD_SHUTDOWN);
     procpool__super_leave(u);
   }
-  if (drain && u->once)
+  if (drain && u->segment.settings.once)
     procpool__super_settle_unborn(u);
   wanted = !drain || procpool__super_waiting(u);
   for (int i = 0; i < u->segment.workers; i++)
@@ -7565,7 +7551,7 @@ static void procpool__super_main(void *argument) {
   procpool__super_settle_in(u);
   if (birth->close_fds)
     procpool__super_close_fds(birth);
-  procpool__process_record.depth = u->segment.header->depth + 1;
+  procpool__process_record.depth = u->segment.header->settings.depth + 1;
   procpool__super_run(u);
 }
 
@@ -7699,10 +7685,6 @@ static bool procpool__super_attach(procpool__super *u, uint64_t total, uint64_t 
   if (procpool__shm_layout(s, base) != total || !procpool__platform_shm_open(base, s->arena_at))
     return false;
   u->host = (procpool__pid)h->host_pid;
-  u->strict = h->strict != 0;
-  u->core_dumps = h->core_dumps != 0;
-  u->once = h->once != 0;
-  u->initializer_limit = h->initializer_limit;
   memcpy(u->name, h->name, sizeof(u->name));
   u->charges = (procpool__charge *)procpool__platform_pages((size_t)s->workers * sizeof(procpool__charge));
   return u->charges != NULL;
@@ -7716,9 +7698,9 @@ static void procpool__super_spawned(procpool__super *u, uint64_t total, uint64_t
     procpool__super_decline(u, PROCPOOL__SAY_THREADS);
   if (!procpool__super_attach(u, total, place))
     procpool__platform_leave(1);
-  procpool__process_record.depth = u->segment.header->depth + 1;
+  procpool__process_record.depth = u->segment.header->settings.depth + 1;
   procpool__super_find_exit_list();
-  if (!procpool__super_catch_exit(u->segment.header->depth, u))
+  if (!procpool__super_catch_exit(u->segment.header->settings.depth, u))
     procpool__platform_leave(1);
   memset(&m, 0, sizeof(m));
   m.say = PROCPOOL__SAY_ATTACHED;
@@ -7730,7 +7712,7 @@ static void procpool__super_spawned(procpool__super *u, uint64_t total, uint64_t
   if (!procpool__super_send(u->fds.control, &m) || procpool__super_receive(u->fds.control, &m, true) <= 0 ||
       m.say != PROCPOOL__SAY_BEGIN)
     procpool__platform_leave(1);
-  procpool__shm_settle(&u->segment); /* now the initializer is there, too */
+  u->segment.settings = u->segment.header->settings; /* now the initializer is there, too */
   procpool__super_run(u);
 }
 
@@ -11001,34 +10983,34 @@ static bool procpool__open_header(procpool *p, procpool__plan *plan) {
   h->arena_size = s->arena_size;
   h->base = s->host_base;
   h->host_pid = (uint64_t)procpool__platform_pid();
-  h->max_tasks = (uint64_t)o->max_tasks_per_child;
-  h->strict = o->strict;
-  h->core_dumps = o->core_dumps;
-  h->once = plan->once;
-  h->initializer_limit = (uint64_t)procpool__public_time_limit(o->initializer_limit, 1, 0) * 1000000u;
-  h->depth = procpool__process_record.depth;
+  h->settings.max_tasks = (uint64_t)o->max_tasks_per_child;
+  h->settings.strict = o->strict;
+  h->settings.core_dumps = o->core_dumps;
+  h->settings.once = plan->once;
+  h->settings.initializer_limit = (uint64_t)procpool__public_time_limit(o->initializer_limit, 1, 0) * 1000000u;
+  h->settings.depth = procpool__process_record.depth;
   (void)procpool__cpu_allowed(cpus, &pinned);
   h->pinned = pinned;
   memcpy(h->cpu_set, cpus, sizeof(h->cpu_set));
-  h->spin_ns = plan->spin_ns;
-  h->spin_fixed = o->spin_us > 0;
-  h->processors = p->processors;
+  h->settings.spin_ns = plan->spin_ns;
+  h->settings.spin_fixed = o->spin_us > 0;
+  h->settings.processors = p->processors;
   (void)snprintf(h->name, sizeof(h->name), "%s", o->name);
-  h->initializer = procpool__number_of_initializer(o->initializer);
-  h->initializer_offset = procpool__number_of(o->initializer_argument);
+  h->settings.initializer = procpool__number_of_initializer(o->initializer);
+  h->settings.initializer_offset = procpool__number_of(o->initializer_argument);
   if (o->initializer_size > 0) {
     const uint64_t block = procpool__arena_alloc(p, o->initializer_size);
     if (block == PROCPOOL__NO_BLOCK)
       return procpool__open_no_memory(plan, "no shared memory for the initializer's argument");
     memcpy(s->arena + block, o->initializer_argument, o->initializer_size);
-    h->initializer_offset = block;
-    h->initializer_size = o->initializer_size;
+    h->settings.initializer_offset = block;
+    h->settings.initializer_size = o->initializer_size;
   }
   for (int i = 0; i < s->workers; i++) { /* positions begin at one lap: fresh memory, all zeros, is no record at 0 */
     s->blocks[i].tail = s->blocks[i].consumed = p->inboxes[i].head = s->ring_size;
     *procpool__shm_away(s, i) |= procpool__shm_bit(i);
   }
-  procpool__shm_settle(s);
+  s->settings = h->settings;
   return true;
 }
 
@@ -11194,10 +11176,6 @@ static int procpool__open_fork(procpool *p, procpool__plan *plan, procpool__supe
   plan->call = "malloc";
   memset(&launch, 0, sizeof(launch));
   u->host = procpool__platform_pid();
-  u->strict = o->strict;
-  u->core_dumps = o->core_dumps;
-  u->once = plan->once;
-  u->initializer_limit = u->segment.header->initializer_limit;
   memcpy(u->name, u->segment.header->name, sizeof(u->name));
   birth->close_fds = o->close_fds;
   birth->keep = (int *)PROCPOOL_MALLOC((o->keep_fds_count + PROCPOOL__SUPER_FDS) * sizeof(int));
@@ -11243,7 +11221,7 @@ static int procpool__open_spawn(procpool__plan *plan, procpool__super *u) {
   marker.total = u->segment.total;
   marker.place = plan->place;
   marker.cookie = h->cookie;
-  marker.depth = (unsigned)h->depth + 1;
+  marker.depth = (unsigned)h->settings.depth + 1;
   marker.fds = u->fds;
   procpool__marker_write(&marker, text, sizeof(text));
   memcpy(name, h->name, sizeof(name));
@@ -11336,7 +11314,7 @@ static bool procpool__open_begin(procpool *p, procpool__plan *plan) {
     if (address == 0)
       return procpool__open_fail(plan, PROCPOOL_FUNCTION, 0, "the initializer is not in the program that workers run");
   }
-  p->segment.header->initializer = address;
+  p->segment.header->settings.initializer = address;
   return procpool__host_tell(p, PROCPOOL__SAY_BEGIN, 0, 0) ||
          procpool__open_fail(plan, PROCPOOL_SYSTEM, procpool__platform_error(),
                              "the supervisor could not be told to begin");
@@ -12074,14 +12052,19 @@ static void procpool__submit_look(procpool *p, bool more) {
   procpool__submit_wake(p, !more);
 }
 
+/* What is left waits for room. It need not come one by one: the queue is refilled when there is room for all of it, or
+ * half of the queue is empty. */
+static void procpool__submit_be_patient(const procpool *p, procpool__order *o) {
+  const uint64_t unsettled = p->submitted - p->settled, left = (uint64_t)(o->count - o->accepted);
+  o->spare = left < unsettled / 2 ? unsettled - left : unsettled / 2;
+}
+
 /* As many as there is room for now. The first one wakes a sleeper at once, so that it begins while the rest is being
- * written; the next ones after ever more tasks. What is left waits for room, and need not come one by one: the queue is
- * refilled when there is room for all of it, or half of the queue is empty. */
+ * written; the next ones after ever more tasks. */
 static procpool_status procpool__submit_several(procpool *p, procpool__order *o) {
   procpool_status status = procpool__submit_locate(p, o);
   const size_t before = o->accepted;
   size_t group = 1, tasks = 0, bytes = 0;
-  uint64_t unsettled, left;
   while (status == PROCPOOL_OK && o->accepted < o->count) {
     status = procpool__submit_now(p, o);
     if (status != PROCPOOL_OK)
@@ -12099,10 +12082,8 @@ static procpool_status procpool__submit_several(procpool *p, procpool__order *o)
   }
   if (o->accepted > before)
     procpool__submit_look(p, false);
-  unsettled = p->submitted - p->settled;
-  left = (uint64_t)(o->count - o->accepted);
   if (status == PROCPOOL_FULL)
-    o->spare = left < unsettled / 2 ? unsettled - left : unsettled / 2;
+    procpool__submit_be_patient(p, o);
   return status;
 }
 
