@@ -1372,8 +1372,8 @@ static PROCPOOL_UNUSED inline void procpool__scope_end(procpool **procpool__pool
  *   heap: aligned_new aligned_grow aligned_free pages unmap page
  *   segment: shm_create shm_own shm_look shm_unlook shm_map_there shm_map_far shm_map_anywhere shm_open shm_protect
  *     shm_reserve shm_discard shm_empty shm_separate memory space memory_refuses memory_forget
- *   bell: event event_set event_clear bell_clear timer timer_set watch watch_add watch_clear watch_remove
- *   link: pipe pipe_number channel channel_of send receive send_fd receive_fd no_wait close close_on_exec close_others
+ *   bell: bell event event_set event_clear bell_clear timer timer_set watch watch_add watch_clear watch_remove
+ *   link: pipe pipe_number channel channel_of send receive send_fd receive_fd close close_on_exec close_others
  *   process: detach fork run reap reap_adopted kill pid pidfd pidfd_signal leave flush_and_leave from_outside
  *     each_child is_stopped same_session mark mark_of nudge_parent adopt environment forget_environment
  *   death: die_with die_when_told continue_when_told witness witness_drop witness_gone witness_watch guard guard_ok
@@ -2343,14 +2343,22 @@ static uint64_t procpool__platform_space(void) {
  * Calls:     >>platform, >>memory and the kernel.
  * Always:    the callers make, note and close a pool's descriptors in sections that exclude forks: see >>supervisor. */
 
-static bool procpool__platform_pipe(int fds[2]) {
-  if (syscall(SYS_pipe2, fds, O_CLOEXEC) != 0) { /* pipe2 by number: its declaration needs _GNU_SOURCE */
+static bool procpool__platform_pipe_as(int fds[2], int flags) {
+  if (syscall(SYS_pipe2, fds, O_CLOEXEC | flags) != 0) { /* pipe2 by number: its declaration needs _GNU_SOURCE */
     fds[0] = fds[1] = -1;
     return false;
   }
   for (int i = 0; i < 2; i++)
     fds[i] = procpool__platform_above_std(fds[i]);
   return fds[0] >= 0 && fds[1] >= 0;
+}
+
+static bool procpool__platform_pipe(int fds[2]) {
+  return procpool__platform_pipe_as(fds, 0);
+}
+/* One at which no process waits: its two ends are two descriptions, and each has that flag from the start. */
+static bool procpool__platform_bell(int fds[2]) {
+  return procpool__platform_pipe_as(fds, O_NONBLOCK);
 }
 
 /* Whole messages in both directions; end of file when the other side is gone. */
@@ -2397,10 +2405,6 @@ static void procpool__platform_event_clear(int fd) {
   const int saved = errno;
   if (procpool__platform_read(fd, &count, sizeof(count)) < 0)
     errno = saved;
-}
-
-static void procpool__platform_no_wait(int fd) {
-  (void)fcntl(fd, F_SETFL, O_NONBLOCK);
 }
 
 /* By the kernel's own call: the C library's leaves its own signals out. old: or null. */
@@ -11064,7 +11068,7 @@ static bool procpool__open_pairs(procpool__process_pool *f, const char **call) {
     int *ends[2]; /* of a pipe: to read from, to write to */
   } pairs[] = {{"pipe2", procpool__platform_pipe, {&f->far_lifeline, &f->lifeline}},
                {"socketpair", procpool__platform_channel, {&f->control, &f->far_control}},
-               {"pipe2", procpool__platform_pipe, {&f->all_gone, &f->far_all_gone}}};
+               {"pipe2", procpool__platform_bell, {&f->all_gone, &f->far_all_gone}}};
   for (size_t i = 0; i < sizeof(pairs) / sizeof(*pairs); i++) {
     int fds[2];
     const bool made = pairs[i].make(fds);
@@ -11074,8 +11078,6 @@ static bool procpool__open_pairs(procpool__process_pool *f, const char **call) {
     if (!made)
       return false;
   }
-  procpool__platform_no_wait(f->all_gone); /* the two ends are two descriptions */
-  procpool__platform_no_wait(f->far_all_gone);
   return true;
 }
 
