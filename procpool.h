@@ -1145,9 +1145,9 @@ static PROCPOOL_UNUSED inline void procpool__scope_end(procpool **procpool__pool
    Who writes what, by byte (>>shm asserts these offsets; words of one kind of writer share a cache line, as a rule):
 
       header     0  magic version total header_size workers capacity ring_size arena_size   } host, before there
-                64  strict core_dumps once depth  96 settings: of tasks, spinning, nice and } is another process
-                    the initializer  160 base  168 cookie  176 host_pid  184 pinned             }
-               192  cpu_set (1024 bytes)  1216 name (16)  1232 initializer_limit                }
+                64  settings: max_tasks strict core_dumps once depth, of spinning, nice,    } is another process
+                    of the initializer  168 base  176 cookie  184 host_pid  192 pinned          }
+               200  cpu_set (1024 bytes)  1224 name (16)                                        }
               1240  addressee                                              host before each start, then go-between
               1280  head                                                   any process, forward, by CAS; host and
                                                                            supervisor mend it
@@ -4585,27 +4585,27 @@ typedef struct procpool__mask {
   procpool__u64 idle, away;
 } procpool__mask;
 
-/* What workers go by. Each process takes its own copy from the header before there is a worker that could write there (a
- * forked one has it by the fork). */
+/* What supervisor and workers go by. Each process takes its own copy from the header before there is a worker that could
+ * write there (a forked one has it by the fork). */
 typedef struct procpool__settings {
-  procpool__u64 max_tasks;
+  procpool__u64 max_tasks, strict, core_dumps, depth;
+  procpool__u64 once;                /* one worker, one task: a dead one is not replaced */
   procpool__u64 spin_ns, spin_fixed; /* how long to look for work before sleeping; whether the user said so */
   procpool__u64 processors;
   procpool__u64 nice;                                              /* added to each worker's nice value */
   procpool__u64 initializer, initializer_offset, initializer_size; /* size 0: offset is the pointer itself */
+  procpool__u64 initializer_limit;                                 /* ns; 0: none */
 } procpool__settings;
 
 typedef struct procpool__header {
-  /* host, before anyone else exists; a spawned supervisor checks them against its own */
+  /* host, before there is another process; a spawned supervisor checks them against its own */
   procpool__u64 magic, version, total, header_size, workers, capacity, ring_size, arena_size;
-  procpool__u64 strict, core_dumps, once, depth;
   procpool__settings settings;
   procpool__u64 base;             /* where the host has the segment */
   procpool__u64 cookie, host_pid; /* spawn: the marker names them too */
   procpool__u64 pinned; /* 1: the host's opening thread was pinned, workers may use the processors of cpu_set */
   procpool__u64 cpu_set[PROCPOOL__CPU_SET / sizeof(uint64_t)];
   char name[16];
-  procpool__u64 initializer_limit; /* ns; 0: none */
   uint32_t addressee; /* spawn: id of the process that shall become the supervisor, 0 until it is known. Written by the
                          host before each start (0), and then by the go-between; read by who comes to the door */
   PROCPOOL__ALIGNED procpool__u64 head; /* hint: no position before it is READY. Anyone, by CAS from h to h + 1 */
@@ -4659,15 +4659,13 @@ typedef struct procpool__segment {
 #define PROCPOOL__AT(type, field, byte)                                                                                \
   typedef char procpool__assert_##type##_##field[offsetof(procpool__##type, field) == (byte) ? 1 : -1]
 PROCPOOL__AT(header, magic, 0);
-PROCPOOL__AT(header, strict, 64);
-PROCPOOL__AT(header, settings, 96);
-PROCPOOL__AT(header, base, 160);
-PROCPOOL__AT(header, cookie, 168);
-PROCPOOL__AT(header, host_pid, 176);
-PROCPOOL__AT(header, pinned, 184);
-PROCPOOL__AT(header, cpu_set, 192);
-PROCPOOL__AT(header, name, 1216);
-PROCPOOL__AT(header, initializer_limit, 1232);
+PROCPOOL__AT(header, settings, 64);
+PROCPOOL__AT(header, base, 168);
+PROCPOOL__AT(header, cookie, 176);
+PROCPOOL__AT(header, host_pid, 184);
+PROCPOOL__AT(header, pinned, 192);
+PROCPOOL__AT(header, cpu_set, 200);
+PROCPOOL__AT(header, name, 1224);
 PROCPOOL__AT(header, addressee, 1240);
 PROCPOOL__AT(header, head, 1280);
 PROCPOOL__AT(header, masks, 1344);
@@ -6020,8 +6018,7 @@ typedef struct procpool__super {
   procpool__segment segment;
   procpool__process_pool fds; /* its own, by fork or by name */
   procpool__pid pid, host;
-  bool strict, core_dumps, ended;
-  bool once;         /* one worker, one task: a dead one is not replaced */
+  bool ended;
   uint32_t phase;    /* procpool__phase, as the host said it by a message: the segment's is for workers */
   uint64_t accepted; /* with it: how many tasks ever were */
   uint64_t alive, started, stopped, dead; /* what it writes into the header */
@@ -6029,9 +6026,8 @@ typedef struct procpool__super {
   procpool__ending ending;                /* and how it did */
   bool swept;                             /* the last sweep has ended a program */
   unsigned fork_failures;
-  int turn;                   /* the index from which it looks for workers to replace */
-  uint64_t marks;             /* given to workers so far */
-  uint64_t initializer_limit; /* ns; 0: none */
+  int turn;       /* the index from which it looks for workers to replace */
+  uint64_t marks; /* given to workers so far */
   char name[16];
   procpool__charge *charges; /* one per worker */
 } procpool__super;
@@ -6274,7 +6270,8 @@ static void procpool__super_be_worker(procpool__super *u, int index) {
   procpool__worker worker;
   procpool__platform_die_with(u->pid);
   procpool__super_keep_few(u);
-  procpool__platform_worker_manners(u->name, u->once ? -1 : index, u->charges[index].mark, u->core_dumps);
+  procpool__platform_worker_manners(u->name, u->segment.settings.once ? -1 : index, u->charges[index].mark,
+                                    u->segment.settings.core_dumps);
   procpool__worker_setup(&worker, &u->segment, index, u->fds.far_all_gone, true);
   worker.parent = u->pid;
   worker.event_number = procpool__platform_pipe_number(u->fds.far_all_gone);
@@ -6451,7 +6448,7 @@ static void procpool__super_clear_traces(procpool__super *u, int index) {
   procpool__super_note_away(u, index);
   (void)procpool__and(procpool__shm_idle(&u->segment, index), ~procpool__shm_bit(index));
   procpool__store32(&block->room_flag, 0);
-  if (!u->once)
+  if (!u->segment.settings.once)
     procpool__store(&block->pid, 0);
   if (u->charges[index].reset != 0)
     procpool__store(&block->tail, u->charges[index].reset);
@@ -6617,7 +6614,7 @@ static bool procpool__super_waiting(const procpool__super *u) {
 
 /* Whether a worker that has ended is replaced. */
 static bool procpool__super_replaces(const procpool__super *u) {
-  return !u->ended && !u->once && (u->phase != PROCPOOL__PHASE_DRAIN || procpool__super_waiting(u));
+  return !u->ended && !u->segment.settings.once && (u->phase != PROCPOOL__PHASE_DRAIN || procpool__super_waiting(u));
 }
 
 /* A worker's start is useful if it got through its initializer and then either ran tasks or lived a while: one
@@ -6659,7 +6656,7 @@ enum {
 static bool procpool__super_hopeless(const procpool__super *u, uint64_t life) {
   const int signal_number = u->ending.signal_number;
   unsigned times = PROCPOOL__STARTS_DIED;
-  if (u->ended || u->once || (life == PROCPOOL__LIFE_LEAVES && signal_number == 0))
+  if (u->ended || u->segment.settings.once || (life == PROCPOOL__LIFE_LEAVES && signal_number == 0))
     return false;
   if (life == PROCPOOL__LIFE_FORKED)
     times = PROCPOOL__STARTS_KILLED;
@@ -6692,7 +6689,7 @@ static void procpool__super_on_death(procpool__super *u, int index, const procpo
   procpool__super_clear_traces(u, index);
   charge->failures = useful ? 0 : charge->failures + 1;
   charge->due = useful ? 0 : procpool__super_backoff(charge->failures);
-  if (u->strict && (life != PROCPOOL__LIFE_LEAVES || had_task) && !wanted && !u->ended)
+  if (u->segment.settings.strict && (life != PROCPOOL__LIFE_LEAVES || had_task) && !wanted && !u->ended)
     procpool__super_give_up(u, PROCPOOL__HEALTH_STRICT, index);
   else if (!useful && procpool__super_hopeless(u, life))
     procpool__super_give_up(u, PROCPOOL__HEALTH_INIT_FAIL, index);
@@ -6881,10 +6878,10 @@ static void procpool__super_shorten_grace(procpool__super *u, int index, uint64_
 static uint64_t procpool__super_enforce_worker(procpool__super *u, int index, uint64_t now) {
   procpool__charge *charge = &u->charges[index];
   const uint64_t life = procpool__load(&u->segment.blocks[index].life);
-  if (u->initializer_limit > 0 && !charge->overdue &&
+  if (u->segment.settings.initializer_limit > 0 && !charge->overdue &&
       (life == PROCPOOL__LIFE_FORKED || life == PROCPOOL__LIFE_BEGINS)) {
-    if (now < charge->born + u->initializer_limit + charge->excused)
-      return charge->born + u->initializer_limit + charge->excused;
+    if (now < charge->born + u->segment.settings.initializer_limit + charge->excused)
+      return charge->born + u->segment.settings.initializer_limit + charge->excused;
     charge->overdue = true;
     procpool__platform_kill(charge->pid, PROCPOOL__SIGNAL_KILL);
   }
@@ -7045,7 +7042,7 @@ static void procpool__super_on_phase(procpool__super *u) {
   }
   if (u->phase != PROCPOOL__PHASE_DRAIN)
     return;
-  if (u->once)
+  if (u->segment.settings.once)
     procpool__super_settle_unclaimed(u);
   if (u->alive > 0 || procpool__super_replaces(u))
     return;
@@ -7175,12 +7172,8 @@ static void procpool__super_settle_in(procpool__super *u) {
 /* Its own copies of what the header says: before there is a worker that could write there. */
 static void procpool__super_note_settings(procpool__super *u) {
   const procpool__header *h = u->segment.header;
-  procpool__process_record.depth = h->depth + 1;
+  procpool__process_record.depth = u->segment.settings.depth + 1;
   u->host = (procpool__pid)h->host_pid;
-  u->strict = h->strict != 0;
-  u->core_dumps = h->core_dumps != 0;
-  u->once = h->once != 0;
-  u->initializer_limit = h->initializer_limit;
   memcpy(u->name, h->name, sizeof(u->name));
 }
 
@@ -7363,7 +7356,7 @@ static void procpool__super_spawned(procpool__super *u, uint64_t total, uint64_t
   if (!procpool__super_attach(u, total, place))
     procpool__platform_leave(1);
   procpool__super_find_exit_list();
-  if (!procpool__super_catch_exit(u->segment.header->depth, u))
+  if (!procpool__super_catch_exit(u->segment.header->settings.depth, u))
     procpool__platform_leave(1);
   if (procpool__platform_each_code(procpool__super_tell_code, &u->fds.far_control) != 0) { /* not all is told */
     const int error = procpool__platform_error();
@@ -10500,11 +10493,11 @@ static bool procpool__open_header(procpool *p, procpool__plan *plan) {
   h->base = s->host_base;
   h->host_pid = (uint64_t)procpool__platform_pid();
   h->settings.max_tasks = (uint64_t)o->max_tasks_per_child;
-  h->strict = o->strict;
-  h->core_dumps = o->core_dumps;
-  h->once = plan->once;
-  h->initializer_limit = (uint64_t)procpool__public_time_limit(o->initializer_limit, 1, 0) * 1000000u;
-  h->depth = procpool__process_record.depth;
+  h->settings.strict = o->strict;
+  h->settings.core_dumps = o->core_dumps;
+  h->settings.once = plan->once;
+  h->settings.initializer_limit = (uint64_t)procpool__public_time_limit(o->initializer_limit, 1, 0) * 1000000u;
+  h->settings.depth = procpool__process_record.depth;
   (void)procpool__cpu_allowed(cpus, &pinned);
   h->pinned = pinned;
   memcpy(h->cpu_set, cpus, sizeof(h->cpu_set));
@@ -10728,7 +10721,7 @@ static int procpool__open_spawn(procpool__plan *plan, procpool__super *u) {
   marker.total = u->segment.total;
   marker.place = plan->place;
   marker.cookie = h->cookie;
-  marker.depth = (unsigned)h->depth + 1;
+  marker.depth = (unsigned)h->settings.depth + 1;
   marker.fds = u->fds;
   procpool__marker_write(&marker, text, sizeof(text));
   memcpy(name, h->name, sizeof(name));
@@ -11172,14 +11165,9 @@ static procpool_status procpool__public_enter_future(procpool_future *f) {
  * nonsense that workers have written: only while tasks are not settled, and the more rarely the longer nothing comes
  * about. What another call of the host has taken in, or leaves to do, makes the timer readable at once. */
 
-static void procpool__loop_set_timer(procpool *p, uint64_t due) {
-  if (p->timer_due != due)
-    procpool__platform_timer_set(p->fds.timer_fd, due);
-  p->timer_due = due;
-}
-
 /* After each public call. */
 static void procpool__loop_settle_in(procpool *p) {
+  uint64_t due;
   const bool busy = p->fds.control >= 0 && (p->submitted != p->settled || p->phase != PROCPOOL__PHASE_RUN);
   /* a call in a task has left callbacks; one in a callback need not tell: who runs that goes on with them */
   if (procpool__host_idles(p) || (p->first_due != NULL && procpool__host_depth(p) == 0))
@@ -11191,8 +11179,11 @@ static void procpool__loop_settle_in(procpool *p) {
   else if (busy && p->audit_gap > PROCPOOL__TICK)
     (void)procpool__host_quiet(p, procpool__platform_now());
   p->looked_after = busy;
-  if (!p->told)
-    procpool__loop_set_timer(p, busy ? p->audit_due : PROCPOOL__NEVER);
+  due = busy ? p->audit_due : PROCPOOL__NEVER;
+  if (p->told || p->timer_due == due)
+    return;
+  procpool__platform_timer_set(p->fds.timer_fd, due);
+  p->timer_due = due;
 }
 
 /* The loop looks: what comes from now on makes the descriptor readable again. */
@@ -11309,8 +11300,9 @@ static procpool_status procpool__submit_no_pages(const procpool *p) {
   return p->refusal != PROCPOOL_OK ? p->refusal : PROCPOOL_MEMORY;
 }
 
-/* A free slot and a writable cell, their memory reserved. FULL when there is none now. */
-static procpool_status procpool__submit_place(procpool *p, uint32_t *slot) {
+/* Whether there is a free slot, the last of free_slots, and a writable cell, their memory reserved. FULL when there is
+ * none now. */
+static procpool_status procpool__submit_place(procpool *p) {
   const procpool__segment *s = &p->segment;
   const uint64_t cell = p->position & (s->cell_count - 1);
   if (p->free_count == 0 && p->slots_used == s->capacity)
@@ -11325,7 +11317,6 @@ static procpool_status procpool__submit_place(procpool *p, uint32_t *slot) {
   }
   if (p->position < s->cell_count && !procpool__host_grow_cells(p, cell))
     return procpool__submit_no_pages(p);
-  *slot = p->free_slots[p->free_count - 1];
   return PROCPOOL_OK;
 }
 
@@ -11418,15 +11409,15 @@ static void procpool__submit_wake(procpool *p, bool here) {
 /* Enters the task into the private tables; then it becomes visible: first its word, then its cell. A worker that is
  * about to sleep sees the cell, or is seen idle: here, or by procpool__submit_look where this is one of several. The
  * supervisor that shall see to a limit is looked for at once. */
-static void procpool__submit_publish(procpool *p, const procpool__order *o, uint32_t slot) {
+static void procpool__submit_publish(procpool *p, const procpool__order *o) {
   const procpool__segment *s = &p->segment;
   procpool_future *f = o->future;
   const uint64_t at = p->position & (s->cell_count - 1);
   const uint64_t ticket = ++p->position;
+  const uint32_t slot = p->free_slots[--p->free_count];
   f->ticket = ticket;
   f->slot = slot;
   __atomic_store_n(&p->last_slot, slot, __ATOMIC_RELAXED);
-  p->free_count--;
   p->owners[slot] = f;
   p->cell_slots[at] = slot + 1;
   __atomic_store_n(&p->submitted, p->submitted + 1, __ATOMIC_RELAXED);
@@ -11461,11 +11452,10 @@ static procpool_status procpool__submit_locate(procpool *p, procpool__order *o) 
 /* A large argument is copied before it is given a place, and the lock is let go meanwhile. Nothing is copied while
  * there is no place; one that is copied stays, should the place be gone by then. */
 static procpool_status procpool__submit_copy(procpool *p, procpool__order *o) {
-  uint32_t slot;
   procpool_status status;
   if (o->size <= PROCPOOL__EXTENT || o->block != PROCPOOL__NO_BLOCK || (o->flags & PROCPOOL__SLOT_SHARED))
     return PROCPOOL_OK;
-  status = procpool__submit_place(p, &slot);
+  status = procpool__submit_place(p);
   if (status != PROCPOOL_OK)
     return status;
   o->block = procpool__arena_hold(p, o->size);
@@ -11479,7 +11469,7 @@ static procpool_status procpool__submit_copy(procpool *p, procpool__order *o) {
 }
 
 /* Fills a slot and makes a future: all of a task but that it can be seen. */
-static procpool_status procpool__submit_fill(procpool *p, procpool__order *o, uint32_t *slot) {
+static procpool_status procpool__submit_fill(procpool *p, procpool__order *o) {
   procpool__slot *shared;
   procpool_future *f;
   procpool_status status = procpool__submit_copy(p, o);
@@ -11487,13 +11477,13 @@ static procpool_status procpool__submit_fill(procpool *p, procpool__order *o, ui
                                  procpool__submit_find(p, o, PROCPOOL__SLOT_PLACE, o->result, o->capacity, &o->place)))
     status = PROCPOOL_ARGUMENT;
   if (status == PROCPOOL_OK)
-    status = procpool__submit_place(p, slot);
+    status = procpool__submit_place(p);
   if (status != PROCPOOL_OK)
     return status;
   f = procpool__future_new(p);
   if (f == NULL)
     return PROCPOOL_MEMORY;
-  shared = &p->segment.slots[*slot];
+  shared = &p->segment.slots[p->free_slots[p->free_count - 1]];
   status = procpool__submit_argument(p, o, shared, f);
   if (status != PROCPOOL_OK) {
     f->refs = 1;
@@ -11517,12 +11507,11 @@ static procpool_status procpool__submit_fill(procpool *p, procpool__order *o, ui
 }
 
 static procpool_status procpool__submit_now(procpool *p, procpool__order *o) {
-  uint32_t slot;
   procpool_status status = procpool__submit_locate(p, o);
   if (status == PROCPOOL_OK)
-    status = procpool__submit_fill(p, o, &slot);
+    status = procpool__submit_fill(p, o);
   if (status == PROCPOOL_OK)
-    procpool__submit_publish(p, o, slot);
+    procpool__submit_publish(p, o);
   return status;
 }
 
@@ -11561,14 +11550,19 @@ static void procpool__submit_look(procpool *p, bool more) {
   procpool__submit_wake(p, !more);
 }
 
+/* What is left waits for room. It need not come one by one: the queue is refilled when there is room for all of it, or
+ * half of the queue is empty. */
+static void procpool__submit_be_patient(const procpool *p, procpool__order *o) {
+  const uint64_t unsettled = p->submitted - p->settled, left = (uint64_t)(o->count - o->accepted);
+  o->spare = left < unsettled / 2 ? unsettled - left : unsettled / 2;
+}
+
 /* As many as there is room for now. The first one wakes a sleeper at once, so that it begins while the rest is being
- * written; the next ones after ever more tasks. What is left waits for room, and need not come one by one: the queue is
- * refilled when there is room for all of it, or half of the queue is empty. */
+ * written; the next ones after ever more tasks. */
 static procpool_status procpool__submit_several(procpool *p, procpool__order *o) {
   procpool_status status = procpool__submit_locate(p, o);
   const size_t before = o->accepted;
   size_t group = 1, tasks = 0, bytes = 0;
-  uint64_t unsettled, left;
   while (status == PROCPOOL_OK && o->accepted < o->count) {
     status = procpool__submit_now(p, o);
     if (status != PROCPOOL_OK)
@@ -11586,10 +11580,8 @@ static procpool_status procpool__submit_several(procpool *p, procpool__order *o)
   }
   if (o->accepted > before)
     procpool__submit_look(p, false);
-  unsettled = p->submitted - p->settled;
-  left = (uint64_t)(o->count - o->accepted);
   if (status == PROCPOOL_FULL)
-    o->spare = left < unsettled / 2 ? unsettled - left : unsettled / 2;
+    procpool__submit_be_patient(p, o);
   return status;
 }
 
@@ -11763,11 +11755,6 @@ PROCPOOL_API procpool_status procpool_submit_many(procpool *pool, procpool_funct
 
 /* ---- why a typed submit was refused ---- It returns a handle, and there is none to tell by: so each thread remembers
  * its last refusal, until it asks for the result of that null handle. */
-
-/* OK where there was none. */
-static procpool_status procpool__refusal_take(void) {
-  return (procpool_status)procpool__platform_own_take(&procpool__process_record.refusals);
-}
 
 PROCPOOL_API procpool_future *procpool_submit_or_null(procpool *pool, procpool_function function, const void *argument,
                                                       size_t size) {
@@ -12358,7 +12345,9 @@ static procpool_status procpool__future_result_of(procpool_future *f, double tim
  * refused: why. */
 PROCPOOL_API procpool_status procpool_future_result_exact(procpool_future *future, void *buffer, size_t size) {
   bool taken;
-  procpool_status status = future == NULL ? procpool__refusal_take() : PROCPOOL_OK;
+  procpool_status status = PROCPOOL_OK;
+  if (future == NULL) /* OK where nothing was refused */
+    status = (procpool_status)procpool__platform_own_take(&procpool__process_record.refusals);
   if (status == PROCPOOL_OK)
     status = procpool__host_check_future(future);
   if (status != PROCPOOL_OK)
@@ -13407,8 +13396,7 @@ static procpool_status procpool__map_send(procpool__mapping *m) {
   procpool *p = m->pool;
   procpool__job *job = m->again != NULL ? m->again : m->idle;
   size_t fresh = 0;
-  uint32_t slot;
-  procpool_status status = procpool__submit_place(p, &slot); /* else all that follows would be in vain */
+  procpool_status status = procpool__submit_place(p); /* else all that follows would be in vain */
   if (status != PROCPOOL_OK)
     return status;
   if (m->again == NULL) {

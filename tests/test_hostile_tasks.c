@@ -327,9 +327,10 @@ static void mislead(hostile *h, int what) {
   if (what & HOSTILE_MISLEAD_PHASE)
     procpool__store32(&header->phase, PROCPOOL__PHASE_DRAIN);
   if (what & HOSTILE_MISLEAD_INITIALIZER)
-    header->initializer = header->initializer_offset = 0x1234;
+    header->settings.initializer = header->settings.initializer_offset = 0x1234;
   if (what & HOSTILE_MISLEAD_SETTINGS)
-    header->max_tasks = header->spin_ns = header->processors = header->capacity = header->workers = 1;
+    header->settings.max_tasks = header->settings.spin_ns = header->settings.processors = header->capacity =
+        header->workers = 1;
   if (what & HOSTILE_MISLEAD_COUNTS)
     header->alive = header->started = header->dead_count = header->limited = 77;
   if (what & HOSTILE_MISLEAD_GONE)

@@ -89,14 +89,13 @@ TEST(r022_a_descriptor_for_which_there_is_no_number) {
 TEST(r038_no_place_in_a_pool_that_has_ended) {
   procpool_options options = {0};
   procpool *pool;
-  uint32_t slot;
   options.start = PROCPOOL_START_FORK;
   options.max_workers = 1;
   pool = procpool_open(&options);
   CHECK(pool != NULL);
   CHECK_OK(procpool_shutdown(pool, PROCPOOL_DRAIN));
   procpool__host_lock(pool);
-  CHECK_STATUS(procpool__submit_place(pool, &slot), PROCPOOL_SHUTDOWN);
+  CHECK_STATUS(procpool__submit_place(pool), PROCPOOL_SHUTDOWN);
   procpool__host_unlock(pool);
   CHECK_OK(procpool_free(pool));
 }

@@ -349,8 +349,8 @@ static const uint16_t header_words[] = {
     offsetof(procpool__header, capacity),     offsetof(procpool__header, ring_size),
     offsetof(procpool__header, limited),      offsetof(procpool__header, ticking),
     offsetof(procpool__header, tick),         offsetof(procpool__header, cause_stage),
-    offsetof(procpool__header, gone),         offsetof(procpool__header, initializer),
-    offsetof(procpool__header, arena_top),    offsetof(procpool__header, max_tasks)};
+    offsetof(procpool__header, gone),         offsetof(procpool__header, settings.initializer),
+    offsetof(procpool__header, arena_top),    offsetof(procpool__header, settings.max_tasks)};
 static const uint16_t block_words[] = {offsetof(procpool__block, intent_slot), offsetof(procpool__block, intent_word),
                                        offsetof(procpool__block, tasks),       offsetof(procpool__block, life),
                                        offsetof(procpool__block, init_code),   offsetof(procpool__block, tail),
