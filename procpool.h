@@ -7822,7 +7822,7 @@ typedef struct procpool__wait {
   uint32_t word;         /* it sleeps on this. 1: it was woken */
   /* what was so before its condition looked last: if any of it has changed since, it looks again and does not sleep */
   uint64_t room, calls; /* procpool__host_room, host.calls */
-  bool cell_free;       /* it wants room, and not for want of a cell */
+  bool lacks_cell;      /* it wants room, and the next task's cell is taken */
 } procpool__wait;
 
 /* A call (or an iterator) that waits for several futures, of several pools: its own lock, since each pool has its
@@ -8645,10 +8645,9 @@ static procpool__where procpool__buffer_find(const procpool *p, const void *addr
     return PROCPOOL__WHERE_WRONG;
   *offset = at - base - s->arena_at;
   b = procpool__buffer_before(p, *offset);
-  if (b == NULL)
+  if (b == NULL || *offset - b->offset > b->size || size > b->size - (*offset - b->offset))
     return PROCPOOL__WHERE_WRONG;
-  return *offset - b->offset <= b->size && size <= b->size - (*offset - b->offset) ? PROCPOOL__WHERE_BUFFER
-                                                                                   : PROCPOOL__WHERE_WRONG;
+  return PROCPOOL__WHERE_BUFFER;
 }
 
 /* Null (arena.error) where there is no memory. */
@@ -9393,21 +9392,21 @@ static procpool__verdict procpool__slot_verdict(procpool *p, const procpool_futu
   return procpool__state_dead(state) ? PROCPOOL__VERDICT_DEAD : PROCPOOL__VERDICT_LOST;
 }
 
-static void procpool__host_settle_dropped(procpool *p, procpool_future *f) {
-  const uint64_t word = procpool__load(&p->segment.slots[f->slot].word);
-  if (!procpool__future_wanted(f) && procpool__slot_verdict(p, f, word) == PROCPOOL__VERDICT_DROPPED)
-    procpool__host_settle(p, f, procpool__host_status_of(procpool__word_state(word)));
-}
-
 /* Looks for dropped tasks, in some slots at each call until all were seen. The rings are empty by then: it is quickly
  * seen that a task has no record there. */
 static void procpool__host_sweep(procpool *p) {
   uint64_t left = p->sweep_left;
   p->taken += left > 0;
   for (uint64_t steps = 0; left > 0 && steps < PROCPOOL__SWEEP; steps++, left--) {
+    procpool_future *f;
+    uint64_t word;
     p->sweep_at = p->sweep_at + 1 < p->slots_used ? p->sweep_at + 1 : 0;
-    if (p->owners[p->sweep_at] != NULL)
-      procpool__host_settle_dropped(p, p->owners[p->sweep_at]);
+    f = p->owners[p->sweep_at];
+    if (f == NULL || procpool__future_wanted(f))
+      continue;
+    word = procpool__load(&p->segment.slots[f->slot].word);
+    if (procpool__slot_verdict(p, f, word) == PROCPOOL__VERDICT_DROPPED)
+      procpool__host_settle(p, f, procpool__host_status_of(procpool__word_state(word)));
   }
   __atomic_store_n(&p->sweep_left, left, __ATOMIC_RELAXED);
 }
@@ -9733,7 +9732,7 @@ static bool procpool__host_cell_free(const procpool *p) {
 
 /* Whether it wants room in the queue, and there may be more than when it looked. */
 static bool procpool__sleeper_may_fit(const procpool *p, const procpool__wait *s) {
-  return (s->how & PROCPOOL__WAIT_ROOM) && (s->room != procpool__host_room(p) || !s->cell_free);
+  return s->lacks_cell || ((s->how & PROCPOOL__WAIT_ROOM) && s->room != procpool__host_room(p));
 }
 
 /* Wakes the first that came to follow of those who want room in the queue and have not looked since there is some, or
@@ -9787,9 +9786,9 @@ static procpool_status procpool__host_drain(procpool *p) {
  *
  *   awake       it takes in what has come, runs callbacks, and looks at its condition (host_wait).
  *   drains      at most one: p->draining. It looks for news without the lock, then sleeps: p->drainer is then its
- *               procpool__sleeper. It sleeps on the shared word host_seq; or, when nothing has come about for a while,
+ *               procpool__wait. It sleeps on the shared word host_seq; or, when nothing has come about for a while,
  *               in poll() on the pool's event and on the supervisor's end (p->watching).
- *   follows     all others: each sleeps on the word of its own sleeper, in the list p->followers.
+ *   follows     all others: each sleeps on the word of its own procpool__wait, in the list p->followers.
  *   on turn     it waits for a thread of the host, not for workers: one that runs an inline task, is in a callback of a
  *               finished pool, gives memory back to the system, or is inside a call while procpool_free waits.
  *
@@ -10082,14 +10081,10 @@ static void procpool__host_rouse(procpool *p) {
     procpool__shm_wake_host(&p->segment, p->fds.event_fd);
 }
 
-static bool procpool__host_lacks_cell(const procpool__wait *w) {
-  return (w->how & PROCPOOL__WAIT_ROOM) && !w->cell_free;
-}
-
 static bool procpool__host_changed(const procpool *p, const procpool__wait *w) {
   return procpool__host_room(p) != w->room || p->calls != w->calls ||
          (procpool__load32(&p->interrupts) != w->interrupts && !(w->how & PROCPOOL__WAIT_IMMUNE)) ||
-         (procpool__host_lacks_cell(w) && procpool__host_cell_free(p));
+         (w->lacks_cell && procpool__host_cell_free(p));
 }
 
 /* The same for the thread that drains: its lazy sleep may be over. (That is no news for those who follow it: they wait
@@ -10253,8 +10248,7 @@ static void procpool__host_follow(procpool *p, procpool__wait *w) {
   if (w->next != NULL)
     w->next->from = &w->next;
   p->followers = w;
-  if (p->lazy ||
-      (procpool__host_lacks_cell(w) && p->drainer != NULL && !p->wants_room)) /* it is to sleep as this needs */
+  if (p->lazy || (w->lacks_cell && p->drainer != NULL && !p->wants_room)) /* it is to sleep as this one needs */
     procpool__shm_wake_host(&p->segment, p->fds.event_fd);
   if (w->how & PROCPOOL__WAIT_ROOM)
     procpool__host_pass_room(p); /* this one found none: a thread behind it may need less */
@@ -10559,7 +10553,7 @@ static procpool_status procpool__host_wait(procpool *p, procpool__wait *w) {
       break;
     }
     /* before the condition looks: a cell that comes free after it was found taken must not go unnoticed */
-    w->cell_free = (w->how & PROCPOOL__WAIT_ROOM) && procpool__host_cell_free(p);
+    w->lacks_cell = (w->how & PROCPOOL__WAIT_ROOM) && !procpool__host_cell_free(p);
     w->room = procpool__host_room(p);
     w->calls = p->calls;
     if (w->condition(p, w->context))
