@@ -7988,14 +7988,14 @@ struct procpool {
   size_t room_wanted;        /* how many of these want room in the queue */
   uint64_t calls;            /* how often all that wait were called to look again */
   bool draining, wants_room;
-  bool watching;       /* the thread that drains sleeps in poll(), on the pool's event and the supervisor's end */
-  bool lazy;           /* the thread that drains sleeps, or is about to, until few tasks wait: results may lie there */
-  uint64_t lazy_until; /* the first of these few */
-  size_t expected;     /* unsettled futures with callbacks */
-  uint64_t audit_due;  /* when to look whether a worker has scribbled over shared memory */
-  uint64_t audit_gap;  /* ns from the last such look to that one */
-  uint64_t audit_since,
-      audit_progress;       /* when something had last come about by such a look; of submitted and settled */
+  bool watching;        /* the thread that drains sleeps in poll(), on the pool's event and the supervisor's end */
+  bool lazy;            /* the thread that drains sleeps, or is about to, until few tasks wait: results may lie there */
+  uint64_t lazy_until;  /* the first of these few */
+  size_t expected;      /* unsettled futures with callbacks */
+  uint64_t audit_due;   /* when to look whether a worker has scribbled over shared memory */
+  uint64_t audit_gap;   /* ns from the last such look to that one */
+  uint64_t audit_since; /* when something had last come about by such a look */
+  uint64_t audit_progress;  /* of submitted and settled together, at that look */
   uint64_t taken;           /* how often something was taken from a ring, or slots were swept */
   uint64_t progress;        /* of settled and taken together, at the last rest */
   unsigned idle_looks;      /* since then: how often there seemed to be something to take */
