@@ -7772,10 +7772,10 @@ enum {
   PROCPOOL__F_KEEP_BLOCK = 2,
   PROCPOOL__F_NONE = 4,
   PROCPOOL__F_QUARANTINE = 8, /* its worker could not be reaped: slot and block are never used again */
-  PROCPOOL__F_NO_MEMORY = 16, /* where it finds no memory there is no waiting for some: CODEC */
-  PROCPOOL__F_PIECES = 32,    /* an inbox may hold pieces of its result */
-  PROCPOOL__F_EPOCH = 64,     /* which of the two epochs it was accepted in: see procpool__buffer_advance */
-  PROCPOOL__F_PLACE = 128     /* its result goes to result.data, in a shared buffer; until then size is its room */
+
+  PROCPOOL__F_PIECES = 32, /* an inbox may hold pieces of its result */
+  PROCPOOL__F_EPOCH = 64,  /* which of the two epochs it was accepted in: see procpool__buffer_advance */
+  PROCPOOL__F_PLACE = 128  /* its result goes to result.data, in a shared buffer; until then size is its room */
 };
 
 typedef struct procpool__callback_node {
@@ -7880,7 +7880,8 @@ typedef struct procpool__inbox {
   uint64_t filled, total, room; /* room: how many bytes data has */
   procpool__u64 dropped;        /* the worker's count, when it was last looked at; relaxed atomic, as head */
   bool resetting;               /* found corrupt: waits for the supervisor to end the worker */
-  bool no_memory;               /* for what lies first in the ring */
+  bool no_memory;               /* for what lies first in the ring, */
+  bool impatient;               /* and there is no waiting for some: CODEC */
 } procpool__inbox;
 
 typedef struct procpool__list {
@@ -8942,6 +8943,7 @@ static void procpool__host_drop_pieces(procpool *p, const procpool_future *f) {
       procpool__aligned_free(p->inboxes[i].data);
       p->inboxes[i].data = NULL;
       p->inboxes[i].partial = NULL;
+      p->inboxes[i].impatient = false;
     }
 }
 
@@ -9013,8 +9015,8 @@ static void procpool__host_explain(procpool_future *f, procpool_status status, i
 typedef enum procpool__taken { PROCPOOL__TAKEN, PROCPOOL__TAKEN_NOT, PROCPOOL__TAKEN_CORRUPT } procpool__taken;
 
 /* Whether there is no waiting for memory for its result: the end must not depend on that. */
-static bool procpool__host_no_patience(const procpool *p, const procpool_future *f) {
-  return p->finished || (p->closing && p->mode == PROCPOOL_KILL) || (f->flags & PROCPOOL__F_NO_MEMORY);
+static bool procpool__host_no_patience(const procpool *p, const procpool__inbox *in) {
+  return p->finished || (p->closing && p->mode == PROCPOOL_KILL) || in->impatient;
 }
 
 /* Room for more bytes of a large result. It grows with what has come: the total is but the worker's word. */
@@ -9029,7 +9031,7 @@ static bool procpool__host_grow_partial(procpool *p, procpool__inbox *in, uint64
   if (data != NULL) {
     in->data = data;
     in->room = room;
-  } else if (procpool__host_no_patience(p, in->partial)) {
+  } else if (procpool__host_no_patience(p, in)) {
     procpool__aligned_free(in->data);
     in->data = NULL;
   } else {
@@ -9158,13 +9160,12 @@ static procpool_status procpool__host_rest_status(const procpool *p) {
 }
 
 /* There is no memory for its result: where there is no waiting for some, the task settles without. */
-static procpool__taken procpool__host_give_up(procpool *p, procpool_future *f) {
-  const bool alone = (f->flags & PROCPOOL__F_NO_MEMORY) != 0;
-  if (!procpool__host_no_patience(p, f))
+static procpool__taken procpool__host_give_up(procpool *p, const procpool__inbox *in, procpool_future *f) {
+  if (!procpool__host_no_patience(p, in))
     return PROCPOOL__TAKEN_NOT;
-  if (alone)
+  if (in->impatient)
     procpool__host_explain(f, PROCPOOL_CODEC, PROCPOOL__NO_MEMORY, "the host has no memory for the result");
-  procpool__host_settle(p, f, alone ? PROCPOOL_CODEC : procpool__host_rest_status(p));
+  procpool__host_settle(p, f, in->impatient ? PROCPOOL_CODEC : procpool__host_rest_status(p));
   return PROCPOOL__TAKEN;
 }
 
@@ -9172,6 +9173,7 @@ static procpool__taken procpool__host_give_up(procpool *p, procpool_future *f) {
 static procpool__taken procpool__host_take(procpool *p, int worker, const procpool__record *head) {
   const uint32_t slot = head->slot & PROCPOOL__RECORD_SLOT;
   const procpool__state state = procpool__word_state(head->word);
+  procpool__inbox *in = &p->inboxes[worker];
   procpool_future *f = p->owners[slot];
   procpool__taken taken = PROCPOOL__TAKEN;
   if (f == NULL || f->ticket != procpool__word_ticket(head->word)) /* a piece may come after its task was found dead */
@@ -9193,7 +9195,10 @@ static procpool__taken procpool__host_take(procpool *p, int worker, const procpo
     taken = procpool__host_take_bytes(p, worker, f, head);
   if (taken == PROCPOOL__TAKEN)
     procpool__host_settle(p, f, procpool__host_status_of(state));
-  return taken == PROCPOOL__TAKEN_NOT ? procpool__host_give_up(p, f) : taken;
+  if (taken == PROCPOOL__TAKEN_NOT)
+    taken = procpool__host_give_up(p, in, f);
+  in->impatient = in->impatient && taken == PROCPOOL__TAKEN_NOT; /* for this one */
+  return taken;
 }
 
 /* False when the supervisor could not be told. Where its channel is full there are messages for it to read, and it
@@ -9326,7 +9331,7 @@ static void procpool__host_on_corrupt(procpool *p, int worker) {
   procpool__aligned_free(in->data);
   in->data = NULL;
   in->partial = NULL;
-  in->no_memory = false;
+  in->no_memory = in->impatient = false;
   __atomic_store_n(&in->resetting, true, __ATOMIC_RELAXED);
   procpool__store_relaxed(&in->head, fresh);
   procpool__store(&p->segment.blocks[worker].consumed, fresh);
@@ -10303,14 +10308,8 @@ static bool procpool__host_run_inline(procpool *p) {
 /* There is no waiting for memory: the result that lies first in this worker's ring is given up, if it is that for which
  * there was none. */
 static void procpool__host_give_up_first(procpool *p, int worker) {
-  const procpool__inbox *in = &p->inboxes[worker];
-  procpool__record head;
-  procpool_future *f = NULL;
-  if (in->no_memory && procpool__ring_read(&p->segment, worker, in->head, &head) &&
-      (head.slot & PROCPOOL__RECORD_SLOT) < p->slots_used)
-    f = p->owners[head.slot & PROCPOOL__RECORD_SLOT];
-  if (f != NULL && f->ticket == procpool__word_ticket(head.word))
-    f->flags |= PROCPOOL__F_NO_MEMORY;
+  procpool__inbox *in = &p->inboxes[worker];
+  in->impatient = in->impatient || in->no_memory;
 }
 
 /* The inline worker's result does not fit its ring, which only this thread empties: without memory this would wait for
