@@ -7408,10 +7408,10 @@ enum {
   PROCPOOL__F_KEEP_BLOCK = 2,
   PROCPOOL__F_NONE = 4,
   PROCPOOL__F_QUARANTINE = 8, /* its worker could not be reaped: slot and block are never used again */
-  PROCPOOL__F_NO_MEMORY = 16, /* where it finds no memory there is no waiting for some: CODEC */
-  PROCPOOL__F_PIECES = 32,    /* an inbox may hold pieces of its result */
-  PROCPOOL__F_EPOCH = 64,     /* which of the two epochs it was accepted in: see procpool__buffer_advance */
-  PROCPOOL__F_PLACE = 128     /* its result goes to result.data, in a shared buffer; until then size is its room */
+
+  PROCPOOL__F_PIECES = 32, /* an inbox may hold pieces of its result */
+  PROCPOOL__F_EPOCH = 64,  /* which of the two epochs it was accepted in: see procpool__buffer_advance */
+  PROCPOOL__F_PLACE = 128  /* its result goes to result.data, in a shared buffer; until then size is its room */
 };
 
 typedef struct procpool__callback_node {
@@ -7458,7 +7458,7 @@ typedef struct procpool__wait {
   uint32_t word;         /* it sleeps on this. 1: it was woken */
   /* what was so before its condition looked last: if any of it has changed since, it looks again and does not sleep */
   uint64_t room, calls; /* procpool__host_room, host.calls */
-  bool cell_free;       /* it wants room, and not for want of a cell */
+  bool lacks_cell;      /* it wants room, and the next task's cell is taken */
 } procpool__wait;
 
 /* A call (or an iterator) that waits for several futures, of several pools: its own lock, since each pool has its
@@ -7515,7 +7515,8 @@ typedef struct procpool__inbox {
   uint64_t filled, total, room; /* room: how many bytes data has */
   procpool__u64 dropped;        /* the worker's count, when it was last looked at; relaxed atomic, as head */
   bool resetting;               /* found corrupt: waits for the supervisor to end the worker */
-  bool no_memory;               /* for what lies first in the ring */
+  bool no_memory;               /* for what lies first in the ring, */
+  bool impatient;               /* and there is no waiting for some: CODEC */
 } procpool__inbox;
 
 typedef struct procpool__list {
@@ -7622,14 +7623,14 @@ struct procpool {
   size_t room_wanted;        /* how many of these want room in the queue */
   uint64_t calls;            /* how often all that wait were called to look again */
   bool draining, wants_room;
-  bool watching;       /* the thread that drains sleeps in poll(), on the pool's event and the supervisor's end */
-  bool lazy;           /* the thread that drains sleeps, or is about to, until few tasks wait: results may lie there */
-  uint64_t lazy_until; /* the first of these few */
-  size_t expected;     /* unsettled futures with callbacks */
-  uint64_t audit_due;  /* when to look whether a worker has scribbled over shared memory */
-  uint64_t audit_gap;  /* ns from the last such look to that one */
-  uint64_t audit_since,
-      audit_progress;       /* when something had last come about by such a look; of submitted and settled */
+  bool watching;        /* the thread that drains sleeps in poll(), on the pool's event and the supervisor's end */
+  bool lazy;            /* the thread that drains sleeps, or is about to, until few tasks wait: results may lie there */
+  uint64_t lazy_until;  /* the first of these few */
+  size_t expected;      /* unsettled futures with callbacks */
+  uint64_t audit_due;   /* when to look whether a worker has scribbled over shared memory */
+  uint64_t audit_gap;   /* ns from the last such look to that one */
+  uint64_t audit_since; /* when something had last come about by such a look */
+  uint64_t audit_progress;  /* of submitted and settled together, at that look */
   uint64_t taken;           /* how often something was taken from a ring, or slots were swept */
   uint64_t progress;        /* of settled and taken together, at the last rest */
   unsigned idle_looks;      /* since then: how often there seemed to be something to take */
@@ -8285,10 +8286,9 @@ static procpool__where procpool__buffer_find(const procpool *p, const void *addr
     return PROCPOOL__WHERE_WRONG;
   *offset = at - base - s->arena_at;
   b = procpool__buffer_before(p, *offset);
-  if (b == NULL)
+  if (b == NULL || *offset - b->offset > b->size || size > b->size - (*offset - b->offset))
     return PROCPOOL__WHERE_WRONG;
-  return *offset - b->offset <= b->size && size <= b->size - (*offset - b->offset) ? PROCPOOL__WHERE_BUFFER
-                                                                                   : PROCPOOL__WHERE_WRONG;
+  return PROCPOOL__WHERE_BUFFER;
 }
 
 /* Null (arena.error) where there is no memory. */
@@ -8583,6 +8583,7 @@ static void procpool__host_drop_pieces(procpool *p, const procpool_future *f) {
       procpool__aligned_free(p->inboxes[i].data);
       p->inboxes[i].data = NULL;
       p->inboxes[i].partial = NULL;
+      p->inboxes[i].impatient = false;
     }
 }
 
@@ -8654,8 +8655,8 @@ static void procpool__host_explain(procpool_future *f, procpool_status status, i
 typedef enum procpool__taken { PROCPOOL__TAKEN, PROCPOOL__TAKEN_NOT, PROCPOOL__TAKEN_CORRUPT } procpool__taken;
 
 /* Whether there is no waiting for memory for its result: the end must not depend on that. */
-static bool procpool__host_no_patience(const procpool *p, const procpool_future *f) {
-  return p->finished || p->phase == PROCPOOL__PHASE_KILL || (f->flags & PROCPOOL__F_NO_MEMORY);
+static bool procpool__host_no_patience(const procpool *p, const procpool__inbox *in) {
+  return p->finished || p->phase == PROCPOOL__PHASE_KILL || in->impatient;
 }
 
 /* Room for more bytes of a large result. It grows with what has come: the total is but the worker's word. */
@@ -8670,7 +8671,7 @@ static bool procpool__host_grow_partial(procpool *p, procpool__inbox *in, uint64
   if (data != NULL) {
     in->data = data;
     in->room = room;
-  } else if (procpool__host_no_patience(p, in->partial)) {
+  } else if (procpool__host_no_patience(p, in)) {
     procpool__aligned_free(in->data);
     in->data = NULL;
   } else {
@@ -8799,13 +8800,12 @@ static procpool_status procpool__host_rest_status(const procpool *p) {
 }
 
 /* There is no memory for its result: where there is no waiting for some, the task settles without. */
-static procpool__taken procpool__host_give_up(procpool *p, procpool_future *f) {
-  const bool alone = (f->flags & PROCPOOL__F_NO_MEMORY) != 0;
-  if (!procpool__host_no_patience(p, f))
+static procpool__taken procpool__host_give_up(procpool *p, const procpool__inbox *in, procpool_future *f) {
+  if (!procpool__host_no_patience(p, in))
     return PROCPOOL__TAKEN_NOT;
-  if (alone)
+  if (in->impatient)
     procpool__host_explain(f, PROCPOOL_CODEC, PROCPOOL__NO_MEMORY, "the host has no memory for the result");
-  procpool__host_settle(p, f, alone ? PROCPOOL_CODEC : procpool__host_rest_status(p));
+  procpool__host_settle(p, f, in->impatient ? PROCPOOL_CODEC : procpool__host_rest_status(p));
   return PROCPOOL__TAKEN;
 }
 
@@ -8813,6 +8813,7 @@ static procpool__taken procpool__host_give_up(procpool *p, procpool_future *f) {
 static procpool__taken procpool__host_take(procpool *p, int worker, const procpool__record *head) {
   const uint32_t slot = head->slot & PROCPOOL__RECORD_SLOT;
   const procpool__state state = procpool__word_state(head->word);
+  procpool__inbox *in = &p->inboxes[worker];
   procpool_future *f = p->owners[slot];
   procpool__taken taken = PROCPOOL__TAKEN;
   if (f == NULL || f->ticket != procpool__word_ticket(head->word)) /* a piece may come after its task was found dead */
@@ -8834,7 +8835,10 @@ static procpool__taken procpool__host_take(procpool *p, int worker, const procpo
     taken = procpool__host_take_bytes(p, worker, f, head);
   if (taken == PROCPOOL__TAKEN)
     procpool__host_settle(p, f, procpool__host_status_of(state));
-  return taken == PROCPOOL__TAKEN_NOT ? procpool__host_give_up(p, f) : taken;
+  if (taken == PROCPOOL__TAKEN_NOT)
+    taken = procpool__host_give_up(p, in, f);
+  in->impatient = in->impatient && taken == PROCPOOL__TAKEN_NOT; /* for this one */
+  return taken;
 }
 
 /* False when the supervisor could not be told. Where its channel is full there are messages for it to read, and it
@@ -8955,7 +8959,7 @@ static void procpool__host_on_corrupt(procpool *p, int worker) {
   procpool__aligned_free(in->data);
   in->data = NULL;
   in->partial = NULL;
-  in->no_memory = false;
+  in->no_memory = in->impatient = false;
   __atomic_store_n(&in->resetting, true, __ATOMIC_RELAXED);
   procpool__store_relaxed(&in->head, fresh);
   procpool__store(&p->segment.blocks[worker].consumed, fresh);
@@ -9021,21 +9025,21 @@ static procpool__verdict procpool__slot_verdict(procpool *p, const procpool_futu
   return procpool__state_dead(state) ? PROCPOOL__VERDICT_DEAD : PROCPOOL__VERDICT_LOST;
 }
 
-static void procpool__host_settle_dropped(procpool *p, procpool_future *f) {
-  const uint64_t word = procpool__load(&p->segment.slots[f->slot].word);
-  if (!procpool__future_wanted(f) && procpool__slot_verdict(p, f, word) == PROCPOOL__VERDICT_DROPPED)
-    procpool__host_settle(p, f, procpool__host_status_of(procpool__word_state(word)));
-}
-
 /* Looks for dropped tasks, in some slots at each call until all were seen. The rings are empty by then: it is quickly
  * seen that a task has no record there. */
 static void procpool__host_sweep(procpool *p) {
   uint64_t left = p->sweep_left;
   p->taken += left > 0;
   for (uint64_t steps = 0; left > 0 && steps < PROCPOOL__SWEEP; steps++, left--) {
+    procpool_future *f;
+    uint64_t word;
     p->sweep_at = p->sweep_at + 1 < p->slots_used ? p->sweep_at + 1 : 0;
-    if (p->owners[p->sweep_at] != NULL)
-      procpool__host_settle_dropped(p, p->owners[p->sweep_at]);
+    f = p->owners[p->sweep_at];
+    if (f == NULL || procpool__future_wanted(f))
+      continue;
+    word = procpool__load(&p->segment.slots[f->slot].word);
+    if (procpool__slot_verdict(p, f, word) == PROCPOOL__VERDICT_DROPPED)
+      procpool__host_settle(p, f, procpool__host_status_of(procpool__word_state(word)));
   }
   __atomic_store_n(&p->sweep_left, left, __ATOMIC_RELAXED);
 }
@@ -9362,7 +9366,7 @@ static bool procpool__host_cell_free(const procpool *p) {
 
 /* Whether it wants room in the queue, and there may be more than when it looked. */
 static bool procpool__sleeper_may_fit(const procpool *p, const procpool__wait *s) {
-  return (s->how & PROCPOOL__WAIT_ROOM) && (s->room != procpool__host_room(p) || !s->cell_free);
+  return s->lacks_cell || ((s->how & PROCPOOL__WAIT_ROOM) && s->room != procpool__host_room(p));
 }
 
 /* Wakes the first that came to follow of those who want room in the queue and have not looked since there is some, or
@@ -9416,9 +9420,9 @@ static procpool_status procpool__host_drain(procpool *p) {
  *
  *   awake       it takes in what has come, runs callbacks, and looks at its condition (host_wait).
  *   drains      at most one: p->draining. It looks for news without the lock, then sleeps: p->drainer is then its
- *               procpool__sleeper. It sleeps on the shared word host_seq; or, when nothing has come about for a while,
+ *               procpool__wait. It sleeps on the shared word host_seq; or, when nothing has come about for a while,
  *               in poll() on the pool's event and on the supervisor's end (p->watching).
- *   follows     all others: each sleeps on the word of its own sleeper, in the list p->followers.
+ *   follows     all others: each sleeps on the word of its own procpool__wait, in the list p->followers.
  *   on turn     it waits for a thread of the host, not for workers: one that runs an inline task, is in a callback of a
  *               finished pool, gives memory back to the system, or is inside a call while procpool_free waits.
  *
@@ -9681,14 +9685,10 @@ static void procpool__host_rouse(procpool *p) {
     procpool__shm_wake_host(&p->segment, p->fds.event_fd);
 }
 
-static bool procpool__host_lacks_cell(const procpool__wait *w) {
-  return (w->how & PROCPOOL__WAIT_ROOM) && !w->cell_free;
-}
-
 static bool procpool__host_changed(const procpool *p, const procpool__wait *w) {
   return procpool__host_room(p) != w->room || p->calls != w->calls ||
          (procpool__load32(&p->interrupts) != w->interrupts && !(w->how & PROCPOOL__WAIT_IMMUNE)) ||
-         (procpool__host_lacks_cell(w) && procpool__host_cell_free(p));
+         (w->lacks_cell && procpool__host_cell_free(p));
 }
 
 /* The same for the thread that drains: its lazy sleep may be over. (That is no news for those who follow it: they wait
@@ -9845,8 +9845,7 @@ static void procpool__host_follow(procpool *p, procpool__wait *w) {
   if (w->next != NULL)
     w->next->from = &w->next;
   p->followers = w;
-  if (p->lazy ||
-      (procpool__host_lacks_cell(w) && p->drainer != NULL && !p->wants_room)) /* it is to sleep as this needs */
+  if (p->lazy || (w->lacks_cell && p->drainer != NULL && !p->wants_room)) /* it is to sleep as this one needs */
     procpool__shm_wake_host(&p->segment, p->fds.event_fd);
   if (w->how & PROCPOOL__WAIT_ROOM)
     procpool__host_pass_room(p); /* this one found none: a thread behind it may need less */
@@ -9901,14 +9900,8 @@ static bool procpool__host_run_inline(procpool *p) {
 /* There is no waiting for memory: the result that lies first in this worker's ring is given up, if it is that for which
  * there was none. */
 static void procpool__host_give_up_first(procpool *p, int worker) {
-  const procpool__inbox *in = &p->inboxes[worker];
-  procpool__record head;
-  procpool_future *f = NULL;
-  if (in->no_memory && procpool__ring_read(&p->segment, worker, in->head, &head) &&
-      (head.slot & PROCPOOL__RECORD_SLOT) < p->slots_used)
-    f = p->owners[head.slot & PROCPOOL__RECORD_SLOT];
-  if (f != NULL && f->ticket == procpool__word_ticket(head.word))
-    f->flags |= PROCPOOL__F_NO_MEMORY;
+  procpool__inbox *in = &p->inboxes[worker];
+  in->impatient = in->impatient || in->no_memory;
 }
 
 /* The inline worker's result does not fit its ring, which only this thread empties: without memory this would wait for
@@ -10150,7 +10143,7 @@ static procpool_status procpool__host_wait(procpool *p, procpool__wait *w) {
       break;
     }
     /* before the condition looks: a cell that comes free after it was found taken must not go unnoticed */
-    w->cell_free = (w->how & PROCPOOL__WAIT_ROOM) && procpool__host_cell_free(p);
+    w->lacks_cell = (w->how & PROCPOOL__WAIT_ROOM) && !procpool__host_cell_free(p);
     w->room = procpool__host_room(p);
     w->calls = p->calls;
     if (w->condition(p, w->context))

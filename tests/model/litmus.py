@@ -389,7 +389,7 @@ def dropped():
             count = yield R("host_note_dropped block.dropped", "dropped")
             if count != 0:
                 break
-        word = yield R("host_settle_dropped slot.word", "word")
+        word = yield R("host_sweep slot.word", "word")
         assert word == DONE, "a dropped task is not found"
         yield put("argument", 1)
     return worker, host
