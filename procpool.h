@@ -12840,6 +12840,15 @@ static void procpool__future_give_back(procpool *p, procpool_future *f) {
     procpool__future_discard(p, f);
 }
 
+/* Its user gives it back. False where that was done before. */
+static bool procpool__future_release(procpool *p, procpool_future *f) {
+  if (f->flags & PROCPOOL__F_RELEASED)
+    return false;
+  f->flags |= PROCPOOL__F_RELEASED;
+  procpool__future_give_back(p, f);
+  return true;
+}
+
 /* Waits; but in a callback or a task of the pool it only looks, for that may be what all others wait for. */
 static procpool_status procpool__public_wait(procpool *p, const procpool__wait *w) {
   if (!procpool__host_self(p))
@@ -12908,27 +12917,33 @@ static procpool_status procpool__future_copy(const procpool_future *f, void *buf
   return PROCPOOL_OK;
 }
 
+/* The same under the lock. While it copies from a shared buffer this stays inside, but others go on. */
+static procpool_status procpool__future_copy_locked(const procpool_future *f, void *buffer, size_t capacity,
+                                                    size_t *size) {
+  procpool_status status;
+  if (!(f->flags & PROCPOOL__F_PLACE))
+    return procpool__future_copy(f, buffer, capacity, size);
+  procpool__host_unlock(f->pool);
+  status = procpool__future_copy(f, buffer, capacity, size);
+  (void)procpool__host_relock(f->pool);
+  return status;
+}
+
 PROCPOOL_API procpool_status procpool_future_result(procpool_future *future, double timeout, void *buffer,
                                                     size_t capacity, size_t *size) {
   procpool_status status = procpool__host_check_future(future);
   procpool *p;
   if (size != NULL)
     *size = 0;
-  if (status != PROCPOOL_OK)
-    return status;
-  if (buffer == NULL && capacity > 0)
-    return PROCPOOL_ARGUMENT;
-  status = procpool_future_wait(future, timeout);
+  if (status == PROCPOOL_OK)
+    status = buffer == NULL && capacity > 0 ? PROCPOOL_ARGUMENT : procpool_future_wait(future, timeout);
   if (status != PROCPOOL_OK)
     return status;
   if (!(future->flags & PROCPOOL__F_PLACE))
     return procpool__future_copy(future, buffer, capacity, size);
-  p = future->pool; /* inside, but without the lock: the segment stays, and others go on */
+  p = future->pool;
   procpool__public_lock(p);
-  procpool__host_unlock(p);
-  status = procpool__future_copy(future, buffer, capacity, size);
-  (void)procpool__host_relock(p);
-  return procpool__public_leave(p, status);
+  return procpool__public_leave(p, procpool__future_copy_locked(future, buffer, capacity, size));
 }
 
 /* What there is to say of it, under the lock. */
@@ -12945,69 +12960,41 @@ static void procpool__future_describe(const procpool_future *f, procpool_error *
   }
 }
 
-/* The error of a future that the typed layer gives back is the pool's last one from then on. */
-static void procpool__future_leave_error(procpool_future *f, procpool_status status) {
-  procpool *p = f->pool;
-  procpool__public_lock(p);
-  if (procpool__future_status(f) == status)
-    procpool__future_describe(f, &p->last_error);
-  else
-    (void)procpool__host_refuse(p, status, 0, "the result does not have the size that this typed function gives");
-  (void)procpool__public_leave(p, status);
-}
-
-/* Copies a result of this very size and gives the future back. False, and nothing is done, where that is not all that
- * is to be done. */
-static bool procpool__future_take(procpool *p, procpool_future *f, void *buffer, size_t size) {
-  if (p->thrown != NULL || f->magic != PROCPOOL__FUTURE_LIVE || f->size != size || (buffer == NULL && size > 0) ||
-      (f->flags & (PROCPOOL__F_PLACE | PROCPOOL__F_RELEASED)))
-    return false;
-  if (size > 0)
-    memcpy(buffer, procpool__future_bytes(f), size);
-  f->flags |= PROCPOOL__F_RELEASED;
-  procpool__future_unref(p, f);
-  return true;
-}
-
-/* Waits, copies and gives back while it has the lock but once: the way of nearly every typed result. *taken says whether
- * all of that was done: else the future has at most been waited for. */
-static procpool_status procpool__future_result_soon(procpool_future *f, void *buffer, size_t size, bool *taken) {
-  procpool *p = f->pool;
-  procpool_status status;
-  procpool__platform_cancel_here();
-  procpool__public_lock(p);
-  status = procpool__future_await(p, f, PROCPOOL_FOREVER);
-  *taken = status == PROCPOOL_OK && procpool__future_take(p, f, buffer, size);
-  return procpool__public_leave_throwing(p, status);
-}
-
-/* A result of this very size, or why there is none: that is the pool's last error then. */
-static procpool_status procpool__future_result_of(procpool_future *f, double timeout, void *buffer, size_t size) {
-  size_t got;
-  procpool_status status = procpool_future_result(f, timeout, buffer, size, &got);
-  if (status == PROCPOOL_TOO_SMALL || (status == PROCPOOL_OK && got != size))
-    status = PROCPOOL_CODEC;
-  if (status != PROCPOOL_OK && status < PROCPOOL_PENDING)
-    procpool__future_leave_error(f, status);
+/* For the typed layer, under the lock: copies the result of a settled future if it has this very size. Else why not is
+ * the pool's last error from then on. */
+static procpool_status procpool__future_take(procpool_future *f, void *buffer, size_t size) {
+  procpool_status status = f->magic == PROCPOOL__FUTURE_LIVE ? procpool__future_status(f) : PROCPOOL_HANDLE;
+  if (status == PROCPOOL_OK && f->size == size)
+    return procpool__future_copy_locked(f, buffer, size, NULL);
+  if (status == PROCPOOL_OK)
+    return procpool__host_refuse(f->pool, PROCPOOL_CODEC, 0,
+                                 "the result does not have the size that this typed function gives");
+  if (status < PROCPOOL_PENDING)
+    procpool__future_describe(f, &f->pool->last_error);
   return status;
 }
 
 /* For the typed layer: a result of this very size; gives the future back. Where there is none because the submit was
  * refused: why. */
 PROCPOOL_API procpool_status procpool_future_result_exact(procpool_future *future, void *buffer, size_t size) {
-  bool taken;
+  procpool *p;
   procpool_status status = future == NULL ? procpool__refusal_take() : PROCPOOL_OK;
   if (status == PROCPOOL_OK)
     status = procpool__host_check_future(future);
+  if (status == PROCPOOL_OK && buffer == NULL && size > 0)
+    status = PROCPOOL_ARGUMENT;
   if (status != PROCPOOL_OK)
     return status;
-  status = procpool__future_result_soon(future, buffer, size, &taken);
-  if (taken || status >= PROCPOOL_PENDING)
-    return status;
-  status = procpool__future_result_of(future, PROCPOOL_FOREVER, buffer, size);
-  if (status < PROCPOOL_PENDING) /* a refusal changes nothing: it may be asked again */
-    (void)procpool_future_release(future);
-  return status;
+  p = future->pool;
+  procpool__platform_cancel_here();
+  procpool__public_lock(p);
+  status = procpool__future_await(p, future, PROCPOOL_FOREVER);
+  if (status < PROCPOOL_PENDING && (p->thrown == NULL || !procpool__host_threw(p))) {
+    status = procpool__future_take(future, buffer, size);
+    if (status < PROCPOOL_PENDING) /* a refusal changes nothing: it may be asked again */
+      (void)procpool__future_release(p, future);
+  }
+  return procpool__public_leave_throwing(p, status);
 }
 
 PROCPOOL_API const void *procpool_future_data(procpool_future *future, size_t *size) {
@@ -13150,10 +13137,8 @@ PROCPOOL_API procpool_status procpool_future_release(procpool_future *future) {
   if (status != PROCPOOL_OK)
     return status;
   p = future->pool;
-  if (future->flags & PROCPOOL__F_RELEASED)
+  if (!procpool__future_release(p, future))
     return procpool__public_leave(p, PROCPOOL_HANDLE);
-  future->flags |= PROCPOOL__F_RELEASED;
-  procpool__future_give_back(p, future);
   if (p->arena.warm > PROCPOOL__EXTENT_WARM) {
     procpool__arena_trim(p, true);
     procpool__host_pass_room(p);
@@ -13252,18 +13237,15 @@ static void procpool__group_add(procpool__group *g, procpool__wait_node *node, p
   (void)procpool__public_leave(p, PROCPOOL_OK);
 }
 
-static void procpool__group_drop(procpool__wait_node *node) {
-  procpool *p = node->future->pool;
-  (void)procpool__public_relock(p);
-  procpool__node_unlink(node);
-  (void)procpool__public_leave(p, PROCPOOL_OK);
-}
-
 /* forget: in a forked child, whose futures they are not. */
 static void procpool__group_end(procpool__group *g, bool forget) {
   for (size_t i = 0; i < g->places && !forget; i++)
-    if (g->nodes[i].future != NULL)
-      procpool__group_drop(&g->nodes[i]);
+    if (g->nodes[i].future != NULL) {
+      procpool *p = g->nodes[i].future->pool;
+      (void)procpool__public_relock(p);
+      procpool__node_unlink(&g->nodes[i]);
+      (void)procpool__public_leave(p, PROCPOOL_OK);
+    }
   procpool__platform_lock_end(&g->waiter.lock);
   PROCPOOL_FREE(g->nodes);
   PROCPOOL_FREE(g->pools);
@@ -13307,7 +13289,6 @@ typedef struct procpool__several {
   procpool__group *group;
   procpool__source *sources;
   procpool__poller *pollers; /* one for each pool: an iterator may be asked within a callback that a call on it runs */
-  int bell;                  /* or -1 */
   uint64_t look;             /* when to look after one of the pools */
   bool news;                 /* there is something to look at already */
 } procpool__several;
@@ -13377,8 +13358,8 @@ static void procpool__several_sleep(procpool__several *v, uint64_t deadline) {
   const int count = 1 + 2 * (int)v->group->pool_count;
   const uint64_t least = procpool__platform_now() + PROCPOOL__TICK / 8;
   v->look = v->look > least ? v->look : least;
-  v->sources[0] = procpool__platform_source(v->bell);
-  if (v->bell < 0 && v->look > least)
+  v->sources[0] = procpool__platform_source(v->group->waiter.bell);
+  if (v->group->waiter.bell < 0 && v->look > least)
     v->look = least; /* no descriptor to be had for a bell */
   if (!v->news)
     (void)procpool__platform_poll(v->sources, count, deadline < v->look ? deadline : v->look, NULL);
@@ -13447,13 +13428,13 @@ static int procpool__several_set_bell(procpool__waiter *w, int bell) {
 static procpool_status procpool__several_wait(procpool__group *g, uint64_t deadline) {
   procpool__several v;
   procpool_status status = PROCPOOL_MEMORY;
+  int bell = procpool__platform_event(); /* or -1 */
   memset((void *)&v, 0, sizeof(v));
   v.group = g;
-  v.bell = procpool__platform_event();
   v.sources = (procpool__source *)PROCPOOL_MALLOC((1 + 2 * g->pool_count) * sizeof(*v.sources));
   v.pollers = (procpool__poller *)PROCPOOL_MALLOC((1 + g->pool_count) * sizeof(*v.pollers));
   if (v.sources != NULL && v.pollers != NULL) {
-    const int former = procpool__several_set_bell(&g->waiter, v.bell);
+    const int former = procpool__several_set_bell(&g->waiter, bell);
     for (size_t i = 1; i <= 2 * g->pool_count; i++)
       v.sources[i] = procpool__platform_source(-1);
     procpool__several_attend(&v, true);
@@ -13466,7 +13447,7 @@ static procpool_status procpool__several_wait(procpool__group *g, uint64_t deadl
   }
   PROCPOOL_FREE(v.sources);
   PROCPOOL_FREE(v.pollers);
-  procpool__platform_close(&v.bell);
+  procpool__platform_close(&bell);
   return status;
 }
 
@@ -13667,9 +13648,10 @@ PROCPOOL_API procpool_status procpool_imap(procpool *pool, procpool_function fun
 
 /* Gives back a future of an imap. */
 static void procpool__imap_drop(procpool_iterator *it, procpool__wait_node *node) {
-  procpool_future *f = node->future;
-  procpool__group_drop(node);
-  (void)procpool_future_release(f);
+  (void)procpool__public_relock(it->pool);
+  (void)procpool__future_release(it->pool, node->future);
+  procpool__node_unlink(node);
+  (void)procpool__public_leave(it->pool, PROCPOOL_OK);
   if (it->group.until == PROCPOOL__UNTIL_DUE)
     return;
   node->next_done = it->free;
@@ -13806,7 +13788,10 @@ PROCPOOL_API procpool_status procpool_next_exact(procpool_iterator *iterator, vo
   procpool_future *future;
   const procpool_status status = buffer != NULL || size == 0 ? procpool_next(iterator, PROCPOOL_FOREVER, &future)
                                                              : PROCPOOL_ARGUMENT; /* before an item is taken */
-  return status == PROCPOOL_OK ? procpool__future_result_of(future, 0, buffer, size) : status;
+  if (status != PROCPOOL_OK)
+    return status;
+  procpool__public_lock(future->pool);
+  return procpool__public_leave(future->pool, procpool__future_take(future, buffer, size));
 }
 
 PROCPOOL_API size_t procpool_iterator_remaining(procpool_iterator *iterator) {
@@ -14240,9 +14225,8 @@ static void procpool__map_free(procpool__mapping *m, procpool__job *job, size_t 
       procpool__arena_free(p, job->block, job->at.size);
     procpool__host_pass_room(p);
   }
-  f->flags |= PROCPOOL__F_RELEASED;
+  (void)procpool__future_release(p, f);
   procpool__node_unlink(&job->node);
-  procpool__future_give_back(p, f);
   m->busy--;
   m->items -= job->count;
   m->bytes -= job->at.size;
@@ -14567,8 +14551,6 @@ static unsigned char *procpool__task_in_ring(procpool_task *task, uint64_t size)
 
 static void *procpool__task_item_result(procpool_task *task, size_t size) {
   procpool__chunk *chunk = task->chunk;
-  task->given = true;
-  task->result_size = size;
   if (size <= chunk->result_size) {
     unsigned char *result =
         procpool__worker_arena(task, chunk->results + procpool__worker_item(task) * chunk->result_step);
@@ -14584,8 +14566,6 @@ static void *procpool__task_item_result(procpool_task *task, size_t size) {
 
 /* In the place that the task has for its result; one that is too large goes nowhere. */
 static void *procpool__task_placed_result(procpool_task *task, size_t size) {
-  task->given = true;
-  task->result_size = size;
   task->uncarried = size > task->capacity;
   if (!task->uncarried)
     return task->place;
@@ -14599,18 +14579,18 @@ PROCPOOL_API void *procpool_task_result(procpool_task *task, size_t size) {
   if (task == NULL)
     return NULL;
   procpool__worker_end_copy(task->worker);
+  task->given = true;
+  task->result_size = size;
   if (task->chunk != NULL)
     return procpool__task_item_result(task, size);
   if (task->place != NULL)
     return procpool__task_placed_result(task, size);
   result = procpool__task_in_ring(task, size);
-  task->given = true;
   task->in_ring = result != NULL;
   if (!task->in_ring)
     result = procpool__task_scratch(task->worker, size > 0 ? size : 1);
   task->uncarried = result == NULL;
   task->result = result;
-  task->result_size = size;
   if (task->uncarried && !task->failed)
     procpool__worker_describe(task->worker, 0, "no memory for the result in the worker");
   return result;
@@ -14717,12 +14697,11 @@ static procpool_status procpool__process_check(const procpool_process *process) 
   return procpool__host_check(process->pool);
 }
 
-/* Opens the pool and submits its one task; null where either fails. */
-static procpool *procpool__process_open(const procpool_process_options *options, procpool_error *error,
-                                        procpool_function function, const void *argument, size_t size,
-                                        procpool_process *process) {
+/* Opens the pool and submits its one task. False where either fails: error tells why. */
+static bool procpool__process_open(procpool_process *process, const procpool_process_options *options,
+                                   procpool_error *error, procpool_function function, const void *argument,
+                                   size_t size) {
   procpool_options o;
-  procpool *pool;
   procpool_status status;
   memset(&o, 0, sizeof(o));
   o.error = error;
@@ -14731,66 +14710,40 @@ static procpool *procpool__process_open(const procpool_process_options *options,
   o.max_workers = 1;
   o.max_queued = 1;
   o.spin_us = -1;
-  pool = procpool__open(&o, PROCPOOL_VERSION, sizeof(o), true);
-  if (pool == NULL)
-    return NULL;
-  process->pid = (long)procpool__load(&pool->segment.blocks[0].pid); /* of one that is dead by now, too */
-  status = procpool_submit(pool, function, argument, size, &process->future);
+  process->pool = procpool__open(&o, PROCPOOL_VERSION, sizeof(o), true);
+  if (process->pool == NULL)
+    return false;
+  process->pid = (long)procpool__load(&process->pool->segment.blocks[0].pid); /* of one that is dead by now, too */
+  status = procpool_submit(process->pool, function, argument, size, &process->future);
   if (status == PROCPOOL_OK)
-    return pool;
-  (void)procpool_last_error(pool, error);
+    return true;
+  (void)procpool_last_error(process->pool, error);
   error->status = status;
-  (void)procpool_free(pool);
-  return NULL;
+  (void)procpool_free(process->pool);
+  return false;
 }
 
-/* What is wrong with a start before anything is tried: OK, ARGUMENT, MISMATCH. */
-static procpool_status procpool__process_refusal(const procpool_process_options *options, procpool_function function,
-                                                 int version, size_t options_size) {
-  if (version / 100 != PROCPOOL_VERSION / 100 || options_size != sizeof(*options))
-    return PROCPOOL_MISMATCH;
-  if (function == NULL || (options != NULL && ((unsigned)options->start > PROCPOOL_START_SPAWN)))
-    return PROCPOOL_ARGUMENT;
-  return PROCPOOL_OK;
-}
-
-/* Tells why there is no process. */
-static void procpool__process_tell(const procpool_process_options *options, const procpool_error *error) {
-  if (options == NULL || options->error == NULL)
-    return;
-  if (error->status == PROCPOOL_MISMATCH)
-    options->error->status = error->status;
-  else
-    *options->error = *error;
-}
-
-static procpool_process *procpool__process_start(const procpool_process_options *options, procpool_function function,
-                                                 const void *argument, size_t size, int version, size_t options_size) {
-  procpool_error error;
-  procpool_process *process = NULL;
-  memset(&error, 0, sizeof(error));
-  error.worker = -1;
-  error.status = procpool__process_refusal(options, function, version, options_size);
-  if (error.status == PROCPOOL_OK) {
-    process = (procpool_process *)PROCPOOL_MALLOC(sizeof(*process));
-    error.status = PROCPOOL_MEMORY; /* unless it is overwritten */
-    error.system_error = PROCPOOL__NO_MEMORY;
+static procpool_process *procpool__process_start(const procpool_process_options *options, procpool_error *error,
+                                                 procpool_function function, const void *argument, size_t size) {
+  procpool_process *process;
+  if (function == NULL || (options != NULL && ((unsigned)options->start > PROCPOOL_START_SPAWN))) {
+    procpool__error_fill(error, PROCPOOL_ARGUMENT, 0, NULL);
+    return NULL;
   }
-  if (process != NULL) {
-    memset(process, 0, sizeof(*process));
-    process->pool = procpool__process_open(options, &error, function, argument, size, process);
+  process = (procpool_process *)PROCPOOL_MALLOC(sizeof(*process));
+  if (process == NULL) {
+    procpool__error_fill(error, PROCPOOL_MEMORY, PROCPOOL__NO_MEMORY, NULL);
+    return NULL;
   }
-  if (process == NULL || process->pool == NULL) {
-    (void)snprintf(error.message, sizeof(error.message), "%s",
-                   error.message[0] != 0 ? error.message : procpool_strerror(error.status));
-    procpool__process_tell(options, &error);
+  memset(process, 0, sizeof(*process));
+  if (!procpool__process_open(process, options, error, function, argument, size)) {
     PROCPOOL_FREE(process);
     return NULL;
   }
   process->magic = PROCPOOL__PROCESS_LIVE;
   procpool__public_hold(process->pool); /* until its future is released, or has been by the user */
-  (void)procpool_shutdown_timed(process->pool, PROCPOOL_DRAIN,
-                                0); /* when the function has returned, the process ends */
+  /* when the function has returned, the process ends */
+  (void)procpool_shutdown_timed(process->pool, PROCPOOL_DRAIN, 0);
   return process;
 }
 
@@ -14798,11 +14751,17 @@ static procpool_process *procpool__process_start(const procpool_process_options 
 PROCPOOL_API procpool_process *procpool_process_start_checked(const procpool_process_options *options,
                                                               procpool_function function, const void *argument,
                                                               size_t size, int version, size_t options_size) {
+  procpool_error unheard;
+  procpool_error *error = options != NULL && options->error != NULL ? options->error : &unheard;
   procpool_process *process;
   int cancel;
   procpool__platform_cancel_here();
+  if (version / 100 != PROCPOOL_VERSION / 100 || options_size != sizeof(*options)) {
+    error->status = PROCPOOL_MISMATCH; /* as in procpool__open: nothing else of it is known */
+    return NULL;
+  }
   cancel = procpool__platform_no_cancel();
-  process = procpool__process_start(options, function, argument, size, version, options_size);
+  process = procpool__process_start(options, error, function, argument, size);
   procpool__platform_cancel_as(cancel);
   return process;
 }
