@@ -13039,7 +13039,7 @@ static procpool_status procpool__future_cancel(procpool *p, procpool_future *f) 
   if (!procpool__cas(&p->segment.slots[f->slot].word, procpool__word(f->ticket, 0, PROCPOOL__READY), 0))
     return PROCPOOL_PENDING;
   procpool__host_settle(p, f, PROCPOOL_CANCELLED);
-  (void)procpool__host_drain(p); /* tells those who wait */
+  (void)procpool__host_drain(p); /* tells the threads that wait */
   return PROCPOOL_CANCELLED;
 }
 
@@ -13054,7 +13054,7 @@ static void procpool__future_want_end(procpool *p, const procpool_future *f, uin
   procpool__host_ring(p);
 }
 
-/* A task was taken back, or is to end: those who may wait for just that look. */
+/* A task was taken back, or is to end: threads that may wait for just that look. */
 static void procpool__future_stopped(procpool *p) {
   if (p->closing && !p->finished) /* it may have been the last one that the shutdown waits for */
     procpool__host_tell_phase(p);
@@ -13152,19 +13152,16 @@ PROCPOOL_API procpool_status procpool_future_release(procpool_future *future) {
  * Calls:     >>results, and all above it.
  * Always:    groups of futures, of one pool or of several; each member is told of at most once. */
 
-/* When a wait for a group is over: it is also when all of its futures have settled. */
-typedef enum procpool__until {
-  PROCPOOL__UNTIL_ALL,
-  PROCPOOL__UNTIL_ONE,
-  PROCPOOL__UNTIL_ERROR,
-  PROCPOOL__UNTIL_QUEUED, /* one that was not taken out of the queue of settled ones */
-  PROCPOOL__UNTIL_DUE     /* the one at due */
-} procpool__until;
+/* What an iterator waits for, besides the modes of procpool_wait. */
+enum {
+  PROCPOOL__UNTIL_QUEUED = PROCPOOL_FIRST_EXCEPTION + 1, /* a future that was not taken out of the waiter's queue */
+  PROCPOOL__UNTIL_DUE                                    /* the one at due */
+};
 
 /* The futures of one wait or of an iterator, and the pools that they belong to. */
 typedef struct procpool__group {
   procpool__waiter waiter; /* first: see WAIT_GROUP */
-  procpool__until until;
+  unsigned until; /* procpool_wait_mode or PROCPOOL__UNTIL_*: the wait is over then, or when all have settled */
   procpool__wait_node *due;
   procpool__wait_node *nodes; /* those without a future are free */
   size_t places, count;       /* nodes; futures that an iterator has not delivered */
@@ -13271,8 +13268,8 @@ static bool procpool__condition_group(procpool *p, void *context) {
   bool met;
   (void)p;
   procpool__platform_lock(&w->lock);
-  met = w->pending == 0 || (g->until == PROCPOOL__UNTIL_ONE && w->settled > 0) ||
-        (g->until == PROCPOOL__UNTIL_ERROR && w->errors > 0) ||
+  met = w->pending == 0 || (g->until == PROCPOOL_FIRST_COMPLETED && w->settled > 0) ||
+        (g->until == PROCPOOL_FIRST_EXCEPTION && w->errors > 0) ||
         (g->until == PROCPOOL__UNTIL_QUEUED && w->first_done != NULL) ||
         (g->until == PROCPOOL__UNTIL_DUE && procpool__future_status(g->due->future) != PROCPOOL_PENDING);
   procpool__platform_unlock(&w->lock);
@@ -13281,7 +13278,7 @@ static bool procpool__condition_group(procpool *p, void *context) {
 
 /* ---- of several pools ---- The thread takes in from all of them, and sleeps in poll(): on the event of each, on the
  * end of each one's supervisor, and on a bell of its own, which the thread that settles one of its futures rings.
- * Nothing of this thread's is in a pool while it sleeps but the count of those who poll its event: a pool may be freed
+ * While it sleeps, nothing of it is in a pool but the count of threads that poll its event: a pool may be freed
  * meanwhile. */
 
 /* What is polled for pool i, from 1 on: two places for each. The first one is the bell. */
@@ -13483,7 +13480,6 @@ static procpool_status procpool__group_fill(procpool__group *g, procpool_future 
 
 PROCPOOL_API procpool_status procpool_wait(procpool_future *const *futures, size_t count, procpool_wait_mode mode,
                                            double timeout, size_t *done) {
-  static const procpool__until untils[] = {PROCPOOL__UNTIL_ALL, PROCPOOL__UNTIL_ONE, PROCPOOL__UNTIL_ERROR};
   procpool__group group;
   procpool_status status;
   procpool__platform_cancel_here();
@@ -13492,7 +13488,7 @@ PROCPOOL_API procpool_status procpool_wait(procpool_future *const *futures, size
   if ((unsigned)mode > PROCPOOL_FIRST_EXCEPTION || procpool__public_bad_timeout(timeout))
     return PROCPOOL_ARGUMENT;
   status = procpool__group_fill(&group, futures, count);
-  group.until = untils[mode];
+  group.until = (unsigned)mode;
   if (status == PROCPOOL_OK && group.pool_count > 0) {
     const procpool__wait wait = procpool__group_begin(&group, timeout);
     status = procpool__group_wait(&group, &wait);
@@ -13513,8 +13509,7 @@ PROCPOOL_API procpool_status procpool_wait(procpool_future *const *futures, size
 struct procpool_iterator {
   uint32_t magic;
   procpool__group group;
-  procpool_status
-      end; /* OK while there are more futures to come; then why there are not, which is told once, and END */
+  procpool_status end; /* OK while more futures may come; then why none does, which is told once; then END */
   /* imap */
   procpool *pool; /* null: as_completed. It holds the pool as a future does */
   procpool_function function;
@@ -13524,29 +13519,25 @@ struct procpool_iterator {
   size_t item_size;
   bool has_item;
   procpool_submit_options limits; /* of each item */
-  procpool__wait_node *free;      /* as they settle: places that were used, by next_done */
+  procpool__wait_node *free;      /* unless in order: the free places, by next_done */
   procpool__wait_node *current;   /* whose future the caller holds; or null */
 };
 
 /* Null where there is no memory. Its group is still to be made. */
 static procpool_iterator *procpool__iterator_new(size_t item_size) {
-  procpool_iterator *it = (procpool_iterator *)PROCPOOL_MALLOC(sizeof(*it));
-  unsigned char *item = (unsigned char *)PROCPOOL_MALLOC(item_size + 1);
-  if (it == NULL || item == NULL) {
-    PROCPOOL_FREE(it);
-    PROCPOOL_FREE(item);
+  const size_t own = (size_t)procpool__round_up(sizeof(procpool_iterator), PROCPOOL__ALIGNMENT);
+  procpool_iterator *it = (procpool_iterator *)PROCPOOL_MALLOC(own + item_size);
+  if (it == NULL)
     return NULL;
-  }
   memset((void *)it, 0, sizeof(*it));
   it->magic = PROCPOOL__ITERATOR_LIVE;
-  it->item = item;
+  it->item = (unsigned char *)it + own;
   it->item_size = item_size;
   return it;
 }
 
 static void procpool__iterator_end(procpool_iterator *it, bool forget) {
   procpool__group_end(&it->group, forget);
-  PROCPOOL_FREE(it->item);
   it->magic = 0;
   PROCPOOL_FREE(it);
 }
@@ -13604,7 +13595,7 @@ static procpool_iterator *procpool__imap_make(procpool *p, size_t item_size, con
   }
   it->group.pools[0] = it->pool = p;
   it->group.pool_count = 1;
-  it->group.until = o->unordered ? PROCPOOL__UNTIL_QUEUED : PROCPOOL__UNTIL_DUE;
+  it->group.until = o->unordered ? (unsigned)PROCPOOL__UNTIL_QUEUED : (unsigned)PROCPOOL__UNTIL_DUE;
   it->group.due = it->free = it->group.nodes;
   for (size_t i = 1; i < places; i++)
     it->group.nodes[i - 1].next_done = &it->group.nodes[i];
@@ -13731,7 +13722,7 @@ static procpool_status procpool__imap_fill(procpool_iterator *it, const procpool
   return PROCPOOL_OK;
 }
 
-/* Takes out the future that is to be delivered; null where a callback has taken all of them meanwhile. */
+/* Takes out the future that is to be delivered; null where a callback has taken all that were in flight. */
 static procpool_future *procpool__iterator_take(procpool_iterator *it) {
   procpool__group *g = &it->group;
   procpool__imap_drop_current(it); /* a callback's */
@@ -13780,7 +13771,7 @@ PROCPOOL_API procpool_status procpool_next(procpool_iterator *iterator, double t
   if (status != PROCPOOL_OK)
     return status;
   *future = procpool__iterator_take(iterator);
-  return *future != NULL ? PROCPOOL_OK : PROCPOOL_END;
+  return *future != NULL ? PROCPOOL_OK : procpool_next(iterator, timeout, future);
 }
 
 /* For the typed layer: the next result itself. A failed item is told by its status; the iteration goes on. */
@@ -13888,32 +13879,25 @@ static uint64_t procpool__map_copied(const procpool__array *a) {
   return a->shared ? 0 : a->step;
 }
 
-/* Items that one chunk can hold. In an inline pool no thread looks at the clock while a chunk runs: only what takes a
+/* Items of the next chunk: many first, few towards the end, so that no worker waits long for the last one. At most what
+ * a quarter of the arena holds; in an inline pool no thread looks at the clock while a chunk runs: only what takes a
  * moment. */
-static size_t procpool__map_most(const procpool__mapping *m) {
-  const uint64_t bytes = procpool__map_copied(&m->arguments) + procpool__map_copied(&m->results);
-  const uint64_t quarter = m->pool->segment.arena_size / 4;
-  const uint64_t fit =
-      bytes > 0 ? quarter / bytes : 4 * quarter; /* an item has a quarter of a byte for its mark, too */
-  size_t most = fit < PROCPOOL__CHUNK_MOST ? (size_t)fit : PROCPOOL__CHUNK_MOST;
-  if (m->pool->inline_worker != NULL && most > m->least)
-    most = m->least;
-  return most > 0 ? most : 1;
-}
-
-/* Large chunks first, small ones towards the end: no worker waits long for the last. */
 static size_t procpool__map_chunksize(const procpool__mapping *m) {
   const bool copied = !m->arguments.shared || !m->results.shared;
-  const size_t bytes = (m->arguments.shared ? 0 : m->arguments.size) + (m->results.shared ? 0 : m->results.size);
-  const size_t cached = PROCPOOL__CHUNK_CACHED / (bytes + 1);
-  size_t most = procpool__map_most(m);
+  const size_t sizes = (m->arguments.shared ? 0 : m->arguments.size) + (m->results.shared ? 0 : m->results.size);
+  const uint64_t bytes = procpool__map_copied(&m->arguments) + procpool__map_copied(&m->results);
+  const uint64_t arena = m->pool->segment.arena_size; /* an item has a quarter of a byte for its mark, too */
+  uint64_t most = bytes > 0 ? arena / 4 / bytes : arena;
   size_t n = (m->count - m->next) / ((size_t)m->pool->segment.workers * (copied ? 4 : 2));
   n = n > m->least ? n : m->least;
   if (m->o.chunksize > 0)
     n = m->o.chunksize;
-  else if (copied && cached < most)
-    most = cached;
-  n = n < most ? n : most;
+  else if (copied && n > PROCPOOL__CHUNK_CACHED / (sizes + 1))
+    n = PROCPOOL__CHUNK_CACHED / (sizes + 1);
+  if (m->pool->inline_worker != NULL && n > m->least)
+    n = m->least;
+  most = most < PROCPOOL__CHUNK_MOST ? most : PROCPOOL__CHUNK_MOST;
+  n = n < most ? n : (size_t)most;
   return n > 0 ? n : 1;
 }
 
@@ -13921,7 +13905,7 @@ static procpool__chunk *procpool__map_chunk(const procpool__mapping *m, const pr
   return (procpool__chunk *)(void *)(m->pool->segment.arena + job->block);
 }
 
-/* Where everything lies in the block of so many items. Nothing overflows: see procpool__map_fits, procpool__map_most. */
+/* Where everything lies in the block of so many items. Nothing overflows: see map_fits and map_chunksize. */
 static procpool__layout procpool__map_layout(const procpool__mapping *m, size_t count) {
   procpool__layout at;
   at.arguments = procpool__round_up(sizeof(procpool__chunk), PROCPOOL__LINE);
@@ -14496,7 +14480,7 @@ PROCPOOL_API procpool_status procpool_map_items(procpool *pool, procpool_functio
  * Calls:     >>worker.
  * Always:    a task that has ended, or was forked away, can answer no more. */
 
-/* The typed layer's loop over a chunk tells nobody at which item it is: what it has begun does. */
+/* Within the typed layer's loop over a chunk, the item is the one that was begun last. */
 static void procpool__task_find_item(procpool_task *task) {
   const procpool__chunk *chunk = task->chunk;
   const uint64_t item = procpool__worker_item(task);
@@ -14747,7 +14731,7 @@ static procpool_process *procpool__process_start(const procpool_process_options 
   return process;
 }
 
-/* Not to be cancelled but as it begins: a thread that ended within would leave a pool that nobody has. */
+/* Not to be cancelled but as it begins: a thread that ended within would leave a pool without an owner. */
 PROCPOOL_API procpool_process *procpool_process_start_checked(const procpool_process_options *options,
                                                               procpool_function function, const void *argument,
                                                               size_t size, int version, size_t options_size) {
