@@ -13813,8 +13813,8 @@ PROCPOOL_API void procpool_iterator_free(procpool_iterator *iterator) {
  * Always:    an item begins at most once; after a crash the items that had ended are kept, and the others are handed
  *            out again. */
 
-/* The block of a chunk: its head, arguments and results (unless they lie in shared buffers), and the marks of items that
- * failed. Each begins at such an offset. */
+/* The block of a chunk: its head, arguments and results (unless they lie in shared buffers), and the marks of items
+ * that failed. Each begins at such an offset. */
 typedef struct procpool__layout {
   uint64_t arguments, results, failures, size;
 } procpool__layout;
@@ -13841,8 +13841,8 @@ typedef struct procpool__mapping {
   procpool__waiter waiter; /* first: see WAIT_GROUP */
   procpool *pool;
   procpool_function function;
-  bool by_items; /* function runs a whole chunk (the typed layer) */
-  const unsigned char *from;
+  bool by_items;             /* function runs a whole chunk (the typed layer) */
+  const unsigned char *from; /* the caller's arrays */
   unsigned char *to;
   procpool__array arguments, results;
   size_t count;
@@ -14078,9 +14078,10 @@ static bool procpool__map_more(const procpool__mapping *m) {
   return m->again != NULL || m->next < m->count;
 }
 
+/* Where nothing is to be copied, all of it is handed out at once: the host is not called before the end. */
 static bool procpool__map_enough(const procpool__mapping *m) {
-  if (m->arguments.shared && m->results.shared) /* nothing is to be copied: all of it at once, and the host is not */
-    return m->busy == m->job_count;             /* called before the end */
+  if (m->arguments.shared && m->results.shared)
+    return m->busy == m->job_count;
   return m->busy >= m->depth || (m->bytes >= PROCPOOL__MAP_BYTES && m->busy >= procpool__map_least_depth(m));
 }
 
