@@ -12790,11 +12790,11 @@ PROCPOOL_API procpool_status procpool_future_status(procpool_future *future) {
 }
 
 PROCPOOL_API bool procpool_future_done(procpool_future *future) {
-  return procpool__host_check_future(future) == PROCPOOL_OK && procpool__future_status(future) != PROCPOOL_PENDING;
+  return procpool_future_status(future) < PROCPOOL_PENDING;
 }
 
 PROCPOOL_API bool procpool_future_cancelled(procpool_future *future) {
-  return procpool__host_check_future(future) == PROCPOOL_OK && procpool__future_status(future) == PROCPOOL_CANCELLED;
+  return procpool_future_status(future) == PROCPOOL_CANCELLED;
 }
 
 PROCPOOL_API bool procpool_future_running(procpool_future *future) {
@@ -13971,8 +13971,10 @@ static uint64_t procpool__map_place(const procpool__array *a, const procpool__jo
 static procpool_status procpool__map_load(procpool__mapping *m, procpool__job *job) {
   procpool__chunk *chunk = procpool__map_chunk(m, job);
   const uint64_t address = procpool__code_translate(m->pool, m->function);
-  if (address == 0 || address == PROCPOOL__CODE_UNKNOWN)
-    return address == 0 ? PROCPOOL_FUNCTION : PROCPOOL_SYSTEM;
+  if (address == 0)
+    return procpool__host_refuse(m->pool, PROCPOOL_FUNCTION, 0, NULL);
+  if (address == PROCPOOL__CODE_UNKNOWN)
+    return PROCPOOL_SYSTEM;
   memset(chunk, 0, offsetof(procpool__chunk, first));
   chunk->count = chunk->stop = job->count;
   chunk->argument_size = m->arguments.size;
@@ -14382,8 +14384,6 @@ static procpool_status procpool__map_whole(procpool__mapping *m) {
   status = procpool__map_run(m);
   if (status != PROCPOOL_FORKED) /* the chunks are not a child's */
     procpool__map_leave(m);
-  if (status == PROCPOOL_FUNCTION)
-    (void)procpool__host_refuse(p, status, 0, NULL);
   procpool__platform_lock_end(&m->waiter.lock);
   PROCPOOL_FREE(m->jobs);
   return procpool__map_tell(m, status);
