@@ -12137,11 +12137,11 @@ PROCPOOL_API procpool_status procpool_future_status(procpool_future *future) {
 }
 
 PROCPOOL_API bool procpool_future_done(procpool_future *future) {
-  return procpool__host_check_future(future) == PROCPOOL_OK && procpool__future_status(future) != PROCPOOL_PENDING;
+  return procpool_future_status(future) < PROCPOOL_PENDING;
 }
 
 PROCPOOL_API bool procpool_future_cancelled(procpool_future *future) {
-  return procpool__host_check_future(future) == PROCPOOL_OK && procpool__future_status(future) == PROCPOOL_CANCELLED;
+  return procpool_future_status(future) == PROCPOOL_CANCELLED;
 }
 
 PROCPOOL_API bool procpool_future_running(procpool_future *future) {
@@ -12180,6 +12180,15 @@ static void procpool__future_give_back(procpool *p, procpool_future *f) {
     procpool__future_end(p, f);
   else
     procpool__future_discard(p, f);
+}
+
+/* Its user gives it back. False where that was done before. */
+static bool procpool__future_release(procpool *p, procpool_future *f) {
+  if (f->flags & PROCPOOL__F_RELEASED)
+    return false;
+  f->flags |= PROCPOOL__F_RELEASED;
+  procpool__future_give_back(p, f);
+  return true;
 }
 
 /* Waits; but in a callback or a task of the pool it only looks, for that may be what all others wait for. */
@@ -12250,27 +12259,33 @@ static procpool_status procpool__future_copy(const procpool_future *f, void *buf
   return PROCPOOL_OK;
 }
 
+/* The same under the lock. While it copies from a shared buffer this stays inside, but others go on. */
+static procpool_status procpool__future_copy_locked(const procpool_future *f, void *buffer, size_t capacity,
+                                                    size_t *size) {
+  procpool_status status;
+  if (!(f->flags & PROCPOOL__F_PLACE))
+    return procpool__future_copy(f, buffer, capacity, size);
+  procpool__host_unlock(f->pool);
+  status = procpool__future_copy(f, buffer, capacity, size);
+  (void)procpool__host_relock(f->pool);
+  return status;
+}
+
 PROCPOOL_API procpool_status procpool_future_result(procpool_future *future, double timeout, void *buffer,
                                                     size_t capacity, size_t *size) {
   procpool_status status = procpool__host_check_future(future);
   procpool *p;
   if (size != NULL)
     *size = 0;
-  if (status != PROCPOOL_OK)
-    return status;
-  if (buffer == NULL && capacity > 0)
-    return PROCPOOL_ARGUMENT;
-  status = procpool_future_wait(future, timeout);
+  if (status == PROCPOOL_OK)
+    status = buffer == NULL && capacity > 0 ? PROCPOOL_ARGUMENT : procpool_future_wait(future, timeout);
   if (status != PROCPOOL_OK)
     return status;
   if (!(future->flags & PROCPOOL__F_PLACE))
     return procpool__future_copy(future, buffer, capacity, size);
-  p = future->pool; /* inside, but without the lock: the segment stays, and others go on */
+  p = future->pool;
   procpool__public_lock(p);
-  procpool__host_unlock(p);
-  status = procpool__future_copy(future, buffer, capacity, size);
-  (void)procpool__host_relock(p);
-  return procpool__public_leave(p, status);
+  return procpool__public_leave(p, procpool__future_copy_locked(future, buffer, capacity, size));
 }
 
 /* What there is to say of it, under the lock. */
@@ -12287,71 +12302,44 @@ static void procpool__future_describe(const procpool_future *f, procpool_error *
   }
 }
 
-/* The error of a future that the typed layer gives back is the pool's last one from then on. */
-static void procpool__future_leave_error(procpool_future *f, procpool_status status) {
-  procpool *p = f->pool;
-  procpool__public_lock(p);
-  if (procpool__future_status(f) == status)
-    procpool__future_describe(f, &p->last_error);
-  else
-    (void)procpool__host_refuse(p, status, 0, "the result does not have the size that this typed function gives");
-  (void)procpool__public_leave(p, status);
-}
-
-/* Copies a result of this very size and gives the future back. False, and nothing is done, where that is not all that
- * is to be done. */
-static bool procpool__future_take(procpool *p, procpool_future *f, void *buffer, size_t size) {
-  if (p->thrown != NULL || f->magic != PROCPOOL__FUTURE_LIVE || f->size != size || (buffer == NULL && size > 0) ||
-      (f->flags & (PROCPOOL__F_PLACE | PROCPOOL__F_RELEASED)))
-    return false;
-  if (size > 0)
-    memcpy(buffer, procpool__future_bytes(f), size);
-  f->flags |= PROCPOOL__F_RELEASED;
-  procpool__future_unref(p, f);
-  return true;
-}
-
-/* Waits, copies and gives back while it has the lock but once: the way of nearly every typed result. *taken says whether
- * all of that was done: else the future has at most been waited for. */
-static procpool_status procpool__future_result_soon(procpool_future *f, void *buffer, size_t size, bool *taken) {
-  procpool *p = f->pool;
-  procpool_status status;
-  procpool__platform_cancel_here();
-  procpool__public_lock(p);
-  status = procpool__future_await(p, f, PROCPOOL_FOREVER);
-  *taken = status == PROCPOOL_OK && procpool__future_take(p, f, buffer, size);
-  return procpool__public_leave_throwing(p, status);
-}
-
-/* A result of this very size, or why there is none: that is the pool's last error then. */
-static procpool_status procpool__future_result_of(procpool_future *f, double timeout, void *buffer, size_t size) {
-  size_t got;
-  procpool_status status = procpool_future_result(f, timeout, buffer, size, &got);
-  if (status == PROCPOOL_TOO_SMALL || (status == PROCPOOL_OK && got != size))
-    status = PROCPOOL_CODEC;
-  if (status != PROCPOOL_OK && status < PROCPOOL_PENDING)
-    procpool__future_leave_error(f, status);
+/* For the typed layer, under the lock: copies the result of a settled future if it has this very size. Else why not is
+ * the pool's last error from then on. */
+static procpool_status procpool__future_take(procpool_future *f, void *buffer, size_t size) {
+  procpool_status status = f->magic == PROCPOOL__FUTURE_LIVE ? procpool__future_status(f) : PROCPOOL_HANDLE;
+  if (status == PROCPOOL_OK && f->size == size)
+    return procpool__future_copy_locked(f, buffer, size, NULL);
+  if (status == PROCPOOL_OK)
+    return procpool__host_refuse(f->pool, PROCPOOL_CODEC, 0,
+                                 "the result does not have the size that this typed function gives");
+  if (status < PROCPOOL_PENDING)
+    procpool__future_describe(f, &f->pool->last_error);
   return status;
 }
 
 /* For the typed layer: a result of this very size; gives the future back. Where there is none because the submit was
  * refused: why. */
 PROCPOOL_API procpool_status procpool_future_result_exact(procpool_future *future, void *buffer, size_t size) {
-  bool taken;
+  procpool *p;
   procpool_status status = PROCPOOL_OK;
   if (future == NULL) /* OK where nothing was refused */
     status = (procpool_status)procpool__platform_own_take(&procpool__process_record.refusals);
   if (status == PROCPOOL_OK)
     status = procpool__host_check_future(future);
+  if (status == PROCPOOL_OK && buffer == NULL && size > 0)
+    status = PROCPOOL_ARGUMENT;
   if (status != PROCPOOL_OK)
     return status;
-  status = procpool__future_result_soon(future, buffer, size, &taken);
-  if (taken || status >= PROCPOOL_PENDING)
-    return status;
-  status = procpool__future_result_of(future, PROCPOOL_FOREVER, buffer, size);
-  if (status < PROCPOOL_PENDING) /* a refusal changes nothing: it may be asked again */
-    (void)procpool_future_release(future);
-  return status;
+  p = future->pool;
+  procpool__platform_cancel_here();
+  procpool__public_lock(p);
+  status = procpool__future_await(p, future, PROCPOOL_FOREVER);
+  if (status < PROCPOOL_PENDING &&
+      (p->thrown == NULL || *procpool__host_thrown(p, procpool__host_depth(p) + 1) == NULL)) {
+    status = procpool__future_take(future, buffer, size);
+    if (status < PROCPOOL_PENDING) /* a refusal changes nothing: it may be asked again */
+      (void)procpool__future_release(p, future);
+  }
+  return procpool__public_leave_throwing(p, status);
 }
 
 PROCPOOL_API const void *procpool_future_data(procpool_future *future, size_t *size) {
@@ -12396,7 +12384,7 @@ static procpool_status procpool__future_cancel(procpool *p, procpool_future *f) 
   if (!procpool__cas(&p->segment.slots[f->slot].word, procpool__word(f->ticket, 0, PROCPOOL__READY), 0))
     return PROCPOOL_PENDING;
   procpool__host_settle(p, f, PROCPOOL_CANCELLED);
-  (void)procpool__host_drain(p); /* tells those who wait */
+  (void)procpool__host_drain(p); /* tells the threads that wait */
   return PROCPOOL_CANCELLED;
 }
 
@@ -12411,7 +12399,7 @@ static void procpool__future_want_end(procpool *p, const procpool_future *f, uin
   procpool__host_ring(p);
 }
 
-/* A task was taken back, or is to end: those who may wait for just that look. */
+/* A task was taken back, or is to end: threads that may wait for just that look. */
 static void procpool__future_stopped(procpool *p) {
   if (p->phase != PROCPOOL__PHASE_RUN && !p->finished) /* it may have been the last one that the shutdown waits for */
     procpool__host_tell_phase(p);
@@ -12494,10 +12482,8 @@ PROCPOOL_API procpool_status procpool_future_release(procpool_future *future) {
   if (status != PROCPOOL_OK)
     return status;
   p = future->pool;
-  if (future->flags & PROCPOOL__F_RELEASED)
+  if (!procpool__future_release(p, future))
     return procpool__public_leave(p, PROCPOOL_HANDLE);
-  future->flags |= PROCPOOL__F_RELEASED;
-  procpool__future_give_back(p, future);
   if (p->arena.warm > PROCPOOL__EXTENT_WARM) {
     procpool__arena_trim(p, true);
     procpool__host_pass_room(p);
@@ -12511,19 +12497,16 @@ PROCPOOL_API procpool_status procpool_future_release(procpool_future *future) {
  * Calls:     >>results, and all above it.
  * Always:    groups of futures, of one pool or of several; each member is told of at most once. */
 
-/* When a wait for a group is over: it is also when all of its futures have settled. */
-typedef enum procpool__until {
-  PROCPOOL__UNTIL_ALL,
-  PROCPOOL__UNTIL_ONE,
-  PROCPOOL__UNTIL_ERROR,
-  PROCPOOL__UNTIL_QUEUED, /* one that was not taken out of the queue of settled ones */
-  PROCPOOL__UNTIL_DUE     /* the one at due */
-} procpool__until;
+/* What an iterator waits for, besides the modes of procpool_wait. */
+enum {
+  PROCPOOL__UNTIL_QUEUED = PROCPOOL_FIRST_EXCEPTION + 1, /* a future that was not taken out of the waiter's queue */
+  PROCPOOL__UNTIL_DUE                                    /* the one at due */
+};
 
 /* The futures of one wait or of an iterator, and the pools that they belong to. */
 typedef struct procpool__group {
   procpool__waiter waiter; /* first: see WAIT_GROUP */
-  procpool__until until;
+  unsigned until; /* procpool_wait_mode or PROCPOOL__UNTIL_*: the wait is over then, or when all have settled */
   procpool__wait_node *due;
   procpool__wait_node *nodes; /* those without a future are free */
   size_t places, count;       /* nodes; futures that an iterator has not delivered */
@@ -12596,18 +12579,15 @@ static void procpool__group_add(procpool__group *g, procpool__wait_node *node, p
   (void)procpool__public_leave(p, PROCPOOL_OK);
 }
 
-static void procpool__group_drop(procpool__wait_node *node) {
-  procpool *p = node->future->pool;
-  (void)procpool__public_relock(p);
-  procpool__node_unlink(node);
-  (void)procpool__public_leave(p, PROCPOOL_OK);
-}
-
 /* forget: in a forked child, whose futures they are not. */
 static void procpool__group_end(procpool__group *g, bool forget) {
   for (size_t i = 0; i < g->places && !forget; i++)
-    if (g->nodes[i].future != NULL)
-      procpool__group_drop(&g->nodes[i]);
+    if (g->nodes[i].future != NULL) {
+      procpool *p = g->nodes[i].future->pool;
+      (void)procpool__public_relock(p);
+      procpool__node_unlink(&g->nodes[i]);
+      (void)procpool__public_leave(p, PROCPOOL_OK);
+    }
   procpool__platform_lock_end(&g->waiter.lock);
   PROCPOOL_FREE(g->nodes);
   PROCPOOL_FREE(g->pools);
@@ -12633,8 +12613,8 @@ static bool procpool__condition_group(procpool *p, void *context) {
   bool met;
   (void)p;
   procpool__platform_lock(&w->lock);
-  met = w->pending == 0 || (g->until == PROCPOOL__UNTIL_ONE && w->settled > 0) ||
-        (g->until == PROCPOOL__UNTIL_ERROR && w->errors > 0) ||
+  met = w->pending == 0 || (g->until == PROCPOOL_FIRST_COMPLETED && w->settled > 0) ||
+        (g->until == PROCPOOL_FIRST_EXCEPTION && w->errors > 0) ||
         (g->until == PROCPOOL__UNTIL_QUEUED && w->first_done != NULL) ||
         (g->until == PROCPOOL__UNTIL_DUE && procpool__future_status(g->due->future) != PROCPOOL_PENDING);
   procpool__platform_unlock(&w->lock);
@@ -12643,7 +12623,7 @@ static bool procpool__condition_group(procpool *p, void *context) {
 
 /* ---- of several pools ---- The thread takes in from all of them, and sleeps in poll(): on the event of each, on the
  * end of each one's supervisor, and on a bell of its own, which the thread that settles one of its futures rings.
- * Nothing of this thread's is in a pool while it sleeps but the count of those who poll its event: a pool may be freed
+ * While it sleeps, nothing of it is in a pool but the count of threads that poll its event: a pool may be freed
  * meanwhile. */
 
 /* What is polled for pool i, from 1 on: two places for each. The first one is the bell. */
@@ -12651,7 +12631,6 @@ typedef struct procpool__several {
   procpool__group *group;
   procpool__source *sources;
   procpool__poller *pollers; /* one for each pool: an iterator may be asked within a callback that a call on it runs */
-  int bell;                  /* or -1 */
   uint64_t look;             /* when to look after one of the pools */
   bool news;                 /* there is something to look at already */
 } procpool__several;
@@ -12721,8 +12700,8 @@ static void procpool__several_sleep(procpool__several *v, uint64_t deadline) {
   const int count = 1 + 2 * (int)v->group->pool_count;
   const uint64_t least = procpool__platform_now() + PROCPOOL__TICK / 8;
   v->look = v->look > least ? v->look : least;
-  v->sources[0] = procpool__platform_source(v->bell);
-  if (v->bell < 0 && v->look > least)
+  v->sources[0] = procpool__platform_source(v->group->waiter.bell);
+  if (v->group->waiter.bell < 0 && v->look > least)
     v->look = least; /* no descriptor to be had for a bell */
   if (!v->news)
     (void)procpool__platform_poll(v->sources, count, deadline < v->look ? deadline : v->look, NULL);
@@ -12791,13 +12770,13 @@ static int procpool__several_set_bell(procpool__waiter *w, int bell) {
 static procpool_status procpool__several_wait(procpool__group *g, uint64_t deadline) {
   procpool__several v;
   procpool_status status = PROCPOOL_MEMORY;
+  int bell = procpool__platform_event(); /* or -1 */
   memset((void *)&v, 0, sizeof(v));
   v.group = g;
-  v.bell = procpool__platform_event();
   v.sources = (procpool__source *)PROCPOOL_MALLOC((1 + 2 * g->pool_count) * sizeof(*v.sources));
   v.pollers = (procpool__poller *)PROCPOOL_MALLOC((1 + g->pool_count) * sizeof(*v.pollers));
   if (v.sources != NULL && v.pollers != NULL) {
-    const int former = procpool__several_set_bell(&g->waiter, v.bell);
+    const int former = procpool__several_set_bell(&g->waiter, bell);
     for (size_t i = 1; i <= 2 * g->pool_count; i++)
       v.sources[i] = procpool__platform_source(-1);
     procpool__several_attend(&v, true);
@@ -12810,7 +12789,7 @@ static procpool_status procpool__several_wait(procpool__group *g, uint64_t deadl
   }
   PROCPOOL_FREE(v.sources);
   PROCPOOL_FREE(v.pollers);
-  procpool__platform_close(&v.bell);
+  procpool__platform_close(&bell);
   return status;
 }
 
@@ -12846,7 +12825,6 @@ static procpool_status procpool__group_fill(procpool__group *g, procpool_future 
 
 PROCPOOL_API procpool_status procpool_wait(procpool_future *const *futures, size_t count, procpool_wait_mode mode,
                                            double timeout, size_t *done) {
-  static const procpool__until untils[] = {PROCPOOL__UNTIL_ALL, PROCPOOL__UNTIL_ONE, PROCPOOL__UNTIL_ERROR};
   procpool__group group;
   procpool_status status;
   procpool__platform_cancel_here();
@@ -12855,7 +12833,7 @@ PROCPOOL_API procpool_status procpool_wait(procpool_future *const *futures, size
   if ((unsigned)mode > PROCPOOL_FIRST_EXCEPTION || procpool__public_bad_timeout(timeout))
     return PROCPOOL_ARGUMENT;
   status = procpool__group_fill(&group, futures, count);
-  group.until = untils[mode];
+  group.until = (unsigned)mode;
   if (status == PROCPOOL_OK && group.pool_count > 0) {
     procpool__wait wait = procpool__group_begin(&group, timeout);
     status = procpool__group_wait(&group, &wait);
@@ -12876,8 +12854,7 @@ PROCPOOL_API procpool_status procpool_wait(procpool_future *const *futures, size
 struct procpool_iterator {
   uint32_t magic;
   procpool__group group;
-  procpool_status
-      end; /* OK while there are more futures to come; then why there are not, which is told once, and END */
+  procpool_status end; /* OK while more futures may come; then why none does, which is told once; then END */
   /* imap */
   procpool *pool; /* null: as_completed. It holds the pool as a future does */
   procpool_function function;
@@ -12887,29 +12864,25 @@ struct procpool_iterator {
   size_t item_size;
   bool has_item;
   procpool_submit_options limits; /* of each item */
-  procpool__wait_node *free;      /* as they settle: places that were used, by next_done */
+  procpool__wait_node *free;      /* unless in order: the free places, by next_done */
   procpool__wait_node *current;   /* whose future the caller holds; or null */
 };
 
 /* Null where there is no memory. Its group is still to be made. */
 static procpool_iterator *procpool__iterator_new(size_t item_size) {
-  procpool_iterator *it = (procpool_iterator *)PROCPOOL_MALLOC(sizeof(*it));
-  unsigned char *item = (unsigned char *)PROCPOOL_MALLOC(item_size + 1);
-  if (it == NULL || item == NULL) {
-    PROCPOOL_FREE(it);
-    PROCPOOL_FREE(item);
+  const size_t own = (size_t)procpool__round_up(sizeof(procpool_iterator), PROCPOOL__ALIGNMENT);
+  procpool_iterator *it = (procpool_iterator *)PROCPOOL_MALLOC(own + item_size);
+  if (it == NULL)
     return NULL;
-  }
   memset((void *)it, 0, sizeof(*it));
   it->magic = PROCPOOL__ITERATOR_LIVE;
-  it->item = item;
+  it->item = (unsigned char *)it + own;
   it->item_size = item_size;
   return it;
 }
 
 static void procpool__iterator_end(procpool_iterator *it, bool forget) {
   procpool__group_end(&it->group, forget);
-  PROCPOOL_FREE(it->item);
   it->magic = 0;
   PROCPOOL_FREE(it);
 }
@@ -12967,7 +12940,7 @@ static procpool_iterator *procpool__imap_make(procpool *p, size_t item_size, con
   }
   it->group.pools[0] = it->pool = p;
   it->group.pool_count = 1;
-  it->group.until = o->unordered ? PROCPOOL__UNTIL_QUEUED : PROCPOOL__UNTIL_DUE;
+  it->group.until = o->unordered ? (unsigned)PROCPOOL__UNTIL_QUEUED : (unsigned)PROCPOOL__UNTIL_DUE;
   it->group.due = it->free = it->group.nodes;
   for (size_t i = 1; i < places; i++)
     it->group.nodes[i - 1].next_done = &it->group.nodes[i];
@@ -13011,9 +12984,10 @@ PROCPOOL_API procpool_status procpool_imap(procpool *pool, procpool_function fun
 
 /* Gives back a future of an imap. */
 static void procpool__imap_drop(procpool_iterator *it, procpool__wait_node *node) {
-  procpool_future *f = node->future;
-  procpool__group_drop(node);
-  (void)procpool_future_release(f);
+  (void)procpool__public_relock(it->pool);
+  (void)procpool__future_release(it->pool, node->future);
+  procpool__node_unlink(node);
+  (void)procpool__public_leave(it->pool, PROCPOOL_OK);
   if (it->group.until == PROCPOOL__UNTIL_DUE)
     return;
   node->next_done = it->free;
@@ -13093,7 +13067,7 @@ static procpool_status procpool__imap_fill(procpool_iterator *it, const procpool
   return PROCPOOL_OK;
 }
 
-/* Takes out the future that is to be delivered; null where a callback has taken all of them meanwhile. */
+/* Takes out the future that is to be delivered; null where a callback has taken all that were in flight. */
 static procpool_future *procpool__iterator_take(procpool_iterator *it) {
   procpool__group *g = &it->group;
   procpool__imap_drop_current(it); /* a callback's */
@@ -13142,7 +13116,7 @@ PROCPOOL_API procpool_status procpool_next(procpool_iterator *iterator, double t
   if (status != PROCPOOL_OK)
     return status;
   *future = procpool__iterator_take(iterator);
-  return *future != NULL ? PROCPOOL_OK : PROCPOOL_END;
+  return *future != NULL ? PROCPOOL_OK : procpool_next(iterator, timeout, future);
 }
 
 /* For the typed layer: the next result itself. A failed item is told by its status; the iteration goes on. */
@@ -13150,7 +13124,10 @@ PROCPOOL_API procpool_status procpool_next_exact(procpool_iterator *iterator, vo
   procpool_future *future;
   const procpool_status status = buffer != NULL || size == 0 ? procpool_next(iterator, PROCPOOL_FOREVER, &future)
                                                              : PROCPOOL_ARGUMENT; /* before an item is taken */
-  return status == PROCPOOL_OK ? procpool__future_result_of(future, 0, buffer, size) : status;
+  if (status != PROCPOOL_OK)
+    return status;
+  procpool__public_lock(future->pool);
+  return procpool__public_leave(future->pool, procpool__future_take(future, buffer, size));
 }
 
 PROCPOOL_API size_t procpool_iterator_remaining(procpool_iterator *iterator) {
@@ -13181,8 +13158,8 @@ PROCPOOL_API void procpool_iterator_free(procpool_iterator *iterator) {
  * Always:    an item begins at most once; after a crash the items that had ended are kept, and the others are handed
  *            out again. */
 
-/* The block of a chunk: its head, arguments and results (unless they lie in shared buffers), and the marks of items that
- * failed. Each begins at such an offset. */
+/* The block of a chunk: its head, arguments and results (unless they lie in shared buffers), and the marks of items
+ * that failed. Each begins at such an offset. */
 typedef struct procpool__layout {
   uint64_t arguments, results, failures, size;
 } procpool__layout;
@@ -13209,8 +13186,8 @@ typedef struct procpool__mapping {
   procpool__waiter waiter; /* first: see WAIT_GROUP */
   procpool *pool;
   procpool_function function;
-  bool by_items; /* function runs a whole chunk (the typed layer) */
-  const unsigned char *from;
+  bool by_items;             /* function runs a whole chunk (the typed layer) */
+  const unsigned char *from; /* the caller's arrays */
   unsigned char *to;
   procpool__array arguments, results;
   size_t count;
@@ -13247,32 +13224,25 @@ static uint64_t procpool__map_copied(const procpool__array *a) {
   return a->shared ? 0 : a->step;
 }
 
-/* Items that one chunk can hold. In an inline pool no thread looks at the clock while a chunk runs: only what takes a
+/* Items of the next chunk: many first, few towards the end, so that no worker waits long for the last one. At most what
+ * a quarter of the arena holds; in an inline pool no thread looks at the clock while a chunk runs: only what takes a
  * moment. */
-static size_t procpool__map_most(const procpool__mapping *m) {
-  const uint64_t bytes = procpool__map_copied(&m->arguments) + procpool__map_copied(&m->results);
-  const uint64_t quarter = m->pool->segment.arena_size / 4;
-  const uint64_t fit =
-      bytes > 0 ? quarter / bytes : 4 * quarter; /* an item has a quarter of a byte for its mark, too */
-  size_t most = fit < PROCPOOL__CHUNK_MOST ? (size_t)fit : PROCPOOL__CHUNK_MOST;
-  if (m->pool->inline_worker != NULL && most > m->least)
-    most = m->least;
-  return most > 0 ? most : 1;
-}
-
-/* Large chunks first, small ones towards the end: no worker waits long for the last. */
 static size_t procpool__map_chunksize(const procpool__mapping *m) {
   const bool copied = !m->arguments.shared || !m->results.shared;
-  const size_t bytes = (m->arguments.shared ? 0 : m->arguments.size) + (m->results.shared ? 0 : m->results.size);
-  const size_t cached = PROCPOOL__CHUNK_CACHED / (bytes + 1);
-  size_t most = procpool__map_most(m);
+  const size_t sizes = (m->arguments.shared ? 0 : m->arguments.size) + (m->results.shared ? 0 : m->results.size);
+  const uint64_t bytes = procpool__map_copied(&m->arguments) + procpool__map_copied(&m->results);
+  const uint64_t arena = m->pool->segment.arena_size; /* an item has a quarter of a byte for its mark, too */
+  uint64_t most = bytes > 0 ? arena / 4 / bytes : arena;
   size_t n = (m->count - m->next) / ((size_t)m->pool->segment.workers * (copied ? 4 : 2));
   n = n > m->least ? n : m->least;
   if (m->o.chunksize > 0)
     n = m->o.chunksize;
-  else if (copied && cached < most)
-    most = cached;
-  n = n < most ? n : most;
+  else if (copied && n > PROCPOOL__CHUNK_CACHED / (sizes + 1))
+    n = PROCPOOL__CHUNK_CACHED / (sizes + 1);
+  if (m->pool->inline_worker != NULL && n > m->least)
+    n = m->least;
+  most = most < PROCPOOL__CHUNK_MOST ? most : PROCPOOL__CHUNK_MOST;
+  n = n < most ? n : (size_t)most;
   return n > 0 ? n : 1;
 }
 
@@ -13280,7 +13250,7 @@ static procpool__chunk *procpool__map_chunk(const procpool__mapping *m, const pr
   return (procpool__chunk *)(void *)(m->pool->segment.arena + job->block);
 }
 
-/* Where everything lies in the block of so many items. Nothing overflows: see procpool__map_fits, procpool__map_most. */
+/* Where everything lies in the block of so many items. Nothing overflows: see map_fits and map_chunksize. */
 static procpool__layout procpool__map_layout(const procpool__mapping *m, size_t count) {
   procpool__layout at;
   at.arguments = procpool__round_up(sizeof(procpool__chunk), PROCPOOL__LINE);
@@ -13346,8 +13316,10 @@ static uint64_t procpool__map_place(const procpool__array *a, const procpool__jo
 static procpool_status procpool__map_load(procpool__mapping *m, procpool__job *job) {
   procpool__chunk *chunk = procpool__map_chunk(m, job);
   const uint64_t address = procpool__code_translate(m->pool, m->function);
-  if (address == 0 || address == PROCPOOL__CODE_UNKNOWN)
-    return address == 0 ? PROCPOOL_FUNCTION : PROCPOOL_SYSTEM;
+  if (address == 0)
+    return procpool__host_refuse(m->pool, PROCPOOL_FUNCTION, 0, NULL);
+  if (address == PROCPOOL__CODE_UNKNOWN)
+    return PROCPOOL_SYSTEM;
   memset(chunk, 0, offsetof(procpool__chunk, first));
   chunk->count = chunk->stop = job->count;
   chunk->argument_size = m->arguments.size;
@@ -13452,9 +13424,10 @@ static bool procpool__map_more(const procpool__mapping *m) {
   return m->again != NULL || m->next < m->count;
 }
 
+/* Where nothing is to be copied, all of it is handed out at once: the host is not called before the end. */
 static bool procpool__map_enough(const procpool__mapping *m) {
-  if (m->arguments.shared && m->results.shared) /* nothing is to be copied: all of it at once, and the host is not */
-    return m->busy == m->job_count;             /* called before the end */
+  if (m->arguments.shared && m->results.shared)
+    return m->busy == m->job_count;
   return m->busy >= m->depth || (m->bytes >= PROCPOOL__MAP_BYTES && m->busy >= procpool__map_least_depth(m));
 }
 
@@ -13583,9 +13556,8 @@ static void procpool__map_free(procpool__mapping *m, procpool__job *job, size_t 
       procpool__arena_free(p, job->block, job->at.size);
     procpool__host_pass_room(p);
   }
-  f->flags |= PROCPOOL__F_RELEASED;
+  (void)procpool__future_release(p, f);
   procpool__node_unlink(&job->node);
-  procpool__future_give_back(p, f);
   m->busy--;
   m->items -= job->count;
   m->bytes -= job->at.size;
@@ -13756,8 +13728,6 @@ static procpool_status procpool__map_whole(procpool__mapping *m) {
   status = procpool__map_run(m);
   if (status != PROCPOOL_FORKED) /* the chunks are not a child's */
     procpool__map_leave(m);
-  if (status == PROCPOOL_FUNCTION)
-    (void)procpool__host_refuse(p, status, 0, NULL);
   procpool__platform_lock_end(&m->waiter.lock);
   PROCPOOL_FREE(m->jobs);
   return procpool__map_tell(m, status);
@@ -13854,7 +13824,7 @@ PROCPOOL_API procpool_status procpool_map_items(procpool *pool, procpool_functio
  * Calls:     >>worker.
  * Always:    a task that has ended, or was forked away, can answer no more. */
 
-/* The typed layer's loop over a chunk tells nobody at which item it is: what it has begun does. */
+/* Within the typed layer's loop over a chunk, the item is the one that was begun last. */
 static void procpool__task_find_item(procpool_task *task) {
   const procpool__chunk *chunk = task->chunk;
   const uint64_t item = procpool__worker_item(task);
@@ -13910,8 +13880,6 @@ static unsigned char *procpool__task_in_ring(procpool_task *task, uint64_t size)
 
 static void *procpool__task_item_result(procpool_task *task, size_t size) {
   procpool__chunk *chunk = task->chunk;
-  task->given = true;
-  task->result_size = size;
   if (size <= chunk->result_size) {
     unsigned char *result =
         procpool__worker_arena(task, chunk->results + procpool__worker_item(task) * chunk->result_step);
@@ -13927,8 +13895,6 @@ static void *procpool__task_item_result(procpool_task *task, size_t size) {
 
 /* In the place that the task has for its result; one that is too large goes nowhere. */
 static void *procpool__task_placed_result(procpool_task *task, size_t size) {
-  task->given = true;
-  task->result_size = size;
   task->uncarried = size > task->capacity;
   if (!task->uncarried)
     return task->place;
@@ -13942,18 +13908,18 @@ PROCPOOL_API void *procpool_task_result(procpool_task *task, size_t size) {
   if (task == NULL)
     return NULL;
   procpool__worker_end_copy(task->worker);
+  task->given = true;
+  task->result_size = size;
   if (task->chunk != NULL)
     return procpool__task_item_result(task, size);
   if (task->place != NULL)
     return procpool__task_placed_result(task, size);
   result = procpool__task_in_ring(task, size);
-  task->given = true;
   task->in_ring = result != NULL;
   if (!task->in_ring)
     result = procpool__task_scratch(task->worker, size > 0 ? size : 1);
   task->uncarried = result == NULL;
   task->result = result;
-  task->result_size = size;
   if (task->uncarried && !task->failed)
     procpool__worker_describe(task->worker, 0, "no memory for the result in the worker");
   return result;
@@ -14060,12 +14026,11 @@ static procpool_status procpool__process_check(const procpool_process *process) 
   return procpool__host_check(process->pool);
 }
 
-/* Opens the pool and submits its one task; null where either fails. */
-static procpool *procpool__process_open(const procpool_process_options *options, procpool_error *error,
-                                        procpool_function function, const void *argument, size_t size,
-                                        procpool_process *process) {
+/* Opens the pool and submits its one task. False where either fails: error tells why. */
+static bool procpool__process_open(procpool_process *process, const procpool_process_options *options,
+                                   procpool_error *error, procpool_function function, const void *argument,
+                                   size_t size) {
   procpool_options o;
-  procpool *pool;
   procpool_status status;
   memset(&o, 0, sizeof(o));
   o.error = error;
@@ -14074,78 +14039,58 @@ static procpool *procpool__process_open(const procpool_process_options *options,
   o.max_workers = 1;
   o.max_queued = 1;
   o.spin_us = -1;
-  pool = procpool__open(&o, PROCPOOL_VERSION, sizeof(o), true);
-  if (pool == NULL)
-    return NULL;
-  process->pid = (long)procpool__load(&pool->segment.blocks[0].pid); /* of one that is dead by now, too */
-  status = procpool_submit(pool, function, argument, size, &process->future);
+  process->pool = procpool__open(&o, PROCPOOL_VERSION, sizeof(o), true);
+  if (process->pool == NULL)
+    return false;
+  process->pid = (long)procpool__load(&process->pool->segment.blocks[0].pid); /* of one that is dead by now, too */
+  status = procpool_submit(process->pool, function, argument, size, &process->future);
   if (status == PROCPOOL_OK)
-    return pool;
-  (void)procpool_last_error(pool, error);
+    return true;
+  (void)procpool_last_error(process->pool, error);
   error->status = status;
-  (void)procpool_free(pool);
-  return NULL;
+  (void)procpool_free(process->pool);
+  return false;
 }
 
-/* What is wrong with a start before anything is tried: OK, ARGUMENT, MISMATCH. */
-static procpool_status procpool__process_refusal(const procpool_process_options *options, procpool_function function,
-                                                 int version, size_t options_size) {
-  if (version / 100 != PROCPOOL_VERSION / 100 || options_size != sizeof(*options))
-    return PROCPOOL_MISMATCH;
-  if (function == NULL || (options != NULL && ((unsigned)options->start > PROCPOOL_START_SPAWN)))
-    return PROCPOOL_ARGUMENT;
-  return PROCPOOL_OK;
-}
-
-/* Tells why there is no process. */
-static void procpool__process_tell(const procpool_process_options *options, const procpool_error *error) {
-  if (options == NULL || options->error == NULL)
-    return;
-  if (error->status == PROCPOOL_MISMATCH)
-    options->error->status = error->status;
-  else
-    *options->error = *error;
-}
-
-static procpool_process *procpool__process_start(const procpool_process_options *options, procpool_function function,
-                                                 const void *argument, size_t size, int version, size_t options_size) {
-  procpool_error error;
-  procpool_process *process = NULL;
-  memset(&error, 0, sizeof(error));
-  error.worker = -1;
-  error.status = procpool__process_refusal(options, function, version, options_size);
-  if (error.status == PROCPOOL_OK) {
-    process = (procpool_process *)PROCPOOL_MALLOC(sizeof(*process));
-    error.status = PROCPOOL_MEMORY; /* unless it is overwritten */
-    error.system_error = PROCPOOL__NO_MEMORY;
+static procpool_process *procpool__process_start(const procpool_process_options *options, procpool_error *error,
+                                                 procpool_function function, const void *argument, size_t size) {
+  procpool_process *process;
+  if (function == NULL || (options != NULL && ((unsigned)options->start > PROCPOOL_START_SPAWN))) {
+    procpool__error_fill(error, PROCPOOL_ARGUMENT, 0, NULL);
+    return NULL;
   }
-  if (process != NULL) {
-    memset(process, 0, sizeof(*process));
-    process->pool = procpool__process_open(options, &error, function, argument, size, process);
+  process = (procpool_process *)PROCPOOL_MALLOC(sizeof(*process));
+  if (process == NULL) {
+    procpool__error_fill(error, PROCPOOL_MEMORY, PROCPOOL__NO_MEMORY, NULL);
+    return NULL;
   }
-  if (process == NULL || process->pool == NULL) {
-    (void)snprintf(error.message, sizeof(error.message), "%s",
-                   error.message[0] != 0 ? error.message : procpool_strerror(error.status));
-    procpool__process_tell(options, &error);
+  memset(process, 0, sizeof(*process));
+  if (!procpool__process_open(process, options, error, function, argument, size)) {
     PROCPOOL_FREE(process);
     return NULL;
   }
   process->magic = PROCPOOL__PROCESS_LIVE;
   procpool__public_hold(process->pool); /* until its future is released, or has been by the user */
-  (void)procpool_shutdown_timed(process->pool, PROCPOOL_DRAIN,
-                                0); /* when the function has returned, the process ends */
+  /* when the function has returned, the process ends */
+  (void)procpool_shutdown_timed(process->pool, PROCPOOL_DRAIN, 0);
   return process;
 }
 
-/* Not to be cancelled but as it begins: a thread that ended within would leave a pool that nobody has. */
+/* Not to be cancelled but as it begins: a thread that ended within would leave a pool without an owner. */
 PROCPOOL_API procpool_process *procpool_process_start_checked(const procpool_process_options *options,
                                                               procpool_function function, const void *argument,
                                                               size_t size, int version, size_t options_size) {
+  procpool_error unheard;
+  procpool_error *error = options != NULL && options->error != NULL ? options->error : &unheard;
   procpool_process *process;
   int cancel;
   procpool__platform_cancel_here();
+  if (version / 100 != PROCPOOL_VERSION / 100 || options_size != sizeof(*options)) {
+    error->status = PROCPOOL_MISMATCH; /* as in procpool__open: nothing else of it is known */
+    return NULL;
+  }
   cancel = procpool__platform_no_cancel();
-  process = procpool__process_start(options, function, argument, size, version, options_size);
+  process = procpool__process_start(options, error, function, argument, size);
   procpool__platform_cancel_as(cancel);
   return process;
 }

@@ -541,6 +541,55 @@ TEST_STARTS(r032_imap_ordered_waits_for_the_first, CONCURRENT) {
   test_close(pool);
 }
 
+typedef struct taker {
+  procpool_iterator *iterator;
+  int taken; /* the item's result; 0: none */
+} taker;
+
+/* Takes an item from the iterator whose call runs this callback. */
+static void take_an_item(procpool_future *settled, void *context) {
+  taker *self = (taker *)context;
+  procpool_future *future = NULL;
+  (void)settled;
+  while (procpool_next(self->iterator, 1, &future) == PROCPOOL_DEADLOCK)
+    ;
+  CHECK_OK(procpool_future_result(future, 0, &self->taken, sizeof(self->taken), NULL));
+}
+
+static void imap_beside_a_taker(procpool *pool, int gate, bool unordered, size_t buffersize) {
+  const test_job job = job_of(gate);
+  procpool_future *gated = test_submit(pool, task_gate, &job, sizeof(job));
+  procpool_imap_options options = {0};
+  source from = source_of(9);
+  taker self = {0};
+  procpool_stats stats;
+  int sum = 0;
+  from.next = 1;
+  options.unordered = unordered;
+  options.buffersize = buffersize;
+  CHECK_OK(procpool_imap(pool, task_twice, generate, &from, sizeof(int), &options, &self.iterator));
+  CHECK_OK(procpool_future_add_done_callback(gated, take_an_item, &self));
+  gate_add(&page->word[gate], 1);
+  while (!procpool_future_done(gated)) /* its callback is left to the first call that waits */
+    CHECK_OK(procpool_get_stats(pool, &stats));
+  for (int i = 1; i < 8; i++)
+    sum += next_int(self.iterator, &from);
+  CHECK(self.taken > 0);
+  CHECK_EQ(sum + self.taken, 2 * (1 + 2 + 3 + 4 + 5 + 6 + 7 + 8));
+  CHECK_EQ(procpool_iterator_remaining(self.iterator), 0);
+  procpool_iterator_free(self.iterator);
+  CHECK_OK(procpool_future_release(gated));
+}
+
+TEST_STARTS(imap_in_a_callback_of_its_own_call, CONCURRENT) {
+  procpool *pool = test_open(start, 3);
+  imap_beside_a_taker(pool, 0, false, 1);
+  imap_beside_a_taker(pool, 1, true, 1);
+  imap_beside_a_taker(pool, 2, false, 3);
+  imap_beside_a_taker(pool, 3, true, 3);
+  test_close(pool);
+}
+
 static void imap_failures(procpool *pool, bool unordered) {
   source from = source_of(100);
   procpool_imap_options options = {0};
