@@ -9601,9 +9601,11 @@ static void procpool__host_audit(procpool *p) {
   procpool__host_audit_head(p, p->audit_first);
   for (int i = 0; i < p->segment.workers; i++)
     procpool__host_audit_worker(p, i);
-  if (procpool__load32(&p->segment.header->phase) != phase) {
-    procpool__store32(&p->segment.header->phase, phase);
+  if (procpool__load32(&p->segment.header->phase) !=
+      phase) { /* a worker wrote there, or a supervisor that was not told */
     procpool__host_tell_phase(p);
+    procpool__store32(&p->segment.header->phase, phase);
+    procpool__shm_wake_workers(&p->segment); /* one that sleeps has seen another phase */
   }
   /* other workers wait for room in the bell, should one have filled it and made it a descriptor that waits */
   if (p->fds.all_gone >= 0 && procpool__platform_bell_clear(p->fds.all_gone) > 0 && p->fd_users > 0)

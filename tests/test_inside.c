@@ -99,3 +99,34 @@ TEST(r038_no_place_in_a_pool_that_has_ended) {
   procpool__host_unlock(pool);
   CHECK_OK(procpool_free(pool));
 }
+
+/* ---- a phase that is put right ---- */
+
+static void nothing(procpool_task *task) {
+  (void)task;
+}
+
+/* The supervisor could not be told that the pool drains (its channel was full), and has put the old phase back, with
+ * which a worker sleeps: the audit tells both. */
+TEST_STARTS(r024_a_worker_that_sleeps_hears_of_a_phase_that_is_put_right, FORK) {
+  procpool_options options = {0};
+  procpool *pool;
+  options.start = start;
+  options.max_workers = 1;
+  pool = procpool_open(&options);
+  CHECK(pool != NULL);
+  CHECK_OK(procpool_submit(pool, nothing, NULL, 0, NULL));
+  while (procpool__load(procpool__shm_idle(&pool->segment, 0)) == 0)
+    usleep(1000);
+  procpool__host_lock(pool);
+  while (pool->submitted != pool->settled)
+    (void)procpool__host_drain(pool);
+  pool->phase = PROCPOOL__PHASE_DRAIN;
+  pool->refusal = PROCPOOL_SHUTDOWN;
+  procpool__host_audit(pool);
+  procpool__host_unlock(pool);
+  while (procpool__load(&pool->segment.header->alive) > 0)
+    usleep(1000);
+  CHECK_OK(procpool_shutdown(pool, PROCPOOL_DRAIN));
+  CHECK_OK(procpool_free(pool));
+}
