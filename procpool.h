@@ -5899,7 +5899,8 @@ static bool procpool__worker_initialize(procpool__worker *w) {
 /* ==== >>supervisor ==================================================================================================
  * Runs in:   the supervisor, one process with one thread for each pool; the record of what forked children inherit
  *            in any process.
- * Writes:    health and causes, its own charges, words of dead workers, the record of its process.
+ * Writes:    health, causes and counts in the header, away, its own charges, words of dead workers, the record of its
+ *            process. It notes stops and continues, too; deaths are the next part's.
  * Calls:     >>worker, and all above it.
  * Always:    no user code runs in it, it holds no lock and allocates nothing; what it reads from shared memory it
  *            checks, since a worker may have written anything. */
@@ -5907,7 +5908,7 @@ static bool procpool__worker_initialize(procpool__worker *w) {
 /* The descriptors that a process has of a pool: -1 where there is none. The host makes and closes them, and writes them
  * down here, in one section (procpool__process_enter): a fork of another thread's comes before it or after it. So each
  * child knows exactly what it has of the pool, and closes that, at once and only once. They stand in the order in which
- * they are closed: see procpool__process_close_from. */
+ * they are closed, with nothing between them: see procpool__process_fd. */
 typedef struct procpool__process_pool {
   struct procpool__process_pool *next;
   uint64_t launcher; /* the thread that is about to fork this pool's supervisor: that child keeps them; else 0 */
@@ -5921,6 +5922,12 @@ typedef struct procpool__process_pool {
   int watch;             /* the host's: of event_fd and all_gone, the workers' bell; a supervisor's: of the witness */
   int loop_fd, timer_fd; /* for an event loop, if there is one: see procpool__loop_open */
 } procpool__process_pool;
+
+/* The descriptor at that byte of the record. */
+#define PROCPOOL__FD(field) offsetof(procpool__process_pool, field)
+static inline int *procpool__process_fd(procpool__process_pool *pool, size_t at) {
+  return (int *)(void *)((unsigned char *)pool + at);
+}
 
 /* The one piece of mutable file-scope state: whether this process came through the door, how deeply its pools are
  * nested, which pools it hosts, and which worker it is. All of it concerns the process as a whole, so there is no
@@ -6059,11 +6066,11 @@ static bool procpool__message_send(int channel, procpool__say say, uint64_t a, u
 enum { PROCPOOL__SUPER_FDS = 7 };
 
 /* Lists what the supervisor has, at most PROCPOOL__SUPER_FDS. Returns how many. */
-static size_t procpool__super_list_fds(const procpool__process_pool *f, int *list) {
+static size_t procpool__super_list_fds(procpool__process_pool *pool, int *list) {
   size_t count = 0;
-  for (const int *fd = &f->far_lifeline; fd <= &f->event_fd; fd++)
-    if (*fd >= 0)
-      list[count++] = *fd;
+  for (size_t at = PROCPOOL__FD(far_lifeline); at <= PROCPOOL__FD(event_fd); at += sizeof(int))
+    if (*procpool__process_fd(pool, at) >= 0)
+      list[count++] = *procpool__process_fd(pool, at);
   return count;
 }
 
@@ -6078,27 +6085,27 @@ static size_t procpool__super_list_fds(const procpool__process_pool *f, int *lis
 
 static void procpool__process_no_pool(procpool__process_pool *pool) {
   memset(pool, 0, sizeof(*pool));
-  for (int *fd = &pool->lifeline; fd <= &pool->timer_fd; fd++)
-    *fd = -1;
+  for (size_t at = PROCPOOL__FD(lifeline); at <= PROCPOOL__FD(timer_fd); at += sizeof(int))
+    *procpool__process_fd(pool, at) = -1;
 }
 
-static void procpool__process_close_from(int *first, const int *last) {
-  for (int *fd = first; fd <= last; fd++)
-    procpool__platform_close(fd);
+static void procpool__process_close_some(procpool__process_pool *pool, size_t first, size_t last) {
+  for (size_t at = first; at <= last; at += sizeof(int))
+    procpool__platform_close(procpool__process_fd(pool, at));
 }
 
 static void procpool__process_close_far(procpool__process_pool *pool) {
-  procpool__process_close_from(&pool->far_lifeline, &pool->witness);
+  procpool__process_close_some(pool, PROCPOOL__FD(far_lifeline), PROCPOOL__FD(witness));
 }
 
 /* All that keeps supervisor and host together; what threads of the host may still be using without the pool's lock
  * stays until it is freed: the memory, event_fd, watch and the event loop's. */
 static void procpool__process_close_near(procpool__process_pool *pool) {
-  procpool__process_close_from(&pool->lifeline, &pool->supervisor);
+  procpool__process_close_some(pool, PROCPOOL__FD(lifeline), PROCPOOL__FD(supervisor));
 }
 
 static void procpool__process_close(procpool__process_pool *pool) {
-  procpool__process_close_from(&pool->lifeline, &pool->timer_fd);
+  procpool__process_close_some(pool, PROCPOOL__FD(lifeline), PROCPOOL__FD(timer_fd));
 }
 
 /* Whether this thread is in a fork, between the handlers. */
@@ -7210,7 +7217,7 @@ typedef struct procpool__super_birth {
 } procpool__super_birth;
 
 /* Closes all but what the supervisor has of its pool, and keep, where there is room for that. */
-static void procpool__super_close_others(const procpool__super *u, int *keep, size_t count) {
+static void procpool__super_close_others(procpool__super *u, int *keep, size_t count) {
   count += procpool__super_list_fds(&u->fds, keep + count);
   qsort(keep, count, sizeof(int), procpool__super_compare);
   procpool__platform_close_others(keep, count);
