@@ -1121,7 +1121,21 @@ static PROCPOOL_UNUSED inline void procpool__scope_end(procpool **procpool__pool
 #define PROCPOOL_IMPLEMENTATION_ONCE
 
 /* ==== >>architecture ================================================================================================
-   For who changes this file: how it works, and why it is so.
+   For who changes this file: how it works, and why it is so. Where a change begins:
+
+      an option      procpool_options, at its end, and >>manners; procpool__open_check; from there to what goes by it:
+                     host          a field of struct procpool, set in procpool__open_make (tests/fuzz/segment.c has a
+                                   copy of that)
+                     workers       procpool__settings, set in procpool__open_header; processes and threads alike come
+                                   through procpool__worker_initialize before their first task
+                     processes     procpool__platform_worker_manners, and what it is given
+                     What means nothing to a start method is refused (UNSUPPORTED), not ignored.
+      a statistic    procpool_stats, at its end; procpool_get_stats; what another process counts: procpool__header
+      a status       PROCPOOL_STATUSES, and the lists of returns of the calls that give it
+      a task's size  single ones: procpool__submit_checked; items: procpool__map_check, procpool__imap_check. The chunks
+                     of a map go by procpool__submit_now, below these checks
+      a field that processes share   the drawing below, its PROCPOOL__AT; then make -C tests orders
+      a call of the system           the seam, at the head of >>platform
 
       host program ──detached fork / posix_spawn──▶ supervisor ──fork──▶ worker 0
         │  submit, map, wait, callbacks                │                  worker 1
@@ -1152,7 +1166,7 @@ static PROCPOOL_UNUSED inline void procpool__scope_end(procpool **procpool__pool
               1280  head                                                   any process, forward, by CAS; host and
                                                                            supervisor mend it
               1344  masks: 16 pairs of idle, away                          worker, supervisor, host, bit by bit
-              1600  host_flag  1624 lazy_until                             host
+              1600  host_flag  1624 wake_at                             host
               1608  host_seq  1616 host_woken_ns                           the process that wakes the host
               1664  phase   1672 arena_top                                 host
               1728  limited  1736 tick                                     host
@@ -1167,7 +1181,7 @@ static PROCPOOL_UNUSED inline void procpool__scope_end(procpool **procpool__pool
       slot       0  word     ticket 48 bits, worker 12, state 4            host, worker, supervisor by CAS
                  8  flags   12 limit                                       host
                 16  function  24 size  32 argument: bytes, or where they lie, or that and the result's place   host
-                16  in their place, once the task is dead: an epitaph of 40 bytes                  supervisor
+                16  in their place, once the task is dead: an exit record of 40 bytes                  supervisor
       record     0  position  8 word  16 size  24 slot  28 pid  32 bytes; at multiples of 32       its worker
 
    A task is a 64-byte slot whose first word decides its fate: (ticket, worker, state), changed by compare-and-swap
@@ -1287,9 +1301,9 @@ static PROCPOOL_UNUSED inline void procpool__scope_end(procpool **procpool__pool
       host: word READY, then the cell             release          worker: cell, then claims        a task is passed by
       host: cells of many, then touches idle      release, or      worker: sets idle, looks at cell worker sleeps at a task
       host: publishes, looks at ticking           seq_cst          supervisor: ticking 0, queue     a limit is not kept
-      host: sets lazy_until, then flag            relaxed, seq_cst worker: the other way round      lazy sleep for ever
+      host: sets wake_at, then flag            relaxed, seq_cst worker: the other way round      lazy sleep for ever
       supervisor: sets away, then wakes all       release          worker: wake_seq, then cell      a task waits
-      supervisor: epitaph, then dead_list         release          host: dead_list, then epitaph    half of an epitaph
+      supervisor: exit record, then dead_list     release          host: dead_list, then record     half of an exit record
       supervisor: cause (relaxed), then health    release          host: health, then cause         another cause
       last thread: alive 0, looks at phase        seq_cst          shutdown: the other way round    no end of a shutdown
       interrupt: counts itself, looks at magic    seq_cst          free: the other way round        use after free
@@ -1358,7 +1372,7 @@ static PROCPOOL_UNUSED inline void procpool__scope_end(procpool **procpool__pool
    How the host learns of nonsense: it reads each shared value once, checks it against its private table, and then
    uses it; and after 200 ms, then ever more rarely while nothing comes about (5 s), as it waits or polls, it looks
    at every task that is not settled (the audit). By the protocol a claimed word is named by its worker's intent
-   until it is committed or buried, and a committed one by a record in its worker's ring: a word of which neither is
+   until it is committed or revoked, and a committed one by a record in its worker's ring: a word of which neither is
    true has no owner, and its worker is ended. What the host alone writes is written again where it was changed.
 */
 
@@ -3057,7 +3071,7 @@ static pid_t procpool__platform_waitid(pid_t pid, int *status, int flags, struct
     how = (how & 0xff) << 8;
   else if (info.si_code == CLD_DUMPED)
     how |= 0x80;
-  else if (info.si_code == CLD_STOPPED || info.si_code == CLD_TRAPPED)
+  else if (info.si_code == CLD_STOPPED || info.si_code == CLD_TRAPPED) /* trapped: only if this process traces it */
     how = how << 8 | 0x7f;
   else if (info.si_code == CLD_CONTINUED)
     how = 0xffff;
@@ -4484,15 +4498,15 @@ enum {
   PROCPOOL__SLOT_GRACE = 8 /* the bits from this one on: ms from one stage of its end to the next; 0: SIGKILL at once */
 };
 
-enum { PROCPOOL__EPITAPH_QUARANTINE = 0x100 };
+enum { PROCPOOL__EXIT_QUARANTINE = 0x100 };
 
 /* What the supervisor writes over the argument of a task whose worker it has reaped (or cannot reap: QUARANTINE). */
-typedef struct procpool__epitaph {
+typedef struct procpool__exit_record {
   int32_t signal, exit_status, pid;
   int32_t stage; /* procpool_stage, and QUARANTINE: its worker may still write to what the task was given */
   procpool__u64 user_us, system_us;
   procpool__u64 rss_kib_next; /* largest resident size in KiB (40 bits), the next slot of the dead list plus 1 (24) */
-} procpool__epitaph;
+} procpool__exit_record;
 
 /* Where the result of a task goes that has a place for it: behind the argument. Offsets are the arena's. */
 typedef struct procpool__place {
@@ -4501,13 +4515,13 @@ typedef struct procpool__place {
 } procpool__place;
 
 /* One task. All but word and flags: written by the host before word becomes READY (release), read by the worker whose
- * CAS made it RUNNING (acquire), and never again; or the epitaph, by the supervisor while it alone owns the slot,
+ * CAS made it RUNNING (acquire), and never again; or the exit record, by the supervisor while it alone owns the slot,
  * read by the host after it took the slot from the dead list (acquire). */
 typedef struct procpool__slot {
   procpool__u64 word;     /* host, worker, supervisor: by CAS; all read */
   uint32_t flags;         /* host; atomic, since DISCARD and KILL may come later. Worker and supervisor read */
   uint32_t limit;         /* milliseconds that the body may run, 0: no limit. Worker and supervisor read */
-  procpool__u64 function; /* from here on the epitaph may lie */
+  procpool__u64 function; /* from here on the exit record may lie */
   procpool__u64 size;
   union {
     unsigned char bytes[PROCPOOL__INLINE_BYTES];
@@ -4516,8 +4530,8 @@ typedef struct procpool__slot {
   } argument;
 } PROCPOOL__ALIGNED procpool__slot;
 
-static inline procpool__epitaph *procpool__slot_epitaph(procpool__slot *slot) {
-  return (procpool__epitaph *)(void *)&slot->function;
+static inline procpool__exit_record *procpool__slot_exit_record(procpool__slot *slot) {
+  return (procpool__exit_record *)(void *)&slot->function;
 }
 
 /* How far a worker has come. */
@@ -4567,7 +4581,7 @@ typedef enum procpool__health {
 } procpool__health;
 
 enum {
-  PROCPOOL__FLAG_CLAIM = 1,  /* it is to be woken when the task at lazy_until, or one behind it, is claimed */
+  PROCPOOL__FLAG_CLAIM = 1,  /* it is to be woken when the task at wake_at, or one behind it, is claimed */
   PROCPOOL__FLAG_FD = 2,     /* threads poll the pool's descriptor */
   PROCPOOL__FLAG_PARKED = 4, /* it is to be woken for results */
   PROCPOOL__FLAG_BITS = 3    /* they take this many bits */
@@ -4578,7 +4592,7 @@ enum {
 /* 64 workers, a bit each; both masks on one line, which the host reads at every submit.
  *   idle   it sleeps, or is about to. Set by the worker; cleared by it, by the host that wakes just this one, or by the
  *          supervisor for a dead one.
- *   away   it cannot take a task, and waking it is no use: not started, in its initializer, stopped, condemned, on its
+ *   away   it cannot take a task, and waking it is no use: not started, in its initializer, stopped, revoked, on its
  *          way out, dead. Set by the host at open, by the supervisor, by a worker that leaves; cleared by the worker
  *          before it looks for its first task, by the supervisor when one is continued. */
 typedef struct procpool__mask {
@@ -4614,7 +4628,7 @@ typedef struct procpool__header {
   uint32_t host_seq;                         /* the process that wakes the host adds 1; the host sleeps on this */
   uint32_t pad1;
   procpool__u64 host_woken_ns; /* worker: when it last woke the host. For the host's own spinning */
-  procpool__u64 lazy_until; /* host, before host_flag, which publishes it: see FLAG_CLAIM. Workers read it after that */
+  procpool__u64 wake_at; /* host, before host_flag, which publishes it: see FLAG_CLAIM. Workers read it after that */
   PROCPOOL__ALIGNED uint32_t phase; /* host; everyone reads */
   uint32_t pad2;
   procpool__u64
@@ -4672,7 +4686,7 @@ PROCPOOL__AT(header, masks, 1344);
 PROCPOOL__AT(header, host_flag, 1600);
 PROCPOOL__AT(header, host_seq, 1608);
 PROCPOOL__AT(header, host_woken_ns, 1616);
-PROCPOOL__AT(header, lazy_until, 1624);
+PROCPOOL__AT(header, wake_at, 1624);
 PROCPOOL__AT(header, phase, 1664);
 PROCPOOL__AT(header, arena_top, 1672);
 PROCPOOL__AT(header, limited, 1728);
@@ -4702,7 +4716,7 @@ typedef char procpool__assert_whole_header[sizeof(procpool__header) == 1920 ? 1 
 typedef char procpool__assert_whole_block[sizeof(procpool__block) == 320 ? 1 : -1];
 typedef char procpool__assert_whole_slot[sizeof(procpool__slot) == 64 ? 1 : -1];
 typedef char procpool__assert_place[sizeof(procpool__place) == PROCPOOL__INLINE_BYTES ? 1 : -1];
-typedef char procpool__assert_epitaph[sizeof(procpool__epitaph) == 40 ? 1 : -1];
+typedef char procpool__assert_exit_record[sizeof(procpool__exit_record) == 40 ? 1 : -1];
 
 #define PROCPOOL__ARENA_MOST ((uint64_t)1 << 46)   /* address space of a process, about */
 #define PROCPOOL__EXTENT ((uint64_t)1 << 20)       /* the arena grows by multiples of this */
@@ -5079,12 +5093,12 @@ static bool procpool__table_waiting(const procpool__segment *s) {
   return false;
 }
 
-/* Puts a task whose epitaph is written on the list that the host takes. */
+/* Puts a task whose exit record is written on the list that the host takes. */
 static void procpool__table_push_dead(const procpool__segment *s, uint32_t slot, uint64_t rss_kib) {
   procpool__header *h = s->header;
-  procpool__epitaph *e = procpool__slot_epitaph(&s->slots[slot]);
+  procpool__exit_record *e = procpool__slot_exit_record(&s->slots[slot]);
   uint64_t first;
-  do { /* relaxed: the list's compare-and-swap publishes all of the epitaph */
+  do { /* relaxed: the list's compare-and-swap publishes all of the exit record */
     first = procpool__load(&h->dead_list);
     procpool__store_relaxed(&e->rss_kib_next, (rss_kib << 24) | (first & 0xffffff));
   } while (!procpool__cas(&h->dead_list, first, (uint64_t)slot + 1));
@@ -5134,7 +5148,7 @@ struct procpool__worker {
   uint64_t dropped;      /* what its block says */
   uint64_t next;         /* the position where it looks for a task */
   uint64_t seen, hinted; /* no task from seen to next is READY; where it last set or met the hint */
-  uint64_t answered;     /* number of the host's sleep that it has ended already */
+  uint64_t notified;     /* number of the host's sleep that it has ended already */
   uint64_t tasks;
   void (*make_room)(void *context); /* inline only: no other thread would empty the ring */
   void *make_room_context;
@@ -5202,12 +5216,12 @@ static void procpool__worker_set_event(const procpool__worker *w) {
 
 /* Ends a sleep of the host, if it sleeps and this worker has not yet ended that one. The flag stays for the others: a
  * wake token held by a process that is then stopped would be lost. */
-static void procpool__worker_answer(procpool__worker *w, uint64_t why) {
+static void procpool__worker_notify_host(procpool__worker *w, uint64_t why) {
   const procpool__segment *s = w->segment;
   const uint64_t flag = procpool__load(&s->header->host_flag);
-  if ((flag & why) == 0 || flag >> PROCPOOL__FLAG_BITS == w->answered)
+  if ((flag & why) == 0 || flag >> PROCPOOL__FLAG_BITS == w->notified)
     return;
-  w->answered = flag >> PROCPOOL__FLAG_BITS;
+  w->notified = flag >> PROCPOOL__FLAG_BITS;
   procpool__add32(&s->header->host_seq, 1);
   if (flag & (PROCPOOL__FLAG_PARKED | PROCPOOL__FLAG_CLAIM)) {
     procpool__store_relaxed(&s->header->host_woken_ns, procpool__platform_now());
@@ -5218,12 +5232,12 @@ static void procpool__worker_answer(procpool__worker *w, uint64_t why) {
 }
 
 /* After a claim: the host may sleep until this task, or one before it, is claimed. The flag is read first: it vouches
- * for lazy_until. */
-static void procpool__worker_answer_claim(procpool__worker *w) {
+ * for wake_at. */
+static void procpool__worker_notify_claim(procpool__worker *w) {
   const procpool__header *h = w->segment->header;
   const uint64_t flag = procpool__load(&h->host_flag);
-  if ((flag & PROCPOOL__FLAG_CLAIM) && w->next > procpool__load_relaxed(&h->lazy_until))
-    procpool__worker_answer(w, PROCPOOL__FLAG_CLAIM);
+  if ((flag & PROCPOOL__FLAG_CLAIM) && w->next > procpool__load_relaxed(&h->wake_at))
+    procpool__worker_notify_host(w, PROCPOOL__FLAG_CLAIM);
 }
 
 static uint32_t procpool__worker_phase(const procpool__worker *w) {
@@ -5253,7 +5267,7 @@ static bool procpool__worker_wait_room(procpool__worker *w, uint64_t length) {
     }
     seq = procpool__load32(&w->block->room_seq);
     procpool__store32(&w->block->room_flag, 1);
-    procpool__worker_answer(w, PROCPOOL__FLAG_CLAIM); /* in a lazy sleep: this is more than may wait */
+    procpool__worker_notify_host(w, PROCPOOL__FLAG_CLAIM); /* in a lazy sleep: this is more than may wait */
     w->given_up = (procpool__load32(&w->task.slot->flags) & PROCPOOL__SLOT_DISCARD) != 0;
     if (!w->given_up && !procpool__worker_fits(w, length) &&
         (w->process || procpool__worker_phase(w) != PROCPOOL__PHASE_KILL))
@@ -5300,7 +5314,7 @@ static void procpool__worker_publish(procpool__worker *w, const procpool__record
   else
     (void)procpool__exchange(&w->block->tail, w->tail + length);
   w->tail += length;
-  procpool__worker_answer(w, PROCPOOL__FLAG_PARKED | PROCPOOL__FLAG_FD);
+  procpool__worker_notify_host(w, PROCPOOL__FLAG_PARKED | PROCPOOL__FLAG_FD);
   procpool__platform_prefetch_write(procpool__ring_at(w->segment, w->index, w->tail)); /* the host read it a lap ago */
 }
 
@@ -5351,7 +5365,7 @@ static bool procpool__worker_drop(procpool__worker *w) {
       return false;
   }
   (void)procpool__exchange(&w->block->dropped, ++w->dropped);
-  procpool__worker_answer(w, PROCPOOL__FLAG_PARKED | PROCPOOL__FLAG_FD);
+  procpool__worker_notify_host(w, PROCPOOL__FLAG_PARKED | PROCPOOL__FLAG_FD);
   return true;
 }
 
@@ -5663,7 +5677,7 @@ static void procpool__worker_call_timed(procpool__worker *w) {
 
 /* Runs the claimed task. Returns false when this worker must not claim again. */
 static bool procpool__worker_run(procpool__worker *w, uint32_t slot_index, uint64_t word) {
-  const uint64_t answered = w->answered;
+  const uint64_t notified = w->notified;
   procpool__worker_prepare(w, slot_index, word);
   procpool__store_relaxed(&w->block->tasks, ++w->tasks); /* read when this worker is reaped */
   procpool__worker_call_timed(w);
@@ -5671,21 +5685,21 @@ static bool procpool__worker_run(procpool__worker *w, uint32_t slot_index, uint6
     return false;
   procpool__store_release(&w->block->intent_word, 0); /* release: a process that sees it sees the commit */
   procpool__worker_trim(w, PROCPOOL__SCRATCH_KEPT);
-  if ((procpool__worker_has_time(w) || w->answered != answered || w->lengthy) && !procpool__worker_tidy(w))
+  if ((procpool__worker_has_time(w) || w->notified != notified || w->lengthy) && !procpool__worker_tidy(w))
     return false;
   return w->segment->settings.max_tasks == 0 || w->tasks < w->segment->settings.max_tasks;
 }
 
 /* A thread's task was left by pthread_exit. It ends as it does in a process, which that ends as exit(0) would; with no
- * supervisor there, its own worker takes the word and writes the epitaph. */
-static void procpool__worker_bury(procpool__worker *w) {
+ * supervisor there, its own worker takes the word and writes the exit record. */
+static void procpool__worker_report_death(procpool__worker *w) {
   const procpool__segment *s = w->segment;
   procpool_task *t = &w->task;
   procpool__worker_end_copy(w);
   if (t->slot == NULL || !procpool__cas(&t->slot->word, t->word, procpool__word_in(t->word, PROCPOOL__DEAD_CRASHED)))
     return; /* the thread was cancelled, by a task that knew its name, where no task ran */
-  memset((void *)procpool__slot_epitaph(t->slot), 0, sizeof(procpool__epitaph));
-  procpool__slot_epitaph(t->slot)->pid = (int32_t)w->pid;
+  memset((void *)procpool__slot_exit_record(t->slot), 0, sizeof(procpool__exit_record));
+  procpool__slot_exit_record(t->slot)->pid = (int32_t)w->pid;
   procpool__table_push_dead(s, t->slot_index, 0);
   procpool__add(&s->header->dead_count, 1);
   procpool__store_release(&w->block->intent_word, 0);
@@ -5694,7 +5708,7 @@ static void procpool__worker_bury(procpool__worker *w) {
 
 /* ---- claiming and sleeping ---- */
 
-typedef enum procpool__turn { PROCPOOL__TURN_RAN, PROCPOOL__TURN_EMPTY, PROCPOOL__TURN_LEAVE } procpool__turn;
+typedef enum procpool__step { PROCPOOL__STEP_RAN, PROCPOOL__STEP_EMPTY, PROCPOOL__STEP_LEAVE } procpool__step;
 
 /* A worker that finds task after task goes on from where it was, and moves the hint now and then for all of them: in
  * one step past what it has seen not READY, from seen to next. A worker that follows a hint that lags finds tasks that
@@ -5752,22 +5766,22 @@ static bool procpool__worker_claim(procpool__worker *w, uint32_t slot, uint64_t 
   w->next++;
   if (w->next - w->hinted >= PROCPOOL__AHEAD)
     procpool__worker_move_hint(w);
-  procpool__worker_answer_claim(w);
+  procpool__worker_notify_claim(w);
   return true;
 }
 
 /* Takes the next task in the queue, if there is one, and runs it. */
-static procpool__turn procpool__worker_turn(procpool__worker *w) {
+static procpool__step procpool__worker_step(procpool__worker *w) {
   for (;;) {
     uint32_t slot;
     const procpool__peek peek = procpool__table_peek(w->segment, w->next, &slot);
     const uint64_t word = procpool__word(w->next + 1, w->index, PROCPOOL__RUNNING);
     if (peek == PROCPOOL__PEEK_EMPTY && !procpool__worker_resync(w))
-      return PROCPOOL__TURN_EMPTY;
+      return PROCPOOL__STEP_EMPTY;
     if (procpool__worker_phase(w) == PROCPOOL__PHASE_KILL)
-      return PROCPOOL__TURN_LEAVE;
+      return PROCPOOL__STEP_LEAVE;
     if (peek == PROCPOOL__PEEK_TASK && procpool__worker_claim(w, slot, word))
-      return procpool__worker_run(w, slot, word) ? PROCPOOL__TURN_RAN : PROCPOOL__TURN_LEAVE;
+      return procpool__worker_run(w, slot, word) ? PROCPOOL__STEP_RAN : PROCPOOL__STEP_LEAVE;
     if (peek != PROCPOOL__PEEK_EMPTY)
       procpool__worker_skip(w);
   }
@@ -5820,14 +5834,14 @@ static bool procpool__worker_rest(procpool__worker *w) {
   return true;
 }
 
-/* Runs tasks until it is told to leave, has run its share, or was condemned. */
+/* Runs tasks until it is told to leave, has run its share, or its task was revoked. */
 static void procpool__worker_loop(procpool__worker *w) {
-  procpool__turn turn;
+  procpool__step turn;
   bool draining;
   do { /* the phase is read before the turn: the host published its last task before it said that the pool drains */
     draining = procpool__worker_phase(w) != PROCPOOL__PHASE_RUN;
-    turn = procpool__worker_turn(w);
-  } while (turn == PROCPOOL__TURN_RAN || (turn == PROCPOOL__TURN_EMPTY && !draining && procpool__worker_rest(w)));
+    turn = procpool__worker_step(w);
+  } while (turn == PROCPOOL__STEP_RAN || (turn == PROCPOOL__STEP_EMPTY && !draining && procpool__worker_rest(w)));
   procpool__store(&w->block->life, PROCPOOL__LIFE_LEAVES); /* first: a worker that is continued then stays away */
   (void)procpool__or(procpool__shm_away(w->segment, w->index), procpool__shm_bit(w->index));
   procpool__worker_trim(w, 0);
@@ -5899,7 +5913,7 @@ static bool procpool__worker_initialize(procpool__worker *w) {
 /* ==== >>supervisor ==================================================================================================
  * Runs in:   the supervisor, one process with one thread for each pool; the record of what forked children inherit
  *            in any process.
- * Writes:    health, causes and counts in the header, away, its own charges, words of dead workers, the record of its
+ * Writes:    health, causes and counts in the header, away, its own children, words of dead workers, the record of its
  *            process. It notes stops and continues, too; deaths are the next part's.
  * Calls:     >>worker, and all above it.
  * Always:    no user code runs in it, it holds no lock and allocates nothing; what it reads from shared memory it
@@ -5973,31 +5987,31 @@ static bool procpool__super_catch_exit(uint64_t level, void *mark) {
 }
 
 /* What host and supervisor say to each other over the control channel: whole messages of one size. */
-typedef enum procpool__say {
-  PROCPOOL__SAY_SELF = 1, /* go-between, last of all: with a descriptor for the supervisor (Linux 5.3) */
-  PROCPOOL__SAY_CODE,     /* supervisor: an executable mapping that its workers have (spawn) */
-  PROCPOOL__SAY_ATTACHED, /* supervisor: that was all of them; waits for BEGIN */
-  PROCPOOL__SAY_BEGIN,    /* host: the initializer is in the header, start the workers */
-  PROCPOOL__SAY_STARTED,  /* supervisor: all workers are forked, or a = the error of b, a procpool__call */
-  PROCPOOL__SAY_THREADS,  /* supervisor: the program has threads when it comes to the door (spawn); it leaves */
-  PROCPOOL__SAY_ENDING,   /* supervisor: it has heard of the KILL, and is at it */
-  PROCPOOL__SAY_TAKEN,    /* supervisor: something else lies where the segment should be mapped (spawn); it leaves */
-  PROCPOOL__SAY_GONE,     /* supervisor: no worker is left, and it leaves */
-  PROCPOOL__SAY_PHASE,    /* host: the phase is a now, and b tasks were ever accepted */
-  PROCPOOL__SAY_SIGNAL,   /* host: send signal b to worker a */
-  PROCPOOL__SAY_RESET,    /* host: worker a's ring is corrupt: end it, its ring begins anew at b */
-  PROCPOOL__SAY_LOOK      /* host: a task is to be ended, or has a limit: look at what the workers run */
-} procpool__say;
+typedef enum procpool__message_kind {
+  PROCPOOL__MESSAGE_SELF = 1, /* go-between, last of all: with a descriptor for the supervisor (Linux 5.3) */
+  PROCPOOL__MESSAGE_CODE,     /* supervisor: an executable mapping that its workers have (spawn) */
+  PROCPOOL__MESSAGE_ATTACHED, /* supervisor: that was all of them; waits for BEGIN */
+  PROCPOOL__MESSAGE_BEGIN,    /* host: the initializer is in the header, start the workers */
+  PROCPOOL__MESSAGE_STARTED,  /* supervisor: all workers are forked, or a = the error of b, a procpool__call */
+  PROCPOOL__MESSAGE_THREADS,  /* supervisor: the program has threads when it comes to the door (spawn); it leaves */
+  PROCPOOL__MESSAGE_ENDING,   /* supervisor: it has heard of the KILL, and is at it */
+  PROCPOOL__MESSAGE_TAKEN,  /* supervisor: something else lies where the segment should be mapped (spawn); it leaves */
+  PROCPOOL__MESSAGE_GONE,   /* supervisor: no worker is left, and it leaves */
+  PROCPOOL__MESSAGE_PHASE,  /* host: the phase is a now, and b tasks were ever accepted */
+  PROCPOOL__MESSAGE_SIGNAL, /* host: send signal b to worker a */
+  PROCPOOL__MESSAGE_RESET,  /* host: worker a's ring is corrupt: end it, its ring begins anew at b */
+  PROCPOOL__MESSAGE_LOOK    /* host: a task is to be ended, or has a limit: look at what the workers run */
+} procpool__message_kind;
 
 /* What can fail in a supervisor before its workers are there. */
 typedef enum procpool__call { PROCPOOL__CALL_FORK, PROCPOOL__CALL_SIGACTION, PROCPOOL__CALL_MAPS } procpool__call;
 
 typedef struct procpool__message {
-  uint64_t say, a, b;
+  uint64_t kind, a, b;
   procpool__platform_code code;
 } procpool__message;
 
-typedef struct procpool__charge {
+typedef struct procpool__child {
   procpool__pid pid;  /* 0: there is none */
   uint64_t born, due; /* when it was started; when to start the next one, if it is replaced at all */
   uint64_t reset;     /* where its ring begins anew when it is reaped; 0: where it ended */
@@ -6019,7 +6033,7 @@ typedef struct procpool__charge {
   /* the programs that it has started */
   uint64_t mark;  /* of its descendants; 0 before the first one */
   uint64_t sweep; /* the mark of descendants that are to end with a worker that was ended; 0: none */
-} procpool__charge;
+} procpool__child;
 
 typedef struct procpool__super {
   procpool__segment segment;
@@ -6036,7 +6050,7 @@ typedef struct procpool__super {
   int turn;       /* the index from which it looks for workers to replace */
   uint64_t marks; /* given to workers so far */
   char name[16];
-  procpool__charge *charges; /* one per worker */
+  procpool__child *children; /* one per worker */
 } procpool__super;
 
 #define PROCPOOL__LATE ((uint64_t)100000000u) /* ns: no machine is so busy, or it is no time that counts */
@@ -6048,18 +6062,18 @@ typedef struct procpool__super {
 #define PROCPOOL__TICK_MOST ((uint64_t)5000000000u)
 #define PROCPOOL__WITNESS_TICK ((uint64_t)400000000u) /* ns between looks at the host where nothing tells of its end */
 
-static procpool__message procpool__message_of(procpool__say say, uint64_t a, uint64_t b) {
+static procpool__message procpool__message_of(procpool__message_kind kind, uint64_t a, uint64_t b) {
   procpool__message m;
   memset(&m, 0, sizeof(m));
-  m.say = say;
+  m.kind = kind;
   m.a = a;
   m.b = b;
   return m;
 }
 
 /* wait: for room in the channel. Else it is lost where there is none. */
-static bool procpool__message_send(int channel, procpool__say say, uint64_t a, uint64_t b, bool wait) {
-  const procpool__message m = procpool__message_of(say, a, b);
+static bool procpool__message_send(int channel, procpool__message_kind kind, uint64_t a, uint64_t b, bool wait) {
+  const procpool__message m = procpool__message_of(kind, a, b);
   return procpool__platform_send(channel, &m, sizeof(m), -1, wait);
 }
 
@@ -6277,7 +6291,7 @@ static void procpool__super_be_worker(procpool__super *u, int index) {
   procpool__worker worker;
   procpool__platform_die_with(u->pid);
   procpool__super_keep_few(u);
-  procpool__platform_worker_manners(u->name, u->segment.settings.once ? -1 : index, u->charges[index].mark,
+  procpool__platform_worker_manners(u->name, u->segment.settings.once ? -1 : index, u->children[index].mark,
                                     u->segment.settings.core_dumps);
   procpool__worker_setup(&worker, &u->segment, index, u->fds.far_all_gone, true);
   worker.parent = u->pid;
@@ -6302,29 +6316,29 @@ static uint64_t procpool__super_new_mark(procpool__super *u, int index) {
 /* Forks worker index, which no process has. False (procpool__platform_error) if that fails. */
 static bool procpool__super_start(procpool__super *u, int index) {
   procpool__header *h = u->segment.header;
-  procpool__charge *charge = &u->charges[index];
+  procpool__child *child = &u->children[index];
   procpool__block *block = &u->segment.blocks[index];
   procpool__store(&block->life, PROCPOOL__LIFE_FORKED);
   procpool__store(&block->tasks, 0);
   procpool__store(&block->intent_word, 0);
-  charge->mark = procpool__super_new_mark(u, index);
+  child->mark = procpool__super_new_mark(u, index);
   procpool__store(&h->alive, ++u->alive); /* before the fork: who sees what it did finds it counted */
   procpool__store(&h->started, ++u->started);
-  charge->pid = procpool__platform_fork();
-  if (charge->pid == 0)
+  child->pid = procpool__platform_fork();
+  if (child->pid == 0)
     procpool__super_be_worker(u, index);
-  if (charge->pid < 0) {
-    charge->pid = 0;
+  if (child->pid < 0) {
+    child->pid = 0;
     procpool__store(&h->started, --u->started);
     procpool__store(&h->alive, --u->alive);
     return false;
   }
-  charge->born = procpool__platform_now();
-  charge->excused = 0;
-  charge->stage = PROCPOOL_STAGE_NONE;
-  charge->word = 0;
-  charge->stopped = charge->overdue = false;
-  procpool__store(&block->pid, (uint64_t)charge->pid);
+  child->born = procpool__platform_now();
+  child->excused = 0;
+  child->stage = PROCPOOL_STAGE_NONE;
+  child->word = 0;
+  child->stopped = child->overdue = false;
+  procpool__store(&block->pid, (uint64_t)child->pid);
   return true;
 }
 
@@ -6333,7 +6347,7 @@ static void procpool__super_cause(procpool__super *u, procpool__health health, i
   procpool__header *h = u->segment.header;
   const bool ended = index >= 0;
   const bool refused = ended && procpool__load(&u->segment.blocks[index].life) == PROCPOOL__LIFE_REFUSED;
-  const bool overdue = ended && u->charges[index].overdue;
+  const bool overdue = ended && u->children[index].overdue;
   procpool__store_signed_relaxed(&h->cause_worker, index);
   procpool__store_signed_relaxed(&h->cause_pid, ended ? u->ended_pid : 0);
   procpool__store_signed_relaxed(&h->cause_signal, ended ? u->ending.signal_number : 0);
@@ -6359,16 +6373,16 @@ static bool procpool__super_task_of(procpool__super *u, int index, uint32_t *slo
 static bool procpool__super_decide(procpool__super *u, int index, uint32_t slot, uint64_t word, procpool__state state) {
   if (!procpool__cas(&u->segment.slots[slot].word, word, procpool__word_in(word, state)))
     return false;
-  u->charges[index].word = procpool__word_in(word, state);
-  u->charges[index].slot = slot;
+  u->children[index].word = procpool__word_in(word, state);
+  u->children[index].slot = slot;
   return true;
 }
 
 /* Revokes a task that was asked to end and did not return. */
 static bool procpool__super_revoke_asked(procpool__super *u, int index) {
-  const procpool__charge *charge = &u->charges[index];
-  return procpool__super_decide(u, index, charge->slot, charge->word,
-                                procpool__state_after(procpool__word_state(charge->word), PROCPOOL__DEAD_TIMEOUT));
+  const procpool__child *child = &u->children[index];
+  return procpool__super_decide(u, index, child->slot, child->word,
+                                procpool__state_after(procpool__word_state(child->word), PROCPOOL__DEAD_TIMEOUT));
 }
 
 /* Settles the task of worker index that was revoked, if there is one: its argument makes room for how the worker ended,
@@ -6376,20 +6390,20 @@ static bool procpool__super_revoke_asked(procpool__super *u, int index) {
 static bool procpool__super_report_death(procpool__super *u, int index, const procpool__ending *ending) {
   const procpool__ending none = {PROCPOOL__ENDED, 0, 0, 0, 0, 0};
   const procpool__ending *end = ending != NULL ? ending : &none;
-  procpool__charge *charge = &u->charges[index];
-  procpool__epitaph *e = procpool__slot_epitaph(&u->segment.slots[charge->slot]);
-  if (!procpool__state_dead(procpool__word_state(charge->word)))
+  procpool__child *child = &u->children[index];
+  procpool__exit_record *e = procpool__slot_exit_record(&u->segment.slots[child->slot]);
+  if (!procpool__state_dead(procpool__word_state(child->word)))
     return false;
   PROCPOOL__STEP();
   e->signal = end->signal_number;
   e->exit_status = end->exit_status;
-  e->pid = (int32_t)charge->pid;
+  e->pid = (int32_t)child->pid;
   e->user_us = end->user_us;
   e->system_us = end->system_us;
-  e->stage = (int32_t)charge->stage | (ending == NULL ? PROCPOOL__EPITAPH_QUARANTINE : 0);
-  procpool__table_push_dead(&u->segment, charge->slot, end->rss_kib);
+  e->stage = (int32_t)child->stage | (ending == NULL ? PROCPOOL__EXIT_QUARANTINE : 0);
+  procpool__table_push_dead(&u->segment, child->slot, end->rss_kib);
   procpool__store(&u->segment.header->dead_count, ++u->dead);
-  charge->word = 0;
+  child->word = 0;
   return true;
 }
 
@@ -6397,7 +6411,7 @@ static bool procpool__super_report_death(procpool__super *u, int index, const pr
 static void procpool__super_revoke(procpool__super *u, int index, procpool__state state) {
   uint32_t slot;
   uint64_t word;
-  if (procpool__state_asked(procpool__word_state(u->charges[index].word)) && procpool__super_revoke_asked(u, index))
+  if (procpool__state_asked(procpool__word_state(u->children[index].word)) && procpool__super_revoke_asked(u, index))
     return;
   if (procpool__super_task_of(u, index, &slot, &word))
     (void)procpool__super_decide(u, index, slot, word, state);
@@ -6405,9 +6419,9 @@ static void procpool__super_revoke(procpool__super *u, int index, procpool__stat
 
 /* A task that was asked to end may have done so: then its worker is not being ended any more. */
 static void procpool__super_note_return(procpool__super *u, int index) {
-  procpool__charge *charge = &u->charges[index];
-  if (charge->stage == PROCPOOL_STAGE_ASKED && procpool__load(&u->segment.slots[charge->slot].word) != charge->word)
-    charge->stage = PROCPOOL_STAGE_NONE;
+  procpool__child *child = &u->children[index];
+  if (child->stage == PROCPOOL_STAGE_ASKED && procpool__load(&u->segment.slots[child->slot].word) != child->word)
+    child->stage = PROCPOOL_STAGE_NONE;
 }
 
 /* The task, if any, that dies with worker index, which is reaped. Returns whether there was one. */
@@ -6424,29 +6438,28 @@ static void procpool__super_note_away(const procpool__super *u, int index) {
 }
 
 /* Time in which a worker could not run: its limit and the next stage of its end come so much later. */
-static void procpool__super_give_back(procpool__charge *charge, uint64_t from, uint64_t to) {
+static void procpool__super_give_back(procpool__child *child, uint64_t from, uint64_t to) {
   if (from >= to)
     return;
-  charge->excused += to - from;
-  if (charge->stage != PROCPOOL_STAGE_NONE && charge->stage_due != PROCPOOL__NEVER)
-    charge->stage_due += to - from;
+  child->excused += to - from;
+  if (child->stage != PROCPOOL_STAGE_NONE && child->stage_due != PROCPOOL__NEVER)
+    child->stage_due += to - from;
 }
 
 /* A stop counts from here, and not from the next look: that may be seconds away. Its end is heard after a look. */
 static void procpool__super_note_stop(procpool__super *u, int index, bool stopped) {
-  procpool__charge *charge = &u->charges[index];
-  if (stopped || !charge->stopped) /* a stop that was over before this process looked is told by its end alone */
+  procpool__child *child = &u->children[index];
+  if (stopped || !child->stopped) /* a stop that was over before this process looked is told by its end alone */
     procpool__store(&u->segment.header->stopped, ++u->stopped);
-  if (stopped && !charge->stopped) {
-    charge->stood_ns = procpool__platform_now();
-    charge->stopped_ns = charge->stood_ns - charge->excused;
-    charge->host_stood = false;
+  if (stopped && !child->stopped) {
+    child->stood_ns = procpool__platform_now();
+    child->stopped_ns = child->stood_ns - child->excused;
+    child->host_stood = false;
   }
-  charge->stopped = stopped;
+  child->stopped = stopped;
   if (stopped)
     procpool__super_note_away(u, index);
-  else if (charge->stage < PROCPOOL_STAGE_TERM &&
-           procpool__load(&u->segment.blocks[index].life) == PROCPOOL__LIFE_TASKS)
+  else if (child->stage < PROCPOOL_STAGE_TERM && procpool__load(&u->segment.blocks[index].life) == PROCPOOL__LIFE_TASKS)
     (void)procpool__and(procpool__shm_away(&u->segment, index), ~procpool__shm_bit(index));
 }
 
@@ -6457,18 +6470,18 @@ static void procpool__super_clear_traces(procpool__super *u, int index) {
   procpool__store32(&block->room_flag, 0);
   if (!u->segment.settings.once)
     procpool__store(&block->pid, 0);
-  if (u->charges[index].reset != 0)
-    procpool__store(&block->tail, u->charges[index].reset);
-  u->charges[index].reset = 0;
-  u->alive -= u->charges[index].pid != 0;
-  u->charges[index].pid = 0;
+  if (u->children[index].reset != 0)
+    procpool__store(&block->tail, u->children[index].reset);
+  u->children[index].reset = 0;
+  u->alive -= u->children[index].pid != 0;
+  u->children[index].pid = 0;
   procpool__store(&u->segment.header->alive, u->alive);
 }
 
 /* Waits for the end of worker index, which was killed. False when it has not come by the deadline: the kernel itself
  * holds it, in a device or a file system that does not answer. */
 static bool procpool__super_await(procpool__super *u, int index, uint64_t deadline, procpool__ending *ending) {
-  while (procpool__platform_reap(u->charges[index].pid, false, ending) == 0) {
+  while (procpool__platform_reap(u->children[index].pid, false, ending) == 0) {
     if (procpool__platform_now() >= deadline)
       return false;
     procpool__platform_super_sleep(NULL, 0, deadline);
@@ -6478,7 +6491,7 @@ static bool procpool__super_await(procpool__super *u, int index, uint64_t deadli
 
 /* ==== >>deaths ======================================================================================================
  * Runs in:   the supervisor.
- * Writes:    epitaphs and the dead list, words that it takes from RUNNING, blocks of workers that are reaped.
+ * Writes:    exit records and the dead list, words that it takes from RUNNING, blocks of workers that are reaped.
  * Calls:     >>supervisor, and all above it.
  * Always:    a word is decided before a signal is sent, and a task settles only when its worker is reaped. */
 
@@ -6490,7 +6503,7 @@ static bool procpool__super_await(procpool__super *u, int index, uint64_t deadli
 
 static int procpool__super_find(const procpool__super *u, procpool__pid pid) {
   for (int i = 0; i < u->segment.workers; i++)
-    if (u->charges[i].pid == pid)
+    if (u->children[i].pid == pid)
       return i;
   return -1;
 }
@@ -6499,7 +6512,7 @@ static int procpool__super_find(const procpool__super *u, procpool__pid pid) {
 static void procpool__super_sweep_child(procpool__pid child, uint64_t mark, void *context) {
   procpool__super *u = (procpool__super *)context;
   const uint64_t index = mark & 0xfff;
-  if (procpool__super_find(u, child) >= 0 || index >= (uint64_t)u->segment.workers || u->charges[index].sweep != mark)
+  if (procpool__super_find(u, child) >= 0 || index >= (uint64_t)u->segment.workers || u->children[index].sweep != mark)
     return;
   procpool__platform_kill(child, PROCPOOL__SIGNAL_KILL);
   u->swept = true;
@@ -6510,12 +6523,12 @@ static void procpool__super_sweep_child(procpool__pid child, uint64_t mark, void
 static bool procpool__super_sweep(procpool__super *u) {
   bool due = false;
   for (int i = 0; i < u->segment.workers; i++)
-    due = due || u->charges[i].sweep != 0;
+    due = due || u->children[i].sweep != 0;
   u->swept = false;
   if (due)
     procpool__platform_each_child(procpool__super_sweep_child, u);
   for (int i = 0; due && !u->swept && i < u->segment.workers; i++)
-    u->charges[i].sweep = 0;
+    u->children[i].sweep = 0;
   return u->swept;
 }
 
@@ -6532,26 +6545,26 @@ static void procpool__super_sweep_all(procpool__super *u, uint64_t deadline) {
 
 /* What worker index runs ends with the pool, and so do the programs that it has started. */
 static void procpool__super_note_programs(procpool__super *u, int index) {
-  procpool__charge *charge = &u->charges[index];
+  procpool__child *child = &u->children[index];
   uint64_t word;
   uint32_t slot;
-  if (procpool__state_dead(procpool__word_state(charge->word)) || charge->stage != PROCPOOL_STAGE_NONE ||
+  if (procpool__state_dead(procpool__word_state(child->word)) || child->stage != PROCPOOL_STAGE_NONE ||
       procpool__super_task_of(u, index, &slot, &word))
-    charge->sweep = charge->mark;
+    child->sweep = child->mark;
 }
 
 /* Ends all workers and waits until each is reaped; what they ran becomes state. */
 static void procpool__super_end_workers(procpool__super *u, procpool__state state) {
   const uint64_t deadline = procpool__platform_now() + PROCPOOL__PATIENCE;
   for (int i = 0; i < u->segment.workers; i++)
-    if (u->charges[i].pid != 0) {
+    if (u->children[i].pid != 0) {
       procpool__super_revoke(u, i, state);
       procpool__super_note_programs(u, i);
-      procpool__platform_kill(u->charges[i].pid, PROCPOOL__SIGNAL_KILL);
+      procpool__platform_kill(u->children[i].pid, PROCPOOL__SIGNAL_KILL);
     }
   for (int i = 0; i < u->segment.workers; i++) {
     procpool__ending ending;
-    if (u->charges[i].pid == 0)
+    if (u->children[i].pid == 0)
       continue;
     memset(&ending, 0, sizeof(ending)); /* as it stays where it is reaped already */
     if (procpool__super_await(u, i, deadline, &ending))
@@ -6569,14 +6582,14 @@ static void procpool__super_host_gone(procpool__super *u) {
   const uint64_t deadline = procpool__platform_now() + PROCPOOL__PATIENCE / 10;
   procpool__ending ending;
   for (int i = 0; i < u->segment.workers; i++)
-    if (u->charges[i].pid != 0) {
+    if (u->children[i].pid != 0) {
       procpool__super_note_programs(u, i);
-      procpool__platform_kill(u->charges[i].pid, PROCPOOL__SIGNAL_KILL);
+      procpool__platform_kill(u->children[i].pid, PROCPOOL__SIGNAL_KILL);
     }
   for (int i = 0; i < u->segment.workers; i++) {
-    if (u->charges[i].pid != 0)
+    if (u->children[i].pid != 0)
       (void)procpool__super_await(u, i, deadline, &ending);
-    u->charges[i].pid = 0;
+    u->children[i].pid = 0;
   }
   procpool__super_sweep_all(u, deadline);
   /* a child of the host's may live on, and has the segment mapped: it keeps an empty one. A host that kills its pool,
@@ -6593,7 +6606,7 @@ static void procpool__super_heed_lifeline(procpool__super *u, int index, const p
   if (ending->signal_number != PROCPOOL__SIGNAL_KILL || !procpool__platform_gone(u->fds.far_lifeline, 0))
     return;
   procpool__super_note_programs(u, index);
-  u->charges[index].pid = 0; /* no longer this process's child */
+  u->children[index].pid = 0; /* no longer this process's child */
   procpool__super_host_gone(u);
 }
 
@@ -6629,7 +6642,7 @@ static bool procpool__super_replaces(const procpool__super *u) {
 static bool procpool__super_was_useful(const procpool__super *u, int index, bool had_task) {
   const procpool__block *block = &u->segment.blocks[index];
   const uint64_t life = procpool__load(&block->life);
-  const uint64_t age = procpool__platform_now() - u->charges[index].born;
+  const uint64_t age = procpool__platform_now() - u->children[index].born;
   return (life == PROCPOOL__LIFE_LEAVES && procpool__load(&block->tasks) > 0) ||
          (life == PROCPOOL__LIFE_TASKS && (had_task || procpool__load(&block->tasks) > 0 || age > 100000000u));
 }
@@ -6638,10 +6651,10 @@ static bool procpool__super_was_useful(const procpool__super *u, int index, bool
 static bool procpool__super_all_failed(const procpool__super *u, unsigned times) {
   const bool replaced = procpool__super_replaces(u);
   for (int i = 0; i < u->segment.workers; i++) {
-    const bool lives = u->charges[i].pid != 0;
+    const bool lives = u->children[i].pid != 0;
     if (lives && procpool__super_was_useful(u, i, false))
       return false;
-    if (u->charges[i].failures < times && (lives || replaced))
+    if (u->children[i].failures < times && (lives || replaced))
       return false;
   }
   return true;
@@ -6682,20 +6695,20 @@ static void procpool__super_give_up(procpool__super *u, procpool__health health,
 }
 
 static void procpool__super_on_death(procpool__super *u, int index, const procpool__ending *ending) {
-  procpool__charge *charge = &u->charges[index];
+  procpool__child *child = &u->children[index];
   const uint64_t life = procpool__load(&u->segment.blocks[index].life);
   bool wanted, had_task, useful;
   procpool__super_note_return(u, index);
-  wanted = charge->stage != PROCPOOL_STAGE_NONE;
-  if (wanted || charge->overdue || charge->reset != 0)
-    charge->sweep = charge->mark;
+  wanted = child->stage != PROCPOOL_STAGE_NONE;
+  if (wanted || child->overdue || child->reset != 0)
+    child->sweep = child->mark;
   had_task = procpool__super_settle_dead(u, index, ending);
   useful = procpool__super_was_useful(u, index, had_task);
-  u->ended_pid = charge->pid;
+  u->ended_pid = child->pid;
   u->ending = *ending;
   procpool__super_clear_traces(u, index);
-  charge->failures = useful ? 0 : charge->failures + 1;
-  charge->due = useful ? 0 : procpool__super_backoff(charge->failures);
+  child->failures = useful ? 0 : child->failures + 1;
+  child->due = useful ? 0 : procpool__super_backoff(child->failures);
   if (u->segment.settings.strict && (life != PROCPOOL__LIFE_LEAVES || had_task) && !wanted && !u->ended)
     procpool__super_give_up(u, PROCPOOL__HEALTH_STRICT, index);
   else if (!useful && procpool__super_hopeless(u, life))
@@ -6729,7 +6742,7 @@ static void procpool__super_reap(procpool__super *u) {
 
 /* A fork that fails is tried again later; with no worker left, those who wait for one are told. */
 static void procpool__super_start_again(procpool__super *u, int index) {
-  procpool__charge *charge = &u->charges[index];
+  procpool__child *child = &u->children[index];
   const bool started = procpool__super_start(u, index);
   const int error = procpool__platform_error();
   u->fork_failures = started ? 0 : u->fork_failures + 1;
@@ -6738,8 +6751,8 @@ static void procpool__super_start_again(procpool__super *u, int index) {
       procpool__store32(&u->segment.header->health, PROCPOOL__HEALTH_OK);
     return;
   }
-  charge->failures++;
-  charge->due = procpool__super_backoff(charge->failures);
+  child->failures++;
+  child->due = procpool__super_backoff(child->failures);
   if (u->alive == 0 && u->fork_failures >= 4)
     procpool__super_cause(u, PROCPOOL__HEALTH_SPAWN_FAIL, -1, error);
   procpool__shm_wake_workers(&u->segment);
@@ -6755,17 +6768,17 @@ static uint64_t procpool__super_replace(procpool__super *u) {
   uint64_t next = PROCPOOL__NEVER;
   for (int n = 0; n < u->segment.workers && procpool__super_replaces(u); n++) {
     const int i = (first + n) % u->segment.workers;
-    procpool__charge *charge = &u->charges[i];
+    procpool__child *child = &u->children[i];
     uint64_t now;
-    if (charge->pid != 0)
+    if (child->pid != 0)
       continue;
     now = procpool__platform_now();
-    if (charge->due <= now && now < end) {
+    if (child->due <= now && now < end) {
       u->turn = i + 1;
       procpool__super_start_again(u, i);
     }
-    if (charge->pid == 0 && charge->due < next)
-      next = charge->due;
+    if (child->pid == 0 && child->due < next)
+      next = child->due;
   }
   return next;
 }
@@ -6777,39 +6790,39 @@ static uint64_t procpool__super_replace(procpool__super *u) {
 
 /* The next stage of what worker index runs, whose word was taken away. */
 static void procpool__super_signal(procpool__super *u, int index, procpool_stage stage, uint64_t now) {
-  procpool__charge *charge = &u->charges[index];
-  charge->stage = stage;
+  procpool__child *child = &u->children[index];
+  child->stage = stage;
   procpool__super_note_away(u, index);
-  charge->stage_due = now + (stage == PROCPOOL_STAGE_KILL ? PROCPOOL__PATIENCE : charge->grace);
-  procpool__platform_kill(charge->pid, stage == PROCPOOL_STAGE_KILL ? PROCPOOL__SIGNAL_KILL : PROCPOOL__SIGNAL_TERM);
+  child->stage_due = now + (stage == PROCPOOL_STAGE_KILL ? PROCPOOL__PATIENCE : child->grace);
+  procpool__platform_kill(child->pid, stage == PROCPOOL_STAGE_KILL ? PROCPOOL__SIGNAL_KILL : PROCPOOL__SIGNAL_TERM);
 }
 
 /* Begins the end of what worker index runs. */
 static void procpool__super_begin_end(procpool__super *u, int index, uint32_t slot, uint64_t word, bool timeout,
                                       uint64_t now) {
-  procpool__charge *charge = &u->charges[index];
+  procpool__child *child = &u->children[index];
   const procpool__state asked = timeout ? PROCPOOL__ASKED_TIMEOUT : PROCPOOL__ASKED_CANCELLED;
-  const bool ask = charge->grace > 0;
+  const bool ask = child->grace > 0;
   if (!procpool__super_decide(u, index, slot, word, ask ? asked : procpool__state_after(asked, PROCPOOL__DEAD_TIMEOUT)))
     return;
   if (ask) {
-    charge->stage = PROCPOOL_STAGE_ASKED;
-    charge->stage_due = now + charge->grace;
+    child->stage = PROCPOOL_STAGE_ASKED;
+    child->stage_due = now + child->grace;
   } else
     procpool__super_signal(u, index, PROCPOOL_STAGE_KILL, now);
 }
 
 /* The time of a stage is over. */
 static void procpool__super_next_stage(procpool__super *u, int index, uint64_t now) {
-  procpool__charge *charge = &u->charges[index];
-  if (charge->stage == PROCPOOL_STAGE_KILL) { /* and it is still there: the kernel holds it. The task settles without */
+  procpool__child *child = &u->children[index];
+  if (child->stage == PROCPOOL_STAGE_KILL) { /* and it is still there: the kernel holds it. The task settles without */
     (void)procpool__super_report_death(u, index, NULL);
-    charge->stage_due = PROCPOOL__NEVER;
+    child->stage_due = PROCPOOL__NEVER;
     procpool__shm_wake_host(&u->segment, u->fds.event_fd);
-  } else if (charge->stage == PROCPOOL_STAGE_TERM)
+  } else if (child->stage == PROCPOOL_STAGE_TERM)
     procpool__super_signal(u, index, PROCPOOL_STAGE_KILL, now);
   else if (procpool__super_revoke_asked(u, index))
-    procpool__super_signal(u, index, charge->grace > 0 ? PROCPOOL_STAGE_TERM : PROCPOOL_STAGE_KILL, now);
+    procpool__super_signal(u, index, child->grace > 0 ? PROCPOOL_STAGE_TERM : PROCPOOL_STAGE_KILL, now);
   else
     procpool__super_note_return(u, index);
 }
@@ -6831,7 +6844,7 @@ static uint64_t procpool__super_began(const procpool__super *u, int index, uint6
   if (procpool__load_acquire(&block->limited_word) != word)
     return now;
   started = procpool__load_relaxed(&block->started_ns);
-  if (started < u->charges[index].born || started > now || now - started > limit / 8 + PROCPOOL__LATE)
+  if (started < u->children[index].born || started > now || now - started > limit / 8 + PROCPOOL__LATE)
     return now;
   return started;
 }
@@ -6840,23 +6853,23 @@ static uint64_t procpool__super_began(const procpool__super *u, int index, uint6
  * body was in time then; but if the worker is stopped while there is no room for the result, nothing else would end it,
  * so from the stop on it has the whole limit again, and what is given back since then. */
 static uint64_t procpool__super_limit_due(procpool__super *u, int index, uint32_t slot, uint64_t word, uint64_t now) {
-  procpool__charge *charge = &u->charges[index];
+  procpool__child *child = &u->children[index];
   const uint64_t limit = (uint64_t)procpool__load32_relaxed(&u->segment.slots[slot].limit) * 1000000u;
   const bool ended = procpool__load_relaxed(&u->segment.blocks[index].ended_word) == word;
   uint64_t from;
-  if (limit == 0 || (ended && !charge->stopped))
+  if (limit == 0 || (ended && !child->stopped))
     return PROCPOOL__NEVER;
-  if (charge->seen != word) {
-    charge->seen = word;
-    charge->began = procpool__super_began(u, index, word, limit, now) - charge->excused;
+  if (child->seen != word) {
+    child->seen = word;
+    child->began = procpool__super_began(u, index, word, limit, now) - child->excused;
   }
-  from = ended && charge->stopped_ns > charge->began ? charge->stopped_ns : charge->began;
-  return from + charge->excused + limit;
+  from = ended && child->stopped_ns > child->began ? child->stopped_ns : child->began;
+  return from + child->excused + limit;
 }
 
 /* Looks at what worker index runs: whether it is to be ended now. Returns when to look again. */
 static uint64_t procpool__super_enforce_task(procpool__super *u, int index, uint64_t now) {
-  procpool__charge *charge = &u->charges[index];
+  procpool__child *child = &u->children[index];
   uint32_t slot;
   uint64_t word, due;
   bool wanted;
@@ -6866,60 +6879,60 @@ static uint64_t procpool__super_enforce_task(procpool__super *u, int index, uint
   due = procpool__super_limit_due(u, index, slot, word, now);
   if (!wanted && due > now)
     return due;
-  charge->grace = procpool__super_grace(u, slot);
+  child->grace = procpool__super_grace(u, slot);
   procpool__super_begin_end(u, index, slot, word, !wanted, now);
-  return charge->stage != PROCPOOL_STAGE_NONE ? charge->stage_due : PROCPOOL__NEVER;
+  return child->stage != PROCPOOL_STAGE_NONE ? child->stage_due : PROCPOOL__NEVER;
 }
 
 /* A second call of cancel_kill may shorten the grace of a task whose end has begun. */
 static void procpool__super_shorten_grace(procpool__super *u, int index, uint64_t now) {
-  procpool__charge *charge = &u->charges[index];
-  const uint64_t grace = procpool__super_grace(u, charge->slot);
-  if (charge->stage == PROCPOOL_STAGE_KILL || grace >= charge->grace)
+  procpool__child *child = &u->children[index];
+  const uint64_t grace = procpool__super_grace(u, child->slot);
+  if (child->stage == PROCPOOL_STAGE_KILL || grace >= child->grace)
     return;
-  charge->grace = grace;
-  if (now + grace < charge->stage_due)
-    charge->stage_due = now + grace;
+  child->grace = grace;
+  if (now + grace < child->stage_due)
+    child->stage_due = now + grace;
 }
 
 static uint64_t procpool__super_enforce_worker(procpool__super *u, int index, uint64_t now) {
-  procpool__charge *charge = &u->charges[index];
+  procpool__child *child = &u->children[index];
   const uint64_t life = procpool__load(&u->segment.blocks[index].life);
-  if (u->segment.settings.initializer_limit > 0 && !charge->overdue &&
+  if (u->segment.settings.initializer_limit > 0 && !child->overdue &&
       (life == PROCPOOL__LIFE_FORKED || life == PROCPOOL__LIFE_BEGINS)) {
-    if (now < charge->born + u->segment.settings.initializer_limit + charge->excused)
-      return charge->born + u->segment.settings.initializer_limit + charge->excused;
-    charge->overdue = true;
-    procpool__platform_kill(charge->pid, PROCPOOL__SIGNAL_KILL);
+    if (now < child->born + u->segment.settings.initializer_limit + child->excused)
+      return child->born + u->segment.settings.initializer_limit + child->excused;
+    child->overdue = true;
+    procpool__platform_kill(child->pid, PROCPOOL__SIGNAL_KILL);
   }
   procpool__super_note_return(u, index);
-  if (charge->stage == PROCPOOL_STAGE_NONE)
+  if (child->stage == PROCPOOL_STAGE_NONE)
     return procpool__super_enforce_task(u, index, now);
   procpool__super_shorten_grace(u, index, now);
-  if (charge->stage_due <= now)
+  if (child->stage_due <= now)
     procpool__super_next_stage(u, index, now);
-  return charge->stage != PROCPOOL_STAGE_NONE ? charge->stage_due : PROCPOOL__NEVER;
+  return child->stage != PROCPOOL_STAGE_NONE ? child->stage_due : PROCPOOL__NEVER;
 }
 
 /* A signal to the group reaches its processes one after the other: the host of a worker that was stopped just now may
  * be about to stop. */
-static bool procpool__super_host_may_follow(const procpool__charge *charge, uint64_t now) {
-  return charge->stopped && !charge->host_stood && now - charge->excused - charge->stopped_ns < PROCPOOL__LATE;
+static bool procpool__super_host_may_follow(const procpool__child *child, uint64_t now) {
+  return child->stopped && !child->host_stood && now - child->excused - child->stopped_ns < PROCPOOL__LATE;
 }
 
 /* held: since when this process could not run. That time is given back to all tasks, and to none twice. Whether the
  * host went on when the worker did cannot be seen any more: it stood at the last look. */
-static void procpool__super_excuse_worker(procpool__charge *charge, bool host_stands, uint64_t held, uint64_t now) {
-  const bool together = charge->host_stood || host_stands;
-  procpool__super_give_back(charge, held, now);
-  if (!charge->stopped)
+static void procpool__super_excuse_worker(procpool__child *child, bool host_stands, uint64_t held, uint64_t now) {
+  const bool together = child->host_stood || host_stands;
+  procpool__super_give_back(child, held, now);
+  if (!child->stopped)
     return;
-  charge->host_stood = host_stands;
+  child->host_stood = host_stands;
   if (together)
-    procpool__super_give_back(charge, charge->stood_ns, held);
-  else if (held == now && procpool__super_host_may_follow(charge, now))
+    procpool__super_give_back(child, child->stood_ns, held);
+  else if (held == now && procpool__super_host_may_follow(child, now))
     return; /* a later look decides about this stop from its begin */
-  charge->stood_ns = now;
+  child->stood_ns = now;
 }
 
 /* Time in which a worker could not run does not count: what this process overslept (from held on), and the stop of a
@@ -6928,14 +6941,14 @@ static void procpool__super_excuse_worker(procpool__charge *charge, bool host_st
 static void procpool__super_excuse(procpool__super *u, uint64_t held, uint64_t now) {
   bool host_stands = false, asked = false;
   for (int i = 0; i < u->segment.workers; i++) {
-    procpool__charge *charge = &u->charges[i];
-    if (charge->pid == 0)
+    procpool__child *child = &u->children[i];
+    if (child->pid == 0)
       continue;
-    if (charge->stopped && !asked) {
+    if (child->stopped && !asked) {
       host_stands = procpool__platform_is_stopped(u->host);
       asked = true;
     }
-    procpool__super_excuse_worker(charge, host_stands, held, now);
+    procpool__super_excuse_worker(child, host_stands, held, now);
   }
 }
 
@@ -6956,7 +6969,7 @@ static uint64_t procpool__super_soon(const procpool__super *u, uint64_t next, ui
   if (next == PROCPOOL__NEVER || next <= now + PROCPOOL__FOLLOW)
     return next;
   for (int i = 0; i < u->segment.workers; i++)
-    if (u->charges[i].pid != 0 && procpool__super_host_may_follow(&u->charges[i], now))
+    if (u->children[i].pid != 0 && procpool__super_host_may_follow(&u->children[i], now))
       return now + PROCPOOL__FOLLOW;
   return next;
 }
@@ -6971,7 +6984,7 @@ static bool procpool__super_limits_matter(procpool__super *u) {
   for (int i = 0; i < u->segment.workers; i++) {
     uint32_t slot;
     uint64_t word;
-    if (u->charges[i].pid != 0 && procpool__super_task_of(u, i, &slot, &word) &&
+    if (u->children[i].pid != 0 && procpool__super_task_of(u, i, &slot, &word) &&
         procpool__load32_relaxed(&u->segment.slots[slot].limit) != 0)
       return true;
   }
@@ -6986,7 +6999,7 @@ static uint64_t procpool__super_enforce(procpool__super *u) {
   uint64_t next = PROCPOOL__NEVER, tick;
   procpool__super_excuse(u, now, now); /* what stood while this process forked */
   for (int i = 0; i < u->segment.workers; i++) {
-    const uint64_t due = u->charges[i].pid != 0 ? procpool__super_enforce_worker(u, i, now) : PROCPOOL__NEVER;
+    const uint64_t due = u->children[i].pid != 0 ? procpool__super_enforce_worker(u, i, now) : PROCPOOL__NEVER;
     next = due < next ? due : next;
   }
   /* said before the look: a host that finds it rings when it has published its task, or this finds that task */
@@ -7010,7 +7023,7 @@ static uint64_t procpool__super_enforce(procpool__super *u) {
 
 /* Says that no worker is left, and goes. The message is what counts; the word tells the host when to look for it. */
 static void procpool__super_leave(procpool__super *u) {
-  (void)procpool__message_send(u->fds.far_control, PROCPOOL__SAY_GONE, 0, 0, false);
+  (void)procpool__message_send(u->fds.far_control, PROCPOOL__MESSAGE_GONE, 0, 0, false);
   procpool__store32(&u->segment.header->gone, 1);
   procpool__shm_wake_host(&u->segment, u->fds.event_fd);
   procpool__platform_leave(0);
@@ -7023,15 +7036,15 @@ static void procpool__super_settle_unclaimed(procpool__super *u) {
   procpool__block *block = &u->segment.blocks[0];
   const uint64_t word = procpool__load(&u->segment.slots[0].word);
   const uint64_t running = procpool__word(procpool__word_ticket(word), 0, PROCPOOL__RUNNING);
-  if (u->ended_pid == 0 || u->charges[0].pid != 0 || procpool__word_state(word) != PROCPOOL__READY)
+  if (u->ended_pid == 0 || u->children[0].pid != 0 || procpool__word_state(word) != PROCPOOL__READY)
     return;
   procpool__store(&block->intent_slot, 0);
   procpool__store(&block->intent_word, running);
   if (!procpool__super_decide(u, 0, 0, word, PROCPOOL__DEAD_CRASHED))
     return;
-  u->charges[0].pid = u->ended_pid;
+  u->children[0].pid = u->ended_pid;
   (void)procpool__super_report_death(u, 0, &u->ending);
-  u->charges[0].pid = 0;
+  u->children[0].pid = 0;
 }
 
 /* First it puts the segment's phase right, by which workers go: else they would leave, and so would those that follow.
@@ -7043,7 +7056,7 @@ static void procpool__super_on_phase(procpool__super *u) {
     procpool__shm_wake_workers(&u->segment);
   }
   if (u->phase == PROCPOOL__PHASE_KILL) {
-    (void)procpool__message_send(u->fds.far_control, PROCPOOL__SAY_ENDING, 0, 0, false);
+    (void)procpool__message_send(u->fds.far_control, PROCPOOL__MESSAGE_ENDING, 0, 0, false);
     procpool__super_end_workers(u, PROCPOOL__DEAD_SHUTDOWN);
     procpool__super_leave(u);
   }
@@ -7058,19 +7071,20 @@ static void procpool__super_on_phase(procpool__super *u) {
 }
 
 static void procpool__super_on_message(procpool__super *u, const procpool__message *m) {
-  procpool__charge *charge;
-  if (m->say == PROCPOOL__SAY_PHASE && m->a > u->phase && m->a <= PROCPOOL__PHASE_KILL) {
+  procpool__child *child;
+  if (m->kind == PROCPOOL__MESSAGE_PHASE && m->a > u->phase && m->a <= PROCPOOL__PHASE_KILL) {
     u->phase = (uint32_t)m->a; /* it only ever goes on */
     u->accepted = m->b;
   }
-  if (m->a >= (uint64_t)u->segment.workers || (m->say != PROCPOOL__SAY_SIGNAL && m->say != PROCPOOL__SAY_RESET))
+  if (m->a >= (uint64_t)u->segment.workers ||
+      (m->kind != PROCPOOL__MESSAGE_SIGNAL && m->kind != PROCPOOL__MESSAGE_RESET))
     return;
-  charge = &u->charges[m->a];
-  if (m->say == PROCPOOL__SAY_RESET)
-    charge->reset = m->b;
-  if (charge->pid != 0)
-    procpool__platform_kill(charge->pid, m->say == PROCPOOL__SAY_RESET ? PROCPOOL__SIGNAL_KILL : (int)m->b);
-  else if (m->say == PROCPOOL__SAY_RESET)
+  child = &u->children[m->a];
+  if (m->kind == PROCPOOL__MESSAGE_RESET)
+    child->reset = m->b;
+  if (child->pid != 0)
+    procpool__platform_kill(child->pid, m->kind == PROCPOOL__MESSAGE_RESET ? PROCPOOL__SIGNAL_KILL : (int)m->b);
+  else if (m->kind == PROCPOOL__MESSAGE_RESET)
     procpool__super_clear_traces(u, (int)m->a);
 }
 
@@ -7145,7 +7159,7 @@ static int procpool__super_start_all(procpool__super *u) {
  * be able to end it, and no other process. Without such descriptors (Linux 5.3) the host hears that there is none.
  * Returns the error (*call: what failed). */
 static int procpool__super_introduce(int control, procpool__pid supervisor, const char **call) {
-  procpool__message m = procpool__message_of(PROCPOOL__SAY_SELF, 0, 0);
+  procpool__message m = procpool__message_of(PROCPOOL__MESSAGE_SELF, 0, 0);
   int fd = procpool__platform_pidfd(supervisor);
   int error = 0;
   *call = "pidfd_open";
@@ -7160,7 +7174,7 @@ static int procpool__super_introduce(int control, procpool__pid supervisor, cons
 }
 
 /* Tells the host why this process cannot be its supervisor, and leaves. */
-PROCPOOL__NORETURN static void procpool__super_decline(const procpool__super *u, procpool__say why, int error,
+PROCPOOL__NORETURN static void procpool__super_decline(const procpool__super *u, procpool__message_kind why, int error,
                                                        uint64_t call) {
   (void)procpool__message_send(u->fds.far_control, why, (uint64_t)error, call, true);
   procpool__platform_leave(1);
@@ -7171,7 +7185,7 @@ static void procpool__super_settle_in(procpool__super *u) {
   u->pid = procpool__platform_pid();
   procpool__platform_continue_when_told(u->fds.far_lifeline);
   if (error != 0)
-    procpool__super_decline(u, PROCPOOL__SAY_STARTED, error, PROCPOOL__CALL_SIGACTION);
+    procpool__super_decline(u, PROCPOOL__MESSAGE_STARTED, error, PROCPOOL__CALL_SIGACTION);
   if (procpool__platform_gone(u->fds.far_lifeline, 0) || procpool__platform_witness_gone(u->fds.witness, -1))
     procpool__platform_leave(0);
 }
@@ -7192,8 +7206,8 @@ static void procpool__super_run(procpool__super *u) {
     procpool__cpu_use(u->segment.header->cpu_set);
   error = procpool__process_begin() ? procpool__super_start_all(u) : PROCPOOL__NO_MEMORY; /* workers inherit that */
   if (error != 0)
-    procpool__super_decline(u, PROCPOOL__SAY_STARTED, error, PROCPOOL__CALL_FORK);
-  if (!procpool__message_send(u->fds.far_control, PROCPOOL__SAY_STARTED, 0, 0, true))
+    procpool__super_decline(u, PROCPOOL__MESSAGE_STARTED, error, PROCPOOL__CALL_FORK);
+  if (!procpool__message_send(u->fds.far_control, PROCPOOL__MESSAGE_STARTED, 0, 0, true))
     procpool__platform_leave(1);
   u->fds.watch = procpool__platform_witness_watch(u->fds.witness); /* the host did not have to wait for that */
   if (u->fds.watch >= 0)
@@ -7209,12 +7223,12 @@ static int procpool__super_compare(const void *a, const void *b) {
 }
 
 /* What a forked supervisor gets from its host: its state, and descriptors to keep. */
-typedef struct procpool__super_birth {
+typedef struct procpool__fork_args {
   procpool__super super;
   bool close_fds;
   int *keep; /* room for PROCPOOL__SUPER_FDS more */
   size_t keep_count;
-} procpool__super_birth;
+} procpool__fork_args;
 
 /* Closes all but what the supervisor has of its pool, and keep, where there is room for that. */
 static void procpool__super_close_others(procpool__super *u, int *keep, size_t count) {
@@ -7225,14 +7239,14 @@ static void procpool__super_close_others(procpool__super *u, int *keep, size_t c
 
 /* Entry of a forked supervisor. */
 static void procpool__super_main(void *argument) {
-  procpool__super_birth *birth = (procpool__super_birth *)argument;
-  procpool__super *u = &birth->super;
+  procpool__fork_args *args = (procpool__fork_args *)argument;
+  procpool__super *u = &args->super;
   procpool__process_record.pools = NULL; /* the handler has closed the others' */
   procpool__process_close_near(&u->fds); /* the host's ends */
   procpool__platform_close(&u->fds.watch);
   procpool__super_settle_in(u);
-  if (birth->close_fds)
-    procpool__super_close_others(u, birth->keep, birth->keep_count);
+  if (args->close_fds)
+    procpool__super_close_others(u, args->keep, args->keep_count);
   procpool__super_run(u);
 }
 
@@ -7323,7 +7337,7 @@ static void procpool__marker_take(const procpool__marker *m, procpool__super *u)
 }
 
 static bool procpool__super_tell_code(const procpool__platform_code *code, const char *path, void *context) {
-  procpool__message m = procpool__message_of(PROCPOOL__SAY_CODE, 0, 0);
+  procpool__message m = procpool__message_of(PROCPOOL__MESSAGE_CODE, 0, 0);
   (void)path;
   m.code = *code;
   return !procpool__platform_send(*(const int *)context, &m, sizeof(m), -1, true);
@@ -7339,7 +7353,7 @@ static bool procpool__super_attach(procpool__super *u, uint64_t total, uint64_t 
   if (place == 0 || !PROCPOOL__PLACE_TAKEN())
     base = (unsigned char *)procpool__platform_shm_map(s->fd, total, place);
   if (base == NULL && place != 0)
-    procpool__super_decline(u, PROCPOOL__SAY_TAKEN, 0, 0);
+    procpool__super_decline(u, PROCPOOL__MESSAGE_TAKEN, 0, 0);
   h = (const procpool__header *)(void *)base;
   if (base == NULL || !procpool__platform_shm_open(base, PROCPOOL__PAGE) || !procpool__marker_fits(h, total))
     return false;
@@ -7351,15 +7365,15 @@ static bool procpool__super_attach(procpool__super *u, uint64_t total, uint64_t 
   s->host_base = h->base;
   if (procpool__shm_layout(s, base) != total || !procpool__platform_shm_open(base, s->arena_at))
     return false;
-  u->charges = (procpool__charge *)procpool__platform_pages((size_t)s->workers * sizeof(procpool__charge));
-  return u->charges != NULL;
+  u->children = (procpool__child *)procpool__platform_pages((size_t)s->workers * sizeof(procpool__child));
+  return u->children != NULL;
 }
 
 static void procpool__super_spawned(procpool__super *u, uint64_t total, uint64_t place) {
   procpool__message m;
   procpool__super_settle_in(u);
   if (procpool__platform_threads() > 1) /* a library's constructor has started some: one of them may hold any lock */
-    procpool__super_decline(u, PROCPOOL__SAY_THREADS, 0, 0);
+    procpool__super_decline(u, PROCPOOL__MESSAGE_THREADS, 0, 0);
   if (!procpool__super_attach(u, total, place))
     procpool__platform_leave(1);
   procpool__super_find_exit_list();
@@ -7367,10 +7381,11 @@ static void procpool__super_spawned(procpool__super *u, uint64_t total, uint64_t
     procpool__platform_leave(1);
   if (procpool__platform_each_code(procpool__super_tell_code, &u->fds.far_control) != 0) { /* not all is told */
     const int error = procpool__platform_error();
-    procpool__super_decline(u, PROCPOOL__SAY_STARTED, error != 0 ? error : PROCPOOL__NO_READ, PROCPOOL__CALL_MAPS);
+    procpool__super_decline(u, PROCPOOL__MESSAGE_STARTED, error != 0 ? error : PROCPOOL__NO_READ, PROCPOOL__CALL_MAPS);
   }
-  if (!procpool__message_send(u->fds.far_control, PROCPOOL__SAY_ATTACHED, 0, 0, true) ||
-      procpool__platform_receive(u->fds.far_control, &m, sizeof(m), NULL, true) <= 0 || m.say != PROCPOOL__SAY_BEGIN)
+  if (!procpool__message_send(u->fds.far_control, PROCPOOL__MESSAGE_ATTACHED, 0, 0, true) ||
+      procpool__platform_receive(u->fds.far_control, &m, sizeof(m), NULL, true) <= 0 ||
+      m.kind != PROCPOOL__MESSAGE_BEGIN)
     procpool__platform_leave(1);
   u->segment.settings = u->segment.header->settings; /* now the initializer is there, too */
   procpool__super_run(u);
@@ -7632,7 +7647,7 @@ struct procpool {
   bool draining, wants_room;
   bool watching;        /* the thread that drains sleeps in poll(), on the pool's event and the supervisor's end */
   bool lazy;            /* the thread that drains sleeps, or is about to, until few tasks wait: results may lie there */
-  uint64_t lazy_until;  /* the first of these few */
+  uint64_t wake_at;     /* the first of these few */
   size_t expected;      /* unsettled futures with callbacks */
   uint64_t audit_due;   /* when to look whether a worker has scribbled over shared memory */
   uint64_t audit_gap;   /* ns from the last such look to that one */
@@ -8850,26 +8865,26 @@ static procpool__taken procpool__host_take(procpool *p, int worker, const procpo
 
 /* False when the supervisor could not be told. Where its channel is full there are messages for it to read, and it
  * looks for whatever a LOOK would make it see after each; else a LOOK or a PHASE is told again later. */
-static bool procpool__host_tell(procpool *p, procpool__say say, uint64_t a, uint64_t b) {
+static bool procpool__host_tell(procpool *p, procpool__message_kind kind, uint64_t a, uint64_t b) {
   int error;
   if (p->fds.control < 0)
     return false;
-  if (procpool__message_send(p->fds.control, say, a, b, false))
+  if (procpool__message_send(p->fds.control, kind, a, b, false))
     return true;
   error = procpool__platform_error();
-  p->untold = p->untold || (error != PROCPOOL__GONE &&
-                            (say == PROCPOOL__SAY_PHASE || (error != PROCPOOL__FULL && say == PROCPOOL__SAY_LOOK)));
+  p->untold = p->untold || (error != PROCPOOL__GONE && (kind == PROCPOOL__MESSAGE_PHASE ||
+                                                        (error != PROCPOOL__FULL && kind == PROCPOOL__MESSAGE_LOOK)));
   return false;
 }
 
 /* Makes the supervisor look at what the workers run. */
 static void procpool__host_ring(procpool *p) {
-  (void)procpool__host_tell(p, PROCPOOL__SAY_LOOK, 0, 0);
+  (void)procpool__host_tell(p, PROCPOOL__MESSAGE_LOOK, 0, 0);
 }
 
 static void procpool__host_tell_phase(procpool *p) {
   p->untold = false;
-  (void)procpool__host_tell(p, PROCPOOL__SAY_PHASE, p->phase, p->position);
+  (void)procpool__host_tell(p, PROCPOOL__MESSAGE_PHASE, p->phase, p->position);
 }
 
 /* Before a task with a limit is published: its worker may be stopped at any step, so it is not the one to tell. */
@@ -8900,13 +8915,13 @@ static void procpool__host_tell_end(procpool_error *e, const char *before) {
                  killed ? "was ended by signal" : "exited with status", killed ? e->signal : e->exit_status);
 }
 
-static void procpool__host_read_epitaph(procpool_error *error, const procpool__epitaph *e, int stage) {
+static void procpool__host_read_exit_record(procpool_error *error, const procpool__exit_record *e, int stage) {
   error->signal = e->signal;
   error->exit_status = e->exit_status;
   error->user_seconds = (double)e->user_us / 1e6;
   error->system_seconds = (double)e->system_us / 1e6;
   error->max_rss_kib = (long)(e->rss_kib_next >> 24);
-  stage &= ~(int)PROCPOOL__EPITAPH_QUARANTINE;
+  stage &= ~(int)PROCPOOL__EXIT_QUARANTINE;
   if (error->status == PROCPOOL_TIMEOUT || error->status == PROCPOOL_CANCELLED)
     procpool__host_tell_stage(error,
                               stage >= 0 && stage <= PROCPOOL_STAGE_KILL ? (procpool_stage)stage : PROCPOOL_STAGE_NONE);
@@ -8917,7 +8932,7 @@ static void procpool__host_read_epitaph(procpool_error *error, const procpool__e
 static void procpool__host_settle_dead(procpool *p, uint32_t slot) {
   procpool_future *f = p->owners[slot];
   const uint64_t word = f != NULL ? procpool__load(&p->segment.slots[slot].word) : 0;
-  const procpool__epitaph *e = procpool__slot_epitaph(&p->segment.slots[slot]);
+  const procpool__exit_record *e = procpool__slot_exit_record(&p->segment.slots[slot]);
   procpool_error *error;
   procpool_status status;
   int stage;
@@ -8929,10 +8944,10 @@ static void procpool__host_settle_dead(procpool *p, uint32_t slot) {
   f->pid = e->pid;
   error = procpool__host_error(f, status);
   if (error != NULL)
-    procpool__host_read_epitaph(error, e, stage);
+    procpool__host_read_exit_record(error, e, stage);
   if (error != NULL && p->fds.control < 0) /* a thread, and it goes on */
     (void)snprintf(error->message, sizeof(error->message), "the task called pthread_exit");
-  if (stage & PROCPOOL__EPITAPH_QUARANTINE)
+  if (stage & PROCPOOL__EXIT_QUARANTINE)
     f->flags |= PROCPOOL__F_QUARANTINE;
   procpool__host_settle(p, f, status);
 }
@@ -8948,7 +8963,7 @@ static void procpool__host_drain_dead(procpool *p) {
   next = procpool__exchange(&h->dead_list, 0);
   while (next != 0 && next <= p->segment.capacity && steps++ < p->segment.capacity) {
     const uint32_t slot = (uint32_t)(next - 1);
-    next = procpool__load(&procpool__slot_epitaph(&p->segment.slots[slot])->rss_kib_next) & 0xffffff;
+    next = procpool__load(&procpool__slot_exit_record(&p->segment.slots[slot])->rss_kib_next) & 0xffffff;
     procpool__host_settle_dead(p, slot);
   }
   if (p->dead_seen + steps < count)
@@ -8970,7 +8985,7 @@ static void procpool__host_on_corrupt(procpool *p, int worker) {
   __atomic_store_n(&in->resetting, true, __ATOMIC_RELAXED);
   procpool__store_relaxed(&in->head, fresh);
   procpool__store(&p->segment.blocks[worker].consumed, fresh);
-  (void)procpool__host_tell(p, PROCPOOL__SAY_RESET, (uint64_t)worker, fresh);
+  (void)procpool__host_tell(p, PROCPOOL__MESSAGE_RESET, (uint64_t)worker, fresh);
 }
 
 /* Whether a record for a word that this worker committed waits in its ring. It is stamped before the word says so, at
@@ -9000,7 +9015,7 @@ typedef enum procpool__verdict {
   PROCPOOL__VERDICT_WAITS,   /* in the queue */
   PROCPOOL__VERDICT_COMES,   /* a worker or the supervisor is at it, or its record waits in a ring */
   PROCPOOL__VERDICT_DROPPED, /* its worker has committed it without a record, for its result is not wanted */
-  PROCPOOL__VERDICT_DEAD,    /* its worker is buried, but it was not on the list of the dead */
+  PROCPOOL__VERDICT_DEAD,    /* its worker's death is reported, but it was not on the list of the dead */
   PROCPOOL__VERDICT_LOST,    /* no worker and no supervisor that keep to the protocol leave that behind */
   PROCPOOL__VERDICT_NONSENSE /* the word is none of this task's */
 } procpool__verdict;
@@ -9022,7 +9037,7 @@ static procpool__verdict procpool__slot_verdict(procpool *p, const procpool_futu
   if (procpool__state_done(state))
     return procpool__future_wanted(f) ? PROCPOOL__VERDICT_LOST : PROCPOOL__VERDICT_DROPPED;
   /* the intent names it from before the claim until either the worker has committed it or the supervisor, which has
-   * buried it by then, starts the next worker */
+   * reported its death by then, starts the next worker */
   if (procpool__load(&block->intent_word) == procpool__word_in(word, PROCPOOL__RUNNING) &&
       procpool__load(&block->intent_slot) == slot)
     return PROCPOOL__VERDICT_COMES;
@@ -9223,7 +9238,7 @@ static void procpool__host_let_go(procpool *p) {
   procpool__platform_pidfd_signal(p->fds.supervisor, PROCPOOL__SIGNAL_CONTINUE);
 }
 
-/* What becomes of a task of which no record and no epitaph is left: its word names its worker, and keeps its outcome
+/* What becomes of a task of which no record and no exit record is left: its word names its worker, and keeps its outcome
  * where that was decided. But OK, FAILED and CODEC without a record mean something only where the result was given
  * up. */
 static procpool_status procpool__host_last_word(const procpool *p, procpool_future *f, procpool_status rest) {
@@ -9322,8 +9337,8 @@ static bool procpool__host_hear(procpool *p) {
   int got = 1;
   for (int i = 0; i < 16 && got > 0; i++) {
     got = procpool__platform_receive(p->fds.control, &m, sizeof(m), NULL, false);
-    p->ends = p->ends || (got > 0 && m.say == PROCPOOL__SAY_ENDING);
-    p->left = p->left || (got > 0 && m.say == PROCPOOL__SAY_GONE);
+    p->ends = p->ends || (got > 0 && m.kind == PROCPOOL__MESSAGE_ENDING);
+    p->left = p->left || (got > 0 && m.kind == PROCPOOL__MESSAGE_GONE);
   }
   return got >= 0;
 }
@@ -9417,7 +9432,7 @@ static procpool_status procpool__host_drain(procpool *p) {
 
 /* ==== >>waiting =====================================================================================================
  * Runs in:   the host; with the lock, but while a thread spins, sleeps, or runs callbacks.
- * Writes:    the pool; of the segment: host_flag, host_seq, lazy_until, and what the audit mends.
+ * Writes:    the pool; of the segment: host_flag, host_seq, wake_at, and what the audit mends.
  * Calls:     >>drain, and all above it.
  * Always:    a wait ends by its condition, its deadline, an interrupt or the end of the pool, and looks after the
  *            supervisor and at what workers may have scribbled. */
@@ -9497,8 +9512,7 @@ static void procpool__host_arm(procpool *p) {
     flag |= PROCPOOL__FLAG_PARKED;
   if (p->drainer != NULL && (p->lazy || p->wants_room))
     flag |= PROCPOOL__FLAG_CLAIM;
-  procpool__store_relaxed(&p->segment.header->lazy_until,
-                          p->lazy ? p->lazy_until : p->position - p->segment.cell_count);
+  procpool__store_relaxed(&p->segment.header->wake_at, p->lazy ? p->wake_at : p->position - p->segment.cell_count);
   if (flag != 0)
     flag |= ++p->sleep_number << PROCPOOL__FLAG_BITS;
   procpool__store(&p->segment.header->host_flag, flag);
@@ -9571,7 +9585,7 @@ static void procpool__host_audit_head(procpool *p, uint64_t first) {
 static void procpool__host_audit_worker(procpool *p, int worker) {
   procpool__block *block = &p->segment.blocks[worker];
   if (p->inboxes[worker].resetting)
-    (void)procpool__host_tell(p, PROCPOOL__SAY_RESET, (uint64_t)worker, p->inboxes[worker].head);
+    (void)procpool__host_tell(p, PROCPOOL__MESSAGE_RESET, (uint64_t)worker, p->inboxes[worker].head);
   procpool__store(&block->consumed, p->inboxes[worker].head);
   procpool__add32(&block->room_seq, 1);
   procpool__platform_wake(&block->room_seq, 1);
@@ -9674,7 +9688,7 @@ static void procpool__host_audit_if_due(procpool *p) {
 
 /* ---- the lazy sleep ---- Who hands out many tasks, and wants their results only when all is done, is not to be
  * woken for each: every time that would take a processor from a worker. It sleeps until the queue has become short:
- * until the task at lazy_until is claimed, and since tasks are claimed in order that is when few are left behind it.
+ * until the task at wake_at is claimed, and since tasks are claimed in order that is when few are left behind it.
  * The worker that claims it, or a later one, answers. Only while no other thread could want a result at once: none
  * waits, polls the descriptor or has added a callback. Who begins to do so wakes the sleeper first, and it sleeps as
  * usual then. A worker that waits for room in its ring answers too; deaths, stops and cancels wake the host anyway. */
@@ -9684,8 +9698,8 @@ static bool procpool__host_may_be_lazy(procpool *p, const procpool__wait *w) {
   if (spare == 0 || spare > p->position || p->sleepers > 0 || p->followers != NULL || p->fd_users > 0 ||
       p->expected > 0)
     return false;
-  p->lazy_until = p->position - spare;
-  return procpool__host_waits(p, p->lazy_until);
+  p->wake_at = p->position - spare;
+  return procpool__host_waits(p, p->wake_at);
 }
 
 /* A thread wants results at once from now on. */
@@ -9703,7 +9717,7 @@ static bool procpool__host_changed(const procpool *p, const procpool__wait *w) {
 /* The same for the thread that drains: its lazy sleep may be over. (That is no news for those who follow it: they wait
  * for it to wake, and for that they must let go of the lock.) */
 static bool procpool__host_changed_for_drainer(const procpool *p, const procpool__wait *w) {
-  return procpool__host_changed(p, w) || (p->lazy && !procpool__host_waits(p, p->lazy_until));
+  return procpool__host_changed(p, w) || (p->lazy && !procpool__host_waits(p, p->wake_at));
 }
 
 /* Puts this thread where those who can wake it look. */
@@ -9872,12 +9886,12 @@ static void procpool__host_follow(procpool *p, procpool__wait *w) {
 
 typedef struct procpool__inline_turn {
   procpool__worker *worker;
-  procpool__turn turn;
+  procpool__step turn;
 } procpool__inline_turn;
 
 static void procpool__host_take_turn(void *context) {
   procpool__inline_turn *t = (procpool__inline_turn *)context;
-  t->turn = procpool__worker_turn(t->worker);
+  t->turn = procpool__worker_step(t->worker);
 }
 
 /* An inline pool: runs one task in this thread, which goes on after a pthread_exit in the task: the call that it is in,
@@ -9890,18 +9904,18 @@ static bool procpool__host_run_inline(procpool *p) {
   procpool__host_unlock(p);
   cancel = procpool__platform_no_cancel();
   t.worker = p->inline_worker;
-  t.turn = PROCPOOL__TURN_RAN;
+  t.turn = PROCPOOL__STEP_RAN;
   if (!procpool__platform_run_to_end(procpool__host_take_turn, &t))
-    procpool__worker_bury(t.worker);
+    procpool__worker_report_death(t.worker);
   procpool__platform_cancel_as(cancel);
   procpool__host_lock(p);
   p->inline_thread = 0;
   procpool__host_hand_over(p);
   if (p->fd_users > 0)
     procpool__platform_event_set(p->fds.event_fd); /* who waits for several pools may run the next one */
-  if (t.turn == PROCPOOL__TURN_RAN)
+  if (t.turn == PROCPOOL__STEP_RAN)
     return true;
-  if (p->phase != PROCPOOL__PHASE_RUN && (t.turn == PROCPOOL__TURN_LEAVE || !procpool__table_waiting(&p->segment)))
+  if (p->phase != PROCPOOL__PHASE_RUN && (t.turn == PROCPOOL__STEP_LEAVE || !procpool__table_waiting(&p->segment)))
     procpool__store32(&p->segment.header->gone, 1);
   return false;
 }
@@ -10630,9 +10644,9 @@ static bool procpool__open_descriptors(procpool *p, procpool__plan *plan) {
 }
 
 /* What a supervisor gets of it. */
-static void procpool__open_birth(const procpool *p, procpool__super_birth *birth) {
-  procpool__super *u = &birth->super;
-  memset(birth, 0, sizeof(*birth));
+static void procpool__open_fork_args(const procpool *p, procpool__fork_args *args) {
+  procpool__super *u = &args->super;
+  memset(args, 0, sizeof(*args));
   u->segment = p->segment;
   u->fds = p->fds;
   u->fds.next = NULL;
@@ -10669,25 +10683,25 @@ static void procpool__open_release_exit(void *mark) {
 }
 
 /* Forks the supervisor. */
-static int procpool__open_fork(procpool *p, procpool__plan *plan, procpool__super_birth *birth) {
+static int procpool__open_fork(procpool *p, procpool__plan *plan, procpool__fork_args *args) {
   procpool__platform_launch launch;
-  procpool__super *u = &birth->super;
-  const size_t size = (size_t)plan->workers * sizeof(procpool__charge);
+  procpool__super *u = &args->super;
+  const size_t size = (size_t)plan->workers * sizeof(procpool__child);
   const procpool_options *o = &plan->options;
   void *mark = procpool__platform_exit_mark(&launch);
   procpool__signals old;
   int error = PROCPOOL__NO_MEMORY;
   plan->call = "malloc";
   memset(&launch, 0, sizeof(launch));
-  birth->close_fds = o->close_fds;
-  birth->keep = (int *)PROCPOOL_MALLOC((o->keep_fds_count + PROCPOOL__SUPER_FDS) * sizeof(int));
-  u->charges = (procpool__charge *)procpool__platform_pages(size);
-  if (birth->keep != NULL && u->charges != NULL) {
+  args->close_fds = o->close_fds;
+  args->keep = (int *)PROCPOOL_MALLOC((o->keep_fds_count + PROCPOOL__SUPER_FDS) * sizeof(int));
+  u->children = (procpool__child *)procpool__platform_pages(size);
+  if (args->keep != NULL && u->children != NULL) {
     for (size_t i = 0; i < o->keep_fds_count; i++)
       if (o->keep_fds[i] > 2)
-        birth->keep[birth->keep_count++] = o->keep_fds[i];
+        args->keep[args->keep_count++] = o->keep_fds[i];
     launch.function = procpool__super_main;
-    launch.argument = birth;
+    launch.argument = args;
     launch.born = procpool__open_born;
     launch.born_context = u;
     procpool__platform_block_signals(&old); /* no handler of this thread's forks while it is the launcher */
@@ -10699,8 +10713,8 @@ static int procpool__open_fork(procpool *p, procpool__plan *plan, procpool__supe
     procpool__platform_restore_signals(&old);
     plan->call = launch.call;
   }
-  procpool__platform_unmap(u->charges, size);
-  PROCPOOL_FREE(birth->keep);
+  procpool__platform_unmap(u->children, size);
+  PROCPOOL_FREE(args->keep);
   return error;
 }
 
@@ -10817,7 +10831,7 @@ static bool procpool__open_begin(procpool *p, procpool__plan *plan) {
       return procpool__open_fail(plan, PROCPOOL_FUNCTION, 0, "the initializer is not in the program that workers run");
   }
   p->segment.header->settings.initializer = address;
-  return procpool__host_tell(p, PROCPOOL__SAY_BEGIN, 0, 0) ||
+  return procpool__host_tell(p, PROCPOOL__MESSAGE_BEGIN, 0, 0) ||
          procpool__open_fail(plan, PROCPOOL_SYSTEM, procpool__platform_error(),
                              "the supervisor could not be told to begin");
 }
@@ -10850,18 +10864,18 @@ static bool procpool__open_refused(procpool__plan *plan, const procpool__message
 
 /* What the supervisor says before all is well. False where it will not be. */
 static bool procpool__open_hear(procpool *p, procpool__plan *plan, const procpool__message *m) {
-  plan->place_taken = m->say == PROCPOOL__SAY_TAKEN;
+  plan->place_taken = m->kind == PROCPOOL__MESSAGE_TAKEN;
   if (plan->place_taken)
     return procpool__open_fail(plan, PROCPOOL_SPAWN_FAIL, 0, "the segment's place is taken there");
-  if (m->say == PROCPOOL__SAY_THREADS)
+  if (m->kind == PROCPOOL__MESSAGE_THREADS)
     return procpool__open_fail(plan, PROCPOOL_THREADS, 0,
                                "the program has threads before main (a library's constructor starts them): workers "
                                "cannot be copies of it");
-  if (m->say == PROCPOOL__SAY_CODE && !procpool__code_add(p, &m->code))
+  if (m->kind == PROCPOOL__MESSAGE_CODE && !procpool__code_add(p, &m->code))
     return procpool__open_no_memory(plan, "no memory");
-  if (m->say == PROCPOOL__SAY_ATTACHED)
+  if (m->kind == PROCPOOL__MESSAGE_ATTACHED)
     return procpool__open_begin(p, plan);
-  return m->say != PROCPOOL__SAY_STARTED || m->a == 0 || procpool__open_refused(plan, m);
+  return m->kind != PROCPOOL__MESSAGE_STARTED || m->a == 0 || procpool__open_refused(plan, m);
 }
 
 /* Takes in what the supervisor, or the go-between, says next, and notes the descriptor that comes along with it. */
@@ -10870,7 +10884,7 @@ static int procpool__open_receive(procpool *p, procpool__message *m) {
   int with, got;
   procpool__process_enter(&old);
   got = procpool__platform_receive(p->fds.control, m, sizeof(*m), &with, false);
-  if (got > 0 && m->say == PROCPOOL__SAY_SELF && p->fds.supervisor < 0)
+  if (got > 0 && m->kind == PROCPOOL__MESSAGE_SELF && p->fds.supervisor < 0)
     p->fds.supervisor = with;
   else
     procpool__platform_close(&with);
@@ -10896,8 +10910,8 @@ static bool procpool__open_handshake(procpool *p, procpool__plan *plan) {
     got = procpool__open_receive(p, &m);
     if (got <= 0)
       return good && procpool__open_silence(plan, 1, procpool__platform_error());
-    introduced = introduced || m.say == PROCPOOL__SAY_SELF;
-    started = started || m.say == PROCPOOL__SAY_STARTED;
+    introduced = introduced || m.kind == PROCPOOL__MESSAGE_SELF;
+    started = started || m.kind == PROCPOOL__MESSAGE_STARTED;
     good = good && procpool__open_hear(p, plan, &m);
   }
   return good;
@@ -10905,14 +10919,14 @@ static bool procpool__open_handshake(procpool *p, procpool__plan *plan) {
 
 /* Starts the supervisor and hears that its workers are there. Else it is gone. */
 static bool procpool__open_supervisor(procpool *p, procpool__plan *plan) {
-  procpool__super_birth birth;
+  procpool__fork_args args;
   procpool__signals old;
   int error;
   if (!procpool__open_descriptors(p, plan))
     return false;
-  procpool__open_birth(p, &birth);
-  error = plan->start == PROCPOOL_START_FORK ? procpool__open_fork(p, plan, &birth)
-                                             : procpool__open_spawn(plan, &birth.super);
+  procpool__open_fork_args(p, &args);
+  error = plan->start == PROCPOOL_START_FORK ? procpool__open_fork(p, plan, &args)
+                                             : procpool__open_spawn(plan, &args.super);
   procpool__process_enter(&old);
   procpool__process_close_far(&p->fds);
   procpool__process_leave(&old);
@@ -10963,7 +10977,7 @@ static void *procpool__thread_main(void *argument) {
     procpool__cpu_use(h->cpu_set);
   ready = procpool__worker_initialize(&t->worker);
   while (ready && !procpool__platform_run_to_end(procpool__thread_loop, &t->worker))
-    procpool__worker_bury(&t->worker);
+    procpool__worker_report_death(&t->worker);
   if (__atomic_sub_fetch(&h->alive, 1, __ATOMIC_SEQ_CST) == 0) {
     if (!ready) {
       procpool__store_signed_relaxed(&h->cause_code, t->worker.block->init_code);
@@ -14170,7 +14184,7 @@ static procpool_status procpool__process_signal(procpool_process *process, int s
   if (procpool_future_cancel(process->future) == PROCPOOL_CANCELLED && process->signal == 0)
     process->signal = signal_number;
   procpool__public_lock(process->pool);
-  told = procpool__host_tell(process->pool, PROCPOOL__SAY_SIGNAL, 0, (uint64_t)signal_number);
+  told = procpool__host_tell(process->pool, PROCPOOL__MESSAGE_SIGNAL, 0, (uint64_t)signal_number);
   (void)procpool__public_leave(process->pool, PROCPOOL_OK);
   return told || !procpool_process_is_alive(process) ? PROCPOOL_OK : PROCPOOL_SYSTEM;
 }
@@ -14213,7 +14227,8 @@ PROCPOOL_API procpool_status procpool_process_free(procpool_process *process) {
    0.1.0  2026-11  The first version.
 
    Versions: MAJOR.MINOR.PATCH. Patches fix; while MAJOR is 0, a new MINOR may change the interface. procpool_open
-   passes version and size of its options, so that files compiled from different ones fail loudly with MISMATCH. Names:
+   passes version and size of its options, so that files compiled from different ones fail loudly with MISMATCH. The
+   other public structs carry no size: one that gains a field, at its end, raises MINOR. Names:
    procpool_ and PROCPOOL_ are public, procpool__ and PROCPOOL__ are private and may change at any time.
 
    MIT License

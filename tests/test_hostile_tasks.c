@@ -170,7 +170,7 @@ static void gone(hostile *h) {
 }
 static void dead_list_loop(hostile *h) {
   for (uint64_t i = 0; i < h->s->capacity; i++)
-    procpool__slot_epitaph(&h->s->slots[i])->rss_kib_next = (i + 1) % h->s->capacity + 1;
+    procpool__slot_exit_record(&h->s->slots[i])->rss_kib_next = (i + 1) % h->s->capacity + 1;
   procpool__store(&h->header->dead_count, UINT64_MAX / 2);
   procpool__store(&h->header->dead_list, 1);
 }

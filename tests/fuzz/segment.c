@@ -147,7 +147,7 @@ static void begin(void) {
   world.super.segment = world.pool->segment;
   procpool__process_no_pool(&world.super.fds);
   world.super.fds.far_control = FAKE_SUPER_END;
-  world.super.charges = (procpool__charge *)fake_mmap(NULL, WORKERS * sizeof(procpool__charge), 0, MAP_PRIVATE, -1, 0);
+  world.super.children = (procpool__child *)fake_mmap(NULL, WORKERS * sizeof(procpool__child), 0, MAP_PRIVATE, -1, 0);
   REQUIRE(procpool__super_start_all(&world.super) == 0);
   for (int i = 0; i < WORKERS; i++)
     procpool__store(&world.pool->segment.blocks[i].life, PROCPOOL__LIFE_TASKS);
@@ -157,7 +157,7 @@ static void begin(void) {
 
 static sim *sim_of(int w) {
   sim *m = &world.sims[w];
-  const pid_t pid = world.super.charges[w].pid;
+  const pid_t pid = world.super.children[w].pid;
   const procpool__block *block = &world.pool->segment.blocks[w];
   if (pid == 0 || fake.super_gone || *fake_process(pid) != FAKE_LIVES)
     return NULL;
@@ -774,12 +774,12 @@ static void do_super(unsigned what) {
     super_hears(u);
     break;
   case 2: /* a stop */
-    if (u->charges[w].pid != 0 && *fake_process(u->charges[w].pid) == FAKE_LIVES)
-      fake.stopped = u->charges[w].pid;
+    if (u->children[w].pid != 0 && *fake_process(u->children[w].pid) == FAKE_LIVES)
+      fake.stopped = u->children[w].pid;
     break;
   case 3: /* a death */
-    if (u->charges[w].pid != 0)
-      fake_die(u->charges[w].pid, what & 64 ? 11 : (int)(what & 128) << 1);
+    if (u->children[w].pid != 0)
+      fake_die(u->children[w].pid, what & 64 ? 11 : (int)(what & 128) << 1);
     break;
   case 4:
     fake.no_fork = what & 64;
@@ -896,12 +896,12 @@ static void show(void) {
     fprintf(stderr,
             "worker %d: pid %d, due %#llx, intent %#llx, tail %#llx, ring taken to %#llx%s, its own %#llx, life %d, "
             "runs %d, asked %#llx, stage %d\n",
-            w, (int)world.super.charges[w].pid, (unsigned long long)world.super.charges[w].due,
+            w, (int)world.super.children[w].pid, (unsigned long long)world.super.children[w].due,
             (unsigned long long)p->segment.blocks[w].intent_word, (unsigned long long)p->segment.blocks[w].tail,
             (unsigned long long)p->inboxes[w].head, p->inboxes[w].resetting ? ", resetting" : "",
             (unsigned long long)world.sims[w].tail,
-            world.super.charges[w].pid != 0 ? (int)*fake_process(world.super.charges[w].pid) : 0, world.sims[w].runs,
-            (unsigned long long)world.super.charges[w].word, (int)world.super.charges[w].stage);
+            world.super.children[w].pid != 0 ? (int)*fake_process(world.super.children[w].pid) : 0, world.sims[w].runs,
+            (unsigned long long)world.super.children[w].word, (int)world.super.children[w].stage);
 }
 
 /* Every worker dies, and those that follow do as they should: then all settles, without a shutdown. */
@@ -910,8 +910,8 @@ static void recover(void) {
   fake.no_fork = fake.undead = false;
   fake.fail_after = 0;
   for (int w = 0; w < WORKERS; w++)
-    if (world.super.charges[w].pid != 0 && !fake.super_gone)
-      fake_die(world.super.charges[w].pid, SIGKILL);
+    if (world.super.children[w].pid != 0 && !fake.super_gone)
+      fake_die(world.super.children[w].pid, SIGKILL);
   for (int round = 0; round < 60 && !p->finished && p->submitted != p->settled; round++) {
     fake.now += 2000000000u;
     run_super(do_super, 6);
@@ -986,7 +986,7 @@ static void end(void) {
   REQUIRE(p->live_futures == 0);
   REQUIRE(procpool_free(p) == PROCPOOL_OK);
   world.pool = NULL;
-  fake_free(world.super.charges);
+  fake_free(world.super.children);
   free(world.snapshot);
   REQUIRE(fake.blocks == 0);
 }

@@ -120,13 +120,13 @@ def wake_for_room():
         yield X("host_wake_for_room block.room_seq", "add", "room_seq", plus)
 
 
-def answer(function="worker_answer"):
-    """procpool__worker_answer, procpool__worker_answer_claim"""
+def answer(function="worker_notify_host"):
+    """procpool__worker_notify_host, procpool__worker_notify_claim"""
     flag = yield R(function + " host_flag", "flag")
-    if flag != 0 and function != "worker_answer":
-        flag = yield R("worker_answer host_flag", "flag")
+    if flag != 0 and function != "worker_notify_host":
+        flag = yield R("worker_notify_host host_flag", "flag")
     if flag != 0:
-        yield X("worker_answer host_seq", "add", "host_seq", plus)
+        yield X("worker_notify_host host_seq", "add", "host_seq", plus)
 
 
 def take():
@@ -153,7 +153,7 @@ def wake_one():
 
 
 def rest():
-    """procpool__worker_turn, procpool__worker_sleep: until it has found the task's cell."""
+    """procpool__worker_step, procpool__worker_sleep: until it has found the task's cell."""
     while True:
         cell = yield R("table_peek cell", "cell")
         if cell != 0:
@@ -168,7 +168,7 @@ def rest():
 
 def push_dead():
     """procpool__super_report_death, procpool__table_push_dead"""
-    yield put("epitaph", 1)
+    yield put("exit_record", 1)
     first = yield R("table_push_dead dead_list", "dead_list")
     yield C("table_push_dead dead_list", "dead_list", first, 1)
     yield W("super_report_death dead_count", "dead_count", 1)
@@ -188,7 +188,7 @@ def drain_dead():
         return False
     word = yield R("host_settle_dead slot.word", "word")
     assert word == DEAD
-    yield look("epitaph")
+    yield look("exit_record")
     return True
 
 
@@ -395,21 +395,21 @@ def dropped():
     return worker, host
 
 
-@test("word=1 flag=0 host_seq=0 lazy_until=9", x86=True)
+@test("word=1 flag=0 host_seq=0 wake_at=9", x86=True)
 def lazy():
-    """The host sleeps until the task at lazy_until is claimed, or a later one: a lazy sleep, or one for want of a cell."""
+    """The host sleeps until the task at wake_at is claimed, or a later one: a lazy sleep, or one for want of a cell."""
     def worker():
         yield C("worker_claim slot.word", "word", READY, RUNNING)
-        flag = yield R("worker_answer_claim host_flag", "flag")
+        flag = yield R("worker_notify_claim host_flag", "flag")
         if flag != 0:
-            lazy_until = yield R("worker_answer_claim lazy_until", "lazy_until")
-            if 1 > lazy_until:
+            wake_at = yield R("worker_notify_claim wake_at", "wake_at")
+            if 1 > wake_at:
                 yield from answer()
 
     def host():
         while True:
             seq = yield R("host_sleep host_seq", "host_seq")
-            yield W("host_arm lazy_until", "lazy_until", 0)
+            yield W("host_arm wake_at", "wake_at", 0)
             yield W("host_arm host_flag", "flag", 1)
             word = yield R("host_waits slot.word", "word")
             if word == READY:
@@ -420,9 +420,9 @@ def lazy():
     return worker, host
 
 
-@test("flag=0 host_seq=0 dead_list=0 dead_count=0 epitaph=0 word=2")
+@test("flag=0 host_seq=0 dead_list=0 dead_count=0 exit_record=0 word=2")
 def dead():
-    """What the supervisor decided reaches a host that sleeps, epitaph and all."""
+    """What the supervisor decided reaches a host that sleeps, exit_record and all."""
     def supervisor():
         yield C("super_decide slot.word", "word", RUNNING, DEAD)
         yield from push_dead()
@@ -886,7 +886,7 @@ def withdrawn():
     return worker, faster, host
 
 
-@test("word=2 intent_slot=1 intent_word=2 dead_list=0 dead_count=0 epitaph=0")
+@test("word=2 intent_slot=1 intent_word=2 dead_list=0 dead_count=0 exit_record=0")
 def buried():
     """The audit against a worker that died and was replaced: its task is settled by the list, not called lost."""
     def supervisor():

@@ -19,7 +19,7 @@
  *                                   that never repeat, and it keeps the state space finite.)
  *   answered[w]                     procpool__worker.answered == number of the host's present sleep
  *
- *   worker:      turn, claim, pass, follow, run, room, record, commit, publish, sleep   procpool__worker_turn, _claim,
+ *   worker:      turn, claim, pass, follow, run, room, record, commit, publish, sleep   procpool__worker_step, _claim,
  *                                   _skip, _resync, _move_hint, _run, _wait_room, procpool__ring_stamp,
  *                                   procpool__worker_commit, _commit_stopped, _publish, _answer, _sleep
  *   host:        try, place, wake, drain, cancel, rest, finish    procpool__submit_place, _publish, _wake, procpool__host_drain,
