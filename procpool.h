@@ -10855,9 +10855,9 @@ static bool procpool__open_silence(procpool__plan *plan, int polled, int error) 
 }
 
 static bool procpool__open_refused(procpool__plan *plan, const procpool__message *m) {
-  static const char *const calls[] = {"fork (clone)", "rt_sigaction", "openat of /proc/self/maps"};
-  static const char *const texts[] = {"a worker process could not be started",
-                                      "the supervisor could not hear of deaths", "the workers' code cannot be found"};
+  const char *const calls[] = {"fork (clone)", "rt_sigaction", "openat of /proc/self/maps"};
+  const char *const texts[] = {"a worker process could not be started", "the supervisor could not hear of deaths",
+                               "the workers' code cannot be found"};
   const uint64_t call = m->b <= PROCPOOL__CALL_MAPS ? m->b : (uint64_t)PROCPOOL__CALL_FORK;
   return procpool__open_fail_call(plan, PROCPOOL_SPAWN_FAIL, (int)m->a, calls[call], texts[call]);
 }
@@ -14103,10 +14103,12 @@ static procpool_process *procpool__process_start(const procpool_process_options 
 PROCPOOL_API procpool_process *procpool_process_start_checked(const procpool_process_options *options,
                                                               procpool_function function, const void *argument,
                                                               size_t size, int version, size_t options_size) {
-  procpool_error unheard;
-  procpool_error *error = options != NULL && options->error != NULL ? options->error : &unheard;
+  procpool_error unheard, *error = &unheard;
   procpool_process *process;
   int cancel;
+  memset(&unheard, 0, sizeof(unheard));
+  if (options != NULL && options->error != NULL)
+    error = options->error;
   procpool__platform_cancel_here();
   if (version / 100 != PROCPOOL_VERSION / 100 || options_size != sizeof(*options)) {
     error->status = PROCPOOL_MISMATCH; /* as in procpool__open: nothing else of it is known */
