@@ -1159,14 +1159,14 @@ static PROCPOOL_UNUSED inline void procpool__scope_end(procpool **procpool__pool
    Who writes what, by byte (>>shm asserts these offsets; words of one kind of writer share a cache line, as a rule):
 
       header     0  magic version total header_size workers capacity ring_size arena_size   } host, before there
-                64  settings: max_tasks strict core_dumps once depth, of spinning, nice,    } is another process
+                64  settings: max_tasks strict core_dumps depth once, of spinning, nice,    } is another process
                     of the initializer  168 base  176 cookie  184 host_pid  192 pinned          }
                200  cpu_set (1024 bytes)  1224 name (16)                                        }
               1240  addressee                                              host before each start, then go-between
               1280  head                                                   any process, forward, by CAS; host and
                                                                            supervisor mend it
               1344  masks: 16 pairs of idle, away                          worker, supervisor, host, bit by bit
-              1600  host_flag  1624 wake_at                             host
+              1600  host_flag  1624 wake_at                                host
               1608  host_seq  1616 host_woken_ns                           the process that wakes the host
               1664  phase   1672 arena_top                                 host
               1728  limited  1736 tick                                     host
@@ -1301,7 +1301,7 @@ static PROCPOOL_UNUSED inline void procpool__scope_end(procpool **procpool__pool
       host: word READY, then the cell             release          worker: cell, then claims        a task is passed by
       host: cells of many, then touches idle      release, or      worker: sets idle, looks at cell worker sleeps at a task
       host: publishes, looks at ticking           seq_cst          supervisor: ticking 0, queue     a limit is not kept
-      host: sets wake_at, then flag            relaxed, seq_cst worker: the other way round      lazy sleep for ever
+      host: sets wake_at, then flag               relaxed, seq_cst worker: the other way round      (lazy) sleep for ever
       supervisor: sets away, then wakes all       release          worker: wake_seq, then cell      a task waits
       supervisor: exit record, then dead_list     release          host: dead_list, then record     half of an exit record
       supervisor: cause (relaxed), then health    release          host: health, then cause         another cause
@@ -3079,7 +3079,8 @@ static pid_t procpool__platform_waitid(pid_t pid, int *status, int flags, struct
   return info.si_pid;
 }
 
-/* One child whose state has changed, or 0 or negative, as wait4 says it; where that is refused, as waitid does. */
+/* One child whose state has changed, or 0 or negative, as wait4 says it; where that is refused, as waitid does. (wait4
+ * is a cancellation point: a host that opens a pool is not to be cancelled meanwhile, and supervisors never are.) */
 static pid_t procpool__platform_wait(pid_t pid, int *status, int flags, struct rusage *usage) {
   pid_t got;
   do {
@@ -3970,7 +3971,7 @@ static int procpool__platform_each_code(procpool__platform_code_visitor *visit, 
 /* ==== >>machine =====================================================================================================
  * Runs in:   any process; it reads files only.
  * Writes:    nothing but what its caller names.
- * Calls:     >>platform, >>descriptors.
+ * Calls:     >>platform, >>memory, >>descriptors.
  * Always:    what is missing or malformed sets no limit. */
 
 /* ---- files of numbers ---- */
@@ -4127,13 +4128,13 @@ static bool procpool__memory_refuses(const procpool__memory_groups *groups, uint
 /* ---- which control groups are ours ---- */
 
 /* Hierarchies: those of version 1 have one controller or several, and that of version 2 has all. */
-enum { PROCPOOL__GROUP_CPU, PROCPOOL__GROUP_MEMORY, PROCPOOL__GROUP_V2, PROCPOOL__GROUPS };
+enum { PROCPOOL__GROUP_CPU, PROCPOOL__GROUP_MEMORY, PROCPOOL__GROUP_V2, PROCPOOL__HIERARCHIES };
 
 /* All that is looked for, in one pass: the kernel writes these files anew for each reader. */
 typedef struct procpool__groups {
-  int processors;                                   /* the fewest that a group allows */
-  procpool__memory_groups *memory;                  /* null: nothing is asked about memory */
-  char paths[PROCPOOL__GROUPS][PROCPOOL__CPU_PATH]; /* our group in each hierarchy; "": there is none */
+  int processors;                                        /* the fewest that a group allows */
+  procpool__memory_groups *memory;                       /* null: nothing is asked about memory */
+  char paths[PROCPOOL__HIERARCHIES][PROCPOOL__CPU_PATH]; /* our group in each hierarchy; "": there is none */
 } procpool__groups;
 
 /* Cuts the text up to the separator off *cursor; the rest, and then "", at the end. */
@@ -4216,7 +4217,7 @@ static void procpool__groups_paths(procpool__groups *groups) {
   while ((cursor = procpool__platform_lines_next(&lines)) != PROCPOOL_NULL) {
     (void)procpool__cpu_field(&cursor, ':');
     const char *controllers = procpool__cpu_field(&cursor, ':');
-    for (int i = 0; i < PROCPOOL__GROUPS && cursor[0] == '/'; i++)
+    for (int i = 0; i < PROCPOOL__HIERARCHIES && cursor[0] == '/'; i++)
       if (procpool__groups_listed(controllers, i))
         (void)procpool__cpu_join(groups->paths[i], cursor, "");
   }
@@ -4256,7 +4257,7 @@ static void procpool__groups_mount(procpool__groups *groups, char *line) {
     return;
   procpool__cpu_unescape(shown);
   procpool__cpu_unescape(point);
-  for (int i = 0; i < PROCPOOL__GROUPS; i++) {
+  for (int i = 0; i < PROCPOOL__HIERARCHIES; i++) {
     if (groups->paths[i][0] == 0 || v2 != (i == PROCPOOL__GROUP_V2) || (!v2 && !procpool__groups_listed(line, i)))
       continue;
     const char *below = procpool__cpu_below(groups->paths[i], shown);
@@ -5836,12 +5837,12 @@ static bool procpool__worker_rest(procpool__worker *w) {
 
 /* Runs tasks until it is told to leave, has run its share, or its task was revoked. */
 static void procpool__worker_loop(procpool__worker *w) {
-  procpool__step turn;
+  procpool__step step;
   bool draining;
-  do { /* the phase is read before the turn: the host published its last task before it said that the pool drains */
+  do { /* the phase is read before the step: the host published its last task before it said that the pool drains */
     draining = procpool__worker_phase(w) != PROCPOOL__PHASE_RUN;
-    turn = procpool__worker_step(w);
-  } while (turn == PROCPOOL__STEP_RAN || (turn == PROCPOOL__STEP_EMPTY && !draining && procpool__worker_rest(w)));
+    step = procpool__worker_step(w);
+  } while (step == PROCPOOL__STEP_RAN || (step == PROCPOOL__STEP_EMPTY && !draining && procpool__worker_rest(w)));
   procpool__store(&w->block->life, PROCPOOL__LIFE_LEAVES); /* first: a worker that is continued then stays away */
   (void)procpool__or(procpool__shm_away(w->segment, w->index), procpool__shm_bit(w->index));
   procpool__worker_trim(w, 0);
@@ -6420,8 +6421,10 @@ static void procpool__super_revoke(procpool__super *u, int index, procpool__stat
 /* A task that was asked to end may have done so: then its worker is not being ended any more. */
 static void procpool__super_note_return(procpool__super *u, int index) {
   procpool__child *child = &u->children[index];
-  if (child->stage == PROCPOOL_STAGE_ASKED && procpool__load(&u->segment.slots[child->slot].word) != child->word)
-    child->stage = PROCPOOL_STAGE_NONE;
+  if (child->stage != PROCPOOL_STAGE_ASKED || procpool__load(&u->segment.slots[child->slot].word) == child->word)
+    return;
+  child->stage = PROCPOOL_STAGE_NONE;
+  child->word = 0;
 }
 
 /* The task, if any, that dies with worker index, which is reaped. Returns whether there was one. */
@@ -6558,6 +6561,7 @@ static void procpool__super_end_workers(procpool__super *u, procpool__state stat
   const uint64_t deadline = procpool__platform_now() + PROCPOOL__PATIENCE;
   for (int i = 0; i < u->segment.workers; i++)
     if (u->children[i].pid != 0) {
+      procpool__super_note_return(u, i);
       procpool__super_revoke(u, i, state);
       procpool__super_note_programs(u, i);
       procpool__platform_kill(u->children[i].pid, PROCPOOL__SIGNAL_KILL);
@@ -6766,12 +6770,14 @@ static uint64_t procpool__super_replace(procpool__super *u) {
   const uint64_t end = procpool__platform_now() + PROCPOOL__FORKS;
   const int first = u->turn;
   uint64_t next = PROCPOOL__NEVER;
-  for (int n = 0; n < u->segment.workers && procpool__super_replaces(u); n++) {
+  for (int n = 0; n < u->segment.workers; n++) {
     const int i = (first + n) % u->segment.workers;
     procpool__child *child = &u->children[i];
     uint64_t now;
     if (child->pid != 0)
       continue;
+    if (!procpool__super_replaces(u))
+      break;
     now = procpool__platform_now();
     if (child->due <= now && now < end) {
       u->turn = i + 1;
@@ -7479,7 +7485,7 @@ typedef struct procpool__wait {
   const size_t *holds;   /* blocks that the call holds meanwhile; or null */
   uint32_t word;         /* it sleeps on this. 1: it was woken */
   /* what was so before its condition looked last: if any of it has changed since, it looks again and does not sleep */
-  uint64_t room, calls; /* procpool__host_room, host.calls */
+  uint64_t room, calls; /* procpool__host_room, procpool.calls */
   bool lacks_cell;      /* it wants room, and the next task's cell is taken */
 } procpool__wait;
 
@@ -7555,7 +7561,7 @@ typedef struct procpool__extent {
 typedef struct procpool__buffer {
   struct procpool__buffer *left, *right; /* lower and higher offsets; in a list: right is the next one */
   uint64_t offset, size;                 /* in the arena; as it was asked for */
-  uint64_t stuck;                        /* host.stuck_workers as it was made: see procpool__buffer_drop */
+  uint64_t stuck;                        /* procpool.stuck_workers as it was made: see procpool__buffer_drop */
 } procpool__buffer;
 
 typedef struct procpool__arena {
@@ -7638,6 +7644,7 @@ struct procpool {
   uint64_t processors;
   uint32_t last_slot;        /* of the task that was submitted last: likely the one that a thread waits for */
   int sleepers;              /* on turn */
+  bool turned;               /* they were all told to look again, and none has come since */
   int fd_users;              /* who poll the pool's watch; atomic */
   procpool__wait *followers; /* threads that wait while another one drains */
   procpool__wait *drainer;   /* the one that drains, while it sleeps */
@@ -7769,8 +7776,9 @@ static bool procpool__host_freed(const procpool *p) {
 
 /* Asks the threads that sleep in await_turn to look again: those of an inline pool do so for whatever they lack. */
 static void procpool__host_next_turn(procpool *p) {
-  if (p->sleepers == 0)
+  if (p->sleepers == 0 || p->turned)
     return;
+  p->turned = true;
   (void)__atomic_fetch_add(&p->turn, 1, __ATOMIC_SEQ_CST);
   procpool__platform_wake(&p->turn, INT_MAX);
 }
@@ -8404,7 +8412,7 @@ static void procpool__buffer_end(procpool *p) {
 
 /* ==== >>futures =====================================================================================================
  * Runs in:   the host, with the lock.
- * Writes:    futures, their callbacks, and the lists that they are in.
+ * Writes:    futures, their callbacks, and the lists that they are in; words of tasks that have settled.
  * Calls:     >>arena, >>host.
  * Always:    a future settles once, and ends when neither its user, nor its task, nor a callback has it. */
 
@@ -8668,7 +8676,7 @@ static void procpool__host_explain(procpool_future *f, procpool_status status, i
 
 /* ==== >>drain =======================================================================================================
  * Runs in:   the host, with the lock.
- * Writes:    the pool; rings' consumed and room_seq; words of tasks that have settled.
+ * Writes:    the pool; rings' consumed and room_seq; words of tasks that are taken back.
  * Calls:     >>futures, >>arena, >>host.
  * Always:    who takes in a record has checked all of it; each task settles once, whatever a worker has written. */
 
@@ -9454,9 +9462,10 @@ static procpool_status procpool__host_drain(procpool *p) {
  *   the supervisor                  who drains                        after each death, stop, failed fork; at the end
  *   the kernel                      who drains, in poll               the supervisor is gone
  *   who settles a task              who sleeps for it, if its         in host_settle: one future, or a group whose goal
- *                                   condition holds now               is reached
- *   who takes in, leaves, or found  the first who wants room and      a task has settled or a cell is free, and there
- *   no room                         has not looked since              is room still
+ *                                   condition holds now; all on turn  is reached
+ *   who takes in, leaves, begins    the first that follows, wants     a task has settled or a cell is free, and there
+ *   to sleep, or found no room      room and has not looked since;    is room still
+ *                                   else who drains
  *   who stops to drain: its wait    the last who came to follow       no other drains or was woken to do so (p->heir)
  *   ends, or a callback runs
  *   who sees an interrupt, a        all                               each has its own condition to look at
@@ -9504,7 +9513,7 @@ static void procpool__host_count_fd_user(procpool *p, int by) {
   (void)__atomic_fetch_add(&p->fd_users, by, __ATOMIC_RELAXED);
 }
 
-/* Says with a new number who sleeps; a worker answers each number once. */
+/* Says with a new number who sleeps; each worker wakes the host once for each number. */
 static void procpool__host_arm(procpool *p) {
   uint64_t flag = p->fd_users > 0 ? PROCPOOL__FLAG_FD : 0;
   p->lazy = p->lazy && p->drainer != NULL && p->fd_users == 0;
@@ -9615,18 +9624,17 @@ static bool procpool__host_audit_tasks(procpool *p) {
  * to the protocol: a task that was seen to wait and is claimed by now leaves the hint behind, where it does no harm.
  * With very many tasks it takes several calls. */
 static void procpool__host_audit(procpool *p) {
-  const uint32_t phase = p->phase;
   if (!procpool__host_audit_tasks(p) || p->finished)
     return;
   p->audit_at = 0;
   procpool__host_audit_head(p, p->audit_first);
   for (int i = 0; i < p->segment.workers; i++)
     procpool__host_audit_worker(p, i);
-  if (procpool__load32(&p->segment.header->phase) !=
-      phase) { /* a worker wrote there, or a supervisor that was not told */
+  /* A worker wrote there, or a supervisor that was not told. One that sleeps has seen another phase. */
+  if (procpool__load32(&p->segment.header->phase) != p->phase) {
     procpool__host_tell_phase(p);
-    procpool__store32(&p->segment.header->phase, phase);
-    procpool__shm_wake_workers(&p->segment); /* one that sleeps has seen another phase */
+    procpool__store32(&p->segment.header->phase, p->phase);
+    procpool__shm_wake_workers(&p->segment);
   }
   /* other workers wait for room in the bell, should one have filled it and made it a descriptor that waits */
   if (p->fds.all_gone >= 0 && procpool__platform_bell_clear(p->fds.all_gone) > 0 && p->fd_users > 0)
@@ -9689,9 +9697,9 @@ static void procpool__host_audit_if_due(procpool *p) {
 /* ---- the lazy sleep ---- Who hands out many tasks, and wants their results only when all is done, is not to be
  * woken for each: every time that would take a processor from a worker. It sleeps until the queue has become short:
  * until the task at wake_at is claimed, and since tasks are claimed in order that is when few are left behind it.
- * The worker that claims it, or a later one, answers. Only while no other thread could want a result at once: none
+ * The worker that claims it, or a later one, wakes the host. Only while no other thread could want a result at once: none
  * waits, polls the descriptor or has added a callback. Who begins to do so wakes the sleeper first, and it sleeps as
- * usual then. A worker that waits for room in its ring answers too; deaths, stops and cancels wake the host anyway. */
+ * usual then. So does a worker that waits for room in its ring; deaths, stops and cancels wake the host anyway. */
 
 static bool procpool__host_may_be_lazy(procpool *p, const procpool__wait *w) {
   const uint64_t spare = w->spare != NULL ? *w->spare : 0;
@@ -9801,7 +9809,9 @@ static void procpool__host_sleep(procpool *p, procpool__wait *w) {
   procpool__sleeper_begin(p, w);
   p->drainer = w;
   procpool__host_arm(p);
-  if (!procpool__host_changed_for_drainer(p, w) && /* after arming: the head may have moved just before */
+  if (p->room_wanted > 0) /* after arming, for those that follow: a cell may have come free just before */
+    procpool__host_pass_room(p);
+  if (!procpool__host_changed_for_drainer(p, w) && /* and so may what this thread waits for */
       !procpool__host_sleep_armed(p, w->deadline < look ? w->deadline : look, seq))
     return;
   p->drainer = NULL;
@@ -9852,6 +9862,7 @@ static void procpool__host_await_turn(procpool *p, const procpool__wait *w) {
   if (w != NULL && (procpool__host_changed(p, w) || procpool__host_idles(p)))
     return;
   p->sleepers++;
+  p->turned = false;
   procpool__host_unlock(p);
   procpool__host_park(&p->turn, turn, w != NULL ? w->deadline : PROCPOOL__NEVER);
   if (procpool__host_relock(p))
@@ -12407,7 +12418,7 @@ static procpool_status procpool__future_cancel(procpool *p, procpool_future *f) 
   if (!procpool__cas(&p->segment.slots[f->slot].word, procpool__word(f->ticket, 0, PROCPOOL__READY), 0))
     return PROCPOOL_PENDING;
   procpool__host_settle(p, f, PROCPOOL_CANCELLED);
-  (void)procpool__host_drain(p); /* tells the threads that wait */
+  (void)procpool__host_drain(p); /* there may be room in the queue now */
   return PROCPOOL_CANCELLED;
 }
 

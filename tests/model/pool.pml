@@ -5,7 +5,7 @@
  *
  *   word[slot]                      procpool__slot.word: ticket, worker, state          (>>shm)
  *   wants[slot]                     procpool__slot.flags & KILL, or a limit
- *   arg[slot]                       the argument; the epitaph (0) lies over it
+ *   arg[slot]                       the argument; the exit record (0) lies over it
  *   cells[], head                   submission ring and hint                            (>>table)
  *   intent_slot, intent_word        procpool__block, per worker
  *   next                            procpool__worker.next: where this worker looks; it moves head (the hint) for several at once
