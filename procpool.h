@@ -391,7 +391,8 @@ PROCPOOL_API procpool_status procpool_submit_with(procpool *pool, procpool_funct
  * *submitted, which may be null, receives how many were accepted, from the first on: they will settle exactly once;
  * the places of the others become null. Waits, and takes results in, as submit does; workers start on the first tasks
  * while the rest is still being written. Returns OK: all of them. FULL, INTERRUPTED, MEMORY, SYSTEM, SHUTDOWN,
- * BROKEN, INIT_FAIL, SPAWN_FAIL: those before *submitted. ARGUMENT, HANDLE, FORKED, FUNCTION, UNSUPPORTED: none. */
+ * BROKEN, INIT_FAIL, SPAWN_FAIL: those before *submitted; so ARGUMENT and FORKED, if a buffer was freed or a child came
+ * back while the call waited. HANDLE, FUNCTION, UNSUPPORTED, and else ARGUMENT and FORKED: none. */
 PROCPOOL_API procpool_status procpool_submit_many(procpool *pool, procpool_function function, const void *arguments,
                                                   size_t size, size_t count, const procpool_submit_options *options,
                                                   procpool_future **futures, size_t *submitted);
@@ -5255,8 +5256,8 @@ static bool procpool__worker_fits(procpool__worker *w, uint64_t length) {
 }
 
 /* Waits until length bytes are free. False when the pool is being killed (a thread must find its way out by itself), or
- * when the result is given up meanwhile (w->given_up): the host may then do something else, and never make room. What has
- * gone in pieces by then is of no use, and does no harm: the host takes pieces of settled tasks, and drops them. */
+ * when the result is given up meanwhile (w->given_up): the host may then do something else, and never make room. What
+ * has gone in pieces by then is of no use, and does no harm: the host takes pieces of settled tasks, and drops them. */
 static bool procpool__worker_wait_room(procpool__worker *w, uint64_t length) {
   while (!procpool__worker_fits(w, length)) {
     uint32_t seq;
@@ -9697,9 +9698,9 @@ static void procpool__host_audit_if_due(procpool *p) {
 /* ---- the lazy sleep ---- Who hands out many tasks, and wants their results only when all is done, is not to be
  * woken for each: every time that would take a processor from a worker. It sleeps until the queue has become short:
  * until the task at wake_at is claimed, and since tasks are claimed in order that is when few are left behind it.
- * The worker that claims it, or a later one, wakes the host. Only while no other thread could want a result at once: none
- * waits, polls the descriptor or has added a callback. Who begins to do so wakes the sleeper first, and it sleeps as
- * usual then. So does a worker that waits for room in its ring; deaths, stops and cancels wake the host anyway. */
+ * The worker that claims it, or a later one, wakes the host. Only while no other thread could want a result at once:
+ * none waits, polls the descriptor or has added a callback. Who begins to do so wakes the sleeper first, and it sleeps
+ * as usual then. So does a worker that waits for room in its ring; deaths, stops and cancels wake the host anyway. */
 
 static bool procpool__host_may_be_lazy(procpool *p, const procpool__wait *w) {
   const uint64_t spare = w->spare != NULL ? *w->spare : 0;
@@ -12847,7 +12848,7 @@ static procpool_status procpool__group_wait(procpool__group *g, procpool__wait *
 
 /* Memory comes first: a count that no array has is refused before any is read. */
 static procpool_status procpool__group_fill(procpool__group *g, procpool_future *const *futures, size_t count) {
-  procpool_status status = procpool__group_make(g, count);
+  procpool_status status = procpool__group_make(g, futures != NULL ? count : 0);
   if (futures == NULL && count > 0)
     return PROCPOOL_ARGUMENT;
   for (size_t i = 0; i < count && status == PROCPOOL_OK; i++)
@@ -13117,6 +13118,20 @@ static procpool_future *procpool__iterator_take(procpool_iterator *it) {
   return it->current->future;
 }
 
+/* Waits for the next one; END, once why there is none, where all have been delivered. */
+static procpool_status procpool__iterator_await(procpool_iterator *it, procpool__wait *wait) {
+  procpool_status status = it->pool != NULL ? procpool__imap_fill(it, wait) : PROCPOOL_OK;
+  if (status != PROCPOOL_OK)
+    return status;
+  if (it->group.count > 0)
+    return procpool__group_wait(&it->group, wait);
+  if (!procpool__iterator_here(it)) /* the generator has forked, and this is the child */
+    return PROCPOOL_FORKED;
+  status = it->end;
+  it->end = PROCPOOL_END;
+  return status;
+}
+
 PROCPOOL_API procpool_status procpool_next(procpool_iterator *iterator, double timeout, procpool_future **future) {
   procpool__group *g;
   procpool__wait wait;
@@ -13136,21 +13151,15 @@ PROCPOOL_API procpool_status procpool_next(procpool_iterator *iterator, double t
     return PROCPOOL_END;
   procpool__imap_drop_current(iterator);
   wait = procpool__group_begin(g, timeout);
-  if (iterator->pool != NULL)
-    status = procpool__imap_fill(iterator, &wait);
-  if (status == PROCPOOL_OK && g->count == 0) {
-    status = iterator->end;
-    iterator->end = PROCPOOL_END;
-  } else if (status == PROCPOOL_OK) {
-    status = procpool__group_wait(g, &wait);
+  while (status == PROCPOOL_OK && *future == NULL) { /* again where a callback has taken what there was */
+    status = procpool__iterator_await(iterator, &wait);
+    thrown = g->thrown;
+    g->thrown = NULL;
+    procpool__platform_throw(thrown);
+    if (status == PROCPOOL_OK)
+      *future = procpool__iterator_take(iterator);
   }
-  thrown = g->thrown;
-  g->thrown = NULL;
-  procpool__platform_throw(thrown);
-  if (status != PROCPOOL_OK)
-    return status;
-  *future = procpool__iterator_take(iterator);
-  return *future != NULL ? PROCPOOL_OK : procpool_next(iterator, timeout, future);
+  return status;
 }
 
 /* For the typed layer: the next result itself. A failed item is told by its status; the iteration goes on. */

@@ -576,12 +576,12 @@ static void handler_comes_back(int number) {
   make_one_that_comes_back();
   errno = error;
 }
+/* context: before which item. */
 static int generator_comes_back(void *context, void *item) {
-  (void)context;
+  if (coming.given == *(const int *)context)
+    make_one_that_comes_back();
   if (coming.given == COMING)
     return 0;
-  if (coming.given == COMING / 2)
-    make_one_that_comes_back();
   *(int *)item = coming.given++;
   return 1;
 }
@@ -756,7 +756,7 @@ TEST_STARTS(r115_callback_child_comes_back_into_a_wait_for_two_pools, EVERY) {
   }
 }
 
-static void check_generator_comes_back(procpool_start start, bool unordered) {
+static void check_generator_comes_back(procpool_start start, bool unordered, int at) {
   for (int way = 0; way < BY_WAYS; way++) {
     procpool *pool = coming_pool(start, way);
     procpool_imap_options options;
@@ -766,7 +766,8 @@ static void check_generator_comes_back(procpool_start start, bool unordered) {
     int count = 0;
     memset(&options, 0, sizeof(options));
     options.unordered = unordered;
-    CHECK_OK(procpool_imap(pool, task_twice_slowly, generator_comes_back, NULL, sizeof(int), &options, &iterator));
+    options.buffersize = at < COMING ? 0 : 1; /* nothing is on its way then, and nothing comes */
+    CHECK_OK(procpool_imap(pool, task_twice_slowly, generator_comes_back, &at, sizeof(int), &options, &iterator));
     while ((status = procpool_next(iterator, PROCPOOL_FOREVER, &future)) == PROCPOOL_OK) {
       CHECK_OK(procpool_future_status(future));
       count++;
@@ -782,10 +783,14 @@ static void check_generator_comes_back(procpool_start start, bool unordered) {
 }
 
 TEST_STARTS(r115_generator_child_comes_back, EVERY) {
-  check_generator_comes_back(start, false);
+  check_generator_comes_back(start, false, COMING / 2);
 }
 TEST_STARTS(r115_generator_child_comes_back_unordered, EVERY) {
-  check_generator_comes_back(start, true);
+  check_generator_comes_back(start, true, COMING / 2);
+}
+TEST_STARTS(r115_generator_child_comes_back_at_its_end, EVERY) {
+  check_generator_comes_back(start, false, COMING);
+  check_generator_comes_back(start, true, COMING);
 }
 
 static void *call_all_the_time(void *context) {
