@@ -1209,7 +1209,7 @@ static PROCPOOL_UNUSED inline void procpool__scope_end(procpool **procpool__pool
    and publication: the word is DONE and the record stamped, so the supervisor (or the host, when there is none)
    publishes the tail instead: the result is delivered. After it: nothing of the task is the worker's any more. No lock,
    count or right to wake is ever held by a worker: the host arms each of its sleeps with a new number and every worker
-   that sees it armed wakes it, once; after each death or stop the supervisor wakes everyone. It learns of deaths and
+   that sees it armed wakes it, once; after each death or stop the supervisor wakes all. It learns of deaths and
    stops from the kernel, never from a time-out. A SIGKILL of the supervisor takes its workers along; the host notices,
    delivers what was committed, and only then says BROKEN; a word that was ASKED or DEAD keeps what it says.
 
@@ -1365,7 +1365,7 @@ static PROCPOOL_UNUSED inline void procpool__scope_end(procpool **procpool__pool
    left to do that but the kernel: it continues a stopped supervisor, and it ends the workers, each of which has opened
    the lifeline for itself (what the kernel does at its end belongs to the open file description). So a task that traces
    the supervisor, or goes on stopping it, ends, and the supervisor goes on; it takes those deaths for what they are
-   (procpool__super_heed_lifeline), and ends what the tasks had started. Where a worker cannot open it (no /proc), or a
+   (procpool__supervisor_heed_lifeline), and ends what the tasks had started. Where a worker cannot open it (no /proc), or a
    task has closed it, such a supervisor is gone when the task ends; where a program that a task has started does it,
    when that program ends. A worker whose task has returned and left the supervisor traced makes room for another: that
    ends the tracing.
@@ -1397,7 +1397,7 @@ static PROCPOOL_UNUSED inline void procpool__scope_end(procpool **procpool__pool
  *   exception: throw throw_alone keep_exception drop_exception
  * Of the system: who ports this file writes these, and the types that they name.
  *   time: now tick yield cpu random
- *   sleep: park wake no_futex poll await gone await_end source end_of came super_sleep
+ *   sleep: park wake no_futex poll await gone await_end source end_of came supervisor_sleep
  *   lock: lock_init lock_end lock try_lock unlock block_signals restore_signals no_cancel cancel_as cancel_here
  *   thread: thread_start thread_join run_to_end is_self self threads stack_size own_set own_take
  *   pages: pages unmap page
@@ -1409,8 +1409,8 @@ static PROCPOOL_UNUSED inline void procpool__scope_end(procpool **procpool__pool
  *     each_child is_stopped nudge_parent environment forget_environment
  *   death: die_with die_when_told continue_when_told witness witness_drop witness_gone witness_watch guard guard_ok
  *     around_forks children_elsewhere
- *   manners: worker_manners super_manners super_signals nice note_habits tidy flush catch_exit begin_exit exit_mark
- *     release_exit find_exit_list
+ *   manners: worker_manners supervisor_manners supervisor_signals nice note_habits tidy flush catch_exit begin_exit
+ *     exit_mark release_exit find_exit_list
  *   code: each_code is_program unloads privileged gives_rights
  *   error: error set_error scarce disproved
  *   machine: cpu_count cpu_usable cpu_allowed cpu_use */
@@ -2302,8 +2302,8 @@ static void procpool__platform_shm_discard(void *start, uint64_t size) {
   (void)madvise(start, (size_t)size, MADV_REMOVE);
 }
 
-/* Gives the pages of a segment back, whoever else has it mapped: a child of the host's that lives on, or another pool's
- * processes. Nobody uses it any more. */
+/* Gives the pages of a segment back, whichever process else has it mapped: a child of the host's that lives on, or
+ * another pool's processes. None uses it any more. */
 static void procpool__platform_shm_empty(void *base, uint64_t size) {
   if (base != NULL && procpool__platform_shm_open(base, size))
     procpool__platform_shm_discard(base, size);
@@ -2698,7 +2698,7 @@ static int procpool__platform_reopen(int fd, int flags) {
 
 /* Maps the witness's page. Its file is opened anew for that: the kernel lets go of what fd stands for when the process
  * that watches does so, too. Where it cannot be, the seal alone tells, and fd says so by a flag that means nothing else
- * in a file, to whoever has it. Null (errno, *call) where it cannot be had. */
+ * in a file, to each process that has it. Null (errno, *call) where it cannot be had. */
 static void *procpool__platform_witness_map(int fd, const char **call) {
   int again = procpool__platform_reopen(fd, O_RDWR);
   void *page;
@@ -2912,7 +2912,7 @@ typedef struct procpool__platform_launch {
 #define PROCPOOL__TSAN 0
 #endif
 
-static int procpool__platform_between_flags(const procpool__platform_launch *launch) {
+static int procpool__platform_go_between_flags(const procpool__platform_launch *launch) {
   const char *loaded = getenv("LD_PRELOAD");
   if (PROCPOOL__TSAN || (loaded != NULL && strstr(loaded, "/vgpreload_") != NULL))
     return 0;
@@ -3032,7 +3032,7 @@ static bool procpool__platform_end_with(pid_t host) {
 /* Runs in the go-between of detach, which shares the host's memory. It registers the area of the thread that waits for
  * it: to the end of the go-between, the two of them are one to it. The robust list and the word that is cleared at the
  * end of a thread are set anew by libc's fork, for the child. Returns errno or 0, which becomes its status. */
-static int procpool__platform_between(void *argument) {
+static int procpool__platform_go_between(void *argument) {
   procpool__platform_launch *launch = (procpool__platform_launch *)argument;
   bool registered;
   pid_t pid;
@@ -3112,7 +3112,8 @@ PROCPOOL__NO_ASAN static int procpool__platform_detach(procpool__platform_launch
     return error;
   launch->call = "clone";
   launch->host = getpid();
-  between = clone(procpool__platform_between, stack + sizeof(stack), procpool__platform_between_flags(launch), launch);
+  between =
+      clone(procpool__platform_go_between, stack + sizeof(stack), procpool__platform_go_between_flags(launch), launch);
   if (between < 0)
     error = errno;
   else
@@ -3524,21 +3525,21 @@ static void procpool__platform_worker_manners(const char *name, int index, uint6
 }
 
 /* And of a supervisor: orphans among its descendants become its children (prctl(2)). */
-static void procpool__platform_super_manners(const char *name) {
+static void procpool__platform_supervisor_manners(const char *name) {
   (void)prctl(PROCPOOL__SET_CHILD_SUBREAPER, 1);
   procpool__platform_mark(0);
   procpool__platform_set_name(name, -1);
 }
 
 /* All signals, also those that the C library keeps for its threads, which sigfillset leaves out: a supervisor has but
- * one, and whoever sends it one of them would end it. */
+ * one thread, which one of them would end. */
 static void procpool__platform_every_signal(sigset_t *mask) {
   memset(mask, 0xff, sizeof(*mask));
 }
 
 /* A supervisor blocks all signals. SIGCHLD, which it lets in while it waits, must interrupt that, also where the host
  * ignored it: else (errno) it would not hear of its workers' deaths. */
-static int procpool__platform_super_signals(void) {
+static int procpool__platform_supervisor_signals(void) {
   sigset_t all;
   procpool__platform_every_signal(&all);
   procpool__platform_swap_mask(&all, NULL);
@@ -3546,7 +3547,7 @@ static int procpool__platform_super_signals(void) {
 }
 
 /* The supervisor's sleep, which the end of a child interrupts, and no other signal. */
-static void procpool__platform_super_sleep(procpool__source *sources, int count, uint64_t deadline) {
+static void procpool__platform_supervisor_sleep(procpool__source *sources, int count, uint64_t deadline) {
   sigset_t mask;
   procpool__platform_every_signal(&mask);
   (void)sigdelset(&mask, SIGCHLD);
@@ -3868,7 +3869,7 @@ static void procpool__platform_thread_join(procpool__platform_thread thread) {
 
 /* ---- rights ---- */
 
-/* Whether this program got rights from its file that whoever started it does not have (set-user-ID, set-group-ID, file
+/* Whether this program got rights from its file that the user who started it does not have (set-user-ID, set-group-ID, file
  * capabilities: the kernel says so from exec to the end, whatever is given up meanwhile), or goes about under two
  * names. Then what comes in by environment or descriptor is a stranger's, and another start of the same program would
  * have rights that this process may have given up. */
@@ -4624,14 +4625,14 @@ typedef struct procpool__header {
   char name[16];
   uint32_t addressee; /* spawn: id of the process that shall become the supervisor, 0 until it is known. Written by the
                          host before each start (0), and then by the go-between; read by who comes to the door */
-  PROCPOOL__ALIGNED procpool__u64 head; /* hint: no position before it is READY. Anyone, by CAS from h to h + 1 */
+  PROCPOOL__ALIGNED procpool__u64 head; /* hint: no position before it is READY. Any process, by CAS from h to h + 1 */
   PROCPOOL__ALIGNED procpool__mask masks[PROCPOOL__GROUPS]; /* who sleeps, and who cannot take a task at all */
   PROCPOOL__ALIGNED procpool__u64 host_flag; /* host: number of its sleep << 3 | who and why; 0 awake. Workers read */
   uint32_t host_seq;                         /* the process that wakes the host adds 1; the host sleeps on this */
   uint32_t pad1;
   procpool__u64 host_woken_ns; /* worker: when it last woke the host. For the host's own spinning */
   procpool__u64 wake_at; /* host, before host_flag, which publishes it: see FLAG_CLAIM. Workers read it after that */
-  PROCPOOL__ALIGNED uint32_t phase; /* host; everyone reads */
+  PROCPOOL__ALIGNED uint32_t phase; /* host; all read */
   uint32_t pad2;
   procpool__u64
       arena_top; /* host, before the word of any task that may use it: what lies below was reserved at some time.
@@ -5964,11 +5965,11 @@ static struct {
 
 /* exit() in a worker, or in what its task forked. level: the depth of the process that registered this, which
  * it does not concern. */
-static void procpool__super_on_exit(void *level, int status) {
+static void procpool__supervisor_on_exit(void *level, int status) {
   if (procpool__process_record.depth > (uint64_t)(uintptr_t)level)
     procpool__platform_flush_and_leave(status);
 }
-static void procpool__super_on_quick_exit(void *unused, int status) {
+static void procpool__supervisor_on_quick_exit(void *unused, int status) {
   (void)unused;
   if (procpool__process_record.depth > 0)
     procpool__platform_leave(status);
@@ -5976,15 +5977,15 @@ static void procpool__super_on_quick_exit(void *unused, int status) {
 
 /* Looks for it once in a process. Without any lock of ours: this takes libc's own for its list of libraries, which a
  * thread may hold that opens a pool while a library of it is loaded. Two threads find the same. */
-static void procpool__super_find_exit_list(void) {
+static void procpool__supervisor_find_exit_list(void) {
   ptrdiff_t *place = &procpool__process_record.exit_list;
   if (__atomic_load_n(place, __ATOMIC_RELAXED) == 0)
     __atomic_store_n(place, procpool__platform_find_exit_list(), __ATOMIC_RELAXED);
 }
 
 /* Before workers are forked. mark: an address of the caller's own, for release_exit. */
-static bool procpool__super_catch_exit(uint64_t level, void *mark) {
-  return procpool__platform_catch_exit(procpool__super_on_exit, procpool__super_on_quick_exit,
+static bool procpool__supervisor_catch_exit(uint64_t level, void *mark) {
+  return procpool__platform_catch_exit(procpool__supervisor_on_exit, procpool__supervisor_on_quick_exit,
                                        procpool__address_of(level), mark);
 }
 
@@ -6037,7 +6038,7 @@ typedef struct procpool__child {
   uint64_t sweep; /* the mark of descendants that are to end with a worker that was ended; 0: none */
 } procpool__child;
 
-typedef struct procpool__super {
+typedef struct procpool__supervisor {
   procpool__segment segment;
   procpool__process_pool fds; /* its own, by fork or by name */
   procpool__pid pid, host;
@@ -6053,7 +6054,7 @@ typedef struct procpool__super {
   uint64_t marks; /* given to workers so far */
   char name[16];
   procpool__child *children; /* one per worker */
-} procpool__super;
+} procpool__supervisor;
 
 #define PROCPOOL__LATE ((uint64_t)100000000u) /* ns: no machine is so busy, or it is no time that counts */
 #define PROCPOOL__FORKS ((uint64_t)5000000u)  /* ns for replacements before it looks at all else */
@@ -6079,10 +6080,10 @@ static bool procpool__message_send(int channel, procpool__message_kind kind, uin
   return procpool__platform_send(channel, &m, sizeof(m), -1, wait);
 }
 
-enum { PROCPOOL__SUPER_FDS = 7 };
+enum { PROCPOOL__SUPERVISOR_FDS = 7 };
 
-/* Lists what the supervisor has, at most PROCPOOL__SUPER_FDS. Returns how many. */
-static size_t procpool__super_list_fds(procpool__process_pool *pool, int *list) {
+/* Lists what the supervisor has, at most PROCPOOL__SUPERVISOR_FDS. Returns how many. */
+static size_t procpool__supervisor_list_fds(procpool__process_pool *pool, int *list) {
   size_t count = 0;
   for (size_t at = PROCPOOL__FD(far_lifeline); at <= PROCPOOL__FD(event_fd); at += sizeof(int))
     if (*procpool__process_fd(pool, at) >= 0)
@@ -6263,7 +6264,7 @@ static bool procpool__process_begin(void) {
 /* ---- a worker's life ---- */
 
 /* The life of a worker. Does not return. */
-static void procpool__super_work(void *context) {
+static void procpool__supervisor_work(void *context) {
   procpool__worker *w = (procpool__worker *)context;
   if (!procpool__worker_initialize(w))
     procpool__platform_leave(1);
@@ -6277,7 +6278,7 @@ static void procpool__super_work(void *context) {
 /* What a worker keeps of the supervisor's descriptors: the others go, event_fd too, since a task could make it one on
  * which the host blocks. With the lifeline the kernel itself ends the worker when the host ends, also where the
  * supervisor is held: one that traces it lets it go by that. */
-static void procpool__super_keep_few(procpool__super *u) {
+static void procpool__supervisor_keep_few(procpool__supervisor *u) {
   const int all_gone = u->fds.far_all_gone;
   int lifeline = u->fds.far_lifeline;
   u->fds.far_all_gone = u->fds.far_lifeline = u->segment.fd = -1;
@@ -6289,10 +6290,10 @@ static void procpool__super_keep_few(procpool__super *u) {
   procpool__platform_close(&lifeline);
 }
 
-static void procpool__super_be_worker(procpool__super *u, int index) {
+static void procpool__supervisor_be_worker(procpool__supervisor *u, int index) {
   procpool__worker worker;
   procpool__platform_die_with(u->pid);
-  procpool__super_keep_few(u);
+  procpool__supervisor_keep_few(u);
   procpool__platform_worker_manners(u->name, u->segment.settings.once ? -1 : index, u->children[index].mark,
                                     u->segment.settings.core_dumps);
   procpool__worker_setup(&worker, &u->segment, index, u->fds.far_all_gone, true);
@@ -6305,30 +6306,30 @@ static void procpool__super_be_worker(procpool__super *u, int index) {
   procpool__process_record.worker = &worker;
   if (!procpool__platform_begin_exit(procpool__process_record.exit_list, &worker.exit_list))
     procpool__platform_leave(1);
-  procpool__platform_run(procpool__super_work, &worker);
+  procpool__platform_run(procpool__supervisor_work, &worker);
 }
 
 /* Differs from all that are about: this supervisor may adopt what a nested pool has left behind, which bears a mark of
  * that one's supervisor. */
-static uint64_t procpool__super_new_mark(procpool__super *u, int index) {
+static uint64_t procpool__supervisor_new_mark(procpool__supervisor *u, int index) {
   const uint64_t whose = (uint64_t)u->pid & 0x3fffff; /* no pid is larger, proc(5) */
   return PROCPOOL__MARK | whose << 40 | (++u->marks & 0xfffffff) << 12 | (uint64_t)index;
 }
 
 /* Forks worker index, which no process has. False (procpool__platform_error) if that fails. */
-static bool procpool__super_start(procpool__super *u, int index) {
+static bool procpool__supervisor_start(procpool__supervisor *u, int index) {
   procpool__header *h = u->segment.header;
   procpool__child *child = &u->children[index];
   procpool__block *block = &u->segment.blocks[index];
   procpool__store(&block->life, PROCPOOL__LIFE_FORKED);
   procpool__store(&block->tasks, 0);
   procpool__store(&block->intent_word, 0);
-  child->mark = procpool__super_new_mark(u, index);
+  child->mark = procpool__supervisor_new_mark(u, index);
   procpool__store(&h->alive, ++u->alive); /* before the fork: who sees what it did finds it counted */
   procpool__store(&h->started, ++u->started);
   child->pid = procpool__platform_fork();
   if (child->pid == 0)
-    procpool__super_be_worker(u, index);
+    procpool__supervisor_be_worker(u, index);
   if (child->pid < 0) {
     child->pid = 0;
     procpool__store(&h->started, --u->started);
@@ -6345,7 +6346,7 @@ static bool procpool__super_start(procpool__super *u, int index) {
 }
 
 /* index: of the worker that ended last, whose end is the cause; -1: none is. */
-static void procpool__super_cause(procpool__super *u, procpool__health health, int index, int error) {
+static void procpool__supervisor_cause(procpool__supervisor *u, procpool__health health, int index, int error) {
   procpool__header *h = u->segment.header;
   const bool ended = index >= 0;
   const bool refused = ended && procpool__load(&u->segment.blocks[index].life) == PROCPOOL__LIFE_REFUSED;
@@ -6361,7 +6362,7 @@ static void procpool__super_cause(procpool__super *u, procpool__health health, i
 }
 
 /* The task that worker index has claimed and not committed; false if there is none. */
-static bool procpool__super_task_of(procpool__super *u, int index, uint32_t *slot, uint64_t *word) {
+static bool procpool__supervisor_task_of(procpool__supervisor *u, int index, uint32_t *slot, uint64_t *word) {
   const procpool__block *block = &u->segment.blocks[index];
   const uint64_t at = procpool__load(&block->intent_slot);
   *word = procpool__load(&block->intent_word);
@@ -6372,7 +6373,8 @@ static bool procpool__super_task_of(procpool__super *u, int index, uint32_t *slo
 
 /* Decides what becomes of a task of worker index: it is asked to end; or it is revoked, and settles when the worker is
  * reaped, for until then that one may write. False where the worker was faster, and committed. */
-static bool procpool__super_decide(procpool__super *u, int index, uint32_t slot, uint64_t word, procpool__state state) {
+static bool procpool__supervisor_decide(procpool__supervisor *u, int index, uint32_t slot, uint64_t word,
+                                        procpool__state state) {
   if (!procpool__cas(&u->segment.slots[slot].word, word, procpool__word_in(word, state)))
     return false;
   u->children[index].word = procpool__word_in(word, state);
@@ -6381,15 +6383,15 @@ static bool procpool__super_decide(procpool__super *u, int index, uint32_t slot,
 }
 
 /* Revokes a task that was asked to end and did not return. */
-static bool procpool__super_revoke_asked(procpool__super *u, int index) {
+static bool procpool__supervisor_revoke_asked(procpool__supervisor *u, int index) {
   const procpool__child *child = &u->children[index];
-  return procpool__super_decide(u, index, child->slot, child->word,
-                                procpool__state_after(procpool__word_state(child->word), PROCPOOL__DEAD_TIMEOUT));
+  return procpool__supervisor_decide(u, index, child->slot, child->word,
+                                     procpool__state_after(procpool__word_state(child->word), PROCPOOL__DEAD_TIMEOUT));
 }
 
 /* Settles the task of worker index that was revoked, if there is one: its argument makes room for how the worker ended,
  * which is reaped, so no other process touches the slot. ending: null where it could not be reaped. */
-static bool procpool__super_report_death(procpool__super *u, int index, const procpool__ending *ending) {
+static bool procpool__supervisor_report_death(procpool__supervisor *u, int index, const procpool__ending *ending) {
   const procpool__ending none = {PROCPOOL__ENDED, 0, 0, 0, 0, 0};
   const procpool__ending *end = ending != NULL ? ending : &none;
   procpool__child *child = &u->children[index];
@@ -6410,17 +6412,18 @@ static bool procpool__super_report_death(procpool__super *u, int index, const pr
 }
 
 /* Revokes what worker index runs, if it runs anything: it becomes state, unless its fate was decided before. */
-static void procpool__super_revoke(procpool__super *u, int index, procpool__state state) {
+static void procpool__supervisor_revoke(procpool__supervisor *u, int index, procpool__state state) {
   uint32_t slot;
   uint64_t word;
-  if (procpool__state_asked(procpool__word_state(u->children[index].word)) && procpool__super_revoke_asked(u, index))
+  if (procpool__state_asked(procpool__word_state(u->children[index].word)) &&
+      procpool__supervisor_revoke_asked(u, index))
     return;
-  if (procpool__super_task_of(u, index, &slot, &word))
-    (void)procpool__super_decide(u, index, slot, word, state);
+  if (procpool__supervisor_task_of(u, index, &slot, &word))
+    (void)procpool__supervisor_decide(u, index, slot, word, state);
 }
 
 /* A task that was asked to end may have done so: then its worker is not being ended any more. */
-static void procpool__super_note_return(procpool__super *u, int index) {
+static void procpool__supervisor_note_return(procpool__supervisor *u, int index) {
   procpool__child *child = &u->children[index];
   if (child->stage != PROCPOOL_STAGE_ASKED || procpool__load(&u->segment.slots[child->slot].word) == child->word)
     return;
@@ -6429,20 +6432,20 @@ static void procpool__super_note_return(procpool__super *u, int index) {
 }
 
 /* The task, if any, that dies with worker index, which is reaped. Returns whether there was one. */
-static bool procpool__super_settle_dead(procpool__super *u, int index, const procpool__ending *ending) {
+static bool procpool__supervisor_settle_dead(procpool__supervisor *u, int index, const procpool__ending *ending) {
   procpool__ring_publish_rest(&u->segment, index);
-  procpool__super_revoke(u, index, PROCPOOL__DEAD_CRASHED);
-  return procpool__super_report_death(u, index, ending);
+  procpool__supervisor_revoke(u, index, PROCPOOL__DEAD_CRASHED);
+  return procpool__supervisor_report_death(u, index, ending);
 }
 
 /* Worker index takes no task from now on. Those that the host submitted before it could see this may rely on it: after
  * this, all are woken. */
-static void procpool__super_note_away(const procpool__super *u, int index) {
+static void procpool__supervisor_note_away(const procpool__supervisor *u, int index) {
   (void)procpool__or(procpool__shm_away(&u->segment, index), procpool__shm_bit(index));
 }
 
 /* Time in which a worker could not run: its limit and the next stage of its end come so much later. */
-static void procpool__super_give_back(procpool__child *child, uint64_t from, uint64_t to) {
+static void procpool__supervisor_give_back(procpool__child *child, uint64_t from, uint64_t to) {
   if (from >= to)
     return;
   child->excused += to - from;
@@ -6451,7 +6454,7 @@ static void procpool__super_give_back(procpool__child *child, uint64_t from, uin
 }
 
 /* A stop counts from here, and not from the next look: that may be seconds away. Its end is heard after a look. */
-static void procpool__super_note_stop(procpool__super *u, int index, bool stopped) {
+static void procpool__supervisor_note_stop(procpool__supervisor *u, int index, bool stopped) {
   procpool__child *child = &u->children[index];
   if (stopped || !child->stopped) /* a stop that was over before this process looked is told by its end alone */
     procpool__store(&u->segment.header->stopped, ++u->stopped);
@@ -6462,14 +6465,14 @@ static void procpool__super_note_stop(procpool__super *u, int index, bool stoppe
   }
   child->stopped = stopped;
   if (stopped)
-    procpool__super_note_away(u, index);
+    procpool__supervisor_note_away(u, index);
   else if (child->stage < PROCPOOL_STAGE_TERM && procpool__load(&u->segment.blocks[index].life) == PROCPOOL__LIFE_TASKS)
     (void)procpool__and(procpool__shm_away(&u->segment, index), ~procpool__shm_bit(index));
 }
 
-static void procpool__super_clear_traces(procpool__super *u, int index) {
+static void procpool__supervisor_clear_traces(procpool__supervisor *u, int index) {
   procpool__block *block = &u->segment.blocks[index];
-  procpool__super_note_away(u, index);
+  procpool__supervisor_note_away(u, index);
   (void)procpool__and(procpool__shm_idle(&u->segment, index), ~procpool__shm_bit(index));
   procpool__store32(&block->room_flag, 0);
   if (!u->segment.settings.once)
@@ -6484,11 +6487,12 @@ static void procpool__super_clear_traces(procpool__super *u, int index) {
 
 /* Waits for the end of worker index, which was killed. False when it has not come by the deadline: the kernel itself
  * holds it, in a device or a file system that does not answer. */
-static bool procpool__super_await(procpool__super *u, int index, uint64_t deadline, procpool__ending *ending) {
+static bool procpool__supervisor_await(procpool__supervisor *u, int index, uint64_t deadline,
+                                       procpool__ending *ending) {
   while (procpool__platform_reap(u->children[index].pid, false, ending) == 0) {
     if (procpool__platform_now() >= deadline)
       return false;
-    procpool__platform_super_sleep(NULL, 0, deadline);
+    procpool__platform_supervisor_sleep(NULL, 0, deadline);
   }
   return true;
 }
@@ -6505,7 +6509,7 @@ static bool procpool__super_await(procpool__super *u, int index, uint64_t deadli
  * from. A program that has begun a session of its own has left on purpose, and is left alone. A nested pool's
  * supervisor bears no mark: it ends by itself, and ends what is its own. */
 
-static int procpool__super_find(const procpool__super *u, procpool__pid pid) {
+static int procpool__supervisor_find(const procpool__supervisor *u, procpool__pid pid) {
   for (int i = 0; i < u->segment.workers; i++)
     if (u->children[i].pid == pid)
       return i;
@@ -6513,10 +6517,11 @@ static int procpool__super_find(const procpool__super *u, procpool__pid pid) {
 }
 
 /* child is this process's own, not yet reaped. */
-static void procpool__super_sweep_child(procpool__pid child, uint64_t mark, void *context) {
-  procpool__super *u = (procpool__super *)context;
+static void procpool__supervisor_sweep_child(procpool__pid child, uint64_t mark, void *context) {
+  procpool__supervisor *u = (procpool__supervisor *)context;
   const uint64_t index = mark & 0xfff;
-  if (procpool__super_find(u, child) >= 0 || index >= (uint64_t)u->segment.workers || u->children[index].sweep != mark)
+  if (procpool__supervisor_find(u, child) >= 0 || index >= (uint64_t)u->segment.workers ||
+      u->children[index].sweep != mark)
     return;
   procpool__platform_kill(child, PROCPOOL__SIGNAL_KILL);
   u->swept = true;
@@ -6524,47 +6529,47 @@ static void procpool__super_sweep_child(procpool__pid child, uint64_t mark, void
 
 /* Ends the orphans that bear the mark of a worker that was ended; again after each death, for theirs come next, until
  * there is nothing left. Returns whether there was one. */
-static bool procpool__super_sweep(procpool__super *u) {
+static bool procpool__supervisor_sweep(procpool__supervisor *u) {
   bool due = false;
   for (int i = 0; i < u->segment.workers; i++)
     due = due || u->children[i].sweep != 0;
   u->swept = false;
   if (due)
-    procpool__platform_each_child(procpool__super_sweep_child, u);
+    procpool__platform_each_child(procpool__supervisor_sweep_child, u);
   for (int i = 0; due && !u->swept && i < u->segment.workers; i++)
     u->children[i].sweep = 0;
   return u->swept;
 }
 
 /* The same at the end of the pool, whose workers are gone: waits for it. */
-static void procpool__super_sweep_all(procpool__super *u, uint64_t deadline) {
+static void procpool__supervisor_sweep_all(procpool__supervisor *u, uint64_t deadline) {
   procpool__ending ending;
-  while (procpool__super_sweep(u) && procpool__platform_now() < deadline) {
+  while (procpool__supervisor_sweep(u) && procpool__platform_now() < deadline) {
     const uint64_t soon = procpool__platform_now() + 10000000u;
-    procpool__platform_super_sleep(NULL, 0, soon < deadline ? soon : deadline);
+    procpool__platform_supervisor_sleep(NULL, 0, soon < deadline ? soon : deadline);
     while (procpool__platform_reap(PROCPOOL__ANY, false, &ending) > 0)
       ;
   }
 }
 
 /* What worker index runs ends with the pool, and so do the programs that it has started. */
-static void procpool__super_note_programs(procpool__super *u, int index) {
+static void procpool__supervisor_note_programs(procpool__supervisor *u, int index) {
   procpool__child *child = &u->children[index];
   uint64_t word;
   uint32_t slot;
   if (procpool__state_dead(procpool__word_state(child->word)) || child->stage != PROCPOOL_STAGE_NONE ||
-      procpool__super_task_of(u, index, &slot, &word))
+      procpool__supervisor_task_of(u, index, &slot, &word))
     child->sweep = child->mark;
 }
 
 /* Ends all workers and waits until each is reaped; what they ran becomes state. */
-static void procpool__super_end_workers(procpool__super *u, procpool__state state) {
+static void procpool__supervisor_end_workers(procpool__supervisor *u, procpool__state state) {
   const uint64_t deadline = procpool__platform_now() + PROCPOOL__PATIENCE;
   for (int i = 0; i < u->segment.workers; i++)
     if (u->children[i].pid != 0) {
-      procpool__super_note_return(u, i);
-      procpool__super_revoke(u, i, state);
-      procpool__super_note_programs(u, i);
+      procpool__supervisor_note_return(u, i);
+      procpool__supervisor_revoke(u, i, state);
+      procpool__supervisor_note_programs(u, i);
       procpool__platform_kill(u->children[i].pid, PROCPOOL__SIGNAL_KILL);
     }
   for (int i = 0; i < u->segment.workers; i++) {
@@ -6572,31 +6577,31 @@ static void procpool__super_end_workers(procpool__super *u, procpool__state stat
     if (u->children[i].pid == 0)
       continue;
     memset(&ending, 0, sizeof(ending)); /* as it stays where it is reaped already */
-    if (procpool__super_await(u, i, deadline, &ending))
-      (void)procpool__super_settle_dead(u, i, &ending);
+    if (procpool__supervisor_await(u, i, deadline, &ending))
+      (void)procpool__supervisor_settle_dead(u, i, &ending);
     else
-      (void)procpool__super_report_death(u, i, NULL);
-    procpool__super_clear_traces(u, i);
+      (void)procpool__supervisor_report_death(u, i, NULL);
+    procpool__supervisor_clear_traces(u, i);
   }
-  procpool__super_sweep_all(u, procpool__platform_now() + PROCPOOL__PATIENCE / 10);
+  procpool__supervisor_sweep_all(u, procpool__platform_now() + PROCPOOL__PATIENCE / 10);
 }
 
 /* The host has ended, or wants everything gone without further ado. The segment is not read any more. A worker that
  * the kernel holds on to does not keep this process: it has its SIGKILL, and gets another one when this ends. */
-static void procpool__super_host_gone(procpool__super *u) {
+static void procpool__supervisor_host_gone(procpool__supervisor *u) {
   const uint64_t deadline = procpool__platform_now() + PROCPOOL__PATIENCE / 10;
   procpool__ending ending;
   for (int i = 0; i < u->segment.workers; i++)
     if (u->children[i].pid != 0) {
-      procpool__super_note_programs(u, i);
+      procpool__supervisor_note_programs(u, i);
       procpool__platform_kill(u->children[i].pid, PROCPOOL__SIGNAL_KILL);
     }
   for (int i = 0; i < u->segment.workers; i++) {
     if (u->children[i].pid != 0)
-      (void)procpool__super_await(u, i, deadline, &ending);
+      (void)procpool__supervisor_await(u, i, deadline, &ending);
     u->children[i].pid = 0;
   }
-  procpool__super_sweep_all(u, deadline);
+  procpool__supervisor_sweep_all(u, deadline);
   /* a child of the host's may live on, and has the segment mapped: it keeps an empty one. A host that kills its pool,
    * or waits for this process to leave as it said, may yet read what was committed, and shared buffers. */
   if (u->phase != PROCPOOL__PHASE_KILL && procpool__load32(&u->segment.header->phase) != PROCPOOL__PHASE_KILL &&
@@ -6607,19 +6612,19 @@ static void procpool__super_host_gone(procpool__super *u) {
 
 /* Called for a worker that is reaped. With the host all workers are ended by the kernel, and that is no crash, and no
  * reason for replacements: the lifeline is at its end before the first of them gets its signal. */
-static void procpool__super_heed_lifeline(procpool__super *u, int index, const procpool__ending *ending) {
+static void procpool__supervisor_heed_lifeline(procpool__supervisor *u, int index, const procpool__ending *ending) {
   if (ending->signal_number != PROCPOOL__SIGNAL_KILL || !procpool__platform_gone(u->fds.far_lifeline, 0))
     return;
-  procpool__super_note_programs(u, index);
+  procpool__supervisor_note_programs(u, index);
   u->children[index].pid = 0; /* no longer this process's child */
-  procpool__super_host_gone(u);
+  procpool__supervisor_host_gone(u);
 }
 
 /* ---- deaths and replacements ---- */
 
 /* 1 ms, 8 ms, 64 ms, at most half a second: no crash loop and no full machine makes this process busy, and within a
  * second of the last mishap there are workers again. */
-static uint64_t procpool__super_backoff(unsigned failures) {
+static uint64_t procpool__supervisor_backoff(unsigned failures) {
   const unsigned shift = failures > 0 ? (failures - 1) * 3 : 0;
   return procpool__platform_now() + ((uint64_t)1000000 << (shift > 9 ? 9 : shift));
 }
@@ -6627,7 +6632,7 @@ static uint64_t procpool__super_backoff(unsigned failures) {
 /* Whether a task waits. The hint that this goes by may have been scribbled upon: while a pool runs the host mends it;
  * but when it drains no task comes any more, so behind all that wait the hint is at the last one that was accepted, and
  * a hint that is elsewhere goes back as far as there are cells. */
-static bool procpool__super_waiting(const procpool__super *u) {
+static bool procpool__supervisor_waiting(const procpool__supervisor *u) {
   const procpool__segment *s = &u->segment;
   if (procpool__table_waiting(s))
     return true;
@@ -6638,13 +6643,14 @@ static bool procpool__super_waiting(const procpool__super *u) {
 }
 
 /* Whether a worker that has ended is replaced. */
-static bool procpool__super_replaces(const procpool__super *u) {
-  return !u->ended && !u->segment.settings.once && (u->phase != PROCPOOL__PHASE_DRAIN || procpool__super_waiting(u));
+static bool procpool__supervisor_replaces(const procpool__supervisor *u) {
+  return !u->ended && !u->segment.settings.once &&
+         (u->phase != PROCPOOL__PHASE_DRAIN || procpool__supervisor_waiting(u));
 }
 
 /* A worker's start is useful if it got through its initializer and then either ran tasks or lived a while: one
  * that dies or leaves at once, again and again, is slowed down. */
-static bool procpool__super_was_useful(const procpool__super *u, int index, bool had_task) {
+static bool procpool__supervisor_was_useful(const procpool__supervisor *u, int index, bool had_task) {
   const procpool__block *block = &u->segment.blocks[index];
   const uint64_t life = procpool__load(&block->life);
   const uint64_t age = procpool__platform_now() - u->children[index].born;
@@ -6653,11 +6659,11 @@ static bool procpool__super_was_useful(const procpool__super *u, int index, bool
 }
 
 /* Whether all indexes have failed so often in a row, of those that a worker has or will have, and none is at work. */
-static bool procpool__super_all_failed(const procpool__super *u, unsigned times) {
-  const bool replaced = procpool__super_replaces(u);
+static bool procpool__supervisor_all_failed(const procpool__supervisor *u, unsigned times) {
+  const bool replaced = procpool__supervisor_replaces(u);
   for (int i = 0; i < u->segment.workers; i++) {
     const bool lives = u->children[i].pid != 0;
-    if (lives && procpool__super_was_useful(u, i, false))
+    if (lives && procpool__supervisor_was_useful(u, i, false))
       return false;
     if (u->children[i].failures < times && (lives || replaced))
       return false;
@@ -6678,7 +6684,7 @@ enum {
 };
 
 /* Whether a useless start, the last to end, was one too many. */
-static bool procpool__super_hopeless(const procpool__super *u, uint64_t life) {
+static bool procpool__supervisor_hopeless(const procpool__supervisor *u, uint64_t life) {
   const int signal_number = u->ending.signal_number;
   unsigned times = PROCPOOL__STARTS_DIED;
   if (u->ended || u->segment.settings.once || (life == PROCPOOL__LIFE_LEAVES && signal_number == 0))
@@ -6689,53 +6695,54 @@ static bool procpool__super_hopeless(const procpool__super *u, uint64_t life) {
     times = PROCPOOL__STARTS_FAILED;
   else if (procpool__platform_from_outside(signal_number))
     times = PROCPOOL__STARTS_TAKEN;
-  return procpool__super_all_failed(u, times) && (times != PROCPOOL__STARTS_TAKEN || procpool__super_waiting(u));
+  return procpool__supervisor_all_failed(u, times) &&
+         (times != PROCPOOL__STARTS_TAKEN || procpool__supervisor_waiting(u));
 }
 
 /* A pool that gives up, for the end of worker index, the last: all workers go, and the host hears why. */
-static void procpool__super_give_up(procpool__super *u, procpool__health health, int index) {
+static void procpool__supervisor_give_up(procpool__supervisor *u, procpool__health health, int index) {
   u->ended = true;
-  procpool__super_end_workers(u, PROCPOOL__DEAD_BROKEN);
-  procpool__super_cause(u, health, index, 0);
+  procpool__supervisor_end_workers(u, PROCPOOL__DEAD_BROKEN);
+  procpool__supervisor_cause(u, health, index, 0);
 }
 
-static void procpool__super_on_death(procpool__super *u, int index, const procpool__ending *ending) {
+static void procpool__supervisor_on_death(procpool__supervisor *u, int index, const procpool__ending *ending) {
   procpool__child *child = &u->children[index];
   const uint64_t life = procpool__load(&u->segment.blocks[index].life);
   bool wanted, had_task, useful;
-  procpool__super_note_return(u, index);
+  procpool__supervisor_note_return(u, index);
   wanted = child->stage != PROCPOOL_STAGE_NONE;
   if (wanted || child->overdue || child->reset != 0)
     child->sweep = child->mark;
-  had_task = procpool__super_settle_dead(u, index, ending);
-  useful = procpool__super_was_useful(u, index, had_task);
+  had_task = procpool__supervisor_settle_dead(u, index, ending);
+  useful = procpool__supervisor_was_useful(u, index, had_task);
   u->ended_pid = child->pid;
   u->ending = *ending;
-  procpool__super_clear_traces(u, index);
+  procpool__supervisor_clear_traces(u, index);
   child->failures = useful ? 0 : child->failures + 1;
-  child->due = useful ? 0 : procpool__super_backoff(child->failures);
+  child->due = useful ? 0 : procpool__supervisor_backoff(child->failures);
   if (u->segment.settings.strict && (life != PROCPOOL__LIFE_LEAVES || had_task) && !wanted && !u->ended)
-    procpool__super_give_up(u, PROCPOOL__HEALTH_STRICT, index);
-  else if (!useful && procpool__super_hopeless(u, life))
-    procpool__super_give_up(u, PROCPOOL__HEALTH_INIT_FAIL, index);
+    procpool__supervisor_give_up(u, PROCPOOL__HEALTH_STRICT, index);
+  else if (!useful && procpool__supervisor_hopeless(u, life))
+    procpool__supervisor_give_up(u, PROCPOOL__HEALTH_INIT_FAIL, index);
 }
 
 /* Signals coalesce: asks until no other has died or stopped. The one that did may have been woken on behalf of others,
  * so all who sleep are woken to look again. */
-static void procpool__super_reap(procpool__super *u) {
+static void procpool__supervisor_reap(procpool__supervisor *u) {
   procpool__ending ending;
   procpool__pid pid;
   bool any = false;
   while ((pid = procpool__platform_reap(PROCPOOL__ANY, true, &ending)) > 0) {
-    const int index = procpool__super_find(u, pid);
+    const int index = procpool__supervisor_find(u, pid);
     if (index < 0)
       continue;
     any = true;
     if (ending.fate == PROCPOOL__ENDED) {
-      procpool__super_heed_lifeline(u, index, &ending);
-      procpool__super_on_death(u, index, &ending);
+      procpool__supervisor_heed_lifeline(u, index, &ending);
+      procpool__supervisor_on_death(u, index, &ending);
     } else {
-      procpool__super_note_stop(u, index, ending.fate == PROCPOOL__STOPPED);
+      procpool__supervisor_note_stop(u, index, ending.fate == PROCPOOL__STOPPED);
       procpool__ring_publish_for(&u->segment, index);
     }
   }
@@ -6746,9 +6753,9 @@ static void procpool__super_reap(procpool__super *u) {
 }
 
 /* A fork that fails is tried again later; with no worker left, those who wait for one are told. */
-static void procpool__super_start_again(procpool__super *u, int index) {
+static void procpool__supervisor_start_again(procpool__supervisor *u, int index) {
   procpool__child *child = &u->children[index];
-  const bool started = procpool__super_start(u, index);
+  const bool started = procpool__supervisor_start(u, index);
   const int error = procpool__platform_error();
   u->fork_failures = started ? 0 : u->fork_failures + 1;
   if (started) {
@@ -6757,9 +6764,9 @@ static void procpool__super_start_again(procpool__super *u, int index) {
     return;
   }
   child->failures++;
-  child->due = procpool__super_backoff(child->failures);
+  child->due = procpool__supervisor_backoff(child->failures);
   if (u->alive == 0 && u->fork_failures >= 4)
-    procpool__super_cause(u, PROCPOOL__HEALTH_SPAWN_FAIL, -1, error);
+    procpool__supervisor_cause(u, PROCPOOL__HEALTH_SPAWN_FAIL, -1, error);
   procpool__shm_wake_workers(&u->segment);
   procpool__shm_wake_host(&u->segment, u->fds.event_fd);
 }
@@ -6767,7 +6774,7 @@ static void procpool__super_start_again(procpool__super *u, int index) {
 /* Starts the workers that are due, in turn. Returns when the next one will be: at once where there are more than a few
  * milliseconds allow, for the copy of a large host takes long to fork, and limits and the host's wishes shall not wait
  * until all are there. */
-static uint64_t procpool__super_replace(procpool__super *u) {
+static uint64_t procpool__supervisor_replace(procpool__supervisor *u) {
   const uint64_t end = procpool__platform_now() + PROCPOOL__FORKS;
   const int first = u->turn;
   uint64_t next = PROCPOOL__NEVER;
@@ -6777,12 +6784,12 @@ static uint64_t procpool__super_replace(procpool__super *u) {
     uint64_t now;
     if (child->pid != 0)
       continue;
-    if (!procpool__super_replaces(u))
+    if (!procpool__supervisor_replaces(u))
       break;
     now = procpool__platform_now();
     if (child->due <= now && now < end) {
       u->turn = i + 1;
-      procpool__super_start_again(u, i);
+      procpool__supervisor_start_again(u, i);
     }
     if (child->pid == 0 && child->due < next)
       next = child->due;
@@ -6796,56 +6803,57 @@ static uint64_t procpool__super_replace(procpool__super *u) {
  * hits the next task. It settles when the worker is reaped. */
 
 /* The next stage of what worker index runs, whose word was taken away. */
-static void procpool__super_signal(procpool__super *u, int index, procpool_stage stage, uint64_t now) {
+static void procpool__supervisor_signal(procpool__supervisor *u, int index, procpool_stage stage, uint64_t now) {
   procpool__child *child = &u->children[index];
   child->stage = stage;
-  procpool__super_note_away(u, index);
+  procpool__supervisor_note_away(u, index);
   child->stage_due = now + (stage == PROCPOOL_STAGE_KILL ? PROCPOOL__PATIENCE : child->grace);
   procpool__platform_kill(child->pid, stage == PROCPOOL_STAGE_KILL ? PROCPOOL__SIGNAL_KILL : PROCPOOL__SIGNAL_TERM);
 }
 
 /* Begins the end of what worker index runs. */
-static void procpool__super_begin_end(procpool__super *u, int index, uint32_t slot, uint64_t word, bool timeout,
-                                      uint64_t now) {
+static void procpool__supervisor_begin_end(procpool__supervisor *u, int index, uint32_t slot, uint64_t word,
+                                           bool timeout, uint64_t now) {
   procpool__child *child = &u->children[index];
   const procpool__state asked = timeout ? PROCPOOL__ASKED_TIMEOUT : PROCPOOL__ASKED_CANCELLED;
   const bool ask = child->grace > 0;
-  if (!procpool__super_decide(u, index, slot, word, ask ? asked : procpool__state_after(asked, PROCPOOL__DEAD_TIMEOUT)))
+  if (!procpool__supervisor_decide(u, index, slot, word,
+                                   ask ? asked : procpool__state_after(asked, PROCPOOL__DEAD_TIMEOUT)))
     return;
   if (ask) {
     child->stage = PROCPOOL_STAGE_ASKED;
     child->stage_due = now + child->grace;
   } else
-    procpool__super_signal(u, index, PROCPOOL_STAGE_KILL, now);
+    procpool__supervisor_signal(u, index, PROCPOOL_STAGE_KILL, now);
 }
 
 /* The time of a stage is over. */
-static void procpool__super_next_stage(procpool__super *u, int index, uint64_t now) {
+static void procpool__supervisor_next_stage(procpool__supervisor *u, int index, uint64_t now) {
   procpool__child *child = &u->children[index];
   if (child->stage == PROCPOOL_STAGE_KILL) { /* and it is still there: the kernel holds it. The task settles without */
-    (void)procpool__super_report_death(u, index, NULL);
+    (void)procpool__supervisor_report_death(u, index, NULL);
     child->stage_due = PROCPOOL__NEVER;
     procpool__shm_wake_host(&u->segment, u->fds.event_fd);
   } else if (child->stage == PROCPOOL_STAGE_TERM)
-    procpool__super_signal(u, index, PROCPOOL_STAGE_KILL, now);
-  else if (procpool__super_revoke_asked(u, index))
-    procpool__super_signal(u, index, child->grace > 0 ? PROCPOOL_STAGE_TERM : PROCPOOL_STAGE_KILL, now);
+    procpool__supervisor_signal(u, index, PROCPOOL_STAGE_KILL, now);
+  else if (procpool__supervisor_revoke_asked(u, index))
+    procpool__supervisor_signal(u, index, child->grace > 0 ? PROCPOOL_STAGE_TERM : PROCPOOL_STAGE_KILL, now);
   else
-    procpool__super_note_return(u, index);
+    procpool__supervisor_note_return(u, index);
 }
 
 /* Flags and limit are read relaxed: those that came with the task were published by its word, which was read before;
  * a wish that comes later is seen now or after the bell that follows it. Whose they are is settled by the
  * compare-and-swap on the word. */
-static uint64_t procpool__super_grace(const procpool__super *u, uint32_t slot) {
+static uint64_t procpool__supervisor_grace(const procpool__supervisor *u, uint32_t slot) {
   return (uint64_t)(procpool__load32_relaxed(&u->segment.slots[slot].flags) >> PROCPOOL__SLOT_GRACE) * 1000000u;
 }
 
 /* When the body of a task began that this process sees for the first time: the worker's own word is taken where it can
  * be true, and never for later than now. Longer ago than this process looks, it was seen late because this process
  * could not run: that time does not count. */
-static uint64_t procpool__super_began(const procpool__super *u, int index, uint64_t word, uint64_t limit,
-                                      uint64_t now) {
+static uint64_t procpool__supervisor_began(const procpool__supervisor *u, int index, uint64_t word, uint64_t limit,
+                                           uint64_t now) {
   const procpool__block *block = &u->segment.blocks[index];
   uint64_t started;
   if (procpool__load_acquire(&block->limited_word) != word)
@@ -6859,7 +6867,8 @@ static uint64_t procpool__super_began(const procpool__super *u, int index, uint6
 /* When the limit of the task that worker index runs is over; NEVER where it has none, or its body has returned. The
  * body was in time then; but if the worker is stopped while there is no room for the result, nothing else would end it,
  * so from the stop on it has the whole limit again, and what is given back since then. */
-static uint64_t procpool__super_limit_due(procpool__super *u, int index, uint32_t slot, uint64_t word, uint64_t now) {
+static uint64_t procpool__supervisor_limit_due(procpool__supervisor *u, int index, uint32_t slot, uint64_t word,
+                                               uint64_t now) {
   procpool__child *child = &u->children[index];
   const uint64_t limit = (uint64_t)procpool__load32_relaxed(&u->segment.slots[slot].limit) * 1000000u;
   const bool ended = procpool__load_relaxed(&u->segment.blocks[index].ended_word) == word;
@@ -6868,33 +6877,33 @@ static uint64_t procpool__super_limit_due(procpool__super *u, int index, uint32_
     return PROCPOOL__NEVER;
   if (child->seen != word) {
     child->seen = word;
-    child->began = procpool__super_began(u, index, word, limit, now) - child->excused;
+    child->began = procpool__supervisor_began(u, index, word, limit, now) - child->excused;
   }
   from = ended && child->stopped_ns > child->began ? child->stopped_ns : child->began;
   return from + child->excused + limit;
 }
 
 /* Looks at what worker index runs: whether it is to be ended now. Returns when to look again. */
-static uint64_t procpool__super_enforce_task(procpool__super *u, int index, uint64_t now) {
+static uint64_t procpool__supervisor_enforce_task(procpool__supervisor *u, int index, uint64_t now) {
   procpool__child *child = &u->children[index];
   uint32_t slot;
   uint64_t word, due;
   bool wanted;
-  if (!procpool__super_task_of(u, index, &slot, &word))
+  if (!procpool__supervisor_task_of(u, index, &slot, &word))
     return PROCPOOL__NEVER;
   wanted = (procpool__load32_relaxed(&u->segment.slots[slot].flags) & PROCPOOL__SLOT_KILL) != 0;
-  due = procpool__super_limit_due(u, index, slot, word, now);
+  due = procpool__supervisor_limit_due(u, index, slot, word, now);
   if (!wanted && due > now)
     return due;
-  child->grace = procpool__super_grace(u, slot);
-  procpool__super_begin_end(u, index, slot, word, !wanted, now);
+  child->grace = procpool__supervisor_grace(u, slot);
+  procpool__supervisor_begin_end(u, index, slot, word, !wanted, now);
   return child->stage != PROCPOOL_STAGE_NONE ? child->stage_due : PROCPOOL__NEVER;
 }
 
 /* A second call of cancel_kill may shorten the grace of a task whose end has begun. */
-static void procpool__super_shorten_grace(procpool__super *u, int index, uint64_t now) {
+static void procpool__supervisor_shorten_grace(procpool__supervisor *u, int index, uint64_t now) {
   procpool__child *child = &u->children[index];
-  const uint64_t grace = procpool__super_grace(u, child->slot);
+  const uint64_t grace = procpool__supervisor_grace(u, child->slot);
   if (child->stage == PROCPOOL_STAGE_KILL || grace >= child->grace)
     return;
   child->grace = grace;
@@ -6902,7 +6911,7 @@ static void procpool__super_shorten_grace(procpool__super *u, int index, uint64_
     child->stage_due = now + grace;
 }
 
-static uint64_t procpool__super_enforce_worker(procpool__super *u, int index, uint64_t now) {
+static uint64_t procpool__supervisor_enforce_worker(procpool__supervisor *u, int index, uint64_t now) {
   procpool__child *child = &u->children[index];
   const uint64_t life = procpool__load(&u->segment.blocks[index].life);
   if (u->segment.settings.initializer_limit > 0 && !child->overdue &&
@@ -6912,32 +6921,32 @@ static uint64_t procpool__super_enforce_worker(procpool__super *u, int index, ui
     child->overdue = true;
     procpool__platform_kill(child->pid, PROCPOOL__SIGNAL_KILL);
   }
-  procpool__super_note_return(u, index);
+  procpool__supervisor_note_return(u, index);
   if (child->stage == PROCPOOL_STAGE_NONE)
-    return procpool__super_enforce_task(u, index, now);
-  procpool__super_shorten_grace(u, index, now);
+    return procpool__supervisor_enforce_task(u, index, now);
+  procpool__supervisor_shorten_grace(u, index, now);
   if (child->stage_due <= now)
-    procpool__super_next_stage(u, index, now);
+    procpool__supervisor_next_stage(u, index, now);
   return child->stage != PROCPOOL_STAGE_NONE ? child->stage_due : PROCPOOL__NEVER;
 }
 
 /* A signal to the group reaches its processes one after the other: the host of a worker that was stopped just now may
  * be about to stop. */
-static bool procpool__super_host_may_follow(const procpool__child *child, uint64_t now) {
+static bool procpool__supervisor_host_may_follow(const procpool__child *child, uint64_t now) {
   return child->stopped && !child->host_stood && now - child->excused - child->stopped_ns < PROCPOOL__LATE;
 }
 
 /* held: since when this process could not run. That time is given back to all tasks, and to none twice. Whether the
  * host went on when the worker did cannot be seen any more: it stood at the last look. */
-static void procpool__super_excuse_worker(procpool__child *child, bool host_stands, uint64_t held, uint64_t now) {
+static void procpool__supervisor_excuse_worker(procpool__child *child, bool host_stands, uint64_t held, uint64_t now) {
   const bool together = child->host_stood || host_stands;
-  procpool__super_give_back(child, held, now);
+  procpool__supervisor_give_back(child, held, now);
   if (!child->stopped)
     return;
   child->host_stood = host_stands;
   if (together)
-    procpool__super_give_back(child, child->stood_ns, held);
-  else if (held == now && procpool__super_host_may_follow(child, now))
+    procpool__supervisor_give_back(child, child->stood_ns, held);
+  else if (held == now && procpool__supervisor_host_may_follow(child, now))
     return; /* a later look decides about this stop from its begin */
   child->stood_ns = now;
 }
@@ -6945,7 +6954,7 @@ static void procpool__super_excuse_worker(procpool__child *child, bool host_stan
 /* Time in which a worker could not run does not count: what this process overslept (from held on), and the stop of a
  * job from its terminal: the host and the workers stand then, while this process, which blocks the signals for that,
  * runs on. A worker that stands alone is not excused: its limit ends it. */
-static void procpool__super_excuse(procpool__super *u, uint64_t held, uint64_t now) {
+static void procpool__supervisor_excuse(procpool__supervisor *u, uint64_t held, uint64_t now) {
   bool host_stands = false, asked = false;
   for (int i = 0; i < u->segment.workers; i++) {
     procpool__child *child = &u->children[i];
@@ -6955,43 +6964,43 @@ static void procpool__super_excuse(procpool__super *u, uint64_t held, uint64_t n
       host_stands = procpool__platform_is_stopped(u->host);
       asked = true;
     }
-    procpool__super_excuse_worker(child, host_stands, held, now);
+    procpool__supervisor_excuse_worker(child, host_stands, held, now);
   }
 }
 
 /* Sleeps until something comes, or until then. If it oversleeps by far, it was stopped or frozen, as the whole job is
  * by a container's pause, a signal to the group, a debugger. Its own work is no such time, however long that takes: a
  * large host's copies are slow to fork, and while workers are replaced one after the other no limit would end. */
-static void procpool__super_rest(procpool__super *u, procpool__source *sources, int count, uint64_t until) {
+static void procpool__supervisor_rest(procpool__supervisor *u, procpool__source *sources, int count, uint64_t until) {
   const uint64_t begin = procpool__platform_now(), due = until > begin ? until : begin;
   uint64_t now;
-  procpool__platform_super_sleep(sources, count, until);
+  procpool__platform_supervisor_sleep(sources, count, until);
   now = procpool__platform_now();
-  procpool__super_excuse(u, now > due && now - due > PROCPOOL__LATE ? due : now, now);
+  procpool__supervisor_excuse(u, now > due && now - due > PROCPOOL__LATE ? due : now, now);
 }
 
 /* When to look again at the latest, if anything is to be ended at all: soon where the host may follow a worker, for a
  * stop may be over before the next tick. */
-static uint64_t procpool__super_soon(const procpool__super *u, uint64_t next, uint64_t now) {
+static uint64_t procpool__supervisor_soon(const procpool__supervisor *u, uint64_t next, uint64_t now) {
   if (next == PROCPOOL__NEVER || next <= now + PROCPOOL__FOLLOW)
     return next;
   for (int i = 0; i < u->segment.workers; i++)
-    if (u->children[i].pid != 0 && procpool__super_host_may_follow(&u->children[i], now))
+    if (u->children[i].pid != 0 && procpool__supervisor_host_may_follow(&u->children[i], now))
       return now + PROCPOOL__FOLLOW;
   return next;
 }
 
 /* Whether a task with a limit may be running or about to. Those whose results lie there until the host takes them in
  * need no looking after. The queue is looked at first: a task that has left it by then is found with its worker. */
-static bool procpool__super_limits_matter(procpool__super *u) {
+static bool procpool__supervisor_limits_matter(procpool__supervisor *u) {
   if (procpool__load(&u->segment.header->limited) == 0)
     return false;
-  if (procpool__super_waiting(u))
+  if (procpool__supervisor_waiting(u))
     return true;
   for (int i = 0; i < u->segment.workers; i++) {
     uint32_t slot;
     uint64_t word;
-    if (u->children[i].pid != 0 && procpool__super_task_of(u, i, &slot, &word) &&
+    if (u->children[i].pid != 0 && procpool__supervisor_task_of(u, i, &slot, &word) &&
         procpool__load32_relaxed(&u->segment.slots[slot].limit) != 0)
       return true;
   }
@@ -7000,24 +7009,24 @@ static bool procpool__super_limits_matter(procpool__super *u) {
 
 /* Ends what is to be ended. Returns when to look again: workers do not tell when they begin a task with a limit, so
  * while there are such tasks this looks now and then. */
-static uint64_t procpool__super_enforce(procpool__super *u) {
+static uint64_t procpool__supervisor_enforce(procpool__supervisor *u) {
   procpool__header *h = u->segment.header;
   const uint64_t now = procpool__platform_now();
   uint64_t next = PROCPOOL__NEVER, tick;
-  procpool__super_excuse(u, now, now); /* what stood while this process forked */
+  procpool__supervisor_excuse(u, now, now); /* what stood while this process forked */
   for (int i = 0; i < u->segment.workers; i++) {
-    const uint64_t due = u->children[i].pid != 0 ? procpool__super_enforce_worker(u, i, now) : PROCPOOL__NEVER;
+    const uint64_t due = u->children[i].pid != 0 ? procpool__supervisor_enforce_worker(u, i, now) : PROCPOOL__NEVER;
     next = due < next ? due : next;
   }
   /* said before the look: a host that finds it rings when it has published its task, or this finds that task */
   procpool__store32(&h->ticking, 0);
-  if (!procpool__super_limits_matter(u))
-    return procpool__super_soon(u, next, now);
+  if (!procpool__supervisor_limits_matter(u))
+    return procpool__supervisor_soon(u, next, now);
   procpool__store32(&h->ticking, 1);
   tick = procpool__load(&h->tick);
   tick = tick < PROCPOOL__TICK_LEAST ? PROCPOOL__TICK_LEAST : tick;
   tick = tick > PROCPOOL__TICK_MOST ? PROCPOOL__TICK_MOST : tick;
-  return procpool__super_soon(u, now + tick < next ? now + tick : next, now);
+  return procpool__supervisor_soon(u, now + tick < next ? now + tick : next, now);
 }
 
 /* ==== >>door ========================================================================================================
@@ -7029,7 +7038,7 @@ static uint64_t procpool__super_enforce(procpool__super *u) {
 /* ---- the host's wishes ---- */
 
 /* Says that no worker is left, and goes. The message is what counts; the word tells the host when to look for it. */
-static void procpool__super_leave(procpool__super *u) {
+static void procpool__supervisor_leave(procpool__supervisor *u) {
   (void)procpool__message_send(u->fds.far_control, PROCPOOL__MESSAGE_GONE, 0, 0, false);
   procpool__store32(&u->segment.header->gone, 1);
   procpool__shm_wake_host(&u->segment, u->fds.event_fd);
@@ -7039,7 +7048,7 @@ static void procpool__super_leave(procpool__super *u) {
 /* A pool of one task whose worker died before it claimed it: the task is that worker's all the same. The claim is made
  * for it, by its intent and the word, and then it is as if it had died later. The host has submitted it before it said
  * that the pool drains. */
-static void procpool__super_settle_unclaimed(procpool__super *u) {
+static void procpool__supervisor_settle_unclaimed(procpool__supervisor *u) {
   procpool__block *block = &u->segment.blocks[0];
   const uint64_t word = procpool__load(&u->segment.slots[0].word);
   const uint64_t running = procpool__word(procpool__word_ticket(word), 0, PROCPOOL__RUNNING);
@@ -7047,37 +7056,37 @@ static void procpool__super_settle_unclaimed(procpool__super *u) {
     return;
   procpool__store(&block->intent_slot, 0);
   procpool__store(&block->intent_word, running);
-  if (!procpool__super_decide(u, 0, 0, word, PROCPOOL__DEAD_CRASHED))
+  if (!procpool__supervisor_decide(u, 0, 0, word, PROCPOOL__DEAD_CRASHED))
     return;
   u->children[0].pid = u->ended_pid;
-  (void)procpool__super_report_death(u, 0, &u->ending);
+  (void)procpool__supervisor_report_death(u, 0, &u->ending);
   u->children[0].pid = 0;
 }
 
 /* First it puts the segment's phase right, by which workers go: else they would leave, and so would those that follow.
  * The host tells this process before it writes the word, so what is heard is never behind it; and should this be
  * between the two, the message makes it look again. Workers that sleep have seen another phase. */
-static void procpool__super_on_phase(procpool__super *u) {
+static void procpool__supervisor_on_phase(procpool__supervisor *u) {
   if (procpool__load32(&u->segment.header->phase) != u->phase) {
     procpool__store32(&u->segment.header->phase, u->phase);
     procpool__shm_wake_workers(&u->segment);
   }
   if (u->phase == PROCPOOL__PHASE_KILL) {
     (void)procpool__message_send(u->fds.far_control, PROCPOOL__MESSAGE_ENDING, 0, 0, false);
-    procpool__super_end_workers(u, PROCPOOL__DEAD_SHUTDOWN);
-    procpool__super_leave(u);
+    procpool__supervisor_end_workers(u, PROCPOOL__DEAD_SHUTDOWN);
+    procpool__supervisor_leave(u);
   }
   if (u->phase != PROCPOOL__PHASE_DRAIN)
     return;
   if (u->segment.settings.once)
-    procpool__super_settle_unclaimed(u);
-  if (u->alive > 0 || procpool__super_replaces(u))
+    procpool__supervisor_settle_unclaimed(u);
+  if (u->alive > 0 || procpool__supervisor_replaces(u))
     return;
-  procpool__super_sweep_all(u, procpool__platform_now() + PROCPOOL__PATIENCE / 10); /* nothing would do it later */
-  procpool__super_leave(u);
+  procpool__supervisor_sweep_all(u, procpool__platform_now() + PROCPOOL__PATIENCE / 10); /* nothing would do it later */
+  procpool__supervisor_leave(u);
 }
 
-static void procpool__super_on_message(procpool__super *u, const procpool__message *m) {
+static void procpool__supervisor_on_message(procpool__supervisor *u, const procpool__message *m) {
   procpool__child *child;
   if (m->kind == PROCPOOL__MESSAGE_PHASE && m->a > u->phase && m->a <= PROCPOOL__PHASE_KILL) {
     u->phase = (uint32_t)m->a; /* it only ever goes on */
@@ -7092,20 +7101,20 @@ static void procpool__super_on_message(procpool__super *u, const procpool__messa
   if (child->pid != 0)
     procpool__platform_kill(child->pid, m->kind == PROCPOOL__MESSAGE_RESET ? PROCPOOL__SIGNAL_KILL : (int)m->b);
   else if (m->kind == PROCPOOL__MESSAGE_RESET)
-    procpool__super_clear_traces(u, (int)m->a);
+    procpool__supervisor_clear_traces(u, (int)m->a);
 }
 
-static void procpool__super_hear(procpool__super *u) {
+static void procpool__supervisor_hear(procpool__supervisor *u) {
   procpool__message m;
   int got;
   while ((got = procpool__platform_receive(u->fds.far_control, &m, sizeof(m), NULL, false)) > 0)
-    procpool__super_on_message(u, &m);
+    procpool__supervisor_on_message(u, &m);
   if (got < 0)
-    procpool__super_host_gone(u);
+    procpool__supervisor_host_gone(u);
 }
 
 /* A worker that has lost the host's descriptor has something for the host. */
-static void procpool__super_notify_host(procpool__super *u) {
+static void procpool__supervisor_notify_host(procpool__supervisor *u) {
   procpool__header *h = u->segment.header;
   if (procpool__load32(&h->lost_bell) == 0)
     return;
@@ -7115,47 +7124,47 @@ static void procpool__super_notify_host(procpool__super *u) {
 
 /* Where nothing tells of the witness's end (inotify is refused, or all of the user's are taken), the supervisor has to
  * look; else this costs nothing. Returns when to look again. */
-static uint64_t procpool__super_look_at_witness(procpool__super *u) {
+static uint64_t procpool__supervisor_look_at_witness(procpool__supervisor *u) {
   if (u->fds.witness < 0 || u->fds.watch >= 0)
     return PROCPOOL__NEVER;
   if (procpool__platform_witness_gone(u->fds.witness, -1))
-    procpool__super_host_gone(u);
+    procpool__supervisor_host_gone(u);
   return procpool__platform_now() + PROCPOOL__WITNESS_TICK;
 }
 
-static void procpool__super_loop(procpool__super *u) {
+static void procpool__supervisor_loop(procpool__supervisor *u) {
   procpool__source sources[4];
   for (;;) {
     uint64_t next, due;
-    procpool__super_reap(u);
-    (void)procpool__super_sweep(u);
-    procpool__super_notify_host(u);
-    procpool__super_hear(u); /* after the deaths: a worker that left because the pool drains is not replaced */
-    procpool__super_on_phase(u);
-    next = procpool__super_replace(u);
-    due = procpool__super_enforce(u);
+    procpool__supervisor_reap(u);
+    (void)procpool__supervisor_sweep(u);
+    procpool__supervisor_notify_host(u);
+    procpool__supervisor_hear(u); /* after the deaths: a worker that left because the pool drains is not replaced */
+    procpool__supervisor_on_phase(u);
+    next = procpool__supervisor_replace(u);
+    due = procpool__supervisor_enforce(u);
     next = due < next ? due : next;
-    due = procpool__super_look_at_witness(u);
+    due = procpool__supervisor_look_at_witness(u);
     next = due < next ? due : next;
     sources[0] = procpool__platform_end_of(u->fds.far_lifeline);
     sources[1] = procpool__platform_source(u->fds.host_pidfd);
     sources[2] = procpool__platform_source(u->fds.far_control);
     sources[3] = procpool__platform_source(u->fds.watch);
-    procpool__super_rest(u, sources, 4, next); /* first of all it excuses: by that, limits and stops are judged */
+    procpool__supervisor_rest(u, sources, 4, next); /* first of all it excuses: by that, limits and stops are judged */
     if (procpool__platform_came(&sources[0]) || procpool__platform_came(&sources[1]) ||
         (procpool__platform_came(&sources[3]) && procpool__platform_witness_gone(u->fds.witness, u->fds.watch)))
-      procpool__super_host_gone(u);
+      procpool__supervisor_host_gone(u);
   }
 }
 
 /* ---- its start ---- */
 
 /* Forks the first workers: all of them, or none is left. */
-static int procpool__super_start_all(procpool__super *u) {
+static int procpool__supervisor_start_all(procpool__supervisor *u) {
   for (int i = 0; i < u->segment.workers; i++)
-    if (!procpool__super_start(u, i)) {
+    if (!procpool__supervisor_start(u, i)) {
       const int error = procpool__platform_error();
-      procpool__super_end_workers(u, PROCPOOL__DEAD_BROKEN);
+      procpool__supervisor_end_workers(u, PROCPOOL__DEAD_BROKEN);
       return error;
     }
   return 0;
@@ -7165,7 +7174,7 @@ static int procpool__super_start_all(procpool__super *u) {
  * host a descriptor that stands for the supervisor: a task may stop or trace it again and again, and then the host must
  * be able to end it, and no other process. Without such descriptors (Linux 5.3) the host hears that there is none.
  * Returns the error (*call: what failed). */
-static int procpool__super_introduce(int control, procpool__pid supervisor, const char **call) {
+static int procpool__supervisor_introduce(int control, procpool__pid supervisor, const char **call) {
   procpool__message m = procpool__message_of(PROCPOOL__MESSAGE_SELF, 0, 0);
   int fd = procpool__platform_pidfd(supervisor);
   int error = 0;
@@ -7181,80 +7190,81 @@ static int procpool__super_introduce(int control, procpool__pid supervisor, cons
 }
 
 /* Tells the host why this process cannot be its supervisor, and leaves. */
-PROCPOOL__NORETURN static void procpool__super_decline(const procpool__super *u, procpool__message_kind why, int error,
-                                                       uint64_t call) {
+PROCPOOL__NORETURN static void procpool__supervisor_decline(const procpool__supervisor *u, procpool__message_kind why,
+                                                            int error, uint64_t call) {
   (void)procpool__message_send(u->fds.far_control, why, (uint64_t)error, call, true);
   procpool__platform_leave(1);
 }
 
-static void procpool__super_settle_in(procpool__super *u) {
-  const int error = procpool__platform_super_signals();
+static void procpool__supervisor_settle_in(procpool__supervisor *u) {
+  const int error = procpool__platform_supervisor_signals();
   u->pid = procpool__platform_pid();
   procpool__platform_continue_when_told(u->fds.far_lifeline);
   if (error != 0)
-    procpool__super_decline(u, PROCPOOL__MESSAGE_STARTED, error, PROCPOOL__CALL_SIGACTION);
+    procpool__supervisor_decline(u, PROCPOOL__MESSAGE_STARTED, error, PROCPOOL__CALL_SIGACTION);
   if (procpool__platform_gone(u->fds.far_lifeline, 0) || procpool__platform_witness_gone(u->fds.witness, -1))
     procpool__platform_leave(0);
 }
 
 /* Its own copies of what the header says: before there is a worker that could write there. */
-static void procpool__super_note_settings(procpool__super *u) {
+static void procpool__supervisor_note_settings(procpool__supervisor *u) {
   const procpool__header *h = u->segment.header;
   procpool__process_record.depth = u->segment.settings.depth + 1;
   u->host = (procpool__pid)h->host_pid;
   memcpy(u->name, h->name, sizeof(u->name));
 }
 
-static void procpool__super_run(procpool__super *u) {
+static void procpool__supervisor_run(procpool__supervisor *u) {
   int error;
-  procpool__super_note_settings(u);
-  procpool__platform_super_manners(u->name);
+  procpool__supervisor_note_settings(u);
+  procpool__platform_supervisor_manners(u->name);
   if (u->segment.header->pinned)
     procpool__cpu_use(u->segment.header->cpu_set);
-  error = procpool__process_begin() ? procpool__super_start_all(u) : PROCPOOL__NO_MEMORY; /* workers inherit that */
+  error =
+      procpool__process_begin() ? procpool__supervisor_start_all(u) : PROCPOOL__NO_MEMORY; /* workers inherit that */
   if (error != 0)
-    procpool__super_decline(u, PROCPOOL__MESSAGE_STARTED, error, PROCPOOL__CALL_FORK);
+    procpool__supervisor_decline(u, PROCPOOL__MESSAGE_STARTED, error, PROCPOOL__CALL_FORK);
   if (!procpool__message_send(u->fds.far_control, PROCPOOL__MESSAGE_STARTED, 0, 0, true))
     procpool__platform_leave(1);
   u->fds.watch = procpool__platform_witness_watch(u->fds.witness); /* the host did not have to wait for that */
   if (u->fds.watch >= 0)
     procpool__platform_continue_when_told(u->fds.watch);
   if (procpool__platform_witness_gone(u->fds.witness, -1)) /* before there was a watch */
-    procpool__super_host_gone(u);
-  procpool__super_loop(u);
+    procpool__supervisor_host_gone(u);
+  procpool__supervisor_loop(u);
 }
 
-static int procpool__super_compare(const void *a, const void *b) {
+static int procpool__supervisor_compare(const void *a, const void *b) {
   const int x = *(const int *)a, y = *(const int *)b;
   return x < y ? -1 : x > y;
 }
 
 /* What a forked supervisor gets from its host: its state, and descriptors to keep. */
 typedef struct procpool__fork_args {
-  procpool__super super;
+  procpool__supervisor super;
   bool close_fds;
-  int *keep; /* room for PROCPOOL__SUPER_FDS more */
+  int *keep; /* room for PROCPOOL__SUPERVISOR_FDS more */
   size_t keep_count;
 } procpool__fork_args;
 
 /* Closes all but what the supervisor has of its pool, and keep, where there is room for that. */
-static void procpool__super_close_others(procpool__super *u, int *keep, size_t count) {
-  count += procpool__super_list_fds(&u->fds, keep + count);
-  qsort(keep, count, sizeof(int), procpool__super_compare);
+static void procpool__supervisor_close_others(procpool__supervisor *u, int *keep, size_t count) {
+  count += procpool__supervisor_list_fds(&u->fds, keep + count);
+  qsort(keep, count, sizeof(int), procpool__supervisor_compare);
   procpool__platform_close_others(keep, count);
 }
 
 /* Entry of a forked supervisor. */
-static void procpool__super_main(void *argument) {
+static void procpool__supervisor_main(void *argument) {
   procpool__fork_args *args = (procpool__fork_args *)argument;
-  procpool__super *u = &args->super;
+  procpool__supervisor *u = &args->super;
   procpool__process_record.pools = NULL; /* the handler has closed the others' */
   procpool__process_close_near(&u->fds); /* the host's ends */
   procpool__platform_close(&u->fds.watch);
-  procpool__super_settle_in(u);
+  procpool__supervisor_settle_in(u);
   if (args->close_fds)
-    procpool__super_close_others(u, args->keep, args->keep_count);
-  procpool__super_run(u);
+    procpool__supervisor_close_others(u, args->keep, args->keep_count);
+  procpool__supervisor_run(u);
 }
 
 /* ---- the door: a supervisor that is a fresh start of the program ---- */
@@ -7331,19 +7341,19 @@ static procpool__proof procpool__marker_prove(const procpool__marker *m) {
 }
 
 /* The supervisor has these descriptors and no others, and passes none of them on. */
-static void procpool__marker_take(const procpool__marker *m, procpool__super *u) {
-  int fds[PROCPOOL__SUPER_FDS];
+static void procpool__marker_take(const procpool__marker *m, procpool__supervisor *u) {
+  int fds[PROCPOOL__SUPERVISOR_FDS];
   size_t count;
   memset(u, 0, sizeof(*u));
   u->fds = m->fds;
   u->segment.fd = m->fds.memory;
-  count = procpool__super_list_fds(&u->fds, fds);
+  count = procpool__supervisor_list_fds(&u->fds, fds);
   for (size_t i = 0; i < count; i++)
     procpool__platform_close_on_exec(fds[i]);
-  procpool__super_close_others(u, fds, 0);
+  procpool__supervisor_close_others(u, fds, 0);
 }
 
-static bool procpool__super_tell_code(const procpool__platform_code *code, const char *path, void *context) {
+static bool procpool__supervisor_tell_code(const procpool__platform_code *code, const char *path, void *context) {
   procpool__message m = procpool__message_of(PROCPOOL__MESSAGE_CODE, 0, 0);
   (void)path;
   m.code = *code;
@@ -7353,14 +7363,14 @@ static bool procpool__super_tell_code(const procpool__platform_code *code, const
 /* Maps the segment, and checks that it was made by the same version of this file. place: where the host has it, so that
  * pointers into it mean the same here; 0: anywhere. Does not return if the place is taken: the host starts another
  * process, whose addresses are others. */
-static bool procpool__super_attach(procpool__super *u, uint64_t total, uint64_t place) {
+static bool procpool__supervisor_attach(procpool__supervisor *u, uint64_t total, uint64_t place) {
   procpool__segment *s = &u->segment;
   unsigned char *base = NULL;
   const procpool__header *h;
   if (place == 0 || !PROCPOOL__PLACE_TAKEN())
     base = (unsigned char *)procpool__platform_shm_map(s->fd, total, place);
   if (base == NULL && place != 0)
-    procpool__super_decline(u, PROCPOOL__MESSAGE_TAKEN, 0, 0);
+    procpool__supervisor_decline(u, PROCPOOL__MESSAGE_TAKEN, 0, 0);
   h = (const procpool__header *)(void *)base;
   if (base == NULL || !procpool__platform_shm_open(base, PROCPOOL__PAGE) || !procpool__marker_fits(h, total))
     return false;
@@ -7376,26 +7386,27 @@ static bool procpool__super_attach(procpool__super *u, uint64_t total, uint64_t 
   return u->children != NULL;
 }
 
-static void procpool__super_spawned(procpool__super *u, uint64_t total, uint64_t place) {
+static void procpool__supervisor_spawned(procpool__supervisor *u, uint64_t total, uint64_t place) {
   procpool__message m;
-  procpool__super_settle_in(u);
+  procpool__supervisor_settle_in(u);
   if (procpool__platform_threads() > 1) /* a library's constructor has started some: one of them may hold any lock */
-    procpool__super_decline(u, PROCPOOL__MESSAGE_THREADS, 0, 0);
-  if (!procpool__super_attach(u, total, place))
+    procpool__supervisor_decline(u, PROCPOOL__MESSAGE_THREADS, 0, 0);
+  if (!procpool__supervisor_attach(u, total, place))
     procpool__platform_leave(1);
-  procpool__super_find_exit_list();
-  if (!procpool__super_catch_exit(u->segment.header->settings.depth, u))
+  procpool__supervisor_find_exit_list();
+  if (!procpool__supervisor_catch_exit(u->segment.header->settings.depth, u))
     procpool__platform_leave(1);
-  if (procpool__platform_each_code(procpool__super_tell_code, &u->fds.far_control) != 0) { /* not all is told */
+  if (procpool__platform_each_code(procpool__supervisor_tell_code, &u->fds.far_control) != 0) { /* not all is told */
     const int error = procpool__platform_error();
-    procpool__super_decline(u, PROCPOOL__MESSAGE_STARTED, error != 0 ? error : PROCPOOL__NO_READ, PROCPOOL__CALL_MAPS);
+    procpool__supervisor_decline(u, PROCPOOL__MESSAGE_STARTED, error != 0 ? error : PROCPOOL__NO_READ,
+                                 PROCPOOL__CALL_MAPS);
   }
   if (!procpool__message_send(u->fds.far_control, PROCPOOL__MESSAGE_ATTACHED, 0, 0, true) ||
       procpool__platform_receive(u->fds.far_control, &m, sizeof(m), NULL, true) <= 0 ||
       m.kind != PROCPOOL__MESSAGE_BEGIN)
     procpool__platform_leave(1);
   u->segment.settings = u->segment.header->settings; /* now the initializer is there, too */
-  procpool__super_run(u);
+  procpool__supervisor_run(u);
 }
 
 /* ==== >>host ========================================================================================================
@@ -7623,11 +7634,12 @@ struct procpool {
   uint32_t time_limit, grace; /* of tasks that have none of their own: milliseconds */
   procpool__inbox *inboxes;
   procpool__arena arena;
-  procpool__buffer *buffers;  /* live ones, a tree by offset */
-  procpool__buffer *limbo[2]; /* freed, by the epoch in which that was, and waiting for tasks to settle: lists */
-  uint64_t unsettled[2];      /* tasks, by the epoch in which they were accepted */
-  uint64_t stuck_workers;     /* how many could not be ended, and go on */
-  unsigned epoch;             /* the one that goes on: 0 or 1 */
+  procpool__buffer *buffers; /* live ones, a tree by offset */
+  procpool__buffer
+      *freed_pending[2];  /* freed, by the epoch in which that was, and waiting for tasks to settle: lists */
+  uint64_t unsettled[2];  /* tasks, by the epoch in which they were accepted */
+  uint64_t stuck_workers; /* how many could not be ended, and go on */
+  unsigned epoch;         /* the one that goes on: 0 or 1 */
   procpool__slab *slabs;
   procpool_future *free_futures;
   size_t live_futures;        /* and iterators that hold the pool */
@@ -7669,7 +7681,7 @@ struct procpool {
   procpool__u64 sweep_left; /* how many slots it has yet to see; relaxed atomic */
   uint64_t audit_at;        /* the slot where that goes on; 0: at the beginning */
   uint64_t audit_first;     /* the lowest ticket so far of a task that waits */
-  bool untold;              /* the supervisor could not be told to look */
+  bool notify_pending;      /* the supervisor could not be told to look */
   bool told, polling;       /* the event loop is told already; it is taking in just now */
   bool looked_after;        /* by it: there are tasks that are not settled */
   uint64_t timer_due;       /* of its timer; NEVER: it does not run; 0: it is readable, the loop is told */
@@ -7737,7 +7749,7 @@ static void procpool__host_be_child(procpool *p) {
   __atomic_store_n(&p->first_due, NULL, __ATOMIC_RELAXED);
 }
 
-/* With the lock; in a child that finds it so, whoever had it. */
+/* With the lock; in a child that finds it so, whichever thread had it. */
 static bool procpool__host_is_child(procpool *p) {
   if (procpool__host_here(p))
     return false;
@@ -8236,8 +8248,8 @@ static void procpool__arena_end(procpool__arena *a) {
 /* ---- shared buffers ----
  * A buffer that is freed may still be used by tasks that were accepted before: the host cannot see what pointers they
  * have. So there are two epochs. Every task counts in the one in which it was accepted, and what is freed waits in the
- * limbo of the one that goes on. When no task of the other epoch is left, the next one may begin; then the limbo of
- * this one is emptied when its own tasks have settled, which are all that were accepted before. */
+ * list of the one that goes on. When no task of the other epoch is left, the next one may begin; then the list of this
+ * one is emptied when its own tasks have settled, which are all that were accepted before. */
 
 /* The tree is a treap: a search tree by offset, and a heap by a number that is as good as random, so that it is about
  * as deep as the logarithm of how many there are. Nothing is allocated when a buffer is freed: that cannot fail. */
@@ -8340,24 +8352,24 @@ static void *procpool__buffer_new(procpool *p, uint64_t size) {
 }
 
 /* Gives back a list of freed buffers, with their memory or without. */
-static void procpool__buffer_empty_limbo(procpool *p, unsigned epoch, bool usable) {
-  while (p->limbo[epoch] != NULL) {
-    procpool__buffer *b = p->limbo[epoch];
-    p->limbo[epoch] = b->right;
+static void procpool__buffer_end_pending(procpool *p, unsigned epoch, bool usable) {
+  while (p->freed_pending[epoch] != NULL) {
+    procpool__buffer *b = p->freed_pending[epoch];
+    p->freed_pending[epoch] = b->right;
     if (usable)
       procpool__arena_free(p, b->offset, b->size > 0 ? b->size : 1);
     PROCPOOL_FREE(b);
   }
 }
 
-/* Empties the limbos as far as tasks have settled, and begins the next epoch if that helps. */
+/* Empties the lists of pending ones as far as tasks have settled, and begins the next epoch if that helps. */
 static void procpool__buffer_advance(procpool *p) {
   for (;;) {
     const unsigned other = 1 - p->epoch;
     if (p->unsettled[other] > 0)
       return;
-    procpool__buffer_empty_limbo(p, other, true);
-    if (p->limbo[p->epoch] == NULL)
+    procpool__buffer_end_pending(p, other, true);
+    if (p->freed_pending[p->epoch] == NULL)
       return;
     p->epoch = other;
   }
@@ -8372,16 +8384,16 @@ static void procpool__buffer_drop(procpool *p, procpool__buffer **at) {
     PROCPOOL_FREE(b);
     return;
   }
-  b->right = p->limbo[p->epoch];
-  p->limbo[p->epoch] = b;
+  b->right = p->freed_pending[p->epoch];
+  p->freed_pending[p->epoch] = b;
   procpool__buffer_advance(p);
 }
 
 /* A worker goes on that cannot be ended, and may know what buffers there are by now. */
 static void procpool__buffer_quarantine(procpool *p) {
   p->stuck_workers++;
-  procpool__buffer_empty_limbo(p, 0, false);
-  procpool__buffer_empty_limbo(p, 1, false);
+  procpool__buffer_end_pending(p, 0, false);
+  procpool__buffer_end_pending(p, 1, false);
 }
 
 /* A task is accepted. */
@@ -8397,7 +8409,7 @@ static void procpool__buffer_leave(procpool *p, const procpool_future *f) {
   p->unsettled[epoch]--;
   if (f->flags & PROCPOOL__F_QUARANTINE)
     procpool__buffer_quarantine(p);
-  if (p->unsettled[epoch] == 0 && (p->limbo[0] != NULL || p->limbo[1] != NULL))
+  if (p->unsettled[epoch] == 0 && (p->freed_pending[0] != NULL || p->freed_pending[1] != NULL))
     procpool__buffer_advance(p);
 }
 
@@ -8407,8 +8419,8 @@ static void procpool__buffer_end(procpool *p) {
     procpool__buffer_remove(&p->buffers);
     PROCPOOL_FREE(b);
   }
-  procpool__buffer_empty_limbo(p, 0, false);
-  procpool__buffer_empty_limbo(p, 1, false);
+  procpool__buffer_end_pending(p, 0, false);
+  procpool__buffer_end_pending(p, 1, false);
 }
 
 /* ==== >>futures =====================================================================================================
@@ -8881,7 +8893,8 @@ static bool procpool__host_tell(procpool *p, procpool__message_kind kind, uint64
   if (procpool__message_send(p->fds.control, kind, a, b, false))
     return true;
   error = procpool__platform_error();
-  p->untold = p->untold || (error != PROCPOOL__GONE && (kind == PROCPOOL__MESSAGE_PHASE ||
+  p->notify_pending =
+      p->notify_pending || (error != PROCPOOL__GONE && (kind == PROCPOOL__MESSAGE_PHASE ||
                                                         (error != PROCPOOL__FULL && kind == PROCPOOL__MESSAGE_LOOK)));
   return false;
 }
@@ -8892,7 +8905,7 @@ static void procpool__host_ring(procpool *p) {
 }
 
 static void procpool__host_tell_phase(procpool *p) {
-  p->untold = false;
+  p->notify_pending = false;
   (void)procpool__host_tell(p, PROCPOOL__MESSAGE_PHASE, p->phase, p->position);
 }
 
@@ -9014,7 +9027,7 @@ static bool procpool__host_has_record(procpool *p, int worker, uint64_t word) {
   return false;
 }
 
-/* Whether nobody can ask any more how this task ends, which has not settled: none but the table has its future. A call
+/* Whether no call can ask any more how this task ends, which has not settled: only the table has its future. A call
  * that waits for it has it too, whether it sleeps just now, looks, or is in a callback. */
 static bool procpool__host_unwanted(const procpool_future *f) {
   return (f->flags & PROCPOOL__F_RELEASED) != 0 && f->callbacks == NULL && f->refs == 1;
@@ -9430,7 +9443,7 @@ static procpool_status procpool__host_drain(procpool *p) {
     procpool__host_sweep(p);
   procpool__host_drain_dead(p);
   procpool__host_heed_health(p);
-  if (p->untold)
+  if (p->notify_pending)
     procpool__host_tell_phase(p);
   if (procpool__host_is_gone(p) && status == PROCPOOL_OK)
     procpool__host_finish(p, true);
@@ -9479,7 +9492,7 @@ static procpool_status procpool__host_drain(procpool *p) {
  *
  * No wake is lost: a thread that changes what a condition looks at does so under the lock, and a sleeper is in its
  * lists from before the lock was let go until it has it again. What workers change is looked at by the one that drains:
- * after it has armed host_flag it looks once more. As long as anyone follows, one thread drains, is awake, or is the
+ * after it has armed host_flag it looks once more. As long as a thread follows, one drains, is awake, or is the
  * heir: each of these hands over when it goes. */
 
 /* Whether there is anything to take in. Runs without the lock: every word it reads is atomic and it changes nothing. */
@@ -9856,7 +9869,7 @@ static bool procpool__host_idles(const procpool *p) {
 }
 
 /* Sleeps on turn, unless there is something to do by now. An interrupt takes no lock: it counts itself and then turn,
- * so turn is read first. All else changes under the lock, and whoever changed it while this thread was without the lock
+ * so turn is read first. All else changes under the lock, and the thread that changed it while this one was without the lock
  * saw no sleeper. w: null for one that has held the lock since it looked, and ends by no interrupt and no deadline. */
 static void procpool__host_await_turn(procpool *p, const procpool__wait *w) {
   const uint32_t turn = procpool__load32(&p->turn);
@@ -10196,7 +10209,7 @@ static procpool_status procpool__host_wait(procpool *p, procpool__wait *w) {
 
 /* ==== >>open ========================================================================================================
  * Runs in:   the host's thread that opens; the go-between.
- * Writes:    the pool, and the segment before there is anyone else.
+ * Writes:    the pool, and the segment before there is another process.
  * Calls:     >>waiting, >>door, and all above it.
  * Always:    what fails leaves nothing behind, and says which call failed.
  * From here on stand the calls of the declarations, in their order: each checks what it is given, takes the lock, and
@@ -10657,7 +10670,7 @@ static bool procpool__open_descriptors(procpool *p, procpool__plan *plan) {
 
 /* What a supervisor gets of it. */
 static void procpool__open_fork_args(const procpool *p, procpool__fork_args *args) {
-  procpool__super *u = &args->super;
+  procpool__supervisor *u = &args->super;
   memset(args, 0, sizeof(*args));
   u->segment = p->segment;
   u->fds = p->fds;
@@ -10667,11 +10680,11 @@ static void procpool__open_fork_args(const procpool *p, procpool__fork_args *arg
 
 /* Runs in the go-between, as if it were the host's thread, whose memory it shares as a rule. */
 static int procpool__open_born(void *context, procpool__pid pid, const char **call) {
-  const procpool__super *u = (const procpool__super *)context;
+  const procpool__supervisor *u = (const procpool__supervisor *)context;
   procpool__signals old;
   int error;
   procpool__process_enter(&old);
-  error = procpool__super_introduce(u->fds.far_control, pid, call);
+  error = procpool__supervisor_introduce(u->fds.far_control, pid, call);
   procpool__process_leave(&old);
   return error;
 }
@@ -10683,7 +10696,7 @@ static bool procpool__open_catch_exit(void *mark) {
   procpool__signals old;
   bool caught;
   procpool__process_enter(&old);
-  caught = procpool__super_catch_exit(procpool__process_record.depth, mark);
+  caught = procpool__supervisor_catch_exit(procpool__process_record.depth, mark);
   procpool__process_leave(&old);
   return caught;
 }
@@ -10697,7 +10710,7 @@ static void procpool__open_release_exit(void *mark) {
 /* Forks the supervisor. */
 static int procpool__open_fork(procpool *p, procpool__plan *plan, procpool__fork_args *args) {
   procpool__platform_launch launch;
-  procpool__super *u = &args->super;
+  procpool__supervisor *u = &args->super;
   const size_t size = (size_t)plan->workers * sizeof(procpool__child);
   const procpool_options *o = &plan->options;
   void *mark = procpool__platform_exit_mark(&launch);
@@ -10706,13 +10719,13 @@ static int procpool__open_fork(procpool *p, procpool__plan *plan, procpool__fork
   plan->call = "malloc";
   memset(&launch, 0, sizeof(launch));
   args->close_fds = o->close_fds;
-  args->keep = (int *)PROCPOOL_MALLOC((o->keep_fds_count + PROCPOOL__SUPER_FDS) * sizeof(int));
+  args->keep = (int *)PROCPOOL_MALLOC((o->keep_fds_count + PROCPOOL__SUPERVISOR_FDS) * sizeof(int));
   u->children = (procpool__child *)procpool__platform_pages(size);
   if (args->keep != NULL && u->children != NULL) {
     for (size_t i = 0; i < o->keep_fds_count; i++)
       if (o->keep_fds[i] > 2)
         args->keep[args->keep_count++] = o->keep_fds[i];
-    launch.function = procpool__super_main;
+    launch.function = procpool__supervisor_main;
     launch.argument = args;
     launch.born = procpool__open_born;
     launch.born_context = u;
@@ -10731,13 +10744,13 @@ static int procpool__open_fork(procpool *p, procpool__plan *plan, procpool__fork
 }
 
 /* Starts the program again, with a marker in its environment that says what it is and which descriptors it has. */
-static int procpool__open_spawn(procpool__plan *plan, procpool__super *u) {
+static int procpool__open_spawn(procpool__plan *plan, procpool__supervisor *u) {
   procpool__platform_launch launch;
   procpool__header *h = u->segment.header;
   procpool__marker marker;
   char text[192], name[16];
   char *argv[2] = {NULL, NULL};
-  int fds[PROCPOOL__SUPER_FDS], error;
+  int fds[PROCPOOL__SUPERVISOR_FDS], error;
   memset(&launch, 0, sizeof(launch));
   plan->call = "getsockopt"; /* as the new process will ask; who refuses it here refuses it there */
   error = procpool__platform_channel_of(u->fds.far_control, procpool__platform_pid());
@@ -10757,7 +10770,7 @@ static int procpool__open_spawn(procpool__plan *plan, procpool__super *u) {
   launch.argv = argv;
   launch.environment = procpool__platform_environment(text);
   launch.fds = fds;
-  launch.fd_count = procpool__super_list_fds(&u->fds, fds);
+  launch.fd_count = procpool__supervisor_list_fds(&u->fds, fds);
   launch.born = procpool__open_born;
   launch.born_context = u;
   launch.addressee = &h->addressee;
@@ -10957,7 +10970,7 @@ enum { PROCPOOL__PLACE_TRIES = 6 };
 
 static bool procpool__open_processes(procpool *p, procpool__plan *plan) {
   procpool__signals old;
-  procpool__super_find_exit_list();
+  procpool__supervisor_find_exit_list();
   for (int i = 0;; i++) {
     plan->place = i < PROCPOOL__PLACE_TRIES ? p->segment.host_base : 0;
     plan->place_taken = false; /* of this start: one that fails for another reason is not tried again */
@@ -11067,7 +11080,7 @@ static bool procpool__open_workers(procpool *p, procpool__plan *plan) {
 static bool procpool__open_probe(procpool__plan *plan) {
   const int error = procpool__platform_no_futex();
   return error == 0 ||
-         procpool__open_fail_call(plan, PROCPOOL_SYSTEM, error, "futex", "nobody could sleep or be woken");
+         procpool__open_fail_call(plan, PROCPOOL_SYSTEM, error, "futex", "no thread could sleep or be woken");
 }
 
 static procpool *procpool__open_make(procpool__plan *plan) {
@@ -11133,7 +11146,7 @@ PROCPOOL_API procpool *procpool_open_checked(const procpool_options *options, in
 
 PROCPOOL_API void procpool_worker_main(void) {
   const char *text = getenv(PROCPOOL__MARKER);
-  procpool__super super;
+  procpool__supervisor super;
   procpool__marker marker;
   procpool__proof proof;
   bool whole;
@@ -11154,14 +11167,14 @@ PROCPOOL_API void procpool_worker_main(void) {
   if (proof != PROCPOOL__PROOF_MINE)
     return;
   procpool__marker_take(&marker, &super);
-  procpool__super_spawned(&super, marker.total, marker.place);
+  procpool__supervisor_spawned(&super, marker.total, marker.place);
 }
 
 /* ==== >>enter =======================================================================================================
  * Runs in:   the host, in each call.
  * Writes:    the lock, the count of who is inside, and the descriptor for event loops.
  * Calls:     >>waiting, >>launch.
- * Always:    one way in and one way out: nobody frees a pool while another thread is inside, and nobody leaves with
+ * Always:    one way in and one way out: no thread frees a pool while another is inside, and none leaves with
  *            the lock. */
 
 /* ---- entering and leaving ----
@@ -11225,7 +11238,7 @@ static void procpool__loop_begin_poll(procpool *p) {
     procpool__host_arm(p);
 }
 
-/* Lets go of the lock; and of everything, if the pool was freed and this was the last future that anyone held. Returns
+/* Lets go of the lock; and of everything, if the pool was freed and this was the last future that was held. Returns
  * status, so that a call can end with it; in a child that came back into the call, FORKED. */
 static procpool_status procpool__public_leave_slowly(procpool *p, procpool_status status) {
   void *thrown_away;
@@ -11422,7 +11435,7 @@ static bool procpool__submit_wake_one(procpool *p, bool here) {
 
 /* Wakes workers while there are more tasks than workers that need no waking. Each of those has one task at most, so
  * if they are as many, one of them is free for every task that waits, and looks at the queue before it sleeps.
- * (Should it be killed or stopped instead, the supervisor wakes everyone.) Mostly one at a time, but not always: a
+ * (Should it be killed or stopped instead, the supervisor wakes all.) Mostly one at a time, but not always: a
  * worker that is about to sleep, and finds a task instead, was counted as awake for that one and as asleep for the
  * next. */
 static void procpool__submit_wake(procpool *p, bool here) {
@@ -11948,7 +11961,7 @@ static void procpool__shutdown_discard(procpool *p) {
       procpool__or32_relaxed(&p->segment.slots[i].flags, PROCPOOL__SLOT_DISCARD);
 }
 
-/* Says to everyone what is to happen. */
+/* Says to supervisor, workers and waiting threads what is to happen. */
 static void procpool__shutdown_announce(procpool *p, procpool_shutdown_mode mode) {
   const uint32_t phase = mode == PROCPOOL_KILL ? PROCPOOL__PHASE_KILL : PROCPOOL__PHASE_DRAIN;
   p->phase = phase > p->phase ? phase : p->phase;
@@ -12081,7 +12094,7 @@ static void procpool__scope_keep(void **first, void *exception) {
 }
 
 /* The first exception is kept while the pool is drained and freed, and leaves this call then. Not to be cancelled: a
- * thread that ended within would leave a pool that nobody has. */
+ * thread that ended within would leave a pool without an owner. */
 PROCPOOL_API void procpool_scope_end(procpool *pool) {
   const int cancel = procpool__platform_no_cancel();
   void *thrown = NULL, *next;

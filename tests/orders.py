@@ -24,7 +24,7 @@ SAME = {
     ("item_next", "procpool__stop"): "chunk.stop",
     ("item_next", "procpool__word"): "slot.word",
     ("sleeper_wake", "s->word"): "sleeper.word",
-    ("super_find_exit_list", "place"): "exit_list",
+    ("supervisor_find_exit_list", "place"): "exit_list",
     ("process_begin", "watch"): "watch",
 }
 # Fields whose name alone would not say whose they are: by what stands before them.

@@ -54,7 +54,7 @@ typedef struct call {
 
 static struct {
   procpool *pool;
-  procpool__super super;
+  procpool__supervisor super;
   sim sims[WORKERS];
   procpool_future *futures[FUTURES];
   unsigned char *buffers[BUFFERS];
@@ -148,7 +148,7 @@ static void begin(void) {
   procpool__process_no_pool(&world.super.fds);
   world.super.fds.far_control = FAKE_SUPER_END;
   world.super.children = (procpool__child *)fake_mmap(NULL, WORKERS * sizeof(procpool__child), 0, MAP_PRIVATE, -1, 0);
-  REQUIRE(procpool__super_start_all(&world.super) == 0);
+  REQUIRE(procpool__supervisor_start_all(&world.super) == 0);
   for (int i = 0; i < WORKERS; i++)
     procpool__store(&world.pool->segment.blocks[i].life, PROCPOOL__LIFE_TASKS);
 }
@@ -752,19 +752,19 @@ static void do_host(void) {
 
 /* ---- the supervisor ---- */
 
-static void super_hears(procpool__super *u) {
-  procpool__super_hear(u);
+static void super_hears(procpool__supervisor *u) {
+  procpool__supervisor_hear(u);
 }
 
-static void super_looks(procpool__super *u) {
-  procpool__super_reap(u);
-  procpool__super_on_phase(u);
-  (void)procpool__super_replace(u);
-  (void)procpool__super_enforce(u);
+static void super_looks(procpool__supervisor *u) {
+  procpool__supervisor_reap(u);
+  procpool__supervisor_on_phase(u);
+  (void)procpool__supervisor_replace(u);
+  (void)procpool__supervisor_enforce(u);
 }
 
 static void do_super(unsigned what) {
-  procpool__super *u = &world.super;
+  procpool__supervisor *u = &world.super;
   const int w = (int)(what / 8 % WORKERS);
   switch (what % 8) {
   case 0:
@@ -804,7 +804,7 @@ static void run_super(void (*what_it_does)(unsigned), unsigned what) {
   fake.exits = true;
   if (setjmp(fake.exit) == 0) {
     if (fake.lifeline_closed)
-      procpool__super_host_gone(&world.super);
+      procpool__supervisor_host_gone(&world.super);
     what_it_does(what);
   } else {
     fake.super_gone = true;
@@ -959,7 +959,7 @@ static void check_slots(const procpool *p) {
     REQUIRE(p->free_slots[i] < CAPACITY && !seen[p->free_slots[i]]);
     seen[p->free_slots[i]] = true;
   }
-  REQUIRE(p->unsettled[0] + p->unsettled[1] == 0 && p->limbo[0] == NULL && p->limbo[1] == NULL);
+  REQUIRE(p->unsettled[0] + p->unsettled[1] == 0 && p->freed_pending[0] == NULL && p->freed_pending[1] == NULL);
   for (int i = 0; i < BUFFERS; i++)
     if (world.buffers[i] != NULL)
       REQUIRE(procpool_shared_free(world.pool, world.buffers[i]) == PROCPOOL_OK);

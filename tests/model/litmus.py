@@ -167,11 +167,11 @@ def rest():
 
 
 def push_dead():
-    """procpool__super_report_death, procpool__table_push_dead"""
+    """procpool__supervisor_report_death, procpool__table_push_dead"""
     yield put("exit_record", 1)
     first = yield R("table_push_dead dead_list", "dead_list")
     yield C("table_push_dead dead_list", "dead_list", first, 1)
-    yield W("super_report_death dead_count", "dead_count", 1)
+    yield W("supervisor_report_death dead_count", "dead_count", 1)
 
 
 def drain_dead():
@@ -249,7 +249,7 @@ def rewritten():
         yield C("worker_commit_stopped slot.word", "word", ASKED, YIELDED)
 
     def supervisor():
-        yield C("super_decide slot.word", "word", RUNNING, ASKED)
+        yield C("supervisor_decide slot.word", "word", RUNNING, ASKED)
 
     def host():
         at = yield R("ring_read record.position", "position")
@@ -424,7 +424,7 @@ def lazy():
 def dead():
     """What the supervisor decided reaches a host that sleeps, exit_record and all."""
     def supervisor():
-        yield C("super_decide slot.word", "word", RUNNING, DEAD)
+        yield C("supervisor_decide slot.word", "word", RUNNING, DEAD)
         yield from push_dead()
         yield R("shm_wake_host host_flag", "flag")
         yield X("shm_wake_host host_seq", "add", "host_seq", plus)
@@ -447,7 +447,7 @@ def gone():
     def supervisor():
         yield C("ring_publish_for block.tail", "tail", 0, 1)
         yield store("message", REL, 1)
-        yield W("super_leave gone", "gone", 1)
+        yield W("supervisor_leave gone", "gone", 1)
         yield X("shm_wake_host host_seq", "add", "host_seq", plus)
 
     def host():
@@ -633,7 +633,7 @@ def away():
         yield from wake_one()
 
     def supervisor():
-        yield X("super_note_away mask.away", "or", "away", to(1))
+        yield X("supervisor_note_away mask.away", "or", "away", to(1))
         yield X("shm_wake_worker block.wake_seq", "add", "wake_seq", plus)
 
     def worker():
@@ -702,12 +702,12 @@ def kill():
         message = yield futex("kernel", 0, ACQ)
         if message == 2:
             return
-        slot = yield R("super_task_of block.intent_slot", "intent_slot")
-        intent = yield R("super_task_of block.intent_word", "intent_word")
+        slot = yield R("supervisor_task_of block.intent_slot", "intent_slot")
+        intent = yield R("supervisor_task_of block.intent_word", "intent_word")
         assert slot == 1 and intent == RUNNING, "it does not find the task"
-        word = yield R("super_task_of slot.word", "word")
+        word = yield R("supervisor_task_of slot.word", "word")
         assert word == RUNNING
-        flags = yield R("super_enforce_task slot.flags", "flags")
+        flags = yield R("supervisor_enforce_task slot.flags", "flags")
         assert flags == 1, "it does not see the wish"
     return worker, host, supervisor
 
@@ -723,9 +723,9 @@ def death():
 
     def supervisor():
         yield futex("kernel", 0, ACQ)
-        slot = yield R("super_task_of block.intent_slot", "intent_slot")
-        intent = yield R("super_task_of block.intent_word", "intent_word")
-        word = yield R("super_task_of slot.word", "word")
+        slot = yield R("supervisor_task_of block.intent_slot", "intent_slot")
+        intent = yield R("supervisor_task_of block.intent_word", "intent_word")
+        word = yield R("supervisor_task_of slot.word", "word")
         assert (slot, intent, word) == (1, RUNNING, RUNNING), "a task is lost"
     return worker, supervisor
 
@@ -760,22 +760,22 @@ def limits(publish):
             yield C("worker_claim slot.word", "word", READY, RUNNING)
 
     def supervisor():
-        yield W("super_enforce ticking", "ticking", 0)
-        limited = yield R("super_limits_matter limited", "limited")
+        yield W("supervisor_enforce ticking", "ticking", 0)
+        limited = yield R("supervisor_limits_matter limited", "limited")
         if limited != 0:
             cell = yield R("table_peek cell", "cell")
             if cell != 0:
                 word = yield R("table_waiting slot.word", "word")
                 if word == READY:
-                    yield W("super_enforce ticking", "ticking", 1)
+                    yield W("supervisor_enforce ticking", "ticking", 1)
                     return
                 assert word == RUNNING, "a cell without its task"
-            slot = yield R("super_task_of block.intent_slot", "intent_slot")
-            intent = yield R("super_task_of block.intent_word", "intent_word")
+            slot = yield R("supervisor_task_of block.intent_slot", "intent_slot")
+            intent = yield R("supervisor_task_of block.intent_word", "intent_word")
             if slot == 1 and intent == RUNNING:
-                word = yield R("super_task_of slot.word", "word")
+                word = yield R("supervisor_task_of slot.word", "word")
                 if word == RUNNING:
-                    limit = yield R("super_limits_matter slot.limit", "limit")
+                    limit = yield R("supervisor_limits_matter slot.limit", "limit")
                     assert limit == 1
                     return
             assert cell == 0, "it looks after nothing, and a task has a limit"
@@ -791,9 +791,9 @@ def clock():
         yield W("worker_call_timed block.limited_word", "limited_word", RUNNING)
 
     def supervisor():
-        word = yield R("super_began block.limited_word", "limited_word")
+        word = yield R("supervisor_began block.limited_word", "limited_word")
         if word == RUNNING:
-            started = yield R("super_began block.started_ns", "started")
+            started = yield R("supervisor_began block.started_ns", "started")
             assert started == 1, "an older task's time"
     return worker, supervisor
 
@@ -806,13 +806,13 @@ def cause():
         yield W("worker_initialize block.life", "ready", 2)
 
     def supervisor():
-        ready = yield R("super_cause block.life", "ready")
+        ready = yield R("supervisor_cause block.life", "ready")
         if ready == 2:
             yield look("init_code")
-            yield W("super_cause cause_code", "cause", 1)
-            yield W("super_cause health", "health", 1)
-        yield W("super_cause cause_code", "cause", 2)  # another one's, later
-        yield W("super_cause health", "health", 2)
+            yield W("supervisor_cause cause_code", "cause", 1)
+            yield W("supervisor_cause health", "health", 1)
+        yield W("supervisor_cause cause_code", "cause", 2)  # another one's, later
+        yield W("supervisor_cause health", "health", 2)
 
     def host():
         health = yield R("host_heed_health health", "health")
@@ -878,10 +878,10 @@ def withdrawn():
         yield C("worker_claim slot.word", "word", READY, NEXT)
 
     def host():
-        intent = yield R("super_task_of block.intent_word", "intent_word")
-        word = yield R("super_task_of slot.word", "word")
+        intent = yield R("supervisor_task_of block.intent_word", "intent_word")
+        word = yield R("supervisor_task_of slot.word", "word")
         if intent == 0 and word == RUNNING:
-            intent = yield R("super_task_of block.intent_word", "intent_word")
+            intent = yield R("supervisor_task_of block.intent_word", "intent_word")
             assert intent == RUNNING, "the worker is not found by its intent"
     return worker, faster, host
 
@@ -890,9 +890,9 @@ def withdrawn():
 def buried():
     """The audit against a worker that died and was replaced: its task is settled by the list, not called lost."""
     def supervisor():
-        yield C("super_decide slot.word", "word", RUNNING, DEAD)
+        yield C("supervisor_decide slot.word", "word", RUNNING, DEAD)
         yield from push_dead()
-        yield W("super_start block.intent_word", "intent_word", 0)
+        yield W("supervisor_start block.intent_word", "intent_word", 0)
 
     def host():
         word = yield R("host_audit_task slot.word", "word")

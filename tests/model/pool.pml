@@ -24,8 +24,8 @@
  *                                   procpool__worker_commit, _commit_stopped, _publish, _answer, _sleep
  *   host:        try, place, wake, drain, cancel, rest, finish    procpool__submit_place, _publish, _wake, procpool__host_drain,
  *                                   procpool__future_cancel, _cancel_kill, procpool__host_rest, _sleep, _finish, _last_words
- *   supervisor:  hear, publish_for, bury, enforce, wake, replace  procpool__super_reap, procpool__ring_publish_for,
- *                                   procpool__super_settle_dead, _enforce, procpool__shm_wake_*, procpool__super_replace
+ *   supervisor:  hear, publish_for, bury, enforce, wake, replace  procpool__supervisor_reap, procpool__ring_publish_for,
+ *                                   procpool__supervisor_settle_dead, _enforce, procpool__shm_wake_*, procpool__supervisor_replace
  *   kernel:      kills, stops and continues at any step; the end of all workers when the supervisor is gone
  *
  * What must hold. Never more than one outcome for a task, OK exactly where OK was committed, a body begun at most once, no slot
