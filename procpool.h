@@ -3869,8 +3869,8 @@ static void procpool__platform_thread_join(procpool__platform_thread thread) {
 
 /* ---- rights ---- */
 
-/* Whether this program got rights from its file that the user who started it does not have (set-user-ID, set-group-ID, file
- * capabilities: the kernel says so from exec to the end, whatever is given up meanwhile), or goes about under two
+/* Whether this program got rights from its file that the user who started it does not have (set-user-ID, set-group-ID,
+ * file capabilities: the kernel says so from exec to the end, whatever is given up meanwhile), or goes about under two
  * names. Then what comes in by environment or descriptor is a stranger's, and another start of the same program would
  * have rights that this process may have given up. */
 static bool procpool__platform_privileged(void) {
@@ -4602,8 +4602,8 @@ typedef struct procpool__mask {
   procpool__u64 idle, away;
 } procpool__mask;
 
-/* What supervisor and workers go by. Each process takes its own copy from the header before there is a worker that could
- * write there (a forked one has it by the fork). */
+/* What supervisor and workers go by. Each process takes its own copy from the header before there is a worker that
+ * could write there (a forked one has it by the fork). */
 typedef struct procpool__settings {
   procpool__u64 max_tasks, strict, core_dumps, depth;
   procpool__u64 once;                /* one worker, one task: a dead one is not replaced */
@@ -9260,9 +9260,9 @@ static void procpool__host_let_go(procpool *p) {
   procpool__platform_pidfd_signal(p->fds.supervisor, PROCPOOL__SIGNAL_CONTINUE);
 }
 
-/* What becomes of a task of which no record and no exit record is left: its word names its worker, and keeps its outcome
- * where that was decided. But OK, FAILED and CODEC without a record mean something only where the result was given
- * up. */
+/* What becomes of a task of which no record and no exit record is left: its word names its worker, and keeps its
+ * outcome where that was decided. But OK, FAILED and CODEC without a record mean something only where the result was
+ * given up. */
 static procpool_status procpool__host_last_word(const procpool *p, procpool_future *f, procpool_status rest) {
   const uint64_t word = procpool__load(&p->segment.slots[f->slot].word);
   const procpool__state state = procpool__word_state(word);
@@ -9869,8 +9869,9 @@ static bool procpool__host_idles(const procpool *p) {
 }
 
 /* Sleeps on turn, unless there is something to do by now. An interrupt takes no lock: it counts itself and then turn,
- * so turn is read first. All else changes under the lock, and the thread that changed it while this one was without the lock
- * saw no sleeper. w: null for one that has held the lock since it looked, and ends by no interrupt and no deadline. */
+ * so turn is read first. All else changes under the lock, and the thread that changed it while this one was without the
+ * lock saw no sleeper. w: null for one that has held the lock since it looked, and ends by no interrupt and no
+ * deadline. */
 static void procpool__host_await_turn(procpool *p, const procpool__wait *w) {
   const uint32_t turn = procpool__load32(&p->turn);
   if (w != NULL && (procpool__host_changed(p, w) || procpool__host_idles(p)))
@@ -11370,9 +11371,9 @@ static bool procpool__submit_find(const procpool *p, const procpool__order *o, u
                                 procpool__buffer_find(p, array, bytes, offset) == PROCPOOL__WHERE_BUFFER);
 }
 
-/* There is no memory for so many bytes. While some is to come back, since tasks have it, or calls for them, that is only
- * FULL; not for more than half of all. To a callback nothing comes back that the call holds which runs it, nor what
- * others hold that may wait in their callbacks alike. It may also be that the pool has ended meanwhile. */
+/* There is no memory for so many bytes. While some is to come back, since tasks have it, or calls for them, that is
+ * only FULL; not for more than half of all. To a callback nothing comes back that the call holds which runs it, nor
+ * what others hold that may wait in their callbacks alike. It may also be that the pool has ended meanwhile. */
 static procpool_status procpool__submit_no_memory(const procpool *p, uint64_t size) {
   const uint64_t held = p->arena.held - (procpool__host_self(p) ? p->arena.stuck : 0);
   const procpool_status status = procpool__submit_no_pages(p);
@@ -11380,8 +11381,8 @@ static procpool_status procpool__submit_no_memory(const procpool *p, uint64_t si
   return status == PROCPOOL_MEMORY && some && size <= p->segment.arena_size / 2 ? PROCPOOL_FULL : status;
 }
 
-/* This call ends, or waits: what it held is there for another thread. One that was told to wait for the memory that this
- * call was about to take looks again, too. */
+/* This call ends, or waits: what it held is there for another thread. One that was told to wait for the memory that
+ * this call was about to take looks again, too. */
 static void procpool__submit_give_up(procpool *p, procpool_status status) {
   p->arena.returned += status == PROCPOOL_MEMORY;
   procpool__host_pass_room(p);
@@ -11981,8 +11982,8 @@ static void procpool__shutdown_announce(procpool *p, procpool_shutdown_mode mode
     procpool__store32(&p->segment.header->gone, 1);
 }
 
-/* Waits for the end of all for so long, and not beyond the call's own deadline. Whether that is still to come, and there
- * is time left. */
+/* Waits for the end of all for so long, and not beyond the call's own deadline. Whether that is still to come, and
+ * there is time left. */
 static bool procpool__shutdown_lingers(procpool *p, const procpool__wait *call, uint64_t ns) {
   const uint64_t patience = procpool__platform_now() + ns;
   procpool__wait wait = *call;
