@@ -395,6 +395,35 @@ def dropped():
     return worker, host
 
 
+@test("word=1 flag=0 host_seq=0 wake_at=9 woken=0", x86=True)
+def cell_free():
+    """A thread of the host that drains sleeps, while another one follows and wants the cell that the task has: after it
+    has armed it looks on that one's behalf, and wakes it."""
+    def worker():
+        yield C("worker_claim slot.word", "word", READY, RUNNING)
+        flag = yield R("worker_notify_claim host_flag", "flag")
+        if flag != 0:
+            wake_at = yield R("worker_notify_claim wake_at", "wake_at")
+            if 1 > wake_at:
+                yield from answer()
+
+    def drainer():
+        while True:
+            seq = yield R("host_sleep host_seq", "host_seq")
+            yield W("host_arm wake_at", "wake_at", 0)
+            yield W("host_arm host_flag", "flag", 1)
+            word = yield R("host_waits slot.word", "word")
+            if word != READY:
+                yield W("sleeper_wake sleeper.word", "woken", 1)
+                return
+            yield futex("host_seq", seq)
+            yield W("host_arm host_flag", "flag", 0)
+
+    def follower():
+        yield futex("woken", 0)
+    return worker, drainer, follower
+
+
 @test("word=1 flag=0 host_seq=0 wake_at=9", x86=True)
 def lazy():
     """The host sleeps until the task at wake_at is claimed, or a later one: a lazy sleep, or one for want of a cell."""
