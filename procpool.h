@@ -1274,7 +1274,8 @@ static PROCPOOL_UNUSED inline void procpool__scope_end(procpool **procpool__pool
    every worker that commits. Tasks are claimed in order, so that is when the queue has become short; each of the
    workers still has something to do then. It costs a map whose chunks take 0.25 ms two wakes in a hundred chunks
    instead of a wake for each, which took a processor from a worker each time. No other thread waits for what lies there
-   meanwhile: one that begins to wait, adds a callback or asks for the descriptor ends that sleep first.
+   meanwhile: one that begins to wait, adds a callback or asks for the descriptor ends that sleep first. A thread that
+   wants room in the queue, and lacks a cell, sleeps by the same word: until the task that has that cell is claimed.
 
    A worker that has run a task looks at the next cell first, fetches the line of the task behind it, and moves the hint
    only every sixteenth task and when it finds nothing: one step past all positions that it has seen taken. A word is
@@ -1365,10 +1366,10 @@ static PROCPOOL_UNUSED inline void procpool__scope_end(procpool **procpool__pool
    left to do that but the kernel: it continues a stopped supervisor, and it ends the workers, each of which has opened
    the lifeline for itself (what the kernel does at its end belongs to the open file description). So a task that traces
    the supervisor, or goes on stopping it, ends, and the supervisor goes on; it takes those deaths for what they are
-   (procpool__supervisor_heed_lifeline), and ends what the tasks had started. Where a worker cannot open it (no /proc), or a
-   task has closed it, such a supervisor is gone when the task ends; where a program that a task has started does it,
-   when that program ends. A worker whose task has returned and left the supervisor traced makes room for another: that
-   ends the tracing.
+   (procpool__supervisor_heed_lifeline), and ends what the tasks had started. Where a worker cannot open it (no /proc),
+   or a task has closed it, such a supervisor is gone when the task ends; where a program that a task has started does
+   it, when that program ends. A worker whose task has returned and left the supervisor traced makes room for another:
+   that ends the tracing.
 
    How the host learns of nonsense: it reads each shared value once, checks it against its private table, and then
    uses it; and after 200 ms, then ever more rarely while nothing comes about (5 s), as it waits or polls, it looks

@@ -83,16 +83,21 @@ TEST(r022_a_descriptor_for_which_there_is_no_number) {
   CHECK_EQ(setrlimit(RLIMIT_NOFILE, &before), 0);
 }
 
+static procpool *open_one(procpool_start start) {
+  procpool_options options = {0};
+  procpool *pool;
+  options.start = start;
+  options.max_workers = 1;
+  pool = procpool_open(&options);
+  CHECK(pool != NULL);
+  return pool;
+}
+
 /* ---- a pool that ends in the midst of a call ---- */
 
 /* There are no pages for one more task, since the pool has ended: it is that which is told. */
 TEST(r038_no_place_in_a_pool_that_has_ended) {
-  procpool_options options = {0};
-  procpool *pool;
-  options.start = PROCPOOL_START_FORK;
-  options.max_workers = 1;
-  pool = procpool_open(&options);
-  CHECK(pool != NULL);
+  procpool *pool = open_one(PROCPOOL_START_FORK);
   CHECK_OK(procpool_shutdown(pool, PROCPOOL_DRAIN));
   procpool__host_lock(pool);
   CHECK_STATUS(procpool__submit_place(pool), PROCPOOL_SHUTDOWN);
@@ -109,18 +114,13 @@ static void nothing(procpool_task *task) {
 /* The supervisor could not be told that the pool drains (its channel was full), and has put the old phase back, with
  * which a worker sleeps: the audit tells both. */
 TEST_STARTS(r024_a_worker_that_sleeps_hears_of_a_phase_that_is_put_right, FORK) {
-  procpool_options options = {0};
-  procpool *pool;
-  options.start = start;
-  options.max_workers = 1;
-  pool = procpool_open(&options);
-  CHECK(pool != NULL);
+  procpool *pool = open_one(start);
   CHECK_OK(procpool_submit(pool, nothing, NULL, 0, NULL));
-  while (procpool__load(procpool__shm_idle(&pool->segment, 0)) == 0)
-    usleep(1000);
   procpool__host_lock(pool);
   while (pool->submitted != pool->settled)
     (void)procpool__host_drain(pool);
+  while (procpool__load(procpool__shm_idle(&pool->segment, 0)) == 0)
+    usleep(1000);
   pool->phase = PROCPOOL__PHASE_DRAIN;
   pool->refusal = PROCPOOL_SHUTDOWN;
   procpool__host_audit(pool);
