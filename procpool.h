@@ -1,4 +1,4 @@
-/* procpool.h - v0.1.0 - run C functions in a pool of worker processes - MIT licence, at the end of this file
+/* procpool.h - v0.2.0 - run C functions in a pool of worker processes - MIT licence, at the end of this file
 
    One core runs your function now; this file lets all of them run it, each call in a process of its own pool: a crash
    in one call harms that call alone, and nothing is asked of the rest of your program.
@@ -62,7 +62,7 @@
    future   the host's handle of a submitted task. It settles exactly once. Who owns a task on its way:
 
        submit ──▶ queued ──────────▶ running ──────────▶ settled
-                  the host's          worker w's          OK FAILED CODEC         committed by the worker
+                  the host's          worker w's          OK FAILED TRANSFER         committed by the worker
                      │                   ├─ w dies ─────▶ CRASHED                 decided by the supervisor
                      │                   └─ is ended ───▶ TIMEOUT CANCELLED       decided by the supervisor
                      └───────────────────────────────────▶ CANCELLED SHUTDOWN ... decided by the host
@@ -86,7 +86,7 @@
    task's failure has an error besides: procpool_future_error. A refused call changes nothing, unless it says otherwise.
    Any call may change errno; what it was is in procpool_error.system_error. The common ones:
      CRASHED     the error names signal or exit status, pid and resource usage; submit again if that is safe
-     CODEC       the result was too large for its place or found no memory, or the worker has no such function
+     TRANSFER       the result was too large for its place or found no memory, or the worker has no such function
      TIMEOUT     its limit was over; error->stage says what ended it. (A wait whose time is over is PENDING.)
      FULL        queue full: wait for something, or use procpool_submit, which waits itself
      MEMORY      wait or poll: the result stays where it is, free some memory and ask again. procpool_shared_alloc:
@@ -145,11 +145,12 @@
 #endif
 
 #define PROCPOOL_VERSION_MAJOR 0
-#define PROCPOOL_VERSION_MINOR 1
+#define PROCPOOL_VERSION_MINOR 2
 #define PROCPOOL_VERSION_PATCH 0
 #define PROCPOOL_VERSION (PROCPOOL_VERSION_MAJOR * 10000 + PROCPOOL_VERSION_MINOR * 100 + PROCPOOL_VERSION_PATCH)
 
 #define PROCPOOL_UNUSED __attribute__((unused))
+#define PROCPOOL_NODISCARD __attribute__((warn_unused_result))
 #ifdef PROCPOOL_STATIC
 #define PROCPOOL_API static PROCPOOL_UNUSED
 #else
@@ -172,7 +173,7 @@ extern "C" {
 #define PROCPOOL_STATUSES(X)                                                                                           \
   X(OK, 0, "the task returned and its result is complete")                                                             \
   X(FAILED, 1, "the task reported a failure (code and message in its error)")                                          \
-  X(CODEC, 2, "the argument or the result could not be carried")                                                       \
+  X(TRANSFER, 2, "the argument or the result could not be transferred")                                                \
   X(CRASHED, 3, "the worker died in the task (signal or exit status in its error)")                                    \
   X(TIMEOUT, 4, "the task ran longer than its limit and was ended")                                                    \
   X(CANCELLED, 5, "the task was cancelled")                                                                            \
@@ -190,13 +191,14 @@ extern "C" {
   X(TOO_SMALL, 43, "the buffer is smaller than the result")                                                            \
   X(MEMORY, 44, "out of memory or of shared memory")                                                                   \
   X(SYSTEM, 45, "a system call failed (number in the error)")                                                          \
-  X(FUNCTION, 46, "the function is not reachable in a worker process")                                                 \
-  X(DOOR, 47, "spawn needs procpool_worker_main() as the first call in main")                                          \
-  X(THREADS, 48, "the process has threads: use PROCPOOL_START_SPAWN, or open the pool before they start")              \
+  X(NO_FUNCTION, 46, "the function is not in the program that workers run")                                            \
+  X(NO_WORKER_MAIN, 47, "spawn starts this program anew: call procpool_worker_main() first thing in main")             \
+  X(THREADS, 48,                                                                                                       \
+    "the process has threads: call procpool_worker_main() first thing in main, or open before they start")             \
   X(FORKED, 49, "the pool belongs to another process: this one is a forked child of its owner")                        \
   X(DEADLOCK, 50, "refused: the call would wait for itself (inside a callback or a task of this pool)")                \
   X(UNSUPPORTED, 51, "not available with this start method or on this system")                                         \
-  X(DEPTH, 52, "pools are nested too deeply")                                                                          \
+  X(TOO_DEEP, 52, "pools are nested too deeply")                                                                       \
   X(GENERATOR, 53, "the input generator reported an error")
 
 typedef enum procpool_status {
@@ -228,14 +230,23 @@ typedef struct procpool_error {
   int signal;           /* CRASHED: the signal that ended the worker, or 0 */
   int exit_status;      /* CRASHED with signal 0: the worker's exit status */
   procpool_stage stage; /* TIMEOUT, CANCELLED while it ran: the last stage that it took */
-  int system_error;     /* SYSTEM, MEMORY, SPAWN_FAIL, and CODEC of a result that found no memory: errno */
-  int worker;           /* index of the worker, or -1 */
-  long pid;             /* process id of the worker, or 0 */
+  size_t index;         /* of a map: which item; else procpool_future_index */
+  int system_error;     /* SYSTEM, MEMORY, SPAWN_FAIL, and TRANSFER of a result that found no memory: errno */
+  int worker;           /* index of the worker that had the task, or -1 */
+  long pid;             /* process id of that worker (a thread's: of the host), or 0 */
   double user_seconds;  /* where the worker died: its processor time over its whole life */
   double system_seconds;
-  long max_rss_kib; /* and its largest resident size */
-  char message[192];
+  long max_rss_kib;  /* and its largest resident size */
+  char message[192]; /* cut where it is longer: procpool_future_message, procpool_last_message have all of it */
 } procpool_error;
+
+/* Why this thread's last refused call was refused (status 40 and above, or why a pool takes no more), or the error of
+ * the last task whose outcome a typed call, or procpool_call, gave back to this thread as other than OK. As with errno,
+ * success changes nothing. error may be null. Returns error->status: OK where there was none yet. Any thread, a
+ * callback too. */
+PROCPOOL_API procpool_status procpool_last_error(procpool_error *error);
+/* All of that error's message, of any length; valid until this thread's next one. Never null. */
+PROCPOOL_API const char *procpool_last_message(void);
 
 /* ---- handles ---- */
 typedef struct procpool procpool;               /* a pool, as its host sees it */
@@ -309,10 +320,10 @@ typedef struct procpool_options {
  *                initializer_argument without its size; children of this thread go to another PID namespace
  *   THREADS      auto in a process that has threads, or may have some, and cannot spawn; spawn of a program whose
  *                libraries start threads before main
- *   DOOR         spawn, and main has not called procpool_worker_main()
- *   FUNCTION     spawn: the initializer is not in the program that workers run
+ *   NO_WORKER_MAIN   spawn, and main has not called procpool_worker_main()
+ *   NO_FUNCTION  spawn: the initializer is not in the program that workers run
  *   SPAWN_FAIL, SYSTEM, MEMORY   system_error is errno, and the message begins with the call that failed, if one did
- *   DEPTH        a pool within a pool within ...
+ *   TOO_DEEP     a pool within a pool within ...
  *   INIT_FAIL    inline: the initializer failed, its code is in the error
  * Any thread, inside a task too (a pool of its own); fork and spawn need 96 KiB of its stack. Blocks for the time of
  * a few forks. */
@@ -344,45 +355,54 @@ PROCPOOL_API int procpool_cpu_count(procpool_cpu kind);
  * otherwise. A null pool is HANDLE (a freed one cannot be told from garbage), a forked child of the host gets FORKED. A
  * pool that was shut down refuses tasks, maps and new buffers with SHUTDOWN. */
 
-/* Hands a task to the pool. size bytes at argument are copied (0 bytes are carried too; argument may then be null).
- * *future receives the handle, to be given back with procpool_future_release; with future null the result is
- * dropped. Blocks while the queue is full, and takes in results meanwhile (reads them from the workers' rings, so that
- * their futures settle); never runs a callback. Inside a task of this very pool (thread, inline) it returns FULL
- * instead of blocking. Returns OK (it will settle exactly once); ARGUMENT; FUNCTION (spawn: not in the program that
- * workers run); MEMORY (in a callback also where all the memory is held by maps that run callbacks: it would wait for
- * itself); SYSTEM (spawn: no descriptor to look where a function lies that was not met before); SHUTDOWN, BROKEN,
- * INIT_FAIL, SPAWN_FAIL; INTERRUPTED. */
-PROCPOOL_API procpool_status procpool_submit(procpool *pool, procpool_function function, const void *argument,
-                                             size_t size, procpool_future **future);
-/* The same; FULL at once instead of blocking. */
-PROCPOOL_API procpool_status procpool_try_submit(procpool *pool, procpool_function function, const void *argument,
-                                                 size_t size, procpool_future **future);
-/* The same; FULL after timeout seconds. */
-PROCPOOL_API procpool_status procpool_submit_timed(procpool *pool, double timeout, procpool_function function,
-                                                   const void *argument, size_t size, procpool_future **future);
-
 typedef struct procpool_submit_options {
+  size_t struct_size;   /* sizeof(procpool_submit_options), or 0: not checked. MISMATCH where the implementation has
+                           another size. So in the other option structs */
   double timeout;       /* seconds to wait for room in the queue; 0: as long as it takes; negative: FULL at once */
   double time_limit;    /* as in procpool_options; 0: the pool's; negative: none */
   double grace;         /* as in procpool_options; 0: the pool's */
   bool shared_argument; /* the argument lies in a shared buffer of the pool: it is not copied, but used where it lies
                            (aligned as it is there). Leave it alone until the task has settled */
   void *result;         /* in a shared buffer of the pool: the result is built there, nothing is copied; null: not so */
-  size_t result_size;   /* bytes at result: the task may give as many or fewer; one that gives more ends as CODEC */
+  size_t result_size;   /* bytes at result: the task may give as many or fewer; one that gives more ends as TRANSFER */
+  procpool_callback callback; /* runs as one of procpool_future_add_done_callback, with user as its context; also where
+                                 no future is asked for */
+  void *user;                 /* what procpool_future_user returns */
 } procpool_submit_options;
 
-/* The same with options of its own for the task (may be null). A task that runs longer than its limit ends as
- * TIMEOUT, by stages: it is asked (procpool_task_cancelled), its worker gets SIGTERM, then SIGKILL; error->stage
- * tells the last one. The clock starts with the body, so waiting in the queue does not count, and stops when the body
- * has returned and what it printed is out. Time in which the worker could not run because its whole job was stopped or
- * frozen does not count (see Stops in >>manners). The supervisor sees to it, whatever the host does meanwhile.
- * UNSUPPORTED: a time limit in a thread or inline pool. ARGUMENT also where shared_argument or result lie in no live
- * buffer of the pool, or run over its end. With a result's place procpool_future_data returns it and
- * procpool_future_result copies from it, as long as the buffer is not freed; unless the task ends as OK, what lies
- * there afterwards is anything. */
-PROCPOOL_API procpool_status procpool_submit_with(procpool *pool, procpool_function function, const void *argument,
-                                                  size_t size, const procpool_submit_options *options,
-                                                  procpool_future **future);
+/* Hands a task to the pool. size bytes at argument are copied (0 bytes are carried too; argument may then be null).
+ * *future receives the handle, to be given back with procpool_future_release; with future null the result is
+ * dropped. options may be null. Blocks while the queue is full (see options->timeout), and takes in results meanwhile
+ * (reads them from the workers' rings, so that their futures settle); never runs a callback. Inside a task of this very
+ * pool (thread, inline) it returns FULL instead of blocking.
+ * A task that runs longer than its limit ends as TIMEOUT, by stages: it is asked (procpool_task_cancelled), its worker
+ * gets SIGTERM, then SIGKILL; error->stage tells the last one. The clock starts with the body, so waiting in the queue
+ * does not count, and stops when the body has returned and what it printed is out. Time in which the worker could not
+ * run because its whole job was stopped or frozen does not count (see Stops in >>manners). The supervisor sees to it,
+ * whatever the host does meanwhile.
+ * With a result's place procpool_future_data returns it and procpool_future_result copies from it, as long as the
+ * buffer is not freed; unless the task ends as OK, what lies there afterwards is anything. Returns
+ *   OK           it will settle exactly once
+ *   FULL         there was no room within options->timeout
+ *   ARGUMENT     also where shared_argument or result lie in no live buffer of the pool, or run over its end
+ *   NO_FUNCTION  spawn: the function is not in the program that workers run
+ *   UNSUPPORTED  a time limit in a thread or inline pool
+ *   MEMORY       in a callback also where all the memory is held by maps that run callbacks: it would wait for itself
+ *   SYSTEM       spawn: no descriptor to look where a function lies that was not met before
+ *   SHUTDOWN, BROKEN, INIT_FAIL, SPAWN_FAIL, INTERRUPTED, MISMATCH, HANDLE, FORKED */
+PROCPOOL_API PROCPOOL_NODISCARD procpool_status procpool_submit(procpool *pool, procpool_function function,
+                                                                const void *argument, size_t size,
+                                                                const procpool_submit_options *options,
+                                                                procpool_future **future);
+
+/* Submits, waits without limit, copies the result and gives the future back: a call in another process. result:
+ * capacity bytes; *result_size, which may be null, receives how many there are. options may be null. Returns the
+ * outcome, or as procpool_submit and procpool_future_result; procpool_last_error has the rest. Once submitted, a task
+ * for which this did not wait to the end (INTERRUPTED) goes on, and its result is dropped. */
+PROCPOOL_API PROCPOOL_NODISCARD procpool_status procpool_call(procpool *pool, procpool_function function,
+                                                              const void *argument, size_t size, void *result,
+                                                              size_t capacity, size_t *result_size,
+                                                              const procpool_submit_options *options);
 
 /* Hands count tasks to the pool in one call, for far less than as many submits cost: task i gets size bytes at
  * arguments + i * size (arguments null: none), and they start in this order. futures: count places for the handles,
@@ -390,12 +410,13 @@ PROCPOOL_API procpool_status procpool_submit_with(procpool *pool, procpool_funct
  * i has its place for the result at result + i * result_size.
  * *submitted, which may be null, receives how many were accepted, from the first on: they will settle exactly once;
  * the places of the others become null. Waits, and takes results in, as submit does; workers start on the first tasks
- * while the rest is still being written. Returns OK: all of them. FULL, INTERRUPTED, MEMORY, SYSTEM, SHUTDOWN,
+ * while the rest is still being written. procpool_future_index of each future is i. Returns OK: all of them. FULL, INTERRUPTED, MEMORY, SYSTEM, SHUTDOWN,
  * BROKEN, INIT_FAIL, SPAWN_FAIL: those before *submitted; so ARGUMENT and FORKED, if a buffer was freed or a child came
- * back while the call waited. HANDLE, FUNCTION, UNSUPPORTED, and else ARGUMENT and FORKED: none. */
-PROCPOOL_API procpool_status procpool_submit_many(procpool *pool, procpool_function function, const void *arguments,
-                                                  size_t size, size_t count, const procpool_submit_options *options,
-                                                  procpool_future **futures, size_t *submitted);
+ * back while the call waited. HANDLE, NO_FUNCTION, UNSUPPORTED, and else ARGUMENT and FORKED: none. */
+PROCPOOL_API PROCPOOL_NODISCARD procpool_status procpool_submit_many(procpool *pool, procpool_function function,
+                                                                     const void *arguments, size_t size, size_t count,
+                                                                     const procpool_submit_options *options,
+                                                                     procpool_future **futures, size_t *submitted);
 
 /* ---- shared buffers ----
  * Memory that the host and every worker see, for arguments and results that are not to be copied. */
@@ -416,10 +437,17 @@ PROCPOOL_API void *procpool_shared_alloc(procpool *pool, size_t size);
  * called, and after a shutdown. */
 PROCPOOL_API procpool_status procpool_shared_free(procpool *pool, void *buffer);
 
-/* Takes in what has come, runs due callbacks (and, in an inline pool, one task), and returns without waiting.
- * For event loops: call it when procpool_fd() is readable, always in the same thread. OK, or HANDLE, FORKED, MEMORY
- * (out of memory while taking a result in: it stays where it is, free some and poll again). */
-PROCPOOL_API procpool_status procpool_poll(procpool *pool);
+/* Takes in what has come and runs due callbacks (in an inline pool it runs one task); where that was nothing, waits for
+ * something up to timeout seconds. For programs of callbacks: `while (procpool_poll(pool, PROCPOOL_FOREVER) ==
+ * PROCPOOL_OK) ;` ends when all is done. For event loops: with timeout 0 when procpool_fd() is readable, always in the
+ * same thread. A result larger than the pool's ring_size comes in pieces, some at each call: one that is to be there at
+ * once wants a place in a shared buffer. Returns
+ *   OK        a task has settled in this call, in whatever way
+ *   PENDING   none has within that time
+ *   END       none is left that could: all tasks have settled before
+ *   MEMORY    out of memory while taking a result in: it stays where it is, free some and poll again
+ *   INTERRUPTED; DEADLOCK in a callback or a task of this pool, where it would have to wait; ARGUMENT, HANDLE, FORKED */
+PROCPOOL_API procpool_status procpool_poll(procpool *pool, double timeout);
 
 /* A descriptor for poll, select, epoll, the same at each call: readable when something may have settled, a task waits
  * in an inline pool, or the supervisor has ended; procpool_poll makes it unreadable. A loop that polls it without a
@@ -442,29 +470,27 @@ typedef enum procpool_shutdown_mode {
   PROCPOOL_KILL
 } procpool_shutdown_mode;
 
-/* Refuses new tasks and ends the pool as mode says; a later call may be stronger. Returns OK when every task has
- * settled, callbacks have run, and no worker is left. DEADLOCK inside a callback or a task of this pool; INTERRUPTED;
- * MEMORY, where a result finds none (the shutdown goes on); ARGUMENT, HANDLE, FORKED.
- * Futures stay readable. Waits as long as it takes (KILL: moments; some seconds where a task holds the supervisor, by
- * stopping or tracing it, or the kernel a worker). */
-PROCPOOL_API procpool_status procpool_shutdown(procpool *pool, procpool_shutdown_mode mode);
-/* The same, but PENDING after timeout seconds, the shutdown going on: 0 does not wait and is allowed in callbacks. */
-PROCPOOL_API procpool_status procpool_shutdown_timed(procpool *pool, procpool_shutdown_mode mode, double timeout);
+/* Refuses new tasks and ends the pool as mode says; a later call may be stronger. Waits up to timeout seconds: 0 does
+ * not wait, and is allowed in callbacks; PROCPOOL_FOREVER as long as it takes (KILL: moments; some seconds where a task
+ * holds the supervisor, by stopping or tracing it, or the kernel a worker). Futures stay readable. Returns
+ *   OK        every task has settled, callbacks have run, and no worker is left
+ *   PENDING   not within that time: the shutdown goes on
+ *   MEMORY    a result finds none: the shutdown goes on
+ *   DEADLOCK inside a callback or a task of this pool; INTERRUPTED; ARGUMENT, HANDLE, FORKED */
+PROCPOOL_API procpool_status procpool_shutdown(procpool *pool, procpool_shutdown_mode mode, double timeout);
 
-/* Gives the handle back. What is not settled by then is shut down by KILL first: to let it run, procpool_shutdown(pool,
- * PROCPOOL_DRAIN) before. Waits for calls of other threads, whose waits end; a call that begins later is HANDLE only
- * while the memory is not used again, so make none. Futures that are still held stay readable. DEADLOCK inside a
- * callback or a task of this pool. Null is fine. */
+/* Lets all that was accepted run, and gives the handle back: as the end of PROCPOOL_WITH does. Not ended by
+ * procpool_interrupt; a result for which there is no memory is given up (TRANSFER). Futures that are still held stay
+ * readable. DEADLOCK inside a callback or a task of this pool; HANDLE, FORKED. Null is fine. */
+PROCPOOL_API procpool_status procpool_close(procpool *pool);
+
+/* Kills what is not settled (PROCPOOL_KILL), and gives the handle back. Waits for calls of other threads, whose waits
+ * end; a call that begins later is HANDLE only while the memory is not used again, so make none. Futures that are still
+ * held stay readable. DEADLOCK inside a callback or a task of this pool; HANDLE, FORKED. Null is fine. */
 PROCPOOL_API procpool_status procpool_free(procpool *pool);
 
 /* The start method that was taken (never AUTO); AUTO on a bad handle. */
 PROCPOOL_API procpool_start procpool_start_method(procpool *pool);
-
-/* Why the last refused call on this pool was refused, in any thread: for calls that return a null handle; or the error
- * of the last failed task that a typed call returned (its handle is given back by then). OK, ARGUMENT, HANDLE,
- * FORKED.
- * error->status is OK if there was neither. */
-PROCPOOL_API procpool_status procpool_last_error(procpool *pool, procpool_error *error);
 
 typedef struct procpool_stats {
   int workers;              /* configured */
@@ -480,19 +506,25 @@ typedef struct procpool_stats {
   uint64_t workers_stopped; /* how often a worker process was stopped by a signal (SIGSTOP, Ctrl-Z) since open; stops
                                that follow each other at once may count as one. What a debugger does by ptrace is
                                told to the debugger alone, and not counted. 0 for threads and inline */
+  uint64_t futures;         /* held: handed out and not given back yet, those that iterators hold too */
 } procpool_stats;
 
-/* A snapshot; exact when nothing moves. OK, ARGUMENT, HANDLE, FORKED. */
-PROCPOOL_API procpool_status procpool_get_stats(procpool *pool, procpool_stats *stats);
+/* A snapshot; exact when nothing moves. OK, ARGUMENT, MISMATCH, HANDLE, FORKED. */
+PROCPOOL_API procpool_status procpool_get_stats_sized(procpool *pool, procpool_stats *stats, size_t stats_size);
+static PROCPOOL_UNUSED inline procpool_status procpool_get_stats(procpool *procpool__pool,
+                                                                 procpool_stats *procpool__stats) {
+  return procpool_get_stats_sized(procpool__pool, procpool__stats, sizeof(procpool_stats));
+}
 
 /* ---- futures ----
  * A future is its submitter's until release; any thread of the host may use it. It stays valid after the pool was shut
  * down and freed. A null or released one is HANDLE where it can be recognised. */
 
-/* The outcome if settled, else PENDING. Takes nothing in and never waits: see procpool_poll, procpool_future_wait. */
+/* The outcome if settled, else PENDING. Takes in what has come (in an inline pool it runs one task), but runs no
+ * callback; never waits. HANDLE, FORKED. */
 PROCPOOL_API procpool_status procpool_future_status(procpool_future *future);
-/* settled, in whatever way / begun and not settled / CANCELLED. False on a bad handle. They take nothing in: a loop
- * that asks them calls procpool_poll each time round, or it does not end. */
+/* settled, in whatever way / begun and not settled / CANCELLED. As procpool_future_status: `while
+ * (!procpool_future_done(f)) work();` ends. False on a bad handle. */
 PROCPOOL_API bool procpool_future_done(procpool_future *future);
 PROCPOOL_API bool procpool_future_running(procpool_future *future);
 PROCPOOL_API bool procpool_future_cancelled(procpool_future *future);
@@ -508,12 +540,16 @@ PROCPOOL_API procpool_status procpool_future_result(procpool_future *future, dou
 /* The result in place, aligned to 16 bytes: valid until release; null unless OK. *size as above. Never waits. Where the
  * task had a place for it in a shared buffer, that place: valid until the buffer is freed. */
 PROCPOOL_API const void *procpool_future_data(procpool_future *future, size_t *size);
-/* What went wrong: error->status is the outcome (OK and PENDING included). Returns OK, ARGUMENT, HANDLE or FORKED. */
+/* What went wrong: error->status is the outcome (OK and PENDING included), error->worker and error->pid tell who ran
+ * it. Returns OK, ARGUMENT, HANDLE or FORKED. */
 PROCPOOL_API procpool_status procpool_future_error(procpool_future *future, procpool_error *error);
-/* Process id of the worker that ran it (a thread's: of the host); 0 where none did or it is not settled. */
-PROCPOOL_API long procpool_future_pid(procpool_future *future);
-/* Index of that worker, from 0; -1 where none ran it or it is not settled. */
-PROCPOOL_API int procpool_future_worker(procpool_future *future);
+/* All of that error's message, of any length (of a task that had a place for its result: cut after 191 bytes); valid
+ * until release. Empty where nothing went wrong, or it is not settled; null on a bad handle. Never waits. */
+PROCPOOL_API const char *procpool_future_message(procpool_future *future);
+/* Which one it is: its position in procpool_submit_many, its number in procpool_imap; else 0. 0 on a bad handle. */
+PROCPOOL_API size_t procpool_future_index(procpool_future *future);
+/* The user pointer of the options that it was submitted with; else null. */
+PROCPOOL_API void *procpool_future_user(procpool_future *future);
 
 /* Cancels it if its body has not begun. CANCELLED (it is, now or before), or PENDING (it runs: nothing was done), or
  * its outcome (too late). */
@@ -538,6 +574,13 @@ PROCPOOL_API procpool_status procpool_future_add_done_callback(procpool_future *
 /* Gives the future back, settled or not: a task that has not settled goes on, its result is dropped. Null is fine. */
 PROCPOOL_API procpool_status procpool_future_release(procpool_future *future);
 
+/* procpool_future_cancel for each of count futures. Null ones are passed over. *cancelled, which may be null, receives
+ * how many are CANCELLED now. OK; ARGUMENT; HANDLE, FORKED of the first bad one, the others being cancelled. */
+PROCPOOL_API procpool_status procpool_cancel_many(procpool_future *const *futures, size_t count, size_t *cancelled);
+/* procpool_future_release for each of count futures, whose places become null. Null ones are passed over. OK; ARGUMENT;
+ * HANDLE, FORKED of the first bad one, the others being given back. */
+PROCPOOL_API procpool_status procpool_release_many(procpool_future **futures, size_t count);
+
 typedef enum procpool_wait_mode {
   PROCPOOL_ALL_COMPLETED = 0,
   PROCPOOL_FIRST_COMPLETED,
@@ -559,11 +602,12 @@ PROCPOOL_API procpool_status procpool_as_completed(procpool_future *const *futur
                                                    procpool_iterator **iterator);
 
 typedef struct procpool_imap_options {
-  size_t buffersize; /* inputs taken and not yet delivered, at most; 0: twice the workers, which is few where items
-                        are short */
-  bool unordered;    /* deliver in the order in which they settle */
-  double time_limit; /* of each item, as in procpool_submit_options */
+  size_t struct_size; /* as in procpool_submit_options */
+  size_t buffersize;  /* inputs taken and not yet delivered, at most; 0: twice the workers, but at least 64 */
+  bool unordered;     /* deliver in the order in which they settle */
+  double time_limit;  /* of each item, as in procpool_submit_options */
   double grace;
+  void *user; /* what procpool_future_user returns, of each item's future */
 } procpool_imap_options;
 
 /* Calls function for every item (item_size bytes) that generator produces, endless ones included. Inputs are pulled in
@@ -578,7 +622,11 @@ PROCPOOL_API procpool_status procpool_imap(procpool *pool, procpool_function fun
  * was refused (SHUTDOWN where the pool was freed, too): once, after everything before it was delivered; from then on
  * END. A task's own failure is in its future and does not end the iteration. A future of an imap belongs to the
  * iterator, and is valid until the next call. */
-PROCPOOL_API procpool_status procpool_next(procpool_iterator *iterator, double timeout, procpool_future **future);
+PROCPOOL_API PROCPOOL_NODISCARD procpool_status procpool_next(procpool_iterator *iterator, double timeout,
+                                                              procpool_future **future);
+/* Which one was delivered last: its position in the list that procpool_as_completed got, or the number of imap's item,
+ * from 0. SIZE_MAX before the first, and on a bad handle. */
+PROCPOOL_API size_t procpool_iterator_index(procpool_iterator *iterator);
 /* How many futures are known to it and not yet delivered. 0 on a bad handle. */
 PROCPOOL_API size_t procpool_iterator_remaining(procpool_iterator *iterator);
 /* Ends the iteration at any point: what an imap submitted and did not deliver is cancelled or dropped. Null is fine. */
@@ -586,9 +634,11 @@ PROCPOOL_API void procpool_iterator_free(procpool_iterator *iterator);
 
 /* ---- map ---- */
 typedef struct procpool_map_options {
+  size_t struct_size;        /* as in procpool_submit_options */
   size_t chunksize;          /* items per task; 0: chosen by the pool */
   double timeout;            /* seconds for the whole map; 0: no limit; negative: over already, no item begins */
   procpool_status *statuses; /* one per item, or null */
+  procpool_error *errors;    /* one per item, or null: each has its status, an item that failed its own message too */
   procpool_error *error; /* the error of the first (lowest) item that is not OK; where that one did not end, or the map
                                 was refused: why. Or null */
   size_t failed_item;    /* out: its position */
@@ -600,13 +650,13 @@ typedef struct procpool_map_options {
 
 /* Calls function for each of count items: item i is argument_size bytes at arguments + i * argument_size, its result
  * at most result_size bytes at results + i * result_size. A shorter result, or none, is filled up with zeros; a larger
- * one makes the item CODEC. options may be null. An item that fails or crashes its worker fails alone; results of items
+ * one makes the item TRANSFER. options may be null. An item that fails or crashes its worker fails alone; results of items
  * that are not OK are left as they were. results may be the array arguments itself, where both sizes are equal; arrays
  * that overlap in another way give wrong results. Blocks. Returns
  *   OK       all items are OK; or else the status of the first that is not
  *   PENDING, INTERRUPTED   no further item begins. Up to one per worker runs still, and procpool_task_cancelled()
  *            becomes true for it; what had ended counts, the others have status PENDING
- *   SHUTDOWN, BROKEN, INIT_FAIL, SPAWN_FAIL, MEMORY, FUNCTION, SYSTEM   as of procpool_submit. What was handed out has
+ *   SHUTDOWN, BROKEN, INIT_FAIL, SPAWN_FAIL, MEMORY, NO_FUNCTION, SYSTEM   as of procpool_submit. What was handed out has
  *            come in by then; the rest stays PENDING and never begins
  *   ARGUMENT, HANDLE, FORKED, DEADLOCK, UNSUPPORTED   nothing begins (or no more does, where a buffer is freed
  *            meanwhile, or a child comes back into the call)
@@ -627,12 +677,12 @@ PROCPOOL_API procpool_status procpool_map(procpool *pool, procpool_function func
 PROCPOOL_API const void *procpool_task_argument(procpool_task *task, size_t *size);
 /* Memory for a result of size bytes, aligned to 16 (or as its place in a shared buffer is), to be filled before the
  * function returns. Where there is room it is where the host reads the result, else it is copied from there. A later
- * call replaces it. Null when there is no memory: the task then ends as CODEC. */
+ * call replaces it. Null when there is no memory: the task then ends as TRANSFER. */
 PROCPOOL_API void *procpool_task_result(procpool_task *task, size_t size);
 /* Copies size bytes as the result; data may be anywhere, the argument included. */
 PROCPOOL_API void procpool_task_return(procpool_task *task, const void *data, size_t size);
-/* Reports failure: the task will be FAILED with this code and message (cut after 191 bytes; may be null), whatever
- * result it gives. It does not leave the function: return after it. */
+/* Reports failure: the task will be FAILED with this code and message (of any length, but cut after 191 bytes for an
+ * item of a map and for a task that has a place for its result; may be null), whatever result it gives. It does not leave the function: return after it. */
 PROCPOOL_API void procpool_task_fail(procpool_task *task, int code, const char *message);
 /* Whether the result is no longer wanted (its limit is over, cancel_kill, its map has ended without it, the pool is
  * being killed): a long task may ask now and then, and return. It then has the grace of its options to do so; its
@@ -756,7 +806,7 @@ PROCPOOL_API void procpool_scope_end(procpool *pool);
  * longjmp or exit). If pthread_exit or cancellation ends the thread within it, they follow with glibc in C++, and in C
  * with -fexceptions; else the pool stays. No callback may throw meanwhile: that would be a second unwinding, and ends
  * the program (std::terminate). The block does not run if open fails. procpool_interrupt ends waits within the block,
- * but not the end of the block: what was accepted runs (a result for which there is no memory then is given up: CODEC).
+ * but not the end of the block: what was accepted runs (a result for which there is no memory then is given up: TRANSFER).
  * To drop it, shut down by KILL or CANCEL before the block is left. */
 static PROCPOOL_UNUSED inline void procpool__scope_end(procpool **procpool__pool) {
   if (*procpool__pool != PROCPOOL_NULL)
@@ -1074,8 +1124,8 @@ static PROCPOOL_UNUSED inline void procpool__scope_end(procpool **procpool__pool
                 on disk. Only a program that a task has started can keep the supervisor longer, while it traces it as a
                 debugger does, or stops it again and again.
    Libraries    a worker has the code that the program had when the pool was opened (spawn: has when it starts). A
-                function that dlopen brings later cannot run there: under spawn submit refuses it with FUNCTION (also
-                where it lies in the place of what was closed), under fork its task ends as CODEC. Under fork do not
+                function that dlopen brings later cannot run there: under spawn submit refuses it with NO_FUNCTION (also
+                where it lies in the place of what was closed), under fork its task ends as TRANSFER. Under fork do not
                 dlclose a library while a pool lives that was opened with it: another one that comes to lie in its
                 place is taken for it, and a worker runs the old one's code.
    Programs     what a task has started (fork, system, popen) ends with it where its worker is ended: for a limit, a
@@ -1188,7 +1238,7 @@ static PROCPOOL_UNUSED inline void procpool__scope_end(procpool **procpool__pool
    A task is a 64-byte slot whose first word decides its fate: (ticket, worker, state), changed by compare-and-swap
    alone.
 
-      FREE ──host──▶ READY ──worker w──▶ RUNNING(w) ──worker w──▶ DONE(w): OK | FAILED | CODEC ──host──▶ FREE
+      FREE ──host──▶ READY ──worker w──▶ RUNNING(w) ──worker w──▶ DONE(w): OK | FAILED | TRANSFER ──host──▶ FREE
                        │                    │  │
                        │                    │  └─supervisor──▶ ASKED(w): TIMEOUT | CANCELLED
                        │                    │                    ├──worker w──▶ DONE(w): the same ──host──▶ FREE
@@ -1400,14 +1450,14 @@ static PROCPOOL_UNUSED inline void procpool__scope_end(procpool **procpool__pool
  *   time: now tick yield cpu random
  *   sleep: park wake no_futex poll await gone await_end source end_of came supervisor_sleep
  *   lock: lock_init lock_end lock try_lock unlock block_signals restore_signals no_cancel cancel_as cancel_here
- *   thread: thread_start thread_join run_to_end is_self self threads stack_size own_set own_take
+ *   thread: thread_start thread_join run_to_end is_self self threads stack_size own_set own
  *   pages: pages unmap page
  *   segment: shm_create shm_look shm_map shm_map_far shm_open shm_protect shm_reserve shm_discard shm_empty
  *     shm_separate memory space memory_refuses memory_forget
  *   bell: event event_set event_clear bell bell_clear timer timer_set watch watch_add watch_clear watch_remove
  *   link: pipe pipe_number channel channel_of send receive close close_on_exec close_others
  *   process: detach fork run reap reap_adopted kill pid pidfd pidfd_signal leave flush_and_leave from_outside
- *     each_child is_stopped nudge_parent environment forget_environment
+ *     each_child is_stopped nudge_parent environment forget_environment signal_name
  *   death: die_with die_when_told continue_when_told witness witness_drop witness_gone witness_watch guard guard_ok
  *     around_forks children_elsewhere
  *   manners: worker_manners supervisor_manners supervisor_signals nice note_habits tidy flush catch_exit begin_exit
@@ -1894,6 +1944,41 @@ typedef pid_t procpool__pid;
 /* The signals that the pool sends. */
 enum { PROCPOOL__SIGNAL_TERM = SIGTERM, PROCPOOL__SIGNAL_KILL = SIGKILL, PROCPOOL__SIGNAL_CONTINUE = SIGCONT };
 
+#define PROCPOOL__SIGNALS(X)                                                                                           \
+  X(SIGHUP)                                                                                                            \
+  X(SIGINT)                                                                                                            \
+  X(SIGQUIT)                                                                                                           \
+  X(SIGILL)                                                                                                            \
+  X(SIGTRAP)                                                                                                           \
+  X(SIGABRT)                                                                                                           \
+  X(SIGBUS)                                                                                                            \
+  X(SIGFPE)                                                                                                            \
+  X(SIGKILL)                                                                                                           \
+  X(SIGUSR1)                                                                                                           \
+  X(SIGSEGV)                                                                                                           \
+  X(SIGUSR2)                                                                                                           \
+  X(SIGPIPE)                                                                                                           \
+  X(SIGALRM)                                                                                                           \
+  X(SIGTERM)                                                                                                           \
+  X(SIGXCPU)                                                                                                           \
+  X(SIGXFSZ)                                                                                                           \
+  X(SIGVTALRM)                                                                                                         \
+  X(SIGPROF)                                                                                                           \
+  X(SIGSYS)
+
+/* The name of a signal that ends processes, as " (SIGSEGV)"; empty where it has none. */
+static const char *procpool__platform_signal_name(int number) {
+  switch (number) {
+#define PROCPOOL__SIGNAL_NAME(name)                                                                                    \
+  case name:                                                                                                           \
+    return " (" #name ")";
+    PROCPOOL__SIGNALS(PROCPOOL__SIGNAL_NAME)
+#undef PROCPOOL__SIGNAL_NAME
+  default:
+    return "";
+  }
+}
+
 /* Bits that no other process has, and that none can guess. */
 static uint64_t procpool__platform_random(void) {
   uint64_t bits = 0;
@@ -2012,21 +2097,26 @@ static bool procpool__platform_own_key(procpool__u64 *key, pthread_key_t *own) {
   return true;
 }
 
-static void procpool__platform_own_set(procpool__u64 *key, uint64_t number) {
+/* Keeps a copy of text for this thread, in the place of the last one; null: none. Without memory there is none. */
+static void procpool__platform_own_set(procpool__u64 *key, const char *text) {
+  const size_t size = text != NULL ? strlen(text) + 1 : 0;
   pthread_key_t own;
-  if (procpool__platform_own_key(key, &own))
-    (void)pthread_setspecific(own, procpool__address_of(number));
+  char *copy = NULL;
+  if ((text == NULL && procpool__load(key) == 0) || !procpool__platform_own_key(key, &own))
+    return;
+  if (text != NULL)
+    copy = (char *)malloc(size);
+  if (copy != NULL)
+    memcpy(copy, text, size);
+  free(pthread_getspecific(own));
+  (void)pthread_setspecific(own, copy);
 }
 
-/* The number is 0 from now on, as it was until it was set. */
-static uint64_t procpool__platform_own_take(procpool__u64 *key) {
+static const char *procpool__platform_own(procpool__u64 *key) {
   pthread_key_t own;
-  uint64_t number;
   if (procpool__load(key) == 0 || !procpool__platform_own_key(key, &own))
-    return 0;
-  number = procpool__number_of(pthread_getspecific(own));
-  (void)pthread_setspecific(own, NULL);
-  return number;
+    return NULL;
+  return (const char *)pthread_getspecific(own);
 }
 
 /* ==== >>memory ======================================================================================================
@@ -4442,7 +4532,7 @@ typedef enum procpool__state {
   PROCPOOL__ASKED_CANCELLED,
   PROCPOOL__DONE_OK,
   PROCPOOL__DONE_FAILED,
-  PROCPOOL__DONE_CODEC,
+  PROCPOOL__DONE_TRANSFER,
   PROCPOOL__DONE_TIMEOUT, /* it returned after it was asked */
   PROCPOOL__DONE_CANCELLED,
   PROCPOOL__DEAD_CRASHED,
@@ -4950,7 +5040,7 @@ typedef struct procpool__record {
 } procpool__record;
 typedef char procpool__assert_record[sizeof(procpool__record) == PROCPOOL__UNIT ? 1 : -1];
 
-/* What precedes the text of a FAILED or CODEC record's bytes. */
+/* What precedes the text of a FAILED or TRANSFER record's bytes. */
 typedef struct procpool__failure {
   int32_t code;
   char message[PROCPOOL__MESSAGE];
@@ -5173,7 +5263,9 @@ struct procpool__worker {
   uint64_t opened; /* how far into the segment this process may reach */
   uint64_t known_code[PROCPOOL__CODE_CACHE];
   procpool_task task;
-  procpool__failure failure; /* of its task; before the first one, of its initializer */
+  procpool__failure failure;       /* of its task; before the first one, of its initializer */
+  procpool__failure *long_failure; /* the same with a message that is longer than that; or null */
+  uint64_t long_size;              /* its bytes */
 };
 
 /* A map's task, in the arena. The host writes it all before READY; the worker writes begun, failed and what they speak
@@ -5185,15 +5277,16 @@ typedef struct procpool__chunk {
   procpool__u64 count, argument_size, result_size;
   procpool__u64 argument_step, result_step; /* from one item to the next: the size, or more, so that each is aligned */
   procpool__u64 one_by_one;                 /* 1: the function takes an item; 0: the typed layer loops itself */
-  procpool__u64 arguments, results, failures; /* offsets in the arena */
+  procpool__u64 arguments, results, failures; /* offsets in the arena; failures: the marks, */
+  procpool__u64 records;   /* and a procpool__failure for each item; 0: only the first failure is told */
   procpool__u64 stop;      /* host: count; 0 when no further item shall begin (relaxed: see procpool__item_next) */
   procpool__u64 begun;     /* worker, with release: items whose body began; count + 1: all have ended */
   procpool__u64 failed;    /* worker, with release: how many items have a mark */
   procpool__u64 took;      /* worker: ns that all items took together */
-  procpool__failure first; /* worker: of the first failure */
+  procpool__failure first; /* worker: of the first failure, where there are no records */
 } procpool__chunk;
 
-/* What became of each item, by two bits: 0 OK, 1 FAILED, 2 CODEC. They are not cleared before the first failure. */
+/* What became of each item, by two bits: 0 OK, 1 FAILED, 2 TRANSFER. They are not cleared before the first failure. */
 static uint64_t procpool__chunk_marks_size(uint64_t count) {
   return (count + 3) / 4;
 }
@@ -5415,7 +5508,8 @@ static bool procpool__worker_send(procpool__worker *w, procpool__state state, co
  * record is always right. */
 static bool procpool__worker_unwanted(procpool__worker *w) {
   const procpool_task *t = &w->task;
-  const uint64_t size = t->failed || t->uncarried ? sizeof(w->failure) : t->result_size;
+  const bool fails = t->failed || t->uncarried;
+  const uint64_t size = !fails ? t->result_size : w->long_failure != NULL ? w->long_size : sizeof(w->failure);
   if ((procpool__load32_relaxed(&t->slot->flags) & PROCPOOL__SLOT_DISCARD) == 0 || w->make_room != NULL)
     return false; /* inline: the host takes each record at once, and need not look for what was dropped */
   if (procpool__worker_phase(w) == PROCPOOL__PHASE_DRAIN)
@@ -5444,9 +5538,26 @@ static bool procpool__worker_has_code(procpool__worker *w, uint64_t function) {
   return true;
 }
 
+static void procpool__worker_forget_failure(procpool__worker *w) {
+  procpool__aligned_free(w->long_failure);
+  w->long_failure = NULL;
+}
+
+/* A message of any length is kept whole where its record can have it: not in a chunk, nor beside the place of a result.
+ * Without memory for that it is cut. */
 static void procpool__worker_describe(procpool__worker *w, int code, const char *message) {
+  const uint64_t length = strlen(message);
+  procpool__worker_forget_failure(w);
   w->failure.code = code;
   (void)snprintf(w->failure.message, sizeof(w->failure.message), "%s", message);
+  if (length < sizeof(w->failure.message) || w->task.chunk != NULL || w->task.place != NULL)
+    return;
+  w->long_size = offsetof(procpool__failure, message) + length + 1;
+  w->long_failure = (procpool__failure *)procpool__aligned_new(w->long_size);
+  if (w->long_failure == NULL)
+    return;
+  w->long_failure->code = code;
+  memcpy((unsigned char *)w->long_failure + offsetof(procpool__failure, message), message, (size_t)length + 1);
 }
 
 /* The arena grows while this process lives: it opens what lies before end. False when it cannot. */
@@ -5532,7 +5643,10 @@ static void procpool__worker_note(procpool_task *t, procpool_status status) {
   t->noted = item + 1;
   t->noted_as = status;
   procpool__chunk_set_mark(marks, item, status);
-  if (t->failures == 1)
+  if (chunk->records != 0)
+    memcpy(procpool__worker_arena(t, chunk->records + item * sizeof(procpool__failure)), &t->worker->failure,
+           sizeof(procpool__failure));
+  else if (t->failures == 1)
     chunk->first = t->worker->failure;
   procpool__store_release(&chunk->failed, t->failures); /* the host may look while this goes on */
 }
@@ -5540,7 +5654,7 @@ static void procpool__worker_note(procpool_task *t, procpool_status status) {
 /* Its result was too large, and another one replaces it: nothing was. (What it reported itself stays.) */
 static void procpool__worker_note_replaced(procpool_task *t) {
   procpool__chunk *chunk = t->chunk;
-  if (t->noted != procpool__worker_item(t) + 1 || t->noted_as != PROCPOOL_CODEC)
+  if (t->noted != procpool__worker_item(t) + 1 || t->noted_as != PROCPOOL_TRANSFER)
     return;
   procpool__chunk_set_mark(procpool__worker_arena(t, chunk->failures), procpool__worker_item(t), PROCPOOL_OK);
   t->noted = 0;
@@ -5606,14 +5720,22 @@ static void procpool__worker_call(procpool__worker *w) {
   t->chunk = NULL;
 }
 
+static bool procpool__worker_deliver_failure(procpool__worker *w) {
+  const bool whole = w->long_failure != NULL;
+  const uint64_t size = whole ? w->long_size : offsetof(procpool__failure, message) + strlen(w->failure.message) + 1;
+  const bool sent = procpool__worker_send(w, w->task.failed ? PROCPOOL__DONE_FAILED : PROCPOOL__DONE_TRANSFER,
+                                          whole ? (const void *)w->long_failure : (const void *)&w->failure, size, 0);
+  procpool__worker_forget_failure(w);
+  return sent;
+}
+
 /* Commits what the task gave, by a record. False if that was not to be. */
 static bool procpool__worker_deliver(procpool__worker *w) {
   procpool_task *t = &w->task;
   uint32_t flags = t->given ? 0 : (uint32_t)PROCPOOL__RECORD_NONE;
   procpool__record head;
   if (t->failed || t->uncarried)
-    return procpool__worker_send(w, t->failed ? PROCPOOL__DONE_FAILED : PROCPOOL__DONE_CODEC, &w->failure,
-                                 offsetof(procpool__failure, message) + strlen(w->failure.message) + 1, 0);
+    return procpool__worker_deliver_failure(w);
   if (t->place != NULL && t->given)
     return procpool__worker_send(w, PROCPOOL__DONE_OK, &t->result_size, sizeof(t->result_size), PROCPOOL__RECORD_PLACE);
   if (!t->in_ring)
@@ -5960,8 +6082,8 @@ static struct {
   procpool__u64 watch;  /* atomic: PROCPOOL__WATCHED, 0, or who is at it (by process) */
   procpool__pid pid;    /* whose record this is: a child that bypassed the C library's fork has a copy */
   bool door;
-  procpool__u64 refusals; /* atomic: of each thread, its last refused typed submit: procpool__platform_own_set */
-  ptrdiff_t exit_list;    /* see procpool__platform_find_exit_list; 0: not found, or not looked for */
+  procpool__u64 texts; /* atomic: key of each thread's last long message: procpool__platform_own_set */
+  ptrdiff_t exit_list; /* see procpool__platform_find_exit_list; 0: not found, or not looked for */
 } procpool__process_record = {PROCPOOL__LOCK_INITIALIZER, NULL, NULL, 0, 0, 0, 0, 0, false, 0, 0};
 
 /* exit() in a worker, or in what its task forked. level: the depth of the process that registered this, which
@@ -7537,6 +7659,8 @@ struct procpool_future {
     unsigned char small[PROCPOOL__SMALL];
   } __attribute__((aligned(PROCPOOL__ALIGNMENT))) result;
   uint64_t block, block_size; /* its argument in the arena */
+  size_t index;               /* see procpool_future_index */
+  void *user;
   procpool_error *error;
   procpool__callback_node *callbacks;
   procpool__wait_node *nodes;
@@ -7557,7 +7681,7 @@ typedef struct procpool__inbox {
   procpool__u64 dropped;        /* the worker's count, when it was last looked at; relaxed atomic, as head */
   bool resetting;               /* found corrupt: waits for the supervisor to end the worker */
   bool no_memory;               /* for what lies first in the ring, */
-  bool impatient;               /* and there is no waiting for some: CODEC */
+  bool impatient;               /* and there is no waiting for some: TRANSFER */
 } procpool__inbox;
 
 typedef struct procpool__list {
@@ -7644,6 +7768,7 @@ struct procpool {
   procpool__slab *slabs;
   procpool_future *free_futures;
   size_t live_futures;        /* and iterators that hold the pool */
+  size_t held_futures;        /* of these, those whose handle was not given back */
   void *thrown_away;          /* large results that were given up: a list */
   procpool_future *first_due; /* settled, with callbacks to run; atomic: looked at without the lock as a hint */
   procpool_future *last_due;
@@ -7697,7 +7822,6 @@ struct procpool {
   uint32_t health;         /* the header's, as it was heeded last; relaxed atomic, looked at without the lock */
   procpool_status refusal; /* why nothing is accepted any more, OK while it is */
   procpool_error cause;    /* of that */
-  procpool_error last_error;
   /* start methods */
   procpool__thread *threads;
   procpool__worker *inline_worker; /* the first of these, of which each thread that calls takes the place; or null */
@@ -7806,12 +7930,6 @@ static procpool_status procpool__host_check(const procpool *p) {
   return procpool__host_here(p) ? PROCPOOL_OK : PROCPOOL_FORKED;
 }
 
-static procpool_status procpool__host_check_future(const procpool_future *f) {
-  if (f == NULL || f->magic != PROCPOOL__FUTURE_LIVE)
-    return PROCPOOL_HANDLE;
-  return procpool__host_here(f->pool) ? PROCPOOL_OK : PROCPOOL_FORKED;
-}
-
 /* What is said of a status where no worker had part in it. message: null for the status in words. */
 static void procpool__error_fill(procpool_error *e, procpool_status status, int error, const char *message) {
   memset(e, 0, sizeof(*e));
@@ -7821,9 +7939,48 @@ static void procpool__error_fill(procpool_error *e, procpool_status status, int 
   (void)snprintf(e->message, sizeof(e->message), "%s", message != NULL ? message : procpool_strerror(status));
 }
 
-static procpool_status procpool__host_refuse(procpool *p, procpool_status status, int error, const char *message) {
-  procpool__error_fill(&p->last_error, status, error, message);
+/* ---- what a thread was told last ---- Not in a pool: a refusal may come without one. A message that is longer than an
+ * error has room for is kept beside it, by procpool__platform_own_set. */
+
+typedef struct procpool__last {
+  procpool_error error;
+  bool told;               /* by the call that goes on: public_told need not */
+  procpool_status refused; /* this thread's last typed submit, until the result of that null handle is asked for */
+} procpool__last;
+static __thread procpool__last procpool__thread_last;
+
+/* text: all of the error's message where that is longer; or null. */
+static void procpool__last_set(const procpool_error *error, const char *text) {
+  procpool__thread_last.error = *error;
+  procpool__thread_last.told = true;
+  procpool__platform_own_set(&procpool__process_record.texts, text);
+}
+
+/* message: null for the status in words, or why the pool takes no more, if that is it. p may be null. */
+static procpool_status procpool__host_refuse(const procpool *p, procpool_status status, int error,
+                                             const char *message) {
+  procpool_error e;
+  procpool__error_fill(&e, status, error, message);
+  procpool__last_set(message == NULL && p != NULL && p->cause.status == status ? &p->cause : &e, NULL);
   return status;
+}
+
+/* Each public call ends with it, if it returns a status: a refusal is remembered, unless that was done where more was
+ * known of it. */
+static procpool_status procpool__host_tell_refusal(procpool_status status) {
+  if (!procpool__thread_last.told || procpool__thread_last.error.status != status)
+    (void)procpool__host_refuse(NULL, status, 0, NULL);
+  procpool__thread_last.told = false;
+  return status;
+}
+static inline procpool_status procpool__host_told(procpool_status status) {
+  return status < PROCPOOL_ARGUMENT ? status : procpool__host_tell_refusal(status);
+}
+
+static procpool_status procpool__host_check_future(const procpool_future *f) {
+  if (f == NULL || f->magic != PROCPOOL__FUTURE_LIVE)
+    return procpool__host_told(PROCPOOL_HANDLE);
+  return procpool__host_here(f->pool) ? PROCPOOL_OK : procpool__host_told(PROCPOOL_FORKED);
 }
 
 /* Whether a wait by this thread would wait for itself. */
@@ -8673,6 +8830,7 @@ static procpool_error *procpool__host_error(procpool_future *f, procpool_status 
     return NULL;
   memset(e, 0, sizeof(*e));
   e->status = status;
+  e->index = f->index;
   e->worker = f->worker;
   e->pid = (long)f->pid;
   f->error = e;
@@ -8812,29 +8970,55 @@ static void procpool__host_tell_stage(procpool_error *e, procpool_stage stage) {
   (void)snprintf(e->message, sizeof(e->message), "%.90s: %.90s", procpool_strerror(e->status), how[stage]);
 }
 
-static void procpool__host_take_failure(procpool *p, int worker, procpool_future *f, const procpool__record *head,
-                                        procpool_status status) {
+/* A message that is longer than an error has room for comes as a result does, and is kept as one: it begins with the
+ * code. What is told of it in the error is its beginning. */
+static procpool__taken procpool__host_take_long_failure(procpool *p, int worker, procpool_future *f,
+                                                        const procpool__record *head) {
+  const procpool__taken taken = head->slot & PROCPOOL__RECORD_FRAGMENT ? procpool__host_join_pieces(p, worker, f)
+                                                                       : procpool__host_take_bytes(p, worker, f, head);
+  if (taken == PROCPOOL__TAKEN && f->size > 0)
+    ((unsigned char *)f->result.data)[f->size - 1] = 0; /* whatever the worker wrote there */
+  return taken;
+}
+
+/* How a task failed that its worker committed as such. What it tells is the worker's word. */
+static procpool__taken procpool__host_take_failure(procpool *p, int worker, procpool_future *f,
+                                                   const procpool__record *head, procpool_status status) {
+  procpool__taken taken = PROCPOOL__TAKEN;
   procpool__failure failure;
-  procpool_error *e = procpool__host_error(f, status);
-  if (e == NULL)
-    return;
-  if (status == PROCPOOL_TIMEOUT || status == PROCPOOL_CANCELLED) {
-    procpool__host_tell_stage(e, PROCPOOL_STAGE_ASKED);
-    return;
-  }
+  procpool_error *e;
   memset(&failure, 0, sizeof(failure));
-  procpool__ring_copy_out(&p->segment, worker, head->position + sizeof(*head), &failure,
-                          head->size < sizeof(failure) ? head->size : sizeof(failure));
+  if (status == PROCPOOL_TIMEOUT || status == PROCPOOL_CANCELLED) {
+    e = procpool__host_error(f, status);
+    if (e != NULL)
+      procpool__host_tell_stage(e, PROCPOOL_STAGE_ASKED);
+    return PROCPOOL__TAKEN;
+  }
+  if (!(head->slot & PROCPOOL__RECORD_FRAGMENT) && head->size <= sizeof(failure)) {
+    procpool__ring_copy_out(&p->segment, worker, head->position + sizeof(*head), &failure, head->size);
+  } else {
+    if (f->flags & PROCPOOL__F_PLACE)
+      return PROCPOOL__TAKEN_CORRUPT;
+    taken = procpool__host_take_long_failure(p, worker, f, head);
+    if (taken != PROCPOOL__TAKEN)
+      return taken;
+    if (f->size > 0) /* else it is not wanted */
+      memcpy((void *)&failure, f->result.data, f->size < sizeof(failure) ? (size_t)f->size : sizeof(failure));
+  }
+  e = procpool__host_error(f, status);
+  if (e == NULL)
+    return PROCPOOL__TAKEN;
   failure.message[sizeof(failure.message) - 1] = 0;
   e->code = failure.code;
   memcpy(e->message, failure.message, sizeof(e->message));
+  return PROCPOOL__TAKEN;
 }
 
 static procpool_status procpool__host_status_of(procpool__state state) {
-  static const procpool_status statuses[] = {PROCPOOL_PENDING,   PROCPOOL_PENDING,   PROCPOOL_PENDING, PROCPOOL_TIMEOUT,
-                                             PROCPOOL_CANCELLED, PROCPOOL_OK,        PROCPOOL_FAILED,  PROCPOOL_CODEC,
-                                             PROCPOOL_TIMEOUT,   PROCPOOL_CANCELLED, PROCPOOL_CRASHED, PROCPOOL_TIMEOUT,
-                                             PROCPOOL_CANCELLED, PROCPOOL_SHUTDOWN,  PROCPOOL_BROKEN};
+  static const procpool_status statuses[] = {
+      PROCPOOL_PENDING, PROCPOOL_PENDING, PROCPOOL_PENDING,   PROCPOOL_TIMEOUT,  PROCPOOL_CANCELLED,
+      PROCPOOL_OK,      PROCPOOL_FAILED,  PROCPOOL_TRANSFER,  PROCPOOL_TIMEOUT,  PROCPOOL_CANCELLED,
+      PROCPOOL_CRASHED, PROCPOOL_TIMEOUT, PROCPOOL_CANCELLED, PROCPOOL_SHUTDOWN, PROCPOOL_BROKEN};
   return state <= PROCPOOL__DEAD_BROKEN ? statuses[state] : PROCPOOL_BROKEN;
 }
 
@@ -8848,8 +9032,8 @@ static procpool__taken procpool__host_give_up(procpool *p, const procpool__inbox
   if (!procpool__host_no_patience(p, in))
     return PROCPOOL__TAKEN_NOT;
   if (in->impatient)
-    procpool__host_explain(f, PROCPOOL_CODEC, PROCPOOL__NO_MEMORY, "the host has no memory for the result");
-  procpool__host_settle(p, f, in->impatient ? PROCPOOL_CODEC : procpool__host_rest_status(p));
+    procpool__host_explain(f, PROCPOOL_TRANSFER, PROCPOOL__NO_MEMORY, "the host has no memory for the result");
+  procpool__host_settle(p, f, in->impatient ? PROCPOOL_TRANSFER : procpool__host_rest_status(p));
   return PROCPOOL__TAKEN;
 }
 
@@ -8872,7 +9056,7 @@ static procpool__taken procpool__host_take(procpool *p, int worker, const procpo
   f->worker = (int16_t)worker;
   f->pid = (int32_t)head->pid;
   if (state != PROCPOOL__DONE_OK)
-    procpool__host_take_failure(p, worker, f, head, procpool__host_status_of(state));
+    taken = procpool__host_take_failure(p, worker, f, head, procpool__host_status_of(state));
   else if (head->slot & PROCPOOL__RECORD_FRAGMENT)
     taken = procpool__host_join_pieces(p, worker, f);
   else
@@ -8934,8 +9118,9 @@ static void procpool__host_check_ticking(procpool *p, const procpool_future *f) 
 /* How a worker ended, in words; before: what is said before that. */
 static void procpool__host_tell_end(procpool_error *e, const char *before) {
   const bool killed = e->signal != 0;
-  (void)snprintf(e->message, sizeof(e->message), "%sworker %ld %s %d", before, e->pid,
-                 killed ? "was ended by signal" : "exited with status", killed ? e->signal : e->exit_status);
+  (void)snprintf(e->message, sizeof(e->message), "%sworker %ld %s %d%s", before, e->pid,
+                 killed ? "was ended by signal" : "exited with status", killed ? e->signal : e->exit_status,
+                 killed ? procpool__platform_signal_name(e->signal) : "");
 }
 
 static void procpool__host_read_exit_record(procpool_error *error, const procpool__exit_record *e, int stage) {
@@ -9186,8 +9371,10 @@ static void procpool__host_take_back(procpool *p, procpool_status status) {
     if (f == NULL || !procpool__cas(&p->segment.slots[i].word, procpool__word(f->ticket, 0, PROCPOOL__READY), 0))
       continue;
     e = procpool__future_bad(status) && p->cause.status == status ? procpool__host_error(f, status) : NULL;
-    if (e != NULL)
+    if (e != NULL) {
       *e = p->cause;
+      e->index = f->index;
+    }
     procpool__host_settle(p, f, status);
   }
   (void)procpool__table_waiting(&p->segment); /* passes the dead cells at the head */
@@ -9232,7 +9419,6 @@ static void procpool__host_heed_health(procpool *p) {
     procpool__host_note_cause(p, status);
     if (health != PROCPOOL__HEALTH_SPAWN_FAIL) { /* a fork may work again */
       p->refusal = p->refusal != PROCPOOL_SHUTDOWN ? status : PROCPOOL_SHUTDOWN;
-      p->last_error = p->cause;
       procpool__sleeper_wake_all(p);
     }
   }
@@ -9262,7 +9448,7 @@ static void procpool__host_let_go(procpool *p) {
 }
 
 /* What becomes of a task of which no record and no exit record is left: its word names its worker, and keeps its
- * outcome where that was decided. But OK, FAILED and CODEC without a record mean something only where the result was
+ * outcome where that was decided. But OK, FAILED and TRANSFER without a record mean something only where the result was
  * given up. */
 static procpool_status procpool__host_last_word(const procpool *p, procpool_future *f, procpool_status rest) {
   const uint64_t word = procpool__load(&p->segment.slots[f->slot].word);
@@ -9276,7 +9462,7 @@ static procpool_status procpool__host_last_word(const procpool *p, procpool_futu
     f->pid = (int32_t)procpool__load(&p->segment.blocks[worker].pid);
   }
   if (status == PROCPOOL_PENDING || status == PROCPOOL_SHUTDOWN || status == PROCPOOL_BROKEN ||
-      (procpool__state_done(state) && state <= PROCPOOL__DONE_CODEC && procpool__future_wanted(f)))
+      (procpool__state_done(state) && state <= PROCPOOL__DONE_TRANSFER && procpool__future_wanted(f)))
     return rest;
   return status;
 }
@@ -10387,7 +10573,7 @@ static bool procpool__open_check_spawn(procpool__plan *plan) {
         "spawn is refused to a set-uid, set-gid or file-capability program (or one whose real and "
         "effective ids differ): its workers could have rights that it gave up");
   if (!procpool__process_record.door || getenv(PROCPOOL__MARKER) != NULL)
-    return procpool__open_fail(plan, PROCPOOL_DOOR, 0, NULL);
+    return procpool__open_fail(plan, PROCPOOL_NO_WORKER_MAIN, 0, NULL);
   if (plan->options.initializer_argument != NULL && plan->options.initializer_size == 0)
     return procpool__open_fail(plan, PROCPOOL_UNSUPPORTED, 0,
                                "spawn: an initializer_argument needs its size, a pointer means nothing there");
@@ -10408,7 +10594,7 @@ static bool procpool__open_method(procpool__plan *plan) {
   if (plan->start == PROCPOOL_START_SPAWN && !procpool__open_check_spawn(plan))
     return false;
   if (plan->start <= PROCPOOL_START_SPAWN && procpool__process_record.depth >= PROCPOOL__MAX_DEPTH)
-    return procpool__open_fail(plan, PROCPOOL_DEPTH, 0, NULL);
+    return procpool__open_fail(plan, PROCPOOL_TOO_DEEP, 0, NULL);
   return true;
 }
 
@@ -10855,7 +11041,8 @@ static bool procpool__open_begin(procpool *p, procpool__plan *plan) {
     if (address == PROCPOOL__CODE_UNKNOWN)
       return procpool__open_fail(plan, PROCPOOL_SYSTEM, procpool__platform_error(), "/proc/self/maps cannot be read");
     if (address == 0)
-      return procpool__open_fail(plan, PROCPOOL_FUNCTION, 0, "the initializer is not in the program that workers run");
+      return procpool__open_fail(plan, PROCPOOL_NO_FUNCTION, 0,
+                                 "the initializer is not in the program that workers run");
   }
   p->segment.header->settings.initializer = address;
   return procpool__host_tell(p, PROCPOOL__MESSAGE_BEGIN, 0, 0) ||
@@ -11247,7 +11434,7 @@ static procpool_status procpool__public_leave_slowly(procpool *p, procpool_statu
   bool last;
   if (__atomic_load_n(&p->magic, __ATOMIC_RELAXED) == PROCPOOL__POOL_CHILD) {
     procpool__host_unlock(p);
-    return PROCPOOL_FORKED;
+    return procpool__host_told(PROCPOOL_FORKED);
   }
   if (p->arena.warm > PROCPOOL__EXTENT_WARM) {
     procpool__arena_trim(p, false);
@@ -11265,7 +11452,7 @@ static procpool_status procpool__public_leave_slowly(procpool *p, procpool_statu
   procpool__future_free_thrown_away(thrown_away);
   if (last)
     procpool__open_undo(p);
-  return status;
+  return procpool__host_told(status);
 }
 
 /* The same; mostly there is nothing to do but to let go of the lock. */
@@ -11275,7 +11462,7 @@ static inline procpool_status procpool__public_leave(procpool *p, procpool_statu
     return procpool__public_leave_slowly(p, status);
   p->inside--;
   procpool__host_unlock(p);
-  return status;
+  return procpool__host_told(status);
 }
 
 /* Holds a pool beyond procpool_free, as a future does; until let_go. */
@@ -11292,7 +11479,7 @@ static void procpool__public_let_go(procpool *p) {
 
 /* A thread that found the handle good may have waited for the lock until all was freed but a future. */
 static procpool_status procpool__public_enter(procpool *p) {
-  const procpool_status status = procpool__host_check(p);
+  const procpool_status status = procpool__host_told(procpool__host_check(p));
   if (status != PROCPOOL_OK)
     return status;
   procpool__public_lock(p);
@@ -11327,16 +11514,21 @@ typedef struct procpool__order {
   bool copied;           /* it is this order's own, and goes to the task; else it is a map's */
   void *result;          /* with SLOT_PLACE: where the result goes */
   size_t capacity;
-  uint64_t shared, place;  /* SLOT_SHARED, SLOT_PLACE: where argument and result lie in the arena */
-  procpool_future *future; /* out: of the last task accepted */
-  procpool_status status;  /* out */
-  int error;               /* out: the system's error, where the status is SYSTEM */
+  size_t index;               /* the future's; of several, of the next one */
+  void *user;                 /* theirs */
+  procpool_callback callback; /* or null */
+  uint64_t shared, place;     /* SLOT_SHARED, SLOT_PLACE: where argument and result lie in the arena */
+  procpool_future *future;    /* out: of the last task accepted */
+  procpool_status status;     /* out */
+  int error;                  /* out: the system's error, where the status is SYSTEM */
   /* several: each one's bytes lie behind those of the one before */
   bool several; /* the caller looks for sleepers, by procpool__submit_look */
   size_t count, accepted;
   procpool_future **futures; /* out; or null: the results are given up */
   uint64_t spare;            /* see procpool__wait */
 } procpool__order;
+
+#define PROCPOOL__NOT_A_NUMBER "a time is not a number"
 
 /* There is no memory to be had. A pool that has ended meanwhile takes none: then that is why. */
 static procpool_status procpool__submit_no_pages(const procpool *p) {
@@ -11462,6 +11654,11 @@ static void procpool__submit_publish(procpool *p, const procpool__order *o) {
   f->slot = slot;
   __atomic_store_n(&p->last_slot, slot, __ATOMIC_RELAXED);
   p->owners[slot] = f;
+  p->held_futures++;
+  if (f->callbacks != NULL) {
+    p->expected++;
+    procpool__host_rouse(p);
+  }
   p->cell_slots[at] = slot + 1;
   __atomic_store_n(&p->submitted, p->submitted + 1, __ATOMIC_RELAXED);
   procpool__store_release(&s->slots[slot].word, procpool__word(ticket, 0, PROCPOOL__READY));
@@ -11483,7 +11680,7 @@ static procpool_status procpool__submit_locate(procpool *p, procpool__order *o) 
     return p->refusal;
   address = o->address != 0 ? o->address : procpool__code_translate(p, o->function);
   if (address == 0)
-    return PROCPOOL_FUNCTION;
+    return PROCPOOL_NO_FUNCTION;
   if (address == PROCPOOL__CODE_UNKNOWN) {
     o->error = procpool__platform_error();
     return PROCPOOL_SYSTEM;
@@ -11511,6 +11708,18 @@ static procpool_status procpool__submit_copy(procpool *p, procpool__order *o) {
   return p->refusal;
 }
 
+/* The callback of the options. False where there is no memory for it. */
+static bool procpool__submit_callback(const procpool__order *o, procpool_future *f) {
+  procpool__callback_node *node = (procpool__callback_node *)PROCPOOL_MALLOC(sizeof(*node));
+  if (node == NULL)
+    return false;
+  node->function = o->callback;
+  node->context = o->user;
+  node->next = NULL;
+  f->callbacks = node;
+  return true;
+}
+
 /* Fills a slot and makes a future: all of a task but that it can be seen. */
 static procpool_status procpool__submit_fill(procpool *p, procpool__order *o) {
   procpool__slot *shared;
@@ -11526,8 +11735,11 @@ static procpool_status procpool__submit_fill(procpool *p, procpool__order *o) {
   f = procpool__future_new(p);
   if (f == NULL)
     return PROCPOOL_MEMORY;
+  f->index = o->index;
+  f->user = o->user;
   shared = &p->segment.slots[p->free_slots[p->free_count - 1]];
-  status = procpool__submit_argument(p, o, shared, f);
+  status = o->callback == NULL || procpool__submit_callback(o, f) ? procpool__submit_argument(p, o, shared, f)
+                                                                  : PROCPOOL_MEMORY;
   if (status != PROCPOOL_OK) {
     f->refs = 1;
     procpool__future_unref(p, f);
@@ -11568,6 +11780,7 @@ enum {
 /* The result is given up: the handle is given back before it is handed out. */
 static void procpool__submit_unwanted(procpool *p, procpool_future *f) {
   f->flags |= PROCPOOL__F_RELEASED;
+  p->held_futures--;
   procpool__future_unref(p, f);
 }
 
@@ -11578,6 +11791,7 @@ static void procpool__submit_next(procpool *p, procpool__order *o) {
   else
     procpool__submit_unwanted(p, o->future);
   o->accepted++;
+  o->index++;
   if (o->argument != NULL)
     o->argument = (const unsigned char *)o->argument + o->size;
   if (o->result != NULL)
@@ -11640,14 +11854,14 @@ static procpool_status procpool__submit_refused(procpool *p, const procpool__ord
   search.function = procpool__number_of_function(o->function);
   if (o->status == PROCPOOL_ARGUMENT)
     return procpool__host_refuse(p, o->status, 0, "argument or result lie in no live shared buffer of this pool");
-  if (o->status != PROCPOOL_FUNCTION)
-    return procpool__host_refuse(p, o->status, o->error, procpool_strerror(o->status));
+  if (o->status != PROCPOOL_NO_FUNCTION)
+    return procpool__host_refuse(p, o->status, o->error, NULL);
   memset(&search.code, 0, sizeof(search.code));
   search.file[0] = 0;
   (void)procpool__platform_each_code(procpool__code_here, &search);
   (void)snprintf(text, sizeof(text), "%s+%#llx: no such code in the program that workers run (loaded by dlopen?)",
                  search.file, (unsigned long long)(search.function - search.code.start + search.code.offset));
-  return procpool__host_refuse(p, PROCPOOL_FUNCTION, 0, text);
+  return procpool__host_refuse(p, PROCPOOL_NO_FUNCTION, 0, text);
 }
 
 /* Submits under the lock; waits for room until deadline. */
@@ -11688,6 +11902,9 @@ static void procpool__submit_make_order(const procpool *p, procpool__order *o, p
   o->copied = false;
   o->result = NULL;
   o->capacity = 0;
+  o->index = 0;
+  o->user = NULL;
+  o->callback = NULL;
   o->flags = argument == NULL ? (uint32_t)PROCPOOL__SLOT_NO_ARGUMENT : 0;
   o->limit = p->time_limit;
   o->grace = p->grace;
@@ -11697,6 +11914,8 @@ static void procpool__submit_make_order(const procpool *p, procpool__order *o, p
   o->grace = procpool__public_grace(options->grace, p->grace);
   o->result = options->result;
   o->capacity = options->result_size;
+  o->user = options->user;
+  o->callback = options->callback;
   o->flags |= options->shared_argument ? (uint32_t)PROCPOOL__SLOT_SHARED : 0;
   o->flags |= options->result != NULL ? (uint32_t)PROCPOOL__SLOT_PLACE : 0;
 }
@@ -11712,84 +11931,67 @@ static procpool_status procpool__submit_checked(procpool *p, procpool__order *o,
   return procpool__submit_order(p, o, deadline);
 }
 
-static procpool_status procpool__submit(procpool *p, procpool_function function, const void *argument, size_t size,
-                                        const procpool_submit_options *options, procpool_future **future,
-                                        uint64_t deadline) {
-  procpool__order o;
-  procpool_status status = procpool__public_enter(p);
-  if (future != NULL)
-    *future = NULL;
-  if (status != PROCPOOL_OK)
-    return status;
-  procpool__submit_make_order(p, &o, function, argument, size, options);
-  if (future == NULL)
-    o.flags |= PROCPOOL__SLOT_DISCARD;
-  status = procpool__submit_checked(p, &o, deadline);
-  if (status == PROCPOOL_OK && future != NULL)
-    *future = o.future;
-  else if (status == PROCPOOL_OK)
-    procpool__submit_unwanted(p, o.future);
-  return procpool__public_leave(p, status);
+static procpool_status procpool__submit_check_options(const procpool_submit_options *options) {
+  if (options == NULL)
+    return PROCPOOL_OK;
+  if (options->struct_size != 0 && options->struct_size != sizeof(*options))
+    return procpool__host_refuse(NULL, PROCPOOL_MISMATCH, 0, NULL);
+  if (options->timeout != options->timeout || options->time_limit != options->time_limit ||
+      options->grace != options->grace)
+    return procpool__host_refuse(NULL, PROCPOOL_ARGUMENT, 0, PROCPOOL__NOT_A_NUMBER);
+  return PROCPOOL_OK;
+}
+
+/* A result that can be asked for by no handle and no callback is dropped. */
+static void procpool__submit_discard(procpool__order *o, const void *handles) {
+  if (handles == NULL && o->callback == NULL)
+    o->flags |= PROCPOOL__SLOT_DISCARD;
 }
 
 PROCPOOL_API procpool_status procpool_submit(procpool *pool, procpool_function function, const void *argument,
-                                             size_t size, procpool_future **future) {
-  return procpool__submit(pool, function, argument, size, NULL, future, PROCPOOL__NEVER);
-}
-
-PROCPOOL_API procpool_status procpool_try_submit(procpool *pool, procpool_function function, const void *argument,
-                                                 size_t size, procpool_future **future) {
-  return procpool__submit(pool, function, argument, size, NULL, future, 0);
-}
-
-PROCPOOL_API procpool_status procpool_submit_timed(procpool *pool, double timeout, procpool_function function,
-                                                   const void *argument, size_t size, procpool_future **future) {
+                                             size_t size, const procpool_submit_options *options,
+                                             procpool_future **future) {
+  procpool__order o;
+  procpool_status status = procpool__submit_check_options(options);
   if (future != NULL)
     *future = NULL;
-  if (procpool__public_bad_timeout(timeout))
-    return PROCPOOL_ARGUMENT;
-  return procpool__submit(pool, function, argument, size, NULL, future, procpool__public_deadline(timeout));
-}
-
-static bool procpool__submit_bad_options(const procpool_submit_options *options) {
-  return options != NULL && (options->timeout != options->timeout || options->time_limit != options->time_limit ||
-                             options->grace != options->grace);
-}
-
-PROCPOOL_API procpool_status procpool_submit_with(procpool *pool, procpool_function function, const void *argument,
-                                                  size_t size, const procpool_submit_options *options,
-                                                  procpool_future **future) {
-  if (future != NULL)
-    *future = NULL;
-  if (procpool__submit_bad_options(options))
-    return PROCPOOL_ARGUMENT;
-  return procpool__submit(pool, function, argument, size, options, future,
-                          procpool__public_patience(options != NULL ? options->timeout : 0));
+  if (status == PROCPOOL_OK)
+    status = procpool__public_enter(pool);
+  if (status != PROCPOOL_OK)
+    return status;
+  procpool__submit_make_order(pool, &o, function, argument, size, options);
+  procpool__submit_discard(&o, future);
+  status = procpool__submit_checked(pool, &o, procpool__public_patience(options != NULL ? options->timeout : 0));
+  if (status == PROCPOOL_OK && future != NULL)
+    *future = o.future;
+  else if (status == PROCPOOL_OK)
+    procpool__submit_unwanted(pool, o.future);
+  return procpool__public_leave(pool, status);
 }
 
 PROCPOOL_API procpool_status procpool_submit_many(procpool *pool, procpool_function function, const void *arguments,
                                                   size_t size, size_t count, const procpool_submit_options *options,
                                                   procpool_future **futures, size_t *submitted) {
   procpool__order o;
-  procpool_status status;
+  procpool_status status = procpool__submit_check_options(options);
   const bool possible = arguments == NULL || procpool__size_possible(count, size);
   if (submitted != NULL)
     *submitted = 0;
   if (futures != NULL && !procpool__size_possible(count, sizeof(procpool_future *)))
-    return PROCPOOL_ARGUMENT;
+    return procpool__host_told(PROCPOOL_ARGUMENT);
   if (futures != NULL && count > 0)
     memset((void *)futures, 0, count * sizeof(procpool_future *));
-  status = procpool__public_enter(pool);
+  if (status == PROCPOOL_OK)
+    status = procpool__public_enter(pool);
   if (status != PROCPOOL_OK)
     return status;
-  if (!possible || procpool__submit_bad_options(options))
-    return procpool__public_leave(pool, PROCPOOL_ARGUMENT);
+  if (!possible)
+    return procpool__public_leave(pool, procpool__host_refuse(pool, PROCPOOL_ARGUMENT, 0, "no array is that large"));
   procpool__submit_make_order(pool, &o, function, arguments, size, options);
   o.several = true;
   o.count = count;
   o.futures = futures;
-  if (futures == NULL)
-    o.flags |= PROCPOOL__SLOT_DISCARD;
+  procpool__submit_discard(&o, futures);
   status = procpool__submit_checked(pool, &o, procpool__public_patience(options != NULL ? options->timeout : 0));
   if (submitted != NULL)
     *submitted = o.accepted;
@@ -11797,14 +11999,14 @@ PROCPOOL_API procpool_status procpool_submit_many(procpool *pool, procpool_funct
 }
 
 /* ---- why a typed submit was refused ---- It returns a handle, and there is none to tell by: so each thread remembers
- * its last refusal, until it asks for the result of that null handle. */
+ * its last refused one, until it asks for the result of that null handle. */
 
 PROCPOOL_API procpool_future *procpool_submit_or_null(procpool *pool, procpool_function function, const void *argument,
                                                       size_t size) {
   procpool_future *future;
-  const procpool_status status = procpool_submit(pool, function, argument, size, &future);
+  const procpool_status status = procpool_submit(pool, function, argument, size, NULL, &future);
   if (status != PROCPOOL_OK)
-    procpool__platform_own_set(&procpool__process_record.refusals, (uint64_t)status);
+    procpool__thread_last.refused = status;
   return future;
 }
 
@@ -11877,20 +12079,52 @@ static void procpool__poll_inline(procpool *p) {
     (void)procpool__host_run_inline(p);
 }
 
-PROCPOOL_API procpool_status procpool_poll(procpool *pool) {
+/* Takes in what has come, and looks after the pool as a wait does. Runs no callback. */
+static procpool_status procpool__poll_look(procpool *p) {
+  procpool__poll_inline(p);
+  procpool__host_look_after(p, true);
+  procpool__host_audit_if_due(p);
+  return procpool__host_drain(p);
+}
+
+/* context: how many had settled before. */
+static bool procpool__condition_polled(procpool *p, void *context) {
+  return p->settled != *(const uint64_t *)context || p->submitted == p->settled;
+}
+
+/* There was nothing to take in. */
+static procpool_status procpool__poll_wait(procpool *p, uint64_t *settled, double timeout) {
+  procpool__wait wait;
+  if (timeout <= 0)
+    return PROCPOOL_PENDING;
+  if (procpool__host_self(p))
+    return PROCPOOL_DEADLOCK;
+  wait = procpool__host_wait_for(p, procpool__condition_polled, settled, procpool__public_deadline(timeout),
+                                 PROCPOOL__WAIT_CALLBACKS);
+  return procpool__host_wait(p, &wait);
+}
+
+PROCPOOL_API procpool_status procpool_poll(procpool *pool, double timeout) {
   procpool_status status;
+  uint64_t settled;
+  bool idle;
   procpool__platform_cancel_here();
   status = procpool__public_enter(pool);
   if (status != PROCPOOL_OK)
     return status;
-  procpool__poll_inline(pool);
+  if (procpool__public_bad_timeout(timeout))
+    return procpool__public_leave(pool, procpool__host_refuse(pool, PROCPOOL_ARGUMENT, 0, PROCPOOL__NOT_A_NUMBER));
+  settled = pool->settled;
+  idle = pool->submitted == settled && pool->first_due == NULL;
   procpool__loop_begin_poll(pool);
-  procpool__host_look_after(pool, true);
-  procpool__host_audit_if_due(pool);
-  status = procpool__host_drain(pool);
+  status = procpool__poll_look(pool);
   pool->polling = false;
   procpool__host_run_callbacks(pool);
   procpool__host_hand_over(pool);
+  if (status == PROCPOOL_OK && idle)
+    status = PROCPOOL_END;
+  else if (status == PROCPOOL_OK && !procpool__condition_polled(pool, &settled))
+    status = procpool__poll_wait(pool, &settled, timeout);
   return procpool__public_leave_throwing(pool, status);
 }
 
@@ -12017,7 +12251,7 @@ static procpool_status procpool__shutdown_locked(procpool *p, procpool_shutdown_
   return procpool__host_wait(p, &wait);
 }
 
-PROCPOOL_API procpool_status procpool_shutdown_timed(procpool *pool, procpool_shutdown_mode mode, double timeout) {
+PROCPOOL_API procpool_status procpool_shutdown(procpool *pool, procpool_shutdown_mode mode, double timeout) {
   procpool_status status;
   procpool__platform_cancel_here();
   status = procpool__public_enter(pool);
@@ -12030,10 +12264,6 @@ PROCPOOL_API procpool_status procpool_shutdown_timed(procpool *pool, procpool_sh
   else
     status = procpool__shutdown_locked(pool, mode, procpool__public_deadline(timeout));
   return procpool__public_leave_throwing(pool, status);
-}
-
-PROCPOOL_API procpool_status procpool_shutdown(procpool *pool, procpool_shutdown_mode mode) {
-  return procpool_shutdown_timed(pool, mode, PROCPOOL_FOREVER);
 }
 
 /* Waits until no other thread is inside: all has settled, so that each comes out by itself. Those that are about to
@@ -12085,7 +12315,7 @@ PROCPOOL_API procpool_status procpool_free(procpool *pool) {
   const procpool_status status = pool != NULL ? procpool__free(pool, &thrown) : PROCPOOL_OK;
   if (thrown != NULL)
     procpool__platform_throw(thrown);
-  return status;
+  return procpool__host_told(status);
 }
 
 static void procpool__scope_keep(void **first, void *exception) {
@@ -12095,27 +12325,44 @@ static void procpool__scope_keep(void **first, void *exception) {
     procpool__platform_drop_exception(exception);
 }
 
-/* The first exception is kept while the pool is drained and freed, and leaves this call then. Not to be cancelled: a
- * thread that ended within would leave a pool without an owner. */
-PROCPOOL_API void procpool_scope_end(procpool *pool) {
-  const int cancel = procpool__platform_no_cancel();
-  void *thrown = NULL, *next;
+/* Drains and frees. The first exception is kept meanwhile. Not to be cancelled: a thread that ended within would leave
+ * a pool without an owner. In a callback or a task of the pool nothing is done. */
+static procpool_status procpool__close(procpool *pool, void **thrown) {
   procpool_status status;
+  void *next;
   do {
     status = procpool__public_enter(pool);
     if (status != PROCPOOL_OK)
-      break;
+      return status;
     status = procpool__host_self(pool) ? PROCPOOL_DEADLOCK
                                        : procpool__shutdown_locked(pool, PROCPOOL_DRAIN, PROCPOOL__NEVER);
     for (int i = 0; i < pool->segment.workers && status == PROCPOOL_MEMORY; i++)
       procpool__host_give_up_first(pool, i); /* what comes behind a result that does not fit shall run */
     next = procpool__host_take_thrown(pool);
     (void)procpool__public_leave(pool, status);
-    procpool__scope_keep(&thrown, next);
+    procpool__scope_keep(thrown, next);
   } while (status == PROCPOOL_INTERRUPTED || status == PROCPOOL_MEMORY); /* all that was accepted runs */
   next = NULL;
-  (void)procpool__free(pool, &next);
-  procpool__scope_keep(&thrown, next);
+  status = procpool__free(pool, &next);
+  procpool__scope_keep(thrown, next);
+  return status;
+}
+
+PROCPOOL_API procpool_status procpool_close(procpool *pool) {
+  const int cancel = procpool__platform_no_cancel();
+  void *thrown = NULL;
+  const procpool_status status = pool != NULL ? procpool__close(pool, &thrown) : PROCPOOL_OK;
+  procpool__platform_cancel_as(cancel);
+  if (thrown != NULL)
+    procpool__platform_throw(thrown);
+  return procpool__host_told(status);
+}
+
+/* The end of PROCPOOL_WITH: what is thrown leaves a cleanup. */
+PROCPOOL_API void procpool_scope_end(procpool *pool) {
+  const int cancel = procpool__platform_no_cancel();
+  void *thrown = NULL;
+  (void)procpool__close(pool, &thrown);
   procpool__platform_cancel_as(cancel);
   procpool__platform_throw_alone(thrown);
 }
@@ -12124,16 +12371,18 @@ PROCPOOL_API procpool_start procpool_start_method(procpool *pool) {
   return procpool__host_check(pool) == PROCPOOL_OK ? pool->start : PROCPOOL_START_AUTO;
 }
 
-PROCPOOL_API procpool_status procpool_last_error(procpool *pool, procpool_error *error) {
-  const procpool_status status = procpool__public_enter(pool);
-  if (status != PROCPOOL_OK)
-    return status;
-  if (error == NULL)
-    return procpool__public_leave(pool, PROCPOOL_ARGUMENT);
-  *error = pool->last_error;
-  if (pool->cause.status == error->status && error->status != PROCPOOL_OK)
-    *error = pool->cause;
-  return procpool__public_leave(pool, PROCPOOL_OK);
+PROCPOOL_API procpool_status procpool_last_error(procpool_error *error) {
+  const procpool_error *last = &procpool__thread_last.error;
+  if (error != NULL)
+    *error = *last;
+  if (error != NULL && last->status == PROCPOOL_OK)
+    error->worker = -1;
+  return last->status;
+}
+
+PROCPOOL_API const char *procpool_last_message(void) {
+  const char *text = procpool__platform_own(&procpool__process_record.texts);
+  return text != NULL ? text : procpool__thread_last.error.message;
 }
 
 static void procpool__stats_count(procpool *p, procpool_stats *stats) {
@@ -12150,12 +12399,12 @@ static void procpool__stats_count(procpool *p, procpool_stats *stats) {
   }
 }
 
-PROCPOOL_API procpool_status procpool_get_stats(procpool *pool, procpool_stats *stats) {
+PROCPOOL_API procpool_status procpool_get_stats_sized(procpool *pool, procpool_stats *stats, size_t stats_size) {
   const procpool_status status = procpool__public_enter(pool);
   if (status != PROCPOOL_OK)
     return status;
-  if (stats == NULL)
-    return procpool__public_leave(pool, PROCPOOL_ARGUMENT);
+  if (stats == NULL || stats_size != sizeof(*stats))
+    return procpool__public_leave(pool, stats == NULL ? PROCPOOL_ARGUMENT : PROCPOOL_MISMATCH);
   (void)procpool__host_drain(pool);
   for (uint64_t parts = pool->slots_used / PROCPOOL__SWEEP; pool->sweep_left > 0 && parts > 0; parts--) {
     procpool__host_breathe(pool); /* tasks that left no record are looked for, some at a time */
@@ -12172,6 +12421,7 @@ PROCPOOL_API procpool_status procpool_get_stats(procpool *pool, procpool_stats *
   stats->settled = pool->settled;
   stats->crashed = pool->crashed;
   stats->shared_bytes = pool->shared_bytes;
+  stats->futures = pool->held_futures;
   return procpool__public_leave(pool, PROCPOOL_OK);
 }
 
@@ -12181,23 +12431,41 @@ PROCPOOL_API procpool_status procpool_get_stats(procpool *pool, procpool_stats *
  * Calls:     >>submit, and all above it.
  * Always:    a call that is refused leaves the future as it was. */
 
+/* The outcome, after a look at what has come where it is not there yet. Not told: it is asked in loops. */
+static procpool_status procpool__future_look(procpool_future *f) {
+  procpool_status status = procpool__host_check_future(f);
+  procpool *p;
+  if (status != PROCPOOL_OK)
+    return status;
+  status = procpool__future_status(f);
+  if (status != PROCPOOL_PENDING)
+    return status;
+  p = f->pool;
+  procpool__public_lock(p);
+  if (!procpool__host_freed(p))
+    (void)procpool__poll_look(p);
+  status = procpool__future_status(f);
+  procpool__host_hand_over(p);
+  return procpool__public_leave(p, status);
+}
+
 PROCPOOL_API procpool_status procpool_future_status(procpool_future *future) {
-  const procpool_status status = procpool__host_check_future(future);
-  return status == PROCPOOL_OK ? procpool__future_status(future) : status;
+  return procpool__future_look(future);
 }
 
 PROCPOOL_API bool procpool_future_done(procpool_future *future) {
-  return procpool_future_status(future) < PROCPOOL_PENDING;
+  return procpool__future_look(future) < PROCPOOL_PENDING;
 }
 
 PROCPOOL_API bool procpool_future_cancelled(procpool_future *future) {
-  return procpool_future_status(future) == PROCPOOL_CANCELLED;
+  return procpool__future_look(future) == PROCPOOL_CANCELLED;
 }
 
 PROCPOOL_API bool procpool_future_running(procpool_future *future) {
   bool running = false;
-  if (procpool__public_enter_future(future) != PROCPOOL_OK)
+  if (procpool__future_look(future) != PROCPOOL_PENDING)
     return false;
+  procpool__public_lock(future->pool);
   if (procpool__future_status(future) == PROCPOOL_PENDING)
     running = procpool__word_state(procpool__load(&future->pool->segment.slots[future->slot].word)) != PROCPOOL__READY;
   (void)procpool__public_leave(future->pool, PROCPOOL_OK);
@@ -12237,6 +12505,7 @@ static bool procpool__future_release(procpool *p, procpool_future *f) {
   if (f->flags & PROCPOOL__F_RELEASED)
     return false;
   f->flags |= PROCPOOL__F_RELEASED;
+  p->held_futures--;
   procpool__future_give_back(p, f);
   return true;
 }
@@ -12278,7 +12547,7 @@ PROCPOOL_API procpool_status procpool_future_wait(procpool_future *future, doubl
   if (status != PROCPOOL_OK)
     return status;
   if (procpool__public_bad_timeout(timeout))
-    return PROCPOOL_ARGUMENT;
+    return procpool__host_told(PROCPOOL_ARGUMENT);
   p = future->pool;
   status = procpool__future_status(future);
   if (status != PROCPOOL_PENDING && __atomic_load_n(&p->first_due, __ATOMIC_RELAXED) == NULL)
@@ -12328,11 +12597,12 @@ PROCPOOL_API procpool_status procpool_future_result(procpool_future *future, dou
   if (size != NULL)
     *size = 0;
   if (status == PROCPOOL_OK)
-    status = buffer == NULL && capacity > 0 ? PROCPOOL_ARGUMENT : procpool_future_wait(future, timeout);
+    status =
+        buffer == NULL && capacity > 0 ? procpool__host_told(PROCPOOL_ARGUMENT) : procpool_future_wait(future, timeout);
   if (status != PROCPOOL_OK)
     return status;
   if (!(future->flags & PROCPOOL__F_PLACE))
-    return procpool__future_copy(future, buffer, capacity, size);
+    return procpool__host_told(procpool__future_copy(future, buffer, capacity, size));
   p = future->pool;
   procpool__public_lock(p);
   return procpool__public_leave(p, procpool__future_copy_locked(future, buffer, capacity, size));
@@ -12346,23 +12616,41 @@ static void procpool__future_describe(const procpool_future *f, procpool_error *
     return;
   }
   procpool__error_fill(error, status, 0, status == PROCPOOL_OK || status == PROCPOOL_PENDING ? "" : NULL);
+  error->index = f->index;
   if (status != PROCPOOL_PENDING) {
     error->worker = f->worker;
     error->pid = (long)f->pid;
   }
 }
 
+/* All of its message, where that is longer than an error has room for; else null. It has settled. */
+static const char *procpool__future_text(const procpool_future *f) {
+  const procpool_status status = procpool__future_status(f);
+  if ((status != PROCPOOL_FAILED && status != PROCPOOL_TRANSFER) || (f->flags & PROCPOOL__F_PLACE) ||
+      f->size <= sizeof(procpool__failure))
+    return NULL;
+  return (const char *)f->result.data + offsetof(procpool__failure, message);
+}
+
+/* Under the lock: why it did not end as OK is this thread's last error from now on. */
+static void procpool__future_tell(const procpool_future *f) {
+  procpool_error error;
+  procpool__future_describe(f, &error);
+  procpool__last_set(&error, procpool__future_text(f));
+  procpool__thread_last.told = false; /* an outcome, and no refusal */
+}
+
 /* For the typed layer, under the lock: copies the result of a settled future if it has this very size. Else why not is
- * the pool's last error from then on. */
+ * the thread's last error from then on. */
 static procpool_status procpool__future_take(procpool_future *f, void *buffer, size_t size) {
   procpool_status status = f->magic == PROCPOOL__FUTURE_LIVE ? procpool__future_status(f) : PROCPOOL_HANDLE;
   if (status == PROCPOOL_OK && f->size == size)
     return procpool__future_copy_locked(f, buffer, size, NULL);
   if (status == PROCPOOL_OK)
-    return procpool__host_refuse(f->pool, PROCPOOL_CODEC, 0,
+    return procpool__host_refuse(f->pool, PROCPOOL_TRANSFER, 0,
                                  "the result does not have the size that this typed function gives");
   if (status < PROCPOOL_PENDING)
-    procpool__future_describe(f, &f->pool->last_error);
+    procpool__future_tell(f);
   return status;
 }
 
@@ -12371,14 +12659,18 @@ static procpool_status procpool__future_take(procpool_future *f, void *buffer, s
 PROCPOOL_API procpool_status procpool_future_result_exact(procpool_future *future, void *buffer, size_t size) {
   procpool *p;
   procpool_status status = PROCPOOL_OK;
-  if (future == NULL) /* OK where nothing was refused */
-    status = (procpool_status)procpool__platform_own_take(&procpool__process_record.refusals);
+  if (future == NULL) { /* OK where nothing was refused */
+    status = procpool__thread_last.refused;
+    procpool__thread_last.refused = PROCPOOL_OK;
+    if (status != PROCPOOL_OK)
+      return status; /* told when it was refused */
+  }
   if (status == PROCPOOL_OK)
     status = procpool__host_check_future(future);
   if (status == PROCPOOL_OK && buffer == NULL && size > 0)
     status = PROCPOOL_ARGUMENT;
   if (status != PROCPOOL_OK)
-    return status;
+    return procpool__host_told(status);
   p = future->pool;
   procpool__platform_cancel_here();
   procpool__public_lock(p);
@@ -12419,12 +12711,73 @@ PROCPOOL_API procpool_status procpool_future_error(procpool_future *future, proc
   return procpool__public_leave(future->pool, PROCPOOL_OK);
 }
 
-PROCPOOL_API long procpool_future_pid(procpool_future *future) {
-  return procpool_future_done(future) ? (long)future->pid : 0;
+PROCPOOL_API const char *procpool_future_message(procpool_future *future) {
+  const char *text;
+  if (procpool__host_check_future(future) != PROCPOOL_OK)
+    return NULL;
+  if (procpool__future_status(future) == PROCPOOL_PENDING)
+    return "";
+  text = procpool__future_text(future);
+  if (text != NULL)
+    return text;
+  if (future->error != NULL)
+    return future->error->message;
+  return procpool__future_status(future) == PROCPOOL_OK ? "" : procpool_strerror(procpool__future_status(future));
 }
 
-PROCPOOL_API int procpool_future_worker(procpool_future *future) {
-  return procpool_future_done(future) ? future->worker : -1;
+PROCPOOL_API size_t procpool_future_index(procpool_future *future) {
+  return procpool__host_check_future(future) == PROCPOOL_OK ? future->index : 0;
+}
+
+PROCPOOL_API void *procpool_future_user(procpool_future *future) {
+  return procpool__host_check_future(future) == PROCPOOL_OK ? future->user : NULL;
+}
+
+/* ---- a call in another process ---- */
+
+/* Before anything is submitted: whether there may be a wait for it. */
+static procpool_status procpool__call_check(procpool *p, const void *result, size_t capacity) {
+  procpool_status status = procpool__public_enter(p);
+  if (status != PROCPOOL_OK)
+    return status;
+  if (result == NULL && capacity > 0)
+    status = procpool__host_refuse(p, PROCPOOL_ARGUMENT, 0, "there is no place for the result");
+  else if (procpool__host_self(p))
+    status = PROCPOOL_DEADLOCK;
+  return procpool__public_leave(p, status);
+}
+
+/* Under the lock, of a settled future: its result, or why there is none. */
+static procpool_status procpool__call_take(procpool_future *f, void *result, size_t capacity, size_t *size) {
+  const procpool_status status = procpool__future_status(f);
+  if (status == PROCPOOL_OK)
+    return procpool__future_copy_locked(f, result, capacity, size);
+  procpool__future_tell(f);
+  return status;
+}
+
+PROCPOOL_API procpool_status procpool_call(procpool *pool, procpool_function function, const void *argument,
+                                           size_t size, void *result, size_t capacity, size_t *result_size,
+                                           const procpool_submit_options *options) {
+  procpool_future *future;
+  procpool_status status;
+  if (result_size != NULL)
+    *result_size = 0;
+  status = procpool__call_check(pool, result, capacity);
+  if (status != PROCPOOL_OK)
+    return status;
+  status = procpool_submit(pool, function, argument, size, options, &future);
+  if (status != PROCPOOL_OK)
+    return status;
+  procpool__platform_cancel_here();
+  pool = future->pool;
+  procpool__public_lock(pool);
+  status = procpool__future_await(pool, future, PROCPOOL_FOREVER);
+  if (status < PROCPOOL_PENDING && future->magic == PROCPOOL__FUTURE_LIVE)
+    status = procpool__call_take(future, result, capacity, result_size);
+  if (status != PROCPOOL_FORKED)
+    (void)procpool__future_release(pool, future);
+  return procpool__public_leave_throwing(pool, status);
 }
 
 static procpool_status procpool__future_cancel(procpool *p, procpool_future *f) {
@@ -12493,10 +12846,10 @@ PROCPOOL_API procpool_status procpool_future_add_done_callback(procpool_future *
   if (status != PROCPOOL_OK)
     return status;
   if (callback == NULL)
-    return PROCPOOL_ARGUMENT;
+    return procpool__host_told(PROCPOOL_ARGUMENT);
   node = (procpool__callback_node *)PROCPOOL_MALLOC(sizeof(*node));
   if (node == NULL)
-    return PROCPOOL_MEMORY;
+    return procpool__host_told(PROCPOOL_MEMORY);
   node->function = callback;
   node->context = context;
   node->next = NULL;
@@ -12539,6 +12892,39 @@ PROCPOOL_API procpool_status procpool_future_release(procpool_future *future) {
     procpool__host_pass_room(p);
   }
   return procpool__public_leave(p, PROCPOOL_OK);
+}
+
+/* ---- many futures ---- */
+
+static procpool_status procpool__many_check(const void *futures, size_t count) {
+  return (futures == NULL && count > 0) || !procpool__size_possible(count, sizeof(procpool_future *))
+             ? procpool__host_refuse(NULL, PROCPOOL_ARGUMENT, 0, "the list of futures is null, or none is that long")
+             : PROCPOOL_OK;
+}
+
+PROCPOOL_API procpool_status procpool_cancel_many(procpool_future *const *futures, size_t count, size_t *cancelled) {
+  procpool_status status = procpool__many_check(futures, count);
+  if (cancelled != NULL)
+    *cancelled = 0;
+  for (size_t i = 0; i < count && status != PROCPOOL_ARGUMENT; i++) {
+    const procpool_status one = futures[i] != NULL ? procpool_future_cancel(futures[i]) : PROCPOOL_PENDING;
+    if (cancelled != NULL)
+      *cancelled += one == PROCPOOL_CANCELLED;
+    if (status == PROCPOOL_OK && one >= PROCPOOL_ARGUMENT)
+      status = one;
+  }
+  return procpool__host_told(status);
+}
+
+PROCPOOL_API procpool_status procpool_release_many(procpool_future **futures, size_t count) {
+  procpool_status status = procpool__many_check(futures, count);
+  for (size_t i = 0; i < count && status != PROCPOOL_ARGUMENT; i++) {
+    const procpool_status one = procpool_future_release(futures[i]);
+    futures[i] = NULL;
+    if (status == PROCPOOL_OK)
+      status = one;
+  }
+  return procpool__host_told(status);
 }
 
 /* ==== >>several =====================================================================================================
@@ -12881,7 +13267,7 @@ PROCPOOL_API procpool_status procpool_wait(procpool_future *const *futures, size
   if (done != NULL)
     *done = 0;
   if ((unsigned)mode > PROCPOOL_FIRST_EXCEPTION || procpool__public_bad_timeout(timeout))
-    return PROCPOOL_ARGUMENT;
+    return procpool__host_told(PROCPOOL_ARGUMENT);
   status = procpool__group_fill(&group, futures, count);
   group.until = (unsigned)mode;
   if (status == PROCPOOL_OK && group.pool_count > 0) {
@@ -12892,7 +13278,7 @@ PROCPOOL_API procpool_status procpool_wait(procpool_future *const *futures, size
   if (done != NULL)
     *done = group.waiter.settled; /* now no other thread counts */
   procpool__platform_throw(group.thrown);
-  return status;
+  return procpool__host_told(status);
 }
 
 /* ==== >>iterators ===================================================================================================
@@ -12913,7 +13299,9 @@ struct procpool_iterator {
   unsigned char *item;
   size_t item_size;
   bool has_item;
-  procpool_submit_options limits; /* of each item */
+  procpool_submit_options limits; /* of each item; and its user pointer */
+  size_t taken;                   /* items submitted so far */
+  size_t last;                    /* which was delivered last */
   procpool__wait_node *free;      /* unless in order: the free places, by next_done */
   procpool__wait_node *current;   /* whose future the caller holds; or null */
 };
@@ -12926,6 +13314,7 @@ static procpool_iterator *procpool__iterator_new(size_t item_size) {
     return NULL;
   memset((void *)it, 0, sizeof(*it));
   it->magic = PROCPOOL__ITERATOR_LIVE;
+  it->last = SIZE_MAX;
   it->item = (unsigned char *)it + own;
   it->item_size = item_size;
   return it;
@@ -12947,15 +13336,15 @@ PROCPOOL_API procpool_status procpool_as_completed(procpool_future *const *futur
   procpool_iterator *it;
   procpool_status status;
   if (iterator == NULL)
-    return PROCPOOL_ARGUMENT;
+    return procpool__host_told(PROCPOOL_ARGUMENT);
   *iterator = NULL;
   it = procpool__iterator_new(0);
   if (it == NULL)
-    return PROCPOOL_MEMORY;
+    return procpool__host_told(PROCPOOL_MEMORY);
   status = procpool__group_fill(&it->group, futures, count);
   if (status != PROCPOOL_OK) {
     procpool__iterator_end(it, false);
-    return status;
+    return procpool__host_told(status);
   }
   it->group.until = PROCPOOL__UNTIL_QUEUED;
   it->end = PROCPOOL_END;
@@ -12971,16 +13360,19 @@ static procpool_status procpool__imap_check(procpool *p, procpool_function funct
   if (!procpool__size_possible(1, item_size) || o->buffersize > PROCPOOL__MAX_QUEUED)
     return procpool__host_refuse(p, PROCPOOL_ARGUMENT, 0, "the items or options.buffersize are too large");
   if (procpool__public_bad_timeout(o->time_limit) || procpool__public_bad_timeout(o->grace))
-    return procpool__host_refuse(p, PROCPOOL_ARGUMENT, 0, "a time is not a number");
+    return procpool__host_refuse(p, PROCPOOL_ARGUMENT, 0, PROCPOOL__NOT_A_NUMBER);
   if (o->time_limit > 0 && p->start > PROCPOOL_START_SPAWN)
     return procpool__host_refuse(p, PROCPOOL_UNSUPPORTED, 0,
                                  "a time limit needs fork or spawn: no thread can be ended");
   return PROCPOOL_OK;
 }
 
+enum { PROCPOOL__WINDOW = 64 }; /* items in flight at least, where the caller does not say: enough for quick ones */
+
 /* The iterator without what is called for its items; null where there is no memory. */
 static procpool_iterator *procpool__imap_make(procpool *p, size_t item_size, const procpool_imap_options *o) {
-  const size_t places = o->buffersize > 0 ? o->buffersize : 2 * (size_t)p->segment.workers;
+  const size_t least = 2 * (size_t)p->segment.workers;
+  const size_t places = o->buffersize > 0 ? o->buffersize : least > (size_t)PROCPOOL__WINDOW ? least : (size_t)PROCPOOL__WINDOW;
   procpool_iterator *it = procpool__iterator_new(item_size);
   if (it == NULL)
     return NULL;
@@ -12996,6 +13388,7 @@ static procpool_iterator *procpool__imap_make(procpool *p, size_t item_size, con
     it->group.nodes[i - 1].next_done = &it->group.nodes[i];
   it->limits.time_limit = o->time_limit;
   it->limits.grace = o->grace;
+  it->limits.user = o->user;
   return it;
 }
 
@@ -13023,7 +13416,7 @@ PROCPOOL_API procpool_status procpool_imap(procpool *pool, procpool_function fun
   it = procpool__imap_make(pool, item_size, &o);
   if (it == NULL) {
     procpool__public_let_go(pool);
-    return PROCPOOL_MEMORY;
+    return procpool__host_told(PROCPOOL_MEMORY);
   }
   it->function = function;
   it->generator = generator;
@@ -13083,10 +13476,12 @@ static procpool_status procpool__imap_submit(procpool_iterator *it, uint64_t dea
   if (!procpool__public_relock(p)) /* the generator has forked: this is the child */
     return procpool__public_leave(p, PROCPOOL_FORKED);
   procpool__submit_make_order(p, &o, it->function, it->item, it->item_size, &it->limits);
+  o.index = it->taken;
   status = procpool__submit_checked(p, &o, it->group.count > 0 ? 0 : deadline);
   if (status == PROCPOOL_OK) {
     procpool__node_link(&it->group.waiter, procpool__imap_place(it), o.future);
     it->group.count++;
+    it->taken++;
   }
   return procpool__public_leave(p, status);
 }
@@ -13130,6 +13525,7 @@ static procpool_future *procpool__iterator_take(procpool_iterator *it) {
     it->current = procpool__waiter_pop(&g->waiter);
   }
   g->count--;
+  it->last = it->pool != NULL ? it->current->future->index : (size_t)(it->current - g->nodes);
   return it->current->future;
 }
 
@@ -13156,11 +13552,11 @@ PROCPOOL_API procpool_status procpool_next(procpool_iterator *iterator, double t
   if (future != NULL)
     *future = NULL;
   if (iterator == NULL || iterator->magic != PROCPOOL__ITERATOR_LIVE)
-    return PROCPOOL_HANDLE;
+    return procpool__host_told(PROCPOOL_HANDLE);
   if (!procpool__iterator_here(iterator))
-    return PROCPOOL_FORKED;
+    return procpool__host_told(PROCPOOL_FORKED);
   if (future == NULL || procpool__public_bad_timeout(timeout))
-    return PROCPOOL_ARGUMENT;
+    return procpool__host_told(PROCPOOL_ARGUMENT);
   g = &iterator->group;
   if (g->pool_count == 0)
     return PROCPOOL_END;
@@ -13174,7 +13570,7 @@ PROCPOOL_API procpool_status procpool_next(procpool_iterator *iterator, double t
     if (status == PROCPOOL_OK)
       *future = procpool__iterator_take(iterator);
   }
-  return status;
+  return procpool__host_told(status);
 }
 
 /* For the typed layer: the next result itself. A failed item is told by its status; the iteration goes on. */
@@ -13186,6 +13582,10 @@ PROCPOOL_API procpool_status procpool_next_exact(procpool_iterator *iterator, vo
     return status;
   procpool__public_lock(future->pool);
   return procpool__public_leave(future->pool, procpool__future_take(future, buffer, size));
+}
+
+PROCPOOL_API size_t procpool_iterator_index(procpool_iterator *iterator) {
+  return iterator != NULL && iterator->magic == PROCPOOL__ITERATOR_LIVE ? iterator->last : SIZE_MAX;
 }
 
 PROCPOOL_API size_t procpool_iterator_remaining(procpool_iterator *iterator) {
@@ -13216,10 +13616,10 @@ PROCPOOL_API void procpool_iterator_free(procpool_iterator *iterator) {
  * Always:    an item begins at most once; after a crash the items that had ended are kept, and the others are handed
  *            out again. */
 
-/* The block of a chunk: its head, arguments and results (unless they lie in shared buffers), and the marks of items
- * that failed. Each begins at such an offset. */
+/* The block of a chunk: its head, arguments and results (unless they lie in shared buffers), the marks of items that
+ * failed, and what they told, where that is asked for. Each begins at such an offset. */
 typedef struct procpool__layout {
-  uint64_t arguments, results, failures, size;
+  uint64_t arguments, results, failures, records, size;
 } procpool__layout;
 
 /* One chunk: items first to first + count. While it is not handed out, the items of one that broke off. */
@@ -13266,7 +13666,8 @@ typedef struct procpool__mapping {
   bool cell_before;              /* and whether there was a cell */
   size_t least;                  /* items that are worth handing out, by what the last chunk took */
   size_t failed_item, failed_count;
-  procpool_status status; /* of the first item that is not OK */
+  procpool_status status; /* of the first item that is not OK, */
+  procpool_error error;   /* and its error */
 } procpool__mapping;
 
 /* To hand out a chunk and to take it in costs some 20 us of a processor's time, on a machine that has no processor to
@@ -13282,13 +13683,19 @@ static uint64_t procpool__map_copied(const procpool__array *a) {
   return a->shared ? 0 : a->step;
 }
 
+/* Bytes of an item's record in the block of its chunk. */
+static uint64_t procpool__map_record(const procpool__mapping *m) {
+  return m->o.errors != NULL ? sizeof(procpool__failure) : 0;
+}
+
 /* Items of the next chunk: many first, few towards the end, so that no worker waits long for the last one. At most what
  * a quarter of the arena holds; in an inline pool no thread looks at the clock while a chunk runs: only what takes a
  * moment. */
 static size_t procpool__map_chunksize(const procpool__mapping *m) {
   const bool copied = !m->arguments.shared || !m->results.shared;
   const size_t sizes = (m->arguments.shared ? 0 : m->arguments.size) + (m->results.shared ? 0 : m->results.size);
-  const uint64_t bytes = procpool__map_copied(&m->arguments) + procpool__map_copied(&m->results);
+  const uint64_t bytes =
+      procpool__map_copied(&m->arguments) + procpool__map_copied(&m->results) + procpool__map_record(m);
   const uint64_t arena = m->pool->segment.arena_size; /* an item has a quarter of a byte for its mark, too */
   uint64_t most = bytes > 0 ? arena / 4 / bytes : arena;
   size_t n = (m->count - m->next) / ((size_t)m->pool->segment.workers * (copied ? 4 : 2));
@@ -13314,7 +13721,8 @@ static procpool__layout procpool__map_layout(const procpool__mapping *m, size_t 
   at.arguments = procpool__round_up(sizeof(procpool__chunk), PROCPOOL__LINE);
   at.results = procpool__round_up(at.arguments + count * procpool__map_copied(&m->arguments), PROCPOOL__LINE);
   at.failures = procpool__round_up(at.results + count * procpool__map_copied(&m->results), PROCPOOL__LINE);
-  at.size = at.failures + procpool__chunk_marks_size(count);
+  at.records = procpool__round_up(at.failures + procpool__chunk_marks_size(count), PROCPOOL__LINE);
+  at.size = at.records + count * procpool__map_record(m);
   return at;
 }
 
@@ -13375,7 +13783,7 @@ static procpool_status procpool__map_load(procpool__mapping *m, procpool__job *j
   procpool__chunk *chunk = procpool__map_chunk(m, job);
   const uint64_t address = procpool__code_translate(m->pool, m->function);
   if (address == 0)
-    return procpool__host_refuse(m->pool, PROCPOOL_FUNCTION, 0, NULL);
+    return procpool__host_refuse(m->pool, PROCPOOL_NO_FUNCTION, 0, NULL);
   if (address == PROCPOOL__CODE_UNKNOWN)
     return PROCPOOL_SYSTEM;
   memset(chunk, 0, offsetof(procpool__chunk, first));
@@ -13388,6 +13796,7 @@ static procpool_status procpool__map_load(procpool__mapping *m, procpool__job *j
   chunk->arguments = procpool__map_place(&m->arguments, job, job->at.arguments);
   chunk->results = procpool__map_place(&m->results, job, job->at.results);
   chunk->failures = job->block + job->at.failures;
+  chunk->records = m->o.errors != NULL ? job->block + job->at.records : 0;
   if (procpool__map_copied(&m->arguments) == 0)
     return PROCPOOL_OK;
   return procpool__map_copy_in(m, (unsigned char *)chunk + job->at.arguments, m->from + job->first * m->arguments.size,
@@ -13517,12 +13926,23 @@ static procpool_status procpool__map_fill(procpool__mapping *m) {
   return status;
 }
 
+static void procpool__map_write_error(procpool_error *to, size_t item, procpool_status status,
+                                      const procpool_error *error) {
+  if (error != NULL)
+    *to = *error;
+  else
+    procpool__error_fill(to, status, 0, status == PROCPOOL_OK ? "" : NULL);
+  to->index = item;
+}
+
 /* Notes that items first to first + count ended in status; PENDING is what all of them had from the start. error: null
  * where there is no record of it. */
 static void procpool__map_note(procpool__mapping *m, size_t first, size_t count, procpool_status status,
                                const procpool_error *error) {
   for (size_t i = 0; i < count && m->o.statuses != NULL && status != PROCPOOL_PENDING; i++)
     m->o.statuses[first + i] = status;
+  for (size_t i = 0; i < count && m->o.errors != NULL && status != PROCPOOL_PENDING; i++)
+    procpool__map_write_error(&m->o.errors[first + i], first + i, status, error);
   if (status == PROCPOOL_OK || count == 0)
     return;
   m->failed_count += count;
@@ -13530,22 +13950,33 @@ static void procpool__map_note(procpool__mapping *m, size_t first, size_t count,
     return;
   m->failed_item = first;
   m->status = status;
-  if (m->o.error != NULL && error != NULL)
-    *m->o.error = *error;
-  else if (m->o.error != NULL)
-    procpool__error_fill(m->o.error, status, 0, NULL);
+  procpool__map_write_error(&m->error, first, status, error);
 }
 
-/* What is known of an item that reported failure itself: the message of the chunk's first one, the status of all. */
+/* What the worker told of an item that failed, by its own words; false where it told nothing of that one. */
+static bool procpool__map_read_failure(const procpool__mapping *m, const procpool__job *job, size_t item, bool first,
+                                       procpool__failure *failure) {
+  const procpool__chunk *chunk = procpool__map_chunk(m, job);
+  const unsigned char *records = (const unsigned char *)chunk + job->at.records;
+  if (m->o.errors != NULL)
+    memcpy(failure, records + item * sizeof(*failure), sizeof(*failure));
+  else if (first)
+    *failure = chunk->first;
+  return m->o.errors != NULL || first;
+}
+
+/* What is known of an item that reported failure itself. Where no errors are asked for, that is the message of the
+ * chunk's first one, and the status of all. */
 static void procpool__map_note_failure(procpool__mapping *m, const procpool__job *job, size_t item, unsigned mark,
-                                       const procpool__failure *first) {
+                                       bool first) {
+  procpool__failure failure;
   procpool_error error;
-  procpool__error_fill(&error, mark == 1 ? PROCPOOL_FAILED : PROCPOOL_CODEC, 0, "");
+  procpool__error_fill(&error, mark == 1 ? PROCPOOL_FAILED : PROCPOOL_TRANSFER, 0, "");
   error.worker = job->node.future->worker;
   error.pid = (long)job->node.future->pid;
-  if (first != NULL) {
-    error.code = first->code;
-    memcpy(error.message, first->message, sizeof(error.message));
+  if (procpool__map_read_failure(m, job, item, first, &failure)) {
+    error.code = failure.code;
+    memcpy(error.message, failure.message, sizeof(error.message));
     error.message[sizeof(error.message) - 1] = 0;
   }
   procpool__map_note(m, job->first + item, 1, error.status, &error);
@@ -13571,7 +14002,6 @@ static void procpool__map_collect(procpool__mapping *m, const procpool__job *job
   procpool__chunk *chunk = procpool__map_chunk(m, job);
   const uint64_t failed = procpool__load_acquire(&chunk->failed), took = procpool__load_relaxed(&chunk->took);
   const unsigned char *marks = (const unsigned char *)chunk + job->at.failures;
-  procpool__failure first;
   size_t from = 0;
   bool told = false;
   if (ended == job->count && took > 0) /* be it true or not: it is but a hint how many to hand out at once */
@@ -13582,10 +14012,8 @@ static void procpool__map_collect(procpool__mapping *m, const procpool__job *job
     const unsigned mark = procpool__chunk_mark(marks, item);
     if (mark == 0)
       continue;
-    if (!told)
-      first = chunk->first;
     procpool__map_copy(m, job, from, item - from);
-    procpool__map_note_failure(m, job, item, mark, told ? NULL : &first);
+    procpool__map_note_failure(m, job, item, mark, !told);
     from = item + 1;
     told = true;
   }
@@ -13708,6 +14136,8 @@ static bool procpool__map_make(procpool__mapping *m) {
   procpool__waiter_init(&m->waiter);
   for (size_t i = 0; i < m->count && m->o.statuses != NULL; i++)
     m->o.statuses[i] = PROCPOOL_PENDING;
+  for (size_t i = 0; i < m->count && m->o.errors != NULL; i++)
+    procpool__error_fill(&m->o.errors[i], PROCPOOL_PENDING, 0, "");
   return true;
 }
 
@@ -13750,14 +14180,12 @@ static procpool_status procpool__map_run(procpool__mapping *m) {
   }
 }
 
-/* Tells why the map was not begun, or has not ended. pool, error: null where there is none to tell. */
-static procpool_status procpool__map_refuse(procpool *p, procpool_error *error, procpool_status status,
+/* Tells why the map was not begun, or has not ended. p, error: null where there is none. */
+static procpool_status procpool__map_refuse(const procpool *p, procpool_error *error, procpool_status status,
                                             const char *message) {
-  const int system_error = status == PROCPOOL_MEMORY ? PROCPOOL__NO_MEMORY : 0;
-  if (p != NULL)
-    (void)procpool__host_refuse(p, status, system_error, message);
+  (void)procpool__host_refuse(p, status, status == PROCPOOL_MEMORY ? PROCPOOL__NO_MEMORY : 0, message);
   if (error != NULL)
-    procpool__error_fill(error, status, system_error, message);
+    *error = procpool__thread_last.error;
   return status;
 }
 
@@ -13768,9 +14196,11 @@ static procpool_status procpool__map_tell(const procpool__mapping *m, procpool_s
     m->options->failed_item = m->failed_count > 0 ? m->failed_item : 0;
   }
   if (status != PROCPOOL_OK && (m->failed_count == 0 || m->status == PROCPOOL_PENDING))
-    return procpool__map_refuse(NULL, m->o.error, status, NULL);
-  if (m->failed_count == 0 && m->o.error != NULL)
-    memset(m->o.error, 0, sizeof(*m->o.error));
+    return procpool__map_refuse(m->pool, m->o.error, status, NULL);
+  if (m->o.error != NULL)
+    *m->o.error = m->error; /* zero where all items are OK */
+  if (m->failed_count > 0)
+    procpool__last_set(&m->error, NULL);
   return status == PROCPOOL_OK ? m->status : status;
 }
 
@@ -13807,11 +14237,12 @@ static const char *procpool__map_check(const procpool__mapping *m) {
   if (m->count > 0 && ((m->from == NULL && m->arguments.size > 0) || (m->to == NULL && m->results.size > 0)))
     return "an array is null";
   if (!procpool__size_possible(m->count, m->arguments.size) || !procpool__size_possible(m->count, m->results.size) ||
-      (m->o.statuses != NULL && !procpool__size_possible(m->count, sizeof(*m->o.statuses))))
+      (m->o.statuses != NULL && !procpool__size_possible(m->count, sizeof(*m->o.statuses))) ||
+      (m->o.errors != NULL && !procpool__size_possible(m->count, sizeof(*m->o.errors))))
     return "no array is that large";
   if (procpool__public_bad_timeout(m->o.timeout) || procpool__public_bad_timeout(m->o.time_limit) ||
       procpool__public_bad_timeout(m->o.grace))
-    return "a time is not a number";
+    return PROCPOOL__NOT_A_NUMBER;
   return NULL;
 }
 
@@ -13947,7 +14378,7 @@ static void *procpool__task_item_result(procpool_task *task, size_t size) {
   }
   if (task->noted != procpool__worker_item(task) + 1 || task->noted_as != PROCPOOL_FAILED) /* its own words stay */
     procpool__worker_describe(task->worker, 0, "the result is larger than the map's result_size");
-  procpool__worker_note(task, PROCPOOL_CODEC);
+  procpool__worker_note(task, PROCPOOL_TRANSFER);
   return procpool__task_scratch(task->worker, size);
 }
 
@@ -14101,11 +14532,10 @@ static bool procpool__process_open(procpool_process *process, const procpool_pro
   if (process->pool == NULL)
     return false;
   process->pid = (long)procpool__load(&process->pool->segment.blocks[0].pid); /* of one that is dead by now, too */
-  status = procpool_submit(process->pool, function, argument, size, &process->future);
+  status = procpool_submit(process->pool, function, argument, size, NULL, &process->future);
   if (status == PROCPOOL_OK)
     return true;
-  (void)procpool_last_error(process->pool, error);
-  error->status = status;
+  (void)procpool_last_error(error);
   (void)procpool_free(process->pool);
   return false;
 }
@@ -14130,7 +14560,7 @@ static procpool_process *procpool__process_start(const procpool_process_options 
   process->magic = PROCPOOL__PROCESS_LIVE;
   procpool__public_hold(process->pool); /* until its future is released, or has been by the user */
   /* when the function has returned, the process ends */
-  (void)procpool_shutdown_timed(process->pool, PROCPOOL_DRAIN, 0);
+  (void)procpool_shutdown(process->pool, PROCPOOL_DRAIN, 0);
   return process;
 }
 
@@ -14159,7 +14589,7 @@ PROCPOOL_API procpool_status procpool_process_join(procpool_process *process, do
   const procpool_status status = procpool__process_check(process);
   if (status != PROCPOOL_OK)
     return status;
-  return procpool_shutdown_timed(process->pool, PROCPOOL_DRAIN, timeout);
+  return procpool_shutdown(process->pool, PROCPOOL_DRAIN, timeout);
 }
 
 /* The look at what has come may fail, for want of memory for a result or by an interrupt: that is not the process's
@@ -14197,7 +14627,7 @@ PROCPOOL_API procpool_status procpool_process_exit_code(procpool_process *proces
   if (status != PROCPOOL_OK)
     return status;
   if (exit_code == NULL)
-    return PROCPOOL_ARGUMENT;
+    return procpool__host_told(PROCPOOL_ARGUMENT);
   if (procpool_process_is_alive(process))
     return PROCPOOL_PENDING;
   status = procpool_future_error(process->future, &error);

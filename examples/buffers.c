@@ -54,7 +54,7 @@ static int run(procpool *pool) {
     return 1;
   options.result = h;
   options.result_size = sizeof(*h);
-  if (procpool_submit_with(pool, count_steps, &steps, sizeof(steps), &options, &future) != PROCPOOL_OK)
+  if (procpool_submit(pool, count_steps, &steps, sizeof(steps), &options, &future) != PROCPOOL_OK)
     return 1;
   if (procpool_future_wait(future, PROCPOOL_FOREVER) == PROCPOOL_OK)
     print(h);

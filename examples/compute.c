@@ -79,13 +79,15 @@ static int run_threads(struct job *job) {
 /* Submits them all, waits for all, then asks who did which. A refused submit is a null future, which is an error below. */
 static int run_processes(struct job *job) {
   procpool_future *futures[MAX_SEGMENTS];
+  procpool_error error;
   int failed = 0;
   for (int i = 0; i < job->count; i++)
     futures[i] = do_math_submit(job->pool, job->ranges[i]);
   for (int i = 0; i < job->count; i++) {
     failed |= procpool_future_wait(futures[i], PROCPOOL_FOREVER) != PROCPOOL_OK;
-    job->pids[i] = procpool_future_pid(futures[i]);
-    job->workers[i] = procpool_future_worker(futures[i]);
+    (void)procpool_future_error(futures[i], &error);
+    job->pids[i] = error.pid;
+    job->workers[i] = error.worker;
     failed |= do_math_result(futures[i], &job->sums[i]) != PROCPOOL_OK; /* releases the future */
   }
   return failed;

@@ -69,7 +69,7 @@ static void paint_row(procpool_task *task) {
   const struct row *row = procpool_task_argument(task, NULL);
   unsigned char *pixels = procpool_task_result(task, 3 * (size_t)row->width);
   if (pixels == NULL)
-    return; /* no memory: the task ends as CODEC */
+    return; /* no memory: the task ends as TRANSFER */
   for (int x = 0; x < row->width; x++)
     paint_pixel(row, x, pixels + 3 * x);
 }

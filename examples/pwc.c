@@ -126,7 +126,7 @@ static void count_batch(procpool_task *task) {
   const struct batch *batch = procpool_task_argument(task, NULL);
   struct answer *answers = procpool_task_result(task, batch->count * sizeof(*answers));
   if (answers == NULL)
-    return; /* no memory: the task ends as CODEC */
+    return; /* no memory: the task ends as TRANSFER */
   for (size_t i = 0; i < batch->count; i++)
     count_file(batch->paths + batch->pieces[i].path, &batch->pieces[i], &answers[i]);
 }

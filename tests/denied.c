@@ -191,7 +191,7 @@ static bool run(procpool *pool, const char *what, procpool_function function, co
   bool good;
   memset(&options, 0, sizeof(options));
   options.time_limit = limit;
-  good = expect(what, procpool_submit_with(pool, function, argument, size, &options, &future), PROCPOOL_OK) &&
+  good = expect(what, procpool_submit(pool, function, argument, size, &options, &future), PROCPOOL_OK) &&
          expect(what, procpool_future_wait(future, SOON), expected);
   (void)procpool_future_release(future);
   return good;
@@ -208,7 +208,7 @@ static bool use(procpool *pool, bool processes) {
     good = run(pool, "a task", task_size, in, sizeof(int), 0, PROCPOOL_OK);
   good = good && expect("a map", square_map(pool, in, out, 200), PROCPOOL_OK);
   for (int i = 0; i < 200 && good; i++)
-    good = out[i] == i * i || expect("a map's result", PROCPOOL_CODEC, PROCPOOL_OK);
+    good = out[i] == i * i || expect("a map's result", PROCPOOL_TRANSFER, PROCPOOL_OK);
   good = good && run(pool, "a large argument", task_size, large, size, 0, PROCPOOL_OK);
   if (processes)
     good = good && run(pool, "a crash", task_crash, NULL, 0, 0, PROCPOOL_CRASHED) &&
@@ -235,7 +235,7 @@ static void be_host(const denial *d, int error, procpool_start start) {
   pool = procpool_open(&options);
   page->opened = pool != NULL;
   if (pool != NULL && use(pool, start <= PROCPOOL_START_SPAWN))
-    (void)expect("shutdown", procpool_shutdown_timed(pool, PROCPOOL_DRAIN, SOON), PROCPOOL_OK);
+    (void)expect("shutdown", procpool_shutdown(pool, PROCPOOL_DRAIN, SOON), PROCPOOL_OK);
   if (pool != NULL && page->wrong[0] == 0)
     (void)expect("free", procpool_free(pool), PROCPOOL_OK);
   set(&page->done);

@@ -187,7 +187,7 @@ static int open_one(procpool_start start, bool close_fds) {
          procpool_status_name(status), i.real, i.effective, i.saved, i.high ? "there" : "closed",
          took < (uint64_t)3000000000u ? "soon" : "late");
   (void)fflush(stdout);
-  if (procpool_shutdown_timed(pool, PROCPOOL_KILL, 10) != PROCPOOL_OK)
+  if (procpool_shutdown(pool, PROCPOOL_KILL, 10) != PROCPOOL_OK)
     printf("it does not end\n");
   (void)procpool_free(pool);
   return 0;

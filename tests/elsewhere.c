@@ -91,7 +91,7 @@ static bool use(procpool *pool) {
   REQUIRE(job.sum != NULL);
   for (int i = 0; i < COUNT; i++)
     in[i] = i;
-  REQUIRE(procpool_submit(pool, add_up, &job, sizeof(job), &future) == PROCPOOL_OK);
+  REQUIRE(procpool_submit(pool, add_up, &job, sizeof(job), NULL, &future) == PROCPOOL_OK);
   REQUIRE(procpool_future_result(future, PROCPOOL_FOREVER, (void *)&where, sizeof(where), NULL) == PROCPOOL_OK);
   REQUIRE(procpool_future_release(future) == PROCPOOL_OK);
   REQUIRE(*job.sum == (long long)COUNT * (COUNT - 1) / 2);
@@ -99,7 +99,7 @@ static bool use(procpool *pool) {
   options.shared_argument = true;
   options.result = out;
   options.result_size = COUNT * sizeof(int);
-  REQUIRE(procpool_submit_with(pool, twice_each, in, COUNT * sizeof(int), &options, &future) == PROCPOOL_OK);
+  REQUIRE(procpool_submit(pool, twice_each, in, COUNT * sizeof(int), &options, &future) == PROCPOOL_OK);
   REQUIRE(procpool_future_wait(future, PROCPOOL_FOREVER) == PROCPOOL_OK);
   REQUIRE(procpool_future_data(future, NULL) == out);
   REQUIRE(procpool_future_release(future) == PROCPOOL_OK);
@@ -108,7 +108,7 @@ static bool use(procpool *pool) {
   REQUIRE(minus_map(pool, in, out, COUNT) == PROCPOOL_OK);
   for (int i = 0; i < COUNT; i++)
     REQUIRE(out[i] == -i);
-  REQUIRE(procpool_submit(pool, nothing_there, NULL, 0, &future) == PROCPOOL_OK);
+  REQUIRE(procpool_submit(pool, nothing_there, NULL, 0, NULL, &future) == PROCPOOL_OK);
   REQUIRE(procpool_future_result(future, PROCPOOL_FOREVER, &none, 1, NULL) == PROCPOOL_OK && none);
   REQUIRE(procpool_future_release(future) == PROCPOOL_OK);
   return where == in;
@@ -138,7 +138,7 @@ static int often(int count, size_t gib) {
     buffer = procpool_shared_alloc(pool, 4096);
     memset(&submit, 0, sizeof(submit));
     submit.shared_argument = true;
-    REQUIRE(buffer != NULL && procpool_submit_with(pool, find, buffer, 4096, &submit, &future) == PROCPOOL_OK);
+    REQUIRE(buffer != NULL && procpool_submit(pool, find, buffer, 4096, &submit, &future) == PROCPOOL_OK);
     REQUIRE(procpool_future_result(future, PROCPOOL_FOREVER, (void *)&there, sizeof(there), NULL) == PROCPOOL_OK);
     same += there == buffer;
     REQUIRE(procpool_future_release(future) == PROCPOOL_OK && procpool_free(pool) == PROCPOOL_OK);
@@ -164,7 +164,7 @@ int main(int argc, char **argv) {
   REQUIRE(pool != NULL);
   words[1] += words[0] > 6 ? 1 : 0; /* the last one does not ask for a place */
   same = use(pool);
-  REQUIRE(procpool_shutdown(pool, PROCPOOL_DRAIN) == PROCPOOL_OK && procpool_free(pool) == PROCPOOL_OK);
+  REQUIRE(procpool_shutdown(pool, PROCPOOL_DRAIN, PROCPOOL_FOREVER) == PROCPOOL_OK && procpool_free(pool) == PROCPOOL_OK);
   printf("%d starts, %s\n", words[1], same ? "the same place" : "elsewhere");
   return 0;
 }

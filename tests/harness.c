@@ -53,6 +53,11 @@ void harness_check_status(const char *file, int line, const char *text, procpool
                  procpool_status_name(expected));
 }
 
+void harness_check_poll(const char *file, int line, const char *text, procpool_status got) {
+  if (got != PROCPOOL_PENDING && got != PROCPOOL_END)
+    harness_check_status(file, line, text, got, PROCPOOL_OK);
+}
+
 void harness_check_text(const char *file, int line, const char *text, const char *got, const char *expected) {
   if (got == NULL || strcmp(got, expected) != 0)
     harness_fail(file, line, "%s: \"%s\" == \"%s\"", text, got == NULL ? "(null)" : got, expected);
@@ -86,7 +91,7 @@ void harness_check_works(const char *file, int line, procpool *pool) {
   int out = 0;
   procpool_future *future = NULL;
   harness_check_status(file, line, "submit of a trivial task",
-                       procpool_submit(pool, task_twice, &in, sizeof(in), &future), PROCPOOL_OK);
+                       procpool_submit(pool, task_twice, &in, sizeof(in), NULL, &future), PROCPOOL_OK);
   harness_check_settles(file, line, "a trivial task", future, PROCPOOL_OK);
   harness_check_status(file, line, "result of a trivial task",
                        procpool_future_result(future, 0, &out, sizeof(out), NULL), PROCPOOL_OK);
@@ -165,9 +170,9 @@ void harness_check_open_fails(const char *file, int line, procpool_options *opti
 /* For pools that end well: in ten seconds, and not broken, or else it would say BROKEN here. */
 void test_close_by(procpool *pool, procpool_shutdown_mode mode) {
   const double begin = test_now();
-  CHECK_OK(procpool_shutdown(pool, mode));
+  CHECK_OK(procpool_shutdown(pool, mode, PROCPOOL_FOREVER));
   CHECK_SECONDS(test_now() - begin, <, 10.0 * test_slow());
-  CHECK_STATUS(procpool_try_submit(pool, task_nothing, NULL, 0, NULL), PROCPOOL_SHUTDOWN);
+  CHECK_STATUS(try_submit(pool, task_nothing, NULL, 0, NULL), PROCPOOL_SHUTDOWN);
   CHECK_OK(procpool_free(pool));
 }
 
@@ -191,7 +196,7 @@ procpool_error test_error(procpool_future *future) {
 
 procpool_future *test_submit(procpool *pool, procpool_function function, const void *argument, size_t size) {
   procpool_future *future = NULL;
-  CHECK_OK(procpool_submit(pool, function, argument, size, &future));
+  CHECK_OK(procpool_submit(pool, function, argument, size, NULL, &future));
   CHECK(future != NULL);
   return future;
 }

@@ -73,6 +73,7 @@ void harness_skip(const char *reason) __attribute__((noreturn));
 void harness_check_compare(const char *file, int line, const char *text, long long a, const char *op, long long b,
                            bool holds);
 void harness_check_status(const char *file, int line, const char *text, procpool_status got, procpool_status expected);
+void harness_check_poll(const char *file, int line, const char *text, procpool_status got);
 void harness_check_text(const char *file, int line, const char *text, const char *got, const char *expected);
 void harness_check_bytes(const char *file, int line, const char *text, const void *got, const void *expected,
                          size_t size);
@@ -95,6 +96,8 @@ void harness_check_bytes(const char *file, int line, const char *text, const voi
 #define CHECK_GE(a, b) HARNESS_COMPARE(a, >=, b)
 #define CHECK_STATUS(call, expected) harness_check_status(__FILE__, __LINE__, #call, (call), (expected))
 #define CHECK_OK(call) CHECK_STATUS(call, PROCPOOL_OK)
+/* procpool_poll went well, whether there was something to take in or not. */
+#define CHECK_POLL(call) harness_check_poll(__FILE__, __LINE__, #call, (call))
 #define CHECK_TEXT(got, expected) harness_check_text(__FILE__, __LINE__, #got, (got), (expected))
 #define CHECK_BYTES(got, expected, size) harness_check_bytes(__FILE__, __LINE__, #got, (got), (expected), (size))
 /* Seconds, as milliseconds in the message. */
@@ -121,6 +124,28 @@ procpool *test_open_with(procpool_start start, int workers, procpool_options *op
 /* Open must fail with this status; options->error then is the reason. */
 void harness_check_open_fails(const char *file, int line, procpool_options *options, procpool_status expected);
 #define test_open_fails(options, expected) harness_check_open_fails(__FILE__, __LINE__, (options), (expected))
+/* Submits where there is room now, or within so many seconds; else FULL. */
+static PROCPOOL_UNUSED inline procpool_status submit_timed(procpool *pool, double timeout, procpool_function function,
+                                                           const void *argument, size_t size,
+                                                           procpool_future **future) {
+  procpool_submit_options options;
+  memset(&options, 0, sizeof(options));
+  options.timeout = timeout > 0 || timeout != timeout ? timeout : -1;
+  return procpool_submit(pool, function, argument, size, &options, future);
+}
+static PROCPOOL_UNUSED inline procpool_status try_submit(procpool *pool, procpool_function function,
+                                                         const void *argument, size_t size, procpool_future **future) {
+  return submit_timed(pool, -1, function, argument, size, future);
+}
+/* Who ran a task that has settled: 0 and -1 where none did, or it has not. */
+static PROCPOOL_UNUSED inline long pid_of(procpool_future *future) {
+  procpool_error error;
+  return procpool_future_error(future, &error) == PROCPOOL_OK ? error.pid : 0;
+}
+static PROCPOOL_UNUSED inline int worker_of(procpool_future *future) {
+  procpool_error error;
+  return procpool_future_error(future, &error) == PROCPOOL_OK ? error.worker : -1;
+}
 /* shutdown(DRAIN) and free, both OK. */
 void test_close(procpool *pool);
 void test_close_by(procpool *pool, procpool_shutdown_mode mode);

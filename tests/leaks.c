@@ -133,7 +133,7 @@ static void task_check(procpool_task *task) {
 /* The test does not look at the outcome of this task, but the runner sees what its worker printed. */
 TEST(leak_check_in_a_worker) {
   procpool *pool = test_open(PROCPOOL_START_FORK, 1);
-  CHECK_OK(procpool_submit(pool, task_check, NULL, 0, NULL));
+  CHECK_OK(procpool_submit(pool, task_check, NULL, 0, NULL, NULL));
   test_close(pool);
 }
 

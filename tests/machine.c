@@ -97,7 +97,7 @@ static void check_values(procpool *pool) {
   for (int i = 0; i < 100; i++)
     REQUIRE(out[i] == in[i] * in[i]);
   REQUIRE(square_result(square_submit(pool, 12), &one) == PROCPOOL_OK && one == 144);
-  REQUIRE(procpool_submit(pool, task_given, NULL, 0, &future) == PROCPOOL_OK);
+  REQUIRE(procpool_submit(pool, task_given, NULL, 0, NULL, &future) == PROCPOOL_OK);
   REQUIRE(procpool_future_result(future, PROCPOOL_FOREVER, text, sizeof(text), NULL) == PROCPOOL_OK);
   REQUIRE(procpool_future_release(future) == PROCPOOL_OK);
   REQUIRE(strcmp(text, "given") == 0);
@@ -110,7 +110,7 @@ static void check_places(procpool *pool) {
   for (size_t i = 0; i < sizeof(sizes) / sizeof(sizes[0]); i++) {
     procpool_future *futures[3];
     for (int k = 0; k < 3; k++) /* one behind the other: rings are not at their start */
-      REQUIRE(procpool_submit(pool, task_places, bytes, sizes[i], &futures[k]) == PROCPOOL_OK);
+      REQUIRE(procpool_submit(pool, task_places, bytes, sizes[i], NULL, &futures[k]) == PROCPOOL_OK);
     for (int k = 0; k < 3; k++) {
       size_t size = 0;
       const unsigned char *data;
@@ -132,10 +132,10 @@ static void check_waits(procpool *pool, procpool_start start) {
   long parent = 0, ticks;
   double begin;
   struct rusage before, after;
-  REQUIRE(procpool_submit(pool, task_parent, NULL, 0, &future) == PROCPOOL_OK);
+  REQUIRE(procpool_submit(pool, task_parent, NULL, 0, NULL, &future) == PROCPOOL_OK);
   REQUIRE(procpool_future_result(future, PROCPOOL_FOREVER, &parent, sizeof(parent), NULL) == PROCPOOL_OK);
   REQUIRE(procpool_future_release(future) == PROCPOOL_OK);
-  REQUIRE(procpool_submit(pool, task_nap, NULL, 0, &future) == PROCPOOL_OK);
+  REQUIRE(procpool_submit(pool, task_nap, NULL, 0, NULL, &future) == PROCPOOL_OK);
   ticks = start == PROCPOOL_START_THREAD ? 0 : ticks_of(parent);
   begin = now();
   REQUIRE(getrusage(RUSAGE_SELF, &before) == 0);
@@ -186,7 +186,7 @@ static void check_start(procpool_start start, const char *name) {
   check_memory(pool);
   if (start != PROCPOOL_START_INLINE)
     check_waits(pool, start);
-  REQUIRE(procpool_shutdown(pool, PROCPOOL_DRAIN) == PROCPOOL_OK);
+  REQUIRE(procpool_shutdown(pool, PROCPOOL_DRAIN, PROCPOOL_FOREVER) == PROCPOOL_OK);
   REQUIRE(procpool_free(pool) == PROCPOOL_OK);
   printf("%s ok\n", name);
 }

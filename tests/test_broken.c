@@ -40,7 +40,7 @@ static void *wait_in_result(void *context) {
 static void *wait_in_submit(void *context) {
   waiter *self = (waiter *)context;
   gate_add(&self->began, 1);
-  self->status = procpool_submit(self->pool, task_nothing, NULL, 0, NULL);
+  self->status = procpool_submit(self->pool, task_nothing, NULL, 0, NULL, NULL);
   return NULL;
 }
 
@@ -141,11 +141,11 @@ TEST_STARTS(r128_who_ran_a_task_that_broke_off, PROCESSES) {
   CHECK_EQ(kill((pid_t)supervisor, SIGKILL), 0);
   CHECK_SETTLES(running, PROCPOOL_BROKEN);
   CHECK_SETTLES(queued, PROCPOOL_BROKEN);
-  CHECK_EQ(procpool_future_worker(running), 0);
-  CHECK_EQ(procpool_future_pid(running), pid);
+  CHECK_EQ(worker_of(running), 0);
+  CHECK_EQ(pid_of(running), pid);
   CHECK_EQ(test_error(running).worker, 0);
   CHECK_EQ(test_error(running).pid, pid);
-  CHECK_EQ(procpool_future_worker(queued), -1);
+  CHECK_EQ(worker_of(queued), -1);
   CHECK_EQ(test_error(queued).pid, 0);
   CHECK_OK(procpool_future_release(running));
   CHECK_OK(procpool_future_release(queued));
@@ -166,7 +166,7 @@ TEST_STARTS(r071_everybody_learns_of_a_kill_by_another_thread, PROCESSES) {
   scene self;
   scene_begin(&self, start, false);
   scene_wait(&self);
-  CHECK_OK(procpool_shutdown(self.pool, PROCPOOL_KILL));
+  CHECK_OK(procpool_shutdown(self.pool, PROCPOOL_KILL, PROCPOOL_FOREVER));
   scene_end(&self, PROCPOOL_SHUTDOWN);
   finish(self.running, PROCPOOL_SHUTDOWN);
   CHECK_OK(procpool_free(self.pool));
@@ -182,11 +182,11 @@ TEST_STARTS(r071_blocked_submit_is_refused_by_a_drain, CONCURRENT) {
   blocked.pool = self.pool;
   thread = test_thread(wait_in_submit, &blocked);
   gate_wait(&blocked.began, 1);
-  CHECK_STATUS(procpool_shutdown_timed(self.pool, PROCPOOL_DRAIN, 0.01), PROCPOOL_PENDING);
+  CHECK_STATUS(procpool_shutdown(self.pool, PROCPOOL_DRAIN, 0.01), PROCPOOL_PENDING);
   test_join(thread); /* at once, though the queue is still full */
   CHECK_STATUS(blocked.status, PROCPOOL_SHUTDOWN);
   gate_add(&page->gate, 1);
-  CHECK_OK(procpool_shutdown(self.pool, PROCPOOL_DRAIN));
+  CHECK_OK(procpool_shutdown(self.pool, PROCPOOL_DRAIN, PROCPOOL_FOREVER));
   finish(self.queued, PROCPOOL_OK);
   finish(self.running, PROCPOOL_OK);
   CHECK_OK(procpool_free(self.pool));
@@ -220,9 +220,9 @@ TEST_STARTS(r038_calls_on_a_broken_pool, PROCESSES) {
   CHECK_STATUS(status, PROCPOOL_BROKEN);
   CHECK_LE(delivered, 2);
   procpool_iterator_free(before);
-  CHECK_STATUS(procpool_submit(pool, task_nothing, NULL, 0, NULL), PROCPOOL_BROKEN);
-  CHECK_STATUS(procpool_try_submit(pool, task_nothing, NULL, 0, NULL), PROCPOOL_BROKEN);
-  CHECK_STATUS(procpool_submit_timed(pool, 1, task_nothing, NULL, 0, NULL), PROCPOOL_BROKEN);
+  CHECK_STATUS(procpool_submit(pool, task_nothing, NULL, 0, NULL, NULL), PROCPOOL_BROKEN);
+  CHECK_STATUS(try_submit(pool, task_nothing, NULL, 0, NULL), PROCPOOL_BROKEN);
+  CHECK_STATUS(submit_timed(pool, 1, task_nothing, NULL, 0, NULL), PROCPOOL_BROKEN);
   CHECK_STATUS(procpool_map(pool, task_twice, &in, sizeof(in), &out, sizeof(out), 1, NULL), PROCPOOL_BROKEN);
   CHECK_EQ(out, -1);
   status = procpool_imap(pool, task_twice, generate_ints, &next, sizeof(int), NULL, &after);
@@ -230,13 +230,13 @@ TEST_STARTS(r038_calls_on_a_broken_pool, PROCESSES) {
     status = procpool_next(after, PROCPOOL_FOREVER, &future);
   CHECK_STATUS(status, PROCPOOL_BROKEN);
   procpool_iterator_free(after);
-  CHECK_OK(procpool_last_error(pool, &error));
+  (void)procpool_last_error(&error);
   CHECK_STATUS(error.status, PROCPOOL_BROKEN);
   CHECK_NE(error.message[0], '\0');
-  CHECK_OK(procpool_poll(pool));
+  CHECK_POLL(procpool_poll(pool, 0));
   CHECK_EQ(test_stats(pool).workers_alive, 0);
-  CHECK_OK(procpool_shutdown(pool, PROCPOOL_DRAIN));
-  CHECK_OK(procpool_shutdown(pool, PROCPOOL_KILL));
+  CHECK_OK(procpool_shutdown(pool, PROCPOOL_DRAIN, PROCPOOL_FOREVER));
+  CHECK_OK(procpool_shutdown(pool, PROCPOOL_KILL, PROCPOOL_FOREVER));
   CHECK_OK(procpool_free(pool));
 }
 
@@ -278,7 +278,7 @@ static void *use_until_broken(void *context) {
       procpool_future *future = NULL;
       procpool_status status;
       pattern_fill(bytes, size, (unsigned)i);
-      status = procpool_submit(self->pools[p], task_echo, bytes, size, &future);
+      status = procpool_submit(self->pools[p], task_echo, bytes, size, NULL, &future);
       if (status == PROCPOOL_OK) {
         status = procpool_future_wait(future, PROCPOOL_FOREVER);
         if (status == PROCPOOL_OK)
@@ -410,7 +410,7 @@ static void host_with_spinning_workers(procpool_start start) {
   procpool *pool = test_open(start, 2);
   for (int i = 0; i < 2; i++) {
     const test_job job = job_of(i);
-    CHECK_OK(procpool_submit(pool, task_spin, &job, sizeof(job), NULL));
+    CHECK_OK(procpool_submit(pool, task_spin, &job, sizeof(job), NULL, NULL));
   }
   gate_wait(&page->started, 2);
 }
@@ -465,7 +465,7 @@ static void host_with_a_shutdown_going_on(procpool_start start) {
   for (int i = 0; i < 2; i++)
     (void)block(pool, i);
   gate_wait(&page->started, 2);
-  CHECK_STATUS(procpool_shutdown_timed(pool, PROCPOOL_DRAIN, 0), PROCPOOL_PENDING);
+  CHECK_STATUS(procpool_shutdown(pool, PROCPOOL_DRAIN, 0), PROCPOOL_PENDING);
 }
 
 TEST_STARTS(r122_host_killed_during_a_shutdown, PROCESSES) {

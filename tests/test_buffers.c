@@ -41,7 +41,7 @@ static void check_refused(procpool *pool, size_t size, procpool_status status, i
   procpool_stats after;
   procpool_error why;
   CHECK(procpool_shared_alloc(pool, size) == NULL);
-  CHECK_OK(procpool_last_error(pool, &why));
+  (void)procpool_last_error(&why);
   CHECK_STATUS(why.status, status);
   CHECK_EQ(why.system_error, error);
   after = test_stats(pool);
@@ -99,7 +99,7 @@ TEST_STARTS(buffers_free_takes_only_their_starts, EVERY) {
   CHECK_OK(procpool_shared_free(pool, NULL));
   for (size_t i = 0; i < sizeof(wrong) / sizeof(wrong[0]); i++)
     CHECK_STATUS(procpool_shared_free(pool, wrong[i]), PROCPOOL_ARGUMENT);
-  CHECK_OK(procpool_last_error(pool, &error));
+  (void)procpool_last_error(&error);
   CHECK_STATUS(error.status, PROCPOOL_ARGUMENT);
   CHECK_OK(procpool_shared_free(pool, a));
   CHECK_STATUS(procpool_shared_free(pool, a), PROCPOOL_ARGUMENT);
@@ -511,7 +511,7 @@ TEST_STARTS_LIMIT(buffers_whose_users_are_cancelled_crash_or_time_out, PROCESSES
     options.time_limit = i == 2 ? 0.2 : 0;
     options.grace = -1;
     p.job.number = 10 + i;
-    CHECK_OK(procpool_submit_with(pool, task_hold, &p, sizeof(p), &options, &future));
+    CHECK_OK(procpool_submit(pool, task_hold, &p, sizeof(p), &options, &future));
     if (i != 2) /* it runs, so the next one waits */
       while (!procpool_future_running(future))
         sched_yield();
@@ -596,7 +596,7 @@ static procpool_submit_options in_place(void *result, size_t size, bool shared) 
 static procpool_future *submit_in_place(procpool *pool, procpool_function function, const void *argument, size_t size,
                                         const procpool_submit_options *options) {
   procpool_future *future = NULL;
-  CHECK_OK(procpool_submit_with(pool, function, argument, size, options, &future));
+  CHECK_OK(procpool_submit(pool, function, argument, size, options, &future));
   return future;
 }
 
@@ -656,7 +656,7 @@ static void check_in_place(procpool *pool, size_t argument_size, uint32_t size, 
   memcpy(copy, argument, argument_size);
   future = submit_in_place(pool, task_make_order, shared ? argument : copy, argument_size, &options);
   if (size > capacity) {
-    CHECK_SETTLES(future, PROCPOOL_CODEC);
+    CHECK_SETTLES(future, PROCPOOL_TRANSFER);
     CHECK_TEXT(test_error(future).message, "the result is larger than its place");
     CHECK(procpool_future_data(future, &got) == NULL);
   } else {
@@ -758,10 +758,10 @@ TEST_STARTS(buffers_result_in_place_of_released_futures, EVERY) {
     const order o = {SIZE, (uint32_t)i};
     const procpool_submit_options options = in_place(place + i * SIZE, SIZE, false);
     procpool_future *future = NULL;
-    CHECK_OK(procpool_submit_with(pool, task_make_order, &o, sizeof(o), &options, i % 2 ? &future : NULL));
+    CHECK_OK(procpool_submit(pool, task_make_order, &o, sizeof(o), &options, i % 2 ? &future : NULL));
     CHECK_OK(procpool_future_release(future));
   }
-  CHECK_OK(procpool_shutdown(pool, PROCPOOL_DRAIN));
+  CHECK_OK(procpool_shutdown(pool, PROCPOOL_DRAIN, PROCPOOL_FOREVER));
   for (int i = 0; i < COUNT; i++)
     CHECK(pattern_holds(place + i * SIZE, SIZE, (unsigned)i + (unsigned)sizeof(order)));
   CHECK_OK(procpool_free(pool));
@@ -771,7 +771,7 @@ static void check_submit_refused(procpool *pool, const void *argument, size_t si
                                  const procpool_submit_options *options) {
   const procpool_stats before = test_stats(pool);
   procpool_future *future = (procpool_future *)(void *)pool;
-  CHECK_STATUS(procpool_submit_with(pool, task_nothing, argument, size, options, &future), PROCPOOL_ARGUMENT);
+  CHECK_STATUS(procpool_submit(pool, task_nothing, argument, size, options, &future), PROCPOOL_ARGUMENT);
   CHECK(future == NULL);
   CHECK_EQ(test_stats(pool).submitted, before.submitted);
 }
@@ -801,7 +801,7 @@ TEST_STARTS(buffers_in_place_must_be_live_buffers, EVERY) {
   options = in_place(NULL, 1, false);
   check_submit_refused(pool, NULL, 0, &options);
   options = in_place(b + 1000, 0, true);
-  CHECK_OK(procpool_submit_with(pool, task_nothing, a + 1000, 0, &options, NULL)); /* the end is still within it */
+  CHECK_OK(procpool_submit(pool, task_nothing, a + 1000, 0, &options, NULL)); /* the end is still within it */
   CHECK_WORKS(pool);
   test_close(other);
   test_close(pool);
@@ -988,7 +988,7 @@ static void map_moody(procpool *pool, int which, size_t chunksize, bool typed, b
     else if (x % 35 == 10)
       expected = PROCPOOL_FAILED;
     else if (!typed && x % 35 == 20)
-      expected = PROCPOOL_CODEC;
+      expected = PROCPOOL_TRANSFER;
     CHECK_STATUS(statuses[i], expected);
     bad += expected != PROCPOOL_OK;
     if (expected == PROCPOOL_OK)
@@ -1096,7 +1096,7 @@ TEST_STARTS(buffers_after_a_shutdown, EVERY) {
   size_t size = 7;
   pattern_fill(a, 3 * MIB, 1);
   future = submit_in_place(pool, task_make_order, &o, sizeof(o), &options);
-  CHECK_OK(procpool_shutdown(pool, PROCPOOL_DRAIN));
+  CHECK_OK(procpool_shutdown(pool, PROCPOOL_DRAIN, PROCPOOL_FOREVER));
   CHECK(pattern_holds(a, 3 * MIB, 1));
   check_refused(pool, 10, PROCPOOL_SHUTDOWN, 0);
   CHECK_OK(procpool_shared_free(pool, a));
@@ -1264,7 +1264,7 @@ TEST_STARTS(r139_a_submit_hears_of_memory_that_a_map_held, CONCURRENT) {
   gate_wait(&page->started, 2);
   begin = test_now();
   gate_add(&page->word[0], 1);
-  CHECK_OK(procpool_submit(pool, task_nothing, argument, (size_t)20 * MIB, &future));
+  CHECK_OK(procpool_submit(pool, task_nothing, argument, (size_t)20 * MIB, NULL, &future));
   CHECK_SECONDS(test_now() - begin, <, 1 * test_slow());
   gate_add(&page->word[1], 1);
   test_join(thread);
@@ -1283,7 +1283,7 @@ static void *submit_much(void *context) {
   void *argument = mmap(NULL, size, PROT_READ | PROT_WRITE, MAP_PRIVATE | MAP_ANONYMOUS, -1, 0);
   procpool_future *future = NULL;
   CHECK(argument != MAP_FAILED);
-  m->status = procpool_submit(m->pool, task_nothing, argument, size, &future);
+  m->status = procpool_submit(m->pool, task_nothing, argument, size, NULL, &future);
   CHECK_OK(procpool_future_release(future));
   CHECK_EQ(munmap(argument, size), 0);
   return NULL;
@@ -1311,7 +1311,7 @@ TEST_STARTS(r139_a_shutdown_ends_a_wait_for_memory, CONCURRENT) {
     (void)poll(NULL, 0, 10 * i + 5);
     threads[1] = test_thread(map_much, &makers[1]);
     (void)poll(NULL, 0, 10);
-    CHECK_OK(procpool_shutdown(pool, PROCPOOL_DRAIN));
+    CHECK_OK(procpool_shutdown(pool, PROCPOOL_DRAIN, PROCPOOL_FOREVER));
     for (int k = 0; k < 2; k++)
       test_join(threads[k]);
     CHECK_OK(procpool_free(pool));
@@ -1325,7 +1325,7 @@ static void *submit_late(void *context) {
   procpool_future *future = NULL;
   CHECK(argument != NULL);
   (void)poll(NULL, 0, 15);
-  m->status = procpool_submit_timed(m->pool, 10 * test_slow(), task_nothing, argument, size, &future);
+  m->status = submit_timed(m->pool, 10 * test_slow(), task_nothing, argument, size, &future);
   CHECK_OK(procpool_future_release(future));
   free(argument);
   return NULL;
@@ -1343,7 +1343,7 @@ TEST(r139_a_wait_for_memory_inline) {
   CHECK(argument != NULL);
   memset(argument, 1, size);
   thread = test_thread(submit_late, &m);
-  CHECK_OK(procpool_submit(pool, task_nothing, argument, size, &future));
+  CHECK_OK(procpool_submit(pool, task_nothing, argument, size, NULL, &future));
   test_join(thread);
   CHECK_OK(m.status);
   CHECK_OK(procpool_future_wait(future, PROCPOOL_FOREVER));
@@ -1359,7 +1359,7 @@ static void *submit_again_and_again(void *context) {
   CHECK(argument != NULL);
   for (int i = 0; i < 15 && m->status == PROCPOOL_OK; i++) {
     procpool_future *future = NULL;
-    m->status = procpool_submit(m->pool, task_nothing, argument, size, &future);
+    m->status = procpool_submit(m->pool, task_nothing, argument, size, NULL, &future);
     if (m->status == PROCPOOL_OK)
       CHECK_SETTLES(future, PROCPOOL_OK);
     CHECK_OK(procpool_future_release(future));

@@ -41,7 +41,7 @@ TEST_STARTS(r053_once_for_ok, EVERY) {
   CHECK_EQ(seen.calls, 1);
   CHECK_OK(seen.status);
   CHECK(seen.future == future);
-  CHECK_OK(procpool_poll(pool));
+  CHECK_POLL(procpool_poll(pool, 0));
   CHECK_SETTLES(future, PROCPOOL_OK);
   CHECK_OK(procpool_future_release(future));
   test_close(pool);
@@ -80,7 +80,7 @@ TEST_STARTS(r053_once_for_cancelled, CONCURRENT) {
   procpool_future *blocker = block(pool), *future = test_submit(pool, task_nothing, NULL, 0);
   CHECK_OK(procpool_future_add_done_callback(future, note, &seen));
   CHECK_STATUS(procpool_future_cancel(future), PROCPOOL_CANCELLED);
-  CHECK_OK(procpool_poll(pool));
+  CHECK_POLL(procpool_poll(pool, 0));
   CHECK_EQ(seen.calls, 1);
   CHECK_STATUS(seen.status, PROCPOOL_CANCELLED);
   unblock(blocker);
@@ -95,7 +95,7 @@ TEST_STARTS(r053_once_for_shutdown, PROCESSES) {
   procpool_future *blocker = block(pool), *future = test_submit(pool, task_nothing, NULL, 0);
   CHECK_OK(procpool_future_add_done_callback(blocker, note, &running));
   CHECK_OK(procpool_future_add_done_callback(future, note, &queued));
-  CHECK_OK(procpool_shutdown(pool, PROCPOOL_KILL));
+  CHECK_OK(procpool_shutdown(pool, PROCPOOL_KILL, PROCPOOL_FOREVER));
   CHECK_EQ(running.calls, 1); /* callbacks have run when shutdown returns */
   CHECK_EQ(queued.calls, 1);
   CHECK_STATUS(running.status, PROCPOOL_SHUTDOWN);
@@ -173,7 +173,7 @@ TEST_STARTS(r053_runs_in_the_thread_that_polls, CONCURRENT) {
   while (!procpool_future_done(future)) {
     CHECK_EQ(poll(&entry, 1, 10000), 1);
     CHECK_EQ(seen.calls, 0);
-    CHECK_OK(procpool_poll(pool));
+    CHECK_POLL(procpool_poll(pool, 0));
   }
   CHECK_EQ(seen.calls, 1);
   CHECK(pthread_equal(seen.thread, pthread_self()));
@@ -195,7 +195,7 @@ TEST_STARTS(r053_never_inside_submit, EVERY) {
     CHECK_EQ(seen.calls, before);
     CHECK_OK(procpool_future_add_done_callback(futures[i], note, &seen));
   }
-  CHECK_OK(procpool_shutdown(pool, PROCPOOL_DRAIN));
+  CHECK_OK(procpool_shutdown(pool, PROCPOOL_DRAIN, PROCPOOL_FOREVER));
   CHECK_EQ(seen.calls, 200);
   for (int i = 0; i < 200; i++)
     CHECK_OK(procpool_future_release(futures[i]));
@@ -229,7 +229,7 @@ TEST_STARTS(r054_chain_of_one_hundred, EVERY) {
   entry.events = POLLIN;
   while (self.done < 101) {
     CHECK_EQ(poll(&entry, 1, 10000), 1);
-    CHECK_OK(procpool_poll(pool));
+    CHECK_POLL(procpool_poll(pool, 0));
   }
   CHECK_EQ(test_stats(pool).settled, 101);
   test_close(pool);
@@ -238,7 +238,7 @@ TEST_STARTS(r054_chain_of_one_hundred, EVERY) {
 static void submit_one_more(procpool_future *future, void *context) {
   chain *self = (chain *)context;
   (void)future;
-  CHECK_OK(procpool_submit(self->pool, task_nothing, NULL, 0, NULL));
+  CHECK_OK(procpool_submit(self->pool, task_nothing, NULL, 0, NULL, NULL));
   self->done++;
 }
 
@@ -257,12 +257,12 @@ TEST_STARTS(r054_submit_from_callbacks_of_every_kind, PROCESSES) {
   unblock(blocker);
   CHECK_SETTLES(crashed, PROCPOOL_CRASHED);
   CHECK_SETTLES(failed, PROCPOOL_FAILED);
-  CHECK_OK(procpool_poll(pool));
+  CHECK_POLL(procpool_poll(pool, 0));
   CHECK_EQ(self.done, 3);
   CHECK_OK(procpool_future_release(crashed));
   CHECK_OK(procpool_future_release(failed));
   CHECK_OK(procpool_future_release(cancelled));
-  CHECK_OK(procpool_shutdown(pool, PROCPOOL_DRAIN));
+  CHECK_OK(procpool_shutdown(pool, PROCPOOL_DRAIN, PROCPOOL_FOREVER));
   CHECK_EQ(test_stats(pool).settled, 7);
   CHECK_OK(procpool_free(pool));
 }
@@ -307,7 +307,7 @@ static procpool_status ask_for_more(holder *self) {
   } else if (self->many) {
     status = procpool_submit_many(self->pool, task_held, more, HELD_MORE, 1, NULL, NULL, NULL);
   } else {
-    status = procpool_submit(self->pool, task_held, more, HELD_MORE, NULL);
+    status = procpool_submit(self->pool, task_held, more, HELD_MORE, NULL, NULL);
   }
   free(more);
   return status;
@@ -419,7 +419,7 @@ TEST_STARTS(r055_cancel_in_a_callback, CONCURRENT) {
   CHECK_STATUS(procpool_future_status(third), PROCPOOL_CANCELLED);
   gate_add(&page->word[1], 1);
   CHECK_SETTLES(second, PROCPOOL_OK);
-  CHECK_OK(procpool_poll(pool));
+  CHECK_POLL(procpool_poll(pool, 0));
   CHECK_EQ(seen.calls, 1);
   CHECK_OK(procpool_future_release(blocker));
   CHECK_OK(procpool_future_release(second));
@@ -462,8 +462,8 @@ static void wait_inside(procpool_future *future, void *context) {
   CHECK_OK(procpool_as_completed(&self->other, 1, &iterator));
   CHECK_STATUS(procpool_next(iterator, PROCPOOL_FOREVER, &got), PROCPOOL_DEADLOCK);
   procpool_iterator_free(iterator);
-  CHECK_STATUS(procpool_shutdown(self->pool, PROCPOOL_DRAIN), PROCPOOL_DEADLOCK);
-  CHECK_STATUS(procpool_shutdown_timed(self->pool, PROCPOOL_KILL, 5), PROCPOOL_DEADLOCK);
+  CHECK_STATUS(procpool_shutdown(self->pool, PROCPOOL_DRAIN, PROCPOOL_FOREVER), PROCPOOL_DEADLOCK);
+  CHECK_STATUS(procpool_shutdown(self->pool, PROCPOOL_KILL, 5), PROCPOOL_DEADLOCK);
   CHECK_STATUS(procpool_free(self->pool), PROCPOOL_DEADLOCK);
   /* What is settled can be read. */
   CHECK_OK(procpool_future_wait(future, PROCPOOL_FOREVER));
@@ -489,7 +489,7 @@ TEST_STARTS(r055_waiting_in_a_callback_is_refused, CONCURRENT) {
 
 static void shutdown_inside(procpool_future *future, void *context) {
   (void)future;
-  CHECK_STATUS(procpool_shutdown_timed((procpool *)context, PROCPOOL_CANCEL, 0), PROCPOOL_PENDING);
+  CHECK_STATUS(procpool_shutdown((procpool *)context, PROCPOOL_CANCEL, 0), PROCPOOL_PENDING);
 }
 
 TEST_STARTS(r055_shutdown_without_waiting_in_a_callback, CONCURRENT) {
@@ -501,9 +501,9 @@ TEST_STARTS(r055_shutdown_without_waiting_in_a_callback, CONCURRENT) {
   gate_add(&page->gate, 1);
   gate_wait(&page->started, 2); /* the second has begun */
   CHECK_SETTLES(blocker, PROCPOOL_OK);
-  CHECK_STATUS(procpool_submit(pool, task_nothing, NULL, 0, NULL), PROCPOOL_SHUTDOWN);
+  CHECK_STATUS(procpool_submit(pool, task_nothing, NULL, 0, NULL, NULL), PROCPOOL_SHUTDOWN);
   gate_add(&page->word[1], 1);
-  CHECK_OK(procpool_shutdown(pool, PROCPOOL_CANCEL));
+  CHECK_OK(procpool_shutdown(pool, PROCPOOL_CANCEL, PROCPOOL_FOREVER));
   CHECK_STATUS(procpool_future_status(running), PROCPOOL_OK);
   CHECK_STATUS(procpool_future_status(queued), PROCPOOL_CANCELLED);
   CHECK_OK(procpool_future_release(blocker));
@@ -530,7 +530,7 @@ TEST_STARTS(r055_add_a_callback_in_a_callback, EVERY) {
 
 static void poll_inside(procpool_future *future, void *context) {
   (void)future;
-  CHECK_OK(procpool_poll((procpool *)context));
+  CHECK_POLL(procpool_poll((procpool *)context, 0));
 }
 
 TEST_STARTS(r055_poll_in_a_callback, EVERY) {
@@ -562,7 +562,7 @@ static void *use_the_pool(void *context) {
   (void)test_stats(self->pool);
   CHECK_OK(procpool_future_status(self->future));
   CHECK_OK(procpool_future_error(self->future, &error));
-  CHECK_OK(procpool_submit(self->pool, task_nothing, NULL, 0, &future));
+  CHECK_OK(procpool_submit(self->pool, task_nothing, NULL, 0, NULL, &future));
   CHECK_OK(procpool_future_wait(future, PROCPOOL_FOREVER)); /* this thread is not in a callback */
   CHECK_OK(procpool_future_release(future));
   return NULL;
@@ -664,11 +664,11 @@ TEST_STARTS(r053_once_for_codec, EVERY) {
   record seen = {0};
   procpool_future *future = test_submit(pool, task_impossible_result, NULL, 0);
   CHECK_OK(procpool_future_add_done_callback(future, note, &seen));
-  CHECK_SETTLES(future, PROCPOOL_CODEC);
+  CHECK_SETTLES(future, PROCPOOL_TRANSFER);
   CHECK_OK(procpool_future_release(future));
   test_close(pool);
   CHECK_EQ(seen.calls, 1);
-  CHECK_STATUS(seen.status, PROCPOOL_CODEC);
+  CHECK_STATUS(seen.status, PROCPOOL_TRANSFER);
 }
 
 static int initializer_fails_when_told(const void *argument, size_t size) {
@@ -694,7 +694,7 @@ TEST_STARTS(r053_once_for_init_fail, CONCURRENT) {
   gate_add(&page->gate, 1);
   CHECK_SETTLES(future, PROCPOOL_INIT_FAIL);
   CHECK_OK(procpool_future_release(future));
-  CHECK_OK(procpool_shutdown(pool, PROCPOOL_DRAIN));
+  CHECK_OK(procpool_shutdown(pool, PROCPOOL_DRAIN, PROCPOOL_FOREVER));
   CHECK_OK(procpool_free(pool));
   CHECK_EQ(seen.calls, 1);
   CHECK_STATUS(seen.status, PROCPOOL_INIT_FAIL);
@@ -733,7 +733,7 @@ static void block_and_note(procpool_future *future, void *context) {
 static void *poll_until_called(void *context) {
   outside *self = (outside *)context;
   while (gate_read(&self->calls) == 0) {
-    CHECK_OK(procpool_poll(self->pool));
+    CHECK_POLL(procpool_poll(self->pool, 0));
     sched_yield();
   }
   return NULL;
@@ -760,7 +760,7 @@ TEST_STARTS(r053_shutdown_waits_for_a_callback_in_another_thread, CONCURRENT) {
     caller = test_thread(poll_until_called, &self);
     gate_wait(&words[0], 1);
     opener = test_thread(open_later, words);
-    CHECK_OK(procpool_shutdown(pool, PROCPOOL_DRAIN));
+    CHECK_OK(procpool_shutdown(pool, PROCPOOL_DRAIN, PROCPOOL_FOREVER));
     CHECK_EQ(gate_read(&words[2]), 1);
     CHECK_EQ(gate_read(&self.calls), 1);
     test_join(opener);
@@ -785,9 +785,9 @@ TEST_STARTS(r053_runs_during_a_drain_though_released, CONCURRENT) {
   CHECK_OK(procpool_future_add_done_callback(second, open_gate_one, NULL));
   gate_wait(&page->started, 2);
   CHECK_OK(procpool_future_release(second));
-  CHECK_STATUS(procpool_shutdown_timed(pool, PROCPOOL_DRAIN, 0), PROCPOOL_PENDING);
+  CHECK_STATUS(procpool_shutdown(pool, PROCPOOL_DRAIN, 0), PROCPOOL_PENDING);
   gate_add(&page->word[2], 1);
-  CHECK_OK(procpool_shutdown(pool, PROCPOOL_DRAIN));
+  CHECK_OK(procpool_shutdown(pool, PROCPOOL_DRAIN, PROCPOOL_FOREVER));
   CHECK_STATUS(procpool_future_status(first), PROCPOOL_OK);
   CHECK_OK(procpool_future_release(first));
   CHECK_OK(procpool_free(pool));

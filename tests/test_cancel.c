@@ -54,7 +54,7 @@ TEST_STARTS(r057_slots_of_cancelled_tasks_are_used_again, CONCURRENT) {
   gate_wait(&page->started, 1);
   for (int i = 0; i < 1000; i++) {
     procpool_future *a = count(pool, i), *b = count(pool, i);
-    CHECK_STATUS(procpool_try_submit(pool, task_nothing, NULL, 0, NULL), PROCPOOL_FULL);
+    CHECK_STATUS(try_submit(pool, task_nothing, NULL, 0, NULL), PROCPOOL_FULL);
     CHECK_STATUS(procpool_future_cancel(i % 2 == 0 ? a : b), PROCPOOL_CANCELLED);
     CHECK_STATUS(procpool_future_cancel(i % 2 == 0 ? b : a), PROCPOOL_CANCELLED);
     CHECK_OK(procpool_future_release(a));
@@ -82,7 +82,7 @@ TEST_STARTS(r057_a_waiting_task_survives_many_cancelled_behind_it, CONCURRENT) {
   for (int i = 0; i < 1000; i++) {
     const test_job job = job_of(i);
     procpool_future *future = NULL;
-    const procpool_status status = procpool_try_submit(pool, task_count, &job, sizeof(job), &future);
+    const procpool_status status = try_submit(pool, task_count, &job, sizeof(job), &future);
     if (status == PROCPOOL_OK)
       CHECK_STATUS(procpool_future_cancel(future), PROCPOOL_CANCELLED);
     else
@@ -110,7 +110,7 @@ TEST_STARTS(r057_large_arguments_of_cancelled_tasks_are_freed, PROCESSES) {
   gate_wait(&page->started, 1);
   for (int i = 0; i < 50; i++) {
     procpool_future *future = NULL;
-    CHECK_OK(procpool_try_submit(pool, task_sum, big, 4 << 20, &future));
+    CHECK_OK(try_submit(pool, task_sum, big, 4 << 20, &future));
     CHECK_STATUS(procpool_future_cancel(future), PROCPOOL_CANCELLED);
     CHECK_OK(procpool_future_release(future));
   }
@@ -133,7 +133,7 @@ TEST_STARTS(r057_large_arguments_freed_apart, PROCESSES) {
   blocker = block(pool, 0);
   gate_wait(&page->started, 1);
   for (int i = 0; i < COUNT; i++)
-    CHECK_OK(procpool_try_submit(pool, task_sum, big, SIZE, &futures[i]));
+    CHECK_OK(try_submit(pool, task_sum, big, SIZE, &futures[i]));
   for (int i = 0; i < COUNT; i += 2)
     CHECK_STATUS(procpool_future_cancel(futures[i]), PROCPOOL_CANCELLED);
   gate_add(&page->gate, 1);
@@ -268,7 +268,7 @@ TEST(r062_task_of_a_thread_asks_whether_it_is_wanted) {
   procpool_future *future = test_submit(pool, task_poll_cancelled, &job, sizeof(job));
   procpool_future *queued = test_submit(pool, task_nothing, NULL, 0);
   gate_wait(&page->started, 1);
-  CHECK_OK(procpool_shutdown(pool, PROCPOOL_KILL));
+  CHECK_OK(procpool_shutdown(pool, PROCPOOL_KILL, PROCPOOL_FOREVER));
   CHECK_EQ(page->finished, 1);
   finish(queued, PROCPOOL_SHUTDOWN);
   finish(future, PROCPOOL_OK);

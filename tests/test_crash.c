@@ -66,7 +66,7 @@ TEST_STARTS(r087_queued_tasks_run_on_the_replacement, PROCESSES) {
   finish(victim, PROCPOOL_CRASHED);
   for (int i = 0; i < 20; i++) {
     CHECK_SETTLES(queued[i], PROCPOOL_OK);
-    CHECK_NE(procpool_future_pid(queued[i]), page->pid[0]);
+    CHECK_NE(pid_of(queued[i]), page->pid[0]);
     CHECK_OK(procpool_future_release(queued[i]));
   }
   test_close(pool);
@@ -106,7 +106,7 @@ static void check_signal(procpool_start start, int number) {
   CHECK_EQ(error.exit_status, 0);
   CHECK_EQ(error.pid, page->pid[0]);
   CHECK_EQ(error.worker, 0);
-  CHECK_EQ(procpool_future_pid(future), page->pid[0]);
+  CHECK_EQ(pid_of(future), page->pid[0]);
   CHECK_NE(error.message[0], '\0');
   CHECK(procpool_future_data(future, NULL) == NULL);
   CHECK_OK(procpool_future_release(future));
@@ -340,7 +340,7 @@ TEST_STARTS(r091_death_amid_large_results_is_charged_once, PROCESSES) {
       const test_job job = job_sized(i, 200000 + 50000 * (size_t)(round % 7));
       futures[i] = test_submit(pool, task_make, &job, sizeof(job));
       if (i % 3 == 0)
-        CHECK_OK(procpool_poll(pool));
+        CHECK_POLL(procpool_poll(pool, 0));
       if (i == round % COUNT)
         CHECK_EQ(kill(victim, SIGKILL), 0);
     }
@@ -368,7 +368,7 @@ TEST_STARTS(r092_killed_after_its_commit, PROCESSES) {
     long pid;
     int watch;
     CHECK_SETTLES(future, PROCPOOL_OK);
-    pid = procpool_future_pid(future);
+    pid = pid_of(future);
     watch = test_watch(pid);
     CHECK_EQ(kill((pid_t)pid, SIGKILL), 0);
     CHECK(test_gone(watch, 5.0 * test_slow()));
@@ -786,11 +786,11 @@ TEST_STARTS(r128_supervisor_killed, PROCESSES) {
     CHECK(pattern_holds(procpool_future_data(committed[i], NULL), 1000, (unsigned)i));
     CHECK_OK(procpool_future_release(committed[i]));
   }
-  CHECK_STATUS(procpool_submit(pool, task_nothing, NULL, 0, &refused), PROCPOOL_BROKEN);
+  CHECK_STATUS(procpool_submit(pool, task_nothing, NULL, 0, NULL, &refused), PROCPOOL_BROKEN);
   CHECK(refused == NULL);
   CHECK_OK(procpool_future_release(running));
   CHECK_OK(procpool_future_release(queued));
-  CHECK_OK(procpool_shutdown(pool, PROCPOOL_DRAIN));
+  CHECK_OK(procpool_shutdown(pool, PROCPOOL_DRAIN, PROCPOOL_FOREVER));
   CHECK_OK(procpool_free(pool));
 }
 
@@ -802,7 +802,7 @@ TEST_STARTS(r128_supervisor_killed_while_all_is_idle, PROCESSES) {
   procpool_status status;
   CHECK_EQ(kill((pid_t)supervisor, SIGKILL), 0);
   CHECK(test_gone(watch, 5.0 * test_slow()));
-  status = procpool_submit(pool, task_nothing, NULL, 0, &future);
+  status = procpool_submit(pool, task_nothing, NULL, 0, NULL, &future);
   if (status == PROCPOOL_OK) { /* not yet noticed: then it settles */
     CHECK_SETTLES(future, PROCPOOL_BROKEN);
     CHECK_OK(procpool_future_release(future));
@@ -875,14 +875,14 @@ TEST_STARTS(r097_strict_pool_breaks, PROCESSES) {
     CHECK_NE(error.message[0], '\0'); /* the cause */
     CHECK_OK(procpool_future_release(queued[i]));
   }
-  CHECK_STATUS(procpool_submit(pool, task_nothing, NULL, 0, &refused), PROCPOOL_BROKEN);
+  CHECK_STATUS(procpool_submit(pool, task_nothing, NULL, 0, NULL, &refused), PROCPOOL_BROKEN);
   CHECK(refused == NULL);
   CHECK_OK(procpool_future_release(victim));
   CHECK_OK(procpool_future_release(beside));
   fresh = test_open(start, 2);
   CHECK_WORKS(fresh);
   test_close(fresh);
-  CHECK_OK(procpool_shutdown(pool, PROCPOOL_KILL));
+  CHECK_OK(procpool_shutdown(pool, PROCPOOL_KILL, PROCPOOL_FOREVER));
   CHECK_OK(procpool_free(pool));
 }
 
@@ -897,7 +897,7 @@ TEST_STARTS(r097_strict_pool_breaks_by_an_idle_death, PROCESSES) {
   gate_wait(&page->started, 3);
   CHECK_EQ(kill(page->pid[page->pid[5] == page->pid[0] ? 1 : 0], SIGKILL), 0);
   CHECK_SETTLES(beside, PROCPOOL_BROKEN);
-  CHECK_STATUS(procpool_submit(pool, task_nothing, NULL, 0, NULL), PROCPOOL_BROKEN);
+  CHECK_STATUS(procpool_submit(pool, task_nothing, NULL, 0, NULL, NULL), PROCPOOL_BROKEN);
   CHECK_OK(procpool_future_release(beside));
   CHECK_OK(procpool_free(pool));
 }
@@ -1045,7 +1045,7 @@ static void check_bad_initializer(procpool_start start, procpool_initializer ini
   procpool_future *futures[COUNT], *refused = NULL;
   int accepted = 0, attempts;
   for (int i = 0; i < COUNT; i++) {
-    const procpool_status status = procpool_submit(pool, task_nothing, NULL, 0, &futures[accepted]);
+    const procpool_status status = procpool_submit(pool, task_nothing, NULL, 0, NULL, &futures[accepted]);
     if (status == PROCPOOL_OK)
       accepted++;
     else
@@ -1059,18 +1059,18 @@ static void check_bad_initializer(procpool_start start, procpool_initializer ini
     CHECK_OK(procpool_future_release(futures[i]));
   }
   CHECK_SECONDS(test_now() - begin, <, 5.0 * test_slow());
-  while (procpool_submit(pool, task_nothing, NULL, 0, &refused) == PROCPOOL_OK) { /* none was accepted so far */
+  while (procpool_submit(pool, task_nothing, NULL, 0, NULL, &refused) == PROCPOOL_OK) { /* none was accepted so far */
     CHECK_SETTLES(refused, PROCPOOL_INIT_FAIL);
     CHECK_OK(procpool_future_release(refused));
     refused = NULL;
   }
-  CHECK_STATUS(procpool_submit(pool, task_nothing, NULL, 0, &refused), PROCPOOL_INIT_FAIL);
+  CHECK_STATUS(procpool_submit(pool, task_nothing, NULL, 0, NULL, &refused), PROCPOOL_INIT_FAIL);
   CHECK(refused == NULL);
   attempts = gate_read(&page->word[1]);
   CHECK_GE(attempts, 1);
   CHECK_LE(attempts, 10 * WORKERS);                         /* bounded retries */
   CHECK(!gate_wait_for(&page->word[1], attempts + 1, 0.3)); /* and then none */
-  CHECK_OK(procpool_shutdown(pool, PROCPOOL_DRAIN));
+  CHECK_OK(procpool_shutdown(pool, PROCPOOL_DRAIN, PROCPOOL_FOREVER));
   CHECK_OK(procpool_free(pool));
 }
 
@@ -1147,7 +1147,7 @@ TEST_STARTS(r066_failing_initializer_with_everything_else, CONCURRENT) {
     procpool_future *futures[8];
     int held = 0;
     for (int i = 0; i < 8; i++)
-      if (procpool_submit(pool, task_nothing, NULL, 0, &futures[held]) == PROCPOOL_OK)
+      if (procpool_submit(pool, task_nothing, NULL, 0, NULL, &futures[held]) == PROCPOOL_OK)
         held++;
     for (int i = 0; i < held; i++) {
       if (i % 3 == 0)
@@ -1156,9 +1156,9 @@ TEST_STARTS(r066_failing_initializer_with_everything_else, CONCURRENT) {
         CHECK_OK(procpool_future_release(futures[i]));
     }
     if (round % 3 == 0)
-      (void)procpool_shutdown_timed(pool, PROCPOOL_DRAIN, 0);
+      (void)procpool_shutdown(pool, PROCPOOL_DRAIN, 0);
     if (round % 3 == 1)
-      CHECK_OK(procpool_shutdown(pool, PROCPOOL_DRAIN));
+      CHECK_OK(procpool_shutdown(pool, PROCPOOL_DRAIN, PROCPOOL_FOREVER));
     CHECK_OK(procpool_free(pool));
     for (int i = 0; i < held; i++)
       if (i % 3 != 1) {
@@ -1218,9 +1218,9 @@ TEST_STARTS(r098_crash_loop_comes_to_rest, PROCESSES) {
   procpool_error error;
   double supervisor, host;
   int attempts, never = 0;
-  while (procpool_submit(pool, task_nothing, NULL, 0, &future) == PROCPOOL_OK)
+  while (procpool_submit(pool, task_nothing, NULL, 0, NULL, &future) == PROCPOOL_OK)
     finish(future, PROCPOOL_INIT_FAIL);
-  CHECK_OK(procpool_last_error(pool, &error));
+  (void)procpool_last_error(&error);
   CHECK_STATUS(error.status, PROCPOOL_INIT_FAIL);
   CHECK_EQ(error.signal, SIGKILL); /* the cause */
   attempts = gate_read(&page->word[1]);
@@ -1231,7 +1231,7 @@ TEST_STARTS(r098_crash_loop_comes_to_rest, PROCESSES) {
   CHECK_SECONDS(processor_seconds_of(page->pid[0]) - supervisor, <, 0.1);
   CHECK_EQ(gate_read(&page->word[1]), attempts);
   CHECK_LE(attempts, 20);
-  CHECK_OK(procpool_shutdown(pool, PROCPOOL_DRAIN));
+  CHECK_OK(procpool_shutdown(pool, PROCPOOL_DRAIN, PROCPOOL_FOREVER));
   CHECK_OK(procpool_free(pool));
 }
 
@@ -1261,7 +1261,7 @@ TEST_STARTS(r099_grandchildren_do_not_hide_a_death, PROCESSES) {
   watch = test_watch(page->pid[1]);
   finish(future, PROCPOOL_CRASHED);
   CHECK_WORKS(pool);
-  CHECK_OK(procpool_shutdown_timed(pool, PROCPOOL_DRAIN, 5.0 * test_slow()));
+  CHECK_OK(procpool_shutdown(pool, PROCPOOL_DRAIN, 5.0 * test_slow()));
   CHECK_OK(procpool_free(pool));
   gate_add(&page->gate, 1);
   CHECK(test_gone(watch, 5.0 * test_slow()));
@@ -1274,7 +1274,7 @@ TEST_STARTS(r099_grandchildren_do_not_hinder_kill, PROCESSES) {
   int watch;
   CHECK_SETTLES(future, PROCPOOL_OK);
   watch = test_watch(page->pid[1]);
-  CHECK_OK(procpool_shutdown_timed(pool, PROCPOOL_KILL, 5.0 * test_slow()));
+  CHECK_OK(procpool_shutdown(pool, PROCPOOL_KILL, 5.0 * test_slow()));
   CHECK_OK(procpool_free(pool));
   CHECK_OK(procpool_future_release(future));
   gate_add(&page->gate, 1);
@@ -1345,7 +1345,7 @@ TEST_STARTS(r102_shutdown_while_workers_are_at_their_limit, PROCESSES) {
     for (int i = 0; i < 40; i++)
       futures[i] = test_submit(pool, task_nothing, NULL, 0);
     if (round < 9)
-      CHECK_OK(procpool_shutdown_timed(pool, modes[round % 3], 10.0 * test_slow()));
+      CHECK_OK(procpool_shutdown(pool, modes[round % 3], 10.0 * test_slow()));
     else
       CHECK_OK(procpool_free(pool));
     for (int i = 0; i < 40; i++) {

@@ -187,7 +187,7 @@ static void check_kill(procpool_start start, int way) {
   child = child_that_stays(way);
   CHECK_EQ(kill((pid_t)supervisor, SIGSTOP), 0);
   begun = test_now();
-  CHECK_OK(procpool_shutdown_timed(pool, PROCPOOL_KILL, 10.0 * test_slow()));
+  CHECK_OK(procpool_shutdown(pool, PROCPOOL_KILL, 10.0 * test_slow()));
   CHECK_SECONDS(test_now() - begun, <, 5.0 * test_slow());
   CHECK_SETTLES(future, PROCPOOL_SHUTDOWN);
   CHECK_OK(procpool_future_release(future));
@@ -595,8 +595,8 @@ static void end_of_the_child(procpool *pool, procpool_status status) {
     fprintf(stderr, "child: %s\n", procpool_status_name(status));
     _exit(1);
   }
-  if (procpool_submit(pool, task_nothing, NULL, 0, &future) != PROCPOOL_FORKED ||
-      procpool_free(pool) != PROCPOOL_FORKED || procpool_poll(pool) != PROCPOOL_FORKED)
+  if (procpool_submit(pool, task_nothing, NULL, 0, NULL, &future) != PROCPOOL_FORKED ||
+      procpool_free(pool) != PROCPOOL_FORKED || procpool_poll(pool, 0) != PROCPOOL_FORKED)
     _exit(2);
   _exit(0);
 }
@@ -644,7 +644,7 @@ static procpool_status coming_wait_for_all(procpool *pool, procpool_future **fut
 static procpool_status coming_poll(procpool *pool, procpool_future **futures) {
   (void)futures;
   while (coming_child() == 0) {
-    const procpool_status status = procpool_poll(pool);
+    const procpool_status status = procpool_poll(pool, 0);
     if (status != PROCPOOL_OK)
       return status;
     usleep(1000);
@@ -668,8 +668,8 @@ static procpool_status coming_map(procpool *pool, procpool_future **futures) {
 }
 static procpool_status coming_shutdown(procpool *pool, procpool_future **futures) {
   (void)futures;
-  (void)procpool_shutdown_timed(pool, PROCPOOL_DRAIN, 0);
-  return coming_child() == -1 ? PROCPOOL_FORKED : procpool_shutdown(pool, PROCPOOL_DRAIN);
+  (void)procpool_shutdown(pool, PROCPOOL_DRAIN, 0);
+  return coming_child() == -1 ? PROCPOOL_FORKED : procpool_shutdown(pool, PROCPOOL_DRAIN, PROCPOOL_FOREVER);
 }
 
 /* Submits them, and makes the call, within which the first one's callback makes the child: the host alone comes out. */
@@ -817,7 +817,7 @@ TEST_STARTS(r115_callback_child_comes_back_beside_a_busy_thread, CONCURRENT) {
     end_of_the_child(pool, status);
     CHECK_OK(status);
     while (coming_child() == 0) { /* the other thread may have taken it in */
-      status = procpool_poll(pool);
+      status = procpool_poll(pool, 0);
       end_of_the_child(pool, status);
       CHECK_OK(status);
     }
@@ -932,7 +932,7 @@ static void child_opens(procpool_start start, bool closes) {
   if (pool != NULL) {
     const int in = 21;
     procpool_future *future = NULL;
-    if (procpool_submit(pool, task_twice, &in, sizeof(in), &future) == PROCPOOL_OK)
+    if (procpool_submit(pool, task_twice, &in, sizeof(in), NULL, &future) == PROCPOOL_OK)
       (void)procpool_future_result(future, 10.0 * test_slow(), &number, sizeof(number), NULL);
     (void)procpool_future_release(future);
     (void)procpool_free(pool);
@@ -1191,7 +1191,7 @@ TEST_STARTS(r140_finished_pools_leave_nothing_to_others, PROCESSES) {
   links_of(getpid(), NULL, &base);
   for (int i = 0; i < 3; i++) {
     old[i] = test_open(start, 1);
-    CHECK_OK(procpool_shutdown(old[i], PROCPOOL_DRAIN));
+    CHECK_OK(procpool_shutdown(old[i], PROCPOOL_DRAIN, PROCPOOL_FOREVER));
   }
   pool = test_open(start, 1);
   links_of(test_supervisor(pool), &base, &now);
@@ -1217,7 +1217,7 @@ TEST_STARTS(r140_copies_of_the_implementation_hold_nothing_of_each_other, PROCES
   CHECK_EQ(other.memfds, 2);
   CHECK_EQ(kill((pid_t)supervisor, SIGSTOP), 0);
   begun = test_now();
-  CHECK_OK(procpool_shutdown_timed(first, PROCPOOL_KILL, 10.0 * test_slow()));
+  CHECK_OK(procpool_shutdown(first, PROCPOOL_KILL, 10.0 * test_slow()));
   CHECK_SECONDS(test_now() - begun, <, 5.0 * test_slow());
   CHECK_OK(procpool_free(first));
   CHECK(second_works(second));
@@ -1308,7 +1308,7 @@ static void check_adopts(procpool_start start) {
   pool = test_open(start, 1);
   supervisor = test_supervisor(pool);
   CHECK_EQ(kill((pid_t)supervisor, SIGKILL), 0);
-  while (procpool_poll(pool) == PROCPOOL_OK && test_state(supervisor) != 0)
+  while (procpool_poll(pool, 0) == PROCPOOL_OK && test_state(supervisor) != 0)
     usleep(1000);
   CHECK_OK(procpool_free(pool));
   CHECK_EQ(test_state(supervisor), 0); /* reaped */

@@ -67,7 +67,7 @@ TEST(r050_only_a_waiting_caller_runs_it_inline) {
   procpool_future *future = test_submit(pool, task_count, &job, sizeof(job));
   CHECK_EQ(page->count, 0);
   CHECK_STATUS(procpool_future_status(future), PROCPOOL_PENDING);
-  CHECK_OK(procpool_poll(pool));
+  CHECK_POLL(procpool_poll(pool, 0));
   CHECK_EQ(page->count, 1);
   CHECK_STATUS(procpool_future_status(future), PROCPOOL_OK);
   end(future);
@@ -246,7 +246,7 @@ static void *take_snapshots(void *context) {
     if (status == PROCPOOL_OK) {
       CHECK(pattern_holds(procpool_future_data(self->future, &size), 5000, 4));
       CHECK_EQ(size, 5000);
-      CHECK_NE(procpool_future_pid(self->future), 0);
+      CHECK_NE(pid_of(self->future), 0);
       CHECK_STATUS(test_error(self->future).status, PROCPOOL_OK);
       gate_add(&self->seen, 1);
       return NULL;
@@ -283,7 +283,7 @@ TEST_STARTS(future_pid_is_the_workers, EVERY) {
     procpool_future *future = test_submit(pool, task_pid, NULL, 0);
     long pid = 0;
     CHECK_OK(procpool_future_result(future, PROCPOOL_FOREVER, &pid, sizeof(pid), NULL));
-    CHECK_EQ(procpool_future_pid(future), pid);
+    CHECK_EQ(pid_of(future), pid);
     if (start == PROCPOOL_START_FORK || start == PROCPOOL_START_SPAWN)
       CHECK_NE(pid, (long)getpid());
     else
@@ -317,7 +317,7 @@ TEST_STARTS(future_worker_index, CONCURRENT) {
     int worker = -1;
     CHECK_OK(procpool_future_result(futures[i], PROCPOOL_FOREVER, &worker, sizeof(worker), NULL));
     CHECK(worker >= 0 && worker < WORKERS);
-    CHECK_EQ(procpool_future_worker(futures[i]), worker);
+    CHECK_EQ(worker_of(futures[i]), worker);
     CHECK_EQ(test_error(futures[i]).worker, worker);
     seen[worker]++;
     end(futures[i]);
@@ -331,16 +331,16 @@ TEST_STARTS(future_without_a_worker, CONCURRENT) {
   procpool *pool = test_open(start, 1);
   procpool_future *blocker = block(pool, 0), *queued = test_submit(pool, task_nothing, NULL, 0);
   gate_wait(&page->started, 1);
-  CHECK_EQ(procpool_future_pid(queued), 0);
-  CHECK_EQ(procpool_future_worker(queued), -1);
-  CHECK_EQ(procpool_future_pid(blocker), 0); /* not settled */
-  CHECK_EQ(procpool_future_worker(blocker), -1);
+  CHECK_EQ(pid_of(queued), 0);
+  CHECK_EQ(worker_of(queued), -1);
+  CHECK_EQ(pid_of(blocker), 0); /* not settled */
+  CHECK_EQ(worker_of(blocker), -1);
   CHECK_STATUS(procpool_future_cancel(queued), PROCPOOL_CANCELLED);
-  CHECK_EQ(procpool_future_pid(queued), 0);
-  CHECK_EQ(procpool_future_worker(queued), -1);
+  CHECK_EQ(pid_of(queued), 0);
+  CHECK_EQ(worker_of(queued), -1);
   gate_add(&page->gate, 1);
   CHECK_SETTLES(blocker, PROCPOOL_OK);
-  CHECK_EQ(procpool_future_worker(blocker), 0);
+  CHECK_EQ(worker_of(blocker), 0);
   end(blocker);
   end(queued);
   test_close(pool);
@@ -364,7 +364,7 @@ TEST_STARTS(future_error_record_of_every_kind, CONCURRENT) {
   CHECK_SETTLES(blocker, PROCPOOL_OK);
   error = test_error(blocker);
   CHECK_STATUS(error.status, PROCPOOL_OK);
-  CHECK_EQ(error.pid, procpool_future_pid(blocker));
+  CHECK_EQ(error.pid, pid_of(blocker));
   CHECK_EQ(error.code, 0);
   CHECK_EQ(error.signal, 0);
   CHECK_EQ(error.system_error, 0);
@@ -460,9 +460,9 @@ TEST_STARTS(r109_argument_of_another_size, EVERY) {
     CHECK_NE(test_error(bad).message[0], '\0');
     CHECK(procpool_future_data(bad, NULL) == NULL);
     if (i > 0)
-      CHECK_EQ(procpool_future_pid(bad), pid); /* the worker goes on */
-    pid = procpool_future_pid(good);
-    CHECK_EQ(procpool_future_pid(bad), pid);
+      CHECK_EQ(pid_of(bad), pid); /* the worker goes on */
+    pid = pid_of(good);
+    CHECK_EQ(pid_of(bad), pid);
     end(bad);
     end(good);
   }
@@ -488,13 +488,13 @@ TEST_STARTS(r111_result_of_another_size, EVERY) {
   for (int i = 0; i < 20; i++) {
     procpool_future *good = test_submit(pool, task_twice, &i, sizeof(i));
     procpool_future *bad = i % 2 == 0 ? test_submit(pool, task_nothing, NULL, 0) : test_submit(pool, task_echo, "x", 1);
-    CHECK_STATUS(procpool_future_result_exact(bad, &out, sizeof(out)), PROCPOOL_CODEC);
+    CHECK_STATUS(procpool_future_result_exact(bad, &out, sizeof(out)), PROCPOOL_TRANSFER);
     CHECK_OK(procpool_future_result_exact(good, &out, sizeof(out)));
     CHECK_EQ(out, 2 * i);
   }
   CHECK_OK(procpool_imap(pool, task_odd_results, generate_numbers, &next, sizeof(int), NULL, &iterator));
   for (int i = 0; i < 20; i++) {
-    CHECK_STATUS(procpool_next_exact(iterator, &out, sizeof(out)), i % 2 == 0 ? PROCPOOL_OK : PROCPOOL_CODEC);
+    CHECK_STATUS(procpool_next_exact(iterator, &out, sizeof(out)), i % 2 == 0 ? PROCPOOL_OK : PROCPOOL_TRANSFER);
     if (i % 2 == 0)
       CHECK_EQ(out, i);
   }

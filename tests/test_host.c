@@ -33,18 +33,18 @@ static void use_of_a_forked_child(procpool *pool, procpool_future *pending) {
   procpool_stats stats;
   const int in = 1;
   int out = 0;
-  CHECK_STATUS(procpool_submit(pool, task_nothing, NULL, 0, &future), PROCPOOL_FORKED);
-  CHECK_STATUS(procpool_try_submit(pool, task_nothing, NULL, 0, &future), PROCPOOL_FORKED);
+  CHECK_STATUS(procpool_submit(pool, task_nothing, NULL, 0, NULL, &future), PROCPOOL_FORKED);
+  CHECK_STATUS(try_submit(pool, task_nothing, NULL, 0, &future), PROCPOOL_FORKED);
   CHECK(future == NULL);
   CHECK_STATUS(procpool_submit_many(pool, task_nothing, NULL, 0, 1, NULL, &future, NULL), PROCPOOL_FORKED);
-  CHECK_STATUS(procpool_poll(pool), PROCPOOL_FORKED);
+  CHECK_STATUS(procpool_poll(pool, 0), PROCPOOL_FORKED);
   CHECK_STATUS(procpool_get_stats(pool, &stats), PROCPOOL_FORKED);
   CHECK_STATUS(procpool_map(pool, task_twice, &in, sizeof(in), &out, sizeof(out), 1, NULL), PROCPOOL_FORKED);
   CHECK_STATUS(procpool_imap(pool, task_twice, generator_none, NULL, sizeof(int), NULL, &iterator), PROCPOOL_FORKED);
   CHECK_STATUS(procpool_future_wait(pending, PROCPOOL_FOREVER), PROCPOOL_FORKED);
   CHECK_STATUS(procpool_future_cancel(pending), PROCPOOL_FORKED);
   CHECK_STATUS(procpool_wait(&pending, 1, PROCPOOL_ALL_COMPLETED, PROCPOOL_FOREVER, NULL), PROCPOOL_FORKED);
-  CHECK_STATUS(procpool_shutdown(pool, PROCPOOL_KILL), PROCPOOL_FORKED);
+  CHECK_STATUS(procpool_shutdown(pool, PROCPOOL_KILL, PROCPOOL_FOREVER), PROCPOOL_FORKED);
   CHECK_STATUS(procpool_free(pool), PROCPOOL_FORKED);
   procpool_interrupt(pool);
 }
@@ -465,7 +465,7 @@ static void run_with_closed(procpool_start start, int first, int last) {
       const int in = 21;
       int out = 0;
       procpool_future *future = NULL;
-      right = procpool_submit(pool, task_twice, &in, sizeof(in), &future) == PROCPOOL_OK &&
+      right = procpool_submit(pool, task_twice, &in, sizeof(in), NULL, &future) == PROCPOOL_OK &&
               procpool_future_result(future, PROCPOOL_FOREVER, &out, sizeof(out), NULL) == PROCPOOL_OK && out == 42;
       if (!right)
         _exit(91);
@@ -474,7 +474,7 @@ static void run_with_closed(procpool_start start, int first, int last) {
     for (int i = first; i <= last; i++)
       if (fcntl(i, F_GETFD) >= 0)
         _exit(92); /* the pool took the place of a standard descriptor */
-    if (procpool_shutdown(pool, PROCPOOL_DRAIN) != PROCPOOL_OK || procpool_free(pool) != PROCPOOL_OK)
+    if (procpool_shutdown(pool, PROCPOOL_DRAIN, PROCPOOL_FOREVER) != PROCPOOL_OK || procpool_free(pool) != PROCPOOL_OK)
       _exit(93);
     _exit(0);
   }
@@ -514,7 +514,7 @@ TEST_STARTS(r121_output_appears_once, PROCESSES) {
     pool = test_open(start, 3);
     for (int i = 0; i < 10; i++) {
       const test_job job = job_of(i);
-      CHECK_OK(procpool_submit(pool, task_print, &job, sizeof(job), NULL));
+      CHECK_OK(procpool_submit(pool, task_print, &job, sizeof(job), NULL, NULL));
     }
     test_close(pool);
     printf("after\n");
@@ -904,7 +904,7 @@ static void check_names(procpool_start start, const char *name, int queued, cons
   pool = test_open_with(start, 1, &options);
   future = test_submit(pool, task_parent, NULL, 0);
   CHECK_OK(procpool_future_result(future, PROCPOOL_FOREVER, &parent, sizeof(parent), NULL));
-  comm_of(procpool_future_pid(future), text, sizeof(text));
+  comm_of(pid_of(future), text, sizeof(text));
   CHECK_TEXT(text, worker);
   comm_of(parent, text, sizeof(text));
   CHECK_TEXT(text, supervisor);
@@ -928,7 +928,7 @@ TEST_STARTS(host_long_names_are_cut, PROCESSES) {
   pool = test_open_with(start, 1, &options);
   future = test_submit(pool, task_nothing, NULL, 0);
   CHECK_SETTLES(future, PROCPOOL_OK);
-  comm_of(procpool_future_pid(future), text, sizeof(text));
+  comm_of(pid_of(future), text, sizeof(text));
   CHECK_GE(strlen(text), 12);
   CHECK_EQ(strncmp(text, "a-name-tha", 10), 0);
   CHECK_TEXT(text + strlen(text) - 2, "-0");
@@ -988,7 +988,7 @@ static void check_still(const long pids[2]) {
 static void find_processes(procpool *pool, long pids[2]) {
   procpool_future *future = test_submit(pool, task_parent, NULL, 0);
   CHECK_OK(procpool_future_result(future, PROCPOOL_FOREVER, &pids[0], sizeof(pids[0]), NULL));
-  pids[1] = procpool_future_pid(future);
+  pids[1] = pid_of(future);
   CHECK_OK(procpool_future_release(future));
 }
 
@@ -1016,14 +1016,14 @@ TEST_STARTS(host_idle_pool_with_results_of_limited_tasks_wakes_nobody, PROCESSES
   for (int round = 0; round < 2; round++) { /* and it begins again when there are such tasks again */
     for (int i = 0; i < 5; i++) {
       const test_job job = job_with(i, 1);
-      CHECK_OK(procpool_submit_with(pool, task_gate, &job, sizeof(job), &limits, &futures[i]));
+      CHECK_OK(procpool_submit(pool, task_gate, &job, sizeof(job), &limits, &futures[i]));
     }
     gate_wait(&page->finished, 5 * (round + 1));
     check_still(pids);
     {
       const test_job job = job_with(0, 2); /* it waits for what does not come */
       procpool_future *late;
-      CHECK_OK(procpool_submit_with(pool, task_gate, &job, sizeof(job), &limits, &late));
+      CHECK_OK(procpool_submit(pool, task_gate, &job, sizeof(job), &limits, &late));
       CHECK_SETTLES(late, PROCPOOL_TIMEOUT);
       CHECK_OK(procpool_future_release(late));
       find_processes(pool, pids);
@@ -1091,7 +1091,7 @@ static void live_through_deaths(procpool *pool, look at, void *context) {
     const test_job blocking = job_of(0);
     procpool_future *future = NULL;
     options.time_limit = i == 2 ? 0.05 : 0;
-    CHECK_OK(procpool_submit_with(pool, task_block, &blocking, sizeof(blocking), &options, &future));
+    CHECK_OK(procpool_submit(pool, task_block, &blocking, sizeof(blocking), &options, &future));
     while (i < 2 && !procpool_future_running(future))
       sched_yield();
     if (i < 2)
@@ -1121,7 +1121,7 @@ static void live(procpool_start start, look at, void *context) {
   at(context, pool);
   if (start == PROCPOOL_START_FORK || start == PROCPOOL_START_SPAWN)
     live_through_deaths(pool, at, context);
-  CHECK_OK(procpool_shutdown(pool, PROCPOOL_DRAIN));
+  CHECK_OK(procpool_shutdown(pool, PROCPOOL_DRAIN, PROCPOOL_FOREVER));
   at(context, NULL);
   CHECK_OK(procpool_free(pool));
   at(context, NULL);

@@ -38,7 +38,7 @@ static void end_hostile(procpool *pool, procpool_future **futures, int count) {
   procpool *fresh;
   const procpool_start start = procpool_start_method(pool);
   CHECK_OK(procpool_get_stats(pool, &stats));
-  CHECK_OK(procpool_shutdown_timed(pool, PROCPOOL_KILL, 15.0 * test_slow()));
+  CHECK_OK(procpool_shutdown(pool, PROCPOOL_KILL, 15.0 * test_slow()));
   for (int i = 0; i < count; i++) {
     procpool_error error;
     CHECK_NE(procpool_future_status(futures[i]), PROCPOOL_PENDING);
@@ -69,7 +69,7 @@ static procpool_future *submit_with_place(procpool *pool, procpool_function func
   options.result_size = 100;
   options.result = procpool_shared_alloc(pool, options.result_size);
   CHECK(options.result != NULL);
-  CHECK_OK(procpool_submit_with(pool, function, argument, size, &options, &future));
+  CHECK_OK(procpool_submit(pool, function, argument, size, &options, &future));
   return future;
 }
 
@@ -126,8 +126,8 @@ static void random_attack(procpool_start start, int seed) {
   for (int i = 0; i < TASKS; i++) {
     const int argument = seed * TASKS + i;
     const procpool_status status =
-        i % 3 == 2 ? procpool_submit_timed(pool, 1, hostile_large_task, NULL, 0, &futures[count])
-                   : procpool_submit_timed(pool, 1, hostile_random_task, &argument, sizeof(argument), &futures[count]);
+        i % 3 == 2 ? submit_timed(pool, 1, hostile_large_task, NULL, 0, &futures[count])
+                   : submit_timed(pool, 1, hostile_random_task, &argument, sizeof(argument), &futures[count]);
     count += status == PROCPOOL_OK;
   }
   (void)all_settle(futures, count, 0.3);

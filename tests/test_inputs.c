@@ -60,7 +60,7 @@ static void map_and_end_it(procpool_start start, bool typed, bool interrupted, s
   begun = gate_read(&page->started);
   CHECK_STATUS(status, interrupted ? PROCPOOL_INTERRUPTED : PROCPOOL_PENDING);
   CHECK_LT(begun, NAPS);
-  CHECK_EQ(procpool_shutdown(pool, PROCPOOL_DRAIN), PROCPOOL_OK); /* what runs ends */
+  CHECK_EQ(procpool_shutdown(pool, PROCPOOL_DRAIN, PROCPOOL_FOREVER), PROCPOOL_OK); /* what runs ends */
   CHECK_EQ(gate_read(&page->started), begun);
   for (int i = 0; i < NAPS; i++) { /* what had ended counts */
     CHECK(statuses[i] == PROCPOOL_OK || statuses[i] == PROCPOOL_PENDING);
@@ -208,7 +208,7 @@ TEST_STARTS(r147_negative_timeout_begins_nothing, EVERY) {
 static void *kill_when_begun(void *context) {
   const ender *self = (const ender *)context;
   gate_wait(&page->started, self->at);
-  CHECK_OK(procpool_shutdown(self->pool, PROCPOOL_KILL));
+  CHECK_OK(procpool_shutdown(self->pool, PROCPOOL_KILL, PROCPOOL_FOREVER));
   return NULL;
 }
 
@@ -252,7 +252,7 @@ static void check_map_refused(procpool *pool, procpool_function function, const 
   CHECK(error.message[0] != 0);
   if (pool == NULL)
     return;
-  CHECK_OK(procpool_last_error(pool, &error));
+  (void)procpool_last_error(&error);
   CHECK_STATUS(error.status, expected);
 }
 
@@ -282,7 +282,7 @@ TEST_STARTS(r147_error_of_a_refused_map, EVERY) {
   options.error = &error;
   CHECK_OK(twice_map_with(pool, in, out, 2, &options));
   CHECK_STATUS(error.status, PROCPOOL_OK);
-  CHECK_OK(procpool_shutdown(pool, PROCPOOL_DRAIN));
+  CHECK_OK(procpool_shutdown(pool, PROCPOOL_DRAIN, PROCPOOL_FOREVER));
   memset(&error, 0x55, sizeof(error));
   CHECK_STATUS(twice_map_with(pool, in, out, 2, &options), PROCPOOL_SHUTDOWN);
   CHECK_STATUS(error.status, PROCPOOL_SHUTDOWN);
@@ -394,16 +394,16 @@ TEST_STARTS(r019_largest_sizes_of_submits_and_buffers, EVERY) {
   for (int i = 0; i < HUGE_COUNT; i++) {
     procpool_submit_options options = {0};
     size_t submitted = 99;
-    CHECK(too_much(procpool_submit(pool, task_echo, "x", huge[i], &future)));
-    CHECK(too_much(procpool_try_submit(pool, task_echo, "x", huge[i], &future)));
-    CHECK(too_much(procpool_submit_timed(pool, 1, task_echo, "x", huge[i], &future)));
+    CHECK(too_much(procpool_submit(pool, task_echo, "x", huge[i], NULL, &future)));
+    CHECK(too_much(try_submit(pool, task_echo, "x", huge[i], &future)));
+    CHECK(too_much(submit_timed(pool, 1, task_echo, "x", huge[i], &future)));
     options.result = buffer;
     options.result_size = huge[i];
-    CHECK_STATUS(procpool_submit_with(pool, task_echo, "x", 1, &options, &future), PROCPOOL_ARGUMENT);
+    CHECK_STATUS(procpool_submit(pool, task_echo, "x", 1, &options, &future), PROCPOOL_ARGUMENT);
     CHECK_STATUS(procpool_submit_many(pool, task_echo, "x", 1, 2, &options, futures, &submitted), PROCPOOL_ARGUMENT);
     options.shared_argument = true;
     options.result_size = 1;
-    CHECK(too_much(procpool_submit_with(pool, task_echo, buffer, huge[i], &options, &future)));
+    CHECK(too_much(procpool_submit(pool, task_echo, buffer, huge[i], &options, &future)));
     CHECK(too_much(procpool_submit_many(pool, task_echo, "x", huge[i], 2, NULL, futures, &submitted)));
     CHECK_EQ(submitted, 0);
     CHECK(too_much(procpool_submit_many(pool, task_echo, "x", 64, huge[i], NULL, NULL, &submitted)));
@@ -431,10 +431,10 @@ TEST_STARTS(r019_largest_sizes_of_results, EVERY) {
     if (huge[i] < SIZE_MAX / 4)
       continue; /* malloc may give so much address space as is never touched */
     future = test_submit(pool, task_huge_result, &huge[i], sizeof(huge[i]));
-    CHECK_SETTLES(future, PROCPOOL_CODEC);
+    CHECK_SETTLES(future, PROCPOOL_TRANSFER);
     CHECK_OK(procpool_future_release(future));
     CHECK_STATUS(procpool_map(pool, task_huge_result, &huge[i], sizeof(huge[i]), out, sizeof(out), 1, NULL),
-                 PROCPOOL_CODEC);
+                 PROCPOOL_TRANSFER);
   }
   CHECK_WORKS(pool);
   test_close(pool);
@@ -464,7 +464,7 @@ TEST_STARTS(r038_imap_tells_once_that_the_pool_was_shut_down, EVERY) {
     CHECK_OK(twice_imap(pool, count_up, &from, &options, &iterator));
     while ((status = twice_next(iterator, &y)) != PROCPOOL_END) {
       if (++ok == 10)
-        (void)procpool_shutdown_timed(pool, PROCPOOL_DRAIN, 0);
+        (void)procpool_shutdown(pool, PROCPOOL_DRAIN, 0);
       if (status != PROCPOOL_OK) {
         CHECK_STATUS(status, PROCPOOL_SHUTDOWN);
         CHECK_EQ(shut++, 0);
@@ -518,7 +518,7 @@ TEST_STARTS(r048_next_of_a_settled_item_in_a_callback, CONCURRENT) {
     CHECK_OK(procpool_next(iterator, PROCPOOL_FOREVER, &next));
     CHECK_SETTLES(future, PROCPOOL_OK);
     while (test_stats(pool).settled < 3) /* one worker: the second item too */
-      CHECK_OK(procpool_poll(pool));
+      CHECK_POLL(procpool_poll(pool, 0));
     CHECK_OK(procpool_future_add_done_callback(future, next_in_a_callback, iterator));
     CHECK_EQ(page->finished, unordered + 1);
     procpool_iterator_free(iterator);
@@ -593,12 +593,12 @@ TEST_STARTS(typed_result_tells_why, EVERY) {
   procpool_error error;
   int y = 0;
   CHECK_STATUS(picky_result(picky_submit(pool, 42), &y), PROCPOOL_FAILED);
-  CHECK_OK(procpool_last_error(pool, &error));
+  (void)procpool_last_error(&error);
   CHECK_STATUS(error.status, PROCPOOL_FAILED);
   CHECK_EQ(error.code, 42);
   CHECK_TEXT(error.message, "the reason");
   CHECK_STATUS(picky_result(picky_submit(NULL, 1), &y), PROCPOOL_HANDLE);
-  CHECK_OK(procpool_shutdown(pool, PROCPOOL_DRAIN));
+  CHECK_OK(procpool_shutdown(pool, PROCPOOL_DRAIN, PROCPOOL_FOREVER));
   CHECK_STATUS(picky_result(picky_submit(pool, 1), &y), PROCPOOL_SHUTDOWN);
   CHECK_STATUS(picky_result(NULL, &y), PROCPOOL_HANDLE); /* told once */
   CHECK_OK(procpool_free(pool));

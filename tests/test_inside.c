@@ -35,18 +35,18 @@ TEST_STARTS(r022_scope_gives_up_what_finds_no_memory_and_nothing_else, FORK) {
   options.max_workers = 2;
   options.ring_size = 4096;
   PROCPOOL_WITH(pool, &options) {
-    CHECK_OK(procpool_submit(pool, large_result, NULL, 0, &large));
+    CHECK_OK(procpool_submit(pool, large_result, NULL, 0, NULL, &large));
     usleep(50000);
     __atomic_store_n(&failing, 1, __ATOMIC_RELAXED);
     for (int i = 0; i < COUNT; i++)
-      CHECK_OK(procpool_submit(pool, small_result, NULL, 0, &small[i]));
+      CHECK_OK(procpool_submit(pool, small_result, NULL, 0, NULL, &small[i]));
   }
   __atomic_store_n(&failing, 0, __ATOMIC_RELAXED);
   CHECK_OK(procpool_future_status(large));
   CHECK_OK(procpool_future_release(large));
   for (int i = 0; i < COUNT; i++) {
     CHECK_OK(procpool_future_error(small[i], &error));
-    CHECK_STATUS(error.status, PROCPOOL_CODEC);
+    CHECK_STATUS(error.status, PROCPOOL_TRANSFER);
     CHECK_EQ(error.system_error, ENOMEM);
     CHECK_TEXT(error.message, "the host has no memory for the result");
     CHECK_OK(procpool_future_release(small[i]));
@@ -98,7 +98,7 @@ static procpool *open_one(procpool_start start) {
 /* There are no pages for one more task, since the pool has ended: it is that which is told. */
 TEST(r038_no_place_in_a_pool_that_has_ended) {
   procpool *pool = open_one(PROCPOOL_START_FORK);
-  CHECK_OK(procpool_shutdown(pool, PROCPOOL_DRAIN));
+  CHECK_OK(procpool_shutdown(pool, PROCPOOL_DRAIN, PROCPOOL_FOREVER));
   procpool__host_lock(pool);
   CHECK_STATUS(procpool__submit_place(pool), PROCPOOL_SHUTDOWN);
   procpool__host_unlock(pool);
@@ -115,7 +115,7 @@ static void nothing(procpool_task *task) {
  * which a worker sleeps: the audit tells both. */
 TEST_STARTS(r024_a_worker_that_sleeps_hears_of_a_phase_that_is_put_right, FORK) {
   procpool *pool = open_one(start);
-  CHECK_OK(procpool_submit(pool, nothing, NULL, 0, NULL));
+  CHECK_OK(procpool_submit(pool, nothing, NULL, 0, NULL, NULL));
   procpool__host_lock(pool);
   while (pool->submitted != pool->settled)
     (void)procpool__host_drain(pool);
@@ -127,6 +127,6 @@ TEST_STARTS(r024_a_worker_that_sleeps_hears_of_a_phase_that_is_put_right, FORK) 
   procpool__host_unlock(pool);
   while (procpool__load(&pool->segment.header->alive) > 0)
     usleep(1000);
-  CHECK_OK(procpool_shutdown(pool, PROCPOOL_DRAIN));
+  CHECK_OK(procpool_shutdown(pool, PROCPOOL_DRAIN, PROCPOOL_FOREVER));
   CHECK_OK(procpool_free(pool));
 }

@@ -23,7 +23,7 @@ static procpool_submit_options limits_of(double time_limit, double grace) {
 static procpool_future *limited(procpool *pool, procpool_function function, test_job job, double limit, double grace) {
   const procpool_submit_options options = limits_of(limit, grace);
   procpool_future *future = NULL;
-  CHECK_OK(procpool_submit_with(pool, function, &job, sizeof(job), &options, &future));
+  CHECK_OK(procpool_submit(pool, function, &job, sizeof(job), &options, &future));
   CHECK(future != NULL);
   return future;
 }
@@ -45,7 +45,7 @@ static void check_ended(procpool_future *future, procpool_status status, int sta
   CHECK_STATUS(error.status, status);
   CHECK_EQ(error.stage, stage);
   CHECK_EQ(error.pid, page->pid[index]);
-  CHECK_EQ(procpool_future_pid(future), page->pid[index]);
+  CHECK_EQ(pid_of(future), page->pid[index]);
   CHECK_NE(error.message[0], '\0');
   CHECK(procpool_future_data(future, NULL) == NULL);
   CHECK_OK(procpool_future_release(future));
@@ -184,7 +184,7 @@ TEST_STARTS(r105_neighbours_are_untouched, PROCESSES) {
   }
   gate_add(&page->gate, 1);
   CHECK_SETTLES(neighbour, PROCPOOL_OK);
-  CHECK_EQ(procpool_future_pid(neighbour), page->pid[5]);
+  CHECK_EQ(pid_of(neighbour), page->pid[5]);
   CHECK_OK(procpool_future_release(neighbour));
   test_close(pool);
 }
@@ -312,7 +312,7 @@ TEST_STARTS(r105_limits_are_refused_where_nothing_can_be_killed, THREAD | INLINE
   procpool *pool = test_open(start, 1);
   int next = 0, out = 0;
   const int in = 4;
-  CHECK_STATUS(procpool_submit_with(pool, task_nothing, NULL, 0, &options, &future), PROCPOOL_UNSUPPORTED);
+  CHECK_STATUS(procpool_submit(pool, task_nothing, NULL, 0, &options, &future), PROCPOOL_UNSUPPORTED);
   CHECK(future == NULL);
   map.time_limit = 1;
   CHECK_STATUS(procpool_map(pool, task_twice, &in, sizeof(in), &out, sizeof(out), 1, &map), PROCPOOL_UNSUPPORTED);
@@ -321,9 +321,9 @@ TEST_STARTS(r105_limits_are_refused_where_nothing_can_be_killed, THREAD | INLINE
                PROCPOOL_UNSUPPORTED);
   CHECK(iterator == NULL);
   CHECK_EQ(test_stats(pool).submitted, 0);
-  CHECK_OK(procpool_submit_with(pool, task_nothing, NULL, 0, &none, &future));
+  CHECK_OK(procpool_submit(pool, task_nothing, NULL, 0, &none, &future));
   finish(future, PROCPOOL_OK);
-  CHECK_OK(procpool_submit_with(pool, task_nothing, NULL, 0, NULL, &future));
+  CHECK_OK(procpool_submit(pool, task_nothing, NULL, 0, NULL, &future));
   finish(future, PROCPOOL_OK);
   test_close(pool);
   of_pool.start = start;
@@ -460,7 +460,7 @@ TEST_STARTS(r105_limit_while_workers_are_replaced, FORK) {
   CHECK_OK(procpool_future_release(future));
   for (int i = 0; i < WORKERS - 1; i++)
     finish(others[i], PROCPOOL_CRASHED);
-  CHECK_OK(procpool_shutdown(pool, PROCPOOL_KILL));
+  CHECK_OK(procpool_shutdown(pool, PROCPOOL_KILL, PROCPOOL_FOREVER));
   CHECK_OK(procpool_free(pool));
 }
 
@@ -482,7 +482,7 @@ static void churn_until_gone(procpool *pool, long pid, double seconds) {
   const double begin = test_now();
   while (test_state(pid) != 0 && test_now() - begin < seconds) {
     for (int i = 0; i < 3; i++)
-      CHECK_OK(procpool_submit(pool, task_nothing, NULL, 0, NULL));
+      CHECK_OK(procpool_submit(pool, task_nothing, NULL, 0, NULL, NULL));
     let_pass(0.02);
   }
   CHECK_EQ(test_state(pid), 0);
@@ -494,7 +494,7 @@ static void limit_while_forks_take_long(procpool_start start, procpool_function 
   gate_wait(&page->started, 1);
   churn_until_gone(pool, page->pid[0], 3 * test_slow());
   check_ended(future, PROCPOOL_TIMEOUT, KILL, 0);
-  CHECK_OK(procpool_shutdown(pool, PROCPOOL_KILL));
+  CHECK_OK(procpool_shutdown(pool, PROCPOOL_KILL, PROCPOOL_FOREVER));
   CHECK_OK(procpool_free(pool));
 }
 
@@ -522,10 +522,10 @@ static int initializer_of_which_one_hangs(const void *argument, size_t size) {
 TEST_STARTS(r106_initializer_while_forks_take_long, FORK) {
   procpool *pool = open_that_forks_slowly(start, initializer_of_which_one_hangs);
   for (int i = 0; i < 8; i++)
-    CHECK_OK(procpool_submit(pool, task_nothing, NULL, 0, NULL));
+    CHECK_OK(procpool_submit(pool, task_nothing, NULL, 0, NULL, NULL));
   gate_wait(&page->started, 1);
   churn_until_gone(pool, page->pid[0], 3 * test_slow());
-  CHECK_OK(procpool_shutdown(pool, PROCPOOL_KILL));
+  CHECK_OK(procpool_shutdown(pool, PROCPOOL_KILL, PROCPOOL_FOREVER));
   CHECK_OK(procpool_free(pool));
 }
 
@@ -636,7 +636,7 @@ TEST_STARTS(r062_busy_while_it_is_being_ended, PROCESSES) {
   gate_add(&page->word[1], 1);
   check_ended(future, PROCPOOL_CANCELLED, ASKED, 0);
   CHECK_SETTLES(next, PROCPOOL_OK);
-  CHECK_EQ(procpool_future_pid(next), page->pid[0]);
+  CHECK_EQ(pid_of(next), page->pid[0]);
   CHECK_OK(procpool_future_release(next));
   test_close(pool);
 }
@@ -842,7 +842,7 @@ TEST_STARTS(r060_dying_worker_gets_no_task, PROCESSES) {
   gate_add(&page->word[1], 1);
   for (int i = 0; i < 20; i++) {
     CHECK_SETTLES(next[i], PROCPOOL_OK);
-    CHECK_NE(procpool_future_pid(next[i]), page->pid[0]);
+    CHECK_NE(pid_of(next[i]), page->pid[0]);
     CHECK_OK(procpool_future_release(next[i]));
   }
   CHECK_SETTLES(future, PROCPOOL_CANCELLED);
@@ -919,7 +919,7 @@ TEST_STARTS_LIMIT(r061_everything_races, PROCESSES, 60) {
     CHECK(status == PROCPOOL_OK || status == PROCPOOL_FAILED || status == PROCPOOL_CRASHED ||
           status == PROCPOOL_TIMEOUT || status == PROCPOOL_CANCELLED);
     gate_wait(&told.calls, 1);
-    CHECK_OK(procpool_poll(pool));
+    CHECK_POLL(procpool_poll(pool, 0));
     CHECK_EQ(told.calls, 1);
     CHECK_STATUS(told.status, status);
     CHECK_STATUS(procpool_future_status(self.future), status);
@@ -1001,7 +1001,7 @@ TEST_STARTS(r054_chain_of_tasks_that_are_ended, PROCESSES) {
   entry.events = POLLIN;
   while (self.left >= 0) {
     CHECK_EQ(poll(&entry, 1, 10000), 1);
-    CHECK_OK(procpool_poll(pool));
+    CHECK_POLL(procpool_poll(pool, 0));
   }
   CHECK_EQ(test_stats(pool).settled, 21);
   test_close(pool);
@@ -1034,7 +1034,7 @@ TEST_STARTS(r047_descriptor_signals_a_limit, PROCESSES) {
   entry.events = POLLIN;
   while (!procpool_future_done(future)) {
     CHECK_EQ(poll(&entry, 1, 10000), 1);
-    CHECK_OK(procpool_poll(pool));
+    CHECK_POLL(procpool_poll(pool, 0));
   }
   finish(future, PROCPOOL_TIMEOUT);
   test_close(pool);
@@ -1202,16 +1202,16 @@ TEST_STARTS(r067_initializer_that_hangs, PROCESSES) {
   procpool *pool = open_with_initializer(start, 1000, 0, 0.1, 0);
   procpool_future *future = NULL;
   procpool_error error;
-  if (procpool_submit(pool, task_nothing, NULL, 0, &future) == PROCPOOL_OK) {
+  if (procpool_submit(pool, task_nothing, NULL, 0, NULL, &future) == PROCPOOL_OK) {
     CHECK_SETTLES(future, PROCPOOL_INIT_FAIL);
     CHECK_EQ(test_error(future).stage, KILL);
     CHECK_OK(procpool_future_release(future));
   }
-  CHECK_STATUS(procpool_submit(pool, task_nothing, NULL, 0, NULL), PROCPOOL_INIT_FAIL);
-  CHECK_OK(procpool_last_error(pool, &error));
+  CHECK_STATUS(procpool_submit(pool, task_nothing, NULL, 0, NULL, NULL), PROCPOOL_INIT_FAIL);
+  (void)procpool_last_error(&error);
   CHECK_STATUS(error.status, PROCPOOL_INIT_FAIL);
   CHECK_LE(page->word[20], 10);
-  CHECK_OK(procpool_shutdown(pool, PROCPOOL_DRAIN));
+  CHECK_OK(procpool_shutdown(pool, PROCPOOL_DRAIN, PROCPOOL_FOREVER));
   CHECK_OK(procpool_free(pool));
 }
 
@@ -1259,24 +1259,24 @@ TEST_STARTS(r063_refused_submit_does_not_touch_the_payload, EVERY) {
   CHECK_WORKS(pool);
   before = test_stats(pool);
   for (int i = 0; i < 3; i++)
-    CHECK_STATUS(procpool_submit_with(pool, task_sum, payload, size, &options[i], &future), PROCPOOL_ARGUMENT);
-  CHECK_STATUS(procpool_submit(pool, NULL, payload, size, &future), PROCPOOL_ARGUMENT);
+    CHECK_STATUS(procpool_submit(pool, task_sum, payload, size, &options[i], &future), PROCPOOL_ARGUMENT);
+  CHECK_STATUS(procpool_submit(pool, NULL, payload, size, NULL, &future), PROCPOOL_ARGUMENT);
   if (start != PROCPOOL_START_INLINE) { /* there submit runs a task itself when the queue is full */
     blocker = submit_job(pool, task_block, job_of(0));
     gate_wait(&page->started, 1);
     for (int i = 0; i < 100; i++)
-      CHECK_STATUS(procpool_try_submit(pool, task_sum, payload, size, &future), PROCPOOL_FULL);
-    CHECK_STATUS(procpool_submit_timed(pool, 0.01, task_sum, payload, size, &future), PROCPOOL_FULL);
+      CHECK_STATUS(try_submit(pool, task_sum, payload, size, &future), PROCPOOL_FULL);
+    CHECK_STATUS(submit_timed(pool, 0.01, task_sum, payload, size, &future), PROCPOOL_FULL);
     gate_add(&page->gate, 1);
     finish(blocker, PROCPOOL_OK);
     before.submitted++;
     before.settled++;
   }
-  CHECK_OK(procpool_shutdown(pool, PROCPOOL_DRAIN));
-  CHECK_STATUS(procpool_submit(pool, task_sum, payload, size, &future), PROCPOOL_SHUTDOWN);
-  CHECK_STATUS(procpool_try_submit(pool, task_sum, payload, size, &future), PROCPOOL_SHUTDOWN);
-  CHECK_STATUS(procpool_submit_timed(pool, 1, task_sum, payload, size, &future), PROCPOOL_SHUTDOWN);
-  CHECK_STATUS(procpool_submit_with(pool, task_sum, payload, size, NULL, &future), PROCPOOL_SHUTDOWN);
+  CHECK_OK(procpool_shutdown(pool, PROCPOOL_DRAIN, PROCPOOL_FOREVER));
+  CHECK_STATUS(procpool_submit(pool, task_sum, payload, size, NULL, &future), PROCPOOL_SHUTDOWN);
+  CHECK_STATUS(try_submit(pool, task_sum, payload, size, &future), PROCPOOL_SHUTDOWN);
+  CHECK_STATUS(submit_timed(pool, 1, task_sum, payload, size, &future), PROCPOOL_SHUTDOWN);
+  CHECK_STATUS(procpool_submit(pool, task_sum, payload, size, NULL, &future), PROCPOOL_SHUTDOWN);
   CHECK(future == NULL);
   after = test_stats(pool);
   CHECK_EQ(after.submitted, before.submitted);
@@ -1298,17 +1298,17 @@ TEST_STARTS(r023_submit_with_a_time_to_wait, CONCURRENT) {
   blocker = submit_job(pool, task_block, job_of(0));
   options.timeout = -1;
   begin = test_now();
-  CHECK_STATUS(procpool_submit_with(pool, task_nothing, NULL, 0, &options, &future), PROCPOOL_FULL);
+  CHECK_STATUS(procpool_submit(pool, task_nothing, NULL, 0, &options, &future), PROCPOOL_FULL);
   CHECK_SECONDS(test_now() - begin, <, 1.0 * test_slow());
   options.timeout = 0.1;
   begin = test_now();
-  CHECK_STATUS(procpool_submit_with(pool, task_nothing, NULL, 0, &options, &future), PROCPOOL_FULL);
+  CHECK_STATUS(procpool_submit(pool, task_nothing, NULL, 0, &options, &future), PROCPOOL_FULL);
   CHECK_SECONDS(test_now() - begin, >=, 0.1);
   CHECK_SECONDS(test_now() - begin, <, 0.1 + 1.0 * test_slow());
   CHECK(future == NULL);
   gate_add(&page->gate, 1);
   options.timeout = 0; /* as long as it takes */
-  CHECK_OK(procpool_submit_with(pool, task_nothing, NULL, 0, &options, &future));
+  CHECK_OK(procpool_submit(pool, task_nothing, NULL, 0, &options, &future));
   finish(future, PROCPOOL_OK);
   finish(blocker, PROCPOOL_OK);
   CHECK_EQ(test_stats(pool).submitted, 2);
@@ -1323,7 +1323,7 @@ static void task_open_and_block(procpool_task *task) {
   test_job inner = *job;
   inner.index = 7;
   pool = test_open((procpool_start)job->number, 1);
-  CHECK_OK(procpool_submit(pool, task_ignore_sigterm, &inner, sizeof(inner), NULL));
+  CHECK_OK(procpool_submit(pool, task_ignore_sigterm, &inner, sizeof(inner), NULL, NULL));
   gate_wait(&page->gate, 1);
 }
 
@@ -1351,7 +1351,7 @@ TEST_STARTS(r077_shutdown_while_a_task_is_being_ended, PROCESSES) {
     procpool_status status;
     gate_wait(&page->started, m + 1);
     CHECK_STATUS(procpool_future_cancel_kill(future, 0.05), PROCPOOL_PENDING);
-    CHECK_OK(procpool_shutdown_timed(pool, modes[m], 10.0 * test_slow()));
+    CHECK_OK(procpool_shutdown(pool, modes[m], 10.0 * test_slow()));
     status = procpool_future_status(future);
     CHECK(status == PROCPOOL_CANCELLED || (modes[m] == PROCPOOL_KILL && status == PROCPOOL_SHUTDOWN));
     CHECK_OK(procpool_future_release(future));

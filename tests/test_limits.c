@@ -188,7 +188,7 @@ TEST_STARTS(r002_open_without_enough_processes, PROCESSES) {
       {
         const int in = 1;
         procpool_future *future = NULL;
-        procpool_status status = procpool_submit(pool, task_twice, &in, sizeof(in), &future);
+        procpool_status status = procpool_submit(pool, task_twice, &in, sizeof(in), NULL, &future);
         if (status == PROCPOOL_OK)
           status = procpool_future_wait(future, 10);
         CHECK(status == PROCPOOL_OK || status == PROCPOOL_SPAWN_FAIL); /* never a hang */
@@ -316,20 +316,20 @@ static void lose_the_only_worker(procpool_start start) {
   for (int i = 0; i < 10; i++)
     finish(queued[i], PROCPOOL_SPAWN_FAIL);
   CHECK_SECONDS(test_now() - begin, <, 10.0 * test_slow()); /* in bounded time */
-  status = procpool_submit(pool, task_nothing, NULL, 0, &refused);
+  status = procpool_submit(pool, task_nothing, NULL, 0, NULL, &refused);
   if (status == PROCPOOL_OK)
     finish(refused, PROCPOOL_SPAWN_FAIL);
   else
     CHECK_STATUS(status, PROCPOOL_SPAWN_FAIL);
   limit_processes_of(supervisor, false);
-  while (procpool_submit(pool, task_nothing, NULL, 0, &refused) == PROCPOOL_SPAWN_FAIL)
+  while (procpool_submit(pool, task_nothing, NULL, 0, NULL, &refused) == PROCPOOL_SPAWN_FAIL)
     sched_yield(); /* it tries again by itself; the case's limit holds */
   {
     const procpool_status outcome = procpool_future_wait(refused, PROCPOOL_FOREVER);
     CHECK(outcome == PROCPOOL_OK || outcome == PROCPOOL_SPAWN_FAIL);
     CHECK_OK(procpool_future_release(refused));
   }
-  CHECK_OK(procpool_shutdown(pool, PROCPOOL_DRAIN));
+  CHECK_OK(procpool_shutdown(pool, PROCPOOL_DRAIN, PROCPOOL_FOREVER));
   CHECK_OK(procpool_free(pool));
 }
 
@@ -396,11 +396,11 @@ static void open_with_small_files(procpool_start start) {
     else {
       procpool_future *future = NULL;
       void *big = calloc(1, 1 << 20);
-      procpool_status status = procpool_submit(pool, task_sum, big, 1 << 20, &future);
+      procpool_status status = procpool_submit(pool, task_sum, big, 1 << 20, NULL, &future);
       CHECK(status == PROCPOOL_OK || status == PROCPOOL_MEMORY || status == PROCPOOL_SYSTEM);
       if (status == PROCPOOL_OK) {
         status = procpool_future_wait(future, PROCPOOL_FOREVER);
-        CHECK(status == PROCPOOL_OK || status == PROCPOOL_CODEC);
+        CHECK(status == PROCPOOL_OK || status == PROCPOOL_TRANSFER);
       }
       CHECK_OK(procpool_future_release(future));
       free(big);
@@ -430,7 +430,7 @@ TEST_STARTS(r108_hundred_too_large_then_hundred_good, EVERY) {
   pool = test_open_with(start, 1, &options);
   for (int i = 0; i < 100; i++) {
     procpool_future *future = NULL;
-    CHECK_STATUS(procpool_submit(pool, task_sum, big, size, &future), PROCPOOL_MEMORY);
+    CHECK_STATUS(procpool_submit(pool, task_sum, big, size, NULL, &future), PROCPOOL_MEMORY);
     CHECK(future == NULL);
   }
   for (int i = 0; i < 100; i++)
@@ -455,7 +455,7 @@ TEST_STARTS(r108_arguments_fill_the_memory, CONCURRENT) {
   pool = test_open_with(start, 1, &options);
   blocker = test_submit(pool, task_block, &job, sizeof(job));
   gate_wait(&page->started, 1);
-  while (count < 64 && (status = procpool_try_submit(pool, task_sum, big, size, &held[count])) == PROCPOOL_OK)
+  while (count < 64 && (status = try_submit(pool, task_sum, big, size, &held[count])) == PROCPOOL_OK)
     count++;
   CHECK(status == PROCPOOL_MEMORY || status == PROCPOOL_FULL);
   CHECK_GE(count, 3);
@@ -521,7 +521,7 @@ static void use_without(procpool_start start, const int *calls, int count, int e
     }
     CHECK_OK(procpool_free(pool));
     pool = test_open(start, 1);
-    CHECK_OK(procpool_submit(pool, task_block, &job, sizeof(job), NULL));
+    CHECK_OK(procpool_submit(pool, task_block, &job, sizeof(job), NULL, NULL));
     gate_wait(&page->started, 2);
     gate_add(&page->word[0], 1);
     gate_wait(&page->word[1], 1);
@@ -706,7 +706,7 @@ static void check_result_without_memory(procpool_start start, bool shutdown_firs
   result = test_submit(pool, task_make, &large, sizeof(large));
   CHECK_STATUS(procpool_future_wait(result, PROCPOOL_FOREVER), PROCPOOL_MEMORY);
   if (shutdown_first)
-    CHECK_OK(procpool_shutdown_timed(pool, PROCPOOL_KILL, 10.0 * test_slow()));
+    CHECK_OK(procpool_shutdown(pool, PROCPOOL_KILL, 10.0 * test_slow()));
   CHECK_OK(procpool_free(pool));
   CHECK(test_gone(watch, 5.0 * test_slow()));
   CHECK(procpool_future_done(result));
@@ -754,7 +754,7 @@ static procpool *open_with_its_memory_full(procpool_start start, const char *lar
   pool = test_open_with(start, 1, &options);
   *blocker = test_submit(pool, task_block, &job, sizeof(job));
   gate_wait(&page->started, 1);
-  while ((status = procpool_try_submit(pool, task_nothing, large, LARGE, NULL)) == PROCPOOL_OK)
+  while ((status = try_submit(pool, task_nothing, large, LARGE, NULL)) == PROCPOOL_OK)
     ; /* they stay there behind the blocker */
   CHECK_STATUS(status, PROCPOOL_FULL);
   CHECK_GE(test_stats(pool).queued, 1);
@@ -767,7 +767,7 @@ TEST_STARTS(r023_waiting_for_memory_keeps_its_time_and_sleeps, CONCURRENT) {
   char *large = (char *)calloc(1, LARGE);
   procpool *pool = open_with_its_memory_full(start, large, &blocker);
   const double begin = test_now(), used = processor_seconds();
-  CHECK_STATUS(procpool_submit_timed(pool, 0.6, task_nothing, large, LARGE, &refused), PROCPOOL_FULL);
+  CHECK_STATUS(submit_timed(pool, 0.6, task_nothing, large, LARGE, &refused), PROCPOOL_FULL);
   CHECK_SECONDS(test_now() - begin, >=, 0.6);
   CHECK_SECONDS(test_now() - begin, <, 0.6 + 1.0 * test_slow());
   if (!test_instrumented())

@@ -753,13 +753,13 @@ TEST(r143_pthread_exit_in_an_initializer) {
   test_open_fails(&options, PROCPOOL_INIT_FAIL);
   CHECK_EQ(options.error->code, -1);
   pool = test_open_with(PROCPOOL_START_THREAD, 2, &options);
-  if (procpool_submit(pool, task_nothing, NULL, 0, &future) == PROCPOOL_OK) {
+  if (procpool_submit(pool, task_nothing, NULL, 0, NULL, &future) == PROCPOOL_OK) {
     CHECK_SETTLES(future, PROCPOOL_INIT_FAIL);
     CHECK_EQ(test_error(future).code, -1);
     CHECK_OK(procpool_future_release(future));
   }
-  CHECK_STATUS(procpool_submit(pool, task_nothing, NULL, 0, &future), PROCPOOL_INIT_FAIL);
-  CHECK_STATUS(procpool_shutdown(pool, PROCPOOL_DRAIN), PROCPOOL_OK);
+  CHECK_STATUS(procpool_submit(pool, task_nothing, NULL, 0, NULL, &future), PROCPOOL_INIT_FAIL);
+  CHECK_STATUS(procpool_shutdown(pool, PROCPOOL_DRAIN, PROCPOOL_FOREVER), PROCPOOL_OK);
   CHECK_OK(procpool_free(pool));
 }
 
@@ -879,7 +879,7 @@ TEST_STARTS(r140_task_that_closes_one_descriptor, PROCESSES) {
   for (int i = 0; i < 2; i++) {
     procpool_future *future = submit_job(pool, task_close_lifeline, i);
     CHECK_SETTLES(future, PROCPOOL_OK);
-    pids[i] = procpool_future_pid(future);
+    pids[i] = pid_of(future);
     CHECK_OK(procpool_future_release(future));
     usleep(50000); /* the worker looks after itself when it has nothing to do */
   }
@@ -899,11 +899,11 @@ TEST_STARTS(r140_task_that_closes_all_descriptors, PROCESSES) {
   descriptor.fd = procpool_fd(pool);
   descriptor.events = POLLIN;
   CHECK_GE(descriptor.fd, 0);
-  CHECK_OK(procpool_poll(pool)); /* now its workers are to set the descriptor */
+  CHECK_POLL(procpool_poll(pool, 0)); /* now its workers are to set the descriptor */
   gate_add(&page->gate, 1);
   while (!procpool_future_done(future)) {
     CHECK_EQ(poll(&descriptor, 1, 10000), 1); /* told by the supervisor */
-    CHECK_OK(procpool_poll(pool));
+    CHECK_POLL(procpool_poll(pool, 0));
   }
   finish(future, PROCPOOL_OK);
   CHECK_WORKS(pool);
@@ -974,7 +974,7 @@ TEST_STARTS(r144_limit_ends_programs_while_the_pool_drains, PROCESSES) {
   procpool *pool = open_limited(start, 1.5 * test_slow(), -1);
   procpool_future *future = submit_job(pool, task_start_programs, 0);
   gate_wait(&page->started, 1);
-  CHECK_OK(procpool_shutdown(pool, PROCPOOL_DRAIN));
+  CHECK_OK(procpool_shutdown(pool, PROCPOOL_DRAIN, PROCPOOL_FOREVER));
   finish(future, PROCPOOL_TIMEOUT);
   check_programs_gone();
   CHECK_OK(procpool_free(pool));
@@ -1008,7 +1008,7 @@ TEST_STARTS(r144_kill_ends_programs, PROCESSES) {
   procpool *pool = test_open(start, 2);
   procpool_future *future = submit_job(pool, task_start_programs, 0);
   gate_wait(&page->started, 1);
-  CHECK_OK(procpool_shutdown(pool, PROCPOOL_KILL));
+  CHECK_OK(procpool_shutdown(pool, PROCPOOL_KILL, PROCPOOL_FOREVER));
   finish(future, PROCPOOL_SHUTDOWN);
   check_programs_gone();
   CHECK_OK(procpool_free(pool));

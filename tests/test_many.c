@@ -219,7 +219,7 @@ TEST_STARTS(submit_many_of_none, EVERY) {
   CHECK(future == garbage);
   CHECK_OK(procpool_submit_many(pool, task_echo, &submitted, 8, 0, NULL, NULL, NULL));
   CHECK_EQ(test_stats(pool).submitted, 0);
-  CHECK_OK(procpool_shutdown(pool, PROCPOOL_DRAIN));
+  CHECK_OK(procpool_shutdown(pool, PROCPOOL_DRAIN, PROCPOOL_FOREVER));
   CHECK_STATUS(procpool_submit_many(pool, task_echo, NULL, 0, 0, NULL, NULL, NULL), PROCPOOL_SHUTDOWN);
   check_refused(pool, task_echo, NULL, 0, 3, NULL, PROCPOOL_SHUTDOWN);
   CHECK_OK(procpool_free(pool));
@@ -234,7 +234,7 @@ TEST_STARTS(submit_many_of_code_that_workers_do_not_have, SPAWN) {
   symbol = dlsym(handle, "plugin_task");
   CHECK(symbol != NULL);
   memcpy(&function, &symbol, sizeof(function));
-  check_refused(pool, function, NULL, 0, 3, NULL, PROCPOOL_FUNCTION);
+  check_refused(pool, function, NULL, 0, 3, NULL, PROCPOOL_NO_FUNCTION);
   CHECK_EQ(test_stats(pool).submitted, 0);
   CHECK_WORKS(pool);
   test_close(pool);
@@ -340,7 +340,7 @@ TEST_STARTS(r023_many_unwanted_through_a_small_queue, EVERY) {
     jobs[i] = job_sized(i, 10000);
   CHECK_OK(procpool_submit_many(pool, task_make, jobs, sizeof(jobs[0]), COUNT, NULL, NULL, &submitted));
   CHECK_EQ(submitted, COUNT);
-  CHECK_OK(procpool_shutdown(pool, PROCPOOL_DRAIN));
+  CHECK_OK(procpool_shutdown(pool, PROCPOOL_DRAIN, PROCPOOL_FOREVER));
   CHECK_EQ(test_stats(pool).settled, COUNT);
   CHECK_OK(procpool_free(pool));
 }
@@ -546,13 +546,13 @@ TEST_STARTS(r069_shutdown_ends_submit_many_midway, CONCURRENT) {
     page->gate = 0;
     self.pool = open_blocked(start, 6, blocked, 2);
     thread = begin_row(&self, 6);
-    (void)procpool_shutdown_timed(self.pool, (procpool_shutdown_mode)mode, 0);
+    (void)procpool_shutdown(self.pool, (procpool_shutdown_mode)mode, 0);
     gate_add(&page->gate, 1);
     test_join(thread);
     CHECK_STATUS(self.status, PROCPOOL_SHUTDOWN);
     check_row(&self, 4, outcomes[mode]);
     for (int i = 0; i < 2; i++) {
-      CHECK_OK(procpool_shutdown(self.pool, PROCPOOL_DRAIN));
+      CHECK_OK(procpool_shutdown(self.pool, PROCPOOL_DRAIN, PROCPOOL_FOREVER));
       CHECK(procpool_future_done(blocked[i]));
       CHECK_OK(procpool_future_release(blocked[i]));
     }
@@ -775,7 +775,7 @@ typedef struct frames {
 static void *draw_frames(void *context) {
   frames *f = (frames *)context;
   while (!gate_read(&f->stop)) {
-    CHECK_OK(procpool_poll(f->pool));
+    CHECK_POLL(procpool_poll(f->pool, 0));
     gate_add(&f->polls, 1);
   }
   return NULL;
@@ -783,7 +783,7 @@ static void *draw_frames(void *context) {
 
 /* What takes long, in one thread. */
 static void submit_large(procpool *pool, void *bytes, size_t size) {
-  CHECK_OK(procpool_submit(pool, task_nothing, bytes, size, NULL));
+  CHECK_OK(procpool_submit(pool, task_nothing, bytes, size, NULL, NULL));
 }
 static void allocate_large(procpool *pool, void *bytes, size_t size) {
   (void)bytes;

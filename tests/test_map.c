@@ -138,7 +138,7 @@ TEST_STARTS(r034_result_larger_than_its_place, EVERY) {
     CHECK_EQ(options.failed_count, 2);
     for (int i = 0; i < 6; i++)
       if (i == 2 || i == 3)
-        CHECK_STATUS(statuses[i], PROCPOOL_CODEC);
+        CHECK_STATUS(statuses[i], PROCPOOL_TRANSFER);
       else
         CHECK_OK(statuses[i]);
     for (int i = 2 * 8; i < 4 * 8; i++)
@@ -239,7 +239,7 @@ TEST_STARTS(r034_failure_beside_a_large_result, EVERY) {
   for (int i = 0; i < COUNT; i++)
     jobs[i] = job_sized(i, i == 1 ? size + 1 : size); /* one does not fit */
   map.chunksize = 1;
-  CHECK_STATUS(procpool_map(pool, task_make, jobs, sizeof(jobs[0]), out, size, COUNT, &map), PROCPOOL_CODEC);
+  CHECK_STATUS(procpool_map(pool, task_make, jobs, sizeof(jobs[0]), out, size, COUNT, &map), PROCPOOL_TRANSFER);
   CHECK_EQ(map.failed_item, 1);
   CHECK_EQ(map.failed_count, 1);
   for (int i = 0; i < COUNT; i++)
@@ -776,7 +776,7 @@ TEST_STARTS(r038_shutdown_during_imap, CONCURRENT) {
   CHECK_OK(procpool_imap(pool, task_twice, generate, &from, sizeof(int), NULL, &iterator));
   for (int i = 0; i < 5; i++)
     CHECK_EQ(next_int(iterator, &from), 2 * i);
-  CHECK_OK(procpool_shutdown(pool, PROCPOOL_DRAIN));
+  CHECK_OK(procpool_shutdown(pool, PROCPOOL_DRAIN, PROCPOOL_FOREVER));
   while ((status = procpool_next(iterator, PROCPOOL_FOREVER, &future)) == PROCPOOL_OK)
     delivered++;
   CHECK_STATUS(status, PROCPOOL_SHUTDOWN);
@@ -795,7 +795,7 @@ TEST_STARTS(r038_kill_during_imap, PROCESSES) {
   CHECK_OK(procpool_imap(pool, task_gate, generate_gated, &from, sizeof(test_job), NULL, &iterator));
   CHECK_STATUS(procpool_next(iterator, 0, &future), PROCPOOL_PENDING);
   gate_wait(&page->started, 1);
-  CHECK_OK(procpool_shutdown(pool, PROCPOOL_KILL));
+  CHECK_OK(procpool_shutdown(pool, PROCPOOL_KILL, PROCPOOL_FOREVER));
   while ((status = procpool_next(iterator, PROCPOOL_FOREVER, &future)) == PROCPOOL_OK) {
     CHECK_STATUS(procpool_future_status(future), PROCPOOL_SHUTDOWN);
     shut++;
@@ -1044,11 +1044,11 @@ TEST_STARTS(typed_submit_refused_gives_null, EVERY) {
   procpool_error error;
   double y = 5;
   memset(&error, 0x5a, sizeof(error));
-  CHECK_OK(procpool_last_error(pool, &error));
+  (void)procpool_last_error(&error);
   CHECK_STATUS(error.status, PROCPOOL_OK); /* none was refused yet */
-  CHECK_OK(procpool_shutdown(pool, PROCPOOL_DRAIN));
+  CHECK_OK(procpool_shutdown(pool, PROCPOOL_DRAIN, PROCPOOL_FOREVER));
   CHECK(square_submit(pool, 3) == NULL);
-  CHECK_OK(procpool_last_error(pool, &error));
+  (void)procpool_last_error(&error);
   CHECK_STATUS(error.status, PROCPOOL_SHUTDOWN);
   CHECK_STATUS(square_result(square_submit(pool, 3), &y), PROCPOOL_SHUTDOWN); /* why there is no handle */
   CHECK_STATUS(square_result(NULL, &y), PROCPOOL_HANDLE);
@@ -1056,12 +1056,12 @@ TEST_STARTS(typed_submit_refused_gives_null, EVERY) {
   CHECK_OK(procpool_free(pool));
 }
 
-TEST(typed_last_error_arguments) {
-  procpool *pool = test_open(PROCPOOL_START_INLINE, 1);
-  procpool_error error;
-  CHECK_STATUS(procpool_last_error(pool, NULL), PROCPOOL_ARGUMENT);
-  CHECK_STATUS(procpool_last_error(NULL, &error), PROCPOOL_HANDLE);
-  test_close(pool);
+TEST(last_error_without_a_place) {
+  CHECK_STATUS(procpool_last_error(NULL), PROCPOOL_OK); /* nothing was refused yet */
+  CHECK_TEXT(procpool_last_message(), "");
+  CHECK_STATUS(procpool_poll(NULL, 0), PROCPOOL_HANDLE);
+  CHECK_STATUS(procpool_last_error(NULL), PROCPOOL_HANDLE);
+  CHECK_TEXT(procpool_last_message(), procpool_strerror(PROCPOOL_HANDLE));
 }
 
 TEST_STARTS(typed_untyped_call_of_the_task_beneath, EVERY) {
@@ -1119,7 +1119,7 @@ TEST(scope_shuts_down_at_its_end) {
     rounds++;
     for (int i = 0; i < 10; i++) {
       const test_job job = job_of(i);
-      CHECK_OK(procpool_submit(pool, task_count, &job, sizeof(job), NULL));
+      CHECK_OK(procpool_submit(pool, task_count, &job, sizeof(job), NULL, NULL));
     }
     CHECK_OK(square_result(square_submit(pool, 4), &y));
   }
@@ -1186,7 +1186,7 @@ TEST_STARTS(r038_what_was_handed_out_comes_in_when_the_pool_drains, CONCURRENT) 
     m.jobs[i] = job_with(i, 1);
   thread = test_thread(map_in_thread, &m);
   gate_wait(&page->started, 2);
-  CHECK_STATUS(procpool_shutdown_timed(m.pool, PROCPOOL_DRAIN, 0), PROCPOOL_PENDING);
+  CHECK_STATUS(procpool_shutdown(m.pool, PROCPOOL_DRAIN, 0), PROCPOOL_PENDING);
   gate_add(&page->word[1], 1);
   test_join(thread);
   CHECK_STATUS(m.status, PROCPOOL_SHUTDOWN);
@@ -1198,7 +1198,7 @@ TEST_STARTS(r038_what_was_handed_out_comes_in_when_the_pool_drains, CONCURRENT) 
   }
   CHECK_GE(ended, 2);
   CHECK_LT(ended, 40);
-  CHECK_OK(procpool_shutdown(m.pool, PROCPOOL_DRAIN));
+  CHECK_OK(procpool_shutdown(m.pool, PROCPOOL_DRAIN, PROCPOOL_FOREVER));
   CHECK_EQ(gate_read(&page->finished), ended); /* nothing ran whose result was lost */
   CHECK_OK(procpool_free(m.pool));
 }
@@ -1326,7 +1326,7 @@ static void poll_beside(procpool_start start, int round) {
   memset(&fd, 0, sizeof(fd));
   fd.fd = procpool_fd(self.pool);
   fd.events = POLLIN;
-  CHECK_OK(procpool_poll(self.pool)); /* it was readable without cause */
+  CHECK_POLL(procpool_poll(self.pool, 0)); /* it was readable without cause */
   gate_add(&page->word[0], 1);
   CHECK_EQ(poll(&fd, 1, 150 * test_slow()), 1);
   CHECK_SETTLES(first, PROCPOOL_OK);
@@ -1437,7 +1437,7 @@ TEST_STARTS(r026_words_of_a_failure_stay, EVERY) {
   CHECK_TEXT(error.message, "its own words");
   places.result = procpool_shared_alloc(pool, 8);
   places.result_size = 8;
-  CHECK_OK(procpool_submit_with(pool, task_fail_then_too_large, NULL, 0, &places, &future));
+  CHECK_OK(procpool_submit(pool, task_fail_then_too_large, NULL, 0, &places, &future));
   CHECK_SETTLES(future, PROCPOOL_FAILED);
   CHECK_OK(procpool_future_error(future, &error));
   CHECK_EQ(error.code, 7);
@@ -1495,9 +1495,9 @@ TEST_STARTS(r022_scope_runs_all_without_memory_for_a_result, PROCESSES) {
   options.max_workers = 1;
   options.max_memory = (size_t)16 << 20;
   PROCPOOL_WITH(pool, &options) {
-    CHECK_OK(procpool_submit(pool, task_large_when_told, &job, sizeof(job), &future));
+    CHECK_OK(procpool_submit(pool, task_large_when_told, &job, sizeof(job), NULL, &future));
     for (int i = 0; i < COUNT; i++)
-      CHECK_OK(procpool_submit(pool, task_count, &job, sizeof(job), NULL));
+      CHECK_OK(procpool_submit(pool, task_count, &job, sizeof(job), NULL, NULL));
     limit = before;
     limit.rlim_cur = 1;
     CHECK_EQ(setrlimit(RLIMIT_AS, &limit), 0);
@@ -1505,7 +1505,7 @@ TEST_STARTS(r022_scope_runs_all_without_memory_for_a_result, PROCESSES) {
   }
   CHECK_EQ(setrlimit(RLIMIT_AS, &before), 0);
   CHECK_EQ(page->count, COUNT); /* each has put itself down */
-  CHECK_STATUS(procpool_future_status(future), PROCPOOL_CODEC);
+  CHECK_STATUS(procpool_future_status(future), PROCPOOL_TRANSFER);
   CHECK_OK(procpool_future_release(future));
 }
 
@@ -1532,8 +1532,8 @@ static void task_replace(procpool_task *task) {
 }
 
 TEST_STARTS(r034_a_later_result_of_an_item_counts, EVERY) {
-  static const procpool_status expected[6] = {PROCPOOL_OK, PROCPOOL_CODEC, PROCPOOL_OK,
-                                              PROCPOOL_OK, PROCPOOL_CODEC, PROCPOOL_FAILED};
+  static const procpool_status expected[6] = {PROCPOOL_OK, PROCPOOL_TRANSFER, PROCPOOL_OK,
+                                              PROCPOOL_OK, PROCPOOL_TRANSFER, PROCPOOL_FAILED};
   procpool *pool = test_open(start, 2);
   procpool_status statuses[REPLACED];
   int in[REPLACED], out[REPLACED];
@@ -1550,7 +1550,7 @@ TEST_STARTS(r034_a_later_result_of_an_item_counts, EVERY) {
       out[i] = -1;
     }
     CHECK_STATUS(procpool_map(pool, task_replace, in, sizeof(int), out, sizeof(int), REPLACED, &options),
-                 PROCPOOL_CODEC);
+                 PROCPOOL_TRANSFER);
     for (int i = 0; i < REPLACED; i++) {
       CHECK_STATUS(statuses[i], expected[in[i] % 6]);
       CHECK_EQ(out[i], statuses[i] == PROCPOOL_OK ? in[i] : -1);

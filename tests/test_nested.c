@@ -25,7 +25,7 @@ static void task_nest(procpool_task *task) {
   }
   inner.index = job->index - 1;
   page->pid[job->index] = (int)getpid();
-  CHECK_OK(procpool_submit(pool, inner.index > 0 ? task_nest : task_count, &inner, sizeof(inner), &future));
+  CHECK_OK(procpool_submit(pool, inner.index > 0 ? task_nest : task_count, &inner, sizeof(inner), NULL, &future));
   if (procpool_future_result(future, PROCPOOL_FOREVER, &depth, sizeof(depth), NULL) != PROCPOOL_OK) {
     CHECK_OK(procpool_future_error(future, &error));
     procpool_task_fail(task, error.code, error.message);
@@ -34,7 +34,7 @@ static void task_nest(procpool_task *task) {
     procpool_task_return(task, &depth, sizeof(depth));
   }
   CHECK_OK(procpool_future_release(future));
-  CHECK_OK(procpool_shutdown(pool, PROCPOOL_DRAIN));
+  CHECK_OK(procpool_shutdown(pool, PROCPOOL_DRAIN, PROCPOOL_FOREVER));
   CHECK_OK(procpool_free(pool));
 }
 
@@ -73,7 +73,7 @@ TEST_STARTS(r112_too_deep, PROCESSES) {
   procpool *pool = test_open(start, 1);
   procpool_future *future = nest(pool, 20, start);
   CHECK_SETTLES(future, PROCPOOL_FAILED);
-  CHECK_EQ(test_error(future).code, PROCPOOL_DEPTH);
+  CHECK_EQ(test_error(future).code, PROCPOOL_TOO_DEEP);
   CHECK_OK(procpool_future_release(future));
   CHECK_WORKS(pool);
   test_close(pool);
@@ -88,7 +88,7 @@ static void task_nest_and_block(procpool_task *task) {
   page->pid[job->index] = (int)getpid();
   if (job->index < 3) {
     pool = test_open((procpool_start)job->number, 1);
-    CHECK_OK(procpool_submit(pool, task_nest_and_block, &inner, sizeof(inner), NULL));
+    CHECK_OK(procpool_submit(pool, task_nest_and_block, &inner, sizeof(inner), NULL, NULL));
   }
   gate_add(&page->started, 1);
   gate_wait(&page->gate, 1);
@@ -106,7 +106,7 @@ TEST_STARTS(r113_kill_takes_the_whole_tree, PROCESSES) {
   int watches[3];
   procpool_future *future = test_submit(pool, task_nest_and_block, &job, sizeof(job));
   watch_levels(watches);
-  CHECK_OK(procpool_shutdown_timed(pool, PROCPOOL_KILL, 5.0 * test_slow()));
+  CHECK_OK(procpool_shutdown(pool, PROCPOOL_KILL, 5.0 * test_slow()));
   CHECK(test_all_gone(watches, 3, 1.0 * test_slow()));
   CHECK_STATUS(procpool_future_status(future), PROCPOOL_SHUTDOWN);
   CHECK_OK(procpool_future_release(future));
@@ -176,9 +176,9 @@ static void task_uses_its_own_pool(procpool_task *task) {
   CHECK_STATUS(procpool_future_result(own_future, PROCPOOL_FOREVER, &out, sizeof(out), NULL), PROCPOOL_DEADLOCK);
   CHECK_STATUS(procpool_wait(&own_future, 1, PROCPOOL_ALL_COMPLETED, PROCPOOL_FOREVER, NULL), PROCPOOL_DEADLOCK);
   CHECK_STATUS(procpool_map(own_pool, task_twice, &in, sizeof(in), &out, sizeof(out), 1, NULL), PROCPOOL_DEADLOCK);
-  CHECK_STATUS(procpool_shutdown(own_pool, PROCPOOL_DRAIN), PROCPOOL_DEADLOCK);
+  CHECK_STATUS(procpool_shutdown(own_pool, PROCPOOL_DRAIN, PROCPOOL_FOREVER), PROCPOOL_DEADLOCK);
   CHECK_STATUS(procpool_free(own_pool), PROCPOOL_DEADLOCK);
-  CHECK_OK(procpool_submit(own_pool, task_nothing, NULL, 0, NULL)); /* this one does not wait */
+  CHECK_OK(procpool_submit(own_pool, task_nothing, NULL, 0, NULL, NULL)); /* this one does not wait */
   gate_add(&page->finished, 1);
   (void)task;
 }
@@ -202,9 +202,9 @@ static void task_uses_the_hosts_pool(procpool_task *task) {
   int refused = 0;
   (void)job_begin(task);
   gate_wait(&page->word[0], 1);
-  refused += procpool_submit(own_pool, task_nothing, NULL, 0, NULL) == PROCPOOL_FORKED;
-  refused += procpool_poll(own_pool) == PROCPOOL_FORKED;
-  refused += procpool_shutdown(own_pool, PROCPOOL_KILL) == PROCPOOL_FORKED;
+  refused += procpool_submit(own_pool, task_nothing, NULL, 0, NULL, NULL) == PROCPOOL_FORKED;
+  refused += procpool_poll(own_pool, 0) == PROCPOOL_FORKED;
+  refused += procpool_shutdown(own_pool, PROCPOOL_KILL, PROCPOOL_FOREVER) == PROCPOOL_FORKED;
   refused += procpool_free(own_pool) == PROCPOOL_FORKED;
   procpool_task_return(task, &refused, sizeof(refused));
 }

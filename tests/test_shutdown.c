@@ -27,9 +27,9 @@ static void pool_is_shut(procpool *pool) {
   procpool_iterator *iterator = NULL;
   const int in = 1;
   int out = -1;
-  CHECK_STATUS(procpool_submit(pool, task_nothing, NULL, 0, &future), PROCPOOL_SHUTDOWN);
-  CHECK_STATUS(procpool_try_submit(pool, task_nothing, NULL, 0, &future), PROCPOOL_SHUTDOWN);
-  CHECK_STATUS(procpool_submit_timed(pool, 1, task_nothing, NULL, 0, &future), PROCPOOL_SHUTDOWN);
+  CHECK_STATUS(procpool_submit(pool, task_nothing, NULL, 0, NULL, &future), PROCPOOL_SHUTDOWN);
+  CHECK_STATUS(try_submit(pool, task_nothing, NULL, 0, &future), PROCPOOL_SHUTDOWN);
+  CHECK_STATUS(submit_timed(pool, 1, task_nothing, NULL, 0, &future), PROCPOOL_SHUTDOWN);
   CHECK(procpool_submit_or_null(pool, task_nothing, NULL, 0) == NULL);
   CHECK(future == NULL);
   CHECK_STATUS(procpool_map(pool, task_twice, &in, sizeof(in), &out, sizeof(out), 1, NULL), PROCPOOL_SHUTDOWN);
@@ -42,7 +42,7 @@ TEST_STARTS(r069_submit_after_shutdown, EVERY) {
   for (int m = 0; m < 3; m++) {
     procpool *pool = test_open(start, 1);
     CHECK_WORKS(pool);
-    CHECK_OK(procpool_shutdown(pool, modes[m]));
+    CHECK_OK(procpool_shutdown(pool, modes[m], PROCPOOL_FOREVER));
     pool_is_shut(pool);
     CHECK_OK(procpool_free(pool));
   }
@@ -53,10 +53,10 @@ TEST_STARTS(r069_submit_during_shutdown, CONCURRENT) {
   procpool *pool = test_open(start, 1);
   procpool_future *blocker = block(pool, 0);
   gate_wait(&page->started, 1);
-  CHECK_STATUS(procpool_shutdown_timed(pool, PROCPOOL_DRAIN, 0), PROCPOOL_PENDING);
+  CHECK_STATUS(procpool_shutdown(pool, PROCPOOL_DRAIN, 0), PROCPOOL_PENDING);
   pool_is_shut(pool);
   gate_add(&page->gate, 1);
-  CHECK_OK(procpool_shutdown(pool, PROCPOOL_DRAIN));
+  CHECK_OK(procpool_shutdown(pool, PROCPOOL_DRAIN, PROCPOOL_FOREVER));
   release_as(blocker, PROCPOOL_OK);
   CHECK_OK(procpool_free(pool));
 }
@@ -73,9 +73,9 @@ TEST_STARTS(r070_drain_runs_everything, CONCURRENT) {
     watches[i] = page->pid[i] == (int)getpid() ? -1 : test_watch(page->pid[i]);
   for (int i = 0; i < COUNT; i++)
     futures[i] = count(pool, i);
-  CHECK_STATUS(procpool_shutdown_timed(pool, PROCPOOL_DRAIN, 0.01), PROCPOOL_PENDING);
+  CHECK_STATUS(procpool_shutdown(pool, PROCPOOL_DRAIN, 0.01), PROCPOOL_PENDING);
   gate_add(&page->gate, 1);
-  CHECK_OK(procpool_shutdown(pool, PROCPOOL_DRAIN));
+  CHECK_OK(procpool_shutdown(pool, PROCPOOL_DRAIN, PROCPOOL_FOREVER));
   CHECK(test_all_gone(watches, WORKERS, 0)); /* no worker is left on return */
   CHECK_EQ(page->count, COUNT);
   for (int i = 0; i < COUNT; i++)
@@ -99,7 +99,7 @@ TEST_STARTS(r070_no_process_is_left_on_return, PROCESSES) {
     CHECK_SETTLES(futures[i], PROCPOOL_OK);
     CHECK_OK(procpool_future_release(futures[i]));
   }
-  CHECK_OK(procpool_shutdown(pool, PROCPOOL_DRAIN));
+  CHECK_OK(procpool_shutdown(pool, PROCPOOL_DRAIN, PROCPOOL_FOREVER));
   for (int i = 0; i < WORKERS; i++) {
     CHECK_EQ(kill(page->pid[i], 0), -1);
     CHECK_EQ(errno, ESRCH);
@@ -117,8 +117,8 @@ TEST_STARTS_LIMIT(r071_any_sequence, EVERY, 60) {
         const int steps[3] = {first, second, third};
         procpool_future *future = count(pool, 0);
         for (int i = 0; i < 3; i++) {
-          const procpool_status status = steps[i] < 3 ? procpool_shutdown(pool, modes[steps[i]])
-                                                      : procpool_shutdown_timed(pool, modes[steps[i] - 3], 0);
+          const procpool_status status = steps[i] < 3 ? procpool_shutdown(pool, modes[steps[i]], PROCPOOL_FOREVER)
+                                                      : procpool_shutdown(pool, modes[steps[i] - 3], 0);
           if (steps[i] < 3)
             CHECK_OK(status);
           else
@@ -134,12 +134,12 @@ TEST_STARTS(r071_stronger_later_call_takes_effect, PROCESSES) {
   procpool *pool = test_open(start, 1);
   procpool_future *running = block(pool, 0), *queued = count(pool, 1), *second = count(pool, 2);
   gate_wait(&page->started, 1);
-  CHECK_STATUS(procpool_shutdown_timed(pool, PROCPOOL_DRAIN, 0.01), PROCPOOL_PENDING);
+  CHECK_STATUS(procpool_shutdown(pool, PROCPOOL_DRAIN, 0.01), PROCPOOL_PENDING);
   CHECK_STATUS(procpool_future_status(queued), PROCPOOL_PENDING);
-  CHECK_STATUS(procpool_shutdown_timed(pool, PROCPOOL_CANCEL, 0.01), PROCPOOL_PENDING);
+  CHECK_STATUS(procpool_shutdown(pool, PROCPOOL_CANCEL, 0.01), PROCPOOL_PENDING);
   CHECK_STATUS(procpool_future_status(queued), PROCPOOL_CANCELLED);
   CHECK_STATUS(procpool_future_status(running), PROCPOOL_PENDING);
-  CHECK_OK(procpool_shutdown(pool, PROCPOOL_KILL));
+  CHECK_OK(procpool_shutdown(pool, PROCPOOL_KILL, PROCPOOL_FOREVER));
   release_as(running, PROCPOOL_SHUTDOWN);
   release_as(queued, PROCPOOL_CANCELLED);
   release_as(second, PROCPOOL_CANCELLED);
@@ -151,10 +151,10 @@ TEST_STARTS(r071_weaker_later_call_changes_nothing, PROCESSES) {
   procpool *pool = test_open(start, 1);
   procpool_future *running = block(pool, 0), *queued = count(pool, 1);
   gate_wait(&page->started, 1);
-  CHECK_STATUS(procpool_shutdown_timed(pool, PROCPOOL_CANCEL, 0), PROCPOOL_PENDING);
-  CHECK_STATUS(procpool_shutdown_timed(pool, PROCPOOL_DRAIN, 0), PROCPOOL_PENDING);
+  CHECK_STATUS(procpool_shutdown(pool, PROCPOOL_CANCEL, 0), PROCPOOL_PENDING);
+  CHECK_STATUS(procpool_shutdown(pool, PROCPOOL_DRAIN, 0), PROCPOOL_PENDING);
   gate_add(&page->gate, 1);
-  CHECK_OK(procpool_shutdown(pool, PROCPOOL_DRAIN));
+  CHECK_OK(procpool_shutdown(pool, PROCPOOL_DRAIN, PROCPOOL_FOREVER));
   release_as(running, PROCPOOL_OK);
   release_as(queued, PROCPOOL_CANCELLED);
   CHECK_OK(procpool_free(pool));
@@ -162,7 +162,7 @@ TEST_STARTS(r071_weaker_later_call_changes_nothing, PROCESSES) {
 }
 
 static void *shut_in_a_thread(void *context) {
-  CHECK_OK(procpool_shutdown((procpool *)context, PROCPOOL_DRAIN));
+  CHECK_OK(procpool_shutdown((procpool *)context, PROCPOOL_DRAIN, PROCPOOL_FOREVER));
   return NULL;
 }
 
@@ -187,13 +187,13 @@ TEST_STARTS(r072_no_wait_returns_at_once_and_work_completes, CONCURRENT) {
   double begin;
   gate_wait(&page->started, 1);
   begin = test_now();
-  CHECK_STATUS(procpool_shutdown_timed(pool, PROCPOOL_DRAIN, 0), PROCPOOL_PENDING);
+  CHECK_STATUS(procpool_shutdown(pool, PROCPOOL_DRAIN, 0), PROCPOOL_PENDING);
   CHECK_SECONDS(test_now() - begin, <, 1.0 * test_slow());
   gate_add(&page->gate, 1);
   CHECK_SETTLES(blocker, PROCPOOL_OK);
   CHECK_SETTLES(queued, PROCPOOL_OK);
   CHECK_EQ(page->count, 1);
-  CHECK_OK(procpool_shutdown(pool, PROCPOOL_DRAIN));
+  CHECK_OK(procpool_shutdown(pool, PROCPOOL_DRAIN, PROCPOOL_FOREVER));
   CHECK_OK(procpool_future_release(blocker));
   CHECK_OK(procpool_future_release(queued));
   CHECK_OK(procpool_free(pool));
@@ -209,11 +209,11 @@ TEST_STARTS(r072_workers_leave_by_themselves, PROCESSES) {
   for (int i = 0; i < 20; i++)
     CHECK_OK(procpool_future_release(count(pool, i)));
   CHECK_OK(procpool_future_release(blocker));
-  CHECK_STATUS(procpool_shutdown_timed(pool, PROCPOOL_DRAIN, 0), PROCPOOL_PENDING);
+  CHECK_STATUS(procpool_shutdown(pool, PROCPOOL_DRAIN, 0), PROCPOOL_PENDING);
   gate_add(&page->gate, 1);
   CHECK(test_gone(watch, 5 * test_slow()));
   CHECK_EQ(page->count, 20);
-  CHECK_OK(procpool_shutdown(pool, PROCPOOL_DRAIN));
+  CHECK_OK(procpool_shutdown(pool, PROCPOOL_DRAIN, PROCPOOL_FOREVER));
   CHECK_OK(procpool_free(pool));
 }
 
@@ -224,11 +224,11 @@ TEST_STARTS(r073_cancel_settles_all, CONCURRENT) {
   gate_wait(&page->started, 1);
   for (int i = 0; i < COUNT; i++)
     futures[i] = count(pool, i);
-  CHECK_STATUS(procpool_shutdown_timed(pool, PROCPOOL_CANCEL, 0), PROCPOOL_PENDING);
+  CHECK_STATUS(procpool_shutdown(pool, PROCPOOL_CANCEL, 0), PROCPOOL_PENDING);
   for (int i = 0; i < COUNT; i++)
     CHECK_STATUS(procpool_future_status(futures[i]), PROCPOOL_CANCELLED);
   gate_add(&page->gate, 1);
-  CHECK_OK(procpool_shutdown(pool, PROCPOOL_CANCEL));
+  CHECK_OK(procpool_shutdown(pool, PROCPOOL_CANCEL, PROCPOOL_FOREVER));
   release_as(blocker, PROCPOOL_OK); /* what runs may end */
   for (int i = 0; i < COUNT; i++)
     release_as(futures[i], PROCPOOL_CANCELLED);
@@ -241,7 +241,7 @@ TEST(r073_cancel_settles_all_inline) {
   procpool_future *futures[5];
   for (int i = 0; i < 5; i++)
     futures[i] = count(pool, i);
-  CHECK_OK(procpool_shutdown(pool, PROCPOOL_CANCEL));
+  CHECK_OK(procpool_shutdown(pool, PROCPOOL_CANCEL, PROCPOOL_FOREVER));
   for (int i = 0; i < 5; i++)
     release_as(futures[i], PROCPOOL_CANCELLED);
   CHECK_EQ(page->count, 0);
@@ -257,7 +257,7 @@ TEST_STARTS(r074_only_cancelled_tasks_left, CONCURRENT) {
   for (int i = 0; i < 50; i++)
     CHECK_STATUS(procpool_future_cancel(futures[i]), PROCPOOL_CANCELLED);
   gate_add(&page->gate, 1);
-  CHECK_OK(procpool_shutdown_timed(pool, PROCPOOL_DRAIN, 5.0 * test_slow()));
+  CHECK_OK(procpool_shutdown(pool, PROCPOOL_DRAIN, 5.0 * test_slow()));
   for (int i = 0; i < 50; i++)
     release_as(futures[i], PROCPOOL_CANCELLED);
   release_as(blocker, PROCPOOL_OK);
@@ -280,7 +280,7 @@ TEST_STARTS(r075_shutdown_with_everything_full, EVERY) {
       const test_job job = job_sized(i, 3000);
       futures[i] = test_submit(pool, task_make, &job, sizeof(job));
     }
-    CHECK_OK(procpool_shutdown_timed(pool, modes[m], 10.0 * test_slow()));
+    CHECK_OK(procpool_shutdown(pool, modes[m], 10.0 * test_slow()));
     for (int i = 0; i < 64; i++) {
       const procpool_status status = procpool_future_status(futures[i]);
       if (modes[m] == PROCPOOL_DRAIN)
@@ -305,9 +305,9 @@ TEST_STARTS(r076_codec_failures_during_shutdown, EVERY) {
     procpool_future *futures[20];
     for (int i = 0; i < 20; i++)
       futures[i] = test_submit(pool, task_impossible, NULL, 0);
-    CHECK_OK(procpool_shutdown(pool, PROCPOOL_DRAIN));
+    CHECK_OK(procpool_shutdown(pool, PROCPOOL_DRAIN, PROCPOOL_FOREVER));
     for (int i = 0; i < 20; i++)
-      release_as(futures[i], PROCPOOL_CODEC);
+      release_as(futures[i], PROCPOOL_TRANSFER);
     CHECK_OK(procpool_free(pool));
   }
 }
@@ -316,9 +316,9 @@ TEST_STARTS(r077_crash_after_shutdown_began, PROCESSES) {
   procpool *pool = test_open(start, 1);
   procpool_future *running = block(pool, 0), *queued = count(pool, 1);
   gate_wait(&page->started, 1);
-  CHECK_STATUS(procpool_shutdown_timed(pool, PROCPOOL_DRAIN, 0), PROCPOOL_PENDING);
+  CHECK_STATUS(procpool_shutdown(pool, PROCPOOL_DRAIN, 0), PROCPOOL_PENDING);
   CHECK_EQ(kill(page->pid[0], SIGKILL), 0);
-  CHECK_OK(procpool_shutdown(pool, PROCPOOL_DRAIN));
+  CHECK_OK(procpool_shutdown(pool, PROCPOOL_DRAIN, PROCPOOL_FOREVER));
   release_as(running, PROCPOOL_CRASHED);
   release_as(queued, PROCPOOL_OK); /* by the replacement: it was accepted */
   CHECK_OK(procpool_free(pool));
@@ -345,11 +345,11 @@ TEST_STARTS(r078_shutdown_while_workers_start, CONCURRENT) {
     pool = test_open_with(start, 2, &options);
     gate_wait(&page->started, 2 * (m + 1));
     if (modes[m] == PROCPOOL_KILL && start != PROCPOOL_START_THREAD) {
-      CHECK_OK(procpool_shutdown_timed(pool, PROCPOOL_KILL, 5.0 * test_slow()));
+      CHECK_OK(procpool_shutdown(pool, PROCPOOL_KILL, 5.0 * test_slow()));
     } else {
-      CHECK_STATUS(procpool_shutdown_timed(pool, modes[m], 0), PROCPOOL_PENDING);
+      CHECK_STATUS(procpool_shutdown(pool, modes[m], 0), PROCPOOL_PENDING);
       gate_add(&page->gate, 1);
-      CHECK_OK(procpool_shutdown(pool, modes[m]));
+      CHECK_OK(procpool_shutdown(pool, modes[m], PROCPOOL_FOREVER));
       gate_add(&page->gate, -1);
     }
     CHECK_OK(procpool_free(pool));
@@ -378,7 +378,7 @@ TEST_STARTS(r079_kill_with_ten_thousand_queued, PROCESSES) {
   for (int i = 0; i < COUNT; i++)
     futures[i] = count(pool, i);
   begin = test_now();
-  CHECK_OK(procpool_shutdown(pool, PROCPOOL_KILL));
+  CHECK_OK(procpool_shutdown(pool, PROCPOOL_KILL, PROCPOOL_FOREVER));
   CHECK_SECONDS(test_now() - begin, <, 5.0 * test_slow());
   CHECK(test_all_gone(watches, WORKERS, 0));
   for (int i = 0; i < COUNT; i++)
@@ -400,7 +400,7 @@ TEST_STARTS(r079_kill_reaches_tasks_that_ignore_signals, PROCESSES) {
   const test_job job = job_of(0);
   procpool_future *future = test_submit(pool, task_ignore_signals, &job, sizeof(job));
   gate_wait(&page->started, 1);
-  CHECK_OK(procpool_shutdown_timed(pool, PROCPOOL_KILL, 5.0 * test_slow()));
+  CHECK_OK(procpool_shutdown(pool, PROCPOOL_KILL, 5.0 * test_slow()));
   release_as(future, PROCPOOL_SHUTDOWN);
   CHECK_OK(procpool_free(pool));
 }
@@ -411,7 +411,7 @@ TEST_STARTS(r079_kill_reaches_stopped_workers, PROCESSES) {
   gate_wait(&page->started, 2);
   CHECK_EQ(kill(page->pid[0], SIGSTOP), 0);
   CHECK_EQ(kill(page->pid[1], SIGSTOP), 0);
-  CHECK_OK(procpool_shutdown_timed(pool, PROCPOOL_KILL, 5.0 * test_slow()));
+  CHECK_OK(procpool_shutdown(pool, PROCPOOL_KILL, 5.0 * test_slow()));
   release_as(futures[0], PROCPOOL_SHUTDOWN);
   release_as(futures[1], PROCPOOL_SHUTDOWN);
   CHECK_OK(procpool_free(pool));
@@ -419,9 +419,9 @@ TEST_STARTS(r079_kill_reaches_stopped_workers, PROCESSES) {
 
 TEST_STARTS(r080_kill_at_any_time_is_no_error, EVERY) {
   procpool *pool = test_open(start, 1);
-  CHECK_OK(procpool_shutdown(pool, PROCPOOL_KILL)); /* nothing ever ran */
-  CHECK_OK(procpool_shutdown(pool, PROCPOOL_KILL));
-  CHECK_OK(procpool_shutdown(pool, PROCPOOL_DRAIN));
+  CHECK_OK(procpool_shutdown(pool, PROCPOOL_KILL, PROCPOOL_FOREVER)); /* nothing ever ran */
+  CHECK_OK(procpool_shutdown(pool, PROCPOOL_KILL, PROCPOOL_FOREVER));
+  CHECK_OK(procpool_shutdown(pool, PROCPOOL_DRAIN, PROCPOOL_FOREVER));
   pool_is_shut(pool);
   CHECK_OK(procpool_free(pool));
 }
@@ -435,7 +435,7 @@ TEST_STARTS(r081_nothing_is_respawned_after_kill, PROCESSES) {
   gate_wait(&page->started, 3);
   started = test_stats(pool).workers_started;
   CHECK_EQ(started, 3);
-  CHECK_OK(procpool_shutdown(pool, PROCPOOL_KILL));
+  CHECK_OK(procpool_shutdown(pool, PROCPOOL_KILL, PROCPOOL_FOREVER));
   CHECK_EQ(test_stats(pool).workers_started, 3);
   CHECK_EQ(test_stats(pool).workers_alive, 0);
   CHECK_EQ(test_stats(pool).queued, 0);
@@ -450,12 +450,12 @@ TEST_STARTS(r082_deadline_leaves_the_shutdown_going_on, CONCURRENT) {
   double begin;
   gate_wait(&page->started, 1);
   begin = test_now();
-  CHECK_STATUS(procpool_shutdown_timed(pool, PROCPOOL_DRAIN, 0.1), PROCPOOL_PENDING);
+  CHECK_STATUS(procpool_shutdown(pool, PROCPOOL_DRAIN, 0.1), PROCPOOL_PENDING);
   CHECK_SECONDS(test_now() - begin, >=, 0.1);
   CHECK_SECONDS(test_now() - begin, <, 0.1 + 0.5 * test_slow());
   CHECK_STATUS(procpool_future_status(running), PROCPOOL_PENDING); /* intact */
   gate_add(&page->gate, 1);
-  CHECK_OK(procpool_shutdown_timed(pool, PROCPOOL_DRAIN, 10.0 * test_slow()));
+  CHECK_OK(procpool_shutdown(pool, PROCPOOL_DRAIN, 10.0 * test_slow()));
   release_as(running, PROCPOOL_OK);
   release_as(queued, PROCPOOL_OK);
   CHECK_OK(procpool_free(pool));
@@ -518,7 +518,7 @@ static void *submit_until_refused(void *context) {
   for (;;) {
     procpool_future *future = NULL;
     const int in = 1;
-    const procpool_status status = procpool_submit(self->pool, task_twice, &in, sizeof(in), &future);
+    const procpool_status status = procpool_submit(self->pool, task_twice, &in, sizeof(in), NULL, &future);
     if (status != PROCPOOL_OK) {
       CHECK_STATUS(status, PROCPOOL_SHUTDOWN); /* accepted, or this: nothing between */
       CHECK(future == NULL);
@@ -552,7 +552,7 @@ TEST_STARTS(r124_submit_races_with_shutdown, EVERY) {
       threads[i] = test_thread(submit_until_refused, &self[i]);
       gate_wait(&self[i].began, 1);
     }
-    CHECK_OK(procpool_shutdown(pool, modes[round % 3]));
+    CHECK_OK(procpool_shutdown(pool, modes[round % 3], PROCPOOL_FOREVER));
     for (int i = 0; i < THREADS; i++) {
       test_join(threads[i]);
       accepted += (uint64_t)self[i].accepted;
@@ -591,11 +591,11 @@ static void host_that_ends(procpool_start start, bool busy, bool shutdown_first,
   procpool *pool = test_open(start, 2);
   for (int i = 0; i < 2; i++) {
     const test_job job = job_with(i, 2);
-    CHECK_OK(procpool_submit(pool, busy ? task_block : task_meet, &job, sizeof(job), NULL));
+    CHECK_OK(procpool_submit(pool, busy ? task_block : task_meet, &job, sizeof(job), NULL, NULL));
   }
   gate_wait(&page->started, 2);
   if (shutdown_first)
-    CHECK_STATUS(procpool_shutdown_timed(pool, PROCPOOL_DRAIN, 0), PROCPOOL_PENDING);
+    CHECK_STATUS(procpool_shutdown(pool, PROCPOOL_DRAIN, 0), PROCPOOL_PENDING);
   gate_add(&page->word[0], 1);
   gate_wait(&page->word[1], 1); /* the test watches the workers now */
   end_the_host(how);
@@ -657,12 +657,12 @@ static void check_exit_beside_threads(procpool_start start, bool shutdown_first)
   if (host == 0) {
     procpool *pool = test_open(start, 2);
     const test_job job = job_of(0);
-    CHECK_OK(procpool_submit(pool, task_block, &job, sizeof(job), NULL));
+    CHECK_OK(procpool_submit(pool, task_block, &job, sizeof(job), NULL, NULL));
     if (start == PROCPOOL_START_THREAD)
       gate_wait(&page->started, 1);
     dup2(file, 2);
     if (shutdown_first)
-      CHECK_NE(procpool_shutdown_timed(pool, PROCPOOL_CANCEL, 0), PROCPOOL_SHUTDOWN);
+      CHECK_NE(procpool_shutdown(pool, PROCPOOL_CANCEL, 0), PROCPOOL_SHUTDOWN);
     exit(7);
   }
   CHECK_EQ(test_wait_exit(host), 7);
@@ -700,7 +700,7 @@ TEST(r070_drain_runs_everything_inline) {
   for (int i = 0; i < COUNT; i++)
     futures[i] = count(pool, i);
   CHECK_EQ(page->count, 0);
-  CHECK_OK(procpool_shutdown(pool, PROCPOOL_DRAIN));
+  CHECK_OK(procpool_shutdown(pool, PROCPOOL_DRAIN, PROCPOOL_FOREVER));
   CHECK_EQ(page->count, COUNT);
   for (int i = 0; i < COUNT; i++)
     release_as(futures[i], PROCPOOL_OK);
@@ -714,7 +714,7 @@ TEST(r074_only_cancelled_tasks_left_inline) {
     futures[i] = count(pool, i);
   for (int i = 0; i < 50; i++)
     CHECK_STATUS(procpool_future_cancel(futures[i]), PROCPOOL_CANCELLED);
-  CHECK_OK(procpool_shutdown_timed(pool, PROCPOOL_DRAIN, 5.0 * test_slow()));
+  CHECK_OK(procpool_shutdown(pool, PROCPOOL_DRAIN, 5.0 * test_slow()));
   for (int i = 0; i < 50; i++)
     release_as(futures[i], PROCPOOL_CANCELLED);
   CHECK_EQ(page->count, 0);

@@ -423,12 +423,12 @@ TEST_STARTS(r110_impossible_result_is_codec, EVERY) {
   long pid = 0;
   for (int i = 0; i < 20; i++) {
     procpool_future *future = test_submit(pool, task_impossible_result, NULL, 0);
-    CHECK_SETTLES(future, PROCPOOL_CODEC);
-    CHECK_STATUS(test_error(future).status, PROCPOOL_CODEC);
+    CHECK_SETTLES(future, PROCPOOL_TRANSFER);
+    CHECK_STATUS(test_error(future).status, PROCPOOL_TRANSFER);
     CHECK(procpool_future_data(future, NULL) == NULL);
     if (i > 0)
-      CHECK_EQ(procpool_future_pid(future), pid); /* the worker survives */
-    pid = procpool_future_pid(future);
+      CHECK_EQ(pid_of(future), pid); /* the worker survives */
+    pid = pid_of(future);
     CHECK_OK(procpool_future_release(future));
   }
   CHECK_WORKS(pool);
@@ -442,7 +442,7 @@ TEST_STARTS(r025_first_in_first_out, EVERY) {
   procpool *pool = test_open(start, 1);
   for (int i = 0; i < COUNT; i++) {
     const test_job job = job_of(i);
-    CHECK_OK(procpool_submit(pool, task_count, &job, sizeof(job), NULL));
+    CHECK_OK(procpool_submit(pool, task_count, &job, sizeof(job), NULL, NULL));
   }
   test_close(pool);
   CHECK_EQ(page->count, COUNT);
@@ -524,9 +524,9 @@ static void open_the_gate(procpool *pool, procpool_future **futures, int count) 
 TEST_STARTS(r023_full_queue_refuses_try_submit, CONCURRENT) {
   procpool_future *futures[4], *future = NULL;
   procpool *pool = open_and_fill(start, futures, 4);
-  CHECK_STATUS(procpool_try_submit(pool, task_nothing, NULL, 0, &future), PROCPOOL_FULL);
+  CHECK_STATUS(try_submit(pool, task_nothing, NULL, 0, &future), PROCPOOL_FULL);
   CHECK(future == NULL);
-  CHECK_STATUS(procpool_try_submit(pool, task_nothing, NULL, 0, NULL), PROCPOOL_FULL);
+  CHECK_STATUS(try_submit(pool, task_nothing, NULL, 0, NULL), PROCPOOL_FULL);
   CHECK_EQ(test_stats(pool).submitted, 4);
   CHECK_EQ(test_stats(pool).queued + test_stats(pool).running, 4);
   open_the_gate(pool, futures, 4);
@@ -537,12 +537,12 @@ TEST_STARTS(r023_timed_submit_gives_up_in_time, CONCURRENT) {
   procpool_future *futures[2], *future = NULL;
   procpool *pool = open_and_fill(start, futures, 2);
   double begin = test_now();
-  CHECK_STATUS(procpool_submit_timed(pool, 0.1, task_nothing, NULL, 0, &future), PROCPOOL_FULL);
+  CHECK_STATUS(submit_timed(pool, 0.1, task_nothing, NULL, 0, &future), PROCPOOL_FULL);
   CHECK_SECONDS(test_now() - begin, >=, 0.1);
   CHECK_SECONDS(test_now() - begin, <, 0.1 + 1.0 * test_slow());
   begin = test_now();
-  CHECK_STATUS(procpool_submit_timed(pool, 0, task_nothing, NULL, 0, &future), PROCPOOL_FULL);
-  CHECK_STATUS(procpool_submit_timed(pool, -5, task_nothing, NULL, 0, &future), PROCPOOL_FULL);
+  CHECK_STATUS(submit_timed(pool, 0, task_nothing, NULL, 0, &future), PROCPOOL_FULL);
+  CHECK_STATUS(submit_timed(pool, -5, task_nothing, NULL, 0, &future), PROCPOOL_FULL);
   CHECK_SECONDS(test_now() - begin, <, 1.0 * test_slow());
   CHECK(future == NULL);
   CHECK_EQ(test_stats(pool).submitted, 2);
@@ -555,7 +555,7 @@ static procpool *full_pool;
 static void task_submits_into_a_full_queue(procpool_task *task) {
   procpool_status status;
   gate_wait(&page->gate, 1); /* full_pool is set */
-  status = procpool_submit(full_pool, task_nothing, NULL, 0, NULL);
+  status = procpool_submit(full_pool, task_nothing, NULL, 0, NULL, NULL);
   procpool_task_return(task, &status, sizeof(status));
 }
 
@@ -585,7 +585,7 @@ static void *submit_in_a_thread(void *context) {
   submitter *self = (submitter *)context;
   const int in = 4;
   gate_add(&self->began, 1);
-  self->status = procpool_submit(self->pool, task_twice, &in, sizeof(in), &self->future);
+  self->status = procpool_submit(self->pool, task_twice, &in, sizeof(in), NULL, &self->future);
   return NULL;
 }
 
@@ -595,7 +595,7 @@ TEST_STARTS(r023_blocked_submit_goes_on_when_there_is_room, CONCURRENT) {
   submitter self = {pool, NULL, PROCPOOL_END, 0};
   pthread_t thread = test_thread(submit_in_a_thread, &self);
   gate_wait(&self.began, 1);
-  CHECK_STATUS(procpool_try_submit(pool, task_nothing, NULL, 0, NULL), PROCPOOL_FULL);
+  CHECK_STATUS(try_submit(pool, task_nothing, NULL, 0, NULL), PROCPOOL_FULL);
   gate_add(&page->gate, 1);
   test_join(thread);
   CHECK_OK(self.status);
@@ -607,10 +607,10 @@ TEST_STARTS(r023_blocked_submit_goes_on_when_there_is_room, CONCURRENT) {
 TEST_STARTS(r023_cancel_makes_room, CONCURRENT) {
   procpool_future *futures[3];
   procpool *pool = open_and_fill(start, futures, 3);
-  CHECK_STATUS(procpool_try_submit(pool, task_nothing, NULL, 0, NULL), PROCPOOL_FULL);
+  CHECK_STATUS(try_submit(pool, task_nothing, NULL, 0, NULL), PROCPOOL_FULL);
   CHECK_STATUS(procpool_future_cancel(futures[2]), PROCPOOL_CANCELLED);
-  CHECK_OK(procpool_try_submit(pool, task_nothing, NULL, 0, NULL));
-  CHECK_STATUS(procpool_try_submit(pool, task_nothing, NULL, 0, NULL), PROCPOOL_FULL);
+  CHECK_OK(try_submit(pool, task_nothing, NULL, 0, NULL));
+  CHECK_STATUS(try_submit(pool, task_nothing, NULL, 0, NULL), PROCPOOL_FULL);
   CHECK_OK(procpool_future_release(futures[2]));
   open_the_gate(pool, futures, 2);
 }
@@ -644,9 +644,9 @@ TEST_STARTS(r023_unwanted_results_through_a_small_queue, EVERY) {
   pool = test_open_with(start, 2, &options);
   for (int i = 0; i < 200; i++) {
     const test_job job = job_sized(i, 10000);
-    CHECK_OK(procpool_submit(pool, task_make, &job, sizeof(job), NULL));
+    CHECK_OK(procpool_submit(pool, task_make, &job, sizeof(job), NULL, NULL));
   }
-  CHECK_OK(procpool_shutdown(pool, PROCPOOL_DRAIN));
+  CHECK_OK(procpool_shutdown(pool, PROCPOOL_DRAIN, PROCPOOL_FOREVER));
   CHECK_EQ(test_stats(pool).settled, 200);
   CHECK_OK(procpool_free(pool));
 }
@@ -860,7 +860,7 @@ TEST_STARTS(r026_failure_has_code_message_and_pid, EVERY) {
   CHECK_STATUS(error.status, PROCPOOL_FAILED);
   CHECK_EQ(error.code, 42);
   CHECK_TEXT(error.message, "failure 7");
-  CHECK_EQ(error.pid, procpool_future_pid(future));
+  CHECK_EQ(error.pid, pid_of(future));
   CHECK_NE(error.pid, 0);
   CHECK_EQ(error.worker, 0);
   CHECK_EQ(error.signal, 0);
@@ -885,9 +885,9 @@ TEST_STARTS(r026_worker_is_used_again_after_a_failure, EVERY) {
     CHECK_OK(procpool_future_result(next, PROCPOOL_FOREVER, &out, sizeof(out), NULL));
     CHECK_EQ(out, 2 * i);
     if (i > 0)
-      CHECK_EQ(procpool_future_pid(next), pid);
-    pid = procpool_future_pid(next);
-    CHECK_EQ(procpool_future_pid(failing), pid);
+      CHECK_EQ(pid_of(next), pid);
+    pid = pid_of(next);
+    CHECK_EQ(pid_of(failing), pid);
     CHECK_OK(procpool_future_release(failing));
     CHECK_OK(procpool_future_release(next));
   }
@@ -1062,10 +1062,10 @@ TEST_STARTS_LIMIT(r030_discarded_tasks_leave_memory_flat, EVERY, 60) {
   const int in = 1;
   long before;
   for (int i = 0; i < test_rounds(100000); i++)
-    CHECK_OK(procpool_submit(pool, task_twice, &in, sizeof(in), NULL));
+    CHECK_OK(procpool_submit(pool, task_twice, &in, sizeof(in), NULL, NULL));
   before = test_resident_kib();
   for (int i = 0; i < test_rounds(1000000); i++)
-    CHECK_OK(procpool_submit(pool, task_twice, &in, sizeof(in), NULL));
+    CHECK_OK(procpool_submit(pool, task_twice, &in, sizeof(in), NULL, NULL));
   CHECK_WORKS(pool);
   if (!test_instrumented())
     CHECK_LT(test_resident_kib() - before, 16 * 1024);
@@ -1157,7 +1157,7 @@ TEST_STARTS(r030_a_queued_task_costs_at_most_256_bytes, CONCURRENT) {
   before = test_resident_kib();
   shared = test_stats(pool).shared_bytes;
   for (int i = 0; i < COUNT; i++)
-    CHECK_OK(procpool_submit(pool, task_nothing, NULL, 0, &futures[i]));
+    CHECK_OK(procpool_submit(pool, task_nothing, NULL, 0, NULL, &futures[i]));
   CHECK_LE((test_resident_kib() - before) * 1024 / COUNT, 256);
   CHECK_LE((test_stats(pool).shared_bytes - shared) / COUNT, 256);
   gate_add(&page->gate, 1);
@@ -1206,7 +1206,7 @@ TEST_STARTS(r031_release_in_another_thread, EVERY) {
     self.futures[i] = test_submit(pool, task_count, &job, sizeof(job));
     gate_add(&self.given, 1);
     if (i % 8 == 0)
-      CHECK_OK(procpool_poll(pool));
+      CHECK_POLL(procpool_poll(pool, 0));
   }
   test_join(thread);
   test_close(pool);
@@ -1231,7 +1231,7 @@ TEST_STARTS_LIMIT(r024_submit_goes_on_while_the_supervisor_is_stopped, PROCESSES
   CHECK_EQ(kill((pid_t)supervisor, SIGSTOP), 0);
   begin = test_now();
   for (int i = 0; i < count; i++)
-    CHECK_OK(procpool_submit(pool, task_twice, &in, sizeof(in), NULL));
+    CHECK_OK(procpool_submit(pool, task_twice, &in, sizeof(in), NULL, NULL));
   CHECK_SECONDS(test_now() - begin, <, 3.0 * test_slow());
   future = test_submit(pool, task_twice, &in, sizeof(in));
   CHECK_SETTLES(future, PROCPOOL_OK); /* and all of it runs */
@@ -1269,7 +1269,7 @@ static void forget(procpool *pool, procpool_function function, int count, bool r
     if (released)
       CHECK_OK(procpool_future_release(test_submit(pool, function, &job, sizeof(job))));
     else
-      CHECK_OK(procpool_submit(pool, function, &job, sizeof(job), NULL));
+      CHECK_OK(procpool_submit(pool, function, &job, sizeof(job), NULL, NULL));
 }
 
 /* The host hands out more tasks than the rings have room for results, and then does something else. */
@@ -1282,7 +1282,7 @@ TEST_STARTS(r031_what_nobody_wants_needs_no_host, CONCURRENT) {
     forget(pool, functions[i / 2], FORGOTTEN, i % 2 != 0);
     gate_wait(&page->started, FORGOTTEN);        /* this thread does not call the pool */
     while (test_stats(pool).settled < FORGOTTEN) /* what has no record is looked for */
-      CHECK_OK(procpool_poll(pool));
+      CHECK_POLL(procpool_poll(pool, 0));
     CHECK_WORKS(pool);
     test_close_by(pool, i % 2 == 0 ? PROCPOOL_DRAIN : PROCPOOL_KILL);
   }
@@ -1420,7 +1420,7 @@ TEST_STARTS(r031_released_while_its_waiter_is_in_a_callback, CONCURRENT) {
     if (way == 0)
       CHECK_OK(procpool_future_release(future));
     if (way < 2)
-      CHECK_STATUS(procpool_shutdown_timed(pool, PROCPOOL_DRAIN, 0), PROCPOOL_PENDING);
+      CHECK_STATUS(procpool_shutdown(pool, PROCPOOL_DRAIN, 0), PROCPOOL_PENDING);
     if (way != 0)
       CHECK_OK(procpool_future_release(future));
     gate_add(&page->word[0], 1);
@@ -1440,7 +1440,7 @@ TEST_STARTS(r031_what_nobody_wants_gives_room, EVERY) {
   procpool *pool = test_open_with(start, 2, &options);
   page->started = 0;
   forget(pool, task_started, 20 * FORGOTTEN, false);
-  CHECK_OK(procpool_shutdown(pool, PROCPOOL_DRAIN));
+  CHECK_OK(procpool_shutdown(pool, PROCPOOL_DRAIN, PROCPOOL_FOREVER));
   CHECK_EQ(page->started, 20 * FORGOTTEN);
   CHECK_EQ(test_stats(pool).settled, 20 * FORGOTTEN);
   CHECK_OK(procpool_free(pool));
@@ -1477,9 +1477,9 @@ TEST_STARTS(r031_what_nobody_wants_beside_deaths, PROCESSES) {
   page->started = 0;
   for (int i = 0; i < count; i++) {
     const test_job job = job_of(i);
-    CHECK_OK(procpool_submit(pool, task_started_dies_now_and_then, &job, sizeof(job), NULL));
+    CHECK_OK(procpool_submit(pool, task_started_dies_now_and_then, &job, sizeof(job), NULL, NULL));
   }
-  CHECK_OK(procpool_shutdown(pool, PROCPOOL_DRAIN));
+  CHECK_OK(procpool_shutdown(pool, PROCPOOL_DRAIN, PROCPOOL_FOREVER));
   CHECK_EQ(page->started, count);
   CHECK_EQ(test_stats(pool).settled, (uint64_t)count);
   CHECK_EQ(test_stats(pool).crashed, (uint64_t)(count + 92) / 100);

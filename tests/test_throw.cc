@@ -62,7 +62,7 @@ static void call(int number, procpool *pool, procpool_future *future) {
     return;
   case 2:
     for (;;)
-      (void)procpool_poll(pool);
+      (void)procpool_poll(pool, 0);
   case 3:
     CHECK_OK(procpool_as_completed(&future, 1, &it));
     try {
@@ -76,7 +76,7 @@ static void call(int number, procpool *pool, procpool_future *future) {
     (void)same_map(pool, in, out, 3);
     return;
   case 5:
-    (void)procpool_shutdown(pool, PROCPOOL_DRAIN);
+    (void)procpool_shutdown(pool, PROCPOOL_DRAIN, PROCPOOL_FOREVER);
     return;
   default:
     return;
@@ -100,7 +100,7 @@ TEST_STARTS(r133_an_exception_leaves_the_call_that_ran_the_callback, FORK | THRE
     if (number != 5) {
       CHECK_OK(same_result(same_submit(pool, 2), &y));
       CHECK_EQ(y, 2);
-      CHECK_OK(procpool_shutdown(pool, PROCPOOL_DRAIN));
+      CHECK_OK(procpool_shutdown(pool, PROCPOOL_DRAIN, PROCPOOL_FOREVER));
     }
     CHECK_OK(procpool_free(pool));
   }
@@ -119,7 +119,7 @@ TEST_STARTS(r133_an_exception_of_a_callback_that_runs_at_once, FORK | THREAD | I
   }
   CHECK(caught);
   CHECK_OK(same_result(future, &y));
-  CHECK_OK(procpool_shutdown(pool, PROCPOOL_DRAIN));
+  CHECK_OK(procpool_shutdown(pool, PROCPOOL_DRAIN, PROCPOOL_FOREVER));
   CHECK_OK(procpool_free(pool));
 }
 
@@ -149,12 +149,12 @@ TEST_STARTS(r133_a_task_that_throws_has_failed, FORK | THREAD | INLINE) {
   procpool *pool = open_here(start);
   procpool_future *future;
   procpool_error error;
-  CHECK_OK(procpool_submit(pool, throwing_task, nullptr, 0, &future));
+  CHECK_OK(procpool_submit(pool, throwing_task, nullptr, 0, NULL, &future));
   CHECK_STATUS(procpool_future_wait(future, PROCPOOL_FOREVER), PROCPOOL_FAILED);
   CHECK_OK(procpool_future_error(future, &error));
   CHECK_TEXT(error.message, "from a task");
   CHECK_OK(procpool_future_release(future));
-  CHECK_OK(procpool_shutdown(pool, PROCPOOL_DRAIN));
+  CHECK_OK(procpool_shutdown(pool, PROCPOOL_DRAIN, PROCPOOL_FOREVER));
   CHECK_OK(procpool_free(pool));
 }
 
@@ -174,7 +174,7 @@ TEST_STARTS(r133_a_generator_that_throws, FORK | THREAD | INLINE) {
   CHECK(caught);
   procpool_iterator_free(it);
   CHECK_OK(same_result(same_submit(pool, 2), &y));
-  CHECK_OK(procpool_shutdown(pool, PROCPOOL_DRAIN));
+  CHECK_OK(procpool_shutdown(pool, PROCPOOL_DRAIN, PROCPOOL_FOREVER));
   CHECK_OK(procpool_free(pool));
 }
 
@@ -195,7 +195,7 @@ TEST_STARTS(r133_an_initializer_that_throws_has_failed, FORK | THREAD | INLINE) 
     return;
   }
   CHECK(pool != nullptr);
-  if (procpool_submit(pool, throwing_task, nullptr, 0, &future) == PROCPOOL_OK) {
+  if (procpool_submit(pool, throwing_task, nullptr, 0, NULL, &future) == PROCPOOL_OK) {
     CHECK_STATUS(procpool_future_wait(future, PROCPOOL_FOREVER), PROCPOOL_INIT_FAIL);
     CHECK_OK(procpool_future_error(future, &error));
     CHECK_EQ(error.code, -1);
@@ -210,7 +210,7 @@ static bool entered, finished;
 
 static void poller(procpool_future *, void *) {
   entered = true;
-  (void)procpool_poll(polled);
+  (void)procpool_poll(polled, 0);
   finished = true;
 }
 
@@ -226,7 +226,7 @@ TEST_STARTS(r133_an_exception_passes_later_callbacks_by, FORK | THREAD) {
   CHECK_OK(procpool_future_add_done_callback(second, poller, nullptr));
   while (procpool_future_status(second) == PROCPOOL_PENDING && !caught)
     try {
-      (void)procpool_poll(pool);
+      (void)procpool_poll(pool, 0);
     } catch (const std::runtime_error &) {
       caught = true;
     }
@@ -234,7 +234,7 @@ TEST_STARTS(r133_an_exception_passes_later_callbacks_by, FORK | THREAD) {
   CHECK_OK(same_result(first, &y));
   CHECK_OK(same_result(second, &y));
   CHECK(entered && finished);
-  CHECK_OK(procpool_shutdown(pool, PROCPOOL_DRAIN));
+  CHECK_OK(procpool_shutdown(pool, PROCPOOL_DRAIN, PROCPOOL_FOREVER));
   CHECK_OK(procpool_free(pool));
 }
 
@@ -285,7 +285,7 @@ TEST_STARTS(r133_an_exception_of_a_callback_in_a_callback, FORK | THREAD | INLIN
       CHECK_OK(same_result(future, &y));
       CHECK_EQ(y, 2);
       CHECK_OK(same_result(nested.settled, &y));
-      CHECK_OK(procpool_shutdown(pool, PROCPOOL_DRAIN));
+      CHECK_OK(procpool_shutdown(pool, PROCPOOL_DRAIN, PROCPOOL_FOREVER));
       CHECK_OK(procpool_free(pool));
     }
 }
@@ -306,7 +306,7 @@ TEST_STARTS(r133_an_exception_that_leaves_two_callbacks, FORK | THREAD | INLINE)
   CHECK_EQ(nested.called, 1);
   CHECK(throws_at_once(nested.settled, &called)); // nothing of the first one is left
   CHECK_OK(same_result(nested.settled, &y));
-  CHECK_OK(procpool_shutdown(pool, PROCPOOL_DRAIN));
+  CHECK_OK(procpool_shutdown(pool, PROCPOOL_DRAIN, PROCPOOL_FOREVER));
   CHECK_OK(procpool_free(pool));
 }
 
@@ -325,14 +325,14 @@ TEST_STARTS(r133_an_exception_of_a_callback_in_a_task, THREAD | INLINE) {
   in_task.settled = same_submit(pool, 1);
   CHECK_OK(procpool_future_wait(in_task.settled, PROCPOOL_FOREVER));
   for (int i = 1; i <= 3; i++) {
-    CHECK_OK(procpool_submit(pool, nesting_task, nullptr, 0, &future));
+    CHECK_OK(procpool_submit(pool, nesting_task, nullptr, 0, NULL, &future));
     CHECK_OK(procpool_future_wait(future, PROCPOOL_FOREVER));
     CHECK_EQ(in_task.called, i);
     CHECK_EQ(in_task.caught, i);
     CHECK_OK(procpool_future_release(future));
   }
   CHECK_OK(same_result(in_task.settled, &y));
-  CHECK_OK(procpool_shutdown(pool, PROCPOOL_DRAIN));
+  CHECK_OK(procpool_shutdown(pool, PROCPOOL_DRAIN, PROCPOOL_FOREVER));
   CHECK_OK(procpool_free(pool));
 }
 
@@ -358,7 +358,7 @@ TEST_STARTS(r133_a_scope_whose_end_throws_is_over, FORK | THREAD | INLINE) {
     }
     CHECK(caught);
     CHECK_EQ(called, 1);
-    CHECK_STATUS(procpool_poll(kept), PROCPOOL_HANDLE);
+    CHECK_STATUS(procpool_poll(kept, 0), PROCPOOL_HANDLE);
     CHECK_OK(same_result(future, &y));
   }
 }

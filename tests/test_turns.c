@@ -130,7 +130,7 @@ TEST_LIMIT(r133_interrupt_beside_a_task_that_another_thread_runs, 60) {
     stage s, *self = &s;
     begin(&s, k);
     s.call = wait_for_it;
-    CHECK_OK(procpool_submit(s.pool, at_gate, &self, sizeof(self), &s.future));
+    CHECK_OK(procpool_submit(s.pool, at_gate, &self, sizeof(self), NULL, &s.future));
     begin_other(&s);
     more = round_of(&s, interrupt, PROCPOOL_INTERRUPTED);
     end_other(&s);
@@ -140,7 +140,7 @@ TEST_LIMIT(r133_interrupt_beside_a_task_that_another_thread_runs, 60) {
 }
 
 static procpool_status wait_for_the_end(stage *s) {
-  return procpool_shutdown(s->pool, PROCPOOL_DRAIN);
+  return procpool_shutdown(s->pool, PROCPOOL_DRAIN, PROCPOOL_FOREVER);
 }
 
 TEST_LIMIT(r133_interrupt_beside_a_callback_of_a_finished_pool, 60) {
@@ -149,10 +149,10 @@ TEST_LIMIT(r133_interrupt_beside_a_callback_of_a_finished_pool, 60) {
     stage s;
     begin(&s, k);
     s.call = wait_for_the_end;
-    CHECK_OK(procpool_submit(s.pool, nothing, NULL, 0, &s.future));
+    CHECK_OK(procpool_submit(s.pool, nothing, NULL, 0, NULL, &s.future));
     CHECK_OK(procpool_future_add_done_callback(s.future, callback_at_gate, &s));
     begin_other(&s);
-    CHECK_STATUS(procpool_shutdown_timed(s.pool, PROCPOOL_DRAIN, 0.001), PROCPOOL_PENDING);
+    CHECK_STATUS(procpool_shutdown(s.pool, PROCPOOL_DRAIN, 0.001), PROCPOOL_PENDING);
     CHECK(s.pool->finished);
     more = round_of(&s, interrupt, PROCPOOL_INTERRUPTED);
     end_other(&s);
@@ -164,7 +164,7 @@ TEST_LIMIT(r133_interrupt_beside_a_callback_of_a_finished_pool, 60) {
 /* ---- what a submit waits for ---- It finds no memory, since another call has some that it has not submitted yet. */
 
 static procpool_status submit_large(stage *s) {
-  return procpool_submit(s->pool, nothing, s->large, LARGE, NULL);
+  return procpool_submit(s->pool, nothing, s->large, LARGE, NULL, NULL);
 }
 
 static void memory_comes_back(stage *s) {
@@ -187,11 +187,11 @@ static void task_comes(stage *s) {
 }
 
 static void pool_is_shut_down(stage *s) {
-  (void)procpool_shutdown_timed(s->pool, PROCPOOL_DRAIN, 0);
+  (void)procpool_shutdown(s->pool, PROCPOOL_DRAIN, 0);
 }
 
 static void last_task_comes(stage *s) {
-  CHECK_OK(procpool_submit(s->pool, nothing, NULL, 0, &s->future));
+  CHECK_OK(procpool_submit(s->pool, nothing, NULL, 0, NULL, &s->future));
   pool_is_shut_down(s);
 }
 
@@ -221,7 +221,7 @@ static void sweep_submit(void (*act)(stage *s), procpool_status expected, bool h
     if (held)
       memory_comes_back(&s);
     if (s.future != NULL) { /* what was accepted runs */
-      CHECK_OK(procpool_shutdown(s.pool, PROCPOOL_DRAIN));
+      CHECK_OK(procpool_shutdown(s.pool, PROCPOOL_DRAIN, PROCPOOL_FOREVER));
       CHECK_OK(procpool_future_status(s.future));
       CHECK_OK(procpool_future_release(s.future));
     }

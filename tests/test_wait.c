@@ -574,7 +574,7 @@ TEST_STARTS(r046_all_wake_for_a_shutdown, PROCESSES) {
   pthread_t threads[WAITERS];
   crowd self;
   crowd_begin(&self, threads, gated(pool, 0));
-  CHECK_OK(procpool_shutdown(pool, PROCPOOL_KILL));
+  CHECK_OK(procpool_shutdown(pool, PROCPOOL_KILL, PROCPOOL_FOREVER));
   crowd_end(&self, threads, PROCPOOL_SHUTDOWN);
   CHECK_OK(procpool_free(pool));
 }
@@ -593,7 +593,7 @@ TEST_STARTS(r047_descriptor_signals_every_completion, EVERY) {
     procpool_future *future = quick(pool);
     while (!procpool_future_done(future)) {
       CHECK_EQ(poll(&entry, 1, 10000), 1); /* a missed completion would end here */
-      CHECK_OK(procpool_poll(pool));
+      CHECK_POLL(procpool_poll(pool, 0));
     }
     CHECK_OK(procpool_future_release(future));
   }
@@ -609,11 +609,11 @@ TEST_STARTS(r047_descriptor_comes_to_rest, EVERY) {
   future = quick(pool);
   while (!procpool_future_done(future)) {
     CHECK_EQ(poll(&entry, 1, 10000), 1);
-    CHECK_OK(procpool_poll(pool));
+    CHECK_POLL(procpool_poll(pool, 0));
   }
   CHECK_OK(procpool_future_release(future));
   for (int i = 0; i < 10 && poll(&entry, 1, 0) != 0; i++)
-    CHECK_OK(procpool_poll(pool));
+    CHECK_POLL(procpool_poll(pool, 0));
   CHECK_EQ(poll(&entry, 1, 50), 0); /* nothing is going on: a loop would not spin */
   test_close(pool);
 }
@@ -637,7 +637,7 @@ TEST_STARTS(r047_descriptor_among_foreign_ones, CONCURRENT) {
       gate_add(&page->word[0], 1); /* only now can the task end */
     }
     if ((entries[1].revents & POLLIN) != 0)
-      CHECK_OK(procpool_poll(pool));
+      CHECK_POLL(procpool_poll(pool, 0));
   }
   CHECK_EQ(foreign, 1);
   close(ends[0]);
@@ -655,7 +655,7 @@ TEST_STARTS(r047_descriptor_signals_a_crash, PROCESSES) {
   entry.events = POLLIN;
   while (!procpool_future_done(future)) {
     CHECK_EQ(poll(&entry, 1, 10000), 1);
-    CHECK_OK(procpool_poll(pool));
+    CHECK_POLL(procpool_poll(pool, 0));
   }
   settle_and_release(&future, 1);
   test_close(pool);
@@ -673,7 +673,7 @@ TEST_STARTS(r047_descriptor_after_the_fact, CONCURRENT) {
   entry.events = POLLIN;
   while (!procpool_future_done(future)) {
     CHECK_EQ(poll(&entry, 1, 10000), 1);
-    CHECK_OK(procpool_poll(pool));
+    CHECK_POLL(procpool_poll(pool, 0));
   }
   settle_and_release(&future, 1);
   test_close(pool);
@@ -753,9 +753,9 @@ TEST_STARTS(r041_an_iterator_is_asked_within_a_callback, CONCURRENT) {
     CHECK((together ? next : last) != asked_within);
     CHECK_STATUS(procpool_next(iterator, PROCPOOL_FOREVER, &last), PROCPOOL_END);
     procpool_interrupt(a);
-    CHECK_OK(procpool_poll(a)); /* takes the descriptor's readiness away, and tells all in the list */
+    CHECK_POLL(procpool_poll(a, 0)); /* takes the descriptor's readiness away, and tells all in the list */
     procpool_iterator_free(iterator);
-    ended = procpool_shutdown(a, PROCPOOL_DRAIN);
+    ended = procpool_shutdown(a, PROCPOOL_DRAIN, PROCPOOL_FOREVER);
     CHECK(ended == PROCPOOL_OK || ended == PROCPOOL_INTERRUPTED);
     settle_and_release(futures, 3);
     CHECK_OK(procpool_free(a));
@@ -892,10 +892,10 @@ TEST_STARTS(interrupt_ends_a_shutdown_that_waits, CONCURRENT) {
   procpool_future *future = gated(pool, 0);
   gate_wait(&page->started, 1);
   interrupt_by_timer(pool, 50000);
-  CHECK_STATUS(procpool_shutdown(pool, PROCPOOL_DRAIN), PROCPOOL_INTERRUPTED);
+  CHECK_STATUS(procpool_shutdown(pool, PROCPOOL_DRAIN, PROCPOOL_FOREVER), PROCPOOL_INTERRUPTED);
   signal(SIGALRM, SIG_DFL);
   gate_add(&page->word[0], 1);
-  CHECK_OK(procpool_shutdown(pool, PROCPOOL_DRAIN));
+  CHECK_OK(procpool_shutdown(pool, PROCPOOL_DRAIN, PROCPOOL_FOREVER));
   CHECK_OK(procpool_free(pool));
   settle_and_release(&future, 1);
 }
@@ -909,7 +909,7 @@ TEST_STARTS(interrupt_ends_a_blocked_submit, CONCURRENT) {
   future = gated(pool, 0);
   gate_wait(&page->started, 1);
   interrupt_by_timer(pool, 50000);
-  CHECK_STATUS(procpool_submit(pool, task_nothing, NULL, 0, &refused), PROCPOOL_INTERRUPTED);
+  CHECK_STATUS(procpool_submit(pool, task_nothing, NULL, 0, NULL, &refused), PROCPOOL_INTERRUPTED);
   signal(SIGALRM, SIG_DFL);
   CHECK(refused == NULL);
   CHECK_EQ(test_stats(pool).submitted, 1);
@@ -1005,7 +1005,7 @@ TEST(r071_kill_after_an_interruption_sleeps_thread) {
   procpool_interrupt(pool);
   thread = test_thread(open_the_gate_later, NULL);
   used = processor_seconds();
-  CHECK_OK(procpool_shutdown(pool, PROCPOOL_KILL));
+  CHECK_OK(procpool_shutdown(pool, PROCPOOL_KILL, PROCPOOL_FOREVER));
   CHECK_SECONDS(processor_seconds() - used, <, 0.05 * test_slow());
   test_join(thread);
   CHECK_OK(procpool_future_release(future));

@@ -108,10 +108,10 @@ static void make_call(caller *c) {
     (void)procpool_future_result(c->future, PROCPOOL_FOREVER, &n, sizeof(n), NULL);
     break;
   case CALL_POLL:
-    (void)procpool_poll(p);
+    (void)procpool_poll(p, 0);
     break;
   case CALL_SUBMIT: /* waits for room now and then */
-    (void)procpool_submit(p, task_nothing, NULL, 0, NULL);
+    (void)procpool_submit(p, task_nothing, NULL, 0, NULL, NULL);
     break;
   case CALL_MANY:
     (void)procpool_submit_many(p, task_nothing, NULL, 0, 16, NULL, NULL, NULL);
@@ -135,13 +135,13 @@ static void make_call(caller *c) {
     (void)procpool_map(p, task_twice, in, sizeof(int), out, sizeof(int), 8, NULL);
     break;
   case CALL_SHUTDOWN:
-    (void)procpool_shutdown_timed(c->second, PROCPOOL_DRAIN, PROCPOOL_FOREVER);
+    (void)procpool_shutdown(c->second, PROCPOOL_DRAIN, PROCPOOL_FOREVER);
     break;
   case CALL_ALLOC:
     (void)procpool_shared_free(p, procpool_shared_alloc(p, 1 << 20));
     break;
   case CALL_CANCEL:
-    if (procpool_submit(p, task_nothing, NULL, 0, &f) == PROCPOOL_OK)
+    if (procpool_submit(p, task_nothing, NULL, 0, NULL, &f) == PROCPOOL_OK)
       (void)procpool_future_cancel(f);
     (void)procpool_future_release(f);
     break;
@@ -267,7 +267,7 @@ TEST_STARTS(r134_shutdown_beside_a_large_buffer, EVERY) {
   thread = test_thread(take_memory, &b);
   gate_wait(&b.self.rounds, 1);
   nap(0.002);
-  CHECK_OK(procpool_shutdown(b.self.pool, PROCPOOL_KILL));
+  CHECK_OK(procpool_shutdown(b.self.pool, PROCPOOL_KILL, PROCPOOL_FOREVER));
   CHECK_EQ(memories(), 1);
   for (int i = 0; i < FILES; i++)
     files[i] = (int)syscall(SYS_memfd_create, "mine", 1 /* MFD_CLOEXEC */);
@@ -342,7 +342,7 @@ static int loop_until_done(procpool *pool, int fd, procpool_future *future) {
   for (; !procpool_future_done(future); turns++) {
     entry.fd = fd == ASK ? procpool_fd(pool) : fd;
     CHECK_EQ(poll(&entry, 1, 10000 * test_slow()), 1);
-    CHECK_OK(procpool_poll(pool));
+    CHECK_POLL(procpool_poll(pool, 0));
   }
   return turns;
 }
@@ -354,7 +354,7 @@ static int quiet_fd(procpool *pool) {
   entry.events = POLLIN;
   for (int i = 0; poll(&entry, 1, 20) != 0; i++) {
     CHECK_LE(i, 5);
-    CHECK_OK(procpool_poll(pool));
+    CHECK_POLL(procpool_poll(pool, 0));
   }
   return entry.fd;
 }
@@ -376,7 +376,7 @@ TEST_STARTS(r135_each_task_is_told_and_nothing_else, EVERY) {
     CHECK_OK(procpool_future_release(future));
   }
   for (int i = 0; i < 3 && readable(pool, 0); i++) /* the last one's bell may come after its result */
-    CHECK_OK(procpool_poll(pool));
+    CHECK_POLL(procpool_poll(pool, 0));
   CHECK(!readable(pool, 0.6)); /* nothing waits: no timer runs */
   test_close(pool);
 }
@@ -389,7 +389,7 @@ TEST_STARTS(r135_a_long_task_costs_few_turns, CONCURRENT) {
   int turns = 0;
   gate_wait(&page->started, 1);
   entry.events = POLLIN;
-  for (; test_now() < begin + 2; CHECK_OK(procpool_poll(pool))) {
+  for (; test_now() < begin + 2; CHECK_POLL(procpool_poll(pool, 0))) {
     entry.fd = procpool_fd(pool);
     turns += poll(&entry, 1, (int)((begin + 2 - test_now()) * 1e3) + 1) == 1;
   }
@@ -414,7 +414,7 @@ TEST_STARTS(r135_the_supervisors_end, PROCESSES) {
   CHECK_SETTLES(future, PROCPOOL_BROKEN);
   CHECK_OK(procpool_future_release(future));
   for (int i = 0; i < 3 && readable(pool, 0); i++)
-    CHECK_OK(procpool_poll(pool));
+    CHECK_POLL(procpool_poll(pool, 0));
   CHECK(!readable(pool, 0.3));
   CHECK_OK(procpool_free(pool));
 }
@@ -430,7 +430,7 @@ TEST_STARTS(r135_a_death_and_a_limit, PROCESSES) {
   CHECK_OK(procpool_future_release(future));
   options.time_limit = 0.2;
   options.grace = -1;
-  CHECK_OK(procpool_submit_with(pool, task_sleep, &sleeps, sizeof(sleeps), &options, &future));
+  CHECK_OK(procpool_submit(pool, task_sleep, &sleeps, sizeof(sleeps), &options, &future));
   (void)loop_until_done(pool, fd, future);
   CHECK_SETTLES(future, PROCPOOL_TIMEOUT);
   CHECK_OK(procpool_future_release(future));
@@ -482,7 +482,7 @@ TEST_STARTS(r135_what_was_taken_in_before_it_was_asked_for, EVERY) {
   second = test_submit(pool, task_nothing, NULL, 0);
   CHECK_SETTLES(second, PROCPOOL_OK);
   CHECK(readable(pool, 2.0));
-  CHECK_OK(procpool_poll(pool));
+  CHECK_POLL(procpool_poll(pool, 0));
   CHECK(!readable(pool, 0.05));
   CHECK_OK(procpool_future_release(first));
   CHECK_OK(procpool_future_release(second));
@@ -500,7 +500,7 @@ static void task_polls(procpool_task *task) {
   (void)task;
   gate_add(&page->started, 1);
   gate_wait(&page->word[1], 1);
-  (void)procpool_poll(polled);
+  (void)procpool_poll(polled, 0);
   gate_add(&page->word[2], 1);
   gate_wait(&page->word[3], 1);
 }
@@ -523,7 +523,7 @@ TEST_STARTS(r135_a_task_that_polls_leaves_callbacks_to_the_loop, THREAD) {
     entry.fd = fd;
     entry.events = POLLIN;
     CHECK_EQ(poll(&entry, 1, 3000), 1);
-    CHECK_OK(procpool_poll(polled));
+    CHECK_POLL(procpool_poll(polled, 0));
   }
   CHECK_EQ(loop_called, 1);
   gate_add(&page->word[3], 1);
@@ -541,7 +541,7 @@ static void loop_within(procpool_future *future, void *context) {
   CHECK_OK(procpool_future_add_done_callback(test_submit(polled, task_nothing, NULL, 0), note_call, NULL));
   while (test_now() < end) {
     nested_turns += readable(polled, 0.1);
-    CHECK_OK(procpool_poll(polled));
+    CHECK_POLL(procpool_poll(polled, 0));
   }
 }
 
@@ -554,11 +554,11 @@ TEST_STARTS(r135_a_loop_within_a_callback_sleeps, CONCURRENT) {
   CHECK_OK(procpool_future_add_done_callback(future, loop_within, NULL));
   while (loop_called == 0) {
     CHECK(readable(polled, 3));
-    CHECK_OK(procpool_poll(polled));
+    CHECK_POLL(procpool_poll(polled, 0));
   }
   CHECK_GE(20, nested_turns);
   CHECK_OK(procpool_future_release(future));
-  CHECK_OK(procpool_shutdown(polled, PROCPOOL_DRAIN));
+  CHECK_OK(procpool_shutdown(polled, PROCPOOL_DRAIN, PROCPOOL_FOREVER));
   CHECK_OK(procpool_free(polled));
 }
 
@@ -569,9 +569,9 @@ TEST_STARTS(r135_a_shutdown_ends, EVERY) {
   struct pollfd entry;
   entry.fd = fd;
   entry.events = POLLIN;
-  while (procpool_shutdown_timed(pool, PROCPOOL_DRAIN, 0) == PROCPOOL_PENDING) {
+  while (procpool_shutdown(pool, PROCPOOL_DRAIN, 0) == PROCPOOL_PENDING) {
     CHECK_EQ(poll(&entry, 1, 10000 * test_slow()), 1);
-    CHECK_OK(procpool_poll(pool));
+    CHECK_POLL(procpool_poll(pool, 0));
   }
   CHECK_SETTLES(future, PROCPOOL_OK);
   CHECK_OK(procpool_future_release(future));
@@ -643,7 +643,7 @@ TEST_STARTS(r135_a_wait_over_several_pools_sleeps, CONCURRENT) {
     gate_wait(&page->started, how + 1);
     CHECK_SETTLES(futures[0], PROCPOOL_OK);
     if (how == 1)
-      CHECK_OK(procpool_shutdown(a, PROCPOOL_DRAIN));
+      CHECK_OK(procpool_shutdown(a, PROCPOOL_DRAIN, PROCPOOL_FOREVER));
     else if (how == 2)
       CHECK_GE(procpool_fd(a) + procpool_fd(b), 0); /* a loop that does not come to look */
     before = processor_time();
@@ -672,7 +672,7 @@ TEST_STARTS(r135_a_map_sleeps_while_the_queue_is_full, CONCURRENT) {
   double before;
   options.max_queued = 4;
   pool = test_open_with(start, 1, &options);
-  while (procpool_try_submit(pool, task_gate, &job, sizeof(job), &futures[count]) == PROCPOOL_OK)
+  while (try_submit(pool, task_gate, &job, sizeof(job), &futures[count]) == PROCPOOL_OK)
     count++;
   gate_wait(&page->started, 1);
   map_options.timeout = 0.5;
@@ -717,7 +717,7 @@ TEST_STARTS(r135_a_map_takes_a_cell_that_comes_free, PROCESSES) {
     CHECK_EQ(kill((pid_t)page->pid[i], SIGSTOP), 0);
   nap(0.1);
   first = test_submit(pool, task_gate, &job, sizeof(job)); /* its cell is the one that is lacking a lap later */
-  while (procpool_try_submit(pool, task_spin, NULL, 0, &next) == PROCPOOL_OK) {
+  while (try_submit(pool, task_spin, NULL, 0, &next) == PROCPOOL_OK) {
     CHECK_STATUS(procpool_future_cancel(next), PROCPOOL_CANCELLED);
     CHECK_OK(procpool_future_release(next));
   }
@@ -741,7 +741,7 @@ TEST_STARTS(r135_long_waits_sleep_long, PROCESSES) {
   procpool_future *future;
   long before, own;
   options.time_limit = 3600;
-  CHECK_OK(procpool_submit_with(pool, task_gate, &job, sizeof(job), &options, &future));
+  CHECK_OK(procpool_submit(pool, task_gate, &job, sizeof(job), &options, &future));
   gate_wait(&page->started, 1);
   nap(0.1);
   before = sleeps_of(supervisor);
@@ -784,7 +784,7 @@ typedef struct submitter {
 
 static void *submit_one(void *context) {
   submitter *s = context;
-  s->status = procpool_submit(s->pool, task_nothing, NULL, 0, NULL);
+  s->status = procpool_submit(s->pool, task_nothing, NULL, 0, NULL, NULL);
   s->at = test_now();
   return NULL;
 }
@@ -806,7 +806,7 @@ TEST_STARTS(r134_a_blocked_submit_hears_of_a_shutdown, CONCURRENT) {
     thread = test_thread(submit_one, &s);
     nap(0.05);
     begin = test_now();
-    CHECK_STATUS(procpool_shutdown_timed(s.pool, PROCPOOL_DRAIN, 0), PROCPOOL_PENDING);
+    CHECK_STATUS(procpool_shutdown(s.pool, PROCPOOL_DRAIN, 0), PROCPOOL_PENDING);
     test_join(thread);
     CHECK_STATUS(s.status, PROCPOOL_SHUTDOWN);
     CHECK_SECONDS(s.at - begin, <, 0.1 * test_slow());
@@ -822,7 +822,7 @@ TEST_STARTS(r134_a_blocked_submit_hears_of_a_shutdown, CONCURRENT) {
 static void *submit_many_times(void *context) {
   client *c = context;
   for (int i = 0; i < c->rounds; i++)
-    CHECK_OK(procpool_submit(c->pool, task_nothing, NULL, 0, NULL));
+    CHECK_OK(procpool_submit(c->pool, task_nothing, NULL, 0, NULL, NULL));
   return NULL;
 }
 
@@ -869,7 +869,7 @@ TEST_STARTS(r086_the_end_of_a_block_drains_through_an_interrupt, CONCURRENT) {
   options.max_workers = 1;
   PROCPOOL_WITH(pool, &options) {
     for (int i = 0; i < 20; i++)
-      CHECK_OK(procpool_submit(pool, task_count, &job, sizeof(job), NULL));
+      CHECK_OK(procpool_submit(pool, task_count, &job, sizeof(job), NULL, NULL));
     procpool_interrupt(pool);
   }
   CHECK_EQ(page->count, 20);

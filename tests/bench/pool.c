@@ -29,13 +29,13 @@ static procpool *open_pool(procpool_options options) {
 }
 
 static void close_pool(procpool *pool) {
-  check(procpool_shutdown(pool, PROCPOOL_DRAIN), "shutdown");
+  check(procpool_shutdown(pool, PROCPOOL_DRAIN, PROCPOOL_FOREVER), "shutdown");
   check(procpool_free(pool), "free");
 }
 
 static procpool_future *submit(procpool *pool, procpool_function function, const void *argument, size_t size) {
   procpool_future *future = NULL;
-  check(procpool_submit(pool, function, argument, size, &future), "submit");
+  check(procpool_submit(pool, function, argument, size, NULL, &future), "submit");
   return future;
 }
 

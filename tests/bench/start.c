@@ -58,7 +58,7 @@ static procpool *open_timed(procpool_start start, int workers, double *us) {
 }
 
 static void close_pool(procpool *pool) {
-  if (procpool_shutdown(pool, PROCPOOL_DRAIN) != PROCPOOL_OK || procpool_free(pool) != PROCPOOL_OK)
+  if (procpool_shutdown(pool, PROCPOOL_DRAIN, PROCPOOL_FOREVER) != PROCPOOL_OK || procpool_free(pool) != PROCPOOL_OK)
     fail("start", "shutdown");
 }
 
@@ -68,7 +68,7 @@ static void measure_once(procpool_start start, unsigned char *memory, size_t siz
   double two;
   const double begin = now();
   procpool *pool = open_timed(start, 1, &c->open[i]);
-  if (procpool_submit(pool, empty, NULL, 0, &future) != PROCPOOL_OK ||
+  if (procpool_submit(pool, empty, NULL, 0, NULL, &future) != PROCPOOL_OK ||
       procpool_future_result(future, PROCPOOL_FOREVER, NULL, 0, &got) != PROCPOOL_OK)
     fail("start", "no result");
   c->result[i] = (now() - begin) * 1e6;

@@ -318,7 +318,7 @@ static void sim_commit(int w) {
     sim_record(w, m, PROCPOOL__DONE_FAILED, bytes, size, 0, upto);
     break;
   case 3:
-    sim_record(w, m, PROCPOOL__DONE_CODEC, bytes, size, 0, upto);
+    sim_record(w, m, PROCPOOL__DONE_TRANSFER, bytes, size, 0, upto);
     break;
   case 4:
     sim_record(w, m, PROCPOOL__DONE_OK, bytes, size, PROCPOOL__RECORD_WRAPPED, upto);
@@ -527,20 +527,27 @@ static procpool_future **future_slot(void) {
   return &world.futures[take8() % FUTURES];
 }
 
+static procpool_status submit_now(const void *argument, size_t size, procpool_future **future) {
+  procpool_submit_options options;
+  memset(&options, 0, sizeof(options));
+  options.timeout = -1;
+  return procpool_submit(world.pool, nothing, argument, size, &options, future);
+}
+
 static void called(procpool_future *future, void *context) {
   call *c = (call *)context;
   REQUIRE(procpool_future_status(future) != PROCPOOL_PENDING);
   REQUIRE(c->ran++ == 0);
   switch (c->what % 4) {
   case 1:
-    (void)procpool_try_submit(world.pool, nothing, "x", 1, NULL);
+    (void)submit_now("x", 1, NULL);
     break;
   case 2:
     if (world.futures[c->what / 4 % FUTURES] != NULL)
       (void)procpool_future_cancel(world.futures[c->what / 4 % FUTURES]);
     break;
   case 3:
-    (void)procpool_poll(world.pool);
+    (void)procpool_poll(world.pool, 0);
     break;
   default:
     break;
@@ -584,15 +591,14 @@ static void do_submit(void) {
     (void)procpool_future_release(*f);
   *f = NULL;
   if (size > sizeof(bytes)) { /* refused before it is read */
-    REQUIRE(procpool_try_submit(world.pool, nothing, bytes, ARENA + 1, f) != PROCPOOL_OK || true);
+    REQUIRE(submit_now(bytes, ARENA + 1, f) != PROCPOOL_OK || true);
     return;
   }
   if (what & 64) {
-    procpool_submit_options options = {-1, take8() / 64.0, take8() / 64.0 - 0.1, false, NULL, 0};
-    (void)procpool_submit_with(world.pool, nothing, what & 128 ? use_buffers(bytes, &options) : bytes, size, &options,
-                               f);
+    procpool_submit_options options = {0, -1, take8() / 64.0, take8() / 64.0 - 0.1, false, NULL, 0, NULL, NULL};
+    (void)procpool_submit(world.pool, nothing, what & 128 ? use_buffers(bytes, &options) : bytes, size, &options, f);
   } else {
-    (void)procpool_try_submit(world.pool, nothing, what & 128 ? NULL : bytes, what & 128 ? 0 : size, f);
+    (void)submit_now(what & 128 ? NULL : bytes, what & 128 ? 0 : size, f);
   }
 }
 
@@ -726,10 +732,10 @@ static void do_host(void) {
     (void)procpool_get_stats(p, &stats);
     break;
   case 1:
-    (void)procpool_last_error(p, &error);
+    (void)procpool_last_error(&error);
     break;
   case 2:
-    (void)procpool_shutdown_timed(p, (procpool_shutdown_mode)(what / 8 % 3), 0);
+    (void)procpool_shutdown(p, (procpool_shutdown_mode)(what / 8 % 3), 0);
     break;
   default:
     procpool__host_lock(p);
@@ -846,7 +852,7 @@ static void operation(void) {
     run_super(do_super, take8());
     break;
   case 8:
-    (void)procpool_poll(world.pool);
+    (void)procpool_poll(world.pool, 0);
     break;
   case 9:
     do_host();
@@ -925,7 +931,7 @@ static void recover(void) {
       else if (m != NULL && p->segment.header->phase != PROCPOOL__PHASE_RUN)
         fake_die(m->pid, 0);
     }
-    (void)procpool_poll(p);
+    (void)procpool_poll(p, 0);
   }
   if (p->submitted != p->settled)
     show();
@@ -934,18 +940,18 @@ static void recover(void) {
 
 static void close_pool(void) {
   procpool *p = world.pool;
-  (void)procpool_shutdown_timed(p, PROCPOOL_KILL, 0);
+  (void)procpool_shutdown(p, PROCPOOL_KILL, 0);
   run_super(do_super, 6);
-  (void)procpool_poll(p);
+  (void)procpool_poll(p, 0);
   if (!p->finished) { /* what the shutdown does after a second */
     procpool__platform_close(&p->fds.lifeline);
     run_super(do_super, 7);
     REQUIRE(fake.super_gone);
-    (void)procpool_poll(p);
+    (void)procpool_poll(p, 0);
   }
   REQUIRE(p->finished);
   REQUIRE(p->submitted == p->settled);
-  (void)procpool_poll(p);
+  (void)procpool_poll(p, 0);
 }
 
 /* Slots come back, each once, but those that are said to be written to by somebody whom nobody can end. */

@@ -133,7 +133,7 @@ static int audit_outcomes[PROCPOOL_STATUS_LIMIT] __attribute__((unused));
 /* Submits one task with the witness; the future is null if that is refused. */
 static inline procpool_status audit_submit(procpool *pool, procpool_function function, rig_job *job,
                                            procpool_future **future) {
-  const procpool_status status = procpool_submit(pool, function, job, sizeof(*job), future);
+  const procpool_status status = procpool_submit(pool, function, job, sizeof(*job), NULL, future);
   if (status == PROCPOOL_OK)
     rig_accepted(job, *future);
   return status;
@@ -159,7 +159,7 @@ static inline void audit_batch(procpool *pool, int count, uint32_t size, uint32_
 }
 
 static inline int audit_alive(procpool *pool) {
-  CHECK_OK(procpool_poll(pool));
+  CHECK_POLL(procpool_poll(pool, 0));
   return test_stats(pool).workers_alive;
 }
 

@@ -113,7 +113,7 @@ static void host(void) {
   for (int i = 0; i < SUBMITTERS; i++)
     test_join(threads[i]);
   rig_wait_over();
-  CHECK_OK(procpool_shutdown(pool, PROCPOOL_DRAIN));
+  CHECK_OK(procpool_shutdown(pool, PROCPOOL_DRAIN, PROCPOOL_FOREVER));
   rig_check_stats(pool);
   stats = test_stats(pool);
   CHECK_GE(stats.workers_started * (uint64_t)tasks_per_worker(), rig.page->count[TASKS]);

@@ -100,7 +100,7 @@ static void work_and_close(procpool *pool) {
   work(pool);
   CHECK_GE(procpool_fd(pool), 0);
   audit_batch(pool, 10, 10, RIG_ALLOW(OK));
-  CHECK_OK(procpool_shutdown(pool, PROCPOOL_DRAIN));
+  CHECK_OK(procpool_shutdown(pool, PROCPOOL_DRAIN, PROCPOOL_FOREVER));
   rig_check_stats(pool);
   CHECK_OK(procpool_free(pool));
 }
@@ -285,7 +285,7 @@ static void full_table(const canary *canaries) {
   work(pool);
   map_some(pool);
   CHECK_GE(procpool_fd(pool), 0);
-  CHECK_OK(procpool_poll(pool));
+  CHECK_POLL(procpool_poll(pool, 0));
   if (rig.start <= PROCPOOL_START_SPAWN) {
     for (int i = 0; i < 2 * WORKERS; i++)
       crash_one(pool);
@@ -293,7 +293,7 @@ static void full_table(const canary *canaries) {
     check_idle(&t, free_ones);
   }
   work(pool);
-  CHECK_OK(procpool_shutdown(pool, PROCPOOL_DRAIN));
+  CHECK_OK(procpool_shutdown(pool, PROCPOOL_DRAIN, PROCPOOL_FOREVER));
   rig_check_stats(pool);
   CHECK_OK(procpool_free(pool));
   while (t.count > 0)
@@ -329,7 +329,7 @@ static void full_worker(const canary *canaries) {
     submit_unseen(pool);
     map_some(pool);
   }
-  CHECK_OK(procpool_shutdown(pool, PROCPOOL_DRAIN));
+  CHECK_OK(procpool_shutdown(pool, PROCPOOL_DRAIN, PROCPOOL_FOREVER));
   CHECK_OK(procpool_free(pool));
   audit_check(&before, "full worker", 0);
   watch_check(canaries);
@@ -366,14 +366,14 @@ static void without_standard(const canary *canaries, int closed) {
   work(pool);
   CHECK_GE(procpool_fd(pool), 3);
   CHECK_EQ(standard(), 7 & ~closed);
-  CHECK_OK(procpool_submit(pool, task_standard, NULL, 0, &future));
+  CHECK_OK(procpool_submit(pool, task_standard, NULL, 0, NULL, &future));
   CHECK_OK(procpool_future_result(future, PROCPOOL_FOREVER, &in_worker, sizeof(in_worker), NULL));
   CHECK_EQ(in_worker, 7 & ~closed);
   CHECK_OK(procpool_future_release(future));
   if (rig.start <= PROCPOOL_START_SPAWN)
     crash_one(pool);
   work(pool);
-  CHECK_OK(procpool_shutdown(pool, PROCPOOL_DRAIN));
+  CHECK_OK(procpool_shutdown(pool, PROCPOOL_DRAIN, PROCPOOL_FOREVER));
   CHECK_OK(procpool_free(pool));
   for (int j = 1;; j++) { /* and the calls that lift descriptors above them fail */
     procpool_error why;

@@ -13,7 +13,7 @@ enum { WORKERS = 2, ITEMS = 12, TRIES = 100, MOST = 5000 };
 
 /* A fault in a worker's start may cost it its start, and one in the supervisor's fork that worker; both are tried again. */
 static const uint32_t tolerated =
-    RIG_ALLOW(OK) | RIG_ALLOW(CODEC) | RIG_ALLOW(SPAWN_FAIL) | RIG_ALLOW(INIT_FAIL) | RIG_ALLOW(CRASHED);
+    RIG_ALLOW(OK) | RIG_ALLOW(TRANSFER) | RIG_ALLOW(SPAWN_FAIL) | RIG_ALLOW(INIT_FAIL) | RIG_ALLOW(CRASHED);
 
 static bool is_shortage(procpool_status status) {
   return status == PROCPOOL_MEMORY || status == PROCPOOL_SYSTEM || status == PROCPOOL_SPAWN_FAIL;
@@ -91,7 +91,7 @@ static void run(procpool *pool, procpool_function function, size_t argument, uin
   rig_entry_of(&job)->allowed = tolerated | allowed;
   rig_entry_of(&job)->flags = RIG_CRASHES | RIG_KILLED_TASK | RIG_NO_CALLBACK;
   large.job = job;
-  PERSIST(procpool_submit_with(pool, function, &large, sizeof(job) + argument, options, &future), PROCPOOL_OK);
+  PERSIST(procpool_submit(pool, function, &large, sizeof(job) + argument, options, &future), PROCPOOL_OK);
   rig_accepted(&job, future);
   while (is_shortage(status = procpool_future_wait(future, PROCPOOL_FOREVER)) && !procpool_future_done(future))
     rig_progress();
@@ -107,7 +107,7 @@ static void run_cancel_kill(procpool *pool) {
   procpool_status status;
   rig_entry_of(&job)->allowed = tolerated | RIG_ALLOW(CANCELLED);
   rig_entry_of(&job)->flags = RIG_CRASHES | RIG_KILLED_TASK | RIG_NO_CALLBACK;
-  PERSIST(procpool_submit(pool, task_spin, &job, sizeof(job), &future), PROCPOOL_OK);
+  PERSIST(procpool_submit(pool, task_spin, &job, sizeof(job), NULL, &future), PROCPOOL_OK);
   rig_accepted(&job, future);
   while (rig_entry_of(&job)->started == 0 && procpool_future_wait(future, 0.001) >= PROCPOOL_PENDING)
     ;
@@ -185,7 +185,7 @@ static void *alloc(procpool *pool, size_t size) {
   procpool_error error;
   void *buffer;
   for (int tries = 0; (buffer = procpool_shared_alloc(pool, size)) == NULL; tries++) {
-    CHECK_OK(procpool_last_error(pool, &error));
+    (void)procpool_last_error(&error);
     if (error.status != PROCPOOL_MEMORY || error.system_error == 0)
       unexpected("shared_alloc", error.status);
     CHECK_LT(tries, TRIES);
@@ -222,7 +222,7 @@ static void run_buffers(procpool *pool) {
 }
 
 static void close_pool(procpool *pool) {
-  PERSIST(procpool_shutdown(pool, PROCPOOL_DRAIN), PROCPOOL_OK);
+  PERSIST(procpool_shutdown(pool, PROCPOOL_DRAIN, PROCPOOL_FOREVER), PROCPOOL_OK);
   rig_check_stats(pool);
   CHECK_OK(procpool_free(pool));
 }

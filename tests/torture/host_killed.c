@@ -73,7 +73,7 @@ static void task_nest(procpool_task *task) {
   options.max_workers = 1;
   nested = procpool_open(&options);
   CHECK(nested != NULL);
-  CHECK_OK(procpool_submit(nested, task_nest, &inner, sizeof(inner), &future));
+  CHECK_OK(procpool_submit(nested, task_nest, &inner, sizeof(inner), NULL, &future));
   (void)procpool_future_wait(future, PROCPOOL_FOREVER);
 }
 
@@ -82,7 +82,7 @@ static void task_nest(procpool_task *task) {
 static void submit_each(procpool_function function, int count) {
   for (int i = 0; i < count; i++) {
     const rig_job job = rig_job_of(0);
-    CHECK_OK(procpool_submit(pool, function, &job, sizeof(job), NULL));
+    CHECK_OK(procpool_submit(pool, function, &job, sizeof(job), NULL, NULL));
   }
   if (count > 0)
     rig_gate(&rig.page->word[BEGUN], count);
@@ -136,7 +136,7 @@ static void be_copying(void) {
     const rig_job job = rig_job_of((uint32_t)size);
     procpool_future *future;
     memcpy(bytes, &job, sizeof(job));
-    CHECK_OK(procpool_submit(pool, task_large, bytes, size, &future));
+    CHECK_OK(procpool_submit(pool, task_large, bytes, size, NULL, &future));
     CHECK_EQ(procpool_future_wait(future, PROCPOOL_FOREVER), PROCPOOL_OK);
     CHECK_OK(procpool_future_release(future));
     rig_progress();
@@ -149,7 +149,7 @@ static void be_nested(void) {
     (void)rig_job_of(0);
   job.what = (uint32_t)rig.start;
   pool = test_open(rig.start, 1);
-  CHECK_OK(procpool_submit(pool, task_nest, &job, sizeof(job), NULL));
+  CHECK_OK(procpool_submit(pool, task_nest, &job, sizeof(job), NULL, NULL));
   rig_gate(&rig.page->word[BEGUN], DEPTH + 1);
   rig_ready();
   rest();

@@ -280,7 +280,7 @@ static bool descriptor_told(int step) {
   await_start(&victim);
   await_start(&other);
   index = procpool__word_worker(word_of(&victim));
-  CHECK_OK(procpool_poll(pool)); /* what comes from now on signals */
+  CHECK_POLL(procpool_poll(pool, 0)); /* what comes from now on signals */
   open_gate(GATE_A);
   while (!fired() && !asleep(index))
     sched_yield();
@@ -485,7 +485,7 @@ static void *thread_submits(void *context) {
   work *w = (work *)context;
   rig.page->word[WORD_THREAD] = (int)syscall(SYS_gettid);
   w->job = rig_job_of(8);
-  CHECK_OK(procpool_submit(pool, rig_task, &w->job, sizeof(w->job), &w->future));
+  CHECK_OK(procpool_submit(pool, rig_task, &w->job, sizeof(w->job), NULL, &w->future));
   rig_accepted(&w->job, w->future);
   open_gate(WORD_ENDED);
   return NULL;
@@ -493,7 +493,7 @@ static void *thread_submits(void *context) {
 
 static void fill_cells(void) {
   procpool_future *future;
-  while (procpool_try_submit(pool, task_nothing, NULL, 0, &future) == PROCPOOL_OK) {
+  while (try_submit(pool, task_nothing, NULL, 0, &future) == PROCPOOL_OK) {
     CHECK_STATUS(procpool_future_cancel(future), PROCPOOL_CANCELLED);
     CHECK_OK(procpool_future_release(future));
   }
@@ -544,9 +544,9 @@ static bool supervisor_dies(int step) {
   committed = decided(&w);
   CHECK(rig_signal(word(WORD_VICTIM), SIGKILL));
   while (!pool->finished)
-    CHECK_OK(procpool_poll(pool));
+    CHECK_POLL(procpool_poll(pool, 0));
   CHECK_STATUS(finish(&w), committed ? PROCPOOL_OK : PROCPOOL_BROKEN);
-  CHECK_OK(procpool_shutdown(pool, PROCPOOL_DRAIN));
+  CHECK_OK(procpool_shutdown(pool, PROCPOOL_DRAIN, PROCPOOL_FOREVER));
   CHECK_OK(procpool_free(pool));
   rig_progress();
   return held;
@@ -586,7 +586,7 @@ static bool committed_is_stopped(int step) {
   while (held && rig_process_state(worker_pid(0)) != 'T')
     sched_yield();
   while (held && procpool_future_status(w.future) == PROCPOOL_PENDING && decided(&w))
-    CHECK_OK(procpool_poll(pool));
+    CHECK_POLL(procpool_poll(pool, 0));
   release();
   if (held)
     CHECK(rig_signal(worker_pid(0), SIGCONT));

@@ -80,8 +80,7 @@ static procpool_status submit_one(procpool *pool, script *s, int i) {
   e = rig_entry_of(&s->jobs[i]);
   e->allowed = RIG_ALLOW(OK) | besides | (i % 9 == 8 ? RIG_ALLOW(FAILED) : 0);
   large->job = s->jobs[i];
-  status = procpool_submit(pool, i % 9 == 8 ? task_fail_text : fault_task, large,
-                           sizeof(rig_job) + argument_sizes[i % 8], &s->futures[i]);
+  status = procpool_submit(pool, i % 9 == 8 ? task_fail_text : fault_task, large, sizeof(rig_job) + argument_sizes[i % 8], NULL, &s->futures[i]);
   if (status != PROCPOOL_OK)
     return status;
   e->flags |= RIG_NO_CALLBACK; /* below, by calls that may fail */
@@ -142,7 +141,7 @@ static void script_imap(procpool *pool) {
     procpool_future *future;
     int out = -1;
     PERSIST(procpool_next(iterator, PROCPOOL_FOREVER, &future), PROCPOOL_OK);
-    if (procpool_future_status(future) == PROCPOOL_CODEC && besides != 0)
+    if (procpool_future_status(future) == PROCPOOL_TRANSFER && besides != 0)
       continue;
     CHECK_OK(procpool_future_result(future, 0, &out, sizeof(out), NULL));
     CHECK_EQ(out, 2 * i);
@@ -168,16 +167,16 @@ static void script_map(procpool *pool) {
     for (int i = 0; i < ITEMS; i++)
       if (statuses[i] == PROCPOOL_OK)
         CHECK_EQ(out[i], 2 * i);
-      else if (statuses[i] != PROCPOOL_PENDING && !(statuses[i] == PROCPOOL_CODEC && besides != 0))
+      else if (statuses[i] != PROCPOOL_PENDING && !(statuses[i] == PROCPOOL_TRANSFER && besides != 0))
         rig_fail("item %d of a map: %s", i, procpool_status_name(statuses[i]));
   }
-  if (!(status == PROCPOOL_CODEC && besides != 0))
+  if (!(status == PROCPOOL_TRANSFER && besides != 0))
     CHECK_OK(status);
   rig_progress();
 }
 
 static void script_close(procpool *pool) {
-  PERSIST(procpool_shutdown(pool, PROCPOOL_DRAIN), PROCPOOL_OK);
+  PERSIST(procpool_shutdown(pool, PROCPOOL_DRAIN, PROCPOOL_FOREVER), PROCPOOL_OK);
   rig_check_stats(pool);
   CHECK_OK(procpool_free(pool));
 }
@@ -200,7 +199,7 @@ static void sweep(const char *what, int where, int width, int step) {
   const audit_counts before = audit_take();
   const int live = fault->live;
   int k = 1 + (int)(rig.seed % (uint64_t)step), reached = 1;
-  besides = where == FAULT_IN_HOST && rig.start <= PROCPOOL_START_SPAWN ? 0 : RIG_ALLOW(CODEC);
+  besides = where == FAULT_IN_HOST && rig.start <= PROCPOOL_START_SPAWN ? 0 : RIG_ALLOW(TRANSFER);
   for (; reached > 0; k += step) {
     shortages = 0;
     fault_arm(FAULT(MALLOC), where, k, k + width, ENOMEM);
@@ -222,10 +221,10 @@ static bool starve_once(int k, procpool_shutdown_mode mode) {
   procpool *pool = open_once(&error);
   procpool_status status;
   int count = 0;
-  besides = RIG_ALLOW(CODEC) | RIG_ALLOW(SHUTDOWN) | RIG_ALLOW(CANCELLED);
+  besides = RIG_ALLOW(TRANSFER) | RIG_ALLOW(SHUTDOWN) | RIG_ALLOW(CANCELLED);
   fault_arm(FAULT(MALLOC), FAULT_ANYWHERE, k, INT_MAX, ENOMEM);
   while (count < TASKS && (status = submit_one(pool, &s, count)) == PROCPOOL_OK) {
-    (void)procpool_poll(pool);
+    (void)procpool_poll(pool, 0);
     count++;
   }
   if (count < TASKS)
@@ -234,7 +233,7 @@ static bool starve_once(int k, procpool_shutdown_mode mode) {
     const procpool_status one = procpool_future_wait(s.futures[i], 0);
     CHECK(one < PROCPOOL_PENDING || one == PROCPOOL_PENDING || one == PROCPOOL_MEMORY);
   }
-  status = procpool_shutdown_timed(pool, mode, 5 * test_slow());
+  status = procpool_shutdown(pool, mode, 5 * test_slow());
   CHECK(status == PROCPOOL_OK || (mode != PROCPOOL_KILL && status == PROCPOOL_MEMORY));
   CHECK_OK(procpool_free(pool));
   for (int i = 0; i < count; i++)
@@ -276,7 +275,7 @@ static void set_address_space(rlim_t bytes) {
 static void limited_host(void) {
   const audit_counts before = audit_take();
   int opened = 0, refused = 0;
-  besides = RIG_ALLOW(CODEC);
+  besides = RIG_ALLOW(TRANSFER);
   for (long extra_kib = 64; extra_kib <= 64 << 10; extra_kib *= 2) {
     procpool_error error;
     procpool *pool;
@@ -329,11 +328,11 @@ static void limited_worker(void) {
   CHECK_OK(audit_submit(pool, task_limit, &job, &future));
   audit_finish(&job, future);
   for (int i = 0; i < 5; i++) {
-    audit_batch(pool, 1, 32 << 20, RIG_ALLOW(CODEC));
+    audit_batch(pool, 1, 32 << 20, RIG_ALLOW(TRANSFER));
     audit_batch(pool, 20, 1000, RIG_ALLOW(OK));
   }
   CHECK_EQ(test_stats(pool).workers_started, 1);
-  CHECK_OK(procpool_shutdown(pool, PROCPOOL_DRAIN));
+  CHECK_OK(procpool_shutdown(pool, PROCPOOL_DRAIN, PROCPOOL_FOREVER));
   CHECK_OK(procpool_free(pool));
   audit_check(&before, "RLIMIT_AS of a worker", 0);
 }
@@ -373,7 +372,7 @@ static void oom_kills(void) {
   procpool_future *futures[110], *future;
   int of_worker = -1;
   CHECK_EQ(oom_score_adj(), score);
-  CHECK_OK(procpool_submit(pool, task_score, NULL, 0, &future));
+  CHECK_OK(procpool_submit(pool, task_score, NULL, 0, NULL, &future));
   CHECK_OK(procpool_future_result(future, PROCPOOL_FOREVER, &of_worker, sizeof(of_worker), NULL));
   CHECK_OK(procpool_future_release(future));
   CHECK_EQ(of_worker, 500);
@@ -397,7 +396,7 @@ static void oom_kills(void) {
   CHECK_EQ(audit_outcomes[PROCPOOL_CRASHED], 10);
   AUDIT_UNTIL(10, audit_alive(pool) == WORKERS);
   CHECK_EQ(oom_score_adj(), score);
-  CHECK_OK(procpool_shutdown(pool, PROCPOOL_DRAIN));
+  CHECK_OK(procpool_shutdown(pool, PROCPOOL_DRAIN, PROCPOOL_FOREVER));
   CHECK_OK(procpool_free(pool));
   audit_check(&before, "killed for memory", 0);
 }

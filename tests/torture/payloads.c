@@ -97,7 +97,7 @@ static procpool_future *dispatch(procpool *pool, uint64_t argument, uint64_t res
   CHECK_LE(argument + shift, source_size);
   if (argument < sizeof(o)) {
     fill(at, argument, seed);
-    CHECK_OK(procpool_submit(pool, task_echo_short, at, argument, &future));
+    CHECK_OK(procpool_submit(pool, task_echo_short, at, argument, NULL, &future));
     return future;
   }
   o.size = result;
@@ -106,7 +106,7 @@ static procpool_future *dispatch(procpool *pool, uint64_t argument, uint64_t res
   o.copy = copy;
   memcpy(at, &o, sizeof(o));
   fill(at + sizeof(o), argument - sizeof(o), seed);
-  CHECK_OK(procpool_submit(pool, task_order, at, argument, &future));
+  CHECK_OK(procpool_submit(pool, task_order, at, argument, NULL, &future));
   return future;
 }
 
@@ -138,7 +138,7 @@ static procpool *open_ring(int workers, size_t ring) {
 }
 
 static void close_pool(procpool *pool) {
-  CHECK_OK(procpool_shutdown(pool, PROCPOOL_DRAIN));
+  CHECK_OK(procpool_shutdown(pool, PROCPOOL_DRAIN, PROCPOOL_FOREVER));
   rig_check_stats(pool);
   CHECK_OK(procpool_free(pool));
 }
@@ -196,7 +196,7 @@ static void move_to(procpool *pool, uint64_t place) {
   const uint64_t units = (place + RING - pool->inboxes[0].head % RING) % RING / UNIT;
   procpool_future *last = NULL;
   for (uint64_t i = 1; i <= units; i++)
-    CHECK_OK(procpool_submit(pool, task_empty, NULL, 0, i == units ? &last : NULL));
+    CHECK_OK(procpool_submit(pool, task_empty, NULL, 0, NULL, i == units ? &last : NULL));
   if (last != NULL)
     CHECK_SETTLES(last, PROCPOOL_OK);
   CHECK_OK(procpool_future_release(last));
@@ -246,7 +246,7 @@ static void slow_reader(void) {
     AUDIT_UNTIL(10, procpool__load32(&pool->segment.blocks[0].room_flag) != 0 ||
                         procpool__load32(&pool->segment.blocks[1].room_flag) != 0);
   for (int i = 0; i < COUNT; i++) {
-    CHECK_OK(procpool_poll(pool)); /* a bit at a time */
+    CHECK_POLL(procpool_poll(pool, 0)); /* a bit at a time */
     audit_nap();
     if (i % 3 == 0)
       collect(futures[i], argument[i], result[i], (uint64_t)i);

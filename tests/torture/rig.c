@@ -692,7 +692,7 @@ int rig_end(void) {
     procpool_status status;
   } columns[] = {{"ok", PROCPOOL_OK},
                  {"failed", PROCPOOL_FAILED},
-                 {"codec", PROCPOOL_CODEC},
+                 {"codec", PROCPOOL_TRANSFER},
                  {"crashed", PROCPOOL_CRASHED},
                  {"timeout", PROCPOOL_TIMEOUT},
                  {"cancelled", PROCPOOL_CANCELLED},
@@ -746,7 +746,7 @@ void rig_accepted(const rig_job *job, procpool_future *future) {
 }
 
 procpool_status rig_submit(procpool *pool, procpool_function function, const rig_job *job, procpool_future **future) {
-  const procpool_status status = procpool_submit(pool, function, job, sizeof(*job), future);
+  const procpool_status status = procpool_submit(pool, function, job, sizeof(*job), NULL, future);
   if (status == PROCPOOL_OK)
     rig_accepted(job, *future);
   return status;

@@ -16,7 +16,7 @@ static procpool_status submit_sized(procpool *pool, size_t size, rig_job *job, p
   *job = rig_job_of(50);
   rig_entry_of(job)->allowed = RIG_ALLOW(OK);
   memcpy(bytes, job, sizeof(*job));
-  status = procpool_submit_timed(pool, timeout, fault_task, bytes, size, future);
+  status = submit_timed(pool, timeout, fault_task, bytes, size, future);
   if (status == PROCPOOL_OK)
     rig_accepted(job, *future);
   return status;
@@ -44,7 +44,7 @@ static bool is_shortage(const procpool_error *error) {
 }
 
 static void close_pool(procpool *pool) {
-  CHECK_OK(procpool_shutdown(pool, PROCPOOL_DRAIN));
+  CHECK_OK(procpool_shutdown(pool, PROCPOOL_DRAIN, PROCPOOL_FOREVER));
   rig_check_stats(pool);
   CHECK_OK(procpool_free(pool));
 }
@@ -206,7 +206,7 @@ static void script(procpool *pool) {
     procpool_status status = PROCPOOL_MEMORY;
     for (int tries = 0; status == PROCPOOL_MEMORY; tries++) {
       CHECK_LT(tries, 8);
-      status = procpool_submit(pool, task_nothing, NULL, 0, &many[i]);
+      status = procpool_submit(pool, task_nothing, NULL, 0, NULL, &many[i]);
     }
     CHECK_OK(status);
   }

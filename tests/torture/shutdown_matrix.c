@@ -46,8 +46,8 @@ static const struct expectation {
     {"only cancelled left", false, ONE(CANCELLED), ONE(CANCELLED)},
     {"codec failing",
      false,
-     {A(CODEC), A(CODEC) | A(CANCELLED), A(CODEC) | A(SHUTDOWN)},
-     {A(CODEC), A(CODEC) | A(CANCELLED), A(CODEC) | A(SHUTDOWN)}},
+     {A(TRANSFER), A(TRANSFER) | A(CANCELLED), A(TRANSFER) | A(SHUTDOWN)},
+     {A(TRANSFER), A(TRANSFER) | A(CANCELLED), A(TRANSFER) | A(SHUTDOWN)}},
     {"crashing",
      false,
      {A(CRASHED), A(CRASHED) | A(CANCELLED), A(CRASHED) | A(SHUTDOWN)},
@@ -131,8 +131,8 @@ static void task_nested(procpool_task *task) {
   options.max_workers = 2;
   pool = procpool_open(&options);
   CHECK(pool != NULL);
-  CHECK_OK(procpool_submit(pool, task_hold, &inner, sizeof(inner), NULL));
-  CHECK_OK(procpool_shutdown(pool, PROCPOOL_DRAIN));
+  CHECK_OK(procpool_submit(pool, task_hold, &inner, sizeof(inner), NULL, NULL));
+  CHECK_OK(procpool_shutdown(pool, PROCPOOL_DRAIN, PROCPOOL_FOREVER));
   CHECK_OK(procpool_free(pool));
   end(task, job);
 }
@@ -165,7 +165,7 @@ static void cell_submit(cell *c, procpool_function function, uint32_t size, bool
   memset(job, 0, sizeof(*job));
   job->size = size;
   if (!c->witness) {
-    CHECK_OK(procpool_submit(c->pool, function, job, sizeof(*job), &c->futures[i]));
+    CHECK_OK(procpool_submit(c->pool, function, job, sizeof(*job), NULL, &c->futures[i]));
     return;
   }
   *job = rig_job_of(size);
@@ -199,7 +199,7 @@ static void callback_shutdown(procpool_future *future, void *context) {
   cell *c = (cell *)context;
   const double timeouts[TIMINGS] = {PROCPOOL_FOREVER, 0, 10};
   (void)future;
-  c->answer = procpool_shutdown_timed(c->pool, c->mode, timeouts[c->t]);
+  c->answer = procpool_shutdown(c->pool, c->mode, timeouts[c->t]);
 }
 
 /* A strict pool one of whose workers has died: what the other one runs is BROKEN. */
@@ -209,11 +209,11 @@ static void cell_break(cell *c) {
   memset(&job, 0, sizeof(job));
   cell_submit(c, task_hold, 10, true);
   gate_wait(WORD(HELD), 1);
-  CHECK_OK(procpool_submit(c->pool, task_crash, &job, sizeof(job), &first));
+  CHECK_OK(procpool_submit(c->pool, task_crash, &job, sizeof(job), NULL, &first));
   CHECK_SETTLES(first, PROCPOOL_CRASHED);
   CHECK_OK(procpool_future_release(first));
-  AUDIT_UNTIL(10, (CHECK_OK(procpool_poll(c->pool)),
-                   procpool_submit(c->pool, task_quick, &job, sizeof(job), NULL) == PROCPOOL_BROKEN));
+  AUDIT_UNTIL(10, (CHECK_POLL(procpool_poll(c->pool, 0)),
+                   procpool_submit(c->pool, task_quick, &job, sizeof(job), NULL, NULL) == PROCPOOL_BROKEN));
 }
 
 static void cell_prepare(cell *c) {
@@ -241,7 +241,7 @@ static void cell_prepare(cell *c) {
     rig_job job;
     memset(&job, 0, sizeof(job));
     for (int i = 0; i < WORKERS; i++)
-      CHECK_OK(procpool_submit(c->pool, task_hold, &job, sizeof(job), NULL));
+      CHECK_OK(procpool_submit(c->pool, task_hold, &job, sizeof(job), NULL, NULL));
     gate_wait(WORD(HELD), WORKERS);
     cell_submit_many(c, task_quick, task_quick, 10);
     for (int i = 0; i < c->count; i++)
@@ -304,7 +304,7 @@ static void cell_shutdown(cell *c) {
   }
   if (stuck && c->t == WAIT)
     thread = test_thread(opener, c->pool);
-  c->answer = procpool_shutdown_timed(c->pool, c->mode, timeouts[c->t]);
+  c->answer = procpool_shutdown(c->pool, c->mode, timeouts[c->t]);
   if (stuck && c->t == WAIT)
     test_join(thread);
   if ((expected_answer(c->s, c->mode, c->t) >> (unsigned)c->answer & 1) == 0)
@@ -314,7 +314,7 @@ static void cell_shutdown(cell *c) {
 
 static void *shutdown_again(void *context) {
   cell *c = (cell *)context;
-  CHECK_OK(procpool_shutdown(c->pool, c->mode));
+  CHECK_OK(procpool_shutdown(c->pool, c->mode, PROCPOOL_FOREVER));
   return NULL;
 }
 
@@ -325,7 +325,7 @@ static void cell_repeat(cell *c) {
   rig_job job;
   memset(&job, 0, sizeof(job));
   if (c->answer != PROCPOOL_DEADLOCK)
-    CHECK_STATUS(procpool_submit(c->pool, task_quick, &job, sizeof(job), NULL), PROCPOOL_SHUTDOWN);
+    CHECK_STATUS(procpool_submit(c->pool, task_quick, &job, sizeof(job), NULL, NULL), PROCPOOL_SHUTDOWN);
   if (gate_read(WORD(GATE)) == 0 && (c->mode != PROCPOOL_KILL || is_stuck(c->s, c->mode)))
     gate_add(WORD(GATE), 1); /* those that are to be killed must not end by themselves just before */
   for (int i = 0; i < THREADS; i++)
@@ -333,8 +333,8 @@ static void cell_repeat(cell *c) {
   for (int i = 0; i < THREADS; i++)
     test_join(threads[i]);
   for (int mode = PROCPOOL_DRAIN; mode <= PROCPOOL_KILL; mode++)
-    CHECK_OK(procpool_shutdown_timed(c->pool, (procpool_shutdown_mode)mode, mode == PROCPOOL_CANCEL ? 0 : 1));
-  CHECK_STATUS(procpool_submit(c->pool, task_quick, &job, sizeof(job), NULL), PROCPOOL_SHUTDOWN);
+    CHECK_OK(procpool_shutdown(c->pool, (procpool_shutdown_mode)mode, mode == PROCPOOL_CANCEL ? 0 : 1));
+  CHECK_STATUS(procpool_submit(c->pool, task_quick, &job, sizeof(job), NULL, NULL), PROCPOOL_SHUTDOWN);
   CHECK_SECONDS(test_now() - begin_at, <=, 8.0 * test_slow());
 }
 
@@ -370,7 +370,7 @@ static void leave(state s, int how, int first) {
   c.s = s;
   cell_prepare(&c);
   if (first >= 0)
-    (void)procpool_shutdown_timed(c.pool, (procpool_shutdown_mode)first, 0);
+    (void)procpool_shutdown(c.pool, (procpool_shutdown_mode)first, 0);
   if (how == LEAVE_EXIT)
     exit(LEAVE_EXIT);
   if (how == LEAVE_UNDERSCORE)

@@ -17,7 +17,7 @@ static procpool *try_open(procpool_start start, int workers, procpool_options *o
 }
 
 static void close_drained(procpool *pool) {
-  CHECK_OK(procpool_shutdown(pool, PROCPOOL_DRAIN));
+  CHECK_OK(procpool_shutdown(pool, PROCPOOL_DRAIN, PROCPOOL_FOREVER));
   rig_check_stats(pool);
   CHECK_OK(procpool_free(pool));
 }
@@ -174,7 +174,7 @@ static void shutdown_starved(procpool_shutdown_mode mode) {
   fault_arm(FAULT(FORK), FAULT_ELSEWHERE, 1, INT_MAX, ENOMEM);
   for (int i = 0; i < WORKERS; i++)
     kill_one(pool);
-  CHECK_STATUS(procpool_shutdown_timed(pool, mode, 10 * test_slow()), PROCPOOL_OK);
+  CHECK_STATUS(procpool_shutdown(pool, mode, 10 * test_slow()), PROCPOOL_OK);
   fault_disarm();
   rig_check_stats(pool);
   CHECK_OK(procpool_free(pool));
@@ -223,9 +223,9 @@ static void init_storm(void) {
     audit_finish(&job, future);
   }
   AUDIT_UNTIL(15,
-              (CHECK_OK(procpool_poll(pool)), procpool_submit(pool, rig_task, NULL, 0, NULL) == PROCPOOL_INIT_FAIL));
+              (CHECK_POLL(procpool_poll(pool, 0)), procpool_submit(pool, rig_task, NULL, 0, NULL, NULL) == PROCPOOL_INIT_FAIL));
   CHECK_LE(test_stats(pool).workers_started, 6 * WORKERS); /* three of each, and what the slowest index allows */
-  CHECK_STATUS(procpool_shutdown_timed(pool, PROCPOOL_DRAIN, 10 * test_slow()), PROCPOOL_OK);
+  CHECK_STATUS(procpool_shutdown(pool, PROCPOOL_DRAIN, 10 * test_slow()), PROCPOOL_OK);
   CHECK_OK(procpool_free(pool));
   audit_check(&before, "crashing initializer", 0);
 }

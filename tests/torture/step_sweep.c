@@ -248,8 +248,7 @@ static void pair_submit_one(pair *p) {
   memcpy(argument, &p->jobs[0], sizeof(p->jobs[0]));
   o.result = alloc(now_running->size);
   o.result_size = o.result != NULL ? now_running->size : 0;
-  CHECK_OK(procpool_submit_with(pool, now_running->function, argument, sizeof(p->jobs[0]) + now_running->argument, &o,
-                                &p->future));
+  CHECK_OK(procpool_submit(pool, now_running->function, argument, sizeof(p->jobs[0]) + now_running->argument, &o, &p->future));
   rig_accepted(&p->jobs[0], p->future);
 }
 
@@ -284,7 +283,7 @@ static void pair_submit(pair *p) {
   p->arm = rig_job_of(8);
   rig_entry_of(&p->arm)->allowed = pair_allowed(PROCPOOL_OK);
   rig_entry_of(&p->arm)->flags |= RIG_KILLED_TASK;
-  CHECK_OK(procpool_submit(pool, task_arm, &p->arm, sizeof(p->arm), &p->arm_future));
+  CHECK_OK(procpool_submit(pool, task_arm, &p->arm, sizeof(p->arm), NULL, &p->arm_future));
   rig_accepted(&p->arm, p->arm_future);
   for (int i = 0; i < (now_running->items > 0 ? now_running->items : 1); i++) {
     p->jobs[i] = rig_job_of(now_running->size);
@@ -495,8 +494,8 @@ static bool stop_worker_at(int step) {
   run_after(after);
   rig_check_stats(pool);
   if (never_continued) {
-    (void)procpool_shutdown_timed(pool, PROCPOOL_DRAIN, 0);
-    CHECK_OK(procpool_shutdown(pool, PROCPOOL_KILL));
+    (void)procpool_shutdown(pool, PROCPOOL_DRAIN, 0);
+    CHECK_OK(procpool_shutdown(pool, PROCPOOL_KILL, PROCPOOL_FOREVER));
     CHECK_OK(procpool_free(pool));
   } else {
     test_close(pool);
@@ -590,7 +589,7 @@ static bool supervisor_at(int step) {
     check_broken();
   else
     run_after(after);
-  CHECK_OK(procpool_shutdown(pool, PROCPOOL_DRAIN));
+  CHECK_OK(procpool_shutdown(pool, PROCPOOL_DRAIN, PROCPOOL_FOREVER));
   CHECK_OK(procpool_free(pool));
   return fired;
 }

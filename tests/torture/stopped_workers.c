@@ -58,7 +58,7 @@ static void open_pool(size_t ring_size) {
 }
 
 static void close_pool(void) {
-  CHECK_OK(procpool_shutdown(pool, PROCPOOL_DRAIN));
+  CHECK_OK(procpool_shutdown(pool, PROCPOOL_DRAIN, PROCPOOL_FOREVER));
   rig_check_stats(pool);
   CHECK_OK(procpool_free(pool));
 }
@@ -76,7 +76,7 @@ static procpool_future *submit(procpool_function function, const rig_job *job, d
   procpool_future *future;
   options.time_limit = limit;
   options.grace = grace;
-  CHECK_OK(procpool_submit_with(pool, function, job, sizeof(*job), &options, &future));
+  CHECK_OK(procpool_submit(pool, function, job, sizeof(*job), &options, &future));
   rig_accepted(job, future);
   return future;
 }
@@ -211,7 +211,7 @@ static void stop_the_woken(void) {
     while (!procpool_future_done(future) && !procpool_future_running(future)) {
       if (test_now() > end)
         rig_fail("a task waits while %d of %d workers sleep and none takes it", workers() - 1, workers());
-      CHECK_OK(procpool_poll(pool));
+      CHECK_POLL(procpool_poll(pool, 0));
     }
     do_now(CONTINUE);
     (void)rig_finish(&job, future);
@@ -276,13 +276,13 @@ static void shut_down_stopped(procpool_shutdown_mode mode) {
   for (int i = 1; i <= QUEUED; i++)
     CHECK_OK(rig_submit(pool, rig_task, &jobs[i], &futures[i]));
   if (mode != PROCPOOL_KILL) {
-    CHECK_EQ(procpool_shutdown_timed(pool, mode, 0.1), PROCPOOL_PENDING); /* it says that it waits */
+    CHECK_EQ(procpool_shutdown(pool, mode, 0.1), PROCPOOL_PENDING); /* it says that it waits */
     for (int i = 1; i <= QUEUED; i++)
       CHECK_LT(procpool_future_wait(futures[i], PROCPOOL_FOREVER), PROCPOOL_PENDING); /* for that one alone */
     CHECK_EQ(procpool_future_status(futures[0]), PROCPOOL_PENDING);
     do_now(CONTINUE);
   }
-  CHECK_OK(procpool_shutdown(pool, mode));
+  CHECK_OK(procpool_shutdown(pool, mode, PROCPOOL_FOREVER));
   rig_check_stats(pool);
   CHECK_EQ(procpool_future_status(futures[0]), mode == PROCPOOL_KILL ? PROCPOOL_SHUTDOWN : PROCPOOL_OK);
   for (int i = 0; i <= QUEUED; i++) {

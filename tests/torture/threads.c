@@ -79,7 +79,7 @@ static void meddle(procpool_future *future, void *context) {
   procpool_status status;
   count(MEDDLES_RUN);
   CHECK_LT(procpool_future_status(future), PROCPOOL_PENDING);
-  status = procpool_try_submit(pool, task_any, &job, sizeof(job), &other);
+  status = try_submit(pool, task_any, &job, sizeof(job), &other);
   if (status != PROCPOOL_OK) {
     CHECK(status == PROCPOOL_FULL || (status == PROCPOOL_SHUTDOWN && gate_read(&rig.page->word[CLOSING]) == 1));
     return;
@@ -104,14 +104,14 @@ static procpool_status submit_somehow(actor *a, const rig_job *job, procpool_fut
   procpool_submit_options options = {0};
   switch (rig_below(&a->dice, 4)) {
   case 0:
-    return procpool_try_submit(pool, task_any, job, sizeof(*job), future);
+    return try_submit(pool, task_any, job, sizeof(*job), future);
   case 1:
-    return procpool_submit_timed(pool, 0.002, task_any, job, sizeof(*job), future);
+    return submit_timed(pool, 0.002, task_any, job, sizeof(*job), future);
   case 2:
     options.timeout = 0.002;
-    return procpool_submit_with(pool, task_any, job, sizeof(*job), &options, future);
+    return procpool_submit(pool, task_any, job, sizeof(*job), &options, future);
   default:
-    return procpool_submit(pool, task_any, job, sizeof(*job), future);
+    return procpool_submit(pool, task_any, job, sizeof(*job), NULL, future);
   }
 }
 
@@ -223,7 +223,7 @@ static void act_look(actor *a) {
   const procpool_stats stats = test_stats(pool);
   CHECK_GE(stats.submitted, stats.settled);
   CHECK_GE(stats.settled, stats.crashed);
-  CHECK_OK(procpool_poll(pool));
+  CHECK_POLL(procpool_poll(pool, 0));
   CHECK_GE(procpool_fd(pool), 0);
   for (int i = 0; i < a->count; i++)
     CHECK(!(procpool_future_done(a->held[i].future) && procpool_future_running(a->held[i].future)));
@@ -296,10 +296,10 @@ static void host(void) {
     threads[i] = test_thread(run, (void *)(uintptr_t)i);
   (void)gate_wait_for(&rig.page->word[NEVER], 1, seconds() * (0.3 + 0.7 * (double)rig_below(&r, 100) / 100));
   gate_add(&rig.page->word[CLOSING], 1);
-  CHECK_OK(procpool_shutdown(pool, mode));
+  CHECK_OK(procpool_shutdown(pool, mode, PROCPOOL_FOREVER));
   for (int i = 0; i < many; i++)
     test_join(threads[i]);
-  CHECK_OK(procpool_shutdown(pool, mode)); /* callbacks that another thread was in have run */
+  CHECK_OK(procpool_shutdown(pool, mode, PROCPOOL_FOREVER)); /* callbacks that another thread was in have run */
   check_balance();
   CHECK_OK(procpool_free(pool));
 }

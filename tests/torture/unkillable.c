@@ -70,7 +70,7 @@ static procpool_future *submit_large(procpool_function function, rig_job *job, u
   large.job = *job;
   memcpy(large.buffers, held_buffers, sizeof(large.buffers));
   pattern_fill(large.bytes, sizeof(large.bytes), job->id);
-  CHECK_OK(procpool_submit(pool, function, &large, sizeof(large), &future));
+  CHECK_OK(procpool_submit(pool, function, &large, sizeof(large), NULL, &future));
   rig_accepted(job, future);
   return future;
 }
@@ -142,7 +142,7 @@ static void host_task(void) {
   CHECK_EQ(test_stats(pool).workers_started, 2);
   CHECK_EQ(syscall(SYS_kill, held, SIGKILL), 0);
   while (test_stats(pool).workers_started < 3 || test_stats(pool).workers_alive < 2)
-    CHECK_OK(procpool_poll(pool));
+    CHECK_POLL(procpool_poll(pool, 0));
   run_intact(MANY);
   rig_check_stats(pool);
   test_close(pool);
@@ -156,7 +156,7 @@ static void host_shutdown(void) {
   pool = test_open(rig.start, 2);
   future = hold(&job, RIG_ALLOW(SHUTDOWN));
   begin = test_now();
-  CHECK_OK(procpool_shutdown(pool, PROCPOOL_KILL));
+  CHECK_OK(procpool_shutdown(pool, PROCPOOL_KILL, PROCPOOL_FOREVER));
   CHECK_SECONDS(test_now() - begin, <=, 5.0 + 3 * test_slow());
   (void)rig_finish(&job, future);
   CHECK_OK(procpool_free(pool));
