@@ -7977,6 +7977,11 @@ static inline procpool_status procpool__host_told(procpool_status status) {
   return status < PROCPOOL_ARGUMENT ? status : procpool__host_tell_refusal(status);
 }
 
+/* Whether a struct of options comes from another version of this file: before anything else of it is read. */
+static bool procpool__host_mismatch(size_t given, size_t ours) {
+  return given != 0 && given != ours;
+}
+
 static procpool_status procpool__host_check_future(const procpool_future *f) {
   if (f == NULL || f->magic != PROCPOOL__FUTURE_LIVE)
     return procpool__host_told(PROCPOOL_HANDLE);
@@ -11934,7 +11939,7 @@ static procpool_status procpool__submit_checked(procpool *p, procpool__order *o,
 static procpool_status procpool__submit_check_options(const procpool_submit_options *options) {
   if (options == NULL)
     return PROCPOOL_OK;
-  if (options->struct_size != 0 && options->struct_size != sizeof(*options))
+  if (procpool__host_mismatch(options->struct_size, sizeof(*options)))
     return procpool__host_refuse(NULL, PROCPOOL_MISMATCH, 0, NULL);
   if (options->timeout != options->timeout || options->time_limit != options->time_limit ||
       options->grace != options->grace)
@@ -13372,7 +13377,9 @@ enum { PROCPOOL__WINDOW = 64 }; /* items in flight at least, where the caller do
 /* The iterator without what is called for its items; null where there is no memory. */
 static procpool_iterator *procpool__imap_make(procpool *p, size_t item_size, const procpool_imap_options *o) {
   const size_t least = 2 * (size_t)p->segment.workers;
-  const size_t places = o->buffersize > 0 ? o->buffersize : least > (size_t)PROCPOOL__WINDOW ? least : (size_t)PROCPOOL__WINDOW;
+  const size_t places = o->buffersize > 0                  ? o->buffersize
+                        : least > (size_t)PROCPOOL__WINDOW ? least
+                                                           : (size_t)PROCPOOL__WINDOW;
   procpool_iterator *it = procpool__iterator_new(item_size);
   if (it == NULL)
     return NULL;
@@ -13397,12 +13404,15 @@ PROCPOOL_API procpool_status procpool_imap(procpool *pool, procpool_function fun
                                            procpool_iterator **iterator) {
   procpool_iterator *it;
   procpool_imap_options o;
-  procpool_status status = procpool__public_enter(pool);
+  procpool_status status;
+  if (iterator != NULL)
+    *iterator = NULL;
+  if (options != NULL && procpool__host_mismatch(options->struct_size, sizeof(*options)))
+    return procpool__host_told(PROCPOOL_MISMATCH);
   memset(&o, 0, sizeof(o));
   if (options != NULL)
     o = *options;
-  if (iterator != NULL)
-    *iterator = NULL;
+  status = procpool__public_enter(pool);
   if (status != PROCPOOL_OK)
     return status;
   if (iterator == NULL)
@@ -14273,6 +14283,8 @@ static procpool_status procpool__map(procpool *p, procpool_function function, bo
   procpool_status status;
   procpool__platform_cancel_here();
   memset((void *)&m, 0, sizeof(m));
+  if (options != NULL && procpool__host_mismatch(options->struct_size, sizeof(*options)))
+    return procpool__host_told(PROCPOOL_MISMATCH);
   if (options != NULL)
     m.o = *options;
   m.options = options;

@@ -45,8 +45,7 @@ static procpool_future *with_limit(procpool *pool, procpool_function function, d
   procpool_future *future = NULL;
   options.time_limit = seconds;
   options.grace = 0.05;
-  (void)procpool_submit(pool, function, NULL, 0, &options, &future);
-  return future;
+  return procpool_submit(pool, function, NULL, 0, &options, &future) == PROCPOOL_OK ? future : NULL;
 }
 
 int main(void) {

@@ -164,7 +164,8 @@ int main(int argc, char **argv) {
   REQUIRE(pool != NULL);
   words[1] += words[0] > 6 ? 1 : 0; /* the last one does not ask for a place */
   same = use(pool);
-  REQUIRE(procpool_shutdown(pool, PROCPOOL_DRAIN, PROCPOOL_FOREVER) == PROCPOOL_OK && procpool_free(pool) == PROCPOOL_OK);
+  REQUIRE(procpool_shutdown(pool, PROCPOOL_DRAIN, PROCPOOL_FOREVER) == PROCPOOL_OK &&
+          procpool_free(pool) == PROCPOOL_OK);
   printf("%d starts, %s\n", words[1], same ? "the same place" : "elsewhere");
   return 0;
 }

@@ -174,10 +174,13 @@ TEST_STARTS(cpp_lambda_without_captures, EVERY) {
   const int in = 4;
   int out = 0;
   procpool_future *future = nullptr;
-  CHECK_OK(procpool_submit(pool, [](procpool_task *task) {
+  CHECK_OK(procpool_submit(
+      pool,
+      [](procpool_task *task) {
         const int answer = *static_cast<const int *>(procpool_task_argument(task, nullptr)) * 100;
         procpool_task_return(task, &answer, sizeof(answer));
-      }, &in, sizeof(in), NULL, &future));
+      },
+      &in, sizeof(in), NULL, &future));
   CHECK_OK(procpool_future_result(future, PROCPOOL_FOREVER, &out, sizeof(out), nullptr));
   CHECK_EQ(out, 400);
   CHECK_OK(procpool_future_release(future));

@@ -66,7 +66,7 @@ static void call(int number, procpool *pool, procpool_future *future) {
   case 3:
     CHECK_OK(procpool_as_completed(&future, 1, &it));
     try {
-      (void)procpool_next(it, PROCPOOL_FOREVER, &next);
+      IGNORE(procpool_next(it, PROCPOOL_FOREVER, &next));
     } catch (...) {
       procpool_iterator_free(it);
       throw;

@@ -111,14 +111,14 @@ static void make_call(caller *c) {
     (void)procpool_poll(p, 0);
     break;
   case CALL_SUBMIT: /* waits for room now and then */
-    (void)procpool_submit(p, task_nothing, NULL, 0, NULL, NULL);
+    IGNORE(procpool_submit(p, task_nothing, NULL, 0, NULL, NULL));
     break;
   case CALL_MANY:
-    (void)procpool_submit_many(p, task_nothing, NULL, 0, 16, NULL, NULL, NULL);
+    IGNORE(procpool_submit_many(p, task_nothing, NULL, 0, 16, NULL, NULL, NULL));
     break;
   case CALL_NEXT:
     if (procpool_as_completed(both, 1, &c->iterator) == PROCPOOL_OK)
-      (void)procpool_next(c->iterator, PROCPOOL_FOREVER, &f);
+      IGNORE(procpool_next(c->iterator, PROCPOOL_FOREVER, &f));
     procpool_iterator_free(c->iterator);
     c->iterator = NULL;
     break;
@@ -127,12 +127,12 @@ static void make_call(caller *c) {
     break;
   case CALL_IMAP:
     if (procpool_imap(p, task_twice, one_more, &n, sizeof(int), NULL, &c->iterator) == PROCPOOL_OK)
-      (void)procpool_next(c->iterator, PROCPOOL_FOREVER, &f);
+      IGNORE(procpool_next(c->iterator, PROCPOOL_FOREVER, &f));
     procpool_iterator_free(c->iterator);
     c->iterator = NULL;
     break;
   case CALL_MAP:
-    (void)procpool_map(p, task_twice, in, sizeof(int), out, sizeof(int), 8, NULL);
+    IGNORE(procpool_map(p, task_twice, in, sizeof(int), out, sizeof(int), 8, NULL));
     break;
   case CALL_SHUTDOWN:
     (void)procpool_shutdown(c->second, PROCPOOL_DRAIN, PROCPOOL_FOREVER);

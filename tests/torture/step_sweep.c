@@ -232,8 +232,8 @@ static void *map_thread(void *context) {
   memset(&o, 0, sizeof(o));
   o.chunksize = (size_t)now_running->items;
   o.statuses = p->statuses;
-  (void)procpool_map(pool, now_running->function, now_running->in_place ? p->in : p->jobs, sizeof(p->jobs[0]),
-                     now_running->in_place ? p->out : p->results, 8, (size_t)now_running->items, &o);
+  IGNORE(procpool_map(pool, now_running->function, now_running->in_place ? p->in : p->jobs, sizeof(p->jobs[0]),
+                     now_running->in_place ? p->out : p->results, 8, (size_t)now_running->items, &o));
   if (now_running->in_place)
     memcpy(p->results, p->out, (size_t)now_running->items * 8);
   return NULL;
