@@ -645,7 +645,7 @@ static procpool_status coming_poll(procpool *pool, procpool_future **futures) {
   (void)futures;
   while (coming_child() == 0) {
     const procpool_status status = procpool_poll(pool, 0);
-    if (status != PROCPOOL_OK)
+    if (status != PROCPOOL_OK && status != PROCPOOL_PENDING && status != PROCPOOL_END)
       return status;
     usleep(1000);
   }

@@ -639,9 +639,9 @@ static void die_before_the_first(procpool_start start, int how, int signal_numbe
   CHECK_EQ(error.exit_status, status);
   CHECK_GT(error.pid, 0);
   CHECK(strstr(error.message, signal_number != 0 ? "signal" : "status") != PROCPOOL_NULL);
-  (void)procpool_last_error(&error);
-  CHECK_EQ(error.signal, signal_number);
   CHECK_STATUS(procpool_submit(pool, task_nothing, PROCPOOL_NULL, 0, NULL, &refused), PROCPOOL_INIT_FAIL);
+  CHECK_STATUS(procpool_last_error(&error), PROCPOOL_INIT_FAIL);
+  CHECK_EQ(error.signal, signal_number);
   for (int i = 0; i < COUNT; i++)
     CHECK_OK(procpool_future_release(futures[i]));
   CHECK_OK(procpool_shutdown(pool, PROCPOOL_DRAIN, PROCPOOL_FOREVER));
