@@ -62,7 +62,7 @@
    future   the host's handle of a submitted task. It settles exactly once. Who owns a task on its way:
 
        submit ──▶ queued ──────────▶ running ──────────▶ settled
-                  the host's          worker w's          OK FAILED TRANSFER         committed by the worker
+                  the host's          worker w's          OK FAILED TRANSFER      committed by the worker
                      │                   ├─ w dies ─────▶ CRASHED                 decided by the supervisor
                      │                   └─ is ended ───▶ TIMEOUT CANCELLED       decided by the supervisor
                      └───────────────────────────────────▶ CANCELLED SHUTDOWN ... decided by the host
@@ -82,13 +82,14 @@
    Figures, and what each one does to the host: >>manners.
 
    ---- ERRORS ----
-   Most calls return a procpool_status, or a handle that is null where they failed; procpool_strerror gives its text. A
-   task's failure has an error besides: procpool_future_error. A refused call changes nothing, unless it says otherwise.
+   Most calls return a procpool_status, or a handle that is null where they failed; procpool_strerror gives its text.
+   Why a call was refused, or a typed call's task failed, procpool_last_error tells in the thread that made the call;
+   procpool_future_error tells it of a future. A refused call changes nothing, unless it says otherwise.
    Any call may change errno; what it was is in procpool_error.system_error. The common ones:
      CRASHED     the error names signal or exit status, pid and resource usage; submit again if that is safe
-     TRANSFER       the result was too large for its place or found no memory, or the worker has no such function
+     TRANSFER    the result was too large for its place or found no memory, or the worker has no such function
      TIMEOUT     its limit was over; error->stage says what ended it. (A wait whose time is over is PENDING.)
-     FULL        queue full: wait for something, or use procpool_submit, which waits itself
+     FULL        queue full: only where options.timeout does not let procpool_submit wait for room
      MEMORY      wait or poll: the result stays where it is, free some memory and ask again. procpool_shared_alloc:
                  procpool_last_error has ENOMEM (max_memory, the machine), or ENOSPC, EFBIG (a limit on file sizes)
      INIT_FAIL   the initializer failed in every worker, three times in a row (threads: once), or all die between it and
@@ -101,15 +102,17 @@
                                         any thread   callback   task of the same pool      signal     forked child
                                         of the host             (thread and inline start)  handler    of the host
      procpool_open                         yes         yes         yes                        no         yes
-     submit(_many), cancel(_kill)          yes         yes         yes                        no         FORKED
-     release, read                         yes         yes         yes                        no         FORKED
+     submit(_many), cancel(_many, _kill)   yes         yes         yes                        no         FORKED
+     release(_many), read                  yes         yes         yes                        no         FORKED
      procpool_shared_alloc, _shared_free   yes         yes         yes                        no         null, FORKED
-     waits (result, wait, next, map)       yes         DEADLOCK*   DEADLOCK*                  no         FORKED
+     waits (result, wait, next, map, poll) yes         DEADLOCK*   DEADLOCK*                  no         FORKED
+     call                                  yes         DEADLOCK    DEADLOCK                   no         FORKED
      shutdown with timeout 0               yes         yes         yes                        no         FORKED
-     shutdown that waits, free             yes         DEADLOCK    DEADLOCK                   no         FORKED
+     shutdown that waits, close, free      yes         DEADLOCK    DEADLOCK                   no         FORKED
+     procpool_last_error, _last_message    yes         yes         yes                        no         yes
      procpool_strerror, _status_name       yes         yes         yes                        yes        yes
      procpool_interrupt                    yes         yes         yes                        yes        no effect
-     procpool_poll, _fd, _get_stats        yes         yes         yes                        no         FORKED
+     procpool_fd, _get_stats               yes         yes         yes                        no         FORKED
      procpool_task_*                       no          no          yes, of its own task       no         no
      * unless it has settled already; with timeout 0 or less it is PENDING instead of DEADLOCK. A task in a worker
      process may open pools of its own, 8 levels deep.
@@ -14703,11 +14706,24 @@ PROCPOOL_API procpool_status procpool_process_free(procpool_process *process) {
 #endif /* PROCPOOL_IMPLEMENTATION */
 
 /* ==== >>changes =====================================================================================================
+   0.2.0  2026-11  The API without traps. What went, and what to write instead:
+            procpool_try_submit, _submit_timed, _submit_with     procpool_submit(..., &options, &future), its timeout
+            procpool_submit(pool, f, argument, size, &future)    procpool_submit(pool, f, argument, size, NULL, &future)
+            procpool_shutdown(pool, mode), _shutdown_timed       procpool_shutdown(pool, mode, timeout)
+            procpool_shutdown(pool, PROCPOOL_DRAIN) and free     procpool_close(pool)
+            procpool_poll(pool)                                  procpool_poll(pool, 0): OK, PENDING or END
+            procpool_last_error(pool, &error)                    procpool_last_error(&error): this thread's
+            procpool_future_pid, _worker                         procpool_future_error: error.pid, error.worker
+            CODEC, FUNCTION, DOOR, DEPTH                         TRANSFER, NO_FUNCTION, NO_WORKER_MAIN, TOO_DEEP
+            procpool_future_status, _done, _running, _cancelled  take in what has come; they did not
+            imap's buffersize of 0                               at least 64
+            options of submit, imap and map                      begin with struct_size, which may be 0
    0.1.0  2026-11  The first version.
 
    Versions: MAJOR.MINOR.PATCH. Patches fix; while MAJOR is 0, a new MINOR may change the interface. procpool_open
-   passes version and size of its options, so that files compiled from different ones fail loudly with MISMATCH. The
-   other public structs carry no size: one that gains a field, at its end, raises MINOR. Names:
+   passes version and size of its options, so that files compiled from different ones fail loudly with MISMATCH; so do
+   procpool_process_start and procpool_get_stats. The other option structs begin with a size of their own, which may be
+   left 0. A struct that gains a field, at its end, raises MINOR. Names:
    procpool_ and PROCPOOL_ are public, procpool__ and PROCPOOL__ are private and may change at any time.
 
    MIT License
