@@ -11987,17 +11987,34 @@ PROCPOOL_API procpool_status procpool_poll(procpool *pool) {
   return procpool__public_leave_throwing(pool, status);
 }
 
-/* How far the workers are: OK, PENDING, or why they will not all take tasks. A thread whose initializer failed is not
- * replaced. */
+/* A thread whose initializer failed, and which is not replaced; -1: there is none. */
+static int procpool__ready_refused(const procpool *p) {
+  for (int i = 0; p->threads != NULL && i < p->segment.workers; i++)
+    if (procpool__load(&p->segment.blocks[i].life) == PROCPOOL__LIFE_REFUSED)
+      return i;
+  return -1;
+}
+
+/* How far the workers are: OK, PENDING, or why they will not all take tasks. */
 static procpool_status procpool__ready_look(const procpool *p) {
   if (p->refusal != PROCPOOL_OK)
     return p->refusal;
   if (p->health == PROCPOOL__HEALTH_SPAWN_FAIL)
     return PROCPOOL_SPAWN_FAIL;
-  for (int i = 0; p->threads != NULL && i < p->segment.workers; i++)
-    if (procpool__load(&p->segment.blocks[i].life) == PROCPOOL__LIFE_REFUSED)
-      return PROCPOOL_INIT_FAIL;
+  if (procpool__ready_refused(p) >= 0)
+    return PROCPOOL_INIT_FAIL;
   return procpool__shm_any_away(&p->segment) ? PROCPOOL_PENDING : PROCPOOL_OK;
+}
+
+/* Says why they will not. Where the pool is no good any more, or has no worker, that is noted. */
+static procpool_status procpool__ready_refuse(procpool *p, procpool_status status) {
+  const int worker = p->refusal == PROCPOOL_OK ? procpool__ready_refused(p) : -1;
+  char text[PROCPOOL__MESSAGE];
+  if (worker < 0)
+    return procpool__host_refuse(p, status, 0, NULL);
+  (void)snprintf(text, sizeof(text), "the initializer of worker %d returned %d", worker,
+                 (int)p->segment.blocks[worker].init_code);
+  return procpool__host_refuse(p, status, 0, text);
 }
 
 static bool procpool__condition_ready(procpool *p, void *context) {
@@ -12019,7 +12036,7 @@ PROCPOOL_API procpool_status procpool_wait_ready(procpool *pool, double timeout)
                                  PROCPOOL__WAIT_CALLBACKS | PROCPOOL__WAIT_READY);
   status = procpool__public_wait(pool, &wait);
   if (status == PROCPOOL_OK && ready != PROCPOOL_OK)
-    status = procpool__host_refuse(pool, ready, 0, NULL);
+    status = procpool__ready_refuse(pool, ready);
   return procpool__public_leave_throwing(pool, status);
 }
 
