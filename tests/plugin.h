@@ -9,6 +9,7 @@ typedef struct plugin_calls {
   procpool_initializer initializer; /* a function of the plugin's; wants 4 bytes, whose number is added to results */
   procpool_status (*map)(procpool *pool, const int *in, int *out, size_t count); /* squares, in workers */
   procpool_status (*run)(procpool *pool, procpool_function function, int *result);
+  procpool_function die; /* a task that ends its worker by SIGKILL */
   procpool_start (*start_method)(procpool *pool);
   procpool_status (*wait_ready)(procpool *pool, double timeout);
   procpool_status (*close)(procpool *pool);

@@ -1,6 +1,6 @@
 /* plugin_pool.c - a plugin that has the implementation inside, where no other part of the program sees it. Neither the
  * host's main nor its executable know of it: its workers are starts of plugin_worker.c. */
-#define PROCPOOL__COME_UP ((uint64_t)2000000000u)
+#define PROCPOOL__COME_UP ((uint64_t)4000000000u)
 #define PROCPOOL_STATIC
 #define PROCPOOL_IMPLEMENTATION
 #include "plugin.h"
@@ -16,6 +16,11 @@ static int initializer(const void *argument, size_t size) {
 
 PROCPOOL_FUNCTION(int, square, int, x) {
   return x * x + added;
+}
+
+static void die(procpool_task *task) {
+  (void)task;
+  (void)raise(SIGKILL);
 }
 
 static procpool *open_pool(const procpool_options *options) {
@@ -50,7 +55,7 @@ static procpool_status close_pool(procpool *pool) {
 
 extern const plugin_calls plugin_pool_calls;
 const plugin_calls plugin_pool_calls = {
-    open_pool, initializer, map, run, procpool_start_method, procpool_wait_ready, close_pool,
+    open_pool, initializer, map, run, die, procpool_start_method, procpool_wait_ready, close_pool,
 };
 
 void plugin_worker_main(void);

@@ -1,27 +1,21 @@
 /* plugin_worker.c - the program that the pools of plugin_pool.so start: it opens the plugin, which lies beside it, and
- * another one where $PLUGIN_BESIDE names it, and then calls the door in the plugin. That returns only where no pool has
- * started this program. $PLUGIN_SLEEP: it does not come to the door at all. */
+ * and then calls the door in the plugin. That returns only where no pool has started this program. */
 #include <dlfcn.h>
 #include <stdio.h>
-#include <stdlib.h>
 #include <string.h>
-#include <unistd.h>
 
 int main(int argc, char **argv) {
   char path[4096];
-  const char *slash = argc > 0 ? strrchr(argv[0], '/') : NULL, *beside = getenv("PLUGIN_BESIDE");
+  const char *slash = argc > 0 ? strrchr(argv[0], '/') : NULL;
   void (*worker_main)(void);
   void *plugin, *symbol;
   if (argc < 1)
     return 2;
   (void)snprintf(path, sizeof(path), "%.*s/plugin_pool.so", slash != NULL ? (int)(slash - argv[0]) : 1,
                  slash != NULL ? argv[0] : ".");
-  if (getenv("PLUGIN_SLEEP") != NULL)
-    for (;;)
-      (void)pause();
   plugin = dlopen(path, RTLD_NOW);
   symbol = plugin != NULL ? dlsym(plugin, "plugin_worker_main") : NULL;
-  if (symbol == NULL || (beside != NULL && dlopen(beside, RTLD_LAZY) == NULL)) {
+  if (symbol == NULL) {
     (void)fprintf(stderr, "%s\n", dlerror());
     return 3;
   }
