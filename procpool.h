@@ -76,7 +76,7 @@
    ---- START METHODS ----
    fork     needs nothing, and opens fastest from a small host with one thread: open early.
    spawn    starts the program anew: it costs the same however large the host is and whatever threads it has. It needs
-            procpool_worker_main() as the first call in main.
+            procpool_worker_main() as the first call in main; a plugin has a program of its own (options.worker_path).
    auto     fork in a process with one thread, else spawn if main has that call, else open refuses and says so.
    thread, inline   no processes: a thread pool with the same calls; or each task runs where it is waited for (gdb).
    Figures, and what each one does to the host: >>manners.
@@ -314,6 +314,13 @@ typedef struct procpool_options {
   size_t stack_size;
   int nice; /* 1 to 19: added to the nice value that the host has at open, in each worker before its initializer, so
                that it gives way to other programs; 0: as the host; not inline */
+  /* spawn: the program that is started instead of the host's own; null: that one. For a plugin, whose main is not its
+   * own, in a host with threads: a small program that opens the shared objects whose functions shall run (dlopen), and
+   * then calls procpool_worker_main(), of the plugin's implementation or of another one of the same version. Functions
+   * that lie in shared objects which both programs have open can run in workers, those of the host's own executable
+   * cannot (FUNCTION). A path from the root or from the directory that open is called in: $PATH is not searched. It is
+   * started with the host's environment, and with this path as argv[0]. Where AUTO forks it is not used */
+  const char *worker_path;
 } procpool_options;
 
 /* Opens a pool. options: null or zeroed for all defaults. Returns when every worker process has been started (their
@@ -323,7 +330,8 @@ typedef struct procpool_options {
  *                initializer_argument without its size; children of this thread go to another PID namespace
  *   THREADS      auto in a process that has threads, or may have some, and cannot spawn; spawn of a program whose
  *                libraries start threads before main
- *   NO_WORKER_MAIN   spawn, and main has not called procpool_worker_main()
+ *   NO_WORKER_MAIN   spawn, and main has not called procpool_worker_main(); or the program at worker_path ended before
+ *                it did, or did not do it within 30 seconds
  *   NO_FUNCTION  spawn: the initializer is not in the program that workers run
  *   SPAWN_FAIL, SYSTEM, MEMORY   system_error is errno, and the message begins with the call that failed, if one did
  *   TOO_DEEP     a pool within a pool within ...
@@ -336,10 +344,11 @@ static PROCPOOL_UNUSED inline procpool *procpool_open(const procpool_options *pr
   return procpool_open_checked(procpool__options, PROCPOOL_VERSION, sizeof(procpool_options));
 }
 
-/* For PROCPOOL_START_SPAWN: call it first thing in main. In the program that the user starts it returns at once. In a
- * process that a pool has started it does not return: that process becomes the pool's supervisor. (Inside this file the
- * call is named the door.) It believes only what it can prove: in a set-user-ID program, or in a process that merely
- * inherited the environment of a pool's process, it returns. */
+/* For PROCPOOL_START_SPAWN: call it first thing in main (in a program for options.worker_path: when it has opened the
+ * shared objects, while it has one thread). In the program that the user starts it returns at once. In a process that
+ * a pool has started it does not return: that process becomes the pool's supervisor. (Inside this file the call is
+ * named the door.) It believes only what it can prove: in a set-user-ID program, or in a process that merely inherited
+ * the environment of a pool's process, it returns. */
 PROCPOOL_API void procpool_worker_main(void);
 
 typedef enum procpool_cpu {
@@ -460,6 +469,15 @@ PROCPOOL_API procpool_status procpool_poll(procpool *pool, double timeout);
  * may be readable without a cause, but is never unreadable with one. -1 on a bad handle, or where there is none to be
  * had (procpool_last_error). Belongs to the pool. */
 PROCPOOL_API int procpool_fd(procpool *pool);
+
+/* Waits until every worker is through its initializer and takes tasks, all at the same moment: one that dies in its
+ * initializer is replaced, and this waits for the replacement; so it does where one that was ready has been replaced
+ * since. (A worker that is stopped takes no tasks.) An inline pool is always ready. Runs callbacks, as every wait. OK;
+ * PENDING after timeout seconds; INIT_FAIL (threads: where one of them has failed), SPAWN_FAIL, BROKEN, SHUTDOWN: it
+ * will not come about, procpool_last_error has the rest (where only some workers fail, again and again, it waits on);
+ * INTERRUPTED; DEADLOCK in a callback or a task of this pool, unless it is so already; MEMORY (a result found none);
+ * ARGUMENT, HANDLE, FORKED. */
+PROCPOOL_API procpool_status procpool_wait_ready(procpool *pool, double timeout);
 
 /* Ends every wait that goes on in this pool, or if there is none the next one: they return INTERRUPTED, and nothing
  * else happens. Safe in a signal handler, from any thread; never blocks. */
@@ -1031,7 +1049,8 @@ static PROCPOOL_UNUSED inline void procpool__scope_end(procpool **procpool__pool
    the supervisor, for every worker and for every replacement, and while the pool lives the host's first write to a page
    copies that page. spawn starts the program anew, so it costs the same however large the host is and whatever threads
    it has; it needs procpool_worker_main() as the first call in main. auto takes fork in a process with one thread, else
-   spawn if main has that call, else it refuses and says so. Where it cannot be known whether there are threads (no
+   spawn if main has that call or options.worker_path names a program that has it (a plugin's own, which opens the
+   same shared objects), else it refuses and says so. Where it cannot be known whether there are threads (no
    /proc, and no glibc from 2.32 on that has started none) it does not fork. A program whose libraries start threads
    before main cannot be spawned: its workers are forks of that start. open says THREADS. Under fork all that workers
    have of the host is as of open, for replacements too: directory, environment, umask, open descriptors, nice value and
@@ -1347,6 +1366,7 @@ static PROCPOOL_UNUSED inline void procpool__scope_end(procpool **procpool__pool
       worker: tail of a committed record          release          host: tail                       tail without record
       worker: tail of a piece, looks at flag      seq_cst          host: sets flag, looks at tail   sleeps on a piece
       worker: claims, looks at flag               seq_cst          host: sets flag, looks at word   (lazy) sleep for ever
+      worker: is ready (away), looks at flag      seq_cst          host: sets flag, looks at away   sleeps, all are ready
       worker: intent's slot, word; its end        release          audit: intent, then the word     a sound worker is ended
       worker: sets room_flag, looks at consumed   seq_cst          host: the other way round        worker waits for ever
       worker: sets room_flag, looks at DISCARD    seq_cst          host: the other way round        worker waits for ever
@@ -2978,7 +2998,8 @@ typedef void procpool__platform_main(void *argument);
 typedef struct procpool__platform_launch {
   procpool__platform_main *function; /* fork: runs in the new process and does not return */
   void *argument;
-  char *const *argv; /* spawn: the same program again, with these and these descriptors */
+  const char *path;  /* spawn: this program; null: the same one again; */
+  char *const *argv; /* with these and these descriptors */
   char **environment;
   const int *fds;
   size_t fd_count;
@@ -3016,13 +3037,14 @@ static int procpool__platform_go_between_flags(const procpool__platform_launch *
 /* The new process is named in shared memory last: until it is, it says nothing. Were it named first, it would fill its
  * channel to the host, which hears it only when the go-between has ended, while born waits for a section (a fork of
  * another thread's may last), and then for room in that channel. */
-static int procpool__platform_spawn_self(procpool__platform_launch *launch) {
+static int procpool__platform_spawn(procpool__platform_launch *launch) {
   pid_t pid = 0;
   int error;
   for (size_t i = 0; i < launch->fd_count; i++) /* not close-on-exec, in the go-between's own table and its child's */
     if (fcntl(launch->fds[i], F_SETFD, 0) != 0)
       return errno;
-  error = posix_spawn(&pid, "/proc/self/exe", NULL, NULL, launch->argv, launch->environment);
+  error = posix_spawn(&pid, launch->path != NULL ? launch->path : "/proc/self/exe", NULL, NULL, launch->argv,
+                      launch->environment);
   if (error == 0)
     error = launch->born(launch->born_context, pid, &launch->call);
   if (error == 0)
@@ -3134,8 +3156,9 @@ static int procpool__platform_go_between(void *argument) {
     return ESRCH;
   registered = procpool__platform_rseq_register();
   if (launch->argv != NULL) {
-    launch->call = "posix_spawn of /proc/self/exe (clone, execve, fcntl)";
-    return procpool__platform_spawn_self(launch);
+    launch->call = launch->path != NULL ? "posix_spawn of options.worker_path (clone, execve, fcntl)"
+                                        : "posix_spawn of /proc/self/exe (clone, execve, fcntl)";
+    return procpool__platform_spawn(launch);
   }
   launch->call = "fork (clone)";
   pid = fork();
@@ -4906,6 +4929,16 @@ static int procpool__shm_sleeper(const procpool__segment *s, uint32_t cpu, bool 
   return sleeper;
 }
 
+/* Whether some worker cannot take a task. */
+static bool procpool__shm_any_away(const procpool__segment *s) {
+  uint64_t away = 0;
+  for (int i = 0; i < s->workers; i += 64) {
+    const uint64_t all = s->workers - i >= 64 ? UINT64_MAX : procpool__shm_bit(s->workers - i) - 1;
+    away |= all & procpool__load(procpool__shm_away(s, i));
+  }
+  return away != 0;
+}
+
 /* How many workers are neither asleep nor away: each has a task, or looks for one. */
 static uint64_t procpool__shm_awake(const procpool__segment *s) {
   uint64_t awake = 0;
@@ -6016,7 +6049,8 @@ static void procpool__worker_enter_initializer(void *context) {
 }
 
 /* Before the first task of a process or thread: it becomes as nice as it shall be, and runs the user's initializer, if
- * there is one. */
+ * there is one. A host that sleeps may wait for just that (procpool_wait_ready), so it is woken, as by a result. Where
+ * the initializer of a process failed, the supervisor wakes the host when it has reaped that one. */
 static bool procpool__worker_initialize(procpool__worker *w) {
   const procpool__settings *h = &w->segment->settings;
   if (h->nice != 0)
@@ -6031,11 +6065,14 @@ static bool procpool__worker_initialize(procpool__worker *w) {
     if (w->failure.code != 0) {
       w->block->init_code = w->failure.code;
       procpool__store(&w->block->life, PROCPOOL__LIFE_REFUSED);
+      if (!w->process)
+        procpool__worker_notify_host(w, PROCPOOL__FLAG_PARKED);
       return false;
     }
   }
   procpool__store(&w->block->life, PROCPOOL__LIFE_TASKS);
   (void)procpool__and(procpool__shm_away(w->segment, w->index), ~procpool__shm_bit(w->index));
+  procpool__worker_notify_host(w, PROCPOOL__FLAG_PARKED);
   return true;
 }
 
@@ -7605,7 +7642,8 @@ enum {
   PROCPOOL__WAIT_ROOM = 2,
   PROCPOOL__WAIT_IMMUNE = 4,
   PROCPOOL__WAIT_FUTURE = 8, /* context is the one future that it waits for */
-  PROCPOOL__WAIT_GROUP = 16  /* context begins with the procpool__waiter that it waits for */
+  PROCPOOL__WAIT_GROUP = 16, /* context begins with the procpool__waiter that it waits for */
+  PROCPOOL__WAIT_READY = 32  /* for the workers' initializers */
 };
 
 /* What a public call waits for, and how long; on its stack, see "waiting" below. Made once, as the call begins, for all
@@ -7791,7 +7829,8 @@ struct procpool {
   procpool__wait *followers; /* threads that wait while another one drains */
   procpool__wait *drainer;   /* the one that drains, while it sleeps */
   procpool__wait *heir;      /* woken to drain, and has not come yet */
-  size_t room_wanted;        /* how many of these want room in the queue */
+  size_t room_wanted;        /* how many of these want room in the queue, */
+  size_t ready_wanted;       /* and how many wait for the workers' initializers */
   uint64_t calls;            /* how often all that wait were called to look again */
   bool draining, wants_room;
   bool watching;        /* the thread that drains sleeps in poll(), on the pool's event and the supervisor's end */
@@ -7866,7 +7905,7 @@ static void procpool__host_be_child(procpool *p) {
   p->lazy = p->watching = false;
   p->refusal = PROCPOOL_FORKED;
   p->followers = p->drainer = p->heir = NULL;
-  p->room_wanted = 0;
+  p->room_wanted = p->ready_wanted = 0;
   p->frames = NULL;
   p->sleepers = 0;
   p->inside = 1;
@@ -9626,6 +9665,13 @@ static void procpool__host_pass_room(procpool *p) {
     procpool__sleeper_wake(p, first);
 }
 
+/* Wakes those that follow and wait for the workers' initializers, where these are through or will not be. */
+static void procpool__host_pass_ready(procpool *p) {
+  for (procpool__wait *s = p->followers; s != NULL; s = s->next)
+    if (s->how & PROCPOOL__WAIT_READY)
+      procpool__sleeper_tell(p, s);
+}
+
 /* Takes in all that has come. OK, or MEMORY. */
 static procpool_status procpool__host_drain(procpool *p) {
   procpool_status status = PROCPOOL_OK;
@@ -9644,6 +9690,8 @@ static procpool_status procpool__host_drain(procpool *p) {
     procpool__host_finish(p, true);
   if (p->room_wanted > 0)
     procpool__host_pass_room(p);
+  if (p->ready_wanted > 0)
+    procpool__host_pass_ready(p);
   return status;
 }
 
@@ -9667,7 +9715,8 @@ static procpool_status procpool__host_drain(procpool *p) {
  *
  *   Who wakes                       whom                              when
  *   a worker                        who drains                        it has committed, claimed what ends a lazy sleep,
- *                                                                     or a claim has freed a cell: by host_flag
+ *                                                                     or a claim has freed a cell; or its initializer
+ *                                                                     is through: by host_flag
  *   the supervisor                  who drains                        after each death, stop, failed fork; at the end
  *   the kernel                      who drains, in poll               the supervisor is gone
  *   who settles a task              who sleeps for it, if its         in host_settle: one future, or a group whose goal
@@ -9675,6 +9724,8 @@ static procpool_status procpool__host_drain(procpool *p) {
  *   who takes in, leaves, begins    the first that follows, wants     a task has settled or a cell is free, and there
  *   to sleep, or found no room      room and has not looked since;    is room still
  *                                   else who drains
+ *   who takes in, begins to sleep   who follows and waits for the     all are through, or one never will be
+ *                                   workers' initializers
  *   who stops to drain: its wait    the last who came to follow       no other drains or was woken to do so (p->heir)
  *   ends, or a callback runs
  *   who sees an interrupt, a        all                               each has its own condition to look at
@@ -9931,10 +9982,11 @@ static bool procpool__host_changed(const procpool *p, const procpool__wait *w) {
          (w->lacks_cell && procpool__host_cell_free(p));
 }
 
-/* The same for the thread that drains: its lazy sleep may be over. (That is no news for those who follow it: they wait
- * for it to wake, and for that they must let go of the lock.) */
-static bool procpool__host_changed_for_drainer(const procpool *p, const procpool__wait *w) {
-  return procpool__host_changed(p, w) || (p->lazy && !procpool__host_waits(p, p->wake_at));
+/* The same for the thread that drains: its lazy sleep may be over, or the workers be ready. (That is no news for those
+ * who follow it: they wait for it to wake, and for that they must let go of the lock.) */
+static bool procpool__host_changed_for_drainer(procpool *p, const procpool__wait *w) {
+  return procpool__host_changed(p, w) || (p->lazy && !procpool__host_waits(p, p->wake_at)) ||
+         ((w->how & PROCPOOL__WAIT_READY) && w->condition(p, w->context));
 }
 
 /* Puts this thread where those who can wake it look. */
@@ -9947,6 +9999,7 @@ static void procpool__sleeper_begin(procpool *p, procpool__wait *w) {
   if (w->how & PROCPOOL__WAIT_GROUP)
     ((procpool__waiter *)w->context)->sleeper = w;
   p->room_wanted += (w->how & PROCPOOL__WAIT_ROOM) != 0;
+  p->ready_wanted += (w->how & PROCPOOL__WAIT_READY) != 0;
 }
 
 static void procpool__sleeper_end(procpool *p, procpool__wait *w) {
@@ -9955,6 +10008,7 @@ static void procpool__sleeper_end(procpool *p, procpool__wait *w) {
   if (w->how & PROCPOOL__WAIT_GROUP)
     ((procpool__waiter *)w->context)->sleeper = NULL;
   p->room_wanted -= (w->how & PROCPOOL__WAIT_ROOM) != 0;
+  p->ready_wanted -= (w->how & PROCPOOL__WAIT_READY) != 0;
 }
 
 /* When the thread that drains looks after supervisor and workers at the latest. Threads need no looking after. */
@@ -10020,6 +10074,8 @@ static void procpool__host_sleep(procpool *p, procpool__wait *w) {
   procpool__host_arm(p);
   if (p->room_wanted > 0) /* after arming, for those that follow: a cell may have come free just before */
     procpool__host_pass_room(p);
+  if (p->ready_wanted > 0) /* and the last initializer may have been through */
+    procpool__host_pass_ready(p);
   if (!procpool__host_changed_for_drainer(p, w) && /* and so may what this thread waits for */
       !procpool__host_sleep_armed(p, w->deadline < look ? w->deadline : look, seq))
     return;
@@ -10467,6 +10523,7 @@ typedef struct procpool__plan {
   uint64_t spin_ns;
   uint64_t place;   /* spawn: where the segment is to be mapped; 0: anywhere */
   bool place_taken; /* the supervisor says that it cannot */
+  bool heard;       /* spawn: the new process has come to the door, and said something */
   const char *call; /* what has failed */
   bool once;        /* for one task, of which the first worker's death is the end */
 } procpool__plan;
@@ -10534,6 +10591,8 @@ static bool procpool__open_check(procpool__plan *plan) {
       !processes)
     return procpool__open_fail(plan, PROCPOOL_UNSUPPORTED, 0,
                                "strict, close_fds, max_tasks_per_child and limits of time need fork or spawn");
+  if (o->worker_path != NULL && o->start != PROCPOOL_START_AUTO && o->start != PROCPOOL_START_SPAWN)
+    return procpool__open_fail(plan, PROCPOOL_UNSUPPORTED, 0, "options.worker_path needs PROCPOOL_START_SPAWN");
   if (o->stack_size != 0 && o->start != PROCPOOL_START_THREAD)
     return procpool__open_fail(plan, PROCPOOL_UNSUPPORTED, 0, "options.stack_size needs PROCPOOL_START_THREAD");
   if (o->stack_size != 0 && (o->stack_size < 65536 || o->stack_size > SIZE_MAX / 4))
@@ -10564,8 +10623,8 @@ static bool procpool__open_auto(procpool__plan *plan) {
   if (threads == 1)
     return true;
   plan->start = PROCPOOL_START_SPAWN;
-  if (procpool__process_record.door && !procpool__platform_privileged() && !procpool__platform_gives_rights() &&
-      (threads > 1 || procpool__platform_each_code(NULL, NULL) >= 0))
+  if ((procpool__process_record.door || plan->options.worker_path != NULL) && !procpool__platform_privileged() &&
+      !procpool__platform_gives_rights() && (threads > 1 || procpool__platform_each_code(NULL, NULL) >= 0))
     return true;
   return procpool__open_fail(plan, PROCPOOL_THREADS, 0,
                              threads > 1 ? NULL
@@ -10573,14 +10632,15 @@ static bool procpool__open_auto(procpool__plan *plan) {
                                            "PROCPOOL_START_FORK if it has none");
 }
 
-/* What spawn needs. A program that its file gives rights to is not started again: it would have them back. */
+/* What spawn needs. A program that its file gives rights to is not started again: it would have them back. A process
+ * that still has the marker was started by a pool and has not come to the door: what it starts would not, either. */
 static bool procpool__open_check_spawn(procpool__plan *plan) {
   if (procpool__platform_privileged() || procpool__platform_gives_rights())
     return procpool__open_fail(
         plan, PROCPOOL_UNSUPPORTED, 0,
         "spawn is refused to a set-uid, set-gid or file-capability program (or one whose real and "
         "effective ids differ): its workers could have rights that it gave up");
-  if (!procpool__process_record.door || getenv(PROCPOOL__MARKER) != NULL)
+  if ((!procpool__process_record.door && plan->options.worker_path == NULL) || getenv(PROCPOOL__MARKER) != NULL)
     return procpool__open_fail(plan, PROCPOOL_NO_WORKER_MAIN, 0, NULL);
   if (plan->options.initializer_argument != NULL && plan->options.initializer_size == 0)
     return procpool__open_fail(plan, PROCPOOL_UNSUPPORTED, 0,
@@ -10939,7 +10999,8 @@ static int procpool__open_fork(procpool *p, procpool__plan *plan, procpool__fork
   return error;
 }
 
-/* Starts the program again, with a marker in its environment that says what it is and which descriptors it has. */
+/* Starts the program again, or the one at worker_path, with a marker in its environment that says what it is and which
+ * descriptors it has. It proves the marker whichever program it is: what counts is whom the go-between started. */
 static int procpool__open_spawn(procpool__plan *plan, procpool__supervisor *u) {
   procpool__platform_launch launch;
   procpool__header *h = u->segment.header;
@@ -10963,6 +11024,9 @@ static int procpool__open_spawn(procpool__plan *plan, procpool__supervisor *u) {
   procpool__marker_write(&marker, text, sizeof(text));
   memcpy(name, h->name, sizeof(name));
   argv[0] = name;
+  launch.path = plan->options.worker_path;
+  if (launch.path != NULL)
+    memcpy((void *)&argv[0], (const void *)&launch.path, sizeof(argv[0])); /* exec writes to no argument */
   launch.argv = argv;
   launch.environment = procpool__platform_environment(text);
   launch.fds = fds;
@@ -11058,10 +11122,23 @@ static bool procpool__open_begin(procpool *p, procpool__plan *plan) {
                              "the supervisor could not be told to begin");
 }
 
+/* The program at worker_path ended, or did not come up in time, before it came to the door. */
+static bool procpool__open_no_door(procpool__plan *plan, bool ended) {
+  const char *path = plan->options.worker_path;
+  const size_t length = strlen(path), most = 60;
+  char text[PROCPOOL__MESSAGE];
+  (void)snprintf(text, sizeof(text), "the program at options.worker_path (%s) %s procpool_worker_main() %s",
+                 path + (length > most ? length - most : 0), ended ? "ended, and never called" : "did not come to call",
+                 ended ? "of this version of procpool.h" : "in time (30 s)");
+  return procpool__open_fail(plan, PROCPOOL_NO_WORKER_MAIN, ended ? 0 : PROCPOOL__TIMED_OUT, text);
+}
+
 /* Why nothing more comes from a supervisor: main is to blame only where nothing else is known to be. */
 static bool procpool__open_silence(procpool__plan *plan, int polled, int error) {
   if (polled < 0)
     return procpool__open_fail_call(plan, PROCPOOL_SYSTEM, error, "ppoll", "the supervisor cannot be waited for");
+  if (polled == 0 && plan->options.worker_path != NULL && !plan->heard)
+    return procpool__open_no_door(plan, false);
   if (polled == 0)
     return procpool__open_fail(plan, PROCPOOL_SPAWN_FAIL, PROCPOOL__TIMED_OUT,
                                "the supervisor did not come up within 30 s");
@@ -11071,6 +11148,8 @@ static bool procpool__open_silence(procpool__plan *plan, int polled, int error) 
                                     "the supervisor cannot be heard");
   if (plan->start == PROCPOOL_START_FORK)
     return procpool__open_fail(plan, PROCPOOL_SPAWN_FAIL, 0, "the supervisor ended before its workers were there");
+  if (plan->options.worker_path != NULL && !plan->heard)
+    return procpool__open_no_door(plan, true);
   return procpool__open_fail(plan, PROCPOOL_SPAWN_FAIL, 0,
                              "the supervisor did not come up: does main call procpool_worker_main() first? May the "
                              "program's file be executed, and its libraries be read?");
@@ -11114,11 +11193,14 @@ static int procpool__open_receive(procpool *p, procpool__message *m) {
   return got;
 }
 
+#ifndef PROCPOOL__COME_UP /* tests make it short */
+#define PROCPOOL__COME_UP ((uint64_t)30000000000u)
+#endif
+
 /* Hears the supervisor out until its workers are started or it has failed, and the go-between, which may be the later
  * of the two although it has ended. */
 static bool procpool__open_handshake(procpool *p, procpool__plan *plan) {
-  const uint64_t deadline =
-      procpool__platform_now() + 30u * (uint64_t)1000000000u; /* main may do much before the door */
+  const uint64_t deadline = procpool__platform_now() + PROCPOOL__COME_UP; /* long: main may do much before the door */
   bool good = true, introduced = false, started = false;
   while (!introduced || (good && !started)) {
     procpool__source sources[2]; /* what it said before its end is heard first */
@@ -11133,6 +11215,7 @@ static bool procpool__open_handshake(procpool *p, procpool__plan *plan) {
     if (got <= 0)
       return good && procpool__open_silence(plan, 1, procpool__platform_error());
     introduced = introduced || m.kind == PROCPOOL__MESSAGE_SELF;
+    plan->heard = plan->heard || m.kind != PROCPOOL__MESSAGE_SELF;
     started = started || m.kind == PROCPOOL__MESSAGE_STARTED;
     good = good && procpool__open_hear(p, plan, &m);
   }
@@ -11170,7 +11253,7 @@ static bool procpool__open_processes(procpool *p, procpool__plan *plan) {
   procpool__supervisor_find_exit_list();
   for (int i = 0;; i++) {
     plan->place = i < PROCPOOL__PLACE_TRIES ? p->segment.host_base : 0;
-    plan->place_taken = false; /* of this start: one that fails for another reason is not tried again */
+    plan->place_taken = plan->heard = false; /* of this start: one that fails for another reason is not tried again */
     if (procpool__open_supervisor(p, plan))
       return true;
     if (!plan->place_taken)
@@ -11502,6 +11585,16 @@ static procpool_status procpool__public_leave_throwing(procpool *p, procpool_sta
     return status;
   procpool__platform_throw(thrown);
   return status;
+}
+
+/* Waits; but in a callback or a task of the pool it only looks, for that may be what all others wait for. */
+static procpool_status procpool__public_wait(procpool *p, procpool__wait *w) {
+  if (!procpool__host_self(p))
+    return procpool__host_wait(p, w);
+  (void)procpool__host_drain(p);
+  if (w->condition(p, w->context))
+    return procpool__host_wait(p, w);
+  return w->deadline > 0 ? PROCPOOL_DEADLOCK : PROCPOOL_PENDING;
 }
 
 /* ==== >>submit ======================================================================================================
@@ -12136,6 +12229,59 @@ PROCPOOL_API procpool_status procpool_poll(procpool *pool, double timeout) {
   return procpool__public_leave_throwing(pool, status);
 }
 
+/* A thread whose initializer failed, and which is not replaced; -1: there is none. */
+static int procpool__ready_refused(const procpool *p) {
+  for (int i = 0; p->threads != NULL && i < p->segment.workers; i++)
+    if (procpool__load(&p->segment.blocks[i].life) == PROCPOOL__LIFE_REFUSED)
+      return i;
+  return -1;
+}
+
+/* How far the workers are: OK, PENDING, or why they will not all take tasks. */
+static procpool_status procpool__ready_look(const procpool *p) {
+  if (p->refusal != PROCPOOL_OK)
+    return p->refusal;
+  if (p->health == PROCPOOL__HEALTH_SPAWN_FAIL)
+    return PROCPOOL_SPAWN_FAIL;
+  if (procpool__ready_refused(p) >= 0)
+    return PROCPOOL_INIT_FAIL;
+  return procpool__shm_any_away(&p->segment) ? PROCPOOL_PENDING : PROCPOOL_OK;
+}
+
+/* Says why they will not. Where the pool is no good any more, or has no worker, that is noted. */
+static procpool_status procpool__ready_refuse(procpool *p, procpool_status status) {
+  const int worker = p->refusal == PROCPOOL_OK ? procpool__ready_refused(p) : -1;
+  char text[PROCPOOL__MESSAGE];
+  if (worker < 0)
+    return procpool__host_refuse(p, status, 0, NULL);
+  (void)snprintf(text, sizeof(text), "the initializer of worker %d returned %d", worker,
+                 (int)p->segment.blocks[worker].init_code);
+  return procpool__host_refuse(p, status, 0, text);
+}
+
+static bool procpool__condition_ready(procpool *p, void *context) {
+  procpool_status *status = (procpool_status *)context;
+  *status = procpool__ready_look(p);
+  return *status != PROCPOOL_PENDING;
+}
+
+PROCPOOL_API procpool_status procpool_wait_ready(procpool *pool, double timeout) {
+  procpool_status status, ready = PROCPOOL_PENDING;
+  procpool__wait wait;
+  procpool__platform_cancel_here();
+  status = procpool__public_enter(pool);
+  if (status != PROCPOOL_OK)
+    return status;
+  if (procpool__public_bad_timeout(timeout))
+    return procpool__public_leave(pool, PROCPOOL_ARGUMENT);
+  wait = procpool__host_wait_for(pool, procpool__condition_ready, &ready, procpool__public_deadline(timeout),
+                                 PROCPOOL__WAIT_CALLBACKS | PROCPOOL__WAIT_READY);
+  status = procpool__public_wait(pool, &wait);
+  if (status == PROCPOOL_OK && ready != PROCPOOL_OK)
+    status = procpool__ready_refuse(pool, ready);
+  return procpool__public_leave_throwing(pool, status);
+}
+
 /* Makes the descriptor for event loops. False (error) where there is none to be had. */
 static bool procpool__loop_open(procpool *p) {
   procpool__process_pool *fds = &p->fds;
@@ -12516,16 +12662,6 @@ static bool procpool__future_release(procpool *p, procpool_future *f) {
   p->held_futures--;
   procpool__future_give_back(p, f);
   return true;
-}
-
-/* Waits; but in a callback or a task of the pool it only looks, for that may be what all others wait for. */
-static procpool_status procpool__public_wait(procpool *p, procpool__wait *w) {
-  if (!procpool__host_self(p))
-    return procpool__host_wait(p, w);
-  (void)procpool__host_drain(p);
-  if (w->condition(p, w->context))
-    return procpool__host_wait(p, w);
-  return w->deadline > 0 ? PROCPOOL_DEADLOCK : PROCPOOL_PENDING;
 }
 
 /* Waits for one future, under the lock, and returns its outcome or why it did not wait. */

@@ -233,7 +233,7 @@ emulate() {
   tree=$build/trees/$name
   rm -rf "$tree"
   mkdir -p "$tree/tests" "$tree/lib" "$tree/bin" "$tree/dev"
-  for file in run nodoor elsewhere plugin.so plugin2.so count leaks; do
+  for file in run nodoor elsewhere plugin.so plugin2.so plugin_pool.so plugin_worker count leaks; do
     cp "$build/$name/$file" "$tree/tests/"
   done
   cp "/usr/$prefix/lib/"*.so* "$tree/lib/" 2>/dev/null || true
