@@ -54,7 +54,7 @@ int main(void) {
   procpool_options options = {0};
   options.error = &error;
   PROCPOOL_WITH(pool, &options) {
-    procpool_future *cancelled = procpool_submit_or_null(pool, deaf, NULL, 0);
+    procpool_future *cancelled = procpool__typed_submit(pool, deaf, NULL, 0);
     procpool_future *futures[4];
     futures[0] = with_limit(pool, polite, 0.1);
     futures[1] = with_limit(pool, deaf, 0.1);
