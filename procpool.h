@@ -723,12 +723,11 @@ static PROCPOOL_UNUSED inline bool procpool__item_next(const procpool__u64 *proc
                                                        procpool__u64 *procpool__begun,
                                                        const procpool__u64 *procpool__word, uint64_t procpool__running,
                                                        bool procpool__limited, size_t procpool__i) {
-  const uint64_t procpool__number = procpool__i + 1;
   PROCPOOL__ITEM_STEP();
   if (__builtin_expect(procpool__limited, 0) && __atomic_load_n(procpool__word, __ATOMIC_RELAXED) != procpool__running)
     return false; /* relaxed: the next look finds it, if not this one */
   PROCPOOL__ITEM_STEP();
-  __atomic_store_n(procpool__begun, procpool__number, __ATOMIC_RELEASE);
+  __atomic_store_n(procpool__begun, procpool__i + 1, __ATOMIC_RELEASE);
   __atomic_signal_fence(__ATOMIC_SEQ_CST); /* not begun yet: the compiler may not store its result earlier */
   PROCPOOL__ITEM_STEP();
   return __builtin_expect(procpool__i < __atomic_load_n(procpool__stop, __ATOMIC_RELAXED), 1);

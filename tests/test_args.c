@@ -26,7 +26,7 @@ TEST(r019_null_pool) {
   CHECK_STATUS(procpool_submit(NULL, task_nothing, NULL, 0, &future), PROCPOOL_HANDLE);
   CHECK_STATUS(procpool_try_submit(NULL, task_nothing, NULL, 0, &future), PROCPOOL_HANDLE);
   CHECK_STATUS(procpool_submit_timed(NULL, 1, task_nothing, NULL, 0, &future), PROCPOOL_HANDLE);
-  CHECK(procpool__typed_submit(NULL, task_nothing, NULL, 0) == NULL);
+  CHECK(procpool__typed_submit(NULL, task_nothing, NULL, 0, NULL, NULL) == NULL);
   CHECK_STATUS(procpool_poll(NULL), PROCPOOL_HANDLE);
   CHECK_EQ(procpool_fd(NULL), -1);
   procpool_interrupt(NULL);
@@ -37,7 +37,7 @@ TEST(r019_null_pool) {
   CHECK_STATUS(procpool_get_stats(NULL, &stats), PROCPOOL_HANDLE);
   CHECK_STATUS(procpool_imap(NULL, task_nothing, generator_none, NULL, 4, NULL, &iterator), PROCPOOL_HANDLE);
   CHECK_STATUS(procpool_map(NULL, task_twice, &in, sizeof(in), &out, sizeof(out), 1, NULL), PROCPOOL_HANDLE);
-  CHECK_STATUS(procpool__map_items(NULL, task_twice, &in, sizeof(in), &out, sizeof(out), 1, NULL), PROCPOOL_HANDLE);
+  CHECK_STATUS(procpool__map_items(NULL, task_twice, &in, sizeof(in), &out, sizeof(out), 1, NULL, NULL), PROCPOOL_HANDLE);
   CHECK(future == NULL);
   CHECK(iterator == NULL);
 }
@@ -157,7 +157,7 @@ static void refuse_submit(procpool *pool, procpool_function function, const void
   CHECK_STATUS(procpool_try_submit(pool, function, argument, size, &future), expected);
   CHECK_STATUS(procpool_submit_timed(pool, 1, function, argument, size, &future), expected);
   CHECK_STATUS(procpool_submit(pool, function, argument, size, NULL), expected);
-  CHECK(procpool__typed_submit(pool, function, argument, size) == NULL);
+  CHECK(procpool__typed_submit(pool, function, argument, size, NULL, NULL) == NULL);
   CHECK(future == NULL);
   CHECK_EQ(test_stats(pool).submitted, before.submitted);
   CHECK_EQ(test_stats(pool).queued, before.queued);
