@@ -161,8 +161,10 @@
 #endif
 #ifdef __cplusplus
 #define PROCPOOL_NULL nullptr
+#define PROCPOOL__CAST(T, value) static_cast<T>(value)
 #else
 #define PROCPOOL_NULL NULL
+#define PROCPOOL__CAST(T, value) ((T)(value))
 #endif
 
 #ifdef __cplusplus
@@ -561,6 +563,10 @@ PROCPOOL_API procpool_status procpool_future_result(procpool_future *future, dou
 /* The result in place, aligned to 16 bytes: valid until release; null unless OK. *size as above. Never waits. Where the
  * task had a place for it in a shared buffer, that place: valid until the buffer is freed. */
 PROCPOOL_API const void *procpool_future_data(procpool_future *future, size_t *size);
+/* The result of a string function, or any other that ends with a zero byte: waits without limit, then returns it in
+ * place, valid until release. Null unless the outcome is OK and the result such a string; procpool_last_error says why.
+ * (Null too where the result went to a place in a shared buffer, whose end a worker might still change.) */
+PROCPOOL_API const char *procpool_future_string(procpool_future *future);
 /* What went wrong: error->status is the outcome (OK and PENDING included), error->worker and error->pid tell who ran
  * it. Returns OK, ARGUMENT, HANDLE or FORKED. */
 PROCPOOL_API procpool_status procpool_future_error(procpool_future *future, procpool_error *error);
@@ -696,14 +702,19 @@ PROCPOOL_API procpool_status procpool_map(procpool *pool, procpool_function func
  * lies in a shared buffer is aligned as it is there. In a map they are those of the item; in one of the typed layer
  * aligned as its type is. */
 PROCPOOL_API const void *procpool_task_argument(procpool_task *task, size_t *size);
+/* The argument as a string. Null if its last byte is not zero: the task then ends as FAILED, return. */
+PROCPOOL_API const char *procpool_task_string(procpool_task *task);
 /* Memory for a result of size bytes, aligned to 16 (or as its place in a shared buffer is), to be filled before the
  * function returns. Where there is room it is where the host reads the result, else it is copied from there. A later
  * call replaces it. Null when there is no memory: the task then ends as TRANSFER. */
 PROCPOOL_API void *procpool_task_result(procpool_task *task, size_t size);
 /* Copies size bytes as the result; data may be anywhere, the argument included. */
 PROCPOOL_API void procpool_task_return(procpool_task *task, const void *data, size_t size);
+/* Copies the string as the result, with its final zero. A null one makes the task FAILED. */
+PROCPOOL_API void procpool_task_return_string(procpool_task *task, const char *string);
 /* Reports failure: the task will be FAILED with this code and message (of any length, but cut after 191 bytes for an
- * item of a map and for a task that has a place for its result; may be null), whatever result it gives. It does not leave the function: return after it. */
+ * item of a map and for a task that has a place for its result; may be null), whatever result it gives. It does not
+ * leave the function: return after it. */
 PROCPOOL_API void procpool_task_fail(procpool_task *task, int code, const char *message);
 /* Whether the result is no longer wanted (its limit is over, cancel_kill, its map has ended without it, the pool is
  * being killed): a long task may ask now and then, and return. It then has the grace of its options to do so; its
@@ -723,7 +734,7 @@ typedef uint64_t procpool__u64 __attribute__((aligned(8)));
 typedef int64_t procpool__i64 __attribute__((aligned(8)));
 
 /* What the typed layer below needs in order to run the items of a map in a tight loop. */
-typedef struct procpool_items {
+typedef struct procpool__items {
   const void *arguments;
   void *results;
   const procpool__u64 *stop; /* shared: how many items there are; 0 as soon as the map wants no more of them to begin */
@@ -732,17 +743,37 @@ typedef struct procpool_items {
   uint64_t running;
   bool limited;          /* only then it may be asked */
   const uint32_t *guard; /* not shared: zero in a child that an item has made and that comes back from it */
-} procpool_items;
-PROCPOOL_API const void *procpool_task_argument_exact(procpool_task *task, size_t size);
-PROCPOOL_API procpool_items procpool_task_items(procpool_task *task);
-PROCPOOL_API bool procpool_task_item(procpool_task *task, size_t index);
-PROCPOOL_API procpool_status procpool_map_items(procpool *pool, procpool_function items_function, const void *arguments,
-                                                size_t argument_size, void *results, size_t result_size, size_t count,
-                                                procpool_map_options *options);
-PROCPOOL_API procpool_future *procpool_submit_or_null(procpool *pool, procpool_function function, const void *argument,
-                                                      size_t size);
-PROCPOOL_API procpool_status procpool_future_result_exact(procpool_future *future, void *buffer, size_t size);
-PROCPOOL_API procpool_status procpool_next_exact(procpool_iterator *iterator, void *buffer, size_t size);
+} procpool__items;
+/* Of a typed function with pointers among its arguments: writes them to their places in to, of 8 (null for what is no
+ * pointer), and returns the names of the function and of its arguments, each with a final zero. */
+typedef const char *(*procpool__pointers)(const void *item, const void **to);
+PROCPOOL_API const void *procpool__task_argument_exact(procpool_task *task, size_t size);
+PROCPOOL_API procpool__items procpool__task_items(procpool_task *task);
+PROCPOOL_API bool procpool__task_item(procpool_task *task, size_t index);
+PROCPOOL_API procpool_status procpool__map_items(procpool *pool, procpool_function items_function,
+                                                 const void *arguments, size_t argument_size, void *results,
+                                                 size_t result_size, size_t count, procpool_map_options *options,
+                                                 procpool__pointers pointers);
+PROCPOOL_API procpool_future *procpool__typed_submit(procpool *pool, procpool_function function, const void *argument,
+                                                     size_t size, const procpool_submit_options *options,
+                                                     procpool__pointers pointers);
+PROCPOOL_API procpool_status procpool__typed_submit_many(procpool *pool, procpool_function function,
+                                                         const void *arguments, size_t size, size_t count,
+                                                         procpool_future **futures, procpool__pointers pointers);
+PROCPOOL_API procpool_future *procpool__typed_submit_string(procpool *pool, procpool_function function,
+                                                            const char *string, const procpool_submit_options *options);
+PROCPOOL_API procpool_status procpool__typed_submit_strings(procpool *pool, procpool_function function,
+                                                            const char *const *strings, size_t count,
+                                                            procpool_future **futures);
+PROCPOOL_API procpool_status procpool__typed_call(procpool *pool, procpool_function function, const void *argument,
+                                                  size_t size, void *buffer, size_t result_size,
+                                                  procpool__pointers pointers);
+PROCPOOL_API procpool_status procpool__typed_result(procpool_future *future, void *buffer, size_t size);
+PROCPOOL_API procpool_status procpool__typed_imap(procpool *pool, procpool_function function,
+                                                  procpool_generator generator, void *context, size_t item_size,
+                                                  const procpool_imap_options *options, procpool_iterator **iterator,
+                                                  procpool__pointers pointers);
+PROCPOOL_API procpool_status procpool__typed_next(procpool_iterator *iterator, void *buffer, size_t size);
 
 /* A loop of a dozen instructions is a fifth slower where it straddles a line of code: its function begins at one. */
 #define PROCPOOL__LOOP __attribute__((aligned(64)))
@@ -766,15 +797,15 @@ static PROCPOOL_UNUSED inline bool procpool__item_next(const procpool__u64 *proc
   if (__builtin_expect(procpool__limited, 0) && __atomic_load_n(procpool__word, __ATOMIC_RELAXED) != procpool__running)
     return false; /* relaxed: the next look finds it, if not this one */
   PROCPOOL__ITEM_STEP();
-  __atomic_store_n(procpool__begun, (uint64_t)procpool__i + 1, __ATOMIC_RELEASE);
+  __atomic_store_n(procpool__begun, procpool__i + 1, __ATOMIC_RELEASE);
   __atomic_signal_fence(__ATOMIC_SEQ_CST); /* not begun yet: the compiler may not store its result earlier */
   PROCPOOL__ITEM_STEP();
   return __builtin_expect(procpool__i < __atomic_load_n(procpool__stop, __ATOMIC_RELAXED), 1);
 }
 
 /* Whether this is not the worker, but a child of its own: that one has no results. */
-static PROCPOOL_UNUSED inline bool procpool__item_of_copy(const uint32_t *guard) {
-  return __builtin_expect(__atomic_load_n(guard, __ATOMIC_RELAXED) == 0, 0);
+static PROCPOOL_UNUSED inline bool procpool__item_of_copy(const uint32_t *procpool__guard) {
+  return __builtin_expect(__atomic_load_n(procpool__guard, __ATOMIC_RELAXED) == 0, 0);
 }
 
 /* ---- Process: one function in a process of its own (multiprocessing.Process) ---- */
@@ -815,113 +846,101 @@ PROCPOOL_API procpool_future *procpool_process_future(procpool_process *process)
 PROCPOOL_API procpool_status procpool_process_free(procpool_process *process);
 
 /* For PROCPOOL_WITH below. */
-PROCPOOL_API void procpool_scope_end(procpool *pool);
+PROCPOOL_API void procpool__close_scope(procpool *pool);
 
 #ifdef __cplusplus
 } /* extern "C" */
 #endif
 
 /* ---- the scope form ----
- *   PROCPOOL_WITH(pool, &options) { ... }
- * opens a pool for the block; shutdown(DRAIN) and free follow however the block is left (break and return included, not
- * longjmp or exit). If pthread_exit or cancellation ends the thread within it, they follow with glibc in C++, and in C
- * with -fexceptions; else the pool stays. No callback may throw meanwhile: that would be a second unwinding, and ends
- * the program (std::terminate). The block does not run if open fails. procpool_interrupt ends waits within the block,
- * but not the end of the block: what was accepted runs (a result for which there is no memory then is given up: TRANSFER).
- * To drop it, shut down by KILL or CANCEL before the block is left. */
+ *   PROCPOOL_WITH(pool, &options) { ... } else { ... }
+ * opens a pool for the block; shutdown(DRAIN) and free follow however the block is left (break, continue and return
+ * included, not longjmp or exit). If open fails, the block behind else runs instead, with a null pool; without an else
+ * nothing does. (Where this is itself the body of an if, or of another PROCPOOL_WITH, put braces around it: the else
+ * behind it is its own.) If pthread_exit or cancellation ends the thread within it, they follow with glibc in C++, and
+ * in C with -fexceptions; else the pool stays. No callback may throw meanwhile: that would be a second unwinding, and
+ * ends the program (std::terminate). procpool_interrupt ends waits within the block, but not the end of the block: what
+ * was accepted runs (a result for which there is no memory then is given up: TRANSFER). To drop it, shut down by KILL or
+ * CANCEL before the block is left. */
 static PROCPOOL_UNUSED inline void procpool__scope_end(procpool **procpool__pool) {
   if (*procpool__pool != PROCPOOL_NULL)
-    procpool_scope_end(*procpool__pool);
+    procpool__close_scope(*procpool__pool);
 }
 #define PROCPOOL_WITH(pool, options)                                                                                   \
   for (procpool * pool __attribute__((cleanup(procpool__scope_end))) = procpool_open(options),                         \
-                       *procpool__once_##pool = pool;                                                                  \
-       procpool__once_##pool != PROCPOOL_NULL; procpool__once_##pool = PROCPOOL_NULL)
+                       **procpool__once_##pool = &pool;                                                                \
+       procpool__once_##pool != PROCPOOL_NULL; procpool__once_##pool = PROCPOOL_NULL)                                  \
+    if (pool != PROCPOOL_NULL)
 
 /* ---- the typed layer ----
  *   PROCPOOL_FUNCTION(double, power, double, base, int, exponent) { ... return y; }
- * defines the ordinary function  static double power(double base, int exponent)  and beside it
- *   procpool_future *power_submit(pool, base, exponent)      null on an error
- *   procpool_status  power_submit_many(pool, arguments, count, futures)
- *   procpool_status  power_result(future, &y)                waits; releases the future, unless INTERRUPTED or refused;
- *                                                            of null: why this thread's last submit was refused, once
- *   procpool_status  power_map(pool, arguments, results, count)
- *   procpool_status  power_map_with(pool, arguments, results, count, &map_options)
- *   procpool_status  power_imap(pool, generator, context, &imap_options, &iterator)
- *   procpool_status  power_next(iterator, &y)                waits; for loops over an imap
- *   power_task                                               the procpool_function beneath, for untyped calls
- *   power_items                                              private: the loop over a map's items
- * for one to four arguments, of types that can be assigned (not const; a char[10] goes into a struct; a type with a
- * comma in it needs a typedef), R not void. It stands at file scope. With one, arguments is an array of its type; with
- * several, an array of power_arguments, a struct of them by name. PROCPOOL_TASK_FUNCTION is the same with a
- * `procpool_task *task` before the arguments, for bodies that report failure (procpool_task_fail) or ask whether they
- * are cancelled. Types are copied byte by byte: no pointers to the host's memory (C++: trivially copyable is asserted;
- * an exception ends the task as FAILED with its what()). */
-#define PROCPOOL_FUNCTION(R, name, ...) PROCPOOL__TYPED(PROCPOOL__PLAIN, R, name, __VA_ARGS__)
-#define PROCPOOL_TASK_FUNCTION(R, name, ...) PROCPOOL__TYPED(PROCPOOL__TASK, R, name, __VA_ARGS__)
-
-#define PROCPOOL__CAT_(a, b) a##b
-#define PROCPOOL__CAT(a, b) PROCPOOL__CAT_(a, b)
-#define PROCPOOL__COUNT_(a, b, c, d, e, f, g, h, i, j, k, l, n, ...) n
-#define PROCPOOL__COUNT(...) PROCPOOL__COUNT_(__VA_ARGS__, odd, odd, odd, odd, 4, odd, 3, odd, 2, odd, 1, odd, 0)
-#define PROCPOOL__TYPED(K, R, name, ...)                                                                               \
-  PROCPOOL__CAT(PROCPOOL__TYPED_, PROCPOOL__COUNT(__VA_ARGS__))(K, R, name, __VA_ARGS__)
-
-/* K(what)(...) picks the plain or the task form: PROTO of the function, and how it is called. */
-#define PROCPOOL__PLAIN_PROTO(R, name, ...) static R name(__VA_ARGS__)
-#define PROCPOOL__PLAIN_CALL(name, ...) name(__VA_ARGS__)
-#define PROCPOOL__TASK_PROTO(R, name, ...) static R name(procpool_task *task, __VA_ARGS__)
-#define PROCPOOL__TASK_CALL(name, ...) name(procpool__task, __VA_ARGS__)
-
-/* A wrong number of them: the compiler's message shall say what to write. */
-#define PROCPOOL__TYPED_odd(K, R, name, ...)                                                                           \
-  typedef char procpool_write_type_comma_name_one_to_four_times_##name[-1];                                            \
-  static R name(void)
-
-#define PROCPOOL__TYPED_1(K, R, name, T1, a1)                                                                          \
-  PROCPOOL__CAT(K, _PROTO)(R, name, T1 a1);                                                                            \
-  typedef T1 name##_arguments;                                                                                         \
-  static PROCPOOL_UNUSED void name##_task(procpool_task *procpool__task);                                              \
-  static PROCPOOL_UNUSED inline procpool_future *name##_submit(procpool *procpool__pool, T1 a1) {                      \
-    return procpool_submit_or_null(procpool__pool, name##_task, &a1, sizeof(a1));                                      \
-  }                                                                                                                    \
-  PROCPOOL__TYPED_REST(R, name, PROCPOOL__CAT(K, _CALL)(name, *procpool__a))                                           \
-  PROCPOOL__CAT(K, _PROTO)(R, name, T1 a1)
-#define PROCPOOL__TYPED_2(K, R, name, T1, a1, T2, a2)                                                                  \
-  PROCPOOL__CAT(K, _PROTO)(R, name, T1 a1, T2 a2);                                                                     \
-  typedef struct name##_arguments {                                                                                    \
-    T1 a1;                                                                                                             \
-    T2 a2;                                                                                                             \
-  } name##_arguments;                                                                                                  \
-  PROCPOOL__TYPED_SUBMIT(name, (procpool * procpool__pool, T1 a1, T2 a2), procpool__a.a1 = a1; procpool__a.a2 = a2;)   \
-  PROCPOOL__TYPED_REST(R, name, PROCPOOL__CAT(K, _CALL)(name, procpool__a->a1, procpool__a->a2))                       \
-  PROCPOOL__CAT(K, _PROTO)(R, name, T1 a1, T2 a2)
-#define PROCPOOL__TYPED_3(K, R, name, T1, a1, T2, a2, T3, a3)                                                          \
-  PROCPOOL__CAT(K, _PROTO)(R, name, T1 a1, T2 a2, T3 a3);                                                              \
-  typedef struct name##_arguments {                                                                                    \
-    T1 a1;                                                                                                             \
-    T2 a2;                                                                                                             \
-    T3 a3;                                                                                                             \
-  } name##_arguments;                                                                                                  \
-  PROCPOOL__TYPED_SUBMIT(name, (procpool * procpool__pool, T1 a1, T2 a2, T3 a3), procpool__a.a1 = a1;                  \
-                         procpool__a.a2 = a2; procpool__a.a3 = a3;)                                                    \
-  PROCPOOL__TYPED_REST(R, name, PROCPOOL__CAT(K, _CALL)(name, procpool__a->a1, procpool__a->a2, procpool__a->a3))      \
-  PROCPOOL__CAT(K, _PROTO)(R, name, T1 a1, T2 a2, T3 a3)
-#define PROCPOOL__TYPED_4(K, R, name, T1, a1, T2, a2, T3, a3, T4, a4)                                                  \
-  PROCPOOL__CAT(K, _PROTO)(R, name, T1 a1, T2 a2, T3 a3, T4 a4);                                                       \
-  typedef struct name##_arguments {                                                                                    \
-    T1 a1;                                                                                                             \
-    T2 a2;                                                                                                             \
-    T3 a3;                                                                                                             \
-    T4 a4;                                                                                                             \
-  } name##_arguments;                                                                                                  \
-  PROCPOOL__TYPED_SUBMIT(name, (procpool * procpool__pool, T1 a1, T2 a2, T3 a3, T4 a4), procpool__a.a1 = a1;           \
-                         procpool__a.a2 = a2; procpool__a.a3 = a3; procpool__a.a4 = a4;)                               \
-  PROCPOOL__TYPED_REST(                                                                                                \
-      R, name, PROCPOOL__CAT(K, _CALL)(name, procpool__a->a1, procpool__a->a2, procpool__a->a3, procpool__a->a4))      \
-  PROCPOOL__CAT(K, _PROTO)(R, name, T1 a1, T2 a2, T3 a3, T4 a4)
+ * at file scope defines the ordinary function  static double power(double base, int exponent)  and beside it
+ *   status   power_call(pool, base, exponent, &y)        submits, waits, and gives the result
+ *   future   power_submit(pool, base, exponent)          null on an error
+ *   future   power_submit_with(pool, &submit_options, base, exponent)     options may be null
+ *   status   power_submit_many(pool, arguments, count, futures)
+ *   status   power_result(future, &y)                    waits; releases the future, unless INTERRUPTED or refused;
+ *                                                        of null: why this thread's last submit was refused, once
+ *   status   power_map(pool, arguments, results, count)
+ *   status   power_map_with(pool, arguments, results, count, &map_options)
+ *   status   power_imap(pool, generator, context, &imap_options, &iterator)
+ *   status   power_next(iterator, &y)                    waits; for loops over an imap
+ *   power_task        the procpool_function beneath, for untyped calls
+ *   power_arguments   the type of an element of the array arguments: with one argument its type, with several a struct
+ *                     of them by name
+ *   power_items, power_pointers, power_has_pointers      private
+ * A status is a procpool_status, a future a procpool_future *. power_call returns the task's outcome, or why it was not
+ * submitted or not waited for; when its wait is INTERRUPTED, the task is cancelled if it has not begun, and its result
+ * is dropped. The other calls are procpool_submit, procpool_map ... with these types.
+ *
+ *   PROCPOOL_PROCEDURE(save, int, number, ...) { ... }      without a result: a function of void. Its calls have no &y
+ *                                                           and no results: save_call(pool, number), save_result(future)
+ *   PROCPOOL_TASK_FUNCTION, PROCPOOL_TASK_PROCEDURE         with a `procpool_task *task` before the arguments, for
+ *                                                           bodies that report failure (procpool_task_fail) or ask
+ *                                                           whether they are cancelled
+ *   PROCPOOL_DECLARE(double, power, double, base, int, exponent);          for several files: this in a header,
+ *   PROCPOOL_DEFINE(double, power, double, base, int, exponent) { ... }    and this in one file, which includes it
+ *                 PROCPOOL_DECLARE_PROCEDURE, PROCPOOL_DECLARE_TASK_FUNCTION, PROCPOOL_DECLARE_TASK_PROCEDURE and
+ *                 PROCPOOL_DEFINE_... are the same for the others. power, power_task and power_items have external
+ *                 linkage then, in C++ that of C: some files may be C and some C++.
+ *
+ * Arguments: none to eight, of types that can be assigned (not const; a char[10] goes into a struct; a type with a
+ * comma in it needs a typedef), 64 KiB together at most. With none, arguments is left out:
+ * power_submit_many(pool, count, futures), power_map(pool, results, count). Types are copied byte by byte (C++:
+ * trivially copyable is asserted; an exception ends the task as FAILED with its what()). A pointer means nothing in
+ * another process, so with fork and spawn an argument that is one is checked: it must be null or lead into a live
+ * shared buffer of the pool (or to its end); else the call, or the imap's procpool_next, is refused with ARGUMENT, and
+ * procpool_last_error names it. What is the same in every process (a function's address in a forked pool) goes as
+ * uintptr_t. Pointers within a struct are not seen.
+ *
+ *   PROCPOOL_STRING_FUNCTION(shout, text) { ...; procpool_task_return_string(task, answer); }
+ * is a function of a `procpool_task *task` and a `const char *text`, whose result is a string: procpool_future_string.
+ * Beside it: shout_submit(pool, text), shout_submit_with(pool, &submit_options, text), shout_submit_many(pool, texts,
+ * count, futures) with const char *const *texts, and shout_task. */
+#define PROCPOOL_FUNCTION(R, ...) PROCPOOL__TYPED(PROCPOOL__LOCAL, PROCPOOL__PLAIN, PROCPOOL__VALUE, R, __VA_ARGS__)
+#define PROCPOOL_PROCEDURE(...) PROCPOOL__TYPED(PROCPOOL__LOCAL, PROCPOOL__PLAIN, PROCPOOL__VOID, void, __VA_ARGS__)
+#define PROCPOOL_TASK_FUNCTION(R, ...) PROCPOOL__TYPED(PROCPOOL__LOCAL, PROCPOOL__TASK, PROCPOOL__VALUE, R, __VA_ARGS__)
+#define PROCPOOL_TASK_PROCEDURE(...) PROCPOOL__TYPED(PROCPOOL__LOCAL, PROCPOOL__TASK, PROCPOOL__VOID, void, __VA_ARGS__)
+#define PROCPOOL_DECLARE(R, ...) PROCPOOL__TYPED(PROCPOOL__HEADER, PROCPOOL__PLAIN, PROCPOOL__VALUE, R, __VA_ARGS__)
+#define PROCPOOL_DECLARE_PROCEDURE(...)                                                                                \
+  PROCPOOL__TYPED(PROCPOOL__HEADER, PROCPOOL__PLAIN, PROCPOOL__VOID, void, __VA_ARGS__)
+#define PROCPOOL_DECLARE_TASK_FUNCTION(R, ...)                                                                         \
+  PROCPOOL__TYPED(PROCPOOL__HEADER, PROCPOOL__TASK, PROCPOOL__VALUE, R, __VA_ARGS__)
+#define PROCPOOL_DECLARE_TASK_PROCEDURE(...)                                                                           \
+  PROCPOOL__TYPED(PROCPOOL__HEADER, PROCPOOL__TASK, PROCPOOL__VOID, void, __VA_ARGS__)
+#define PROCPOOL_DEFINE(R, ...) PROCPOOL__TYPED(PROCPOOL__FILE, PROCPOOL__PLAIN, PROCPOOL__VALUE, R, __VA_ARGS__)
+#define PROCPOOL_DEFINE_PROCEDURE(...)                                                                                 \
+  PROCPOOL__TYPED(PROCPOOL__FILE, PROCPOOL__PLAIN, PROCPOOL__VOID, void, __VA_ARGS__)
+#define PROCPOOL_DEFINE_TASK_FUNCTION(R, ...)                                                                          \
+  PROCPOOL__TYPED(PROCPOOL__FILE, PROCPOOL__TASK, PROCPOOL__VALUE, R, __VA_ARGS__)
+#define PROCPOOL_DEFINE_TASK_PROCEDURE(...)                                                                            \
+  PROCPOOL__TYPED(PROCPOOL__FILE, PROCPOOL__TASK, PROCPOOL__VOID, void, __VA_ARGS__)
 
 #ifdef __cplusplus
+#define PROCPOOL__EXTERN extern "C"
+#define PROCPOOL__MUST(condition, name, text) static_assert(condition, "procpool: " text)
+#define PROCPOOL__IS_POINTER(T) std::is_pointer<T>::value
+#define PROCPOOL__IS_VOID(T) std::is_void<T>::value
 #define PROCPOOL__TRIVIAL(T)                                                                                           \
   static_assert(std::is_trivially_copyable<T>::value, "procpool: " #T " crosses processes byte by byte");
 #ifdef __cpp_exceptions
@@ -943,92 +962,310 @@ static PROCPOOL_UNUSED inline void procpool__scope_end(procpool **procpool__pool
 #define PROCPOOL__CATCH_ANY(statement)
 #endif
 #else
+#define PROCPOOL__EXTERN extern
+#define PROCPOOL__MUST(condition, name, text) typedef char name[(condition) ? 1 : -1] PROCPOOL_UNUSED
+#define PROCPOOL__IS_POINTER(T) (__builtin_classify_type(*(T *)0) == 5)
+#define PROCPOOL__IS_VOID(T) __builtin_types_compatible_p(T, void)
 #define PROCPOOL__TRIVIAL(T)
 #define PROCPOOL__TRY
 #define PROCPOOL__CATCH(task)
 #define PROCPOOL__CATCH_ANY(statement)
 #endif
 
-#define PROCPOOL__TYPED_SUBMIT(name, parameters, assignments)                                                          \
-  static PROCPOOL_UNUSED void name##_task(procpool_task *procpool__task);                                              \
-  static PROCPOOL_UNUSED inline procpool_future *name##_submit parameters {                                            \
-    name##_arguments procpool__a;                                                                                      \
-    __builtin_memset((void *)&procpool__a, 0, sizeof(procpool__a));                                                    \
-    assignments return procpool_submit_or_null(procpool__pool, name##_task, &procpool__a, sizeof(procpool__a));        \
+/* ---- counting ---- A list is name, type, name, type, name ...: never empty, as C99 wants it. */
+#define PROCPOOL__CAT_(a, b) a##b
+#define PROCPOOL__CAT(a, b) PROCPOOL__CAT_(a, b)
+#define PROCPOOL__FIRST(first, ...) first
+#define PROCPOOL__PICK(a1, a2, a3, a4, a5, a6, a7, a8, a9, a10, a11, a12, a13, a14, a15, a16, a17, a18, a19, a20, a21, \
+                       a22, a23, a24, a25, a26, a27, a28, a29, a30, a31, a32, a33, picked, ...)                        \
+  picked
+#define PROCPOOL__COUNT(...)                                                                                           \
+  PROCPOOL__PICK(__VA_ARGS__, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 8, 0, 7, 0, 6, 0, 5, 0, 4, 0, 3, 0, 2,   \
+                 0, 1, 0, 0, 0)
+#define PROCPOOL__JUDGE(...)                                                                                           \
+  PROCPOOL__PICK(                                                                                                      \
+      __VA_ARGS__, PROCPOOL__TYPED_MANY, PROCPOOL__TYPED_MANY, PROCPOOL__TYPED_MANY, PROCPOOL__TYPED_MANY,             \
+      PROCPOOL__TYPED_MANY, PROCPOOL__TYPED_MANY, PROCPOOL__TYPED_MANY, PROCPOOL__TYPED_MANY, PROCPOOL__TYPED_MANY,    \
+      PROCPOOL__TYPED_MANY, PROCPOOL__TYPED_MANY, PROCPOOL__TYPED_MANY, PROCPOOL__TYPED_MANY, PROCPOOL__TYPED_MANY,    \
+      PROCPOOL__TYPED_MANY, PROCPOOL__TYPED_MANY, PROCPOOL__TYPED_GOOD, PROCPOOL__TYPED_ODD, PROCPOOL__TYPED_GOOD,     \
+      PROCPOOL__TYPED_ODD, PROCPOOL__TYPED_GOOD, PROCPOOL__TYPED_ODD, PROCPOOL__TYPED_GOOD, PROCPOOL__TYPED_ODD,       \
+      PROCPOOL__TYPED_GOOD, PROCPOOL__TYPED_ODD, PROCPOOL__TYPED_GOOD, PROCPOOL__TYPED_ODD, PROCPOOL__TYPED_GOOD,      \
+      PROCPOOL__TYPED_ODD, PROCPOOL__TYPED_GOOD, PROCPOOL__TYPED_ODD, PROCPOOL__TYPED_GOOD, 0)
+
+/* n arguments: first(1, type, name) next(2, type, name) ...; or none. */
+#define PROCPOOL__EACH(n, none, first, next, ...) PROCPOOL__CAT(PROCPOOL__EACH_, n)(none, first, next, __VA_ARGS__)
+#define PROCPOOL__EACH_0(none, first, next, name) none
+#define PROCPOOL__EACH_1(none, first, next, name, T1, a1) first(1, T1, a1)
+#define PROCPOOL__EACH_2(none, first, next, name, T1, a1, T2, a2) first(1, T1, a1) next(2, T2, a2)
+#define PROCPOOL__EACH_3(none, first, next, name, T1, a1, T2, a2, T3, a3)                                              \
+  PROCPOOL__EACH_2(none, first, next, name, T1, a1, T2, a2) next(3, T3, a3)
+#define PROCPOOL__EACH_4(none, first, next, name, T1, a1, T2, a2, T3, a3, T4, a4)                                      \
+  PROCPOOL__EACH_3(none, first, next, name, T1, a1, T2, a2, T3, a3) next(4, T4, a4)
+#define PROCPOOL__EACH_5(none, first, next, name, T1, a1, T2, a2, T3, a3, T4, a4, T5, a5)                              \
+  PROCPOOL__EACH_4(none, first, next, name, T1, a1, T2, a2, T3, a3, T4, a4) next(5, T5, a5)
+#define PROCPOOL__EACH_6(none, first, next, name, T1, a1, T2, a2, T3, a3, T4, a4, T5, a5, T6, a6)                      \
+  PROCPOOL__EACH_5(none, first, next, name, T1, a1, T2, a2, T3, a3, T4, a4, T5, a5) next(6, T6, a6)
+#define PROCPOOL__EACH_7(none, first, next, name, T1, a1, T2, a2, T3, a3, T4, a4, T5, a5, T6, a6, T7, a7)              \
+  PROCPOOL__EACH_6(none, first, next, name, T1, a1, T2, a2, T3, a3, T4, a4, T5, a5, T6, a6) next(7, T7, a7)
+#define PROCPOOL__EACH_8(none, first, next, name, T1, a1, T2, a2, T3, a3, T4, a4, T5, a5, T6, a6, T7, a7, T8, a8)      \
+  PROCPOOL__EACH_7(none, first, next, name, T1, a1, T2, a2, T3, a3, T4, a4, T5, a5, T6, a6, T7, a7) next(8, T8, a8)
+#define PROCPOOL__OF_TYPE(i, T, a) T
+#define PROCPOOL__OF_FIELD(i, T, a) T a;
+#define PROCPOOL__OF_PARAMETER(i, T, a) T a
+#define PROCPOOL__OF_NEXT_PARAMETER(i, T, a) , T a
+#define PROCPOOL__OF_OWN(i, T, a) , T procpool__##i
+#define PROCPOOL__OF_SET(i, T, a) procpool__a.a = procpool__##i;
+#define PROCPOOL__OF_GET(i, T, a) procpool__a->a
+#define PROCPOOL__OF_NEXT_GET(i, T, a) , procpool__a->a
+#define PROCPOOL__OF_TEXT(i, T, a) "\0" #a
+#define PROCPOOL__OF_OR_POINTER(i, T, a) || PROCPOOL__IS_POINTER(T)
+#define PROCPOOL__OF_POINTER(i, T, a) PROCPOOL__POINTER(i, T, procpool__a->a)
+#define PROCPOOL__OF_ONE_POINTER(i, T, a) PROCPOOL__POINTER(i, T, *procpool__a)
+#define PROCPOOL__POINTER(i, T, value)                                                                                 \
+  __builtin_memcpy(procpool__to + (i - 1), &(value), PROCPOOL__IS_POINTER(T) ? sizeof(const void *) : 0);
+
+/* ---- the parts that differ ---- How a call is made, plain or with the task; ... */
+#define PROCPOOL__PLAIN_PROTO(R, n, name, ...)                                                                         \
+  R name(PROCPOOL__EACH(n, void, PROCPOOL__OF_PARAMETER, PROCPOOL__OF_NEXT_PARAMETER, __VA_ARGS__))
+#define PROCPOOL__PLAIN_CALL_0(n, name, ...) name()
+#define PROCPOOL__PLAIN_CALL_1(n, name, ...) name(*procpool__a)
+#define PROCPOOL__PLAIN_CALL_2(n, name, ...)                                                                           \
+  name(PROCPOOL__EACH(n, , PROCPOOL__OF_GET, PROCPOOL__OF_NEXT_GET, __VA_ARGS__))
+#define PROCPOOL__TASK_PROTO(R, n, name, ...)                                                                          \
+  R name(procpool_task *task PROCPOOL__EACH(n, , PROCPOOL__OF_NEXT_PARAMETER, PROCPOOL__OF_NEXT_PARAMETER, __VA_ARGS__))
+#define PROCPOOL__TASK_CALL_0(n, name, ...) name(procpool__task)
+#define PROCPOOL__TASK_CALL_1(n, name, ...) name(procpool__task, *procpool__a)
+#define PROCPOOL__TASK_CALL_2(n, name, ...)                                                                            \
+  name(procpool__task PROCPOOL__EACH(n, , PROCPOOL__OF_NEXT_GET, PROCPOOL__OF_NEXT_GET, __VA_ARGS__))
+
+/* ... with a result R or none; ... */
+#define PROCPOOL__VALUE_CHECK(R, name)                                                                                 \
+  PROCPOOL__MUST(!PROCPOOL__IS_VOID(R), procpool_write_PROCPOOL_PROCEDURE_if_there_is_no_result_##name,                \
+                 #name " has no result: write PROCPOOL_PROCEDURE(" #name ", ...)");                                    \
+  PROCPOOL__MUST(sizeof(R) <= 1048576, procpool_result_over_1_MiB_use_a_shared_buffer_or_procpool_task_result_##name,  \
+                 "the result of " #name " is over 1 MiB: use a shared buffer or procpool_task_result");                \
+  PROCPOOL__TRIVIAL(R)
+#define PROCPOOL__VALUE_PLACE(R) , R *procpool__result
+#define PROCPOOL__VALUE_OUT procpool__result, sizeof(*procpool__result)
+#define PROCPOOL__VALUE_PASS , procpool__result
+#define PROCPOOL__VALUE_RUN(R, call)                                                                                   \
+  R procpool__r = call;                                                                                                \
+  procpool_task_return(procpool__task, &procpool__r, sizeof(procpool__r));
+#define PROCPOOL__VALUE_ITEMS_OUT(R) R *const procpool__out = PROCPOOL__CAST(R *, procpool__loop.results);
+#define PROCPOOL__VALUE_ITEM(R, call)                                                                                  \
+  R procpool__r = call;                                                                                                \
+  if (procpool__item_of_copy(procpool__guard))                                                                         \
+    return;                                                                                                            \
+  procpool__out[procpool__i] = procpool__r;
+#define PROCPOOL__VOID_CHECK(R, name)
+#define PROCPOOL__VOID_PLACE(R)
+#define PROCPOOL__VOID_OUT PROCPOOL_NULL, 0
+#define PROCPOOL__VOID_PASS
+#define PROCPOOL__VOID_RUN(R, call) call;
+#define PROCPOOL__VOID_ITEMS_OUT(R)
+#define PROCPOOL__VOID_ITEM(R, call)                                                                                   \
+  call;                                                                                                                \
+  if (procpool__item_of_copy(procpool__guard))                                                                         \
+    return;
+
+/* ... and with no argument, one, or several. */
+#define PROCPOOL__FORM_0 0
+#define PROCPOOL__FORM_1 1
+#define PROCPOOL__FORM_2 2
+#define PROCPOOL__FORM_3 2
+#define PROCPOOL__FORM_4 2
+#define PROCPOOL__FORM_5 2
+#define PROCPOOL__FORM_6 2
+#define PROCPOOL__FORM_7 2
+#define PROCPOOL__FORM_8 2
+#define PROCPOOL__TYPE_0(n, name, ...) typedef char name##_arguments; /* none is ever read */
+#define PROCPOOL__TYPE_1(n, name, ...)                                                                                 \
+  typedef PROCPOOL__EACH_1(, PROCPOOL__OF_TYPE, , __VA_ARGS__) name##_arguments;                                       \
+  PROCPOOL__TYPE_CHECK(name)
+#define PROCPOOL__TYPE_2(n, name, ...)                                                                                 \
+  typedef struct name##_arguments {                                                                                    \
+    PROCPOOL__EACH(n, , PROCPOOL__OF_FIELD, PROCPOOL__OF_FIELD, __VA_ARGS__)                                           \
+  } name##_arguments;                                                                                                  \
+  PROCPOOL__TYPE_CHECK(name)
+#define PROCPOOL__TYPE_CHECK(name)                                                                                     \
+  PROCPOOL__MUST(sizeof(name##_arguments) <= 65536,                                                                    \
+                 procpool_argument_too_large_use_a_shared_buffer_or_procpool_submit_##name,                            \
+                 "the arguments of " #name " are over 64 KiB: use a shared buffer or procpool_submit");                \
+  PROCPOOL__TRIVIAL(name##_arguments)
+#define PROCPOOL__SIZE_0(name) 0
+#define PROCPOOL__SIZE_1(name) sizeof(name##_arguments)
+#define PROCPOOL__SIZE_2(name) sizeof(name##_arguments)
+#define PROCPOOL__PACK_0(n, name, ...)
+#define PROCPOOL__PACK_1(n, name, ...)
+#define PROCPOOL__PACK_2(n, name, ...)                                                                                 \
+  name##_arguments procpool__a;                                                                                        \
+  __builtin_memset(PROCPOOL__CAST(void *, &procpool__a), 0, sizeof(procpool__a));                                      \
+  PROCPOOL__EACH(n, , PROCPOOL__OF_SET, PROCPOOL__OF_SET, __VA_ARGS__)
+#define PROCPOOL__PACKED_0 PROCPOOL_NULL
+#define PROCPOOL__PACKED_1 &procpool__1
+#define PROCPOOL__PACKED_2 &procpool__a
+#define PROCPOOL__ARRAY_0(name)
+#define PROCPOOL__ARRAY_1(name) , const name##_arguments *procpool__arguments
+#define PROCPOOL__ARRAY_2(name) , const name##_arguments *procpool__arguments
+#define PROCPOOL__FROM_0 PROCPOOL_NULL
+#define PROCPOOL__FROM_1 procpool__arguments
+#define PROCPOOL__FROM_2 procpool__arguments
+#define PROCPOOL__PASS_0
+#define PROCPOOL__PASS_1 , procpool__arguments
+#define PROCPOOL__PASS_2 , procpool__arguments
+#define PROCPOOL__POINTERS_0(n, name, ...)
+#define PROCPOOL__POINTERS_1(n, name, ...)                                                                             \
+  const name##_arguments *procpool__a = PROCPOOL__CAST(const name##_arguments *, procpool__item);                      \
+  PROCPOOL__EACH_1(, PROCPOOL__OF_ONE_POINTER, , __VA_ARGS__)
+#define PROCPOOL__POINTERS_2(n, name, ...)                                                                             \
+  const name##_arguments *procpool__a = PROCPOOL__CAST(const name##_arguments *, procpool__item);                      \
+  PROCPOOL__EACH(n, , PROCPOOL__OF_POINTER, PROCPOOL__OF_POINTER, __VA_ARGS__)
+
+/* ---- the whole ---- In a wrong list, the compiler's message says what to write. */
+#define PROCPOOL__TYPED(L, K, V, R, ...) PROCPOOL__JUDGE(__VA_ARGS__)(L, K, V, R, __VA_ARGS__)
+#define PROCPOOL__TYPED_ODD(L, K, V, R, name, ...)                                                                     \
+  PROCPOOL__MUST(sizeof(int) == 0, procpool_write_type_comma_name_for_each_argument_of_##name,                         \
+                 "write type, name for each argument of " #name);                                                      \
+  static PROCPOOL_UNUSED R name(void)
+#define PROCPOOL__TYPED_MANY(L, K, V, R, name, ...)                                                                    \
+  PROCPOOL__MUST(sizeof(int) == 0, procpool_at_most_8_arguments_put_more_into_a_struct_##name,                         \
+                 #name " has more than 8 arguments: put some into a struct");                                          \
+  static PROCPOOL_UNUSED R name(void)
+#define PROCPOOL__TYPED_GOOD(L, K, V, R, ...)                                                                          \
+  PROCPOOL__TYPED_OF(L, K, V, R, PROCPOOL__COUNT(__VA_ARGS__), PROCPOOL__FIRST(__VA_ARGS__, 0), __VA_ARGS__)
+#define PROCPOOL__TYPED_OF(L, K, V, R, n, name, ...) L(K, V, R, n, PROCPOOL__CAT(PROCPOOL__FORM_, n), name, __VA_ARGS__)
+
+/* All in one file; or the head for every file, and the rest in one. */
+#define PROCPOOL__LOCAL(K, V, R, n, F, name, ...)                                                                      \
+  static K##_PROTO(R, n, name, __VA_ARGS__);                                                                           \
+  PROCPOOL__TYPED_CALLS(static PROCPOOL_UNUSED, V, R, n, F, name, __VA_ARGS__)                                         \
+  PROCPOOL__TYPED_TASKS(static PROCPOOL_UNUSED, K, V, R, n, F, name, __VA_ARGS__)                                      \
+  static K##_PROTO(R, n, name, __VA_ARGS__)
+#define PROCPOOL__HEADER(K, V, R, n, F, name, ...)                                                                     \
+  PROCPOOL__TYPED_CALLS(PROCPOOL__EXTERN, V, R, n, F, name, __VA_ARGS__)                                               \
+  PROCPOOL__EXTERN K##_PROTO(R, n, name, __VA_ARGS__)
+#define PROCPOOL__FILE(K, V, R, n, F, name, ...)                                                                       \
+  PROCPOOL__TYPED_TASKS(PROCPOOL__EXTERN, K, V, R, n, F, name, __VA_ARGS__)                                            \
+  PROCPOOL__EXTERN K##_PROTO(R, n, name, __VA_ARGS__)
+
+#define PROCPOOL__INLINE static PROCPOOL_UNUSED inline
+#define PROCPOOL__INLINE_NODISCARD static PROCPOOL_UNUSED PROCPOOL_NODISCARD inline
+
+/* What the host calls. */
+#define PROCPOOL__TYPED_CALLS(linkage, V, R, n, F, name, ...)                                                          \
+  V##_CHECK(R, name) PROCPOOL__TYPE_##F(n, name, __VA_ARGS__) enum {                                                   \
+    name##_has_pointers = 0 PROCPOOL__EACH(n, , PROCPOOL__OF_OR_POINTER, PROCPOOL__OF_OR_POINTER, __VA_ARGS__)         \
+  };                                                                                                                   \
+  linkage void name##_task(procpool_task *procpool__task);                                                             \
+  linkage void name##_items(procpool_task *procpool__task);                                                            \
+  static PROCPOOL_UNUSED const char *name##_pointers(PROCPOOL_UNUSED const void *procpool__item,                       \
+                                                     PROCPOOL_UNUSED const void **procpool__to) {                      \
+    PROCPOOL__POINTERS_##F(n, name, __VA_ARGS__) return #name PROCPOOL__EACH(n, , PROCPOOL__OF_TEXT,                   \
+                                                                             PROCPOOL__OF_TEXT, __VA_ARGS__);          \
+  }                                                                                                                    \
+  PROCPOOL__INLINE_NODISCARD procpool_future *name##_submit_with(                                                      \
+      procpool *procpool__pool, const procpool_submit_options *procpool__options PROCPOOL__EACH(                       \
+                                    n, , PROCPOOL__OF_OWN, PROCPOOL__OF_OWN, __VA_ARGS__)) {                           \
+    PROCPOOL__PACK_##F(n, name, __VA_ARGS__) return procpool__typed_submit(                                            \
+        procpool__pool, name##_task, PROCPOOL__PACKED_##F, PROCPOOL__SIZE_##F(name), procpool__options,                \
+        PROCPOOL__CHECKS(name));                                                                                       \
+  }                                                                                                                    \
+  PROCPOOL__INLINE_NODISCARD procpool_future *name##_submit(                                                           \
+      procpool *procpool__pool PROCPOOL__EACH(n, , PROCPOOL__OF_OWN, PROCPOOL__OF_OWN, __VA_ARGS__)) {                 \
+    PROCPOOL__PACK_##F(n, name, __VA_ARGS__) return procpool__typed_submit(                                            \
+        procpool__pool, name##_task, PROCPOOL__PACKED_##F, PROCPOOL__SIZE_##F(name), PROCPOOL_NULL,                    \
+        PROCPOOL__CHECKS(name));                                                                                       \
+  }                                                                                                                    \
+  PROCPOOL__INLINE_NODISCARD procpool_status name##_call(                                                              \
+      procpool *procpool__pool PROCPOOL__EACH(n, , PROCPOOL__OF_OWN, PROCPOOL__OF_OWN, __VA_ARGS__) V##_PLACE(R)) {    \
+    PROCPOOL__PACK_##F(n, name, __VA_ARGS__) return procpool__typed_call(                                              \
+        procpool__pool, name##_task, PROCPOOL__PACKED_##F, PROCPOOL__SIZE_##F(name), V##_OUT, PROCPOOL__CHECKS(name)); \
+  }                                                                                                                    \
+  PROCPOOL__INLINE procpool_status name##_submit_many(procpool *procpool__pool PROCPOOL__ARRAY_##F(name),              \
+                                                      size_t procpool__count, procpool_future **procpool__futures) {   \
+    return procpool__typed_submit_many(procpool__pool, name##_task, PROCPOOL__FROM_##F, PROCPOOL__SIZE_##F(name),      \
+                                       procpool__count, procpool__futures, PROCPOOL__CHECKS(name));                    \
+  }                                                                                                                    \
+  PROCPOOL__INLINE_NODISCARD procpool_status name##_result(procpool_future *procpool__future V##_PLACE(R)) {           \
+    return procpool__typed_result(procpool__future, V##_OUT);                                                          \
+  }                                                                                                                    \
+  PROCPOOL__INLINE procpool_status name##_map_with(procpool *procpool__pool PROCPOOL__ARRAY_##F(name) V##_PLACE(R),    \
+                                                   size_t procpool__count, procpool_map_options *procpool__options) {  \
+    return procpool__map_items(procpool__pool, name##_items, PROCPOOL__FROM_##F, PROCPOOL__SIZE_##F(name), V##_OUT,    \
+                               procpool__count, procpool__options, PROCPOOL__CHECKS(name));                            \
+  }                                                                                                                    \
+  PROCPOOL__INLINE_NODISCARD procpool_status name##_map(                                                               \
+      procpool *procpool__pool PROCPOOL__ARRAY_##F(name) V##_PLACE(R), size_t procpool__count) {                       \
+    return name##_map_with(procpool__pool PROCPOOL__PASS_##F V##_PASS, procpool__count, PROCPOOL_NULL);                \
+  }                                                                                                                    \
+  PROCPOOL__INLINE procpool_status name##_imap(                                                                        \
+      procpool *procpool__pool, procpool_generator procpool__generator, void *procpool__context,                       \
+      const procpool_imap_options *procpool__options, procpool_iterator **procpool__iterator) {                        \
+    return procpool__typed_imap(procpool__pool, name##_task, procpool__generator, procpool__context,                   \
+                                PROCPOOL__SIZE_##F(name), procpool__options, procpool__iterator,                       \
+                                PROCPOOL__CHECKS(name));                                                               \
+  }                                                                                                                    \
+  PROCPOOL__INLINE_NODISCARD procpool_status name##_next(procpool_iterator *procpool__iterator V##_PLACE(R)) {         \
+    return procpool__typed_next(procpool__iterator, V##_OUT);                                                          \
   }
 
-#define PROCPOOL__TYPED_REST(R, name, call)                                                                            \
-  PROCPOOL__TRIVIAL(R)                                                                                                 \
-  PROCPOOL__TRIVIAL(name##_arguments)                                                                                  \
-  static PROCPOOL_UNUSED void name##_task(procpool_task *procpool__task) {                                             \
-    const name##_arguments *procpool__a =                                                                              \
-        (const name##_arguments *)procpool_task_argument_exact(procpool__task, sizeof(name##_arguments));              \
+/* Null, so that nothing is done, if no argument is a pointer. */
+#define PROCPOOL__CHECKS(name) (name##_has_pointers ? name##_pointers : PROCPOOL_NULL)
+
+/* What a worker calls. */
+#define PROCPOOL__TYPED_TASKS(linkage, K, V, R, n, F, name, ...)                                                       \
+  linkage void name##_task(procpool_task *procpool__task) {                                                            \
+    const name##_arguments *procpool__a = PROCPOOL__CAST(                                                              \
+        const name##_arguments *, procpool__task_argument_exact(procpool__task, PROCPOOL__SIZE_##F(name)));            \
     if (procpool__a == PROCPOOL_NULL)                                                                                  \
       return;                                                                                                          \
-    PROCPOOL__TRY {                                                                                                    \
-      R procpool__r = call;                                                                                            \
-      procpool_task_return(procpool__task, &procpool__r, sizeof(procpool__r));                                         \
-    }                                                                                                                  \
-    PROCPOOL__CATCH(procpool__task)                                                                                    \
+    PROCPOOL__TRY{V##_RUN(R, K##_CALL_##F(n, name, __VA_ARGS__))} PROCPOOL__CATCH(procpool__task)                      \
   }                                                                                                                    \
-  static PROCPOOL_UNUSED PROCPOOL__LOOP void name##_items(procpool_task *procpool__task) {                             \
-    const procpool_items procpool__items = procpool_task_items(procpool__task);                                        \
-    const name##_arguments *const procpool__in = (const name##_arguments *)procpool__items.arguments;                  \
-    R *const procpool__out = (R *)procpool__items.results;                                                             \
-    const procpool__u64 *const procpool__stop =                                                                        \
-        procpool__items.stop; /* in registers: a call could change the struct */                                       \
-    procpool__u64 *const procpool__begun = procpool__items.begun;                                                      \
-    const procpool__u64 *const procpool__word = procpool__items.word;                                                  \
-    const uint64_t procpool__running = procpool__items.running;                                                        \
-    const bool procpool__limited = procpool__items.limited;                                                            \
-    const uint32_t *const procpool__guard = procpool__items.guard;                                                     \
+  linkage PROCPOOL__LOOP void name##_items(procpool_task *procpool__task) {                                            \
+    const procpool__items procpool__loop = procpool__task_items(procpool__task);                                       \
+    const name##_arguments *const procpool__in = PROCPOOL__CAST(const name##_arguments *, procpool__loop.arguments);   \
+    V##_ITEMS_OUT(R) /* in registers: a call could change the struct */                                                \
+        const procpool__u64 *const procpool__stop = procpool__loop.stop;                                               \
+    procpool__u64 *const procpool__begun = procpool__loop.begun;                                                       \
+    const procpool__u64 *const procpool__word = procpool__loop.word;                                                   \
+    const uint64_t procpool__running = procpool__loop.running;                                                         \
+    const bool procpool__limited = procpool__loop.limited;                                                             \
+    const uint32_t *const procpool__guard = procpool__loop.guard;                                                      \
     size_t procpool__i = 0;                                                                                            \
     if (procpool__stop == PROCPOOL_NULL)                                                                               \
       return;                                                                                                          \
     for (; procpool__item_next(procpool__stop, procpool__begun, procpool__word, procpool__running, procpool__limited,  \
                                procpool__i);                                                                           \
          procpool__i++) {                                                                                              \
-      const name##_arguments *procpool__a = procpool__in + procpool__i;                                                \
-      PROCPOOL__TRY {                                                                                                  \
-        R procpool__r = call;                                                                                          \
-        if (procpool__item_of_copy(procpool__guard))                                                                   \
-          return;                                                                                                      \
-        procpool__out[procpool__i] = procpool__r;                                                                      \
-      }                                                                                                                \
-      PROCPOOL__CATCH(procpool__task)                                                                                  \
+      PROCPOOL_UNUSED const name##_arguments *procpool__a = procpool__in + procpool__i;                                \
+      PROCPOOL__TRY{V##_ITEM(R, K##_CALL_##F(n, name, __VA_ARGS__))} PROCPOOL__CATCH(procpool__task)                   \
     }                                                                                                                  \
-  }                                                                                                                    \
-  static PROCPOOL_UNUSED inline procpool_status name##_submit_many(                                                    \
-      procpool *procpool__pool, const name##_arguments *procpool__arguments, size_t procpool__count,                   \
-      procpool_future **procpool__futures) {                                                                           \
-    return procpool_submit_many(procpool__pool, name##_task, procpool__arguments, sizeof(*procpool__arguments),        \
-                                procpool__count, PROCPOOL_NULL, procpool__futures, PROCPOOL_NULL);                     \
-  }                                                                                                                    \
-  static PROCPOOL_UNUSED inline procpool_status name##_result(procpool_future *procpool__future,                       \
-                                                              R *procpool__result) {                                   \
-    return procpool_future_result_exact(procpool__future, procpool__result, sizeof(*procpool__result));                \
-  }                                                                                                                    \
-  static PROCPOOL_UNUSED inline procpool_status name##_map_with(                                                       \
-      procpool *procpool__pool, const name##_arguments *procpool__arguments, R *procpool__results,                     \
-      size_t procpool__count, procpool_map_options *procpool__options) {                                               \
-    return procpool_map_items(procpool__pool, name##_items, procpool__arguments, sizeof(*procpool__arguments),         \
-                              procpool__results, sizeof(*procpool__results), procpool__count, procpool__options);      \
-  }                                                                                                                    \
-  static PROCPOOL_UNUSED inline procpool_status name##_map(procpool *procpool__pool,                                   \
-                                                           const name##_arguments *procpool__arguments,                \
-                                                           R *procpool__results, size_t procpool__count) {             \
-    return name##_map_with(procpool__pool, procpool__arguments, procpool__results, procpool__count, PROCPOOL_NULL);    \
-  }                                                                                                                    \
-  static PROCPOOL_UNUSED inline procpool_status name##_imap(                                                           \
-      procpool *procpool__pool, procpool_generator procpool__generator, void *procpool__context,                       \
-      const procpool_imap_options *procpool__options, procpool_iterator **procpool__iterator) {                        \
-    return procpool_imap(procpool__pool, name##_task, procpool__generator, procpool__context,                          \
-                         sizeof(name##_arguments), procpool__options, procpool__iterator);                             \
-  }                                                                                                                    \
-  static PROCPOOL_UNUSED inline procpool_status name##_next(procpool_iterator *procpool__iterator,                     \
-                                                            R *procpool__result) {                                     \
-    return procpool_next_exact(procpool__iterator, procpool__result, sizeof(*procpool__result));                       \
   }
+
+#define PROCPOOL_STRING_FUNCTION(name, text)                                                                           \
+  static void name(procpool_task *task, const char *text);                                                             \
+  static PROCPOOL_UNUSED void name##_task(procpool_task *procpool__task) {                                             \
+    const char *procpool__string = procpool_task_string(procpool__task);                                               \
+    if (procpool__string == PROCPOOL_NULL)                                                                             \
+      return;                                                                                                          \
+    PROCPOOL__TRY {                                                                                                    \
+      name(procpool__task, procpool__string);                                                                          \
+    }                                                                                                                  \
+    PROCPOOL__CATCH(procpool__task)                                                                                    \
+  }                                                                                                                    \
+  PROCPOOL__INLINE_NODISCARD procpool_future *name##_submit(procpool *procpool__pool, const char *procpool__string) {  \
+    return procpool__typed_submit_string(procpool__pool, name##_task, procpool__string, PROCPOOL_NULL);                \
+  }                                                                                                                    \
+  PROCPOOL__INLINE_NODISCARD procpool_future *name##_submit_with(                                                      \
+      procpool *procpool__pool, const procpool_submit_options *procpool__options, const char *procpool__string) {      \
+    return procpool__typed_submit_string(procpool__pool, name##_task, procpool__string, procpool__options);            \
+  }                                                                                                                    \
+  PROCPOOL__INLINE procpool_status name##_submit_many(procpool *procpool__pool, const char *const *procpool__strings,  \
+                                                      size_t procpool__count, procpool_future **procpool__futures) {   \
+    return procpool__typed_submit_strings(procpool__pool, name##_task, procpool__strings, procpool__count,             \
+                                          procpool__futures);                                                          \
+  }                                                                                                                    \
+  static void name(procpool_task *task, const char *text)
 
 #endif /* PROCPOOL_H */
 
@@ -5708,7 +5945,7 @@ static void procpool__worker_enter(procpool_function function, procpool_task *t)
 /* The items of a map whose function takes one item at a time. */
 static void procpool__worker_run_items(procpool_task *t, procpool_function function) {
   procpool__chunk *chunk = t->chunk;
-  for (size_t i = 0; procpool_task_item(t, i); i++) {
+  for (size_t i = 0; procpool__task_item(t, i); i++) {
     t->given = false;
     t->argument = procpool__worker_arena(t, chunk->arguments + i * chunk->argument_step);
     t->argument_size = chunk->argument_size;
@@ -12049,9 +12286,10 @@ static void procpool__submit_discard(procpool__order *o, const void *handles) {
     o->flags |= PROCPOOL__SLOT_DISCARD;
 }
 
-PROCPOOL_API procpool_status procpool_submit(procpool *pool, procpool_function function, const void *argument,
-                                             size_t size, const procpool_submit_options *options,
-                                             procpool_future **future) {
+/* index: what procpool_future_index is to return. */
+static procpool_status procpool__submit_as(procpool *pool, size_t index, procpool_function function,
+                                           const void *argument, size_t size, const procpool_submit_options *options,
+                                           procpool_future **future) {
   procpool__order o;
   procpool_status status = procpool__submit_check_options(options);
   if (future != NULL)
@@ -12061,6 +12299,7 @@ PROCPOOL_API procpool_status procpool_submit(procpool *pool, procpool_function f
   if (status != PROCPOOL_OK)
     return status;
   procpool__submit_make_order(pool, &o, function, argument, size, options);
+  o.index = index;
   procpool__submit_discard(&o, future);
   status = procpool__submit_checked(pool, &o, procpool__public_patience(options != NULL ? options->timeout : 0));
   if (status == PROCPOOL_OK && future != NULL)
@@ -12068,6 +12307,12 @@ PROCPOOL_API procpool_status procpool_submit(procpool *pool, procpool_function f
   else if (status == PROCPOOL_OK)
     procpool__submit_unwanted(pool, o.future);
   return procpool__public_leave(pool, status);
+}
+
+PROCPOOL_API procpool_status procpool_submit(procpool *pool, procpool_function function, const void *argument,
+                                             size_t size, const procpool_submit_options *options,
+                                             procpool_future **future) {
+  return procpool__submit_as(pool, 0, function, argument, size, options, future);
 }
 
 PROCPOOL_API procpool_status procpool_submit_many(procpool *pool, procpool_function function, const void *arguments,
@@ -12099,16 +12344,133 @@ PROCPOOL_API procpool_status procpool_submit_many(procpool *pool, procpool_funct
   return procpool__public_leave(pool, status);
 }
 
+/* ---- pointers among the arguments of typed functions ---- In a worker process they mean nothing, but those into
+ * shared buffers. */
+
+enum {
+  PROCPOOL__POINTERS = 8,           /* arguments that a typed function has at most */
+  PROCPOOL__POINTERS_AT_ONCE = 1024 /* items that are looked at before other threads may have the lock */
+};
+
+/* Whether all pointers of an item are null or lead into live buffers; else text (as large as an error's message) says
+ * which does not. number: of the item; SIZE_MAX: there is but this one. Under the lock. */
+static bool procpool__pointers_hold(const procpool *p, procpool__pointers pointers, const void *item, size_t number,
+                                    char *text) {
+  const void *to[PROCPOOL__POINTERS];
+  const char *name, *function;
+  char of_item[40] = "";
+  uint64_t offset;
+  int i = 0;
+  memset((void *)to, 0, sizeof(to));
+  name = function = pointers(item, to);
+  while (i < PROCPOOL__POINTERS &&
+         (to[i] == NULL || procpool__buffer_find(p, to[i], 0, &offset) == PROCPOOL__WHERE_BUFFER))
+    i++;
+  if (i == PROCPOOL__POINTERS)
+    return true;
+  for (int skipped = 0; skipped <= i; skipped++)
+    name += strlen(name) + 1;
+  if (number != SIZE_MAX)
+    (void)snprintf(of_item, sizeof(of_item), " of item %llu", (unsigned long long)number);
+  (void)snprintf(text, PROCPOOL__MESSAGE,
+                 "%s: argument %s%s points to no shared buffer: use procpool_shared_alloc, or uintptr_t for an address "
+                 "that means the same in every process",
+                 function, name, of_item);
+  return false;
+}
+
+static bool procpool__pointers_matter(const procpool *p, procpool__pointers pointers) {
+  return pointers != NULL && p->start <= PROCPOOL_START_SPAWN;
+}
+
+/* Looks at count items, size bytes apart. OK or ARGUMENT; OK also where the call itself will be refused. several: the
+ * message numbers them. error: may be null. */
+static procpool_status procpool__pointers_check(procpool *p, procpool__pointers pointers, const void *items,
+                                                size_t size, size_t count, bool several, procpool_error *error) {
+  char text[PROCPOOL__MESSAGE];
+  size_t i = 0;
+  if (procpool__host_check(p) != PROCPOOL_OK || !procpool__pointers_matter(p, pointers) || items == NULL ||
+      !procpool__size_possible(count, size))
+    return PROCPOOL_OK;
+  while (i < count) {
+    const size_t end = count - i > PROCPOOL__POINTERS_AT_ONCE ? i + PROCPOOL__POINTERS_AT_ONCE : count;
+    bool good = true;
+    if (procpool__public_enter(p) != PROCPOOL_OK)
+      return PROCPOOL_OK;
+    for (; good && i < end; i++)
+      good =
+          procpool__pointers_hold(p, pointers, (const unsigned char *)items + i * size, several ? i : SIZE_MAX, text);
+    if (!good && error != NULL)
+      procpool__error_fill(error, PROCPOOL_ARGUMENT, 0, text);
+    if (!good)
+      return procpool__public_leave(p, procpool__host_refuse(p, PROCPOOL_ARGUMENT, 0, text));
+    (void)procpool__public_leave(p, PROCPOOL_OK);
+  }
+  return PROCPOOL_OK;
+}
+
 /* ---- why a typed submit was refused ---- It returns a handle, and there is none to tell by: so each thread remembers
  * its last refused one, until it asks for the result of that null handle. */
 
-PROCPOOL_API procpool_future *procpool_submit_or_null(procpool *pool, procpool_function function, const void *argument,
-                                                      size_t size) {
-  procpool_future *future;
-  const procpool_status status = procpool_submit(pool, function, argument, size, NULL, &future);
+static procpool_future *procpool__typed_handle(procpool_status status, procpool_future *future) {
   if (status != PROCPOOL_OK)
     procpool__thread_last.refused = status;
   return future;
+}
+
+static procpool_status procpool__typed_submit_checked(procpool *pool, procpool_function function, const void *argument,
+                                                      size_t size, const procpool_submit_options *options,
+                                                      procpool__pointers pointers, procpool_future **future) {
+  const procpool_status status =
+      pointers != NULL ? procpool__pointers_check(pool, pointers, argument, size, 1, false, NULL) : PROCPOOL_OK;
+  *future = NULL;
+  return status == PROCPOOL_OK ? procpool_submit(pool, function, argument, size, options, future) : status;
+}
+
+PROCPOOL_API procpool_future *procpool__typed_submit(procpool *pool, procpool_function function, const void *argument,
+                                                     size_t size, const procpool_submit_options *options,
+                                                     procpool__pointers pointers) {
+  procpool_future *future;
+  const procpool_status status =
+      procpool__typed_submit_checked(pool, function, argument, size, options, pointers, &future);
+  return procpool__typed_handle(status, future);
+}
+
+PROCPOOL_API procpool_status procpool__typed_submit_many(procpool *pool, procpool_function function,
+                                                         const void *arguments, size_t size, size_t count,
+                                                         procpool_future **futures, procpool__pointers pointers) {
+  const procpool_status status =
+      pointers != NULL ? procpool__pointers_check(pool, pointers, arguments, size, count, true, NULL) : PROCPOOL_OK;
+  if (status == PROCPOOL_OK)
+    return procpool_submit_many(pool, function, arguments, size, count, NULL, futures, NULL);
+  for (size_t i = 0; i < count && futures != NULL; i++)
+    futures[i] = NULL;
+  return status;
+}
+
+/* What submit refuses where there is no string: no bytes at all, but not none. */
+static size_t procpool__string_size(const char *string) {
+  return string != NULL ? strlen(string) + 1 : 1;
+}
+
+PROCPOOL_API procpool_future *procpool__typed_submit_string(procpool *pool, procpool_function function,
+                                                            const char *string,
+                                                            const procpool_submit_options *options) {
+  return procpool__typed_submit(pool, function, string, procpool__string_size(string), options, NULL);
+}
+
+PROCPOOL_API procpool_status procpool__typed_submit_strings(procpool *pool, procpool_function function,
+                                                            const char *const *strings, size_t count,
+                                                            procpool_future **futures) {
+  procpool_status status = procpool__host_told(procpool__host_check(pool));
+  if (status == PROCPOOL_OK && ((strings == NULL && count > 0) || !procpool__size_possible(count, sizeof(*strings))))
+    return procpool__host_told(procpool__host_refuse(pool, PROCPOOL_ARGUMENT, 0, "the list of strings is null"));
+  for (size_t i = 0; i < count && futures != NULL; i++)
+    futures[i] = NULL;
+  for (size_t i = 0; i < count && status == PROCPOOL_OK; i++)
+    status = procpool__submit_as(pool, i, function, strings[i], procpool__string_size(strings[i]), NULL,
+                                 futures != NULL ? &futures[i] : NULL);
+  return status;
 }
 
 /* ==== >>pool ========================================================================================================
@@ -12513,7 +12875,7 @@ PROCPOOL_API procpool_status procpool_close(procpool *pool) {
 }
 
 /* The end of PROCPOOL_WITH: what is thrown leaves a cleanup. */
-PROCPOOL_API void procpool_scope_end(procpool *pool) {
+PROCPOOL_API void procpool__close_scope(procpool *pool) {
   const int cancel = procpool__platform_no_cancel();
   void *thrown = NULL;
   (void)procpool__close(pool, &thrown);
@@ -12800,7 +13162,7 @@ static procpool_status procpool__future_take(procpool_future *f, void *buffer, s
 
 /* For the typed layer: a result of this very size; gives the future back. Where there is none because the submit was
  * refused: why. */
-PROCPOOL_API procpool_status procpool_future_result_exact(procpool_future *future, void *buffer, size_t size) {
+PROCPOOL_API procpool_status procpool__typed_result(procpool_future *future, void *buffer, size_t size) {
   procpool *p;
   procpool_status status = PROCPOOL_OK;
   if (future == NULL) { /* OK where nothing was refused */
@@ -12843,6 +13205,31 @@ PROCPOOL_API const void *procpool_future_data(procpool_future *future, size_t *s
   if (size != NULL && bytes != NULL)
     *size = (size_t)future->size;
   return bytes;
+}
+
+/* Why there is no string: the outcome, or what it is instead. */
+static const char *procpool__future_no_string(procpool_future *f, procpool_status status) {
+  procpool *p;
+  if (procpool__public_enter_future(f) != PROCPOOL_OK)
+    return NULL;
+  p = f->pool;
+  if (status == PROCPOOL_OK)
+    (void)procpool__host_refuse(p, PROCPOOL_TRANSFER, 0, "the result is no string, or lies in a shared buffer");
+  else if (status < PROCPOOL_PENDING)
+    procpool__future_tell(f);
+  else
+    (void)procpool__host_refuse(p, status, 0, NULL);
+  (void)procpool__public_leave(p, status);
+  return NULL;
+}
+
+PROCPOOL_API const char *procpool_future_string(procpool_future *future) {
+  size_t size;
+  const procpool_status status = procpool_future_wait(future, PROCPOOL_FOREVER);
+  const char *string = status == PROCPOOL_OK ? (const char *)procpool_future_data(future, &size) : NULL;
+  if (string != NULL && !(future->flags & PROCPOOL__F_PLACE) && size > 0 && string[size - 1] == '\0')
+    return string;
+  return procpool__future_no_string(future, status);
 }
 
 PROCPOOL_API procpool_status procpool_future_error(procpool_future *future, procpool_error *error) {
@@ -12971,6 +13358,41 @@ static procpool_status procpool__future_stop(procpool_future *future, bool by_fo
   procpool__future_stopped(p);
   procpool__future_give_back(p, future);
   return procpool__public_leave(p, status);
+}
+
+/* A call is submit, wait, copy and release in one. Nobody has the future but this thread. */
+static procpool_status procpool__typed_finish(procpool *p, procpool_future *future, void *buffer, size_t size) {
+  procpool_status status = procpool__future_await(p, future, PROCPOOL_FOREVER);
+  if (status < PROCPOOL_PENDING)
+    status = procpool__future_take(future, buffer, size);
+  else if (status == PROCPOOL_FORKED)
+    return status;
+  else if (procpool__future_cancel(p, future) == PROCPOOL_CANCELLED)
+    procpool__future_stopped(p);
+  (void)procpool__future_release(p, future);
+  return status;
+}
+
+/* In a callback or a task of the pool, where it could not wait, nothing is submitted. */
+PROCPOOL_API procpool_status procpool__typed_call(procpool *pool, procpool_function function, const void *argument,
+                                                  size_t size, void *buffer, size_t result_size,
+                                                  procpool__pointers pointers) {
+  procpool_future *future;
+  procpool_status status = procpool__public_enter(pool);
+  if (status != PROCPOOL_OK)
+    return status;
+  if (buffer == NULL && result_size > 0)
+    status = procpool__host_refuse(pool, PROCPOOL_ARGUMENT, 0, "there is no place for the result");
+  else if (procpool__host_self(pool))
+    status = procpool__host_refuse(pool, PROCPOOL_DEADLOCK, 0, NULL);
+  status = procpool__public_leave(pool, status);
+  if (status == PROCPOOL_OK)
+    status = procpool__typed_submit_checked(pool, function, argument, size, NULL, pointers, &future);
+  if (status != PROCPOOL_OK)
+    return status;
+  procpool__platform_cancel_here();
+  procpool__public_lock(pool);
+  return procpool__public_leave_throwing(pool, procpool__typed_finish(pool, future, buffer, result_size));
 }
 
 PROCPOOL_API procpool_status procpool_future_cancel(procpool_future *future) {
@@ -13443,6 +13865,7 @@ struct procpool_iterator {
   unsigned char *item;
   size_t item_size;
   bool has_item;
+  procpool__pointers pointers;    /* null: no argument is one */
   procpool_submit_options limits; /* of each item; and its user pointer */
   size_t taken;                   /* items submitted so far */
   size_t last;                    /* which was delivered last */
@@ -13622,8 +14045,11 @@ static procpool_status procpool__imap_submit(procpool_iterator *it, uint64_t dea
   procpool *p = it->pool;
   procpool__order o;
   procpool_status status;
+  char text[PROCPOOL__MESSAGE];
   if (!procpool__public_relock(p)) /* the generator has forked: this is the child */
     return procpool__public_leave(p, PROCPOOL_FORKED);
+  if (procpool__pointers_matter(p, it->pointers) && !procpool__pointers_hold(p, it->pointers, it->item, SIZE_MAX, text))
+    return procpool__public_leave(p, procpool__host_refuse(p, PROCPOOL_ARGUMENT, 0, text));
   procpool__submit_make_order(p, &o, it->function, it->item, it->item_size, &it->limits);
   o.index = it->taken;
   status = procpool__submit_checked(p, &o, it->group.count > 0 ? 0 : deadline);
@@ -13722,8 +14148,18 @@ PROCPOOL_API procpool_status procpool_next(procpool_iterator *iterator, double t
   return procpool__host_told(status);
 }
 
+PROCPOOL_API procpool_status procpool__typed_imap(procpool *pool, procpool_function function,
+                                                  procpool_generator generator, void *context, size_t item_size,
+                                                  const procpool_imap_options *options, procpool_iterator **iterator,
+                                                  procpool__pointers pointers) {
+  const procpool_status status = procpool_imap(pool, function, generator, context, item_size, options, iterator);
+  if (status == PROCPOOL_OK)
+    (*iterator)->pointers = pointers;
+  return status;
+}
+
 /* For the typed layer: the next result itself. A failed item is told by its status; the iteration goes on. */
-PROCPOOL_API procpool_status procpool_next_exact(procpool_iterator *iterator, void *buffer, size_t size) {
+PROCPOOL_API procpool_status procpool__typed_next(procpool_iterator *iterator, void *buffer, size_t size) {
   procpool_future *future;
   const procpool_status status = buffer != NULL || size == 0 ? procpool_next(iterator, PROCPOOL_FOREVER, &future)
                                                              : PROCPOOL_ARGUMENT; /* before an item is taken */
@@ -14452,9 +14888,13 @@ PROCPOOL_API procpool_status procpool_map(procpool *pool, procpool_function func
   return procpool__map(pool, function, false, arguments, argument_size, results, result_size, count, options);
 }
 
-PROCPOOL_API procpool_status procpool_map_items(procpool *pool, procpool_function items_function, const void *arguments,
-                                                size_t argument_size, void *results, size_t result_size, size_t count,
-                                                procpool_map_options *options) {
+PROCPOOL_API procpool_status procpool__map_items(procpool *pool, procpool_function items_function,
+                                                 const void *arguments, size_t argument_size, void *results,
+                                                 size_t result_size, size_t count, procpool_map_options *options,
+                                                 procpool__pointers pointers) {
+  if (pointers != NULL && procpool__pointers_check(pool, pointers, arguments, argument_size, count, true,
+                                                   options != NULL ? options->error : NULL) != PROCPOOL_OK)
+    return PROCPOOL_ARGUMENT;
   return procpool__map(pool, items_function, true, arguments, argument_size, results, result_size, count, options);
 }
 
@@ -14481,12 +14921,21 @@ PROCPOOL_API const void *procpool_task_argument(procpool_task *task, size_t *siz
   return task != NULL ? task->argument : NULL;
 }
 
-/* For the typed layer: the argument if it has this very size; else the task fails. */
-PROCPOOL_API const void *procpool_task_argument_exact(procpool_task *task, size_t size) {
+PROCPOOL_API const char *procpool_task_string(procpool_task *task) {
+  size_t size;
+  const char *string = (const char *)procpool_task_argument(task, &size);
+  if (string != NULL && size > 0 && string[size - 1] == '\0')
+    return string;
+  procpool_task_fail(task, 0, "the argument is no string: its last byte is not zero");
+  return NULL;
+}
+
+/* For the typed layer: the argument if it has this very size; else the task fails. Not null, if there is none to be. */
+PROCPOOL_API const void *procpool__task_argument_exact(procpool_task *task, size_t size) {
   size_t got;
   const void *argument = procpool_task_argument(task, &got);
-  if (argument != NULL && got == size)
-    return argument;
+  if (got == size && (argument != NULL || (task != NULL && size == 0)))
+    return argument != NULL ? argument : "";
   procpool_task_fail(task, 0, "the argument does not have the size that this typed function takes");
   return NULL;
 }
@@ -14598,6 +15047,13 @@ PROCPOOL_API void procpool_task_fail(procpool_task *task, int code, const char *
     procpool__worker_note(task, PROCPOOL_FAILED);
 }
 
+PROCPOOL_API void procpool_task_return_string(procpool_task *task, const char *string) {
+  if (string != NULL)
+    procpool_task_return(task, string, strlen(string) + 1);
+  else
+    procpool_task_fail(task, 0, "the string to return is null");
+}
+
 PROCPOOL_API bool procpool_task_cancelled(procpool_task *task) {
   if (task == NULL)
     return false;
@@ -14622,8 +15078,8 @@ PROCPOOL_API void *procpool_task_shared(procpool_task *task, const void *address
   return w->segment->base + offset;
 }
 
-PROCPOOL_API procpool_items procpool_task_items(procpool_task *task) {
-  procpool_items items;
+PROCPOOL_API procpool__items procpool__task_items(procpool_task *task) {
+  procpool__items items;
   memset(&items, 0, sizeof(items));
   if (task == NULL || task->chunk == NULL)
     return items;
@@ -14638,7 +15094,7 @@ PROCPOOL_API procpool_items procpool_task_items(procpool_task *task) {
   return items;
 }
 
-PROCPOOL_API bool procpool_task_item(procpool_task *task, size_t index) {
+PROCPOOL_API bool procpool__task_item(procpool_task *task, size_t index) {
   if (task == NULL || task->chunk == NULL)
     return false;
   procpool__worker_end_copy(task->worker);

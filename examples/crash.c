@@ -110,7 +110,8 @@ int main(void) {
   PROCPOOL_WITH(pool, &options) {
     procpool_future *futures[TRIALS];
     for (int i = 0; i < TRIALS; i++)
-      futures[i] = procpool_submit_or_null(pool, trials[i].function, NULL, 0);
+      if (procpool_submit(pool, trials[i].function, NULL, 0, NULL, &futures[i]) != PROCPOOL_OK)
+        return 1;
     for (int i = 0; i < TRIALS; i++) {
       print_outcome(trials[i].name, futures[i]);
       procpool_future_release(futures[i]);

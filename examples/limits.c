@@ -53,8 +53,9 @@ int main(void) {
   procpool_options options = {0};
   options.error = &error;
   PROCPOOL_WITH(pool, &options) {
-    procpool_future *cancelled = procpool_submit_or_null(pool, deaf, NULL, 0);
-    procpool_future *futures[4];
+    procpool_future *cancelled, *futures[4];
+    if (procpool_submit(pool, deaf, NULL, 0, NULL, &cancelled) != PROCPOOL_OK)
+      return 1;
     futures[0] = with_limit(pool, polite, 0.1);
     futures[1] = with_limit(pool, deaf, 0.1);
     futures[2] = with_limit(pool, stubborn, 0.1);

@@ -26,7 +26,7 @@ TEST(r019_null_pool) {
   CHECK_STATUS(procpool_submit(NULL, task_nothing, NULL, 0, NULL, &future), PROCPOOL_HANDLE);
   CHECK_STATUS(try_submit(NULL, task_nothing, NULL, 0, &future), PROCPOOL_HANDLE);
   CHECK_STATUS(submit_timed(NULL, 1, task_nothing, NULL, 0, &future), PROCPOOL_HANDLE);
-  CHECK(procpool_submit_or_null(NULL, task_nothing, NULL, 0) == NULL);
+  CHECK(procpool__typed_submit(NULL, task_nothing, NULL, 0, NULL, NULL) == NULL);
   CHECK_STATUS(procpool_poll(NULL, 0), PROCPOOL_HANDLE);
   CHECK_EQ(procpool_fd(NULL), -1);
   procpool_interrupt(NULL);
@@ -37,7 +37,7 @@ TEST(r019_null_pool) {
   CHECK_STATUS(procpool_get_stats(NULL, &stats), PROCPOOL_HANDLE);
   CHECK_STATUS(procpool_imap(NULL, task_nothing, generator_none, NULL, 4, NULL, &iterator), PROCPOOL_HANDLE);
   CHECK_STATUS(procpool_map(NULL, task_twice, &in, sizeof(in), &out, sizeof(out), 1, NULL), PROCPOOL_HANDLE);
-  CHECK_STATUS(procpool_map_items(NULL, task_twice, &in, sizeof(in), &out, sizeof(out), 1, NULL), PROCPOOL_HANDLE);
+  CHECK_STATUS(procpool__map_items(NULL, task_twice, &in, sizeof(in), &out, sizeof(out), 1, NULL, NULL), PROCPOOL_HANDLE);
   CHECK(future == NULL);
   CHECK(iterator == NULL);
 }
@@ -52,7 +52,7 @@ TEST(r019_null_future) {
   CHECK(!procpool_future_cancelled(NULL));
   CHECK_STATUS(procpool_future_wait(NULL, 0), PROCPOOL_HANDLE);
   CHECK_STATUS(procpool_future_result(NULL, 0, buffer, sizeof(buffer), &size), PROCPOOL_HANDLE);
-  CHECK_STATUS(procpool_future_result_exact(NULL, buffer, sizeof(buffer)), PROCPOOL_HANDLE);
+  CHECK_STATUS(procpool__typed_result(NULL, buffer, sizeof(buffer)), PROCPOOL_HANDLE);
   CHECK(procpool_future_data(NULL, &size) == NULL);
   CHECK_STATUS(procpool_future_error(NULL, &error), PROCPOOL_HANDLE);
   CHECK_EQ(pid_of(NULL), 0);
@@ -66,7 +66,7 @@ TEST(r019_null_iterator) {
   procpool_future *future = NULL;
   int out = 0;
   CHECK_STATUS(procpool_next(NULL, 0, &future), PROCPOOL_HANDLE);
-  CHECK_STATUS(procpool_next_exact(NULL, &out, sizeof(out)), PROCPOOL_HANDLE);
+  CHECK_STATUS(procpool__typed_next(NULL, &out, sizeof(out)), PROCPOOL_HANDLE);
   CHECK_EQ(procpool_iterator_remaining(NULL), 0);
   procpool_iterator_free(NULL);
   CHECK(future == NULL);
@@ -92,8 +92,8 @@ TEST(r019_null_task) {
   procpool_task_fail(NULL, 1, "x");
   CHECK(!procpool_task_cancelled(NULL));
   CHECK_EQ(procpool_task_worker(NULL), -1);
-  CHECK(procpool_task_items(NULL).stop == NULL);
-  procpool_task_item(NULL, 0);
+  CHECK(procpool__task_items(NULL).stop == NULL);
+  procpool__task_item(NULL, 0);
 }
 
 /* ---- handles that were valid once, or are valid for something else ---- */
@@ -157,7 +157,7 @@ static void refuse_submit(procpool *pool, procpool_function function, const void
   CHECK_STATUS(try_submit(pool, function, argument, size, &future), expected);
   CHECK_STATUS(submit_timed(pool, 1, function, argument, size, &future), expected);
   CHECK_STATUS(procpool_submit(pool, function, argument, size, NULL, NULL), expected);
-  CHECK(procpool_submit_or_null(pool, function, argument, size) == NULL);
+  CHECK(procpool__typed_submit(pool, function, argument, size, NULL, NULL) == NULL);
   CHECK(future == NULL);
   CHECK_EQ(test_stats(pool).submitted, before.submitted);
   CHECK_EQ(test_stats(pool).queued, before.queued);

@@ -434,9 +434,9 @@ TEST_STARTS(typed_result_exact_wants_the_exact_size, EVERY) {
   const int in = 4;
   int out = 0;
   char small[2];
-  CHECK_OK(procpool_future_result_exact(test_submit(pool, task_twice, &in, sizeof(in)), &out, sizeof(out)));
+  CHECK_OK(procpool__typed_result(test_submit(pool, task_twice, &in, sizeof(in)), &out, sizeof(out)));
   CHECK_EQ(out, 8);
-  CHECK_NE(procpool_future_result_exact(test_submit(pool, task_twice, &in, sizeof(in)), small, sizeof(small)),
+  CHECK_NE(procpool__typed_result(test_submit(pool, task_twice, &in, sizeof(in)), small, sizeof(small)),
            PROCPOOL_OK);
   test_close(pool);
 }
@@ -488,17 +488,17 @@ TEST_STARTS(r111_result_of_another_size, EVERY) {
   for (int i = 0; i < 20; i++) {
     procpool_future *good = test_submit(pool, task_twice, &i, sizeof(i));
     procpool_future *bad = i % 2 == 0 ? test_submit(pool, task_nothing, NULL, 0) : test_submit(pool, task_echo, "x", 1);
-    CHECK_STATUS(procpool_future_result_exact(bad, &out, sizeof(out)), PROCPOOL_TRANSFER);
-    CHECK_OK(procpool_future_result_exact(good, &out, sizeof(out)));
+    CHECK_STATUS(procpool__typed_result(bad, &out, sizeof(out)), PROCPOOL_TRANSFER);
+    CHECK_OK(procpool__typed_result(good, &out, sizeof(out)));
     CHECK_EQ(out, 2 * i);
   }
   CHECK_OK(procpool_imap(pool, task_odd_results, generate_numbers, &next, sizeof(int), NULL, &iterator));
   for (int i = 0; i < 20; i++) {
-    CHECK_STATUS(procpool_next_exact(iterator, &out, sizeof(out)), i % 2 == 0 ? PROCPOOL_OK : PROCPOOL_TRANSFER);
+    CHECK_STATUS(procpool__typed_next(iterator, &out, sizeof(out)), i % 2 == 0 ? PROCPOOL_OK : PROCPOOL_TRANSFER);
     if (i % 2 == 0)
       CHECK_EQ(out, i);
   }
-  CHECK_STATUS(procpool_next_exact(iterator, &out, sizeof(out)), PROCPOOL_END);
+  CHECK_STATUS(procpool__typed_next(iterator, &out, sizeof(out)), PROCPOOL_END);
   procpool_iterator_free(iterator);
   CHECK_EQ(test_stats(pool).settled, 60);
   test_close(pool);

@@ -30,7 +30,7 @@ static void pool_is_shut(procpool *pool) {
   CHECK_STATUS(procpool_submit(pool, task_nothing, NULL, 0, NULL, &future), PROCPOOL_SHUTDOWN);
   CHECK_STATUS(try_submit(pool, task_nothing, NULL, 0, &future), PROCPOOL_SHUTDOWN);
   CHECK_STATUS(submit_timed(pool, 1, task_nothing, NULL, 0, &future), PROCPOOL_SHUTDOWN);
-  CHECK(procpool_submit_or_null(pool, task_nothing, NULL, 0) == NULL);
+  CHECK(procpool__typed_submit(pool, task_nothing, NULL, 0, NULL, NULL) == NULL);
   CHECK(future == NULL);
   CHECK_STATUS(procpool_map(pool, task_twice, &in, sizeof(in), &out, sizeof(out), 1, NULL), PROCPOOL_SHUTDOWN);
   CHECK_EQ(out, -1);

@@ -73,7 +73,7 @@ static void call(int number, procpool *pool, procpool_future *future) {
     }
     return;
   case 4:
-    (void)same_map(pool, in, out, 3);
+    CHECK_OK(same_map(pool, in, out, 3));
     return;
   case 5:
     (void)procpool_shutdown(pool, PROCPOOL_DRAIN, PROCPOOL_FOREVER);
