@@ -13586,6 +13586,8 @@ static procpool_status procpool__imap_hand_out(procpool_iterator *it, const proc
     status = procpool__imap_submit(it, wait->deadline);
   else if (b->waiting > 0 && (all || b->waiting >= procpool__bundle_size(b)) && procpool__bundle_fits(it))
     status = procpool__bundle_send(it, wait->deadline);
+  if (status == PROCPOOL_MEMORY && b != NULL && procpool__imap_busy(it))
+    status = PROCPOOL_FULL; /* what is to be delivered gives some back */
   if (status == PROCPOOL_FULL || status == PROCPOOL_INTERRUPTED || status == PROCPOOL_FORKED)
     return status;
   it->has_item = false;
