@@ -630,15 +630,21 @@ PROCPOOL_API procpool_status procpool_as_completed(procpool_future *const *futur
 
 typedef struct procpool_imap_options {
   size_t struct_size; /* as in procpool_submit_options */
-  size_t buffersize;  /* inputs taken and not yet delivered, at most; 0: twice the workers, but at least 64 */
+  size_t buffersize;  /* inputs taken and not yet delivered, at most; 0: 64, or twice the workers (times chunksize) if
+                         that is more */
+  size_t chunksize;   /* items per task, at most (buffersize is the bound of that, too); 0 and 1: each item is a task of
+                         its own. Some dozens make short items cheaper. Fewer go together where inputs come slowly, or
+                         items or results are large (256 KiB per task) */
   bool unordered;     /* deliver in the order in which they settle */
-  double time_limit;  /* of each item, as in procpool_submit_options */
+  double time_limit;  /* of each item, as in procpool_submit_options; with a chunksize as in procpool_map_options */
   double grace;
   void *user; /* what procpool_future_user returns, of each item's future */
 } procpool_imap_options;
 
 /* Calls function for every item (item_size bytes) that generator produces, endless ones included. Inputs are pulled in
- * procpool_next, never more than buffersize ahead. options may be null. OK, ARGUMENT, HANDLE, FORKED, MEMORY,
+ * procpool_next, never more than buffersize ahead. With a chunksize an item that fails or crashes its worker fails
+ * alone all the same: results of those before it are kept, those behind it are handed out again (where the pool takes
+ * no more tasks by then, they get its status). options may be null. OK, ARGUMENT, HANDLE, FORKED, MEMORY,
  * UNSUPPORTED (a time limit in a thread or inline pool). */
 PROCPOOL_API procpool_status procpool_imap(procpool *pool, procpool_function function, procpool_generator generator,
                                            void *context, size_t item_size, const procpool_imap_options *options,
@@ -4852,6 +4858,7 @@ enum {
   PROCPOOL__SLOT_KILL = 8,    /* the host wants it ended */
   PROCPOOL__SLOT_SHARED = 16, /* the argument lies in the arena, be it as small as it may */
   PROCPOOL__SLOT_PLACE = 32,  /* the result has a place in the arena */
+  PROCPOOL__SLOT_BUNDLE = 64, /* several items of an imap: see procpool__bundle */
   PROCPOOL__SLOT_GRACE = 8 /* the bits from this one on: ms from one stage of its end to the next; 0: SIGKILL at once */
 };
 
@@ -5500,6 +5507,10 @@ struct procpool_task {
   uint64_t failures;             /* of its items; the last of them: */
   uint64_t noted;                /* its number plus 1 */
   procpool_status noted_as;
+  struct procpool__bundle *bundle; /* an imap's task: several items, and the item that runs: */
+  unsigned char *answer;           /* where in the arena its answer goes, */
+  uint64_t answer_room;            /* and how many bytes are left there; 0: it has a record, as a task of its own */
+  bool in_bundle;                  /* its result was built there */
 };
 
 struct procpool__worker {
@@ -5558,6 +5569,31 @@ typedef struct procpool__chunk {
   procpool__u64 took;      /* worker: ns that all items took together */
   procpool__failure first; /* worker: of the first failure, where there are no records */
 } procpool__chunk;
+
+/* Several items of an imap that are one task, in the arena. The host writes it all before READY, but for begun, which is
+ * the worker's. The task's outcome, with its record or its exit record, is that of the item that was begun last: each
+ * one before it has left its answer here, and those behind it were not begun and are handed out again. So the last item
+ * needs no answer here, nor does one whose result finds no room: the task ends with it. */
+typedef struct procpool__bundle {
+  procpool__u64 count, argument_size, argument_step;
+  procpool__u64 arguments, answers, answers_size; /* offsets in the arena; bytes */
+  procpool__u64 begun; /* worker, with release: items whose body began. The answers of all before that one are there */
+} procpool__bundle;
+
+/* What an item came to, before its bytes. One lies behind the other, each aligned as a result is. */
+typedef struct procpool__answer {
+  procpool__u64 size;
+  procpool__u64 kind;
+} procpool__answer;
+enum {
+  PROCPOOL__ANSWER_RESULT,
+  PROCPOOL__ANSWER_NONE,   /* it gave no result at all */
+  PROCPOOL__ANSWER_FAILURE /* a procpool__failure */
+};
+
+static uint64_t procpool__answer_length(uint64_t size) {
+  return procpool__round_up(sizeof(procpool__answer) + size, PROCPOOL__ALIGNMENT);
+}
 
 /* What became of each item, by two bits: 0 OK, 1 FAILED, 2 TRANSFER. They are not cleared before the first failure. */
 static uint64_t procpool__chunk_marks_size(uint64_t count) {
@@ -5871,6 +5907,12 @@ static void procpool__worker_locate(procpool__worker *w, uint32_t flags) {
     t->argument = NULL;
 }
 
+/* Nothing is answered yet. */
+static void procpool__worker_begin_answer(procpool_task *t) {
+  t->given = t->in_ring = t->in_bundle = t->wrapped = t->failed = t->uncarried = false;
+  t->result_size = 0;
+}
+
 /* Reads what the host wrote before the word was READY: the claim's compare-and-swap has acquired it all, so relaxed
  * loads do. */
 static void procpool__worker_prepare(procpool__worker *w, uint32_t slot_index, uint64_t word) {
@@ -5880,14 +5922,17 @@ static void procpool__worker_prepare(procpool__worker *w, uint32_t slot_index, u
   t->slot = &w->segment->slots[slot_index];
   t->word = word;
   t->slot_index = slot_index;
-  t->given = t->in_ring = t->wrapped = t->failed = t->uncarried = false;
+  procpool__worker_begin_answer(t);
+  t->answer_room = 0;
   t->failures = t->noted = 0;
   PROCPOOL__STEP();
   procpool__worker_locate(w, flags);
-  t->result_size = 0;
   t->chunk = NULL;
+  t->bundle = NULL;
   if ((flags & PROCPOOL__SLOT_CHUNK) && !t->unreachable)
     t->chunk = (procpool__chunk *)(void *)(w->segment->arena + t->slot->argument.offset);
+  if ((flags & PROCPOOL__SLOT_BUNDLE) && !t->unreachable)
+    t->bundle = (procpool__bundle *)(void *)(w->segment->arena + t->slot->argument.offset);
   t->limited = procpool__load32_relaxed(&t->slot->limit) != 0;
 }
 
@@ -5972,6 +6017,56 @@ static void procpool__worker_run_chunk(procpool_task *t, procpool_function funct
   t->result_size = 0;
 }
 
+/* ---- items of an imap that are handed out together ---- */
+
+/* Leaves the item's answer in the bundle. False where it has no room there, or is none that goes there. */
+static bool procpool__worker_leave_answer(procpool_task *t) {
+  procpool__answer *answer = (procpool__answer *)(void *)t->answer;
+  uint64_t size = t->result_size, length;
+  if (t->failed)
+    size = offsetof(procpool__failure, message) + strlen(t->worker->failure.message) + 1;
+  else if (t->uncarried || (t->given && !t->in_bundle))
+    return false;
+  length = procpool__answer_length(size);
+  if (length > t->answer_room)
+    return false;
+  if (t->failed)
+    memcpy(t->answer + sizeof(*answer), &t->worker->failure, (size_t)size);
+  answer->size = size;
+  answer->kind = t->failed ? PROCPOOL__ANSWER_FAILURE : t->given ? PROCPOOL__ANSWER_RESULT : PROCPOOL__ANSWER_NONE;
+  t->answer += length;
+  t->answer_room -= length;
+  return true;
+}
+
+/* Whether the items behind this one are still wanted, and this one was not asked to end. */
+static bool procpool__worker_goes_on(const procpool_task *t) {
+  return procpool__load_relaxed(&t->slot->word) == t->word &&
+         (procpool__load32_relaxed(&t->slot->flags) & PROCPOOL__SLOT_DISCARD) == 0 &&
+         procpool__worker_phase(t->worker) != PROCPOOL__PHASE_KILL;
+}
+
+/* One item after the other, until one of them ends the task. */
+static void procpool__worker_run_bundle(procpool_task *t, procpool_function function) {
+  procpool__bundle *b = t->bundle;
+  const uint64_t count = b->count, step = b->argument_step;
+  uint64_t item = 0;
+  t->argument = procpool__worker_arena(t, b->arguments);
+  t->argument_size = b->argument_size;
+  t->answer = procpool__worker_arena(t, b->answers);
+  t->answer_room = b->answers_size;
+  for (;;) {
+    t->answer_room = item + 1 < count ? t->answer_room : 0;
+    procpool__store_release(&b->begun, ++item);
+    procpool__worker_enter(function, t);
+    procpool__worker_end_copy(t->worker);
+    if (item >= count || !procpool__worker_goes_on(t) || !procpool__worker_leave_answer(t))
+      return;
+    procpool__worker_begin_answer(t);
+    t->argument += step;
+  }
+}
+
 /* Calls the task's function; or says why it cannot be called here. */
 static void procpool__worker_call(procpool__worker *w) {
   procpool_task *t = &w->task;
@@ -5980,6 +6075,8 @@ static void procpool__worker_call(procpool__worker *w) {
   if (!t->unreachable && procpool__worker_has_code(w, address)) {
     if (t->chunk != NULL)
       procpool__worker_run_chunk(t, procpool__function_of(address));
+    else if (t->bundle != NULL)
+      procpool__worker_run_bundle(t, procpool__function_of(address));
     else
       procpool__worker_enter(procpool__function_of(address), t);
     return;
@@ -13853,6 +13950,37 @@ PROCPOOL_API procpool_status procpool_wait(procpool_future *const *futures, size
  * Calls:     >>several, and all above it.
  * Always:    each item comes out once, then END; a pool that is freed ends them. */
 
+/* Items of an imap that are handed out together, as one task: a bundle. */
+#define PROCPOOL__BUNDLE_BYTES ((size_t)262144) /* arguments and answers of one: they shall stay in the cache */
+#define PROCPOOL__BUNDLE_ROOM ((uint64_t)64)    /* bytes of a result, until there were some */
+#define PROCPOOL__BUNDLE_NONE SIZE_MAX
+#define PROCPOOL__WINDOW_LEAST ((size_t)64)
+
+/* What is known of a task that is handed out, besides its future: that has the block. */
+typedef struct procpool__bundle_sent {
+  size_t count;                /* its items */
+  uint64_t arguments, answers; /* where in the block they begin */
+} procpool__bundle_sent;
+
+/* The bundles of an imap. What has settled is opened, and delivered item by item: a future is made for each, but for
+ * the item that the task's own future speaks of. */
+typedef struct procpool__bundles {
+  size_t chunksize, window;    /* options.chunksize, but no more than fit; options.buffersize */
+  size_t taken, waiting;       /* inputs not yet delivered; of these, in items: not handed out */
+  unsigned char *items;        /* chunksize places */
+  size_t step;                 /* from one to the next, here and in a bundle */
+  procpool__bundle_sent *sent; /* by the places of the group */
+  uint64_t room, largest;      /* bytes that a result may need; that one has had in the bundle that is open */
+  procpool_future *held;       /* that the caller has; or null */
+  /* the bundle that is open */
+  procpool_future *open; /* its own; null: none is */
+  size_t first;          /* its first item's number */
+  size_t count, next;    /* its items; the one to be delivered next */
+  size_t own;            /* the item that was begun last; NONE: it is not known, since the pool is freed */
+  uint64_t arguments, answers, answer; /* as sent; where in the block the next answer lies */
+  procpool_status beyond;              /* of the items behind own; OK: they are to be handed out again */
+} procpool__bundles;
+
 struct procpool_iterator {
   uint32_t magic;
   procpool__group group;
@@ -13871,6 +13999,7 @@ struct procpool_iterator {
   size_t last;                    /* which was delivered last */
   procpool__wait_node *free;      /* unless in order: the free places, by next_done */
   procpool__wait_node *current;   /* whose future the caller holds; or null */
+  procpool__bundles *bundles;     /* null: each item is a task of its own */
 };
 
 /* Null where there is no memory. Its group is still to be made. */
@@ -13890,6 +14019,7 @@ static procpool_iterator *procpool__iterator_new(size_t item_size) {
 static void procpool__iterator_end(procpool_iterator *it, bool forget) {
   procpool__group_end(&it->group, forget);
   it->magic = 0;
+  PROCPOOL_FREE(it->bundles);
   PROCPOOL_FREE(it);
 }
 
@@ -13924,8 +14054,10 @@ static procpool_status procpool__imap_check(procpool *p, procpool_function funct
                                             size_t item_size, const procpool_imap_options *o) {
   if (function == NULL || generator == NULL)
     return procpool__host_refuse(p, PROCPOOL_ARGUMENT, 0, "the function or the generator is null");
-  if (!procpool__size_possible(1, item_size) || o->buffersize > PROCPOOL__MAX_QUEUED)
-    return procpool__host_refuse(p, PROCPOOL_ARGUMENT, 0, "the items or options.buffersize are too large");
+  if (!procpool__size_possible(1, item_size) || o->buffersize > PROCPOOL__MAX_QUEUED ||
+      o->chunksize > PROCPOOL__MAX_QUEUED)
+    return procpool__host_refuse(p, PROCPOOL_ARGUMENT, 0,
+                                 "the items, options.buffersize or options.chunksize are too large");
   if (procpool__public_bad_timeout(o->time_limit) || procpool__public_bad_timeout(o->grace))
     return procpool__host_refuse(p, PROCPOOL_ARGUMENT, 0, PROCPOOL__NOT_A_NUMBER);
   if (o->time_limit > 0 && p->start > PROCPOOL_START_SPAWN)
@@ -13934,18 +14066,57 @@ static procpool_status procpool__imap_check(procpool *p, procpool_function funct
   return PROCPOOL_OK;
 }
 
-enum { PROCPOOL__WINDOW = 64 }; /* items in flight at least, where the caller does not say: enough for quick ones */
+/* So many inputs are taken and not delivered, at most. */
+static size_t procpool__imap_window(const procpool *p, const procpool_imap_options *o) {
+  const size_t chunksize = o->chunksize > 0 ? o->chunksize : 1;
+  size_t window = 2 * (size_t)p->segment.workers;
+  window = chunksize < (size_t)PROCPOOL__MAX_QUEUED / window ? chunksize * window : (size_t)PROCPOOL__MAX_QUEUED;
+  window = window > PROCPOOL__WINDOW_LEAST ? window : PROCPOOL__WINDOW_LEAST;
+  return o->buffersize > 0 ? o->buffersize : window;
+}
+
+/* Null where there is no memory. One block: what an iterator needs for bundles of so many items, places of them. */
+static procpool__bundles *procpool__bundles_new(size_t item_size, size_t chunksize, size_t window, size_t places) {
+  const size_t own = (size_t)procpool__round_up(sizeof(procpool__bundles), PROCPOOL__ALIGNMENT);
+  const size_t sent = (size_t)procpool__round_up(places * sizeof(procpool__bundle_sent), PROCPOOL__ALIGNMENT);
+  const uint64_t step = procpool__round_up(item_size, PROCPOOL__ALIGNMENT);
+  procpool__bundles *b = (procpool__bundles *)PROCPOOL_MALLOC(own + sent + chunksize * (size_t)step);
+  if (b == NULL)
+    return NULL;
+  memset((void *)b, 0, own);
+  b->chunksize = chunksize;
+  b->window = window;
+  b->step = (size_t)step;
+  b->sent = (procpool__bundle_sent *)(void *)((unsigned char *)b + own);
+  b->items = (unsigned char *)b + own + sent;
+  b->room = PROCPOOL__BUNDLE_ROOM;
+  return b;
+}
+
+/* Makes the places for what is handed out. One place more than bundles: see procpool__bundle_again. Some bundles are
+ * small, so there are more of them than a window of full ones has. */
+static procpool_status procpool__imap_make_places(procpool_iterator *it, const procpool *p,
+                                                  const procpool_imap_options *o) {
+  const uint64_t each = procpool__round_up(it->item_size, PROCPOOL__ALIGNMENT) + PROCPOOL__BUNDLE_ROOM;
+  const size_t window = procpool__imap_window(p, o);
+  size_t most = each < PROCPOOL__BUNDLE_BYTES ? (size_t)(PROCPOOL__BUNDLE_BYTES / each) : 1;
+  size_t places = window;
+  procpool_status status;
+  most = o->chunksize < most ? o->chunksize : most;
+  if (most > 1)
+    places = 4 * (window / most) + 4 < window ? 4 * (window / most) + 5 : window + 1;
+  status = procpool__group_make(&it->group, places);
+  if (most > 1 && status == PROCPOOL_OK)
+    it->bundles = procpool__bundles_new(it->item_size, most, window, places);
+  return most > 1 && it->bundles == NULL ? PROCPOOL_MEMORY : status;
+}
 
 /* The iterator without what is called for its items; null where there is no memory. */
 static procpool_iterator *procpool__imap_make(procpool *p, size_t item_size, const procpool_imap_options *o) {
-  const size_t least = 2 * (size_t)p->segment.workers;
-  const size_t places = o->buffersize > 0                  ? o->buffersize
-                        : least > (size_t)PROCPOOL__WINDOW ? least
-                                                           : (size_t)PROCPOOL__WINDOW;
   procpool_iterator *it = procpool__iterator_new(item_size);
   if (it == NULL)
     return NULL;
-  if (procpool__group_make(&it->group, places) != PROCPOOL_OK) {
+  if (procpool__imap_make_places(it, p, o) != PROCPOOL_OK) {
     procpool__iterator_end(it, false);
     return NULL;
   }
@@ -13953,7 +14124,7 @@ static procpool_iterator *procpool__imap_make(procpool *p, size_t item_size, con
   it->group.pool_count = 1;
   it->group.until = o->unordered ? (unsigned)PROCPOOL__UNTIL_QUEUED : (unsigned)PROCPOOL__UNTIL_DUE;
   it->group.due = it->free = it->group.nodes;
-  for (size_t i = 1; i < places; i++)
+  for (size_t i = 1; i < it->group.places; i++)
     it->group.nodes[i - 1].next_done = &it->group.nodes[i];
   it->limits.time_limit = o->time_limit;
   it->limits.grace = o->grace;
@@ -13997,22 +14168,68 @@ PROCPOOL_API procpool_status procpool_imap(procpool *pool, procpool_function fun
   return PROCPOOL_OK;
 }
 
-/* Gives back a future of an imap. */
-static void procpool__imap_drop(procpool_iterator *it, procpool__wait_node *node) {
-  (void)procpool__public_relock(it->pool);
-  (void)procpool__future_release(it->pool, node->future);
+/* The place is free again. */
+static void procpool__imap_vacate(procpool_iterator *it, procpool__wait_node *node) {
   procpool__node_unlink(node);
-  (void)procpool__public_leave(it->pool, PROCPOOL_OK);
   if (it->group.until == PROCPOOL__UNTIL_DUE)
     return;
   node->next_done = it->free;
   it->free = node;
 }
 
+/* Under the lock. The block of a bundle, if this future has one: the iterator gives it back where the task has settled,
+ * else the task will. */
+static void procpool__bundle_free(procpool *p, procpool_future *f) {
+  if (!(f->flags & PROCPOOL__F_KEEP_BLOCK))
+    return;
+  f->flags &= (uint8_t)~PROCPOOL__F_KEEP_BLOCK;
+  if (procpool__future_status(f) == PROCPOOL_PENDING || (f->flags & PROCPOOL__F_QUARANTINE) || procpool__host_freed(p))
+    return;
+  procpool__arena_free(p, f->block, f->block_size);
+  procpool__host_pass_room(p);
+}
+
+/* Gives back a future of an imap. */
+static void procpool__imap_drop(procpool_iterator *it, procpool__wait_node *node) {
+  (void)procpool__public_relock(it->pool);
+  procpool__bundle_free(it->pool, node->future);
+  (void)procpool__future_release(it->pool, node->future);
+  procpool__imap_vacate(it, node);
+  (void)procpool__public_leave(it->pool, PROCPOOL_OK);
+}
+
+/* Under the lock: gives back a future that is in no place; null is fine. */
+static void procpool__bundle_drop(procpool *p, procpool_future *f) {
+  if (f == NULL)
+    return;
+  (void)procpool__future_release(p, f); /* the caller may have done so */
+  procpool__future_unref(p, f);
+}
+
+/* Under the lock. */
+static void procpool__bundle_close(procpool_iterator *it) {
+  procpool__bundles *b = it->bundles;
+  if (b->open == NULL)
+    return;
+  b->room = b->largest > b->room ? b->largest : b->room - (b->room - b->largest) / 16;
+  procpool__bundle_free(it->pool, b->open);
+  if (b->next <= b->own) /* it was not delivered */
+    procpool__bundle_drop(it->pool, b->open);
+  else
+    procpool__future_unref(it->pool, b->open);
+  b->open = NULL;
+}
+
 static void procpool__imap_drop_current(procpool_iterator *it) {
   if (it->pool != NULL && it->current != NULL)
     procpool__imap_drop(it, it->current);
   it->current = NULL;
+  if (it->bundles == NULL || it->bundles->held == NULL)
+    return;
+  (void)procpool__public_relock(it->pool);
+  procpool__bundle_drop(it->pool, it->bundles->held);
+  it->bundles->held = NULL;
+  (void)procpool__public_leave(it->pool, PROCPOOL_OK);
 }
 
 /* The node n places behind another one. In order, the nodes are a ring. */
@@ -14029,14 +14246,17 @@ static procpool__wait_node *procpool__imap_place(procpool_iterator *it) {
   return node;
 }
 
-/* Pulls the next input into it->item. False at the end, and on an error of the generator. */
+/* Pulls the next input. False at the end, and on an error of the generator. */
+static bool procpool__imap_pull_to(procpool_iterator *it, unsigned char *item) {
+  const int more = it->generator(it->context, item);
+  if (more <= 0)
+    it->end = more == 0 ? PROCPOOL_END : PROCPOOL_GENERATOR;
+  return more > 0;
+}
+
+/* Pulls one into it->item. */
 static bool procpool__imap_pull(procpool_iterator *it) {
-  if (!it->has_item) {
-    const int more = it->generator(it->context, it->item);
-    it->has_item = more > 0;
-    if (more <= 0)
-      it->end = more == 0 ? PROCPOOL_END : PROCPOOL_GENERATOR;
-  }
+  it->has_item = it->has_item || procpool__imap_pull_to(it, it->item);
   return it->has_item;
 }
 
@@ -14061,53 +14281,405 @@ static procpool_status procpool__imap_submit(procpool_iterator *it, uint64_t dea
   return procpool__public_leave(p, status);
 }
 
-/* Submits inputs until the window is full. However long the generator takes, an interrupt ends that; a time-out too,
- * once something is in flight (but a call that does not wait at all still pulls: it may be the only kind that is made).
- * */
+/* ---- items that are handed out together ---- */
+
+/* Items of the next bundle: fewer where the answers were large. */
+static size_t procpool__bundle_size(const procpool__bundles *b) {
+  const uint64_t each = (uint64_t)b->step + procpool__answer_length(b->room);
+  const size_t most = each < PROCPOOL__BUNDLE_BYTES ? (size_t)(PROCPOOL__BUNDLE_BYTES / each) : 1;
+  return b->chunksize < most ? b->chunksize : most;
+}
+
+/* Whether there is a place for one more bundle. The last place is that of a bundle which is handed out again. */
+static bool procpool__bundle_fits(const procpool_iterator *it) {
+  return it->group.count + 1 < it->group.places;
+}
+
+/* Whether something is to be delivered without waiting. */
+static bool procpool__bundle_ready(const procpool__bundles *b) {
+  return b->open != NULL && (b->next <= b->own || b->beyond != PROCPOOL_OK);
+}
+
+/* Makes count items from arguments on, which lie in the block, a task. */
+static void procpool__bundle_order(const procpool_iterator *it, procpool__order *o, uint64_t block, size_t count,
+                                   uint64_t arguments, uint64_t answers, uint64_t size) {
+  const procpool *p = it->pool;
+  procpool__bundle *bundle = (procpool__bundle *)(void *)(p->segment.arena + block);
+  bundle->count = count;
+  bundle->argument_size = it->item_size;
+  bundle->argument_step = it->bundles->step;
+  bundle->arguments = block + arguments;
+  bundle->answers = block + answers;
+  bundle->answers_size = size - answers;
+  procpool__store_relaxed(&bundle->begun, 0);
+  o->block = block;
+  o->size = (size_t)size;
+  o->flags |= PROCPOOL__SLOT_BUNDLE;
+  o->limit = procpool__public_time_limit(it->limits.time_limit, (double)count, p->time_limit);
+}
+
+/* Notes the task in its place. */
+static void procpool__bundle_sent_as(procpool_iterator *it, procpool__wait_node *place, procpool_future *f,
+                                     size_t count, uint64_t arguments, uint64_t answers) {
+  procpool__bundle_sent *sent = &it->bundles->sent[place - it->group.nodes];
+  sent->count = count;
+  sent->arguments = arguments;
+  sent->answers = answers;
+  procpool__node_link(&it->group.waiter, place, f);
+  it->group.count++;
+}
+
+/* Hands out inputs that wait. Without memory for several one goes alone, which waits for some if it must. */
+static procpool_status procpool__bundle_send(procpool_iterator *it, uint64_t deadline) {
+  const uint64_t arguments = procpool__round_up(sizeof(procpool__bundle), PROCPOOL__LINE);
+  procpool__bundles *b = it->bundles;
+  procpool *p = it->pool;
+  size_t n = procpool__bundle_size(b);
+  uint64_t answers, size, block = PROCPOOL__NO_BLOCK;
+  char text[PROCPOOL__MESSAGE];
+  procpool__order o;
+  procpool_status status;
+  if (!procpool__public_relock(p)) /* the generator has forked: this is the child */
+    return procpool__public_leave(p, PROCPOOL_FORKED);
+  n = n < b->waiting ? n : b->waiting;
+  answers = arguments + n * (uint64_t)b->step;
+  size = answers + (n - 1) * procpool__answer_length(b->room);
+  for (size_t i = 0; i < n && procpool__pointers_matter(p, it->pointers); i++)
+    if (!procpool__pointers_hold(p, it->pointers, b->items + i * b->step, SIZE_MAX, text))
+      return procpool__public_leave(p, procpool__host_refuse(p, PROCPOOL_ARGUMENT, 0, text));
+  procpool__submit_make_order(p, &o, it->function, b->items, it->item_size, &it->limits);
+  o.index = it->taken;
+  if (n > 1 && p->refusal == PROCPOOL_OK)
+    block = procpool__arena_hold(p, size);
+  if (block == PROCPOOL__NO_BLOCK) {
+    n = 1;
+  } else {
+    procpool__bundle_order(it, &o, block, n, arguments, answers, size);
+    memcpy(p->segment.arena + block + arguments, b->items, n * b->step);
+  }
+  status = procpool__submit_checked(p, &o, b->taken > b->waiting ? 0 : deadline);
+  if (status == PROCPOOL_OK) {
+    p->arena.held -= block != PROCPOOL__NO_BLOCK; /* it is the task's now */
+    procpool__bundle_sent_as(it, procpool__imap_place(it), o.future, n, arguments, answers);
+    it->taken += n;
+    b->waiting -= n;
+    memmove(b->items, b->items + n * b->step, b->waiting * b->step);
+  } else {
+    procpool__arena_unhold(p, block, size);
+  }
+  return procpool__public_leave(p, status);
+}
+
+/* The bundle that is open broke off, and what it came to is delivered: the rest is handed out again, in its block, and
+ * in order before all others. Where that is refused, those items come to that. */
+static procpool_status procpool__bundle_again(procpool_iterator *it, uint64_t deadline) {
+  procpool__bundles *b = it->bundles;
+  procpool__group *g = &it->group;
+  procpool *p = it->pool;
+  const size_t count = b->count - b->next;
+  const uint64_t arguments = b->arguments + b->next * (uint64_t)b->step;
+  procpool_status status = PROCPOOL_SHUTDOWN;
+  procpool__order o;
+  if (!procpool__public_relock(p)) /* the generator has forked: this is the child */
+    return procpool__public_leave(p, PROCPOOL_FORKED);
+  if (!procpool__host_freed(p)) {
+    procpool__submit_make_order(p, &o, it->function, it->item, it->item_size, &it->limits);
+    o.index = b->first + b->next;
+    procpool__bundle_order(it, &o, b->open->block, count, arguments, b->answers, b->open->block_size);
+    status = procpool__submit_checked(p, &o, deadline);
+  }
+  if (status == PROCPOOL_OK) {
+    b->open->flags &= (uint8_t)~PROCPOOL__F_KEEP_BLOCK; /* it is the other task's */
+    procpool__bundle_close(it);
+    if (g->until == PROCPOOL__UNTIL_DUE)
+      g->due = procpool__imap_behind(g, g->due, g->places - 1);
+    procpool__bundle_sent_as(it, g->until == PROCPOOL__UNTIL_DUE ? g->due : procpool__imap_place(it), o.future, count,
+                             arguments, b->answers);
+  } else if (status == PROCPOOL_FULL) {
+    status = PROCPOOL_PENDING;
+  } else if (status != PROCPOOL_INTERRUPTED && status != PROCPOOL_MEMORY && status != PROCPOOL_FORKED) {
+    b->beyond = status < PROCPOOL_PENDING ? status : PROCPOOL_TRANSFER;
+    status = PROCPOOL_OK;
+  }
+  return procpool__public_leave(p, status);
+}
+
+/* Opens a bundle that has settled. What a worker has written of it is but a number to be checked: one that lies makes
+ * its own items fail. Of tasks that did not begin, or that ended with the pool, all items from own on come to that. */
+static void procpool__bundle_open(procpool_iterator *it, procpool__wait_node *node) {
+  const procpool__bundle_sent *sent = &it->bundles->sent[node - it->group.nodes];
+  procpool__bundles *b = it->bundles;
+  procpool_future *f = node->future;
+  const procpool_status status = procpool__future_status(f);
+  const bool over = status == PROCPOOL_CANCELLED || (status >= PROCPOOL_SHUTDOWN && status <= PROCPOOL_BROKEN);
+  f->refs++;
+  procpool__imap_vacate(it, node);
+  b->open = f;
+  b->first = f->index;
+  b->count = sent->count;
+  b->arguments = sent->arguments;
+  b->answers = b->answer = sent->answers;
+  b->next = b->own = 0;
+  b->largest = 0;
+  b->beyond = over || (f->flags & PROCPOOL__F_QUARANTINE) ? status : PROCPOOL_OK;
+  if (f->flags & PROCPOOL__F_KEEP_BLOCK) {
+    const procpool__bundle *bundle = (const procpool__bundle *)(const void *)(it->pool->segment.arena + f->block);
+    const uint64_t begun = procpool__host_freed(it->pool) ? 0 : procpool__load_acquire(&bundle->begun);
+    b->own = begun == 0 ? 0 : begun < b->count ? (size_t)begun - 1 : b->count - 1;
+    if (procpool__host_freed(it->pool))
+      b->own = PROCPOOL__BUNDLE_NONE;
+  }
+}
+
+/* What an item reported itself. */
+static void procpool__bundle_failure(procpool_future *f, const unsigned char *bytes, uint64_t size) {
+  procpool_error *e = procpool__host_error(f, PROCPOOL_FAILED);
+  procpool__failure failure;
+  memset(&failure, 0, sizeof(failure));
+  memcpy(&failure, bytes, size < sizeof(failure) ? (size_t)size : sizeof(failure));
+  failure.message[sizeof(failure.message) - 1] = 0;
+  if (e == NULL)
+    return;
+  e->code = failure.code;
+  memcpy(e->message, failure.message, sizeof(e->message));
+}
+
+/* Reads the next answer in the bundle that is open. What is there was acquired with begun, and is read once. PENDING
+ * where there is no memory for it: it stays there. */
+static procpool_status procpool__bundle_answer(procpool__bundles *b, procpool_future *f) {
+  const unsigned char *at = f->pool->segment.arena + b->open->block + b->answer;
+  const procpool__answer *answer = (const procpool__answer *)(const void *)at;
+  const uint64_t left = b->open->block_size - b->answer;
+  const uint64_t size = left < sizeof(*answer) ? UINT64_MAX : procpool__load_relaxed(&answer->size);
+  const uint64_t kind = left < sizeof(*answer) ? 0 : procpool__load_relaxed(&answer->kind);
+  if (size > left - sizeof(*answer) || left < sizeof(*answer) || kind > PROCPOOL__ANSWER_FAILURE) {
+    b->answer = b->open->block_size; /* nor is there one behind it */
+    procpool__host_explain(f, PROCPOOL_CRASHED, 0, "a worker wrote nonsense into shared memory");
+    return PROCPOOL_CRASHED;
+  }
+  at += sizeof(*answer);
+  if (kind == PROCPOOL__ANSWER_FAILURE) {
+    procpool__bundle_failure(f, at, size);
+  } else if (kind == PROCPOOL__ANSWER_NONE) {
+    f->flags |= PROCPOOL__F_NONE;
+  } else {
+    void *data = f->result.small;
+    if (size > PROCPOOL__SMALL)
+      data = f->result.data = procpool__aligned_new(size);
+    if (data == NULL)
+      return PROCPOOL_PENDING;
+    memcpy(data, at, (size_t)size);
+    f->size = size;
+  }
+  b->answer += procpool__answer_length(size);
+  b->answer = b->answer < b->open->block_size ? b->answer : b->open->block_size;
+  b->largest = size > b->largest ? size : b->largest;
+  return kind == PROCPOOL__ANSWER_FAILURE ? PROCPOOL_FAILED : PROCPOOL_OK;
+}
+
+/* Makes a settled future for the next item, which is not the task's own. Null where there is no memory. */
+static procpool_future *procpool__bundle_future(procpool_iterator *it) {
+  procpool__bundles *b = it->bundles;
+  procpool_future *f = procpool__future_new(it->pool);
+  procpool_status status = b->beyond;
+  if (f == NULL)
+    return NULL;
+  f->index = b->first + b->next;
+  f->user = it->limits.user;
+  if (procpool__host_freed(it->pool)) {
+    status = PROCPOOL_SHUTDOWN;
+  } else if (b->next < b->own) {
+    f->worker = b->open->worker;
+    f->pid = b->open->pid;
+    status = procpool__bundle_answer(b, f);
+  }
+  if (status != PROCPOOL_PENDING) {
+    it->pool->held_futures++;
+    __atomic_store_n(&f->status, (uint8_t)status, __ATOMIC_RELEASE);
+    return f;
+  }
+  f->refs = 1;
+  procpool__future_unref(it->pool, f);
+  return NULL;
+}
+
+/* The next item of the bundle that is open, which is ready. Null where there is no memory. */
+static procpool_future *procpool__bundle_next(procpool_iterator *it) {
+  procpool__bundles *b = it->bundles;
+  procpool_future *f = b->open;
+  if (b->next != b->own) {
+    f = procpool__bundle_future(it);
+  } else {
+    const uint64_t size = f->error != NULL ? (uint64_t)sizeof(procpool__failure) : f->size;
+    b->largest = size > b->largest ? size : b->largest;
+    f->refs++;
+    f->index = b->first + b->next; /* until now it was the bundle's */
+    if (f->error != NULL)
+      f->error->index = f->index;
+  }
+  if (f == NULL)
+    return NULL;
+  b->held = f;
+  b->next++;
+  b->taken--;
+  if (b->next == b->count)
+    procpool__bundle_close(it);
+  return f;
+}
+
+/* ---- filling the window ---- */
+
+/* Whether one more input may be taken. */
+static bool procpool__imap_wants(const procpool_iterator *it) {
+  const procpool__bundles *b = it->bundles;
+  if (it->end != PROCPOOL_OK)
+    return false;
+  if (b == NULL)
+    return it->group.count < it->group.places;
+  return b->taken < b->window && (b->waiting < procpool__bundle_size(b) || procpool__bundle_fits(it));
+}
+
+/* Whether something is to come before what waits here. */
+static bool procpool__imap_busy(const procpool_iterator *it) {
+  return it->bundles != NULL ? it->bundles->taken > it->bundles->waiting : it->group.count > 0;
+}
+
+/* Pulls the next input. False where there is none. */
+static bool procpool__imap_take_in(procpool_iterator *it) {
+  procpool__bundles *b = it->bundles;
+  if (b == NULL)
+    return procpool__imap_pull(it);
+  if (b->waiting >= procpool__bundle_size(b))
+    return true; /* there was no room for these */
+  if (!procpool__imap_pull_to(it, b->items + b->waiting * b->step))
+    return false;
+  b->waiting++;
+  b->taken++;
+  return true;
+}
+
+/* Hands out what was pulled. In bundles: a full one; what there is, where all says so. OK, or why this call ends; what
+ * ends the iteration is noted. */
+static procpool_status procpool__imap_hand_out(procpool_iterator *it, const procpool__wait *wait, bool all) {
+  procpool__bundles *b = it->bundles;
+  procpool_status status = PROCPOOL_OK;
+  if (b == NULL)
+    status = procpool__imap_submit(it, wait->deadline);
+  else if (b->waiting > 0 && (all || b->waiting >= procpool__bundle_size(b)) && procpool__bundle_fits(it))
+    status = procpool__bundle_send(it, wait->deadline);
+  if (status == PROCPOOL_MEMORY && b != NULL && procpool__imap_busy(it))
+    status = PROCPOOL_FULL; /* what is to be delivered gives some back */
+  if (status == PROCPOOL_FULL || status == PROCPOOL_INTERRUPTED || status == PROCPOOL_FORKED)
+    return status;
+  it->has_item = false;
+  if (status == PROCPOOL_OK)
+    return PROCPOOL_OK;
+  it->end = status;
+  if (b != NULL) {
+    b->taken -= b->waiting;
+    b->waiting = 0;
+  }
+  return PROCPOOL_OK;
+}
+
+/* Whether there is something to be delivered, so that a slow generator need not be asked further. */
+static bool procpool__imap_ready(procpool_iterator *it) {
+  procpool *p = it->pool;
+  bool ready = it->bundles != NULL && procpool__bundle_ready(it->bundles);
+  if (!procpool__public_relock(p))
+    return procpool__public_leave(p, PROCPOOL_FORKED) == PROCPOOL_OK;
+  if (!ready && it->group.count > 0 && !procpool__host_freed(p)) {
+    (void)procpool__host_drain(p);
+    ready = procpool__condition_group(p, &it->group);
+  }
+  (void)procpool__public_leave(p, PROCPOOL_OK);
+  return ready;
+}
+
+/* Submits inputs until the window is full, or the generator takes its time and there is something to be delivered.
+ * However long the generator takes, an interrupt ends that; a time-out too, once something is in flight (but a call
+ * that does not wait at all still pulls: it may be the only kind that is made). */
 static procpool_status procpool__imap_fill(procpool_iterator *it, const procpool__wait *wait) {
-  while (it->end == PROCPOOL_OK && it->group.count < it->group.places) {
-    procpool_status status = procpool__host_wait_look(it->pool, wait);
+  uint64_t tick = procpool__platform_tick();
+  procpool_status status = PROCPOOL_OK;
+  bool slow = false;
+  while (status == PROCPOOL_OK && !(slow && procpool__imap_ready(it)) && procpool__imap_wants(it)) {
+    status = procpool__host_wait_look(it->pool, wait);
     if (status == PROCPOOL_INTERRUPTED) {
       (void)procpool__public_relock(it->pool);
       return procpool__public_leave(it->pool, procpool__host_wait_over(it->pool, wait));
     }
     if (status == PROCPOOL_FORKED)
       return status;
-    if ((status == PROCPOOL_PENDING && it->group.count > 0 && wait->deadline > 0) || !procpool__imap_pull(it))
+    if ((status == PROCPOOL_PENDING && wait->deadline > 0 &&
+         (procpool__imap_busy(it) || (it->bundles != NULL && it->bundles->waiting > 0))) ||
+        !procpool__imap_take_in(it)) {
+      status = PROCPOOL_OK;
       break;
-    status = procpool__imap_submit(it, wait->deadline);
-    if (status == PROCPOOL_FULL)
-      return it->group.count > 0 ? PROCPOOL_OK : PROCPOOL_PENDING;
-    if (status == PROCPOOL_INTERRUPTED || status == PROCPOOL_FORKED)
-      return status;
-    it->has_item = false;
-    if (status != PROCPOOL_OK)
-      it->end = status;
+    }
+    slow = tick != procpool__platform_tick();
+    tick = slow ? procpool__platform_tick() : tick;
+    status = procpool__imap_hand_out(it, wait, slow);
   }
-  return PROCPOOL_OK;
+  while (status == PROCPOOL_OK && it->bundles != NULL && it->bundles->waiting > 0 && procpool__bundle_fits(it) &&
+         (it->end != PROCPOOL_OK || !procpool__imap_busy(it)))
+    status = procpool__imap_hand_out(it, wait, true);
+  if (status == PROCPOOL_FULL)
+    return procpool__imap_busy(it) ? PROCPOOL_OK : PROCPOOL_PENDING;
+  return status;
 }
 
-/* Takes out the future that is to be delivered; null where a callback has taken all that were in flight. */
-static procpool_future *procpool__iterator_take(procpool_iterator *it) {
+/* The place of the future that is to be delivered next: there is one. */
+static procpool__wait_node *procpool__iterator_pop(procpool_iterator *it) {
   procpool__group *g = &it->group;
-  procpool__imap_drop_current(it); /* a callback's */
-  if (g->count == 0)
-    return NULL;
-  if (g->until == PROCPOOL__UNTIL_DUE) {
-    it->current = g->due;
+  procpool__wait_node *node = g->due;
+  if (g->until == PROCPOOL__UNTIL_DUE)
     g->due = procpool__imap_behind(g, g->due, 1);
-  } else {
-    it->current = procpool__waiter_pop(&g->waiter);
-  }
+  else
+    node = procpool__waiter_pop(&g->waiter);
   g->count--;
-  it->last = it->pool != NULL ? it->current->future->index : (size_t)(it->current - g->nodes);
-  return it->current->future;
+  return node;
+}
+
+/* Takes out the item that is to be delivered; null where a callback has taken all that were there. */
+static procpool_status procpool__bundle_take(procpool_iterator *it, procpool_future **future) {
+  procpool__bundles *b = it->bundles;
+  procpool *p = it->pool;
+  procpool_status status = PROCPOOL_OK;
+  if (!procpool__public_relock(p))
+    return procpool__public_leave(p, PROCPOOL_FORKED);
+  if (b->open == NULL && it->group.count > 0 && procpool__condition_group(p, &it->group))
+    procpool__bundle_open(it, procpool__iterator_pop(it));
+  if (procpool__bundle_ready(b)) {
+    *future = procpool__bundle_next(it);
+    status = *future != NULL ? PROCPOOL_OK : PROCPOOL_MEMORY;
+    it->last = *future != NULL ? (*future)->index : it->last;
+  }
+  return procpool__public_leave(p, status);
+}
+
+/* The same for an iterator of any kind. */
+static procpool_status procpool__iterator_take(procpool_iterator *it, procpool_future **future) {
+  procpool__imap_drop_current(it); /* a callback's */
+  if (it->bundles != NULL)
+    return procpool__bundle_take(it, future);
+  if (it->group.count == 0)
+    return PROCPOOL_OK;
+  it->current = procpool__iterator_pop(it);
+  *future = it->current->future;
+  it->last = it->pool != NULL ? (*future)->index : (size_t)(it->current - it->group.nodes);
+  return PROCPOOL_OK;
 }
 
 /* Waits for the next one; END, once why there is none, where all have been delivered. */
 static procpool_status procpool__iterator_await(procpool_iterator *it, procpool__wait *wait) {
-  procpool_status status = it->pool != NULL ? procpool__imap_fill(it, wait) : PROCPOOL_OK;
-  if (status != PROCPOOL_OK)
+  const procpool__bundles *b = it->bundles;
+  procpool_status status = PROCPOOL_OK;
+  if (b != NULL && b->open != NULL && !procpool__bundle_ready(b))
+    status = procpool__bundle_again(it, wait->deadline);
+  if (status == PROCPOOL_OK && it->pool != NULL)
+    status = procpool__imap_fill(it, wait);
+  if (status != PROCPOOL_OK || (b != NULL && procpool__bundle_ready(b)))
     return status;
   if (it->group.count > 0)
     return procpool__group_wait(&it->group, wait);
@@ -14143,7 +14715,7 @@ PROCPOOL_API procpool_status procpool_next(procpool_iterator *iterator, double t
     g->thrown = NULL;
     procpool__platform_throw(thrown);
     if (status == PROCPOOL_OK)
-      *future = procpool__iterator_take(iterator);
+      status = procpool__iterator_take(iterator, future);
   }
   return procpool__host_told(status);
 }
@@ -14174,7 +14746,9 @@ PROCPOOL_API size_t procpool_iterator_index(procpool_iterator *iterator) {
 }
 
 PROCPOOL_API size_t procpool_iterator_remaining(procpool_iterator *iterator) {
-  return iterator != NULL && iterator->magic == PROCPOOL__ITERATOR_LIVE ? iterator->group.count : 0;
+  if (iterator == NULL || iterator->magic != PROCPOOL__ITERATOR_LIVE)
+    return 0;
+  return iterator->bundles != NULL ? iterator->bundles->taken : iterator->group.count;
 }
 
 PROCPOOL_API void procpool_iterator_free(procpool_iterator *iterator) {
@@ -14184,6 +14758,13 @@ PROCPOOL_API void procpool_iterator_free(procpool_iterator *iterator) {
     return;
   p = iterator->pool;
   here = procpool__iterator_here(iterator);
+  if (p != NULL && here)
+    procpool__imap_drop_current(iterator);
+  if (iterator->bundles != NULL && here) {
+    (void)procpool__public_relock(p);
+    procpool__bundle_close(iterator);
+    (void)procpool__public_leave(p, PROCPOOL_OK);
+  }
   for (size_t i = 0; i < iterator->group.places && p != NULL && here; i++)
     if (iterator->group.nodes[i].future != NULL) {
       (void)procpool_future_cancel(iterator->group.nodes[i].future);
@@ -14992,6 +15573,13 @@ static void *procpool__task_placed_result(procpool_task *task, size_t size) {
   return procpool__task_scratch(task->worker, size);
 }
 
+/* Where the host reads it if the item that runs is one of several, and there is room. */
+static unsigned char *procpool__task_in_bundle(const procpool_task *task, uint64_t size) {
+  if (task->answer_room < sizeof(procpool__answer) || size > task->answer_room - sizeof(procpool__answer))
+    return NULL;
+  return task->answer + sizeof(procpool__answer);
+}
+
 PROCPOOL_API void *procpool_task_result(procpool_task *task, size_t size) {
   unsigned char *result;
   if (task == NULL)
@@ -15003,9 +15591,12 @@ PROCPOOL_API void *procpool_task_result(procpool_task *task, size_t size) {
     return procpool__task_item_result(task, size);
   if (task->place != NULL)
     return procpool__task_placed_result(task, size);
-  result = procpool__task_in_ring(task, size);
-  task->in_ring = result != NULL;
-  if (!task->in_ring)
+  result = procpool__task_in_bundle(task, size);
+  task->in_bundle = result != NULL;
+  if (result == NULL)
+    result = procpool__task_in_ring(task, size);
+  task->in_ring = result != NULL && !task->in_bundle;
+  if (result == NULL)
     result = procpool__task_scratch(task->worker, size > 0 ? size : 1);
   task->uncarried = result == NULL;
   task->result = result;
@@ -15023,7 +15614,7 @@ static bool procpool__task_returns_argument(procpool_task *task, const void *dat
       (uint64_t)(bytes - task->argument) > task->argument_size - size)
     return false;
   task->given = true;
-  task->in_ring = task->uncarried = false;
+  task->in_ring = task->in_bundle = task->uncarried = false;
   task->result = bytes;
   task->result_size = size;
   return true;

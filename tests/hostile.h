@@ -87,5 +87,7 @@ enum {
 };
 /* Item of a map, an int: some of them lie about the chunk that they are in. */
 void hostile_item(procpool_task *task);
+/* Item of an imap, an int: some of them lie about those that are handed out with them. */
+void hostile_bundled_item(procpool_task *task);
 
 #endif

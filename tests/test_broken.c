@@ -204,11 +204,13 @@ TEST_STARTS(r038_calls_on_a_broken_pool, PROCESSES) {
   const long supervisor = test_supervisor(pool);
   procpool_future *running = block(pool, 0), *future = NULL;
   procpool_iterator *before = NULL, *after = NULL;
+  procpool_imap_options options = {0};
   procpool_error error;
   int next = 0, out = -1, delivered = 0;
   procpool_status status;
   const int in = 1;
-  CHECK_OK(procpool_imap(pool, task_twice, generate_ints, &next, sizeof(int), NULL, &before));
+  options.buffersize = 2;
+  CHECK_OK(procpool_imap(pool, task_twice, generate_ints, &next, sizeof(int), &options, &before));
   CHECK_STATUS(procpool_next(before, 0, &future), PROCPOOL_PENDING);
   gate_wait(&page->started, 1);
   CHECK_EQ(kill((pid_t)supervisor, SIGKILL), 0);

@@ -139,6 +139,42 @@ TEST_STARTS_LIMIT(hostile_random_words, PROCESSES, 120) {
     random_attack(start, seed);
 }
 
+static int count_items(void *context, void *item) {
+  int *next = (int *)context;
+  if (*next == 512)
+    return 0;
+  memcpy(item, next, sizeof(*next));
+  (*next)++;
+  return 1;
+}
+
+/* The same of items that an imap hands out together: each is delivered once, and has settled. */
+TEST_STARTS_LIMIT(hostile_imap, PROCESSES, 60) {
+  procpool *pool = open_hostile(start);
+  procpool_imap_options options;
+  memset(&options, 0, sizeof(options));
+  options.chunksize = 12;
+  for (int round = 0; round < 2; round++) {
+    procpool_iterator *iterator = NULL;
+    procpool_future *future = NULL;
+    procpool_status status;
+    int next = 0, delivered = 0;
+    options.unordered = round == 1;
+    CHECK_OK(procpool_imap(pool, hostile_bundled_item, count_items, &next, sizeof(int), &options, &iterator));
+    while ((status = procpool_next(iterator, 20.0 * test_slow(), &future)) == PROCPOOL_OK) {
+      size_t size = 0;
+      CHECK(procpool_future_done(future));
+      if (procpool_future_data(future, &size) != NULL)
+        CHECK_LE(size, 1 << 20);
+      delivered++;
+    }
+    CHECK_STATUS(status, PROCPOOL_END);
+    CHECK_EQ(delivered, next);
+    procpool_iterator_free(iterator);
+  }
+  end_hostile(pool, NULL, 0);
+}
+
 /* A chunk that lies about its items: the map ends, and what it says was OK is what the items gave. */
 TEST_STARTS_LIMIT(hostile_map, PROCESSES, 60) {
   enum { ITEMS = 64 };

@@ -423,3 +423,22 @@ void hostile_item(procpool_task *task) {
     _exit(1);
   procpool__store(&task->slot->word, procpool__word_in(task->word, PROCPOOL__DONE_OK));
 }
+
+void hostile_bundled_item(procpool_task *task) {
+  procpool__bundle *bundle = task->bundle;
+  const int item = *(const int *)procpool_task_argument(task, NULL);
+  procpool__answer *first;
+  procpool_task_return(task, &item, sizeof(item));
+  if (bundle == NULL || item % 8 != 3)
+    return;
+  first = (procpool__answer *)(void *)(task->worker->segment->arena + bundle->answers);
+  if (item & 8)
+    first->size = item & 64 ? UINT64_MAX - 15 : bundle->answers_size - 15;
+  else
+    first->kind = item & 64 ? UINT64_MAX : PROCPOOL__ANSWER_FAILURE;
+  bundle->begun = item & 16 ? UINT64_MAX : item & 128 ? 0 : bundle->count;
+  bundle->arguments = bundle->answers = bundle->argument_size = UINT64_MAX / 2;
+  if (item & 32)
+    _exit(1);
+  procpool__store(&task->slot->word, procpool__word_in(task->word, PROCPOOL__DONE_OK));
+}

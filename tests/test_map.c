@@ -769,11 +769,13 @@ TEST_STARTS(r038_imap_freed_before_the_first_next, EVERY) {
 TEST_STARTS(r038_shutdown_during_imap, CONCURRENT) {
   procpool *pool = test_open(start, 1);
   source from = source_of(-1);
+  procpool_imap_options options = {0};
   procpool_iterator *iterator = NULL;
   procpool_future *future = NULL;
   int delivered = 0;
   procpool_status status;
-  CHECK_OK(procpool_imap(pool, task_twice, generate, &from, sizeof(int), NULL, &iterator));
+  options.buffersize = 2;
+  CHECK_OK(procpool_imap(pool, task_twice, generate, &from, sizeof(int), &options, &iterator));
   for (int i = 0; i < 5; i++)
     CHECK_EQ(next_int(iterator, &from), 2 * i);
   CHECK_OK(procpool_shutdown(pool, PROCPOOL_DRAIN, PROCPOOL_FOREVER));
@@ -787,12 +789,14 @@ TEST_STARTS(r038_shutdown_during_imap, CONCURRENT) {
 
 TEST_STARTS(r038_kill_during_imap, PROCESSES) {
   procpool *pool = test_open(start, 1);
-  source from = source_of(500);
+  source from = source_of(50);
+  procpool_imap_options options = {0};
   procpool_iterator *iterator = NULL;
   procpool_future *future = NULL;
   procpool_status status;
   int shut = 0;
-  CHECK_OK(procpool_imap(pool, task_gate, generate_gated, &from, sizeof(test_job), NULL, &iterator));
+  options.buffersize = 2;
+  CHECK_OK(procpool_imap(pool, task_gate, generate_gated, &from, sizeof(test_job), &options, &iterator));
   CHECK_STATUS(procpool_next(iterator, 0, &future), PROCPOOL_PENDING);
   gate_wait(&page->started, 1);
   CHECK_OK(procpool_shutdown(pool, PROCPOOL_KILL, PROCPOOL_FOREVER));
