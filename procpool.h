@@ -6341,6 +6341,7 @@ static void procpool__worker_loop(procpool__worker *w) {
   procpool__store(&w->block->life, PROCPOOL__LIFE_LEAVES); /* first: a worker that is continued then stays away */
   (void)procpool__or(procpool__shm_away(w->segment, w->index), procpool__shm_bit(w->index));
   procpool__worker_trim(w, 0);
+  procpool__worker_forget_failure(w);
 }
 
 static void procpool__worker_setup(procpool__worker *w, const procpool__segment *s, int index, int event_fd,
