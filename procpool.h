@@ -320,9 +320,23 @@ typedef struct procpool_options {
    * own, in a host with threads: a small program that opens the shared objects whose functions shall run (dlopen), and
    * then calls procpool_worker_main(), of the plugin's implementation or of another one of the same version. Functions
    * that lie in shared objects which both programs have open can run in workers, those of the host's own executable
-   * cannot (FUNCTION). A path from the root or from the directory that open is called in: $PATH is not searched. It is
+   * cannot (NO_FUNCTION). A path from the root or from the directory that open is called in: $PATH is not searched. It is
    * started with the host's environment, and with this path as argv[0]. Where AUTO forks it is not used */
   const char *worker_path;
+  /* Runs once in each worker that leaves in order: when the pool is shut down by DRAIN or CANCEL, or it is replaced
+   * (max_tasks_per_child); after its last task, never beside one. Inline: in the call that ends the pool. Not where the
+   * worker is killed or crashes, nor where the pool is killed or freed without a shutdown. It answers like a task, has
+   * no argument, and is none: it is in no count. One that crashes harms nothing but its own result. */
+  procpool_function finalizer;
+  /* Runs in the host for each finalizer that has ended, with a settled future: its result, or FAILED or TRANSFER; and
+   * CRASHED, or TIMEOUT for finalizer_limit, where its worker ended in it. (No call where the worker's ring has no room
+   * for that news.) Worker and pid are in the future. In the thread that polls, waits, shuts down or frees, which sees
+   * to it that all have been called back when it returns as the pool's end. The future is given back after it. Null:
+   * the results are dropped */
+  procpool_callback finalizer_callback;
+  void *finalizer_context;
+  double finalizer_limit; /* seconds that a finalizer may run, then its worker is killed; 0: no limit; fork and spawn
+                             only */
 } procpool_options;
 
 /* Opens a pool. options: null or zeroed for all defaults. Returns when every worker process has been started (their
@@ -334,7 +348,7 @@ typedef struct procpool_options {
  *                libraries start threads before main
  *   NO_WORKER_MAIN   spawn, and main has not called procpool_worker_main(); or the program at worker_path ended before
  *                it did, or did not do it within 30 seconds
- *   NO_FUNCTION  spawn: the initializer is not in the program that workers run
+ *   NO_FUNCTION  spawn: the initializer or the finalizer is not in the program that workers run
  *   SPAWN_FAIL, SYSTEM, MEMORY   system_error is errno, and the message begins with the call that failed, if one did
  *   TOO_DEEP     a pool within a pool within ...
  *   INIT_FAIL    inline: the initializer failed, its code is in the error
@@ -1476,9 +1490,9 @@ static PROCPOOL_UNUSED inline void procpool__scope_end(procpool **procpool__pool
 
       header     0  magic version total header_size workers capacity ring_size arena_size   } host, before there
                 64  settings: max_tasks strict core_dumps depth once, of spinning, nice,    } is another process
-                    of the initializer  168 base  176 cookie  184 host_pid  192 pinned          }
-               200  cpu_set (1024 bytes)  1224 name (16)                                        }
-              1240  addressee                                              host before each start, then go-between
+                    of the initializer and finalizer  192 base  200 cookie  208 host_pid        }
+               216  pinned  224  cpu_set (1024 bytes)  1248 name (16)                           }
+              1264  addressee                                              host before each start, then go-between
               1280  head                                                   any process, forward, by CAS; host and
                                                                            supervisor mend it
               1344  masks: 16 pairs of idle, away                          worker, supervisor, host, bit by bit
@@ -4816,6 +4830,7 @@ typedef enum procpool__state {
 static inline uint64_t procpool__word(uint64_t ticket, int worker, procpool__state state) {
   return (ticket << 16) | ((uint64_t)(unsigned)worker << 4) | (uint64_t)state;
 }
+enum { PROCPOOL__TICKET_FINALIZER = 0 }; /* in the word of a finalizer's records: no task has it */
 static inline uint64_t procpool__word_ticket(uint64_t word) {
   return word >> 16;
 }
@@ -4904,7 +4919,8 @@ typedef enum procpool__life {
   PROCPOOL__LIFE_BEGINS,  /* in its initializer */
   PROCPOOL__LIFE_REFUSED, /* by its initializer */
   PROCPOOL__LIFE_TASKS,
-  PROCPOOL__LIFE_LEAVES /* by itself */
+  PROCPOOL__LIFE_FINALIZES, /* in its finalizer: it takes no task any more */
+  PROCPOOL__LIFE_LEAVES     /* by itself */
 } procpool__life;
 
 /* What a worker and the supervisor say of themselves. Lines by writer. */
@@ -4973,6 +4989,8 @@ typedef struct procpool__settings {
   procpool__u64 nice;                                              /* added to each worker's nice value */
   procpool__u64 initializer, initializer_offset, initializer_size; /* size 0: offset is the pointer itself */
   procpool__u64 initializer_limit;                                 /* ns; 0: none */
+  procpool__u64 finalizer, finalizer_limit;                        /* the same */
+  procpool__u64 finalizer_wanted; /* the host takes what it gives; 0: it leaves no record */
 } procpool__settings;
 
 typedef struct procpool__header {
@@ -5038,13 +5056,13 @@ typedef struct procpool__segment {
   typedef char procpool__assert_##type##_##field[offsetof(procpool__##type, field) == (byte) ? 1 : -1]
 PROCPOOL__AT(header, magic, 0);
 PROCPOOL__AT(header, settings, 64);
-PROCPOOL__AT(header, base, 168);
-PROCPOOL__AT(header, cookie, 176);
-PROCPOOL__AT(header, host_pid, 184);
-PROCPOOL__AT(header, pinned, 192);
-PROCPOOL__AT(header, cpu_set, 200);
-PROCPOOL__AT(header, name, 1224);
-PROCPOOL__AT(header, addressee, 1240);
+PROCPOOL__AT(header, base, 192);
+PROCPOOL__AT(header, cookie, 200);
+PROCPOOL__AT(header, host_pid, 208);
+PROCPOOL__AT(header, pinned, 216);
+PROCPOOL__AT(header, cpu_set, 224);
+PROCPOOL__AT(header, name, 1248);
+PROCPOOL__AT(header, addressee, 1264);
 PROCPOOL__AT(header, head, 1280);
 PROCPOOL__AT(header, masks, 1344);
 PROCPOOL__AT(header, host_flag, 1600);
@@ -5396,17 +5414,26 @@ static bool procpool__ring_read(const procpool__segment *s, int worker, uint64_t
          (head->slot & PROCPOOL__RECORD_SLOT) < s->capacity && procpool__word_worker(head->word) == worker;
 }
 
+/* Whether a record with this word is no mere piece. What is left of a finalizer that did not return is one, too. */
+static bool procpool__ring_commits(uint64_t word) {
+  const procpool__state state = procpool__word_state(word);
+  return procpool__state_done(state) ||
+         (procpool__word_ticket(word) == PROCPOOL__TICKET_FINALIZER && procpool__state_dead(state));
+}
+
 /* Publishes the record of a worker that committed and then died, was stopped, or is slow. Supervisor, or host when
- * there is none. Whichever is first, the value is the same. Returns whether there was one. */
+ * there is none. Whichever is first, the value is the same. Returns whether there was one. A finalizer's has no task
+ * whose word would say so: its stamp commits it. */
 static bool procpool__ring_publish_for(const procpool__segment *s, int worker) {
   procpool__block *block = &s->blocks[worker];
   const uint64_t tail = procpool__load(&block->tail);
   procpool__record head;
   uint64_t word, length;
-  if (tail % PROCPOOL__UNIT != 0 || !procpool__ring_read(s, worker, tail, &head) ||
-      !procpool__state_done(procpool__word_state(head.word)))
+  if (tail % PROCPOOL__UNIT != 0 || !procpool__ring_read(s, worker, tail, &head) || !procpool__ring_commits(head.word))
     return false;
-  word = procpool__load(&s->slots[head.slot & PROCPOOL__RECORD_SLOT].word);
+  word = head.word;
+  if (procpool__word_ticket(word) != PROCPOOL__TICKET_FINALIZER)
+    word = procpool__load(&s->slots[head.slot & PROCPOOL__RECORD_SLOT].word);
   /* a worker that lost its first commit writes the record anew: only now, with its word DONE, is it final */
   if (word != head.word || !procpool__ring_read(s, worker, tail, &head) || word != head.word)
     return false;
@@ -5541,6 +5568,8 @@ struct procpool__worker {
   uint64_t tidied; /* the tasks that it had run when it last put back what they had left behind */
   void *exit_list; /* the host's, see procpool__platform_begin_exit */
   bool given_up;   /* its task's result will not be taken */
+  bool revoked;    /* its last task was taken from it: it is to end, and not in order */
+  bool leaves;     /* it has begun to leave */
   bool lengthy;    /* its task took so long that a few system calls after it do not matter */
   uint64_t row;    /* tasks since it last had nothing to do */
   uint64_t tick;   /* procpool__platform_tick after the last of them that it looked at */
@@ -6177,7 +6206,8 @@ static bool procpool__worker_run(procpool__worker *w, uint32_t slot_index, uint6
   procpool__worker_prepare(w, slot_index, word);
   procpool__store_relaxed(&w->block->tasks, ++w->tasks); /* read when this worker is reaped */
   procpool__worker_call_timed(w);
-  if (!procpool__worker_finish(w))
+  w->revoked = !procpool__worker_finish(w);
+  if (w->revoked)
     return false;
   procpool__store_release(&w->block->intent_word, 0); /* release: a process that sees it sees the commit */
   procpool__worker_trim(w, PROCPOOL__SCRATCH_KEPT);
@@ -6192,7 +6222,8 @@ static void procpool__worker_report_death(procpool__worker *w) {
   const procpool__segment *s = w->segment;
   procpool_task *t = &w->task;
   procpool__worker_end_copy(w);
-  if (t->slot == NULL || !procpool__cas(&t->slot->word, t->word, procpool__word_in(t->word, PROCPOOL__DEAD_CRASHED)))
+  if (t->slot == NULL || procpool__word_ticket(t->word) == PROCPOOL__TICKET_FINALIZER ||
+      !procpool__cas(&t->slot->word, t->word, procpool__word_in(t->word, PROCPOOL__DEAD_CRASHED)))
     return; /* the thread was cancelled, by a task that knew its name, where no task ran */
   memset((void *)procpool__slot_exit_record(t->slot), 0, sizeof(procpool__exit_record));
   procpool__slot_exit_record(t->slot)->pid = (int32_t)w->pid;
@@ -6330,18 +6361,87 @@ static bool procpool__worker_rest(procpool__worker *w) {
   return true;
 }
 
+/* ---- leaving ---- */
+
+/* What the finalizer is to the calls of a task: one that no table has. slot: the worker's own, on its stack. */
+static void procpool__worker_prepare_finalizer(procpool__worker *w, procpool__slot *slot) {
+  procpool_task *t = &w->task;
+  memset((void *)slot, 0, sizeof(*slot));
+  memset((void *)t, 0, sizeof(*t));
+  slot->word = procpool__word(PROCPOOL__TICKET_FINALIZER, w->index, PROCPOOL__RUNNING);
+  slot->function = w->segment->settings.finalizer;
+  t->worker = w;
+  t->slot = slot;
+  t->word = slot->word;
+  t->unreachable = !procpool__worker_open(w, w->segment->arena_at + procpool__shm_arena_top(w->segment));
+  w->given_up = false;
+}
+
+/* A thread has left its finalizer by pthread_exit, and is here again. */
+static void procpool__worker_report_finalizer(procpool__worker *w) {
+  procpool__exit_record e;
+  procpool__slot slot;
+  memset((void *)&e, 0, sizeof(e));
+  e.pid = (int32_t)w->pid;
+  procpool__worker_end_copy(w);
+  procpool__worker_prepare_finalizer(w, &slot);
+  procpool__store(&w->block->life, PROCPOOL__LIFE_LEAVES);
+  if (w->segment->settings.finalizer_wanted != 0)
+    (void)procpool__worker_send(w, PROCPOOL__DEAD_CRASHED, &e, sizeof(e), 0);
+  w->task.slot = NULL;
+  procpool__worker_trim(w, 0);
+}
+
+/* Runs the finalizer and leaves its result in the ring, as a task's is: but it is committed by its stamp, for its word
+ * is no other process's. The supervisor's clock runs while life says FINALIZES, and is told of that: what the finalizer
+ * printed is out by its end, while a wait for room in the ring is the host's affair. */
+static void procpool__worker_finalize(procpool__worker *w) {
+  const procpool__settings *h = &w->segment->settings;
+  procpool__slot slot;
+  procpool__worker_prepare_finalizer(w, &slot);
+  if (w->process && h->finalizer_limit != 0)
+    procpool__platform_nudge_parent(w->parent);
+  procpool__worker_call(w);
+  procpool__worker_end_copy(w);
+  if (w->process)
+    procpool__platform_flush();
+  procpool__store(&w->block->life, PROCPOOL__LIFE_LEAVES);
+  if (h->finalizer_wanted != 0)
+    (void)procpool__worker_deliver(w);
+  w->task.slot = NULL;
+}
+
+/* A worker that will not claim again. Life comes first: one that is continued then stays away. Its finalizer runs where
+ * it leaves in order. */
+static void procpool__worker_leave(procpool__worker *w) {
+  const bool finalizes =
+      w->segment->settings.finalizer != 0 && !w->revoked && procpool__worker_phase(w) != PROCPOOL__PHASE_KILL;
+  w->leaves = true;
+  procpool__store(&w->block->life, finalizes ? PROCPOOL__LIFE_FINALIZES : PROCPOOL__LIFE_LEAVES);
+  (void)procpool__or(procpool__shm_away(w->segment, w->index), procpool__shm_bit(w->index));
+  if (finalizes) {
+    if (w->process) /* a task that changed its credentials has disarmed it */
+      procpool__platform_die_with(w->parent);
+    (void)procpool__worker_tidy(w);
+    procpool__worker_finalize(w);
+  }
+  procpool__worker_trim(w, 0);
+  procpool__worker_forget_failure(w);
+}
+
 /* Runs tasks until it is told to leave, has run its share, or its task was revoked. */
 static void procpool__worker_loop(procpool__worker *w) {
   procpool__step step;
   bool draining;
+  if (w->leaves) {
+    procpool__worker_report_finalizer(w);
+    return;
+  }
   do { /* the phase is read before the step: the host published its last task before it said that the pool drains */
     draining = procpool__worker_phase(w) != PROCPOOL__PHASE_RUN;
     step = procpool__worker_step(w);
   } while (step == PROCPOOL__STEP_RAN || (step == PROCPOOL__STEP_EMPTY && !draining && procpool__worker_rest(w)));
-  procpool__store(&w->block->life, PROCPOOL__LIFE_LEAVES); /* first: a worker that is continued then stays away */
-  (void)procpool__or(procpool__shm_away(w->segment, w->index), procpool__shm_bit(w->index));
-  procpool__worker_trim(w, 0);
-  procpool__worker_forget_failure(w);
+  procpool__worker_leave(w);
 }
 
 static void procpool__worker_setup(procpool__worker *w, const procpool__segment *s, int index, int event_fd,
@@ -6526,7 +6626,8 @@ typedef struct procpool__child {
   uint64_t excused;    /* ns */
   uint64_t seen;       /* a task with a limit that this process saw, */
   uint64_t began;      /* and when it began */
-  bool overdue;        /* its initializer took too long: it was killed for that */
+  uint64_t finalizes;  /* since when it was seen in its finalizer, without what is excused; 0: it was not */
+  bool overdue;        /* its initializer or its finalizer took too long: it was killed for that */
   bool stopped;        /* by a signal: the kernel said so */
   bool host_stood;     /* and at the last look the host stood as well */
   uint64_t stopped_ns; /* when it was stopped */
@@ -6835,7 +6936,7 @@ static bool procpool__supervisor_start(procpool__supervisor *u, int index) {
     return false;
   }
   child->born = procpool__platform_now();
-  child->excused = 0;
+  child->excused = child->finalizes = 0;
   child->stage = PROCPOOL_STAGE_NONE;
   child->word = 0;
   child->stopped = child->overdue = false;
@@ -7152,7 +7253,7 @@ static bool procpool__supervisor_was_useful(const procpool__supervisor *u, int i
   const procpool__block *block = &u->segment.blocks[index];
   const uint64_t life = procpool__load(&block->life);
   const uint64_t age = procpool__platform_now() - u->children[index].born;
-  return (life == PROCPOOL__LIFE_LEAVES && procpool__load(&block->tasks) > 0) ||
+  return ((life == PROCPOOL__LIFE_LEAVES || life == PROCPOOL__LIFE_FINALIZES) && procpool__load(&block->tasks) > 0) ||
          (life == PROCPOOL__LIFE_TASKS && (had_task || procpool__load(&block->tasks) > 0 || age > 100000000u));
 }
 
@@ -7185,7 +7286,8 @@ enum {
 static bool procpool__supervisor_hopeless(const procpool__supervisor *u, uint64_t life) {
   const int signal_number = u->ending.signal_number;
   unsigned times = PROCPOOL__STARTS_DIED;
-  if (u->ended || u->segment.settings.once || (life == PROCPOOL__LIFE_LEAVES && signal_number == 0))
+  if (u->ended || u->segment.settings.once || life == PROCPOOL__LIFE_FINALIZES ||
+      (life == PROCPOOL__LIFE_LEAVES && (signal_number == 0 || u->segment.settings.finalizer != 0)))
     return false;
   if (life == PROCPOOL__LIFE_FORKED)
     times = PROCPOOL__STARTS_KILLED;
@@ -7204,22 +7306,55 @@ static void procpool__supervisor_give_up(procpool__supervisor *u, procpool__heal
   procpool__supervisor_cause(u, health, index, 0);
 }
 
+/* Worker index, which is reaped, has ended in its finalizer: the host hears of it by a record in that one's ring, which
+ * is this process's until there is another worker; if there is room for it. Where the ring makes no sense neither will
+ * this. */
+static void procpool__supervisor_report_finalizer(procpool__supervisor *u, int index, const procpool__ending *ending) {
+  const procpool__segment *s = &u->segment;
+  const uint64_t tail = procpool__load(&s->blocks[index].tail);
+  procpool__exit_record e;
+  procpool__record head;
+  memset((void *)&e, 0, sizeof(e));
+  e.signal = ending->signal_number;
+  e.exit_status = ending->exit_status;
+  e.pid = (int32_t)u->children[index].pid;
+  e.user_us = ending->user_us;
+  e.system_us = ending->system_us;
+  e.rss_kib_next = ending->rss_kib << 24;
+  e.stage = u->children[index].overdue ? PROCPOOL_STAGE_KILL : PROCPOOL_STAGE_NONE;
+  head.position = tail;
+  head.word = procpool__word(PROCPOOL__TICKET_FINALIZER, index,
+                             u->children[index].overdue ? PROCPOOL__DEAD_TIMEOUT : PROCPOOL__DEAD_CRASHED);
+  head.size = sizeof(e);
+  head.slot = 0;
+  head.pid = (uint32_t)e.pid;
+  if (tail % PROCPOOL__UNIT != 0 ||
+      tail + procpool__ring_length(s, tail, sizeof(e), 0) - procpool__load(&s->blocks[index].consumed) > s->ring_size)
+    return;
+  procpool__ring_copy_in(s, index, tail + sizeof(head), &e, sizeof(e));
+  procpool__ring_stamp(s, index, tail, &head);
+  (void)procpool__ring_publish_for(s, index);
+}
+
 static void procpool__supervisor_on_death(procpool__supervisor *u, int index, const procpool__ending *ending) {
   procpool__child *child = &u->children[index];
   const uint64_t life = procpool__load(&u->segment.blocks[index].life);
+  const bool left = life == PROCPOOL__LIFE_LEAVES || life == PROCPOOL__LIFE_FINALIZES;
   bool wanted, had_task, useful;
   procpool__supervisor_note_return(u, index);
   wanted = child->stage != PROCPOOL_STAGE_NONE;
   if (wanted || child->overdue || child->reset != 0)
     child->sweep = child->mark;
   had_task = procpool__supervisor_settle_dead(u, index, ending);
+  if (life == PROCPOOL__LIFE_FINALIZES && !had_task && u->segment.settings.finalizer_wanted != 0)
+    procpool__supervisor_report_finalizer(u, index, ending);
   useful = procpool__supervisor_was_useful(u, index, had_task);
   u->ended_pid = child->pid;
   u->ending = *ending;
   procpool__supervisor_clear_traces(u, index);
   child->failures = useful ? 0 : child->failures + 1;
   child->due = useful ? 0 : procpool__supervisor_backoff(child->failures);
-  if (u->segment.settings.strict && (life != PROCPOOL__LIFE_LEAVES || had_task) && !wanted && !u->ended)
+  if (u->segment.settings.strict && (!left || had_task) && !wanted && !u->ended)
     procpool__supervisor_give_up(u, PROCPOOL__HEALTH_STRICT, index);
   else if (!useful && procpool__supervisor_hopeless(u, life))
     procpool__supervisor_give_up(u, PROCPOOL__HEALTH_INIT_FAIL, index);
@@ -7409,19 +7544,42 @@ static void procpool__supervisor_shorten_grace(procpool__supervisor *u, int inde
     child->stage_due = now + grace;
 }
 
-static uint64_t procpool__supervisor_enforce_worker(procpool__supervisor *u, int index, uint64_t now) {
+/* When the limit of what worker index runs beside its tasks is over: its initializer, which counts from its start; or
+ * its finalizer, from when it was seen, of which the worker tells. One that cannot (its tasks have given up the right to
+ * signal this process) is looked at now and then while the pool drains, lest a shutdown wait for ever: *tick. */
+static uint64_t procpool__supervisor_beside_due(procpool__supervisor *u, int index, uint64_t now, uint64_t *tick) {
+  const procpool__settings *h = &u->segment.settings;
   procpool__child *child = &u->children[index];
   const uint64_t life = procpool__load(&u->segment.blocks[index].life);
-  if (u->segment.settings.initializer_limit > 0 && !child->overdue &&
-      (life == PROCPOOL__LIFE_FORKED || life == PROCPOOL__LIFE_BEGINS)) {
-    if (now < child->born + u->segment.settings.initializer_limit + child->excused)
-      return child->born + u->segment.settings.initializer_limit + child->excused;
+  if (h->initializer_limit > 0 && (life == PROCPOOL__LIFE_FORKED || life == PROCPOOL__LIFE_BEGINS))
+    return child->born + h->initializer_limit + child->excused;
+  if (h->finalizer_limit == 0)
+    return PROCPOOL__NEVER;
+  if (life == PROCPOOL__LIFE_TASKS && u->phase == PROCPOOL__PHASE_DRAIN)
+    *tick = now + (h->finalizer_limit / 8 < PROCPOOL__TICK_MOST ? h->finalizer_limit / 8 : PROCPOOL__TICK_MOST);
+  if (life != PROCPOOL__LIFE_FINALIZES)
+    return PROCPOOL__NEVER;
+  if (child->finalizes == 0)
+    child->finalizes = now - child->excused;
+  return child->finalizes + h->finalizer_limit + child->excused;
+}
+
+/* Looks at worker index. Returns when to look again. */
+static uint64_t procpool__supervisor_enforce_worker(procpool__supervisor *u, int index, uint64_t now) {
+  procpool__child *child = &u->children[index];
+  uint64_t next = PROCPOOL__NEVER;
+  const uint64_t due = child->overdue ? PROCPOOL__NEVER : procpool__supervisor_beside_due(u, index, now, &next);
+  if (due != PROCPOOL__NEVER && now < due)
+    return due;
+  if (due != PROCPOOL__NEVER) {
     child->overdue = true;
     procpool__platform_kill(child->pid, PROCPOOL__SIGNAL_KILL);
   }
   procpool__supervisor_note_return(u, index);
-  if (child->stage == PROCPOOL_STAGE_NONE)
-    return procpool__supervisor_enforce_task(u, index, now);
+  if (child->stage == PROCPOOL_STAGE_NONE) {
+    const uint64_t task_due = procpool__supervisor_enforce_task(u, index, now);
+    return task_due < next ? task_due : next;
+  }
   procpool__supervisor_shorten_grace(u, index, now);
   if (child->stage_due <= now)
     procpool__supervisor_next_stage(u, index, now);
@@ -8055,6 +8213,8 @@ typedef struct procpool__inbox {
   unsigned char *data;
   uint64_t filled, total, room; /* room: how many bytes data has */
   procpool__u64 dropped;        /* the worker's count, when it was last looked at; relaxed atomic, as head */
+  procpool_future *finalizer;   /* of a finalizer whose result is arriving in pieces */
+  uint64_t finalized;           /* finalizers whose end was taken */
   bool resetting;               /* found corrupt: waits for the supervisor to end the worker */
   bool no_memory;               /* for what lies first in the ring, */
   bool impatient;               /* and there is no waiting for some: TRANSFER */
@@ -8199,6 +8359,8 @@ struct procpool {
   uint32_t health;         /* the header's, as it was heeded last; relaxed atomic, looked at without the lock */
   procpool_status refusal; /* why nothing is accepted any more, OK while it is */
   procpool_error cause;    /* of that */
+  procpool_callback finalizer_callback;
+  void *finalizer_context;
   /* start methods */
   procpool__thread *threads;
   procpool__worker *inline_worker; /* the first of these, of which each thread that calls takes the place; or null */
@@ -9419,6 +9581,146 @@ static procpool__taken procpool__host_give_up(procpool *p, const procpool__inbox
   return PROCPOOL__TAKEN;
 }
 
+/* How a worker ended, in words; before: what is said before that. */
+static void procpool__host_tell_end(procpool_error *e, const char *before) {
+  const bool killed = e->signal != 0;
+  (void)snprintf(e->message, sizeof(e->message), "%sworker %ld %s %d%s", before, e->pid,
+                 killed ? "was ended by signal" : "exited with status", killed ? e->signal : e->exit_status,
+                 killed ? procpool__platform_signal_name(e->signal) : "");
+}
+
+static void procpool__host_read_exit_record(procpool_error *error, const procpool__exit_record *e, int stage) {
+  error->signal = e->signal;
+  error->exit_status = e->exit_status;
+  error->user_seconds = (double)e->user_us / 1e6;
+  error->system_seconds = (double)e->system_us / 1e6;
+  error->max_rss_kib = (long)(e->rss_kib_next >> 24);
+  stage &= ~(int)PROCPOOL__EXIT_QUARANTINE;
+  if (error->status == PROCPOOL_TIMEOUT || error->status == PROCPOOL_CANCELLED)
+    procpool__host_tell_stage(error,
+                              stage >= 0 && stage <= PROCPOOL_STAGE_KILL ? (procpool_stage)stage : PROCPOOL_STAGE_NONE);
+  else
+    procpool__host_tell_end(error, "");
+}
+
+/* ---- what finalizers give ---- A finalizer has no slot, and its future none until its record comes: then it is made
+ * settled, with its callback due, and only that holds it. In between only where the result comes in pieces. */
+
+/* Pieces of a finalizer's result of which there will be no more: whatever else its worker's ring brings is a successor's,
+ * or nonsense. */
+static void procpool__host_drop_finalizer(procpool *p, procpool__inbox *in) {
+  procpool_future *f = in->finalizer;
+  if (f == NULL)
+    return;
+  if (in->partial == f) {
+    procpool__aligned_free(in->data);
+    in->data = NULL;
+    in->partial = NULL;
+  }
+  in->finalizer = NULL;
+  procpool__future_unref(p, f);
+}
+
+/* The future for the finalizer of that record. Null: there is no memory. */
+static procpool_future *procpool__host_finalizer_future(procpool *p, int worker, const procpool__record *head) {
+  procpool__inbox *in = &p->inboxes[worker];
+  procpool__callback_node *node;
+  procpool_future *f;
+  if (in->finalizer != NULL && in->finalizer->pid != (int32_t)head->pid)
+    procpool__host_drop_finalizer(p, in);
+  if (in->finalizer != NULL)
+    return in->finalizer;
+  node = (procpool__callback_node *)PROCPOOL_MALLOC(sizeof(*node));
+  f = node != NULL ? procpool__future_new(p) : NULL;
+  if (f == NULL) {
+    PROCPOOL_FREE(node);
+    return NULL;
+  }
+  memset(node, 0, sizeof(*node));
+  node->function = p->finalizer_callback;
+  node->context = p->finalizer_context;
+  f->callbacks = node;
+  f->flags = PROCPOOL__F_RELEASED;
+  f->refs = 1;
+  f->ticket = f->slot = f->limit = 0;
+  f->index = 0;
+  f->user = p->finalizer_context;
+  f->worker = (int16_t)worker;
+  f->pid = (int32_t)head->pid;
+  in->finalizer = f;
+  return f;
+}
+
+static void procpool__host_settle_finalizer(procpool *p, procpool__inbox *in, procpool_status status) {
+  procpool_future *f = in->finalizer;
+  in->finalizer = NULL;
+  in->finalized++;
+  __atomic_store_n(&f->status, (uint8_t)status, __ATOMIC_RELEASE);
+  procpool__host_make_due(p, f);
+  procpool__future_unref(p, f);
+  procpool__loop_tell(p);
+}
+
+/* Whether a finalizer of one that keeps to the protocol leaves such a record. No worker leaves in order more than once
+ * without a task that was accepted, for itself or for another one: so a worker cannot fill the host's memory with
+ * futures. */
+static bool procpool__host_finalizer_fits(const procpool *p, const procpool__inbox *in, const procpool__record *head) {
+  const procpool__state state = procpool__word_state(head->word);
+  const bool piece = (head->slot & PROCPOOL__RECORD_FRAGMENT) != 0;
+  if (p->finalizer_callback == NULL || (head->slot & (PROCPOOL__RECORD_SLOT | PROCPOOL__RECORD_PLACE)) != 0 ||
+      in->finalized > p->submitted)
+    return false;
+  if (state == PROCPOOL__DEAD_CRASHED || state == PROCPOOL__DEAD_TIMEOUT)
+    return head->size == sizeof(procpool__exit_record) && head->slot == 0;
+  return state == PROCPOOL__RUNNING ? piece : state >= PROCPOOL__DONE_OK && state <= PROCPOOL__DONE_TRANSFER;
+}
+
+/* How a worker ended in its finalizer: by the supervisor's word, or its own. */
+static void procpool__host_take_finalizer_death(procpool *p, int worker, procpool_future *f,
+                                                const procpool__record *head) {
+  procpool_error *error = procpool__host_error(f, procpool__host_status_of(procpool__word_state(head->word)));
+  procpool__exit_record e;
+  if (error == NULL)
+    return;
+  procpool__ring_copy_out(&p->segment, worker, head->position + sizeof(*head), (void *)&e, sizeof(e));
+  procpool__host_read_exit_record(error, &e, e.stage);
+  if (p->fds.control < 0)
+    (void)snprintf(error->message, sizeof(error->message), "the finalizer called pthread_exit");
+}
+
+static procpool__taken procpool__host_take_finalizer(procpool *p, int worker, const procpool__record *head) {
+  procpool__inbox *in = &p->inboxes[worker];
+  const procpool__state state = procpool__word_state(head->word);
+  const bool piece = (head->slot & PROCPOOL__RECORD_FRAGMENT) != 0;
+  procpool_status status = procpool__host_status_of(state);
+  procpool__taken taken = PROCPOOL__TAKEN;
+  procpool_future *f;
+  if (!procpool__host_finalizer_fits(p, in, head))
+    return PROCPOOL__TAKEN_CORRUPT;
+  f = procpool__host_finalizer_future(p, worker, head);
+  if (f == NULL) /* at the end there is nothing to tell it by */
+    return procpool__host_no_patience(p, in) ? PROCPOOL__TAKEN : PROCPOOL__TAKEN_NOT;
+  if (piece)
+    taken = procpool__host_take_piece(p, worker, f, head);
+  if (taken != PROCPOOL__TAKEN || state == PROCPOOL__RUNNING)
+    return taken;
+  if (procpool__state_dead(state))
+    procpool__host_take_finalizer_death(p, worker, f, head);
+  else if (state != PROCPOOL__DONE_OK)
+    taken = procpool__host_take_failure(p, worker, f, head, status);
+  else
+    taken = piece ? procpool__host_join_pieces(p, worker, f) : procpool__host_take_bytes(p, worker, f, head);
+  if (taken == PROCPOOL__TAKEN_NOT && procpool__host_no_patience(p, in)) {
+    procpool__host_explain(f, PROCPOOL_TRANSFER, PROCPOOL__NO_MEMORY, "the host has no memory for the result");
+    status = PROCPOOL_TRANSFER;
+    taken = PROCPOOL__TAKEN;
+  }
+  in->impatient = in->impatient && taken == PROCPOOL__TAKEN_NOT;
+  if (taken == PROCPOOL__TAKEN)
+    procpool__host_settle_finalizer(p, in, status);
+  return taken;
+}
+
 /* Takes the record whose head was read: settles its task, or adds a piece to it. */
 static procpool__taken procpool__host_take(procpool *p, int worker, const procpool__record *head) {
   const uint32_t slot = head->slot & PROCPOOL__RECORD_SLOT;
@@ -9426,6 +9728,9 @@ static procpool__taken procpool__host_take(procpool *p, int worker, const procpo
   procpool__inbox *in = &p->inboxes[worker];
   procpool_future *f = p->owners[slot];
   procpool__taken taken = PROCPOOL__TAKEN;
+  if (procpool__word_ticket(head->word) == PROCPOOL__TICKET_FINALIZER)
+    return procpool__host_take_finalizer(p, worker, head);
+  procpool__host_drop_finalizer(p, in);
   if (f == NULL || f->ticket != procpool__word_ticket(head->word)) /* a piece may come after its task was found dead */
     return state == PROCPOOL__RUNNING ? PROCPOOL__TAKEN : PROCPOOL__TAKEN_CORRUPT;
   if (head->slot & PROCPOOL__RECORD_FRAGMENT) {
@@ -9497,28 +9802,6 @@ static void procpool__host_check_ticking(procpool *p, const procpool_future *f) 
 
 /* ---- what the supervisor decided ---- */
 
-/* How a worker ended, in words; before: what is said before that. */
-static void procpool__host_tell_end(procpool_error *e, const char *before) {
-  const bool killed = e->signal != 0;
-  (void)snprintf(e->message, sizeof(e->message), "%sworker %ld %s %d%s", before, e->pid,
-                 killed ? "was ended by signal" : "exited with status", killed ? e->signal : e->exit_status,
-                 killed ? procpool__platform_signal_name(e->signal) : "");
-}
-
-static void procpool__host_read_exit_record(procpool_error *error, const procpool__exit_record *e, int stage) {
-  error->signal = e->signal;
-  error->exit_status = e->exit_status;
-  error->user_seconds = (double)e->user_us / 1e6;
-  error->system_seconds = (double)e->system_us / 1e6;
-  error->max_rss_kib = (long)(e->rss_kib_next >> 24);
-  stage &= ~(int)PROCPOOL__EXIT_QUARANTINE;
-  if (error->status == PROCPOOL_TIMEOUT || error->status == PROCPOOL_CANCELLED)
-    procpool__host_tell_stage(error,
-                              stage >= 0 && stage <= PROCPOOL_STAGE_KILL ? (procpool_stage)stage : PROCPOOL_STAGE_NONE);
-  else
-    procpool__host_tell_end(error, "");
-}
-
 static void procpool__host_settle_dead(procpool *p, uint32_t slot) {
   procpool_future *f = p->owners[slot];
   const uint64_t word = f != NULL ? procpool__load(&p->segment.slots[slot].word) : 0;
@@ -9568,6 +9851,7 @@ static void procpool__host_drain_dead(procpool *p) {
 static void procpool__host_on_corrupt(procpool *p, int worker) {
   procpool__inbox *in = &p->inboxes[worker];
   const uint64_t fresh = procpool__round_up(in->head + ((uint64_t)1 << 40), p->segment.ring_size);
+  procpool__host_drop_finalizer(p, in);
   procpool__aligned_free(in->data);
   in->data = NULL;
   in->partial = NULL;
@@ -9856,6 +10140,7 @@ static void procpool__host_last_words(procpool *p) {
   for (int i = 0; i < p->segment.workers; i++) {
     procpool__ring_publish_rest(&p->segment, i);
     (void)procpool__host_drain_ring(p, i);
+    procpool__host_drop_finalizer(p, &p->inboxes[i]);
   }
   procpool__host_drain_dead(p);
   for (uint64_t i = 0; i < p->slots_used; i++) {
@@ -10505,30 +10790,45 @@ static void procpool__host_take_turn(void *context) {
   procpool__inline_turn *t = (procpool__inline_turn *)context;
   t->turn = procpool__worker_step(t->worker);
 }
+static void procpool__host_leave_inline(void *context) {
+  procpool__worker_leave(((procpool__inline_turn *)context)->worker);
+}
 
-/* An inline pool: runs one task in this thread, which goes on after a pthread_exit in the task: the call that it is in,
- * and those that have called, hold what other threads look at. False if there was none. Then the pool ends, if it is
- * to; but not before a task that was accepted while this thread looked, and just before a shutdown. */
-static bool procpool__host_run_inline(procpool *p) {
-  procpool__inline_turn t;
+/* Is the inline worker for a while, without the lock. This thread goes on after a pthread_exit in what it runs, which
+ * report then tells: the call that it is in, and those that have called, hold what other threads look at. */
+static void procpool__host_be_worker(procpool *p, void (*function)(void *context), procpool__inline_turn *t,
+                                     void (*report)(procpool__worker *w)) {
   int cancel;
   p->inline_thread = procpool__platform_self();
   procpool__host_unlock(p);
   cancel = procpool__platform_no_cancel();
-  t.worker = p->inline_worker;
-  t.turn = PROCPOOL__STEP_RAN;
-  if (!procpool__platform_run_to_end(procpool__host_take_turn, &t))
-    procpool__worker_report_death(t.worker);
+  if (!procpool__platform_run_to_end(function, t))
+    report(t->worker);
   procpool__platform_cancel_as(cancel);
   procpool__host_lock(p);
   p->inline_thread = 0;
   procpool__host_hand_over(p);
   if (p->fd_users > 0)
     procpool__platform_event_set(p->fds.event_fd); /* who waits for several pools may run the next one */
+}
+
+/* An inline pool: runs one task in this thread. False if there was none. Then the pool ends, if it is to, with its
+ * finalizer; but not before a task that was accepted while this thread looked, and just before a shutdown. */
+static bool procpool__host_run_inline(procpool *p) {
+  procpool__worker *w = p->inline_worker;
+  procpool__inline_turn t;
+  t.worker = w;
+  t.turn = PROCPOOL__STEP_RAN;
+  procpool__host_be_worker(p, procpool__host_take_turn, &t, procpool__worker_report_death);
   if (t.turn == PROCPOOL__STEP_RAN)
     return true;
-  if (p->phase != PROCPOOL__PHASE_RUN && (t.turn == PROCPOOL__STEP_LEAVE || !procpool__table_waiting(&p->segment)))
-    procpool__store32(&p->segment.header->gone, 1);
+  if (p->phase == PROCPOOL__PHASE_RUN || (t.turn != PROCPOOL__STEP_LEAVE && procpool__table_waiting(&p->segment)))
+    return false;
+  if (p->phase == PROCPOOL__PHASE_DRAIN && !w->leaves && p->segment.settings.finalizer != 0) {
+    procpool__host_be_worker(p, procpool__host_leave_inline, &t, procpool__worker_report_finalizer);
+    return true; /* and looks again: a map may have handed out more meanwhile */
+  }
+  procpool__store32(&p->segment.header->gone, 1);
   return false;
 }
 
@@ -10922,7 +11222,8 @@ static bool procpool__open_check(procpool__plan *plan) {
     return procpool__open_fail(plan, PROCPOOL_ARGUMENT, 0, "options.max_workers must be 0 to 1024");
   if (o->max_tasks_per_child < 0 || o->spin_us < -1)
     return procpool__open_fail(plan, PROCPOOL_ARGUMENT, 0, "options.max_tasks_per_child or spin_us is negative");
-  if ((o->strict || o->close_fds || o->max_tasks_per_child > 0 || o->time_limit > 0 || o->initializer_limit > 0) &&
+  if ((o->strict || o->close_fds || o->max_tasks_per_child > 0 || o->time_limit > 0 || o->initializer_limit > 0 ||
+       o->finalizer_limit > 0) &&
       !processes)
     return procpool__open_fail(plan, PROCPOOL_UNSUPPORTED, 0,
                                "strict, close_fds, max_tasks_per_child and limits of time need fork or spawn");
@@ -10944,10 +11245,13 @@ static bool procpool__open_check(procpool__plan *plan) {
                                "options.ring_size must be a power of two from 4096 to 2^30");
   if ((o->keep_fds == NULL && o->keep_fds_count > 0) || o->keep_fds_count > 4096)
     return procpool__open_fail(plan, PROCPOOL_ARGUMENT, 0, "options.keep_fds is null or longer than 4096");
-  if (!(o->time_limit >= 0) || !(o->initializer_limit >= 0) || o->grace != o->grace)
-    return procpool__open_fail(plan, PROCPOOL_ARGUMENT, 0, "options.time_limit, initializer_limit or grace is no time");
+  if (!(o->time_limit >= 0) || !(o->initializer_limit >= 0) || !(o->finalizer_limit >= 0) || o->grace != o->grace)
+    return procpool__open_fail(plan, PROCPOOL_ARGUMENT, 0,
+                               "options.time_limit, initializer_limit, finalizer_limit or grace is no time");
   if (o->initializer_argument == NULL && o->initializer_size > 0)
     return procpool__open_fail(plan, PROCPOOL_ARGUMENT, 0, "options.initializer_argument is null but has a size");
+  if (o->finalizer_callback != NULL && o->finalizer == NULL)
+    return procpool__open_fail(plan, PROCPOOL_ARGUMENT, 0, "options.finalizer_callback without a finalizer");
   return true;
 }
 
@@ -11129,6 +11433,9 @@ static bool procpool__open_header(procpool *p, procpool__plan *plan) {
   h->settings.core_dumps = o->core_dumps;
   h->settings.once = plan->once;
   h->settings.initializer_limit = (uint64_t)procpool__public_time_limit(o->initializer_limit, 1, 0) * 1000000u;
+  h->settings.finalizer_limit = (uint64_t)procpool__public_time_limit(o->finalizer_limit, 1, 0) * 1000000u;
+  h->settings.finalizer_wanted = o->finalizer_callback != NULL;
+  h->settings.finalizer = procpool__number_of_function(o->finalizer);
   h->settings.depth = procpool__process_record.depth;
   (void)procpool__cpu_allowed(cpus, &pinned);
   h->pinned = pinned;
@@ -11439,19 +11746,23 @@ static uint64_t procpool__code_translate(procpool *p, procpool_function function
   return 0;
 }
 
+/* Where the workers have a function of the options; 0: there is none. what: the error if they have no such code. */
+static bool procpool__open_translate(procpool *p, procpool__plan *plan, uint64_t function, const char *what,
+                                     procpool__u64 *address) {
+  *address = function != 0 ? procpool__code_translate(p, procpool__function_of(function)) : 0;
+  if (*address == PROCPOOL__CODE_UNKNOWN)
+    return procpool__open_fail(plan, PROCPOOL_SYSTEM, procpool__platform_error(), "/proc/self/maps cannot be read");
+  return *address != 0 || function == 0 || procpool__open_fail(plan, PROCPOOL_NO_FUNCTION, 0, what);
+}
+
 /* Answers a spawned supervisor that has told all of its code. */
 static bool procpool__open_begin(procpool *p, procpool__plan *plan) {
-  const uint64_t initializer = procpool__number_of_initializer(plan->options.initializer);
-  uint64_t address = 0;
-  if (initializer != 0) {
-    address = procpool__code_translate(p, procpool__function_of(initializer));
-    if (address == PROCPOOL__CODE_UNKNOWN)
-      return procpool__open_fail(plan, PROCPOOL_SYSTEM, procpool__platform_error(), "/proc/self/maps cannot be read");
-    if (address == 0)
-      return procpool__open_fail(plan, PROCPOOL_NO_FUNCTION, 0,
-                                 "the initializer is not in the program that workers run");
-  }
-  p->segment.header->settings.initializer = address;
+  procpool__settings *h = &p->segment.header->settings;
+  if (!procpool__open_translate(p, plan, procpool__number_of_initializer(plan->options.initializer),
+                                "the initializer is not in the program that workers run", &h->initializer) ||
+      !procpool__open_translate(p, plan, procpool__number_of_function(plan->options.finalizer),
+                                "the finalizer is not in the program that workers run", &h->finalizer))
+    return false;
   return procpool__host_tell(p, PROCPOOL__MESSAGE_BEGIN, 0, 0) ||
          procpool__open_fail(plan, PROCPOOL_SYSTEM, procpool__platform_error(),
                              "the supervisor could not be told to begin");
@@ -11715,6 +12026,8 @@ static procpool *procpool__open_make(procpool__plan *plan) {
   procpool__spin_setup(&p->spin, plan->spin_ns, plan->options.spin_us > 0);
   p->time_limit = procpool__public_time_limit(plan->options.time_limit, 1, 0);
   p->grace = procpool__public_grace(plan->options.grace, 100);
+  p->finalizer_callback = plan->options.finalizer_callback;
+  p->finalizer_context = plan->options.finalizer_context;
   procpool__open_count(p, plan);
   p->audit_since = procpool__platform_now();
   p->audit_gap = PROCPOOL__TICK;
