@@ -1441,9 +1441,11 @@ private:
 /* One task's result to come. It gives itself back: a task that has not settled goes on, and its result is dropped. */
 template <class R> class future : public detail::future_base {
 public:
-  future() noexcept : future(nullptr, PROCPOOL_HANDLE) {
+  future() noexcept : future(nullptr) {
   }
-  future(procpool_future *handle, procpool_status refused) noexcept : future_base(handle, refused) {
+  /* Takes over a handle of the C part, or says why there is none. */
+  explicit future(procpool_future *handle, procpool_status refused = PROCPOOL_HANDLE) noexcept
+      : future_base(handle, refused) {
   }
 #ifdef __cpp_exceptions
   /* Waits and returns the result, as often as asked. Throws error: the task's failure, or why the wait was refused
@@ -1473,9 +1475,11 @@ public:
 
 template <> class future<void> : public detail::future_base {
 public:
-  future() noexcept : future(nullptr, PROCPOOL_HANDLE) {
+  future() noexcept : future(nullptr) {
   }
-  future(procpool_future *handle, procpool_status refused) noexcept : future_base(handle, refused) {
+  /* Takes over a handle of the C part, or says why there is none. */
+  explicit future(procpool_future *handle, procpool_status refused = PROCPOOL_HANDLE) noexcept
+      : future_base(handle, refused) {
   }
 #ifdef __cpp_exceptions
   void get() {
@@ -1544,16 +1548,17 @@ public:
   template <class F, class... A> future<detail::result_of<F, A...>> submit(F call, A &&...arguments) {
     return submit_by(nullptr, call, std::forward<A>(arguments)...);
   }
-  /* The same with a time limit, or other options, of its own (but no place for the result). */
+  /* The same with a time limit, or other options, of its own (but shared_argument). */
   template <class F, class... A>
   future<detail::result_of<F, A...>> submit_with(const procpool_submit_options &options, F call, A &&...arguments) {
     return submit_by(&options, call, std::forward<A>(arguments)...);
   }
 
 #ifdef __cpp_exceptions
-  /* call(item) for each of a container's items (anything with begin, end and size), in order. Throws error of the first
-   * item that failed; its item() says which. Blocks. Trivially copyable items and results are handed out many at once, as by
-   * procpool_map; others one by one, and when one fails those that have not begun are cancelled. */
+  /* call(item) for each of a container's items (anything with begin, end and size), in order. Throws error of the
+   * first item that failed; its item() says which. Blocks. Trivially copyable items and results are handed out many at
+   * once, as by procpool_map; others one by one, and when one fails those that have not begun are cancelled. Each item
+   * takes a copy of what the callable captures along. */
   template <class F, class C> std::vector<detail::result_of<F, detail::item_of<C>>> map(F call, const C &items) {
     std::vector<detail::result_of<F, detail::item_of<C>>> results;
     procpools::error why;
