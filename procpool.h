@@ -1113,20 +1113,25 @@ namespace detail {
 template <class...> struct is_valid { typedef void type; };
 template <class T> using decay = typename std::decay<T>::type;
 
+/* What data() returns, void where there is none. (By a function: with a specialisation clang 14 does not let a protected
+ * one, as that of std::vector<bool>, pass for none.) */
+struct finds {
+  template <class T> static auto data(int) -> decltype(std::declval<T &>().data());
+  template <class T> static void data(long);
+};
+template <class T> using data_of = decltype(finds::data<T>(0));
+
 /* data() gives the same pointer whether the object is const or not: it lies elsewhere. */
-template <class T, class = void> struct looks_elsewhere : std::false_type {};
 template <class T>
-struct looks_elsewhere<T, typename is_valid<decltype(std::declval<T &>().data())>::type>
-    : std::integral_constant<bool, std::is_pointer<decltype(std::declval<T &>().data())>::value &&
-                                       std::is_same<decltype(std::declval<T &>().data()),
-                                                    decltype(std::declval<const T &>().data())>::value> {};
+struct looks_elsewhere : std::integral_constant<bool, std::is_pointer<data_of<T>>::value &&
+                                                          std::is_same<data_of<T>, data_of<const T>>::value> {};
 } // namespace detail
 
 /* Whether T is a view: trivially copyable, but what it stands for lies elsewhere. Specialise it for views that are not
  * recognised, or types that are taken for one. */
 template <class T>
 struct is_view
-    : std::integral_constant<bool, std::is_trivially_copyable<T>::value && detail::looks_elsewhere<T>::value> {};
+    : std::conditional<std::is_trivially_copyable<T>::value, detail::looks_elsewhere<T>, std::false_type>::type {};
 
 namespace detail {
 struct view {};
@@ -1146,10 +1151,8 @@ template <class T>
 struct has_fields<T, typename is_valid<decltype(std::tuple_size<T>::value)>::type> : std::true_type {};
 template <class T, class Size, class = void> struct has_block : std::false_type {};
 template <class T, class Size>
-struct has_block<T, Size,
-                 typename is_valid<decltype(std::declval<T &>().resize(std::declval<Size>())),
-                                   decltype(std::declval<const T &>().data())>::type>
-    : std::is_same<decltype(std::declval<const T &>().data()), const typename T::value_type *> {};
+struct has_block<T, Size, typename is_valid<decltype(std::declval<T &>().resize(std::declval<Size>()))>::type>
+    : std::is_same<data_of<const T>, const typename T::value_type *> {};
 
 template <bool condition, class A, class B> using either = typename std::conditional<condition, A, B>::type;
 template <class T>
