@@ -36,6 +36,7 @@
    ==== CONTENTS: the tags to search for, in file order. Each part calls only parts that stand above it ===============
 
      >>manual        this text                       >>declarations   every call, with its contract
+     >>cplusplus     for C++: pools, futures, lambdas and containers
      >>manners       for users too: start methods, and what a pool does to its surroundings
      >>architecture  for who changes it: how it works and why, the shared memory drawn, what each memory order is for
      any process:    >>platform >>memory >>descriptors >>processes >>habits >>machine >>shm >>ring >>table
@@ -1286,6 +1287,728 @@ static PROCPOOL_UNUSED inline void procpool__scope_end(procpool **procpool__pool
                                           procpool__futures);                                                          \
   }                                                                                                                    \
   static void name(procpool_task *task, const char *text)
+
+/* ==== >>cplusplus ===================================================================================================
+ * For C++ alone: pools and futures that give themselves back, lambdas as tasks, strings and vectors as arguments and
+ * results. All of it stands on the calls above. The namespace is procpools, since procpool is a type of the C part.
+ *
+ *   procpools::pool pool;                                       as procpool_open(NULL); throws procpools::error
+ *   procpools::future<double> f = pool.submit([](double x) { return x * x; }, 5.0);
+ *   double y = f.get();                                         waits; throws procpools::error
+ *   std::vector<double> all = pool.map([](double x) { return x * x; }, std::vector<double>{1, 2, 3});
+ *
+ * A callable is copied byte by byte: a lambda without captures, or anything trivially copyable. (What it captures by
+ * reference, or as a pointer, means nothing in another process, and the compiler does not see it.) A function's address
+ * differs from process to process: write a lambda that calls it. What it throws makes the task FAILED with its what().
+ * Arguments and results are decayed, and carried by procpools::codec:
+ *   trivially copyable types   byte by byte, but no pointers, and no views as std::string_view and std::span, which the
+ *                              compiler refuses; within a struct it does not see pointers
+ *   containers                 that have insert: std::string, std::vector, std::map and so on, also of each other
+ *   what std::tuple_size knows std::pair, std::tuple, std::array
+ *   your own types             template <> struct procpools::codec<shape> {
+ *                                static void write(procpools::writer &to, const shape &s) { to.put(s.name); }
+ *                                static shape read(procpools::reader &from) { return shape(from.get<std::string>()); }
+ *                              };
+ * Without exceptions (-fno-exceptions) get and map are absent, and nothing throws: a pool and a future are false where
+ * they were refused; future::result and pool::map_into return a status. */
+#ifdef __cplusplus
+#include <utility>
+#include <vector>
+
+/* Files with and without exceptions differ in what these classes do, and with PROCPOOL_STATIC each file has functions
+ * of its own: the linker must not take one for the other. */
+#if defined(PROCPOOL_STATIC)
+#define PROCPOOL__CPP_KIND
+#elif defined(__cpp_exceptions)
+#define PROCPOOL__CPP_KIND throwing
+#else
+#define PROCPOOL__CPP_KIND silent
+#endif
+#ifdef __cpp_exceptions
+#define PROCPOOL__CPP_THROW(error) throw(error)
+#else
+#define PROCPOOL__CPP_THROW(error) ((void)(error))
+#endif
+#define PROCPOOL__CPP_UNREADABLE PROCPOOL_TRANSFER
+#define PROCPOOL__CPP_NOT_ITS_BYTES(item)                                                                              \
+  procpools::error(PROCPOOL__CPP_UNREADABLE, "the result does not have the bytes of its type", item)
+
+namespace procpools {
+inline namespace PROCPOOL__CPP_KIND {
+
+/* What went wrong. what() is the message of procpool_error, or the status in words where there is none. */
+class error : public std::exception {
+public:
+  explicit error(const procpool_error &details, size_t item = 0) : details_(details), item_(item) {
+  }
+  /* Nothing is known but the status. The text is cut after 191 bytes; may be null. */
+  explicit error(procpool_status status = PROCPOOL_OK, const char *text = nullptr, size_t item = 0)
+      : details_(), item_(item) {
+    details_.status = status;
+    details_.worker = -1;
+    for (size_t i = 0; text != nullptr && text[i] != '\0' && i + 1 < sizeof(details_.message); i++)
+      details_.message[i] = text[i];
+  }
+  const char *what() const noexcept override {
+    return details_.message[0] != '\0' ? details_.message : procpool_strerror(details_.status);
+  }
+  procpool_status status() const noexcept {
+    return details_.status;
+  }
+  const procpool_error &details() const noexcept {
+    return details_;
+  }
+  /* The position of the item that failed, in a map; else 0. */
+  size_t item() const noexcept {
+    return item_;
+  }
+
+private:
+  procpool_error details_;
+  size_t item_;
+};
+
+class pool;
+template <class T, class = void> struct codec; /* for your own types: write and read, see above */
+
+/* Collects the bytes of a value. */
+class writer {
+public:
+  void put_bytes(const void *from, size_t size) {
+    const unsigned char *const bytes = static_cast<const unsigned char *>(from);
+    bytes_.insert(bytes_.end(), bytes, bytes + size);
+  }
+  template <class T> void put(const T &value) {
+    codec<T>::write(*this, value);
+  }
+  void reserve(size_t size) {
+    bytes_.reserve(size);
+  }
+  size_t size() const {
+    return bytes_.size();
+  }
+  const void *data() const {
+    return bytes_.data();
+  }
+
+private:
+  std::vector<unsigned char> bytes_;
+};
+
+/* Reads what a writer wrote, but trusts nothing: a worker that crashes or is hostile may have written anything. Where
+ * there are not enough bytes it has failed, and gives zeros and empty containers from then on. */
+class reader {
+public:
+  reader(const void *from, size_t size) : at_(static_cast<const unsigned char *>(from)), left_(size), failed_(false) {
+  }
+  bool get_bytes(void *to, size_t size) {
+    if (size > left_)
+      fail();
+    if (size == 0)
+      return !failed_;
+    if (failed_) {
+      __builtin_memset(to, 0, size);
+      return false;
+    }
+    __builtin_memcpy(to, at_, size);
+    at_ += size;
+    left_ -= size;
+    return true;
+  }
+  template <class T> T get() {
+    return codec<T>::read(*this);
+  }
+  /* For codecs that find a value impossible: the task, or get, fails when they return. */
+  void fail() {
+    failed_ = true;
+    left_ = 0;
+  }
+  bool failed() const {
+    return failed_;
+  }
+  size_t left() const { /* bytes */
+    return left_;
+  }
+
+private:
+  const unsigned char *at_;
+  size_t left_;
+  bool failed_;
+};
+
+namespace detail {
+template <class...> struct is_valid { typedef void type; };
+template <class T> using decay = typename std::decay<T>::type;
+
+/* What data() returns, void where there is none. (By a function: with a specialisation clang 14 does not let a protected
+ * one, as that of std::vector<bool>, pass for none.) */
+struct finds {
+  template <class T> static auto data(int) -> decltype(std::declval<T &>().data());
+  template <class T> static void data(long);
+};
+template <class T> using data_of = decltype(finds::data<T>(0));
+
+/* data() gives the same pointer whether the object is const or not: it lies elsewhere. */
+template <class T>
+struct looks_elsewhere : std::integral_constant<bool, std::is_pointer<data_of<T>>::value &&
+                                                          std::is_same<data_of<T>, data_of<const T>>::value> {};
+} // namespace detail
+
+/* Whether T is a view: trivially copyable, but what it stands for lies elsewhere. Specialise it for views that are not
+ * recognised, or types that are taken for one. */
+template <class T>
+struct is_view
+    : std::conditional<std::is_trivially_copyable<T>::value, detail::looks_elsewhere<T>, std::false_type>::type {};
+
+namespace detail {
+struct view {};
+struct pointer {};
+struct bytes {};
+struct sequence {};
+struct fields {};
+struct unknown {};
+
+template <class T, class = void> struct is_sequence : std::false_type {};
+template <class T>
+struct is_sequence<T, typename is_valid<decltype(std::declval<T &>().insert(std::declval<T &>().end(),
+                                                                            std::declval<typename T::value_type>())),
+                                        decltype(std::declval<const T &>().size())>::type> : std::true_type {};
+template <class T, class = void> struct has_fields : std::false_type {};
+template <class T>
+struct has_fields<T, typename is_valid<decltype(std::tuple_size<T>::value)>::type> : std::true_type {};
+template <class T, class Size, class = void> struct has_block : std::false_type {};
+template <class T, class Size>
+struct has_block<T, Size, typename is_valid<decltype(std::declval<T &>().resize(std::declval<Size>()))>::type>
+    : std::is_same<data_of<const T>, const typename T::value_type *> {};
+
+template <bool condition, class A, class B> using either = typename std::conditional<condition, A, B>::type;
+template <class T>
+using kind_of =
+    either<is_view<T>::value, view,
+           either<std::is_pointer<T>::value || std::is_member_function_pointer<T>::value, pointer,
+                  either<std::is_trivially_copyable<T>::value, bytes,
+                         either<is_sequence<T>::value, sequence, either<has_fields<T>::value, fields, unknown>>>>>;
+
+/* Whether a codec carries its type as its bytes are; one that a user has written need not. */
+template <class C, class = void> struct is_bytes : std::false_type {};
+template <class C> struct is_bytes<C, typename is_valid<typename C::as_bytes>::type> : std::true_type {};
+
+template <class T, class Kind> struct codec_of;
+
+template <class T> struct codec_of<T, bytes> {
+  typedef void as_bytes;
+  static void write(writer &to, const T &value) {
+    to.put_bytes(&value, sizeof(value));
+  }
+  static T read(reader &from) {
+    union place { /* T may have no default constructor */
+      T value;
+      place() {
+      }
+      ~place() {
+      }
+    } at;
+    from.get_bytes(const_cast<void *>(static_cast<const volatile void *>(&at.value)), sizeof(T));
+    return static_cast<T &&>(at.value);
+  }
+};
+
+template <class T> struct codec_of<T, sequence> {
+  typedef typename T::value_type element;
+  typedef std::integral_constant<bool, is_bytes<codec<element>>::value && has_block<T, size_t>::value &&
+                                           std::is_default_constructible<element>::value>
+      one_block;
+  static void write(writer &to, const T &value) {
+    to.put(size_t(value.size()));
+    write_elements(to, value, one_block());
+  }
+  static T read(reader &from) {
+    T value;
+    size_t count = from.get<size_t>();
+    if (count > from.left()) /* each element has a byte at least */
+      from.fail();
+    read_elements(from, value, from.failed() ? 0 : count, one_block());
+    return value;
+  }
+
+private:
+  static void write_elements(writer &to, const T &value, std::true_type) {
+    to.put_bytes(value.data(), value.size() * sizeof(element));
+  }
+  static void write_elements(writer &to, const T &value, std::false_type) {
+    for (auto at = value.begin(); at != value.end(); ++at) {
+      const size_t before = to.size();
+      codec<element>::write(to, *at);
+      if (to.size() == before)
+        to.put_bytes("", 1);
+    }
+  }
+  static void read_elements(reader &from, T &value, size_t count, std::true_type) {
+    if (count > from.left() / sizeof(element))
+      from.fail();
+    if (count == 0 || from.failed())
+      return;
+    value.resize(count);
+    from.get_bytes(&value[0], count * sizeof(element));
+  }
+  static void read_elements(reader &from, T &value, size_t count, std::false_type) {
+    for (; count > 0 && !from.failed(); count--) {
+      const size_t before = from.left();
+      unsigned char nothing;
+      value.insert(value.end(), codec<element>::read(from));
+      if (from.left() == before)
+        from.get_bytes(&nothing, 1);
+    }
+  }
+};
+
+template <class T, size_t index, size_t count> struct fields_from {
+  typedef typename std::remove_cv<typename std::tuple_element<index, T>::type>::type field;
+  typedef fields_from<T, index + 1, count> rest;
+  static void write(writer &to, const T &value) {
+    using std::get;
+    codec<field>::write(to, get<index>(value));
+    rest::write(to, value);
+  }
+  template <class... Read> static T read(reader &from, Read &&...before) {
+    field next = codec<field>::read(from);
+    return rest::read(from, std::forward<Read>(before)..., std::move(next));
+  }
+};
+template <class T, size_t count> struct fields_from<T, count, count> {
+  static void write(writer &, const T &) {
+  }
+  template <class... Read> static T read(reader &, Read &&...all) {
+    return T{std::forward<Read>(all)...};
+  }
+};
+template <class T> struct codec_of<T, fields> : fields_from<T, 0, std::tuple_size<T>::value> {};
+
+/* What must not be carried: the compiler says why, and little besides. */
+template <class T> struct refused {
+  static void write(writer &, const T &);
+  static T read(reader &);
+};
+template <class T> struct codec_of<T, view> : refused<T> {
+  static_assert(!std::is_same<T, T>::value,
+                "procpool: a view (string_view, span) looks at memory of this process: pass a std::string or a "
+                "std::vector (if the type holds its own bytes: specialise procpools::is_view)");
+};
+template <class T> struct codec_of<T, pointer> : refused<T> {
+  static_assert(!std::is_same<T, T>::value,
+                "procpool: a pointer means nothing in another process: pass the value, a std::string or a std::vector "
+                "(one into a shared buffer: put it into a struct)");
+};
+template <class T> struct codec_of<T, unknown> : refused<T> {
+  static_assert(!std::is_same<T, T>::value,
+                "procpool: this type is not trivially copyable: specialise procpools::codec for it");
+};
+
+} // namespace detail
+
+template <class T, class> struct codec : detail::codec_of<T, detail::kind_of<T>> {};
+
+namespace detail {
+template <class F> struct checked_callable : std::true_type {
+  static_assert(!std::is_pointer<F>::value,
+                "procpool: a function's address differs from process to process: pass a lambda that calls it");
+  static_assert(std::is_pointer<F>::value || std::is_trivially_copyable<F>::value,
+                "procpool: the callable is copied byte by byte, so what it captures must be trivially copyable: pass "
+                "std::string, std::vector and the like as arguments");
+};
+
+template <class F, class... A>
+using result_of = decay<decltype(std::declval<decay<F> &>()(std::declval<decay<A>>()...))>;
+template <class C> using item_of = decay<decltype(*std::declval<const C &>().begin())>;
+
+/* What runs in the worker: reads the callable and the arguments one after the other, calls, and answers. */
+template <class R, class Bytes = void> struct answer {
+  template <class F, class... A> static void give(procpool_task *task, F &call, A &&...arguments) {
+    const R result = call(std::forward<A>(arguments)...);
+    writer to;
+    to.put(result);
+    procpool_task_return(task, to.data(), to.size());
+  }
+};
+template <class R> struct answer<R, typename is_valid<typename codec<R>::as_bytes>::type> {
+  template <class F, class... A> static void give(procpool_task *task, F &call, A &&...arguments) {
+    const R result = call(std::forward<A>(arguments)...);
+    procpool_task_return(task, &result, sizeof(result));
+  }
+};
+template <> struct answer<void, void> {
+  template <class F, class... A> static void give(procpool_task *, F &call, A &&...arguments) {
+    call(std::forward<A>(arguments)...);
+  }
+};
+
+template <class... A> struct reads;
+template <class Next, class... A> struct reads<Next, A...> {
+  template <class R, class F, class... Read>
+  static void then_call(procpool_task *task, reader &from, F &call, Read &&...before) {
+    Next next = codec<Next>::read(from);
+    reads<A...>::template then_call<R>(task, from, call, std::forward<Read>(before)..., std::move(next));
+  }
+};
+template <> struct reads<> {
+  template <class R, class F, class... Read>
+  static void then_call(procpool_task *task, reader &from, F &call, Read &&...all) {
+    if (from.failed() || from.left() > 0)
+      procpool_task_fail(task, 0, "the argument does not have the bytes that this callable takes");
+    else
+      answer<R>::give(task, call, std::forward<Read>(all)...);
+  }
+};
+
+template <class F, class... A> struct job {
+  typedef result_of<F, A...> result;
+  static constexpr size_t head = std::is_empty<F>::value ? 0 : sizeof(F); /* bytes of the callable */
+  static void write(writer &to, const F &call, const A &...arguments) {
+    to.put_bytes(&call, head);
+    const int in_order[] = {0, (codec<A>::write(to, arguments), 0)...};
+    (void)in_order;
+  }
+  static void run(procpool_task *task) {
+    size_t size = 0;
+    const void *const bytes = procpool_task_argument(task, &size);
+    reader from(bytes, size);
+    union place {
+      F call;
+      place() {
+      }
+      ~place() {
+      }
+    } at;
+    PROCPOOL__TRY {
+      from.get_bytes(const_cast<void *>(static_cast<const volatile void *>(&at.call)), head);
+      reads<A...>::template then_call<result>(task, from, at.call);
+    }
+    PROCPOOL__CATCH(task)
+  }
+};
+
+/* The C calls that these classes make to hand out and to learn why not: here alone. */
+inline procpool_status start(procpool *on, procpool_function function, const writer &argument,
+                             const procpool_submit_options *options, procpool_future **future) {
+  *future = nullptr;
+  return procpool_submit(on, function, argument.data(), argument.size(), options, future);
+}
+inline error refusal(procpool_status status) {
+  procpool_error last = procpool_error();
+  return procpool_last_error(&last) == status ? error(last) : error(status);
+}
+inline error failure(procpool_future *future, procpool_status status, size_t item = 0) {
+  procpool_error last = procpool_error();
+  if (procpool_future_error(future, &last) != PROCPOOL_OK || last.status != status) {
+    last = procpool_error(); /* it is the wait that was refused */
+    last.status = status;
+    last.worker = -1;
+  }
+  return error(last, item);
+}
+
+/* What futures of all types have in common. */
+class future_base {
+public:
+  future_base(future_base &&other) noexcept : future_(other.future_), refused_(other.refused_) {
+    other.future_ = nullptr;
+    other.refused_ = PROCPOOL_HANDLE;
+  }
+  future_base &operator=(future_base &&other) noexcept {
+    std::swap(future_, other.future_);
+    std::swap(refused_, other.refused_);
+    return *this;
+  }
+  ~future_base() {
+    (void)procpool_future_release(future_);
+  }
+  explicit operator bool() const noexcept {
+    return future_ != nullptr;
+  }
+  /* For every other call of the C part; it stays this object's. Null where there is none. */
+  procpool_future *handle() const noexcept {
+    return future_;
+  }
+  /* As procpool_future_wait; where there is no task, why it was refused. */
+  procpool_status wait(double timeout_seconds = PROCPOOL_FOREVER) {
+    return future_ != nullptr ? procpool_future_wait(future_, timeout_seconds) : refused_;
+  }
+  /* As procpool_future_status, otherwise as wait. */
+  procpool_status status() const {
+    return future_ != nullptr ? procpool_future_status(future_) : refused_;
+  }
+  bool done() const {
+    return procpool_future_done(future_);
+  }
+  /* As procpool_future_cancel. */
+  procpool_status cancel() {
+    return future_ != nullptr ? procpool_future_cancel(future_) : refused_;
+  }
+
+protected:
+  explicit future_base(procpool_future *future, procpool_status refused) noexcept : future_(future), refused_(refused) {
+  }
+  void wait_or_throw() {
+    const procpool_status status = wait();
+    if (status != PROCPOOL_OK)
+      PROCPOOL__CPP_THROW(future_ != nullptr ? failure(future_, status) : error(status));
+  }
+  reader bytes() const {
+    size_t size = 0;
+    const void *const data = procpool_future_data(future_, &size);
+    return reader(data, data != nullptr ? size : 0);
+  }
+
+private:
+  friend class procpools::pool;
+  procpool_future *future_;
+  procpool_status refused_; /* why there is none */
+};
+} // namespace detail
+
+/* One task's result to come. It gives itself back: a task that has not settled goes on, and its result is dropped. */
+template <class R> class future : public detail::future_base {
+public:
+  future() noexcept : future(nullptr) {
+  }
+  /* Takes over a handle of the C part, or says why there is none. */
+  explicit future(procpool_future *handle, procpool_status refused = PROCPOOL_HANDLE) noexcept
+      : future_base(handle, refused) {
+  }
+#ifdef __cpp_exceptions
+  /* Waits and returns the result, as often as asked. Throws error: the task's failure, or why the wait was refused
+   * (INTERRUPTED, DEADLOCK, MEMORY: it may be asked again). */
+  R get() {
+    wait_or_throw();
+    reader from = bytes();
+    R value = codec<R>::read(from);
+    if (from.failed() || from.left() > 0)
+      throw PROCPOOL__CPP_NOT_ITS_BYTES(0);
+    return value;
+  }
+#endif
+  /* The same by status; unless it is OK, value is left as it was. */
+  procpool_status result(R &value) {
+    const procpool_status status = wait();
+    if (status != PROCPOOL_OK)
+      return status;
+    reader from = bytes();
+    R got = codec<R>::read(from);
+    if (from.failed() || from.left() > 0)
+      return PROCPOOL__CPP_UNREADABLE;
+    value = std::move(got);
+    return PROCPOOL_OK;
+  }
+};
+
+template <> class future<void> : public detail::future_base {
+public:
+  future() noexcept : future(nullptr) {
+  }
+  /* Takes over a handle of the C part, or says why there is none. */
+  explicit future(procpool_future *handle, procpool_status refused = PROCPOOL_HANDLE) noexcept
+      : future_base(handle, refused) {
+  }
+#ifdef __cpp_exceptions
+  void get() {
+    wait_or_throw();
+  }
+#endif
+  procpool_status result() {
+    return wait();
+  }
+};
+
+/* A pool that ends with its scope, as by PROCPOOL_WITH: what was accepted runs. Its calls may be made wherever those of
+ * the C part may. */
+class pool {
+public:
+  /* Throws error if it does not open. */
+  pool() : pool(procpool_options()) {
+  }
+  explicit pool(const procpool_options &options) : pool_(nullptr), error_() {
+    procpool_options own = options;
+    own.error = &error_;
+    pool_ = procpool_open(&own);
+    if (options.error != nullptr && pool_ == nullptr)
+      *options.error = error_;
+    if (pool_ == nullptr)
+      PROCPOOL__CPP_THROW(procpools::error(error_));
+  }
+  pool(pool &&other) noexcept : pool_(other.pool_), error_(other.error_) {
+    other.pool_ = nullptr;
+  }
+  pool &operator=(pool &&other) noexcept {
+    std::swap(pool_, other.pool_);
+    std::swap(error_, other.error_);
+    return *this;
+  }
+  ~pool() {
+    if (pool_ != nullptr)
+      procpool_scope_end(pool_);
+  }
+  explicit operator bool() const noexcept {
+    return pool_ != nullptr;
+  }
+  /* For every other call of the C part; it stays this object's. Null where there is none. */
+  procpool *handle() const noexcept {
+    return pool_;
+  }
+  /* Why it did not open (without exceptions). */
+  const procpool_error &error() const noexcept {
+    return error_;
+  }
+  /* As procpool_close. If it is not OK, the pool is still there. */
+  procpool_status close() {
+    const procpool_status status = procpool_close(pool_);
+    if (status == PROCPOOL_OK)
+      pool_ = nullptr;
+    return status;
+  }
+
+  /* call(arguments...) runs in a worker. Throws error where procpool_submit is refused. */
+  template <class F, class... A> future<detail::result_of<F, A...>> submit(F call, A &&...arguments) {
+    return submit_by(nullptr, call, std::forward<A>(arguments)...);
+  }
+  /* The same with a time limit, or other options, of its own (but shared_argument). */
+  template <class F, class... A>
+  future<detail::result_of<F, A...>> submit_with(const procpool_submit_options &options, F call, A &&...arguments) {
+    return submit_by(&options, call, std::forward<A>(arguments)...);
+  }
+
+#ifdef __cpp_exceptions
+  /* call(item) for each of a container's items (anything with begin, end and size), in order. Throws error of the
+   * first item that failed; its item() says which. Blocks. Trivially copyable items and results are handed out many at
+   * once, as by procpool_map; others one by one, and when one fails those that have not begun are cancelled. Each item
+   * takes a copy of what the callable captures along. */
+  template <class F, class C> std::vector<detail::result_of<F, detail::item_of<C>>> map(F call, const C &items) {
+    std::vector<detail::result_of<F, detail::item_of<C>>> results;
+    procpools::error why;
+    if (map_into(results, call, items, &why) != PROCPOOL_OK)
+      throw why;
+    return results;
+  }
+#endif
+  /* The same by status; unless it is OK, results is left as it was, and *why (may be null) says more. */
+  template <class R, class F, class C>
+  procpool_status map_into(std::vector<R> &results, F call, const C &items, procpools::error *why = nullptr) {
+    typedef detail::item_of<C> item;
+    typedef std::integral_constant<bool, detail::is_bytes<codec<item>>::value && detail::is_bytes<codec<R>>::value &&
+                                             std::is_default_constructible<R>::value>
+        at_once;
+    static_assert(detail::checked_callable<F>::value, "the texts are in it");
+    static_assert(std::is_same<R, detail::result_of<F, item>>::value,
+                  "procpool: results must have the type that the callable returns");
+    procpools::error unused;
+    return map_by<item>(results, call, items, why != nullptr ? *why : unused, at_once());
+  }
+
+private:
+  template <class F, class... A>
+  future<detail::result_of<F, A...>> submit_by(const procpool_submit_options *options, const F &call,
+                                               A &&...arguments) {
+    typedef detail::job<F, detail::decay<A>...> job;
+    static_assert(detail::checked_callable<F>::value, "the texts are in it");
+    writer to;
+    procpool_future *handle = nullptr;
+    job::write(to, call, arguments...);
+    const procpool_status status = detail::start(pool_, job::run, to, options, &handle);
+    if (status != PROCPOOL_OK)
+      PROCPOOL__CPP_THROW(detail::refusal(status));
+    return future<detail::result_of<F, A...>>(handle, status);
+  }
+
+  /* Items as an array: where it lies, or copied, each behind the callable. */
+  template <class Item, class F, class C>
+  static auto array(writer &, const F &, const C &items, int) ->
+      typename std::enable_if<std::is_empty<F>::value && std::is_same<decltype(items.data()), const Item *>::value,
+                              const void *>::type {
+    return items.data();
+  }
+  template <class Item, class F, class C> static const void *array(writer &to, const F &call, const C &items, long) {
+    to.reserve(items.size() * (detail::job<F, Item>::head + sizeof(Item)));
+    for (auto at = items.begin(); at != items.end(); ++at)
+      detail::job<F, Item>::write(to, call, *at);
+    return to.data();
+  }
+  /* A std::vector<bool> is no array. */
+  template <class R> static void take(std::vector<R> &results, std::vector<R> &from) {
+    results.swap(from);
+  }
+  static void take(std::vector<bool> &results, std::vector<unsigned char> &from) {
+    results.assign(from.begin(), from.end());
+  }
+
+  template <class Item, class R, class F, class C>
+  procpool_status map_by(std::vector<R> &results, const F &call, const C &items, procpools::error &why,
+                         std::true_type) {
+    typedef detail::job<F, Item> job;
+    std::vector<detail::either<std::is_same<R, bool>::value, unsigned char, R>> cells(items.size());
+    writer to;
+    const void *const from = array<Item>(to, call, items, 0);
+    procpool_error details = procpool_error();
+    procpool_map_options options = procpool_map_options();
+    options.error = &details;
+    const procpool_status status =
+        procpool_map(pool_, job::run, from, job::head + sizeof(Item), cells.data(), sizeof(R), cells.size(), &options);
+    if (status == PROCPOOL_OK)
+      take(results, cells);
+    else
+      why = details.status == status ? procpools::error(details, options.failed_item) : procpools::error(status);
+    return status;
+  }
+
+  template <class Item, class R, class F, class C>
+  procpool_status map_by(std::vector<R> &results, const F &call, const C &items, procpools::error &why,
+                         std::false_type) {
+    std::vector<future<R>> futures;
+    std::vector<R> all;
+    procpool_status status = PROCPOOL_OK;
+    futures.reserve(items.size());
+    for (auto at = items.begin(); at != items.end() && status == PROCPOOL_OK; ++at) {
+      procpool_future *handle = nullptr;
+      writer to;
+      detail::job<F, Item>::write(to, call, *at);
+      status = detail::start(pool_, detail::job<F, Item>::run, to, nullptr, &handle);
+      if (status == PROCPOOL_OK)
+        futures.push_back(future<R>(handle, status));
+      else
+        why = detail::refusal(status);
+    }
+    if (status == PROCPOOL_OK)
+      status = collect(all, futures, why);
+    for (size_t i = all.size(); i < futures.size(); i++)
+      (void)futures[i].cancel();
+    if (status == PROCPOOL_OK)
+      results.swap(all);
+    return status;
+  }
+  /* Results up to the first that is not there. */
+  template <class R>
+  static procpool_status collect(std::vector<R> &all, std::vector<future<R>> &futures, procpools::error &why) {
+    all.reserve(futures.size());
+    for (size_t i = 0; i < futures.size(); i++) {
+      const procpool_status status = futures[i].wait();
+      reader from = futures[i].bytes();
+      if (status != PROCPOOL_OK)
+        why = detail::failure(futures[i].handle(), status, i);
+      else
+        all.push_back(codec<R>::read(from));
+      if (status == PROCPOOL_OK && (from.failed() || from.left() > 0))
+        why = PROCPOOL__CPP_NOT_ITS_BYTES(i);
+      if (why.status() != PROCPOOL_OK)
+        return why.status();
+    }
+    return PROCPOOL_OK;
+  }
+
+  procpool *pool_;
+  procpool_error error_;
+};
+
+} // namespace PROCPOOL__CPP_KIND
+} // namespace procpools
+#endif /* __cplusplus */
 
 #endif /* PROCPOOL_H */
 

@@ -10,7 +10,9 @@ root=$(dirname "$tests")
 what=$1
 build=$2
 CC=${CC:-cc}
+CXX=${CXX:-c++}
 strict="-Wall -Wextra -Werror -std=c11"
+strict_cxx="-Wall -Wextra -Werror -std=c++11"
 
 skip() {
   echo "$1"
@@ -53,18 +55,24 @@ arguments_of() {
   esac
 }
 
-# The command that the first comment of an example gives, as far as it compiles.
+# The command that the first comment of an example gives, as far as it compiles. (cc, or c++ for C++.)
 build_line_of() {
-  sed -n '1,/\*\//s/^ \* *\(cc .*\)$/\1/p' "$root/examples/$1.c" | head -n 1 | sed 's/ *&&.*//; s/ *\*\/$//'
+  sed -n '1,/\*\//s/^ \* *\(c[c+][c+]* .*\)$/\1/p' "$root/examples/$1".c* | head -n 1 | sed 's/ *&&.*//; s/ *\*\/$//'
 }
 
 example() {
   line=$(build_line_of "$1")
-  [ -n "$line" ] || { echo "examples/$1.c: no line ' *   cc ...' in its first comment"; exit 1; }
+  [ -n "$line" ] || { echo "example $1: no line ' *   cc ...' in its first comment"; exit 1; }
   fresh "example_$1"
   cp -R "$root/procpool.h" "$root/LICENSE" "$root/examples" .
   echo "$line"
-  eval "$CC $strict ${line#cc }"
+  case $line in
+  c++*)
+    command -v "$CXX" >/dev/null 2>&1 || skip "no C++ compiler ($CXX)"
+    eval "$CXX $strict_cxx ${line#c++ }"
+    ;;
+  *) eval "$CC $strict ${line#cc }" ;;
+  esac
   # shellcheck disable=SC2046
   PROCPOOL_WORKERS=2 "./$1" $(arguments_of "$1") >output
   "$build/run" --match "$root/examples/$1.expected" output
@@ -123,7 +131,7 @@ readme_program() {
 # C libraries before glibc 2.34 have their threads in a library of their own: who copies a command must not meet that.
 commands_say_pthread() {
   # shellcheck disable=SC2016
-  commands=$(grep -nE '(^|[ *`])cc -[^`]*\.c' "$root/README.md" "$root/procpool.h" "$root"/examples/*.c)
+  commands=$(grep -nE '(^|[ *`])c(c|[+][+]) -[^`]*\.c' "$root/README.md" "$root/procpool.h" "$root"/examples/*.c*)
   ! echo "$commands" | grep -v -e '-pthread'
 }
 
@@ -182,8 +190,8 @@ machines() {
 
 list() {
   machines "$build"
-  for file in "$root"/examples/*.c; do
-    name=$(basename "$file" .c)
+  for file in "$root"/examples/*.c "$root"/examples/*.cc; do
+    name=$(basename "${file%.c*}")
     echo "example_$name 60 sh '$tests/programs.sh' example '$build' $name"
   done
   echo "example_pwc_agrees_with_a_serial_count 120 sh '$tests/programs.sh' pwc_agrees '$build'"

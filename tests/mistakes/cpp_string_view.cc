@@ -1,0 +1,9 @@
+// expect: error: .*procpool: a view \(string_view, span\) looks at memory of this process
+// standard: c++17
+#include "../../procpool.h"
+#include <string_view>
+
+int main() {
+  procpools::pool pool;
+  return int(pool.submit([](std::string_view text) { return text.size(); }, std::string_view("abc")).get());
+}
