@@ -1845,7 +1845,7 @@ public:
   }
   ~pool() {
     if (pool_ != nullptr)
-      procpool_scope_end(pool_);
+      procpool__close_scope(pool_);
   }
   explicit operator bool() const noexcept {
     return pool_ != nullptr;
