@@ -22,7 +22,7 @@
          const double in[4] = {1, 2, 3, 4};
          double out[4], one;
          PROCPOOL_WITH(pool, NULL) { // as many workers as processors
-           if (square_map(pool, in, out, 4) != PROCPOOL_OK || square_result(square_submit(pool, 5), &one) != PROCPOOL_OK)
+           if (square_map(pool, in, out, 4) != PROCPOOL_OK || square_call(pool, 5, &one) != PROCPOOL_OK)
              return 1;
            printf("%g %g %g %g and %g\n", out[0], out[1], out[2], out[3], one);
            return 0;
@@ -690,8 +690,7 @@ PROCPOOL_API procpool_status procpool__typed_submit_many(procpool *pool, procpoo
                                                          const void *arguments, size_t size, size_t count,
                                                          procpool_future **futures, procpool__pointers pointers);
 PROCPOOL_API procpool_future *procpool__typed_submit_string(procpool *pool, procpool_function function,
-                                                            const char *string,
-                                                            const procpool_submit_options *options);
+                                                            const char *string, const procpool_submit_options *options);
 PROCPOOL_API procpool_status procpool__typed_submit_strings(procpool *pool, procpool_function function,
                                                             const char *const *strings, size_t count,
                                                             procpool_future **futures);
@@ -913,15 +912,14 @@ static PROCPOOL_UNUSED inline void procpool__scope_end(procpool **procpool__pool
   PROCPOOL__PICK(__VA_ARGS__, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 8, 0, 7, 0, 6, 0, 5, 0, 4, 0, 3, 0, 2,   \
                  0, 1, 0, 0, 0)
 #define PROCPOOL__JUDGE(...)                                                                                           \
-  PROCPOOL__PICK(__VA_ARGS__, PROCPOOL__TYPED_MANY, PROCPOOL__TYPED_MANY, PROCPOOL__TYPED_MANY, PROCPOOL__TYPED_MANY,  \
-                 PROCPOOL__TYPED_MANY, PROCPOOL__TYPED_MANY, PROCPOOL__TYPED_MANY, PROCPOOL__TYPED_MANY,               \
-                 PROCPOOL__TYPED_MANY, PROCPOOL__TYPED_MANY, PROCPOOL__TYPED_MANY, PROCPOOL__TYPED_MANY,               \
-                 PROCPOOL__TYPED_MANY, PROCPOOL__TYPED_MANY, PROCPOOL__TYPED_MANY, PROCPOOL__TYPED_MANY,               \
-                 PROCPOOL__TYPED_GOOD, PROCPOOL__TYPED_ODD, PROCPOOL__TYPED_GOOD, PROCPOOL__TYPED_ODD,                 \
-                 PROCPOOL__TYPED_GOOD, PROCPOOL__TYPED_ODD, PROCPOOL__TYPED_GOOD, PROCPOOL__TYPED_ODD,                 \
-                 PROCPOOL__TYPED_GOOD, PROCPOOL__TYPED_ODD, PROCPOOL__TYPED_GOOD, PROCPOOL__TYPED_ODD,                 \
-                 PROCPOOL__TYPED_GOOD, PROCPOOL__TYPED_ODD, PROCPOOL__TYPED_GOOD, PROCPOOL__TYPED_ODD,                 \
-                 PROCPOOL__TYPED_GOOD, 0)
+  PROCPOOL__PICK(                                                                                                      \
+      __VA_ARGS__, PROCPOOL__TYPED_MANY, PROCPOOL__TYPED_MANY, PROCPOOL__TYPED_MANY, PROCPOOL__TYPED_MANY,             \
+      PROCPOOL__TYPED_MANY, PROCPOOL__TYPED_MANY, PROCPOOL__TYPED_MANY, PROCPOOL__TYPED_MANY, PROCPOOL__TYPED_MANY,    \
+      PROCPOOL__TYPED_MANY, PROCPOOL__TYPED_MANY, PROCPOOL__TYPED_MANY, PROCPOOL__TYPED_MANY, PROCPOOL__TYPED_MANY,    \
+      PROCPOOL__TYPED_MANY, PROCPOOL__TYPED_MANY, PROCPOOL__TYPED_GOOD, PROCPOOL__TYPED_ODD, PROCPOOL__TYPED_GOOD,     \
+      PROCPOOL__TYPED_ODD, PROCPOOL__TYPED_GOOD, PROCPOOL__TYPED_ODD, PROCPOOL__TYPED_GOOD, PROCPOOL__TYPED_ODD,       \
+      PROCPOOL__TYPED_GOOD, PROCPOOL__TYPED_ODD, PROCPOOL__TYPED_GOOD, PROCPOOL__TYPED_ODD, PROCPOOL__TYPED_GOOD,      \
+      PROCPOOL__TYPED_ODD, PROCPOOL__TYPED_GOOD, PROCPOOL__TYPED_ODD, PROCPOOL__TYPED_GOOD, 0)
 
 /* n arguments: first(1, type, name) next(2, type, name) ...; or none. */
 #define PROCPOOL__EACH(n, none, first, next, ...) PROCPOOL__CAT(PROCPOOL__EACH_, n)(none, first, next, __VA_ARGS__)
@@ -981,23 +979,23 @@ static PROCPOOL_UNUSED inline void procpool__scope_end(procpool **procpool__pool
 #define PROCPOOL__VALUE_PASS , procpool__result
 #define PROCPOOL__VALUE_RUN(R, call)                                                                                   \
   R procpool__r = call;                                                                                                \
-  procpool_task_return(procpool__task, &procpool__r, sizeof(procpool__r));
-#define PROCPOOL__VALUE_ITEMS_OUT(R) R *const procpool__out = PROCPOOL__CAST(R *, procpool__loop.results);
+  procpool_task_return(procpool__task, &procpool__r, sizeof(procpool__r))
+#define PROCPOOL__VALUE_ITEMS_OUT(R) R *const procpool__out = PROCPOOL__CAST(R *, procpool__loop.results)
 #define PROCPOOL__VALUE_ITEM(R, call)                                                                                  \
   R procpool__r = call;                                                                                                \
   if (procpool__item_of_copy(procpool__guard))                                                                         \
     return;                                                                                                            \
-  procpool__out[procpool__i] = procpool__r;
+  procpool__out[procpool__i] = procpool__r
 #define PROCPOOL__VOID_CHECK(R, name)
 #define PROCPOOL__VOID_PLACE(R)
 #define PROCPOOL__VOID_OUT PROCPOOL_NULL, 0
 #define PROCPOOL__VOID_PASS
-#define PROCPOOL__VOID_RUN(R, call) call;
+#define PROCPOOL__VOID_RUN(R, call) call
 #define PROCPOOL__VOID_ITEMS_OUT(R)
 #define PROCPOOL__VOID_ITEM(R, call)                                                                                   \
   call;                                                                                                                \
   if (procpool__item_of_copy(procpool__guard))                                                                         \
-    return;
+  return
 
 /* ... and with no argument, one, or several. */
 #define PROCPOOL__FORM_0 0
@@ -1009,7 +1007,7 @@ static PROCPOOL_UNUSED inline void procpool__scope_end(procpool **procpool__pool
 #define PROCPOOL__FORM_6 2
 #define PROCPOOL__FORM_7 2
 #define PROCPOOL__FORM_8 2
-#define PROCPOOL__TYPE_0(n, name, ...) typedef char name##_arguments; /* none is ever read */
+#define PROCPOOL__TYPE_0(n, name, ...) typedef char name##_arguments /* none is ever read */
 #define PROCPOOL__TYPE_1(n, name, ...)                                                                                 \
   typedef PROCPOOL__EACH_1(, PROCPOOL__OF_TYPE, , __VA_ARGS__) name##_arguments;                                       \
   PROCPOOL__TYPE_CHECK(name)
@@ -1019,10 +1017,10 @@ static PROCPOOL_UNUSED inline void procpool__scope_end(procpool **procpool__pool
   } name##_arguments;                                                                                                  \
   PROCPOOL__TYPE_CHECK(name)
 #define PROCPOOL__TYPE_CHECK(name)                                                                                     \
+  PROCPOOL__TRIVIAL(name##_arguments)                                                                                  \
   PROCPOOL__MUST(sizeof(name##_arguments) <= 65536,                                                                    \
                  procpool_argument_too_large_use_a_shared_buffer_or_procpool_submit_##name,                            \
-                 "the arguments of " #name " are over 64 KiB: use a shared buffer or procpool_submit");                \
-  PROCPOOL__TRIVIAL(name##_arguments)
+                 "the arguments of " #name " are over 64 KiB: use a shared buffer or procpool_submit")
 #define PROCPOOL__SIZE_0(name) 0
 #define PROCPOOL__SIZE_1(name) sizeof(name##_arguments)
 #define PROCPOOL__SIZE_2(name) sizeof(name##_arguments)
@@ -1064,8 +1062,7 @@ static PROCPOOL_UNUSED inline void procpool__scope_end(procpool **procpool__pool
   static PROCPOOL_UNUSED R name(void)
 #define PROCPOOL__TYPED_GOOD(L, K, V, R, ...)                                                                          \
   PROCPOOL__TYPED_OF(L, K, V, R, PROCPOOL__COUNT(__VA_ARGS__), PROCPOOL__FIRST(__VA_ARGS__, 0), __VA_ARGS__)
-#define PROCPOOL__TYPED_OF(L, K, V, R, n, name, ...)                                                                   \
-  L(K, V, R, n, PROCPOOL__CAT(PROCPOOL__FORM_, n), name, __VA_ARGS__)
+#define PROCPOOL__TYPED_OF(L, K, V, R, n, name, ...) L(K, V, R, n, PROCPOOL__CAT(PROCPOOL__FORM_, n), name, __VA_ARGS__)
 
 /* All in one file; or the head for every file, and the rest in one. */
 #define PROCPOOL__LOCAL(K, V, R, n, F, name, ...)                                                                      \
@@ -1085,33 +1082,33 @@ static PROCPOOL_UNUSED inline void procpool__scope_end(procpool **procpool__pool
 
 /* What the host calls. */
 #define PROCPOOL__TYPED_CALLS(linkage, V, R, n, F, name, ...)                                                          \
-  V##_CHECK(R, name) PROCPOOL__TYPE_##F(n, name, __VA_ARGS__)                                                          \
+  V##_CHECK(R, name) PROCPOOL__TYPE_##F(n, name, __VA_ARGS__);                                                         \
   enum { name##_has_pointers = 0 PROCPOOL__EACH(n, , PROCPOOL__OF_OR_POINTER, PROCPOOL__OF_OR_POINTER, __VA_ARGS__) }; \
   linkage void name##_task(procpool_task *procpool__task);                                                             \
   linkage void name##_items(procpool_task *procpool__task);                                                            \
   static PROCPOOL_UNUSED const char *name##_pointers(PROCPOOL_UNUSED const void *procpool__item,                       \
                                                      PROCPOOL_UNUSED const void **procpool__to) {                      \
-    PROCPOOL__POINTERS_##F(n, name, __VA_ARGS__) return #name PROCPOOL__EACH(n, , PROCPOOL__OF_TEXT,                   \
-                                                                             PROCPOOL__OF_TEXT, __VA_ARGS__);          \
+    PROCPOOL__POINTERS_##F(n, name, __VA_ARGS__);                                                                      \
+    return #name PROCPOOL__EACH(n, , PROCPOOL__OF_TEXT, PROCPOOL__OF_TEXT, __VA_ARGS__);                               \
   }                                                                                                                    \
   PROCPOOL__INLINE_NODISCARD procpool_future *name##_submit_with(                                                      \
-      procpool *procpool__pool,                                                                                        \
-      const procpool_submit_options *procpool__options                                                                 \
-          PROCPOOL__EACH(n, , PROCPOOL__OF_OWN, PROCPOOL__OF_OWN, __VA_ARGS__)) {                                      \
-    PROCPOOL__PACK_##F(n, name, __VA_ARGS__) return procpool__typed_submit(                                            \
-        procpool__pool, name##_task, PROCPOOL__PACKED_##F, PROCPOOL__SIZE_##F(name), procpool__options,                \
-        PROCPOOL__CHECKS(name));                                                                                       \
+      procpool *procpool__pool, const procpool_submit_options *procpool__options PROCPOOL__EACH(                       \
+                                    n, , PROCPOOL__OF_OWN, PROCPOOL__OF_OWN, __VA_ARGS__)) {                           \
+    PROCPOOL__PACK_##F(n, name, __VA_ARGS__);                                                                          \
+    return procpool__typed_submit(procpool__pool, name##_task, PROCPOOL__PACKED_##F, PROCPOOL__SIZE_##F(name),         \
+                                  procpool__options, PROCPOOL__CHECKS(name));                                          \
   }                                                                                                                    \
   PROCPOOL__INLINE_NODISCARD procpool_future *name##_submit(                                                           \
       procpool *procpool__pool PROCPOOL__EACH(n, , PROCPOOL__OF_OWN, PROCPOOL__OF_OWN, __VA_ARGS__)) {                 \
-    PROCPOOL__PACK_##F(n, name, __VA_ARGS__) return procpool__typed_submit(                                            \
-        procpool__pool, name##_task, PROCPOOL__PACKED_##F, PROCPOOL__SIZE_##F(name), PROCPOOL_NULL,                    \
-        PROCPOOL__CHECKS(name));                                                                                       \
+    PROCPOOL__PACK_##F(n, name, __VA_ARGS__);                                                                          \
+    return procpool__typed_submit(procpool__pool, name##_task, PROCPOOL__PACKED_##F, PROCPOOL__SIZE_##F(name),         \
+                                  PROCPOOL_NULL, PROCPOOL__CHECKS(name));                                              \
   }                                                                                                                    \
   PROCPOOL__INLINE_NODISCARD procpool_status name##_call(                                                              \
       procpool *procpool__pool PROCPOOL__EACH(n, , PROCPOOL__OF_OWN, PROCPOOL__OF_OWN, __VA_ARGS__) V##_PLACE(R)) {    \
-    PROCPOOL__PACK_##F(n, name, __VA_ARGS__) return procpool__typed_call(                                              \
-        procpool__pool, name##_task, PROCPOOL__PACKED_##F, PROCPOOL__SIZE_##F(name), V##_OUT, PROCPOOL__CHECKS(name)); \
+    PROCPOOL__PACK_##F(n, name, __VA_ARGS__);                                                                          \
+    return procpool__typed_call(procpool__pool, name##_task, PROCPOOL__PACKED_##F, PROCPOOL__SIZE_##F(name), V##_OUT,  \
+                                PROCPOOL__CHECKS(name));                                                               \
   }                                                                                                                    \
   PROCPOOL__INLINE procpool_status name##_submit_many(procpool *procpool__pool PROCPOOL__ARRAY_##F(name),              \
                                                       size_t procpool__count, procpool_future **procpool__futures) {   \
@@ -1126,9 +1123,8 @@ static PROCPOOL_UNUSED inline void procpool__scope_end(procpool **procpool__pool
     return procpool__map_items(procpool__pool, name##_items, PROCPOOL__FROM_##F, PROCPOOL__SIZE_##F(name), V##_OUT,    \
                                procpool__count, procpool__options, PROCPOOL__CHECKS(name));                            \
   }                                                                                                                    \
-  PROCPOOL__INLINE_NODISCARD procpool_status name##_map(procpool *procpool__pool PROCPOOL__ARRAY_##F(name)             \
-                                                            V##_PLACE(R),                                              \
-                                                        size_t procpool__count) {                                      \
+  PROCPOOL__INLINE_NODISCARD procpool_status name##_map(                                                               \
+      procpool *procpool__pool PROCPOOL__ARRAY_##F(name) V##_PLACE(R), size_t procpool__count) {                       \
     return name##_map_with(procpool__pool PROCPOOL__PASS_##F V##_PASS, procpool__count, PROCPOOL_NULL);                \
   }                                                                                                                    \
   PROCPOOL__INLINE procpool_status name##_imap(                                                                        \
@@ -1153,21 +1149,22 @@ static PROCPOOL_UNUSED inline void procpool__scope_end(procpool **procpool__pool
     if (procpool__a == PROCPOOL_NULL)                                                                                  \
       return;                                                                                                          \
     PROCPOOL__TRY {                                                                                                    \
-      V##_RUN(R, K##_CALL_##F(n, name, __VA_ARGS__))                                                                   \
+      V##_RUN(R, K##_CALL_##F(n, name, __VA_ARGS__));                                                                  \
     }                                                                                                                  \
     PROCPOOL__CATCH(procpool__task)                                                                                    \
   }                                                                                                                    \
   linkage PROCPOOL__LOOP void name##_items(procpool_task *procpool__task) {                                            \
     const procpool__items procpool__loop = procpool__task_items(procpool__task);                                       \
     const name##_arguments *const procpool__in = PROCPOOL__CAST(const name##_arguments *, procpool__loop.arguments);   \
-    V##_ITEMS_OUT(R) /* in registers: a call could change the struct */                                                \
-        const procpool__u64 *const procpool__stop = procpool__loop.stop;                                               \
+    const procpool__u64 *const procpool__stop =                                                                        \
+        procpool__loop.stop; /* in registers: a call could change the struct */                                        \
     procpool__u64 *const procpool__begun = procpool__loop.begun;                                                       \
     const procpool__u64 *const procpool__word = procpool__loop.word;                                                   \
     const uint64_t procpool__running = procpool__loop.running;                                                         \
     const bool procpool__limited = procpool__loop.limited;                                                             \
     const uint32_t *const procpool__guard = procpool__loop.guard;                                                      \
     size_t procpool__i = 0;                                                                                            \
+    V##_ITEMS_OUT(R);                                                                                                  \
     if (procpool__stop == PROCPOOL_NULL)                                                                               \
       return;                                                                                                          \
     for (; procpool__item_next(procpool__stop, procpool__begun, procpool__word, procpool__running, procpool__limited,  \
@@ -1175,7 +1172,7 @@ static PROCPOOL_UNUSED inline void procpool__scope_end(procpool **procpool__pool
          procpool__i++) {                                                                                              \
       PROCPOOL_UNUSED const name##_arguments *procpool__a = procpool__in + procpool__i;                                \
       PROCPOOL__TRY {                                                                                                  \
-        V##_ITEM(R, K##_CALL_##F(n, name, __VA_ARGS__))                                                                \
+        V##_ITEM(R, K##_CALL_##F(n, name, __VA_ARGS__));                                                               \
       }                                                                                                                \
       PROCPOOL__CATCH(procpool__task)                                                                                  \
     }                                                                                                                  \
@@ -12097,7 +12094,8 @@ static procpool_status procpool__pointers_check(procpool *p, procpool__pointers 
     if (procpool__public_enter(p) != PROCPOOL_OK)
       return PROCPOOL_OK;
     for (; good && i < end; i++)
-      good = procpool__pointers_hold(p, pointers, (const unsigned char *)items + i * size, several ? i : SIZE_MAX, text);
+      good =
+          procpool__pointers_hold(p, pointers, (const unsigned char *)items + i * size, several ? i : SIZE_MAX, text);
     if (!good && error != NULL)
       procpool__error_fill(error, PROCPOOL_ARGUMENT, 0, text);
     if (!good)
@@ -12864,7 +12862,7 @@ static procpool_status procpool__future_stop(procpool_future *future, bool by_fo
   return procpool__public_leave(p, status);
 }
 
-/* A call is submit, wait, copy and release in one. Nobody has the future but this thread. */
+/* A call is submit, wait, copy and release in one. No other thread has the future. */
 static procpool_status procpool__typed_finish(procpool *p, procpool_future *future, void *buffer, size_t size) {
   procpool_status status = procpool__future_await(p, future, PROCPOOL_FOREVER);
   if (status < PROCPOOL_PENDING)
@@ -13507,8 +13505,7 @@ static procpool_status procpool__imap_submit(procpool_iterator *it, uint64_t dea
   char text[PROCPOOL__MESSAGE];
   if (!procpool__public_relock(p)) /* the generator has forked: this is the child */
     return procpool__public_leave(p, PROCPOOL_FORKED);
-  if (procpool__pointers_matter(p, it->pointers) &&
-      !procpool__pointers_hold(p, it->pointers, it->item, SIZE_MAX, text))
+  if (procpool__pointers_matter(p, it->pointers) && !procpool__pointers_hold(p, it->pointers, it->item, SIZE_MAX, text))
     return procpool__public_leave(p, procpool__host_refuse(p, PROCPOOL_ARGUMENT, 0, text));
   procpool__submit_make_order(p, &o, it->function, it->item, it->item_size, &it->limits);
   status = procpool__submit_checked(p, &o, it->group.count > 0 ? 0 : deadline);

@@ -37,7 +37,8 @@ TEST(r019_null_pool) {
   CHECK_STATUS(procpool_get_stats(NULL, &stats), PROCPOOL_HANDLE);
   CHECK_STATUS(procpool_imap(NULL, task_nothing, generator_none, NULL, 4, NULL, &iterator), PROCPOOL_HANDLE);
   CHECK_STATUS(procpool_map(NULL, task_twice, &in, sizeof(in), &out, sizeof(out), 1, NULL), PROCPOOL_HANDLE);
-  CHECK_STATUS(procpool__map_items(NULL, task_twice, &in, sizeof(in), &out, sizeof(out), 1, NULL, NULL), PROCPOOL_HANDLE);
+  CHECK_STATUS(procpool__map_items(NULL, task_twice, &in, sizeof(in), &out, sizeof(out), 1, NULL, NULL),
+               PROCPOOL_HANDLE);
   CHECK(future == NULL);
   CHECK(iterator == NULL);
 }

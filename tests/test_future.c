@@ -436,8 +436,7 @@ TEST_STARTS(typed_result_exact_wants_the_exact_size, EVERY) {
   char small[2];
   CHECK_OK(procpool__typed_result(test_submit(pool, task_twice, &in, sizeof(in)), &out, sizeof(out)));
   CHECK_EQ(out, 8);
-  CHECK_NE(procpool__typed_result(test_submit(pool, task_twice, &in, sizeof(in)), small, sizeof(small)),
-           PROCPOOL_OK);
+  CHECK_NE(procpool__typed_result(test_submit(pool, task_twice, &in, sizeof(in)), small, sizeof(small)), PROCPOOL_OK);
   test_close(pool);
 }
 
