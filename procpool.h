@@ -22,7 +22,7 @@
          const double in[4] = {1, 2, 3, 4};
          double out[4], one;
          PROCPOOL_WITH(pool, NULL) { // as many workers as processors
-           if (square_map(pool, in, out, 4) != PROCPOOL_OK || square_result(square_submit(pool, 5), &one) != PROCPOOL_OK)
+           if (square_map(pool, in, out, 4) != PROCPOOL_OK || square_call(pool, 5, &one) != PROCPOOL_OK)
              return 1;
            printf("%g %g %g %g and %g\n", out[0], out[1], out[2], out[3], one);
            return 0;
@@ -1071,23 +1071,23 @@ static PROCPOOL_UNUSED inline void procpool__scope_end(procpool **procpool__pool
 #define PROCPOOL__VALUE_PASS , procpool__result
 #define PROCPOOL__VALUE_RUN(R, call)                                                                                   \
   R procpool__r = call;                                                                                                \
-  procpool_task_return(procpool__task, &procpool__r, sizeof(procpool__r));
-#define PROCPOOL__VALUE_ITEMS_OUT(R) R *const procpool__out = PROCPOOL__CAST(R *, procpool__loop.results);
+  procpool_task_return(procpool__task, &procpool__r, sizeof(procpool__r))
+#define PROCPOOL__VALUE_ITEMS_OUT(R) R *const procpool__out = PROCPOOL__CAST(R *, procpool__loop.results)
 #define PROCPOOL__VALUE_ITEM(R, call)                                                                                  \
   R procpool__r = call;                                                                                                \
   if (procpool__item_of_copy(procpool__guard))                                                                         \
     return;                                                                                                            \
-  procpool__out[procpool__i] = procpool__r;
+  procpool__out[procpool__i] = procpool__r
 #define PROCPOOL__VOID_CHECK(R, name)
 #define PROCPOOL__VOID_PLACE(R)
 #define PROCPOOL__VOID_OUT PROCPOOL_NULL, 0
 #define PROCPOOL__VOID_PASS
-#define PROCPOOL__VOID_RUN(R, call) call;
+#define PROCPOOL__VOID_RUN(R, call) call
 #define PROCPOOL__VOID_ITEMS_OUT(R)
 #define PROCPOOL__VOID_ITEM(R, call)                                                                                   \
   call;                                                                                                                \
   if (procpool__item_of_copy(procpool__guard))                                                                         \
-    return;
+  return
 
 /* ... and with no argument, one, or several. */
 #define PROCPOOL__FORM_0 0
@@ -1099,7 +1099,7 @@ static PROCPOOL_UNUSED inline void procpool__scope_end(procpool **procpool__pool
 #define PROCPOOL__FORM_6 2
 #define PROCPOOL__FORM_7 2
 #define PROCPOOL__FORM_8 2
-#define PROCPOOL__TYPE_0(n, name, ...) typedef char name##_arguments; /* none is ever read */
+#define PROCPOOL__TYPE_0(n, name, ...) typedef char name##_arguments /* none is ever read */
 #define PROCPOOL__TYPE_1(n, name, ...)                                                                                 \
   typedef PROCPOOL__EACH_1(, PROCPOOL__OF_TYPE, , __VA_ARGS__) name##_arguments;                                       \
   PROCPOOL__TYPE_CHECK(name)
@@ -1109,10 +1109,10 @@ static PROCPOOL_UNUSED inline void procpool__scope_end(procpool **procpool__pool
   } name##_arguments;                                                                                                  \
   PROCPOOL__TYPE_CHECK(name)
 #define PROCPOOL__TYPE_CHECK(name)                                                                                     \
+  PROCPOOL__TRIVIAL(name##_arguments)                                                                                  \
   PROCPOOL__MUST(sizeof(name##_arguments) <= 65536,                                                                    \
                  procpool_argument_too_large_use_a_shared_buffer_or_procpool_submit_##name,                            \
-                 "the arguments of " #name " are over 64 KiB: use a shared buffer or procpool_submit");                \
-  PROCPOOL__TRIVIAL(name##_arguments)
+                 "the arguments of " #name " are over 64 KiB: use a shared buffer or procpool_submit")
 #define PROCPOOL__SIZE_0(name) 0
 #define PROCPOOL__SIZE_1(name) sizeof(name##_arguments)
 #define PROCPOOL__SIZE_2(name) sizeof(name##_arguments)
@@ -1174,33 +1174,33 @@ static PROCPOOL_UNUSED inline void procpool__scope_end(procpool **procpool__pool
 
 /* What the host calls. */
 #define PROCPOOL__TYPED_CALLS(linkage, V, R, n, F, name, ...)                                                          \
-  V##_CHECK(R, name) PROCPOOL__TYPE_##F(n, name, __VA_ARGS__) enum {                                                   \
-    name##_has_pointers = 0 PROCPOOL__EACH(n, , PROCPOOL__OF_OR_POINTER, PROCPOOL__OF_OR_POINTER, __VA_ARGS__)         \
-  };                                                                                                                   \
+  V##_CHECK(R, name) PROCPOOL__TYPE_##F(n, name, __VA_ARGS__);                                                         \
+  enum { name##_has_pointers = 0 PROCPOOL__EACH(n, , PROCPOOL__OF_OR_POINTER, PROCPOOL__OF_OR_POINTER, __VA_ARGS__) }; \
   linkage void name##_task(procpool_task *procpool__task);                                                             \
   linkage void name##_items(procpool_task *procpool__task);                                                            \
   static PROCPOOL_UNUSED const char *name##_pointers(PROCPOOL_UNUSED const void *procpool__item,                       \
                                                      PROCPOOL_UNUSED const void **procpool__to) {                      \
-    PROCPOOL__POINTERS_##F(n, name, __VA_ARGS__) return #name PROCPOOL__EACH(n, , PROCPOOL__OF_TEXT,                   \
-                                                                             PROCPOOL__OF_TEXT, __VA_ARGS__);          \
+    PROCPOOL__POINTERS_##F(n, name, __VA_ARGS__);                                                                      \
+    return #name PROCPOOL__EACH(n, , PROCPOOL__OF_TEXT, PROCPOOL__OF_TEXT, __VA_ARGS__);                               \
   }                                                                                                                    \
   PROCPOOL__INLINE_NODISCARD procpool_future *name##_submit_with(                                                      \
       procpool *procpool__pool, const procpool_submit_options *procpool__options PROCPOOL__EACH(                       \
                                     n, , PROCPOOL__OF_OWN, PROCPOOL__OF_OWN, __VA_ARGS__)) {                           \
-    PROCPOOL__PACK_##F(n, name, __VA_ARGS__) return procpool__typed_submit(                                            \
-        procpool__pool, name##_task, PROCPOOL__PACKED_##F, PROCPOOL__SIZE_##F(name), procpool__options,                \
-        PROCPOOL__CHECKS(name));                                                                                       \
+    PROCPOOL__PACK_##F(n, name, __VA_ARGS__);                                                                          \
+    return procpool__typed_submit(procpool__pool, name##_task, PROCPOOL__PACKED_##F, PROCPOOL__SIZE_##F(name),         \
+                                  procpool__options, PROCPOOL__CHECKS(name));                                          \
   }                                                                                                                    \
   PROCPOOL__INLINE_NODISCARD procpool_future *name##_submit(                                                           \
       procpool *procpool__pool PROCPOOL__EACH(n, , PROCPOOL__OF_OWN, PROCPOOL__OF_OWN, __VA_ARGS__)) {                 \
-    PROCPOOL__PACK_##F(n, name, __VA_ARGS__) return procpool__typed_submit(                                            \
-        procpool__pool, name##_task, PROCPOOL__PACKED_##F, PROCPOOL__SIZE_##F(name), PROCPOOL_NULL,                    \
-        PROCPOOL__CHECKS(name));                                                                                       \
+    PROCPOOL__PACK_##F(n, name, __VA_ARGS__);                                                                          \
+    return procpool__typed_submit(procpool__pool, name##_task, PROCPOOL__PACKED_##F, PROCPOOL__SIZE_##F(name),         \
+                                  PROCPOOL_NULL, PROCPOOL__CHECKS(name));                                              \
   }                                                                                                                    \
   PROCPOOL__INLINE_NODISCARD procpool_status name##_call(                                                              \
       procpool *procpool__pool PROCPOOL__EACH(n, , PROCPOOL__OF_OWN, PROCPOOL__OF_OWN, __VA_ARGS__) V##_PLACE(R)) {    \
-    PROCPOOL__PACK_##F(n, name, __VA_ARGS__) return procpool__typed_call(                                              \
-        procpool__pool, name##_task, PROCPOOL__PACKED_##F, PROCPOOL__SIZE_##F(name), V##_OUT, PROCPOOL__CHECKS(name)); \
+    PROCPOOL__PACK_##F(n, name, __VA_ARGS__);                                                                          \
+    return procpool__typed_call(procpool__pool, name##_task, PROCPOOL__PACKED_##F, PROCPOOL__SIZE_##F(name), V##_OUT,  \
+                                PROCPOOL__CHECKS(name));                                                               \
   }                                                                                                                    \
   PROCPOOL__INLINE procpool_status name##_submit_many(procpool *procpool__pool PROCPOOL__ARRAY_##F(name),              \
                                                       size_t procpool__count, procpool_future **procpool__futures) {   \
@@ -1240,26 +1240,33 @@ static PROCPOOL_UNUSED inline void procpool__scope_end(procpool **procpool__pool
         const name##_arguments *, procpool__task_argument_exact(procpool__task, PROCPOOL__SIZE_##F(name)));            \
     if (procpool__a == PROCPOOL_NULL)                                                                                  \
       return;                                                                                                          \
-    PROCPOOL__TRY{V##_RUN(R, K##_CALL_##F(n, name, __VA_ARGS__))} PROCPOOL__CATCH(procpool__task)                      \
+    PROCPOOL__TRY {                                                                                                    \
+      V##_RUN(R, K##_CALL_##F(n, name, __VA_ARGS__));                                                                  \
+    }                                                                                                                  \
+    PROCPOOL__CATCH(procpool__task)                                                                                    \
   }                                                                                                                    \
   linkage PROCPOOL__LOOP void name##_items(procpool_task *procpool__task) {                                            \
     const procpool__items procpool__loop = procpool__task_items(procpool__task);                                       \
     const name##_arguments *const procpool__in = PROCPOOL__CAST(const name##_arguments *, procpool__loop.arguments);   \
-    V##_ITEMS_OUT(R) /* in registers: a call could change the struct */                                                \
-        const procpool__u64 *const procpool__stop = procpool__loop.stop;                                               \
+    const procpool__u64 *const procpool__stop =                                                                        \
+        procpool__loop.stop; /* in registers: a call could change the struct */                                        \
     procpool__u64 *const procpool__begun = procpool__loop.begun;                                                       \
     const procpool__u64 *const procpool__word = procpool__loop.word;                                                   \
     const uint64_t procpool__running = procpool__loop.running;                                                         \
     const bool procpool__limited = procpool__loop.limited;                                                             \
     const uint32_t *const procpool__guard = procpool__loop.guard;                                                      \
     size_t procpool__i = 0;                                                                                            \
+    V##_ITEMS_OUT(R);                                                                                                  \
     if (procpool__stop == PROCPOOL_NULL)                                                                               \
       return;                                                                                                          \
     for (; procpool__item_next(procpool__stop, procpool__begun, procpool__word, procpool__running, procpool__limited,  \
                                procpool__i);                                                                           \
          procpool__i++) {                                                                                              \
       PROCPOOL_UNUSED const name##_arguments *procpool__a = procpool__in + procpool__i;                                \
-      PROCPOOL__TRY{V##_ITEM(R, K##_CALL_##F(n, name, __VA_ARGS__))} PROCPOOL__CATCH(procpool__task)                   \
+      PROCPOOL__TRY {                                                                                                  \
+        V##_ITEM(R, K##_CALL_##F(n, name, __VA_ARGS__));                                                               \
+      }                                                                                                                \
+      PROCPOOL__CATCH(procpool__task)                                                                                  \
     }                                                                                                                  \
   }
 
@@ -14494,7 +14501,7 @@ static procpool_status procpool__future_stop(procpool_future *future, bool by_fo
   return procpool__public_leave(p, status);
 }
 
-/* A call is submit, wait, copy and release in one. Nobody has the future but this thread. */
+/* A call is submit, wait, copy and release in one. No other thread has the future. */
 static procpool_status procpool__typed_finish(procpool *p, procpool_future *future, void *buffer, size_t size) {
   procpool_status status = procpool__future_await(p, future, PROCPOOL_FOREVER);
   if (status < PROCPOOL_PENDING)

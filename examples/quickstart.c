@@ -12,7 +12,7 @@ int main(void) {
   const double in[4] = {1, 2, 3, 4};
   double out[4], one;
   PROCPOOL_WITH(pool, NULL) { /* as many workers as processors */
-    if (square_map(pool, in, out, 4) != PROCPOOL_OK || square_result(square_submit(pool, 5), &one) != PROCPOOL_OK)
+    if (square_map(pool, in, out, 4) != PROCPOOL_OK || square_call(pool, 5, &one) != PROCPOOL_OK)
       return 1;
     printf("%g %g %g %g and %g\n", out[0], out[1], out[2], out[3], one);
     return 0;

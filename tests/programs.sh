@@ -171,6 +171,45 @@ machine() {
   ./machine
 }
 
+# mistakes COMPILER [OPTION...]: what users get wrong must not compile, and the message says what was meant: a file's
+# first comments give it, for C and, where it is another one, for C++.
+mistakes() {
+  command -v "$1" >/dev/null 2>&1 || skip "$1 is not installed"
+  fresh "mistakes_$1"
+  case $1 in
+  *++) marks="expect c++:|expect:" dialect="-x c++ -std=c++11" ;;
+  *) marks="expect:" dialect="-std=c99" ;;
+  esac
+  for file in "$tests"/mistakes/*.c; do
+    expected=$(grep -E "^// ($(echo "$marks" | sed 's/+/[+]/g'))" "$file" | tail -n 1 | sed 's/^[^:]*: //')
+    [ -n "$expected" ] || { echo "$file: no comment '// expect: ...'"; exit 1; }
+    # shellcheck disable=SC2086
+    if "$@" $dialect -Wall -Wextra -Werror -c -o object.o "$file" 2>message; then
+      echo "$file: it compiles"
+      exit 1
+    fi
+    grep -Eq "error: .*$expected|$expected.*error" message || { echo "$file: no '$expected' in"; cat message; exit 1; }
+  done
+}
+
+# macros COMPILER: macros.c in each dialect, with the warnings that users of headers turn on.
+macros() {
+  command -v "$1" >/dev/null 2>&1 || skip "$1 is not installed"
+  fresh "macros_$1"
+  warn="-Wall -Wextra -Wpedantic -Wshadow -Wconversion -Wsign-conversion -Wcast-qual -Wundef -Werror"
+  case $1 in
+  *++) dialects="c++11 c++17 c++20" warn="$warn -x c++ -Wold-style-cast -Wzero-as-null-pointer-constant" ;;
+  *) dialects="c99 c11 c2x" warn="$warn -Wmissing-prototypes -Wstrict-prototypes" ;;
+  esac
+  [ "$1" != g++ ] || warn="$warn -Wuseless-cast"
+  for dialect in $dialects; do
+    for level in -O0 -O2; do
+      # shellcheck disable=SC2086
+      "$1" $warn "-std=$dialect" $level -c -o macros.o "$tests/macros.c"
+    done
+  done
+}
+
 # The options where the headers of i386 are those of x86-64: gcc-multilib's link to them excludes cross compilers.
 bits32="-m32 -isystem /usr/include/x86_64-linux-gnu"
 time64="-D_TIME_BITS=64 -D_FILE_OFFSET_BITS=64"
@@ -201,6 +240,10 @@ list() {
   echo "r154_each_order_that_is_needed_is_missed 120 sh '$tests/model.sh' litmus '$build' needed"
   echo "r154_the_checker_agrees_with_known_tests 60 sh '$tests/model.sh' litmus '$build' engine"
   echo "header_first_program 60 sh '$tests/programs.sh' first_program '$build'"
+  for compiler in gcc clang g++ clang++; do
+    echo "mistakes_$compiler 120 sh '$tests/programs.sh' mistakes '$build' $compiler"
+    echo "macros_$compiler 120 sh '$tests/programs.sh' macros '$build' $compiler"
+  done
   [ -f "$root/README.md" ] || return 0
   number=1
   while [ "$number" -le "$(blocks c)" ]; do

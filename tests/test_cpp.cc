@@ -1,5 +1,6 @@
 // The typed layer in C++: trivially copyable types, exceptions that end a task as FAILED, lambdas as task functions.
 #include "harness.h"
+#include "typed.h"
 
 #include <cmath>
 #include <cstdlib>
@@ -166,6 +167,44 @@ TEST_STARTS(cpp_task_function_fails_by_hand, EVERY) {
   CHECK_OK(procpool_future_release(future));
   CHECK_OK(refusing_result(refusing_submit(pool, 4), &out));
   CHECK_EQ(out, 4);
+  test_close(pool);
+}
+
+// Declared for both languages, defined in a file that is C.
+TEST_STARTS(cpp_typed_of_a_file_in_c, EVERY) {
+  procpool *pool = test_open(start, 1);
+  double y = 0;
+  CHECK_OK(far_power_call(pool, 2, 10, &y));
+  CHECK(y == 1024);
+  CHECK_OK(far_nothing_call(pool, 1));
+  CHECK_STATUS(far_refusal_call(pool, 1), PROCPOOL_FAILED);
+  test_close(pool);
+}
+
+PROCPOOL_PROCEDURE(throwing, int, code) {
+  if (code != 0)
+    throw std::runtime_error("from a procedure");
+}
+
+PROCPOOL_STRING_FUNCTION(throwing_string, text) {
+  if (text[0] == '!')
+    throw std::runtime_error("from a string function");
+  procpool_task_return_string(task, text);
+}
+
+TEST_STARTS(cpp_exceptions_of_procedures_and_strings, EVERY) {
+  procpool *pool = test_open(start, 1);
+  const int codes[3] = {0, 1, 0};
+  procpool_map_options options = {};
+  procpool_future *future = throwing_string_submit(pool, "!");
+  CHECK_STATUS(throwing_call(pool, 1), PROCPOOL_FAILED);
+  CHECK_OK(throwing_call(pool, 0));
+  CHECK_STATUS(throwing_map_with(pool, codes, 3, &options), PROCPOOL_FAILED);
+  CHECK_EQ(options.failed_item, 1);
+  CHECK_EQ(options.failed_count, 1);
+  CHECK_SETTLES(future, PROCPOOL_FAILED);
+  CHECK_TEXT(test_error(future).message, "from a string function");
+  CHECK_OK(procpool_future_release(future));
   test_close(pool);
 }
 
