@@ -12371,6 +12371,14 @@ static int procpool__open_fork(procpool *p, procpool__plan *plan, procpool__fork
   return error;
 }
 
+/* What the program is started with as argv[0]: exec writes to no argument, though it does not promise so. */
+static char *procpool__open_argument(const procpool__plan *plan, char *name) {
+  char *argument = name;
+  if (plan->options.worker_path != NULL)
+    memcpy((void *)&argument, (const void *)&plan->options.worker_path, sizeof(argument));
+  return argument;
+}
+
 /* Starts the program again, or the one at worker_path, with a marker in its environment that says what it is and which
  * descriptors it has. It proves the marker whichever program it is: what counts is whom the go-between started. */
 static int procpool__open_spawn(procpool__plan *plan, procpool__supervisor *u) {
@@ -12395,10 +12403,8 @@ static int procpool__open_spawn(procpool__plan *plan, procpool__supervisor *u) {
   marker.fds = u->fds;
   procpool__marker_write(&marker, text, sizeof(text));
   memcpy(name, h->name, sizeof(name));
-  argv[0] = name;
+  argv[0] = procpool__open_argument(plan, name);
   launch.path = plan->options.worker_path;
-  if (launch.path != NULL)
-    memcpy((void *)&argv[0], (const void *)&launch.path, sizeof(argv[0])); /* exec writes to no argument */
   launch.argv = argv;
   launch.environment = procpool__platform_environment(text);
   launch.fds = fds;

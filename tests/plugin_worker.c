@@ -1,5 +1,5 @@
 /* plugin_worker.c - the program that the pools of plugin_pool.so start: it opens the plugin, which lies beside it, and
- * and then calls the door in the plugin. That returns only where no pool has started this program. */
+ * calls the door in there. That returns only where no pool has started this program. */
 #include <dlfcn.h>
 #include <stdio.h>
 #include <string.h>

@@ -196,8 +196,10 @@ static void expect_refused(const char *path, procpool_status expected, int syste
   CHECK_SECONDS(test_now() - before, <, 10.0 * test_slow()); /* plugin_pool.c waits for 4 s where others do for 30 */
 }
 
-static void make_file(char *path, const char *text, mode_t mode) {
-  const int file = mkstemp(path);
+static void make_file(char *path, size_t room, const char *text, mode_t mode) {
+  int file;
+  (void)snprintf(path, room, "/tmp/procpool_%d_%o", (int)getpid(), (unsigned)mode);
+  file = open(path, O_WRONLY | O_CREAT | O_EXCL | O_CLOEXEC, mode);
   CHECK_GE(file, 0);
   CHECK_EQ(write(file, text, strlen(text)), (ssize_t)strlen(text));
   CHECK_EQ(fchmod(file, mode), 0);
@@ -209,11 +211,11 @@ static const char *first_of(const char *a, const char *b) {
 }
 
 TEST(worker_path_that_cannot_be_started) {
-  char plain[] = "/tmp/procpool_plain_XXXXXX", text[] = "/tmp/procpool_text_XXXXXX";
+  char plain[64], text[64];
   void *handle;
   const pthread_t thread = begin(&handle);
-  make_file(plain, "#!/bin/sh\n", 0600);
-  make_file(text, "no program\n", 0700);
+  make_file(plain, sizeof(plain), "#!/bin/sh\n", 0600);
+  make_file(text, sizeof(text), "no program\n", 0700);
   expect_refused("/nowhere/at/all", PROCPOOL_SPAWN_FAIL, ENOENT, "posix_spawn of options.worker_path");
   expect_refused("", PROCPOOL_SPAWN_FAIL, ENOENT, "posix_spawn of options.worker_path");
   expect_refused("true", PROCPOOL_SPAWN_FAIL, ENOENT, "posix_spawn of options.worker_path"); /* it is in $PATH */
@@ -226,12 +228,12 @@ TEST(worker_path_that_cannot_be_started) {
 }
 
 TEST(worker_path_that_ends_before_the_door) {
-  char script[] = "/tmp/procpool_script_XXXXXX";
+  char script[64];
   void *handle;
   const pthread_t thread = begin(&handle);
-  make_file(script, "#!/bin/sh\nsleep 1 >/dev/null 2>&1 &\nexit 7\n", 0700); /* and leaves one with its descriptors */
-  expect_refused(first_of("/bin/true", "/usr/bin/true"), PROCPOOL_NO_WORKER_MAIN, 0,
-                 "never called procpool_worker_main()");
+  make_file(script, sizeof(script), "#!/bin/sh\nsleep 1 >/dev/null 2>&1 &\nexit 7\n",
+            0700); /* and leaves one with its descriptors */
+  expect_refused(first_of("/bin/true", "/usr/bin/true"), PROCPOOL_NO_WORKER_MAIN, 0, "never called procpool_worker_main()");
   expect_refused(script, PROCPOOL_NO_WORKER_MAIN, 0, script);
   CHECK_EQ(unlink(script), 0);
   end(thread, handle);

@@ -395,6 +395,30 @@ def dropped():
     return worker, host
 
 
+@test("away=1 flag=0 host_seq=0 woken=0", x86=True)
+def ready():
+    """A worker is through its initializer. A thread of the host that drains sleeps, while another one follows and waits
+    for that: after it has armed it looks on that one's behalf, and wakes it."""
+    def worker():
+        yield X("worker_initialize mask.away", "and", "away", to(0))
+        yield from answer()
+
+    def drainer():
+        while True:
+            seq = yield R("host_sleep host_seq", "host_seq")
+            yield W("host_arm host_flag", "flag", 1)
+            away = yield R("shm_any_away mask.away", "away")
+            if away == 0:
+                yield W("sleeper_wake sleeper.word", "woken", 1)
+                return
+            yield futex("host_seq", seq)
+            yield W("host_arm host_flag", "flag", 0)
+
+    def follower():
+        yield futex("woken", 0)
+    return worker, drainer, follower
+
+
 @test("word=1 flag=0 host_seq=0 wake_at=9 woken=0", x86=True)
 def cell_free():
     """A thread of the host that drains sleeps, while another one follows and wants the cell that the task has: after it
