@@ -8884,7 +8884,7 @@ typedef struct procpool__wait {
   const size_t *holds;   /* blocks that the call holds meanwhile; or null */
   uint32_t word;         /* it sleeps on this. 1: it was woken */
   /* what was so before its condition looked last: if any of it has changed since, it looks again and does not sleep */
-  uint64_t room, calls; /* procpool__host_room, procpool.calls */
+  uint64_t room, calls; /* procpool__host_room, procpool.waiting.calls */
   bool lacks_cell;      /* it wants room, and the next task's cell is taken */
 } procpool__wait;
 
@@ -8964,7 +8964,7 @@ typedef struct procpool__extent {
 typedef struct procpool__buffer {
   struct procpool__buffer *left, *right; /* lower and higher offsets; in a list: right is the next one */
   uint64_t offset, size;                 /* in the arena; as it was asked for */
-  uint64_t stuck;                        /* procpool.stuck_workers as it was made: see procpool__buffer_drop */
+  uint64_t stuck;                        /* procpool.buffers.stuck_workers as it was made: see procpool__buffer_drop */
 } procpool__buffer;
 
 typedef struct procpool__arena {
@@ -9003,101 +9003,165 @@ typedef struct procpool__code_seen {
   bool lasts;       /* or for ever, in the program itself */
 } procpool__code_seen;
 
+/* A pool, as its host sees it: private to the host's process. Each part names the sections (>>) that write it: under
+ * the pool's lock, where it does not say otherwise. What is called atomic is written under the lock too, and read
+ * without it: tests/orders.txt says why that does no harm. Beside these sections, >>open and >>launch write before any
+ * other thread knows of the pool, and procpool__host_be_child writes a child's own copy. */
 struct procpool {
+  /* What the pool is made of: >>open and >>launch. Later >>drain and >>pool close what is not needed any more. magic,
+   * atomic, says without the lock what the handle is worth. */
   uint32_t magic;
   procpool_start start;
   uint32_t *guard;
   void *witness; /* mapped as long as the supervisor shall live */
   procpool__lock lock;
-  uint32_t wanted; /* threads that wait for the lock; atomic */
+  uint32_t wanted; /* threads that wait for the lock; atomic, and changed without it */
   procpool__segment segment;
   procpool__process_pool fds;
   procpool__memory_groups memory; /* limits on what may be reserved */
-  /* tasks */
-  uint64_t position;        /* the next task's position in the submission ring */
-  procpool_future **owners; /* by slot */
-  uint32_t *free_slots;
-  uint32_t *cell_slots; /* by position % cells: the slot, plus 1, of the unsettled task whose cell it is; else 0 */
-  uint64_t free_count, slots_used;
-  uint64_t cells_reserved, slots_reserved, shared_bytes;
-  procpool__u64 submitted, settled, crashed, dead_seen;
-  uint64_t limited, tick;     /* tasks with a limit that are not settled; what the header's tick is */
-  uint32_t time_limit, grace; /* of tasks that have none of their own: milliseconds */
-  procpool__inbox *inboxes;
-  procpool__arena arena;
-  procpool__buffer *buffers; /* live ones, a tree by offset */
-  procpool__buffer
-      *freed_pending[2];  /* freed, by the epoch in which that was, and waiting for tasks to settle: lists */
-  uint64_t unsettled[2];  /* tasks, by the epoch in which they were accepted */
-  uint64_t stuck_workers; /* how many could not be ended, and go on */
-  unsigned epoch;         /* the one that goes on: 0 or 1 */
-  procpool__slab *slabs;
-  procpool_future *free_futures;
-  size_t live_futures;        /* and iterators that hold the pool */
-  size_t held_futures;        /* of these, those whose handle was not given back */
-  void *thrown_away;          /* large results that were given up: a list */
-  procpool_future *first_due; /* settled, with callbacks to run; atomic: looked at without the lock as a hint */
-  procpool_future *last_due;
-  /* waiting */
-  uint32_t turn;       /* threads that wait for another one of the host's, and not for workers, sleep on this */
-  uint32_t interrupts; /* procpool_interrupt adds 1; atomic */
-  uint32_t interrupts_taken;
-  uint32_t interrupts_passed; /* those of which all that sleep were told */
-  procpool__poller *pollers;  /* waits over this pool and others, asleep or not */
-  uint64_t sleep_number;
-  procpool__spin spin;
-  uint64_t processors;
-  uint32_t last_slot;        /* of the task that was submitted last: likely the one that a thread waits for */
-  int sleepers;              /* on turn */
-  bool turned;               /* they were all told to look again, and none has come since */
-  int fd_users;              /* who poll the pool's watch; atomic */
-  procpool__wait *followers; /* threads that wait while another one drains */
-  procpool__wait *drainer;   /* the one that drains, while it sleeps */
-  procpool__wait *heir;      /* woken to drain, and has not come yet */
-  size_t room_wanted;        /* how many of these want room in the queue, */
-  size_t ready_wanted;       /* and how many wait for the workers' initializers */
-  uint64_t calls;            /* how often all that wait were called to look again */
-  bool draining, wants_room;
-  bool watching;        /* the thread that drains sleeps in poll(), on the pool's event and the supervisor's end */
-  bool lazy;            /* the thread that drains sleeps, or is about to, until few tasks wait: results may lie there */
-  uint64_t wake_at;     /* the first of these few */
-  size_t expected;      /* unsettled futures with callbacks */
-  uint64_t audit_due;   /* when to look whether a worker has scribbled over shared memory */
-  uint64_t audit_gap;   /* ns from the last such look to that one */
-  uint64_t audit_since; /* when something had last come about by such a look */
-  uint64_t audit_progress;  /* of submitted and settled together, at that look */
-  uint64_t taken;           /* how often something was taken from a ring, or slots were swept */
-  uint64_t progress;        /* of settled and taken together, at the last rest */
-  unsigned idle_looks;      /* since then: how often there seemed to be something to take */
-  unsigned rests;           /* of threads that waited, ever */
-  uint64_t sweep_at;        /* the slot where the look for dropped tasks goes on */
-  procpool__u64 sweep_left; /* how many slots it has yet to see; relaxed atomic */
-  uint64_t audit_at;        /* the slot where that goes on; 0: at the beginning */
-  uint64_t audit_first;     /* the lowest ticket so far of a task that waits */
-  bool notify_pending;      /* the supervisor could not be told to look */
-  bool told, polling;       /* the event loop is told already; it is taking in just now */
-  bool looked_after;        /* by it: there are tasks that are not settled */
-  uint64_t timer_due;       /* of its timer; NEVER: it does not run; 0: it is readable, the loop is told */
-  procpool__frame *frames;
-  procpool__callback_node *thrown; /* exceptions that are to leave a call when it ends; one per frame at most */
-  /* life */
-  uint32_t phase;  /* procpool__phase: the host's own truth, for workers may write over the header's. It only goes on */
-  bool finished;   /* no process or thread of the pool's is left */
-  bool ends, left; /* the supervisor has said that it ends all; that it leaves */
-  unsigned inside; /* threads within a public call: they may look at the segment without the lock */
-  unsigned interrupting;   /* atomic: the same of procpool_interrupt, which takes no lock */
-  uint32_t health;         /* the header's, as it was heeded last; relaxed atomic, looked at without the lock */
-  procpool_status refusal; /* why nothing is accepted any more, OK while it is */
-  procpool_error cause;    /* of that */
-  procpool_callback finalizer_callback;
-  void *finalizer_context;
-  /* start methods */
-  procpool__thread *threads;
-  procpool__worker *inline_worker; /* the first of these, of which each thread that calls takes the place; or null */
-  uint64_t inline_thread;          /* the one that runs a task (procpool__platform_self), or 0 */
-  procpool__platform_code *codes;  /* spawn: code that workers have */
-  size_t code_count;
-  procpool__code_seen code_seen[PROCPOOL__CODE_SEEN];
+
+  /* The tasks that were accepted, and the slots and cells that they have: >>submit gives these, >>futures takes them
+   * back as a task settles. The tick of those with a limit: >>drain. */
+  struct {
+    uint64_t position;        /* the next task's position in the submission ring */
+    procpool_future **owners; /* by slot */
+    uint32_t *free_slots;
+    uint32_t *cell_slots; /* by position % cells: the slot, plus 1, of the unsettled task whose cell it is; else 0 */
+    uint64_t free_count, slots_used;
+    procpool__u64 submitted, settled; /* atomic */
+    procpool__u64 crashed;
+    uint64_t limited, tick;     /* tasks with a limit that are not settled; what the header's tick is */
+    uint32_t time_limit, grace; /* of tasks that have none of their own: milliseconds */
+    uint32_t last_slot; /* of the task that was submitted last: likely the one that a thread waits for; atomic */
+  } tasks;
+
+  /* How much of the segment has its pages: >>host and >>arena, which let go of the lock while they take many. */
+  struct {
+    uint64_t cells, slots; /* bytes from the start of these parts */
+    uint64_t bytes;        /* of all parts together */
+  } reserved;
+
+  /* What has been taken in from the workers: >>drain. Results that nobody wants any more, or for which there is no
+   * memory, go out of the inboxes by >>futures and >>waiting. */
+  struct {
+    procpool__inbox *inboxes;
+    procpool__u64 dead_seen;
+    uint64_t taken;           /* how often something was taken from a ring, or slots were swept */
+    uint64_t sweep_at;        /* the slot where the look for dropped tasks goes on */
+    procpool__u64 sweep_left; /* how many slots it has yet to see; relaxed atomic */
+    uint32_t health;          /* the header's, as it was heeded last; relaxed atomic */
+  } drain;
+
+  procpool__arena arena; /* where arguments, large results and buffers lie: >>arena */
+
+  /* Buffers of the user's, and when their memory may be used again: >>arena alone. */
+  struct {
+    procpool__buffer *live;             /* a tree by offset */
+    procpool__buffer *freed_pending[2]; /* freed, by the epoch in which that was, waiting for tasks to settle: lists */
+    uint64_t unsettled[2];              /* tasks, by the epoch in which they were accepted */
+    uint64_t stuck_workers;             /* how many could not be ended, and go on */
+    unsigned epoch;                     /* the one that goes on: 0 or 1 */
+  } buffers;
+
+  /* Where futures lie, and what their results leave behind: >>futures. >>iterators and >>enter count as live what else
+   * holds the pool; >>enter frees what was thrown away, as a call ends. */
+  struct {
+    procpool__slab *slabs;
+    procpool_future *free_list;
+    size_t live;       /* and iterators and processes that hold the pool */
+    size_t held;       /* of these, those whose handle was not given back */
+    void *thrown_away; /* large results that were given up: a list */
+  } futures;
+
+  /* Callbacks that are to run, and threads that run some: >>futures makes them due, >>waiting runs them; >>results adds
+   * them. */
+  struct {
+    procpool_future *first_due; /* settled, with callbacks to run; atomic */
+    procpool_future *last_due;
+    size_t expected; /* unsettled futures with callbacks */
+    procpool__frame *frames;
+    procpool__callback_node *thrown; /* exceptions that are to leave a call when it ends; one per frame at most */
+    procpool_callback finalizer;     /* of the options: >>drain makes it due; null: there is none */
+    void *finalizer_context;
+  } callbacks;
+
+  /* What procpool_interrupt asks for: count is >>pool's, for that call takes no lock; the rest is written by >>waiting,
+   * with the lock. */
+  struct {
+    uint32_t count;  /* procpool_interrupt adds 1: atomic, without the lock */
+    uint32_t taken;  /* how many of them some wait ended by; atomic */
+    uint32_t passed; /* those of which all that sleep were told */
+  } interrupts;
+
+  /* The host's threads that wait, and which of them drains: >>waiting, which lists their states. >>host gives the turn,
+   * >>futures calls all of them. */
+  struct {
+    uint32_t turn; /* who waits for another thread of the host's, not for workers, sleeps on this; atomic; >>pool adds
+                    * to it without the lock */
+    int sleepers;  /* on turn */
+    bool turned;   /* they were all told to look again, and none has come since */
+    procpool__poller *pollers; /* waits over this pool and others, asleep or not: >>several */
+    uint64_t sleep_number;
+    procpool__spin spin;       /* the draining thread's own: without the lock */
+    uint64_t processors;       /* written once */
+    int fd_users;              /* who poll the pool's watch; atomic */
+    procpool__wait *followers; /* threads that wait while another one drains */
+    procpool__wait *drainer;   /* the one that drains, while it sleeps */
+    procpool__wait *heir;      /* woken to drain, and has not come yet */
+    size_t room_wanted;        /* how many of these want room in the queue, */
+    size_t ready_wanted;       /* and how many wait for the workers' initializers */
+    uint64_t calls;            /* how often all that wait were called to look again */
+    bool draining, wants_room;
+    bool watching;     /* the thread that drains sleeps in poll(), on the pool's event and the supervisor's end */
+    bool lazy;         /* the thread that drains sleeps, or is about to, until few tasks wait: results may lie there */
+    uint64_t wake_at;  /* the first of these few */
+    uint64_t progress; /* of tasks.settled and drain.taken together, at the last rest */
+    unsigned idle_looks; /* since then: how often there seemed to be something to take */
+    unsigned rests;      /* of threads that waited, ever */
+  } waiting;
+
+  /* When and where to look whether a worker has scribbled over shared memory: >>waiting; and >>enter, for a loop that
+   * only polls. */
+  struct {
+    uint64_t due;      /* when; NEVER: a thread is at it */
+    uint64_t gap;      /* ns from the last such look to that one */
+    uint64_t since;    /* when something had last come about by such a look */
+    uint64_t progress; /* of tasks.submitted and tasks.settled together, at that look */
+    uint64_t at;       /* the slot where it goes on; 0: at the beginning */
+    uint64_t first;    /* the lowest ticket so far of a task that waits */
+  } audit;
+
+  /* What an event loop that watches the pool's descriptor knows: >>futures tells it, >>enter sets its timer, >>pool
+   * lets it take in. */
+  struct {
+    bool told, polling; /* it is told already; it is taking in just now */
+    bool looked_after;  /* there are tasks that are not settled */
+    uint64_t timer_due; /* NEVER: it does not run; 0: it is readable, the loop is told */
+  } loop;
+
+  /* How far the pool's life has come, and why: >>drain, which hears the supervisor, and >>pool, which shuts it down.
+   * Who is within a call: >>enter. */
+  struct {
+    uint32_t phase;          /* procpool__phase; only goes on. The header's may have been written over by a worker */
+    bool finished;           /* no process or thread of the pool's is left */
+    bool ends, left;         /* the supervisor has said that it ends all; that it leaves */
+    bool notify_pending;     /* the supervisor could not be told to look */
+    unsigned inside;         /* threads within a public call: they may look at the segment without the lock */
+    unsigned interrupting;   /* the same of procpool_interrupt, which takes no lock: atomic, without it */
+    procpool_status refusal; /* why nothing is accepted any more, OK while it is */
+    procpool_error cause;    /* of that */
+  } life;
+
+  /* What only some start methods have: >>launch. Which thread runs an inline task: >>waiting. Threads are joined by
+   * >>drain. */
+  struct {
+    procpool__thread *threads;
+    procpool__worker *inline_worker; /* the first of these, whose place each thread that calls takes; or null */
+    uint64_t inline_thread;          /* the one that runs a task (procpool__platform_self), or 0 */
+    procpool__platform_code *codes;  /* spawn: code that workers have */
+    size_t code_count;
+    procpool__code_seen code_seen[PROCPOOL__CODE_SEEN];
+  } methods;
 };
 
 /* ---- entering ---- */
@@ -9127,20 +9191,20 @@ static void procpool__host_be_child(procpool *p) {
   procpool__platform_lock_init(&p->lock);
   procpool__platform_lock(&p->lock);
   __atomic_store_n(&p->magic, PROCPOOL__POOL_CHILD, __ATOMIC_RELAXED);
-  p->finished = true;
-  p->phase = PROCPOOL__PHASE_RUN;
-  p->lazy = p->watching = false;
-  p->refusal = PROCPOOL_FORKED;
-  p->followers = p->drainer = p->heir = NULL;
-  p->room_wanted = p->ready_wanted = 0;
-  p->frames = NULL;
-  p->sleepers = 0;
-  p->inside = 1;
+  p->life.finished = true;
+  p->life.phase = PROCPOOL__PHASE_RUN;
+  p->waiting.lazy = p->waiting.watching = false;
+  p->life.refusal = PROCPOOL_FORKED;
+  p->waiting.followers = p->waiting.drainer = p->waiting.heir = NULL;
+  p->waiting.room_wanted = p->waiting.ready_wanted = 0;
+  p->callbacks.frames = NULL;
+  p->waiting.sleepers = 0;
+  p->life.inside = 1;
   p->arena.warm = 0;
   p->arena.leaving = 0;
-  __atomic_store_n(&p->interrupting, 0, __ATOMIC_RELAXED);
-  p->last_due = NULL;
-  __atomic_store_n(&p->first_due, NULL, __ATOMIC_RELAXED);
+  __atomic_store_n(&p->life.interrupting, 0, __ATOMIC_RELAXED);
+  p->callbacks.last_due = NULL;
+  __atomic_store_n(&p->callbacks.first_due, NULL, __ATOMIC_RELAXED);
 }
 
 /* With the lock; in a child that finds it so, whichever thread had it. */
@@ -9183,11 +9247,11 @@ static bool procpool__host_freed(const procpool *p) {
 
 /* Asks the threads that sleep in await_turn to look again: those of an inline pool do so for whatever they lack. */
 static void procpool__host_next_turn(procpool *p) {
-  if (p->sleepers == 0 || p->turned)
+  if (p->waiting.sleepers == 0 || p->waiting.turned)
     return;
-  p->turned = true;
-  (void)__atomic_fetch_add(&p->turn, 1, __ATOMIC_SEQ_CST);
-  procpool__platform_wake(&p->turn, INT_MAX);
+  p->waiting.turned = true;
+  (void)__atomic_fetch_add(&p->waiting.turn, 1, __ATOMIC_SEQ_CST);
+  procpool__platform_wake(&p->waiting.turn, INT_MAX);
 }
 
 /* Checks a handle without the lock: a forked child may have copied the mutex while it was held. In the total order:
@@ -9230,7 +9294,7 @@ static procpool_status procpool__host_refuse(const procpool *p, procpool_status 
                                              const char *message) {
   procpool_error e;
   procpool__error_fill(&e, status, error, message);
-  procpool__last_set(message == NULL && p != NULL && p->cause.status == status ? &p->cause : &e, NULL);
+  procpool__last_set(message == NULL && p != NULL && p->life.cause.status == status ? &p->life.cause : &e, NULL);
   return status;
 }
 
@@ -9259,10 +9323,10 @@ static procpool_status procpool__host_check_future(const procpool_future *f) {
 
 /* Whether a wait by this thread would wait for itself. */
 static bool procpool__host_in_task(const procpool *p) {
-  if (p->inline_thread != 0 && p->inline_thread == procpool__platform_self())
+  if (p->methods.inline_thread != 0 && p->methods.inline_thread == procpool__platform_self())
     return true;
-  for (int i = 0; p->threads != NULL && i < p->segment.workers; i++)
-    if (p->threads[i].started && procpool__platform_is_self(p->threads[i].thread))
+  for (int i = 0; p->methods.threads != NULL && i < p->segment.workers; i++)
+    if (p->methods.threads[i].started && procpool__platform_is_self(p->methods.threads[i].thread))
       return true;
   return false;
 }
@@ -9271,7 +9335,7 @@ static bool procpool__host_in_task(const procpool *p) {
 static unsigned procpool__host_depth(const procpool *p) {
   const uint64_t self = procpool__platform_self();
   unsigned depth = 0;
-  for (const procpool__frame *f = p->frames; f != NULL; f = f->next)
+  for (const procpool__frame *f = p->callbacks.frames; f != NULL; f = f->next)
     depth += f->thread == self;
   return depth;
 }
@@ -9303,7 +9367,7 @@ static bool procpool__size_possible(size_t count, size_t size) {
 static int procpool__host_reserve(procpool *p, uint64_t offset, uint64_t size) {
   const bool long_one = size > PROCPOOL__EXTENT;
   int error = PROCPOOL__NO_MEMORY;
-  if (p->finished)
+  if (p->life.finished)
     return PROCPOOL__SHUT_DOWN;
   if (long_one)
     procpool__host_unlock(p);
@@ -9311,12 +9375,12 @@ static int procpool__host_reserve(procpool *p, uint64_t offset, uint64_t size) {
     error = procpool__platform_shm_reserve(p->segment.fd, p->segment.base, offset, size);
   if (long_one && !procpool__host_relock(p))
     return PROCPOOL__SHUT_DOWN;
-  if (error == 0 && p->finished) {
+  if (error == 0 && p->life.finished) {
     procpool__platform_shm_discard(p->segment.base + offset, size);
     error = PROCPOOL__SHUT_DOWN;
   }
   if (error == 0)
-    p->shared_bytes += procpool__round_up(size, procpool__platform_page());
+    p->reserved.bytes += procpool__round_up(size, procpool__platform_page());
   return error;
 }
 
@@ -9339,7 +9403,7 @@ static bool procpool__host_grow(procpool *p, const void *part, uint64_t limit, u
 static bool procpool__host_grow_cells(procpool *p, uint64_t cell) {
   const uint64_t all = p->segment.cell_count;
   const uint64_t need = cell + 2 < all ? cell + 2 : all;
-  return procpool__host_grow(p, p->segment.cells, all * sizeof(uint64_t), &p->cells_reserved, need * sizeof(uint64_t));
+  return procpool__host_grow(p, p->segment.cells, all * sizeof(uint64_t), &p->reserved.cells, need * sizeof(uint64_t));
 }
 
 /* ==== >>arena =======================================================================================================
@@ -9517,7 +9581,7 @@ static void procpool__arena_discard(procpool *p, size_t i, uint64_t most) {
   a->held--;
   a->leaving--;
   a->returned++;
-  p->shared_bytes -= size;
+  p->reserved.bytes -= size;
   procpool__arena_give_extent(p, offset, size, false);
   procpool__host_next_turn(p); /* see procpool__shared_retry */
 }
@@ -9527,7 +9591,7 @@ static void procpool__arena_discard(procpool *p, size_t i, uint64_t most) {
  * threads that wait for room: these extents were out of their reach meanwhile. */
 static void procpool__arena_trim(procpool *p, bool whole) {
   procpool__arena *a = &p->arena;
-  while (a->warm > PROCPOOL__EXTENT_WARM && !p->finished) {
+  while (a->warm > PROCPOOL__EXTENT_WARM && !p->life.finished) {
     size_t largest = a->extent_count;
     for (size_t i = 0; i < a->extent_count; i++)
       if (a->extents[i].reserved && (largest == a->extent_count || a->extents[i].size > a->extents[largest].size))
@@ -9562,7 +9626,7 @@ static void procpool__arena_compact(procpool *p) {
     procpool__extent *e = &a->extents[i];
     if (e->reserved) {
       procpool__platform_shm_discard(p->segment.arena + e->offset, e->size);
-      p->shared_bytes -= e->size;
+      p->reserved.bytes -= e->size;
       a->warm -= e->size;
       e->reserved = false;
     }
@@ -9730,7 +9794,7 @@ static void procpool__buffer_remove(procpool__buffer **at) {
 
 /* Where in the tree the buffer hangs that begins at offset; what is found there is null if none does. */
 static procpool__buffer **procpool__buffer_at(procpool *p, uint64_t offset) {
-  procpool__buffer **at = &p->buffers;
+  procpool__buffer **at = &p->buffers.live;
   while (*at != NULL && (*at)->offset != offset)
     at = offset < (*at)->offset ? &(*at)->left : &(*at)->right;
   return at;
@@ -9739,7 +9803,7 @@ static procpool__buffer **procpool__buffer_at(procpool *p, uint64_t offset) {
 /* The last buffer that begins at offset or before; null if none does. */
 static const procpool__buffer *procpool__buffer_before(const procpool *p, uint64_t offset) {
   const procpool__buffer *found = NULL;
-  for (const procpool__buffer *b = p->buffers; b != NULL; b = b->offset > offset ? b->left : b->right)
+  for (const procpool__buffer *b = p->buffers.live; b != NULL; b = b->offset > offset ? b->left : b->right)
     found = b->offset <= offset ? b : found;
   return found;
 }
@@ -9778,16 +9842,16 @@ static void *procpool__buffer_new(procpool *p, uint64_t size) {
     return NULL;
   }
   b->size = size;
-  b->stuck = p->stuck_workers;
-  procpool__buffer_insert(&p->buffers, b);
+  b->stuck = p->buffers.stuck_workers;
+  procpool__buffer_insert(&p->buffers.live, b);
   return p->segment.arena + b->offset;
 }
 
 /* Gives back a list of freed buffers, with their memory or without. */
 static void procpool__buffer_end_pending(procpool *p, unsigned epoch, bool usable) {
-  while (p->freed_pending[epoch] != NULL) {
-    procpool__buffer *b = p->freed_pending[epoch];
-    p->freed_pending[epoch] = b->right;
+  while (p->buffers.freed_pending[epoch] != NULL) {
+    procpool__buffer *b = p->buffers.freed_pending[epoch];
+    p->buffers.freed_pending[epoch] = b->right;
     if (usable)
       procpool__arena_free(p, b->offset, b->size > 0 ? b->size : 1);
     PROCPOOL_FREE(b);
@@ -9797,13 +9861,13 @@ static void procpool__buffer_end_pending(procpool *p, unsigned epoch, bool usabl
 /* Empties the lists of pending ones as far as tasks have settled, and begins the next epoch if that helps. */
 static void procpool__buffer_advance(procpool *p) {
   for (;;) {
-    const unsigned other = 1 - p->epoch;
-    if (p->unsettled[other] > 0)
+    const unsigned other = 1 - p->buffers.epoch;
+    if (p->buffers.unsettled[other] > 0)
       return;
     procpool__buffer_end_pending(p, other, true);
-    if (p->freed_pending[p->epoch] == NULL)
+    if (p->buffers.freed_pending[p->buffers.epoch] == NULL)
       return;
-    p->epoch = other;
+    p->buffers.epoch = other;
   }
 }
 
@@ -9812,43 +9876,43 @@ static void procpool__buffer_advance(procpool *p) {
 static void procpool__buffer_drop(procpool *p, procpool__buffer **at) {
   procpool__buffer *b = *at;
   procpool__buffer_remove(at);
-  if (b->stuck != p->stuck_workers) {
+  if (b->stuck != p->buffers.stuck_workers) {
     PROCPOOL_FREE(b);
     return;
   }
-  b->right = p->freed_pending[p->epoch];
-  p->freed_pending[p->epoch] = b;
+  b->right = p->buffers.freed_pending[p->buffers.epoch];
+  p->buffers.freed_pending[p->buffers.epoch] = b;
   procpool__buffer_advance(p);
 }
 
 /* A worker goes on that cannot be ended, and may know what buffers there are by now. */
 static void procpool__buffer_quarantine(procpool *p) {
-  p->stuck_workers++;
+  p->buffers.stuck_workers++;
   procpool__buffer_end_pending(p, 0, false);
   procpool__buffer_end_pending(p, 1, false);
 }
 
 /* A task is accepted. */
 static void procpool__buffer_enter(procpool *p, procpool_future *f) {
-  if (p->epoch != 0)
+  if (p->buffers.epoch != 0)
     f->flags |= PROCPOOL__F_EPOCH;
-  p->unsettled[p->epoch]++;
+  p->buffers.unsettled[p->buffers.epoch]++;
 }
 
 /* And has settled. */
 static void procpool__buffer_leave(procpool *p, const procpool_future *f) {
   const unsigned epoch = (f->flags & PROCPOOL__F_EPOCH) != 0;
-  p->unsettled[epoch]--;
+  p->buffers.unsettled[epoch]--;
   if (f->flags & PROCPOOL__F_QUARANTINE)
     procpool__buffer_quarantine(p);
-  if (p->unsettled[epoch] == 0 && (p->freed_pending[0] != NULL || p->freed_pending[1] != NULL))
+  if (p->buffers.unsettled[epoch] == 0 && (p->buffers.freed_pending[0] != NULL || p->buffers.freed_pending[1] != NULL))
     procpool__buffer_advance(p);
 }
 
 static void procpool__buffer_end(procpool *p) {
-  while (p->buffers != NULL) {
-    procpool__buffer *b = p->buffers;
-    procpool__buffer_remove(&p->buffers);
+  while (p->buffers.live != NULL) {
+    procpool__buffer *b = p->buffers.live;
+    procpool__buffer_remove(&p->buffers.live);
     PROCPOOL_FREE(b);
   }
   procpool__buffer_end_pending(p, 0, false);
@@ -9865,14 +9929,14 @@ static bool procpool__future_more(procpool *p) {
   procpool__slab *slab = (procpool__slab *)procpool__aligned_new(sizeof(*slab));
   if (slab == NULL)
     return false;
-  slab->next = p->slabs;
-  p->slabs = slab;
+  slab->next = p->futures.slabs;
+  p->futures.slabs = slab;
   memset((void *)slab->futures, 0, sizeof(slab->futures));
   for (int i = PROCPOOL__SLAB - 1; i >= 0; i--) {
     slab->futures[i].magic = PROCPOOL__FUTURE_FREE;
     slab->futures[i].pool = p;
-    slab->futures[i].next = p->free_futures;
-    p->free_futures = &slab->futures[i];
+    slab->futures[i].next = p->futures.free_list;
+    p->futures.free_list = &slab->futures[i];
   }
   return true;
 }
@@ -9881,10 +9945,10 @@ static bool procpool__future_more(procpool *p) {
  * does not set itself. */
 static procpool_future *procpool__future_new(procpool *p) {
   procpool_future *f;
-  if (p->free_futures == NULL && !procpool__future_more(p))
+  if (p->futures.free_list == NULL && !procpool__future_more(p))
     return NULL;
-  f = p->free_futures;
-  p->free_futures = f->next;
+  f = p->futures.free_list;
+  p->futures.free_list = f->next;
   f->magic = PROCPOOL__FUTURE_LIVE;
   f->status = PROCPOOL_PENDING;
   f->flags = 0;
@@ -9893,7 +9957,7 @@ static procpool_future *procpool__future_new(procpool *p) {
   f->pid = 0;
   f->size = 0;
   f->block = PROCPOOL__NO_BLOCK;
-  p->live_futures++;
+  p->futures.live++;
   return f;
 }
 
@@ -9901,8 +9965,8 @@ static procpool_future *procpool__future_new(procpool *p) {
  * word of what waits for that leads to the next one. */
 static void procpool__future_throw_away(procpool *p, void *data, uint64_t size) {
   if (data != NULL && size > PROCPOOL__EXTENT) {
-    memcpy(data, &p->thrown_away, sizeof(p->thrown_away));
-    p->thrown_away = data;
+    memcpy(data, &p->futures.thrown_away, sizeof(p->futures.thrown_away));
+    p->futures.thrown_away = data;
   } else {
     procpool__aligned_free(data);
   }
@@ -9930,9 +9994,9 @@ static void procpool__future_end(procpool *p, procpool_future *f) {
     f->callbacks = next;
   }
   f->magic = PROCPOOL__FUTURE_FREE;
-  f->next = p->free_futures;
-  p->free_futures = f;
-  p->live_futures--;
+  f->next = p->futures.free_list;
+  p->futures.free_list = f;
+  p->futures.live--;
 }
 
 static void procpool__future_unref(procpool *p, procpool_future *f) {
@@ -9973,28 +10037,28 @@ static void procpool__sleeper_wake(procpool *p, procpool__wait *s) {
   if (s->word != 0)
     return;
   procpool__store32(&s->word, 1);
-  if (s != p->drainer) {
+  if (s != p->waiting.drainer) {
     procpool__platform_wake(&s->word, 1);
     return;
   }
   procpool__shm_wake_host(&p->segment, p->fds.event_fd);
-  if (p->watching) /* whatever a worker has made of the host's flag */
+  if (p->waiting.watching) /* whatever a worker has made of the host's flag */
     procpool__platform_event_set(p->fds.event_fd);
 }
 
 /* Something has changed that its condition looks at. A lazy sleep goes on: what ends that is told otherwise. */
 static void procpool__sleeper_tell(procpool *p, procpool__wait *s) {
-  if (s->word == 0 && !(s == p->drainer && p->lazy) && s->condition(p, s->context))
+  if (s->word == 0 && !(s == p->waiting.drainer && p->waiting.lazy) && s->condition(p, s->context))
     procpool__sleeper_wake(p, s);
 }
 
 /* What all conditions look at has changed: who is about to sleep looks again, too. */
 static void procpool__sleeper_wake_all(procpool *p) {
-  p->calls++;
+  p->waiting.calls++;
   procpool__host_next_turn(p);
-  if (p->drainer != NULL)
-    procpool__sleeper_wake(p, p->drainer);
-  for (procpool__wait *s = p->followers; s != NULL; s = s->next)
+  if (p->waiting.drainer != NULL)
+    procpool__sleeper_wake(p, p->waiting.drainer);
+  for (procpool__wait *s = p->waiting.followers; s != NULL; s = s->next)
     procpool__sleeper_wake(p, s);
 }
 
@@ -10034,54 +10098,54 @@ static void procpool__waiter_tell(procpool *p, procpool__wait_node *node) {
 
 /* Something has come about that the program's event loop is to look at. */
 static void procpool__loop_tell(procpool *p) {
-  if (p->fds.loop_fd < 0 || p->told || p->polling)
+  if (p->fds.loop_fd < 0 || p->loop.told || p->loop.polling)
     return;
-  p->told = true;
-  p->timer_due = 0;
+  p->loop.told = true;
+  p->loop.timer_due = 0;
   procpool__platform_timer_set(p->fds.timer_fd, 1); /* long ago */
 }
 
 static void procpool__host_make_due(procpool *p, procpool_future *f) {
   f->refs++;
   f->next = NULL;
-  if (p->last_due != NULL)
-    p->last_due->next = f;
+  if (p->callbacks.last_due != NULL)
+    p->callbacks.last_due->next = f;
   else
-    __atomic_store_n(&p->first_due, f, __ATOMIC_RELAXED);
-  p->last_due = f;
+    __atomic_store_n(&p->callbacks.first_due, f, __ATOMIC_RELAXED);
+  p->callbacks.last_due = f;
 }
 
 /* Pieces of its result that are of no use any more. */
 static void procpool__host_drop_pieces(procpool *p, const procpool_future *f) {
   for (int i = 0; i < p->segment.workers; i++)
-    if (p->inboxes[i].partial == f) {
-      procpool__aligned_free(p->inboxes[i].data);
-      p->inboxes[i].data = NULL;
-      p->inboxes[i].partial = NULL;
-      p->inboxes[i].impatient = false;
+    if (p->drain.inboxes[i].partial == f) {
+      procpool__aligned_free(p->drain.inboxes[i].data);
+      p->drain.inboxes[i].data = NULL;
+      p->drain.inboxes[i].partial = NULL;
+      p->drain.inboxes[i].impatient = false;
     }
 }
 
 /* The one place where a task settles. No other thread looks at its slot; workers see its word again only after a READY
  * that follows. */
 static void procpool__host_settle(procpool *p, procpool_future *f, procpool_status status) {
-  uint32_t *cell = &p->cell_slots[(f->ticket - 1) & (p->segment.cell_count - 1)];
-  p->owners[f->slot] = NULL;
+  uint32_t *cell = &p->tasks.cell_slots[(f->ticket - 1) & (p->segment.cell_count - 1)];
+  p->tasks.owners[f->slot] = NULL;
   if (*cell == f->slot + 1) /* else a later task has it: this one has run for a lap */
     *cell = 0;
   if (!(f->flags & PROCPOOL__F_QUARANTINE)) {
     procpool__store_release(&p->segment.slots[f->slot].word, 0);
-    p->free_slots[p->free_count++] = f->slot;
+    p->tasks.free_slots[p->tasks.free_count++] = f->slot;
   }
   if (f->block != PROCPOOL__NO_BLOCK && !(f->flags & (PROCPOOL__F_KEEP_BLOCK | PROCPOOL__F_QUARANTINE)))
     procpool__arena_free(p, f->block, f->block_size);
   procpool__buffer_leave(p, f);
   if (f->limit > 0)
-    procpool__store(&p->segment.header->limited, --p->limited);
+    procpool__store(&p->segment.header->limited, --p->tasks.limited);
   if (f->flags & PROCPOOL__F_PIECES)
     procpool__host_drop_pieces(p, f);
-  __atomic_store_n(&p->settled, p->settled + 1, __ATOMIC_RELAXED);
-  p->crashed += status == PROCPOOL_CRASHED;
+  __atomic_store_n(&p->tasks.settled, p->tasks.settled + 1, __ATOMIC_RELAXED);
+  p->tasks.crashed += status == PROCPOOL_CRASHED;
   procpool__host_next_turn(p);
   __atomic_store_n(&f->status, (uint8_t)status, __ATOMIC_RELEASE);
   for (procpool__wait_node *n = f->nodes; n != NULL; n = n->next)
@@ -10089,7 +10153,7 @@ static void procpool__host_settle(procpool *p, procpool_future *f, procpool_stat
   if (p->fds.loop_fd >= 0)
     procpool__loop_tell(p);
   if (f->callbacks != NULL) {
-    p->expected--;
+    p->callbacks.expected--;
     procpool__host_make_due(p, f);
   }
   procpool__future_unref(p, f);
@@ -10132,7 +10196,7 @@ typedef enum procpool__taken { PROCPOOL__TAKEN, PROCPOOL__TAKEN_NOT, PROCPOOL__T
 
 /* Whether there is no waiting for memory for its result: the end must not depend on that. */
 static bool procpool__host_no_patience(const procpool *p, const procpool__inbox *in) {
-  return p->finished || p->phase == PROCPOOL__PHASE_KILL || in->impatient;
+  return p->life.finished || p->life.phase == PROCPOOL__PHASE_KILL || in->impatient;
 }
 
 /* Room for more bytes of a large result. It grows with what has come: the total is but the worker's word. */
@@ -10159,7 +10223,7 @@ static bool procpool__host_grow_partial(procpool *p, procpool__inbox *in, uint64
 /* One piece of a large result. */
 static procpool__taken procpool__host_take_piece(procpool *p, int worker, procpool_future *f,
                                                  const procpool__record *head) {
-  procpool__inbox *in = &p->inboxes[worker];
+  procpool__inbox *in = &p->drain.inboxes[worker];
   const uint64_t at = head->position + sizeof(*head);
   const uint64_t size = head->size - sizeof(in->total);
   uint64_t total;
@@ -10188,7 +10252,7 @@ static procpool__taken procpool__host_take_piece(procpool *p, int worker, procpo
 
 /* The pieces are all there: they become the result. */
 static procpool__taken procpool__host_join_pieces(procpool *p, int worker, procpool_future *f) {
-  procpool__inbox *in = &p->inboxes[worker];
+  procpool__inbox *in = &p->drain.inboxes[worker];
   if (in->partial != f || in->filled != in->total || in->total <= PROCPOOL__SMALL)
     return PROCPOOL__TAKEN_CORRUPT;
   if (in->data == NULL || in->room < in->total) /* not wanted; or no memory, at the end */
@@ -10298,7 +10362,7 @@ static procpool_status procpool__host_status_of(procpool__state state) {
 
 /* What becomes of tasks whose results are not to be had when the pool ends. */
 static procpool_status procpool__host_rest_status(const procpool *p) {
-  return p->phase == PROCPOOL__PHASE_KILL ? PROCPOOL_SHUTDOWN : PROCPOOL_BROKEN;
+  return p->life.phase == PROCPOOL__PHASE_KILL ? PROCPOOL_SHUTDOWN : PROCPOOL_BROKEN;
 }
 
 /* There is no memory for its result: where there is no waiting for some, the task settles without. */
@@ -10353,7 +10417,7 @@ static void procpool__host_drop_finalizer(procpool *p, procpool__inbox *in) {
 
 /* The future for the finalizer of that record. Null: there is no memory. */
 static procpool_future *procpool__host_finalizer_future(procpool *p, int worker, const procpool__record *head) {
-  procpool__inbox *in = &p->inboxes[worker];
+  procpool__inbox *in = &p->drain.inboxes[worker];
   procpool__callback_node *node;
   procpool_future *f;
   if (in->finalizer != NULL && in->finalizer->pid != (int32_t)head->pid)
@@ -10367,14 +10431,14 @@ static procpool_future *procpool__host_finalizer_future(procpool *p, int worker,
     return NULL;
   }
   memset(node, 0, sizeof(*node));
-  node->function = p->finalizer_callback;
-  node->context = p->finalizer_context;
+  node->function = p->callbacks.finalizer;
+  node->context = p->callbacks.finalizer_context;
   f->callbacks = node;
   f->flags = PROCPOOL__F_RELEASED;
   f->refs = 1;
   f->ticket = f->slot = f->limit = 0;
   f->index = 0;
-  f->user = p->finalizer_context;
+  f->user = p->callbacks.finalizer_context;
   f->worker = (int16_t)worker;
   f->pid = (int32_t)head->pid;
   in->finalizer = f;
@@ -10397,8 +10461,8 @@ static void procpool__host_settle_finalizer(procpool *p, procpool__inbox *in, pr
 static bool procpool__host_finalizer_fits(const procpool *p, const procpool__inbox *in, const procpool__record *head) {
   const procpool__state state = procpool__word_state(head->word);
   const bool piece = (head->slot & PROCPOOL__RECORD_FRAGMENT) != 0;
-  if (p->finalizer_callback == NULL || (head->slot & (PROCPOOL__RECORD_SLOT | PROCPOOL__RECORD_PLACE)) != 0 ||
-      in->finalized > p->submitted)
+  if (p->callbacks.finalizer == NULL || (head->slot & (PROCPOOL__RECORD_SLOT | PROCPOOL__RECORD_PLACE)) != 0 ||
+      in->finalized > p->tasks.submitted)
     return false;
   if (state == PROCPOOL__DEAD_CRASHED || state == PROCPOOL__DEAD_TIMEOUT)
     return head->size == sizeof(procpool__exit_record) && head->slot == 0;
@@ -10419,7 +10483,7 @@ static void procpool__host_take_finalizer_death(procpool *p, int worker, procpoo
 }
 
 static procpool__taken procpool__host_take_finalizer(procpool *p, int worker, const procpool__record *head) {
-  procpool__inbox *in = &p->inboxes[worker];
+  procpool__inbox *in = &p->drain.inboxes[worker];
   const procpool__state state = procpool__word_state(head->word);
   const bool piece = (head->slot & PROCPOOL__RECORD_FRAGMENT) != 0;
   procpool_status status = procpool__host_status_of(state);
@@ -10455,8 +10519,8 @@ static procpool__taken procpool__host_take_finalizer(procpool *p, int worker, co
 static procpool__taken procpool__host_take(procpool *p, int worker, const procpool__record *head) {
   const uint32_t slot = head->slot & PROCPOOL__RECORD_SLOT;
   const procpool__state state = procpool__word_state(head->word);
-  procpool__inbox *in = &p->inboxes[worker];
-  procpool_future *f = p->owners[slot];
+  procpool__inbox *in = &p->drain.inboxes[worker];
+  procpool_future *f = p->tasks.owners[slot];
   procpool__taken taken = PROCPOOL__TAKEN;
   if (procpool__word_ticket(head->word) == PROCPOOL__TICKET_FINALIZER)
     return procpool__host_take_finalizer(p, worker, head);
@@ -10495,8 +10559,8 @@ static bool procpool__host_tell(procpool *p, procpool__message_kind kind, uint64
   if (procpool__message_send(p->fds.control, kind, a, b, false))
     return true;
   error = procpool__platform_error();
-  p->notify_pending =
-      p->notify_pending || (error != PROCPOOL__GONE && (kind == PROCPOOL__MESSAGE_PHASE ||
+  p->life.notify_pending = p->life.notify_pending ||
+                           (error != PROCPOOL__GONE && (kind == PROCPOOL__MESSAGE_PHASE ||
                                                         (error != PROCPOOL__FULL && kind == PROCPOOL__MESSAGE_LOOK)));
   return false;
 }
@@ -10507,19 +10571,19 @@ static void procpool__host_ring(procpool *p) {
 }
 
 static void procpool__host_tell_phase(procpool *p) {
-  p->notify_pending = false;
-  (void)procpool__host_tell(p, PROCPOOL__MESSAGE_PHASE, p->phase, p->position);
+  p->life.notify_pending = false;
+  (void)procpool__host_tell(p, PROCPOOL__MESSAGE_PHASE, p->life.phase, p->tasks.position);
 }
 
 /* Before a task with a limit is published: its worker may be stopped at any step, so it is not the one to tell. */
 static void procpool__host_count_limit(procpool *p, const procpool_future *f) {
   const uint64_t tick = (uint64_t)f->limit * (1000000u / 8);
-  const bool shorter = p->limited == 0 || tick < p->tick;
-  p->tick = shorter ? tick : p->tick;
-  p->limited++;
+  const bool shorter = p->tasks.limited == 0 || tick < p->tasks.tick;
+  p->tasks.tick = shorter ? tick : p->tasks.tick;
+  p->tasks.limited++;
   if (shorter)
     procpool__store(&p->segment.header->tick, tick);
-  procpool__store(&p->segment.header->limited, p->limited);
+  procpool__store(&p->segment.header->limited, p->tasks.limited);
   if (shorter)
     procpool__host_ring(p);
 }
@@ -10533,7 +10597,7 @@ static void procpool__host_check_ticking(procpool *p, const procpool_future *f) 
 /* ---- what the supervisor decided ---- */
 
 static void procpool__host_settle_dead(procpool *p, uint32_t slot) {
-  procpool_future *f = p->owners[slot];
+  procpool_future *f = p->tasks.owners[slot];
   const uint64_t word = f != NULL ? procpool__load(&p->segment.slots[slot].word) : 0;
   const procpool__exit_record *e = procpool__slot_exit_record(&p->segment.slots[slot]);
   procpool_error *error;
@@ -10560,7 +10624,7 @@ static void procpool__host_settle_dead(procpool *p, uint32_t slot) {
 static void procpool__host_drain_dead(procpool *p) {
   procpool__header *h = p->segment.header;
   uint64_t next, steps = 0, count;
-  if (procpool__load(&h->dead_list) == 0 && procpool__load(&h->dead_count) == p->dead_seen)
+  if (procpool__load(&h->dead_list) == 0 && procpool__load(&h->dead_count) == p->drain.dead_seen)
     return;
   count = procpool__load(&h->dead_count);
   next = procpool__exchange(&h->dead_list, 0);
@@ -10569,17 +10633,17 @@ static void procpool__host_drain_dead(procpool *p) {
     next = procpool__load(&procpool__slot_exit_record(&p->segment.slots[slot])->rss_kib_next) & 0xffffff;
     procpool__host_settle_dead(p, slot);
   }
-  if (p->dead_seen + steps < count)
-    for (uint64_t i = 0; i < p->slots_used; i++)
+  if (p->drain.dead_seen + steps < count)
+    for (uint64_t i = 0; i < p->tasks.slots_used; i++)
       procpool__host_settle_dead(p, (uint32_t)i);
-  p->dead_seen = count > p->dead_seen + steps ? count : p->dead_seen + steps;
+  p->drain.dead_seen = count > p->drain.dead_seen + steps ? count : p->drain.dead_seen + steps;
 }
 
 /* ---- what a worker has written ---- */
 
 /* A worker wrote nonsense into its ring. It is ended, and its ring begins anew at a position that it never had. */
 static void procpool__host_on_corrupt(procpool *p, int worker) {
-  procpool__inbox *in = &p->inboxes[worker];
+  procpool__inbox *in = &p->drain.inboxes[worker];
   const uint64_t fresh = procpool__round_up(in->head + ((uint64_t)1 << 40), p->segment.ring_size);
   procpool__host_drop_finalizer(p, in);
   procpool__aligned_free(in->data);
@@ -10595,7 +10659,7 @@ static void procpool__host_on_corrupt(procpool *p, int worker) {
 /* Whether a record for a word that this worker committed waits in its ring. It is stamped before the word says so, at
  * the tail that the worker, or else this call, then moves past it. */
 static bool procpool__host_has_record(procpool *p, int worker, uint64_t word) {
-  uint64_t at = p->inboxes[worker].head, tail;
+  uint64_t at = p->drain.inboxes[worker].head, tail;
   procpool__record head;
   procpool__ring_publish_for(&p->segment, worker);
   tail = procpool__load(&p->segment.blocks[worker].tail);
@@ -10646,7 +10710,7 @@ static procpool__verdict procpool__slot_verdict(procpool *p, const procpool_futu
       procpool__load(&block->intent_slot) == slot)
     return PROCPOOL__VERDICT_COMES;
   procpool__host_drain_dead(p);
-  if (p->owners[slot] != f || procpool__load(&p->segment.slots[slot].word) != word)
+  if (p->tasks.owners[slot] != f || procpool__load(&p->segment.slots[slot].word) != word)
     return PROCPOOL__VERDICT_COMES;
   return procpool__state_dead(state) ? PROCPOOL__VERDICT_DEAD : PROCPOOL__VERDICT_LOST;
 }
@@ -10654,30 +10718,30 @@ static procpool__verdict procpool__slot_verdict(procpool *p, const procpool_futu
 /* Looks for dropped tasks, in some slots at each call until all were seen. The rings are empty by then: it is quickly
  * seen that a task has no record there. */
 static void procpool__host_sweep(procpool *p) {
-  uint64_t left = p->sweep_left;
-  p->taken += left > 0;
+  uint64_t left = p->drain.sweep_left;
+  p->drain.taken += left > 0;
   for (uint64_t steps = 0; left > 0 && steps < PROCPOOL__SWEEP; steps++, left--) {
     procpool_future *f;
     uint64_t word;
-    p->sweep_at = p->sweep_at + 1 < p->slots_used ? p->sweep_at + 1 : 0;
-    f = p->owners[p->sweep_at];
+    p->drain.sweep_at = p->drain.sweep_at + 1 < p->tasks.slots_used ? p->drain.sweep_at + 1 : 0;
+    f = p->tasks.owners[p->drain.sweep_at];
     if (f == NULL || procpool__future_wanted(f))
       continue;
     word = procpool__load(&p->segment.slots[f->slot].word);
     if (procpool__slot_verdict(p, f, word) == PROCPOOL__VERDICT_DROPPED)
       procpool__host_settle(p, f, procpool__host_status_of(procpool__word_state(word)));
   }
-  __atomic_store_n(&p->sweep_left, left, __ATOMIC_RELAXED);
+  __atomic_store_n(&p->drain.sweep_left, left, __ATOMIC_RELAXED);
 }
 
 /* A worker may have dropped tasks: every slot is to be looked at. */
 static void procpool__host_note_dropped(procpool *p, int worker) {
-  procpool__inbox *in = &p->inboxes[worker];
+  procpool__inbox *in = &p->drain.inboxes[worker];
   const uint64_t dropped = procpool__load(&p->segment.blocks[worker].dropped);
   if (dropped == in->dropped)
     return;
   procpool__store_relaxed(&in->dropped, dropped);
-  __atomic_store_n(&p->sweep_left, p->slots_used, __ATOMIC_RELAXED);
+  __atomic_store_n(&p->drain.sweep_left, p->tasks.slots_used, __ATOMIC_RELAXED);
 }
 
 static void procpool__host_settle_lost(procpool *p, procpool_future *f, uint64_t word) {
@@ -10689,9 +10753,9 @@ static void procpool__host_settle_lost(procpool *p, procpool_future *f, uint64_t
 /* The corrupt worker is gone. What was its and the ring no longer tells is lost: CRASHED. Its successor may have
  * begun. */
 static void procpool__host_after_reset(procpool *p, int worker) {
-  __atomic_store_n(&p->inboxes[worker].resetting, false, __ATOMIC_RELAXED);
-  for (uint32_t i = 0; i < p->slots_used; i++) {
-    procpool_future *f = p->owners[i];
+  __atomic_store_n(&p->drain.inboxes[worker].resetting, false, __ATOMIC_RELAXED);
+  for (uint32_t i = 0; i < p->tasks.slots_used; i++) {
+    procpool_future *f = p->tasks.owners[i];
     const uint64_t word = f != NULL ? procpool__load(&p->segment.slots[i].word) : 0;
     if (f != NULL && procpool__word_worker(word) == worker &&
         procpool__slot_verdict(p, f, word) == PROCPOOL__VERDICT_LOST)
@@ -10710,7 +10774,7 @@ static void procpool__host_wake_for_room(procpool *p, int worker) {
 
 /* Gives the worker the room that was taken, and wakes it if it waits for that. */
 static void procpool__host_give_room(procpool *p, int worker) {
-  procpool__store(&p->segment.blocks[worker].consumed, p->inboxes[worker].head);
+  procpool__store(&p->segment.blocks[worker].consumed, p->drain.inboxes[worker].head);
   procpool__host_wake_for_room(p, worker);
 }
 
@@ -10718,12 +10782,12 @@ static void procpool__host_give_room(procpool *p, int worker) {
  * that does make sense again asks for anything. */
 static bool procpool__host_tail_matters(const procpool *p, int worker, uint64_t tail, uint64_t head) {
   return (tail - head <= p->segment.ring_size && tail % PROCPOOL__UNIT == 0) ||
-         !__atomic_load_n(&p->inboxes[worker].resetting, __ATOMIC_RELAXED);
+         !__atomic_load_n(&p->drain.inboxes[worker].resetting, __ATOMIC_RELAXED);
 }
 
 /* Takes everything in from one ring. False if memory ran out: the rest stays where it is. */
 static bool procpool__host_drain_ring(procpool *p, int worker) {
-  procpool__inbox *in = &p->inboxes[worker];
+  procpool__inbox *in = &p->drain.inboxes[worker];
   const uint64_t tail = procpool__load(&p->segment.blocks[worker].tail);
   const uint64_t begin = in->head;
   procpool__taken taken = PROCPOOL__TAKEN;
@@ -10750,7 +10814,7 @@ static bool procpool__host_drain_ring(procpool *p, int worker) {
   }
   if (in->head != begin)
     procpool__host_give_room(p, worker);
-  p->taken += in->head != begin;
+  p->drain.taken += in->head != begin;
   in->no_memory = taken == PROCPOOL__TAKEN_NOT;
   if (taken == PROCPOOL__TAKEN_CORRUPT)
     procpool__host_on_corrupt(p, worker);
@@ -10761,14 +10825,14 @@ static bool procpool__host_drain_ring(procpool *p, int worker) {
 
 /* Takes back every task that has not begun, with this outcome. */
 static void procpool__host_take_back(procpool *p, procpool_status status) {
-  for (uint64_t i = 0; i < p->slots_used; i++) {
-    procpool_future *f = p->owners[i];
+  for (uint64_t i = 0; i < p->tasks.slots_used; i++) {
+    procpool_future *f = p->tasks.owners[i];
     procpool_error *e;
     if (f == NULL || !procpool__cas(&p->segment.slots[i].word, procpool__word(f->ticket, 0, PROCPOOL__READY), 0))
       continue;
-    e = procpool__future_bad(status) && p->cause.status == status ? procpool__host_error(f, status) : NULL;
+    e = procpool__future_bad(status) && p->life.cause.status == status ? procpool__host_error(f, status) : NULL;
     if (e != NULL) {
-      *e = p->cause;
+      *e = p->life.cause;
       e->index = f->index;
     }
     procpool__host_settle(p, f, status);
@@ -10790,35 +10854,35 @@ static void procpool__host_tell_cause(procpool_error *e) {
 
 static void procpool__host_note_cause(procpool *p, procpool_status status) {
   const procpool__header *h = p->segment.header;
-  memset(&p->cause, 0, sizeof(p->cause));
-  p->cause.status = status;
-  p->cause.worker = (int)procpool__load_signed_relaxed(&h->cause_worker);
-  p->cause.pid = (long)procpool__load_signed_relaxed(&h->cause_pid);
-  p->cause.signal = (int)procpool__load_signed_relaxed(&h->cause_signal);
-  p->cause.exit_status = (int)procpool__load_signed_relaxed(&h->cause_exit);
-  p->cause.code = (int)procpool__load_signed_relaxed(&h->cause_code);
-  p->cause.system_error = (int)procpool__load_signed_relaxed(&h->cause_errno);
+  memset(&p->life.cause, 0, sizeof(p->life.cause));
+  p->life.cause.status = status;
+  p->life.cause.worker = (int)procpool__load_signed_relaxed(&h->cause_worker);
+  p->life.cause.pid = (long)procpool__load_signed_relaxed(&h->cause_pid);
+  p->life.cause.signal = (int)procpool__load_signed_relaxed(&h->cause_signal);
+  p->life.cause.exit_status = (int)procpool__load_signed_relaxed(&h->cause_exit);
+  p->life.cause.code = (int)procpool__load_signed_relaxed(&h->cause_code);
+  p->life.cause.system_error = (int)procpool__load_signed_relaxed(&h->cause_errno);
   if (procpool__load_signed_relaxed(&h->cause_stage) == PROCPOOL_STAGE_KILL)
-    p->cause.stage = PROCPOOL_STAGE_KILL;
-  procpool__host_tell_cause(&p->cause);
+    p->life.cause.stage = PROCPOOL_STAGE_KILL;
+  procpool__host_tell_cause(&p->life.cause);
 }
 
 static void procpool__host_heed_health(procpool *p) {
   static const procpool_status statuses[] = {PROCPOOL_OK, PROCPOOL_INIT_FAIL, PROCPOOL_SPAWN_FAIL, PROCPOOL_BROKEN};
   const uint32_t health = procpool__load32(&p->segment.header->health);
   procpool_status status;
-  __atomic_store_n(&p->health, health, __ATOMIC_RELAXED);
+  __atomic_store_n(&p->drain.health, health, __ATOMIC_RELAXED);
   if (health == PROCPOOL__HEALTH_OK || health > PROCPOOL__HEALTH_STRICT)
     return;
   status = statuses[health];
-  if (p->cause.status != status) {
+  if (p->life.cause.status != status) {
     procpool__host_note_cause(p, status);
     if (health != PROCPOOL__HEALTH_SPAWN_FAIL) { /* a fork may work again */
-      p->refusal = p->refusal != PROCPOOL_SHUTDOWN ? status : PROCPOOL_SHUTDOWN;
+      p->life.refusal = p->life.refusal != PROCPOOL_SHUTDOWN ? status : PROCPOOL_SHUTDOWN;
       procpool__sleeper_wake_all(p);
     }
   }
-  if (p->submitted != p->settled)
+  if (p->tasks.submitted != p->tasks.settled)
     procpool__host_take_back(p, status);
 }
 
@@ -10870,21 +10934,21 @@ static void procpool__host_last_words(procpool *p) {
   for (int i = 0; i < p->segment.workers; i++) {
     procpool__ring_publish_rest(&p->segment, i);
     (void)procpool__host_drain_ring(p, i);
-    procpool__host_drop_finalizer(p, &p->inboxes[i]);
+    procpool__host_drop_finalizer(p, &p->drain.inboxes[i]);
   }
   procpool__host_drain_dead(p);
-  for (uint64_t i = 0; i < p->slots_used; i++) {
-    procpool_future *f = p->owners[i];
+  for (uint64_t i = 0; i < p->tasks.slots_used; i++) {
+    procpool_future *f = p->tasks.owners[i];
     if (f != NULL)
       procpool__host_settle(p, f, procpool__host_last_word(p, f, rest));
   }
 }
 
 static void procpool__host_join_threads(procpool *p) {
-  for (int i = 0; p->threads != NULL && i < p->segment.workers; i++)
-    if (p->threads[i].started) {
-      procpool__platform_thread_join(p->threads[i].thread);
-      p->threads[i].started = false;
+  for (int i = 0; p->methods.threads != NULL && i < p->segment.workers; i++)
+    if (p->methods.threads[i].started) {
+      procpool__platform_thread_join(p->methods.threads[i].thread);
+      p->methods.threads[i].started = false;
     }
 }
 
@@ -10914,18 +10978,18 @@ static void procpool__host_await_end(procpool *p) {
 /* No worker is left. clean: the supervisor said so itself; else it died, and its workers die with it. */
 static void procpool__host_finish(procpool *p, bool clean) {
   procpool__signals old;
-  if (p->finished)
+  if (p->life.finished)
     return;
   if (!clean || p->fds.control < 0 || !procpool__host_supervisor_gone(p, procpool__platform_now() + PROCPOOL__SECOND))
     procpool__host_await_end(p);
   procpool__host_let_go(p);
   procpool__platform_reap_adopted(p->fds.supervisor);
   procpool__host_join_threads(p);
-  if (p->phase == PROCPOOL__PHASE_RUN) {
-    procpool__error_fill(&p->cause, PROCPOOL_BROKEN, 0, "the pool's supervisor is gone");
-    p->refusal = PROCPOOL_BROKEN;
+  if (p->life.phase == PROCPOOL__PHASE_RUN) {
+    procpool__error_fill(&p->life.cause, PROCPOOL_BROKEN, 0, "the pool's supervisor is gone");
+    p->life.refusal = PROCPOOL_BROKEN;
   }
-  p->finished = true; /* first: no result waits for memory any more */
+  p->life.finished = true; /* first: no result waits for memory any more */
   procpool__host_last_words(p);
   procpool__sleeper_wake_all(p);
   procpool__loop_tell(p);
@@ -10943,8 +11007,8 @@ static bool procpool__host_hear(procpool *p) {
   int got = 1;
   for (int i = 0; i < 16 && got > 0; i++) {
     got = procpool__platform_receive(p->fds.control, &m, sizeof(m), NULL, false);
-    p->ends = p->ends || (got > 0 && m.kind == PROCPOOL__MESSAGE_ENDING);
-    p->left = p->left || (got > 0 && m.kind == PROCPOOL__MESSAGE_GONE);
+    p->life.ends = p->life.ends || (got > 0 && m.kind == PROCPOOL__MESSAGE_ENDING);
+    p->life.left = p->life.left || (got > 0 && m.kind == PROCPOOL__MESSAGE_GONE);
   }
   return got >= 0;
 }
@@ -10954,10 +11018,10 @@ static bool procpool__host_hear(procpool *p) {
  * system call more; a thread that a result has woken need not. */
 static void procpool__host_look_after(procpool *p, bool closely) {
   bool gone;
-  if (p->finished || p->fds.control < 0)
+  if (p->life.finished || p->fds.control < 0)
     return;
   gone = closely && procpool__host_supervisor_gone(p, 0); /* first: what it said before that can be heard now */
-  if ((!procpool__host_hear(p) || gone) && !p->left)
+  if ((!procpool__host_hear(p) || gone) && !p->life.left)
     procpool__host_finish(p, false);
 }
 
@@ -10967,29 +11031,29 @@ static bool procpool__host_is_gone(procpool *p) {
   const bool hint = procpool__load32(&p->segment.header->gone) != 0;
   if (p->fds.control < 0)
     return hint;
-  if (hint && !p->left) {
+  if (hint && !p->life.left) {
     procpool__host_look_after(p, true);
-    if (!p->left && !p->finished)
+    if (!p->life.left && !p->life.finished)
       procpool__store32(&p->segment.header->gone, 0); /* a worker wrote it */
   }
-  return p->left;
+  return p->life.left;
 }
 
 /* Grows with all that may make room for a task: a task has settled, memory has come back. */
 static uint64_t procpool__host_room(const procpool *p) {
-  return p->settled + p->arena.returned;
+  return p->tasks.settled + p->arena.returned;
 }
 
 /* Whether the task at that position waits. */
 static bool procpool__host_waits(const procpool *p, uint64_t position) {
-  const uint32_t slot = p->cell_slots[position & (p->segment.cell_count - 1)] - 1;
+  const uint32_t slot = p->tasks.cell_slots[position & (p->segment.cell_count - 1)] - 1;
   return slot != UINT32_MAX &&
          procpool__load(&p->segment.slots[slot].word) == procpool__word(position + 1, 0, PROCPOOL__READY);
 }
 
 /* Whether the next task's cell may be written: its last occupant, a lap ago, is not waiting any more. */
 static bool procpool__host_cell_free(const procpool *p) {
-  return !procpool__host_waits(p, p->position - p->segment.cell_count);
+  return !procpool__host_waits(p, p->tasks.position - p->segment.cell_count);
 }
 
 /* Whether it wants room in the queue, and there may be more than when it looked. */
@@ -11001,15 +11065,15 @@ static bool procpool__sleeper_may_fit(const procpool *p, const procpool__wait *s
  * else the thread that drains. A thread that was woken so, or leaves, calls this again: all are asked in turn, one at a
  * time, until the room is used up. */
 static void procpool__host_pass_room(procpool *p) {
-  const bool cell_free = p->room_wanted > 0 && procpool__host_cell_free(p);
+  const bool cell_free = p->waiting.room_wanted > 0 && procpool__host_cell_free(p);
   procpool__wait *first = NULL;
-  if (p->inline_worker != NULL)
+  if (p->methods.inline_worker != NULL)
     procpool__host_next_turn(p);
-  if (!cell_free || (p->free_count == 0 && p->slots_used == p->segment.capacity))
+  if (!cell_free || (p->tasks.free_count == 0 && p->tasks.slots_used == p->segment.capacity))
     return;
-  if (p->drainer != NULL && !p->lazy && procpool__sleeper_may_fit(p, p->drainer))
-    first = p->drainer;
-  for (procpool__wait *s = p->followers; s != NULL; s = s->next)
+  if (p->waiting.drainer != NULL && !p->waiting.lazy && procpool__sleeper_may_fit(p, p->waiting.drainer))
+    first = p->waiting.drainer;
+  for (procpool__wait *s = p->waiting.followers; s != NULL; s = s->next)
     first = procpool__sleeper_may_fit(p, s) ? s : first;
   if (first != NULL)
     procpool__sleeper_wake(p, first);
@@ -11017,7 +11081,7 @@ static void procpool__host_pass_room(procpool *p) {
 
 /* Wakes those that follow and wait for the workers' initializers, where these are through or will not be. */
 static void procpool__host_pass_ready(procpool *p) {
-  for (procpool__wait *s = p->followers; s != NULL; s = s->next)
+  for (procpool__wait *s = p->waiting.followers; s != NULL; s = s->next)
     if (s->how & PROCPOOL__WAIT_READY)
       procpool__sleeper_tell(p, s);
 }
@@ -11025,22 +11089,22 @@ static void procpool__host_pass_ready(procpool *p) {
 /* Takes in all that has come. OK, or MEMORY. */
 static procpool_status procpool__host_drain(procpool *p) {
   procpool_status status = PROCPOOL_OK;
-  if (p->finished)
+  if (p->life.finished)
     return PROCPOOL_OK;
   for (int i = 0; i < p->segment.workers; i++)
     if (!procpool__host_drain_ring(p, i))
       status = PROCPOOL_MEMORY;
-  if (p->sweep_left > 0 && status == PROCPOOL_OK)
+  if (p->drain.sweep_left > 0 && status == PROCPOOL_OK)
     procpool__host_sweep(p);
   procpool__host_drain_dead(p);
   procpool__host_heed_health(p);
-  if (p->notify_pending)
+  if (p->life.notify_pending)
     procpool__host_tell_phase(p);
   if (procpool__host_is_gone(p) && status == PROCPOOL_OK)
     procpool__host_finish(p, true);
-  if (p->room_wanted > 0)
+  if (p->waiting.room_wanted > 0)
     procpool__host_pass_room(p);
-  if (p->ready_wanted > 0)
+  if (p->waiting.ready_wanted > 0)
     procpool__host_pass_ready(p);
   return status;
 }
@@ -11053,13 +11117,13 @@ static procpool_status procpool__host_drain(procpool *p) {
  *            supervisor and at what workers may have scribbled. */
 
 /* ---- waiting ----
- * A thread that waits is in one of these states. All of them change under the lock.
+ * A thread that waits is in one of these states. All of them change under the lock; p->waiting holds what is named.
  *
  *   awake       it takes in what has come, runs callbacks, and looks at its condition (host_wait).
- *   drains      at most one: p->draining. It looks for news without the lock, then sleeps: p->drainer is then its
+ *   drains      at most one: draining. It looks for news without the lock, then sleeps: drainer is then its
  *               procpool__wait. It sleeps on the shared word host_seq; or, when nothing has come about for a while,
- *               in poll() on the pool's event and on the supervisor's end (p->watching).
- *   follows     all others: each sleeps on the word of its own procpool__wait, in the list p->followers.
+ *               in poll() on the pool's event and on the supervisor's end (watching).
+ *   follows     all others: each sleeps on the word of its own procpool__wait, in the list of followers.
  *   on turn     it waits for a thread of the host, not for workers: one that runs an inline task, is in a callback of a
  *               finished pool, gives memory back to the system, or is inside a call while procpool_free waits.
  *
@@ -11096,44 +11160,45 @@ static bool procpool__host_news(procpool *p) {
   const procpool__header *h = p->segment.header;
   for (int i = 0; i < p->segment.workers; i++) {
     const uint64_t tail = procpool__load(&p->segment.blocks[i].tail);
-    const uint64_t head = procpool__load_relaxed(&p->inboxes[i].head);
+    const uint64_t head = procpool__load_relaxed(&p->drain.inboxes[i].head);
     if (tail != head && procpool__host_tail_matters(p, i, tail, head)) {
       procpool__platform_prefetch(procpool__ring_at(&p->segment, i, head));
-      procpool__platform_prefetch_write(&p->segment.slots[__atomic_load_n(&p->last_slot, __ATOMIC_RELAXED)]);
+      procpool__platform_prefetch_write(&p->segment.slots[__atomic_load_n(&p->tasks.last_slot, __ATOMIC_RELAXED)]);
       return true;
     }
-    if (procpool__load(&p->segment.blocks[i].dropped) != procpool__load_relaxed(&p->inboxes[i].dropped))
+    if (procpool__load(&p->segment.blocks[i].dropped) != procpool__load_relaxed(&p->drain.inboxes[i].dropped))
       return true;
   }
-  return procpool__load(&h->dead_list) != 0 || __atomic_load_n(&p->sweep_left, __ATOMIC_RELAXED) != 0 ||
+  return procpool__load(&h->dead_list) != 0 || __atomic_load_n(&p->drain.sweep_left, __ATOMIC_RELAXED) != 0 ||
          procpool__load32(&h->gone) != 0 ||
-         procpool__load32(&h->health) != __atomic_load_n(&p->health, __ATOMIC_RELAXED) ||
-         procpool__load32(&p->interrupts) != __atomic_load_n(&p->interrupts_taken, __ATOMIC_RELAXED);
+         procpool__load32(&h->health) != __atomic_load_n(&p->drain.health, __ATOMIC_RELAXED) ||
+         procpool__load32(&p->interrupts.count) != __atomic_load_n(&p->interrupts.taken, __ATOMIC_RELAXED);
 }
 
 /* Whether the tasks that are not settled are enough to keep all processors busy: then a thread that waits for them does
  * not keep one to itself. The counts are hints here, so relaxed loads do. */
 static bool procpool__host_crowded(const procpool *p) {
-  return p->processors <=
-         __atomic_load_n(&p->submitted, __ATOMIC_RELAXED) - __atomic_load_n(&p->settled, __ATOMIC_RELAXED);
+  return p->waiting.processors <=
+         __atomic_load_n(&p->tasks.submitted, __ATOMIC_RELAXED) - __atomic_load_n(&p->tasks.settled, __ATOMIC_RELAXED);
 }
 
 /* Under the lock; procpool_interrupt looks at it without. */
 static void procpool__host_count_fd_user(procpool *p, int by) {
-  (void)__atomic_fetch_add(&p->fd_users, by, __ATOMIC_RELAXED);
+  (void)__atomic_fetch_add(&p->waiting.fd_users, by, __ATOMIC_RELAXED);
 }
 
 /* Says with a new number who sleeps; each worker wakes the host once for each number. */
 static void procpool__host_arm(procpool *p) {
-  uint64_t flag = p->fd_users > 0 ? PROCPOOL__FLAG_FD : 0;
-  p->lazy = p->lazy && p->drainer != NULL && p->fd_users == 0;
-  if (p->drainer != NULL && !p->lazy)
+  uint64_t flag = p->waiting.fd_users > 0 ? PROCPOOL__FLAG_FD : 0;
+  p->waiting.lazy = p->waiting.lazy && p->waiting.drainer != NULL && p->waiting.fd_users == 0;
+  if (p->waiting.drainer != NULL && !p->waiting.lazy)
     flag |= PROCPOOL__FLAG_PARKED;
-  if (p->drainer != NULL && (p->lazy || p->wants_room))
+  if (p->waiting.drainer != NULL && (p->waiting.lazy || p->waiting.wants_room))
     flag |= PROCPOOL__FLAG_CLAIM;
-  procpool__store_relaxed(&p->segment.header->wake_at, p->lazy ? p->wake_at : p->position - p->segment.cell_count);
+  procpool__store_relaxed(&p->segment.header->wake_at,
+                          p->waiting.lazy ? p->waiting.wake_at : p->tasks.position - p->segment.cell_count);
   if (flag != 0)
-    flag |= ++p->sleep_number << PROCPOOL__FLAG_BITS;
+    flag |= ++p->waiting.sleep_number << PROCPOOL__FLAG_BITS;
   procpool__store(&p->segment.header->host_flag, flag);
   for (int i = 0; i < p->segment.workers && flag != 0; i++)
     procpool__ring_publish_for(&p->segment, i); /* committed, and its worker may not have seen the flag */
@@ -11142,12 +11207,12 @@ static void procpool__host_arm(procpool *p) {
 /* An interrupt is for all that wait, and the descriptor tells of it only until the first of them takes its readiness
  * away: from then on each is told by what only it sleeps on. */
 static void procpool__host_pass_interrupt(procpool *p) {
-  const uint32_t interrupts = procpool__load32(&p->interrupts);
-  if (p->interrupts_passed == interrupts)
+  const uint32_t interrupts = procpool__load32(&p->interrupts.count);
+  if (p->interrupts.passed == interrupts)
     return;
-  p->interrupts_passed = interrupts;
+  p->interrupts.passed = interrupts;
   procpool__sleeper_wake_all(p);
-  for (procpool__poller *n = p->pollers; n != NULL; n = n->next)
+  for (procpool__poller *n = p->waiting.pollers; n != NULL; n = n->next)
     procpool__waiter_ring(n->waiter);
 }
 
@@ -11183,7 +11248,7 @@ static bool procpool__host_audit_task(procpool *p, procpool_future *f) {
     procpool__host_settle_dead(p, f->slot);
   else if (verdict == PROCPOOL__VERDICT_LOST && worker >= p->segment.workers)
     procpool__host_settle_lost(p, f, word);
-  else if (verdict == PROCPOOL__VERDICT_LOST && p->fds.control >= 0 && !p->inboxes[worker].resetting)
+  else if (verdict == PROCPOOL__VERDICT_LOST && p->fds.control >= 0 && !p->drain.inboxes[worker].resetting)
     procpool__host_on_corrupt(p, worker);
   return verdict != PROCPOOL__VERDICT_WAITS;
 }
@@ -11196,16 +11261,16 @@ static void procpool__host_audit_head(procpool *p, uint64_t first) {
     if (head != first - 1)
       procpool__store(&p->segment.header->head, first - 1);
     procpool__shm_wake_workers(&p->segment);
-  } else if (p->position - head > p->segment.cell_count) {
-    procpool__store(&p->segment.header->head, p->position);
+  } else if (p->tasks.position - head > p->segment.cell_count) {
+    procpool__store(&p->segment.header->head, p->tasks.position);
   }
 }
 
 static void procpool__host_audit_worker(procpool *p, int worker) {
   procpool__block *block = &p->segment.blocks[worker];
-  if (p->inboxes[worker].resetting)
-    (void)procpool__host_tell(p, PROCPOOL__MESSAGE_RESET, (uint64_t)worker, p->inboxes[worker].head);
-  procpool__store(&block->consumed, p->inboxes[worker].head);
+  if (p->drain.inboxes[worker].resetting)
+    (void)procpool__host_tell(p, PROCPOOL__MESSAGE_RESET, (uint64_t)worker, p->drain.inboxes[worker].head);
+  procpool__store(&block->consumed, p->drain.inboxes[worker].head);
   procpool__add32(&block->room_seq, 1);
   procpool__platform_wake(&block->room_seq, 1);
 }
@@ -11214,57 +11279,57 @@ static void procpool__host_audit_worker(procpool *p, int worker) {
  * whether it came to the last one. */
 static bool procpool__host_audit_tasks(procpool *p) {
   const uint64_t end = procpool__platform_now() + PROCPOOL__AUDIT_STEP;
-  if (p->audit_at == 0)
-    p->audit_first = PROCPOOL__NEVER;
-  while (p->audit_at < p->slots_used && !p->finished) {
-    procpool_future *f = p->owners[p->audit_at++];
+  if (p->audit.at == 0)
+    p->audit.first = PROCPOOL__NEVER;
+  while (p->audit.at < p->tasks.slots_used && !p->life.finished) {
+    procpool_future *f = p->tasks.owners[p->audit.at++];
     const uint64_t ticket = f != NULL ? f->ticket : 0; /* f may be gone afterwards */
-    if (f != NULL && !procpool__host_audit_task(p, f) && ticket < p->audit_first)
-      p->audit_first = ticket;
-    if (p->audit_at % PROCPOOL__STRETCH != 0)
+    if (f != NULL && !procpool__host_audit_task(p, f) && ticket < p->audit.first)
+      p->audit.first = ticket;
+    if (p->audit.at % PROCPOOL__STRETCH != 0)
       continue;
     if (procpool__platform_now() >= end)
       break;
     procpool__host_breathe(p);
   }
-  return p->audit_at >= p->slots_used;
+  return p->audit.at >= p->tasks.slots_used;
 }
 
 /* Looks at every task that is not settled, and writes again what the host alone writes. Changes nothing where all keep
  * to the protocol: a task that was seen to wait and is claimed by now leaves the hint behind, where it does no harm.
  * With very many tasks it takes several calls. */
 static void procpool__host_audit(procpool *p) {
-  if (!procpool__host_audit_tasks(p) || p->finished)
+  if (!procpool__host_audit_tasks(p) || p->life.finished)
     return;
-  p->audit_at = 0;
-  procpool__host_audit_head(p, p->audit_first);
+  p->audit.at = 0;
+  procpool__host_audit_head(p, p->audit.first);
   for (int i = 0; i < p->segment.workers; i++)
     procpool__host_audit_worker(p, i);
   /* A worker wrote there, or a supervisor that was not told. One that sleeps has seen another phase. */
-  if (procpool__load32(&p->segment.header->phase) != p->phase) {
+  if (procpool__load32(&p->segment.header->phase) != p->life.phase) {
     procpool__host_tell_phase(p);
-    procpool__store32(&p->segment.header->phase, p->phase);
+    procpool__store32(&p->segment.header->phase, p->life.phase);
     procpool__shm_wake_workers(&p->segment);
   }
   /* other workers wait for room in the bell, should one have filled it and made it a descriptor that waits */
-  if (p->fds.all_gone >= 0 && procpool__platform_bell_clear(p->fds.all_gone) > 0 && p->fd_users > 0)
+  if (p->fds.all_gone >= 0 && procpool__platform_bell_clear(p->fds.all_gone) > 0 && p->waiting.fd_users > 0)
     procpool__platform_event_set(p->fds.event_fd);
   if (procpool__load_relaxed(&p->segment.header->arena_top) != p->arena.highest)
     procpool__store_relaxed(&p->segment.header->arena_top, p->arena.highest);
-  if (p->limited == 0)
+  if (p->tasks.limited == 0)
     return;
-  procpool__store(&p->segment.header->tick, p->tick);
-  procpool__store(&p->segment.header->limited, p->limited);
+  procpool__store(&p->segment.header->tick, p->tasks.tick);
+  procpool__store(&p->segment.header->limited, p->tasks.limited);
   procpool__host_ring(p);
 }
 
 /* How long to wait for the next look: the longer, the longer nothing has come about. */
 static uint64_t procpool__host_audit_gap(procpool *p, uint64_t now) {
   uint64_t gap;
-  if (p->submitted + p->settled != p->audit_progress)
-    p->audit_since = now;
-  p->audit_progress = p->submitted + p->settled;
-  gap = (now - p->audit_since) / 4;
+  if (p->tasks.submitted + p->tasks.settled != p->audit.progress)
+    p->audit.since = now;
+  p->audit.progress = p->tasks.submitted + p->tasks.settled;
+  gap = (now - p->audit.since) / 4;
   gap = gap < PROCPOOL__LOOK_MOST ? gap : PROCPOOL__LOOK_MOST;
   return gap > PROCPOOL__TICK ? gap : PROCPOOL__TICK;
 }
@@ -11272,14 +11337,14 @@ static uint64_t procpool__host_audit_gap(procpool *p, uint64_t now) {
 /* Whether nothing has come about since the last audit, and not for some time before: then this thread sleeps for long,
  * in poll(), which tells of the supervisor's end too. */
 static bool procpool__host_quiet(procpool *p, uint64_t now) {
-  if (p->fds.control < 0 || p->audit_gap <= PROCPOOL__TICK)
+  if (p->fds.control < 0 || p->audit.gap <= PROCPOOL__TICK)
     return false;
-  if (p->submitted + p->settled == p->audit_progress)
+  if (p->tasks.submitted + p->tasks.settled == p->audit.progress)
     return true;
-  if (p->audit_due == PROCPOOL__NEVER) /* another thread is at it */
+  if (p->audit.due == PROCPOOL__NEVER) /* another thread is at it */
     return false;
-  p->audit_gap = PROCPOOL__TICK;
-  p->audit_due = p->audit_due < now + PROCPOOL__TICK ? p->audit_due : now + PROCPOOL__TICK;
+  p->audit.gap = PROCPOOL__TICK;
+  p->audit.due = p->audit.due < now + PROCPOOL__TICK ? p->audit.due : now + PROCPOOL__TICK;
   return false;
 }
 
@@ -11288,20 +11353,20 @@ static void procpool__host_audit_if_due(procpool *p) {
   const uint64_t now = procpool__platform_now();
   uint64_t pause = PROCPOOL__TICK;
   (void)procpool__host_quiet(p, now);
-  if (p->finished || p->inline_worker != NULL || now < p->audit_due)
+  if (p->life.finished || p->methods.inline_worker != NULL || now < p->audit.due)
     return;
-  p->audit_due = PROCPOOL__NEVER; /* not by another thread at the same time */
-  if (p->submitted != p->settled || p->phase != PROCPOOL__PHASE_RUN) {
+  p->audit.due = PROCPOOL__NEVER; /* not by another thread at the same time */
+  if (p->tasks.submitted != p->tasks.settled || p->life.phase != PROCPOOL__PHASE_RUN) {
     (void)procpool__host_drain(p); /* what has come needs no looking for */
-    if (p->finished)
+    if (p->life.finished)
       return;
     procpool__host_audit(p);
-    if (p->audit_at != 0) /* there is more to look at */
+    if (p->audit.at != 0) /* there is more to look at */
       pause = 64 * (procpool__platform_now() - now);
   }
-  if (p->audit_at == 0)
-    p->audit_gap = pause = procpool__host_audit_gap(p, now);
-  p->audit_due = now + pause;
+  if (p->audit.at == 0)
+    p->audit.gap = pause = procpool__host_audit_gap(p, now);
+  p->audit.due = now + pause;
 }
 
 /* ---- the lazy sleep ---- Who hands out many tasks, and wants their results only when all is done, is not to be
@@ -11313,29 +11378,29 @@ static void procpool__host_audit_if_due(procpool *p) {
 
 static bool procpool__host_may_be_lazy(procpool *p, const procpool__wait *w) {
   const uint64_t spare = w->spare != NULL ? *w->spare : 0;
-  if (spare == 0 || spare > p->position || p->sleepers > 0 || p->followers != NULL || p->fd_users > 0 ||
-      p->expected > 0)
+  if (spare == 0 || spare > p->tasks.position || p->waiting.sleepers > 0 || p->waiting.followers != NULL ||
+      p->waiting.fd_users > 0 || p->callbacks.expected > 0)
     return false;
-  p->wake_at = p->position - spare;
-  return procpool__host_waits(p, p->wake_at);
+  p->waiting.wake_at = p->tasks.position - spare;
+  return procpool__host_waits(p, p->waiting.wake_at);
 }
 
 /* A thread wants results at once from now on. */
 static void procpool__host_rouse(procpool *p) {
-  if (p->lazy)
+  if (p->waiting.lazy)
     procpool__shm_wake_host(&p->segment, p->fds.event_fd);
 }
 
 static bool procpool__host_changed(const procpool *p, const procpool__wait *w) {
-  return procpool__host_room(p) != w->room || p->calls != w->calls ||
-         (procpool__load32(&p->interrupts) != w->interrupts && !(w->how & PROCPOOL__WAIT_IMMUNE)) ||
+  return procpool__host_room(p) != w->room || p->waiting.calls != w->calls ||
+         (procpool__load32(&p->interrupts.count) != w->interrupts && !(w->how & PROCPOOL__WAIT_IMMUNE)) ||
          (w->lacks_cell && procpool__host_cell_free(p));
 }
 
 /* The same for the thread that drains: its lazy sleep may be over, or the workers be ready. (That is no news for those
  * who follow it: they wait for it to wake, and for that they must let go of the lock.) */
 static bool procpool__host_changed_for_drainer(procpool *p, const procpool__wait *w) {
-  return procpool__host_changed(p, w) || (p->lazy && !procpool__host_waits(p, p->wake_at)) ||
+  return procpool__host_changed(p, w) || (p->waiting.lazy && !procpool__host_waits(p, p->waiting.wake_at)) ||
          ((w->how & PROCPOOL__WAIT_READY) && w->condition(p, w->context));
 }
 
@@ -11348,8 +11413,8 @@ static void procpool__sleeper_begin(procpool *p, procpool__wait *w) {
   }
   if (w->how & PROCPOOL__WAIT_GROUP)
     ((procpool__waiter *)w->context)->sleeper = w;
-  p->room_wanted += (w->how & PROCPOOL__WAIT_ROOM) != 0;
-  p->ready_wanted += (w->how & PROCPOOL__WAIT_READY) != 0;
+  p->waiting.room_wanted += (w->how & PROCPOOL__WAIT_ROOM) != 0;
+  p->waiting.ready_wanted += (w->how & PROCPOOL__WAIT_READY) != 0;
 }
 
 static void procpool__sleeper_end(procpool *p, procpool__wait *w) {
@@ -11357,17 +11422,17 @@ static void procpool__sleeper_end(procpool *p, procpool__wait *w) {
     procpool__node_drop(&w->node);
   if (w->how & PROCPOOL__WAIT_GROUP)
     ((procpool__waiter *)w->context)->sleeper = NULL;
-  p->room_wanted -= (w->how & PROCPOOL__WAIT_ROOM) != 0;
-  p->ready_wanted -= (w->how & PROCPOOL__WAIT_READY) != 0;
+  p->waiting.room_wanted -= (w->how & PROCPOOL__WAIT_ROOM) != 0;
+  p->waiting.ready_wanted -= (w->how & PROCPOOL__WAIT_READY) != 0;
 }
 
 /* When the thread that drains looks after supervisor and workers at the latest. Threads need no looking after. */
 static uint64_t procpool__host_next_look(const procpool *p, uint64_t now) {
   if (p->fds.control < 0)
     return PROCPOOL__NEVER;
-  if (!p->watching || p->audit_due <= now)
+  if (!p->waiting.watching || p->audit.due <= now)
     return now + PROCPOOL__TICK;
-  return p->audit_due < now + PROCPOOL__LOOK_MOST ? p->audit_due : now + PROCPOOL__LOOK_MOST;
+  return p->audit.due < now + PROCPOOL__LOOK_MOST ? p->audit.due : now + PROCPOOL__LOOK_MOST;
 }
 
 /* So often there seemed to be something to take, and there was not: then the thread that waits sleeps all the same, and
@@ -11392,7 +11457,7 @@ static void procpool__host_park(uint32_t *word, uint32_t value, uint64_t deadlin
 /* False in a child that comes back. */
 static bool procpool__host_sleep_armed(procpool *p, uint64_t deadline, uint32_t seq) {
   const int watch = p->fds.watch, control = p->fds.control;
-  const bool watching = p->watching, believe = p->idle_looks < PROCPOOL__IDLE_LOOKS;
+  const bool watching = p->waiting.watching, believe = p->waiting.idle_looks < PROCPOOL__IDLE_LOOKS;
   bool news, rung = false;
   procpool__host_unlock(p);
   news = believe && procpool__host_news(p);
@@ -11402,7 +11467,7 @@ static bool procpool__host_sleep_armed(procpool *p, uint64_t deadline, uint32_t 
     procpool__host_park(&p->segment.header->host_seq, seq, deadline);
   if (!procpool__host_relock(p))
     return false;
-  p->idle_looks += news;
+  p->waiting.idle_looks += news;
   if (rung)
     procpool__host_silence(p);
   return true;
@@ -11415,27 +11480,28 @@ static void procpool__host_sleep(procpool *p, procpool__wait *w) {
   uint64_t look;
   if (procpool__host_changed_for_drainer(p, w))
     return;
-  p->watching = procpool__host_quiet(p, now);
+  p->waiting.watching = procpool__host_quiet(p, now);
   look = procpool__host_next_look(p, now);
-  procpool__host_count_fd_user(p, p->watching);
-  p->wants_room = (w->how & PROCPOOL__WAIT_ROOM) || (p->room_wanted > 0 && !procpool__host_cell_free(p));
+  procpool__host_count_fd_user(p, p->waiting.watching);
+  p->waiting.wants_room =
+      (w->how & PROCPOOL__WAIT_ROOM) || (p->waiting.room_wanted > 0 && !procpool__host_cell_free(p));
   procpool__sleeper_begin(p, w);
-  p->drainer = w;
+  p->waiting.drainer = w;
   procpool__host_arm(p);
-  if (p->room_wanted > 0) /* after arming, for those that follow: a cell may have come free just before */
+  if (p->waiting.room_wanted > 0) /* after arming, for those that follow: a cell may have come free just before */
     procpool__host_pass_room(p);
-  if (p->ready_wanted > 0) /* and the last initializer may have been through */
+  if (p->waiting.ready_wanted > 0) /* and the last initializer may have been through */
     procpool__host_pass_ready(p);
   if (!procpool__host_changed_for_drainer(p, w) && /* and so may what this thread waits for */
       !procpool__host_sleep_armed(p, w->deadline < look ? w->deadline : look, seq))
     return;
-  p->drainer = NULL;
+  p->waiting.drainer = NULL;
   procpool__sleeper_end(p, w);
-  procpool__host_count_fd_user(p, -(int)p->watching);
-  p->lazy = p->watching = false;
-  if (p->finished)
+  procpool__host_count_fd_user(p, -(int)p->waiting.watching);
+  p->waiting.lazy = p->waiting.watching = false;
+  if (p->life.finished)
     return;
-  procpool__spin_measure(&p->spin, &p->segment.header->host_woken_ns, woken);
+  procpool__spin_measure(&p->waiting.spin, &p->segment.header->host_woken_ns, woken);
   procpool__host_arm(p);
   procpool__host_look_after(p, procpool__load32(&p->segment.header->host_seq) == seq);
   procpool__host_audit_if_due(p);
@@ -11443,11 +11509,12 @@ static void procpool__host_sleep(procpool *p, procpool__wait *w) {
 
 /* If callbacks are due, which this thread does not run: a call that waits does, if there is one. */
 static void procpool__host_pass_callbacks(procpool *p) {
-  procpool__wait *s = p->first_due != NULL ? p->followers : NULL;
+  procpool__wait *s = p->callbacks.first_due != NULL ? p->waiting.followers : NULL;
   while (s != NULL && !(s->how & PROCPOOL__WAIT_CALLBACKS))
     s = s->next;
-  if (s == NULL && p->first_due != NULL && p->drainer != NULL && (p->drainer->how & PROCPOOL__WAIT_CALLBACKS))
-    s = p->drainer;
+  if (s == NULL && p->callbacks.first_due != NULL && p->waiting.drainer != NULL &&
+      (p->waiting.drainer->how & PROCPOOL__WAIT_CALLBACKS))
+    s = p->waiting.drainer;
   if (s != NULL)
     procpool__sleeper_wake(p, s);
 }
@@ -11455,18 +11522,18 @@ static void procpool__host_pass_callbacks(procpool *p) {
 /* Lets another thread take over the draining, and asks the threads that wait for this one to look again. */
 static void procpool__host_hand_over(procpool *p) {
   procpool__host_next_turn(p);
-  if (p->followers != NULL && !p->draining && p->heir == NULL) {
-    p->heir = p->followers;
-    procpool__sleeper_wake(p, p->heir);
+  if (p->waiting.followers != NULL && !p->waiting.draining && p->waiting.heir == NULL) {
+    p->waiting.heir = p->waiting.followers;
+    procpool__sleeper_wake(p, p->waiting.heir);
   }
-  if (p->room_wanted > 0)
+  if (p->waiting.room_wanted > 0)
     procpool__host_pass_room(p);
 }
 
 /* Whether an inline pool waits for a call that does something. */
 static bool procpool__host_idles(const procpool *p) {
-  return p->inline_worker != NULL && p->inline_thread == 0 && !p->finished &&
-         (p->phase != PROCPOOL__PHASE_RUN || procpool__table_waiting(&p->segment));
+  return p->methods.inline_worker != NULL && p->methods.inline_thread == 0 && !p->life.finished &&
+         (p->life.phase != PROCPOOL__PHASE_RUN || procpool__table_waiting(&p->segment));
 }
 
 /* Sleeps on turn, unless there is something to do by now. An interrupt takes no lock: it counts itself and then turn,
@@ -11474,15 +11541,15 @@ static bool procpool__host_idles(const procpool *p) {
  * lock saw no sleeper. w: null for one that has held the lock since it looked, and ends by no interrupt and no
  * deadline. */
 static void procpool__host_await_turn(procpool *p, const procpool__wait *w) {
-  const uint32_t turn = procpool__load32(&p->turn);
+  const uint32_t turn = procpool__load32(&p->waiting.turn);
   if (w != NULL && (procpool__host_changed(p, w) || procpool__host_idles(p)))
     return;
-  p->sleepers++;
-  p->turned = false;
+  p->waiting.sleepers++;
+  p->waiting.turned = false;
   procpool__host_unlock(p);
-  procpool__host_park(&p->turn, turn, w != NULL ? w->deadline : PROCPOOL__NEVER);
+  procpool__host_park(&p->waiting.turn, turn, w != NULL ? w->deadline : PROCPOOL__NEVER);
   if (procpool__host_relock(p))
-    p->sleepers--;
+    p->waiting.sleepers--;
 }
 
 /* Sleeps while another thread drains. */
@@ -11490,12 +11557,13 @@ static void procpool__host_follow(procpool *p, procpool__wait *w) {
   if (procpool__host_changed(p, w)) /* while this one took a turn at the audit */
     return;
   procpool__sleeper_begin(p, w);
-  w->next = p->followers;
-  w->from = &p->followers;
+  w->next = p->waiting.followers;
+  w->from = &p->waiting.followers;
   if (w->next != NULL)
     w->next->from = &w->next;
-  p->followers = w;
-  if (p->lazy || (w->lacks_cell && p->drainer != NULL && !p->wants_room)) /* it is to sleep as this one needs */
+  p->waiting.followers = w;
+  if (p->waiting.lazy ||
+      (w->lacks_cell && p->waiting.drainer != NULL && !p->waiting.wants_room)) /* it is to sleep as this one needs */
     procpool__shm_wake_host(&p->segment, p->fds.event_fd);
   if (w->how & PROCPOOL__WAIT_ROOM)
     procpool__host_pass_room(p); /* this one found none: a thread behind it may need less */
@@ -11506,8 +11574,8 @@ static void procpool__host_follow(procpool *p, procpool__wait *w) {
   *w->from = w->next;
   if (w->next != NULL)
     w->next->from = w->from;
-  if (p->heir == w)
-    p->heir = NULL;
+  if (p->waiting.heir == w)
+    p->waiting.heir = NULL;
   procpool__sleeper_end(p, w);
 }
 
@@ -11529,32 +11597,32 @@ static void procpool__host_leave_inline(void *context) {
 static void procpool__host_be_worker(procpool *p, void (*function)(void *context), procpool__inline_turn *t,
                                      void (*report)(procpool__worker *w)) {
   int cancel;
-  p->inline_thread = procpool__platform_self();
+  p->methods.inline_thread = procpool__platform_self();
   procpool__host_unlock(p);
   cancel = procpool__platform_no_cancel();
   if (!procpool__platform_run_to_end(function, t))
     report(t->worker);
   procpool__platform_cancel_as(cancel);
   procpool__host_lock(p);
-  p->inline_thread = 0;
+  p->methods.inline_thread = 0;
   procpool__host_hand_over(p);
-  if (p->fd_users > 0)
+  if (p->waiting.fd_users > 0)
     procpool__platform_event_set(p->fds.event_fd); /* who waits for several pools may run the next one */
 }
 
 /* An inline pool: runs one task in this thread. False if there was none. Then the pool ends, if it is to, with its
  * finalizer; but not before a task that was accepted while this thread looked, and just before a shutdown. */
 static bool procpool__host_run_inline(procpool *p) {
-  procpool__worker *w = p->inline_worker;
+  procpool__worker *w = p->methods.inline_worker;
   procpool__inline_turn t;
   t.worker = w;
   t.turn = PROCPOOL__STEP_RAN;
   procpool__host_be_worker(p, procpool__host_take_turn, &t, procpool__worker_report_death);
   if (t.turn == PROCPOOL__STEP_RAN)
     return true;
-  if (p->phase == PROCPOOL__PHASE_RUN || (t.turn != PROCPOOL__STEP_LEAVE && procpool__table_waiting(&p->segment)))
+  if (p->life.phase == PROCPOOL__PHASE_RUN || (t.turn != PROCPOOL__STEP_LEAVE && procpool__table_waiting(&p->segment)))
     return false;
-  if (p->phase == PROCPOOL__PHASE_DRAIN && !w->leaves && p->segment.settings.finalizer != 0) {
+  if (p->life.phase == PROCPOOL__PHASE_DRAIN && !w->leaves && p->segment.settings.finalizer != 0) {
     procpool__host_be_worker(p, procpool__host_leave_inline, &t, procpool__worker_report_finalizer);
     return true; /* and looks again: a map may have handed out more meanwhile */
   }
@@ -11565,7 +11633,7 @@ static bool procpool__host_run_inline(procpool *p) {
 /* There is no waiting for memory: the result that lies first in this worker's ring is given up, if it is that for which
  * there was none. */
 static void procpool__host_give_up_first(procpool *p, int worker) {
-  procpool__inbox *in = &p->inboxes[worker];
+  procpool__inbox *in = &p->drain.inboxes[worker];
   in->impatient = in->impatient || in->no_memory;
 }
 
@@ -11582,10 +11650,10 @@ static void procpool__host_make_room(void *context) {
 /* Counts the rests since the last one that brought something; and looks now and then at what is looked at after a
  * sleep, for a host that is kept busy never sleeps. */
 static void procpool__host_note_rest(procpool *p) {
-  if (p->settled + p->taken != p->progress)
-    p->idle_looks = 0;
-  p->progress = p->settled + p->taken;
-  if (++p->rests % PROCPOOL__RESTS_AUDIT == 0) {
+  if (p->tasks.settled + p->drain.taken != p->waiting.progress)
+    p->waiting.idle_looks = 0;
+  p->waiting.progress = p->tasks.settled + p->drain.taken;
+  if (++p->waiting.rests % PROCPOOL__RESTS_AUDIT == 0) {
     procpool__host_look_after(p, true);
     procpool__host_audit_if_due(p);
   }
@@ -11596,38 +11664,38 @@ static void procpool__host_rest(procpool *p, procpool__wait *w) {
   procpool__spinning n;
   bool come = false;
   procpool__host_note_rest(p);
-  if (p->finished) {
-    if (p->frames != NULL) /* another thread is still in a callback */
+  if (p->life.finished) {
+    if (p->callbacks.frames != NULL) /* another thread is still in a callback */
       procpool__host_await_turn(p, w);
     return;
   }
-  if (p->inline_worker != NULL) {
-    if (p->inline_thread != 0 || !procpool__host_run_inline(p))
+  if (p->methods.inline_worker != NULL) {
+    if (p->methods.inline_thread != 0 || !procpool__host_run_inline(p))
       procpool__host_await_turn(p, w);
     return;
   }
-  if (p->draining) {
+  if (p->waiting.draining) {
     procpool__host_follow(p, w);
     return;
   }
-  p->draining = true;
-  p->lazy = procpool__host_may_be_lazy(p, w);
-  if (p->lazy) {
+  p->waiting.draining = true;
+  p->waiting.lazy = procpool__host_may_be_lazy(p, w);
+  if (p->waiting.lazy) {
     procpool__host_sleep(p, w);
-    p->lazy = p->draining = false;
+    p->waiting.lazy = p->waiting.draining = false;
     return;
   }
   procpool__host_unlock(p);
-  procpool__spin_begin(&n, &p->spin, p->segment.workers, procpool__host_crowded(p), w->deadline);
+  procpool__spin_begin(&n, &p->waiting.spin, p->segment.workers, procpool__host_crowded(p), w->deadline);
   while (!come && procpool__spin_on(&n, n.budget))
     come = procpool__host_news(p);
   if (!procpool__host_relock(p))
     return;
-  p->idle_looks += come;
-  if (!come || p->idle_looks >= PROCPOOL__IDLE_LOOKS)
+  p->waiting.idle_looks += come;
+  if (!come || p->waiting.idle_looks >= PROCPOOL__IDLE_LOOKS)
     procpool__host_sleep(p, w);
-  procpool__spin_end(&p->spin, &n);
-  p->draining = false;
+  procpool__spin_end(&p->waiting.spin, &n);
+  p->waiting.draining = false;
 }
 
 /* ---- what callbacks throw ---- It leaves the call that ran the callback, and no call within a later callback, nor one
@@ -11637,7 +11705,7 @@ static void procpool__host_rest(procpool *p, procpool__wait *w) {
 /* Where in the list is what was thrown in this thread's frame of that depth; null there if nothing was. */
 static procpool__callback_node **procpool__host_thrown(procpool *p, unsigned depth) {
   const uint64_t self = procpool__platform_self();
-  procpool__callback_node **at = &p->thrown;
+  procpool__callback_node **at = &p->callbacks.thrown;
   while (*at != NULL && ((*at)->thread != self || (*at)->depth != depth))
     at = &(*at)->next;
   return at;
@@ -11653,8 +11721,8 @@ static void *procpool__host_keep_thrown(procpool *p, procpool__callback_node *no
   node->context = exception;
   node->thread = procpool__platform_self();
   node->depth = depth;
-  node->next = p->thrown;
-  p->thrown = node;
+  node->next = p->callbacks.thrown;
+  p->callbacks.thrown = node;
   return NULL;
 }
 
@@ -11662,7 +11730,7 @@ static void *procpool__host_keep_thrown(procpool *p, procpool__callback_node *no
 static void *procpool__host_take_thrown(procpool *p) {
   procpool__callback_node **at, *node;
   void *exception;
-  if (p->thrown == NULL)
+  if (p->callbacks.thrown == NULL)
     return NULL;
   at = procpool__host_thrown(p, procpool__host_depth(p) + 1);
   node = *at;
@@ -11714,7 +11782,7 @@ static bool procpool__host_call_back(procpool *p, procpool_future *f) {
 }
 
 static void procpool__host_leave_frame(procpool *p, procpool__frame *frame) {
-  procpool__frame **at = &p->frames;
+  procpool__frame **at = &p->callbacks.frames;
   while (*at != frame)
     at = &(*at)->next;
   *at = frame->next;
@@ -11724,17 +11792,17 @@ static void procpool__host_leave_frame(procpool *p, procpool__frame *frame) {
 /* Runs all callbacks that are due. Not from within a callback: they would nest without bound. */
 static void procpool__host_run_callbacks(procpool *p) {
   procpool__frame frame;
-  if (p->first_due == NULL || procpool__host_self(p))
+  if (p->callbacks.first_due == NULL || procpool__host_self(p))
     return;
   procpool__host_hand_over(p);
   frame.thread = procpool__platform_self();
-  frame.next = p->frames;
-  p->frames = &frame;
-  while (p->first_due != NULL) {
-    procpool_future *f = p->first_due;
-    __atomic_store_n(&p->first_due, f->next, __ATOMIC_RELAXED);
-    if (p->first_due == NULL)
-      p->last_due = NULL;
+  frame.next = p->callbacks.frames;
+  p->callbacks.frames = &frame;
+  while (p->callbacks.first_due != NULL) {
+    procpool_future *f = p->callbacks.first_due;
+    __atomic_store_n(&p->callbacks.first_due, f->next, __ATOMIC_RELAXED);
+    if (p->callbacks.first_due == NULL)
+      p->callbacks.last_due = NULL;
     if (!procpool__host_call_back(p, f))
       return;
     procpool__future_unref(p, f);
@@ -11744,7 +11812,7 @@ static void procpool__host_run_callbacks(procpool *p) {
 
 /* The thread that sees an interrupt first tells all that wait: each then finds that it came after its call began. */
 static void procpool__host_take_interrupts(procpool *p) {
-  __atomic_store_n(&p->interrupts_taken, procpool__load32(&p->interrupts), __ATOMIC_RELAXED);
+  __atomic_store_n(&p->interrupts.taken, procpool__load32(&p->interrupts.count), __ATOMIC_RELAXED);
   procpool__sleeper_wake_all(p);
 }
 
@@ -11756,7 +11824,7 @@ static procpool__wait procpool__host_wait_for(const procpool *p, procpool__condi
   w.context = context;
   w.deadline = deadline;
   w.how = how;
-  w.interrupts = __atomic_load_n(&p->interrupts_taken, __ATOMIC_RELAXED);
+  w.interrupts = __atomic_load_n(&p->interrupts.taken, __ATOMIC_RELAXED);
   return w;
 }
 
@@ -11764,7 +11832,7 @@ static procpool__wait procpool__host_wait_for(const procpool *p, procpool__condi
 static procpool_status procpool__host_wait_look(const procpool *p, const procpool__wait *w) {
   if (!procpool__host_here(p))
     return PROCPOOL_FORKED;
-  if (!(w->how & PROCPOOL__WAIT_IMMUNE) && procpool__load32(&p->interrupts) != w->interrupts)
+  if (!(w->how & PROCPOOL__WAIT_IMMUNE) && procpool__load32(&p->interrupts.count) != w->interrupts)
     return PROCPOOL_INTERRUPTED;
   return w->deadline != PROCPOOL__NEVER && procpool__platform_now() >= w->deadline ? PROCPOOL_PENDING : PROCPOOL_OK;
 }
@@ -11772,7 +11840,7 @@ static procpool_status procpool__host_wait_look(const procpool *p, const procpoo
 /* The same, by which the call ends: it takes the interrupt. One that is immune takes them all. */
 static procpool_status procpool__host_wait_over(procpool *p, const procpool__wait *w) {
   const procpool_status status = procpool__host_wait_look(p, w);
-  if (procpool__load32(&p->interrupts) != p->interrupts_taken &&
+  if (procpool__load32(&p->interrupts.count) != p->interrupts.taken &&
       (status == PROCPOOL_INTERRUPTED || (w->how & PROCPOOL__WAIT_IMMUNE)))
     procpool__host_take_interrupts(p);
   return status;
@@ -11782,7 +11850,7 @@ static procpool_status procpool__host_wait_over(procpool *p, const procpool__wai
  * that within a callback looks again, or the two would wait for each other. */
 static void procpool__host_wait_callbacks(procpool *p, const procpool__wait *w) {
   const size_t holds = w->holds != NULL ? *w->holds : 0;
-  if (p->first_due == NULL)
+  if (p->callbacks.first_due == NULL)
     return;
   p->arena.stuck += holds;
   p->arena.returned += holds > 0;
@@ -11802,7 +11870,7 @@ static procpool_status procpool__host_wait(procpool *p, procpool__wait *w) {
       break;
     }
     procpool__host_pass_callbacks(p);
-    if (p->thrown != NULL && *procpool__host_thrown(p, procpool__host_depth(p) + 1) != NULL &&
+    if (p->callbacks.thrown != NULL && *procpool__host_thrown(p, procpool__host_depth(p) + 1) != NULL &&
         !(w->how & PROCPOOL__WAIT_IMMUNE)) {
       status = PROCPOOL_INTERRUPTED; /* by what a callback threw */
       break;
@@ -11810,7 +11878,7 @@ static procpool_status procpool__host_wait(procpool *p, procpool__wait *w) {
     /* before the condition looks: a cell that comes free after it was found taken must not go unnoticed */
     w->lacks_cell = (w->how & PROCPOOL__WAIT_ROOM) && !procpool__host_cell_free(p);
     w->room = procpool__host_room(p);
-    w->calls = p->calls;
+    w->calls = p->waiting.calls;
     if (w->condition(p, w->context))
       break;
     status = w->how & PROCPOOL__WAIT_IMMUNE ? PROCPOOL_OK : drained;
@@ -12058,7 +12126,7 @@ static bool procpool__open_plan(procpool__plan *plan, const procpool_options *op
 /* Looks at the machine for how many workers there shall be. */
 static void procpool__open_count(procpool *p, procpool__plan *plan) {
   const int processors = procpool__cpu_usable(&p->memory), said = plan->options.max_workers;
-  p->processors = (uint64_t)processors;
+  p->waiting.processors = (uint64_t)processors;
   plan->workers = said > 0 ? said : procpool__open_default_workers(processors);
   if (plan->workers > PROCPOOL__MAX_WORKERS)
     plan->workers = PROCPOOL__MAX_WORKERS;
@@ -12133,11 +12201,11 @@ static bool procpool__open_segment(procpool *p, procpool__plan *plan) {
 
 static bool procpool__open_tables(procpool *p, procpool__plan *plan) {
   const procpool__segment *s = &p->segment;
-  p->owners = (procpool_future **)procpool__platform_pages((size_t)s->capacity * sizeof(*p->owners));
-  p->free_slots = (uint32_t *)procpool__platform_pages((size_t)s->capacity * sizeof(*p->free_slots));
-  p->cell_slots = (uint32_t *)procpool__platform_pages((size_t)s->cell_count * sizeof(*p->cell_slots));
-  p->inboxes = (procpool__inbox *)procpool__platform_pages((size_t)s->workers * sizeof(*p->inboxes));
-  if (p->owners == NULL || p->free_slots == NULL || p->cell_slots == NULL || p->inboxes == NULL)
+  p->tasks.owners = (procpool_future **)procpool__platform_pages((size_t)s->capacity * sizeof(*p->tasks.owners));
+  p->tasks.free_slots = (uint32_t *)procpool__platform_pages((size_t)s->capacity * sizeof(*p->tasks.free_slots));
+  p->tasks.cell_slots = (uint32_t *)procpool__platform_pages((size_t)s->cell_count * sizeof(*p->tasks.cell_slots));
+  p->drain.inboxes = (procpool__inbox *)procpool__platform_pages((size_t)s->workers * sizeof(*p->drain.inboxes));
+  if (p->tasks.owners == NULL || p->tasks.free_slots == NULL || p->tasks.cell_slots == NULL || p->drain.inboxes == NULL)
     return procpool__open_no_memory(plan, "no memory for the tables");
   return true;
 }
@@ -12172,7 +12240,7 @@ static bool procpool__open_header(procpool *p, procpool__plan *plan) {
   memcpy(h->cpu_set, cpus, sizeof(h->cpu_set));
   h->settings.spin_ns = plan->spin_ns;
   h->settings.spin_fixed = o->spin_us > 0;
-  h->settings.processors = p->processors;
+  h->settings.processors = p->waiting.processors;
   h->settings.nice = (uint64_t)o->nice;
   (void)snprintf(h->name, sizeof(h->name), "%s", o->name);
   h->settings.initializer = procpool__number_of_initializer(o->initializer);
@@ -12186,7 +12254,7 @@ static bool procpool__open_header(procpool *p, procpool__plan *plan) {
     h->settings.initializer_size = o->initializer_size;
   }
   for (int i = 0; i < s->workers; i++) { /* positions begin at one lap: fresh memory, all zeros, is no record at 0 */
-    s->blocks[i].tail = s->blocks[i].consumed = p->inboxes[i].head = s->ring_size;
+    s->blocks[i].tail = s->blocks[i].consumed = p->drain.inboxes[i].head = s->ring_size;
     *procpool__shm_away(s, i) |= procpool__shm_bit(i);
   }
   s->settings = h->settings;
@@ -12199,28 +12267,28 @@ static void procpool__open_undo(procpool *p) {
   procpool__process_remove(&p->fds);
   procpool__platform_witness_drop(&p->witness);
   procpool__platform_unmap(s->base, (size_t)s->total);
-  procpool__platform_unmap(p->owners, (size_t)s->capacity * sizeof(*p->owners));
-  procpool__platform_unmap(p->free_slots, (size_t)s->capacity * sizeof(*p->free_slots));
-  procpool__platform_unmap(p->cell_slots, (size_t)s->cell_count * sizeof(*p->cell_slots));
-  procpool__platform_unmap(p->inboxes, (size_t)s->workers * sizeof(*p->inboxes));
+  procpool__platform_unmap(p->tasks.owners, (size_t)s->capacity * sizeof(*p->tasks.owners));
+  procpool__platform_unmap(p->tasks.free_slots, (size_t)s->capacity * sizeof(*p->tasks.free_slots));
+  procpool__platform_unmap(p->tasks.cell_slots, (size_t)s->cell_count * sizeof(*p->tasks.cell_slots));
+  procpool__platform_unmap(p->drain.inboxes, (size_t)s->workers * sizeof(*p->drain.inboxes));
   procpool__platform_unmap(p->guard, PROCPOOL__PAGE);
   procpool__arena_end(&p->arena);
   procpool__buffer_end(p);
   procpool__memory_forget(&p->memory);
-  PROCPOOL_FREE(p->codes);
-  if (p->inline_worker != NULL)
-    procpool__aligned_free(p->inline_worker->scratch);
-  PROCPOOL_FREE(p->threads);
-  while (p->thrown != NULL) {
-    procpool__callback_node *next = p->thrown->next;
-    procpool__platform_drop_exception(p->thrown->context);
-    PROCPOOL_FREE(p->thrown);
-    p->thrown = next;
+  PROCPOOL_FREE(p->methods.codes);
+  if (p->methods.inline_worker != NULL)
+    procpool__aligned_free(p->methods.inline_worker->scratch);
+  PROCPOOL_FREE(p->methods.threads);
+  while (p->callbacks.thrown != NULL) {
+    procpool__callback_node *next = p->callbacks.thrown->next;
+    procpool__platform_drop_exception(p->callbacks.thrown->context);
+    PROCPOOL_FREE(p->callbacks.thrown);
+    p->callbacks.thrown = next;
   }
-  while (p->slabs != NULL) {
-    procpool__slab *next = p->slabs->next;
-    procpool__aligned_free(p->slabs);
-    p->slabs = next;
+  while (p->futures.slabs != NULL) {
+    procpool__slab *next = p->futures.slabs->next;
+    procpool__aligned_free(p->futures.slabs);
+    p->futures.slabs = next;
   }
   procpool__platform_lock_end(&p->lock);
   p->magic = 0;
@@ -12423,11 +12491,11 @@ static int procpool__open_spawn(procpool__plan *plan, procpool__supervisor *u) {
 
 static bool procpool__code_add(procpool *p, const procpool__platform_code *code) {
   procpool__platform_code *codes;
-  codes = (procpool__platform_code *)PROCPOOL_REALLOC(p->codes, (p->code_count + 1) * sizeof(*codes));
+  codes = (procpool__platform_code *)PROCPOOL_REALLOC(p->methods.codes, (p->methods.code_count + 1) * sizeof(*codes));
   if (codes == NULL)
     return false;
-  p->codes = codes;
-  codes[p->code_count++] = *code;
+  p->methods.codes = codes;
+  codes[p->methods.code_count++] = *code;
   return true;
 }
 
@@ -12460,7 +12528,7 @@ static uint64_t procpool__code_translate(procpool *p, procpool_function function
   search.function = procpool__number_of_function(function);
   if (p->start != PROCPOOL_START_SPAWN)
     return search.function;
-  seen = &p->code_seen[(search.function >> 4) % PROCPOOL__CODE_SEEN];
+  seen = &p->methods.code_seen[(search.function >> 4) % PROCPOOL__CODE_SEEN];
   if (seen->ours == search.function && (seen->lasts || seen->unloads == procpool__platform_unloads()))
     return seen->theirs;
   unloads = procpool__platform_unloads(); /* before the look at what is there */
@@ -12468,8 +12536,8 @@ static uint64_t procpool__code_translate(procpool *p, procpool_function function
   if (found <= 0)
     return found < 0 ? PROCPOOL__CODE_UNKNOWN : 0;
   offset = search.function - search.code.start + search.code.offset;
-  for (size_t i = 0; i < p->code_count; i++) {
-    const procpool__platform_code *c = &p->codes[i];
+  for (size_t i = 0; i < p->methods.code_count; i++) {
+    const procpool__platform_code *c = &p->methods.codes[i];
     if (c->device != search.code.device || c->inode != search.code.inode || c->inode == 0 || offset < c->offset ||
         offset - c->offset >= c->end - c->start)
       continue;
@@ -12681,16 +12749,16 @@ static void *procpool__thread_main(void *argument) {
 
 /* Sets up the workers that are threads of the host: new ones, or each that calls. */
 static bool procpool__open_inside(procpool *p, procpool__plan *plan) {
-  const size_t size = (size_t)plan->workers * sizeof(*p->threads);
+  const size_t size = (size_t)plan->workers * sizeof(*p->methods.threads);
   if (!procpool__open_descriptors(p, plan))
     return false;
-  p->threads = (procpool__thread *)PROCPOOL_MALLOC(size);
-  if (p->threads == NULL)
+  p->methods.threads = (procpool__thread *)PROCPOOL_MALLOC(size);
+  if (p->methods.threads == NULL)
     return procpool__open_no_memory(plan, "no memory for the workers");
-  memset((void *)p->threads, 0, size);
+  memset((void *)p->methods.threads, 0, size);
   for (int i = 0; i < plan->workers; i++) {
-    procpool__worker *w = &p->threads[i].worker;
-    p->threads[i].pool = p;
+    procpool__worker *w = &p->methods.threads[i].worker;
+    p->methods.threads[i].pool = p;
     procpool__worker_setup(w, &p->segment, i, p->fds.event_fd, false);
     w->guard = p->guard;
   }
@@ -12703,7 +12771,7 @@ static bool procpool__open_threads(procpool *p, procpool__plan *plan) {
   if (!procpool__open_inside(p, plan))
     return false;
   for (int i = 0; i < plan->workers && error == 0; i++) {
-    procpool__thread *t = &p->threads[i];
+    procpool__thread *t = &p->methods.threads[i];
     p->segment.blocks[i].pid = (uint64_t)procpool__platform_pid();
     error = procpool__platform_thread_start(&t->thread, procpool__thread_main, t, plan->options.stack_size);
     t->started = error == 0;
@@ -12720,10 +12788,10 @@ static bool procpool__open_threads(procpool *p, procpool__plan *plan) {
 static bool procpool__open_inline(procpool *p, procpool__plan *plan) {
   if (!procpool__open_inside(p, plan))
     return false;
-  p->inline_worker = &p->threads[0].worker;
-  p->inline_worker->make_room = procpool__host_make_room;
-  p->inline_worker->make_room_context = p;
-  if (procpool__worker_initialize(p->inline_worker))
+  p->methods.inline_worker = &p->methods.threads[0].worker;
+  p->methods.inline_worker->make_room = procpool__host_make_room;
+  p->methods.inline_worker->make_room_context = p;
+  if (procpool__worker_initialize(p->methods.inline_worker))
     return true;
   (void)procpool__open_fail(plan, PROCPOOL_INIT_FAIL, 0, "the initializer failed");
   plan->error.code = (int)p->segment.blocks[0].init_code;
@@ -12759,16 +12827,16 @@ static procpool *procpool__open_make(procpool__plan *plan) {
   procpool__process_no_pool(&p->fds);
   procpool__process_add(&p->fds);
   p->start = plan->start;
-  procpool__spin_setup(&p->spin, plan->spin_ns, plan->options.spin_us > 0);
-  p->time_limit = procpool__public_time_limit(plan->options.time_limit, 1, 0);
-  p->grace = procpool__public_grace(plan->options.grace, 100);
-  p->finalizer_callback = plan->options.finalizer_callback;
-  p->finalizer_context = plan->options.finalizer_context;
+  procpool__spin_setup(&p->waiting.spin, plan->spin_ns, plan->options.spin_us > 0);
+  p->tasks.time_limit = procpool__public_time_limit(plan->options.time_limit, 1, 0);
+  p->tasks.grace = procpool__public_grace(plan->options.grace, 100);
+  p->callbacks.finalizer = plan->options.finalizer_callback;
+  p->callbacks.finalizer_context = plan->options.finalizer_context;
   procpool__open_count(p, plan);
-  p->audit_since = procpool__platform_now();
-  p->audit_gap = PROCPOOL__TICK;
-  p->timer_due = PROCPOOL__NEVER;
-  p->audit_due = p->audit_since + PROCPOOL__TICK;
+  p->audit.since = procpool__platform_now();
+  p->audit.gap = PROCPOOL__TICK;
+  p->loop.timer_due = PROCPOOL__NEVER;
+  p->audit.due = p->audit.since + PROCPOOL__TICK;
   p->guard = procpool__platform_guard();
   made = (p->guard != NULL || procpool__open_no_memory(plan, "no memory")) && procpool__open_probe(plan) &&
          procpool__open_segment(p, plan) && procpool__open_tables(p, plan) && procpool__open_header(p, plan) &&
@@ -12848,13 +12916,13 @@ PROCPOOL_API void procpool_worker_main(void) {
 /* Takes the lock, of a pool that a future or an iterator keeps: it may have been freed by now. */
 static void procpool__public_lock(procpool *p) {
   procpool__host_lock(p);
-  p->inside++;
+  p->life.inside++;
 }
 
 /* The same within a call that was outside. A child has nothing to take in. */
 static bool procpool__public_relock(procpool *p) {
   const bool here = procpool__host_relock(p);
-  p->inside++;
+  p->life.inside++;
   return here;
 }
 
@@ -12873,22 +12941,23 @@ static procpool_status procpool__public_enter_future(procpool_future *f) {
 /* After each public call. */
 static void procpool__loop_settle_in(procpool *p) {
   uint64_t due;
-  const bool busy = p->fds.control >= 0 && (p->submitted != p->settled || p->phase != PROCPOOL__PHASE_RUN);
+  const bool busy =
+      p->fds.control >= 0 && (p->tasks.submitted != p->tasks.settled || p->life.phase != PROCPOOL__PHASE_RUN);
   /* a call in a task has left callbacks; one in a callback need not tell: who runs that goes on with them */
-  if (procpool__host_idles(p) || (p->first_due != NULL && procpool__host_depth(p) == 0))
+  if (procpool__host_idles(p) || (p->callbacks.first_due != NULL && procpool__host_depth(p) == 0))
     procpool__loop_tell(p);
-  if (busy && p->audit_due == PROCPOOL__NEVER) /* another thread is at it, and comes here too */
+  if (busy && p->audit.due == PROCPOOL__NEVER) /* another thread is at it, and comes here too */
     return;
-  if (busy && !p->looked_after)
-    p->audit_due = procpool__platform_now() + PROCPOOL__TICK;
-  else if (busy && p->audit_gap > PROCPOOL__TICK)
+  if (busy && !p->loop.looked_after)
+    p->audit.due = procpool__platform_now() + PROCPOOL__TICK;
+  else if (busy && p->audit.gap > PROCPOOL__TICK)
     (void)procpool__host_quiet(p, procpool__platform_now());
-  p->looked_after = busy;
-  due = busy ? p->audit_due : PROCPOOL__NEVER;
-  if (p->told || p->timer_due == due)
+  p->loop.looked_after = busy;
+  due = busy ? p->audit.due : PROCPOOL__NEVER;
+  if (p->loop.told || p->loop.timer_due == due)
     return;
   procpool__platform_timer_set(p->fds.timer_fd, due);
-  p->timer_due = due;
+  p->loop.timer_due = due;
 }
 
 /* The loop looks: what comes from now on makes the descriptor readable again. */
@@ -12896,9 +12965,9 @@ static void procpool__loop_begin_poll(procpool *p) {
   if (p->fds.loop_fd < 0)
     return;
   procpool__host_silence(p);
-  p->told = false;
-  p->polling = true;
-  if (!p->finished)
+  p->loop.told = false;
+  p->loop.polling = true;
+  if (!p->life.finished)
     procpool__host_arm(p);
 }
 
@@ -12915,9 +12984,9 @@ static procpool_status procpool__public_leave_slowly(procpool *p, procpool_statu
     procpool__arena_trim(p, false);
     procpool__host_pass_room(p);
   }
-  thrown_away = p->thrown_away;
-  p->thrown_away = NULL;
-  last = --p->inside == 0 && procpool__host_freed(p) && p->live_futures == 0;
+  thrown_away = p->futures.thrown_away;
+  p->futures.thrown_away = NULL;
+  last = --p->life.inside == 0 && procpool__host_freed(p) && p->futures.live == 0;
   procpool__host_pass_callbacks(p);
   if (p->fds.loop_fd >= 0)
     procpool__loop_settle_in(p);
@@ -12932,10 +13001,10 @@ static procpool_status procpool__public_leave_slowly(procpool *p, procpool_statu
 
 /* The same; mostly there is nothing to do but to let go of the lock. */
 static inline procpool_status procpool__public_leave(procpool *p, procpool_status status) {
-  if (p->arena.warm > PROCPOOL__EXTENT_WARM || p->thrown_away != NULL || p->first_due != NULL || p->fds.loop_fd >= 0 ||
-      __atomic_load_n(&p->magic, __ATOMIC_RELAXED) != PROCPOOL__POOL_LIVE)
+  if (p->arena.warm > PROCPOOL__EXTENT_WARM || p->futures.thrown_away != NULL || p->callbacks.first_due != NULL ||
+      p->fds.loop_fd >= 0 || __atomic_load_n(&p->magic, __ATOMIC_RELAXED) != PROCPOOL__POOL_LIVE)
     return procpool__public_leave_slowly(p, status);
-  p->inside--;
+  p->life.inside--;
   procpool__host_unlock(p);
   return procpool__host_told(status);
 }
@@ -12943,12 +13012,12 @@ static inline procpool_status procpool__public_leave(procpool *p, procpool_statu
 /* Holds a pool beyond procpool_free, as a future does; until let_go. */
 static void procpool__public_hold(procpool *p) {
   procpool__public_lock(p);
-  p->live_futures++;
+  p->futures.live++;
   (void)procpool__public_leave(p, PROCPOOL_OK);
 }
 static void procpool__public_let_go(procpool *p) {
   (void)procpool__public_relock(p);
-  p->live_futures--;
+  p->futures.live--;
   (void)procpool__public_leave(p, PROCPOOL_OK);
 }
 
@@ -12963,7 +13032,7 @@ static procpool_status procpool__public_enter(procpool *p) {
 
 /* The same for a call that may have run callbacks: what they threw leaves it now. */
 static procpool_status procpool__public_leave_throwing(procpool *p, procpool_status status) {
-  void *thrown = p->thrown != NULL ? procpool__host_take_thrown(p) : NULL;
+  void *thrown = p->callbacks.thrown != NULL ? procpool__host_take_thrown(p) : NULL;
   status = procpool__public_leave(p, status);
   if (thrown == NULL)
     return status;
@@ -13017,25 +13086,25 @@ typedef struct procpool__order {
 
 /* There is no memory to be had. A pool that has ended meanwhile takes none: then that is why. */
 static procpool_status procpool__submit_no_pages(const procpool *p) {
-  return p->refusal != PROCPOOL_OK ? p->refusal : PROCPOOL_MEMORY;
+  return p->life.refusal != PROCPOOL_OK ? p->life.refusal : PROCPOOL_MEMORY;
 }
 
 /* Whether there is a free slot, the last of free_slots, and a writable cell, their memory reserved. FULL when there is
  * none now. */
 static procpool_status procpool__submit_place(procpool *p) {
   const procpool__segment *s = &p->segment;
-  const uint64_t cell = p->position & (s->cell_count - 1);
-  if (p->free_count == 0 && p->slots_used == s->capacity)
+  const uint64_t cell = p->tasks.position & (s->cell_count - 1);
+  if (p->tasks.free_count == 0 && p->tasks.slots_used == s->capacity)
     return PROCPOOL_FULL;
   if (!procpool__host_cell_free(p))
     return PROCPOOL_FULL;
-  if (p->free_count == 0) {
-    if (!procpool__host_grow(p, s->slots, s->capacity * sizeof(procpool__slot), &p->slots_reserved,
-                             (p->slots_used + 1) * sizeof(procpool__slot)))
+  if (p->tasks.free_count == 0) {
+    if (!procpool__host_grow(p, s->slots, s->capacity * sizeof(procpool__slot), &p->reserved.slots,
+                             (p->tasks.slots_used + 1) * sizeof(procpool__slot)))
       return procpool__submit_no_pages(p);
-    p->free_slots[p->free_count++] = (uint32_t)p->slots_used++;
+    p->tasks.free_slots[p->tasks.free_count++] = (uint32_t)p->tasks.slots_used++;
   }
-  if (p->position < s->cell_count && !procpool__host_grow_cells(p, cell))
+  if (p->tasks.position < s->cell_count && !procpool__host_grow_cells(p, cell))
     return procpool__submit_no_pages(p);
   return PROCPOOL_OK;
 }
@@ -13055,7 +13124,7 @@ static bool procpool__submit_find(const procpool *p, const procpool__order *o, u
 static procpool_status procpool__submit_no_memory(const procpool *p, uint64_t size) {
   const uint64_t held = p->arena.held - (procpool__host_self(p) ? p->arena.stuck : 0);
   const procpool_status status = procpool__submit_no_pages(p);
-  const bool some = p->submitted != p->settled || held > 0;
+  const bool some = p->tasks.submitted != p->tasks.settled || held > 0;
   return status == PROCPOOL_MEMORY && some && size <= p->segment.arena_size / 2 ? PROCPOOL_FULL : status;
 }
 
@@ -13121,7 +13190,7 @@ static void procpool__submit_wake(procpool *p, bool here) {
   int woken = 0; /* the masks may be scribbled upon: this comes to an end */
   if (procpool__shm_sleeper(&p->segment, UINT32_MAX, true) < 0) /* wherever it ran last */
     return;
-  while (woken < p->segment.workers && p->submitted - p->settled > procpool__shm_awake(&p->segment) &&
+  while (woken < p->segment.workers && p->tasks.submitted - p->tasks.settled > procpool__shm_awake(&p->segment) &&
          procpool__submit_wake_one(p, here))
     woken++;
 }
@@ -13132,22 +13201,22 @@ static void procpool__submit_wake(procpool *p, bool here) {
 static void procpool__submit_publish(procpool *p, const procpool__order *o) {
   const procpool__segment *s = &p->segment;
   procpool_future *f = o->future;
-  const uint64_t at = p->position & (s->cell_count - 1);
-  const uint64_t ticket = ++p->position;
-  const uint32_t slot = p->free_slots[--p->free_count];
+  const uint64_t at = p->tasks.position & (s->cell_count - 1);
+  const uint64_t ticket = ++p->tasks.position;
+  const uint32_t slot = p->tasks.free_slots[--p->tasks.free_count];
   f->ticket = ticket;
   f->slot = slot;
-  __atomic_store_n(&p->last_slot, slot, __ATOMIC_RELAXED);
-  p->owners[slot] = f;
-  p->held_futures++;
+  __atomic_store_n(&p->tasks.last_slot, slot, __ATOMIC_RELAXED);
+  p->tasks.owners[slot] = f;
+  p->futures.held++;
   if (f->callbacks != NULL) {
-    p->expected++;
+    p->callbacks.expected++;
     procpool__host_rouse(p);
   }
-  p->cell_slots[at] = slot + 1;
-  __atomic_store_n(&p->submitted, p->submitted + 1, __ATOMIC_RELAXED);
+  p->tasks.cell_slots[at] = slot + 1;
+  __atomic_store_n(&p->tasks.submitted, p->tasks.submitted + 1, __ATOMIC_RELAXED);
   procpool__store_release(&s->slots[slot].word, procpool__word(ticket, 0, PROCPOOL__READY));
-  if (p->inline_worker != NULL)
+  if (p->methods.inline_worker != NULL)
     procpool__host_next_turn(p); /* a thread that found nothing to run may run this */
   if (o->several && o->limit == 0)
     procpool__store_release(&s->cells[at], procpool__cell(ticket, slot));
@@ -13161,8 +13230,8 @@ static void procpool__submit_publish(procpool *p, const procpool__order *o) {
 /* Whether anything is accepted, and where the function lies in the workers: that is found once per order. */
 static procpool_status procpool__submit_locate(procpool *p, procpool__order *o) {
   uint64_t address;
-  if (p->refusal != PROCPOOL_OK)
-    return p->refusal;
+  if (p->life.refusal != PROCPOOL_OK)
+    return p->life.refusal;
   address = o->address != 0 ? o->address : procpool__code_translate(p, o->function);
   if (address == 0)
     return PROCPOOL_NO_FUNCTION;
@@ -13190,7 +13259,7 @@ static procpool_status procpool__submit_copy(procpool *p, procpool__order *o) {
   procpool__host_unlock(p);
   memcpy(p->segment.arena + o->block, o->argument, o->size);
   (void)procpool__host_relock(p);
-  return p->refusal;
+  return p->life.refusal;
 }
 
 /* The callback of the options. False where there is no memory for it. */
@@ -13222,7 +13291,7 @@ static procpool_status procpool__submit_fill(procpool *p, procpool__order *o) {
     return PROCPOOL_MEMORY;
   f->index = o->index;
   f->user = o->user;
-  shared = &p->segment.slots[p->free_slots[p->free_count - 1]];
+  shared = &p->segment.slots[p->tasks.free_slots[p->tasks.free_count - 1]];
   status = o->callback == NULL || procpool__submit_callback(o, f) ? procpool__submit_argument(p, o, shared, f)
                                                                   : PROCPOOL_MEMORY;
   if (status != PROCPOOL_OK) {
@@ -13265,7 +13334,7 @@ enum {
 /* The result is given up: the handle is given back before it is handed out. */
 static void procpool__submit_unwanted(procpool *p, procpool_future *f) {
   f->flags |= PROCPOOL__F_RELEASED;
-  p->held_futures--;
+  p->futures.held--;
   procpool__future_unref(p, f);
 }
 
@@ -13295,7 +13364,7 @@ static void procpool__submit_look(procpool *p, bool more) {
 /* What is left waits for room. It need not come one by one: the queue is refilled when there is room for all of it, or
  * half of the queue is empty. */
 static void procpool__submit_be_patient(const procpool *p, procpool__order *o) {
-  const uint64_t unsettled = p->submitted - p->settled, left = (uint64_t)(o->count - o->accepted);
+  const uint64_t unsettled = p->tasks.submitted - p->tasks.settled, left = (uint64_t)(o->count - o->accepted);
   o->spare = left < unsettled / 2 ? unsettled - left : unsettled / 2;
 }
 
@@ -13391,12 +13460,12 @@ static void procpool__submit_make_order(const procpool *p, procpool__order *o, p
   o->user = NULL;
   o->callback = NULL;
   o->flags = argument == NULL ? (uint32_t)PROCPOOL__SLOT_NO_ARGUMENT : 0;
-  o->limit = p->time_limit;
-  o->grace = p->grace;
+  o->limit = p->tasks.time_limit;
+  o->grace = p->tasks.grace;
   if (options == NULL)
     return;
-  o->limit = procpool__public_time_limit(options->time_limit, 1, p->time_limit);
-  o->grace = procpool__public_grace(options->grace, p->grace);
+  o->limit = procpool__public_time_limit(options->time_limit, 1, p->tasks.time_limit);
+  o->grace = procpool__public_grace(options->grace, p->tasks.grace);
   o->result = options->result;
   o->capacity = options->result_size;
   o->user = options->user;
@@ -13648,7 +13717,7 @@ PROCPOOL_API void *procpool_shared_alloc(procpool *pool, size_t size) {
   procpool__platform_cancel_here();
   if (procpool__public_enter(pool) != PROCPOOL_OK)
     return NULL;
-  if (pool->refusal == PROCPOOL_OK) {
+  if (pool->life.refusal == PROCPOOL_OK) {
     buffer = procpool__buffer_new(pool, size);
     if (buffer == NULL)
       buffer = procpool__shared_retry(pool, size);
@@ -13680,7 +13749,7 @@ PROCPOOL_API procpool_status procpool_shared_free(procpool *pool, void *buffer) 
 
 static bool procpool__condition_finished(procpool *p, void *context) {
   (void)context;
-  return p->finished && p->first_due == NULL && p->frames == NULL;
+  return p->life.finished && p->callbacks.first_due == NULL && p->callbacks.frames == NULL;
 }
 
 /* Runs one inline task, if there is one and this thread is not within one. */
@@ -13699,7 +13768,7 @@ static procpool_status procpool__poll_look(procpool *p) {
 
 /* context: how many had settled before. */
 static bool procpool__condition_polled(procpool *p, void *context) {
-  return p->settled != *(const uint64_t *)context || p->submitted == p->settled;
+  return p->tasks.settled != *(const uint64_t *)context || p->tasks.submitted == p->tasks.settled;
 }
 
 /* There was nothing to take in. */
@@ -13724,11 +13793,11 @@ PROCPOOL_API procpool_status procpool_poll(procpool *pool, double timeout) {
     return status;
   if (procpool__public_bad_timeout(timeout))
     return procpool__public_leave(pool, procpool__host_refuse(pool, PROCPOOL_ARGUMENT, 0, PROCPOOL__NOT_A_NUMBER));
-  settled = pool->settled;
-  idle = pool->submitted == settled && pool->first_due == NULL;
+  settled = pool->tasks.settled;
+  idle = pool->tasks.submitted == settled && pool->callbacks.first_due == NULL;
   procpool__loop_begin_poll(pool);
   status = procpool__poll_look(pool);
-  pool->polling = false;
+  pool->loop.polling = false;
   procpool__host_run_callbacks(pool);
   procpool__host_hand_over(pool);
   if (status == PROCPOOL_OK && idle)
@@ -13740,7 +13809,7 @@ PROCPOOL_API procpool_status procpool_poll(procpool *pool, double timeout) {
 
 /* A thread whose initializer failed, and which is not replaced; -1: there is none. */
 static int procpool__ready_refused(const procpool *p) {
-  for (int i = 0; p->threads != NULL && i < p->segment.workers; i++)
+  for (int i = 0; p->methods.threads != NULL && i < p->segment.workers; i++)
     if (procpool__load(&p->segment.blocks[i].life) == PROCPOOL__LIFE_REFUSED)
       return i;
   return -1;
@@ -13748,9 +13817,9 @@ static int procpool__ready_refused(const procpool *p) {
 
 /* How far the workers are: OK, PENDING, or why they will not all take tasks. */
 static procpool_status procpool__ready_look(const procpool *p) {
-  if (p->refusal != PROCPOOL_OK)
-    return p->refusal;
-  if (p->health == PROCPOOL__HEALTH_SPAWN_FAIL)
+  if (p->life.refusal != PROCPOOL_OK)
+    return p->life.refusal;
+  if (p->drain.health == PROCPOOL__HEALTH_SPAWN_FAIL)
     return PROCPOOL_SPAWN_FAIL;
   if (procpool__ready_refused(p) >= 0)
     return PROCPOOL_INIT_FAIL;
@@ -13759,7 +13828,7 @@ static procpool_status procpool__ready_look(const procpool *p) {
 
 /* Says why they will not. Where the pool is no good any more, or has no worker, that is noted. */
 static procpool_status procpool__ready_refuse(procpool *p, procpool_status status) {
-  const int worker = p->refusal == PROCPOOL_OK ? procpool__ready_refused(p) : -1;
+  const int worker = p->life.refusal == PROCPOOL_OK ? procpool__ready_refused(p) : -1;
   char text[PROCPOOL__MESSAGE];
   if (worker < 0)
     return procpool__host_refuse(p, status, 0, NULL);
@@ -13818,9 +13887,9 @@ static void procpool__loop_start(procpool *p) {
     return;
   }
   procpool__host_count_fd_user(p, 1);
-  if (!p->finished)
+  if (!p->life.finished)
     procpool__host_arm(p);
-  if (p->first_due != NULL || p->settled > 0 || (!p->finished && procpool__host_news(p)))
+  if (p->callbacks.first_due != NULL || p->tasks.settled > 0 || (!p->life.finished && procpool__host_news(p)))
     procpool__loop_tell(p); /* other calls have taken in what the loop was not told of */
 }
 
@@ -13840,43 +13909,45 @@ PROCPOOL_API int procpool_fd(procpool *pool) {
 PROCPOOL_API void procpool_interrupt(procpool *pool) {
   if (pool == NULL)
     return;
-  (void)__atomic_fetch_add(&pool->interrupting, 1, __ATOMIC_SEQ_CST); /* before the look whether the pool is freed */
+  (void)__atomic_fetch_add(&pool->life.interrupting, 1,
+                           __ATOMIC_SEQ_CST); /* before the look whether the pool is freed */
   if (procpool__host_check(pool) == PROCPOOL_OK) {
-    procpool__add32(&pool->interrupts, 1);
+    procpool__add32(&pool->interrupts.count, 1);
     procpool__shm_wake_host(&pool->segment, pool->fds.event_fd);
-    if (__atomic_load_n(&pool->fd_users, __ATOMIC_RELAXED) > 0) /* whatever a worker has made of the host's flag */
+    if (__atomic_load_n(&pool->waiting.fd_users, __ATOMIC_RELAXED) >
+        0) /* whatever a worker has made of the host's flag */
       procpool__platform_event_set(pool->fds.event_fd);
-    (void)__atomic_fetch_add(&pool->turn, 1, __ATOMIC_SEQ_CST);
-    procpool__platform_wake(&pool->turn, INT_MAX);
+    (void)__atomic_fetch_add(&pool->waiting.turn, 1, __ATOMIC_SEQ_CST);
+    procpool__platform_wake(&pool->waiting.turn, INT_MAX);
   }
-  (void)__atomic_fetch_sub(&pool->interrupting, 1, __ATOMIC_SEQ_CST);
+  (void)__atomic_fetch_sub(&pool->life.interrupting, 1, __ATOMIC_SEQ_CST);
 }
 
 /* ---- shutdown ---- */
 
 static void procpool__shutdown_discard(procpool *p) {
-  for (uint64_t i = 0; i < p->slots_used; i++)
-    if (p->owners[i] != NULL && procpool__host_unwanted(p->owners[i]))
+  for (uint64_t i = 0; i < p->tasks.slots_used; i++)
+    if (p->tasks.owners[i] != NULL && procpool__host_unwanted(p->tasks.owners[i]))
       procpool__or32_relaxed(&p->segment.slots[i].flags, PROCPOOL__SLOT_DISCARD);
 }
 
 /* Says to supervisor, workers and waiting threads what is to happen. */
 static void procpool__shutdown_announce(procpool *p, procpool_shutdown_mode mode) {
   const uint32_t phase = mode == PROCPOOL_KILL ? PROCPOOL__PHASE_KILL : PROCPOOL__PHASE_DRAIN;
-  p->phase = phase > p->phase ? phase : p->phase;
-  p->refusal = PROCPOOL_SHUTDOWN;
+  p->life.phase = phase > p->life.phase ? phase : p->life.phase;
+  p->life.refusal = PROCPOOL_SHUTDOWN;
   if (mode != PROCPOOL_DRAIN)
     procpool__host_take_back(p, mode == PROCPOOL_KILL ? PROCPOOL_SHUTDOWN : PROCPOOL_CANCELLED);
   procpool__shutdown_discard(p);
   procpool__sleeper_wake_all(p); /* who wants room shall hear that there will be none */
   procpool__host_tell_phase(p);  /* the supervisor first: who leaves because of the word is not to be replaced */
-  procpool__store32(&p->segment.header->phase, p->phase);
+  procpool__store32(&p->segment.header->phase, p->life.phase);
   procpool__shm_wake_workers(&p->segment);
   for (int i = 0; i < p->segment.workers; i++) {
     procpool__add32(&p->segment.blocks[i].room_seq, 1);
     procpool__platform_wake(&p->segment.blocks[i].room_seq, 1);
   }
-  if (p->threads != NULL && procpool__load(&p->segment.header->alive) == 0)
+  if (p->methods.threads != NULL && procpool__load(&p->segment.header->alive) == 0)
     procpool__store32(&p->segment.header->gone, 1);
 }
 
@@ -13897,17 +13968,17 @@ static void procpool__shutdown_kill(procpool *p, const procpool__wait *call) {
   if (!procpool__shutdown_lingers(p, call, PROCPOOL__SECOND))
     return;
   procpool__host_let_go(p);
-  if (!procpool__shutdown_lingers(p, call, p->ends ? PROCPOOL__PATIENCE : PROCPOOL__SECOND))
+  if (!procpool__shutdown_lingers(p, call, p->life.ends ? PROCPOOL__PATIENCE : PROCPOOL__SECOND))
     return;
   procpool__platform_pidfd_signal(p->fds.supervisor, PROCPOOL__SIGNAL_KILL);
-  if (procpool__shutdown_lingers(p, call, PROCPOOL__SECOND) && !p->finished)
+  if (procpool__shutdown_lingers(p, call, PROCPOOL__SECOND) && !p->life.finished)
     procpool__host_finish(p, false);
 }
 
 static procpool_status procpool__shutdown_locked(procpool *p, procpool_shutdown_mode mode, uint64_t deadline) {
   const unsigned how = PROCPOOL__WAIT_CALLBACKS | (mode == PROCPOOL_KILL ? (unsigned)PROCPOOL__WAIT_IMMUNE : 0u);
   procpool__wait wait = procpool__host_wait_for(p, procpool__condition_finished, NULL, deadline, how);
-  if (!p->finished)
+  if (!p->life.finished)
     procpool__shutdown_announce(p, mode);
   if (mode == PROCPOOL_KILL && p->fds.control >= 0)
     procpool__shutdown_kill(p, &wait);
@@ -13937,10 +14008,10 @@ static void procpool__free_wait_alone(procpool *p) {
     procpool__host_unlock(p);
     procpool__platform_yield();
     (void)procpool__host_relock(p);
-    if (p->inside > 1)
+    if (p->life.inside > 1)
       procpool__host_await_turn(p, NULL);
-  } while (p->inside > 1);
-  while (__atomic_load_n(&p->interrupting, __ATOMIC_SEQ_CST) != 0 && procpool__host_here(p))
+  } while (p->life.inside > 1);
+  while (__atomic_load_n(&p->life.interrupting, __ATOMIC_SEQ_CST) != 0 && procpool__host_here(p))
     procpool__platform_yield(); /* a few instructions of another thread */
 }
 
@@ -13953,7 +14024,7 @@ static procpool_status procpool__free(procpool *pool, void **thrown) {
     return status;
   if (procpool__host_self(pool))
     return procpool__public_leave(pool, PROCPOOL_DEADLOCK);
-  if (!pool->finished)
+  if (!pool->life.finished)
     (void)procpool__shutdown_locked(pool, PROCPOOL_KILL, PROCPOOL__NEVER);
   procpool__host_run_callbacks(pool);
   if (!procpool__host_is_child(pool))
@@ -13969,7 +14040,7 @@ static procpool_status procpool__free(procpool *pool, void **thrown) {
   procpool__platform_unmap(pool->segment.base, (size_t)pool->segment.total);
   pool->segment.base = NULL;
   pool->segment.fd = -1;
-  *thrown = pool->thrown != NULL ? procpool__host_take_thrown(pool) : NULL;
+  *thrown = pool->callbacks.thrown != NULL ? procpool__host_take_thrown(pool) : NULL;
   return procpool__public_leave(pool, PROCPOOL_OK);
 }
 
@@ -14049,11 +14120,11 @@ PROCPOOL_API const char *procpool_last_message(void) {
 }
 
 static void procpool__stats_count(procpool *p, procpool_stats *stats) {
-  for (uint64_t i = 0; i < p->slots_used; i++) {
+  for (uint64_t i = 0; i < p->tasks.slots_used; i++) {
     procpool__state state;
     if (i % PROCPOOL__STRETCH == 0)
       procpool__host_breathe(p);
-    if (p->owners[i] == NULL)
+    if (p->tasks.owners[i] == NULL)
       continue;
     state = procpool__word_state(procpool__load(&p->segment.slots[i].word));
     stats->queued += state == PROCPOOL__READY;
@@ -14069,22 +14140,22 @@ PROCPOOL_API procpool_status procpool_get_stats_sized(procpool *pool, procpool_s
   if (stats == NULL || stats_size != sizeof(*stats))
     return procpool__public_leave(pool, stats == NULL ? PROCPOOL_ARGUMENT : PROCPOOL_MISMATCH);
   (void)procpool__host_drain(pool);
-  for (uint64_t parts = pool->slots_used / PROCPOOL__SWEEP; pool->sweep_left > 0 && parts > 0; parts--) {
+  for (uint64_t parts = pool->tasks.slots_used / PROCPOOL__SWEEP; pool->drain.sweep_left > 0 && parts > 0; parts--) {
     procpool__host_breathe(pool); /* tasks that left no record are looked for, some at a time */
     (void)procpool__host_drain(pool);
   }
   memset(stats, 0, sizeof(*stats));
   stats->workers = pool->segment.workers;
-  stats->workers_alive = pool->finished ? 0 : (int)procpool__load(&pool->segment.header->alive);
+  stats->workers_alive = pool->life.finished ? 0 : (int)procpool__load(&pool->segment.header->alive);
   stats->workers_started =
-      pool->threads != NULL ? (uint64_t)pool->segment.workers : procpool__load(&pool->segment.header->started);
+      pool->methods.threads != NULL ? (uint64_t)pool->segment.workers : procpool__load(&pool->segment.header->started);
   stats->workers_stopped = procpool__load(&pool->segment.header->stopped);
   procpool__stats_count(pool, stats);
-  stats->submitted = pool->submitted;
-  stats->settled = pool->settled;
-  stats->crashed = pool->crashed;
-  stats->shared_bytes = pool->shared_bytes;
-  stats->futures = pool->held_futures;
+  stats->submitted = pool->tasks.submitted;
+  stats->settled = pool->tasks.settled;
+  stats->crashed = pool->tasks.crashed;
+  stats->shared_bytes = pool->reserved.bytes;
+  stats->futures = pool->futures.held;
   return procpool__public_leave(pool, PROCPOOL_OK);
 }
 
@@ -14146,7 +14217,7 @@ static void procpool__future_discard(procpool *p, const procpool_future *f) {
   procpool__slot *slot = &p->segment.slots[f->slot];
   procpool__state state;
   uint64_t word;
-  if (procpool__future_status(f) != PROCPOOL_PENDING || p->finished || !procpool__host_unwanted(f))
+  if (procpool__future_status(f) != PROCPOOL_PENDING || p->life.finished || !procpool__host_unwanted(f))
     return;
   procpool__or32(&slot->flags, PROCPOOL__SLOT_DISCARD);
   word = procpool__load(&slot->word);
@@ -14168,7 +14239,7 @@ static bool procpool__future_release(procpool *p, procpool_future *f) {
   if (f->flags & PROCPOOL__F_RELEASED)
     return false;
   f->flags |= PROCPOOL__F_RELEASED;
-  p->held_futures--;
+  p->futures.held--;
   procpool__future_give_back(p, f);
   return true;
 }
@@ -14177,10 +14248,10 @@ static bool procpool__future_release(procpool *p, procpool_future *f) {
 static procpool_status procpool__future_await(procpool *p, procpool_future *f, double timeout) {
   procpool_status status;
   procpool__wait wait;
-  if (p->inline_worker == NULL && procpool__future_status(f) == PROCPOOL_PENDING)
+  if (p->methods.inline_worker == NULL && procpool__future_status(f) == PROCPOOL_PENDING)
     (void)procpool__host_drain(p);
   if (procpool__future_status(f) != PROCPOOL_PENDING) {
-    if (p->first_due != NULL)
+    if (p->callbacks.first_due != NULL)
       procpool__host_run_callbacks(p);
     return procpool__future_status(f);
   }
@@ -14203,7 +14274,7 @@ PROCPOOL_API procpool_status procpool_future_wait(procpool_future *future, doubl
     return procpool__host_told(PROCPOOL_ARGUMENT);
   p = future->pool;
   status = procpool__future_status(future);
-  if (status != PROCPOOL_PENDING && __atomic_load_n(&p->first_due, __ATOMIC_RELAXED) == NULL)
+  if (status != PROCPOOL_PENDING && __atomic_load_n(&p->callbacks.first_due, __ATOMIC_RELAXED) == NULL)
     return status; /* nothing to wait for, nor to do: no lock */
   procpool__platform_cancel_here();
   procpool__public_lock(p);
@@ -14329,7 +14400,7 @@ PROCPOOL_API procpool_status procpool__typed_result(procpool_future *future, voi
   procpool__public_lock(p);
   status = procpool__future_await(p, future, PROCPOOL_FOREVER);
   if (status < PROCPOOL_PENDING &&
-      (p->thrown == NULL || *procpool__host_thrown(p, procpool__host_depth(p) + 1) == NULL)) {
+      (p->callbacks.thrown == NULL || *procpool__host_thrown(p, procpool__host_depth(p) + 1) == NULL)) {
     status = procpool__future_take(future, buffer, size);
     if (status < PROCPOOL_PENDING) /* a refusal changes nothing: it may be asked again */
       (void)procpool__future_release(p, future);
@@ -14482,9 +14553,11 @@ static void procpool__future_want_end(procpool *p, const procpool_future *f, uin
 
 /* A task was taken back, or is to end: threads that may wait for just that look. */
 static void procpool__future_stopped(procpool *p) {
-  if (p->phase != PROCPOOL__PHASE_RUN && !p->finished) /* it may have been the last one that the shutdown waits for */
+  if (p->life.phase != PROCPOOL__PHASE_RUN &&
+      !p->life.finished) /* it may have been the last one that the shutdown waits for */
     procpool__host_tell_phase(p);
-  if (!p->finished && (p->drainer != NULL || p->fd_users > 0)) /* the thread that drains may wait for this one */
+  if (!p->life.finished &&
+      (p->waiting.drainer != NULL || p->waiting.fd_users > 0)) /* the thread that drains may wait for this one */
     procpool__shm_wake_host(&p->segment, p->fds.event_fd);
 }
 
@@ -14501,7 +14574,7 @@ static procpool_status procpool__future_stop(procpool_future *future, bool by_fo
   if (status == PROCPOOL_PENDING && by_force && p->start > PROCPOOL_START_SPAWN)
     status = procpool__host_refuse(p, PROCPOOL_UNSUPPORTED, 0, "it runs, and no thread can be ended");
   else if (status == PROCPOOL_PENDING && by_force)
-    procpool__future_want_end(p, future, procpool__public_grace(grace, p->grace));
+    procpool__future_want_end(p, future, procpool__public_grace(grace, p->tasks.grace));
   procpool__future_stopped(p);
   procpool__future_give_back(p, future);
   return procpool__public_leave(p, status);
@@ -14571,15 +14644,15 @@ PROCPOOL_API procpool_status procpool_future_add_done_callback(procpool_future *
   for (at = &future->callbacks; *at != NULL; at = &(*at)->next)
     ;
   if (procpool__future_status(future) == PROCPOOL_PENDING && future->callbacks == NULL) {
-    p->expected++;
+    p->callbacks.expected++;
     procpool__host_rouse(p);
   }
   *at = node;
   if (procpool__future_status(future) != PROCPOOL_PENDING && future->callbacks == node) {
     procpool__frame frame; /* settled, and none is due before it: at once */
     frame.thread = procpool__platform_self();
-    frame.next = p->frames;
-    p->frames = &frame;
+    frame.next = p->callbacks.frames;
+    p->callbacks.frames = &frame;
     future->refs++;
     if (procpool__host_call_back(p, future)) {
       procpool__future_unref(p, future);
@@ -14792,10 +14865,10 @@ static void procpool__several_attend(procpool__several *v, bool begins) {
     (void)procpool__public_relock(p);
     if (begins) {
       n->waiter = &v->group->waiter;
-      n->interrupts = p->interrupts_taken; /* of this call: an iterator has had many */
-      n->next = p->pollers;
-      n->from = &p->pollers;
-      p->pollers = n;
+      n->interrupts = p->interrupts.taken; /* of this call: an iterator has had many */
+      n->next = p->waiting.pollers;
+      n->from = &p->waiting.pollers;
+      p->waiting.pollers = n;
     } else {
       *n->from = n->next;
     }
@@ -14803,7 +14876,7 @@ static void procpool__several_attend(procpool__several *v, bool begins) {
       n->next->from = begins ? &n->next : n->from;
     procpool__host_count_fd_user(p, begins ? 1 : -1);
     procpool__host_rouse(p);
-    if (!p->finished)
+    if (!p->life.finished)
       procpool__host_arm(p);
     (void)procpool__public_leave(p, PROCPOOL_OK);
   }
@@ -14823,7 +14896,7 @@ static procpool_status procpool__several_look(procpool__several *v, size_t i) {
   } else {
     if (procpool__platform_came(&sources[0]) && !procpool__host_freed(p))
       procpool__host_silence(p);
-    if (!p->finished)
+    if (!p->life.finished)
       procpool__host_arm(p); /* a new number: what comes from now on rings again */
     procpool__poll_inline(p);
     procpool__host_look_after(p, true);
@@ -14831,14 +14904,15 @@ static procpool_status procpool__several_look(procpool__several *v, size_t i) {
     status = procpool__host_drain(p);
     procpool__host_run_callbacks(p);
     thrown = procpool__host_take_thrown(p);
-    if (procpool__load32(&p->interrupts) != v->pollers[i].interrupts || thrown != NULL || v->group->thrown != NULL)
+    if (procpool__load32(&p->interrupts.count) != v->pollers[i].interrupts || thrown != NULL ||
+        v->group->thrown != NULL)
       status = PROCPOOL_INTERRUPTED;
     v->news = v->news || procpool__host_idles(p);
   }
   sources[0] = procpool__platform_source(procpool__host_freed(p) ? -1 : p->fds.watch);
   sources[1] = procpool__platform_source(p->fds.control);
-  if (p->fds.control >= 0 && p->audit_due < v->look)
-    v->look = p->audit_due;
+  if (p->fds.control >= 0 && p->audit.due < v->look)
+    v->look = p->audit.due;
   status = procpool__public_leave(p, status);
   if (thrown != NULL) /* what does not leave this call is dropped, which runs code of the user's */
     procpool__scope_keep(&v->group->thrown, thrown);
@@ -14882,7 +14956,7 @@ static void procpool__several_take_interrupts(procpool__several *v) {
   for (size_t i = 0; i < v->group->pool_count && v->group->thrown == NULL; i++) {
     procpool *p = v->group->pools[i];
     (void)procpool__public_relock(p);
-    if (!procpool__host_self(p) && procpool__load32(&p->interrupts) != v->pollers[i].interrupts)
+    if (!procpool__host_self(p) && procpool__load32(&p->interrupts.count) != v->pollers[i].interrupts)
       procpool__host_take_interrupts(p);
     (void)procpool__public_leave(p, PROCPOOL_OK);
   }
@@ -15202,7 +15276,7 @@ PROCPOOL_API procpool_status procpool_imap(procpool *pool, procpool_function fun
     status = procpool__host_refuse(pool, PROCPOOL_ARGUMENT, 0, "there is no place for the iterator");
   else
     status = procpool__imap_check(pool, function, generator, item_size, &o);
-  pool->live_futures += status == PROCPOOL_OK;
+  pool->futures.live += status == PROCPOOL_OK;
   (void)procpool__public_leave(pool, status);
   if (status != PROCPOOL_OK)
     return status;
@@ -15365,7 +15439,7 @@ static void procpool__bundle_order(const procpool_iterator *it, procpool__order 
   o->block = block;
   o->size = (size_t)size;
   o->flags |= PROCPOOL__SLOT_BUNDLE;
-  o->limit = procpool__public_time_limit(it->limits.time_limit, (double)count, p->time_limit);
+  o->limit = procpool__public_time_limit(it->limits.time_limit, (double)count, p->tasks.time_limit);
 }
 
 /* Notes the task in its place. */
@@ -15399,7 +15473,7 @@ static procpool_status procpool__bundle_send(procpool_iterator *it, uint64_t dea
       return procpool__public_leave(p, procpool__host_refuse(p, PROCPOOL_ARGUMENT, 0, text));
   procpool__submit_make_order(p, &o, it->function, b->items, it->item_size, &it->limits);
   o.index = it->taken;
-  if (n > 1 && p->refusal == PROCPOOL_OK)
+  if (n > 1 && p->life.refusal == PROCPOOL_OK)
     block = procpool__arena_hold(p, size);
   if (block == PROCPOOL__NO_BLOCK) {
     n = 1;
@@ -15544,7 +15618,7 @@ static procpool_future *procpool__bundle_future(procpool_iterator *it) {
     status = procpool__bundle_answer(b, f);
   }
   if (status != PROCPOOL_PENDING) {
-    it->pool->held_futures++;
+    it->pool->futures.held++;
     __atomic_store_n(&f->status, (uint8_t)status, __ATOMIC_RELEASE);
     return f;
   }
@@ -15920,7 +15994,7 @@ static size_t procpool__map_chunksize(const procpool__mapping *m) {
     n = m->o.chunksize;
   else if (copied && n > PROCPOOL__CHUNK_CACHED / (sizes + 1))
     n = PROCPOOL__CHUNK_CACHED / (sizes + 1);
-  if (m->pool->inline_worker != NULL && n > m->least)
+  if (m->pool->methods.inline_worker != NULL && n > m->least)
     n = m->least;
   most = most < PROCPOOL__CHUNK_MOST ? most : PROCPOOL__CHUNK_MOST;
   n = n < most ? n : (size_t)most;
@@ -16030,8 +16104,8 @@ static procpool_status procpool__map_submit(procpool__mapping *m, procpool__job 
   o.block = job->block;
   o.flags = PROCPOOL__SLOT_CHUNK;
   o.several = true;
-  o.limit = procpool__public_time_limit(m->o.time_limit, (double)job->count, p->time_limit);
-  o.grace = procpool__public_grace(m->o.grace, p->grace);
+  o.limit = procpool__public_time_limit(m->o.time_limit, (double)job->count, p->tasks.time_limit);
+  o.grace = procpool__public_grace(m->o.grace, p->tasks.grace);
   status = procpool__submit_now(m->pool, &o);
   if (status == PROCPOOL_OK)
     procpool__node_link(&m->waiter, &job->node, o.future);
@@ -16126,7 +16200,7 @@ static uint64_t procpool__map_spare(const procpool__mapping *m) {
 }
 
 static procpool_status procpool__map_fill(procpool__mapping *m) {
-  procpool_status status = procpool__map_more(m) ? m->pool->refusal : PROCPOOL_OK;
+  procpool_status status = procpool__map_more(m) ? m->pool->life.refusal : PROCPOOL_OK;
   if (status == PROCPOOL_OK && procpool__map_more(m) &&
       !procpool__map_locate_both(m)) /* a buffer was freed meanwhile */
     status = procpool__host_refuse(m->pool, PROCPOOL_ARGUMENT, 0, PROCPOOL__MAP_WRONG_PLACE);
@@ -16361,7 +16435,7 @@ static bool procpool__condition_map(procpool *p, void *context) {
   procpool__mapping *m = (procpool__mapping *)context;
   if (m->busy == 0)
     return procpool__host_room(p) != m->room_before || /* others hold what this map needs */
-           (!m->cell_before && procpool__host_cell_free(p)) || p->refusal != PROCPOOL_OK;
+           (!m->cell_before && procpool__host_cell_free(p)) || p->life.refusal != PROCPOOL_OK;
   return m->waiter.first_done != NULL;
 }
 
@@ -16848,7 +16922,7 @@ PROCPOOL_API bool procpool_process_is_alive(procpool_process *process) {
     return false;
   (void)procpool_process_join(process, 0);
   procpool__public_lock(process->pool);
-  alive = !process->pool->finished;
+  alive = !process->pool->life.finished;
   (void)procpool__public_leave(process->pool, PROCPOOL_OK);
   return alive;
 }

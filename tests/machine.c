@@ -160,7 +160,7 @@ static void check_memory(procpool *pool) {
   REQUIRE(s->arena_at % page == 0);
   REQUIRE(procpool__shm_offset(s, s->rings) % page == 0 && procpool__shm_offset(s, s->cells) % page == 0);
   REQUIRE(procpool__shm_offset(s, s->slots) % page == 0 && procpool__shm_offset(s, buffer) % page == 0);
-  REQUIRE(pool->shared_bytes % page == 0);
+  REQUIRE(pool->reserved.bytes % page == 0);
   REQUIRE(procpool_shared_free(pool, buffer) == PROCPOOL_OK);
 }
 

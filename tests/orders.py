@@ -99,7 +99,8 @@ def field_of(function, text):
         return "cell"
     for pattern, owner in OWNERS:
         if re.search(pattern, text) and not re.search(r"header", text):
-            return owner + name
+            part = re.fullmatch(r"p(?:ool)?->((?:\w+\.)*\w+)", bare) if owner == "host." else None
+            return owner + (part.group(1) if part else name)
     return name
 
 

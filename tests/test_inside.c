@@ -117,12 +117,12 @@ TEST_STARTS(r024_a_worker_that_sleeps_hears_of_a_phase_that_is_put_right, FORK) 
   procpool *pool = open_one(start);
   CHECK_OK(procpool_submit(pool, nothing, NULL, 0, NULL, NULL));
   procpool__host_lock(pool);
-  while (pool->submitted != pool->settled)
+  while (pool->tasks.submitted != pool->tasks.settled)
     (void)procpool__host_drain(pool);
   while (procpool__load(procpool__shm_idle(&pool->segment, 0)) == 0)
     usleep(1000);
-  pool->phase = PROCPOOL__PHASE_DRAIN;
-  pool->refusal = PROCPOOL_SHUTDOWN;
+  pool->life.phase = PROCPOOL__PHASE_DRAIN;
+  pool->life.refusal = PROCPOOL_SHUTDOWN;
   procpool__host_audit(pool);
   procpool__host_unlock(pool);
   while (procpool__load(&pool->segment.header->alive) > 0)

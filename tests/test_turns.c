@@ -153,7 +153,7 @@ TEST_LIMIT(r133_interrupt_beside_a_callback_of_a_finished_pool, 60) {
     CHECK_OK(procpool_future_add_done_callback(s.future, callback_at_gate, &s));
     begin_other(&s);
     CHECK_STATUS(procpool_shutdown(s.pool, PROCPOOL_DRAIN, 0.001), PROCPOOL_PENDING);
-    CHECK(s.pool->finished);
+    CHECK(s.pool->life.finished);
     more = round_of(&s, interrupt, PROCPOOL_INTERRUPTED);
     end_other(&s);
     CHECK_OK(procpool_free(s.pool));
@@ -197,7 +197,7 @@ static void last_task_comes(stage *s) {
 
 static void nothing_is_accepted(stage *s) {
   procpool__host_lock(s->pool);
-  s->pool->refusal = PROCPOOL_BROKEN;
+  s->pool->life.refusal = PROCPOOL_BROKEN;
   procpool__sleeper_wake_all(s->pool);
   procpool__host_unlock(s->pool);
 }

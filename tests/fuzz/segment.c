@@ -115,7 +115,7 @@ static procpool *open_pool(void) {
   p->segment.fd = -1;
   procpool__process_no_pool(&p->fds);
   p->start = plan.start;
-  p->processors = 2;
+  p->waiting.processors = 2;
   p->guard = procpool__platform_guard();
   REQUIRE(procpool__open_segment(p, &plan) && procpool__open_tables(p, &plan) && procpool__open_header(p, &plan));
   p->fds.lifeline = FAKE_LIFELINE;
@@ -198,7 +198,7 @@ static void sim_claim(int w) {
 }
 
 static bool sim_room(int w, const sim *m, uint64_t length) {
-  const uint64_t used = m->tail - world.pool->inboxes[w].head;
+  const uint64_t used = m->tail - world.pool->drain.inboxes[w].head;
   return used <= RING && length <= RING - used;
 }
 
@@ -243,7 +243,7 @@ static void sim_record(int w, sim *m, procpool__state state, const void *data, u
 
 /* The record of a task that gives size bytes: where the result has a place, it tells their number. */
 static void sim_result(int w, sim *m, const void *bytes, uint64_t size, int upto) {
-  const procpool_future *f = world.pool->owners[m->slot];
+  const procpool_future *f = world.pool->tasks.owners[m->slot];
   if (f != NULL && f->ticket == procpool__word_ticket(m->word) && (f->flags & PROCPOOL__F_PLACE))
     sim_record(w, m, PROCPOOL__DONE_OK, &size, sizeof(size), PROCPOOL__RECORD_PLACE, upto);
   else
@@ -364,7 +364,7 @@ static uint64_t ring_place(int w, unsigned what) {
   const procpool *p = world.pool;
   switch (what % 4) {
   case 0:
-    return p->inboxes[w].head;
+    return p->drain.inboxes[w].head;
   case 1:
     return p->segment.blocks[w].tail / PROCPOOL__UNIT * PROCPOOL__UNIT;
   case 2:
@@ -395,7 +395,7 @@ static uint64_t *target(void) {
     at = procpool__shm_offset(s, &s->slots[which % CAPACITY]) + (which >> 3) % 8 * 8;
     break;
   case 4:
-    at = procpool__shm_offset(s, &s->cells[(world.pool->position + which) & (s->cell_count - 1)]);
+    at = procpool__shm_offset(s, &s->cells[(world.pool->tasks.position + which) & (s->cell_count - 1)]);
     break;
   case 5:
   case 6:
@@ -418,7 +418,7 @@ static uint64_t some_ticket(void) {
   const procpool_future *f = world.futures[which % FUTURES];
   if (f != NULL && f->magic == PROCPOOL__FUTURE_LIVE)
     return f->ticket + (which >= 240 ? 1 : 0);
-  return world.pool->position + 1 - which % 20;
+  return world.pool->tasks.position + 1 - which % 20;
 }
 
 static uint64_t some_value(uint64_t now) {
@@ -744,10 +744,10 @@ static void do_host(void) {
       do_buffers();
       return;
     }
-    if (!p->finished && what % 8 < 6) {
+    if (!p->life.finished && what % 8 < 6) {
       procpool__host_audit(p);
       (void)procpool__host_news(p);
-    } else if (!p->finished) {
+    } else if (!p->life.finished) {
       (void)procpool__host_cell_free(p);
       (void)procpool__table_waiting(&p->segment);
       procpool__host_arm(p);
@@ -892,11 +892,11 @@ static void show(void) {
   const procpool *p = world.pool;
   const procpool__header *h = p->segment.header;
   fprintf(stderr, "phase %u, health %u, gone %u, head %#llx of %#llx, supervisor %s\n", h->phase, h->health, h->gone,
-          (unsigned long long)h->head, (unsigned long long)p->position, fake.super_gone ? "gone" : "there");
-  for (uint64_t i = 0; i < p->slots_used; i++)
-    if (p->owners[i] != NULL)
+          (unsigned long long)h->head, (unsigned long long)p->tasks.position, fake.super_gone ? "gone" : "there");
+  for (uint64_t i = 0; i < p->tasks.slots_used; i++)
+    if (p->tasks.owners[i] != NULL)
       fprintf(stderr, "slot %d: ticket %#llx, flags %#x, word %#llx\n", (int)i,
-              (unsigned long long)p->owners[i]->ticket, p->owners[i]->flags,
+              (unsigned long long)p->tasks.owners[i]->ticket, p->tasks.owners[i]->flags,
               (unsigned long long)p->segment.slots[i].word);
   for (int w = 0; w < WORKERS; w++)
     fprintf(stderr,
@@ -904,7 +904,7 @@ static void show(void) {
             "runs %d, asked %#llx, stage %d\n",
             w, (int)world.super.children[w].pid, (unsigned long long)world.super.children[w].due,
             (unsigned long long)p->segment.blocks[w].intent_word, (unsigned long long)p->segment.blocks[w].tail,
-            (unsigned long long)p->inboxes[w].head, p->inboxes[w].resetting ? ", resetting" : "",
+            (unsigned long long)p->drain.inboxes[w].head, p->drain.inboxes[w].resetting ? ", resetting" : "",
             (unsigned long long)world.sims[w].tail,
             world.super.children[w].pid != 0 ? (int)*fake_process(world.super.children[w].pid) : 0, world.sims[w].runs,
             (unsigned long long)world.super.children[w].word, (int)world.super.children[w].stage);
@@ -918,10 +918,10 @@ static void recover(void) {
   for (int w = 0; w < WORKERS; w++)
     if (world.super.children[w].pid != 0 && !fake.super_gone)
       fake_die(world.super.children[w].pid, SIGKILL);
-  for (int round = 0; round < 60 && !p->finished && p->submitted != p->settled; round++) {
+  for (int round = 0; round < 60 && !p->life.finished && p->tasks.submitted != p->tasks.settled; round++) {
     fake.now += 2000000000u;
     run_super(do_super, 6);
-    for (int w = 0; w < WORKERS && !p->finished; w++) {
+    for (int w = 0; w < WORKERS && !p->life.finished; w++) {
       sim *m = sim_of(w);
       if (m != NULL)
         p->segment.blocks[w].life = PROCPOOL__LIFE_TASKS;
@@ -933,9 +933,9 @@ static void recover(void) {
     }
     (void)procpool_poll(p, 0);
   }
-  if (p->submitted != p->settled)
+  if (p->tasks.submitted != p->tasks.settled)
     show();
-  REQUIRE(p->submitted == p->settled);
+  REQUIRE(p->tasks.submitted == p->tasks.settled);
 }
 
 static void close_pool(void) {
@@ -943,36 +943,37 @@ static void close_pool(void) {
   (void)procpool_shutdown(p, PROCPOOL_KILL, 0);
   run_super(do_super, 6);
   (void)procpool_poll(p, 0);
-  if (!p->finished) { /* what the shutdown does after a second */
+  if (!p->life.finished) { /* what the shutdown does after a second */
     procpool__platform_close(&p->fds.lifeline);
     run_super(do_super, 7);
     REQUIRE(fake.super_gone);
     (void)procpool_poll(p, 0);
   }
-  REQUIRE(p->finished);
-  REQUIRE(p->submitted == p->settled);
+  REQUIRE(p->life.finished);
+  REQUIRE(p->tasks.submitted == p->tasks.settled);
   (void)procpool_poll(p, 0);
 }
 
 /* Slots come back, each once, but those that are said to be written to by somebody whom nobody can end. */
 static void check_slots(const procpool *p) {
   bool seen[CAPACITY] = {false};
-  const size_t quarantined = p->slots_used - p->free_count;
-  REQUIRE(p->free_count <= p->slots_used && p->slots_used <= CAPACITY);
-  for (uint64_t i = 0; i < p->slots_used; i++)
-    REQUIRE(p->owners[i] == NULL);
-  for (uint64_t i = 0; i < p->free_count; i++) {
-    REQUIRE(p->free_slots[i] < CAPACITY && !seen[p->free_slots[i]]);
-    seen[p->free_slots[i]] = true;
+  const size_t quarantined = p->tasks.slots_used - p->tasks.free_count;
+  REQUIRE(p->tasks.free_count <= p->tasks.slots_used && p->tasks.slots_used <= CAPACITY);
+  for (uint64_t i = 0; i < p->tasks.slots_used; i++)
+    REQUIRE(p->tasks.owners[i] == NULL);
+  for (uint64_t i = 0; i < p->tasks.free_count; i++) {
+    REQUIRE(p->tasks.free_slots[i] < CAPACITY && !seen[p->tasks.free_slots[i]]);
+    seen[p->tasks.free_slots[i]] = true;
   }
-  REQUIRE(p->unsettled[0] + p->unsettled[1] == 0 && p->freed_pending[0] == NULL && p->freed_pending[1] == NULL);
+  REQUIRE(p->buffers.unsettled[0] + p->buffers.unsettled[1] == 0 && p->buffers.freed_pending[0] == NULL &&
+          p->buffers.freed_pending[1] == NULL);
   for (int i = 0; i < BUFFERS; i++)
     if (world.buffers[i] != NULL)
       REQUIRE(procpool_shared_free(world.pool, world.buffers[i]) == PROCPOOL_OK);
-  REQUIRE(p->buffers == NULL);
+  REQUIRE(p->buffers.live == NULL);
   for (int c = 0; c < PROCPOOL__CLASSES; c++) /* a quarantine takes all buffers of its time along */
     REQUIRE(p->arena.given[c] == 0 || quarantined > 0);
-  REQUIRE(p->limited == 0);
+  REQUIRE(p->tasks.limited == 0);
 }
 
 static void end(void) {
@@ -989,7 +990,7 @@ static void end(void) {
     REQUIRE(world.calls[i].ran == world.calls[i].added);
   for (int i = 0; i < FUTURES; i++)
     REQUIRE(procpool_future_release(world.futures[i]) == PROCPOOL_OK);
-  REQUIRE(p->live_futures == 0);
+  REQUIRE(p->futures.live == 0);
   REQUIRE(procpool_free(p) == PROCPOOL_OK);
   world.pool = NULL;
   fake_free(world.super.children);

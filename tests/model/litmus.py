@@ -523,13 +523,13 @@ def gone():
 def interrupt():
     """procpool_interrupt, of another thread or a signal handler, ends a sleep."""
     def caller():
-        yield X("interrupt host.interrupts", "add", "interrupts", plus)
+        yield X("interrupt host.interrupts.count", "add", "interrupts", plus)
         yield X("shm_wake_host host_seq", "add", "host_seq", plus)
 
     def host():
         while True:
             seq = yield R("host_sleep host_seq", "host_seq")
-            interrupts = yield R("host_news host.interrupts", "interrupts")
+            interrupts = yield R("host_news host.interrupts.count", "interrupts")
             if interrupts != 0:
                 return
             yield futex("host_seq", seq)
@@ -1011,15 +1011,15 @@ def status():
 def freed():
     """procpool_interrupt takes no lock: procpool_free waits for it, or it finds that the pool is freed."""
     def caller():
-        yield X("interrupt host.interrupting", "add", "inside", plus)
+        yield X("interrupt host.life.interrupting", "add", "inside", plus)
         magic = yield R("host_check host.magic", "magic")
         if magic != 0:
             yield look("pool")
-        yield X("interrupt host.interrupting", "sub", "inside", lambda inside: inside - 1)
+        yield X("interrupt host.life.interrupting", "sub", "inside", lambda inside: inside - 1)
 
     def other():
         yield W("free_wait_alone host.magic", "magic", 0)
-        inside = yield R("free_wait_alone host.interrupting", "inside")
+        inside = yield R("free_wait_alone host.life.interrupting", "inside")
         if inside == 0:
             yield put("pool", 0)
     return caller, other

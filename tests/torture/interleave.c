@@ -393,7 +393,7 @@ static bool thread_sleeps(void) {
 static void check_wakes(void) {
   double since = test_now();
   while (word(WORD_ENDED) == 0) {
-    const bool news = procpool__load(&pool->segment.blocks[0].tail) != procpool__load(&pool->inboxes[0].head);
+    const bool news = procpool__load(&pool->segment.blocks[0].tail) != procpool__load(&pool->drain.inboxes[0].head);
     if (!news || !thread_sleeps())
       since = test_now();
     else if (test_now() - since > 0.05)
@@ -543,7 +543,7 @@ static bool supervisor_dies(int step) {
   held = fired();
   committed = decided(&w);
   CHECK(rig_signal(word(WORD_VICTIM), SIGKILL));
-  while (!pool->finished)
+  while (!pool->life.finished)
     CHECK_POLL(procpool_poll(pool, 0));
   CHECK_STATUS(finish(&w), committed ? PROCPOOL_OK : PROCPOOL_BROKEN);
   CHECK_OK(procpool_shutdown(pool, PROCPOOL_DRAIN, PROCPOOL_FOREVER));

@@ -193,14 +193,14 @@ static void task_empty(procpool_task *task) {
 
 /* Moves the ring on to that place: a result of 0 bytes takes exactly one unit. */
 static void move_to(procpool *pool, uint64_t place) {
-  const uint64_t units = (place + RING - pool->inboxes[0].head % RING) % RING / UNIT;
+  const uint64_t units = (place + RING - pool->drain.inboxes[0].head % RING) % RING / UNIT;
   procpool_future *last = NULL;
   for (uint64_t i = 1; i <= units; i++)
     CHECK_OK(procpool_submit(pool, task_empty, NULL, 0, NULL, i == units ? &last : NULL));
   if (last != NULL)
     CHECK_SETTLES(last, PROCPOOL_OK);
   CHECK_OK(procpool_future_release(last));
-  CHECK_EQ(pool->inboxes[0].head % RING, place);
+  CHECK_EQ(pool->drain.inboxes[0].head % RING, place);
 }
 
 /* The record begins at every place where one can, and so at every one modulo a cache line, and wraps at every one. A short

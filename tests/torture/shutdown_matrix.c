@@ -276,7 +276,7 @@ static void *opener(void *context) {
   bool closing = false;
   while (!closing) {
     procpool__host_lock(pool);
-    closing = pool->phase != PROCPOOL__PHASE_RUN;
+    closing = pool->life.phase != PROCPOOL__PHASE_RUN;
     procpool__host_unlock(pool);
     audit_nap();
   }
