@@ -266,6 +266,23 @@ TEST_STARTS(typed_call_interrupted, CONCURRENT) {
   test_close(pool);
 }
 
+/* Each call gives its future back, whatever came of it. */
+TEST(typed_calls_keep_nothing) {
+  procpool *pool = test_open(PROCPOOL_START_INLINE, 1);
+  const int rounds = test_rounds(300000);
+  long before = 0;
+  int out = 0;
+  for (int i = 0; i < rounds; i++) {
+    CHECK_OK(of_one_call(pool, i % 100, &out));
+    CHECK_STATUS(complain_call(pool), PROCPOOL_FAILED);
+    if (i == rounds / 10)
+      before = test_resident_kib();
+  }
+  if (!test_instrumented())
+    CHECK_LT(test_resident_kib() - before, 8192);
+  test_close(pool);
+}
+
 /* ---- options ---- */
 
 PROCPOOL_PROCEDURE(sleep_for, int, seconds) {
