@@ -2312,6 +2312,15 @@ private:
    loop ends is read from there, so a map that ends before its time takes it away, and no further item begins. The
    worker writes its progress first and looks then: what the host finds there a moment later is all that ever began.
 
+   Where an imap hands out several items together, they are a task like any other, but that it runs one after the other:
+   a bundle. Its outcome, by record or exit record, is that of the item that was begun last. All before that one have
+   left their answers in the bundle's block, one behind the other, each before the next item is begun; those behind it
+   never began, and are handed out again. So an item may end the bundle at any point: by the worker's death, by a
+   result for which the block has no room (the ring carries that, whatever its size), or since no more are wanted. How
+   much room there is goes by how large results were. The host makes a future for each item as it is delivered, and
+   reads the block no earlier. The block counts as nothing that comes back to those who wait for memory: the user may
+   leave an iterator alone for as long as he likes.
+
    Sleeping and waking. A worker that finds no task looks for one a while, says that it sleeps (its bit in the idle
    mask), looks once more, and sleeps on a futex of its own. A submit wakes workers only while there are more tasks
    than workers that are awake: each of those has one task at most, so where they are as many, one is free for every
@@ -6807,16 +6816,16 @@ static bool procpool__worker_goes_on(const procpool_task *t) {
 
 /* One item after the other, until one of them ends the task. */
 static void procpool__worker_run_bundle(procpool_task *t, procpool_function function) {
-  procpool__bundle *b = t->bundle;
-  const uint64_t count = b->count, step = b->argument_step;
+  procpool__bundle *bundle = t->bundle;
+  const uint64_t count = bundle->count, step = bundle->argument_step;
   uint64_t item = 0;
-  t->argument = procpool__worker_arena(t, b->arguments);
-  t->argument_size = b->argument_size;
-  t->answer = procpool__worker_arena(t, b->answers);
-  t->answer_room = b->answers_size;
+  t->argument = procpool__worker_arena(t, bundle->arguments);
+  t->argument_size = bundle->argument_size;
+  t->answer = procpool__worker_arena(t, bundle->answers);
+  t->answer_room = bundle->answers_size;
   for (;;) {
     t->answer_room = item + 1 < count ? t->answer_room : 0;
-    procpool__store_release(&b->begun, ++item);
+    procpool__store_release(&bundle->begun, ++item);
     procpool__worker_enter(function, t);
     procpool__worker_end_copy(t->worker);
     if (item >= count || !procpool__worker_goes_on(t) || !procpool__worker_leave_answer(t))
