@@ -300,20 +300,21 @@ typedef struct procpool_options {
   size_t stack_size;
   int nice; /* 1 to 19: added to the nice value that the host has at open, in each worker before its initializer, so
                that it gives way to other programs; 0: as the host; not inline */
-  /* Runs once in each worker that leaves in order: when the pool is shut down by DRAIN or CANCEL, or it is replaced
-   * (max_tasks_per_child); after its last task, never beside one. Inline: in the call that ends the pool. Not where the
-   * worker is killed or crashes, nor where the pool is killed or freed without a shutdown. It answers like a task, has
-   * no argument, and is none: it is in no count. One that crashes harms nothing but its own result. */
+  /* Runs once in each worker that leaves in order: when the pool is shut down by DRAIN or CANCEL, or the worker is
+   * replaced (max_tasks_per_child); after its last task, never beside one. Inline: in the call that ends the pool. Not
+   * in a worker that is killed or has crashed, nor where the pool is killed, or freed without a shutdown before. It is
+   * called and answers like a task (procpool_task_return, procpool_task_fail), has no argument, and is in no count. One
+   * that crashes, or calls exit, loses its own result and nothing else: it breaks no strict pool. */
   procpool_function finalizer;
-  /* Runs in the host for each finalizer that has ended, with a settled future: its result, or FAILED or CODEC; and
-   * CRASHED, or TIMEOUT for finalizer_limit, where its worker ended in it. (No call where the worker's ring has no room
-   * for that news.) Worker and pid are in the future. In the thread that polls, waits, shuts down or frees, which sees
-   * to it that all have been called back when it returns as the pool's end. The future is given back after it. Null:
-   * the results are dropped */
+  /* Runs in the host for each finalizer that has ended, with a settled future: OK with its result, FAILED, CODEC; where
+   * its worker ended in it CRASHED, or TIMEOUT (finalizer_limit). procpool_future_error names the worker. In the thread
+   * that polls, waits, shuts down or frees; a shutdown returns OK when all have run. The future is given back after it.
+   * It is not called for a worker that is killed while the result of its finalizer is on its way, nor for one that ends
+   * in its finalizer while its ring is full. Null: the results are dropped */
   procpool_callback finalizer_callback;
   void *finalizer_context;
-  double finalizer_limit; /* seconds that a finalizer may run, then its worker is killed; 0: no limit; fork and spawn
-                             only */
+  double finalizer_limit; /* seconds that a finalizer may run, then its worker is killed; 0: no limit, and a shutdown
+                             waits for it (KILL does not); fork and spawn only */
 } procpool_options;
 
 /* Opens a pool. options: null or zeroed for all defaults. Returns when every worker process has been started (their
@@ -1197,7 +1198,8 @@ static PROCPOOL_UNUSED inline void procpool__scope_end(procpool **procpool__pool
                  8  flags   12 limit                                       host
                 16  function  24 size  32 argument: bytes, or where they lie, or that and the result's place   host
                 16  in their place, once the task is dead: an exit record of 40 bytes                  supervisor
-      record     0  position  8 word  16 size  24 slot  28 pid  32 bytes; at multiples of 32       its worker
+      record     0  position  8 word  16 size  24 slot  28 pid  32 bytes; at multiples of 32       its worker (of a
+                                                                           finalizer's end: the supervisor)
 
    A task is a 64-byte slot whose first word decides its fate: (ticket, worker, state), changed by compare-and-swap
    alone.
@@ -1253,6 +1255,22 @@ static PROCPOOL_UNUSED inline void procpool__scope_end(procpool **procpool__pool
    limit again, from the stop on. A dead task settles when its worker is reaped, since until then it may write to what
    it was given. A worker that the kernel itself holds on to (a file system that does not answer) is not waited for
    longer than 5 s: its task settles, and its slot and memory are not used again.
+
+   A finalizer is no task: it has no slot, no cell and no word, so nothing of the above knows it. What a worker says of
+   itself, its life, goes on in one direction, by itself alone:
+
+      TASKS ──leaves in order──▶ FINALIZES ──it has returned──▶ LEAVES ──result is in the ring──▶ reaped
+
+   In order is: the pool drains and nothing waits, its share is run, or a task has spoiled its process; not: its task was
+   revoked, or the pool is killed. A kill in TASKS: no finalizer runs. In FINALIZES: the supervisor, having reaped the
+   worker, writes CRASHED into that one's ring, which is its own until it forks the next, or TIMEOUT if it was itself
+   that killed, for the limit; its clock runs in this state alone, from when it sees it, and the worker wakes it for
+   that. In LEAVES: the result goes into the ring as a task's, under a ticket that no task has (0), and its stamp, the
+   last word written, commits it: before that nothing is told, and pieces that the host has are dropped at the next
+   record of another; after it any process may publish it. So the successor begins behind it, and the host takes it in
+   where it lies, before all that is the successor's; at the end before it believes that no worker is left. Only then is
+   there a future, settled and with its callback due, and that alone holds it. A worker can write as many such records
+   as it likes; the host takes one more than tasks were ever accepted, and ends a worker that goes on.
 
    A worker commits in two steps and may lose the first: it then writes its record anew in place, so the process that
    publishes for it reads the record once more after it has found the word DONE: from then on it does not change.
@@ -4941,7 +4959,7 @@ static void procpool__spin_measure(procpool__spin *spin, const procpool__u64 *wo
 
 /* ==== >>ring ========================================================================================================
  * Runs in:   the worker (write), the host (read); the supervisor, or the host without one, publishes for a worker that
- *            is gone.
+ *            is gone, and the supervisor writes of one that ended in its finalizer.
  * Writes:    its worker's ring and tail.
  * Calls:     >>shm.
  * Always:    positions are absolute and never wrap: a record lies at position % size, begins at a multiple of 32,
@@ -5681,7 +5699,8 @@ static bool procpool__worker_tidy(procpool__worker *w) {
 /* Commits the task. False if it was revoked. */
 static bool procpool__worker_finish(procpool__worker *w) {
   w->given_up = procpool__worker_unwanted(w);
-  return (!w->given_up && procpool__worker_deliver(w)) || (w->given_up && procpool__worker_drop(w));
+  w->revoked = !((!w->given_up && procpool__worker_deliver(w)) || (w->given_up && procpool__worker_drop(w)));
+  return !w->revoked;
 }
 
 /* Gives back its private memory for results, if it is more than that. */
@@ -5714,8 +5733,7 @@ static bool procpool__worker_run(procpool__worker *w, uint32_t slot_index, uint6
   procpool__worker_prepare(w, slot_index, word);
   procpool__store_relaxed(&w->block->tasks, ++w->tasks); /* read when this worker is reaped */
   procpool__worker_call_timed(w);
-  w->revoked = !procpool__worker_finish(w);
-  if (w->revoked)
+  if (!procpool__worker_finish(w))
     return false;
   procpool__store_release(&w->block->intent_word, 0); /* release: a process that sees it sees the commit */
   procpool__worker_trim(w, PROCPOOL__SCRATCH_KEPT);
@@ -5876,11 +5894,11 @@ static void procpool__worker_prepare_finalizer(procpool__worker *w, procpool__sl
   procpool_task *t = &w->task;
   memset((void *)slot, 0, sizeof(*slot));
   memset((void *)t, 0, sizeof(*t));
-  slot->word = procpool__word(PROCPOOL__TICKET_FINALIZER, w->index, PROCPOOL__RUNNING);
+  t->word = procpool__word(PROCPOOL__TICKET_FINALIZER, w->index, PROCPOOL__RUNNING);
+  procpool__store_relaxed(&slot->word, t->word);
   slot->function = w->segment->settings.finalizer;
   t->worker = w;
   t->slot = slot;
-  t->word = slot->word;
   t->unreachable = !procpool__worker_open(w, w->segment->arena_at + procpool__shm_arena_top(w->segment));
   w->given_up = false;
 }
@@ -6601,7 +6619,8 @@ static bool procpool__supervisor_await(procpool__supervisor *u, int index, uint6
 
 /* ==== >>deaths ======================================================================================================
  * Runs in:   the supervisor.
- * Writes:    exit records and the dead list, words that it takes from RUNNING, blocks of workers that are reaped.
+ * Writes:    exit records and the dead list, words that it takes from RUNNING, blocks and rings of workers that are
+ *            reaped.
  * Calls:     >>supervisor, and all above it.
  * Always:    a word is decided before a signal is sent, and a task settles only when its worker is reaped. */
 
