@@ -5903,13 +5903,15 @@ static void procpool__worker_prepare_finalizer(procpool__worker *w, procpool__sl
   w->given_up = false;
 }
 
-/* A thread has left its finalizer by pthread_exit, and is here again. */
+/* A thread that leaves is here again. If it has left its finalizer by pthread_exit, that is told. */
 static void procpool__worker_report_finalizer(procpool__worker *w) {
   procpool__exit_record e;
   procpool__slot slot;
+  procpool__worker_end_copy(w);
+  if (w->task.slot == NULL || procpool__word_ticket(w->task.word) != PROCPOOL__TICKET_FINALIZER)
+    return;
   memset((void *)&e, 0, sizeof(e));
   e.pid = (int32_t)w->pid;
-  procpool__worker_end_copy(w);
   procpool__worker_prepare_finalizer(w, &slot);
   procpool__store(&w->block->life, PROCPOOL__LIFE_LEAVES);
   if (w->segment->settings.finalizer_wanted != 0)
@@ -6679,6 +6681,7 @@ static void procpool__supervisor_note_programs(procpool__supervisor *u, int inde
   uint64_t word;
   uint32_t slot;
   if (procpool__state_dead(procpool__word_state(child->word)) || child->stage != PROCPOOL_STAGE_NONE ||
+      procpool__load(&u->segment.blocks[index].life) == PROCPOOL__LIFE_FINALIZES ||
       procpool__supervisor_task_of(u, index, &slot, &word))
     child->sweep = child->mark;
 }
@@ -7066,6 +7069,12 @@ static void procpool__supervisor_shorten_grace(procpool__supervisor *u, int inde
     child->stage_due = now + grace;
 }
 
+/* ns between looks, where so many are wished for. */
+static uint64_t procpool__supervisor_tick(uint64_t ns) {
+  ns = ns < PROCPOOL__TICK_LEAST ? PROCPOOL__TICK_LEAST : ns;
+  return ns > PROCPOOL__TICK_MOST ? PROCPOOL__TICK_MOST : ns;
+}
+
 /* When the limit of what worker index runs beside its tasks is over: its initializer, which counts from its start; or
  * its finalizer, from when it was seen, of which the worker tells. One that cannot (its tasks have given up the right to
  * signal this process) is looked at now and then while the pool drains, lest a shutdown wait for ever: *tick. */
@@ -7078,7 +7087,7 @@ static uint64_t procpool__supervisor_beside_due(procpool__supervisor *u, int ind
   if (h->finalizer_limit == 0)
     return PROCPOOL__NEVER;
   if (life == PROCPOOL__LIFE_TASKS && u->phase == PROCPOOL__PHASE_DRAIN)
-    *tick = now + (h->finalizer_limit / 8 < PROCPOOL__TICK_MOST ? h->finalizer_limit / 8 : PROCPOOL__TICK_MOST);
+    *tick = now + procpool__supervisor_tick(h->finalizer_limit / 8);
   if (life != PROCPOOL__LIFE_FINALIZES)
     return PROCPOOL__NEVER;
   if (child->finalizes == 0)
@@ -7201,9 +7210,7 @@ static uint64_t procpool__supervisor_enforce(procpool__supervisor *u) {
   if (!procpool__supervisor_limits_matter(u))
     return procpool__supervisor_soon(u, next, now);
   procpool__store32(&h->ticking, 1);
-  tick = procpool__load(&h->tick);
-  tick = tick < PROCPOOL__TICK_LEAST ? PROCPOOL__TICK_LEAST : tick;
-  tick = tick > PROCPOOL__TICK_MOST ? PROCPOOL__TICK_MOST : tick;
+  tick = procpool__supervisor_tick(procpool__load(&h->tick));
   return procpool__supervisor_soon(u, now + tick < next ? now + tick : next, now);
 }
 
