@@ -1261,8 +1261,8 @@ static PROCPOOL_UNUSED inline void procpool__scope_end(procpool **procpool__pool
 
       TASKS ──leaves in order──▶ FINALIZES ──it has returned──▶ LEAVES ──result is in the ring──▶ reaped
 
-   In order is: the pool drains and nothing waits, its share is run, or a task has spoiled its process; not: its task was
-   revoked, or the pool is killed. A kill in TASKS: no finalizer runs. In FINALIZES: the supervisor, having reaped the
+   In order is: the pool drains and nothing waits, its share is run, or a task has spoiled its process; not: its task
+   was revoked, or the pool is killed. A kill in TASKS: no finalizer runs. In FINALIZES: the supervisor, having reaped the
    worker, writes CRASHED into that one's ring, which is its own until it forks the next, or TIMEOUT if it was itself
    that killed, for the limit; its clock runs in this state alone, from when it sees it, and the worker wakes it for
    that. In LEAVES: the result goes into the ring as a task's, under a ticket that no task has (0), and its stamp, the
@@ -7076,8 +7076,8 @@ static uint64_t procpool__supervisor_tick(uint64_t ns) {
 }
 
 /* When the limit of what worker index runs beside its tasks is over: its initializer, which counts from its start; or
- * its finalizer, from when it was seen, of which the worker tells. One that cannot (its tasks have given up the right to
- * signal this process) is looked at now and then while the pool drains, lest a shutdown wait for ever: *tick. */
+ * its finalizer, from when it was seen, of which the worker tells. One that cannot (its tasks have given up the right
+ * to signal this process) is looked at now and then while the pool drains, lest a shutdown wait for ever: *tick. */
 static uint64_t procpool__supervisor_beside_due(procpool__supervisor *u, int index, uint64_t now, uint64_t *tick) {
   const procpool__settings *h = &u->segment.settings;
   procpool__child *child = &u->children[index];
@@ -9065,8 +9065,8 @@ static void procpool__host_read_exit_record(procpool_error *error, const procpoo
 /* ---- what finalizers give ---- A finalizer has no slot, and its future none until its record comes: then it is made
  * settled, with its callback due, and only that holds it. In between only where the result comes in pieces. */
 
-/* Pieces of a finalizer's result of which there will be no more: whatever else its worker's ring brings is a successor's,
- * or nonsense. */
+/* Pieces of a finalizer's result of which there will be no more: whatever else its worker's ring brings is a
+ * successor's, or nonsense. */
 static void procpool__host_drop_finalizer(procpool *p, procpool__inbox *in) {
   procpool_future *f = in->finalizer;
   if (f == NULL)
@@ -9112,6 +9112,8 @@ static void procpool__host_settle_finalizer(procpool *p, procpool__inbox *in, pr
   procpool_future *f = in->finalizer;
   in->finalizer = NULL;
   in->finalized++;
+  if (f->flags & PROCPOOL__F_PIECES)
+    procpool__host_drop_pieces(p, f);
   __atomic_store_n(&f->status, (uint8_t)status, __ATOMIC_RELEASE);
   procpool__host_make_due(p, f);
   procpool__future_unref(p, f);
@@ -9155,8 +9157,12 @@ static procpool__taken procpool__host_take_finalizer(procpool *p, int worker, co
   if (!procpool__host_finalizer_fits(p, in, head))
     return PROCPOOL__TAKEN_CORRUPT;
   f = procpool__host_finalizer_future(p, worker, head);
-  if (f == NULL) /* at the end there is nothing to tell it by */
-    return procpool__host_no_patience(p, in) ? PROCPOOL__TAKEN : PROCPOOL__TAKEN_NOT;
+  if (f == NULL && !procpool__host_no_patience(p, in))
+    return PROCPOOL__TAKEN_NOT;
+  if (f == NULL) { /* there is nothing to tell it by */
+    in->impatient = false;
+    return PROCPOOL__TAKEN;
+  }
   if (piece)
     taken = procpool__host_take_piece(p, worker, f, head);
   if (taken != PROCPOOL__TAKEN || state == PROCPOOL__RUNNING)
