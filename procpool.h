@@ -1309,8 +1309,8 @@ static PROCPOOL_UNUSED inline void procpool__scope_end(procpool **procpool__pool
  * reference, or as a pointer, means nothing in another process, and the compiler does not see it.) A function's address
  * differs from process to process: write a lambda that calls it. What it throws makes the task FAILED with its what().
  * Arguments and results are decayed, and carried by procpools::codec:
- *   trivially copyable types   byte by byte, but no pointers, and no views as std::string_view and std::span, which the
- *                              compiler refuses; within a struct it does not see pointers
+ *   trivially copyable types   byte by byte, but no pointers, and no views as std::string_view, std::span and std::ref,
+ *                              which the compiler refuses; within a struct it does not see pointers
  *   containers                 that have insert: std::string, std::vector, std::map and so on, also of each other
  *   what std::tuple_size knows std::pair, std::tuple, std::array
  *   your own types             template <> struct procpools::codec<shape> {
@@ -1448,18 +1448,24 @@ namespace detail {
 template <class...> struct is_valid { typedef void type; };
 template <class T> using decay = typename std::decay<T>::type;
 
-/* What data() returns, void where there is none. (By a function: with a specialisation clang 14 does not let a protected
- * one, as that of std::vector<bool>, pass for none.) */
+/* What data() and get() return, void where there are none. (By a function: with a specialisation clang 14 does not let
+ * a protected one, as that of std::vector<bool>, pass for none.) */
 struct finds {
   template <class T> static auto data(int) -> decltype(std::declval<T &>().data());
   template <class T> static void data(long);
+  template <class T> static auto get(int) -> decltype(std::declval<const T &>().get());
+  template <class T> static void get(long);
 };
 template <class T> using data_of = decltype(finds::data<T>(0));
+template <class T> using get_of = decltype(finds::get<T>(0));
 
-/* data() gives the same pointer whether the object is const or not: it lies elsewhere. */
+/* data() gives the same pointer whether the object is const or not: it lies elsewhere. So does what a
+ * std::reference_wrapper turns into. */
 template <class T>
-struct looks_elsewhere : std::integral_constant<bool, std::is_pointer<data_of<T>>::value &&
-                                                          std::is_same<data_of<T>, data_of<const T>>::value> {};
+struct looks_elsewhere
+    : std::integral_constant<
+          bool, (std::is_pointer<data_of<T>>::value && std::is_same<data_of<T>, data_of<const T>>::value) ||
+                    (std::is_reference<get_of<T>>::value && std::is_convertible<const T &, get_of<T>>::value)> {};
 } // namespace detail
 
 /* Whether T is a view: trivially copyable, but what it stands for lies elsewhere. Specialise it for views that are not
@@ -1516,8 +1522,19 @@ template <class T> struct codec_of<T, bytes> {
       ~place() {
       }
     } at;
-    from.get_bytes(const_cast<void *>(static_cast<const volatile void *>(&at.value)), sizeof(T));
+    from.get_bytes(static_cast<void *>(&at.value), sizeof(T));
     return static_cast<T &&>(at.value);
+  }
+};
+
+/* Any byte but 0 is true: else one that is neither could come from a hostile worker. */
+template <> struct codec_of<bool, bytes> {
+  typedef void as_bytes;
+  static void write(writer &to, bool value) {
+    to.put_bytes(&value, sizeof(value));
+  }
+  static bool read(reader &from) {
+    return from.get<unsigned char>() != 0;
   }
 };
 
@@ -1532,10 +1549,8 @@ template <class T> struct codec_of<T, sequence> {
   }
   static T read(reader &from) {
     T value;
-    size_t count = from.get<size_t>();
-    if (count > from.left()) /* each element has a byte at least */
-      from.fail();
-    read_elements(from, value, from.failed() ? 0 : count, one_block());
+    const size_t count = from.get<size_t>();
+    read_elements(from, value, count, one_block());
     return value;
   }
 
@@ -1543,6 +1558,7 @@ private:
   static void write_elements(writer &to, const T &value, std::true_type) {
     to.put_bytes(value.data(), value.size() * sizeof(element));
   }
+  /* Each element has a byte at least, so that the bytes that are there bound how many are read. */
   static void write_elements(writer &to, const T &value, std::false_type) {
     for (auto at = value.begin(); at != value.end(); ++at) {
       const size_t before = to.size();
@@ -1598,9 +1614,10 @@ template <class T> struct refused {
   static T read(reader &);
 };
 template <class T> struct codec_of<T, view> : refused<T> {
-  static_assert(!std::is_same<T, T>::value,
-                "procpool: a view (string_view, span) looks at memory of this process: pass a std::string or a "
-                "std::vector (if the type holds its own bytes: specialise procpools::is_view)");
+  static_assert(
+      !std::is_same<T, T>::value,
+      "procpool: a view (string_view, span, std::ref) looks at memory of this process: pass a std::string or a "
+      "std::vector (if the type holds its own bytes: specialise procpools::is_view)");
 };
 template <class T> struct codec_of<T, pointer> : refused<T> {
   static_assert(!std::is_same<T, T>::value,
@@ -1688,14 +1705,14 @@ template <class F, class... A> struct job {
       }
     } at;
     PROCPOOL__TRY {
-      from.get_bytes(const_cast<void *>(static_cast<const volatile void *>(&at.call)), head);
+      from.get_bytes(static_cast<void *>(&at.call), head);
       reads<A...>::template then_call<result>(task, from, at.call);
     }
     PROCPOOL__CATCH(task)
   }
 };
 
-/* The C calls that these classes make to hand out and to learn why not: here alone. */
+/* The calls of the C part that hand out a task, and that say why not. */
 inline procpool_status start(procpool *on, procpool_function function, const writer &argument,
                              const procpool_submit_options *options, procpool_future **future) {
   *future = nullptr;
@@ -1745,6 +1762,7 @@ public:
   procpool_status status() const {
     return future_ != nullptr ? procpool_future_status(future_) : refused_;
   }
+  /* As procpool_future_done. */
   bool done() const {
     return procpool_future_done(future_);
   }
@@ -1827,8 +1845,9 @@ public:
   }
 };
 
-/* A pool that ends with its scope, as by PROCPOOL_WITH: what was accepted runs. Its calls may be made wherever those of
- * the C part may. */
+/* A pool that ends with its scope, as by PROCPOOL_WITH: what was accepted runs. (A callback that throws meanwhile ends
+ * the program, by std::terminate; out of close it may throw.) Its calls may be made wherever those of the C part
+ * may. */
 class pool {
 public:
   /* Throws error if it does not open. */
@@ -1907,8 +1926,11 @@ public:
     static_assert(detail::checked_callable<F>::value, "the texts are in it");
     static_assert(std::is_same<R, detail::result_of<F, item>>::value,
                   "procpool: results must have the type that the callable returns");
-    procpools::error unused;
-    return map_by<item>(results, call, items, why != nullptr ? *why : unused, at_once());
+    procpools::error reason;
+    const procpool_status status = map_by<item>(results, call, items, reason, at_once());
+    if (why != nullptr)
+      *why = reason;
+    return status;
   }
 
 private:
