@@ -324,20 +324,21 @@ typedef struct procpool_options {
    * cannot (NO_FUNCTION). A path from the root or from the directory that open is called in: $PATH is not searched. It is
    * started with the host's environment, and with this path as argv[0]. Where AUTO forks it is not used */
   const char *worker_path;
-  /* Runs once in each worker that leaves in order: when the pool is shut down by DRAIN or CANCEL, or it is replaced
-   * (max_tasks_per_child); after its last task, never beside one. Inline: in the call that ends the pool. Not where the
-   * worker is killed or crashes, nor where the pool is killed or freed without a shutdown. It answers like a task, has
-   * no argument, and is none: it is in no count. One that crashes harms nothing but its own result. */
+  /* Runs once in each worker that leaves in order: when the pool is shut down by DRAIN or CANCEL, or the worker is
+   * replaced (max_tasks_per_child); after its last task, never beside one. Inline: in the call that ends the pool. Not
+   * in a worker that is killed or has crashed, nor where the pool is killed, or freed without a shutdown before. It is
+   * called and answers like a task (procpool_task_return, procpool_task_fail), has no argument, and is in no count. One
+   * that crashes, or calls exit, loses its own result and nothing else: it breaks no strict pool. */
   procpool_function finalizer;
-  /* Runs in the host for each finalizer that has ended, with a settled future: its result, or FAILED or TRANSFER; and
-   * CRASHED, or TIMEOUT for finalizer_limit, where its worker ended in it. (No call where the worker's ring has no room
-   * for that news.) Worker and pid are in the future. In the thread that polls, waits, shuts down or frees, which sees
-   * to it that all have been called back when it returns as the pool's end. The future is given back after it. Null:
-   * the results are dropped */
+  /* Runs in the host for each finalizer that has ended, with a settled future: OK with its result, FAILED, TRANSFER; where
+   * its worker ended in it CRASHED, or TIMEOUT (finalizer_limit). procpool_future_error names the worker. In the thread
+   * that polls, waits, shuts down or frees; a shutdown returns OK when all have run. The future is given back after it.
+   * It is not called for a worker that is killed while the result of its finalizer is on its way, nor for one that ends
+   * in its finalizer while its ring is full. Null: the results are dropped */
   procpool_callback finalizer_callback;
   void *finalizer_context;
-  double finalizer_limit; /* seconds that a finalizer may run, then its worker is killed; 0: no limit; fork and spawn
-                             only */
+  double finalizer_limit; /* seconds that a finalizer may run, then its worker is killed; 0: no limit, and a shutdown
+                             waits for it (KILL does not); fork and spawn only */
 } procpool_options;
 
 /* Opens a pool. options: null or zeroed for all defaults. Returns when every worker process has been started (their
@@ -2242,7 +2243,8 @@ private:
                  8  flags   12 limit                                       host
                 16  function  24 size  32 argument: bytes, or where they lie, or that and the result's place   host
                 16  in their place, once the task is dead: an exit record of 40 bytes                  supervisor
-      record     0  position  8 word  16 size  24 slot  28 pid  32 bytes; at multiples of 32       its worker
+      record     0  position  8 word  16 size  24 slot  28 pid  32 bytes; at multiples of 32       its worker (of a
+                                                                           finalizer's end: the supervisor)
 
    A task is a 64-byte slot whose first word decides its fate: (ticket, worker, state), changed by compare-and-swap
    alone.
@@ -2299,6 +2301,22 @@ private:
    it was given. A worker that the kernel itself holds on to (a file system that does not answer) is not waited for
    longer than 5 s: its task settles, and its slot and memory are not used again.
 
+   A finalizer is no task: it has no slot, no cell and no word, so nothing of the above knows it. What a worker says of
+   itself, its life, goes on in one direction, by itself alone:
+
+      TASKS ──leaves in order──▶ FINALIZES ──it has returned──▶ LEAVES ──result is in the ring──▶ reaped
+
+   In order is: the pool drains and nothing waits, its share is run, or a task has spoiled its process; not: its task
+   was revoked, or the pool is killed. A kill in TASKS: no finalizer runs. In FINALIZES: the supervisor, having reaped the
+   worker, writes CRASHED into that one's ring, which is its own until it forks the next, or TIMEOUT if it was itself
+   that killed, for the limit; its clock runs in this state alone, from when it sees it, and the worker wakes it for
+   that. In LEAVES: the result goes into the ring as a task's, under a ticket that no task has (0), and its stamp, the
+   last word written, commits it: before that nothing is told, and pieces that the host has are dropped at the next
+   record of another; after it any process may publish it. So the successor begins behind it, and the host takes it in
+   where it lies, before all that is the successor's; at the end before it believes that no worker is left. Only then is
+   there a future, settled and with its callback due, and that alone holds it. A worker can write as many such records
+   as it likes; the host takes one more than tasks were ever accepted, and ends a worker that goes on.
+
    A worker commits in two steps and may lose the first: it then writes its record anew in place, so the process that
    publishes for it reads the record once more after it has found the word DONE: from then on it does not change.
 
@@ -2311,6 +2329,15 @@ private:
    Its progress word costs one plain store per item. A second word beside it says how many items there are; where the
    loop ends is read from there, so a map that ends before its time takes it away, and no further item begins. The
    worker writes its progress first and looks then: what the host finds there a moment later is all that ever began.
+
+   Where an imap hands out several items together, they are a task like any other, but that it runs one after the other:
+   a bundle. Its outcome, by record or exit record, is that of the item that was begun last. All before that one have
+   left their answers in the bundle's block, one behind the other, each before the next item is begun; those behind it
+   never began, and are handed out again. So an item may end the bundle at any point: by the worker's death, by a
+   result for which the block has no room (the ring carries that, whatever its size), or since no more are wanted. How
+   much room there is goes by how large results were. The host makes a future for each item as it is delivered, and
+   reads the block no earlier. The block counts as nothing that comes back to those who wait for memory: the user may
+   leave an iterator alone for as long as he likes.
 
    Sleeping and waking. A worker that finds no task looks for one a while, says that it sleeps (its bit in the idle
    mask), looks once more, and sleeps on a futex of its own. A submit wakes workers only while there are more tasks
@@ -6041,7 +6068,7 @@ static void procpool__spin_measure(procpool__spin *spin, const procpool__u64 *wo
 
 /* ==== >>ring ========================================================================================================
  * Runs in:   the worker (write), the host (read); the supervisor, or the host without one, publishes for a worker that
- *            is gone.
+ *            is gone, and the supervisor writes of one that ended in its finalizer.
  * Writes:    its worker's ring and tail.
  * Calls:     >>shm.
  * Always:    positions are absolute and never wrap: a record lies at position % size, begins at a multiple of 32,
@@ -6807,16 +6834,16 @@ static bool procpool__worker_goes_on(const procpool_task *t) {
 
 /* One item after the other, until one of them ends the task. */
 static void procpool__worker_run_bundle(procpool_task *t, procpool_function function) {
-  procpool__bundle *b = t->bundle;
-  const uint64_t count = b->count, step = b->argument_step;
+  procpool__bundle *bundle = t->bundle;
+  const uint64_t count = bundle->count, step = bundle->argument_step;
   uint64_t item = 0;
-  t->argument = procpool__worker_arena(t, b->arguments);
-  t->argument_size = b->argument_size;
-  t->answer = procpool__worker_arena(t, b->answers);
-  t->answer_room = b->answers_size;
+  t->argument = procpool__worker_arena(t, bundle->arguments);
+  t->argument_size = bundle->argument_size;
+  t->answer = procpool__worker_arena(t, bundle->answers);
+  t->answer_room = bundle->answers_size;
   for (;;) {
     t->answer_room = item + 1 < count ? t->answer_room : 0;
-    procpool__store_release(&b->begun, ++item);
+    procpool__store_release(&bundle->begun, ++item);
     procpool__worker_enter(function, t);
     procpool__worker_end_copy(t->worker);
     if (item >= count || !procpool__worker_goes_on(t) || !procpool__worker_leave_answer(t))
@@ -6903,7 +6930,8 @@ static bool procpool__worker_tidy(procpool__worker *w) {
 /* Commits the task. False if it was revoked. */
 static bool procpool__worker_finish(procpool__worker *w) {
   w->given_up = procpool__worker_unwanted(w);
-  return (!w->given_up && procpool__worker_deliver(w)) || (w->given_up && procpool__worker_drop(w));
+  w->revoked = !((!w->given_up && procpool__worker_deliver(w)) || (w->given_up && procpool__worker_drop(w)));
+  return !w->revoked;
 }
 
 /* Gives back its private memory for results, if it is more than that. */
@@ -6936,8 +6964,7 @@ static bool procpool__worker_run(procpool__worker *w, uint32_t slot_index, uint6
   procpool__worker_prepare(w, slot_index, word);
   procpool__store_relaxed(&w->block->tasks, ++w->tasks); /* read when this worker is reaped */
   procpool__worker_call_timed(w);
-  w->revoked = !procpool__worker_finish(w);
-  if (w->revoked)
+  if (!procpool__worker_finish(w))
     return false;
   procpool__store_release(&w->block->intent_word, 0); /* release: a process that sees it sees the commit */
   procpool__worker_trim(w, PROCPOOL__SCRATCH_KEPT);
@@ -7098,22 +7125,24 @@ static void procpool__worker_prepare_finalizer(procpool__worker *w, procpool__sl
   procpool_task *t = &w->task;
   memset((void *)slot, 0, sizeof(*slot));
   memset((void *)t, 0, sizeof(*t));
-  slot->word = procpool__word(PROCPOOL__TICKET_FINALIZER, w->index, PROCPOOL__RUNNING);
+  t->word = procpool__word(PROCPOOL__TICKET_FINALIZER, w->index, PROCPOOL__RUNNING);
+  procpool__store_relaxed(&slot->word, t->word);
   slot->function = w->segment->settings.finalizer;
   t->worker = w;
   t->slot = slot;
-  t->word = slot->word;
   t->unreachable = !procpool__worker_open(w, w->segment->arena_at + procpool__shm_arena_top(w->segment));
   w->given_up = false;
 }
 
-/* A thread has left its finalizer by pthread_exit, and is here again. */
+/* A thread that leaves is here again. If it has left its finalizer by pthread_exit, that is told. */
 static void procpool__worker_report_finalizer(procpool__worker *w) {
   procpool__exit_record e;
   procpool__slot slot;
+  procpool__worker_end_copy(w);
+  if (w->task.slot == NULL || procpool__word_ticket(w->task.word) != PROCPOOL__TICKET_FINALIZER)
+    return;
   memset((void *)&e, 0, sizeof(e));
   e.pid = (int32_t)w->pid;
-  procpool__worker_end_copy(w);
   procpool__worker_prepare_finalizer(w, &slot);
   procpool__store(&w->block->life, PROCPOOL__LIFE_LEAVES);
   if (w->segment->settings.finalizer_wanted != 0)
@@ -7828,7 +7857,8 @@ static bool procpool__supervisor_await(procpool__supervisor *u, int index, uint6
 
 /* ==== >>deaths ======================================================================================================
  * Runs in:   the supervisor.
- * Writes:    exit records and the dead list, words that it takes from RUNNING, blocks of workers that are reaped.
+ * Writes:    exit records and the dead list, words that it takes from RUNNING, blocks and rings of workers that are
+ *            reaped.
  * Calls:     >>supervisor, and all above it.
  * Always:    a word is decided before a signal is sent, and a task settles only when its worker is reaped. */
 
@@ -7887,6 +7917,7 @@ static void procpool__supervisor_note_programs(procpool__supervisor *u, int inde
   uint64_t word;
   uint32_t slot;
   if (procpool__state_dead(procpool__word_state(child->word)) || child->stage != PROCPOOL_STAGE_NONE ||
+      procpool__load(&u->segment.blocks[index].life) == PROCPOOL__LIFE_FINALIZES ||
       procpool__supervisor_task_of(u, index, &slot, &word))
     child->sweep = child->mark;
 }
@@ -8274,9 +8305,15 @@ static void procpool__supervisor_shorten_grace(procpool__supervisor *u, int inde
     child->stage_due = now + grace;
 }
 
+/* ns between looks, where so many are wished for. */
+static uint64_t procpool__supervisor_tick(uint64_t ns) {
+  ns = ns < PROCPOOL__TICK_LEAST ? PROCPOOL__TICK_LEAST : ns;
+  return ns > PROCPOOL__TICK_MOST ? PROCPOOL__TICK_MOST : ns;
+}
+
 /* When the limit of what worker index runs beside its tasks is over: its initializer, which counts from its start; or
- * its finalizer, from when it was seen, of which the worker tells. One that cannot (its tasks have given up the right to
- * signal this process) is looked at now and then while the pool drains, lest a shutdown wait for ever: *tick. */
+ * its finalizer, from when it was seen, of which the worker tells. One that cannot (its tasks have given up the right
+ * to signal this process) is looked at now and then while the pool drains, lest a shutdown wait for ever: *tick. */
 static uint64_t procpool__supervisor_beside_due(procpool__supervisor *u, int index, uint64_t now, uint64_t *tick) {
   const procpool__settings *h = &u->segment.settings;
   procpool__child *child = &u->children[index];
@@ -8286,7 +8323,7 @@ static uint64_t procpool__supervisor_beside_due(procpool__supervisor *u, int ind
   if (h->finalizer_limit == 0)
     return PROCPOOL__NEVER;
   if (life == PROCPOOL__LIFE_TASKS && u->phase == PROCPOOL__PHASE_DRAIN)
-    *tick = now + (h->finalizer_limit / 8 < PROCPOOL__TICK_MOST ? h->finalizer_limit / 8 : PROCPOOL__TICK_MOST);
+    *tick = now + procpool__supervisor_tick(h->finalizer_limit / 8);
   if (life != PROCPOOL__LIFE_FINALIZES)
     return PROCPOOL__NEVER;
   if (child->finalizes == 0)
@@ -8409,9 +8446,7 @@ static uint64_t procpool__supervisor_enforce(procpool__supervisor *u) {
   if (!procpool__supervisor_limits_matter(u))
     return procpool__supervisor_soon(u, next, now);
   procpool__store32(&h->ticking, 1);
-  tick = procpool__load(&h->tick);
-  tick = tick < PROCPOOL__TICK_LEAST ? PROCPOOL__TICK_LEAST : tick;
-  tick = tick > PROCPOOL__TICK_MOST ? PROCPOOL__TICK_MOST : tick;
+  tick = procpool__supervisor_tick(procpool__load(&h->tick));
   return procpool__supervisor_soon(u, now + tick < next ? now + tick : next, now);
 }
 
@@ -10400,8 +10435,8 @@ static void procpool__host_read_exit_record(procpool_error *error, const procpoo
 /* ---- what finalizers give ---- A finalizer has no slot, and its future none until its record comes: then it is made
  * settled, with its callback due, and only that holds it. In between only where the result comes in pieces. */
 
-/* Pieces of a finalizer's result of which there will be no more: whatever else its worker's ring brings is a successor's,
- * or nonsense. */
+/* Pieces of a finalizer's result of which there will be no more: whatever else its worker's ring brings is a
+ * successor's, or nonsense. */
 static void procpool__host_drop_finalizer(procpool *p, procpool__inbox *in) {
   procpool_future *f = in->finalizer;
   if (f == NULL)
@@ -10449,6 +10484,8 @@ static void procpool__host_settle_finalizer(procpool *p, procpool__inbox *in, pr
   procpool_future *f = in->finalizer;
   in->finalizer = NULL;
   in->finalized++;
+  if (f->flags & PROCPOOL__F_PIECES)
+    procpool__host_drop_pieces(p, f);
   __atomic_store_n(&f->status, (uint8_t)status, __ATOMIC_RELEASE);
   procpool__host_make_due(p, f);
   procpool__future_unref(p, f);
@@ -10492,8 +10529,12 @@ static procpool__taken procpool__host_take_finalizer(procpool *p, int worker, co
   if (!procpool__host_finalizer_fits(p, in, head))
     return PROCPOOL__TAKEN_CORRUPT;
   f = procpool__host_finalizer_future(p, worker, head);
-  if (f == NULL) /* at the end there is nothing to tell it by */
-    return procpool__host_no_patience(p, in) ? PROCPOOL__TAKEN : PROCPOOL__TAKEN_NOT;
+  if (f == NULL && !procpool__host_no_patience(p, in))
+    return PROCPOOL__TAKEN_NOT;
+  if (f == NULL) { /* there is nothing to tell it by */
+    in->impatient = false;
+    return PROCPOOL__TAKEN;
+  }
   if (piece)
     taken = procpool__host_take_piece(p, worker, f, head);
   if (taken != PROCPOOL__TAKEN || state == PROCPOOL__RUNNING)
