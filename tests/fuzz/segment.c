@@ -643,7 +643,8 @@ static void do_submit(void) {
   }
   if (what & 64) {
     procpool_submit_options options = {0, -1, take8() / 64.0, take8() / 64.0 - 0.1, false, NULL, 0, NULL, NULL};
-    (void)(procpool_submit(world.pool, nothing, what & 128 ? use_buffers(bytes, &options) : bytes, size, &options, f) == PROCPOOL_OK);
+    (void)(procpool_submit(world.pool, nothing, what & 128 ? use_buffers(bytes, &options) : bytes, size, &options, f) ==
+           PROCPOOL_OK);
   } else {
     (void)submit_now(what & 128 ? NULL : bytes, what & 128 ? 0 : size, f);
   }
