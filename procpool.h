@@ -2329,15 +2329,15 @@ private:
       TASKS ──leaves in order──▶ FINALIZES ──it has returned──▶ LEAVES ──result is in the ring──▶ reaped
 
    In order is: the pool drains and nothing waits, its share is run, or a task has spoiled its process; not: its task
-   was revoked, or the pool is killed. A kill in TASKS: no finalizer runs. In FINALIZES: the supervisor, having reaped the
-   worker, writes CRASHED into that one's ring, which is its own until it forks the next, or TIMEOUT if it was itself
-   that killed, for the limit; its clock runs in this state alone, from when it sees it, and the worker wakes it for
-   that. In LEAVES: the result goes into the ring as a task's, under a ticket that no task has (0), and its stamp, the
-   last word written, commits it: before that nothing is told, and pieces that the host has are dropped at the next
+   was revoked, or the pool is killed. A kill in TASKS: no finalizer runs. In FINALIZES: the supervisor, having reaped
+   the worker, writes CRASHED into that one's ring, which is its own until it forks the next, or TIMEOUT if it was
+   itself that killed, for the limit; its clock runs in this state alone, from when it sees it, and the worker wakes it
+   for that. In LEAVES: the result goes into the ring as a task's, under a ticket that no task has (0), and its stamp,
+   the last word written, commits it: before that nothing is told, and pieces that the host has are dropped at the next
    record of another; after it any process may publish it. So the successor begins behind it, and the host takes it in
-   where it lies, before all that is the successor's; at the end before it believes that no worker is left. Only then is
-   there a future, settled and with its callback due, and that alone holds it. A worker can write as many such records
-   as it likes; the host takes one more than tasks were ever accepted, and ends a worker that goes on.
+   where it lies, before all that is the successor's; at the end before it believes that no worker is left. Only then
+   is there a future, settled and with its callback due, and that alone holds it. A worker can write as many such
+   records as it likes; the host takes one more than tasks were ever accepted, and ends a worker that goes on.
 
    A worker commits in two steps and may lose the first: it then writes its record anew in place, so the process that
    publishes for it reads the record once more after it has found the word DONE: from then on it does not change.
