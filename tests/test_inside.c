@@ -189,17 +189,17 @@ TEST_STARTS(r154_forged_records_of_finalizers, FORK) {
     options.finalizer_context = &heard;
     pool = procpool_open(&options);
     CHECK(pool != NULL);
-    CHECK_OK(procpool_submit(pool, forge, &which, sizeof(which), &future));
+    CHECK_OK(procpool_submit(pool, forge, &which, sizeof(which), NULL, &future));
     CHECK_STATUS(procpool_future_wait(future, PROCPOOL_FOREVER), PROCPOOL_CRASHED);
     CHECK_EQ(heard, which < FORGED ? 0 : 2);
     CHECK_OK(procpool_future_release(future));
-    CHECK_OK(procpool_submit(pool, nothing, NULL, 0, &future));
+    CHECK_OK(procpool_submit(pool, nothing, NULL, 0, NULL, &future));
     CHECK_STATUS(procpool_future_wait(future, PROCPOOL_FOREVER), PROCPOOL_OK);
     CHECK_OK(procpool_future_release(future));
-    CHECK_EQ(pool->inboxes[0].finalizer == NULL, true);
-    CHECK_OK(procpool_shutdown(pool, PROCPOOL_DRAIN));
+    CHECK_EQ(pool->drain.inboxes[0].finalizer == NULL, true);
+    CHECK_OK(procpool_shutdown(pool, PROCPOOL_DRAIN, PROCPOOL_FOREVER));
     CHECK_EQ(heard, which < FORGED ? 1 : 3);
-    CHECK_EQ(pool->live_futures, 0);
+    CHECK_EQ(pool->futures.live, 0);
     CHECK_OK(procpool_free(pool));
   }
 }
