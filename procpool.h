@@ -36,13 +36,14 @@
    ==== CONTENTS: the tags to search for, in file order. Each part calls only parts that stand above it ===============
 
      >>manual        this text                       >>declarations   every call, with its contract
+     >>typed         calls with types, made by macros
      >>cplusplus     for C++: pools, futures, lambdas and containers
      >>manners       for users too: start methods, and what a pool does to its surroundings
      >>architecture  for who changes it: how it works and why, the shared memory drawn, what each memory order is for
      any process:    >>platform >>memory >>descriptors >>processes >>habits >>machine >>shm >>ring >>table
-     worker:         >>worker
+     worker:         >>worker >>working
      supervisor:     >>supervisor >>deaths >>door
-     host:           >>host >>arena >>futures >>drain >>waiting
+     host:           >>host >>arena >>futures >>drain >>health >>waiting
      the calls:      >>open >>launch >>enter >>submit >>pool >>results >>several >>iterators >>map (host),
                      >>task (worker), >>process (host)
      >>changes       change log, version and API conventions, licence
@@ -321,8 +322,8 @@ typedef struct procpool_options {
    * own, in a host with threads: a small program that opens the shared objects whose functions shall run (dlopen), and
    * then calls procpool_worker_main(), of the plugin's implementation or of another one of the same version. Functions
    * that lie in shared objects which both programs have open can run in workers, those of the host's own executable
-   * cannot (NO_FUNCTION). A path from the root or from the directory that open is called in: $PATH is not searched. It is
-   * started with the host's environment, and with this path as argv[0]. Where AUTO forks it is not used */
+   * cannot (NO_FUNCTION). A path from the root or from the directory that open is called in: $PATH is not searched. It
+   * is started with the host's environment, and with this path as argv[0]. Where AUTO forks it is not used */
   const char *worker_path;
   /* Runs once in each worker that leaves in order: when the pool is shut down by DRAIN or CANCEL, or the worker is
    * replaced (max_tasks_per_child); after its last task, never beside one. Inline: in the call that ends the pool. Not
@@ -330,11 +331,11 @@ typedef struct procpool_options {
    * called and answers like a task (procpool_task_return, procpool_task_fail), has no argument, and is in no count. One
    * that crashes, or calls exit, loses its own result and nothing else: it breaks no strict pool. */
   procpool_function finalizer;
-  /* Runs in the host for each finalizer that has ended, with a settled future: OK with its result, FAILED, TRANSFER; where
-   * its worker ended in it CRASHED, or TIMEOUT (finalizer_limit). procpool_future_error names the worker. In the thread
-   * that polls, waits, shuts down or frees; a shutdown returns OK when all have run. The future is given back after it.
-   * It is not called for a worker that is killed while the result of its finalizer is on its way, nor for one that ends
-   * in its finalizer while its ring is full. Null: the results are dropped */
+  /* Runs in the host for each finalizer that has ended, with a settled future: OK with its result, FAILED, TRANSFER;
+   * where its worker ended in it CRASHED, or TIMEOUT (finalizer_limit). procpool_future_error names the worker. In the
+   * thread that polls, waits, shuts down or frees; a shutdown returns OK when all have run. The future is given back
+   * after it. It is not called for a worker that is killed while the result of its finalizer is on its way, nor for one
+   * that ends in its finalizer while its ring is full. Null: the results are dropped */
   procpool_callback finalizer_callback;
   void *finalizer_context;
   double finalizer_limit; /* seconds that a finalizer may run, then its worker is killed; 0: no limit, and a shutdown
@@ -440,9 +441,10 @@ PROCPOOL_API PROCPOOL_NODISCARD procpool_status procpool_call(procpool *pool, pr
  * i has its place for the result at result + i * result_size.
  * *submitted, which may be null, receives how many were accepted, from the first on: they will settle exactly once;
  * the places of the others become null. Waits, and takes results in, as submit does; workers start on the first tasks
- * while the rest is still being written. procpool_future_index of each future is i. Returns OK: all of them. FULL, INTERRUPTED, MEMORY, SYSTEM, SHUTDOWN,
- * BROKEN, INIT_FAIL, SPAWN_FAIL: those before *submitted; so ARGUMENT and FORKED, if a buffer was freed or a child came
- * back while the call waited. HANDLE, NO_FUNCTION, UNSUPPORTED, and else ARGUMENT and FORKED: none. */
+ * while the rest is still being written. procpool_future_index of each future is i. Returns OK: all of them. FULL,
+ * INTERRUPTED, MEMORY, SYSTEM, SHUTDOWN, BROKEN, INIT_FAIL, SPAWN_FAIL: those before *submitted; so ARGUMENT and
+ * FORKED, if a buffer was freed or a child came back while the call waited. HANDLE, NO_FUNCTION, UNSUPPORTED, and else
+ * ARGUMENT and FORKED: none. */
 PROCPOOL_API PROCPOOL_NODISCARD procpool_status procpool_submit_many(procpool *pool, procpool_function function,
                                                                      const void *arguments, size_t size, size_t count,
                                                                      const procpool_submit_options *options,
@@ -476,7 +478,8 @@ PROCPOOL_API procpool_status procpool_shared_free(procpool *pool, void *buffer);
  *   PENDING   none has within that time
  *   END       none is left that could: all tasks have settled before
  *   MEMORY    out of memory while taking a result in: it stays where it is, free some and poll again
- *   INTERRUPTED; DEADLOCK in a callback or a task of this pool, where it would have to wait; ARGUMENT, HANDLE, FORKED */
+ *   INTERRUPTED; DEADLOCK in a callback or a task of this pool, where it would have to wait; ARGUMENT, HANDLE,
+ *   FORKED */
 PROCPOOL_API procpool_status procpool_poll(procpool *pool, double timeout);
 
 /* A descriptor for poll, select, epoll, the same at each call: readable when something may have settled, a task waits
@@ -699,14 +702,14 @@ typedef struct procpool_map_options {
 
 /* Calls function for each of count items: item i is argument_size bytes at arguments + i * argument_size, its result
  * at most result_size bytes at results + i * result_size. A shorter result, or none, is filled up with zeros; a larger
- * one makes the item TRANSFER. options may be null. An item that fails or crashes its worker fails alone; results of items
- * that are not OK are left as they were. results may be the array arguments itself, where both sizes are equal; arrays
- * that overlap in another way give wrong results. Blocks. Returns
+ * one makes the item TRANSFER. options may be null. An item that fails or crashes its worker fails alone; results of
+ * items that are not OK are left as they were. results may be the array arguments itself, where both sizes are equal;
+ * arrays that overlap in another way give wrong results. Blocks. Returns
  *   OK       all items are OK; or else the status of the first that is not
  *   PENDING, INTERRUPTED   no further item begins. Up to one per worker runs still, and procpool_task_cancelled()
  *            becomes true for it; what had ended counts, the others have status PENDING
- *   SHUTDOWN, BROKEN, INIT_FAIL, SPAWN_FAIL, MEMORY, NO_FUNCTION, SYSTEM   as of procpool_submit. What was handed out has
- *            come in by then; the rest stays PENDING and never begins
+ *   SHUTDOWN, BROKEN, INIT_FAIL, SPAWN_FAIL, MEMORY, NO_FUNCTION, SYSTEM   as of procpool_submit. What was handed out
+ *            has come in by then; the rest stays PENDING and never begins
  *   ARGUMENT, HANDLE, FORKED, DEADLOCK, UNSUPPORTED   nothing begins (or no more does, where a buffer is freed
  *            meanwhile, or a child comes back into the call)
  * Arrays in shared buffers of the pool are known by their address, and not copied: the items read their arguments, or
@@ -882,8 +885,8 @@ PROCPOOL_API void procpool__close_scope(procpool *pool);
  * behind it is its own.) If pthread_exit or cancellation ends the thread within it, they follow with glibc in C++, and
  * in C with -fexceptions; else the pool stays. No callback may throw meanwhile: that would be a second unwinding, and
  * ends the program (std::terminate). procpool_interrupt ends waits within the block, but not the end of the block: what
- * was accepted runs (a result for which there is no memory then is given up: TRANSFER). To drop it, shut down by KILL or
- * CANCEL before the block is left. */
+ * was accepted runs (a result for which there is no memory then is given up: TRANSFER). To drop it, shut down by KILL
+ * or CANCEL before the block is left. */
 static PROCPOOL_UNUSED inline void procpool__scope_end(procpool **procpool__pool) {
   if (*procpool__pool != PROCPOOL_NULL)
     procpool__close_scope(*procpool__pool);
@@ -894,7 +897,9 @@ static PROCPOOL_UNUSED inline void procpool__scope_end(procpool **procpool__pool
        procpool__once_##pool != PROCPOOL_NULL; procpool__once_##pool = PROCPOOL_NULL)                                  \
     if (pool != PROCPOOL_NULL)
 
-/* ---- the typed layer ----
+/* ==== >>typed =======================================================================================================
+ * Calls with types: what a program in C uses most.
+ *
  *   PROCPOOL_FUNCTION(double, power, double, base, int, exponent) { ... return y; }
  * at file scope defines the ordinary function  static double power(double base, int exponent)  and beside it
  *   status   power_call(pool, base, exponent, &y)        submits, waits, and gives the result
@@ -916,7 +921,8 @@ static PROCPOOL_UNUSED inline void procpool__scope_end(procpool **procpool__pool
  * is dropped. The other calls are procpool_submit, procpool_map ... with these types.
  *
  *   PROCPOOL_PROCEDURE(save, int, number, ...) { ... }      without a result: a function of void. Its calls have no &y
- *                                                           and no results: save_call(pool, number), save_result(future)
+ *                                                           and no results: save_call(pool, number),
+ *                                                           save_result(future)
  *   PROCPOOL_TASK_FUNCTION, PROCPOOL_TASK_PROCEDURE         with a `procpool_task *task` before the arguments, for
  *                                                           bodies that report failure (procpool_task_fail) or ask
  *                                                           whether they are cancelled
@@ -2150,11 +2156,11 @@ private:
                 SIGABRT.) In thread and inline pools exit() is
                 the host's own end; pthread_exit() in a task makes that one CRASHED, with status 0, and the thread goes
                 on (a thread of the pool's takes the next task; inline, the call that waits does): its cleanup handlers
-                have run by then, the destructors of its keys not; such a thread cannot be cancelled any more, and setuid
-                and its like, which another thread calls, leave it as it is. However the host ends, supervisor and workers are
-                gone within a second, stopped ones too: ending without shutdown is a kill. Nothing stays in /dev/shm or
-                on disk. Only a program that a task has started can keep the supervisor longer, while it traces it as a
-                debugger does, or stops it again and again.
+                have run by then, the destructors of its keys not; such a thread cannot be cancelled any more, and
+                setuid and its like, which another thread calls, leave it as it is. However the host ends, supervisor
+                and workers are gone within a second, stopped ones too: ending without shutdown is a kill. Nothing stays
+                in /dev/shm or on disk. Only a program that a task has started can keep the supervisor longer, while it
+                traces it as a debugger does, or stops it again and again.
    Libraries    a worker has the code that the program had when the pool was opened (spawn: has when it starts). A
                 function that dlopen brings later cannot run there: under spawn submit refuses it with NO_FUNCTION (also
                 where it lies in the place of what was closed), under fork its task ends as TRANSFER. Under fork do not
@@ -2397,27 +2403,27 @@ private:
    language's own model, and again with each order that it needs weakened. What differs from the obvious, and what
    would happen without it:
 
-      process: what it does                       order            whom it faces                    without it
-      worker: stamps, (commits), looks at flag    seq_cst (1)      host: sets flag, looks at stamp  sleeps on a result
-      worker: tail of a committed record          release          host: tail                       tail without record
-      worker: tail of a piece, looks at flag      seq_cst          host: sets flag, looks at tail   sleeps on a piece
-      worker: claims, looks at flag               seq_cst          host: sets flag, looks at word   (lazy) sleep for ever
-      worker: is ready (away), looks at flag      seq_cst          host: sets flag, looks at away   sleeps, all are ready
-      worker: intent's slot, word; its end        release          audit: intent, then the word     a sound worker is ended
-      worker: sets room_flag, looks at consumed   seq_cst          host: the other way round        worker waits for ever
-      worker: sets room_flag, looks at DISCARD    seq_cst          host: the other way round        worker waits for ever
-      worker: started_ns, then limited_word       release          supervisor: the other way round  another task's time
-      worker: unwanted task counted, flag         seq_cst          host: sets flag, looks at count  sleeps on room
-      worker: a result, the next item is begun    release, fence   host: begun, then results (2)    half a result
-      host: word READY, then the cell             release          worker: cell, then claims        a task is passed by
-      host: cells of many, then touches idle      release, or      worker: sets idle, looks at cell worker sleeps at a task
-      host: publishes, looks at ticking           seq_cst          supervisor: ticking 0, queue     a limit is not kept
-      host: sets wake_at, then flag               relaxed, seq_cst worker: the other way round      (lazy) sleep for ever
-      supervisor: sets away, then wakes all       release          worker: wake_seq, then cell      a task waits
-      supervisor: exit record, then dead_list     release          host: dead_list, then record     half of an exit record
-      supervisor: cause (relaxed), then health    release          host: health, then cause         another cause
-      last thread: alive 0, looks at phase        seq_cst          shutdown: the other way round    no end of a shutdown
-      interrupt: counts itself, looks at magic    seq_cst          free: the other way round        use after free
+      process: what it does                     order            whom it faces                    without it
+      worker: stamps, (commits), looks at flag  seq_cst (1)      host: sets flag, looks at stamp  sleeps on a result
+      worker: tail of a committed record        release          host: tail                       tail without record
+      worker: tail of a piece, looks at flag    seq_cst          host: sets flag, looks at tail   sleeps on a piece
+      worker: claims, looks at flag             seq_cst          host: sets flag, looks at word   (lazy) sleep for ever
+      worker: is ready (away), looks at flag    seq_cst          host: sets flag, looks at away   sleeps, all are ready
+      worker: intent's slot, word; its end      release          audit: intent, then the word     a sound worker ended
+      worker: sets room_flag, looks at consumed seq_cst          host: the other way round        worker waits for ever
+      worker: sets room_flag, looks at DISCARD  seq_cst          host: the other way round        worker waits for ever
+      worker: started_ns, then limited_word     release          supervisor: the other way round  another task's time
+      worker: unwanted task counted, flag       seq_cst          host: sets flag, looks at count  sleeps on room
+      worker: a result, the next item is begun  release, fence   host: begun, then results (2)    half a result
+      host: word READY, then the cell           release          worker: cell, then claims        a task is passed by
+      host: cells of many, then touches idle    release, or      worker: sets idle, looks at cell sleeps beside a task
+      host: publishes, looks at ticking         seq_cst          supervisor: ticking 0, queue     a limit is not kept
+      host: sets wake_at, then flag             relaxed, seq_cst worker: the other way round      (lazy) sleep for ever
+      supervisor: sets away, then wakes all     release          worker: wake_seq, then cell      a task waits
+      supervisor: exit record, then dead_list   release          host: dead_list, then record     half of an exit record
+      supervisor: cause (relaxed), then health  release          host: health, then cause         another cause
+      last thread: alive 0, looks at phase      seq_cst          shutdown: the other way round    no end of a shutdown
+      interrupt: counts itself, looks at magic  seq_cst          free: the other way round        use after free
 
       (1) x86: release, since the commit's compare-and-swap is locked: see procpool__store_before_cas.
       (2) For a process that is killed what counts is the order of its instructions: the fence binds the compiler alone.
@@ -6378,10 +6384,10 @@ typedef struct procpool__chunk {
   procpool__failure first; /* worker: of the first failure, where there are no records */
 } procpool__chunk;
 
-/* Several items of an imap that are one task, in the arena. The host writes it all before READY, but for begun, which is
- * the worker's. The task's outcome, with its record or its exit record, is that of the item that was begun last: each
- * one before it has left its answer here, and those behind it were not begun and are handed out again. So the last item
- * needs no answer here, nor does one whose result finds no room: the task ends with it. */
+/* Several items of an imap that are one task, in the arena. The host writes it all before READY, but for begun, which
+ * is the worker's. The task's outcome, with its record or its exit record, is that of the item that was begun last:
+ * each one before it has left its answer here, and those behind it were not begun and are handed out again. So the last
+ * item needs no answer here, nor does one whose result finds no room: the task ends with it. */
 typedef struct procpool__bundle {
   procpool__u64 count, argument_size, argument_step;
   procpool__u64 arguments, answers, answers_size; /* offsets in the arena; bytes */
@@ -7012,6 +7018,12 @@ static void procpool__worker_report_death(procpool__worker *w) {
   procpool__shm_wake_host(s, w->event_fd);
 }
 
+/* ==== >>working =====================================================================================================
+ * Runs in:   a worker process, a worker thread of the host, or (inline) the host's calling thread.
+ * Writes:    as >>worker; its bits of idle and away.
+ * Calls:     >>worker, and all that it calls.
+ * Always:    what it claims it runs at once; it says that it sleeps before its last look for a task. */
+
 /* ---- claiming and sleeping ---- */
 
 typedef enum procpool__step { PROCPOOL__STEP_RAN, PROCPOOL__STEP_EMPTY, PROCPOOL__STEP_LEAVE } procpool__step;
@@ -7297,7 +7309,7 @@ static bool procpool__worker_initialize(procpool__worker *w) {
  *            in any process.
  * Writes:    health, causes and counts in the header, away, its own children, words of dead workers, the record of its
  *            process. It notes stops and continues, too; deaths are the next part's.
- * Calls:     >>worker, and all above it.
+ * Calls:     >>working, and all above it.
  * Always:    no user code runs in it, it holds no lock and allocates nothing; what it reads from shared memory it
  *            checks, since a worker may have written anything. */
 
@@ -7325,9 +7337,9 @@ static inline int *procpool__process_fd(procpool__process_pool *pool, size_t at)
   return (int *)(void *)((unsigned char *)pool + at);
 }
 
-/* The one piece of mutable file-scope state: whether this process came through the door, how deeply its pools are
- * nested, which pools it hosts, and which worker it is. All of it concerns the process as a whole, so there is no
- * pool for it to hang off. */
+/* Mutable file-scope state is this, and what each thread was told last (procpool__thread_last). Whether this process
+ * came through the door, how deeply its pools are nested, which pools it hosts, and which worker it is. All of it
+ * concerns the process as a whole, so there is no pool for it to hang off. */
 static struct {
   procpool__lock lock;
   procpool__process_pool *pools;
@@ -9196,7 +9208,7 @@ struct procpool {
     uint64_t timer_due; /* NEVER: it does not run; 0: it is readable, the loop is told */
   } loop;
 
-  /* How far the pool's life has come, and why: >>drain, which hears the supervisor, and >>pool, which shuts it down.
+  /* How far the pool's life has come, and why: >>health, which hears the supervisor, and >>pool, which shuts it down.
    * Who is within a call: >>enter. */
   struct {
     uint32_t phase;          /* procpool__phase; only goes on. The header's may have been written over by a worker */
@@ -9210,7 +9222,7 @@ struct procpool {
   } life;
 
   /* What only some start methods have: >>launch. Which thread runs an inline task: >>waiting. Threads are joined by
-   * >>drain. */
+   * >>health. */
   struct {
     procpool__thread *threads;
     procpool__worker *inline_worker; /* the first of these, whose place each thread that calls takes; or null */
@@ -10243,7 +10255,7 @@ static void procpool__host_explain(procpool_future *f, procpool_status status, i
 
 /* ==== >>drain =======================================================================================================
  * Runs in:   the host, with the lock.
- * Writes:    the pool; rings' consumed and room_seq; words of tasks that are taken back.
+ * Writes:    the pool; rings' consumed and room_seq.
  * Calls:     >>futures, >>arena, >>host.
  * Always:    who takes in a record has checked all of it; each task settles once, whatever a worker has written. */
 
@@ -10884,6 +10896,12 @@ static bool procpool__host_drain_ring(procpool *p, int worker) {
   return taken != PROCPOOL__TAKEN_NOT;
 }
 
+/* ==== >>health ======================================================================================================
+ * Runs in:   the host, with the lock.
+ * Writes:    the pool; words of tasks that are taken back.
+ * Calls:     >>drain, and all above it.
+ * Always:    what was committed is taken in before the rest is given up; the end comes once. */
+
 /* ---- the pool is no good any more ---- */
 
 /* Takes back every task that has not begun, with this outcome. */
@@ -11175,7 +11193,7 @@ static procpool_status procpool__host_drain(procpool *p) {
 /* ==== >>waiting =====================================================================================================
  * Runs in:   the host; with the lock, but while a thread spins, sleeps, or runs callbacks.
  * Writes:    the pool; of the segment: host_flag, host_seq, wake_at, and what the audit mends.
- * Calls:     >>drain, and all above it.
+ * Calls:     >>health, and all above it.
  * Always:    a wait ends by its condition, its deadline, an interrupt or the end of the pool, and looks after the
  *            supervisor and at what workers may have scribbled. */
 
