@@ -510,7 +510,8 @@ PROCPOOL_API PROCPOOL_NODISCARD procpool_status procpool_submit(procpool *pool, 
  * capacity bytes; *result_size, which may be null, receives how many there are. options may be null. Returns
  *   the outcome  of the task
  *   TOO_SMALL    capacity is less than its result
- *   INTERRUPTED, MEMORY   it did not wait to the end: the task goes on, and its result is dropped
+ *   INTERRUPTED, MEMORY   it did not wait to the end: the task is cancelled if it has not begun, else its result is
+ *                dropped
  *   DEADLOCK     in a callback or a task of this pool: nothing was submitted
  *   else         as procpool_submit. procpool_last_error has the rest */
 PROCPOOL_API PROCPOOL_NODISCARD procpool_status procpool_call(procpool *pool, procpool_function function,
@@ -14669,53 +14670,6 @@ PROCPOOL_API void *procpool_future_user(procpool_future *future) {
   return procpool__host_check_future(future) == PROCPOOL_OK ? future->user : NULL;
 }
 
-/* ---- a call in another process ---- */
-
-/* Before anything is submitted: whether there may be a wait for it. */
-static procpool_status procpool__call_check(procpool *p, const void *result, size_t capacity) {
-  procpool_status status = procpool__public_enter(p);
-  if (status != PROCPOOL_OK)
-    return status;
-  if (result == NULL && capacity > 0)
-    status = procpool__host_refuse(p, PROCPOOL_ARGUMENT, 0, "there is no place for the result");
-  else if (procpool__host_self(p))
-    status = PROCPOOL_DEADLOCK;
-  return procpool__public_leave(p, status);
-}
-
-/* Under the lock, of a settled future: its result, or why there is none. */
-static procpool_status procpool__call_take(procpool_future *f, void *result, size_t capacity, size_t *size) {
-  const procpool_status status = procpool__future_status(f);
-  if (status == PROCPOOL_OK)
-    return procpool__future_copy_locked(f, result, capacity, size);
-  procpool__future_tell(f);
-  return status;
-}
-
-PROCPOOL_API procpool_status procpool_call(procpool *pool, procpool_function function, const void *argument,
-                                           size_t size, void *result, size_t capacity, size_t *result_size,
-                                           const procpool_submit_options *options) {
-  procpool_future *future;
-  procpool_status status;
-  if (result_size != NULL)
-    *result_size = 0;
-  status = procpool__call_check(pool, result, capacity);
-  if (status != PROCPOOL_OK)
-    return status;
-  status = procpool_submit(pool, function, argument, size, options, &future);
-  if (status != PROCPOOL_OK)
-    return status;
-  procpool__platform_cancel_here();
-  pool = future->pool;
-  procpool__public_lock(pool);
-  status = procpool__future_await(pool, future, PROCPOOL_FOREVER);
-  if (status < PROCPOOL_PENDING && future->magic == PROCPOOL__FUTURE_LIVE)
-    status = procpool__call_take(future, result, capacity, result_size);
-  if (status != PROCPOOL_FORKED)
-    (void)procpool__future_release(pool, future);
-  return procpool__public_leave_throwing(pool, status);
-}
-
 static procpool_status procpool__future_cancel(procpool *p, procpool_future *f) {
   (void)procpool__host_drain(p);
   if (procpool__future_status(f) != PROCPOOL_PENDING)
@@ -14767,39 +14721,80 @@ static procpool_status procpool__future_stop(procpool_future *future, bool by_fo
   return procpool__public_leave(p, status);
 }
 
-/* A call is submit, wait, copy and release in one. No other thread has the future. */
-static procpool_status procpool__typed_finish(procpool *p, procpool_future *future, void *buffer, size_t size) {
-  procpool_status status = procpool__future_await(p, future, PROCPOOL_FOREVER);
-  if (status < PROCPOOL_PENDING)
-    status = procpool__future_take(future, buffer, size);
-  else if (status == PROCPOOL_FORKED)
+/* ---- a call in another process: submit, wait, copy and release in one ---- */
+
+typedef struct procpool__answered {
+  void *result;
+  size_t capacity;
+  bool exact;   /* the typed layer: a result of another size is none */
+  size_t *size; /* or null */
+} procpool__answered;
+
+/* In a callback or a task of the pool, where it could not wait, nothing is submitted. */
+static procpool_status procpool__call_check(procpool *p, const procpool__answered *to) {
+  procpool_status status = procpool__public_enter(p);
+  if (status != PROCPOOL_OK)
     return status;
-  else if (procpool__future_cancel(p, future) == PROCPOOL_CANCELLED)
-    procpool__future_stopped(p);
-  (void)procpool__future_release(p, future);
+  if (to->result == NULL && to->capacity > 0)
+    status = procpool__host_refuse(p, PROCPOOL_ARGUMENT, 0, "there is no place for the result");
+  else if (procpool__host_self(p))
+    status = procpool__host_refuse(p, PROCPOOL_DEADLOCK, 0, NULL);
+  return procpool__public_leave(p, status);
+}
+
+/* Under the lock, of a settled future: its result, or why there is none. */
+static procpool_status procpool__call_take(procpool_future *f, const procpool__answered *to) {
+  const procpool_status status = procpool__future_status(f);
+  if (to->exact)
+    return procpool__future_take(f, to->result, to->capacity);
+  if (status == PROCPOOL_OK)
+    return procpool__future_copy_locked(f, to->result, to->capacity, to->size);
+  procpool__future_tell(f);
   return status;
 }
 
-/* In a callback or a task of the pool, where it could not wait, nothing is submitted. */
+/* Waits for what was submitted. Where the wait ends before the task, that is cancelled if it has not begun. A callback
+ * of the options may have released the future meanwhile. */
+static procpool_status procpool__call_await(procpool_future *f, const procpool__answered *to) {
+  procpool *p = f->pool;
+  procpool_status status;
+  procpool__platform_cancel_here();
+  procpool__public_lock(p);
+  f->refs++;
+  status = procpool__future_await(p, f, PROCPOOL_FOREVER);
+  if (status == PROCPOOL_FORKED)
+    return procpool__public_leave_throwing(p, status);
+  if (status < PROCPOOL_PENDING)
+    status = procpool__call_take(f, to);
+  else if (procpool__future_cancel(p, f) == PROCPOOL_CANCELLED)
+    procpool__future_stopped(p);
+  (void)procpool__future_release(p, f);
+  procpool__future_unref(p, f);
+  return procpool__public_leave_throwing(p, status);
+}
+
+PROCPOOL_API procpool_status procpool_call(procpool *pool, procpool_function function, const void *argument,
+                                           size_t size, void *result, size_t capacity, size_t *result_size,
+                                           const procpool_submit_options *options) {
+  const procpool__answered to = {result, capacity, false, result_size};
+  procpool_future *future;
+  procpool_status status = procpool__call_check(pool, &to);
+  if (result_size != NULL)
+    *result_size = 0;
+  if (status == PROCPOOL_OK)
+    status = procpool_submit(pool, function, argument, size, options, &future);
+  return status == PROCPOOL_OK ? procpool__call_await(future, &to) : status;
+}
+
 PROCPOOL_API procpool_status procpool__typed_call(procpool *pool, procpool_function function, const void *argument,
                                                   size_t size, void *buffer, size_t result_size,
                                                   procpool__pointers pointers) {
+  const procpool__answered to = {buffer, result_size, true, NULL};
   procpool_future *future;
-  procpool_status status = procpool__public_enter(pool);
-  if (status != PROCPOOL_OK)
-    return status;
-  if (buffer == NULL && result_size > 0)
-    status = procpool__host_refuse(pool, PROCPOOL_ARGUMENT, 0, "there is no place for the result");
-  else if (procpool__host_self(pool))
-    status = procpool__host_refuse(pool, PROCPOOL_DEADLOCK, 0, NULL);
-  status = procpool__public_leave(pool, status);
+  procpool_status status = procpool__call_check(pool, &to);
   if (status == PROCPOOL_OK)
     status = procpool__typed_submit_checked(pool, function, argument, size, NULL, pointers, &future);
-  if (status != PROCPOOL_OK)
-    return status;
-  procpool__platform_cancel_here();
-  procpool__public_lock(pool);
-  return procpool__public_leave_throwing(pool, procpool__typed_finish(pool, future, buffer, result_size));
+  return status == PROCPOOL_OK ? procpool__call_await(future, &to) : status;
 }
 
 PROCPOOL_API procpool_status procpool_future_cancel(procpool_future *future) {
