@@ -60,11 +60,20 @@ build_line_of() {
   sed -n '1,/\*\//s/^ \* *\(c[c+][c+]* .*\)$/\1/p' "$root/examples/$1".c* | head -n 1 | sed 's/ *&&.*//; s/ *\*\/$//'
 }
 
+# Skips where a library that the command links to (-lNAME) is not installed for this compiler.
+needs_libraries() {
+  for library in $(echo "$1" | grep -oE -e '-l[a-zA-Z0-9]+'); do
+    echo 'int main(void) { return 0; }' | $CC -x c -o nothing - "$library" 2>/dev/null ||
+      skip "the library of $library is not installed"
+  done
+}
+
 example() {
   line=$(build_line_of "$1")
   [ -n "$line" ] || { echo "example $1: no line ' *   cc ...' in its first comment"; exit 1; }
   fresh "example_$1"
   cp -R "$root/procpool.h" "$root/LICENSE" "$root/examples" .
+  needs_libraries "$line"
   echo "$line"
   case $line in
   c++*)
@@ -74,7 +83,7 @@ example() {
   *) eval "$CC $strict ${line#cc }" ;;
   esac
   # shellcheck disable=SC2046
-  PROCPOOL_WORKERS=2 "./$1" $(arguments_of "$1") >output
+  SDL_VIDEODRIVER=dummy PROCPOOL_WORKERS=2 "./$1" $(arguments_of "$1") >output
   "$build/run" --match "$root/examples/$1.expected" output
 }
 
