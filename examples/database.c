@@ -45,18 +45,22 @@ int main(void) {
                                         "select depth from river", "select count(*) from river"};
   enum { QUERIES = sizeof(queries) / sizeof(queries[0]) };
   long total = 0;
-  const procpool_options options = {.initializer = open_database,
+  procpool_error error = {0};
+  const procpool_options options = {.error = &error,
+                                    .initializer = open_database,
                                     .initializer_argument = path,
                                     .initializer_size = sizeof(path),
                                     .finalizer = close_database,
                                     .finalizer_callback = add_up,
                                     .finalizer_context = &total};
   if (sqlite3_open(path, &database) != SQLITE_OK || sqlite3_exec(database, rivers, NULL, NULL, NULL) != SQLITE_OK ||
-      sqlite3_close(database) != SQLITE_OK) /* closed, for no connection may be open in a process that forks */
+      sqlite3_close(database) != SQLITE_OK) { /* closed, for no connection may be open in a process that forks */
+    fprintf(stderr, "database: %s\n", sqlite3_errmsg(database));
     return 1;
+  }
   PROCPOOL_WITH(pool, &options) {
     procpool_future *futures[QUERIES];
-    if (procpool_wait_ready(pool, 10) != PROCPOOL_OK ||
+    if (procpool_wait_ready(pool, PROCPOOL_FOREVER) != PROCPOOL_OK ||
         query_submit_many(pool, queries, QUERIES, futures) != PROCPOOL_OK) {
       fprintf(stderr, "database: %s\n", procpool_last_message());
       return 1;
@@ -68,7 +72,7 @@ int main(void) {
     procpool_release_many(futures, QUERIES);
   }
   else {
-    fprintf(stderr, "database: no pool: %s\n", procpool_last_message());
+    fprintf(stderr, "database: no pool: %s\n", error.message);
     return 1;
   }
   printf("%ld queries answered\n", total); /* the pool has ended, and so has every finalizer */

@@ -32,33 +32,35 @@ PROCPOOL_PROCEDURE(parse, packet, input) {
 }
 
 int main(void) {
-  const procpool_imap_options in_groups = {.chunksize = 16, .time_limit = 0.05};
+  procpool_error error = {0};
+  const procpool_options options = {.error = &error};
+  const procpool_imap_options in_groups = {.chunksize = 16, .time_limit = 0.1};
   uint64_t state = 88172645463325252u;
   bool seen[65] = {false}; /* by signal; 0: it hung */
-  PROCPOOL_WITH(pool, NULL) {
+  int found = 0;
+  PROCPOOL_WITH(pool, &options) {
     procpool_iterator *inputs;
-    if (parse_imap(pool, next_packet, &state, &in_groups, &inputs) != PROCPOOL_OK)
-      return 1;
-    for (int found = 0; found < 3;) {
+    if (parse_imap(pool, next_packet, &state, &in_groups, &inputs) != PROCPOOL_OK) {
+      procpool_last_error(&error);
+      break;
+    }
+    while (found < 3) {
       const procpool_status status = parse_next(inputs);
-      procpool_error error;
       if (status == PROCPOOL_OK)
         continue;
       procpool_last_error(&error);
-      if (status != PROCPOOL_CRASHED && status != PROCPOOL_TIMEOUT) {
-        fprintf(stderr, "fuzzer: %s\n", error.message);
-        return 1;
-      }
+      if (status != PROCPOOL_CRASHED && status != PROCPOOL_TIMEOUT)
+        break;
       const int kind = status == PROCPOOL_CRASHED ? error.signal : 0;
-      if (!seen[kind]) {
-        printf("input %zu: %s\n", error.index, kind != 0 ? strsignal(kind) : "it hangs");
-        seen[kind] = true;
-        found++;
-      }
+      if (seen[kind])
+        continue;
+      printf("input %zu: %s\n", error.index, kind != 0 ? strsignal(kind) : "it hangs");
+      seen[kind] = true;
+      found++;
     }
     procpool_iterator_free(inputs); /* and with it the inputs that wait */
-    return 0;
   }
-  fprintf(stderr, "fuzzer: no pool: %s\n", procpool_last_message());
-  return 1;
+  if (found < 3)
+    fprintf(stderr, "fuzzer: %s\n", error.message);
+  return found < 3;
 }

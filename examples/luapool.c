@@ -38,13 +38,14 @@ PROCPOOL_STRING_FUNCTION(apply, item) {
 
 /* luapool.open(code): a pool for the function that the code returns. */
 static int open_pool(lua_State *L) {
-  procpool_options options = {.start = PROCPOOL_START_SPAWN, .worker_path = "./luapool-worker"};
-  procpool **place = lua_newuserdatauv(L, sizeof(procpool *), 0);
+  procpool_error error = {0};
+  procpool_options options = {.error = &error, .start = PROCPOOL_START_SPAWN, .worker_path = "./luapool-worker"};
   options.initializer = load_function;
   options.initializer_argument = luaL_checklstring(L, 1, &options.initializer_size);
+  procpool **place = lua_newuserdatauv(L, sizeof(procpool *), 0);
   *place = procpool_open(&options);
   if (*place == NULL)
-    return luaL_error(L, "%s", procpool_last_message());
+    return luaL_error(L, "%s", error.message);
   luaL_setmetatable(L, "luapool");
   return 1;
 }

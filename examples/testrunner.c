@@ -48,19 +48,17 @@ PROCPOOL_TASK_PROCEDURE(run, test, row) {
 }
 
 int main(void) {
-  const procpool_options options = {.start = PROCPOOL_START_FORK};
-  procpool_error errors[TESTS];
-  procpool_map_options each = {.chunksize = 1, .time_limit = 0.3, .errors = errors};
+  procpool_error error = {0}, errors[TESTS];
+  const procpool_options options = {.error = &error, .start = PROCPOOL_START_FORK};
+  procpool_map_options each = {.error = &error, .errors = errors, .chunksize = 1, .time_limit = 1};
   PROCPOOL_WITH(pool, &options) {
-    if (run_map_with(pool, tests, TESTS, &each) >= PROCPOOL_PENDING) { /* it is not the tests that went wrong */
-      fprintf(stderr, "testrunner: %s\n", procpool_last_message());
-      return 1;
-    }
+    if (run_map_with(pool, tests, TESTS, &each) >= PROCPOOL_PENDING)
+      break; /* it is not the tests that went wrong */
     for (int i = 0; i < TESTS; i++)
       printf("%-8s %-8s %s\n", tests[i].name, procpool_status_name(errors[i].status), errors[i].message);
     printf("%d tests, %zu not passed\n", TESTS, each.failed_count);
     return 0;
   }
-  fprintf(stderr, "testrunner: no pool: %s\n", procpool_last_message());
+  fprintf(stderr, "testrunner: %s\n", error.message);
   return 1;
 }

@@ -68,7 +68,8 @@ example() {
   cp -R "$root/procpool.h" "$root/LICENSE" "$root/examples" .
   echo "$lines" | tee build_lines
   echo 'int main(void) { return 0; }' >nothing.c
-  for library in $(grep -o -e ' -l[^ ]*' build_lines); do
+  libraries=$(grep -o -e ' -l[^ ]*' build_lines || true)
+  for library in $libraries; do
     $CC -o nothing nothing.c "$library" 2>/dev/null || skip "$library is not installed"
   done
   while IFS= read -r line; do
