@@ -36,13 +36,14 @@
    ==== CONTENTS: the tags to search for, in file order. Each part calls only parts that stand above it ===============
 
      >>manual        this text                       >>declarations   every call, with its contract
+     >>typed         calls with types, made by macros
      >>cplusplus     for C++: pools, futures, lambdas and containers
      >>manners       for users too: start methods, and what a pool does to its surroundings
      >>architecture  for who changes it: how it works and why, the shared memory drawn, what each memory order is for
      any process:    >>platform >>memory >>descriptors >>processes >>habits >>machine >>shm >>ring >>table
-     worker:         >>worker
+     worker:         >>worker >>working
      supervisor:     >>supervisor >>deaths >>door
-     host:           >>host >>arena >>futures >>drain >>waiting
+     host:           >>host >>arena >>futures >>drain >>health >>waiting
      the calls:      >>open >>launch >>enter >>submit >>pool >>results >>several >>iterators >>map (host),
                      >>task (worker), >>process (host)
      >>changes       change log, version and API conventions, licence
@@ -321,23 +322,24 @@ typedef struct procpool_options {
    * own, in a host with threads: a small program that opens the shared objects whose functions shall run (dlopen), and
    * then calls procpool_worker_main(), of the plugin's implementation or of another one of the same version. Functions
    * that lie in shared objects which both programs have open can run in workers, those of the host's own executable
-   * cannot (NO_FUNCTION). A path from the root or from the directory that open is called in: $PATH is not searched. It is
-   * started with the host's environment, and with this path as argv[0]. Where AUTO forks it is not used */
+   * cannot (NO_FUNCTION). A path from the root or from the directory that open is called in: $PATH is not searched. It
+   * is started with the host's environment, and with this path as argv[0]. Where AUTO forks it is not used */
   const char *worker_path;
-  /* Runs once in each worker that leaves in order: when the pool is shut down by DRAIN or CANCEL, or it is replaced
-   * (max_tasks_per_child); after its last task, never beside one. Inline: in the call that ends the pool. Not where the
-   * worker is killed or crashes, nor where the pool is killed or freed without a shutdown. It answers like a task, has
-   * no argument, and is none: it is in no count. One that crashes harms nothing but its own result. */
+  /* Runs once in each worker that leaves in order: when the pool is shut down by DRAIN or CANCEL, or the worker is
+   * replaced (max_tasks_per_child); after its last task, never beside one. Inline: in the call that ends the pool. Not
+   * in a worker that is killed or has crashed, nor where the pool is killed, or freed without a shutdown before. It is
+   * called and answers like a task (procpool_task_return, procpool_task_fail), has no argument, and is in no count. One
+   * that crashes, or calls exit, loses its own result and nothing else: it breaks no strict pool. */
   procpool_function finalizer;
-  /* Runs in the host for each finalizer that has ended, with a settled future: its result, or FAILED or TRANSFER; and
-   * CRASHED, or TIMEOUT for finalizer_limit, where its worker ended in it. (No call where the worker's ring has no room
-   * for that news.) Worker and pid are in the future. In the thread that polls, waits, shuts down or frees, which sees
-   * to it that all have been called back when it returns as the pool's end. The future is given back after it. Null:
-   * the results are dropped */
+  /* Runs in the host for each finalizer that has ended, with a settled future: OK with its result, FAILED, TRANSFER;
+   * where its worker ended in it CRASHED, or TIMEOUT (finalizer_limit). procpool_future_error names the worker. In the
+   * thread that polls, waits, shuts down or frees; a shutdown returns OK when all have run. The future is given back
+   * after it. It is not called for a worker that is killed while the result of its finalizer is on its way, nor for one
+   * that ends in its finalizer while its ring is full. Null: the results are dropped */
   procpool_callback finalizer_callback;
   void *finalizer_context;
-  double finalizer_limit; /* seconds that a finalizer may run, then its worker is killed; 0: no limit; fork and spawn
-                             only */
+  double finalizer_limit; /* seconds that a finalizer may run, then its worker is killed; 0: no limit, and a shutdown
+                             waits for it (KILL does not); fork and spawn only */
 } procpool_options;
 
 /* Opens a pool. options: null or zeroed for all defaults. Returns when every worker process has been started (their
@@ -439,9 +441,10 @@ PROCPOOL_API PROCPOOL_NODISCARD procpool_status procpool_call(procpool *pool, pr
  * i has its place for the result at result + i * result_size.
  * *submitted, which may be null, receives how many were accepted, from the first on: they will settle exactly once;
  * the places of the others become null. Waits, and takes results in, as submit does; workers start on the first tasks
- * while the rest is still being written. procpool_future_index of each future is i. Returns OK: all of them. FULL, INTERRUPTED, MEMORY, SYSTEM, SHUTDOWN,
- * BROKEN, INIT_FAIL, SPAWN_FAIL: those before *submitted; so ARGUMENT and FORKED, if a buffer was freed or a child came
- * back while the call waited. HANDLE, NO_FUNCTION, UNSUPPORTED, and else ARGUMENT and FORKED: none. */
+ * while the rest is still being written. procpool_future_index of each future is i. Returns OK: all of them. FULL,
+ * INTERRUPTED, MEMORY, SYSTEM, SHUTDOWN, BROKEN, INIT_FAIL, SPAWN_FAIL: those before *submitted; so ARGUMENT and
+ * FORKED, if a buffer was freed or a child came back while the call waited. HANDLE, NO_FUNCTION, UNSUPPORTED, and else
+ * ARGUMENT and FORKED: none. */
 PROCPOOL_API PROCPOOL_NODISCARD procpool_status procpool_submit_many(procpool *pool, procpool_function function,
                                                                      const void *arguments, size_t size, size_t count,
                                                                      const procpool_submit_options *options,
@@ -475,7 +478,8 @@ PROCPOOL_API procpool_status procpool_shared_free(procpool *pool, void *buffer);
  *   PENDING   none has within that time
  *   END       none is left that could: all tasks have settled before
  *   MEMORY    out of memory while taking a result in: it stays where it is, free some and poll again
- *   INTERRUPTED; DEADLOCK in a callback or a task of this pool, where it would have to wait; ARGUMENT, HANDLE, FORKED */
+ *   INTERRUPTED; DEADLOCK in a callback or a task of this pool, where it would have to wait; ARGUMENT, HANDLE,
+ *   FORKED */
 PROCPOOL_API procpool_status procpool_poll(procpool *pool, double timeout);
 
 /* A descriptor for poll, select, epoll, the same at each call: readable when something may have settled, a task waits
@@ -698,14 +702,14 @@ typedef struct procpool_map_options {
 
 /* Calls function for each of count items: item i is argument_size bytes at arguments + i * argument_size, its result
  * at most result_size bytes at results + i * result_size. A shorter result, or none, is filled up with zeros; a larger
- * one makes the item TRANSFER. options may be null. An item that fails or crashes its worker fails alone; results of items
- * that are not OK are left as they were. results may be the array arguments itself, where both sizes are equal; arrays
- * that overlap in another way give wrong results. Blocks. Returns
+ * one makes the item TRANSFER. options may be null. An item that fails or crashes its worker fails alone; results of
+ * items that are not OK are left as they were. results may be the array arguments itself, where both sizes are equal;
+ * arrays that overlap in another way give wrong results. Blocks. Returns
  *   OK       all items are OK; or else the status of the first that is not
  *   PENDING, INTERRUPTED   no further item begins. Up to one per worker runs still, and procpool_task_cancelled()
  *            becomes true for it; what had ended counts, the others have status PENDING
- *   SHUTDOWN, BROKEN, INIT_FAIL, SPAWN_FAIL, MEMORY, NO_FUNCTION, SYSTEM   as of procpool_submit. What was handed out has
- *            come in by then; the rest stays PENDING and never begins
+ *   SHUTDOWN, BROKEN, INIT_FAIL, SPAWN_FAIL, MEMORY, NO_FUNCTION, SYSTEM   as of procpool_submit. What was handed out
+ *            has come in by then; the rest stays PENDING and never begins
  *   ARGUMENT, HANDLE, FORKED, DEADLOCK, UNSUPPORTED   nothing begins (or no more does, where a buffer is freed
  *            meanwhile, or a child comes back into the call)
  * Arrays in shared buffers of the pool are known by their address, and not copied: the items read their arguments, or
@@ -881,8 +885,8 @@ PROCPOOL_API void procpool__close_scope(procpool *pool);
  * behind it is its own.) If pthread_exit or cancellation ends the thread within it, they follow with glibc in C++, and
  * in C with -fexceptions; else the pool stays. No callback may throw meanwhile: that would be a second unwinding, and
  * ends the program (std::terminate). procpool_interrupt ends waits within the block, but not the end of the block: what
- * was accepted runs (a result for which there is no memory then is given up: TRANSFER). To drop it, shut down by KILL or
- * CANCEL before the block is left. */
+ * was accepted runs (a result for which there is no memory then is given up: TRANSFER). To drop it, shut down by KILL
+ * or CANCEL before the block is left. */
 static PROCPOOL_UNUSED inline void procpool__scope_end(procpool **procpool__pool) {
   if (*procpool__pool != PROCPOOL_NULL)
     procpool__close_scope(*procpool__pool);
@@ -893,7 +897,9 @@ static PROCPOOL_UNUSED inline void procpool__scope_end(procpool **procpool__pool
        procpool__once_##pool != PROCPOOL_NULL; procpool__once_##pool = PROCPOOL_NULL)                                  \
     if (pool != PROCPOOL_NULL)
 
-/* ---- the typed layer ----
+/* ==== >>typed =======================================================================================================
+ * Calls with types: what a program in C uses most.
+ *
  *   PROCPOOL_FUNCTION(double, power, double, base, int, exponent) { ... return y; }
  * at file scope defines the ordinary function  static double power(double base, int exponent)  and beside it
  *   status   power_call(pool, base, exponent, &y)        submits, waits, and gives the result
@@ -915,7 +921,8 @@ static PROCPOOL_UNUSED inline void procpool__scope_end(procpool **procpool__pool
  * is dropped. The other calls are procpool_submit, procpool_map ... with these types.
  *
  *   PROCPOOL_PROCEDURE(save, int, number, ...) { ... }      without a result: a function of void. Its calls have no &y
- *                                                           and no results: save_call(pool, number), save_result(future)
+ *                                                           and no results: save_call(pool, number),
+ *                                                           save_result(future)
  *   PROCPOOL_TASK_FUNCTION, PROCPOOL_TASK_PROCEDURE         with a `procpool_task *task` before the arguments, for
  *                                                           bodies that report failure (procpool_task_fail) or ask
  *                                                           whether they are cancelled
@@ -1308,8 +1315,8 @@ static PROCPOOL_UNUSED inline void procpool__scope_end(procpool **procpool__pool
  * reference, or as a pointer, means nothing in another process, and the compiler does not see it.) A function's address
  * differs from process to process: write a lambda that calls it. What it throws makes the task FAILED with its what().
  * Arguments and results are decayed, and carried by procpools::codec:
- *   trivially copyable types   byte by byte, but no pointers, and no views as std::string_view and std::span, which the
- *                              compiler refuses; within a struct it does not see pointers
+ *   trivially copyable types   byte by byte, but no pointers, and no views as std::string_view, std::span and std::ref,
+ *                              which the compiler refuses; within a struct it does not see pointers
  *   containers                 that have insert: std::string, std::vector, std::map and so on, also of each other
  *   what std::tuple_size knows std::pair, std::tuple, std::array
  *   your own types             template <> struct procpools::codec<shape> {
@@ -1447,18 +1454,24 @@ namespace detail {
 template <class...> struct is_valid { typedef void type; };
 template <class T> using decay = typename std::decay<T>::type;
 
-/* What data() returns, void where there is none. (By a function: with a specialisation clang 14 does not let a protected
- * one, as that of std::vector<bool>, pass for none.) */
+/* What data() and get() return, void where there are none. (By a function: with a specialisation clang 14 does not let
+ * a protected one, as that of std::vector<bool>, pass for none.) */
 struct finds {
   template <class T> static auto data(int) -> decltype(std::declval<T &>().data());
   template <class T> static void data(long);
+  template <class T> static auto get(int) -> decltype(std::declval<const T &>().get());
+  template <class T> static void get(long);
 };
 template <class T> using data_of = decltype(finds::data<T>(0));
+template <class T> using get_of = decltype(finds::get<T>(0));
 
-/* data() gives the same pointer whether the object is const or not: it lies elsewhere. */
+/* data() gives the same pointer whether the object is const or not: it lies elsewhere. So does what a
+ * std::reference_wrapper turns into. */
 template <class T>
-struct looks_elsewhere : std::integral_constant<bool, std::is_pointer<data_of<T>>::value &&
-                                                          std::is_same<data_of<T>, data_of<const T>>::value> {};
+struct looks_elsewhere
+    : std::integral_constant<
+          bool, (std::is_pointer<data_of<T>>::value && std::is_same<data_of<T>, data_of<const T>>::value) ||
+                    (std::is_reference<get_of<T>>::value && std::is_convertible<const T &, get_of<T>>::value)> {};
 } // namespace detail
 
 /* Whether T is a view: trivially copyable, but what it stands for lies elsewhere. Specialise it for views that are not
@@ -1515,8 +1528,19 @@ template <class T> struct codec_of<T, bytes> {
       ~place() {
       }
     } at;
-    from.get_bytes(const_cast<void *>(static_cast<const volatile void *>(&at.value)), sizeof(T));
+    from.get_bytes(static_cast<void *>(&at.value), sizeof(T));
     return static_cast<T &&>(at.value);
+  }
+};
+
+/* Any byte but 0 is true: else one that is neither could come from a hostile worker. */
+template <> struct codec_of<bool, bytes> {
+  typedef void as_bytes;
+  static void write(writer &to, bool value) {
+    to.put_bytes(&value, sizeof(value));
+  }
+  static bool read(reader &from) {
+    return from.get<unsigned char>() != 0;
   }
 };
 
@@ -1531,10 +1555,8 @@ template <class T> struct codec_of<T, sequence> {
   }
   static T read(reader &from) {
     T value;
-    size_t count = from.get<size_t>();
-    if (count > from.left()) /* each element has a byte at least */
-      from.fail();
-    read_elements(from, value, from.failed() ? 0 : count, one_block());
+    const size_t count = from.get<size_t>();
+    read_elements(from, value, count, one_block());
     return value;
   }
 
@@ -1542,6 +1564,7 @@ private:
   static void write_elements(writer &to, const T &value, std::true_type) {
     to.put_bytes(value.data(), value.size() * sizeof(element));
   }
+  /* Each element has a byte at least, so that the bytes that are there bound how many are read. */
   static void write_elements(writer &to, const T &value, std::false_type) {
     for (auto at = value.begin(); at != value.end(); ++at) {
       const size_t before = to.size();
@@ -1597,9 +1620,10 @@ template <class T> struct refused {
   static T read(reader &);
 };
 template <class T> struct codec_of<T, view> : refused<T> {
-  static_assert(!std::is_same<T, T>::value,
-                "procpool: a view (string_view, span) looks at memory of this process: pass a std::string or a "
-                "std::vector (if the type holds its own bytes: specialise procpools::is_view)");
+  static_assert(
+      !std::is_same<T, T>::value,
+      "procpool: a view (string_view, span, std::ref) looks at memory of this process: pass a std::string or a "
+      "std::vector (if the type holds its own bytes: specialise procpools::is_view)");
 };
 template <class T> struct codec_of<T, pointer> : refused<T> {
   static_assert(!std::is_same<T, T>::value,
@@ -1687,14 +1711,14 @@ template <class F, class... A> struct job {
       }
     } at;
     PROCPOOL__TRY {
-      from.get_bytes(const_cast<void *>(static_cast<const volatile void *>(&at.call)), head);
+      from.get_bytes(static_cast<void *>(&at.call), head);
       reads<A...>::template then_call<result>(task, from, at.call);
     }
     PROCPOOL__CATCH(task)
   }
 };
 
-/* The C calls that these classes make to hand out and to learn why not: here alone. */
+/* The calls of the C part that hand out a task, and that say why not. */
 inline procpool_status start(procpool *on, procpool_function function, const writer &argument,
                              const procpool_submit_options *options, procpool_future **future) {
   *future = nullptr;
@@ -1744,6 +1768,7 @@ public:
   procpool_status status() const {
     return future_ != nullptr ? procpool_future_status(future_) : refused_;
   }
+  /* As procpool_future_done. */
   bool done() const {
     return procpool_future_done(future_);
   }
@@ -1826,8 +1851,9 @@ public:
   }
 };
 
-/* A pool that ends with its scope, as by PROCPOOL_WITH: what was accepted runs. Its calls may be made wherever those of
- * the C part may. */
+/* A pool that ends with its scope, as by PROCPOOL_WITH: what was accepted runs. (A callback that throws meanwhile ends
+ * the program, by std::terminate; out of close it may throw.) Its calls may be made wherever those of the C part
+ * may. */
 class pool {
 public:
   /* Throws error if it does not open. */
@@ -1906,8 +1932,11 @@ public:
     static_assert(detail::checked_callable<F>::value, "the texts are in it");
     static_assert(std::is_same<R, detail::result_of<F, item>>::value,
                   "procpool: results must have the type that the callable returns");
-    procpools::error unused;
-    return map_by<item>(results, call, items, why != nullptr ? *why : unused, at_once());
+    procpools::error reason;
+    const procpool_status status = map_by<item>(results, call, items, reason, at_once());
+    if (why != nullptr)
+      *why = reason;
+    return status;
   }
 
 private:
@@ -2127,11 +2156,11 @@ private:
                 SIGABRT.) In thread and inline pools exit() is
                 the host's own end; pthread_exit() in a task makes that one CRASHED, with status 0, and the thread goes
                 on (a thread of the pool's takes the next task; inline, the call that waits does): its cleanup handlers
-                have run by then, the destructors of its keys not; such a thread cannot be cancelled any more, and setuid
-                and its like, which another thread calls, leave it as it is. However the host ends, supervisor and workers are
-                gone within a second, stopped ones too: ending without shutdown is a kill. Nothing stays in /dev/shm or
-                on disk. Only a program that a task has started can keep the supervisor longer, while it traces it as a
-                debugger does, or stops it again and again.
+                have run by then, the destructors of its keys not; such a thread cannot be cancelled any more, and
+                setuid and its like, which another thread calls, leave it as it is. However the host ends, supervisor
+                and workers are gone within a second, stopped ones too: ending without shutdown is a kill. Nothing stays
+                in /dev/shm or on disk. Only a program that a task has started can keep the supervisor longer, while it
+                traces it as a debugger does, or stops it again and again.
    Libraries    a worker has the code that the program had when the pool was opened (spawn: has when it starts). A
                 function that dlopen brings later cannot run there: under spawn submit refuses it with NO_FUNCTION (also
                 where it lies in the place of what was closed), under fork its task ends as TRANSFER. Under fork do not
@@ -2242,7 +2271,8 @@ private:
                  8  flags   12 limit                                       host
                 16  function  24 size  32 argument: bytes, or where they lie, or that and the result's place   host
                 16  in their place, once the task is dead: an exit record of 40 bytes                  supervisor
-      record     0  position  8 word  16 size  24 slot  28 pid  32 bytes; at multiples of 32       its worker
+      record     0  position  8 word  16 size  24 slot  28 pid  32 bytes; at multiples of 32       its worker (of a
+                                                                           finalizer's end: the supervisor)
 
    A task is a 64-byte slot whose first word decides its fate: (ticket, worker, state), changed by compare-and-swap
    alone.
@@ -2299,6 +2329,22 @@ private:
    it was given. A worker that the kernel itself holds on to (a file system that does not answer) is not waited for
    longer than 5 s: its task settles, and its slot and memory are not used again.
 
+   A finalizer is no task: it has no slot, no cell and no word, so nothing of the above knows it. What a worker says of
+   itself, its life, goes on in one direction, by itself alone:
+
+      TASKS ──leaves in order──▶ FINALIZES ──it has returned──▶ LEAVES ──result is in the ring──▶ reaped
+
+   In order is: the pool drains and nothing waits, its share is run, or a task has spoiled its process; not: its task
+   was revoked, or the pool is killed. A kill in TASKS: no finalizer runs. In FINALIZES: the supervisor, having reaped
+   the worker, writes CRASHED into that one's ring, which is its own until it forks the next, or TIMEOUT if it was
+   itself that killed, for the limit; its clock runs in this state alone, from when it sees it, and the worker wakes it
+   for that. In LEAVES: the result goes into the ring as a task's, under a ticket that no task has (0), and its stamp,
+   the last word written, commits it: before that nothing is told, and pieces that the host has are dropped at the next
+   record of another; after it any process may publish it. So the successor begins behind it, and the host takes it in
+   where it lies, before all that is the successor's; at the end before it believes that no worker is left. Only then
+   is there a future, settled and with its callback due, and that alone holds it. A worker can write as many such
+   records as it likes; the host takes one more than tasks were ever accepted, and ends a worker that goes on.
+
    A worker commits in two steps and may lose the first: it then writes its record anew in place, so the process that
    publishes for it reads the record once more after it has found the word DONE: from then on it does not change.
 
@@ -2311,6 +2357,15 @@ private:
    Its progress word costs one plain store per item. A second word beside it says how many items there are; where the
    loop ends is read from there, so a map that ends before its time takes it away, and no further item begins. The
    worker writes its progress first and looks then: what the host finds there a moment later is all that ever began.
+
+   Where an imap hands out several items together, they are a task like any other, but that it runs one after the other:
+   a bundle. Its outcome, by record or exit record, is that of the item that was begun last. All before that one have
+   left their answers in the bundle's block, one behind the other, each before the next item is begun; those behind it
+   never began, and are handed out again. So an item may end the bundle at any point: by the worker's death, by a
+   result for which the block has no room (the ring carries that, whatever its size), or since no more are wanted. How
+   much room there is goes by how large results were. The host makes a future for each item as it is delivered, and
+   reads the block no earlier. The block counts as nothing that comes back to those who wait for memory: the user may
+   leave an iterator alone for as long as he likes.
 
    Sleeping and waking. A worker that finds no task looks for one a while, says that it sleeps (its bit in the idle
    mask), looks once more, and sleeps on a futex of its own. A submit wakes workers only while there are more tasks
@@ -2348,27 +2403,27 @@ private:
    language's own model, and again with each order that it needs weakened. What differs from the obvious, and what
    would happen without it:
 
-      process: what it does                       order            whom it faces                    without it
-      worker: stamps, (commits), looks at flag    seq_cst (1)      host: sets flag, looks at stamp  sleeps on a result
-      worker: tail of a committed record          release          host: tail                       tail without record
-      worker: tail of a piece, looks at flag      seq_cst          host: sets flag, looks at tail   sleeps on a piece
-      worker: claims, looks at flag               seq_cst          host: sets flag, looks at word   (lazy) sleep for ever
-      worker: is ready (away), looks at flag      seq_cst          host: sets flag, looks at away   sleeps, all are ready
-      worker: intent's slot, word; its end        release          audit: intent, then the word     a sound worker is ended
-      worker: sets room_flag, looks at consumed   seq_cst          host: the other way round        worker waits for ever
-      worker: sets room_flag, looks at DISCARD    seq_cst          host: the other way round        worker waits for ever
-      worker: started_ns, then limited_word       release          supervisor: the other way round  another task's time
-      worker: unwanted task counted, flag         seq_cst          host: sets flag, looks at count  sleeps on room
-      worker: a result, the next item is begun    release, fence   host: begun, then results (2)    half a result
-      host: word READY, then the cell             release          worker: cell, then claims        a task is passed by
-      host: cells of many, then touches idle      release, or      worker: sets idle, looks at cell worker sleeps at a task
-      host: publishes, looks at ticking           seq_cst          supervisor: ticking 0, queue     a limit is not kept
-      host: sets wake_at, then flag               relaxed, seq_cst worker: the other way round      (lazy) sleep for ever
-      supervisor: sets away, then wakes all       release          worker: wake_seq, then cell      a task waits
-      supervisor: exit record, then dead_list     release          host: dead_list, then record     half of an exit record
-      supervisor: cause (relaxed), then health    release          host: health, then cause         another cause
-      last thread: alive 0, looks at phase        seq_cst          shutdown: the other way round    no end of a shutdown
-      interrupt: counts itself, looks at magic    seq_cst          free: the other way round        use after free
+      process: what it does                     order            whom it faces                    without it
+      worker: stamps, (commits), looks at flag  seq_cst (1)      host: sets flag, looks at stamp  sleeps on a result
+      worker: tail of a committed record        release          host: tail                       tail without record
+      worker: tail of a piece, looks at flag    seq_cst          host: sets flag, looks at tail   sleeps on a piece
+      worker: claims, looks at flag             seq_cst          host: sets flag, looks at word   (lazy) sleep for ever
+      worker: is ready (away), looks at flag    seq_cst          host: sets flag, looks at away   sleeps, all are ready
+      worker: intent's slot, word; its end      release          audit: intent, then the word     a sound worker ended
+      worker: sets room_flag, looks at consumed seq_cst          host: the other way round        worker waits for ever
+      worker: sets room_flag, looks at DISCARD  seq_cst          host: the other way round        worker waits for ever
+      worker: started_ns, then limited_word     release          supervisor: the other way round  another task's time
+      worker: unwanted task counted, flag       seq_cst          host: sets flag, looks at count  sleeps on room
+      worker: a result, the next item is begun  release, fence   host: begun, then results (2)    half a result
+      host: word READY, then the cell           release          worker: cell, then claims        a task is passed by
+      host: cells of many, then touches idle    release, or      worker: sets idle, looks at cell sleeps beside a task
+      host: publishes, looks at ticking         seq_cst          supervisor: ticking 0, queue     a limit is not kept
+      host: sets wake_at, then flag             relaxed, seq_cst worker: the other way round      (lazy) sleep for ever
+      supervisor: sets away, then wakes all     release          worker: wake_seq, then cell      a task waits
+      supervisor: exit record, then dead_list   release          host: dead_list, then record     half of an exit record
+      supervisor: cause (relaxed), then health  release          host: health, then cause         another cause
+      last thread: alive 0, looks at phase      seq_cst          shutdown: the other way round    no end of a shutdown
+      interrupt: counts itself, looks at magic  seq_cst          free: the other way round        use after free
 
       (1) x86: release, since the commit's compare-and-swap is locked: see procpool__store_before_cas.
       (2) For a process that is killed what counts is the order of its instructions: the fence binds the compiler alone.
@@ -6041,7 +6096,7 @@ static void procpool__spin_measure(procpool__spin *spin, const procpool__u64 *wo
 
 /* ==== >>ring ========================================================================================================
  * Runs in:   the worker (write), the host (read); the supervisor, or the host without one, publishes for a worker that
- *            is gone.
+ *            is gone, and the supervisor writes of one that ended in its finalizer.
  * Writes:    its worker's ring and tail.
  * Calls:     >>shm.
  * Always:    positions are absolute and never wrap: a record lies at position % size, begins at a multiple of 32,
@@ -6329,10 +6384,10 @@ typedef struct procpool__chunk {
   procpool__failure first; /* worker: of the first failure, where there are no records */
 } procpool__chunk;
 
-/* Several items of an imap that are one task, in the arena. The host writes it all before READY, but for begun, which is
- * the worker's. The task's outcome, with its record or its exit record, is that of the item that was begun last: each
- * one before it has left its answer here, and those behind it were not begun and are handed out again. So the last item
- * needs no answer here, nor does one whose result finds no room: the task ends with it. */
+/* Several items of an imap that are one task, in the arena. The host writes it all before READY, but for begun, which
+ * is the worker's. The task's outcome, with its record or its exit record, is that of the item that was begun last:
+ * each one before it has left its answer here, and those behind it were not begun and are handed out again. So the last
+ * item needs no answer here, nor does one whose result finds no room: the task ends with it. */
 typedef struct procpool__bundle {
   procpool__u64 count, argument_size, argument_step;
   procpool__u64 arguments, answers, answers_size; /* offsets in the arena; bytes */
@@ -6807,16 +6862,16 @@ static bool procpool__worker_goes_on(const procpool_task *t) {
 
 /* One item after the other, until one of them ends the task. */
 static void procpool__worker_run_bundle(procpool_task *t, procpool_function function) {
-  procpool__bundle *b = t->bundle;
-  const uint64_t count = b->count, step = b->argument_step;
+  procpool__bundle *bundle = t->bundle;
+  const uint64_t count = bundle->count, step = bundle->argument_step;
   uint64_t item = 0;
-  t->argument = procpool__worker_arena(t, b->arguments);
-  t->argument_size = b->argument_size;
-  t->answer = procpool__worker_arena(t, b->answers);
-  t->answer_room = b->answers_size;
+  t->argument = procpool__worker_arena(t, bundle->arguments);
+  t->argument_size = bundle->argument_size;
+  t->answer = procpool__worker_arena(t, bundle->answers);
+  t->answer_room = bundle->answers_size;
   for (;;) {
     t->answer_room = item + 1 < count ? t->answer_room : 0;
-    procpool__store_release(&b->begun, ++item);
+    procpool__store_release(&bundle->begun, ++item);
     procpool__worker_enter(function, t);
     procpool__worker_end_copy(t->worker);
     if (item >= count || !procpool__worker_goes_on(t) || !procpool__worker_leave_answer(t))
@@ -6903,7 +6958,8 @@ static bool procpool__worker_tidy(procpool__worker *w) {
 /* Commits the task. False if it was revoked. */
 static bool procpool__worker_finish(procpool__worker *w) {
   w->given_up = procpool__worker_unwanted(w);
-  return (!w->given_up && procpool__worker_deliver(w)) || (w->given_up && procpool__worker_drop(w));
+  w->revoked = !((!w->given_up && procpool__worker_deliver(w)) || (w->given_up && procpool__worker_drop(w)));
+  return !w->revoked;
 }
 
 /* Gives back its private memory for results, if it is more than that. */
@@ -6936,8 +6992,7 @@ static bool procpool__worker_run(procpool__worker *w, uint32_t slot_index, uint6
   procpool__worker_prepare(w, slot_index, word);
   procpool__store_relaxed(&w->block->tasks, ++w->tasks); /* read when this worker is reaped */
   procpool__worker_call_timed(w);
-  w->revoked = !procpool__worker_finish(w);
-  if (w->revoked)
+  if (!procpool__worker_finish(w))
     return false;
   procpool__store_release(&w->block->intent_word, 0); /* release: a process that sees it sees the commit */
   procpool__worker_trim(w, PROCPOOL__SCRATCH_KEPT);
@@ -6962,6 +7017,12 @@ static void procpool__worker_report_death(procpool__worker *w) {
   procpool__store_release(&w->block->intent_word, 0);
   procpool__shm_wake_host(s, w->event_fd);
 }
+
+/* ==== >>working =====================================================================================================
+ * Runs in:   a worker process, a worker thread of the host, or (inline) the host's calling thread.
+ * Writes:    as >>worker; its bits of idle and away.
+ * Calls:     >>worker, and all that it calls.
+ * Always:    what it claims it runs at once; it says that it sleeps before its last look for a task. */
 
 /* ---- claiming and sleeping ---- */
 
@@ -7098,22 +7159,24 @@ static void procpool__worker_prepare_finalizer(procpool__worker *w, procpool__sl
   procpool_task *t = &w->task;
   memset((void *)slot, 0, sizeof(*slot));
   memset((void *)t, 0, sizeof(*t));
-  slot->word = procpool__word(PROCPOOL__TICKET_FINALIZER, w->index, PROCPOOL__RUNNING);
+  t->word = procpool__word(PROCPOOL__TICKET_FINALIZER, w->index, PROCPOOL__RUNNING);
+  procpool__store_relaxed(&slot->word, t->word);
   slot->function = w->segment->settings.finalizer;
   t->worker = w;
   t->slot = slot;
-  t->word = slot->word;
   t->unreachable = !procpool__worker_open(w, w->segment->arena_at + procpool__shm_arena_top(w->segment));
   w->given_up = false;
 }
 
-/* A thread has left its finalizer by pthread_exit, and is here again. */
+/* A thread that leaves is here again. If it has left its finalizer by pthread_exit, that is told. */
 static void procpool__worker_report_finalizer(procpool__worker *w) {
   procpool__exit_record e;
   procpool__slot slot;
+  procpool__worker_end_copy(w);
+  if (w->task.slot == NULL || procpool__word_ticket(w->task.word) != PROCPOOL__TICKET_FINALIZER)
+    return;
   memset((void *)&e, 0, sizeof(e));
   e.pid = (int32_t)w->pid;
-  procpool__worker_end_copy(w);
   procpool__worker_prepare_finalizer(w, &slot);
   procpool__store(&w->block->life, PROCPOOL__LIFE_LEAVES);
   if (w->segment->settings.finalizer_wanted != 0)
@@ -7246,7 +7309,7 @@ static bool procpool__worker_initialize(procpool__worker *w) {
  *            in any process.
  * Writes:    health, causes and counts in the header, away, its own children, words of dead workers, the record of its
  *            process. It notes stops and continues, too; deaths are the next part's.
- * Calls:     >>worker, and all above it.
+ * Calls:     >>working, and all above it.
  * Always:    no user code runs in it, it holds no lock and allocates nothing; what it reads from shared memory it
  *            checks, since a worker may have written anything. */
 
@@ -7274,9 +7337,9 @@ static inline int *procpool__process_fd(procpool__process_pool *pool, size_t at)
   return (int *)(void *)((unsigned char *)pool + at);
 }
 
-/* The one piece of mutable file-scope state: whether this process came through the door, how deeply its pools are
- * nested, which pools it hosts, and which worker it is. All of it concerns the process as a whole, so there is no
- * pool for it to hang off. */
+/* Mutable file-scope state is this, and what each thread was told last (procpool__thread_last). Whether this process
+ * came through the door, how deeply its pools are nested, which pools it hosts, and which worker it is. All of it
+ * concerns the process as a whole, so there is no pool for it to hang off. */
 static struct {
   procpool__lock lock;
   procpool__process_pool *pools;
@@ -7828,7 +7891,8 @@ static bool procpool__supervisor_await(procpool__supervisor *u, int index, uint6
 
 /* ==== >>deaths ======================================================================================================
  * Runs in:   the supervisor.
- * Writes:    exit records and the dead list, words that it takes from RUNNING, blocks of workers that are reaped.
+ * Writes:    exit records and the dead list, words that it takes from RUNNING, blocks and rings of workers that are
+ *            reaped.
  * Calls:     >>supervisor, and all above it.
  * Always:    a word is decided before a signal is sent, and a task settles only when its worker is reaped. */
 
@@ -7887,6 +7951,7 @@ static void procpool__supervisor_note_programs(procpool__supervisor *u, int inde
   uint64_t word;
   uint32_t slot;
   if (procpool__state_dead(procpool__word_state(child->word)) || child->stage != PROCPOOL_STAGE_NONE ||
+      procpool__load(&u->segment.blocks[index].life) == PROCPOOL__LIFE_FINALIZES ||
       procpool__supervisor_task_of(u, index, &slot, &word))
     child->sweep = child->mark;
 }
@@ -8274,9 +8339,15 @@ static void procpool__supervisor_shorten_grace(procpool__supervisor *u, int inde
     child->stage_due = now + grace;
 }
 
+/* ns between looks, where so many are wished for. */
+static uint64_t procpool__supervisor_tick(uint64_t ns) {
+  ns = ns < PROCPOOL__TICK_LEAST ? PROCPOOL__TICK_LEAST : ns;
+  return ns > PROCPOOL__TICK_MOST ? PROCPOOL__TICK_MOST : ns;
+}
+
 /* When the limit of what worker index runs beside its tasks is over: its initializer, which counts from its start; or
- * its finalizer, from when it was seen, of which the worker tells. One that cannot (its tasks have given up the right to
- * signal this process) is looked at now and then while the pool drains, lest a shutdown wait for ever: *tick. */
+ * its finalizer, from when it was seen, of which the worker tells. One that cannot (its tasks have given up the right
+ * to signal this process) is looked at now and then while the pool drains, lest a shutdown wait for ever: *tick. */
 static uint64_t procpool__supervisor_beside_due(procpool__supervisor *u, int index, uint64_t now, uint64_t *tick) {
   const procpool__settings *h = &u->segment.settings;
   procpool__child *child = &u->children[index];
@@ -8286,7 +8357,7 @@ static uint64_t procpool__supervisor_beside_due(procpool__supervisor *u, int ind
   if (h->finalizer_limit == 0)
     return PROCPOOL__NEVER;
   if (life == PROCPOOL__LIFE_TASKS && u->phase == PROCPOOL__PHASE_DRAIN)
-    *tick = now + (h->finalizer_limit / 8 < PROCPOOL__TICK_MOST ? h->finalizer_limit / 8 : PROCPOOL__TICK_MOST);
+    *tick = now + procpool__supervisor_tick(h->finalizer_limit / 8);
   if (life != PROCPOOL__LIFE_FINALIZES)
     return PROCPOOL__NEVER;
   if (child->finalizes == 0)
@@ -8409,9 +8480,7 @@ static uint64_t procpool__supervisor_enforce(procpool__supervisor *u) {
   if (!procpool__supervisor_limits_matter(u))
     return procpool__supervisor_soon(u, next, now);
   procpool__store32(&h->ticking, 1);
-  tick = procpool__load(&h->tick);
-  tick = tick < PROCPOOL__TICK_LEAST ? PROCPOOL__TICK_LEAST : tick;
-  tick = tick > PROCPOOL__TICK_MOST ? PROCPOOL__TICK_MOST : tick;
+  tick = procpool__supervisor_tick(procpool__load(&h->tick));
   return procpool__supervisor_soon(u, now + tick < next ? now + tick : next, now);
 }
 
@@ -9139,7 +9208,7 @@ struct procpool {
     uint64_t timer_due; /* NEVER: it does not run; 0: it is readable, the loop is told */
   } loop;
 
-  /* How far the pool's life has come, and why: >>drain, which hears the supervisor, and >>pool, which shuts it down.
+  /* How far the pool's life has come, and why: >>health, which hears the supervisor, and >>pool, which shuts it down.
    * Who is within a call: >>enter. */
   struct {
     uint32_t phase;          /* procpool__phase; only goes on. The header's may have been written over by a worker */
@@ -9153,7 +9222,7 @@ struct procpool {
   } life;
 
   /* What only some start methods have: >>launch. Which thread runs an inline task: >>waiting. Threads are joined by
-   * >>drain. */
+   * >>health. */
   struct {
     procpool__thread *threads;
     procpool__worker *inline_worker; /* the first of these, whose place each thread that calls takes; or null */
@@ -10186,7 +10255,7 @@ static void procpool__host_explain(procpool_future *f, procpool_status status, i
 
 /* ==== >>drain =======================================================================================================
  * Runs in:   the host, with the lock.
- * Writes:    the pool; rings' consumed and room_seq; words of tasks that are taken back.
+ * Writes:    the pool; rings' consumed and room_seq.
  * Calls:     >>futures, >>arena, >>host.
  * Always:    who takes in a record has checked all of it; each task settles once, whatever a worker has written. */
 
@@ -10400,8 +10469,8 @@ static void procpool__host_read_exit_record(procpool_error *error, const procpoo
 /* ---- what finalizers give ---- A finalizer has no slot, and its future none until its record comes: then it is made
  * settled, with its callback due, and only that holds it. In between only where the result comes in pieces. */
 
-/* Pieces of a finalizer's result of which there will be no more: whatever else its worker's ring brings is a successor's,
- * or nonsense. */
+/* Pieces of a finalizer's result of which there will be no more: whatever else its worker's ring brings is a
+ * successor's, or nonsense. */
 static void procpool__host_drop_finalizer(procpool *p, procpool__inbox *in) {
   procpool_future *f = in->finalizer;
   if (f == NULL)
@@ -10449,6 +10518,8 @@ static void procpool__host_settle_finalizer(procpool *p, procpool__inbox *in, pr
   procpool_future *f = in->finalizer;
   in->finalizer = NULL;
   in->finalized++;
+  if (f->flags & PROCPOOL__F_PIECES)
+    procpool__host_drop_pieces(p, f);
   __atomic_store_n(&f->status, (uint8_t)status, __ATOMIC_RELEASE);
   procpool__host_make_due(p, f);
   procpool__future_unref(p, f);
@@ -10492,8 +10563,12 @@ static procpool__taken procpool__host_take_finalizer(procpool *p, int worker, co
   if (!procpool__host_finalizer_fits(p, in, head))
     return PROCPOOL__TAKEN_CORRUPT;
   f = procpool__host_finalizer_future(p, worker, head);
-  if (f == NULL) /* at the end there is nothing to tell it by */
-    return procpool__host_no_patience(p, in) ? PROCPOOL__TAKEN : PROCPOOL__TAKEN_NOT;
+  if (f == NULL && !procpool__host_no_patience(p, in))
+    return PROCPOOL__TAKEN_NOT;
+  if (f == NULL) { /* there is nothing to tell it by */
+    in->impatient = false;
+    return PROCPOOL__TAKEN;
+  }
   if (piece)
     taken = procpool__host_take_piece(p, worker, f, head);
   if (taken != PROCPOOL__TAKEN || state == PROCPOOL__RUNNING)
@@ -10821,6 +10896,12 @@ static bool procpool__host_drain_ring(procpool *p, int worker) {
   return taken != PROCPOOL__TAKEN_NOT;
 }
 
+/* ==== >>health ======================================================================================================
+ * Runs in:   the host, with the lock.
+ * Writes:    the pool; words of tasks that are taken back.
+ * Calls:     >>drain, and all above it.
+ * Always:    what was committed is taken in before the rest is given up; the end comes once. */
+
 /* ---- the pool is no good any more ---- */
 
 /* Takes back every task that has not begun, with this outcome. */
@@ -11112,7 +11193,7 @@ static procpool_status procpool__host_drain(procpool *p) {
 /* ==== >>waiting =====================================================================================================
  * Runs in:   the host; with the lock, but while a thread spins, sleeps, or runs callbacks.
  * Writes:    the pool; of the segment: host_flag, host_seq, wake_at, and what the audit mends.
- * Calls:     >>drain, and all above it.
+ * Calls:     >>health, and all above it.
  * Always:    a wait ends by its condition, its deadline, an interrupt or the end of the pool, and looks after the
  *            supervisor and at what workers may have scribbled. */
 

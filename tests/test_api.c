@@ -420,10 +420,11 @@ TEST_STARTS(done_ends_where_the_pool_breaks, PROCESSES) {
   procpool *pool = test_open(start, 1);
   procpool_future *future;
   const double seconds = 3600;
+  const long supervisor = test_supervisor(pool);
   CHECK_OK(procpool_submit(pool, task_sleep, &seconds, sizeof(seconds), NULL, &future));
   while (!procpool_future_running(future))
     ;
-  CHECK_EQ(kill(test_supervisor(pool), SIGKILL), 0);
+  CHECK_EQ(kill((pid_t)supervisor, SIGKILL), 0);
   while (!procpool_future_done(future))
     ;
   CHECK_STATUS(procpool_future_status(future), PROCPOOL_BROKEN);
@@ -474,7 +475,8 @@ TEST_STARTS(poll_says_what_there_is, CONCURRENT) {
 static void poll_within(procpool_future *future, void *context) {
   (void)future;
   CHECK_POLL(procpool_poll((procpool *)context, 0));
-  CHECK_STATUS(procpool_poll((procpool *)context, 1), PROCPOOL_DEADLOCK);
+  if (procpool_poll((procpool *)context, 0) != PROCPOOL_END) /* inline, the poll has run the other task */
+    CHECK_STATUS(procpool_poll((procpool *)context, 1), PROCPOOL_DEADLOCK);
 }
 
 TEST_STARTS(poll_that_waits_in_a_callback_is_refused, EVERY) {

@@ -229,7 +229,7 @@ static void expect_no_start(procpool_start start, procpool *pool, procpool_statu
                             int signal_number) {
   procpool_error error;
   CHECK_STATUS(procpool_wait_ready(pool, PROCPOOL_FOREVER), expected);
-  CHECK_STATUS(procpool_last_error(&error), error.status);
+  (void)procpool_last_error(&error);
   CHECK_STATUS(error.status, expected);
   if (start == PROCPOOL_START_THREAD) /* the first one that failed is enough */
     CHECK(strstr(error.message, "returned 5") != NULL);
@@ -257,7 +257,7 @@ TEST(ready_never_where_the_initializer_of_one_thread_fails) {
   gate_add(&page->word[FAIL], 1);
   pool = open_with(PROCPOOL_START_THREAD, 3, 50, false);
   CHECK_STATUS(procpool_wait_ready(pool, PROCPOOL_FOREVER), PROCPOOL_INIT_FAIL);
-  CHECK_STATUS(procpool_last_error(&error), error.status);
+  (void)procpool_last_error(&error);
   CHECK(strstr(error.message, "returned 5") != NULL);
   CHECK_WORKS(pool);
   test_close(pool);
