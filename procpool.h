@@ -409,22 +409,22 @@ typedef struct procpool_options {
    *   start      with the host's environment, and with this path as argv[0]. Where AUTO forks it is not used */
   const char *worker_path;
 
-  /* Runs once in each worker that leaves in order, after its last task and never beside one: where the pool is shut
-   * down by DRAIN or CANCEL, and where the worker is replaced (max_tasks_per_child). Inline: in the call that ends the
-   * pool. Not where the worker crashes or is killed, nor where the pool is killed, or freed without a shutdown before.
-   * It answers as a task does, but has no argument and is in no count. One that crashes harms nothing but its own
-   * result */
+  /* Runs once in each worker that leaves in order: when the pool is shut down by DRAIN or CANCEL, or the worker is
+   * replaced (max_tasks_per_child); after its last task, never beside one. Inline: in the call that ends the pool. Not
+   * in a worker that is killed or has crashed, nor where the pool is killed, or freed without a shutdown before. It is
+   * called and answers like a task (procpool_task_return, procpool_task_fail), has no argument, and is in no count. One
+   * that crashes, or calls exit, loses its own result and nothing else: it breaks no strict pool. */
   procpool_function finalizer;
 
-  /* Runs in the host for each finalizer that has ended, in the thread that polls, waits, shuts down or frees; a call
-   * that returns as the pool's end has run them all. The future is settled: OK and what the finalizer gave, FAILED,
-   * TRANSFER; where the worker ended in it CRASHED, or TIMEOUT for finalizer_limit. Worker and pid are in its error. It
-   * is given back after the callback. (No call where the worker's ring has no room for that news.) Null: results are
-   * dropped */
+  /* Runs in the host for each finalizer that has ended, in the thread that polls, waits, shuts down or frees; a
+   * shutdown returns OK when all have run. The future is settled: OK with the result, FAILED, TRANSFER; where the
+   * worker ended in it CRASHED, or TIMEOUT (finalizer_limit). procpool_future_error names the worker. It is given back
+   * after the callback. None comes for a worker that is killed while the result of its finalizer is on its way, nor for
+   * one that ends in its finalizer while its ring is full. Null: the results are dropped */
   procpool_callback finalizer_callback;
   void *finalizer_context;
-  double finalizer_limit; /* seconds that a finalizer may run, then its worker is killed; 0: no limit; fork and spawn
-                              only */
+  double finalizer_limit; /* seconds that a finalizer may run, then its worker is killed; 0: no limit, and a shutdown
+                             waits for it (KILL does not); fork and spawn only */
 } procpool_options;
 
 /* Opens a pool. options: null or zeroed for all defaults. Returns when every worker process has been started (their
@@ -1411,8 +1411,8 @@ static PROCPOOL_UNUSED inline void procpool__scope_end(procpool **procpool__pool
  * reference, or as a pointer, means nothing in another process, and the compiler does not see it.) A function's address
  * differs from process to process: write a lambda that calls it. What it throws makes the task FAILED with its what().
  * Arguments and results are decayed, and carried by procpools::codec:
- *   trivially copyable types   byte by byte, but no pointers, and no views as std::string_view and std::span, which the
- *                              compiler refuses; within a struct it does not see pointers
+ *   trivially copyable types   byte by byte, but no pointers, and no views as std::string_view, std::span and std::ref,
+ *                              which the compiler refuses; within a struct it does not see pointers
  *   containers                 that have insert: std::string, std::vector, std::map and so on, also of each other
  *   what std::tuple_size knows std::pair, std::tuple, std::array
  *   your own types             template <> struct procpools::codec<shape> {
@@ -1550,18 +1550,24 @@ namespace detail {
 template <class...> struct is_valid { typedef void type; };
 template <class T> using decay = typename std::decay<T>::type;
 
-/* What data() returns, void where there is none. (By a function: with a specialisation clang 14 does not let a
- * protected one, as that of std::vector<bool>, pass for none.) */
+/* What data() and get() return, void where there are none. (By a function: with a specialisation clang 14 does not let
+ * a protected one, as that of std::vector<bool>, pass for none.) */
 struct finds {
   template <class T> static auto data(int) -> decltype(std::declval<T &>().data());
   template <class T> static void data(long);
+  template <class T> static auto get(int) -> decltype(std::declval<const T &>().get());
+  template <class T> static void get(long);
 };
 template <class T> using data_of = decltype(finds::data<T>(0));
+template <class T> using get_of = decltype(finds::get<T>(0));
 
-/* data() gives the same pointer whether the object is const or not: it lies elsewhere. */
+/* data() gives the same pointer whether the object is const or not: it lies elsewhere. So does what a
+ * std::reference_wrapper turns into. */
 template <class T>
-struct looks_elsewhere : std::integral_constant<bool, std::is_pointer<data_of<T>>::value &&
-                                                          std::is_same<data_of<T>, data_of<const T>>::value> {};
+struct looks_elsewhere
+    : std::integral_constant<
+          bool, (std::is_pointer<data_of<T>>::value && std::is_same<data_of<T>, data_of<const T>>::value) ||
+                    (std::is_reference<get_of<T>>::value && std::is_convertible<const T &, get_of<T>>::value)> {};
 } // namespace detail
 
 /* Whether T is a view: trivially copyable, but what it stands for lies elsewhere. Specialise it for views that are not
@@ -1618,8 +1624,19 @@ template <class T> struct codec_of<T, bytes> {
       ~place() {
       }
     } at;
-    from.get_bytes(const_cast<void *>(static_cast<const volatile void *>(&at.value)), sizeof(T));
+    from.get_bytes(static_cast<void *>(&at.value), sizeof(T));
     return static_cast<T &&>(at.value);
+  }
+};
+
+/* Any byte but 0 is true: else one that is neither could come from a hostile worker. */
+template <> struct codec_of<bool, bytes> {
+  typedef void as_bytes;
+  static void write(writer &to, bool value) {
+    to.put_bytes(&value, sizeof(value));
+  }
+  static bool read(reader &from) {
+    return from.get<unsigned char>() != 0;
   }
 };
 
@@ -1634,10 +1651,8 @@ template <class T> struct codec_of<T, sequence> {
   }
   static T read(reader &from) {
     T value;
-    size_t count = from.get<size_t>();
-    if (count > from.left()) /* each element has a byte at least */
-      from.fail();
-    read_elements(from, value, from.failed() ? 0 : count, one_block());
+    const size_t count = from.get<size_t>();
+    read_elements(from, value, count, one_block());
     return value;
   }
 
@@ -1645,6 +1660,7 @@ private:
   static void write_elements(writer &to, const T &value, std::true_type) {
     to.put_bytes(value.data(), value.size() * sizeof(element));
   }
+  /* Each element has a byte at least, so that the bytes that are there bound how many are read. */
   static void write_elements(writer &to, const T &value, std::false_type) {
     for (auto at = value.begin(); at != value.end(); ++at) {
       const size_t before = to.size();
@@ -1700,9 +1716,10 @@ template <class T> struct refused {
   static T read(reader &);
 };
 template <class T> struct codec_of<T, view> : refused<T> {
-  static_assert(!std::is_same<T, T>::value,
-                "procpool: a view (string_view, span) looks at memory of this process: pass a std::string or a "
-                "std::vector (if the type holds its own bytes: specialise procpools::is_view)");
+  static_assert(
+      !std::is_same<T, T>::value,
+      "procpool: a view (string_view, span, std::ref) looks at memory of this process: pass a std::string or a "
+      "std::vector (if the type holds its own bytes: specialise procpools::is_view)");
 };
 template <class T> struct codec_of<T, pointer> : refused<T> {
   static_assert(!std::is_same<T, T>::value,
@@ -1790,14 +1807,14 @@ template <class F, class... A> struct job {
       }
     } at;
     PROCPOOL__TRY {
-      from.get_bytes(const_cast<void *>(static_cast<const volatile void *>(&at.call)), head);
+      from.get_bytes(static_cast<void *>(&at.call), head);
       reads<A...>::template then_call<result>(task, from, at.call);
     }
     PROCPOOL__CATCH(task)
   }
 };
 
-/* The C calls that these classes make to hand out and to learn why not: here alone. */
+/* The calls of the C part that hand out a task, and that say why not. */
 inline procpool_status start(procpool *on, procpool_function function, const writer &argument,
                              const procpool_submit_options *options, procpool_future **future) {
   *future = nullptr;
@@ -1847,6 +1864,7 @@ public:
   procpool_status status() const {
     return future_ != nullptr ? procpool_future_status(future_) : refused_;
   }
+  /* As procpool_future_done. */
   bool done() const {
     return procpool_future_done(future_);
   }
@@ -1929,8 +1947,9 @@ public:
   }
 };
 
-/* A pool that ends with its scope, as by PROCPOOL_WITH: what was accepted runs. Its calls may be made wherever those of
- * the C part may. */
+/* A pool that ends with its scope, as by PROCPOOL_WITH: what was accepted runs. (A callback that throws meanwhile ends
+ * the program, by std::terminate; out of close it may throw.) Its calls may be made wherever those of the C part
+ * may. */
 class pool {
 public:
   /* Throws error if it does not open. */
@@ -2009,8 +2028,11 @@ public:
     static_assert(detail::checked_callable<F>::value, "the texts are in it");
     static_assert(std::is_same<R, detail::result_of<F, item>>::value,
                   "procpool: results must have the type that the callable returns");
-    procpools::error unused;
-    return map_by<item>(results, call, items, why != nullptr ? *why : unused, at_once());
+    procpools::error reason;
+    const procpool_status status = map_by<item>(results, call, items, reason, at_once());
+    if (why != nullptr)
+      *why = reason;
+    return status;
   }
 
 private:
@@ -2354,7 +2376,8 @@ private:
                  8  flags   12 limit                                       host
                 16  function  24 size  32 argument: bytes, or where they lie, or that and the result's place   host
                 16  in their place, once the task is dead: an exit record of 40 bytes                  supervisor
-      record     0  position  8 word  16 size  24 slot  28 pid  32 bytes; at multiples of 32       its worker
+      record     0  position  8 word  16 size  24 slot  28 pid  32 bytes; at multiples of 32       its worker (of a
+                                                                           finalizer's end: the supervisor)
 
    A task is a 64-byte slot whose first word decides its fate: (ticket, worker, state), changed by compare-and-swap
    alone.
@@ -2411,6 +2434,22 @@ private:
    it was given. A worker that the kernel itself holds on to (a file system that does not answer) is not waited for
    longer than 5 s: its task settles, and its slot and memory are not used again.
 
+   A finalizer is no task: it has no slot, no cell and no word, so nothing of the above knows it. What a worker says of
+   itself, its life, goes on in one direction, by itself alone:
+
+      TASKS ──leaves in order──▶ FINALIZES ──it has returned──▶ LEAVES ──result is in the ring──▶ reaped
+
+   In order is: the pool drains and nothing waits, its share is run, or a task has spoiled its process; not: its task
+   was revoked, or the pool is killed. A kill in TASKS: no finalizer runs. In FINALIZES: the supervisor, having reaped
+   the worker, writes CRASHED into that one's ring, which is its own until it forks the next, or TIMEOUT if it was
+   itself that killed, for the limit; its clock runs in this state alone, from when it sees it, and the worker wakes it
+   for that. In LEAVES: the result goes into the ring as a task's, under a ticket that no task has (0), and its stamp,
+   the last word written, commits it: before that nothing is told, and pieces that the host has are dropped at the next
+   record of another; after it any process may publish it. So the successor begins behind it, and the host takes it in
+   where it lies, before all that is the successor's; at the end before it believes that no worker is left. Only then is
+   there a future, settled and with its callback due, and that alone holds it. A worker can write as many such records
+   as it likes; the host takes one more than tasks were ever accepted, and ends a worker that goes on.
+
    A worker commits in two steps and may lose the first: it then writes its record anew in place, so the process that
    publishes for it reads the record once more after it has found the word DONE: from then on it does not change.
 
@@ -2423,6 +2462,15 @@ private:
    Its progress word costs one plain store per item. A second word beside it says how many items there are; where the
    loop ends is read from there, so a map that ends before its time takes it away, and no further item begins. The
    worker writes its progress first and looks then: what the host finds there a moment later is all that ever began.
+
+   Where an imap hands out several items together, they are a task like any other, but that it runs one after the other:
+   a bundle. Its outcome, by record or exit record, is that of the item that was begun last. All before that one have
+   left their answers in the bundle's block, one behind the other, each before the next item is begun; those behind it
+   never began, and are handed out again. So an item may end the bundle at any point: by the worker's death, by a
+   result for which the block has no room (the ring carries that, whatever its size), or since no more are wanted. How
+   much room there is goes by how large results were. The host makes a future for each item as it is delivered, and
+   reads the block no earlier. The block counts as nothing that comes back to those who wait for memory: the user may
+   leave an iterator alone for as long as he likes.
 
    Sleeping and waking. A worker that finds no task looks for one a while, says that it sleeps (its bit in the idle
    mask), looks once more, and sleeps on a futex of its own. A submit wakes workers only while there are more tasks
@@ -6153,7 +6201,7 @@ static void procpool__spin_measure(procpool__spin *spin, const procpool__u64 *wo
 
 /* ==== >>ring ========================================================================================================
  * Runs in:   the worker (write), the host (read); the supervisor, or the host without one, publishes for a worker that
- *            is gone.
+ *            is gone, and the supervisor writes of one that ended in its finalizer.
  * Writes:    its worker's ring and tail.
  * Calls:     >>shm.
  * Always:    positions are absolute and never wrap: a record lies at position % size, begins at a multiple of 32,
@@ -6919,16 +6967,16 @@ static bool procpool__worker_goes_on(const procpool_task *t) {
 
 /* One item after the other, until one of them ends the task. */
 static void procpool__worker_run_bundle(procpool_task *t, procpool_function function) {
-  procpool__bundle *b = t->bundle;
-  const uint64_t count = b->count, step = b->argument_step;
+  procpool__bundle *bundle = t->bundle;
+  const uint64_t count = bundle->count, step = bundle->argument_step;
   uint64_t item = 0;
-  t->argument = procpool__worker_arena(t, b->arguments);
-  t->argument_size = b->argument_size;
-  t->answer = procpool__worker_arena(t, b->answers);
-  t->answer_room = b->answers_size;
+  t->argument = procpool__worker_arena(t, bundle->arguments);
+  t->argument_size = bundle->argument_size;
+  t->answer = procpool__worker_arena(t, bundle->answers);
+  t->answer_room = bundle->answers_size;
   for (;;) {
     t->answer_room = item + 1 < count ? t->answer_room : 0;
-    procpool__store_release(&b->begun, ++item);
+    procpool__store_release(&bundle->begun, ++item);
     procpool__worker_enter(function, t);
     procpool__worker_end_copy(t->worker);
     if (item >= count || !procpool__worker_goes_on(t) || !procpool__worker_leave_answer(t))
@@ -7015,7 +7063,8 @@ static bool procpool__worker_tidy(procpool__worker *w) {
 /* Commits the task. False if it was revoked. */
 static bool procpool__worker_finish(procpool__worker *w) {
   w->given_up = procpool__worker_unwanted(w);
-  return (!w->given_up && procpool__worker_deliver(w)) || (w->given_up && procpool__worker_drop(w));
+  w->revoked = !((!w->given_up && procpool__worker_deliver(w)) || (w->given_up && procpool__worker_drop(w)));
+  return !w->revoked;
 }
 
 /* Gives back its private memory for results, if it is more than that. */
@@ -7048,8 +7097,7 @@ static bool procpool__worker_run(procpool__worker *w, uint32_t slot_index, uint6
   procpool__worker_prepare(w, slot_index, word);
   procpool__store_relaxed(&w->block->tasks, ++w->tasks); /* read when this worker is reaped */
   procpool__worker_call_timed(w);
-  w->revoked = !procpool__worker_finish(w);
-  if (w->revoked)
+  if (!procpool__worker_finish(w))
     return false;
   procpool__store_release(&w->block->intent_word, 0); /* release: a process that sees it sees the commit */
   procpool__worker_trim(w, PROCPOOL__SCRATCH_KEPT);
@@ -7210,22 +7258,24 @@ static void procpool__worker_prepare_finalizer(procpool__worker *w, procpool__sl
   procpool_task *t = &w->task;
   memset((void *)slot, 0, sizeof(*slot));
   memset((void *)t, 0, sizeof(*t));
-  slot->word = procpool__word(PROCPOOL__TICKET_FINALIZER, w->index, PROCPOOL__RUNNING);
+  t->word = procpool__word(PROCPOOL__TICKET_FINALIZER, w->index, PROCPOOL__RUNNING);
+  procpool__store_relaxed(&slot->word, t->word);
   slot->function = w->segment->settings.finalizer;
   t->worker = w;
   t->slot = slot;
-  t->word = slot->word;
   t->unreachable = !procpool__worker_open(w, w->segment->arena_at + procpool__shm_arena_top(w->segment));
   w->given_up = false;
 }
 
-/* A thread has left its finalizer by pthread_exit, and is here again. */
+/* A thread that leaves is here again. If it has left its finalizer by pthread_exit, that is told. */
 static void procpool__worker_report_finalizer(procpool__worker *w) {
   procpool__exit_record e;
   procpool__slot slot;
+  procpool__worker_end_copy(w);
+  if (w->task.slot == NULL || procpool__word_ticket(w->task.word) != PROCPOOL__TICKET_FINALIZER)
+    return;
   memset((void *)&e, 0, sizeof(e));
   e.pid = (int32_t)w->pid;
-  procpool__worker_end_copy(w);
   procpool__worker_prepare_finalizer(w, &slot);
   procpool__store(&w->block->life, PROCPOOL__LIFE_LEAVES);
   if (w->segment->settings.finalizer_wanted != 0)
@@ -7940,7 +7990,8 @@ static bool procpool__supervisor_await(procpool__supervisor *u, int index, uint6
 
 /* ==== >>deaths ======================================================================================================
  * Runs in:   the supervisor.
- * Writes:    exit records and the dead list, words that it takes from RUNNING, blocks of workers that are reaped.
+ * Writes:    exit records and the dead list, words that it takes from RUNNING, blocks and rings of workers that are
+ *            reaped.
  * Calls:     >>supervisor, and all above it.
  * Always:    a word is decided before a signal is sent, and a task settles only when its worker is reaped. */
 
@@ -7999,6 +8050,7 @@ static void procpool__supervisor_note_programs(procpool__supervisor *u, int inde
   uint64_t word;
   uint32_t slot;
   if (procpool__state_dead(procpool__word_state(child->word)) || child->stage != PROCPOOL_STAGE_NONE ||
+      procpool__load(&u->segment.blocks[index].life) == PROCPOOL__LIFE_FINALIZES ||
       procpool__supervisor_task_of(u, index, &slot, &word))
     child->sweep = child->mark;
 }
@@ -8386,6 +8438,12 @@ static void procpool__supervisor_shorten_grace(procpool__supervisor *u, int inde
     child->stage_due = now + grace;
 }
 
+/* ns between looks, where so many are wished for. */
+static uint64_t procpool__supervisor_tick(uint64_t ns) {
+  ns = ns < PROCPOOL__TICK_LEAST ? PROCPOOL__TICK_LEAST : ns;
+  return ns > PROCPOOL__TICK_MOST ? PROCPOOL__TICK_MOST : ns;
+}
+
 /* When the limit of what worker index runs beside its tasks is over: its initializer, which counts from its start; or
  * its finalizer, from when it was seen, of which the worker tells. One that cannot (its tasks have given up the right
  * to signal this process) is looked at now and then while the pool drains, lest a shutdown wait for ever: *tick. */
@@ -8398,7 +8456,7 @@ static uint64_t procpool__supervisor_beside_due(procpool__supervisor *u, int ind
   if (h->finalizer_limit == 0)
     return PROCPOOL__NEVER;
   if (life == PROCPOOL__LIFE_TASKS && u->phase == PROCPOOL__PHASE_DRAIN)
-    *tick = now + (h->finalizer_limit / 8 < PROCPOOL__TICK_MOST ? h->finalizer_limit / 8 : PROCPOOL__TICK_MOST);
+    *tick = now + procpool__supervisor_tick(h->finalizer_limit / 8);
   if (life != PROCPOOL__LIFE_FINALIZES)
     return PROCPOOL__NEVER;
   if (child->finalizes == 0)
@@ -8521,9 +8579,7 @@ static uint64_t procpool__supervisor_enforce(procpool__supervisor *u) {
   if (!procpool__supervisor_limits_matter(u))
     return procpool__supervisor_soon(u, next, now);
   procpool__store32(&h->ticking, 1);
-  tick = procpool__load(&h->tick);
-  tick = tick < PROCPOOL__TICK_LEAST ? PROCPOOL__TICK_LEAST : tick;
-  tick = tick > PROCPOOL__TICK_MOST ? PROCPOOL__TICK_MOST : tick;
+  tick = procpool__supervisor_tick(procpool__load(&h->tick));
   return procpool__supervisor_soon(u, now + tick < next ? now + tick : next, now);
 }
 
@@ -10561,6 +10617,8 @@ static void procpool__host_settle_finalizer(procpool *p, procpool__inbox *in, pr
   procpool_future *f = in->finalizer;
   in->finalizer = NULL;
   in->finalized++;
+  if (f->flags & PROCPOOL__F_PIECES)
+    procpool__host_drop_pieces(p, f);
   __atomic_store_n(&f->status, (uint8_t)status, __ATOMIC_RELEASE);
   procpool__host_make_due(p, f);
   procpool__future_unref(p, f);
@@ -10604,8 +10662,12 @@ static procpool__taken procpool__host_take_finalizer(procpool *p, int worker, co
   if (!procpool__host_finalizer_fits(p, in, head))
     return PROCPOOL__TAKEN_CORRUPT;
   f = procpool__host_finalizer_future(p, worker, head);
-  if (f == NULL) /* at the end there is nothing to tell it by */
-    return procpool__host_no_patience(p, in) ? PROCPOOL__TAKEN : PROCPOOL__TAKEN_NOT;
+  if (f == NULL && !procpool__host_no_patience(p, in))
+    return PROCPOOL__TAKEN_NOT;
+  if (f == NULL) { /* there is nothing to tell it by */
+    in->impatient = false;
+    return PROCPOOL__TAKEN;
+  }
   if (piece)
     taken = procpool__host_take_piece(p, worker, f, head);
   if (taken != PROCPOOL__TAKEN || state == PROCPOOL__RUNNING)

@@ -28,12 +28,14 @@ SAME = {
     ("process_begin", "watch"): "watch",
 }
 # Fields whose name alone would not say whose they are: by what stands before them.
-OWNERS = [(r"^r->", "record."), (r"^in->|inboxes\[", "inbox."), (r"chunk", "chunk."), (r"exit_record|^e->", "exit_record."),
+OWNERS = [(r"^r->", "record."), (r"^in->|inboxes\[", "inbox."), (r"chunk", "chunk."), (r"bundle->", "bundle."),
+          (r"answer->", "answer."), (r"exit_record|^e->", "exit_record."),
           (r"slot->|slots\[|^shared->", "slot."), (r"block->|blocks\[", "block."), (r"spin->", "spin."),
           (r"^f->|future->", "future."), (r"^p->|pool->|waiter", "host.")]
 # Structs in shared memory, and the names that point to one. Plain accesses are looked for in these.
 STRUCTS = {"procpool__header": r"(?:header|(?<![\w>.])h)", "procpool__block": r"(?:block|blocks\[[^\]]*\])",
            "procpool__slot": r"(?:slot|slots\[[^\]]*\]|shared)", "procpool__record": r"(?<![\w>.])r",
+           "procpool__bundle": r"(?<![\w>.])bundle", "procpool__answer": r"(?<![\w>.])answer",
            "procpool__chunk": r"chunk", "procpool__exit_record": r"(?<![\w>.])e"}
 KINDS = {"load": "load", "store": "store", "compare_exchange": "cas", "exchange": "exchange", "fetch_or": "or",
          "fetch_and": "and", "fetch_add": "add", "fetch_sub": "sub", "sub_fetch": "sub", "add_fetch": "add"}

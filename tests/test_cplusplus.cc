@@ -321,11 +321,17 @@ TEST_STARTS(cplusplus_a_map_says_which_item_failed, EVERY) {
   const procpools::error unreadable = THROWN_BY(pool.map(impossible, in));
   CHECK_EQ(unreadable.item(), 5);
   CHECK_STATUS(unreadable.status(), PROCPOOL_TRANSFER);
+  const auto fails = [](int x) { return fails_at_30(x); };
+  const auto as_text = [](int x) { return std::to_string(x); };
   std::vector<int> out(2, 77);
-  CHECK_STATUS(pool.map_into(
-                   out, [](int x) { return fails_at_30(x); }, in),
-               PROCPOOL_FAILED);
+  std::vector<std::string> texts;
+  procpools::error why(PROCPOOL_BROKEN); // of an earlier call
+  CHECK_STATUS(pool.map_into(out, fails, in, &why), PROCPOOL_FAILED);
   CHECK_EQ(out.size(), 2);
+  CHECK_STATUS(why.status(), PROCPOOL_FAILED);
+  CHECK_OK(pool.map_into(texts, as_text, in, &why));
+  CHECK_EQ(texts.size(), in.size());
+  CHECK_STATUS(why.status(), PROCPOOL_OK);
 }
 
 TEST_STARTS(cplusplus_pools_move_and_close, EVERY) {
@@ -396,6 +402,10 @@ TEST_STARTS(cplusplus_bytes_of_a_hostile_worker, EVERY) {
   const procpools::writer none;
   check_refused<std::string>(pool, none);
   check_refused<int>(pool, none);
+  procpools::writer neither;
+  neither.put('\2');
+  CHECK_EQ(int(future<bool>(test_submit(pool.handle(), task_echo, neither.data(), 1)).get()), 1);
+  check_refused<std::vector<bool>>(pool, neither);
   procpools::writer more;
   more.put(1L);
   more.put('x');

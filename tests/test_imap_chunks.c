@@ -374,7 +374,8 @@ TEST_STARTS(imap_chunks_in_a_strict_pool, PROCESSES) {
     broken += procpool_future_status(future) == PROCPOOL_BROKEN;
   }
   CHECK(status == PROCPOOL_BROKEN);
-  CHECK_EQ(crashed + broken, 40);
+  CHECK_GE(crashed + broken, 1);
+  CHECK_LE(crashed + broken, 40); /* fewer where the first came before all were taken */
   CHECK_LE(crashed, 1);
   procpool_iterator_free(iterator);
   CHECK_OK(procpool_free(pool));
@@ -464,6 +465,27 @@ TEST_STARTS(imap_chunks_freed_while_they_run, CONCURRENT) {
   gate_add(&page->gate, 1);
   CHECK_WORKS(pool);
   CHECK_EQ(page->started, 1);
+  test_close(pool);
+}
+
+/* At the end of the inputs what is left is handed out at once, be there fewer than chunksize. */
+TEST_STARTS(imap_chunks_at_the_end_begin_beside_others, CONCURRENT) {
+  procpool *pool = test_open(start, 2);
+  procpool_imap_options options = {0};
+  procpool_iterator *iterator = NULL;
+  procpool_future *future = NULL;
+  plan from = plan_of(4, NULL, NULL);
+  int count = 0;
+  options.chunksize = 3;
+  CHECK_OK(procpool_imap(pool, task_at_gate, produce, &from, sizeof(item), &options, &iterator));
+  CHECK_STATUS(procpool_next(iterator, 0, &future), PROCPOOL_PENDING);
+  gate_wait(&page->started, 2); /* items 0 and 3 */
+  CHECK_EQ(procpool_iterator_remaining(iterator), 4);
+  gate_add(&page->gate, 1);
+  while (procpool_next(iterator, PROCPOOL_FOREVER, &future) == PROCPOOL_OK)
+    count++;
+  CHECK_EQ(count, 4);
+  procpool_iterator_free(iterator);
   test_close(pool);
 }
 

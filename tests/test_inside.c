@@ -130,3 +130,76 @@ TEST_STARTS(r024_a_worker_that_sleeps_hears_of_a_phase_that_is_put_right, FORK) 
   CHECK_OK(procpool_shutdown(pool, PROCPOOL_DRAIN, PROCPOOL_FOREVER));
   CHECK_OK(procpool_free(pool));
 }
+
+/* ---- records of finalizers that there were not ---- */
+
+/* Writes a record as a finalizer's into its worker's ring, if there is room. */
+static void forge_finalizer(procpool_task *task, procpool__state state, uint64_t size, uint32_t flags) {
+  procpool__worker *w = task->worker;
+  const procpool__record head = {w->tail, procpool__word(PROCPOOL__TICKET_FINALIZER, w->index, state), size, flags,
+                                 (uint32_t)w->pid};
+  const uint64_t total = 100000;
+  if (!procpool__worker_fits(w, procpool__ring_length(w->segment, w->tail, size, 0)))
+    return;
+  procpool__ring_copy_in(w->segment, w->index, w->tail + sizeof(head), &total, size < sizeof(total) ? size : 8);
+  procpool__ring_stamp(w->segment, w->index, w->tail, &head);
+  procpool__worker_publish(w, &head, false);
+}
+
+static void forge(procpool_task *task) {
+  static const struct {
+    procpool__state state;
+    uint64_t size;
+    uint32_t flags;
+  } records[] = {{PROCPOOL__DONE_OK, 4, 1},
+                 {PROCPOOL__DONE_OK, 8, PROCPOOL__RECORD_PLACE},
+                 {PROCPOOL__RUNNING, 8, 0},
+                 {PROCPOOL__READY, 8, 0},
+                 {PROCPOOL__DONE_TIMEOUT, 0, 0},
+                 {PROCPOOL__DEAD_CRASHED, 8, 0},
+                 {PROCPOOL__DEAD_BROKEN, 40, 0},
+                 {PROCPOOL__DEAD_CRASHED, 40, PROCPOOL__RECORD_FRAGMENT},
+                 {PROCPOOL__DONE_OK, 64, PROCPOOL__RECORD_FRAGMENT}, /* the last piece of many */
+                 {PROCPOOL__RUNNING, 4, PROCPOOL__RECORD_FRAGMENT}};
+  const int which = *(const int *)procpool_task_argument(task, NULL);
+  if (which < (int)(sizeof(records) / sizeof(*records)))
+    forge_finalizer(task, records[which].state, records[which].size, records[which].flags);
+  else
+    for (int i = 0; i < 1000; i++)
+      forge_finalizer(task, PROCPOOL__DONE_OK, 0, 0);
+}
+
+static void count_finalizers(procpool_future *future, void *context) {
+  CHECK(procpool_future_done(future));
+  ++*(int *)context;
+}
+
+/* Each ends its worker, and no more of them come than tasks allow. Then the pool is as it was. */
+TEST_STARTS(r154_forged_records_of_finalizers, FORK) {
+  enum { FORGED = 10 };
+  for (int which = 0; which <= FORGED; which++) {
+    procpool_options options = {0};
+    procpool_future *future = NULL;
+    procpool *pool;
+    int heard = 0;
+    options.start = start;
+    options.max_workers = 1;
+    options.finalizer = nothing;
+    options.finalizer_callback = count_finalizers;
+    options.finalizer_context = &heard;
+    pool = procpool_open(&options);
+    CHECK(pool != NULL);
+    CHECK_OK(procpool_submit(pool, forge, &which, sizeof(which), NULL, &future));
+    CHECK_STATUS(procpool_future_wait(future, PROCPOOL_FOREVER), PROCPOOL_CRASHED);
+    CHECK_EQ(heard, which < FORGED ? 0 : 2);
+    CHECK_OK(procpool_future_release(future));
+    CHECK_OK(procpool_submit(pool, nothing, NULL, 0, NULL, &future));
+    CHECK_STATUS(procpool_future_wait(future, PROCPOOL_FOREVER), PROCPOOL_OK);
+    CHECK_OK(procpool_future_release(future));
+    CHECK_EQ(pool->drain.inboxes[0].finalizer == NULL, true);
+    CHECK_OK(procpool_shutdown(pool, PROCPOOL_DRAIN, PROCPOOL_FOREVER));
+    CHECK_EQ(heard, which < FORGED ? 1 : 3);
+    CHECK_EQ(pool->futures.live, 0);
+    CHECK_OK(procpool_free(pool));
+  }
+}

@@ -233,7 +233,8 @@ TEST(worker_path_that_ends_before_the_door) {
   const pthread_t thread = begin(&handle);
   make_file(script, sizeof(script), "#!/bin/sh\nsleep 1 >/dev/null 2>&1 &\nexit 7\n",
             0700); /* and leaves one with its descriptors */
-  expect_refused(first_of("/bin/true", "/usr/bin/true"), PROCPOOL_NO_WORKER_MAIN, 0, "never called procpool_worker_main()");
+  expect_refused(first_of("/bin/true", "/usr/bin/true"), PROCPOOL_NO_WORKER_MAIN, 0,
+                 "never called procpool_worker_main()");
   expect_refused(script, PROCPOOL_NO_WORKER_MAIN, 0, script);
   CHECK_EQ(unlink(script), 0);
   end(thread, handle);

@@ -245,23 +245,41 @@ TEST_STARTS(typed_call_in_a_callback, EVERY) {
   test_close(calling_pool);
 }
 
-/* What an interrupted call leaves is cancelled, and no handle is lost. */
+/* What an interrupted call leaves never begins, and no handle is lost. */
 TEST_STARTS(typed_call_interrupted, CONCURRENT) {
   procpool *pool = test_open(start, 1);
   const test_job job = job_of(0);
+  int *shared = (int *)procpool_shared_alloc(pool, sizeof(int));
   procpool_future *blocking = test_submit(pool, task_block, &job, sizeof(job));
-  int out = -1;
+  CHECK(shared != NULL);
+  *shared = 0;
   gate_wait(&page->started, 1);
   procpool_interrupt(pool); /* the next wait */
-  CHECK_STATUS(of_one_call(pool, 1, &out), PROCPOOL_INTERRUPTED);
-  CHECK_EQ(out, -1);
+  CHECK_STATUS(put_call(pool, shared, 1), PROCPOOL_INTERRUPTED);
   gate_add(&page->gate, 1);
   CHECK_SETTLES(blocking, PROCPOOL_OK);
   CHECK_OK(procpool_future_release(blocking));
-  CHECK_OK(of_one_call(pool, 2, &out));
-  CHECK_EQ(out, 6);
+  CHECK_OK(take_call(pool, 2));
+  CHECK_EQ(*shared, 0);
   CHECK_EQ(test_stats(pool).submitted, 3);
   CHECK_EQ(test_stats(pool).settled, 3);
+  test_close(pool);
+}
+
+/* Each call gives its future back, whatever came of it. */
+TEST(typed_calls_keep_nothing) {
+  procpool *pool = test_open(PROCPOOL_START_INLINE, 1);
+  const int rounds = test_rounds(300000);
+  long before = 0;
+  int out = 0;
+  for (int i = 0; i < rounds; i++) {
+    CHECK_OK(of_one_call(pool, i % 100, &out));
+    CHECK_STATUS(complain_call(pool), PROCPOOL_FAILED);
+    if (i == rounds / 10)
+      before = test_resident_kib();
+  }
+  if (!test_instrumented())
+    CHECK_LT(test_resident_kib() - before, 8192);
   test_close(pool);
 }
 

@@ -61,6 +61,7 @@ static struct {
   size_t buffer_sizes[BUFFERS];
   call calls[CALLS];
   int call_count;
+  uint64_t finalized;
   uint64_t history[HISTORY];
   unsigned remembered;
   unsigned char *snapshot; /* of all but the arena */
@@ -98,6 +99,15 @@ static void nothing(procpool_task *task) {
   (void)task;
 }
 
+/* Of a finalizer: it has settled, and is no more of them than tasks allow. */
+static void finalized(procpool_future *future, void *context) {
+  size_t size;
+  (void)context;
+  REQUIRE(procpool_future_done(future));
+  (void)procpool_future_data(future, &size);
+  REQUIRE(++world.finalized <= WORKERS * (world.pool->tasks.submitted + 1));
+}
+
 /* As procpool_open, but the machine is not asked, and nobody is started. */
 static procpool *open_pool(void) {
   procpool__plan plan;
@@ -109,6 +119,9 @@ static procpool *open_pool(void) {
   plan.options.ring_size = RING;
   plan.options.max_memory = ARENA;
   plan.options.name = "fuzz";
+  plan.options.finalizer = nothing;
+  plan.options.finalizer_callback = finalized;
+  plan.options.finalizer_limit = 3;
   REQUIRE(p != NULL);
   memset((void *)p, 0, sizeof(*p));
   (void)pthread_mutex_init(&p->lock, NULL);
@@ -116,6 +129,7 @@ static procpool *open_pool(void) {
   procpool__process_no_pool(&p->fds);
   p->start = plan.start;
   p->waiting.processors = 2;
+  p->callbacks.finalizer = plan.options.finalizer_callback;
   p->guard = procpool__platform_guard();
   REQUIRE(procpool__open_segment(p, &plan) && procpool__open_tables(p, &plan) && procpool__open_header(p, &plan));
   p->fds.lifeline = FAKE_LIFELINE;
@@ -229,7 +243,7 @@ static void sim_record(int w, sim *m, procpool__state state, const void *data, u
   procpool__ring_stamp(s, w, m->tail, &head);
   if (upto == 0)
     return;
-  if (state != PROCPOOL__RUNNING) {
+  if (state != PROCPOOL__RUNNING && procpool__word_ticket(m->word) != PROCPOOL__TICKET_FINALIZER) {
     m->runs = false;
     if (!procpool__cas(&s->slots[m->slot].word, state >= PROCPOOL__DONE_TIMEOUT ? sim_asked(m) : m->word, head.word)) {
       fake_die(m->pid, 0); /* condemned: it leaves */
@@ -334,6 +348,37 @@ static void sim_commit(int w) {
                         procpool__word(procpool__word_ticket(m->word), w, PROCPOOL__DONE_OK));
     m->runs = false;
   }
+}
+
+/* Leaves in order: what it gives by its finalizer is a record without a task; or ends in it. */
+static void sim_leave(int w, unsigned what) {
+  static const procpool__state states[] = {PROCPOOL__DONE_OK, PROCPOOL__DONE_FAILED, PROCPOOL__DONE_TRANSFER};
+  sim *m = sim_of(w);
+  unsigned char bytes[300];
+  if (m == NULL || m->runs)
+    return;
+  memset(bytes, 0x66, sizeof(bytes));
+  world.pool->segment.blocks[w].life = PROCPOOL__LIFE_FINALIZES;
+  m->slot = 0;
+  m->word = procpool__word(PROCPOOL__TICKET_FINALIZER, w, PROCPOOL__RUNNING);
+  m->sent = m->total = 0;
+  switch (what % 4) {
+  case 0: /* it hangs */
+    return;
+  case 1:
+    fake_die(m->pid, 11);
+    return;
+  case 2:
+    sim_piece(w, m, 900 + what * 16, false);
+    if (what & 4)
+      sim_piece(w, m, 0, true);
+    break;
+  default:
+    sim_record(w, m, states[what / 4 % 3], bytes, what % 256, 0, (int)(what / 16 % 3));
+  }
+  world.pool->segment.blocks[w].life = PROCPOOL__LIFE_LEAVES;
+  if (*fake_process(m->pid) == FAKE_LIVES)
+    fake_die(m->pid, what & 128 ? 9 : 0);
 }
 
 /* ---- workers that do not ---- */
@@ -491,6 +536,8 @@ static void forge_record(void) {
   head.slot = take8() % CAPACITY | (uint32_t)(take8() & 7) << 24;
   head.word = what & 64 ? s->slots[head.slot % CAPACITY].word
                         : procpool__word(some_ticket(), w, (procpool__state)(PROCPOOL__RUNNING + take8() % 4));
+  if ((what & 48) == 48) /* of a finalizer, by its ticket */
+    head.word = procpool__word(PROCPOOL__TICKET_FINALIZER, w, (procpool__state)(PROCPOOL__READY + take8() % 15));
   head.size = what & 128 ? some_value(64) : take8();
   head.pid = 1;
   procpool__ring_stamp(s, w, position, &head);
@@ -596,7 +643,8 @@ static void do_submit(void) {
   }
   if (what & 64) {
     procpool_submit_options options = {0, -1, take8() / 64.0, take8() / 64.0 - 0.1, false, NULL, 0, NULL, NULL};
-    (void)(procpool_submit(world.pool, nothing, what & 128 ? use_buffers(bytes, &options) : bytes, size, &options, f) == PROCPOOL_OK);
+    (void)(procpool_submit(world.pool, nothing, what & 128 ? use_buffers(bytes, &options) : bytes, size, &options, f) ==
+           PROCPOOL_OK);
   } else {
     (void)submit_now(what & 128 ? NULL : bytes, what & 128 ? 0 : size, f);
   }
@@ -793,6 +841,8 @@ static void do_super(unsigned what) {
     break;
   case 5:
     (void)procpool__table_waiting(&u->segment);
+    if (what >= 64)
+      sim_leave(w, take8());
     break;
   case 6:
     super_hears(u);

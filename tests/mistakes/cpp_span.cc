@@ -1,4 +1,4 @@
-// expect: error: .*procpool: a view \(string_view, span\) looks at memory of this process
+// expect: error: .*procpool: a view \(string_view, span, std::ref\) looks at memory of this process
 // standard: c++20
 #include "../../procpool.h"
 #include <span>

@@ -80,7 +80,8 @@ static procpool_status submit_one(procpool *pool, script *s, int i) {
   e = rig_entry_of(&s->jobs[i]);
   e->allowed = RIG_ALLOW(OK) | besides | (i % 9 == 8 ? RIG_ALLOW(FAILED) : 0);
   large->job = s->jobs[i];
-  status = procpool_submit(pool, i % 9 == 8 ? task_fail_text : fault_task, large, sizeof(rig_job) + argument_sizes[i % 8], NULL, &s->futures[i]);
+  status = procpool_submit(pool, i % 9 == 8 ? task_fail_text : fault_task, large,
+                           sizeof(rig_job) + argument_sizes[i % 8], NULL, &s->futures[i]);
   if (status != PROCPOOL_OK)
     return status;
   e->flags |= RIG_NO_CALLBACK; /* below, by calls that may fail */

@@ -222,8 +222,8 @@ static void init_storm(void) {
     CHECK_EQ(error.signal, SIGABRT);
     audit_finish(&job, future);
   }
-  AUDIT_UNTIL(15,
-              (CHECK_POLL(procpool_poll(pool, 0)), procpool_submit(pool, rig_task, NULL, 0, NULL, NULL) == PROCPOOL_INIT_FAIL));
+  AUDIT_UNTIL(15, (CHECK_POLL(procpool_poll(pool, 0)),
+                   procpool_submit(pool, rig_task, NULL, 0, NULL, NULL) == PROCPOOL_INIT_FAIL));
   CHECK_LE(test_stats(pool).workers_started, 6 * WORKERS); /* three of each, and what the slowest index allows */
   CHECK_STATUS(procpool_shutdown(pool, PROCPOOL_DRAIN, 10 * test_slow()), PROCPOOL_OK);
   CHECK_OK(procpool_free(pool));

@@ -233,7 +233,7 @@ static void *map_thread(void *context) {
   o.chunksize = (size_t)now_running->items;
   o.statuses = p->statuses;
   IGNORE(procpool_map(pool, now_running->function, now_running->in_place ? p->in : p->jobs, sizeof(p->jobs[0]),
-                     now_running->in_place ? p->out : p->results, 8, (size_t)now_running->items, &o));
+                      now_running->in_place ? p->out : p->results, 8, (size_t)now_running->items, &o));
   if (now_running->in_place)
     memcpy(p->results, p->out, (size_t)now_running->items * 8);
   return NULL;
@@ -248,7 +248,8 @@ static void pair_submit_one(pair *p) {
   memcpy(argument, &p->jobs[0], sizeof(p->jobs[0]));
   o.result = alloc(now_running->size);
   o.result_size = o.result != NULL ? now_running->size : 0;
-  CHECK_OK(procpool_submit(pool, now_running->function, argument, sizeof(p->jobs[0]) + now_running->argument, &o, &p->future));
+  CHECK_OK(procpool_submit(pool, now_running->function, argument, sizeof(p->jobs[0]) + now_running->argument, &o,
+                           &p->future));
   rig_accepted(&p->jobs[0], p->future);
 }
 
