@@ -409,17 +409,19 @@ typedef struct procpool_options {
    *   path       from the root, or from the directory that open is called in: $PATH is not searched
    *   start      with the host's environment, and with this path as argv[0]. Where AUTO forks it is not used */
   const char *worker_path;
+
   /* Runs once in each worker that leaves in order: when the pool is shut down by DRAIN or CANCEL, or the worker is
    * replaced (max_tasks_per_child); after its last task, never beside one. Inline: in the call that ends the pool. Not
    * in a worker that is killed or has crashed, nor where the pool is killed, or freed without a shutdown before. It is
    * called and answers like a task (procpool_task_return, procpool_task_fail), has no argument, and is in no count. One
    * that crashes, or calls exit, loses its own result and nothing else: it breaks no strict pool. */
   procpool_function finalizer;
-  /* Runs in the host for each finalizer that has ended, with a settled future: OK with its result, FAILED, TRANSFER;
-   * where its worker ended in it CRASHED, or TIMEOUT (finalizer_limit). procpool_future_error names the worker. In the
-   * thread that polls, waits, shuts down or frees; a shutdown returns OK when all have run. The future is given back
-   * after it. It is not called for a worker that is killed while the result of its finalizer is on its way, nor for one
-   * that ends in its finalizer while its ring is full. Null: the results are dropped */
+
+  /* Runs in the host for each finalizer that has ended, in the thread that polls, waits, shuts down or frees; a
+   * shutdown returns OK when all have run. The future is settled: OK with the result, FAILED, TRANSFER; where the
+   * worker ended in it CRASHED, or TIMEOUT (finalizer_limit). procpool_future_error names the worker. It is given back
+   * after the callback. None comes for a worker that is killed while the result of its finalizer is on its way, nor for
+   * one that ends in its finalizer while its ring is full. Null: the results are dropped */
   procpool_callback finalizer_callback;
   void *finalizer_context;
   double finalizer_limit; /* seconds that a finalizer may run, then its worker is killed; 0: no limit, and a shutdown
@@ -1552,8 +1554,8 @@ namespace detail {
 template <class...> struct is_valid { typedef void type; };
 template <class T> using decay = typename std::decay<T>::type;
 
-/* What data() returns, void where there is none. (By a function: with a specialisation clang 14 does not let a
- * protected one, as that of std::vector<bool>, pass for none.) */
+/* What data() and get() return, void where there are none. (By a function: with a specialisation clang 14 does not let
+ * a protected one, as that of std::vector<bool>, pass for none.) */
 struct finds {
   template <class T> static auto data(int) -> decltype(std::declval<T &>().data());
   template <class T> static void data(long);
