@@ -35,7 +35,7 @@
 
    ==== CONTENTS: the tags to search for, in file order. Each part calls only parts that stand above it ===============
 
-     >>manual        this text                       >>declarations   every call, with its contract
+     >>manual        this text                       >>declarations   an index, and every call with its contract
      >>typed         calls with types, made by macros
      >>cplusplus     for C++: pools, futures, lambdas and containers
      >>manners       for users too: start methods, and what a pool does to its surroundings
@@ -85,9 +85,9 @@
 
    ---- ERRORS ----
    Most calls return a procpool_status, or a handle that is null where they failed; procpool_strerror gives its text.
-   Why a call was refused, or a typed call's task failed, procpool_last_error tells in the thread that made the call;
-   procpool_future_error tells it of a future. A refused call changes nothing, unless it says otherwise.
-   Any call may change errno; what it was is in procpool_error.system_error. The common ones:
+   Why a call was refused, or a typed call's task failed, procpool_last_error tells in the thread that made the call
+   (open and process_start: options.error); procpool_future_error tells it of a future. A refused call changes nothing,
+   unless it says otherwise. Any call may change errno; what it was is in error.system_error. The common ones:
      CRASHED     the error names signal or exit status, pid and resource usage; submit again if that is safe
      TRANSFER    the result was too large for its place or found no memory, or the worker has no such function
      TIMEOUT     its limit was over; error->stage says what ended it. (A wait whose time is over is PENDING.)
@@ -103,26 +103,25 @@
    ---- CALLABLE FROM ----
                                         any thread   callback   task of the same pool      signal     forked child
                                         of the host             (thread and inline start)  handler    of the host
-     procpool_open                         yes         yes         yes                        no         yes
-     submit(_many), cancel(_many, _kill)   yes         yes         yes                        no         FORKED
-     release(_many), read                  yes         yes         yes                        no         FORKED
+     procpool_open, _process_start         yes         yes         yes                        no         yes
+     submit, cancel, release, read         yes         yes         yes                        no         FORKED
      procpool_shared_alloc, _shared_free   yes         yes         yes                        no         null, FORKED
-     waits (result, wait, next, map, poll) yes         DEADLOCK*   DEADLOCK*                  no         FORKED
-     call                                  yes         DEADLOCK    DEADLOCK                   no         FORKED
-     shutdown with timeout 0               yes         yes         yes                        no         FORKED
-     shutdown that waits, close, free      yes         DEADLOCK    DEADLOCK                   no         FORKED
+     waits: see *                          yes         DEADLOCK*   DEADLOCK*                  no         FORKED
+     procpool_call, procpool_map           yes         DEADLOCK    DEADLOCK                   no         FORKED
+     shutdown, process_join: timeout 0     yes         yes         yes                        no         FORKED
+     the same with one; close, free        yes         DEADLOCK    DEADLOCK                   no         FORKED
      procpool_last_error, _last_message    yes         yes         yes                        no         yes
      procpool_strerror, _status_name       yes         yes         yes                        yes        yes
      procpool_interrupt                    yes         yes         yes                        yes        no effect
-     procpool_fd, _get_stats               yes         yes         yes                        no         FORKED
+     procpool_fd, _get_stats               yes         yes         yes                        no         -1, FORKED
      procpool_task_*                       no          no          yes, of its own task       no         no
-     * unless it has settled already; with timeout 0 or less it is PENDING instead of DEADLOCK. A task in a worker
-     process may open pools of its own, 8 levels deep.
+     * procpool_future_wait, _result, _string, procpool_wait, _next, _poll, _wait_ready: not where there is nothing to
+     wait for; with timeout 0 or less PENDING instead. A task in a worker process may open pools, 8 levels deep.
 
    ---- MANNERS ---- in short: the host gets no signal handler, no thread (but with START_THREAD), no child that its
    wait() sees (but as process 1 or subreaper), and at most nine descriptors per pool, close-on-exec. Ctrl-C is the
-   host's to decide, Ctrl-Z stops workers too. However the host ends,
-   supervisor and workers are gone within a second, and nothing stays in /dev/shm or on disk. The rest: >>manners.
+   host's to decide, Ctrl-Z stops workers too. However the host ends, supervisor and workers are gone within a second,
+   and nothing stays in /dev/shm or on disk. The rest: >>manners.
 
    ---- COMPILE-TIME OPTIONS ---- None of them changes a public struct.
    Where the implementation is:  PROCPOOL_MALLOC(size), PROCPOOL_REALLOC(p, size), PROCPOOL_FREE(p)   all three or none
@@ -131,7 +130,72 @@
 */
 
 /* ==== >>declarations ================================================================================================
- * Everything public. Nothing but these three headers is included for those who only call. */
+ * Everything public. Nothing but these three headers is included for those who only call. All of it, to search for:
+ *
+ *   typed functions       PROCPOOL_FUNCTION            defines f, f_call, f_submit, f_result, f_map, f_imap and so on
+ *                         PROCPOOL_PROCEDURE           the same without a result
+ *                         PROCPOOL_TASK_FUNCTION, PROCPOOL_TASK_PROCEDURE    the body gets its procpool_task too
+ *                         PROCPOOL_STRING_FUNCTION     from a string to a string
+ *                         PROCPOOL_DECLARE, PROCPOOL_DEFINE    divide one between a header and a file
+ *   opening and ending    PROCPOOL_WITH                opens a pool for a block
+ *                         procpool_open                opens a pool
+ *                         procpool_worker_main         first call in main, where pools start the program anew (spawn)
+ *                         procpool_cpu_count           how many processors there are
+ *                         procpool_wait_ready          waits until all workers are through their initializers
+ *                         procpool_shutdown            refuses new tasks, and drains, cancels or kills the others
+ *                         procpool_close               runs what was accepted, and gives the pool back
+ *                         procpool_free                kills what is not settled, and gives the pool back
+ *   handing out           procpool_submit              one task
+ *                         procpool_submit_many         many tasks, each with a future
+ *                         procpool_call                one task, and waits for its result
+ *                         procpool_map                 an array of items, and waits for all results
+ *                         procpool_imap                a stream of items, results by procpool_next
+ *   results               procpool_poll                takes in what has come, runs callbacks; may wait for something
+ *                         procpool_fd                  a descriptor for event loops
+ *                         procpool_interrupt           ends waits; for signal handlers
+ *                         procpool_wait                waits for some or all of many futures
+ *                         procpool_as_completed        an iterator over futures in the order in which they settle
+ *                         procpool_next                the next future of an iterator
+ *                         procpool_iterator_index      which one that was
+ *                         procpool_iterator_remaining  how many are to come
+ *                         procpool_iterator_free       gives the iterator back
+ *   of one future         procpool_future_status       the outcome, or PENDING
+ *                         procpool_future_done         whether it has settled
+ *                         procpool_future_running      whether it has begun and not settled
+ *                         procpool_future_cancelled    whether it is CANCELLED
+ *                         procpool_future_wait         waits for the outcome
+ *                         procpool_future_result       waits, and copies the result
+ *                         procpool_future_string       waits; the result as a string, in place
+ *                         procpool_future_data         the result in place
+ *                         procpool_future_error        what went wrong, and which worker had it
+ *                         procpool_future_message      all of the error's message
+ *                         procpool_future_index        its position in submit_many, its number in an imap
+ *                         procpool_future_user         the user pointer of its options
+ *                         procpool_future_cancel       takes it back if it has not begun
+ *                         procpool_future_cancel_kill  ends it if it runs, too
+ *                         procpool_future_add_done_callback    a function that runs in the host when it has settled
+ *                         procpool_future_release      gives the future back
+ *   of many futures       procpool_cancel_many, procpool_release_many
+ *   in a task             procpool_task_argument       its argument
+ *                         procpool_task_string         its argument as a string
+ *                         procpool_task_result         memory for the result
+ *                         procpool_task_return         copies the result
+ *                         procpool_task_return_string  copies a string as the result
+ *                         procpool_task_fail           reports a failure
+ *                         procpool_task_cancelled      whether the task is to end
+ *                         procpool_task_worker         index of its worker
+ *                         procpool_task_shared         where a byte of a shared buffer lies here
+ *   shared buffers        procpool_shared_alloc, procpool_shared_free    memory that host and workers see
+ *   errors                procpool_last_error          of this thread's last call that was refused
+ *                         procpool_last_message        all of its message
+ *                         procpool_strerror, procpool_status_name      a status in words, its name
+ *   what there is         procpool_start_method        which start method was taken
+ *                         procpool_get_stats           workers, tasks and futures in figures
+ *                         procpool_version             of the implementation
+ *   one process           procpool_process_start       runs one function in a process of its own
+ *                         procpool_process_join        waits for its end
+ *                         procpool_process_is_alive, _exit_code, _pid, _future, _terminate, _kill, _free
+ *   C++                   procpools::pool, procpools::future, procpools::codec, procpools::error: >>cplusplus */
 #ifndef PROCPOOL_H
 #define PROCPOOL_H
 
@@ -222,7 +286,8 @@ PROCPOOL_API const char *procpool_status_name(procpool_status status);
 /* PROCPOOL_VERSION of the implementation that is linked in. */
 PROCPOOL_API int procpool_version(void);
 
-/* How a running task was brought to its end: its limit was over, or it was cancelled by cancel_kill. */
+/* How a running task was brought to its end, for a limit or by cancel_kill: see THE END OF A TASK THAT RUNS in
+ * >>manners. */
 typedef enum procpool_stage {
   PROCPOOL_STAGE_NONE = 0,
   PROCPOOL_STAGE_ASKED, /* it returned (or ended its worker) after procpool_task_cancelled() had become true */
@@ -249,8 +314,9 @@ typedef struct procpool_error {
 
 /* Why this thread's last refused call was refused (status 40 and above, or why a pool takes no more), or the error of
  * the last task whose outcome a typed call, or procpool_call, gave back to this thread as other than OK. As with errno,
- * success changes nothing. error may be null. Returns error->status: OK where there was none yet. Any thread, a
- * callback too. */
+ * success changes nothing. error may be null. Returns error->status: OK where there was none yet. (procpool_open and
+ * procpool_process_start tell it by their options' error alone, and the calls of a procpool_process that is null or
+ * not this process's by their status alone.) Any thread, a callback too. */
 PROCPOOL_API procpool_status procpool_last_error(procpool_error *error);
 /* All of that error's message, of any length; valid until this thread's next one. Never null. */
 PROCPOOL_API const char *procpool_last_message(void);
@@ -263,8 +329,8 @@ typedef struct procpool_iterator procpool_iterator;
 typedef struct procpool_process procpool_process; /* one function in a process of its own */
 
 /* A task. Runs in a worker. It reads its argument, gives at most one result or one failure, and returns; it must not be
- * left by longjmp. (exit, pthread_exit: see Exit in >>manners. An exception makes it FAILED, in an implementation that
- * is compiled as C++.) */
+ * left by longjmp. (exit, pthread_exit: see Exit in >>manners. An exception of C++ makes it FAILED, in an
+ * implementation that is compiled as C++.) */
 typedef void (*procpool_function)(procpool_task *task);
 /* Runs once in every worker before its first task. Returns 0, or a code that makes the start count as failed. */
 typedef int (*procpool_initializer)(const void *argument, size_t size);
@@ -287,55 +353,75 @@ typedef enum procpool_start {
   PROCPOOL_START_INLINE    /* tasks run in the caller while it waits, polls or finds the queue full */
 } procpool_start;
 
-/* Every field may be zero. */
+/* Every field may be zero: the default. What pointers lead to may go when open has returned, but for an
+ * initializer_argument without its size and what finalizer_context is. */
 typedef struct procpool_options {
-  procpool_error *error;   /* filled with the reason when open fails; may be null */
-  const char *name;        /* shown by top, htop and ps -o comm: 10 bytes of it, then -INDEX; default "procpool" */
+  procpool_error *error; /* filled with the reason when open fails; may be null */
+  const char *name;      /* shown by top, htop and ps -o comm: 10 bytes of it, then -INDEX; default "procpool" */
+
+  /* which workers, and how many */
   procpool_start start;    /* default AUTO */
   int max_workers;         /* at most 1024; 0: $PROCPOOL_WORKERS, else procpool_cpu_count(PROCPOOL_CPU_USABLE); inline:
                               always one */
   int max_tasks_per_child; /* replace a worker after so many tasks; 0: never; fork and spawn only */
   bool strict;             /* one death breaks the pool, as in Python; fork and spawn only */
-  bool close_fds;          /* fork: workers keep descriptors 0, 1, 2 and keep_fds only */
-  bool core_dumps;         /* leave core dumps of workers on */
-  const int *keep_fds;     /* with close_fds; copied. Fork only: a spawned worker has 0, 1 and 2 */
+
+  /* what they have of the host */
+  bool close_fds;      /* fork: workers keep descriptors 0, 1, 2 and keep_fds only */
+  bool core_dumps;     /* leave core dumps of workers on */
+  const int *keep_fds; /* with close_fds. Fork only: a spawned worker has 0, 1 and 2 */
   size_t keep_fds_count;
-  procpool_initializer initializer; /* runs in every worker before its first task */
+
+  /* what each runs before its first task */
+  procpool_initializer initializer;
   const void *initializer_argument; /* initializer_size bytes, copied; with size 0 the pointer itself (not spawn) */
   size_t initializer_size;
+
+  /* sizes */
   size_t max_queued; /* tasks accepted and not yet settled; default 65536, at most 8388608 */
   size_t ring_size;  /* bytes of each worker's result ring, a power of two from 4096 to 2^30; default 262144 */
   size_t max_memory; /* bytes for large arguments and shared buffers together; default: the machine's memory, or what a
                         control group allows of it; where address space is bounded (32 bits, RLIMIT_AS) an eighth of
                         what is left of it at most */
-  int spin_us;       /* busy-wait before sleeping, us; 0: chosen by the pool; -1: never */
-  double time_limit; /* seconds of wall time that a task may run, from its body's start; 0: none; fork and spawn only */
-  double grace;      /* seconds from each stage (procpool_stage) to the next; 0: 0.1; negative: none, SIGKILL at once */
+
+  /* times */
+  int spin_us;              /* busy-wait before sleeping, us; 0: chosen by the pool; -1: never */
+  double time_limit;        /* seconds of wall time that a task may run, from its body's start; 0: none; fork and spawn
+                               only */
+  double grace;             /* seconds from each stage (procpool_stage) to the next; 0: 0.1; negative: none, SIGKILL at
+                               once */
   double initializer_limit; /* seconds that an initializer may run; 0: no limit; fork and spawn only */
+
   /* thread: bytes of each worker's stack, at least 65536, and raised to what the system asks for (128 KiB on arm64); 0:
-   * as the main thread's (RLIMIT_STACK, or 8 MiB). A forked worker goes on with the stack that opened the pool, a
-   * spawned one has its program's. */
+   * as the main thread's (RLIMIT_STACK, or 8 MiB). A forked worker goes on with the stack of the thread that opened the
+   * pool, a spawned one has its program's */
   size_t stack_size;
-  int nice; /* 1 to 19: added to the nice value that the host has at open, in each worker before its initializer, so
-               that it gives way to other programs; 0: as the host; not inline */
+
+  /* 1 to 19: added to the nice value that the host has at open, in each worker before its initializer, so that it gives
+   * way to other programs; 0: as the host; not inline */
+  int nice;
+
   /* spawn: the program that is started instead of the host's own; null: that one. For a plugin, whose main is not its
    * own, in a host with threads: a small program that opens the shared objects whose functions shall run (dlopen), and
-   * then calls procpool_worker_main(), of the plugin's implementation or of another one of the same version. Functions
-   * that lie in shared objects which both programs have open can run in workers, those of the host's own executable
-   * cannot (NO_FUNCTION). A path from the root or from the directory that open is called in: $PATH is not searched. It
-   * is started with the host's environment, and with this path as argv[0]. Where AUTO forks it is not used */
+   * then calls procpool_worker_main(), of the plugin's implementation or of another one of the same version.
+   *   functions  that lie in shared objects which both programs have open can run in workers; those of the host's own
+   *              executable cannot (NO_FUNCTION)
+   *   path       from the root, or from the directory that open is called in: $PATH is not searched
+   *   start      with the host's environment, and with this path as argv[0]. Where AUTO forks it is not used */
   const char *worker_path;
+
   /* Runs once in each worker that leaves in order: when the pool is shut down by DRAIN or CANCEL, or the worker is
    * replaced (max_tasks_per_child); after its last task, never beside one. Inline: in the call that ends the pool. Not
    * in a worker that is killed or has crashed, nor where the pool is killed, or freed without a shutdown before. It is
    * called and answers like a task (procpool_task_return, procpool_task_fail), has no argument, and is in no count. One
    * that crashes, or calls exit, loses its own result and nothing else: it breaks no strict pool. */
   procpool_function finalizer;
-  /* Runs in the host for each finalizer that has ended, with a settled future: OK with its result, FAILED, TRANSFER;
-   * where its worker ended in it CRASHED, or TIMEOUT (finalizer_limit). procpool_future_error names the worker. In the
-   * thread that polls, waits, shuts down or frees; a shutdown returns OK when all have run. The future is given back
-   * after it. It is not called for a worker that is killed while the result of its finalizer is on its way, nor for one
-   * that ends in its finalizer while its ring is full. Null: the results are dropped */
+
+  /* Runs in the host for each finalizer that has ended, in the thread that polls, waits, shuts down or frees; a
+   * shutdown returns OK when all have run. The future is settled: OK with the result, FAILED, TRANSFER; where the
+   * worker ended in it CRASHED, or TIMEOUT (finalizer_limit). procpool_future_error names the worker. It is given back
+   * after the callback. None comes for a worker that is killed while the result of its finalizer is on its way, nor for
+   * one that ends in its finalizer while its ring is full. Null: the results are dropped */
   procpool_callback finalizer_callback;
   void *finalizer_context;
   double finalizer_limit; /* seconds that a finalizer may run, then its worker is killed; 0: no limit, and a shutdown
@@ -365,9 +451,9 @@ static PROCPOOL_UNUSED inline procpool *procpool_open(const procpool_options *pr
 
 /* For PROCPOOL_START_SPAWN: call it first thing in main (in a program for options.worker_path: when it has opened the
  * shared objects, while it has one thread). In the program that the user starts it returns at once. In a process that
- * a pool has started it does not return: that process becomes the pool's supervisor. (Inside this file the call is
- * named the door.) It believes only what it can prove: in a set-user-ID program, or in a process that merely inherited
- * the environment of a pool's process, it returns. */
+ * a pool has started it does not return: that process becomes the pool's supervisor. (The implementation names this
+ * call the door: who does not come through it is no process of a pool.) It believes only what it can prove: in a
+ * set-user-ID program, or in a process that merely inherited the environment of a pool's process, it returns. */
 PROCPOOL_API void procpool_worker_main(void);
 
 typedef enum procpool_cpu {
@@ -406,11 +492,7 @@ typedef struct procpool_submit_options {
  * dropped. options may be null. Blocks while the queue is full (see options->timeout), and takes in results meanwhile
  * (reads them from the workers' rings, so that their futures settle); never runs a callback. Inside a task of this very
  * pool (thread, inline) it returns FULL instead of blocking.
- * A task that runs longer than its limit ends as TIMEOUT, by stages: it is asked (procpool_task_cancelled), its worker
- * gets SIGTERM, then SIGKILL; error->stage tells the last one. The clock starts with the body, so waiting in the queue
- * does not count, and stops when the body has returned and what it printed is out. Time in which the worker could not
- * run because its whole job was stopped or frozen does not count (see Stops in >>manners). The supervisor sees to it,
- * whatever the host does meanwhile.
+ * A task that runs longer than its limit ends as TIMEOUT: see THE END OF A TASK THAT RUNS in >>manners.
  * With a result's place procpool_future_data returns it and procpool_future_result copies from it, as long as the
  * buffer is not freed; unless the task ends as OK, what lies there afterwards is anything. Returns
  *   OK           it will settle exactly once
@@ -427,9 +509,13 @@ PROCPOOL_API PROCPOOL_NODISCARD procpool_status procpool_submit(procpool *pool, 
                                                                 procpool_future **future);
 
 /* Submits, waits without limit, copies the result and gives the future back: a call in another process. result:
- * capacity bytes; *result_size, which may be null, receives how many there are. options may be null. Returns the
- * outcome, or as procpool_submit and procpool_future_result; procpool_last_error has the rest. Once submitted, a task
- * for which this did not wait to the end (INTERRUPTED) goes on, and its result is dropped. */
+ * capacity bytes; *result_size, which may be null, receives how many there are. options may be null. Returns
+ *   the outcome  of the task
+ *   TOO_SMALL    capacity is less than its result
+ *   INTERRUPTED, MEMORY   it did not wait to the end: the task is cancelled if it has not begun, else its result is
+ *                dropped
+ *   DEADLOCK     in a callback or a task of this pool: nothing was submitted
+ *   else         as procpool_submit. procpool_last_error has the rest */
 PROCPOOL_API PROCPOOL_NODISCARD procpool_status procpool_call(procpool *pool, procpool_function function,
                                                               const void *argument, size_t size, void *result,
                                                               size_t capacity, size_t *result_size,
@@ -441,10 +527,11 @@ PROCPOOL_API PROCPOOL_NODISCARD procpool_status procpool_call(procpool *pool, pr
  * i has its place for the result at result + i * result_size.
  * *submitted, which may be null, receives how many were accepted, from the first on: they will settle exactly once;
  * the places of the others become null. Waits, and takes results in, as submit does; workers start on the first tasks
- * while the rest is still being written. procpool_future_index of each future is i. Returns OK: all of them. FULL,
- * INTERRUPTED, MEMORY, SYSTEM, SHUTDOWN, BROKEN, INIT_FAIL, SPAWN_FAIL: those before *submitted; so ARGUMENT and
- * FORKED, if a buffer was freed or a child came back while the call waited. HANDLE, NO_FUNCTION, UNSUPPORTED, and else
- * ARGUMENT and FORKED: none. */
+ * while the rest is still being written. procpool_future_index of each future is i. Returns
+ *   OK           all of them
+ *   FULL, INTERRUPTED, MEMORY, SYSTEM, SHUTDOWN, BROKEN, INIT_FAIL, SPAWN_FAIL   those before *submitted; so ARGUMENT
+ *                and FORKED, if a buffer was freed or a child came back while the call waited
+ *   HANDLE, NO_FUNCTION, UNSUPPORTED, MISMATCH, and else ARGUMENT and FORKED     none */
 PROCPOOL_API PROCPOOL_NODISCARD procpool_status procpool_submit_many(procpool *pool, procpool_function function,
                                                                      const void *arguments, size_t size, size_t count,
                                                                      const procpool_submit_options *options,
@@ -478,8 +565,8 @@ PROCPOOL_API procpool_status procpool_shared_free(procpool *pool, void *buffer);
  *   PENDING   none has within that time
  *   END       none is left that could: all tasks have settled before
  *   MEMORY    out of memory while taking a result in: it stays where it is, free some and poll again
- *   INTERRUPTED; DEADLOCK in a callback or a task of this pool, where it would have to wait; ARGUMENT, HANDLE,
- *   FORKED */
+ *   INTERRUPTED; DEADLOCK in a callback or a task of this pool, where it would have to wait; ARGUMENT (a time-out
+ *   that is no number, here and at every wait), HANDLE, FORKED */
 PROCPOOL_API procpool_status procpool_poll(procpool *pool, double timeout);
 
 /* A descriptor for poll, select, epoll, the same at each call: readable when something may have settled, a task waits
@@ -492,12 +579,13 @@ PROCPOOL_API procpool_status procpool_poll(procpool *pool, double timeout);
 PROCPOOL_API int procpool_fd(procpool *pool);
 
 /* Waits until every worker is through its initializer and takes tasks, all at the same moment: one that dies in its
- * initializer is replaced, and this waits for the replacement; so it does where one that was ready has been replaced
- * since. (A worker that is stopped takes no tasks.) An inline pool is always ready. Runs callbacks, as every wait. OK;
- * PENDING after timeout seconds; INIT_FAIL (threads: where one of them has failed), SPAWN_FAIL, BROKEN, SHUTDOWN: it
- * will not come about, procpool_last_error has the rest (where only some workers fail, again and again, it waits on);
- * INTERRUPTED; DEADLOCK in a callback or a task of this pool, unless it is so already; MEMORY (a result found none);
- * ARGUMENT, HANDLE, FORKED. */
+ * initializer, or has been replaced since it was ready, is waited for again. (A worker that is stopped takes no tasks.)
+ * An inline pool is always ready. Runs callbacks, as every wait. Returns
+ *   OK        they are
+ *   PENDING   not within timeout seconds (where only some workers fail, again and again, it never comes about)
+ *   INIT_FAIL (threads: where one of them has failed), SPAWN_FAIL, BROKEN, SHUTDOWN   it will not come about
+ *   INTERRUPTED; MEMORY (a result found none); DEADLOCK in a callback or a task of this pool, unless it is so already;
+ *   ARGUMENT, HANDLE, FORKED */
 PROCPOOL_API procpool_status procpool_wait_ready(procpool *pool, double timeout);
 
 /* Ends every wait that goes on in this pool, or if there is none the next one: they return INTERRUPTED, and nothing
@@ -521,14 +609,18 @@ typedef enum procpool_shutdown_mode {
  *   DEADLOCK inside a callback or a task of this pool; INTERRUPTED; ARGUMENT, HANDLE, FORKED */
 PROCPOOL_API procpool_status procpool_shutdown(procpool *pool, procpool_shutdown_mode mode, double timeout);
 
-/* Lets all that was accepted run, and gives the handle back: as the end of PROCPOOL_WITH does. Not ended by
- * procpool_interrupt; a result for which there is no memory is given up (TRANSFER). Futures that are still held stay
- * readable. DEADLOCK inside a callback or a task of this pool; HANDLE, FORKED. Null is fine. */
+/* Lets all that was accepted run, and gives the handle back: as the end of PROCPOOL_WITH does. Blocks as long as that
+ * takes; not ended by procpool_interrupt. A result for which there is no memory is given up (TRANSFER). Otherwise as
+ * procpool_free: OK; DEADLOCK inside a callback or a task of this pool; HANDLE, FORKED. Null is fine. */
 PROCPOOL_API procpool_status procpool_close(procpool *pool);
 
-/* Kills what is not settled (PROCPOOL_KILL), and gives the handle back. Waits for calls of other threads, whose waits
- * end; a call that begins later is HANDLE only while the memory is not used again, so make none. Futures that are still
- * held stay readable. DEADLOCK inside a callback or a task of this pool; HANDLE, FORKED. Null is fine. */
+/* Kills what is not settled (PROCPOOL_KILL), and gives the handle back. Beside it, and after it:
+ *   calls that have begun    in other threads: this waits for them, and their waits end
+ *   calls that begin later   none with this pool, procpool_interrupt included: HANDLE only while the memory is not used
+ *                            again
+ *   futures, iterators       are still to be given back; what was settled can be read
+ *   shared buffers, procpool_fd   are gone
+ * OK; DEADLOCK inside a callback or a task of this pool; HANDLE, FORKED. Null is fine. */
 PROCPOOL_API procpool_status procpool_free(procpool *pool);
 
 /* The start method that was taken (never AUTO); AUTO on a bad handle. */
@@ -576,14 +668,16 @@ PROCPOOL_API bool procpool_future_cancelled(procpool_future *future);
  * ask again); ARGUMENT, HANDLE, FORKED. */
 PROCPOOL_API procpool_status procpool_future_wait(procpool_future *future, double timeout);
 /* Waits (timeout as above) and copies the result, as often as asked. *size receives its size in bytes; may be null.
- * Returns the outcome; TOO_SMALL if capacity is less than the size (nothing copied, *size says how much is needed). */
+ * Returns the outcome; TOO_SMALL if capacity is less than the size (nothing copied, *size says how much is needed); or
+ * as procpool_future_wait. */
 PROCPOOL_API procpool_status procpool_future_result(procpool_future *future, double timeout, void *buffer,
                                                     size_t capacity, size_t *size);
 /* The result in place, aligned to 16 bytes: valid until release; null unless OK. *size as above. Never waits. Where the
  * task had a place for it in a shared buffer, that place: valid until the buffer is freed. */
 PROCPOOL_API const void *procpool_future_data(procpool_future *future, size_t *size);
 /* The result of a string function, or any other that ends with a zero byte: waits without limit, then returns it in
- * place, valid until release. Null unless the outcome is OK and the result such a string; procpool_last_error says why.
+ * place, valid until release. Null unless the outcome is OK and the result such a string; procpool_last_error says why:
+ * the outcome, TRANSFER (it is no string), or as procpool_future_wait.
  * (Null too where the result went to a place in a shared buffer, whose end a worker might still change.) */
 PROCPOOL_API const char *procpool_future_string(procpool_future *future);
 /* What went wrong: error->status is the outcome (OK and PENDING included), error->worker and error->pid tell who ran
@@ -597,14 +691,13 @@ PROCPOOL_API size_t procpool_future_index(procpool_future *future);
 /* The user pointer of the options that it was submitted with; else null. */
 PROCPOOL_API void *procpool_future_user(procpool_future *future);
 
-/* Cancels it if its body has not begun. CANCELLED (it is, now or before), or PENDING (it runs: nothing was done), or
- * its outcome (too late). */
+/* Cancels it if its body has not begun. CANCELLED (it is, now or before); PENDING (it runs: nothing was done); its
+ * outcome (too late); HANDLE, FORKED. Does not wait. */
 PROCPOOL_API procpool_status procpool_future_cancel(procpool_future *future);
-/* The same, and a task that runs is ended by stages, with grace seconds from one to the next (as in procpool_options;
- * 0: the pool's; a later call may shorten it). Does not wait. CANCELLED (it is, now or before); PENDING (it runs and
+/* The same, and a task that runs is ended: see THE END OF A TASK THAT RUNS in >>manners. grace as in procpool_options,
+ * 0: the pool's; a later call may shorten it. Does not wait. CANCELLED (it is, now or before); PENDING (it runs and
  * will settle: as CANCELLED when its worker has ended or it returned, or as what it committed before); its outcome
- * (too late); UNSUPPORTED (it runs, in a thread or inline: nothing was done); ARGUMENT, HANDLE, FORKED. The worker is
- * replaced; no other task is touched. */
+ * (too late); UNSUPPORTED (it runs, in a thread or inline: nothing was done); ARGUMENT, HANDLE, FORKED. */
 PROCPOOL_API procpool_status procpool_future_cancel_kill(procpool_future *future, double grace);
 
 /* Runs callback(future, context) once, when the future has settled: at once if it has, else in the thread that then
@@ -617,7 +710,8 @@ PROCPOOL_API procpool_status procpool_future_cancel_kill(procpool_future *future
  * an implementation compiled as C: the pool is unusable then. */
 PROCPOOL_API procpool_status procpool_future_add_done_callback(procpool_future *future, procpool_callback callback,
                                                                void *context);
-/* Gives the future back, settled or not: a task that has not settled goes on, its result is dropped. Null is fine. */
+/* Gives the future back, settled or not: a task that has not settled goes on, its result is dropped. OK, HANDLE,
+ * FORKED. Null is fine. */
 PROCPOOL_API procpool_status procpool_future_release(procpool_future *future);
 
 /* procpool_future_cancel for each of count futures. Null ones are passed over. *cancelled, which may be null, receives
@@ -663,8 +757,8 @@ typedef struct procpool_imap_options {
 /* Calls function for every item (item_size bytes) that generator produces, endless ones included. Inputs are pulled in
  * procpool_next, never more than buffersize ahead. With a chunksize an item that fails or crashes its worker fails
  * alone all the same: results of those before it are kept, those behind it are handed out again (where the pool takes
- * no more tasks by then, they get its status). options may be null. OK, ARGUMENT, HANDLE, FORKED, MEMORY,
- * UNSUPPORTED (a time limit in a thread or inline pool). */
+ * no more tasks by then, they get its status). options may be null. OK, ARGUMENT, HANDLE, FORKED, MEMORY, MISMATCH,
+ * UNSUPPORTED (a time limit in a thread or inline pool). What a submit refuses, procpool_next tells. */
 PROCPOOL_API procpool_status procpool_imap(procpool *pool, procpool_function function, procpool_generator generator,
                                            void *context, size_t item_size, const procpool_imap_options *options,
                                            procpool_iterator **iterator);
@@ -700,22 +794,28 @@ typedef struct procpool_map_options {
   double grace;
 } procpool_map_options;
 
-/* Calls function for each of count items: item i is argument_size bytes at arguments + i * argument_size, its result
- * at most result_size bytes at results + i * result_size. A shorter result, or none, is filled up with zeros; a larger
- * one makes the item TRANSFER. options may be null. An item that fails or crashes its worker fails alone; results of
- * items that are not OK are left as they were. results may be the array arguments itself, where both sizes are equal;
- * arrays that overlap in another way give wrong results. Blocks. Returns
- *   OK       all items are OK; or else the status of the first that is not
+/* Calls function for each of count items, in chunks of several to a task, and waits for all of them.
+ *   arguments   item i is argument_size bytes at arguments + i * argument_size
+ *   results     item i gives at most result_size bytes at results + i * result_size: a shorter result, or none, is
+ *               filled up with zeros, a larger one makes the item TRANSFER. Those of items that are not OK are left as
+ *               they were
+ *   failures    an item that fails, crashes its worker or runs too long does so alone
+ *   in place    results may be the array arguments itself, where both sizes are equal. Arrays that overlap in another
+ *               way give wrong results
+ *   shared      arrays in shared buffers of the pool are known by their address, and not copied: the items read their
+ *               arguments, or write their results, where they are. Then what is left at an item that is not OK is
+ *               anything, and after PENDING or INTERRUPTED tasks that were begun may go on writing until they settle.
+ *               ARGUMENT for an array that lies in a buffer in part, or in one that was freed
+ *   options     may be null
+ * Blocks, and runs callbacks, as every wait. Returns
+ *   OK          all items are OK; or else the status of the first that is not
  *   PENDING, INTERRUPTED   no further item begins. Up to one per worker runs still, and procpool_task_cancelled()
- *            becomes true for it; what had ended counts, the others have status PENDING
+ *               becomes true for it; what had ended counts, the others have status PENDING
  *   SHUTDOWN, BROKEN, INIT_FAIL, SPAWN_FAIL, MEMORY, NO_FUNCTION, SYSTEM   as of procpool_submit. What was handed out
- *            has come in by then; the rest stays PENDING and never begins
- *   ARGUMENT, HANDLE, FORKED, DEADLOCK, UNSUPPORTED   nothing begins (or no more does, where a buffer is freed
- *            meanwhile, or a child comes back into the call)
- * Arrays in shared buffers of the pool are known by their address, and not copied: the items read their arguments, or
- * write their results, where they are. Then what is left at an item that is not OK is anything, and after PENDING or
- * INTERRUPTED tasks that were begun may go on writing until they settle. ARGUMENT for an array that lies in a buffer in
- * part, or in one that was freed. */
+ *               has come in by then; the rest stays PENDING and never begins
+ *   ARGUMENT, HANDLE, FORKED, MISMATCH, DEADLOCK (in a callback or a task of this pool), UNSUPPORTED (a time limit in a
+ *               thread or inline pool)   nothing begins (or no more does, where a buffer is freed meanwhile, or a child
+ *               comes back into the call) */
 PROCPOOL_API procpool_status procpool_map(procpool *pool, procpool_function function, const void *arguments,
                                           size_t argument_size, void *results, size_t result_size, size_t count,
                                           procpool_map_options *options);
@@ -733,7 +833,8 @@ PROCPOOL_API const char *procpool_task_string(procpool_task *task);
  * function returns. Where there is room it is where the host reads the result, else it is copied from there. A later
  * call replaces it. Null when there is no memory: the task then ends as TRANSFER. */
 PROCPOOL_API void *procpool_task_result(procpool_task *task, size_t size);
-/* Copies size bytes as the result; data may be anywhere, the argument included. */
+/* Copies size bytes as the result; data may be anywhere, the argument included, and the memory that
+ * procpool_task_result gave (so a result may turn out smaller than what was asked for). */
 PROCPOOL_API void procpool_task_return(procpool_task *task, const void *data, size_t size);
 /* Copies the string as the result, with its final zero. A null one makes the task FAILED. */
 PROCPOOL_API void procpool_task_return_string(procpool_task *task, const char *string);
@@ -742,8 +843,7 @@ PROCPOOL_API void procpool_task_return_string(procpool_task *task, const char *s
  * leave the function: return after it. */
 PROCPOOL_API void procpool_task_fail(procpool_task *task, int code, const char *message);
 /* Whether the result is no longer wanted (its limit is over, cancel_kill, its map has ended without it, the pool is
- * being killed): a long task may ask now and then, and return. It then has the grace of its options to do so; its
- * worker lives on. */
+ * being killed): a long task may ask now and then, and return within its grace (THE END OF A TASK THAT RUNS). */
 PROCPOOL_API bool procpool_task_cancelled(procpool_task *task);
 /* Index of the worker that runs it, from 0. */
 PROCPOOL_API int procpool_task_worker(procpool_task *task);
@@ -841,7 +941,7 @@ typedef struct procpool_process_options {
 } procpool_process_options;
 
 /* Starts function with size bytes at argument in a process of its own: a pool of one worker and one task. options may
- * be null. Returns null on an error, as procpool_open. Any thread. */
+ * be null. Returns null on an error, of those of procpool_open and procpool_submit. Any thread. */
 PROCPOOL_API procpool_process *procpool_process_start_checked(const procpool_process_options *options,
                                                               procpool_function function, const void *argument,
                                                               size_t size, int version, size_t options_size);
@@ -854,6 +954,7 @@ procpool_process_start(const procpool_process_options *procpool__options, procpo
 /* Waits until it has ended: OK; PENDING after timeout seconds; INTERRUPTED; DEADLOCK, MEMORY, ARGUMENT, HANDLE,
  * FORKED. */
 PROCPOOL_API procpool_status procpool_process_join(procpool_process *process, double timeout);
+/* Whether it has not ended. Never waits. False on a bad handle. */
 PROCPOOL_API bool procpool_process_is_alive(procpool_process *process);
 /* As in Python: 0 when the function returned, 1 when it reported failure, the status given to exit, or minus the signal
  * that ended it. A signal that comes before the function has begun counts too: the function then never runs. (1 where
@@ -867,7 +968,8 @@ PROCPOOL_API procpool_status procpool_process_terminate(procpool_process *proces
 PROCPOOL_API procpool_status procpool_process_kill(procpool_process *process);
 /* The future beneath it: result, status, error. Belongs to the process. Null on a bad handle. */
 PROCPOOL_API procpool_future *procpool_process_future(procpool_process *process);
-/* Gives the handle back, and kills the process if it lives: join it first. Null is fine. */
+/* Gives the handle back, and kills the process if it lives: join it first. OK; DEADLOCK in a callback of its future;
+ * HANDLE, FORKED. Null is fine. */
 PROCPOOL_API procpool_status procpool_process_free(procpool_process *process);
 
 /* For PROCPOOL_WITH below. */
@@ -884,9 +986,8 @@ PROCPOOL_API void procpool__close_scope(procpool *pool);
  * nothing does. (Where this is itself the body of an if, or of another PROCPOOL_WITH, put braces around it: the else
  * behind it is its own.) If pthread_exit or cancellation ends the thread within it, they follow with glibc in C++, and
  * in C with -fexceptions; else the pool stays. No callback may throw meanwhile: that would be a second unwinding, and
- * ends the program (std::terminate). procpool_interrupt ends waits within the block, but not the end of the block: what
- * was accepted runs (a result for which there is no memory then is given up: TRANSFER). To drop it, shut down by KILL
- * or CANCEL before the block is left. */
+ * ends the program (std::terminate). The end of the block is procpool_close: procpool_interrupt ends waits within the
+ * block, but not that. To drop what was accepted, shut down by KILL or CANCEL before the block is left. */
 static PROCPOOL_UNUSED inline void procpool__scope_end(procpool **procpool__pool) {
   if (*procpool__pool != PROCPOOL_NULL)
     procpool__close_scope(*procpool__pool);
@@ -921,8 +1022,7 @@ static PROCPOOL_UNUSED inline void procpool__scope_end(procpool **procpool__pool
  * is dropped. The other calls are procpool_submit, procpool_map ... with these types.
  *
  *   PROCPOOL_PROCEDURE(save, int, number, ...) { ... }      without a result: a function of void. Its calls have no &y
- *                                                           and no results: save_call(pool, number),
- *                                                           save_result(future)
+ *                                                           and no results: save_call(pool, number), save_result(f)
  *   PROCPOOL_TASK_FUNCTION, PROCPOOL_TASK_PROCEDURE         with a `procpool_task *task` before the arguments, for
  *                                                           bodies that report failure (procpool_task_fail) or ask
  *                                                           whether they are cancelled
@@ -932,8 +1032,8 @@ static PROCPOOL_UNUSED inline void procpool__scope_end(procpool **procpool__pool
  *                 PROCPOOL_DEFINE_... are the same for the others. power, power_task and power_items have external
  *                 linkage then, in C++ that of C: some files may be C and some C++.
  *
- * Arguments: none to eight, of types that can be assigned (not const; a char[10] goes into a struct; a type with a
- * comma in it needs a typedef), 64 KiB together at most. With none, arguments is left out:
+ * At file scope only. Arguments: none to eight, of types that can be assigned (not const; a char[10] goes into a
+ * struct; a type with a comma in it needs a typedef), 64 KiB together at most. With none, arguments is left out:
  * power_submit_many(pool, count, futures), power_map(pool, results, count). Types are copied byte by byte (C++:
  * trivially copyable is asserted; an exception ends the task as FAILED with its what()). A pointer means nothing in
  * another process, so with fork and spawn an argument that is one is checked: it must be null or lead into a live
@@ -2063,14 +2163,17 @@ private:
    fork needs nothing, and opens fastest from a small host; but a forked supervisor is a copy of the
    host as of open: open early, when the host is small and has one thread. Each fork copies the host's page tables, for
    the supervisor, for every worker and for every replacement, and while the pool lives the host's first write to a page
-   copies that page. spawn starts the program anew, so it costs the same however large the host is and whatever threads
+   copies that page. An explicit fork in a host with threads is not refused, but a lock that another thread holds at
+   that moment (of stdio, of a library) is held in the workers for ever, and in every replacement: whoever wants it
+   there hangs. spawn starts the program anew, so it costs the same however large the host is and whatever threads
    it has; it needs procpool_worker_main() as the first call in main. auto takes fork in a process with one thread, else
    spawn if main has that call or options.worker_path names a program that has it (a plugin's own, which opens the
    same shared objects), else it refuses and says so. Where it cannot be known whether there are threads (no
    /proc, and no glibc from 2.32 on that has started none) it does not fork. A program whose libraries start threads
    before main cannot be spawned: its workers are forks of that start. open says THREADS. Under fork all that workers
    have of the host is as of open, for replacements too: directory, environment, umask, open descriptors, nice value and
-   scheduling class, rights. What the host changes or opens later no worker sees.
+   scheduling class, affinity (see Processors), rights. What the host changes or opens later no worker sees, and no
+   descriptor can be handed to one: open it before, or pass its path. A spawned worker has the same but for descriptors.
 
        memory that the host has written to, at open       1 MiB   10 MiB   100 MiB   1 GiB   4 GiB
        fork: ms to open, with one worker                  0.5     0.8      3.8       37      132
@@ -2081,14 +2184,19 @@ private:
 
    So take spawn from about 10 MiB on if the pool shall open fast, from 100 MiB on in any case, and wherever the host
    goes on changing much of what it has. (Two processors of an AMD EPYC, virtual, Linux 6.18; make -C tests/bench start
-   measures yours. A program that does much before main, or before the door in it, pays for that at each spawn.)
+   measures yours. A program that does much before procpool_worker_main() pays for that at each spawn.)
 
    ---- THE END OF A TASK THAT RUNS ----
-   A task that runs can be ended: by its time limit, or by procpool_future_cancel_kill. It goes by stages, with a grace
-   between them: procpool_task_cancelled() becomes true, and if the task returns then, its worker lives on; then the
-   worker gets SIGTERM; then SIGKILL. What it was about to return is dropped, and the error tells the stage. No signal
-   ever hits the worker's next task: before one is sent, the task is taken from the worker, which then can never take
-   another.
+   A task that runs can be ended: by its time limit (TIMEOUT), or by procpool_future_cancel_kill (CANCELLED). It goes by
+   stages (procpool_stage), with a grace between them, and error.stage tells the last one:
+     ASKED   procpool_task_cancelled() becomes true; if the task returns then, its worker lives on
+     TERM    the worker gets SIGTERM
+     KILL    the worker gets SIGKILL; a worker that ended is replaced
+   What the task was about to return is dropped. No signal ever hits the worker's next task: before one is sent, the
+   task is taken from the worker, which then can never take another. The clock of a limit starts with the body, so that
+   waiting in the queue does not count, and stops when the body has returned and what it printed is out. It is wall
+   time; time in which the worker could not run because its whole job was stopped or frozen does not count (see Stops).
+   The supervisor sees to all this, whatever the host does meanwhile.
 
    ---- SHARED BUFFERS ----
    A shared buffer (procpool_shared_alloc) is memory that the host and all workers see, at the same address. It saves
@@ -2141,10 +2249,11 @@ private:
    Threads      none is started in the host, except by PROCPOOL_START_THREAD. Those block every signal: a process of
                 which no other thread is left is ended by SIGKILL or exit() only, not by SIGTERM. A thread of the host
                 that is cancelled (pthread_cancel, deferred) ends as one of these calls begins, never within one: poll,
-                shutdown, wait, next, map, the waits for a result that is not there, shared_alloc, the start of a
-                process. One that waits in it ends at the next of them (see procpool_interrupt). submit and its like
-                are none of them, though they may wait for room: a thread that does nothing but submit asks
-                pthread_testcancel itself. procpool_free may be called while others wait: their waits end first.
+                shutdown, wait, wait_ready, next, map, the waits for a result that is not there (call's too, when its
+                task is submitted already), shared_alloc, the start of a process. One that waits in it ends at the next
+                of them (see procpool_interrupt). submit and its like are none of them, though they may wait for room: a
+                thread that does nothing but submit asks pthread_testcancel itself. procpool_free may be called while
+                others wait: their waits end first.
    Output       what the host had in stdout's buffer is not printed again by workers; what a task prints is flushed
                 before its result is taken. Nothing is printed by this file. Other buffers are not known to it (a FILE
                 of your own; std::cout after sync_with_stdio(false)): flush them before the pool is opened, else a
@@ -2188,13 +2297,13 @@ private:
                 supervisor's stays as the host's: limits are kept in time beside workers that wait for a processor.
    Memory       a worker's oom_score_adj is raised to 500, or one above the host's own: the out-of-memory killer takes
                 it first.
-   Stack        a forked worker goes on with the stack of the thread that opened the pool, a spawned one has that of its
-                program (RLIMIT_STACK), a thread has stack_size.
+   Stack        a forked worker goes on with the stack of the thread that opened the pool, as deep as that is then; a
+                spawned one has that of its program (RLIMIT_STACK), a thread has stack_size.
    Rights       A program that has more rights than the user who starts it (set-user-ID, set-group-ID, file
                 capabilities, or real and effective ids that differ) can fork but not spawn: another start would have
-                rights again that it gave up. There the door believes no marker, and $PROCPOOL_WORKERS is not looked at.
-                Give up rights before you open a pool: workers that are there keep what the host had, and so do their
-                replacements.
+                rights again that it gave up. There procpool_worker_main() returns, and $PROCPOOL_WORKERS is not looked
+                at. Give up rights before you open a pool: workers that are there keep what the host had, and so do
+                their replacements.
    Sandboxes    A kernel call that is refused has a substitute, or open fails with an error whose message begins with
                 the call's name. Without memfd_create the memory is a file that never has a name (O_TMPFILE), or loses
                 it at once, in /dev/shm, $TMPDIR or /tmp: it cannot be sealed, so a task that shortens it makes the host
@@ -2403,27 +2512,27 @@ private:
    language's own model, and again with each order that it needs weakened. What differs from the obvious, and what
    would happen without it:
 
-      process: what it does                     order            whom it faces                    without it
-      worker: stamps, (commits), looks at flag  seq_cst (1)      host: sets flag, looks at stamp  sleeps on a result
-      worker: tail of a committed record        release          host: tail                       tail without record
-      worker: tail of a piece, looks at flag    seq_cst          host: sets flag, looks at tail   sleeps on a piece
-      worker: claims, looks at flag             seq_cst          host: sets flag, looks at word   (lazy) sleep for ever
-      worker: is ready (away), looks at flag    seq_cst          host: sets flag, looks at away   sleeps, all are ready
-      worker: intent's slot, word; its end      release          audit: intent, then the word     a sound worker ended
-      worker: sets room_flag, looks at consumed seq_cst          host: the other way round        worker waits for ever
-      worker: sets room_flag, looks at DISCARD  seq_cst          host: the other way round        worker waits for ever
-      worker: started_ns, then limited_word     release          supervisor: the other way round  another task's time
-      worker: unwanted task counted, flag       seq_cst          host: sets flag, looks at count  sleeps on room
-      worker: a result, the next item is begun  release, fence   host: begun, then results (2)    half a result
-      host: word READY, then the cell           release          worker: cell, then claims        a task is passed by
-      host: cells of many, then touches idle    release, or      worker: sets idle, looks at cell sleeps beside a task
-      host: publishes, looks at ticking         seq_cst          supervisor: ticking 0, queue     a limit is not kept
-      host: sets wake_at, then flag             relaxed, seq_cst worker: the other way round      (lazy) sleep for ever
-      supervisor: sets away, then wakes all     release          worker: wake_seq, then cell      a task waits
-      supervisor: exit record, then dead_list   release          host: dead_list, then record     half of an exit record
-      supervisor: cause (relaxed), then health  release          host: health, then cause         another cause
-      last thread: alive 0, looks at phase      seq_cst          shutdown: the other way round    no end of a shutdown
-      interrupt: counts itself, looks at magic  seq_cst          free: the other way round        use after free
+    process: what it does                      order            whom it faces                    without it
+    worker: stamps, (commits), looks at flag   seq_cst (1)      host: sets flag, looks at stamp  sleeps on a result
+    worker: tail of a committed record         release          host: tail                       tail without record
+    worker: tail of a piece, looks at flag     seq_cst          host: sets flag, looks at tail   sleeps on a piece
+    worker: claims, looks at flag              seq_cst          host: sets flag, looks at word   (lazy) sleep for ever
+    worker: is ready (away), looks at flag     seq_cst          host: sets flag, looks at away   sleeps, all are ready
+    worker: intent's slot, word; its end       release          audit: intent, then the word     a sound worker is ended
+    worker: sets room_flag, looks at consumed  seq_cst          host: the other way round        worker waits for ever
+    worker: sets room_flag, looks at DISCARD   seq_cst          host: the other way round        worker waits for ever
+    worker: started_ns, then limited_word      release          supervisor: the other way round  another task's time
+    worker: unwanted task counted, flag        seq_cst          host: sets flag, looks at count  sleeps on room
+    worker: a result, the next item is begun   release, fence   host: begun, then results (2)    half a result
+    host: word READY, then the cell            release          worker: cell, then claims        a task is passed by
+    host: cells of many, then touches idle     release, or      worker: sets idle, looks at cell worker sleeps at a task
+    host: publishes, looks at ticking          seq_cst          supervisor: ticking 0, queue     a limit is not kept
+    host: sets wake_at, then flag              relaxed, seq_cst worker: the other way round      (lazy) sleep for ever
+    supervisor: sets away, then wakes all      release          worker: wake_seq, then cell      a task waits
+    supervisor: exit record, then dead_list    release          host: dead_list, then record     half of an exit record
+    supervisor: cause (relaxed), then health   release          host: health, then cause         another cause
+    last thread: alive 0, looks at phase       seq_cst          shutdown: the other way round    no end of a shutdown
+    interrupt: counts itself, looks at magic   seq_cst          free: the other way round        use after free
 
       (1) x86: release, since the commit's compare-and-swap is locked: see procpool__store_before_cas.
       (2) For a process that is killed what counts is the order of its instructions: the fence binds the compiler alone.
@@ -14563,53 +14672,6 @@ PROCPOOL_API void *procpool_future_user(procpool_future *future) {
   return procpool__host_check_future(future) == PROCPOOL_OK ? future->user : NULL;
 }
 
-/* ---- a call in another process ---- */
-
-/* Before anything is submitted: whether there may be a wait for it. */
-static procpool_status procpool__call_check(procpool *p, const void *result, size_t capacity) {
-  procpool_status status = procpool__public_enter(p);
-  if (status != PROCPOOL_OK)
-    return status;
-  if (result == NULL && capacity > 0)
-    status = procpool__host_refuse(p, PROCPOOL_ARGUMENT, 0, "there is no place for the result");
-  else if (procpool__host_self(p))
-    status = PROCPOOL_DEADLOCK;
-  return procpool__public_leave(p, status);
-}
-
-/* Under the lock, of a settled future: its result, or why there is none. */
-static procpool_status procpool__call_take(procpool_future *f, void *result, size_t capacity, size_t *size) {
-  const procpool_status status = procpool__future_status(f);
-  if (status == PROCPOOL_OK)
-    return procpool__future_copy_locked(f, result, capacity, size);
-  procpool__future_tell(f);
-  return status;
-}
-
-PROCPOOL_API procpool_status procpool_call(procpool *pool, procpool_function function, const void *argument,
-                                           size_t size, void *result, size_t capacity, size_t *result_size,
-                                           const procpool_submit_options *options) {
-  procpool_future *future;
-  procpool_status status;
-  if (result_size != NULL)
-    *result_size = 0;
-  status = procpool__call_check(pool, result, capacity);
-  if (status != PROCPOOL_OK)
-    return status;
-  status = procpool_submit(pool, function, argument, size, options, &future);
-  if (status != PROCPOOL_OK)
-    return status;
-  procpool__platform_cancel_here();
-  pool = future->pool;
-  procpool__public_lock(pool);
-  status = procpool__future_await(pool, future, PROCPOOL_FOREVER);
-  if (status < PROCPOOL_PENDING && future->magic == PROCPOOL__FUTURE_LIVE)
-    status = procpool__call_take(future, result, capacity, result_size);
-  if (status != PROCPOOL_FORKED)
-    (void)procpool__future_release(pool, future);
-  return procpool__public_leave_throwing(pool, status);
-}
-
 static procpool_status procpool__future_cancel(procpool *p, procpool_future *f) {
   (void)procpool__host_drain(p);
   if (procpool__future_status(f) != PROCPOOL_PENDING)
@@ -14661,39 +14723,80 @@ static procpool_status procpool__future_stop(procpool_future *future, bool by_fo
   return procpool__public_leave(p, status);
 }
 
-/* A call is submit, wait, copy and release in one. No other thread has the future. */
-static procpool_status procpool__typed_finish(procpool *p, procpool_future *future, void *buffer, size_t size) {
-  procpool_status status = procpool__future_await(p, future, PROCPOOL_FOREVER);
-  if (status < PROCPOOL_PENDING)
-    status = procpool__future_take(future, buffer, size);
-  else if (status == PROCPOOL_FORKED)
+/* ---- a call in another process: submit, wait, copy and release in one ---- */
+
+typedef struct procpool__answered {
+  void *result;
+  size_t capacity;
+  bool exact;   /* the typed layer: a result of another size is none */
+  size_t *size; /* or null */
+} procpool__answered;
+
+/* In a callback or a task of the pool, where it could not wait, nothing is submitted. */
+static procpool_status procpool__call_check(procpool *p, const procpool__answered *to) {
+  procpool_status status = procpool__public_enter(p);
+  if (status != PROCPOOL_OK)
     return status;
-  else if (procpool__future_cancel(p, future) == PROCPOOL_CANCELLED)
-    procpool__future_stopped(p);
-  (void)procpool__future_release(p, future);
+  if (to->result == NULL && to->capacity > 0)
+    status = procpool__host_refuse(p, PROCPOOL_ARGUMENT, 0, "there is no place for the result");
+  else if (procpool__host_self(p))
+    status = procpool__host_refuse(p, PROCPOOL_DEADLOCK, 0, NULL);
+  return procpool__public_leave(p, status);
+}
+
+/* Under the lock, of a settled future: its result, or why there is none. */
+static procpool_status procpool__call_take(procpool_future *f, const procpool__answered *to) {
+  const procpool_status status = procpool__future_status(f);
+  if (to->exact)
+    return procpool__future_take(f, to->result, to->capacity);
+  if (status == PROCPOOL_OK)
+    return procpool__future_copy_locked(f, to->result, to->capacity, to->size);
+  procpool__future_tell(f);
   return status;
 }
 
-/* In a callback or a task of the pool, where it could not wait, nothing is submitted. */
+/* Waits for what was submitted. Where the wait ends before the task, that is cancelled if it has not begun. A callback
+ * of the options may have released the future meanwhile. */
+static procpool_status procpool__call_await(procpool_future *f, const procpool__answered *to) {
+  procpool *p = f->pool;
+  procpool_status status;
+  procpool__platform_cancel_here();
+  procpool__public_lock(p);
+  f->refs++;
+  status = procpool__future_await(p, f, PROCPOOL_FOREVER);
+  if (status == PROCPOOL_FORKED)
+    return procpool__public_leave_throwing(p, status);
+  if (status < PROCPOOL_PENDING)
+    status = procpool__call_take(f, to);
+  else if (procpool__future_cancel(p, f) == PROCPOOL_CANCELLED)
+    procpool__future_stopped(p);
+  (void)procpool__future_release(p, f);
+  procpool__future_unref(p, f);
+  return procpool__public_leave_throwing(p, status);
+}
+
+PROCPOOL_API procpool_status procpool_call(procpool *pool, procpool_function function, const void *argument,
+                                           size_t size, void *result, size_t capacity, size_t *result_size,
+                                           const procpool_submit_options *options) {
+  const procpool__answered to = {result, capacity, false, result_size};
+  procpool_future *future;
+  procpool_status status = procpool__call_check(pool, &to);
+  if (result_size != NULL)
+    *result_size = 0;
+  if (status == PROCPOOL_OK)
+    status = procpool_submit(pool, function, argument, size, options, &future);
+  return status == PROCPOOL_OK ? procpool__call_await(future, &to) : status;
+}
+
 PROCPOOL_API procpool_status procpool__typed_call(procpool *pool, procpool_function function, const void *argument,
                                                   size_t size, void *buffer, size_t result_size,
                                                   procpool__pointers pointers) {
+  const procpool__answered to = {buffer, result_size, true, NULL};
   procpool_future *future;
-  procpool_status status = procpool__public_enter(pool);
-  if (status != PROCPOOL_OK)
-    return status;
-  if (buffer == NULL && result_size > 0)
-    status = procpool__host_refuse(pool, PROCPOOL_ARGUMENT, 0, "there is no place for the result");
-  else if (procpool__host_self(pool))
-    status = procpool__host_refuse(pool, PROCPOOL_DEADLOCK, 0, NULL);
-  status = procpool__public_leave(pool, status);
+  procpool_status status = procpool__call_check(pool, &to);
   if (status == PROCPOOL_OK)
     status = procpool__typed_submit_checked(pool, function, argument, size, NULL, pointers, &future);
-  if (status != PROCPOOL_OK)
-    return status;
-  procpool__platform_cancel_here();
-  procpool__public_lock(pool);
-  return procpool__public_leave_throwing(pool, procpool__typed_finish(pool, future, buffer, result_size));
+  return status == PROCPOOL_OK ? procpool__call_await(future, &to) : status;
 }
 
 PROCPOOL_API procpool_status procpool_future_cancel(procpool_future *future) {
@@ -17094,7 +17197,26 @@ PROCPOOL_API procpool_status procpool_process_free(procpool_process *process) {
 #endif /* PROCPOOL_IMPLEMENTATION */
 
 /* ==== >>changes =====================================================================================================
-   0.2.0  2026-11  The API without traps. What went, and what to write instead:
+   0.2.0  2026-11  The API without traps. What is new:
+            ends of a pool     procpool_close, procpool_wait_ready
+            a call             procpool_call, f_call: submits, waits and gives the result
+            submit options     struct_size, callback, user; f_submit_with
+            callbacks          procpool_poll waits, until END
+            errors             procpool_last_error of each thread, also of a failed typed call; procpool_last_message
+                               and procpool_future_message of any length; procpool_map_options.errors
+            which task it was  procpool_future_index, procpool_future_user, procpool_iterator_index,
+                               procpool_error.index, procpool_imap_options.user
+            many futures       procpool_cancel_many, procpool_release_many; procpool_stats.futures
+            imap               procpool_imap_options.chunksize
+            finalizer          procpool_options.finalizer, _callback, _context, _limit
+            plugins            procpool_options.worker_path
+            typed functions    none to eight arguments; PROCPOOL_PROCEDURE, PROCPOOL_TASK_PROCEDURE;
+                               PROCPOOL_DECLARE..., PROCPOOL_DEFINE...; pointers among the arguments are checked
+            strings            PROCPOOL_STRING_FUNCTION, procpool_future_string, procpool_task_string, _return_string
+            PROCPOOL_WITH      may have an else
+            C++                procpools::pool, future, codec, error
+            PROCPOOL_NODISCARD   warns where a handle or a result that matters is dropped
+          What went, and what to write instead:
             procpool_try_submit, _submit_timed, _submit_with     procpool_submit(..., &options, &future), its timeout
             procpool_submit(pool, f, argument, size, &future)    procpool_submit(pool, f, argument, size, NULL, &future)
             procpool_shutdown(pool, mode), _shutdown_timed       procpool_shutdown(pool, mode, timeout)
