@@ -1516,7 +1516,7 @@ private:
  * there are not enough bytes it has failed, and gives zeros and empty containers from then on. */
 class reader {
 public:
-  reader(const void *from, size_t size) : at_(static_cast<const unsigned char *>(from)), left_(size), failed_(false) {
+  reader(const void *from, size_t left) : at_(static_cast<const unsigned char *>(from)), left_(left), failed_(false) {
   }
   bool get_bytes(void *to, size_t size) {
     if (size > left_)
@@ -1881,7 +1881,7 @@ public:
   }
 
 protected:
-  explicit future_base(procpool_future *future, procpool_status refused) noexcept : future_(future), refused_(refused) {
+  explicit future_base(procpool_future *handle, procpool_status refused) noexcept : future_(handle), refused_(refused) {
   }
   void wait_or_throw() {
     const procpool_status status = wait();
@@ -1962,12 +1962,12 @@ public:
   /* Throws error if it does not open. */
   pool() : pool(procpool_options()) {
   }
-  explicit pool(const procpool_options &options) : pool_(nullptr), error_() {
-    procpool_options own = options;
+  explicit pool(const procpool_options &given) : pool_(nullptr), error_() {
+    procpool_options own = given;
     own.error = &error_;
     pool_ = procpool_open(&own);
-    if (options.error != nullptr && pool_ == nullptr)
-      *options.error = error_;
+    if (given.error != nullptr && pool_ == nullptr)
+      *given.error = error_;
     if (pool_ == nullptr)
       PROCPOOL__CPP_THROW(procpools::error(error_));
   }
