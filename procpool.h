@@ -36,13 +36,14 @@
    ==== CONTENTS: the tags to search for, in file order. Each part calls only parts that stand above it ===============
 
      >>manual        this text                       >>declarations   an index, and every call with its contract
+     >>typed         calls with types, made by macros
      >>cplusplus     for C++: pools, futures, lambdas and containers
      >>manners       for users too: start methods, and what a pool does to its surroundings
      >>architecture  for who changes it: how it works and why, the shared memory drawn, what each memory order is for
      any process:    >>platform >>memory >>descriptors >>processes >>habits >>machine >>shm >>ring >>table
-     worker:         >>worker
+     worker:         >>worker >>working
      supervisor:     >>supervisor >>deaths >>door
-     host:           >>host >>arena >>futures >>drain >>waiting
+     host:           >>host >>arena >>futures >>drain >>health >>waiting
      the calls:      >>open >>launch >>enter >>submit >>pool >>results >>several >>iterators >>map (host),
                      >>task (worker), >>process (host)
      >>changes       change log, version and API conventions, licence
@@ -512,7 +513,8 @@ PROCPOOL_API PROCPOOL_NODISCARD procpool_status procpool_submit(procpool *pool, 
  * capacity bytes; *result_size, which may be null, receives how many there are. options may be null. Returns
  *   the outcome  of the task
  *   TOO_SMALL    capacity is less than its result
- *   INTERRUPTED, MEMORY   it did not wait to the end: the task goes on, and its result is dropped
+ *   INTERRUPTED, MEMORY   it did not wait to the end: the task is cancelled if it has not begun, else its result is
+ *                dropped
  *   DEADLOCK     in a callback or a task of this pool: nothing was submitted
  *   else         as procpool_submit. procpool_last_error has the rest */
 PROCPOOL_API PROCPOOL_NODISCARD procpool_status procpool_call(procpool *pool, procpool_function function,
@@ -1001,7 +1003,9 @@ static PROCPOOL_UNUSED inline void procpool__scope_end(procpool **procpool__pool
        procpool__once_##pool != PROCPOOL_NULL; procpool__once_##pool = PROCPOOL_NULL)                                  \
     if (pool != PROCPOOL_NULL)
 
-/* ---- the typed layer ----
+/* ==== >>typed =======================================================================================================
+ * Calls with types: what a program in C uses most.
+ *
  *   PROCPOOL_FUNCTION(double, power, double, base, int, exponent) { ... return y; }
  * at file scope defines the ordinary function  static double power(double base, int exponent)  and beside it
  *   status   power_call(pool, base, exponent, &y)        submits, waits, and gives the result
@@ -2455,9 +2459,9 @@ private:
    for that. In LEAVES: the result goes into the ring as a task's, under a ticket that no task has (0), and its stamp,
    the last word written, commits it: before that nothing is told, and pieces that the host has are dropped at the next
    record of another; after it any process may publish it. So the successor begins behind it, and the host takes it in
-   where it lies, before all that is the successor's; at the end before it believes that no worker is left. Only then is
-   there a future, settled and with its callback due, and that alone holds it. A worker can write as many such records
-   as it likes; the host takes one more than tasks were ever accepted, and ends a worker that goes on.
+   where it lies, before all that is the successor's; at the end before it believes that no worker is left. Only then
+   is there a future, settled and with its callback due, and that alone holds it. A worker can write as many such
+   records as it likes; the host takes one more than tasks were ever accepted, and ends a worker that goes on.
 
    A worker commits in two steps and may lose the first: it then writes its record anew in place, so the process that
    publishes for it reads the record once more after it has found the word DONE: from then on it does not change.
@@ -7132,6 +7136,12 @@ static void procpool__worker_report_death(procpool__worker *w) {
   procpool__shm_wake_host(s, w->event_fd);
 }
 
+/* ==== >>working =====================================================================================================
+ * Runs in:   a worker process, a worker thread of the host, or (inline) the host's calling thread.
+ * Writes:    as >>worker; its bits of idle and away.
+ * Calls:     >>worker, and all that it calls.
+ * Always:    what it claims it runs at once; it says that it sleeps before its last look for a task. */
+
 /* ---- claiming and sleeping ---- */
 
 typedef enum procpool__step { PROCPOOL__STEP_RAN, PROCPOOL__STEP_EMPTY, PROCPOOL__STEP_LEAVE } procpool__step;
@@ -7417,7 +7427,7 @@ static bool procpool__worker_initialize(procpool__worker *w) {
  *            in any process.
  * Writes:    health, causes and counts in the header, away, its own children, words of dead workers, the record of its
  *            process. It notes stops and continues, too; deaths are the next part's.
- * Calls:     >>worker, and all above it.
+ * Calls:     >>working, and all above it.
  * Always:    no user code runs in it, it holds no lock and allocates nothing; what it reads from shared memory it
  *            checks, since a worker may have written anything. */
 
@@ -7445,9 +7455,9 @@ static inline int *procpool__process_fd(procpool__process_pool *pool, size_t at)
   return (int *)(void *)((unsigned char *)pool + at);
 }
 
-/* The one piece of mutable file-scope state: whether this process came through the door, how deeply its pools are
- * nested, which pools it hosts, and which worker it is. All of it concerns the process as a whole, so there is no
- * pool for it to hang off. */
+/* Mutable file-scope state is this, and what each thread was told last (procpool__thread_last). Whether this process
+ * came through the door, how deeply its pools are nested, which pools it hosts, and which worker it is. All of it
+ * concerns the process as a whole, so there is no pool for it to hang off. */
 static struct {
   procpool__lock lock;
   procpool__process_pool *pools;
@@ -9316,7 +9326,7 @@ struct procpool {
     uint64_t timer_due; /* NEVER: it does not run; 0: it is readable, the loop is told */
   } loop;
 
-  /* How far the pool's life has come, and why: >>drain, which hears the supervisor, and >>pool, which shuts it down.
+  /* How far the pool's life has come, and why: >>health, which hears the supervisor, and >>pool, which shuts it down.
    * Who is within a call: >>enter. */
   struct {
     uint32_t phase;          /* procpool__phase; only goes on. The header's may have been written over by a worker */
@@ -9330,7 +9340,7 @@ struct procpool {
   } life;
 
   /* What only some start methods have: >>launch. Which thread runs an inline task: >>waiting. Threads are joined by
-   * >>drain. */
+   * >>health. */
   struct {
     procpool__thread *threads;
     procpool__worker *inline_worker; /* the first of these, whose place each thread that calls takes; or null */
@@ -10363,7 +10373,7 @@ static void procpool__host_explain(procpool_future *f, procpool_status status, i
 
 /* ==== >>drain =======================================================================================================
  * Runs in:   the host, with the lock.
- * Writes:    the pool; rings' consumed and room_seq; words of tasks that are taken back.
+ * Writes:    the pool; rings' consumed and room_seq.
  * Calls:     >>futures, >>arena, >>host.
  * Always:    who takes in a record has checked all of it; each task settles once, whatever a worker has written. */
 
@@ -11004,6 +11014,12 @@ static bool procpool__host_drain_ring(procpool *p, int worker) {
   return taken != PROCPOOL__TAKEN_NOT;
 }
 
+/* ==== >>health ======================================================================================================
+ * Runs in:   the host, with the lock.
+ * Writes:    the pool; words of tasks that are taken back.
+ * Calls:     >>drain, and all above it.
+ * Always:    what was committed is taken in before the rest is given up; the end comes once. */
+
 /* ---- the pool is no good any more ---- */
 
 /* Takes back every task that has not begun, with this outcome. */
@@ -11295,7 +11311,7 @@ static procpool_status procpool__host_drain(procpool *p) {
 /* ==== >>waiting =====================================================================================================
  * Runs in:   the host; with the lock, but while a thread spins, sleeps, or runs callbacks.
  * Writes:    the pool; of the segment: host_flag, host_seq, wake_at, and what the audit mends.
- * Calls:     >>drain, and all above it.
+ * Calls:     >>health, and all above it.
  * Always:    a wait ends by its condition, its deadline, an interrupt or the end of the pool, and looks after the
  *            supervisor and at what workers may have scribbled. */
 
@@ -14665,53 +14681,6 @@ PROCPOOL_API void *procpool_future_user(procpool_future *future) {
   return procpool__host_check_future(future) == PROCPOOL_OK ? future->user : NULL;
 }
 
-/* ---- a call in another process ---- */
-
-/* Before anything is submitted: whether there may be a wait for it. */
-static procpool_status procpool__call_check(procpool *p, const void *result, size_t capacity) {
-  procpool_status status = procpool__public_enter(p);
-  if (status != PROCPOOL_OK)
-    return status;
-  if (result == NULL && capacity > 0)
-    status = procpool__host_refuse(p, PROCPOOL_ARGUMENT, 0, "there is no place for the result");
-  else if (procpool__host_self(p))
-    status = PROCPOOL_DEADLOCK;
-  return procpool__public_leave(p, status);
-}
-
-/* Under the lock, of a settled future: its result, or why there is none. */
-static procpool_status procpool__call_take(procpool_future *f, void *result, size_t capacity, size_t *size) {
-  const procpool_status status = procpool__future_status(f);
-  if (status == PROCPOOL_OK)
-    return procpool__future_copy_locked(f, result, capacity, size);
-  procpool__future_tell(f);
-  return status;
-}
-
-PROCPOOL_API procpool_status procpool_call(procpool *pool, procpool_function function, const void *argument,
-                                           size_t size, void *result, size_t capacity, size_t *result_size,
-                                           const procpool_submit_options *options) {
-  procpool_future *future;
-  procpool_status status;
-  if (result_size != NULL)
-    *result_size = 0;
-  status = procpool__call_check(pool, result, capacity);
-  if (status != PROCPOOL_OK)
-    return status;
-  status = procpool_submit(pool, function, argument, size, options, &future);
-  if (status != PROCPOOL_OK)
-    return status;
-  procpool__platform_cancel_here();
-  pool = future->pool;
-  procpool__public_lock(pool);
-  status = procpool__future_await(pool, future, PROCPOOL_FOREVER);
-  if (status < PROCPOOL_PENDING && future->magic == PROCPOOL__FUTURE_LIVE)
-    status = procpool__call_take(future, result, capacity, result_size);
-  if (status != PROCPOOL_FORKED)
-    (void)procpool__future_release(pool, future);
-  return procpool__public_leave_throwing(pool, status);
-}
-
 static procpool_status procpool__future_cancel(procpool *p, procpool_future *f) {
   (void)procpool__host_drain(p);
   if (procpool__future_status(f) != PROCPOOL_PENDING)
@@ -14763,39 +14732,80 @@ static procpool_status procpool__future_stop(procpool_future *future, bool by_fo
   return procpool__public_leave(p, status);
 }
 
-/* A call is submit, wait, copy and release in one. No other thread has the future. */
-static procpool_status procpool__typed_finish(procpool *p, procpool_future *future, void *buffer, size_t size) {
-  procpool_status status = procpool__future_await(p, future, PROCPOOL_FOREVER);
-  if (status < PROCPOOL_PENDING)
-    status = procpool__future_take(future, buffer, size);
-  else if (status == PROCPOOL_FORKED)
+/* ---- a call in another process: submit, wait, copy and release in one ---- */
+
+typedef struct procpool__answered {
+  void *result;
+  size_t capacity;
+  bool exact;   /* the typed layer: a result of another size is none */
+  size_t *size; /* or null */
+} procpool__answered;
+
+/* In a callback or a task of the pool, where it could not wait, nothing is submitted. */
+static procpool_status procpool__call_check(procpool *p, const procpool__answered *to) {
+  procpool_status status = procpool__public_enter(p);
+  if (status != PROCPOOL_OK)
     return status;
-  else if (procpool__future_cancel(p, future) == PROCPOOL_CANCELLED)
-    procpool__future_stopped(p);
-  (void)procpool__future_release(p, future);
+  if (to->result == NULL && to->capacity > 0)
+    status = procpool__host_refuse(p, PROCPOOL_ARGUMENT, 0, "there is no place for the result");
+  else if (procpool__host_self(p))
+    status = procpool__host_refuse(p, PROCPOOL_DEADLOCK, 0, NULL);
+  return procpool__public_leave(p, status);
+}
+
+/* Under the lock, of a settled future: its result, or why there is none. */
+static procpool_status procpool__call_take(procpool_future *f, const procpool__answered *to) {
+  const procpool_status status = procpool__future_status(f);
+  if (to->exact)
+    return procpool__future_take(f, to->result, to->capacity);
+  if (status == PROCPOOL_OK)
+    return procpool__future_copy_locked(f, to->result, to->capacity, to->size);
+  procpool__future_tell(f);
   return status;
 }
 
-/* In a callback or a task of the pool, where it could not wait, nothing is submitted. */
+/* Waits for what was submitted. Where the wait ends before the task, that is cancelled if it has not begun. A callback
+ * of the options may have released the future meanwhile. */
+static procpool_status procpool__call_await(procpool_future *f, const procpool__answered *to) {
+  procpool *p = f->pool;
+  procpool_status status;
+  procpool__platform_cancel_here();
+  procpool__public_lock(p);
+  f->refs++;
+  status = procpool__future_await(p, f, PROCPOOL_FOREVER);
+  if (status == PROCPOOL_FORKED)
+    return procpool__public_leave_throwing(p, status);
+  if (status < PROCPOOL_PENDING)
+    status = procpool__call_take(f, to);
+  else if (procpool__future_cancel(p, f) == PROCPOOL_CANCELLED)
+    procpool__future_stopped(p);
+  (void)procpool__future_release(p, f);
+  procpool__future_unref(p, f);
+  return procpool__public_leave_throwing(p, status);
+}
+
+PROCPOOL_API procpool_status procpool_call(procpool *pool, procpool_function function, const void *argument,
+                                           size_t size, void *result, size_t capacity, size_t *result_size,
+                                           const procpool_submit_options *options) {
+  const procpool__answered to = {result, capacity, false, result_size};
+  procpool_future *future;
+  procpool_status status = procpool__call_check(pool, &to);
+  if (result_size != NULL)
+    *result_size = 0;
+  if (status == PROCPOOL_OK)
+    status = procpool_submit(pool, function, argument, size, options, &future);
+  return status == PROCPOOL_OK ? procpool__call_await(future, &to) : status;
+}
+
 PROCPOOL_API procpool_status procpool__typed_call(procpool *pool, procpool_function function, const void *argument,
                                                   size_t size, void *buffer, size_t result_size,
                                                   procpool__pointers pointers) {
+  const procpool__answered to = {buffer, result_size, true, NULL};
   procpool_future *future;
-  procpool_status status = procpool__public_enter(pool);
-  if (status != PROCPOOL_OK)
-    return status;
-  if (buffer == NULL && result_size > 0)
-    status = procpool__host_refuse(pool, PROCPOOL_ARGUMENT, 0, "there is no place for the result");
-  else if (procpool__host_self(pool))
-    status = procpool__host_refuse(pool, PROCPOOL_DEADLOCK, 0, NULL);
-  status = procpool__public_leave(pool, status);
+  procpool_status status = procpool__call_check(pool, &to);
   if (status == PROCPOOL_OK)
     status = procpool__typed_submit_checked(pool, function, argument, size, NULL, pointers, &future);
-  if (status != PROCPOOL_OK)
-    return status;
-  procpool__platform_cancel_here();
-  procpool__public_lock(pool);
-  return procpool__public_leave_throwing(pool, procpool__typed_finish(pool, future, buffer, result_size));
+  return status == PROCPOOL_OK ? procpool__call_await(future, &to) : status;
 }
 
 PROCPOOL_API procpool_status procpool_future_cancel(procpool_future *future) {

@@ -50,7 +50,7 @@ dialect() {
   standard=$2
   options=$strict
   [ "$compiler" != g++ ] || options="$strict -Wuseless-cast"
-  for file in "$tests/test_cplusplus.cc" "$root/examples/cplusplus.cc"; do
+  for file in "$tests/test_cplusplus.cc" "$root/examples/application.cc"; do
     # shellcheck disable=SC2086
     grep -v '^#define PROCPOOL_IMPLEMENTATION' "$file" |
       "$compiler" "-std=$standard" $options -Werror -I "$(dirname "$file")" -fsyntax-only -x c++ -

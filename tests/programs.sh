@@ -55,26 +55,39 @@ arguments_of() {
   esac
 }
 
-# The command that the first comment of an example gives, as far as it compiles. (cc, or c++ for C++.)
-build_line_of() {
-  sed -n '1,/\*\//s/^ \* *\(c[c+][c+]* .*\)$/\1/p' "$root/examples/$1".c* | head -n 1 | sed 's/ *&&.*//; s/ *\*\/$//'
+# The commands that the first comment of an example gives, as far as they compile. (cc, or c++ for C++.)
+build_lines_of() {
+  sed -n '1,/\*\//s/^ \* *\(c[c+][c+]* .*\)$/\1/p' "$root/examples/$1".c* | sed 's/ *&&.*//; s/ *\*\/$//'
 }
 
+# An example is a program of its own, or a module for the Lua script beside it. It is skipped where a library is absent.
 example() {
-  line=$(build_line_of "$1")
-  [ -n "$line" ] || { echo "example $1: no line ' *   cc ...' in its first comment"; exit 1; }
+  lines=$(build_lines_of "$1")
+  [ -n "$lines" ] || { echo "example $1: no line ' *   cc ...' in its first comment"; exit 1; }
   fresh "example_$1"
   cp -R "$root/procpool.h" "$root/LICENSE" "$root/examples" .
-  echo "$line"
-  case $line in
-  c++*)
-    command -v "$CXX" >/dev/null 2>&1 || skip "no C++ compiler ($CXX)"
-    eval "$CXX $strict_cxx ${line#c++ }"
-    ;;
-  *) eval "$CC $strict ${line#cc }" ;;
-  esac
-  # shellcheck disable=SC2046
-  PROCPOOL_WORKERS=2 "./$1" $(arguments_of "$1") >output
+  echo "$lines" | tee build_lines
+  echo 'int main(void) { return 0; }' >nothing.c
+  libraries=$(grep -o -e ' -l[^ ]*' build_lines || true)
+  for library in $libraries; do
+    $CC -o nothing nothing.c "$library" 2>/dev/null || skip "$library is not installed"
+  done
+  while IFS= read -r line; do
+    case $line in
+    c++*)
+      command -v "$CXX" >/dev/null 2>&1 || skip "no C++ compiler ($CXX)"
+      eval "$CXX $strict_cxx ${line#c++ }"
+      ;;
+    *) eval "$CC $strict ${line#cc }" ;;
+    esac
+  done <build_lines
+  if [ -f "$root/examples/$1.lua" ]; then
+    command -v lua5.4 >/dev/null 2>&1 || skip "lua5.4 is not installed"
+    PROCPOOL_WORKERS=2 lua5.4 "examples/$1.lua" >output
+  else
+    # shellcheck disable=SC2046
+    SDL_VIDEODRIVER=dummy PROCPOOL_WORKERS=2 "./$1" $(arguments_of "$1") >output
+  fi
   "$build/run" --match "$root/examples/$1.expected" output
 }
 

@@ -199,6 +199,27 @@ TEST_STARTS(call_gives_the_result, EVERY) {
   test_close(pool);
 }
 
+static void release_it(procpool_future *future, void *context) {
+  CHECK_OK(procpool_future_release(future));
+  ++*(int *)context;
+}
+
+TEST_STARTS(call_whose_callback_releases_the_future, EVERY) {
+  procpool *pool = test_open(start, 1);
+  procpool_submit_options options;
+  procpool_stats stats;
+  int in = 21, out = 0, called = 0;
+  memset(&options, 0, sizeof(options));
+  options.callback = release_it;
+  options.user = &called;
+  CHECK_OK(procpool_call(pool, task_twice, &in, sizeof(in), &out, sizeof(out), NULL, &options));
+  CHECK_EQ(out, 42);
+  CHECK_EQ(called, 1);
+  CHECK_OK(procpool_get_stats(pool, &stats));
+  CHECK_EQ(stats.futures, 0);
+  test_close(pool);
+}
+
 static void call_within(procpool_future *future, void *context) {
   procpool_stats stats;
   (void)future;
