@@ -150,7 +150,7 @@
  *                         procpool_call                one task, and waits for its result
  *                         procpool_map                 an array of items, and waits for all results
  *                         procpool_imap                a stream of items, results by procpool_next
- *   results               procpool_poll                takes in what has come (reads results, so that futures settle), and
+ *   results               procpool_poll                takes in what has come (reads it, so that futures settle), and
  *                                                      runs callbacks; may wait for something
  *                         procpool_fd                  a descriptor for event loops
  *                         procpool_interrupt           ends waits; for signal handlers
