@@ -108,8 +108,8 @@
      procpool_shared_alloc, _shared_free   yes         yes         yes                        no         null, FORKED
      waits: see *                          yes         DEADLOCK*   DEADLOCK*                  no         FORKED
      procpool_call, procpool_map           yes         DEADLOCK    DEADLOCK                   no         FORKED
-     shutdown, process_join: timeout 0     yes         yes         yes                        no         FORKED
-     the same with one; close, free        yes         DEADLOCK    DEADLOCK                   no         FORKED
+     shutdown, join, with timeout 0        yes         yes         yes                        no         FORKED
+     with a longer one; close, free        yes         DEADLOCK    DEADLOCK                   no         FORKED
      procpool_last_error, _last_message    yes         yes         yes                        no         yes
      procpool_strerror, _status_name       yes         yes         yes                        yes        yes
      procpool_interrupt                    yes         yes         yes                        yes        no effect
@@ -150,7 +150,8 @@
  *                         procpool_call                one task, and waits for its result
  *                         procpool_map                 an array of items, and waits for all results
  *                         procpool_imap                a stream of items, results by procpool_next
- *   results               procpool_poll                takes in what has come, runs callbacks; may wait for something
+ *   results               procpool_poll                takes in what has come (reads it, so that futures settle), and
+ *                                                      runs callbacks; may wait for something
  *                         procpool_fd                  a descriptor for event loops
  *                         procpool_interrupt           ends waits; for signal handlers
  *                         procpool_wait                waits for some or all of many futures
@@ -766,11 +767,15 @@ PROCPOOL_API procpool_status procpool_imap(procpool *pool, procpool_function fun
                                            void *context, size_t item_size, const procpool_imap_options *options,
                                            procpool_iterator **iterator);
 
-/* The next future, settled; waits up to timeout seconds. OK; END; PENDING; INTERRUPTED; MEMORY; DEADLOCK in a callback
- * or a task of the pool unless it has settled; HANDLE, FORKED, ARGUMENT. For an imap also GENERATOR, or why a submit
- * was refused (SHUTDOWN where the pool was freed, too): once, after everything before it was delivered; from then on
- * END. A task's own failure is in its future and does not end the iteration. A future of an imap belongs to the
- * iterator, and is valid until the next call. */
+/* The next future, settled; waits up to timeout seconds. A task's own failure is in its future and does not end the
+ * iteration. A future of an imap belongs to the iterator, and is valid until the next call. Returns
+ *   OK        there it is
+ *   END       there is none any more
+ *   PENDING   not within that time
+ *   GENERATOR, or why a submit was refused (NO_FUNCTION, ARGUMENT ...; SHUTDOWN where the pool was freed, too)   of an
+ *             imap: once, after everything before it was delivered; from then on END
+ *   INTERRUPTED; MEMORY; DEADLOCK in a callback or a task of the pool, unless it has settled; HANDLE, FORKED, ARGUMENT
+ *   */
 PROCPOOL_API PROCPOOL_NODISCARD procpool_status procpool_next(procpool_iterator *iterator, double timeout,
                                                               procpool_future **future);
 /* Which one was delivered last: its position in the list that procpool_as_completed got, or the number of imap's item,
@@ -2163,20 +2168,24 @@ private:
    opens by one fork more, which copies the page tables once more.)
 
    ---- START METHODS ----
-   fork needs nothing, and opens fastest from a small host; but a forked supervisor is a copy of the
-   host as of open: open early, when the host is small and has one thread. Each fork copies the host's page tables, for
-   the supervisor, for every worker and for every replacement, and while the pool lives the host's first write to a page
-   copies that page. An explicit fork in a host with threads is not refused, but a lock that another thread holds at
-   that moment (of stdio, of a library) is held in the workers for ever, and in every replacement: whoever wants it
-   there hangs. spawn starts the program anew, so it costs the same however large the host is and whatever threads
-   it has; it needs procpool_worker_main() as the first call in main. auto takes fork in a process with one thread, else
-   spawn if main has that call or options.worker_path names a program that has it (a plugin's own, which opens the
-   same shared objects), else it refuses and says so. Where it cannot be known whether there are threads (no
-   /proc, and no glibc from 2.32 on that has started none) it does not fork. A program whose libraries start threads
-   before main cannot be spawned: its workers are forks of that start. open says THREADS. Under fork all that workers
-   have of the host is as of open, for replacements too: directory, environment, umask, open descriptors, nice value and
-   scheduling class, affinity (see Processors), rights. What the host changes or opens later no worker sees, and no
-   descriptor can be handed to one: open it before, or pass its path. A spawned worker has the same but for descriptors.
+   fork     needs nothing, and opens fastest from a small host. But a forked supervisor is a copy of the host as of
+            open: open early, when the host is small and has one thread. Each fork copies the host's page tables, for
+            the supervisor, for every worker and for every replacement, and while the pool lives the host's first write
+            to a page copies that page. In a host with threads an explicit fork is not refused, but a lock that another
+            thread holds at that moment (of stdio, of a library) is held in the workers for ever, and in every
+            replacement: a task that wants it hangs.
+   spawn    starts the program anew, so it costs the same however large the host is and whatever threads it has. It
+            needs procpool_worker_main() as the first call in main, or a program that has it at options.worker_path (a
+            plugin's own, which opens the same shared objects). A program whose libraries start threads before main
+            cannot be spawned, since its workers are forks of that start: open says THREADS.
+   auto     takes fork in a process with one thread, else spawn if it can, else it refuses and says so. Where it cannot
+            be known whether there are threads (no /proc, and no glibc from 2.32 on that has started none) it does not
+            fork.
+
+   All that forked workers have of the host is as of open, for replacements too: memory, directory, environment, umask,
+   open descriptors, nice value and scheduling class, rights (processors: see below). What the host changes or opens
+   later no worker sees, and no descriptor can be handed to one: open it before, or pass its path. Of a spawned worker
+   the same holds, but that it has neither the memory nor the descriptors.
 
        memory that the host has written to, at open       1 MiB   10 MiB   100 MiB   1 GiB   4 GiB
        fork: ms to open, with one worker                  0.5     0.8      3.8       37      132
@@ -17254,6 +17263,7 @@ PROCPOOL_API procpool_status procpool_process_free(procpool_process *process) {
             C++                procpools::pool, future, codec, error
             PROCPOOL_NODISCARD   warns where a handle or a result that matters is dropped
           What went, and what to write instead:
+            procpool_items, _task_items, _task_item, _map_items, _submit_or_null, _scope_end, _..._exact     are private
             procpool_try_submit, _submit_timed, _submit_with     procpool_submit(..., &options, &future), its timeout
             procpool_submit(pool, f, argument, size, &future)    procpool_submit(pool, f, argument, size, NULL, &future)
             procpool_shutdown(pool, mode), _shutdown_timed       procpool_shutdown(pool, mode, timeout)
