@@ -14770,9 +14770,12 @@ typedef struct procpool__answered {
   size_t *size; /* or null */
 } procpool__answered;
 
-/* In a callback or a task of the pool, where it could not wait, nothing is submitted. */
+/* In a callback or a task of the pool, where it could not wait, nothing is submitted. A thread that was cancelled ends
+ * here, before it has a future that no other thread would give back. */
 static procpool_status procpool__call_check(procpool *p, const procpool__answered *to) {
-  procpool_status status = procpool__public_enter(p);
+  procpool_status status;
+  procpool__platform_cancel_here();
+  status = procpool__public_enter(p);
   if (status != PROCPOOL_OK)
     return status;
   if (to->result == NULL && to->capacity > 0)
@@ -14798,7 +14801,6 @@ static procpool_status procpool__call_take(procpool_future *f, const procpool__a
 static procpool_status procpool__call_await(procpool_future *f, const procpool__answered *to) {
   procpool *p = f->pool;
   procpool_status status;
-  procpool__platform_cancel_here();
   procpool__public_lock(p);
   f->refs++;
   status = procpool__future_await(p, f, PROCPOOL_FOREVER);
