@@ -36,8 +36,7 @@
    ==== CONTENTS: the tags to search for, in file order. Each part calls only parts that stand above it ===============
 
      >>manual        this text                       >>declarations   an index, and every call with its contract
-     >>typed         calls with types, made by macros
-     >>cplusplus     for C++: pools, futures, lambdas and containers
+     >>typed         calls with types, by macros     >>cplusplus      for C++: pools, futures, lambdas, containers
      >>manners       for users too: start methods, and what a pool does to its surroundings
      >>architecture  for who changes it: how it works and why, the shared memory drawn, what each memory order is for
      any process:    >>platform >>memory >>descriptors >>processes >>habits >>machine >>shm >>ring >>table
@@ -132,7 +131,7 @@
 /* ==== >>declarations ================================================================================================
  * Everything public. Nothing but these three headers is included for those who only call. All of it, to search for:
  *
- *   typed functions       PROCPOOL_FUNCTION            defines f, f_call, f_submit, f_result, f_map, f_imap and so on
+ *   typed functions       PROCPOOL_FUNCTION            defines f, f_call, f_submit, f_result, f_map ...: >>typed
  *                         PROCPOOL_PROCEDURE           the same without a result
  *                         PROCPOOL_TASK_FUNCTION, PROCPOOL_TASK_PROCEDURE    the body gets its procpool_task too
  *                         PROCPOOL_STRING_FUNCTION     from a string to a string
