@@ -171,6 +171,7 @@
  *                         procpool_future_message      all of the error's message
  *                         procpool_future_index        its position in submit_many, its number in an imap
  *                         procpool_future_user         the user pointer of its options
+ *                         procpool_future_pool         its pool, for callbacks that hand out more
  *                         procpool_future_cancel       takes it back if it has not begun
  *                         procpool_future_cancel_kill  ends it if it runs, too
  *                         procpool_future_add_done_callback    a function that runs in the host when it has settled
@@ -299,7 +300,7 @@ typedef enum procpool_stage {
 typedef struct procpool_error {
   procpool_status status;
   int code;             /* FAILED: the task's own code; INIT_FAIL: what the initializer returned */
-  int signal;           /* CRASHED: the signal that ended the worker, or 0 */
+  int signal;           /* CRASHED, TIMEOUT, CANCELLED while it ran: the signal that ended the worker, or 0 */
   int exit_status;      /* CRASHED with signal 0: the worker's exit status */
   procpool_stage stage; /* TIMEOUT, CANCELLED while it ran: the last stage that it took */
   size_t index;         /* of a map: which item; else procpool_future_index */
@@ -610,8 +611,8 @@ typedef enum procpool_shutdown_mode {
 PROCPOOL_API procpool_status procpool_shutdown(procpool *pool, procpool_shutdown_mode mode, double timeout);
 
 /* Lets all that was accepted run, and gives the handle back: as the end of PROCPOOL_WITH does. Blocks as long as that
- * takes; not ended by procpool_interrupt. A result for which there is no memory is given up (TRANSFER). Otherwise as
- * procpool_free: OK; DEADLOCK inside a callback or a task of this pool; HANDLE, FORKED. Null is fine. */
+ * takes; not ended by procpool_interrupt. A callback can hand out nothing more meanwhile (SHUTDOWN): where some do, poll
+ * to the END first. A result for which there is no memory is given up (TRANSFER). Otherwise as procpool_free: OK; DEADLOCK inside a callback or a task of this pool; HANDLE, FORKED. Null is fine. */
 PROCPOOL_API procpool_status procpool_close(procpool *pool);
 
 /* Kills what is not settled (PROCPOOL_KILL), and gives the handle back. Beside it, and after it:
@@ -677,17 +678,19 @@ PROCPOOL_API procpool_status procpool_future_result(procpool_future *future, dou
 PROCPOOL_API const void *procpool_future_data(procpool_future *future, size_t *size);
 /* The result of a string function, or any other that ends with a zero byte: waits without limit, then returns it in
  * place, valid until release. Null unless the outcome is OK and the result such a string; procpool_last_error says why:
- * the outcome, TRANSFER (it is no string), or as procpool_future_wait.
+ * the outcome, TRANSFER (it is no string), or as procpool_future_wait; of a null one why the last submit was refused.
  * (Null too where the result went to a place in a shared buffer, whose end a worker might still change.) */
 PROCPOOL_API const char *procpool_future_string(procpool_future *future);
 /* What went wrong: error->status is the outcome (OK and PENDING included), error->worker and error->pid tell who ran
  * it. Returns OK, ARGUMENT, HANDLE or FORKED. */
 PROCPOOL_API procpool_status procpool_future_error(procpool_future *future, procpool_error *error);
 /* All of that error's message, of any length (of a task that had a place for its result: cut after 191 bytes); valid
- * until release. Empty where nothing went wrong, or it is not settled; null on a bad handle. Never waits. */
+ * until release. Empty where nothing went wrong, or it is not settled; on a bad handle that it is one. Never waits. */
 PROCPOOL_API const char *procpool_future_message(procpool_future *future);
 /* Which one it is: its position in procpool_submit_many, its number in procpool_imap; else 0. 0 on a bad handle. */
 PROCPOOL_API size_t procpool_future_index(procpool_future *future);
+/* Its pool, for callbacks that hand out more; null once that is freed, and on a bad handle. */
+PROCPOOL_API procpool *procpool_future_pool(procpool_future *future);
 /* The user pointer of the options that it was submitted with; else null. */
 PROCPOOL_API void *procpool_future_user(procpool_future *future);
 
@@ -1517,7 +1520,7 @@ private:
  * there are not enough bytes it has failed, and gives zeros and empty containers from then on. */
 class reader {
 public:
-  reader(const void *from, size_t size) : at_(static_cast<const unsigned char *>(from)), left_(size), failed_(false) {
+  reader(const void *from, size_t left) : at_(static_cast<const unsigned char *>(from)), left_(left), failed_(false) {
   }
   bool get_bytes(void *to, size_t size) {
     if (size > left_)
@@ -1882,7 +1885,7 @@ public:
   }
 
 protected:
-  explicit future_base(procpool_future *future, procpool_status refused) noexcept : future_(future), refused_(refused) {
+  explicit future_base(procpool_future *handle, procpool_status refused) noexcept : future_(handle), refused_(refused) {
   }
   void wait_or_throw() {
     const procpool_status status = wait();
@@ -1963,12 +1966,12 @@ public:
   /* Throws error if it does not open. */
   pool() : pool(procpool_options()) {
   }
-  explicit pool(const procpool_options &options) : pool_(nullptr), error_() {
-    procpool_options own = options;
+  explicit pool(const procpool_options &given) : pool_(nullptr), error_() {
+    procpool_options own = given;
     own.error = &error_;
     pool_ = procpool_open(&own);
-    if (options.error != nullptr && pool_ == nullptr)
-      *options.error = error_;
+    if (given.error != nullptr && pool_ == nullptr)
+      *given.error = error_;
     if (pool_ == nullptr)
       PROCPOOL__CPP_THROW(procpools::error(error_));
   }
@@ -9475,6 +9478,12 @@ static void procpool__last_set(const procpool_error *error, const char *text) {
   procpool__platform_own_set(&procpool__process_record.texts, text);
 }
 
+/* For what returns no status, so that host_told does not come after it. */
+static void procpool__last_refusal(const procpool_error *error) {
+  procpool__last_set(error, NULL);
+  procpool__thread_last.told = false;
+}
+
 /* message: null for the status in words, or why the pool takes no more, if that is it. p may be null. */
 static procpool_status procpool__host_refuse(const procpool *p, procpool_status status, int error,
                                              const char *message) {
@@ -13066,6 +13075,8 @@ static procpool *procpool__open(const procpool_options *options, int version, si
     else
       *options->error = plan.error;
   }
+  if (p == NULL)
+    procpool__last_refusal(&plan.error);
   procpool__platform_cancel_as(cancel);
   return p;
 }
@@ -13862,15 +13873,23 @@ PROCPOOL_API procpool_status procpool__typed_submit_many(procpool *pool, procpoo
   return status;
 }
 
-/* What submit refuses where there is no string: no bytes at all, but not none. */
-static size_t procpool__string_size(const char *string) {
-  return string != NULL ? strlen(string) + 1 : 1;
+/* One string to a function of strings; index: as in submit_as. */
+static procpool_status procpool__string_submit(procpool *pool, size_t index, procpool_function function,
+                                               const char *string, const procpool_submit_options *options,
+                                               procpool_future **future) {
+  if (future != NULL)
+    *future = NULL;
+  if (string == NULL)
+    return procpool__host_told(procpool__host_refuse(NULL, PROCPOOL_ARGUMENT, 0, "the string is null"));
+  return procpool__submit_as(pool, index, function, string, strlen(string) + 1, options, future);
 }
 
 PROCPOOL_API procpool_future *procpool__typed_submit_string(procpool *pool, procpool_function function,
                                                             const char *string,
                                                             const procpool_submit_options *options) {
-  return procpool__typed_submit(pool, function, string, procpool__string_size(string), options, NULL);
+  procpool_future *future;
+  const procpool_status status = procpool__string_submit(pool, 0, function, string, options, &future);
+  return procpool__typed_handle(status, future);
 }
 
 PROCPOOL_API procpool_status procpool__typed_submit_strings(procpool *pool, procpool_function function,
@@ -13882,8 +13901,7 @@ PROCPOOL_API procpool_status procpool__typed_submit_strings(procpool *pool, proc
   for (size_t i = 0; i < count && futures != NULL; i++)
     futures[i] = NULL;
   for (size_t i = 0; i < count && status == PROCPOOL_OK; i++)
-    status = procpool__submit_as(pool, i, function, strings[i], procpool__string_size(strings[i]), NULL,
-                                 futures != NULL ? &futures[i] : NULL);
+    status = procpool__string_submit(pool, i, function, strings[i], NULL, futures != NULL ? &futures[i] : NULL);
   return status;
 }
 
@@ -14641,6 +14659,10 @@ static const char *procpool__future_no_string(procpool_future *f, procpool_statu
 
 PROCPOOL_API const char *procpool_future_string(procpool_future *future) {
   size_t size;
+  if (future == NULL && procpool__thread_last.refused != PROCPOOL_OK) {
+    procpool__thread_last.refused = PROCPOOL_OK; /* the last error says why */
+    return NULL;
+  }
   const procpool_status status = procpool_future_wait(future, PROCPOOL_FOREVER);
   const char *string = status == PROCPOOL_OK ? (const char *)procpool_future_data(future, &size) : NULL;
   if (string != NULL && !(future->flags & PROCPOOL__F_PLACE) && size > 0 && string[size - 1] == '\0')
@@ -14660,8 +14682,9 @@ PROCPOOL_API procpool_status procpool_future_error(procpool_future *future, proc
 
 PROCPOOL_API const char *procpool_future_message(procpool_future *future) {
   const char *text;
-  if (procpool__host_check_future(future) != PROCPOOL_OK)
-    return NULL;
+  const procpool_status status = procpool__host_check_future(future);
+  if (status != PROCPOOL_OK)
+    return procpool_strerror(status);
   if (procpool__future_status(future) == PROCPOOL_PENDING)
     return "";
   text = procpool__future_text(future);
@@ -14674,6 +14697,12 @@ PROCPOOL_API const char *procpool_future_message(procpool_future *future) {
 
 PROCPOOL_API size_t procpool_future_index(procpool_future *future) {
   return procpool__host_check_future(future) == PROCPOOL_OK ? future->index : 0;
+}
+
+PROCPOOL_API procpool *procpool_future_pool(procpool_future *future) {
+  if (procpool__host_check_future(future) != PROCPOOL_OK)
+    return NULL;
+  return procpool__host_check(future->pool) == PROCPOOL_OK ? future->pool : NULL;
 }
 
 PROCPOOL_API void *procpool_future_user(procpool_future *future) {
@@ -16616,11 +16645,17 @@ static bool procpool__map_make(procpool__mapping *m) {
   m->idle = m->jobs;
   m->job_count = count;
   procpool__waiter_init(&m->waiter);
+  return true;
+}
+
+/* No item has begun: what is told of them where the map is refused, too. The arrays are large enough by then. */
+static void procpool__map_clear(const procpool__mapping *m) {
+  procpool__host_unlock(m->pool);
   for (size_t i = 0; i < m->count && m->o.statuses != NULL; i++)
     m->o.statuses[i] = PROCPOOL_PENDING;
   for (size_t i = 0; i < m->count && m->o.errors != NULL; i++)
     procpool__error_fill(&m->o.errors[i], PROCPOOL_PENDING, 0, "");
-  return true;
+  (void)procpool__host_relock(m->pool);
 }
 
 static bool procpool__condition_map(procpool *p, void *context) {
@@ -16734,6 +16769,8 @@ static procpool_status procpool__map_checked(procpool__mapping *m) {
   const char *wrong = procpool__map_check(m);
   if (wrong != NULL)
     return procpool__map_refuse(p, m->o.error, PROCPOOL_ARGUMENT, wrong);
+  if (m->o.statuses != NULL || m->o.errors != NULL)
+    procpool__map_clear(m);
   if (m->o.time_limit > 0 && p->start > PROCPOOL_START_SPAWN)
     return procpool__map_refuse(p, m->o.error, PROCPOOL_UNSUPPORTED,
                                 "a time limit needs fork or spawn: no thread can be ended");
@@ -17212,7 +17249,7 @@ PROCPOOL_API procpool_status procpool_process_free(procpool_process *process) {
             callbacks          procpool_poll waits, until END
             errors             procpool_last_error of each thread, also of a failed typed call; procpool_last_message
                                and procpool_future_message of any length; procpool_map_options.errors
-            which task it was  procpool_future_index, procpool_future_user, procpool_iterator_index,
+            which task it was  procpool_future_index, procpool_future_user, _future_pool, procpool_iterator_index,
                                procpool_error.index, procpool_imap_options.user
             many futures       procpool_cancel_many, procpool_release_many; procpool_stats.futures
             imap               procpool_imap_options.chunksize
