@@ -316,7 +316,8 @@ typedef struct procpool_error {
 /* Why this thread's last refused call was refused (status 40 and above, or why a pool takes no more), or the error of
  * the last task whose outcome a typed call, or procpool_call, gave back to this thread as other than OK. As with errno,
  * success changes nothing. error may be null. Returns error->status: OK where there was none yet. (Not told are
- * options that procpool_process_start itself refuses, and the bad handle of a procpool_process.) Any thread, a callback too. */
+ * options that procpool_process_start itself refuses, and the bad handle of a procpool_process.) Any thread, a callback
+ * too. */
 PROCPOOL_API procpool_status procpool_last_error(procpool_error *error);
 /* All of that error's message, of any length; valid until this thread's next one. Never null. */
 PROCPOOL_API const char *procpool_last_message(void);
