@@ -36,8 +36,7 @@
    ==== CONTENTS: the tags to search for, in file order. Each part calls only parts that stand above it ===============
 
      >>manual        this text                       >>declarations   an index, and every call with its contract
-     >>typed         calls with types, made by macros
-     >>cplusplus     for C++: pools, futures, lambdas and containers
+     >>typed         calls with types, by macros     >>cplusplus      for C++: pools, futures, lambdas, containers
      >>manners       for users too: start methods, and what a pool does to its surroundings
      >>architecture  for who changes it: how it works and why, the shared memory drawn, what each memory order is for
      any process:    >>platform >>memory >>descriptors >>processes >>habits >>machine >>shm >>ring >>table
@@ -86,8 +85,8 @@
    ---- ERRORS ----
    Most calls return a procpool_status, or a handle that is null where they failed; procpool_strerror gives its text.
    Why a call was refused, or a typed call's task failed, procpool_last_error tells in the thread that made the call
-   (open and process_start: options.error); procpool_future_error tells it of a future. A refused call changes nothing,
-   unless it says otherwise. Any call may change errno; what it was is in error.system_error. The common ones:
+   (of open options.error, too); procpool_future_error tells it of a future. A refused call changes nothing, unless it
+   says otherwise. Any call may change errno; what it was is in error.system_error. The common ones:
      CRASHED     the error names signal or exit status, pid and resource usage; submit again if that is safe
      TRANSFER    the result was too large for its place or found no memory, or the worker has no such function
      TIMEOUT     its limit was over; error->stage says what ended it. (A wait whose time is over is PENDING.)
@@ -132,7 +131,7 @@
 /* ==== >>declarations ================================================================================================
  * Everything public. Nothing but these three headers is included for those who only call. All of it, to search for:
  *
- *   typed functions       PROCPOOL_FUNCTION            defines f, f_call, f_submit, f_result, f_map, f_imap and so on
+ *   typed functions       PROCPOOL_FUNCTION            defines f, f_call, f_submit, f_result, f_map ...: >>typed
  *                         PROCPOOL_PROCEDURE           the same without a result
  *                         PROCPOOL_TASK_FUNCTION, PROCPOOL_TASK_PROCEDURE    the body gets its procpool_task too
  *                         PROCPOOL_STRING_FUNCTION     from a string to a string
@@ -316,9 +315,9 @@ typedef struct procpool_error {
 
 /* Why this thread's last refused call was refused (status 40 and above, or why a pool takes no more), or the error of
  * the last task whose outcome a typed call, or procpool_call, gave back to this thread as other than OK. As with errno,
- * success changes nothing. error may be null. Returns error->status: OK where there was none yet. (procpool_open and
- * procpool_process_start tell it by their options' error alone, and the calls of a procpool_process that is null or
- * not this process's by their status alone.) Any thread, a callback too. */
+ * success changes nothing. error may be null. Returns error->status: OK where there was none yet. (Not told are
+ * options that procpool_process_start itself refuses, and the bad handle of a procpool_process.) Any thread, a callback
+ * too. */
 PROCPOOL_API procpool_status procpool_last_error(procpool_error *error);
 /* All of that error's message, of any length; valid until this thread's next one. Never null. */
 PROCPOOL_API const char *procpool_last_message(void);
@@ -612,8 +611,9 @@ typedef enum procpool_shutdown_mode {
 PROCPOOL_API procpool_status procpool_shutdown(procpool *pool, procpool_shutdown_mode mode, double timeout);
 
 /* Lets all that was accepted run, and gives the handle back: as the end of PROCPOOL_WITH does. Blocks as long as that
- * takes; not ended by procpool_interrupt. A callback can hand out nothing more meanwhile (SHUTDOWN): where some do, poll
- * to the END first. A result for which there is no memory is given up (TRANSFER). Otherwise as procpool_free: OK; DEADLOCK inside a callback or a task of this pool; HANDLE, FORKED. Null is fine. */
+ * takes; not ended by procpool_interrupt. A callback can hand out nothing more meanwhile (SHUTDOWN): where some do,
+ * poll to the END first. A result for which there is no memory is given up (TRANSFER). Otherwise as procpool_free: OK;
+ * DEADLOCK inside a callback or a task of this pool; HANDLE, FORKED. Null is fine. */
 PROCPOOL_API procpool_status procpool_close(procpool *pool);
 
 /* Kills what is not settled (PROCPOOL_KILL), and gives the handle back. Beside it, and after it:
