@@ -108,8 +108,8 @@
      procpool_shared_alloc, _shared_free   yes         yes         yes                        no         null, FORKED
      waits: see *                          yes         DEADLOCK*   DEADLOCK*                  no         FORKED
      procpool_call, procpool_map           yes         DEADLOCK    DEADLOCK                   no         FORKED
-     shutdown, process_join: timeout 0     yes         yes         yes                        no         FORKED
-     the same with one; close, free        yes         DEADLOCK    DEADLOCK                   no         FORKED
+     shutdown, join, with timeout 0        yes         yes         yes                        no         FORKED
+     with a longer one; close, free        yes         DEADLOCK    DEADLOCK                   no         FORKED
      procpool_last_error, _last_message    yes         yes         yes                        no         yes
      procpool_strerror, _status_name       yes         yes         yes                        yes        yes
      procpool_interrupt                    yes         yes         yes                        yes        no effect
@@ -150,7 +150,8 @@
  *                         procpool_call                one task, and waits for its result
  *                         procpool_map                 an array of items, and waits for all results
  *                         procpool_imap                a stream of items, results by procpool_next
- *   results               procpool_poll                takes in what has come, runs callbacks; may wait for something
+ *   results               procpool_poll                takes in what has come (reads it, so that futures settle), and
+ *                                                      runs callbacks; may wait for something
  *                         procpool_fd                  a descriptor for event loops
  *                         procpool_interrupt           ends waits; for signal handlers
  *                         procpool_wait                waits for some or all of many futures
@@ -171,6 +172,7 @@
  *                         procpool_future_message      all of the error's message
  *                         procpool_future_index        its position in submit_many, its number in an imap
  *                         procpool_future_user         the user pointer of its options
+ *                         procpool_future_pool         its pool, for callbacks that hand out more
  *                         procpool_future_cancel       takes it back if it has not begun
  *                         procpool_future_cancel_kill  ends it if it runs, too
  *                         procpool_future_add_done_callback    a function that runs in the host when it has settled
@@ -299,7 +301,7 @@ typedef enum procpool_stage {
 typedef struct procpool_error {
   procpool_status status;
   int code;             /* FAILED: the task's own code; INIT_FAIL: what the initializer returned */
-  int signal;           /* CRASHED: the signal that ended the worker, or 0 */
+  int signal;           /* CRASHED, TIMEOUT, CANCELLED while it ran: the signal that ended the worker, or 0 */
   int exit_status;      /* CRASHED with signal 0: the worker's exit status */
   procpool_stage stage; /* TIMEOUT, CANCELLED while it ran: the last stage that it took */
   size_t index;         /* of a map: which item; else procpool_future_index */
@@ -610,8 +612,8 @@ typedef enum procpool_shutdown_mode {
 PROCPOOL_API procpool_status procpool_shutdown(procpool *pool, procpool_shutdown_mode mode, double timeout);
 
 /* Lets all that was accepted run, and gives the handle back: as the end of PROCPOOL_WITH does. Blocks as long as that
- * takes; not ended by procpool_interrupt. A result for which there is no memory is given up (TRANSFER). Otherwise as
- * procpool_free: OK; DEADLOCK inside a callback or a task of this pool; HANDLE, FORKED. Null is fine. */
+ * takes; not ended by procpool_interrupt. A callback can hand out nothing more meanwhile (SHUTDOWN): where some do, poll
+ * to the END first. A result for which there is no memory is given up (TRANSFER). Otherwise as procpool_free: OK; DEADLOCK inside a callback or a task of this pool; HANDLE, FORKED. Null is fine. */
 PROCPOOL_API procpool_status procpool_close(procpool *pool);
 
 /* Kills what is not settled (PROCPOOL_KILL), and gives the handle back. Beside it, and after it:
@@ -677,17 +679,19 @@ PROCPOOL_API procpool_status procpool_future_result(procpool_future *future, dou
 PROCPOOL_API const void *procpool_future_data(procpool_future *future, size_t *size);
 /* The result of a string function, or any other that ends with a zero byte: waits without limit, then returns it in
  * place, valid until release. Null unless the outcome is OK and the result such a string; procpool_last_error says why:
- * the outcome, TRANSFER (it is no string), or as procpool_future_wait.
+ * the outcome, TRANSFER (it is no string), or as procpool_future_wait; of a null one why the last submit was refused.
  * (Null too where the result went to a place in a shared buffer, whose end a worker might still change.) */
 PROCPOOL_API const char *procpool_future_string(procpool_future *future);
 /* What went wrong: error->status is the outcome (OK and PENDING included), error->worker and error->pid tell who ran
  * it. Returns OK, ARGUMENT, HANDLE or FORKED. */
 PROCPOOL_API procpool_status procpool_future_error(procpool_future *future, procpool_error *error);
 /* All of that error's message, of any length (of a task that had a place for its result: cut after 191 bytes); valid
- * until release. Empty where nothing went wrong, or it is not settled; null on a bad handle. Never waits. */
+ * until release. Empty where nothing went wrong, or it is not settled; on a bad handle that it is one. Never waits. */
 PROCPOOL_API const char *procpool_future_message(procpool_future *future);
 /* Which one it is: its position in procpool_submit_many, its number in procpool_imap; else 0. 0 on a bad handle. */
 PROCPOOL_API size_t procpool_future_index(procpool_future *future);
+/* Its pool, for callbacks that hand out more; null once that is freed, and on a bad handle. */
+PROCPOOL_API procpool *procpool_future_pool(procpool_future *future);
 /* The user pointer of the options that it was submitted with; else null. */
 PROCPOOL_API void *procpool_future_user(procpool_future *future);
 
@@ -763,11 +767,15 @@ PROCPOOL_API procpool_status procpool_imap(procpool *pool, procpool_function fun
                                            void *context, size_t item_size, const procpool_imap_options *options,
                                            procpool_iterator **iterator);
 
-/* The next future, settled; waits up to timeout seconds. OK; END; PENDING; INTERRUPTED; MEMORY; DEADLOCK in a callback
- * or a task of the pool unless it has settled; HANDLE, FORKED, ARGUMENT. For an imap also GENERATOR, or why a submit
- * was refused (SHUTDOWN where the pool was freed, too): once, after everything before it was delivered; from then on
- * END. A task's own failure is in its future and does not end the iteration. A future of an imap belongs to the
- * iterator, and is valid until the next call. */
+/* The next future, settled; waits up to timeout seconds. A task's own failure is in its future and does not end the
+ * iteration. A future of an imap belongs to the iterator, and is valid until the next call. Returns
+ *   OK        there it is
+ *   END       there is none any more
+ *   PENDING   not within that time
+ *   GENERATOR, or why a submit was refused (NO_FUNCTION, ARGUMENT ...; SHUTDOWN where the pool was freed, too)   of an
+ *             imap: once, after everything before it was delivered; from then on END
+ *   INTERRUPTED; MEMORY; DEADLOCK in a callback or a task of the pool, unless it has settled; HANDLE, FORKED, ARGUMENT
+ *   */
 PROCPOOL_API PROCPOOL_NODISCARD procpool_status procpool_next(procpool_iterator *iterator, double timeout,
                                                               procpool_future **future);
 /* Which one was delivered last: its position in the list that procpool_as_completed got, or the number of imap's item,
@@ -2160,20 +2168,24 @@ private:
    opens by one fork more, which copies the page tables once more.)
 
    ---- START METHODS ----
-   fork needs nothing, and opens fastest from a small host; but a forked supervisor is a copy of the
-   host as of open: open early, when the host is small and has one thread. Each fork copies the host's page tables, for
-   the supervisor, for every worker and for every replacement, and while the pool lives the host's first write to a page
-   copies that page. An explicit fork in a host with threads is not refused, but a lock that another thread holds at
-   that moment (of stdio, of a library) is held in the workers for ever, and in every replacement: whoever wants it
-   there hangs. spawn starts the program anew, so it costs the same however large the host is and whatever threads
-   it has; it needs procpool_worker_main() as the first call in main. auto takes fork in a process with one thread, else
-   spawn if main has that call or options.worker_path names a program that has it (a plugin's own, which opens the
-   same shared objects), else it refuses and says so. Where it cannot be known whether there are threads (no
-   /proc, and no glibc from 2.32 on that has started none) it does not fork. A program whose libraries start threads
-   before main cannot be spawned: its workers are forks of that start. open says THREADS. Under fork all that workers
-   have of the host is as of open, for replacements too: directory, environment, umask, open descriptors, nice value and
-   scheduling class, affinity (see Processors), rights. What the host changes or opens later no worker sees, and no
-   descriptor can be handed to one: open it before, or pass its path. A spawned worker has the same but for descriptors.
+   fork     needs nothing, and opens fastest from a small host. But a forked supervisor is a copy of the host as of
+            open: open early, when the host is small and has one thread. Each fork copies the host's page tables, for
+            the supervisor, for every worker and for every replacement, and while the pool lives the host's first write
+            to a page copies that page. In a host with threads an explicit fork is not refused, but a lock that another
+            thread holds at that moment (of stdio, of a library) is held in the workers for ever, and in every
+            replacement: a task that wants it hangs.
+   spawn    starts the program anew, so it costs the same however large the host is and whatever threads it has. It
+            needs procpool_worker_main() as the first call in main, or a program that has it at options.worker_path (a
+            plugin's own, which opens the same shared objects). A program whose libraries start threads before main
+            cannot be spawned, since its workers are forks of that start: open says THREADS.
+   auto     takes fork in a process with one thread, else spawn if it can, else it refuses and says so. Where it cannot
+            be known whether there are threads (no /proc, and no glibc from 2.32 on that has started none) it does not
+            fork.
+
+   All that forked workers have of the host is as of open, for replacements too: memory, directory, environment, umask,
+   open descriptors, nice value and scheduling class, rights (processors: see below). What the host changes or opens
+   later no worker sees, and no descriptor can be handed to one: open it before, or pass its path. Of a spawned worker
+   the same holds, but that it has neither the memory nor the descriptors.
 
        memory that the host has written to, at open       1 MiB   10 MiB   100 MiB   1 GiB   4 GiB
        fork: ms to open, with one worker                  0.5     0.8      3.8       37      132
@@ -9467,6 +9479,12 @@ static void procpool__last_set(const procpool_error *error, const char *text) {
   procpool__platform_own_set(&procpool__process_record.texts, text);
 }
 
+/* For what returns no status, so that host_told does not come after it. */
+static void procpool__last_refusal(const procpool_error *error) {
+  procpool__last_set(error, NULL);
+  procpool__thread_last.told = false;
+}
+
 /* message: null for the status in words, or why the pool takes no more, if that is it. p may be null. */
 static procpool_status procpool__host_refuse(const procpool *p, procpool_status status, int error,
                                              const char *message) {
@@ -13058,6 +13076,8 @@ static procpool *procpool__open(const procpool_options *options, int version, si
     else
       *options->error = plan.error;
   }
+  if (p == NULL)
+    procpool__last_refusal(&plan.error);
   procpool__platform_cancel_as(cancel);
   return p;
 }
@@ -13854,15 +13874,23 @@ PROCPOOL_API procpool_status procpool__typed_submit_many(procpool *pool, procpoo
   return status;
 }
 
-/* What submit refuses where there is no string: no bytes at all, but not none. */
-static size_t procpool__string_size(const char *string) {
-  return string != NULL ? strlen(string) + 1 : 1;
+/* One string to a function of strings; index: as in submit_as. */
+static procpool_status procpool__string_submit(procpool *pool, size_t index, procpool_function function,
+                                               const char *string, const procpool_submit_options *options,
+                                               procpool_future **future) {
+  if (future != NULL)
+    *future = NULL;
+  if (string == NULL)
+    return procpool__host_told(procpool__host_refuse(NULL, PROCPOOL_ARGUMENT, 0, "the string is null"));
+  return procpool__submit_as(pool, index, function, string, strlen(string) + 1, options, future);
 }
 
 PROCPOOL_API procpool_future *procpool__typed_submit_string(procpool *pool, procpool_function function,
                                                             const char *string,
                                                             const procpool_submit_options *options) {
-  return procpool__typed_submit(pool, function, string, procpool__string_size(string), options, NULL);
+  procpool_future *future;
+  const procpool_status status = procpool__string_submit(pool, 0, function, string, options, &future);
+  return procpool__typed_handle(status, future);
 }
 
 PROCPOOL_API procpool_status procpool__typed_submit_strings(procpool *pool, procpool_function function,
@@ -13874,8 +13902,7 @@ PROCPOOL_API procpool_status procpool__typed_submit_strings(procpool *pool, proc
   for (size_t i = 0; i < count && futures != NULL; i++)
     futures[i] = NULL;
   for (size_t i = 0; i < count && status == PROCPOOL_OK; i++)
-    status = procpool__submit_as(pool, i, function, strings[i], procpool__string_size(strings[i]), NULL,
-                                 futures != NULL ? &futures[i] : NULL);
+    status = procpool__string_submit(pool, i, function, strings[i], NULL, futures != NULL ? &futures[i] : NULL);
   return status;
 }
 
@@ -14633,6 +14660,10 @@ static const char *procpool__future_no_string(procpool_future *f, procpool_statu
 
 PROCPOOL_API const char *procpool_future_string(procpool_future *future) {
   size_t size;
+  if (future == NULL && procpool__thread_last.refused != PROCPOOL_OK) {
+    procpool__thread_last.refused = PROCPOOL_OK; /* the last error says why */
+    return NULL;
+  }
   const procpool_status status = procpool_future_wait(future, PROCPOOL_FOREVER);
   const char *string = status == PROCPOOL_OK ? (const char *)procpool_future_data(future, &size) : NULL;
   if (string != NULL && !(future->flags & PROCPOOL__F_PLACE) && size > 0 && string[size - 1] == '\0')
@@ -14652,8 +14683,9 @@ PROCPOOL_API procpool_status procpool_future_error(procpool_future *future, proc
 
 PROCPOOL_API const char *procpool_future_message(procpool_future *future) {
   const char *text;
-  if (procpool__host_check_future(future) != PROCPOOL_OK)
-    return NULL;
+  const procpool_status status = procpool__host_check_future(future);
+  if (status != PROCPOOL_OK)
+    return procpool_strerror(status);
   if (procpool__future_status(future) == PROCPOOL_PENDING)
     return "";
   text = procpool__future_text(future);
@@ -14666,6 +14698,12 @@ PROCPOOL_API const char *procpool_future_message(procpool_future *future) {
 
 PROCPOOL_API size_t procpool_future_index(procpool_future *future) {
   return procpool__host_check_future(future) == PROCPOOL_OK ? future->index : 0;
+}
+
+PROCPOOL_API procpool *procpool_future_pool(procpool_future *future) {
+  if (procpool__host_check_future(future) != PROCPOOL_OK)
+    return NULL;
+  return procpool__host_check(future->pool) == PROCPOOL_OK ? future->pool : NULL;
 }
 
 PROCPOOL_API void *procpool_future_user(procpool_future *future) {
@@ -16608,11 +16646,17 @@ static bool procpool__map_make(procpool__mapping *m) {
   m->idle = m->jobs;
   m->job_count = count;
   procpool__waiter_init(&m->waiter);
+  return true;
+}
+
+/* No item has begun: what is told of them where the map is refused, too. The arrays are large enough by then. */
+static void procpool__map_clear(const procpool__mapping *m) {
+  procpool__host_unlock(m->pool);
   for (size_t i = 0; i < m->count && m->o.statuses != NULL; i++)
     m->o.statuses[i] = PROCPOOL_PENDING;
   for (size_t i = 0; i < m->count && m->o.errors != NULL; i++)
     procpool__error_fill(&m->o.errors[i], PROCPOOL_PENDING, 0, "");
-  return true;
+  (void)procpool__host_relock(m->pool);
 }
 
 static bool procpool__condition_map(procpool *p, void *context) {
@@ -16726,6 +16770,8 @@ static procpool_status procpool__map_checked(procpool__mapping *m) {
   const char *wrong = procpool__map_check(m);
   if (wrong != NULL)
     return procpool__map_refuse(p, m->o.error, PROCPOOL_ARGUMENT, wrong);
+  if (m->o.statuses != NULL || m->o.errors != NULL)
+    procpool__map_clear(m);
   if (m->o.time_limit > 0 && p->start > PROCPOOL_START_SPAWN)
     return procpool__map_refuse(p, m->o.error, PROCPOOL_UNSUPPORTED,
                                 "a time limit needs fork or spawn: no thread can be ended");
@@ -17204,7 +17250,7 @@ PROCPOOL_API procpool_status procpool_process_free(procpool_process *process) {
             callbacks          procpool_poll waits, until END
             errors             procpool_last_error of each thread, also of a failed typed call; procpool_last_message
                                and procpool_future_message of any length; procpool_map_options.errors
-            which task it was  procpool_future_index, procpool_future_user, procpool_iterator_index,
+            which task it was  procpool_future_index, procpool_future_user, _future_pool, procpool_iterator_index,
                                procpool_error.index, procpool_imap_options.user
             many futures       procpool_cancel_many, procpool_release_many; procpool_stats.futures
             imap               procpool_imap_options.chunksize
@@ -17217,6 +17263,7 @@ PROCPOOL_API procpool_status procpool_process_free(procpool_process *process) {
             C++                procpools::pool, future, codec, error
             PROCPOOL_NODISCARD   warns where a handle or a result that matters is dropped
           What went, and what to write instead:
+            procpool_items, _task_items, _task_item, _map_items, _submit_or_null, _scope_end, _..._exact     are private
             procpool_try_submit, _submit_timed, _submit_with     procpool_submit(..., &options, &future), its timeout
             procpool_submit(pool, f, argument, size, &future)    procpool_submit(pool, f, argument, size, NULL, &future)
             procpool_shutdown(pool, mode), _shutdown_timed       procpool_shutdown(pool, mode, timeout)

@@ -97,7 +97,7 @@ TEST_STARTS(message_of_what_went_well, EVERY) {
   CHECK_OK(procpool_future_wait(future, PROCPOOL_FOREVER));
   CHECK_TEXT(procpool_future_message(future), "");
   CHECK_OK(procpool_future_release(future));
-  CHECK(procpool_future_message(NULL) == NULL);
+  CHECK_TEXT(procpool_future_message(NULL), procpool_strerror(PROCPOOL_HANDLE));
   test_close(pool);
 }
 
@@ -218,6 +218,71 @@ TEST_STARTS(call_whose_callback_releases_the_future, EVERY) {
   CHECK_OK(procpool_get_stats(pool, &stats));
   CHECK_EQ(stats.futures, 0);
   test_close(pool);
+}
+
+/* A callback has one pointer of the user's, and the pool by its future. */
+static void hand_out_more(procpool_future *future, void *context) {
+  int *left = (int *)context;
+  procpool_submit_options options;
+  memset(&options, 0, sizeof(options));
+  options.callback = hand_out_more;
+  options.user = left;
+  if (--*left > 0)
+    CHECK_OK(procpool_submit(procpool_future_pool(future), task_nothing, NULL, 0, &options, NULL));
+}
+
+TEST_STARTS(callback_hands_out_more, EVERY) {
+  procpool *pool = test_open(start, 1);
+  procpool_future *future;
+  int left = 20;
+  procpool_submit_options options;
+  memset(&options, 0, sizeof(options));
+  options.callback = hand_out_more;
+  options.user = &left;
+  CHECK_OK(procpool_submit(pool, task_nothing, NULL, 0, &options, NULL));
+  while (procpool_poll(pool, PROCPOOL_FOREVER) == PROCPOOL_OK)
+    ;
+  CHECK_EQ(left, 0);
+  CHECK_OK(procpool_submit(pool, task_nothing, NULL, 0, NULL, &future));
+  CHECK(procpool_future_pool(future) == pool);
+  test_close(pool);
+  CHECK(procpool_future_pool(future) == NULL);
+  CHECK(procpool_future_pool(NULL) == NULL);
+  CHECK_OK(procpool_future_release(future));
+}
+
+/* Why there is no pool, where no error was asked for. */
+TEST(last_error_of_an_open_that_failed) {
+  procpool_options options;
+  procpool_error error;
+  memset(&options, 0, sizeof(options));
+  options.max_workers = -1;
+  CHECK(procpool_open(&options) == NULL);
+  CHECK_STATUS(procpool_last_error(&error), PROCPOOL_ARGUMENT);
+  CHECK(strstr(procpool_last_message(), "max_workers") != NULL);
+  CHECK(procpool_process_start(NULL, NULL, NULL, 0) == NULL);
+  CHECK_STATUS(procpool_last_error(&error), PROCPOOL_ARGUMENT);
+  CHECK(strstr(error.message, "max_workers") == NULL);
+}
+
+/* A map that is refused has told of its items: none has begun. */
+TEST_STARTS(map_that_is_refused_tells_of_its_items, EVERY) {
+  procpool *pool = test_open(start, 1);
+  procpool_map_options options;
+  procpool_status statuses[2] = {PROCPOOL_OK, PROCPOOL_OK};
+  procpool_error errors[2];
+  int in[2] = {1, 2}, out[2];
+  memset(&options, 0, sizeof(options));
+  memset(errors, 0x5a, sizeof(errors));
+  options.statuses = statuses;
+  options.errors = errors;
+  CHECK_OK(procpool_shutdown(pool, PROCPOOL_DRAIN, PROCPOOL_FOREVER));
+  CHECK_STATUS(procpool_map(pool, task_twice, in, sizeof(in[0]), out, sizeof(out[0]), 2, &options), PROCPOOL_SHUTDOWN);
+  for (int i = 0; i < 2; i++) {
+    CHECK_STATUS(statuses[i], PROCPOOL_PENDING);
+    CHECK_STATUS(errors[i].status, PROCPOOL_PENDING);
+  }
+  CHECK_OK(procpool_free(pool));
 }
 
 static void call_within(procpool_future *future, void *context) {
