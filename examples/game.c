@@ -86,7 +86,6 @@ int main(void) {
       printf("%d frames, in which the guards took %d steps\n", FRAMES, taken);
     SDL_Quit();
   }
-  else
-    fprintf(stderr, "game: %s\n", error.message);
+  else fprintf(stderr, "game: %s\n", error.message);
   return taken < 0;
 }

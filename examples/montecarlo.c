@@ -40,8 +40,7 @@ int main(void) {
         sum += hits[i];
       printf("%d workers: pi is about %.6f\n", workers, 4.0 * (double)sum / TASKS / POINTS);
     }
-    else
-      return fprintf(stderr, "montecarlo: %s\n", error.message), 1;
+    else return fprintf(stderr, "montecarlo: %s\n", error.message), 1;
   }
   return 0;
 }
