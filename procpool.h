@@ -15333,6 +15333,7 @@ struct procpool_iterator {
   uint32_t magic;
   procpool__group group;
   procpool_status end; /* OK while more futures may come; then why none does, which is told once; then END */
+  procpool_error why;  /* an imap: its refusal, where a submit was refused */
   /* imap */
   procpool *pool; /* null: as_completed. It holds the pool as a future does */
   procpool_function function;
@@ -15923,6 +15924,7 @@ static procpool_status procpool__imap_hand_out(procpool_iterator *it, const proc
   if (status == PROCPOOL_OK)
     return PROCPOOL_OK;
   it->end = status;
+  it->why = procpool__thread_last.error; /* told just now, but it is returned after what was handed out before */
   if (b != NULL) {
     b->taken -= b->waiting;
     b->waiting = 0;
@@ -16035,6 +16037,8 @@ static procpool_status procpool__iterator_await(procpool_iterator *it, procpool_
     return PROCPOOL_FORKED;
   status = it->end;
   it->end = PROCPOOL_END;
+  if (status == it->why.status)
+    procpool__last_set(&it->why, NULL);
   return status;
 }
 
