@@ -444,9 +444,10 @@ typedef struct procpool_options {
  *   INIT_FAIL    inline: the initializer failed, its code is in the error
  * Any thread, inside a task too (a pool of its own); fork and spawn need 96 KiB of its stack. Blocks for the time of
  * a few forks. */
-PROCPOOL_API procpool *procpool_open_checked(const procpool_options *options, int version, size_t options_size);
+PROCPOOL_API PROCPOOL_NODISCARD procpool *procpool_open_checked(const procpool_options *options, int version,
+                                                                size_t options_size);
 
-static PROCPOOL_UNUSED inline procpool *procpool_open(const procpool_options *procpool__options) {
+static PROCPOOL_UNUSED inline PROCPOOL_NODISCARD procpool *procpool_open(const procpool_options *procpool__options) {
   return procpool_open_checked(procpool__options, PROCPOOL_VERSION, sizeof(procpool_options));
 }
 
@@ -550,7 +551,7 @@ PROCPOOL_API PROCPOOL_NODISCARD procpool_status procpool_submit_many(procpool *p
  * SHUTDOWN, BROKEN, INIT_FAIL. Null on a bad handle and in a forked child, too. The pages are taken here, so no later
  * access runs out of memory. May be called in callbacks, and in tasks of thread and inline
  * pools; waits for nothing but the kernel. */
-PROCPOOL_API void *procpool_shared_alloc(procpool *pool, size_t size);
+PROCPOOL_API PROCPOOL_NODISCARD void *procpool_shared_alloc(procpool *pool, size_t size);
 /* Gives a buffer back; null is fine. Its memory is used again when every task that was submitted before has settled:
  * one that still uses it does no harm. (If a task's worker could not be ended, no buffer of that time is used again.)
  * OK; ARGUMENT for anything but the start of a live buffer; HANDLE, FORKED. From where procpool_shared_alloc may be
@@ -660,7 +661,7 @@ static PROCPOOL_UNUSED inline procpool_status procpool_get_stats(procpool *procp
  * callback; never waits. HANDLE, FORKED. */
 PROCPOOL_API procpool_status procpool_future_status(procpool_future *future);
 /* settled, in whatever way / begun and not settled / CANCELLED. As procpool_future_status: `while
- * (!procpool_future_done(f)) work();` ends. False on a bad handle. */
+ * (!procpool_future_done(f)) work();` ends. On a bad handle done is true, and the others are false. */
 PROCPOOL_API bool procpool_future_done(procpool_future *future);
 PROCPOOL_API bool procpool_future_running(procpool_future *future);
 PROCPOOL_API bool procpool_future_cancelled(procpool_future *future);
@@ -3273,7 +3274,7 @@ static void procpool__platform_unlock(procpool__lock *lock) {
 static bool procpool__platform_own_key(procpool__u64 *key, pthread_key_t *own) {
   const uint64_t there = procpool__load(key);
   if (there == 0) {
-    if (pthread_key_create(own, NULL) != 0)
+    if (pthread_key_create(own, free) != 0) /* the C library's: it is there when this code is not any more */
       return false;
     if (procpool__cas(key, 0, (uint64_t)*own + 1))
       return true;
@@ -6958,6 +6959,8 @@ static void procpool__worker_run_chunk(procpool_task *t, procpool_function funct
 static bool procpool__worker_leave_answer(procpool_task *t) {
   procpool__answer *answer = (procpool__answer *)(void *)t->answer;
   uint64_t size = t->result_size, length;
+  if (t->failed && t->worker->long_failure != NULL)
+    return false; /* the task ends with it: its record has room for all of the message */
   if (t->failed)
     size = offsetof(procpool__failure, message) + strlen(t->worker->failure.message) + 1;
   else if (t->uncarried || (t->given && !t->in_bundle))
@@ -7304,6 +7307,7 @@ static void procpool__worker_report_finalizer(procpool__worker *w) {
     (void)procpool__worker_send(w, PROCPOOL__DEAD_CRASHED, &e, sizeof(e), 0);
   w->task.slot = NULL;
   procpool__worker_trim(w, 0);
+  procpool__worker_forget_failure(w);
 }
 
 /* Runs the finalizer and leaves its result in the ring, as a task's is: but it is committed by its stamp, for its word
@@ -10534,9 +10538,11 @@ static procpool__taken procpool__host_take_failure(procpool *p, int worker, proc
     if (f->flags & PROCPOOL__F_PLACE)
       return PROCPOOL__TAKEN_CORRUPT;
     taken = procpool__host_take_long_failure(p, worker, f, head);
-    if (taken != PROCPOOL__TAKEN)
+    if (taken != PROCPOOL__TAKEN && (taken != PROCPOOL__TAKEN_NOT || (head->slot & PROCPOOL__RECORD_FRAGMENT)))
       return taken;
-    if (f->size > 0) /* else it is not wanted */
+    if (taken == PROCPOOL__TAKEN_NOT) /* no memory for all of it: then cut */
+      procpool__ring_copy_out(&p->segment, worker, head->position + sizeof(*head), &failure, sizeof(failure));
+    else if (f->size > 0) /* else it is not wanted */
       memcpy((void *)&failure, f->result.data, f->size < sizeof(failure) ? (size_t)f->size : sizeof(failure));
   }
   e = procpool__host_error(f, status);
@@ -12484,8 +12490,10 @@ static void procpool__open_undo(procpool *p) {
   procpool__buffer_end(p);
   procpool__memory_forget(&p->memory);
   PROCPOOL_FREE(p->methods.codes);
-  if (p->methods.inline_worker != NULL)
+  if (p->methods.inline_worker != NULL) {
     procpool__aligned_free(p->methods.inline_worker->scratch);
+    procpool__worker_forget_failure(p->methods.inline_worker);
+  }
   PROCPOOL_FREE(p->methods.threads);
   while (p->callbacks.thrown != NULL) {
     procpool__callback_node *next = p->callbacks.thrown->next;
@@ -13240,6 +13248,15 @@ static procpool_status procpool__public_enter(procpool *p) {
   return procpool__host_freed(p) ? procpool__public_leave(p, PROCPOOL_HANDLE) : PROCPOOL_OK;
 }
 
+/* The same for what consists of several calls, until procpool__public_let_go. */
+static procpool_status procpool__public_enter_held(procpool *p) {
+  const procpool_status status = procpool__public_enter(p);
+  if (status != PROCPOOL_OK)
+    return status;
+  p->futures.live++;
+  return procpool__public_leave(p, PROCPOOL_OK);
+}
+
 /* The same for a call that may have run callbacks: what they threw leaves it now. */
 static procpool_status procpool__public_leave_throwing(procpool *p, procpool_status status) {
   void *thrown = p->callbacks.thrown != NULL ? procpool__host_take_thrown(p) : NULL;
@@ -13286,6 +13303,7 @@ typedef struct procpool__order {
   procpool_status status;     /* out */
   int error;                  /* out: the system's error, where the status is SYSTEM */
   /* several: each one's bytes lie behind those of the one before */
+  bool quiet;   /* an imap's: it may wait for memory instead of telling that there is none */
   bool several; /* the caller looks for sleepers, by procpool__submit_look */
   size_t count, accepted;
   procpool_future **futures; /* out; or null: the results are given up */
@@ -13615,6 +13633,8 @@ static bool procpool__submit_condition(procpool *p, void *context) {
 static procpool_status procpool__submit_refused(procpool *p, const procpool__order *o) {
   char text[PROCPOOL__MESSAGE];
   procpool__code_search search;
+  if (o->status == PROCPOOL_FULL || o->status == PROCPOOL_INTERRUPTED || (o->quiet && o->status == PROCPOOL_MEMORY))
+    return o->status; /* answers, and what the caller may get over */
   search.function = procpool__number_of_function(o->function);
   if (o->status == PROCPOOL_ARGUMENT)
     return procpool__host_refuse(p, o->status, 0, "argument or result lie in no live shared buffer of this pool");
@@ -13657,6 +13677,7 @@ static void procpool__submit_make_order(const procpool *p, procpool__order *o, p
   o->size = size;
   o->future = NULL;
   o->error = 0;
+  o->quiet = false;
   o->several = false;
   o->count = 1;
   o->accepted = 0;
@@ -13699,10 +13720,10 @@ static procpool_status procpool__submit_check_options(const procpool_submit_opti
   if (options == NULL)
     return PROCPOOL_OK;
   if (procpool__host_mismatch(options->struct_size, sizeof(*options)))
-    return procpool__host_refuse(NULL, PROCPOOL_MISMATCH, 0, NULL);
+    return procpool__host_told(PROCPOOL_MISMATCH);
   if (options->timeout != options->timeout || options->time_limit != options->time_limit ||
       options->grace != options->grace)
-    return procpool__host_refuse(NULL, PROCPOOL_ARGUMENT, 0, PROCPOOL__NOT_A_NUMBER);
+    return procpool__host_told(procpool__host_refuse(NULL, PROCPOOL_ARGUMENT, 0, PROCPOOL__NOT_A_NUMBER));
   return PROCPOOL_OK;
 }
 
@@ -13710,64 +13731,6 @@ static procpool_status procpool__submit_check_options(const procpool_submit_opti
 static void procpool__submit_discard(procpool__order *o, const void *handles) {
   if (handles == NULL && o->callback == NULL)
     o->flags |= PROCPOOL__SLOT_DISCARD;
-}
-
-/* index: what procpool_future_index is to return. */
-static procpool_status procpool__submit_as(procpool *pool, size_t index, procpool_function function,
-                                           const void *argument, size_t size, const procpool_submit_options *options,
-                                           procpool_future **future) {
-  procpool__order o;
-  procpool_status status = procpool__submit_check_options(options);
-  if (future != NULL)
-    *future = NULL;
-  if (status == PROCPOOL_OK)
-    status = procpool__public_enter(pool);
-  if (status != PROCPOOL_OK)
-    return status;
-  procpool__submit_make_order(pool, &o, function, argument, size, options);
-  o.index = index;
-  procpool__submit_discard(&o, future);
-  status = procpool__submit_checked(pool, &o, procpool__public_patience(options != NULL ? options->timeout : 0));
-  if (status == PROCPOOL_OK && future != NULL)
-    *future = o.future;
-  else if (status == PROCPOOL_OK)
-    procpool__submit_unwanted(pool, o.future);
-  return procpool__public_leave(pool, status);
-}
-
-PROCPOOL_API procpool_status procpool_submit(procpool *pool, procpool_function function, const void *argument,
-                                             size_t size, const procpool_submit_options *options,
-                                             procpool_future **future) {
-  return procpool__submit_as(pool, 0, function, argument, size, options, future);
-}
-
-PROCPOOL_API procpool_status procpool_submit_many(procpool *pool, procpool_function function, const void *arguments,
-                                                  size_t size, size_t count, const procpool_submit_options *options,
-                                                  procpool_future **futures, size_t *submitted) {
-  procpool__order o;
-  procpool_status status = procpool__submit_check_options(options);
-  const bool possible = arguments == NULL || procpool__size_possible(count, size);
-  if (submitted != NULL)
-    *submitted = 0;
-  if (futures != NULL && !procpool__size_possible(count, sizeof(procpool_future *)))
-    return procpool__host_told(PROCPOOL_ARGUMENT);
-  if (futures != NULL && count > 0)
-    memset((void *)futures, 0, count * sizeof(procpool_future *));
-  if (status == PROCPOOL_OK)
-    status = procpool__public_enter(pool);
-  if (status != PROCPOOL_OK)
-    return status;
-  if (!possible)
-    return procpool__public_leave(pool, procpool__host_refuse(pool, PROCPOOL_ARGUMENT, 0, "no array is that large"));
-  procpool__submit_make_order(pool, &o, function, arguments, size, options);
-  o.several = true;
-  o.count = count;
-  o.futures = futures;
-  procpool__submit_discard(&o, futures);
-  status = procpool__submit_checked(pool, &o, procpool__public_patience(options != NULL ? options->timeout : 0));
-  if (submitted != NULL)
-    *submitted = o.accepted;
-  return procpool__public_leave(pool, status);
 }
 
 /* ---- pointers among the arguments of typed functions ---- In a worker process they mean nothing, but those into
@@ -13809,28 +13772,109 @@ static bool procpool__pointers_matter(const procpool *p, procpool__pointers poin
   return pointers != NULL && p->start <= PROCPOOL_START_SPAWN;
 }
 
-/* Looks at count items, size bytes apart. OK or ARGUMENT; OK also where the call itself will be refused. several: the
- * message numbers them. error: may be null. */
+/* ---- one task ---- */
+
+/* What a submit is for, besides what its caller says of the task. */
+typedef struct procpool__purpose {
+  size_t index;                /* what procpool_future_index is to return */
+  procpool__pointers pointers; /* among the arguments; null: none is one, or that does not matter */
+  bool waits;                  /* a call: it holds the future from the start, for a callback may release it */
+} procpool__purpose;
+
+/* Under the lock. In a callback or a task of the pool a call could not wait. */
+static procpool_status procpool__submit_admit(procpool *p, const procpool__purpose *purpose, const void *argument) {
+  char text[PROCPOOL__MESSAGE];
+  if (purpose->waits && procpool__host_self(p))
+    return procpool__host_refuse(p, PROCPOOL_DEADLOCK, 0, NULL);
+  if (procpool__pointers_matter(p, purpose->pointers) &&
+      !procpool__pointers_hold(p, purpose->pointers, argument, SIZE_MAX, text))
+    return procpool__host_refuse(p, PROCPOOL_ARGUMENT, 0, text);
+  return PROCPOOL_OK;
+}
+
+static procpool_status procpool__submit_for(procpool *pool, const procpool__purpose *purpose,
+                                            procpool_function function, const void *argument, size_t size,
+                                            const procpool_submit_options *options, procpool_future **future) {
+  procpool__order o;
+  procpool_status status = procpool__submit_check_options(options);
+  if (future != NULL)
+    *future = NULL;
+  if (status == PROCPOOL_OK)
+    status = procpool__public_enter(pool);
+  if (status != PROCPOOL_OK)
+    return status;
+  status = procpool__submit_admit(pool, purpose, argument);
+  if (status != PROCPOOL_OK)
+    return procpool__public_leave(pool, status);
+  procpool__submit_make_order(pool, &o, function, argument, size, options);
+  o.index = purpose->index;
+  procpool__submit_discard(&o, future);
+  status = procpool__submit_checked(pool, &o, procpool__public_patience(options != NULL ? options->timeout : 0));
+  if (status == PROCPOOL_OK && future != NULL)
+    *future = o.future;
+  else if (status == PROCPOOL_OK)
+    procpool__submit_unwanted(pool, o.future);
+  if (status == PROCPOOL_OK && purpose->waits)
+    o.future->refs++;
+  return procpool__public_leave(pool, status);
+}
+
+PROCPOOL_API procpool_status procpool_submit(procpool *pool, procpool_function function, const void *argument,
+                                             size_t size, const procpool_submit_options *options,
+                                             procpool_future **future) {
+  const procpool__purpose purpose = {0, NULL, false};
+  return procpool__submit_for(pool, &purpose, function, argument, size, options, future);
+}
+
+PROCPOOL_API procpool_status procpool_submit_many(procpool *pool, procpool_function function, const void *arguments,
+                                                  size_t size, size_t count, const procpool_submit_options *options,
+                                                  procpool_future **futures, size_t *submitted) {
+  procpool__order o;
+  procpool_status status = procpool__submit_check_options(options);
+  const bool possible = arguments == NULL || procpool__size_possible(count, size);
+  if (submitted != NULL)
+    *submitted = 0;
+  if (futures != NULL && !procpool__size_possible(count, sizeof(procpool_future *)))
+    return procpool__host_told(PROCPOOL_ARGUMENT);
+  if (futures != NULL && count > 0)
+    memset((void *)futures, 0, count * sizeof(procpool_future *));
+  if (status == PROCPOOL_OK)
+    status = procpool__public_enter(pool);
+  if (status != PROCPOOL_OK)
+    return status;
+  if (!possible)
+    return procpool__public_leave(pool, procpool__host_refuse(pool, PROCPOOL_ARGUMENT, 0, "no array is that large"));
+  procpool__submit_make_order(pool, &o, function, arguments, size, options);
+  o.several = true;
+  o.count = count;
+  o.futures = futures;
+  procpool__submit_discard(&o, futures);
+  status = procpool__submit_checked(pool, &o, procpool__public_patience(options != NULL ? options->timeout : 0));
+  if (submitted != NULL)
+    *submitted = o.accepted;
+  return procpool__public_leave(pool, status);
+}
+
+/* Looks at count items, size bytes apart: OK, ARGUMENT; OK also where the call itself will be refused. The caller holds
+ * the pool. */
 static procpool_status procpool__pointers_check(procpool *p, procpool__pointers pointers, const void *items,
-                                                size_t size, size_t count, bool several, procpool_error *error) {
+                                                size_t size, size_t count) {
   char text[PROCPOOL__MESSAGE];
   size_t i = 0;
-  if (procpool__host_check(p) != PROCPOOL_OK || !procpool__pointers_matter(p, pointers) || items == NULL ||
-      !procpool__size_possible(count, size))
+  if (!procpool__pointers_matter(p, pointers) || items == NULL || !procpool__size_possible(count, size))
     return PROCPOOL_OK;
   while (i < count) {
     const size_t end = count - i > PROCPOOL__POINTERS_AT_ONCE ? i + PROCPOOL__POINTERS_AT_ONCE : count;
-    bool good = true;
-    if (procpool__public_enter(p) != PROCPOOL_OK)
-      return PROCPOOL_OK;
-    for (; good && i < end; i++)
-      good =
-          procpool__pointers_hold(p, pointers, (const unsigned char *)items + i * size, several ? i : SIZE_MAX, text);
-    if (!good && error != NULL)
-      procpool__error_fill(error, PROCPOOL_ARGUMENT, 0, text);
-    if (!good)
-      return procpool__public_leave(p, procpool__host_refuse(p, PROCPOOL_ARGUMENT, 0, text));
-    (void)procpool__public_leave(p, PROCPOOL_OK);
+    procpool_status status = PROCPOOL_OK;
+    procpool__public_lock(p);
+    if (p->life.refusal != PROCPOOL_OK)
+      i = count;
+    for (; status == PROCPOOL_OK && i < end; i++)
+      if (!procpool__pointers_hold(p, pointers, (const unsigned char *)items + i * size, i, text))
+        status = procpool__host_refuse(p, PROCPOOL_ARGUMENT, 0, text);
+    status = procpool__public_leave(p, status);
+    if (status != PROCPOOL_OK)
+      return status;
   }
   return PROCPOOL_OK;
 }
@@ -13838,72 +13882,74 @@ static procpool_status procpool__pointers_check(procpool *p, procpool__pointers 
 /* ---- why a typed submit was refused ---- It returns a handle, and there is none to tell by: so each thread remembers
  * its last refused one, until it asks for the result of that null handle. */
 
-static procpool_future *procpool__typed_handle(procpool_status status, procpool_future *future) {
+static procpool_status procpool__typed_refused(procpool_status status) {
+  if (status == PROCPOOL_FULL || status == PROCPOOL_INTERRUPTED) /* no other call tells these */
+    (void)procpool__host_refuse(NULL, status, 0, NULL);
   if (status != PROCPOOL_OK)
     procpool__thread_last.refused = status;
-  return future;
-}
-
-static procpool_status procpool__typed_submit_checked(procpool *pool, procpool_function function, const void *argument,
-                                                      size_t size, const procpool_submit_options *options,
-                                                      procpool__pointers pointers, procpool_future **future) {
-  const procpool_status status =
-      pointers != NULL ? procpool__pointers_check(pool, pointers, argument, size, 1, false, NULL) : PROCPOOL_OK;
-  *future = NULL;
-  return status == PROCPOOL_OK ? procpool_submit(pool, function, argument, size, options, future) : status;
+  return status;
 }
 
 PROCPOOL_API procpool_future *procpool__typed_submit(procpool *pool, procpool_function function, const void *argument,
                                                      size_t size, const procpool_submit_options *options,
                                                      procpool__pointers pointers) {
+  const procpool__purpose purpose = {0, pointers, false};
   procpool_future *future;
-  const procpool_status status =
-      procpool__typed_submit_checked(pool, function, argument, size, options, pointers, &future);
-  return procpool__typed_handle(status, future);
+  (void)procpool__typed_refused(procpool__submit_for(pool, &purpose, function, argument, size, options, &future));
+  return future;
 }
 
+/* What consists of several calls holds the pool meanwhile: another thread may free it. */
 PROCPOOL_API procpool_status procpool__typed_submit_many(procpool *pool, procpool_function function,
                                                          const void *arguments, size_t size, size_t count,
                                                          procpool_future **futures, procpool__pointers pointers) {
-  const procpool_status status =
-      pointers != NULL ? procpool__pointers_check(pool, pointers, arguments, size, count, true, NULL) : PROCPOOL_OK;
-  if (status == PROCPOOL_OK)
-    return procpool_submit_many(pool, function, arguments, size, count, NULL, futures, NULL);
+  procpool_status status = procpool__public_enter_held(pool);
   for (size_t i = 0; i < count && futures != NULL; i++)
     futures[i] = NULL;
-  return status;
+  if (status != PROCPOOL_OK)
+    return procpool__typed_refused(status);
+  if (pointers != NULL)
+    status = procpool__pointers_check(pool, pointers, arguments, size, count);
+  if (status == PROCPOOL_OK)
+    status = procpool_submit_many(pool, function, arguments, size, count, NULL, futures, NULL);
+  procpool__public_let_go(pool);
+  return procpool__typed_refused(status);
 }
 
-/* One string to a function of strings; index: as in submit_as. */
+/* One string to a function of strings. */
 static procpool_status procpool__string_submit(procpool *pool, size_t index, procpool_function function,
                                                const char *string, const procpool_submit_options *options,
                                                procpool_future **future) {
+  const procpool__purpose purpose = {index, NULL, false};
   if (future != NULL)
     *future = NULL;
   if (string == NULL)
     return procpool__host_told(procpool__host_refuse(NULL, PROCPOOL_ARGUMENT, 0, "the string is null"));
-  return procpool__submit_as(pool, index, function, string, strlen(string) + 1, options, future);
+  return procpool__submit_for(pool, &purpose, function, string, strlen(string) + 1, options, future);
 }
 
 PROCPOOL_API procpool_future *procpool__typed_submit_string(procpool *pool, procpool_function function,
                                                             const char *string,
                                                             const procpool_submit_options *options) {
   procpool_future *future;
-  const procpool_status status = procpool__string_submit(pool, 0, function, string, options, &future);
-  return procpool__typed_handle(status, future);
+  (void)procpool__typed_refused(procpool__string_submit(pool, 0, function, string, options, &future));
+  return future;
 }
 
 PROCPOOL_API procpool_status procpool__typed_submit_strings(procpool *pool, procpool_function function,
                                                             const char *const *strings, size_t count,
                                                             procpool_future **futures) {
-  procpool_status status = procpool__host_told(procpool__host_check(pool));
-  if (status == PROCPOOL_OK && ((strings == NULL && count > 0) || !procpool__size_possible(count, sizeof(*strings))))
-    return procpool__host_told(procpool__host_refuse(pool, PROCPOOL_ARGUMENT, 0, "the list of strings is null"));
+  procpool_status status = procpool__public_enter_held(pool);
+  if (status != PROCPOOL_OK)
+    return procpool__typed_refused(status);
+  if ((strings == NULL && count > 0) || !procpool__size_possible(count, sizeof(*strings)))
+    status = procpool__host_told(procpool__host_refuse(NULL, PROCPOOL_ARGUMENT, 0, "the list of strings is null"));
   for (size_t i = 0; i < count && futures != NULL; i++)
     futures[i] = NULL;
   for (size_t i = 0; i < count && status == PROCPOOL_OK; i++)
     status = procpool__string_submit(pool, i, function, strings[i], NULL, futures != NULL ? &futures[i] : NULL);
-  return status;
+  procpool__public_let_go(pool);
+  return procpool__typed_refused(status);
 }
 
 /* ==== >>pool ========================================================================================================
@@ -14405,7 +14451,7 @@ PROCPOOL_API procpool_status procpool_future_status(procpool_future *future) {
 }
 
 PROCPOOL_API bool procpool_future_done(procpool_future *future) {
-  return procpool__future_look(future) < PROCPOOL_PENDING;
+  return procpool__future_look(future) != PROCPOOL_PENDING; /* of a bad handle there will be no more, either */
 }
 
 PROCPOOL_API bool procpool_future_cancelled(procpool_future *future) {
@@ -14468,9 +14514,10 @@ static procpool_status procpool__future_await(procpool *p, procpool_future *f, d
   if (p->methods.inline_worker == NULL && procpool__future_status(f) == PROCPOOL_PENDING)
     (void)procpool__host_drain(p);
   if (procpool__future_status(f) != PROCPOOL_PENDING) {
+    status = procpool__future_status(f); /* one of the callbacks may release it */
     if (p->callbacks.first_due != NULL)
       procpool__host_run_callbacks(p);
-    return procpool__future_status(f);
+    return status;
   }
   f->refs++;
   wait = procpool__host_wait_for(p, procpool__condition_settled, f, procpool__public_deadline(timeout),
@@ -14615,13 +14662,17 @@ PROCPOOL_API procpool_status procpool__typed_result(procpool_future *future, voi
   p = future->pool;
   procpool__platform_cancel_here();
   procpool__public_lock(p);
+  future->refs++; /* a callback may release it */
   status = procpool__future_await(p, future, PROCPOOL_FOREVER);
+  if (status == PROCPOOL_INTERRUPTED)
+    (void)procpool__host_refuse(p, status, 0, NULL);
   if (status < PROCPOOL_PENDING &&
       (p->callbacks.thrown == NULL || *procpool__host_thrown(p, procpool__host_depth(p) + 1) == NULL)) {
     status = procpool__future_take(future, buffer, size);
     if (status < PROCPOOL_PENDING) /* a refusal changes nothing: it may be asked again */
       (void)procpool__future_release(p, future);
   }
+  procpool__future_give_back(p, future);
   return procpool__public_leave_throwing(p, status);
 }
 
@@ -14770,21 +14821,6 @@ typedef struct procpool__answered {
   size_t *size; /* or null */
 } procpool__answered;
 
-/* In a callback or a task of the pool, where it could not wait, nothing is submitted. A thread that was cancelled ends
- * here, before it has a future that no other thread would give back. */
-static procpool_status procpool__call_check(procpool *p, const procpool__answered *to) {
-  procpool_status status;
-  procpool__platform_cancel_here();
-  status = procpool__public_enter(p);
-  if (status != PROCPOOL_OK)
-    return status;
-  if (to->result == NULL && to->capacity > 0)
-    status = procpool__host_refuse(p, PROCPOOL_ARGUMENT, 0, "there is no place for the result");
-  else if (procpool__host_self(p))
-    status = procpool__host_refuse(p, PROCPOOL_DEADLOCK, 0, NULL);
-  return procpool__public_leave(p, status);
-}
-
 /* Under the lock, of a settled future: its result, or why there is none. */
 static procpool_status procpool__call_take(procpool_future *f, const procpool__answered *to) {
   const procpool_status status = procpool__future_status(f);
@@ -14802,41 +14838,51 @@ static procpool_status procpool__call_await(procpool_future *f, const procpool__
   procpool *p = f->pool;
   procpool_status status;
   procpool__public_lock(p);
-  f->refs++;
   status = procpool__future_await(p, f, PROCPOOL_FOREVER);
   if (status == PROCPOOL_FORKED)
     return procpool__public_leave_throwing(p, status);
-  if (status < PROCPOOL_PENDING)
+  if (status < PROCPOOL_PENDING) {
     status = procpool__call_take(f, to);
-  else if (procpool__future_cancel(p, f) == PROCPOOL_CANCELLED)
-    procpool__future_stopped(p);
+  } else {
+    if (procpool__future_cancel(p, f) == PROCPOOL_CANCELLED)
+      procpool__future_stopped(p);
+    (void)procpool__host_refuse(p, status, 0, NULL);
+  }
   (void)procpool__future_release(p, f);
-  procpool__future_unref(p, f);
+  procpool__future_give_back(p, f);
   return procpool__public_leave_throwing(p, status);
+}
+
+/* A thread that was cancelled ends here, before it has a future that no other thread would give back. */
+static procpool_status procpool__call_run(procpool *pool, procpool__pointers pointers, procpool_function function,
+                                          const void *argument, size_t size, const procpool_submit_options *options,
+                                          const procpool__answered *to) {
+  const procpool__purpose purpose = {0, pointers, true};
+  procpool_future *future;
+  procpool_status status;
+  procpool__platform_cancel_here();
+  if (to->result == NULL && to->capacity > 0)
+    return procpool__host_told(procpool__host_refuse(NULL, PROCPOOL_ARGUMENT, 0, "there is no place for the result"));
+  status = procpool__submit_for(pool, &purpose, function, argument, size, options, &future);
+  if (status == PROCPOOL_FULL || status == PROCPOOL_INTERRUPTED)
+    (void)procpool__host_refuse(NULL, status, 0, NULL);
+  return status == PROCPOOL_OK ? procpool__call_await(future, to) : status;
 }
 
 PROCPOOL_API procpool_status procpool_call(procpool *pool, procpool_function function, const void *argument,
                                            size_t size, void *result, size_t capacity, size_t *result_size,
                                            const procpool_submit_options *options) {
   const procpool__answered to = {result, capacity, false, result_size};
-  procpool_future *future;
-  procpool_status status = procpool__call_check(pool, &to);
   if (result_size != NULL)
     *result_size = 0;
-  if (status == PROCPOOL_OK)
-    status = procpool_submit(pool, function, argument, size, options, &future);
-  return status == PROCPOOL_OK ? procpool__call_await(future, &to) : status;
+  return procpool__call_run(pool, NULL, function, argument, size, options, &to);
 }
 
 PROCPOOL_API procpool_status procpool__typed_call(procpool *pool, procpool_function function, const void *argument,
                                                   size_t size, void *buffer, size_t result_size,
                                                   procpool__pointers pointers) {
   const procpool__answered to = {buffer, result_size, true, NULL};
-  procpool_future *future;
-  procpool_status status = procpool__call_check(pool, &to);
-  if (status == PROCPOOL_OK)
-    status = procpool__typed_submit_checked(pool, function, argument, size, NULL, pointers, &future);
-  return status == PROCPOOL_OK ? procpool__call_await(future, &to) : status;
+  return procpool__call_run(pool, pointers, function, argument, size, NULL, &to);
 }
 
 PROCPOOL_API procpool_status procpool_future_cancel(procpool_future *future) {
@@ -15609,18 +15655,33 @@ static bool procpool__imap_pull(procpool_iterator *it) {
   return it->has_item;
 }
 
+/* Whether the pointers of the first of *count items hold; *count becomes how many from it on: the next one is refused
+ * when its turn comes. A pool that takes nothing more says so itself. */
+static bool procpool__imap_pointers_hold(const procpool_iterator *it, const unsigned char *items, size_t step,
+                                         size_t *count, char *text) {
+  size_t good = 0;
+  if (!procpool__pointers_matter(it->pool, it->pointers) || it->pool->life.refusal != PROCPOOL_OK)
+    return true;
+  while (good < *count && procpool__pointers_hold(it->pool, it->pointers, items + good * step, SIZE_MAX, text))
+    good++;
+  *count = good > 0 ? good : 1;
+  return good > 0;
+}
+
 /* Submits the item. While something is in flight a full queue is no reason to wait. */
 static procpool_status procpool__imap_submit(procpool_iterator *it, uint64_t deadline) {
   procpool *p = it->pool;
   procpool__order o;
   procpool_status status;
   char text[PROCPOOL__MESSAGE];
+  size_t one = 1;
   if (!procpool__public_relock(p)) /* the generator has forked: this is the child */
     return procpool__public_leave(p, PROCPOOL_FORKED);
-  if (procpool__pointers_matter(p, it->pointers) && !procpool__pointers_hold(p, it->pointers, it->item, SIZE_MAX, text))
+  if (!procpool__imap_pointers_hold(it, it->item, 0, &one, text))
     return procpool__public_leave(p, procpool__host_refuse(p, PROCPOOL_ARGUMENT, 0, text));
   procpool__submit_make_order(p, &o, it->function, it->item, it->item_size, &it->limits);
   o.index = it->taken;
+  o.quiet = true;
   status = procpool__submit_checked(p, &o, it->group.count > 0 ? 0 : deadline);
   if (status == PROCPOOL_OK) {
     procpool__node_link(&it->group.waiter, procpool__imap_place(it), o.future);
@@ -15691,13 +15752,13 @@ static procpool_status procpool__bundle_send(procpool_iterator *it, uint64_t dea
   if (!procpool__public_relock(p)) /* the generator has forked: this is the child */
     return procpool__public_leave(p, PROCPOOL_FORKED);
   n = n < b->waiting ? n : b->waiting;
+  if (!procpool__imap_pointers_hold(it, b->items, b->step, &n, text))
+    return procpool__public_leave(p, procpool__host_refuse(p, PROCPOOL_ARGUMENT, 0, text));
   answers = arguments + n * (uint64_t)b->step;
   size = answers + (n - 1) * procpool__answer_length(b->room);
-  for (size_t i = 0; i < n && procpool__pointers_matter(p, it->pointers); i++)
-    if (!procpool__pointers_hold(p, it->pointers, b->items + i * b->step, SIZE_MAX, text))
-      return procpool__public_leave(p, procpool__host_refuse(p, PROCPOOL_ARGUMENT, 0, text));
   procpool__submit_make_order(p, &o, it->function, b->items, it->item_size, &it->limits);
   o.index = it->taken;
+  o.quiet = true;
   if (n > 1 && p->life.refusal == PROCPOOL_OK)
     block = procpool__arena_hold(p, size);
   if (block == PROCPOOL__NO_BLOCK) {
@@ -15728,12 +15789,19 @@ static procpool_status procpool__bundle_again(procpool_iterator *it, uint64_t de
   const size_t count = b->count - b->next;
   const uint64_t arguments = b->arguments + b->next * (uint64_t)b->step;
   procpool_status status = PROCPOOL_SHUTDOWN;
+  char text[PROCPOOL__MESSAGE];
+  size_t good = count;
   procpool__order o;
   if (!procpool__public_relock(p)) /* the generator has forked: this is the child */
     return procpool__public_leave(p, PROCPOOL_FORKED);
-  if (!procpool__host_freed(p)) {
+  if (!procpool__host_freed(p) && /* a buffer that they point to may have been freed since they were handed out */
+      (!procpool__imap_pointers_hold(it, p->segment.arena + b->open->block + arguments, b->step, &good, text) ||
+       good < count)) {
+    status = PROCPOOL_ARGUMENT;
+  } else if (!procpool__host_freed(p)) {
     procpool__submit_make_order(p, &o, it->function, it->item, it->item_size, &it->limits);
     o.index = b->first + b->next;
+    o.quiet = true;
     procpool__bundle_order(it, &o, b->open->block, count, arguments, b->answers, b->open->block_size);
     status = procpool__submit_checked(p, &o, deadline);
   }
@@ -15924,7 +15992,10 @@ static procpool_status procpool__imap_hand_out(procpool_iterator *it, const proc
   if (status == PROCPOOL_OK)
     return PROCPOOL_OK;
   it->end = status;
-  it->why = procpool__thread_last.error; /* told just now, but it is returned after what was handed out before */
+  if (status == PROCPOOL_MEMORY)
+    procpool__error_fill(&it->why, status, PROCPOOL__NO_MEMORY, NULL);
+  else
+    it->why = procpool__thread_last.error; /* told just now, but it is returned after what was handed out before */
   if (b != NULL) {
     b->taken -= b->waiting;
     b->waiting = 0;
@@ -16086,8 +16157,10 @@ PROCPOOL_API procpool_status procpool__typed_imap(procpool *pool, procpool_funct
 PROCPOOL_API procpool_status procpool__typed_next(procpool_iterator *iterator, void *buffer, size_t size) {
   procpool_future *future;
   const procpool_status status = buffer != NULL || size == 0 ? procpool_next(iterator, PROCPOOL_FOREVER, &future)
-                                                             : PROCPOOL_ARGUMENT; /* before an item is taken */
-  if (status != PROCPOOL_OK)
+                                                             : procpool__host_told(PROCPOOL_ARGUMENT);
+  if (status == PROCPOOL_INTERRUPTED)
+    (void)procpool__host_refuse(NULL, status, 0, NULL);
+  if (status != PROCPOOL_OK) /* before an item is taken */
     return status;
   procpool__public_lock(future->pool);
   return procpool__public_leave(future->pool, procpool__future_take(future, buffer, size));
@@ -16655,7 +16728,8 @@ static bool procpool__map_make(procpool__mapping *m) {
   return true;
 }
 
-/* No item has begun: what is told of them where the map is refused, too. The arrays are large enough by then. */
+/* No item has begun: what is told of them where the map is refused, too. Not for what is wrong in its arguments, for
+ * then count may be. */
 static void procpool__map_clear(const procpool__mapping *m) {
   procpool__host_unlock(m->pool);
   for (size_t i = 0; i < m->count && m->o.statuses != NULL; i++)
@@ -16707,7 +16781,8 @@ static procpool_status procpool__map_run(procpool__mapping *m) {
 /* Tells why the map was not begun, or has not ended. p, error: null where there is none. */
 static procpool_status procpool__map_refuse(const procpool *p, procpool_error *error, procpool_status status,
                                             const char *message) {
-  (void)procpool__host_refuse(p, status, status == PROCPOOL_MEMORY ? PROCPOOL__NO_MEMORY : 0, message);
+  if (message != NULL || !procpool__thread_last.told || procpool__thread_last.error.status != status) /* else it is */
+    (void)procpool__host_refuse(p, status, status == PROCPOOL_MEMORY ? PROCPOOL__NO_MEMORY : 0, message);
   if (error != NULL)
     *error = procpool__thread_last.error;
   return status;
@@ -16776,13 +16851,13 @@ static procpool_status procpool__map_checked(procpool__mapping *m) {
   const char *wrong = procpool__map_check(m);
   if (wrong != NULL)
     return procpool__map_refuse(p, m->o.error, PROCPOOL_ARGUMENT, wrong);
-  if (m->o.statuses != NULL || m->o.errors != NULL)
-    procpool__map_clear(m);
   if (m->o.time_limit > 0 && p->start > PROCPOOL_START_SPAWN)
     return procpool__map_refuse(p, m->o.error, PROCPOOL_UNSUPPORTED,
                                 "a time limit needs fork or spawn: no thread can be ended");
   if (!procpool__map_locate_both(m))
     return procpool__map_refuse(p, m->o.error, PROCPOOL_ARGUMENT, PROCPOOL__MAP_WRONG_PLACE);
+  if (m->o.statuses != NULL || m->o.errors != NULL)
+    procpool__map_clear(m);
   if (!procpool__map_fits(m))
     return procpool__map_refuse(p, m->o.error, PROCPOOL_MEMORY,
                                 "an item, argument and result together, is larger than options.max_memory");
@@ -16829,14 +16904,32 @@ PROCPOOL_API procpool_status procpool_map(procpool *pool, procpool_function func
   return procpool__map(pool, function, false, arguments, argument_size, results, result_size, count, options);
 }
 
+/* What the options tell of a map that was refused before any of it was looked at. */
+static procpool_status procpool__map_unbegun(procpool_map_options *options, procpool_status status) {
+  if (options == NULL || procpool__host_mismatch(options->struct_size, sizeof(*options)))
+    return status;
+  if (options->error != NULL)
+    *options->error = procpool__thread_last.error;
+  return status;
+}
+
 PROCPOOL_API procpool_status procpool__map_items(procpool *pool, procpool_function items_function,
                                                  const void *arguments, size_t argument_size, void *results,
                                                  size_t result_size, size_t count, procpool_map_options *options,
                                                  procpool__pointers pointers) {
-  if (pointers != NULL && procpool__pointers_check(pool, pointers, arguments, argument_size, count, true,
-                                                   options != NULL ? options->error : NULL) != PROCPOOL_OK)
-    return PROCPOOL_ARGUMENT;
-  return procpool__map(pool, items_function, true, arguments, argument_size, results, result_size, count, options);
+  procpool_status status = PROCPOOL_OK;
+  if (pointers == NULL)
+    return procpool__map(pool, items_function, true, arguments, argument_size, results, result_size, count, options);
+  status = procpool__public_enter_held(pool);
+  if (status != PROCPOOL_OK)
+    return procpool__map_unbegun(options, status);
+  status = procpool__pointers_check(pool, pointers, arguments, argument_size, count);
+  if (status == PROCPOOL_OK)
+    status = procpool__map(pool, items_function, true, arguments, argument_size, results, result_size, count, options);
+  else
+    status = procpool__map_unbegun(options, status);
+  procpool__public_let_go(pool);
+  return status;
 }
 
 /* ==== >>task ========================================================================================================
@@ -17135,10 +17228,13 @@ PROCPOOL_API procpool_process *procpool_process_start_checked(const procpool_pro
   procpool__platform_cancel_here();
   if (version / 100 != PROCPOOL_VERSION / 100 || options_size != sizeof(*options)) {
     error->status = PROCPOOL_MISMATCH; /* as in procpool__open: nothing else of it is known */
+    (void)procpool__host_told(PROCPOOL_MISMATCH);
     return NULL;
   }
   cancel = procpool__platform_no_cancel();
   process = procpool__process_start(options, error, function, argument, size);
+  if (process == NULL)
+    procpool__last_refusal(error);
   procpool__platform_cancel_as(cancel);
   return process;
 }

@@ -1,12 +1,12 @@
 #!/bin/sh
-# What the compiler must say, as test cases for the runner: programs with one mistake each (mistakes/*.c and *.cc), and the
-# C++ part in every dialect without a word.
+# What the compiler must say of the C++ part, as test cases for the runner: programs with one mistake each (mistakes/*.cc),
+# and the part in every dialect without a word. (mistakes/*.c are looked at by programs.sh.)
 #   mistakes.sh list BUILD       prints cases: NAME LIMIT COMMAND
 #   mistakes.sh CASE BUILD ...   runs one of them; exit status 77 means skipped
 #
-# The first lines of a file with a mistake, as comments of either kind:
+# The first lines of a file with a mistake, as comments:
 #   expect: REGEX        what a line of the compiler's output matches (grep -E)
-#   standard: STANDARD   the dialect; else c11 or c++17
+#   standard: STANDARD   the dialect; else c++17
 set -eu
 tests=$(cd "$(dirname "$0")" && pwd)
 root=$(dirname "$tests")
@@ -26,12 +26,9 @@ mistake() {
   file=$2
   expected=$(said expect "$file")
   standard=$(said standard "$file")
+  standard=${standard:-c++17}
   [ -n "$expected" ] || { echo "$file: no comment 'expect: REGEX'"; exit 1; }
-  case $file in
-  *.cc) standard=${standard:-c++17} ;;
-  *) standard=${standard:-c11} ;;
-  esac
-  if ! echo 'int a;' | "$compiler" "-std=$standard" -fsyntax-only -x "${3:-c}" - 2>/dev/null; then
+  if ! echo 'int a;' | "$compiler" "-std=$standard" -fsyntax-only -x c++ - 2>/dev/null; then
     echo "$compiler does not know $standard"
     exit 77
   fi
@@ -60,17 +57,12 @@ dialect() {
 }
 
 list() {
-  for pair in gcc:c clang:c g++:cc clang++:cc; do
-    compiler=${pair%:*}
+  for compiler in g++ clang++; do
     command -v "$compiler" >/dev/null 2>&1 || continue
-    language=c
-    [ "${pair#*:}" = c ] || language=c++
-    for file in "$tests"/mistakes/*."${pair#*:}"; do
-      [ -e "$file" ] || continue
-      name=$(basename "$file" ".${pair#*:}")
-      echo "mistake_${name}_$compiler 60 sh '$tests/mistakes.sh' mistake '$build' $compiler '$file' $language"
+    for file in "$tests"/mistakes/*.cc; do
+      name=$(basename "$file" .cc)
+      echo "mistake_${name}_$compiler 60 sh '$tests/mistakes.sh' mistake '$build' $compiler '$file'"
     done
-    [ $language = c++ ] || continue
     for standard in $dialects; do
       echo "cplusplus_${compiler}_$standard 120 sh '$tests/mistakes.sh' dialect '$build' $compiler $standard"
     done

@@ -181,6 +181,8 @@ TEST_STARTS(last_error_says_why_the_pool_takes_no_more, EVERY) {
 
 /* ---- a call ---- */
 
+static int count_up(void *context, void *item);
+
 TEST_STARTS(call_gives_the_result, EVERY) {
   procpool *pool = test_open(start, 2);
   procpool_stats stats;
@@ -217,6 +219,115 @@ TEST_STARTS(call_whose_callback_releases_the_future, EVERY) {
   CHECK_EQ(called, 1);
   CHECK_OK(procpool_get_stats(pool, &stats));
   CHECK_EQ(stats.futures, 0);
+  test_close(pool);
+}
+
+/* The same while another thread runs the callbacks: it may release the future before the call waits. */
+static void release_if_it_can(procpool_future *future, void *context) {
+  (void)procpool_future_release(future);
+  __atomic_fetch_add((int *)context, 1, __ATOMIC_RELAXED);
+}
+
+typedef struct polling {
+  procpool *pool;
+  int over;
+} polling;
+
+static void *keep_polling(void *context) {
+  polling *p = (polling *)context;
+  while (__atomic_load_n(&p->over, __ATOMIC_ACQUIRE) == 0)
+    (void)procpool_poll(p->pool, 0.001);
+  return NULL;
+}
+
+TEST_STARTS(call_whose_callback_runs_elsewhere, FORK | THREAD) {
+  procpool *pool = test_open(start, 1);
+  polling beside = {pool, 0};
+  const pthread_t thread = test_thread(keep_polling, &beside);
+  procpool_submit_options options;
+  unsigned char in[64], out[64];
+  int called = 0;
+  memset(&options, 0, sizeof(options));
+  options.callback = release_if_it_can;
+  options.user = &called;
+  for (int i = 0; i < test_rounds(2000); i++) {
+    memset(in, i, sizeof(in));
+    CHECK_OK(procpool_call(pool, task_echo, in, sizeof(in), out, sizeof(out), NULL, &options));
+    CHECK_BYTES(out, in, sizeof(in));
+  }
+  __atomic_store_n(&beside.over, 1, __ATOMIC_RELEASE);
+  (void)test_join(thread);
+  test_close(pool);
+  CHECK_EQ(called, test_rounds(2000));
+}
+
+/* What a wait returns is the outcome of the future that it got, though a callback gave that back, and another task has
+ * its place by then. */
+static void replace_it(procpool_future *future, void *context) {
+  procpool_future **next = (procpool_future **)context;
+  procpool *pool = procpool_future_pool(future);
+  const test_job job = job_of(0);
+  CHECK_OK(procpool_future_release(future));
+  CHECK_OK(procpool_submit(pool, task_gate, &job, sizeof(job), NULL, next));
+}
+
+TEST_STARTS(wait_whose_callback_replaces_the_future, CONCURRENT) {
+  procpool *pool = test_open(start, 1);
+  procpool_submit_options options;
+  procpool_future *future, *next = NULL;
+  memset(&options, 0, sizeof(options));
+  options.callback = replace_it;
+  options.user = &next;
+  CHECK_OK(procpool_submit(pool, task_nothing, NULL, 0, &options, &future));
+  (void)usleep(100000); /* its result is there as the wait begins */
+  CHECK_OK(procpool_future_wait(future, PROCPOOL_FOREVER));
+  CHECK(next != NULL);
+  (void)gate_add(&page->word[0], 1);
+  CHECK_SETTLES(next, PROCPOOL_OK);
+  CHECK_OK(procpool_future_release(next));
+  test_close(pool);
+}
+
+/* A full queue is an answer, and tells nothing; nor does what an imap gets over. */
+TEST_STARTS(last_error_is_not_that_the_queue_is_full, CONCURRENT) {
+  procpool_options pool_options;
+  procpool *pool;
+  const size_t length = 1000;
+  const char *text;
+  procpool_imap_options options;
+  procpool_iterator *iterator;
+  procpool_future *future;
+  int next = 0, n = 0;
+  memset(&pool_options, 0, sizeof(pool_options));
+  pool_options.max_queued = 4;
+  pool = test_open_with(start, 1, &pool_options);
+  CHECK_STATUS(procpool_call(pool, task_long_failure, &length, sizeof(length), NULL, 0, NULL, NULL), PROCPOOL_FAILED);
+  text = procpool_last_message();
+  check_long_text(text, length);
+  memset(&options, 0, sizeof(options));
+  options.buffersize = 64;
+  CHECK_OK(procpool_imap(pool, task_twice, count_up, &next, sizeof(int), &options, &iterator));
+  while (procpool_next(iterator, PROCPOOL_FOREVER, &future) == PROCPOOL_OK)
+    n++;
+  CHECK_EQ(n, 500);
+  procpool_iterator_free(iterator);
+  while (try_submit(pool, task_nothing, NULL, 0, NULL) == PROCPOOL_OK)
+    ;
+  CHECK_STATUS(procpool_last_error(NULL), PROCPOOL_FAILED);
+  CHECK(procpool_last_message() == text);
+  check_long_text(text, length);
+  test_close(pool);
+}
+
+TEST_STARTS(last_error_is_not_the_one_before, EVERY) {
+  procpool *pool = test_open(start, 1);
+  procpool_future *future;
+  CHECK_OK(procpool_submit(pool, task_nothing, NULL, 0, NULL, &future));
+  CHECK_STATUS(submit_timed(pool, NAN, task_nothing, NULL, 0, NULL), PROCPOOL_ARGUMENT);
+  CHECK_TEXT(procpool_last_message(), "a time is not a number");
+  CHECK_STATUS(procpool_future_error(future, NULL), PROCPOOL_ARGUMENT);
+  CHECK_TEXT(procpool_last_message(), procpool_strerror(PROCPOOL_ARGUMENT));
+  CHECK_OK(procpool_future_release(future));
   test_close(pool);
 }
 
@@ -560,20 +671,20 @@ TEST_STARTS(poll_says_what_there_is, CONCURRENT) {
 
 static void poll_within(procpool_future *future, void *context) {
   (void)future;
-  CHECK_POLL(procpool_poll((procpool *)context, 0));
-  if (procpool_poll((procpool *)context, 0) != PROCPOOL_END) /* inline, the poll has run the other task */
-    CHECK_STATUS(procpool_poll((procpool *)context, 1), PROCPOOL_DEADLOCK);
+  CHECK_STATUS(procpool_poll((procpool *)context, 0), PROCPOOL_PENDING);
+  CHECK_STATUS(procpool_poll((procpool *)context, 1), PROCPOOL_DEADLOCK);
+  (void)gate_add(&page->word[0], 1);
 }
 
-TEST_STARTS(poll_that_waits_in_a_callback_is_refused, EVERY) {
+TEST_STARTS(poll_that_waits_in_a_callback_is_refused, CONCURRENT) {
   procpool *pool = test_open(start, 1);
+  const test_job job = job_of(0);
   procpool_submit_options options;
   memset(&options, 0, sizeof(options));
   options.callback = poll_within;
   options.user = pool;
   CHECK_OK(procpool_submit(pool, task_nothing, NULL, 0, &options, NULL));
-  options.callback = NULL;
-  CHECK_OK(procpool_submit(pool, task_nothing, NULL, 0, &options, NULL));
+  CHECK_OK(procpool_submit(pool, task_gate, &job, sizeof(job), NULL, NULL));
   while (procpool_poll(pool, PROCPOOL_FOREVER) == PROCPOOL_OK)
     ;
   test_close(pool);

@@ -448,8 +448,9 @@ TEST_STARTS(typed_pointer_into_a_shared_buffer, PROCESSES) {
   test_close(pool);
 }
 
-TEST_STARTS(typed_pointers_of_an_imap, PROCESSES) {
+static void check_pointers_of_an_imap(procpool_start start, size_t chunksize) {
   procpool *pool = test_open(start, 2);
+  procpool_imap_options options;
   int *shared = (int *)procpool_shared_alloc(pool, sizeof(int));
   const int here = 1;
   procpool_iterator *iterator = NULL;
@@ -458,7 +459,9 @@ TEST_STARTS(typed_pointers_of_an_imap, PROCESSES) {
   CHECK(shared != NULL);
   *shared = 9;
   to.good = shared, to.bad = &here, to.item = 0, to.bad_item = 3, to.count = 6;
-  CHECK_OK(first_of_imap(pool, pointer_generator, &to, NULL, &iterator));
+  memset(&options, 0, sizeof(options));
+  options.chunksize = chunksize;
+  CHECK_OK(first_of_imap(pool, pointer_generator, &to, &options, &iterator));
   for (int i = 0; i < 3; i++) {
     CHECK_OK(first_of_next(iterator, &out));
     CHECK_EQ(out, 9);
@@ -468,6 +471,14 @@ TEST_STARTS(typed_pointers_of_an_imap, PROCESSES) {
   CHECK_STATUS(first_of_next(iterator, &out), PROCPOOL_END);
   procpool_iterator_free(iterator);
   test_close(pool);
+}
+
+/* What comes before the wrong one is delivered first. */
+TEST_STARTS(typed_pointers_of_an_imap, PROCESSES) {
+  check_pointers_of_an_imap(start, 0);
+}
+TEST_STARTS(typed_pointers_of_an_imap_with_chunks, PROCESSES) {
+  check_pointers_of_an_imap(start, 8);
 }
 
 /* A map of many items: one that is wrong near its end, beyond what is looked at under the lock at once. */
