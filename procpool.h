@@ -313,11 +313,12 @@ typedef struct procpool_error {
   char message[192]; /* cut where it is longer: procpool_future_message, procpool_last_message have all of it */
 } procpool_error;
 
-/* Why this thread's last refused call was refused (status 40 and above, or why a pool takes no more), or the error of
- * the last task whose outcome a typed call, or procpool_call, gave back to this thread as other than OK. As with errno,
- * success changes nothing. error may be null. Returns error->status: OK where there was none yet. (Not told are
- * options that procpool_process_start itself refuses, and the bad handle of a procpool_process.) Any thread, a callback
- * too. */
+/* Why this thread's last refused call was refused (status 40 and above, or why a pool takes no more; an open too), or
+ * the error of the last task whose outcome a typed call, a map or procpool_call gave back to this thread as other than
+ * OK; and why such a call has none (INTERRUPTED, FULL). Untyped calls do not tell of FULL, PENDING, END and INTERRUPTED:
+ * these are answers. As with errno, success changes nothing. (Not told: bad handles of calls that return no status, and
+ * that of a procpool_process.) error may be null. Returns error->status: OK where there was none yet. Any thread, a
+ * callback too. */
 PROCPOOL_API procpool_status procpool_last_error(procpool_error *error);
 /* All of that error's message, of any length; valid until this thread's next one. Never null. */
 PROCPOOL_API const char *procpool_last_message(void);
