@@ -85,12 +85,12 @@
    ---- ERRORS ----
    Most calls return a procpool_status, or a handle that is null where they failed; procpool_strerror gives its text.
    Why a call was refused, or a typed call's task failed, procpool_last_error tells in the thread that made the call
-   (of open options.error, too); procpool_future_error tells it of a future. A refused call changes nothing, unless it
+   (so after open, too); procpool_future_error tells it of a future. A refused call changes nothing, unless it
    says otherwise. Any call may change errno; what it was is in error.system_error. The common ones:
      CRASHED     the error names signal or exit status, pid and resource usage; submit again if that is safe
      TRANSFER    the result was too large for its place or found no memory, or the worker has no such function
      TIMEOUT     its limit was over; error->stage says what ended it. (A wait whose time is over is PENDING.)
-     FULL        queue full: only where options.timeout does not let procpool_submit wait for room
+     FULL        no room within options.timeout; in a task of the same pool (thread, inline) at once
      MEMORY      wait or poll: the result stays where it is, free some memory and ask again. procpool_shared_alloc:
                  procpool_last_error has ENOMEM (max_memory, the machine), or ENOSPC, EFBIG (a limit on file sizes)
      INIT_FAIL   the initializer failed in every worker, three times in a row (threads: once), or all die between it and
@@ -342,7 +342,7 @@ typedef void (*procpool_callback)(procpool_future *future, void *context);
 typedef int (*procpool_generator)(void *context, void *item);
 
 /* Time-outs are seconds: 0 or less looks once and does not wait. (In the options of a submit and of a map 0 is without
- * limit, and less than 0 looks once.) */
+ * limit, and less than 0 does not wait.) */
 #define PROCPOOL_FOREVER 1e18
 
 /* ---- opening ---- */
@@ -434,7 +434,7 @@ typedef struct procpool_options {
  * initializers may still run), or null: nothing is left behind, and options->error says why:
  *   ARGUMENT, MISMATCH
  *   UNSUPPORTED  an option that this start method does not have; spawn in a program with rights of its own, or with an
- *                initializer_argument without its size; children of this thread go to another PID namespace
+ *                initializer_argument without its size; this thread's children would be in another PID namespace
  *   THREADS      auto in a process that has threads, or may have some, and cannot spawn; spawn of a program whose
  *                libraries start threads before main
  *   NO_WORKER_MAIN   spawn, and main has not called procpool_worker_main(); or the program at worker_path ended before
@@ -454,9 +454,9 @@ static PROCPOOL_UNUSED inline PROCPOOL_NODISCARD procpool *procpool_open(const p
 
 /* For PROCPOOL_START_SPAWN: call it first thing in main (in a program for options.worker_path: when it has opened the
  * shared objects, while it has one thread). In the program that the user starts it returns at once. In a process that
- * a pool has started it does not return: that process becomes the pool's supervisor. (The implementation names this
- * call the door: who does not come through it is no process of a pool.) It believes only what it can prove: in a
- * set-user-ID program, or in a process that merely inherited the environment of a pool's process, it returns. */
+ * a pool has started it does not return: that process becomes the pool's supervisor. It believes only what it can
+ * prove: in a set-user-ID program, or in a process that merely inherited the environment of a pool's process, it
+ * returns. (Within the implementation its name is the door.) */
 PROCPOOL_API void procpool_worker_main(void);
 
 typedef enum procpool_cpu {
@@ -688,7 +688,7 @@ PROCPOOL_API const char *procpool_future_string(procpool_future *future);
  * it. Returns OK, ARGUMENT, HANDLE or FORKED. */
 PROCPOOL_API procpool_status procpool_future_error(procpool_future *future, procpool_error *error);
 /* All of that error's message, of any length (of a task that had a place for its result: cut after 191 bytes); valid
- * until release. Empty where nothing went wrong, or it is not settled; on a bad handle that it is one. Never waits. */
+ * until release. Empty where nothing went wrong, or it is not settled; of a bad handle that it is one. Never waits. */
 PROCPOOL_API const char *procpool_future_message(procpool_future *future);
 /* Which one it is: its position in procpool_submit_many, its number in procpool_imap; else 0. 0 on a bad handle. */
 PROCPOOL_API size_t procpool_future_index(procpool_future *future);
@@ -1022,7 +1022,9 @@ static PROCPOOL_UNUSED inline void procpool__scope_end(procpool **procpool__pool
  *   status   power_map(pool, arguments, results, count)
  *   status   power_map_with(pool, arguments, results, count, &map_options)
  *   status   power_imap(pool, generator, context, &imap_options, &iterator)
- *   status   power_next(iterator, &y)                    waits; for loops over an imap
+ *   status   power_next(iterator, &y)                    waits; for loops over an imap, until END: the status of an item
+ *                                                        that failed is returned too, and the iteration goes on. From
+ *                                                        40 on it is the call that was refused
  *   power_task        the procpool_function beneath, for untyped calls
  *   power_arguments   the type of an element of the array arguments: with one argument its type, with several a struct
  *                     of them by name
