@@ -139,6 +139,11 @@ static PROCPOOL_UNUSED inline procpool_status try_submit(procpool *pool, procpoo
                                                          const void *argument, size_t size, procpool_future **future) {
   return submit_timed(pool, -1, function, argument, size, future);
 }
+/* Whether it is known to have settled: takes nothing in, where a test is about what another call takes in. */
+static PROCPOOL_UNUSED inline bool known_done(procpool_future *future) {
+  procpool_error error;
+  return procpool_future_error(future, &error) != PROCPOOL_OK || error.status != PROCPOOL_PENDING;
+}
 /* Who ran a task that has settled: 0 and -1 where none did, or it has not. */
 static PROCPOOL_UNUSED inline long pid_of(procpool_future *future) {
   procpool_error error;

@@ -170,7 +170,7 @@ TEST_STARTS(r053_runs_in_the_thread_that_polls, CONCURRENT) {
   CHECK_OK(procpool_future_add_done_callback(future, note, &seen));
   entry.fd = procpool_fd(pool);
   entry.events = POLLIN;
-  while (!procpool_future_done(future)) {
+  while (!known_done(future)) {
     CHECK_EQ(poll(&entry, 1, 10000), 1);
     CHECK_EQ(seen.calls, 0);
     CHECK_POLL(procpool_poll(pool, 0));

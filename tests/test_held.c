@@ -65,7 +65,7 @@ static procpool *open_with_flags(procpool_start start, int fill) {
 /* As an event loop does it: nothing but poll on the descriptor, and procpool_poll. */
 static void loop_until_done(procpool *pool, procpool_future *future) {
   struct pollfd fd = {procpool_fd(pool), POLLIN, 0};
-  while (!procpool_future_done(future)) {
+  while (!known_done(future)) {
     (void)poll(&fd, 1, 300); /* a worker may have emptied the descriptor: then the loop's own time-out must do */
     CHECK_POLL(procpool_poll(pool, 0));
   }
@@ -117,7 +117,7 @@ TEST_STARTS(r155_tail_of_a_ring_that_is_reset, PROCESSES) {
   procpool *pool = open_closed(start, 2);
   const int ms = 1500;
   procpool_future *attack = test_submit(pool, hostile_tail_task, PROCPOOL_NULL, 0), *future;
-  while (!procpool_future_done(attack))
+  while (!known_done(attack))
     (void)procpool_future_wait(attack, 0.05);
   CHECK_OK(procpool_future_release(attack));
   for (bool slept = false; !slept;) { /* the worker whose ring it is may be ended once more, with what it runs */

@@ -101,7 +101,7 @@ static void attack(procpool_start start, int number) {
     futures[count] = count % 3 == 0 ? submit_with_place(pool, task_twice, &count, sizeof(count))
                                     : test_submit(pool, task_twice, &count, sizeof(count));
   gate_add(&page->word[0], 1);
-  while (gate_read(&page->finished) == 0 && !procpool_future_done(futures[1]))
+  while (gate_read(&page->finished) == 0 && !known_done(futures[1]))
     (void)procpool_future_wait(futures[1], 0.01);
   gate_add(&page->gate, 1);
   CHECK(all_settle(futures, TASKS, 10));

@@ -1032,7 +1032,7 @@ TEST_STARTS(r047_descriptor_signals_a_limit, PROCESSES) {
   struct pollfd entry;
   entry.fd = procpool_fd(pool);
   entry.events = POLLIN;
-  while (!procpool_future_done(future)) {
+  while (!known_done(future)) {
     CHECK_EQ(poll(&entry, 1, 10000), 1);
     CHECK_POLL(procpool_poll(pool, 0));
   }

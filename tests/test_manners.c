@@ -901,7 +901,7 @@ TEST_STARTS(r140_task_that_closes_all_descriptors, PROCESSES) {
   CHECK_GE(descriptor.fd, 0);
   CHECK_POLL(procpool_poll(pool, 0)); /* now its workers are to set the descriptor */
   gate_add(&page->gate, 1);
-  while (!procpool_future_done(future)) {
+  while (!known_done(future)) {
     CHECK_EQ(poll(&descriptor, 1, 10000), 1); /* told by the supervisor */
     CHECK_POLL(procpool_poll(pool, 0));
   }

@@ -570,7 +570,7 @@ static void imap_beside_a_taker(procpool *pool, int gate, bool unordered, size_t
   CHECK_OK(procpool_imap(pool, task_twice, generate, &from, sizeof(int), &options, &self.iterator));
   CHECK_OK(procpool_future_add_done_callback(gated, take_an_item, &self));
   gate_add(&page->word[gate], 1);
-  while (!procpool_future_done(gated)) /* its callback is left to the first call that waits */
+  while (!known_done(gated)) /* its callback is left to the first call that waits */
     CHECK_OK(procpool_get_stats(pool, &stats));
   for (int i = 1; i < 8; i++)
     sum += next_int(self.iterator, &from);

@@ -591,7 +591,7 @@ TEST_STARTS(r047_descriptor_signals_every_completion, EVERY) {
   CHECK_EQ(procpool_fd(pool), entry.fd);
   for (int i = 0; i < test_rounds(500); i++) {
     procpool_future *future = quick(pool);
-    while (!procpool_future_done(future)) {
+    while (!known_done(future)) {
       CHECK_EQ(poll(&entry, 1, 10000), 1); /* a missed completion would end here */
       CHECK_POLL(procpool_poll(pool, 0));
     }
@@ -607,7 +607,7 @@ TEST_STARTS(r047_descriptor_comes_to_rest, EVERY) {
   entry.fd = procpool_fd(pool);
   entry.events = POLLIN;
   future = quick(pool);
-  while (!procpool_future_done(future)) {
+  while (!known_done(future)) {
     CHECK_EQ(poll(&entry, 1, 10000), 1);
     CHECK_POLL(procpool_poll(pool, 0));
   }
@@ -629,7 +629,7 @@ TEST_STARTS(r047_descriptor_among_foreign_ones, CONCURRENT) {
   entries[1].fd = procpool_fd(pool);
   entries[0].events = entries[1].events = POLLIN;
   CHECK_EQ(write(ends[1], &byte, 1), 1);
-  while (!procpool_future_done(future)) {
+  while (!known_done(future)) {
     CHECK_GE(poll(entries, 2, 10000), 1);
     if ((entries[0].revents & POLLIN) != 0) {
       CHECK_EQ(read(ends[0], &byte, 1), 1);
@@ -653,7 +653,7 @@ TEST_STARTS(r047_descriptor_signals_a_crash, PROCESSES) {
   struct pollfd entry;
   entry.fd = procpool_fd(pool);
   entry.events = POLLIN;
-  while (!procpool_future_done(future)) {
+  while (!known_done(future)) {
     CHECK_EQ(poll(&entry, 1, 10000), 1);
     CHECK_POLL(procpool_poll(pool, 0));
   }
@@ -671,7 +671,7 @@ TEST_STARTS(r047_descriptor_after_the_fact, CONCURRENT) {
     sched_yield();
   entry.fd = procpool_fd(pool);
   entry.events = POLLIN;
-  while (!procpool_future_done(future)) {
+  while (!known_done(future)) {
     CHECK_EQ(poll(&entry, 1, 10000), 1);
     CHECK_POLL(procpool_poll(pool, 0));
   }

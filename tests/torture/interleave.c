@@ -585,7 +585,7 @@ static bool committed_is_stopped(int step) {
   held = fired();
   while (held && rig_process_state(worker_pid(0)) != 'T')
     sched_yield();
-  while (held && procpool_future_status(w.future) == PROCPOOL_PENDING && decided(&w))
+  while (held && !known_done(w.future) && decided(&w))
     CHECK_POLL(procpool_poll(pool, 0));
   release();
   if (held)
