@@ -73,6 +73,7 @@ example() {
     $CC -o nothing nothing.c "$library" 2>/dev/null || skip "$library is not installed"
   done
   while IFS= read -r line; do
+    line=$(echo "$line" | sed 's/ -O2 / -O1 /') # it takes two thirds of the time
     case $line in
     c++*)
       command -v "$CXX" >/dev/null 2>&1 || skip "no C++ compiler ($CXX)"
