@@ -46,7 +46,7 @@ list() {
 # ---- the header ----
 
 apply() { # PATCH HEADER
-  awk '
+  awk -v header="$2" '
     function count(text, part,    n, at) {
       while ((at = index(text, part)) > 0) {
         n++
@@ -54,10 +54,9 @@ apply() { # PATCH HEADER
       }
       return n + 0
     }
-    FNR == 1 { file++ }
-    file == 1 && /^@@/ { hunks++; next }
-    file == 1 && hunks == 0 { next }
-    file == 1 {
+    /^@@/ { hunks++; next }
+    hunks == 0 { next }
+    {
       line = substr($0, 2) "\n"
       if (/^[ -]/) { old[hunks] = old[hunks] line }
       if (/^[ +]/) { new[hunks] = new[hunks] line }
@@ -72,8 +71,9 @@ apply() { # PATCH HEADER
       }
       next
     }
-    { text = text $0 "\n" }
     END {
+      RS = "\001" # all of it at once: line by line takes many seconds
+      getline text < header
       text = "\n" text
       for (i = 1; i <= hunks; i++) {
         from = "\n" old[i]
@@ -93,7 +93,7 @@ apply() { # PATCH HEADER
       if (hunks == 0)
         exit 1
       printf "%s", substr(text, 2)
-    }' "$1" "$2"
+    }' "$1"
 }
 
 declarations() {
