@@ -93,7 +93,7 @@ static void run(procpool *pool, procpool_function function, size_t argument, uin
   large.job = job;
   PERSIST(procpool_submit(pool, function, &large, sizeof(job) + argument, options, &future), PROCPOOL_OK);
   rig_accepted(&job, future);
-  while (is_shortage(status = procpool_future_wait(future, PROCPOOL_FOREVER)) && !procpool_future_done(future))
+  while (is_shortage(status = procpool_future_wait(future, PROCPOOL_FOREVER)) && !known_done(future))
     rig_progress();
   if (status >= PROCPOOL_PENDING)
     unexpected("wait", status);
