@@ -1428,3 +1428,31 @@ TEST_STARTS(r138_core_dumps_are_off_unless_asked_for, PROCESSES) {
   CHECK_EQ(core_limit(start, true), before.rlim_max == RLIM_INFINITY ? -1 : (long)before.rlim_max);
   CHECK_EQ(setrlimit(RLIMIT_CORE, &before), 0);
 }
+
+/* A worker that is ready rings a host that sleeps: so the death must be heard where the next one takes long. */
+static int slow_from_the_second_on(const void *argument, size_t size) {
+  (void)argument;
+  (void)size;
+  if (gate_add(&page->word[0], 1) > 1)
+    (void)usleep(4000000);
+  return 0;
+}
+
+TEST_STARTS(r094_a_death_is_heard_before_the_next_worker_is_ready, FORK) {
+  procpool_options options;
+  procpool_future *future;
+  procpool *pool;
+  test_job job = job_of(0);
+  double begin;
+  memset(&options, 0, sizeof(options));
+  options.initializer = slow_from_the_second_on;
+  pool = test_open_with(start, 1, &options);
+  CHECK_WORKS(pool);
+  job.number = SIGKILL;
+  future = test_submit(pool, task_die, &job, sizeof(job));
+  begin = test_now();
+  CHECK_SETTLES(future, PROCPOOL_CRASHED);
+  CHECK_SECONDS(test_now() - begin, <, 2.0);
+  CHECK_OK(procpool_future_release(future));
+  CHECK_OK(procpool_free(pool));
+}
