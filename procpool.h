@@ -13739,10 +13739,7 @@ static void procpool__submit_discard(procpool__order *o, const void *handles) {
 /* ---- pointers among the arguments of typed functions ---- In a worker process they mean nothing, but those into
  * shared buffers. */
 
-enum {
-  PROCPOOL__POINTERS = 8,           /* arguments that a typed function has at most */
-  PROCPOOL__POINTERS_AT_ONCE = 1024 /* items that are looked at before other threads may have the lock */
-};
+enum { PROCPOOL__POINTERS = 8 }; /* arguments that a typed function has at most */
 
 /* Whether all pointers of an item are null or lead into live buffers; else text (as large as an error's message) says
  * which does not. number: of the item; SIZE_MAX: there is but this one. Under the lock. */
@@ -13858,28 +13855,19 @@ PROCPOOL_API procpool_status procpool_submit_many(procpool *pool, procpool_funct
   return procpool__public_leave(pool, status);
 }
 
-/* Looks at count items, size bytes apart: OK, ARGUMENT; OK also where the call itself will be refused. The caller holds
- * the pool. */
-static procpool_status procpool__pointers_check(procpool *p, procpool__pointers pointers, const void *items,
-                                                size_t size, size_t count) {
-  char text[PROCPOOL__MESSAGE];
-  size_t i = 0;
+/* Looks at count items, size bytes apart, under the lock, which others may have now and then. False, and text, where one
+ * is wrong; true also where the call itself will be refused. */
+static bool procpool__pointers_check(procpool *p, procpool__pointers pointers, const void *items, size_t size,
+                                     size_t count, char *text) {
   if (!procpool__pointers_matter(p, pointers) || items == NULL || !procpool__size_possible(count, size))
-    return PROCPOOL_OK;
-  while (i < count) {
-    const size_t end = count - i > PROCPOOL__POINTERS_AT_ONCE ? i + PROCPOOL__POINTERS_AT_ONCE : count;
-    procpool_status status = PROCPOOL_OK;
-    procpool__public_lock(p);
-    if (p->life.refusal != PROCPOOL_OK)
-      i = count;
-    for (; status == PROCPOOL_OK && i < end; i++)
-      if (!procpool__pointers_hold(p, pointers, (const unsigned char *)items + i * size, i, text))
-        status = procpool__host_refuse(p, PROCPOOL_ARGUMENT, 0, text);
-    status = procpool__public_leave(p, status);
-    if (status != PROCPOOL_OK)
-      return status;
+    return true;
+  for (size_t i = 0; i < count && p->life.refusal == PROCPOOL_OK; i++) {
+    if (i % PROCPOOL__STRETCH == 0)
+      procpool__host_breathe(p);
+    if (!procpool__pointers_hold(p, pointers, (const unsigned char *)items + i * size, i, text))
+      return false;
   }
-  return PROCPOOL_OK;
+  return true;
 }
 
 /* ---- why a typed submit was refused ---- It returns a handle, and there is none to tell by: so each thread remembers
@@ -13902,17 +13890,20 @@ PROCPOOL_API procpool_future *procpool__typed_submit(procpool *pool, procpool_fu
   return future;
 }
 
-/* What consists of several calls holds the pool meanwhile: another thread may free it. */
+/* What consists of several calls holds the pool meanwhile: another thread may free it. No callback runs in these. */
 PROCPOOL_API procpool_status procpool__typed_submit_many(procpool *pool, procpool_function function,
                                                          const void *arguments, size_t size, size_t count,
                                                          procpool_future **futures, procpool__pointers pointers) {
-  procpool_status status = procpool__public_enter_held(pool);
+  char text[PROCPOOL__MESSAGE];
+  procpool_status status = procpool__public_enter(pool);
   for (size_t i = 0; i < count && futures != NULL; i++)
     futures[i] = NULL;
   if (status != PROCPOOL_OK)
     return procpool__typed_refused(status);
-  if (pointers != NULL)
-    status = procpool__pointers_check(pool, pointers, arguments, size, count);
+  pool->futures.live++;
+  if (!procpool__pointers_check(pool, pointers, arguments, size, count, text))
+    status = procpool__host_refuse(pool, PROCPOOL_ARGUMENT, 0, text);
+  status = procpool__public_leave(pool, status);
   if (status == PROCPOOL_OK)
     status = procpool_submit_many(pool, function, arguments, size, count, NULL, futures, NULL);
   procpool__public_let_go(pool);
@@ -16238,8 +16229,9 @@ typedef struct procpool__mapping {
   procpool__waiter waiter; /* first: see WAIT_GROUP */
   procpool *pool;
   procpool_function function;
-  bool by_items;             /* function runs a whole chunk (the typed layer) */
-  const unsigned char *from; /* the caller's arrays */
+  bool by_items;               /* function runs a whole chunk (the typed layer) */
+  procpool__pointers pointers; /* among its arguments; null: none is one */
+  const unsigned char *from;   /* the caller's arrays */
   unsigned char *to;
   procpool__array arguments, results;
   size_t count;
@@ -16852,6 +16844,7 @@ static const char *procpool__map_check(const procpool__mapping *m) {
 static procpool_status procpool__map_checked(procpool__mapping *m) {
   procpool *p = m->pool;
   const char *wrong = procpool__map_check(m);
+  char text[PROCPOOL__MESSAGE];
   if (wrong != NULL)
     return procpool__map_refuse(p, m->o.error, PROCPOOL_ARGUMENT, wrong);
   if (m->o.time_limit > 0 && p->start > PROCPOOL_START_SPAWN)
@@ -16859,6 +16852,8 @@ static procpool_status procpool__map_checked(procpool__mapping *m) {
                                 "a time limit needs fork or spawn: no thread can be ended");
   if (!procpool__map_locate_both(m))
     return procpool__map_refuse(p, m->o.error, PROCPOOL_ARGUMENT, PROCPOOL__MAP_WRONG_PLACE);
+  if (!procpool__pointers_check(p, m->pointers, m->from, m->arguments.size, m->count, text))
+    return procpool__map_refuse(p, m->o.error, PROCPOOL_ARGUMENT, text);
   if (m->o.statuses != NULL || m->o.errors != NULL)
     procpool__map_clear(m);
   if (!procpool__map_fits(m))
@@ -16870,9 +16865,9 @@ static procpool_status procpool__map_checked(procpool__mapping *m) {
 }
 
 /* A timeout of 0 is without limit here, so that zeroed options are valid. */
-static procpool_status procpool__map(procpool *p, procpool_function function, bool by_items, const void *arguments,
-                                     size_t argument_size, void *results, size_t result_size, size_t count,
-                                     procpool_map_options *options) {
+static procpool_status procpool__map(procpool *p, procpool_function function, bool by_items,
+                                     procpool__pointers pointers, const void *arguments, size_t argument_size,
+                                     void *results, size_t result_size, size_t count, procpool_map_options *options) {
   procpool__mapping m;
   procpool_status status;
   procpool__platform_cancel_here();
@@ -16888,6 +16883,7 @@ static procpool_status procpool__map(procpool *p, procpool_function function, bo
   m.pool = p;
   m.function = function;
   m.by_items = by_items;
+  m.pointers = pointers;
   m.from = (const unsigned char *)arguments;
   m.to = (unsigned char *)results;
   m.arguments.size = argument_size;
@@ -16904,35 +16900,15 @@ static procpool_status procpool__map(procpool *p, procpool_function function, bo
 PROCPOOL_API procpool_status procpool_map(procpool *pool, procpool_function function, const void *arguments,
                                           size_t argument_size, void *results, size_t result_size, size_t count,
                                           procpool_map_options *options) {
-  return procpool__map(pool, function, false, arguments, argument_size, results, result_size, count, options);
-}
-
-/* What the options tell of a map that was refused before any of it was looked at. */
-static procpool_status procpool__map_unbegun(procpool_map_options *options, procpool_status status) {
-  if (options == NULL || procpool__host_mismatch(options->struct_size, sizeof(*options)))
-    return status;
-  if (options->error != NULL)
-    *options->error = procpool__thread_last.error;
-  return status;
+  return procpool__map(pool, function, false, NULL, arguments, argument_size, results, result_size, count, options);
 }
 
 PROCPOOL_API procpool_status procpool__map_items(procpool *pool, procpool_function items_function,
                                                  const void *arguments, size_t argument_size, void *results,
                                                  size_t result_size, size_t count, procpool_map_options *options,
                                                  procpool__pointers pointers) {
-  procpool_status status = PROCPOOL_OK;
-  if (pointers == NULL)
-    return procpool__map(pool, items_function, true, arguments, argument_size, results, result_size, count, options);
-  status = procpool__public_enter_held(pool);
-  if (status != PROCPOOL_OK)
-    return procpool__map_unbegun(options, status);
-  status = procpool__pointers_check(pool, pointers, arguments, argument_size, count);
-  if (status == PROCPOOL_OK)
-    status = procpool__map(pool, items_function, true, arguments, argument_size, results, result_size, count, options);
-  else
-    status = procpool__map_unbegun(options, status);
-  procpool__public_let_go(pool);
-  return status;
+  return procpool__map(pool, items_function, true, pointers, arguments, argument_size, results, result_size, count,
+                       options);
 }
 
 /* ==== >>task ========================================================================================================
