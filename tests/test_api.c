@@ -267,7 +267,6 @@ static void replace_it(procpool_future *future, void *context) {
   procpool_future **next = (procpool_future **)context;
   procpool *pool = procpool_future_pool(future);
   const test_job job = job_of(0);
-  CHECK_OK(procpool_future_release(future));
   CHECK_OK(procpool_submit(pool, task_gate, &job, sizeof(job), NULL, next));
 }
 
@@ -275,13 +274,17 @@ TEST_STARTS(wait_whose_callback_replaces_the_future, CONCURRENT) {
   procpool *pool = test_open(start, 1);
   procpool_submit_options options;
   procpool_future *future, *next = NULL;
+  int released = 0;
   memset(&options, 0, sizeof(options));
-  options.callback = replace_it;
-  options.user = &next;
+  options.callback = release_if_it_can;
+  options.user = &released;
   CHECK_OK(procpool_submit(pool, task_nothing, NULL, 0, &options, &future));
+  options.callback = replace_it; /* runs behind that one, in the same wait */
+  options.user = &next;
+  CHECK_OK(procpool_submit(pool, task_nothing, NULL, 0, &options, NULL));
   (void)usleep(100000); /* its result is there as the wait begins */
   CHECK_OK(procpool_future_wait(future, PROCPOOL_FOREVER));
-  CHECK(next != NULL);
+  CHECK(released == 1 && next != NULL);
   (void)gate_add(&page->word[0], 1);
   CHECK_SETTLES(next, PROCPOOL_OK);
   CHECK_OK(procpool_future_release(next));
