@@ -89,7 +89,7 @@
    says otherwise. Any call may change errno; what it was is in error.system_error. The common ones:
      CRASHED     the error names signal or exit status, pid and resource usage; submit again if that is safe
      TRANSFER    the result was too large for its place or found no memory, or the worker has no such function
-     TIMEOUT     its limit was over; error->stage says what ended it. (A wait whose time is over is PENDING.)
+     TIMEOUT     its limit or deadline was over; error->stage says what ended it. (A wait whose time is over is PENDING.)
      FULL        no room within options.timeout; in a task of the same pool (thread, inline) at once
      MEMORY      wait or poll: the result stays where it is, free some memory and ask again. procpool_shared_alloc:
                  procpool_last_error has ENOMEM (max_memory, the machine), or ENOSPC, EFBIG (a limit on file sizes)
@@ -247,7 +247,7 @@ extern "C" {
   X(FAILED, 1, "the task reported a failure (code and message in its error)")                                          \
   X(TRANSFER, 2, "the argument or the result could not be transferred")                                                \
   X(CRASHED, 3, "the worker died in the task (signal or exit status in its error)")                                    \
-  X(TIMEOUT, 4, "the task ran longer than its limit and was ended")                                                    \
+  X(TIMEOUT, 4, "the task's time limit or deadline was over")                                                          \
   X(CANCELLED, 5, "the task was cancelled")                                                                            \
   X(SHUTDOWN, 6, "the pool has been shut down")                                                                        \
   X(INIT_FAIL, 7, "the initializer failed or crashed in every worker")                                                 \
@@ -302,7 +302,7 @@ typedef struct procpool_error {
   int code;             /* FAILED: the task's own code; INIT_FAIL: what the initializer returned */
   int signal;           /* CRASHED, TIMEOUT, CANCELLED while it ran: the signal that ended the worker, or 0 */
   int exit_status;      /* CRASHED with signal 0: the worker's exit status */
-  procpool_stage stage; /* TIMEOUT, CANCELLED while it ran: the last stage that it took */
+  procpool_stage stage; /* TIMEOUT, CANCELLED while it ran: the last stage that it took; NONE: it had not begun */
   size_t index;         /* of a map: which item; else procpool_future_index */
   int system_error;     /* SYSTEM, MEMORY, SPAWN_FAIL, and TRANSFER of a result that found no memory: errno */
   int worker;           /* index of the worker that had the task, or -1 */
@@ -481,6 +481,8 @@ typedef struct procpool_submit_options {
   double timeout;       /* seconds to wait for room in the queue; 0: as long as it takes; negative: FULL at once */
   double time_limit;    /* as in procpool_options; 0: the pool's; negative: none */
   double grace;         /* as in procpool_options; 0: the pool's */
+  double deadline;      /* seconds from this call until the task is to have ended, its time in the queue counted; 0: no
+                           deadline; negative: it is over already. See THE END OF A TASK THAT RUNS in >>manners */
   bool shared_argument; /* the argument lies in a shared buffer of the pool: it is not copied, but used where it lies
                            (aligned as it is there). Leave it alone until the task has settled */
   void *result;         /* in a shared buffer of the pool: the result is built there, nothing is copied; null: not so */
@@ -2214,6 +2216,12 @@ private:
    time; time in which the worker could not run because its whole job was stopped or frozen does not count (see Stops).
    The supervisor sees to all this, whatever the host does meanwhile.
 
+   A deadline (procpool_submit_options) is an instant, and all time counts. A task that has not begun by then never
+   does: it is TIMEOUT, with the stage NONE and no worker. One that runs is ended then, as by a limit; that needs fork
+   or spawn. Of a limit and a deadline the earlier one counts, and the error's message says which it was. In the queue
+   the supervisor looks for such tasks at each deadline; in a pool of threads, and inline, they settle as their turn
+   comes.
+
    ---- SHARED BUFFERS ----
    A shared buffer (procpool_shared_alloc) is memory that the host and all workers see, at the same address. It saves
    the copies, for what is large or worked on many times: a map over arrays that lie in buffers copies nothing; a task
@@ -2365,10 +2373,11 @@ private:
    Its parts begin at pages: with W workers, rings of R bytes, N cells (a power of two, at least 2 C), C slots, A
    bytes:
 
-      | header | W blocks of 320 | W rings of R | N cells of 8 | C slots of 64 | arena of A |
-        below    worker, host,     worker its     host           host, by CAS    host: arguments. Worker: a map's
-                 supervisor        own; host      fills          worker and      results. Both: shared buffers
-                                   reads                         supervisor
+      | header | W blocks of 320 | W rings of R | N cells of 8 | C slots of 64 | C deadlines of 8 | arena of A |
+        below    worker, host,     worker its     host           host, by CAS    host, before the   host: arguments.
+                 supervisor        own; host      fills          worker and      word; all others   Worker: a map's
+                                   reads                         supervisor      read               results. Both:
+                                                                                                    shared buffers
 
    Who writes what, by byte (>>shm asserts these offsets; words of one kind of writer share a cache line, as a rule):
 
@@ -2383,8 +2392,8 @@ private:
               1600  host_flag  1624 wake_at                                host
               1608  host_seq  1616 host_woken_ns                           the process that wakes the host
               1664  phase   1672 arena_top                                 host
-              1728  limited  1736 tick                                     host
-              1744  ticking  1748 lost_bell                                supervisor (lost_bell: set by a worker)
+              1728  limited  1736 tick  1744 dated                         host
+              1752  ticking  1756 lost_bell                                supervisor (lost_bell: set by a worker)
               1792  dead_list dead_count health gone alive started         supervisor (dead_list: host takes all)
                     stopped cause_*                                        supervisor
       block      0  intent_slot intent_word started_ns limited_word ended_word tasks life init_code    its worker
@@ -2409,6 +2418,7 @@ private:
                        │                    │                    └──supervisor──▶ DEAD: the same ──host──▶ FREE
                        │                    └──supervisor──▶ DEAD: CRASHED | SHUTDOWN | BROKEN, or without a grace
                        │                                     TIMEOUT | CANCELLED ──host──▶ FREE
+                       ├──supervisor──▶ DEAD(of no worker): TIMEOUT, its deadline is over ──host──▶ FREE
                        └──host: taken back──▶ FREE (cancelled, pool shut down, no worker to be had)
 
    The ticket is the task's position in the submission ring plus one; it never repeats, so a process that was stopped
@@ -5740,6 +5750,7 @@ typedef enum procpool__state {
 static inline uint64_t procpool__word(uint64_t ticket, int worker, procpool__state state) {
   return (ticket << 16) | ((uint64_t)(unsigned)worker << 4) | (uint64_t)state;
 }
+enum { PROCPOOL__NO_WORKER = 0xfff };    /* in the word of a task that dies in the queue */
 enum { PROCPOOL__TICKET_FINALIZER = 0 }; /* in the word of a finalizer's records: no task has it */
 static inline uint64_t procpool__word_ticket(uint64_t word) {
   return word >> 16;
@@ -5784,6 +5795,7 @@ enum {
   PROCPOOL__SLOT_SHARED = 16, /* the argument lies in the arena, be it as small as it may */
   PROCPOOL__SLOT_PLACE = 32,  /* the result has a place in the arena */
   PROCPOOL__SLOT_BUNDLE = 64, /* several items of an imap: see procpool__bundle */
+  PROCPOOL__SLOT_DATED = 128, /* it has a deadline */
   PROCPOOL__SLOT_GRACE = 8 /* the bits from this one on: ms from one stage of its end to the next; 0: SIGKILL at once */
 };
 
@@ -5928,7 +5940,8 @@ typedef struct procpool__header {
                          Workers read it (relaxed: their claim acquired it) to reach what tasks have pointers to */
   PROCPOOL__ALIGNED procpool__u64 limited; /* host, before the task's word: tasks with a limit that are not settled */
   procpool__u64 tick;                      /* host: ns between looks, short enough for the shortest of these limits */
-  uint32_t ticking;                        /* supervisor: 1 while it looks for limits that are over. Host reads */
+  procpool__u64 dated; /* host, after the task's cell: how many tasks with a deadline there ever were */
+  uint32_t ticking;    /* supervisor: 1 while it looks for limits that are over. Host reads */
   /* Worker, before it signals the supervisor: the host's descriptor is to be set. Supervisor clears */
   uint32_t lost_bell;
   /* Slots (plus 1) that the supervisor decided: it pushes, the host takes all */
@@ -5954,6 +5967,7 @@ typedef struct procpool__segment {
   procpool__block *blocks;
   procpool__u64 *cells;
   procpool__slot *slots;
+  procpool__u64 *deadlines; /* one for each slot, of a task with SLOT_DATED. Host, before the word; the others read */
   unsigned char *rings;
   unsigned char *arena;
   uint64_t arena_at; /* its offset: all before it is open to access from the start */
@@ -5983,8 +5997,9 @@ PROCPOOL__AT(header, phase, 1664);
 PROCPOOL__AT(header, arena_top, 1672);
 PROCPOOL__AT(header, limited, 1728);
 PROCPOOL__AT(header, tick, 1736);
-PROCPOOL__AT(header, ticking, 1744);
-PROCPOOL__AT(header, lost_bell, 1748);
+PROCPOOL__AT(header, dated, 1744);
+PROCPOOL__AT(header, ticking, 1752);
+PROCPOOL__AT(header, lost_bell, 1756);
 PROCPOOL__AT(header, dead_list, 1792);
 PROCPOOL__AT(block, intent_slot, 0);
 PROCPOOL__AT(block, init_code, 56);
@@ -6025,16 +6040,17 @@ static uint64_t procpool__shm_cell_count(uint64_t capacity) {
 /* Where each part lies, relative to base (null for a first look at the size). Returns the size of it all. */
 static uint64_t procpool__shm_layout(procpool__segment *s, unsigned char *base) {
   const uint64_t page = procpool__platform_page(); /* what is given back to the kernel begins at one */
-  uint64_t offset[5];
+  uint64_t offset[6];
   offset[0] = procpool__round_up(sizeof(procpool__header), page);
   offset[1] = procpool__round_up(offset[0] + (uint64_t)s->workers * sizeof(procpool__block), page);
   offset[2] = procpool__round_up(offset[1] + (uint64_t)s->workers * s->ring_size, page);
   offset[3] = procpool__round_up(offset[2] + s->cell_count * sizeof(uint64_t), page);
   s->large = s->arena_size >= PROCPOOL__ARENA_LARGE ? PROCPOOL__HUGE : PROCPOOL__EXTENT;
-  offset[4] = procpool__round_up(offset[3] + s->capacity * sizeof(procpool__slot),
+  offset[4] = procpool__round_up(offset[3] + s->capacity * sizeof(procpool__slot), page);
+  offset[5] = procpool__round_up(offset[4] + s->capacity * sizeof(uint64_t),
                                  s->large == PROCPOOL__HUGE ? PROCPOOL__HUGE : page);
-  s->arena_at = offset[4];
-  s->total = offset[4] + s->arena_size;
+  s->arena_at = offset[5];
+  s->total = offset[5] + s->arena_size;
   s->base = base;
   if (base != NULL) {
     s->header = (procpool__header *)(void *)base;
@@ -6042,13 +6058,21 @@ static uint64_t procpool__shm_layout(procpool__segment *s, unsigned char *base) 
     s->rings = base + offset[1];
     s->cells = (procpool__u64 *)(void *)(base + offset[2]);
     s->slots = (procpool__slot *)(void *)(base + offset[3]);
-    s->arena = base + offset[4];
+    s->deadlines = (procpool__u64 *)(void *)(base + offset[4]);
+    s->arena = base + offset[5];
   }
   return s->total;
 }
 
 static uint64_t procpool__shm_offset(const procpool__segment *s, const void *p) {
   return (uint64_t)((const unsigned char *)p - s->base);
+}
+
+/* Until when the task in that slot is to have ended. Relaxed: flags and deadline were published by its word. */
+static uint64_t procpool__shm_deadline(const procpool__segment *s, uint32_t slot) {
+  return (procpool__load32_relaxed(&s->slots[slot].flags) & PROCPOOL__SLOT_DATED) != 0
+             ? procpool__load_relaxed(&s->deadlines[slot])
+             : PROCPOOL__NEVER;
 }
 
 /* How much of the arena was ever in use, as far as the shared word can be true. */
@@ -6140,7 +6164,7 @@ static void procpool__shm_wake_host(const procpool__segment *s, int event_fd) {
 #define PROCPOOL__SPIN_LOOKS 64                /* in a row, without a look at the clock: about a microsecond */
 #define PROCPOOL__SPIN_BRISK ((uint64_t)5000u) /* ns: a host that submits again within it is busy with this pool */
 #define PROCPOOL__SPIN_LOOK 70u /* ns: the host's look at one worker's line, which is in that one's cache */
-#define PROCPOOL__SPIN_YIELD 8u /* of these rows: the process that is waited for may need this very processor */
+#define PROCPOOL__SPIN_YIELD 8u /* rows: see procpool__spin_yields */
 
 typedef struct procpool__spin {
   procpool__u64 most; /* ns; 0: never */
@@ -6180,6 +6204,12 @@ static void procpool__spin_begin(procpool__spinning *n, const procpool__spin *sp
   n->looks = n->budget > 0 ? 0 : PROCPOOL__SPIN_LOOKS;
 }
 
+/* Whether to let others run after so many rows: the process that is waited for may need this very processor. If it does,
+ * the first yield is what the wait takes, so it comes soon; if it does not, yields cost looks, so they get rare. */
+static inline bool procpool__spin_yields(const procpool__spinning *n) {
+  return n->crowded || (n->rows & (n->rows - 1)) == 0 || n->rows % PROCPOOL__SPIN_YIELD == 0;
+}
+
 /* Whether to look (again), for so long at most. The clock is read between rows of looks alone: that takes about as long
  * as one of them. */
 static inline bool procpool__spin_on(procpool__spinning *n, uint64_t budget) {
@@ -6188,7 +6218,8 @@ static inline bool procpool__spin_on(procpool__spinning *n, uint64_t budget) {
     n->start = n->start != 0 ? n->start : now;
     if (now - n->start >= budget || now >= n->deadline)
       return false;
-    if (n->crowded || ++n->rows % PROCPOOL__SPIN_YIELD == 0)
+    n->rows++;
+    if (procpool__spin_yields(n))
       procpool__platform_yield();
     n->looks = 0;
   }
@@ -6433,7 +6464,9 @@ struct procpool_task {
   procpool__slot *slot;
   uint64_t word; /* RUNNING, as it was claimed */
   uint32_t slot_index;
-  bool given, in_ring, wrapped, failed, uncarried, limited, unreachable;
+  bool given, in_ring, wrapped, failed, uncarried, unreachable;
+  bool limited; /* it has a limit */
+  bool late;    /* its deadline was over before it could begin */
   const unsigned char *argument;
   uint64_t argument_size;
   const unsigned char *result;
@@ -6873,6 +6906,8 @@ static void procpool__worker_prepare(procpool__worker *w, uint32_t slot_index, u
   if ((flags & PROCPOOL__SLOT_BUNDLE) && !t->unreachable)
     t->bundle = (procpool__bundle *)(void *)(w->segment->arena + t->slot->argument.offset);
   t->limited = procpool__load32_relaxed(&t->slot->limit) != 0;
+  t->late = (flags & PROCPOOL__SLOT_DATED) != 0 &&
+            procpool__platform_now() >= procpool__load_relaxed(&w->segment->deadlines[slot_index]);
 }
 
 static unsigned char *procpool__worker_arena(const procpool_task *t, uint64_t offset) {
@@ -7082,8 +7117,16 @@ static bool procpool__worker_tidy(procpool__worker *w) {
          (w->lifeline < 0 || procpool__platform_pipe_number(w->lifeline) == w->lifeline_number);
 }
 
+/* Commits a task that never began: a record without RECORD_NONE tells that it was not asked to end. */
+static bool procpool__worker_deliver_late(procpool__worker *w) {
+  w->revoked = !procpool__worker_send(w, PROCPOOL__DONE_TIMEOUT, NULL, 0, 0);
+  return !w->revoked;
+}
+
 /* Commits the task. False if it was revoked. */
 static bool procpool__worker_finish(procpool__worker *w) {
+  if (w->task.late)
+    return procpool__worker_deliver_late(w);
   w->given_up = procpool__worker_unwanted(w);
   w->revoked = !((!w->given_up && procpool__worker_deliver(w)) || (w->given_up && procpool__worker_drop(w)));
   return !w->revoked;
@@ -7101,6 +7144,8 @@ static void procpool__worker_trim(procpool__worker *w, uint64_t most) {
 /* Calls the function, by the clock if the task has a time limit. What it printed shall be out before its result is, and
  * within the limit: the flush may block for ever, on a pipe that no process reads. */
 static void procpool__worker_call_timed(procpool__worker *w) {
+  if (w->task.late)
+    return;
   if (w->task.limited) {
     procpool__store_relaxed(&w->block->started_ns, procpool__platform_now());
     procpool__store_release(&w->block->limited_word, w->task.word); /* vouches for started_ns */
@@ -7569,6 +7614,7 @@ typedef struct procpool__supervisor {
   procpool__pid ended_pid;                /* the worker that ended last, */
   procpool__ending ending;                /* and how it did */
   bool swept;                             /* the last sweep has ended a program */
+  uint64_t dated, expiry; /* the header's dated at its last look at the queue; the earliest deadline there */
   unsigned fork_failures;
   int turn;       /* the index from which it looks for workers to replace */
   uint64_t marks; /* given to workers so far */
@@ -7583,6 +7629,7 @@ typedef struct procpool__supervisor {
 #define PROCPOOL__PATIENCE ((uint64_t)5000000000u) /* ns that a killed worker may take to end */
 #define PROCPOOL__TICK_LEAST ((uint64_t)1000000u)  /* ns between looks at tasks with limits */
 #define PROCPOOL__TICK_MOST ((uint64_t)5000000000u)
+#define PROCPOOL__EXPIRE_REST 16u /* times as long as a look for deadlines in the queue took, until the next */
 #define PROCPOOL__WITNESS_TICK ((uint64_t)400000000u) /* ns between looks at the host where nothing tells of its end */
 
 static procpool__message procpool__message_of(procpool__message_kind kind, uint64_t a, uint64_t b) {
@@ -8420,13 +8467,14 @@ static uint64_t procpool__supervisor_began(const procpool__supervisor *u, int in
   return started;
 }
 
-/* When the limit of the task that worker index runs is over; NEVER where it has none, or its body has returned. The
- * body was in time then; but if the worker is stopped while there is no room for the result, nothing else would end it,
- * so from the stop on it has the whole limit again, and what is given back since then. */
+/* When the limit or the deadline of the task that worker index runs is over; NEVER where it has none, or its body has
+ * returned. The body was in time then; but if the worker is stopped while there is no room for the result, nothing else
+ * would end it, so from the stop on it has the whole limit again, and what is given back since then. */
 static uint64_t procpool__supervisor_limit_due(procpool__supervisor *u, int index, uint32_t slot, uint64_t word,
                                                uint64_t now) {
   procpool__child *child = &u->children[index];
   const uint64_t limit = (uint64_t)procpool__load32_relaxed(&u->segment.slots[slot].limit) * 1000000u;
+  const uint64_t deadline = procpool__shm_deadline(&u->segment, slot);
   const bool ended = procpool__load_relaxed(&u->segment.blocks[index].ended_word) == word;
   uint64_t from;
   if (limit == 0 || (ended && !child->stopped))
@@ -8436,7 +8484,8 @@ static uint64_t procpool__supervisor_limit_due(procpool__supervisor *u, int inde
     child->began = procpool__supervisor_began(u, index, word, limit, now) - child->excused;
   }
   from = ended && child->stopped_ns > child->began ? child->stopped_ns : child->began;
-  return from + child->excused + limit;
+  from += child->excused + limit;
+  return from < deadline ? from : deadline;
 }
 
 /* Looks at what worker index runs: whether it is to be ended now. Returns when to look again. */
@@ -8592,17 +8641,75 @@ static bool procpool__supervisor_limits_matter(procpool__supervisor *u) {
   return false;
 }
 
+/* ---- deadlines in the queue ---- */
+
+/* A task whose deadline has passed while it waited, word being READY of its ticket: it becomes DEAD of no worker, unless
+ * one has it now. A kill of this process before the task is on the list ends the pool, and the host reads the word. */
+static bool procpool__supervisor_expire(procpool__supervisor *u, uint32_t slot, uint64_t ready) {
+  const uint64_t dead = procpool__word(procpool__word_ticket(ready), PROCPOOL__NO_WORKER, PROCPOOL__DEAD_TIMEOUT);
+  if (!procpool__cas(&u->segment.slots[slot].word, ready, dead))
+    return false;
+  PROCPOOL__STEP();
+  memset((void *)procpool__slot_exit_record(&u->segment.slots[slot]), 0, sizeof(procpool__exit_record));
+  procpool__table_push_dead(&u->segment, slot, 0);
+  procpool__store(&u->segment.header->dead_count, ++u->dead);
+  return true;
+}
+
+/* Looks at all that waits. What it reads of a slot is that task's if the word says so in the end, as in each claim. */
+static void procpool__supervisor_expire_queue(procpool__supervisor *u, uint64_t now) {
+  const procpool__segment *s = &u->segment;
+  const uint64_t head = procpool__load(&s->header->head);
+  bool any = false;
+  u->expiry = PROCPOOL__NEVER;
+  for (uint64_t steps = 0; steps < s->cell_count; steps++) {
+    const uint64_t ready = procpool__word(head + steps + 1, 0, PROCPOOL__READY);
+    uint32_t slot;
+    uint64_t deadline;
+    const procpool__peek peek = procpool__table_peek(s, head + steps, &slot);
+    if (peek == PROCPOOL__PEEK_EMPTY)
+      break;
+    if (peek == PROCPOOL__PEEK_BEHIND || procpool__load(&s->slots[slot].word) != ready)
+      continue;
+    deadline = procpool__shm_deadline(s, slot);
+    if (deadline <= now)
+      any = procpool__supervisor_expire(u, slot, ready) || any;
+    else
+      u->expiry = deadline < u->expiry ? deadline : u->expiry;
+  }
+  if (any)
+    procpool__shm_wake_host(s, u->fds.event_fd);
+}
+
+/* The same, if there is reason to: more tasks with a deadline came since the last look, or the earliest deadline has
+ * passed. Returns when to look again: for a long queue of many deadlines not so soon that it does nothing else. The
+ * count is read before the queue, into which a task comes before it is counted. */
+static uint64_t procpool__supervisor_expire_due(procpool__supervisor *u, uint64_t now) {
+  const uint64_t dated = procpool__load(&u->segment.header->dated);
+  if (dated != u->dated || now >= u->expiry) {
+    uint64_t end;
+    u->dated = dated;
+    procpool__supervisor_expire_queue(u, now);
+    end = procpool__platform_now();
+    if (u->expiry < end + PROCPOOL__EXPIRE_REST * (end - now))
+      u->expiry = end + PROCPOOL__EXPIRE_REST * (end - now);
+  }
+  return u->expiry;
+}
+
 /* Ends what is to be ended. Returns when to look again: workers do not tell when they begin a task with a limit, so
  * while there are such tasks this looks now and then. */
 static uint64_t procpool__supervisor_enforce(procpool__supervisor *u) {
   procpool__header *h = u->segment.header;
   const uint64_t now = procpool__platform_now();
-  uint64_t next = PROCPOOL__NEVER, tick;
+  uint64_t next = PROCPOOL__NEVER, tick, due;
   procpool__supervisor_excuse(u, now, now); /* what stood while this process forked */
   for (int i = 0; i < u->segment.workers; i++) {
-    const uint64_t due = u->children[i].pid != 0 ? procpool__supervisor_enforce_worker(u, i, now) : PROCPOOL__NEVER;
+    due = u->children[i].pid != 0 ? procpool__supervisor_enforce_worker(u, i, now) : PROCPOOL__NEVER;
     next = due < next ? due : next;
   }
+  due = procpool__supervisor_expire_due(u, now);
+  next = due < next ? due : next;
   /* said before the look: a host that finds it rings when it has published its task, or this finds that task */
   procpool__store32(&h->ticking, 0);
   if (!procpool__supervisor_limits_matter(u))
@@ -9228,6 +9335,7 @@ struct procpool {
     procpool__u64 submitted, settled; /* atomic */
     procpool__u64 crashed;
     uint64_t limited, tick;     /* tasks with a limit that are not settled; what the header's tick is */
+    uint64_t dated;             /* tasks with a deadline that ever were */
     uint32_t time_limit, grace; /* of tasks that have none of their own: milliseconds */
     uint32_t last_slot; /* of the task that was submitted last: likely the one that a thread waits for; atomic */
   } tasks;
@@ -10503,12 +10611,21 @@ static procpool__taken procpool__host_take_bytes(procpool *p, int worker, procpo
   return PROCPOOL__TAKEN;
 }
 
-/* What is told of a task that was brought to its end. */
-static void procpool__host_tell_stage(procpool_error *e, procpool_stage stage) {
-  static const char how[][64] = {"", "it returned, or ended its worker, when it was asked to", "its worker got SIGTERM",
-                                 "its worker got SIGKILL"};
+/* Why a task was brought to its end. A deadline that has passed by now was the earlier one, as far as the host knows. */
+static const char *procpool__host_why_ended(const procpool *p, const procpool_future *f, procpool_status status) {
+  if (status != PROCPOOL_TIMEOUT)
+    return procpool_strerror(status);
+  return procpool__shm_deadline(&p->segment, f->slot) <= procpool__platform_now()
+             ? "the task's deadline was over"
+             : "the task ran longer than its limit";
+}
+
+/* What is told of it. */
+static void procpool__host_tell_stage(procpool_error *e, const char *why, procpool_stage stage) {
+  static const char how[][64] = {"it had not begun", "it returned, or ended its worker, when it was asked to",
+                                 "its worker got SIGTERM", "its worker got SIGKILL"};
   e->stage = stage;
-  (void)snprintf(e->message, sizeof(e->message), "%.90s: %.90s", procpool_strerror(e->status), how[stage]);
+  (void)snprintf(e->message, sizeof(e->message), "%.90s: %.90s", why, how[stage]);
 }
 
 /* A message that is longer than an error has room for comes as a result does, and is kept as one: it begins with the
@@ -10532,7 +10649,8 @@ static procpool__taken procpool__host_take_failure(procpool *p, int worker, proc
   if (status == PROCPOOL_TIMEOUT || status == PROCPOOL_CANCELLED) {
     e = procpool__host_error(f, status);
     if (e != NULL)
-      procpool__host_tell_stage(e, PROCPOOL_STAGE_ASKED);
+      procpool__host_tell_stage(e, procpool__host_why_ended(p, f, status),
+                                (head->slot & PROCPOOL__RECORD_NONE) ? PROCPOOL_STAGE_ASKED : PROCPOOL_STAGE_NONE);
     return PROCPOOL__TAKEN;
   }
   if (!(head->slot & PROCPOOL__RECORD_FRAGMENT) && head->size <= sizeof(failure)) {
@@ -10588,7 +10706,8 @@ static void procpool__host_tell_end(procpool_error *e, const char *before) {
                  killed ? procpool__platform_signal_name(e->signal) : "");
 }
 
-static void procpool__host_read_exit_record(procpool_error *error, const procpool__exit_record *e, int stage) {
+static void procpool__host_read_exit_record(procpool_error *error, const procpool__exit_record *e, const char *why,
+                                            int stage) {
   error->signal = e->signal;
   error->exit_status = e->exit_status;
   error->user_seconds = (double)e->user_us / 1e6;
@@ -10596,7 +10715,7 @@ static void procpool__host_read_exit_record(procpool_error *error, const procpoo
   error->max_rss_kib = (long)(e->rss_kib_next >> 24);
   stage &= ~(int)PROCPOOL__EXIT_QUARANTINE;
   if (error->status == PROCPOOL_TIMEOUT || error->status == PROCPOOL_CANCELLED)
-    procpool__host_tell_stage(error,
+    procpool__host_tell_stage(error, why,
                               stage >= 0 && stage <= PROCPOOL_STAGE_KILL ? (procpool_stage)stage : PROCPOOL_STAGE_NONE);
   else
     procpool__host_tell_end(error, "");
@@ -10684,7 +10803,7 @@ static void procpool__host_take_finalizer_death(procpool *p, int worker, procpoo
   if (error == NULL)
     return;
   procpool__ring_copy_out(&p->segment, worker, head->position + sizeof(*head), (void *)&e, sizeof(e));
-  procpool__host_read_exit_record(error, &e, e.stage);
+  procpool__host_read_exit_record(error, &e, "the finalizer ran longer than its limit", e.stage);
   if (p->fds.control < 0)
     (void)snprintf(error->message, sizeof(error->message), "the finalizer called pthread_exit");
 }
@@ -10786,22 +10905,29 @@ static void procpool__host_tell_phase(procpool *p) {
   (void)procpool__host_tell(p, PROCPOOL__MESSAGE_PHASE, p->life.phase, p->tasks.position);
 }
 
-/* Before a task with a limit is published: its worker may be stopped at any step, so it is not the one to tell. */
+/* Before a task with a limit is published: its worker may be stopped at any step, so it is not the one to tell. The
+ * supervisor is rung where the tick gets shorter alone: one that ticks, by this tick or a shorter one of before, reads
+ * the tick at its next look; and whether it ticks at all is looked at when the task is published. */
 static void procpool__host_count_limit(procpool *p, const procpool_future *f) {
-  const uint64_t tick = (uint64_t)f->limit * (1000000u / 8);
-  const bool shorter = p->tasks.limited == 0 || tick < p->tasks.tick;
-  p->tasks.tick = shorter ? tick : p->tasks.tick;
-  p->tasks.limited++;
-  if (shorter)
+  const uint64_t tick = (uint64_t)f->limit * (1000000u / 8), before = p->tasks.tick;
+  if (p->tasks.limited == 0 || tick < before) {
+    p->tasks.tick = tick;
     procpool__store(&p->segment.header->tick, tick);
+  }
+  p->tasks.limited++;
   procpool__store(&p->segment.header->limited, p->tasks.limited);
-  if (shorter)
+  if (tick < before)
     procpool__host_ring(p);
 }
 
-/* And after that: the supervisor may have found nothing to look after just before. */
-static void procpool__host_check_ticking(procpool *p, const procpool_future *f) {
-  if (f->limit > 0 && procpool__load32(&p->segment.header->ticking) == 0)
+/* And after that: the supervisor may have found nothing to look after just before. A deadline is counted now, when a
+ * look at the queue finds the task. */
+static void procpool__host_check_ticking(procpool *p, const procpool_future *f, bool dated) {
+  if (f->limit == 0)
+    return;
+  if (dated)
+    procpool__store(&p->segment.header->dated, ++p->tasks.dated);
+  if (procpool__load32(&p->segment.header->ticking) == 0)
     procpool__host_ring(p);
 }
 
@@ -10818,11 +10944,11 @@ static void procpool__host_settle_dead(procpool *p, uint32_t slot) {
     return;
   status = procpool__host_status_of(procpool__word_state(word));
   stage = e->stage;
-  f->worker = (int16_t)procpool__word_worker(word);
+  f->worker = (int16_t)(procpool__word_worker(word) < p->segment.workers ? procpool__word_worker(word) : -1);
   f->pid = e->pid;
   error = procpool__host_error(f, status);
   if (error != NULL)
-    procpool__host_read_exit_record(error, e, stage);
+    procpool__host_read_exit_record(error, e, procpool__host_why_ended(p, f, status), stage);
   if (error != NULL && p->fds.control < 0) /* a thread, and it goes on */
     (void)snprintf(error->message, sizeof(error->message), "the task called pthread_exit");
   if (stage & PROCPOOL__EXIT_QUARANTINE)
@@ -10909,7 +11035,7 @@ static procpool__verdict procpool__slot_verdict(procpool *p, const procpool_futu
     return PROCPOOL__VERDICT_WAITS;
   if (procpool__word_ticket(word) != f->ticket || state <= PROCPOOL__READY || state > PROCPOOL__DEAD_BROKEN)
     return PROCPOOL__VERDICT_NONSENSE;
-  if (worker >= p->segment.workers)
+  if (worker >= p->segment.workers && word != procpool__word(f->ticket, PROCPOOL__NO_WORKER, PROCPOOL__DEAD_TIMEOUT))
     return PROCPOOL__VERDICT_LOST;
   if (procpool__state_done(state) && procpool__host_has_record(p, worker, word))
     return PROCPOOL__VERDICT_COMES;
@@ -13294,6 +13420,7 @@ typedef struct procpool__order {
   size_t size;
   uint32_t flags;        /* PROCPOOL__SLOT_*, but for the grace */
   uint32_t limit, grace; /* milliseconds */
+  uint64_t deadline;     /* with SLOT_DATED: the instant */
   uint64_t block;        /* the argument's block, already filled; NO_BLOCK: there is none */
   bool copied;           /* it is this order's own, and goes to the task; else it is a map's */
   void *result;          /* with SLOT_PLACE: where the result goes */
@@ -13449,13 +13576,13 @@ static void procpool__submit_publish(procpool *p, const procpool__order *o) {
   procpool__store_release(&s->slots[slot].word, procpool__word(ticket, 0, PROCPOOL__READY));
   if (p->methods.inline_worker != NULL)
     procpool__host_next_turn(p); /* a thread that found nothing to run may run this */
-  if (o->several && o->limit == 0)
+  if (o->several && f->limit == 0)
     procpool__store_release(&s->cells[at], procpool__cell(ticket, slot));
   else
     (void)procpool__exchange(&s->cells[at], procpool__cell(ticket, slot));
   if (!o->several)
     procpool__submit_wake(p, true);
-  procpool__host_check_ticking(p, f);
+  procpool__host_check_ticking(p, f, (o->flags & PROCPOOL__SLOT_DATED) != 0);
 }
 
 /* Whether anything is accepted, and where the function lies in the workers: that is found once per order. */
@@ -13532,6 +13659,8 @@ static procpool_status procpool__submit_fill(procpool *p, procpool__order *o) {
   }
   shared->function = o->address;
   f->limit = o->limit;
+  if (o->flags & PROCPOOL__SLOT_DATED)
+    procpool__store_relaxed(&p->segment.deadlines[shared - p->segment.slots], o->deadline);
   procpool__store32_relaxed(&shared->limit, o->limit); /* published, as all here, by the word's release */
   procpool__store32_relaxed(&shared->flags, o->flags | (o->grace << PROCPOOL__SLOT_GRACE));
   if (f->limit > 0)
@@ -13671,6 +13800,19 @@ static procpool_status procpool__submit_order(procpool *p, procpool__order *o, u
   return o->status == PROCPOOL_OK ? PROCPOOL_OK : procpool__submit_refused(p, o);
 }
 
+/* A task with a deadline in so many seconds always has a limit: until the deadline at most. No body begins before this,
+ * so that limit is never over before the deadline is, and what looks after limits looks after deadlines. Where no task
+ * can be ended there is none. */
+static void procpool__submit_date(const procpool *p, procpool__order *o, double seconds) {
+  const uint32_t limit = seconds > 0 ? procpool__public_time_limit(seconds, 1, 0) : 1;
+  if (limit == 0) /* longer than a limit can be */
+    return;
+  o->deadline = procpool__public_deadline(seconds);
+  o->flags |= PROCPOOL__SLOT_DATED;
+  if (p->start <= PROCPOOL_START_SPAWN && (o->limit == 0 || limit < o->limit))
+    o->limit = limit;
+}
+
 /* options: null for the pool's limit and grace; the timeout is the caller's affair. */
 static void procpool__submit_make_order(const procpool *p, procpool__order *o, procpool_function function,
                                         const void *argument, size_t size, const procpool_submit_options *options) {
@@ -13695,11 +13837,14 @@ static void procpool__submit_make_order(const procpool *p, procpool__order *o, p
   o->callback = NULL;
   o->flags = argument == NULL ? (uint32_t)PROCPOOL__SLOT_NO_ARGUMENT : 0;
   o->limit = p->tasks.time_limit;
+  o->deadline = PROCPOOL__NEVER;
   o->grace = p->tasks.grace;
   if (options == NULL)
     return;
   o->limit = procpool__public_time_limit(options->time_limit, 1, p->tasks.time_limit);
   o->grace = procpool__public_grace(options->grace, p->tasks.grace);
+  if (options->deadline != 0)
+    procpool__submit_date(p, o, options->deadline);
   o->result = options->result;
   o->capacity = options->result_size;
   o->user = options->user;
@@ -13725,7 +13870,7 @@ static procpool_status procpool__submit_check_options(const procpool_submit_opti
   if (procpool__host_mismatch(options->struct_size, sizeof(*options)))
     return procpool__host_told(PROCPOOL_MISMATCH);
   if (options->timeout != options->timeout || options->time_limit != options->time_limit ||
-      options->grace != options->grace)
+      options->grace != options->grace || options->deadline != options->deadline)
     return procpool__host_told(procpool__host_refuse(NULL, PROCPOOL_ARGUMENT, 0, PROCPOOL__NOT_A_NUMBER));
   return PROCPOOL_OK;
 }
