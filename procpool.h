@@ -8469,12 +8469,14 @@ static uint64_t procpool__supervisor_began(const procpool__supervisor *u, int in
 
 /* When the limit or the deadline of the task that worker index runs is over; NEVER where it has none, or its body has
  * returned. The body was in time then; but if the worker is stopped while there is no room for the result, nothing else
- * would end it, so from the stop on it has the whole limit again, and what is given back since then. */
+ * would end it, so from the stop on it has the whole limit again, and what is given back since then. A body that has not
+ * begun by its deadline never will: its worker commits that, and is not to be ended in the midst of it. */
 static uint64_t procpool__supervisor_limit_due(procpool__supervisor *u, int index, uint32_t slot, uint64_t word,
                                                uint64_t now) {
   procpool__child *child = &u->children[index];
   const uint64_t limit = (uint64_t)procpool__load32_relaxed(&u->segment.slots[slot].limit) * 1000000u;
-  const uint64_t deadline = procpool__shm_deadline(&u->segment, slot);
+  const bool began = procpool__load_acquire(&u->segment.blocks[index].limited_word) == word;
+  const uint64_t deadline = began ? procpool__shm_deadline(&u->segment, slot) : PROCPOOL__NEVER;
   const bool ended = procpool__load_relaxed(&u->segment.blocks[index].ended_word) == word;
   uint64_t from;
   if (limit == 0 || (ended && !child->stopped))
@@ -9118,7 +9120,8 @@ enum {
   PROCPOOL__SLAB = 64,    /* futures allocated at once */
   PROCPOOL__SMALL = 16,   /* results up to this size lie in the future itself */
   PROCPOOL__CODE_SEEN = 16,
-  PROCPOOL__SWEEP = 16384 /* slots that one call looks at for dropped tasks, at most */
+  PROCPOOL__PATIENT = 1024, /* see procpool__host_count_limit */
+  PROCPOOL__SWEEP = 16384   /* slots that one call looks at for dropped tasks, at most */
 };
 #define PROCPOOL__EXTENT_WARM ((uint64_t)64 << 20) /* free extents beyond this go back to the system */
 #define PROCPOOL__EXTENT_SLICE ((uint64_t)4 << 20) /* so much of them in one call that shall not take long */
@@ -9334,7 +9337,8 @@ struct procpool {
     uint64_t free_count, slots_used;
     procpool__u64 submitted, settled; /* atomic */
     procpool__u64 crashed;
-    uint64_t limited, tick;     /* tasks with a limit that are not settled; what the header's tick is */
+    uint64_t limited, tick;     /* tasks with a limit that are not settled; what the header's tick is; */
+    unsigned patient;           /* and for how many tasks in a row it was shorter than need be */
     uint64_t dated;             /* tasks with a deadline that ever were */
     uint32_t time_limit, grace; /* of tasks that have none of their own: milliseconds */
     uint32_t last_slot; /* of the task that was submitted last: likely the one that a thread waits for; atomic */
@@ -10905,18 +10909,23 @@ static void procpool__host_tell_phase(procpool *p) {
   (void)procpool__host_tell(p, PROCPOOL__MESSAGE_PHASE, p->life.phase, p->tasks.position);
 }
 
-/* Before a task with a limit is published: its worker may be stopped at any step, so it is not the one to tell. The
- * supervisor is rung where the tick gets shorter alone: one that ticks, by this tick or a shorter one of before, reads
- * the tick at its next look; and whether it ticks at all is looked at when the task is published. */
-static void procpool__host_count_limit(procpool *p, const procpool_future *f) {
-  const uint64_t tick = (uint64_t)f->limit * (1000000u / 8), before = p->tasks.tick;
-  if (p->tasks.limited == 0 || tick < before) {
+/* Before a task with a limit is published, which comes to its end in so many milliseconds at the earliest: its worker
+ * may be stopped at any step, so it is not the one to tell. The supervisor is rung where it ticks and the tick gets
+ * shorter alone: at each look it reads the tick; whether it ticks is looked at once more when the task is published. So
+ * that tasks with limits of all kinds do not ring it each time, the tick gets longer only where it does not tick, or
+ * after many tasks in a row for which it was shorter than need be. */
+static void procpool__host_count_limit(procpool *p, uint32_t ms) {
+  const uint64_t tick = (uint64_t)ms * (1000000u / 8), before = p->tasks.tick;
+  const bool alone = p->tasks.limited == 0, idle = alone && procpool__load32(&p->segment.header->ticking) == 0;
+  p->tasks.patient = tick > before ? p->tasks.patient + 1 : 0;
+  if (idle || tick < before || (alone && p->tasks.patient >= PROCPOOL__PATIENT)) {
     p->tasks.tick = tick;
+    p->tasks.patient = 0;
     procpool__store(&p->segment.header->tick, tick);
   }
   p->tasks.limited++;
   procpool__store(&p->segment.header->limited, p->tasks.limited);
-  if (tick < before)
+  if (tick < before && !idle)
     procpool__host_ring(p);
 }
 
@@ -13420,7 +13429,8 @@ typedef struct procpool__order {
   size_t size;
   uint32_t flags;        /* PROCPOOL__SLOT_*, but for the grace */
   uint32_t limit, grace; /* milliseconds */
-  uint64_t deadline;     /* with SLOT_DATED: the instant */
+  uint64_t deadline;     /* with SLOT_DATED: the instant, */
+  uint32_t nearest;      /* and ms until that or the limit can be over at the earliest */
   uint64_t block;        /* the argument's block, already filled; NO_BLOCK: there is none */
   bool copied;           /* it is this order's own, and goes to the task; else it is a map's */
   void *result;          /* with SLOT_PLACE: where the result goes */
@@ -13664,7 +13674,7 @@ static procpool_status procpool__submit_fill(procpool *p, procpool__order *o) {
   procpool__store32_relaxed(&shared->limit, o->limit); /* published, as all here, by the word's release */
   procpool__store32_relaxed(&shared->flags, o->flags | (o->grace << PROCPOOL__SLOT_GRACE));
   if (f->limit > 0)
-    procpool__host_count_limit(p, f);
+    procpool__host_count_limit(p, (o->flags & PROCPOOL__SLOT_DATED) ? o->nearest : o->limit);
   procpool__buffer_enter(p, f);
   o->future = f;
   if (o->copied) {
@@ -13800,17 +13810,20 @@ static procpool_status procpool__submit_order(procpool *p, procpool__order *o, u
   return o->status == PROCPOOL_OK ? PROCPOOL_OK : procpool__submit_refused(p, o);
 }
 
-/* A task with a deadline in so many seconds always has a limit: until the deadline at most. No body begins before this,
- * so that limit is never over before the deadline is, and what looks after limits looks after deadlines. Where no task
- * can be ended there is none. */
+/* A task with a deadline in so many seconds always has a limit, so that what looks after limits looks after deadlines:
+ * where it has none of its own, one that is not over before the deadline is, since no body begins before this. It
+ * counts for a worker that is stopped between claim and body. Where no task can be ended there is none. */
 static void procpool__submit_date(const procpool *p, procpool__order *o, double seconds) {
-  const uint32_t limit = seconds > 0 ? procpool__public_time_limit(seconds, 1, 0) : 1;
-  if (limit == 0) /* longer than a limit can be */
+  const uint32_t ms = seconds > 0 ? procpool__public_time_limit(seconds, 1, 0) : 1;
+  const uint32_t limit = ms > PROCPOOL__LATE / 1000000u ? ms : (uint32_t)(PROCPOOL__LATE / 1000000u);
+  if (ms == 0) /* longer than a limit can be */
     return;
   o->deadline = procpool__public_deadline(seconds);
   o->flags |= PROCPOOL__SLOT_DATED;
-  if (p->start <= PROCPOOL_START_SPAWN && (o->limit == 0 || limit < o->limit))
-    o->limit = limit;
+  if (p->start > PROCPOOL_START_SPAWN)
+    return;
+  o->nearest = o->limit == 0 || ms < o->limit ? ms : o->limit;
+  o->limit = o->limit == 0 || limit < o->limit ? limit : o->limit;
 }
 
 /* options: null for the pool's limit and grace; the timeout is the caller's affair. */

@@ -45,6 +45,10 @@ list_pool() {
   check_case supervisor_stopped -DTASKS=2 -DCOARSE -DSUPER_STOPS=1
   check_case limit -DTASKS=2 -DCOARSE -DLIMITED=1 -DGRACE
   check_case limit_no_grace -DTASKS=2 -DCOARSE -DLIMITED=1
+  check_case expire -DTASKS=2 -DCOARSE -DEXPIRES=1
+  check_case expire_second -DTASKS=2 -DCOARSE -DEXPIRES=2 -DSLOTS=1
+  check_case expire_cancel -DTASKS=2 -DCOARSE -DEXPIRES=1 -DCANCELS=1
+  check_case expire_kill -DTASKS=2 -DCOARSE -DEXPIRES=1 -DKILLS=1 -DLONG=1
   # one task: more faults at once, records field by field
   check_case kill_fine -DTASKS=1 -DKILLS=1 -DFINE=1
   check_case kill_twice -DTASKS=1 -DCOARSE -DKILLS=2
@@ -58,6 +62,7 @@ list_pool() {
   check_case both_stopped -DTASKS=1 -DCOARSE -DSUPER_STOPS=1 -DSTOPS=1
   check_case limit_kill -DTASKS=1 -DCOARSE -DLIMITED=1 -DGRACE -DKILLS=1
   check_case limit_stop_continue -DTASKS=1 -DCOARSE -DLIMITED=1 -DGRACE -DSTOPS=1 -DCONTINUES=1 -DRING=2 -DFIELDS -DONE_WORKER
+  check_case expire_supervisor_killed -DTASKS=1 -DEXPIRES=1 -DSUPER_KILLS=1
   check_case kill_supervisor_killed -DTASKS=1 -DCOARSE -DKILLS=1 -DSUPER_KILLS=1
   check_case kill_stop_continue -DTASKS=2 -DCOARSE -DKILLS=1 -DSTOPS=1 -DCONTINUES=1 -DRING=2 -DFIELDS -DONE_WORKER -DSLOTS=1
 
@@ -98,6 +103,8 @@ list_pool() {
   mutant_case wants_read_early -DTASKS=2 -DLIMITED=1
   mutant_case lost_goes_on -DTASKS=2 -DLIMITED=1
   mutant_case bury_before_reap -DTASKS=2 -DLIMITED=1
+  mutant_case expire_without_cas -DTASKS=1 -DEXPIRES=1
+  mutant_case expire_wakes_no_host -DTASKS=1 -DEXPIRES=1
   mutant_case finish_while_they_live -DTASKS=1 -DSUPER_KILLS=1
   mutant_case finish_no_publish -DTASKS=1 -DSUPER_KILLS=1
 }

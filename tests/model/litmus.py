@@ -836,6 +836,27 @@ def limits(publish):
     return host, worker, supervisor
 
 
+@test("dated=0 word=0 cell=0 deadline=9 died=0")
+def dated():
+    """A task with a deadline that is counted is in the queue, with its deadline: none is counted and not looked at."""
+    def host():
+        yield W("submit_fill host.segment.deadlines", "deadline", 1)
+        yield W("submit_publish slot.word", "word", READY)
+        yield X("submit_publish cell", "exchange", "cell", to(1))
+        yield W("host_check_ticking dated", "dated", 1)
+
+    def supervisor():
+        count = yield R("supervisor_expire_due dated", "dated")
+        cell = yield R("table_peek cell", "cell")
+        if cell == 1:
+            word = yield R("supervisor_expire_queue slot.word", "word")
+            assert word == READY, "a cell without its task"
+            deadline = yield R("shm_deadline deadlines", "deadline")
+            assert deadline == 1, "an older task's deadline"
+        assert cell == 1 or count == 0, "a task that is counted is not in the queue"
+    return host, supervisor
+
+
 @test("limited_word=0 started=0")
 def clock():
     """When a body began: the word vouches for the time."""

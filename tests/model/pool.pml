@@ -97,6 +97,9 @@
 #ifndef LIMITED
 #define LIMITED 0 /* ticket of a task with a limit, whose body may never return */
 #endif
+#ifndef EXPIRES
+#define EXPIRES 0 /* ticket of a task whose deadline is over: the supervisor takes it out of the queue, or a worker has it */
+#endif
 #ifndef HOLD
 #define HOLD 0 /* 1: no body returns before all tasks are accepted */
 #endif
@@ -543,6 +546,10 @@ hear:
       :: event[0] -> w = 0; what = (halted[0] -> STOP : CONT); event[0] = 0
       :: event[1] -> w = 1; what = (halted[1] -> STOP : CONT); event[1] = 0
 #endif
+#if EXPIRES
+      :: word[0] == WORD(EXPIRES, 0, READY) -> s = 0; goto expire
+      :: word[SLOTS - 1] == WORD(EXPIRES, 0, READY) -> s = SLOTS - 1; goto expire
+#endif
 #if ENDS
       :: TO_ASK(0) || TO_END(0) -> w = 0; goto enforce
       :: TO_ASK(1) || TO_END(1) -> w = 1; goto enforce
@@ -615,6 +622,23 @@ heard:
     };
     goto hear;
 
+#if EXPIRES
+expire: /* READY becomes DEAD, of no worker: none has touched it, so the slot is this process's */
+    atomic {
+#ifndef MUTANT_EXPIRE_WITHOUT_CAS
+      if :: word[s] != WORD(EXPIRES, 0, READY) -> s = 0; goto hear :: else fi;
+#endif
+      word[s] = WORD(EXPIRES, 0, DEAD_X); wanted[EXPIRES] = 1;
+    THEN
+      arg[s] = 0;
+    THEN
+      dead_list = dead_list | BIT(s); s = 0
+    };
+#ifndef MUTANT_EXPIRE_WAKES_NO_HOST
+    atomic { host_fresh = 0; host_parked = 0 };
+#endif
+    goto hear;
+#endif
 #if ENDS
 enforce:
     atomic { if :: stage[w] == ASKED -> s = lost[w] % 4; x = WORD(lost[w] / 4, w, ASKED); goto next_stage :: else fi };
