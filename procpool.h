@@ -7144,8 +7144,6 @@ static void procpool__worker_trim(procpool__worker *w, uint64_t most) {
 /* Calls the function, by the clock if the task has a time limit. What it printed shall be out before its result is, and
  * within the limit: the flush may block for ever, on a pipe that no process reads. */
 static void procpool__worker_call_timed(procpool__worker *w) {
-  if (w->task.late)
-    return;
   if (w->task.limited) {
     procpool__store_relaxed(&w->block->started_ns, procpool__platform_now());
     procpool__store_release(&w->block->limited_word, w->task.word); /* vouches for started_ns */
@@ -7154,6 +7152,13 @@ static void procpool__worker_call_timed(procpool__worker *w) {
   procpool__worker_end_copy(w);
   if (w->process)
     procpool__platform_flush();
+}
+
+/* The task's part of it all. For one that is late that is nothing: from now on it is ended as little as one whose body
+ * has returned in time, be there room for its record or not. */
+static void procpool__worker_do(procpool__worker *w) {
+  if (!w->task.late)
+    procpool__worker_call_timed(w);
   if (w->task.limited)
     procpool__store_relaxed(&w->block->ended_word, w->task.word); /* late sight of it costs a task at its very limit */
 }
@@ -7163,7 +7168,7 @@ static bool procpool__worker_run(procpool__worker *w, uint32_t slot_index, uint6
   const uint64_t notified = w->notified;
   procpool__worker_prepare(w, slot_index, word);
   procpool__store_relaxed(&w->block->tasks, ++w->tasks); /* read when this worker is reaped */
-  procpool__worker_call_timed(w);
+  procpool__worker_do(w);
   if (!procpool__worker_finish(w))
     return false;
   procpool__store_release(&w->block->intent_word, 0); /* release: a process that sees it sees the commit */

@@ -35,6 +35,14 @@ static void finish(procpool_future *future, procpool_status expected) {
   CHECK_OK(procpool_future_release(future));
 }
 
+static long pid_of_one(procpool *pool) {
+  procpool_future *future = test_submit(pool, task_pid, NULL, 0);
+  long pid = 0;
+  CHECK_OK(procpool_future_result(future, PROCPOOL_FOREVER, &pid, sizeof(pid), NULL));
+  CHECK_OK(procpool_future_release(future));
+  return pid;
+}
+
 /* The one worker is busy: the task settles at its deadline, not when its turn comes, and what waits behind it runs. */
 TEST_STARTS(deadline_in_the_queue, PROCESSES) {
   procpool *pool = test_open(start, 1);
@@ -159,7 +167,7 @@ TEST_STARTS(deadline_beside_cancel_and_shutdown, PROCESSES) {
       futures[i] = dated(pool, task_count, job_of(i), 0.01 + i * 1e-4, 0);
     usleep(11000);
     for (int i = 0; i < 50; i += 2)
-      cancelled += procpool_future_cancel(futures[i]);
+      cancelled += procpool_future_cancel(futures[i]) == PROCPOOL_CANCELLED;
     for (int i = 0; i < 50; i += 2) {
       IGNORE(procpool_future_wait(futures[i], PROCPOOL_FOREVER));
       cancelled -= procpool_future_status(futures[i]) == PROCPOOL_CANCELLED;
@@ -173,6 +181,35 @@ TEST_STARTS(deadline_beside_cancel_and_shutdown, PROCESSES) {
     gate_add(&page->gate, -1);
     procpool_free(pool);
   }
+}
+
+/* A worker that has no room to say that a task is late is not ended for that task. */
+TEST_STARTS(deadline_over_while_the_ring_is_full, PROCESSES) {
+  enum { MANY = 100 };
+  procpool_options options = {0};
+  procpool_future *late[MANY];
+  procpool *pool;
+  long pid;
+  options.ring_size = 4096;
+  pool = test_open_with(start, 1, &options);
+  pid = pid_of_one(pool);
+  for (int i = 0; i < MANY; i++)
+    CHECK_OK(procpool_submit(pool, task_nothing, NULL, 0, NULL, &late[i]));
+  for (int i = 0; i < MANY; i++)
+    CHECK_OK(procpool_future_release(late[i]));
+  for (int i = 0; i < MANY; i++)
+    late[i] = dated(pool, task_nothing, job_of(i), 0.01, 0);
+  usleep(400000);
+  for (int i = 0; i < MANY; i++) {
+    IGNORE(procpool_future_wait(late[i], PROCPOOL_FOREVER));
+    if (procpool_future_status(late[i]) == PROCPOOL_TIMEOUT)
+      check_timeout(late[i], "deadline was over", PROCPOOL_STAGE_NONE);
+    else
+      finish(late[i], PROCPOOL_OK);
+  }
+  CHECK_EQ(pid_of_one(pool), pid);
+  CHECK_EQ(test_stats(pool).workers_started, 1);
+  test_close(pool);
 }
 
 static long switches_of(long pid) {
