@@ -7619,6 +7619,7 @@ typedef struct procpool__supervisor {
   procpool__pid ended_pid;                /* the worker that ended last, */
   procpool__ending ending;                /* and how it did */
   bool swept;                             /* the last sweep has ended a program */
+  bool lingers;           /* it ticks once more, though at this look no task with a limit runs or waits */
   uint64_t dated, expiry; /* the header's dated at its last look at the queue; the earliest deadline there */
   unsigned fork_failures;
   int turn;       /* the index from which it looks for workers to replace */
@@ -8705,11 +8706,13 @@ static uint64_t procpool__supervisor_expire_due(procpool__supervisor *u, uint64_
 }
 
 /* Ends what is to be ended. Returns when to look again: workers do not tell when they begin a task with a limit, so
- * while there are such tasks this looks now and then. */
+ * while there are such tasks this looks now and then; and once more after it, for where they come one at a time it may
+ * be between two of them that this looks, again and again. */
 static uint64_t procpool__supervisor_enforce(procpool__supervisor *u) {
   procpool__header *h = u->segment.header;
   const uint64_t now = procpool__platform_now();
   uint64_t next = PROCPOOL__NEVER, tick, due;
+  bool matter;
   procpool__supervisor_excuse(u, now, now); /* what stood while this process forked */
   for (int i = 0; i < u->segment.workers; i++) {
     due = u->children[i].pid != 0 ? procpool__supervisor_enforce_worker(u, i, now) : PROCPOOL__NEVER;
@@ -8719,8 +8722,10 @@ static uint64_t procpool__supervisor_enforce(procpool__supervisor *u) {
   next = due < next ? due : next;
   /* said before the look: a host that finds it rings when it has published its task, or this finds that task */
   procpool__store32(&h->ticking, 0);
-  if (!procpool__supervisor_limits_matter(u))
+  matter = procpool__supervisor_limits_matter(u);
+  if (!matter && !u->lingers)
     return procpool__supervisor_soon(u, next, now);
+  u->lingers = matter;
   procpool__store32(&h->ticking, 1);
   tick = procpool__supervisor_tick(procpool__load(&h->tick));
   return procpool__supervisor_soon(u, now + tick < next ? now + tick : next, now);
@@ -8789,6 +8794,7 @@ static void procpool__supervisor_on_message(procpool__supervisor *u, const procp
     u->phase = (uint32_t)m->a; /* it only ever goes on */
     u->accepted = m->b;
   }
+  u->lingers = u->lingers || m->kind == PROCPOOL__MESSAGE_LOOK;
   if (m->a >= (uint64_t)u->segment.workers ||
       (m->kind != PROCPOOL__MESSAGE_SIGNAL && m->kind != PROCPOOL__MESSAGE_RESET))
     return;
