@@ -258,10 +258,10 @@ extern "C" {
   X(END, 22, "the iterator has delivered everything")                                                                  \
   X(INTERRUPTED, 23, "procpool_interrupt ended the wait")                                                              \
   X(ARGUMENT, 40, "an argument is invalid")                                                                            \
-  X(HANDLE, 41, "the handle is null, released, or not of this kind")                                                   \
+  X(HANDLE, 41, "the handle is null (was an open or a submit refused?), released, or not of this kind")                \
   X(MISMATCH, 42, "caller and implementation were compiled from different versions of procpool.h")                     \
   X(TOO_SMALL, 43, "the buffer is smaller than the result")                                                            \
-  X(MEMORY, 44, "out of memory or of shared memory")                                                                   \
+  X(MEMORY, 44, "out of memory, or of shared memory (options.max_memory, or what the machine has)")                    \
   X(SYSTEM, 45, "a system call failed (number in the error)")                                                          \
   X(NO_FUNCTION, 46, "the function is not in the program that workers run")                                            \
   X(NO_WORKER_MAIN, 47, "spawn starts this program anew: call procpool_worker_main() first thing in main")             \
@@ -1082,7 +1082,9 @@ static PROCPOOL_UNUSED inline void procpool__scope_end(procpool **procpool__pool
 #define PROCPOOL__IS_POINTER(T) std::is_pointer<T>::value
 #define PROCPOOL__IS_VOID(T) std::is_void<T>::value
 #define PROCPOOL__TRIVIAL(T)                                                                                           \
-  static_assert(std::is_trivially_copyable<T>::value, "procpool: " #T " crosses processes byte by byte");
+  static_assert(std::is_trivially_copyable<T>::value,                                                                  \
+                "procpool: " #T                                                                                        \
+                " crosses processes byte by byte, and is not trivially copyable: see procpools::pool");
 #ifdef __cpp_exceptions
 #define PROCPOOL__TRY try
 #define PROCPOOL__CATCH(task)                                                                                          \
@@ -9513,6 +9515,11 @@ static inline procpool_status procpool__host_told(procpool_status status) {
   return status < PROCPOOL_ARGUMENT ? status : procpool__host_tell_refusal(status);
 }
 
+/* Refuses what a caller gave, before a pool is entered. */
+static procpool_status procpool__host_wrong(const char *message) {
+  return procpool__host_told(procpool__host_refuse(NULL, PROCPOOL_ARGUMENT, 0, message));
+}
+
 /* Whether a struct of options comes from another version of this file: before anything else of it is read. */
 static bool procpool__host_mismatch(size_t given, size_t ours) {
   return given != 0 && given != ours;
@@ -12232,11 +12239,13 @@ static bool procpool__open_check(procpool__plan *plan) {
   const procpool_options *o = &plan->options;
   const bool processes = o->start <= PROCPOOL_START_SPAWN;
   if ((unsigned)o->start > PROCPOOL_START_INLINE)
-    return procpool__open_fail(plan, PROCPOOL_ARGUMENT, 0, "options.start is none of PROCPOOL_START_*");
+    return procpool__open_fail(plan, PROCPOOL_ARGUMENT, 0,
+                               "options.start is none of PROCPOOL_START_*: were the options zeroed first?");
   if (o->max_workers < 0 || o->max_workers > PROCPOOL__MAX_WORKERS)
     return procpool__open_fail(plan, PROCPOOL_ARGUMENT, 0, "options.max_workers must be 0 to 1024");
   if (o->max_tasks_per_child < 0 || o->spin_us < -1)
-    return procpool__open_fail(plan, PROCPOOL_ARGUMENT, 0, "options.max_tasks_per_child or spin_us is negative");
+    return procpool__open_fail(plan, PROCPOOL_ARGUMENT, 0,
+                               "options.max_tasks_per_child is negative, or spin_us below -1");
   if ((o->strict || o->close_fds || o->max_tasks_per_child > 0 || o->time_limit > 0 || o->initializer_limit > 0 ||
        o->finalizer_limit > 0) &&
       !processes)
@@ -12261,8 +12270,9 @@ static bool procpool__open_check(procpool__plan *plan) {
   if ((o->keep_fds == NULL && o->keep_fds_count > 0) || o->keep_fds_count > 4096)
     return procpool__open_fail(plan, PROCPOOL_ARGUMENT, 0, "options.keep_fds is null or longer than 4096");
   if (!(o->time_limit >= 0) || !(o->initializer_limit >= 0) || !(o->finalizer_limit >= 0) || o->grace != o->grace)
-    return procpool__open_fail(plan, PROCPOOL_ARGUMENT, 0,
-                               "options.time_limit, initializer_limit, finalizer_limit or grace is no time");
+    return procpool__open_fail(
+        plan, PROCPOOL_ARGUMENT, 0,
+        "options.time_limit, initializer_limit or finalizer_limit is negative, or not a number, or grace is not");
   if (o->initializer_argument == NULL && o->initializer_size > 0)
     return procpool__open_fail(plan, PROCPOOL_ARGUMENT, 0, "options.initializer_argument is null but has a size");
   if (o->finalizer_callback != NULL && o->finalizer == NULL)
@@ -12905,7 +12915,8 @@ static bool procpool__open_supervisor(procpool *p, procpool__plan *plan) {
   procpool__process_close_far(&p->fds);
   procpool__process_leave(&old);
   if (error != 0)
-    (void)procpool__open_fail_call(plan, PROCPOOL_SPAWN_FAIL, error, plan->call, "the supervisor could not be started");
+    (void)procpool__open_fail_call(plan, PROCPOOL_SPAWN_FAIL, error, plan->call,
+                                   "the supervisor could not be started (why: system_error)");
   else if (procpool__open_handshake(p, plan))
     return true;
   procpool__host_await_end(p); /* it may have been started before the go-between failed */
@@ -13314,6 +13325,10 @@ typedef struct procpool__order {
 } procpool__order;
 
 #define PROCPOOL__NOT_A_NUMBER "a time is not a number"
+#define PROCPOOL__NO_PLACE "there is no place for the result: the pointer to it is null"
+#define PROCPOOL__NO_ITERATOR "there is no place for the iterator: the pointer to it is null"
+#define PROCPOOL__OTHER_OPTIONS                                                                                        \
+  "struct_size is neither 0 nor the size of these options: zero them first, or compile all files with one procpool.h"
 
 /* There is no memory to be had. A pool that has ended meanwhile takes none: then that is why. */
 static procpool_status procpool__submit_no_pages(const procpool *p) {
@@ -13712,7 +13727,9 @@ static void procpool__submit_make_order(const procpool *p, procpool__order *o, p
 static procpool_status procpool__submit_checked(procpool *p, procpool__order *o, uint64_t deadline) {
   if (o->function == NULL || (o->argument == NULL && o->size > 0) || !procpool__size_possible(1, o->size) ||
       (o->result == NULL && o->capacity > 0))
-    return procpool__host_refuse(p, PROCPOOL_ARGUMENT, 0, "null function, or null argument or result with a size");
+    return procpool__host_refuse(
+        p, PROCPOOL_ARGUMENT, 0,
+        "the function is null; or argument or result has a size but is null, or no memory is that large");
   if (o->limit > 0 && p->start > PROCPOOL_START_SPAWN)
     return procpool__host_refuse(p, PROCPOOL_UNSUPPORTED, 0,
                                  "a time limit needs fork or spawn: no thread can be ended");
@@ -13723,10 +13740,10 @@ static procpool_status procpool__submit_check_options(const procpool_submit_opti
   if (options == NULL)
     return PROCPOOL_OK;
   if (procpool__host_mismatch(options->struct_size, sizeof(*options)))
-    return procpool__host_told(PROCPOOL_MISMATCH);
+    return procpool__host_told(procpool__host_refuse(NULL, PROCPOOL_MISMATCH, 0, PROCPOOL__OTHER_OPTIONS));
   if (options->timeout != options->timeout || options->time_limit != options->time_limit ||
       options->grace != options->grace)
-    return procpool__host_told(procpool__host_refuse(NULL, PROCPOOL_ARGUMENT, 0, PROCPOOL__NOT_A_NUMBER));
+    return procpool__host_wrong(PROCPOOL__NOT_A_NUMBER);
   return PROCPOOL_OK;
 }
 
@@ -13835,7 +13852,7 @@ PROCPOOL_API procpool_status procpool_submit_many(procpool *pool, procpool_funct
   if (submitted != NULL)
     *submitted = 0;
   if (futures != NULL && !procpool__size_possible(count, sizeof(procpool_future *)))
-    return procpool__host_told(PROCPOOL_ARGUMENT);
+    return procpool__host_wrong("no array is that large");
   if (futures != NULL && count > 0)
     memset((void *)futures, 0, count * sizeof(procpool_future *));
   if (status == PROCPOOL_OK)
@@ -13918,7 +13935,7 @@ static procpool_status procpool__string_submit(procpool *pool, size_t index, pro
   if (future != NULL)
     *future = NULL;
   if (string == NULL)
-    return procpool__host_told(procpool__host_refuse(NULL, PROCPOOL_ARGUMENT, 0, "the string is null"));
+    return procpool__host_wrong("the string is null");
   return procpool__submit_for(pool, &purpose, function, string, strlen(string) + 1, options, future);
 }
 
@@ -13937,7 +13954,7 @@ PROCPOOL_API procpool_status procpool__typed_submit_strings(procpool *pool, proc
   if (status != PROCPOOL_OK)
     return procpool__typed_refused(status);
   if ((strings == NULL && count > 0) || !procpool__size_possible(count, sizeof(*strings)))
-    status = procpool__host_told(procpool__host_refuse(NULL, PROCPOOL_ARGUMENT, 0, "the list of strings is null"));
+    status = procpool__host_wrong("the list of strings is null");
   for (size_t i = 0; i < count && futures != NULL; i++)
     futures[i] = NULL;
   for (size_t i = 0; i < count && status == PROCPOOL_OK; i++)
@@ -14108,7 +14125,7 @@ PROCPOOL_API procpool_status procpool_wait_ready(procpool *pool, double timeout)
   if (status != PROCPOOL_OK)
     return status;
   if (procpool__public_bad_timeout(timeout))
-    return procpool__public_leave(pool, PROCPOOL_ARGUMENT);
+    return procpool__public_leave(pool, procpool__host_refuse(pool, PROCPOOL_ARGUMENT, 0, PROCPOOL__NOT_A_NUMBER));
   wait = procpool__host_wait_for(pool, procpool__condition_ready, &ready, procpool__public_deadline(timeout),
                                  PROCPOOL__WAIT_CALLBACKS | PROCPOOL__WAIT_READY);
   status = procpool__public_wait(pool, &wait);
@@ -14249,7 +14266,8 @@ PROCPOOL_API procpool_status procpool_shutdown(procpool *pool, procpool_shutdown
   if (status != PROCPOOL_OK)
     return status;
   if ((unsigned)mode > PROCPOOL_KILL || procpool__public_bad_timeout(timeout))
-    status = PROCPOOL_ARGUMENT;
+    status = procpool__host_refuse(pool, PROCPOOL_ARGUMENT, 0,
+                                   "the mode is none of DRAIN, CANCEL, KILL, or the time is not a number");
   else if (timeout > 0 && procpool__host_self(pool))
     status = PROCPOOL_DEADLOCK;
   else
@@ -14394,8 +14412,12 @@ PROCPOOL_API procpool_status procpool_get_stats_sized(procpool *pool, procpool_s
   const procpool_status status = procpool__public_enter(pool);
   if (status != PROCPOOL_OK)
     return status;
-  if (stats == NULL || stats_size != sizeof(*stats))
-    return procpool__public_leave(pool, stats == NULL ? PROCPOOL_ARGUMENT : PROCPOOL_MISMATCH);
+  if (stats == NULL)
+    return procpool__public_leave(
+        pool, procpool__host_refuse(pool, PROCPOOL_ARGUMENT, 0,
+                                    "there is no place for the figures: the pointer to it is null"));
+  if (stats_size != sizeof(*stats))
+    return procpool__public_leave(pool, PROCPOOL_MISMATCH);
   (void)procpool__host_drain(pool);
   for (uint64_t parts = pool->tasks.slots_used / PROCPOOL__SWEEP; pool->drain.sweep_left > 0 && parts > 0; parts--) {
     procpool__host_breathe(pool); /* tasks that left no record are looked for, some at a time */
@@ -14529,7 +14551,7 @@ PROCPOOL_API procpool_status procpool_future_wait(procpool_future *future, doubl
   if (status != PROCPOOL_OK)
     return status;
   if (procpool__public_bad_timeout(timeout))
-    return procpool__host_told(PROCPOOL_ARGUMENT);
+    return procpool__host_wrong(PROCPOOL__NOT_A_NUMBER);
   p = future->pool;
   status = procpool__future_status(future);
   if (status != PROCPOOL_PENDING && __atomic_load_n(&p->callbacks.first_due, __ATOMIC_RELAXED) == NULL)
@@ -14579,8 +14601,8 @@ PROCPOOL_API procpool_status procpool_future_result(procpool_future *future, dou
   if (size != NULL)
     *size = 0;
   if (status == PROCPOOL_OK)
-    status =
-        buffer == NULL && capacity > 0 ? procpool__host_told(PROCPOOL_ARGUMENT) : procpool_future_wait(future, timeout);
+    status = buffer == NULL && capacity > 0 ? procpool__host_wrong(PROCPOOL__NO_PLACE)
+                                            : procpool_future_wait(future, timeout);
   if (status != PROCPOOL_OK)
     return status;
   if (!(future->flags & PROCPOOL__F_PLACE))
@@ -14650,7 +14672,7 @@ PROCPOOL_API procpool_status procpool__typed_result(procpool_future *future, voi
   if (status == PROCPOOL_OK)
     status = procpool__host_check_future(future);
   if (status == PROCPOOL_OK && buffer == NULL && size > 0)
-    status = PROCPOOL_ARGUMENT;
+    status = procpool__host_refuse(NULL, PROCPOOL_ARGUMENT, 0, PROCPOOL__NO_PLACE);
   if (status != PROCPOOL_OK)
     return procpool__host_told(status);
   p = future->pool;
@@ -14721,7 +14743,9 @@ PROCPOOL_API procpool_status procpool_future_error(procpool_future *future, proc
   if (status != PROCPOOL_OK)
     return status;
   if (error == NULL)
-    return procpool__public_leave(future->pool, PROCPOOL_ARGUMENT);
+    return procpool__public_leave(future->pool,
+                                  procpool__host_refuse(future->pool, PROCPOOL_ARGUMENT, 0,
+                                                        "there is no place for the error: the pointer to it is null"));
   procpool__future_describe(future, error);
   return procpool__public_leave(future->pool, PROCPOOL_OK);
 }
@@ -14794,7 +14818,7 @@ static procpool_status procpool__future_stop(procpool_future *future, bool by_fo
     return status;
   p = future->pool;
   if (procpool__public_bad_timeout(grace))
-    return procpool__public_leave(p, PROCPOOL_ARGUMENT);
+    return procpool__public_leave(p, procpool__host_refuse(p, PROCPOOL_ARGUMENT, 0, PROCPOOL__NOT_A_NUMBER));
   future->refs++;
   status = procpool__future_cancel(p, future);
   if (status == PROCPOOL_PENDING && by_force && p->start > PROCPOOL_START_SPAWN)
@@ -14856,7 +14880,7 @@ static procpool_status procpool__call_run(procpool *pool, procpool__pointers poi
   procpool_status status;
   procpool__platform_cancel_here();
   if (to->result == NULL && to->capacity > 0)
-    return procpool__host_told(procpool__host_refuse(NULL, PROCPOOL_ARGUMENT, 0, "there is no place for the result"));
+    return procpool__host_wrong(PROCPOOL__NO_PLACE);
   status = procpool__submit_for(pool, &purpose, function, argument, size, options, &future);
   if (status == PROCPOOL_FULL || status == PROCPOOL_INTERRUPTED)
     (void)procpool__host_refuse(NULL, status, 0, NULL);
@@ -14896,7 +14920,7 @@ PROCPOOL_API procpool_status procpool_future_add_done_callback(procpool_future *
   if (status != PROCPOOL_OK)
     return status;
   if (callback == NULL)
-    return procpool__host_told(PROCPOOL_ARGUMENT);
+    return procpool__host_wrong("the callback is null");
   node = (procpool__callback_node *)PROCPOOL_MALLOC(sizeof(*node));
   if (node == NULL)
     return procpool__host_told(PROCPOOL_MEMORY);
@@ -15012,7 +15036,7 @@ static procpool_status procpool__group_make(procpool__group *g, size_t places) {
   memset((void *)g, 0, sizeof(*g));
   procpool__waiter_init(&g->waiter);
   if (!procpool__size_possible(places, sizeof(*g->nodes)))
-    return PROCPOOL_ARGUMENT;
+    return procpool__host_refuse(NULL, PROCPOOL_ARGUMENT, 0, "no list of futures is that long");
   g->nodes = (procpool__wait_node *)PROCPOOL_MALLOC((places + 1) * sizeof(*g->nodes));
   g->pools = (procpool **)PROCPOOL_MALLOC((places + 1) * sizeof(*g->pools));
   if (g->nodes == NULL || g->pools == NULL)
@@ -15302,7 +15326,7 @@ static procpool_status procpool__group_wait(procpool__group *g, procpool__wait *
 static procpool_status procpool__group_fill(procpool__group *g, procpool_future *const *futures, size_t count) {
   procpool_status status = procpool__group_make(g, futures != NULL ? count : 0);
   if (futures == NULL && count > 0)
-    return PROCPOOL_ARGUMENT;
+    return procpool__host_refuse(NULL, PROCPOOL_ARGUMENT, 0, "the list of futures is null");
   for (size_t i = 0; i < count && status == PROCPOOL_OK; i++)
     status = procpool__host_check_future(futures[i]);
   for (size_t i = 0; i < count && status == PROCPOOL_OK; i++)
@@ -15318,7 +15342,7 @@ PROCPOOL_API procpool_status procpool_wait(procpool_future *const *futures, size
   if (done != NULL)
     *done = 0;
   if ((unsigned)mode > PROCPOOL_FIRST_EXCEPTION || procpool__public_bad_timeout(timeout))
-    return procpool__host_told(PROCPOOL_ARGUMENT);
+    return procpool__host_wrong("the mode is none of PROCPOOL_ALL_COMPLETED ..., or the time is not a number");
   status = procpool__group_fill(&group, futures, count);
   group.until = (unsigned)mode;
   if (status == PROCPOOL_OK && group.pool_count > 0) {
@@ -15422,7 +15446,7 @@ PROCPOOL_API procpool_status procpool_as_completed(procpool_future *const *futur
   procpool_iterator *it;
   procpool_status status;
   if (iterator == NULL)
-    return procpool__host_told(PROCPOOL_ARGUMENT);
+    return procpool__host_wrong(PROCPOOL__NO_ITERATOR);
   *iterator = NULL;
   it = procpool__iterator_new(0);
   if (it == NULL)
@@ -15530,7 +15554,7 @@ PROCPOOL_API procpool_status procpool_imap(procpool *pool, procpool_function fun
   if (iterator != NULL)
     *iterator = NULL;
   if (options != NULL && procpool__host_mismatch(options->struct_size, sizeof(*options)))
-    return procpool__host_told(PROCPOOL_MISMATCH);
+    return procpool__host_told(procpool__host_refuse(NULL, PROCPOOL_MISMATCH, 0, PROCPOOL__OTHER_OPTIONS));
   memset(&o, 0, sizeof(o));
   if (options != NULL)
     o = *options;
@@ -15538,7 +15562,7 @@ PROCPOOL_API procpool_status procpool_imap(procpool *pool, procpool_function fun
   if (status != PROCPOOL_OK)
     return status;
   if (iterator == NULL)
-    status = procpool__host_refuse(pool, PROCPOOL_ARGUMENT, 0, "there is no place for the iterator");
+    status = procpool__host_refuse(pool, PROCPOOL_ARGUMENT, 0, PROCPOOL__NO_ITERATOR);
   else
     status = procpool__imap_check(pool, function, generator, item_size, &o);
   pool->futures.live += status == PROCPOOL_OK;
@@ -16120,7 +16144,7 @@ PROCPOOL_API procpool_status procpool_next(procpool_iterator *iterator, double t
   if (!procpool__iterator_here(iterator))
     return procpool__host_told(PROCPOOL_FORKED);
   if (future == NULL || procpool__public_bad_timeout(timeout))
-    return procpool__host_told(PROCPOOL_ARGUMENT);
+    return procpool__host_wrong("there is no place for the future, or the time is not a number");
   g = &iterator->group;
   if (g->pool_count == 0)
     return PROCPOOL_END;
@@ -16151,7 +16175,7 @@ PROCPOOL_API procpool_status procpool__typed_imap(procpool *pool, procpool_funct
 PROCPOOL_API procpool_status procpool__typed_next(procpool_iterator *iterator, void *buffer, size_t size) {
   procpool_future *future;
   const procpool_status status = buffer != NULL || size == 0 ? procpool_next(iterator, PROCPOOL_FOREVER, &future)
-                                                             : procpool__host_told(PROCPOOL_ARGUMENT);
+                                                             : procpool__host_wrong(PROCPOOL__NO_PLACE);
   if (status == PROCPOOL_INTERRUPTED)
     (void)procpool__host_refuse(NULL, status, 0, NULL);
   if (status != PROCPOOL_OK) /* before an item is taken */
@@ -16829,7 +16853,7 @@ static const char *procpool__map_check(const procpool__mapping *m) {
   if (m->function == NULL)
     return "the function is null";
   if (m->count > 0 && ((m->from == NULL && m->arguments.size > 0) || (m->to == NULL && m->results.size > 0)))
-    return "an array is null";
+    return "the array of arguments or of results is null";
   if (!procpool__size_possible(m->count, m->arguments.size) || !procpool__size_possible(m->count, m->results.size) ||
       (m->o.statuses != NULL && !procpool__size_possible(m->count, sizeof(*m->o.statuses))) ||
       (m->o.errors != NULL && !procpool__size_possible(m->count, sizeof(*m->o.errors))))
@@ -16873,7 +16897,7 @@ static procpool_status procpool__map(procpool *p, procpool_function function, bo
   procpool__platform_cancel_here();
   memset((void *)&m, 0, sizeof(m));
   if (options != NULL && procpool__host_mismatch(options->struct_size, sizeof(*options)))
-    return procpool__host_told(PROCPOOL_MISMATCH);
+    return procpool__host_told(procpool__host_refuse(NULL, PROCPOOL_MISMATCH, 0, PROCPOOL__OTHER_OPTIONS));
   if (options != NULL)
     m.o = *options;
   m.options = options;
@@ -17174,7 +17198,9 @@ static procpool_process *procpool__process_start(const procpool_process_options 
                                                  procpool_function function, const void *argument, size_t size) {
   procpool_process *process;
   if (function == NULL || (options != NULL && ((unsigned)options->start > PROCPOOL_START_SPAWN))) {
-    procpool__error_fill(error, PROCPOOL_ARGUMENT, 0, NULL);
+    procpool__error_fill(
+        error, PROCPOOL_ARGUMENT, 0,
+        "the function is null, or options.start is none of AUTO, FORK, SPAWN: were the options zeroed first?");
     return NULL;
   }
   process = (procpool_process *)PROCPOOL_MALLOC(sizeof(*process));
@@ -17260,7 +17286,7 @@ PROCPOOL_API procpool_status procpool_process_exit_code(procpool_process *proces
   if (status != PROCPOOL_OK)
     return status;
   if (exit_code == NULL)
-    return procpool__host_told(PROCPOOL_ARGUMENT);
+    return procpool__host_wrong("there is no place for the exit code: the pointer to it is null");
   if (procpool_process_is_alive(process))
     return PROCPOOL_PENDING;
   status = procpool_future_error(process->future, &error);

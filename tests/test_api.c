@@ -136,7 +136,8 @@ TEST_STARTS(last_error_is_the_threads_own, EVERY) {
   CHECK_EQ(pthread_create(&thread, NULL, refused_elsewhere, pool), 0);
   CHECK_EQ(pthread_join(thread, NULL), 0);
   CHECK_STATUS(procpool_last_error(&error), PROCPOOL_ARGUMENT);
-  CHECK_TEXT(error.message, "null function, or null argument or result with a size");
+  CHECK_TEXT(error.message,
+             "the function is null; or argument or result has a size but is null, or no memory is that large");
   CHECK_OK(procpool_call(pool, task_nothing, NULL, 0, NULL, 0, NULL, NULL));
   CHECK_STATUS(procpool_last_error(&error), PROCPOOL_ARGUMENT); /* success changes nothing */
   test_close(pool);
