@@ -1267,7 +1267,7 @@ static PROCPOOL_UNUSED inline void procpool__scope_end(procpool **procpool__pool
 #define PROCPOOL__TYPED(L, K, V, R, ...) PROCPOOL__JUDGE(__VA_ARGS__)(L, K, V, R, __VA_ARGS__)
 #define PROCPOOL__TYPED_ODD(L, K, V, R, name, ...)                                                                     \
   PROCPOOL__MUST(sizeof(int) == 0, procpool_write_type_comma_name_for_each_argument_of_##name,                         \
-                 "write type, name for each argument of " #name);                                                      \
+                 "write type, name for each argument of " #name " (a type with a comma in it needs a typedef)");       \
   static PROCPOOL_UNUSED R name(void)
 #define PROCPOOL__TYPED_MANY(L, K, V, R, name, ...)                                                                    \
   PROCPOOL__MUST(sizeof(int) == 0, procpool_at_most_8_arguments_put_more_into_a_struct_##name,                         \
