@@ -72,7 +72,7 @@
    queued go on; the supervisor replaces the worker at once, whatever the host is doing meanwhile.
    shared buffer   memory that the host and all workers see at the same address (procpool_shared_alloc): it saves the
             copies, for what is large or worked on many times. The library does not keep two tasks from writing to the
-            same place.
+            same place, and what a task that crashed left there is anything.
 
    ---- START METHODS ----
    fork     needs nothing, and opens fastest from a small host with one thread: open early.
@@ -97,6 +97,7 @@
                  their first task
      BROKEN      a strict pool lost a worker, or its supervisor was killed: open a new pool
      FORKED      a forked child of the host used the pool, or came back into a call: it may open one of its own
+     MISMATCH    options that were not zeroed, or files of the program that were compiled with different procpool.h
      DEADLOCK    a wait inside a callback or a task of the same pool: it would wait for itself
 
    ---- CALLABLE FROM ----
@@ -315,7 +316,7 @@ typedef struct procpool_error {
 
 /* Why this thread's last refused call was refused (status 40 and above, or why a pool takes no more; an open too), or
  * the error of the last task whose outcome a typed call, a map or procpool_call gave back to this thread as other than
- * OK; and why such a call has none (INTERRUPTED, FULL). Untyped calls do not tell of FULL, PENDING, END and INTERRUPTED:
+ * OK; and why such a call has none (INTERRUPTED, FULL). Untyped calls do not tell of FULL, PENDING, END, INTERRUPTED:
  * these are answers. As with errno, success changes nothing. (Not told: bad handles of calls that return no status, and
  * that of a procpool_process.) error may be null. Returns error->status: OK where there was none yet. Any thread, a
  * callback too. */
@@ -347,16 +348,15 @@ typedef int (*procpool_generator)(void *context, void *item);
 
 /* ---- opening ---- */
 typedef enum procpool_start {
-  PROCPOOL_START_AUTO = 0, /* fork if the process has one thread, else spawn if it can (see open), else an error */
-  PROCPOOL_START_FORK,     /* workers are copies of the host as it is at open. Not refused where the host has threads:
-                              a lock that another thread holds at that moment is then held in the workers for ever */
+  PROCPOOL_START_AUTO = 0, /* fork if the process has one thread, else spawn if it can, else open refuses */
+  PROCPOOL_START_FORK,     /* workers are copies of the host as it is at open; beside threads a risk: >>manners */
   PROCPOOL_START_SPAWN,    /* workers are copies of a fresh start of the same program: procpool_worker_main() */
   PROCPOOL_START_THREAD,   /* workers are threads of the host: no isolation */
   PROCPOOL_START_INLINE    /* tasks run in the caller while it waits, polls or finds the queue full */
 } procpool_start;
 
-/* Every field may be zero: the default. What pointers lead to may go when open has returned, but for an
- * initializer_argument without its size and what finalizer_context is. */
+/* To be zeroed first (= {0}): a field that is zero has its default. What pointers lead to may go when open has
+ * returned, but for an initializer_argument without its size and what finalizer_context is. */
 typedef struct procpool_options {
   procpool_error *error; /* filled with the reason when open fails; may be null */
   const char *name;      /* shown by top, htop and ps -o comm: 10 bytes of it, then -INDEX; default "procpool" */
@@ -388,15 +388,14 @@ typedef struct procpool_options {
 
   /* times */
   int spin_us;              /* busy-wait before sleeping, us; 0: chosen by the pool; -1: never */
-  double time_limit;        /* seconds of wall time that a task may run, from its body's start; 0: none; fork and spawn
-                               only */
+  double time_limit;        /* seconds of wall time that a task's body may run, then it is TIMEOUT: THE END OF A TASK
+                               THAT RUNS in >>manners; 0: none; fork and spawn only */
   double grace;             /* seconds from each stage (procpool_stage) to the next; 0: 0.1; negative: none, SIGKILL at
                                once */
   double initializer_limit; /* seconds that an initializer may run; 0: no limit; fork and spawn only */
 
   /* thread: bytes of each worker's stack, at least 65536, and raised to what the system asks for (128 KiB on arm64); 0:
-   * as the main thread's (RLIMIT_STACK, or 8 MiB). A forked worker goes on with the stack of the thread that opened the
-   * pool, a spawned one has its program's */
+   * as the main thread's (RLIMIT_STACK, or 8 MiB). Of processes: Stack in >>manners */
   size_t stack_size;
 
   /* 1 to 19: added to the nice value that the host has at open, in each worker before its initializer, so that it gives
@@ -412,18 +411,16 @@ typedef struct procpool_options {
    *   start      with the host's environment, and with this path as argv[0]. Where AUTO forks it is not used */
   const char *worker_path;
 
-  /* Runs once in each worker that leaves in order: when the pool is shut down by DRAIN or CANCEL, or the worker is
-   * replaced (max_tasks_per_child); after its last task, never beside one. Inline: in the call that ends the pool. Not
-   * in a worker that is killed or has crashed, nor where the pool is killed, or freed without a shutdown before. It is
-   * called and answers like a task (procpool_task_return, procpool_task_fail), has no argument, and is in no count. One
-   * that crashes, or calls exit, loses its own result and nothing else: it breaks no strict pool. */
+  /* Runs once in each worker that leaves in order (the pool is shut down by DRAIN or CANCEL, or the worker is replaced:
+   * max_tasks_per_child), after its last task; inline in the call that ends the pool. Not in a worker that is killed or
+   * has crashed, nor where the pool is killed, or freed without a shutdown before. It answers like a task, has no
+   * argument, and is in no count. One that crashes, or calls exit, loses its own result alone: no strict pool breaks */
   procpool_function finalizer;
 
-  /* Runs in the host for each finalizer that has ended, in the thread that polls, waits, shuts down or frees; a
-   * shutdown returns OK when all have run. The future is settled: OK with the result, FAILED, TRANSFER; where the
-   * worker ended in it CRASHED, or TIMEOUT (finalizer_limit). procpool_future_error names the worker. It is given back
-   * after the callback. None comes for a worker that is killed while the result of its finalizer is on its way, nor for
-   * one that ends in its finalizer while its ring is full. Null: the results are dropped */
+  /* Runs in the host for each finalizer that has ended, as a future's callback does; a shutdown is OK when all have
+   * run. Its future is given back after it: OK with the result, FAILED, TRANSFER; where the worker ended in it CRASHED,
+   * or TIMEOUT (finalizer_limit); the error names the worker. None comes for a worker that is killed while that result
+   * is on its way, nor for one that ends in its finalizer while its ring is full. Null: the results are dropped */
   procpool_callback finalizer_callback;
   void *finalizer_context;
   double finalizer_limit; /* seconds that a finalizer may run, then its worker is killed; 0: no limit, and a shutdown
@@ -495,7 +492,6 @@ typedef struct procpool_submit_options {
  * dropped. options may be null. Blocks while the queue is full (see options->timeout), and takes in results meanwhile
  * (reads them from the workers' rings, so that their futures settle); never runs a callback. Inside a task of this very
  * pool (thread, inline) it returns FULL instead of blocking.
- * A task that runs longer than its limit ends as TIMEOUT: see THE END OF A TASK THAT RUNS in >>manners.
  * With a result's place procpool_future_data returns it and procpool_future_result copies from it, as long as the
  * buffer is not freed; unless the task ends as OK, what lies there afterwards is anything. Returns
  *   OK           it will settle exactly once
@@ -546,12 +542,10 @@ PROCPOOL_API PROCPOOL_NODISCARD procpool_status procpool_submit_many(procpool *p
 /* A buffer of size bytes, aligned to 64, what lies in it is anything (it may have been used before). It lives until
  * procpool_shared_free or procpool_free(pool); shutdown, and a pool that breaks, leave it readable. Tasks see the
  * buffers that were there when they were submitted, at the same address as the host (but see procpool_task_shared), so
- * pointers into buffers may stand in arguments and within buffers. Both sides may write: it is the program's business
- * that no process reads what another one is writing. Null when there is none to be had, and procpool_last_error says
- * why: MEMORY with errno as system_error (ENOMEM: more than max_memory or the machine has left; ENOSPC, EFBIG),
- * SHUTDOWN, BROKEN, INIT_FAIL. Null on a bad handle and in a forked child, too. The pages are taken here, so no later
- * access runs out of memory. May be called in callbacks, and in tasks of thread and inline
- * pools; waits for nothing but the kernel. */
+ * pointers into buffers may stand in arguments and within buffers. The pages are taken here, so no later access runs
+ * out of memory. Null when there is none to be had, and procpool_last_error says why: MEMORY with errno as system_error
+ * (ENOMEM: more than max_memory or the machine has left; ENOSPC, EFBIG), SHUTDOWN, BROKEN, INIT_FAIL, HANDLE, FORKED.
+ * May be called in callbacks, and in tasks of thread and inline pools; waits for nothing but the kernel. */
 PROCPOOL_API PROCPOOL_NODISCARD void *procpool_shared_alloc(procpool *pool, size_t size);
 /* Gives a buffer back; null is fine. Its memory is used again when every task that was submitted before has settled:
  * one that still uses it does no harm. (If a task's worker could not be ended, no buffer of that time is used again.)
@@ -1022,9 +1016,9 @@ static PROCPOOL_UNUSED inline void procpool__scope_end(procpool **procpool__pool
  *   status   power_map(pool, arguments, results, count)
  *   status   power_map_with(pool, arguments, results, count, &map_options)
  *   status   power_imap(pool, generator, context, &imap_options, &iterator)
- *   status   power_next(iterator, &y)                    waits; for loops over an imap, until END: the status of an item
- *                                                        that failed is returned too, and the iteration goes on. From
- *                                                        40 on it is the call that was refused
+ *   status   power_next(iterator, &y)                    waits; for loops over an imap, until END: an item that failed
+ *                                                        returns its status too, and the iteration goes on. From 40 on
+ *                                                        it is the call that was refused
  *   power_task        the procpool_function beneath, for untyped calls
  *   power_arguments   the type of an element of the array arguments: with one argument its type, with several a struct
  *                     of them by name
@@ -1051,7 +1045,7 @@ static PROCPOOL_UNUSED inline void procpool__scope_end(procpool **procpool__pool
  * another process, so with fork and spawn an argument that is one is checked: it must be null or lead into a live
  * shared buffer of the pool (or to its end); else the call, or the imap's procpool_next, is refused with ARGUMENT, and
  * procpool_last_error names it. What is the same in every process (a function's address in a forked pool) goes as
- * uintptr_t. Pointers within a struct are not seen.
+ * uintptr_t. Pointers within a struct are not seen, nor is a result that is one: both are the caller's affair.
  *
  *   PROCPOOL_STRING_FUNCTION(shout, text) { ...; procpool_task_return_string(task, answer); }
  * is a function of a `procpool_task *task` and a `const char *text`, whose result is a string: procpool_future_string.
@@ -2173,20 +2167,15 @@ private:
    Programs may be built with the thread, address and undefined-behaviour sanitizers. (Under the thread sanitizer a pool
    opens by one fork more, which copies the page tables once more.)
 
-   ---- START METHODS ----
-   fork     needs nothing, and opens fastest from a small host. But a forked supervisor is a copy of the host as of
-            open: open early, when the host is small and has one thread. Each fork copies the host's page tables, for
-            the supervisor, for every worker and for every replacement, and while the pool lives the host's first write
-            to a page copies that page. In a host with threads an explicit fork is not refused, but a lock that another
-            thread holds at that moment (of stdio, of a library) is held in the workers for ever, and in every
-            replacement: a task that wants it hangs.
-   spawn    starts the program anew, so it costs the same however large the host is and whatever threads it has. It
-            needs procpool_worker_main() as the first call in main, or a program that has it at options.worker_path (a
-            plugin's own, which opens the same shared objects). A program whose libraries start threads before main
-            cannot be spawned, since its workers are forks of that start: open says THREADS.
-   auto     takes fork in a process with one thread, else spawn if it can, else it refuses and says so. Where it cannot
-            be known whether there are threads (no /proc, and no glibc from 2.32 on that has started none) it does not
-            fork.
+   ---- START METHODS ---- What the manual does not say of them:
+   fork     each fork copies the host's page tables, for the supervisor, for every worker and for every replacement, and
+            while the pool lives the host's first write to a page copies that page. In a host with threads an explicit
+            fork is not refused, but a lock that another thread holds at that moment (of stdio, of a library) is held in
+            the workers for ever, and in every replacement: a task that wants it hangs.
+   spawn    a program whose libraries start threads before main cannot be spawned, since its workers are forks of that
+            start: open says THREADS.
+   auto     does not fork where it cannot be known whether there are threads (no /proc, and no glibc from 2.32 on that
+            has started none).
 
    All that forked workers have of the host is as of open, for replacements too: memory, directory, environment, umask,
    open descriptors, nice value and scheduling class, rights (processors: see below). What the host changes or opens
@@ -2206,22 +2195,12 @@ private:
 
    ---- THE END OF A TASK THAT RUNS ----
    A task that runs can be ended: by its time limit (TIMEOUT), or by procpool_future_cancel_kill (CANCELLED). It goes by
-   stages (procpool_stage), with a grace between them, and error.stage tells the last one:
-     ASKED   procpool_task_cancelled() becomes true; if the task returns then, its worker lives on
-     TERM    the worker gets SIGTERM
-     KILL    the worker gets SIGKILL; a worker that ended is replaced
-   What the task was about to return is dropped. No signal ever hits the worker's next task: before one is sent, the
-   task is taken from the worker, which then can never take another. The clock of a limit starts with the body, so that
-   waiting in the queue does not count, and stops when the body has returned and what it printed is out. It is wall
-   time; time in which the worker could not run because its whole job was stopped or frozen does not count (see Stops).
-   The supervisor sees to all this, whatever the host does meanwhile.
-
-   ---- SHARED BUFFERS ----
-   A shared buffer (procpool_shared_alloc) is memory that the host and all workers see, at the same address. It saves
-   the copies, for what is large or worked on many times: a map over arrays that lie in buffers copies nothing; a task
-   may be given pointers into them; an argument or the place of a result may be part of one (procpool_submit_options).
-   Its price: the library does not keep two tasks from writing to the same place, and what a crashed task left there is
-   anything. A buffer that is freed is used again only when every task that was submitted before has settled.
+   the stages of procpool_stage, a grace apart. If the task returns when it is asked, its worker lives on; a worker that
+   was ended is replaced. What the task was about to return is dropped. No signal ever hits the worker's next task:
+   before one is sent, the task is taken from the worker, which then can never take another. The clock of a limit starts
+   with the body, so that waiting in the queue does not count, and stops when the body has returned and what it printed
+   is out. It is wall time; time in which the worker could not run because its whole job was stopped or frozen does not
+   count (see Stops). The supervisor sees to all this, whatever the host does meanwhile.
 
    ---- PROCESS MANNERS ----
    Descriptors  the host gets seven per pool (procpool_fd: nine), close-on-exec and above 2. A worker has two of the
