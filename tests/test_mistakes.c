@@ -361,3 +361,49 @@ TEST_STARTS(mistake_exit_in_a_task, PROCESSES) {
   CHECK(error.exit_status == 3 || error.exit_status == 255); /* musl */
   test_close(pool);
 }
+
+static int init_fails(const void *argument, size_t size) {
+  (void)argument;
+  (void)size;
+  return 3;
+}
+
+TEST_STARTS(mistake_initializer_that_fails, CONCURRENT) {
+  procpool_options options;
+  procpool *pool;
+  int y;
+  memset(&options, 0, sizeof(options));
+  options.initializer = init_fails;
+  pool = test_open_with(start, 1, &options);
+  SAYS(square_of_call(pool, 5, &y), PROCPOOL_INIT_FAIL, "it returned 3");
+  CHECK_OK(procpool_close(pool));
+}
+
+PROCPOOL_FUNCTION(int, at, const int *, place) {
+  return *place;
+}
+
+/* The message has the signal's name: as where a pointer within a struct is followed. */
+TEST_STARTS(mistake_pointer_that_leads_nowhere, PROCESSES) {
+  procpool *pool = test_open(start, 1);
+  int y;
+  SAYS(at_call(pool, NULL, &y), PROCPOOL_CRASHED, "was ended by signal 11 (SIGSEGV)");
+  test_close(pool);
+}
+
+PROCPOOL_FUNCTION(int, for_ever, int, x) {
+  while (x >= 0)
+    (void)usleep(1000);
+  return x;
+}
+
+TEST_STARTS(mistake_task_without_an_end, PROCESSES) {
+  procpool *pool = test_open(start, 1);
+  procpool_submit_options options;
+  int y;
+  memset(&options, 0, sizeof(options));
+  options.time_limit = 0.05;
+  options.grace = 0.05;
+  SAYS(for_ever_result(for_ever_submit_with(pool, &options, 1), &y), PROCPOOL_TIMEOUT, "its worker got SIGTERM");
+  test_close(pool);
+}
