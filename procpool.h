@@ -116,7 +116,8 @@
      procpool_fd, _get_stats               yes         yes         yes                        no         -1, FORKED
      procpool_task_*                       no          no          yes, of its own task       no         no
      * procpool_future_wait, _result, _string, procpool_wait, _next, _poll, _wait_ready: not where there is nothing to
-     wait for; with timeout 0 or less PENDING instead. A task in a worker process may open pools, 8 levels deep.
+     wait for; with timeout 0 or less PENDING instead. A forked worker is such a child, and a spawned one has none of
+     the host's handles; the tasks of both may open pools of their own, 8 levels deep.
 
    ---- MANNERS ---- in short: the host gets no signal handler, no thread (but with START_THREAD), no child that its
    wait() sees (but as process 1 or subreaper), and at most nine descriptors per pool, close-on-exec. Ctrl-C is the
@@ -650,7 +651,7 @@ static PROCPOOL_UNUSED inline procpool_status procpool_get_stats(procpool *procp
 
 /* ---- futures ----
  * A future is its submitter's until release; any thread of the host may use it. It stays valid after the pool was shut
- * down and freed. A null or released one is HANDLE where it can be recognised. */
+ * down and freed. A null one is HANDLE; a released one too, unless its task goes on or its memory serves another. */
 
 /* The outcome if settled, else PENDING. Takes in what has come (in an inline pool it runs one task), but runs no
  * callback; never waits. HANDLE, FORKED. */
