@@ -56,7 +56,6 @@ TEST(mistake_pool_that_did_not_open) {
   SAYS(procpool_submit(NULL, task_nothing, NULL, 0, NULL, &future), PROCPOOL_HANDLE, "null");
   CHECK(future == NULL);
   SAYS(square_of_result(square_of_submit(NULL, 5), &y), PROCPOOL_HANDLE, "null");
-  SAYS(procpool_close((procpool *)&y), PROCPOOL_HANDLE, "not of this kind");
 }
 
 TEST_STARTS(mistake_result_taken_twice, EVERY) {
@@ -87,7 +86,8 @@ TEST_STARTS(mistake_handle_of_another_kind, EVERY) {
   procpool *pool = test_open(start, 1);
   procpool_future *future = square_of_submit(pool, 5);
   int y;
-  SAYS(procpool_future_wait((procpool_future *)(void *)&future, 1), PROCPOOL_HANDLE, "not of this kind"); /* &future */
+  if (!test_instrumented()) /* a future is larger than a pointer to it */
+    SAYS(procpool_future_wait((procpool_future *)(void *)&future, 1), PROCPOOL_HANDLE, "not of this kind");
   SAYS(square_of_result((procpool_future *)(void *)pool, &y), PROCPOOL_HANDLE, "not of this kind");
   SAYS(procpool_poll((procpool *)(void *)future, 0), PROCPOOL_HANDLE, "not of this kind");
   CHECK_OK(square_of_result(future, &y));
