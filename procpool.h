@@ -72,7 +72,7 @@
    queued go on; the supervisor replaces the worker at once, whatever the host is doing meanwhile.
    shared buffer   memory that the host and all workers see at the same address (procpool_shared_alloc): it saves the
             copies, for what is large or worked on many times. The library does not keep two tasks from writing to the
-            same place.
+            same place, and what a task that crashed left there is anything.
 
    ---- START METHODS ----
    fork     needs nothing, and opens fastest from a small host with one thread: open early.
@@ -97,6 +97,7 @@
                  their first task
      BROKEN      a strict pool lost a worker, or its supervisor was killed: open a new pool
      FORKED      a forked child of the host used the pool, or came back into a call: it may open one of its own
+     MISMATCH    options that were not zeroed, or files of the program that were compiled with different procpool.h
      DEADLOCK    a wait inside a callback or a task of the same pool: it would wait for itself
 
    ---- CALLABLE FROM ----
@@ -115,7 +116,8 @@
      procpool_fd, _get_stats               yes         yes         yes                        no         -1, FORKED
      procpool_task_*                       no          no          yes, of its own task       no         no
      * procpool_future_wait, _result, _string, procpool_wait, _next, _poll, _wait_ready: not where there is nothing to
-     wait for; with timeout 0 or less PENDING instead. A task in a worker process may open pools, 8 levels deep.
+     wait for; with timeout 0 or less PENDING instead. A forked worker is such a child, and a spawned one has none of
+     the host's handles; the tasks of both may open pools of their own, 8 levels deep.
 
    ---- MANNERS ---- in short: the host gets no signal handler, no thread (but with START_THREAD), no child that its
    wait() sees (but as process 1 or subreaper), and at most nine descriptors per pool, close-on-exec. Ctrl-C is the
@@ -258,10 +260,10 @@ extern "C" {
   X(END, 22, "the iterator has delivered everything")                                                                  \
   X(INTERRUPTED, 23, "procpool_interrupt ended the wait")                                                              \
   X(ARGUMENT, 40, "an argument is invalid")                                                                            \
-  X(HANDLE, 41, "the handle is null, released, or not of this kind")                                                   \
+  X(HANDLE, 41, "the handle is null (was an open or a submit refused?), released, or not of this kind")                \
   X(MISMATCH, 42, "caller and implementation were compiled from different versions of procpool.h")                     \
   X(TOO_SMALL, 43, "the buffer is smaller than the result")                                                            \
-  X(MEMORY, 44, "out of memory or of shared memory")                                                                   \
+  X(MEMORY, 44, "out of memory, or of shared memory (options.max_memory, or what the machine has)")                    \
   X(SYSTEM, 45, "a system call failed (number in the error)")                                                          \
   X(NO_FUNCTION, 46, "the function is not in the program that workers run")                                            \
   X(NO_WORKER_MAIN, 47, "spawn starts this program anew: call procpool_worker_main() first thing in main")             \
@@ -315,7 +317,7 @@ typedef struct procpool_error {
 
 /* Why this thread's last refused call was refused (status 40 and above, or why a pool takes no more; an open too), or
  * the error of the last task whose outcome a typed call, a map or procpool_call gave back to this thread as other than
- * OK; and why such a call has none (INTERRUPTED, FULL). Untyped calls do not tell of FULL, PENDING, END and INTERRUPTED:
+ * OK; and why such a call has none (INTERRUPTED, FULL). Untyped calls do not tell of FULL, PENDING, END, INTERRUPTED:
  * these are answers. As with errno, success changes nothing. (Not told: bad handles of calls that return no status, and
  * that of a procpool_process.) error may be null. Returns error->status: OK where there was none yet. Any thread, a
  * callback too. */
@@ -347,16 +349,15 @@ typedef int (*procpool_generator)(void *context, void *item);
 
 /* ---- opening ---- */
 typedef enum procpool_start {
-  PROCPOOL_START_AUTO = 0, /* fork if the process has one thread, else spawn if it can (see open), else an error */
-  PROCPOOL_START_FORK,     /* workers are copies of the host as it is at open. Not refused where the host has threads:
-                              a lock that another thread holds at that moment is then held in the workers for ever */
+  PROCPOOL_START_AUTO = 0, /* fork if the process has one thread, else spawn if it can, else open refuses */
+  PROCPOOL_START_FORK,     /* workers are copies of the host as it is at open; beside threads a risk: >>manners */
   PROCPOOL_START_SPAWN,    /* workers are copies of a fresh start of the same program: procpool_worker_main() */
   PROCPOOL_START_THREAD,   /* workers are threads of the host: no isolation */
   PROCPOOL_START_INLINE    /* tasks run in the caller while it waits, polls or finds the queue full */
 } procpool_start;
 
-/* Every field may be zero: the default. What pointers lead to may go when open has returned, but for an
- * initializer_argument without its size and what finalizer_context is. */
+/* To be zeroed first (= {0}): a field that is zero has its default. What pointers lead to may go when open has
+ * returned, but for an initializer_argument without its size and what finalizer_context is. */
 typedef struct procpool_options {
   procpool_error *error; /* filled with the reason when open fails; may be null */
   const char *name;      /* shown by top, htop and ps -o comm: 10 bytes of it, then -INDEX; default "procpool" */
@@ -388,15 +389,14 @@ typedef struct procpool_options {
 
   /* times */
   int spin_us;              /* busy-wait before sleeping, us; 0: chosen by the pool; -1: never */
-  double time_limit;        /* seconds of wall time that a task may run, from its body's start; 0: none; fork and spawn
-                               only */
+  double time_limit;        /* seconds of wall time that a task's body may run, then it is TIMEOUT: THE END OF A TASK
+                               THAT RUNS in >>manners; 0: none; fork and spawn only */
   double grace;             /* seconds from each stage (procpool_stage) to the next; 0: 0.1; negative: none, SIGKILL at
                                once */
   double initializer_limit; /* seconds that an initializer may run; 0: no limit; fork and spawn only */
 
   /* thread: bytes of each worker's stack, at least 65536, and raised to what the system asks for (128 KiB on arm64); 0:
-   * as the main thread's (RLIMIT_STACK, or 8 MiB). A forked worker goes on with the stack of the thread that opened the
-   * pool, a spawned one has its program's */
+   * as the main thread's (RLIMIT_STACK, or 8 MiB). Of processes: Stack in >>manners */
   size_t stack_size;
 
   /* 1 to 19: added to the nice value that the host has at open, in each worker before its initializer, so that it gives
@@ -412,18 +412,16 @@ typedef struct procpool_options {
    *   start      with the host's environment, and with this path as argv[0]. Where AUTO forks it is not used */
   const char *worker_path;
 
-  /* Runs once in each worker that leaves in order: when the pool is shut down by DRAIN or CANCEL, or the worker is
-   * replaced (max_tasks_per_child); after its last task, never beside one. Inline: in the call that ends the pool. Not
-   * in a worker that is killed or has crashed, nor where the pool is killed, or freed without a shutdown before. It is
-   * called and answers like a task (procpool_task_return, procpool_task_fail), has no argument, and is in no count. One
-   * that crashes, or calls exit, loses its own result and nothing else: it breaks no strict pool. */
+  /* Runs once in each worker that leaves in order (the pool is shut down by DRAIN or CANCEL, or the worker is replaced:
+   * max_tasks_per_child), after its last task; inline in the call that ends the pool. Not in a worker that is killed or
+   * has crashed, nor where the pool is killed, or freed without a shutdown before. It answers like a task, has no
+   * argument, and is in no count. One that crashes, or calls exit, loses its own result alone: no strict pool breaks */
   procpool_function finalizer;
 
-  /* Runs in the host for each finalizer that has ended, in the thread that polls, waits, shuts down or frees; a
-   * shutdown returns OK when all have run. The future is settled: OK with the result, FAILED, TRANSFER; where the
-   * worker ended in it CRASHED, or TIMEOUT (finalizer_limit). procpool_future_error names the worker. It is given back
-   * after the callback. None comes for a worker that is killed while the result of its finalizer is on its way, nor for
-   * one that ends in its finalizer while its ring is full. Null: the results are dropped */
+  /* Runs in the host for each finalizer that has ended, as a future's callback does; a shutdown is OK when all have
+   * run. Its future is given back after it: OK with the result, FAILED, TRANSFER; where the worker ended in it CRASHED,
+   * or TIMEOUT (finalizer_limit); the error names the worker. None comes for a worker that is killed while that result
+   * is on its way, nor for one that ends in its finalizer while its ring is full. Null: the results are dropped */
   procpool_callback finalizer_callback;
   void *finalizer_context;
   double finalizer_limit; /* seconds that a finalizer may run, then its worker is killed; 0: no limit, and a shutdown
@@ -497,7 +495,6 @@ typedef struct procpool_submit_options {
  * dropped. options may be null. Blocks while the queue is full (see options->timeout), and takes in results meanwhile
  * (reads them from the workers' rings, so that their futures settle); never runs a callback. Inside a task of this very
  * pool (thread, inline) it returns FULL instead of blocking.
- * A task that runs longer than its limit ends as TIMEOUT: see THE END OF A TASK THAT RUNS in >>manners.
  * With a result's place procpool_future_data returns it and procpool_future_result copies from it, as long as the
  * buffer is not freed; unless the task ends as OK, what lies there afterwards is anything. Returns
  *   OK           it will settle exactly once
@@ -548,12 +545,10 @@ PROCPOOL_API PROCPOOL_NODISCARD procpool_status procpool_submit_many(procpool *p
 /* A buffer of size bytes, aligned to 64, what lies in it is anything (it may have been used before). It lives until
  * procpool_shared_free or procpool_free(pool); shutdown, and a pool that breaks, leave it readable. Tasks see the
  * buffers that were there when they were submitted, at the same address as the host (but see procpool_task_shared), so
- * pointers into buffers may stand in arguments and within buffers. Both sides may write: it is the program's business
- * that no process reads what another one is writing. Null when there is none to be had, and procpool_last_error says
- * why: MEMORY with errno as system_error (ENOMEM: more than max_memory or the machine has left; ENOSPC, EFBIG),
- * SHUTDOWN, BROKEN, INIT_FAIL. Null on a bad handle and in a forked child, too. The pages are taken here, so no later
- * access runs out of memory. May be called in callbacks, and in tasks of thread and inline
- * pools; waits for nothing but the kernel. */
+ * pointers into buffers may stand in arguments and within buffers. The pages are taken here, so no later access runs
+ * out of memory. Null when there is none to be had, and procpool_last_error says why: MEMORY with errno as system_error
+ * (ENOMEM: more than max_memory or the machine has left; ENOSPC, EFBIG), SHUTDOWN, BROKEN, INIT_FAIL, HANDLE, FORKED.
+ * May be called in callbacks, and in tasks of thread and inline pools; waits for nothing but the kernel. */
 PROCPOOL_API PROCPOOL_NODISCARD void *procpool_shared_alloc(procpool *pool, size_t size);
 /* Gives a buffer back; null is fine. Its memory is used again when every task that was submitted before has settled:
  * one that still uses it does no harm. (If a task's worker could not be ended, no buffer of that time is used again.)
@@ -658,7 +653,7 @@ static PROCPOOL_UNUSED inline procpool_status procpool_get_stats(procpool *procp
 
 /* ---- futures ----
  * A future is its submitter's until release; any thread of the host may use it. It stays valid after the pool was shut
- * down and freed. A null or released one is HANDLE where it can be recognised. */
+ * down and freed. A null one is HANDLE; a released one too, unless its task goes on or its memory serves another. */
 
 /* The outcome if settled, else PENDING. Takes in what has come (in an inline pool it runs one task), but runs no
  * callback; never waits. HANDLE, FORKED. */
@@ -1024,9 +1019,9 @@ static PROCPOOL_UNUSED inline void procpool__scope_end(procpool **procpool__pool
  *   status   power_map(pool, arguments, results, count)
  *   status   power_map_with(pool, arguments, results, count, &map_options)
  *   status   power_imap(pool, generator, context, &imap_options, &iterator)
- *   status   power_next(iterator, &y)                    waits; for loops over an imap, until END: the status of an item
- *                                                        that failed is returned too, and the iteration goes on. From
- *                                                        40 on it is the call that was refused
+ *   status   power_next(iterator, &y)                    waits; for loops over an imap, until END: an item that failed
+ *                                                        returns its status too, and the iteration goes on. From 40 on
+ *                                                        it is the call that was refused
  *   power_task        the procpool_function beneath, for untyped calls
  *   power_arguments   the type of an element of the array arguments: with one argument its type, with several a struct
  *                     of them by name
@@ -1053,7 +1048,7 @@ static PROCPOOL_UNUSED inline void procpool__scope_end(procpool **procpool__pool
  * another process, so with fork and spawn an argument that is one is checked: it must be null or lead into a live
  * shared buffer of the pool (or to its end); else the call, or the imap's procpool_next, is refused with ARGUMENT, and
  * procpool_last_error names it. What is the same in every process (a function's address in a forked pool) goes as
- * uintptr_t. Pointers within a struct are not seen.
+ * uintptr_t. Pointers within a struct are not seen, nor is a result that is one: both are the caller's affair.
  *
  *   PROCPOOL_STRING_FUNCTION(shout, text) { ...; procpool_task_return_string(task, answer); }
  * is a function of a `procpool_task *task` and a `const char *text`, whose result is a string: procpool_future_string.
@@ -1084,7 +1079,9 @@ static PROCPOOL_UNUSED inline void procpool__scope_end(procpool **procpool__pool
 #define PROCPOOL__IS_POINTER(T) std::is_pointer<T>::value
 #define PROCPOOL__IS_VOID(T) std::is_void<T>::value
 #define PROCPOOL__TRIVIAL(T)                                                                                           \
-  static_assert(std::is_trivially_copyable<T>::value, "procpool: " #T " crosses processes byte by byte");
+  static_assert(std::is_trivially_copyable<T>::value,                                                                  \
+                "procpool: " #T                                                                                        \
+                " crosses processes byte by byte, and is not trivially copyable: see procpools::pool");
 #ifdef __cpp_exceptions
 #define PROCPOOL__TRY try
 #define PROCPOOL__CATCH(task)                                                                                          \
@@ -1267,7 +1264,7 @@ static PROCPOOL_UNUSED inline void procpool__scope_end(procpool **procpool__pool
 #define PROCPOOL__TYPED(L, K, V, R, ...) PROCPOOL__JUDGE(__VA_ARGS__)(L, K, V, R, __VA_ARGS__)
 #define PROCPOOL__TYPED_ODD(L, K, V, R, name, ...)                                                                     \
   PROCPOOL__MUST(sizeof(int) == 0, procpool_write_type_comma_name_for_each_argument_of_##name,                         \
-                 "write type, name for each argument of " #name);                                                      \
+                 "write type, name for each argument of " #name " (a type with a comma in it needs a typedef)");       \
   static PROCPOOL_UNUSED R name(void)
 #define PROCPOOL__TYPED_MANY(L, K, V, R, name, ...)                                                                    \
   PROCPOOL__MUST(sizeof(int) == 0, procpool_at_most_8_arguments_put_more_into_a_struct_##name,                         \
@@ -2173,20 +2170,15 @@ private:
    Programs may be built with the thread, address and undefined-behaviour sanitizers. (Under the thread sanitizer a pool
    opens by one fork more, which copies the page tables once more.)
 
-   ---- START METHODS ----
-   fork     needs nothing, and opens fastest from a small host. But a forked supervisor is a copy of the host as of
-            open: open early, when the host is small and has one thread. Each fork copies the host's page tables, for
-            the supervisor, for every worker and for every replacement, and while the pool lives the host's first write
-            to a page copies that page. In a host with threads an explicit fork is not refused, but a lock that another
-            thread holds at that moment (of stdio, of a library) is held in the workers for ever, and in every
-            replacement: a task that wants it hangs.
-   spawn    starts the program anew, so it costs the same however large the host is and whatever threads it has. It
-            needs procpool_worker_main() as the first call in main, or a program that has it at options.worker_path (a
-            plugin's own, which opens the same shared objects). A program whose libraries start threads before main
-            cannot be spawned, since its workers are forks of that start: open says THREADS.
-   auto     takes fork in a process with one thread, else spawn if it can, else it refuses and says so. Where it cannot
-            be known whether there are threads (no /proc, and no glibc from 2.32 on that has started none) it does not
-            fork.
+   ---- START METHODS ---- What the manual does not say of them:
+   fork     each fork copies the host's page tables, for the supervisor, for every worker and for every replacement, and
+            while the pool lives the host's first write to a page copies that page. In a host with threads an explicit
+            fork is not refused, but a lock that another thread holds at that moment (of stdio, of a library) is held in
+            the workers for ever, and in every replacement: a task that wants it hangs.
+   spawn    a program whose libraries start threads before main cannot be spawned, since its workers are forks of that
+            start: open says THREADS.
+   auto     does not fork where it cannot be known whether there are threads (no /proc, and no glibc from 2.32 on that
+            has started none).
 
    All that forked workers have of the host is as of open, for replacements too: memory, directory, environment, umask,
    open descriptors, nice value and scheduling class, rights (processors: see below). What the host changes or opens
@@ -2206,28 +2198,18 @@ private:
 
    ---- THE END OF A TASK THAT RUNS ----
    A task that runs can be ended: by its time limit (TIMEOUT), or by procpool_future_cancel_kill (CANCELLED). It goes by
-   stages (procpool_stage), with a grace between them, and error.stage tells the last one:
-     ASKED   procpool_task_cancelled() becomes true; if the task returns then, its worker lives on
-     TERM    the worker gets SIGTERM
-     KILL    the worker gets SIGKILL; a worker that ended is replaced
-   What the task was about to return is dropped. No signal ever hits the worker's next task: before one is sent, the
-   task is taken from the worker, which then can never take another. The clock of a limit starts with the body, so that
-   waiting in the queue does not count, and stops when the body has returned and what it printed is out. It is wall
-   time; time in which the worker could not run because its whole job was stopped or frozen does not count (see Stops).
-   The supervisor sees to all this, whatever the host does meanwhile.
+   the stages of procpool_stage, a grace apart. If the task returns when it is asked, its worker lives on; a worker that
+   was ended is replaced. What the task was about to return is dropped. No signal ever hits the worker's next task:
+   before one is sent, the task is taken from the worker, which then can never take another. The clock of a limit starts
+   with the body, so that waiting in the queue does not count, and stops when the body has returned and what it printed
+   is out. It is wall time; time in which the worker could not run because its whole job was stopped or frozen does not
+   count (see Stops). The supervisor sees to all this, whatever the host does meanwhile.
 
    A deadline (procpool_submit_options) is an instant, and all time counts. A task that has not begun by then never
-   does: it is TIMEOUT, with the stage NONE and no worker. One that runs is ended then, as by a limit; that needs fork
+   does: it is TIMEOUT, with the stage NONE. One that runs is ended then, as by a limit; that needs fork
    or spawn. Of a limit and a deadline the earlier one counts, and the error's message says which it was. In the queue
    the supervisor looks for such tasks at each deadline; in a pool of threads, and inline, they settle as their turn
    comes.
-
-   ---- SHARED BUFFERS ----
-   A shared buffer (procpool_shared_alloc) is memory that the host and all workers see, at the same address. It saves
-   the copies, for what is large or worked on many times: a map over arrays that lie in buffers copies nothing; a task
-   may be given pointers into them; an argument or the place of a result may be part of one (procpool_submit_options).
-   Its price: the library does not keep two tasks from writing to the same place, and what a crashed task left there is
-   anything. A buffer that is freed is used again only when every task that was submitted before has settled.
 
    ---- PROCESS MANNERS ----
    Descriptors  the host gets seven per pool (procpool_fd: nine), close-on-exec and above 2. A worker has two of the
@@ -9636,6 +9618,11 @@ static inline procpool_status procpool__host_told(procpool_status status) {
   return status < PROCPOOL_ARGUMENT ? status : procpool__host_tell_refusal(status);
 }
 
+/* Refuses what a caller gave, before a pool is entered. */
+static procpool_status procpool__host_wrong(const char *message) {
+  return procpool__host_told(procpool__host_refuse(NULL, PROCPOOL_ARGUMENT, 0, message));
+}
+
 /* Whether a struct of options comes from another version of this file: before anything else of it is read. */
 static bool procpool__host_mismatch(size_t given, size_t ours) {
   return given != 0 && given != ours;
@@ -12378,11 +12365,13 @@ static bool procpool__open_check(procpool__plan *plan) {
   const procpool_options *o = &plan->options;
   const bool processes = o->start <= PROCPOOL_START_SPAWN;
   if ((unsigned)o->start > PROCPOOL_START_INLINE)
-    return procpool__open_fail(plan, PROCPOOL_ARGUMENT, 0, "options.start is none of PROCPOOL_START_*");
+    return procpool__open_fail(plan, PROCPOOL_ARGUMENT, 0,
+                               "options.start is none of PROCPOOL_START_*: were the options zeroed first?");
   if (o->max_workers < 0 || o->max_workers > PROCPOOL__MAX_WORKERS)
     return procpool__open_fail(plan, PROCPOOL_ARGUMENT, 0, "options.max_workers must be 0 to 1024");
   if (o->max_tasks_per_child < 0 || o->spin_us < -1)
-    return procpool__open_fail(plan, PROCPOOL_ARGUMENT, 0, "options.max_tasks_per_child or spin_us is negative");
+    return procpool__open_fail(plan, PROCPOOL_ARGUMENT, 0,
+                               "options.max_tasks_per_child is negative, or spin_us below -1");
   if ((o->strict || o->close_fds || o->max_tasks_per_child > 0 || o->time_limit > 0 || o->initializer_limit > 0 ||
        o->finalizer_limit > 0) &&
       !processes)
@@ -12407,8 +12396,9 @@ static bool procpool__open_check(procpool__plan *plan) {
   if ((o->keep_fds == NULL && o->keep_fds_count > 0) || o->keep_fds_count > 4096)
     return procpool__open_fail(plan, PROCPOOL_ARGUMENT, 0, "options.keep_fds is null or longer than 4096");
   if (!(o->time_limit >= 0) || !(o->initializer_limit >= 0) || !(o->finalizer_limit >= 0) || o->grace != o->grace)
-    return procpool__open_fail(plan, PROCPOOL_ARGUMENT, 0,
-                               "options.time_limit, initializer_limit, finalizer_limit or grace is no time");
+    return procpool__open_fail(
+        plan, PROCPOOL_ARGUMENT, 0,
+        "options.time_limit, initializer_limit or finalizer_limit is negative, or not a number, or grace is not");
   if (o->initializer_argument == NULL && o->initializer_size > 0)
     return procpool__open_fail(plan, PROCPOOL_ARGUMENT, 0, "options.initializer_argument is null but has a size");
   if (o->finalizer_callback != NULL && o->finalizer == NULL)
@@ -13051,7 +13041,8 @@ static bool procpool__open_supervisor(procpool *p, procpool__plan *plan) {
   procpool__process_close_far(&p->fds);
   procpool__process_leave(&old);
   if (error != 0)
-    (void)procpool__open_fail_call(plan, PROCPOOL_SPAWN_FAIL, error, plan->call, "the supervisor could not be started");
+    (void)procpool__open_fail_call(plan, PROCPOOL_SPAWN_FAIL, error, plan->call,
+                                   "the supervisor could not be started (why: system_error)");
   else if (procpool__open_handshake(p, plan))
     return true;
   procpool__host_await_end(p); /* it may have been started before the go-between failed */
@@ -13462,6 +13453,10 @@ typedef struct procpool__order {
 } procpool__order;
 
 #define PROCPOOL__NOT_A_NUMBER "a time is not a number"
+#define PROCPOOL__NO_PLACE "there is no place for the result: the pointer to it is null"
+#define PROCPOOL__NO_ITERATOR "there is no place for the iterator: the pointer to it is null"
+#define PROCPOOL__OTHER_OPTIONS                                                                                        \
+  "struct_size is neither 0 nor the size of these options: zero them first, or compile all files with one procpool.h"
 
 /* There is no memory to be had. A pool that has ended meanwhile takes none: then that is why. */
 static procpool_status procpool__submit_no_pages(const procpool *p) {
@@ -13881,7 +13876,9 @@ static void procpool__submit_make_order(const procpool *p, procpool__order *o, p
 static procpool_status procpool__submit_checked(procpool *p, procpool__order *o, uint64_t deadline) {
   if (o->function == NULL || (o->argument == NULL && o->size > 0) || !procpool__size_possible(1, o->size) ||
       (o->result == NULL && o->capacity > 0))
-    return procpool__host_refuse(p, PROCPOOL_ARGUMENT, 0, "null function, or null argument or result with a size");
+    return procpool__host_refuse(
+        p, PROCPOOL_ARGUMENT, 0,
+        "the function is null; or argument or result has a size but is null, or no memory is that large");
   if (o->limit > 0 && p->start > PROCPOOL_START_SPAWN)
     return procpool__host_refuse(p, PROCPOOL_UNSUPPORTED, 0,
                                  "a time limit needs fork or spawn: no thread can be ended");
@@ -13892,10 +13889,10 @@ static procpool_status procpool__submit_check_options(const procpool_submit_opti
   if (options == NULL)
     return PROCPOOL_OK;
   if (procpool__host_mismatch(options->struct_size, sizeof(*options)))
-    return procpool__host_told(PROCPOOL_MISMATCH);
+    return procpool__host_told(procpool__host_refuse(NULL, PROCPOOL_MISMATCH, 0, PROCPOOL__OTHER_OPTIONS));
   if (options->timeout != options->timeout || options->time_limit != options->time_limit ||
       options->grace != options->grace || options->deadline != options->deadline)
-    return procpool__host_told(procpool__host_refuse(NULL, PROCPOOL_ARGUMENT, 0, PROCPOOL__NOT_A_NUMBER));
+    return procpool__host_wrong(PROCPOOL__NOT_A_NUMBER);
   return PROCPOOL_OK;
 }
 
@@ -14004,7 +14001,7 @@ PROCPOOL_API procpool_status procpool_submit_many(procpool *pool, procpool_funct
   if (submitted != NULL)
     *submitted = 0;
   if (futures != NULL && !procpool__size_possible(count, sizeof(procpool_future *)))
-    return procpool__host_told(PROCPOOL_ARGUMENT);
+    return procpool__host_wrong("no array is that large");
   if (futures != NULL && count > 0)
     memset((void *)futures, 0, count * sizeof(procpool_future *));
   if (status == PROCPOOL_OK)
@@ -14087,7 +14084,7 @@ static procpool_status procpool__string_submit(procpool *pool, size_t index, pro
   if (future != NULL)
     *future = NULL;
   if (string == NULL)
-    return procpool__host_told(procpool__host_refuse(NULL, PROCPOOL_ARGUMENT, 0, "the string is null"));
+    return procpool__host_wrong("the string is null");
   return procpool__submit_for(pool, &purpose, function, string, strlen(string) + 1, options, future);
 }
 
@@ -14106,7 +14103,7 @@ PROCPOOL_API procpool_status procpool__typed_submit_strings(procpool *pool, proc
   if (status != PROCPOOL_OK)
     return procpool__typed_refused(status);
   if ((strings == NULL && count > 0) || !procpool__size_possible(count, sizeof(*strings)))
-    status = procpool__host_told(procpool__host_refuse(NULL, PROCPOOL_ARGUMENT, 0, "the list of strings is null"));
+    status = procpool__host_wrong("the list of strings is null");
   for (size_t i = 0; i < count && futures != NULL; i++)
     futures[i] = NULL;
   for (size_t i = 0; i < count && status == PROCPOOL_OK; i++)
@@ -14277,7 +14274,7 @@ PROCPOOL_API procpool_status procpool_wait_ready(procpool *pool, double timeout)
   if (status != PROCPOOL_OK)
     return status;
   if (procpool__public_bad_timeout(timeout))
-    return procpool__public_leave(pool, PROCPOOL_ARGUMENT);
+    return procpool__public_leave(pool, procpool__host_refuse(pool, PROCPOOL_ARGUMENT, 0, PROCPOOL__NOT_A_NUMBER));
   wait = procpool__host_wait_for(pool, procpool__condition_ready, &ready, procpool__public_deadline(timeout),
                                  PROCPOOL__WAIT_CALLBACKS | PROCPOOL__WAIT_READY);
   status = procpool__public_wait(pool, &wait);
@@ -14418,7 +14415,8 @@ PROCPOOL_API procpool_status procpool_shutdown(procpool *pool, procpool_shutdown
   if (status != PROCPOOL_OK)
     return status;
   if ((unsigned)mode > PROCPOOL_KILL || procpool__public_bad_timeout(timeout))
-    status = PROCPOOL_ARGUMENT;
+    status = procpool__host_refuse(pool, PROCPOOL_ARGUMENT, 0,
+                                   "the mode is none of DRAIN, CANCEL, KILL, or the time is not a number");
   else if (timeout > 0 && procpool__host_self(pool))
     status = PROCPOOL_DEADLOCK;
   else
@@ -14563,8 +14561,12 @@ PROCPOOL_API procpool_status procpool_get_stats_sized(procpool *pool, procpool_s
   const procpool_status status = procpool__public_enter(pool);
   if (status != PROCPOOL_OK)
     return status;
-  if (stats == NULL || stats_size != sizeof(*stats))
-    return procpool__public_leave(pool, stats == NULL ? PROCPOOL_ARGUMENT : PROCPOOL_MISMATCH);
+  if (stats == NULL)
+    return procpool__public_leave(
+        pool, procpool__host_refuse(pool, PROCPOOL_ARGUMENT, 0,
+                                    "there is no place for the figures: the pointer to it is null"));
+  if (stats_size != sizeof(*stats))
+    return procpool__public_leave(pool, PROCPOOL_MISMATCH);
   (void)procpool__host_drain(pool);
   for (uint64_t parts = pool->tasks.slots_used / PROCPOOL__SWEEP; pool->drain.sweep_left > 0 && parts > 0; parts--) {
     procpool__host_breathe(pool); /* tasks that left no record are looked for, some at a time */
@@ -14698,7 +14700,7 @@ PROCPOOL_API procpool_status procpool_future_wait(procpool_future *future, doubl
   if (status != PROCPOOL_OK)
     return status;
   if (procpool__public_bad_timeout(timeout))
-    return procpool__host_told(PROCPOOL_ARGUMENT);
+    return procpool__host_wrong(PROCPOOL__NOT_A_NUMBER);
   p = future->pool;
   status = procpool__future_status(future);
   if (status != PROCPOOL_PENDING && __atomic_load_n(&p->callbacks.first_due, __ATOMIC_RELAXED) == NULL)
@@ -14748,8 +14750,8 @@ PROCPOOL_API procpool_status procpool_future_result(procpool_future *future, dou
   if (size != NULL)
     *size = 0;
   if (status == PROCPOOL_OK)
-    status =
-        buffer == NULL && capacity > 0 ? procpool__host_told(PROCPOOL_ARGUMENT) : procpool_future_wait(future, timeout);
+    status = buffer == NULL && capacity > 0 ? procpool__host_wrong(PROCPOOL__NO_PLACE)
+                                            : procpool_future_wait(future, timeout);
   if (status != PROCPOOL_OK)
     return status;
   if (!(future->flags & PROCPOOL__F_PLACE))
@@ -14819,7 +14821,7 @@ PROCPOOL_API procpool_status procpool__typed_result(procpool_future *future, voi
   if (status == PROCPOOL_OK)
     status = procpool__host_check_future(future);
   if (status == PROCPOOL_OK && buffer == NULL && size > 0)
-    status = PROCPOOL_ARGUMENT;
+    status = procpool__host_refuse(NULL, PROCPOOL_ARGUMENT, 0, PROCPOOL__NO_PLACE);
   if (status != PROCPOOL_OK)
     return procpool__host_told(status);
   p = future->pool;
@@ -14890,7 +14892,9 @@ PROCPOOL_API procpool_status procpool_future_error(procpool_future *future, proc
   if (status != PROCPOOL_OK)
     return status;
   if (error == NULL)
-    return procpool__public_leave(future->pool, PROCPOOL_ARGUMENT);
+    return procpool__public_leave(future->pool,
+                                  procpool__host_refuse(future->pool, PROCPOOL_ARGUMENT, 0,
+                                                        "there is no place for the error: the pointer to it is null"));
   procpool__future_describe(future, error);
   return procpool__public_leave(future->pool, PROCPOOL_OK);
 }
@@ -14963,7 +14967,7 @@ static procpool_status procpool__future_stop(procpool_future *future, bool by_fo
     return status;
   p = future->pool;
   if (procpool__public_bad_timeout(grace))
-    return procpool__public_leave(p, PROCPOOL_ARGUMENT);
+    return procpool__public_leave(p, procpool__host_refuse(p, PROCPOOL_ARGUMENT, 0, PROCPOOL__NOT_A_NUMBER));
   future->refs++;
   status = procpool__future_cancel(p, future);
   if (status == PROCPOOL_PENDING && by_force && p->start > PROCPOOL_START_SPAWN)
@@ -15025,7 +15029,7 @@ static procpool_status procpool__call_run(procpool *pool, procpool__pointers poi
   procpool_status status;
   procpool__platform_cancel_here();
   if (to->result == NULL && to->capacity > 0)
-    return procpool__host_told(procpool__host_refuse(NULL, PROCPOOL_ARGUMENT, 0, "there is no place for the result"));
+    return procpool__host_wrong(PROCPOOL__NO_PLACE);
   status = procpool__submit_for(pool, &purpose, function, argument, size, options, &future);
   if (status == PROCPOOL_FULL || status == PROCPOOL_INTERRUPTED)
     (void)procpool__host_refuse(NULL, status, 0, NULL);
@@ -15065,7 +15069,7 @@ PROCPOOL_API procpool_status procpool_future_add_done_callback(procpool_future *
   if (status != PROCPOOL_OK)
     return status;
   if (callback == NULL)
-    return procpool__host_told(PROCPOOL_ARGUMENT);
+    return procpool__host_wrong("the callback is null");
   node = (procpool__callback_node *)PROCPOOL_MALLOC(sizeof(*node));
   if (node == NULL)
     return procpool__host_told(PROCPOOL_MEMORY);
@@ -15181,7 +15185,7 @@ static procpool_status procpool__group_make(procpool__group *g, size_t places) {
   memset((void *)g, 0, sizeof(*g));
   procpool__waiter_init(&g->waiter);
   if (!procpool__size_possible(places, sizeof(*g->nodes)))
-    return PROCPOOL_ARGUMENT;
+    return procpool__host_refuse(NULL, PROCPOOL_ARGUMENT, 0, "no list of futures is that long");
   g->nodes = (procpool__wait_node *)PROCPOOL_MALLOC((places + 1) * sizeof(*g->nodes));
   g->pools = (procpool **)PROCPOOL_MALLOC((places + 1) * sizeof(*g->pools));
   if (g->nodes == NULL || g->pools == NULL)
@@ -15471,7 +15475,7 @@ static procpool_status procpool__group_wait(procpool__group *g, procpool__wait *
 static procpool_status procpool__group_fill(procpool__group *g, procpool_future *const *futures, size_t count) {
   procpool_status status = procpool__group_make(g, futures != NULL ? count : 0);
   if (futures == NULL && count > 0)
-    return PROCPOOL_ARGUMENT;
+    return procpool__host_refuse(NULL, PROCPOOL_ARGUMENT, 0, "the list of futures is null");
   for (size_t i = 0; i < count && status == PROCPOOL_OK; i++)
     status = procpool__host_check_future(futures[i]);
   for (size_t i = 0; i < count && status == PROCPOOL_OK; i++)
@@ -15487,7 +15491,7 @@ PROCPOOL_API procpool_status procpool_wait(procpool_future *const *futures, size
   if (done != NULL)
     *done = 0;
   if ((unsigned)mode > PROCPOOL_FIRST_EXCEPTION || procpool__public_bad_timeout(timeout))
-    return procpool__host_told(PROCPOOL_ARGUMENT);
+    return procpool__host_wrong("the mode is none of PROCPOOL_ALL_COMPLETED ..., or the time is not a number");
   status = procpool__group_fill(&group, futures, count);
   group.until = (unsigned)mode;
   if (status == PROCPOOL_OK && group.pool_count > 0) {
@@ -15591,7 +15595,7 @@ PROCPOOL_API procpool_status procpool_as_completed(procpool_future *const *futur
   procpool_iterator *it;
   procpool_status status;
   if (iterator == NULL)
-    return procpool__host_told(PROCPOOL_ARGUMENT);
+    return procpool__host_wrong(PROCPOOL__NO_ITERATOR);
   *iterator = NULL;
   it = procpool__iterator_new(0);
   if (it == NULL)
@@ -15699,7 +15703,7 @@ PROCPOOL_API procpool_status procpool_imap(procpool *pool, procpool_function fun
   if (iterator != NULL)
     *iterator = NULL;
   if (options != NULL && procpool__host_mismatch(options->struct_size, sizeof(*options)))
-    return procpool__host_told(PROCPOOL_MISMATCH);
+    return procpool__host_told(procpool__host_refuse(NULL, PROCPOOL_MISMATCH, 0, PROCPOOL__OTHER_OPTIONS));
   memset(&o, 0, sizeof(o));
   if (options != NULL)
     o = *options;
@@ -15707,7 +15711,7 @@ PROCPOOL_API procpool_status procpool_imap(procpool *pool, procpool_function fun
   if (status != PROCPOOL_OK)
     return status;
   if (iterator == NULL)
-    status = procpool__host_refuse(pool, PROCPOOL_ARGUMENT, 0, "there is no place for the iterator");
+    status = procpool__host_refuse(pool, PROCPOOL_ARGUMENT, 0, PROCPOOL__NO_ITERATOR);
   else
     status = procpool__imap_check(pool, function, generator, item_size, &o);
   pool->futures.live += status == PROCPOOL_OK;
@@ -16289,7 +16293,7 @@ PROCPOOL_API procpool_status procpool_next(procpool_iterator *iterator, double t
   if (!procpool__iterator_here(iterator))
     return procpool__host_told(PROCPOOL_FORKED);
   if (future == NULL || procpool__public_bad_timeout(timeout))
-    return procpool__host_told(PROCPOOL_ARGUMENT);
+    return procpool__host_wrong("there is no place for the future, or the time is not a number");
   g = &iterator->group;
   if (g->pool_count == 0)
     return PROCPOOL_END;
@@ -16320,7 +16324,7 @@ PROCPOOL_API procpool_status procpool__typed_imap(procpool *pool, procpool_funct
 PROCPOOL_API procpool_status procpool__typed_next(procpool_iterator *iterator, void *buffer, size_t size) {
   procpool_future *future;
   const procpool_status status = buffer != NULL || size == 0 ? procpool_next(iterator, PROCPOOL_FOREVER, &future)
-                                                             : procpool__host_told(PROCPOOL_ARGUMENT);
+                                                             : procpool__host_wrong(PROCPOOL__NO_PLACE);
   if (status == PROCPOOL_INTERRUPTED)
     (void)procpool__host_refuse(NULL, status, 0, NULL);
   if (status != PROCPOOL_OK) /* before an item is taken */
@@ -16998,7 +17002,7 @@ static const char *procpool__map_check(const procpool__mapping *m) {
   if (m->function == NULL)
     return "the function is null";
   if (m->count > 0 && ((m->from == NULL && m->arguments.size > 0) || (m->to == NULL && m->results.size > 0)))
-    return "an array is null";
+    return "the array of arguments or of results is null";
   if (!procpool__size_possible(m->count, m->arguments.size) || !procpool__size_possible(m->count, m->results.size) ||
       (m->o.statuses != NULL && !procpool__size_possible(m->count, sizeof(*m->o.statuses))) ||
       (m->o.errors != NULL && !procpool__size_possible(m->count, sizeof(*m->o.errors))))
@@ -17042,7 +17046,7 @@ static procpool_status procpool__map(procpool *p, procpool_function function, bo
   procpool__platform_cancel_here();
   memset((void *)&m, 0, sizeof(m));
   if (options != NULL && procpool__host_mismatch(options->struct_size, sizeof(*options)))
-    return procpool__host_told(PROCPOOL_MISMATCH);
+    return procpool__host_told(procpool__host_refuse(NULL, PROCPOOL_MISMATCH, 0, PROCPOOL__OTHER_OPTIONS));
   if (options != NULL)
     m.o = *options;
   m.options = options;
@@ -17343,7 +17347,9 @@ static procpool_process *procpool__process_start(const procpool_process_options 
                                                  procpool_function function, const void *argument, size_t size) {
   procpool_process *process;
   if (function == NULL || (options != NULL && ((unsigned)options->start > PROCPOOL_START_SPAWN))) {
-    procpool__error_fill(error, PROCPOOL_ARGUMENT, 0, NULL);
+    procpool__error_fill(
+        error, PROCPOOL_ARGUMENT, 0,
+        "the function is null, or options.start is none of AUTO, FORK, SPAWN: were the options zeroed first?");
     return NULL;
   }
   process = (procpool_process *)PROCPOOL_MALLOC(sizeof(*process));
@@ -17429,7 +17435,7 @@ PROCPOOL_API procpool_status procpool_process_exit_code(procpool_process *proces
   if (status != PROCPOOL_OK)
     return status;
   if (exit_code == NULL)
-    return procpool__host_told(PROCPOOL_ARGUMENT);
+    return procpool__host_wrong("there is no place for the exit code: the pointer to it is null");
   if (procpool_process_is_alive(process))
     return PROCPOOL_PENDING;
   status = procpool_future_error(process->future, &error);

@@ -206,6 +206,23 @@ mistakes() {
   done
 }
 
+# What the linker says where no file of a program has the implementation, or two have: README.md explains both.
+mistakes_linked() {
+  fresh mistakes_linked
+  cp "$root/procpool.h" .
+  block c 1 >two.c
+  sed 1d two.c >user.c
+  printf '#define PROCPOOL_IMPLEMENTATION\n#include "procpool.h"\n' >impl.c
+  $CC -O0 -w -pthread -o user user.c impl.c
+  ! $CC -O0 -w -pthread -o user user.c 2>message || exit 1
+  grep -q 'undefined \(reference to\|symbol:\) .*procpool_open_checked' message || { cat message; exit 1; }
+  ! $CC -O0 -w -pthread -o user two.c impl.c 2>message || exit 1
+  grep -q '\(multiple definition of\|duplicate symbol:\) .*procpool_' message || { cat message; exit 1; }
+  for words in 'undefined reference to .procpool_' 'multiple definition of .procpool_'; do
+    grep -q "$words" "$root/README.md" || { echo "README.md does not explain: $words"; exit 1; }
+  done
+}
+
 # macros COMPILER: macros.c in each dialect, with the warnings that users of headers turn on.
 macros() {
   command -v "$1" >/dev/null 2>&1 || skip "$1 is not installed"
@@ -254,6 +271,7 @@ list() {
   echo "r154_each_order_that_is_needed_is_missed 120 sh '$tests/model.sh' litmus '$build' needed"
   echo "r154_the_checker_agrees_with_known_tests 60 sh '$tests/model.sh' litmus '$build' engine"
   echo "header_first_program 60 sh '$tests/programs.sh' first_program '$build'"
+  [ ! -f "$root/README.md" ] || echo "mistakes_linked 120 sh '$tests/programs.sh' mistakes_linked '$build'"
   for compiler in gcc clang g++ clang++; do
     echo "mistakes_$compiler 120 sh '$tests/programs.sh' mistakes '$build' $compiler"
     echo "macros_$compiler 120 sh '$tests/programs.sh' macros '$build' $compiler"

@@ -136,7 +136,8 @@ TEST_STARTS(last_error_is_the_threads_own, EVERY) {
   CHECK_EQ(pthread_create(&thread, NULL, refused_elsewhere, pool), 0);
   CHECK_EQ(pthread_join(thread, NULL), 0);
   CHECK_STATUS(procpool_last_error(&error), PROCPOOL_ARGUMENT);
-  CHECK_TEXT(error.message, "null function, or null argument or result with a size");
+  CHECK_TEXT(error.message,
+             "the function is null; or argument or result has a size but is null, or no memory is that large");
   CHECK_OK(procpool_call(pool, task_nothing, NULL, 0, NULL, 0, NULL, NULL));
   CHECK_STATUS(procpool_last_error(&error), PROCPOOL_ARGUMENT); /* success changes nothing */
   test_close(pool);
@@ -322,15 +323,17 @@ TEST_STARTS(last_error_is_not_that_the_queue_is_full, CONCURRENT) {
   test_close(pool);
 }
 
+/* A refusal without a text of its own, behind one of the same status with such a text. */
 TEST_STARTS(last_error_is_not_the_one_before, EVERY) {
   procpool *pool = test_open(start, 1);
-  procpool_future *future;
-  CHECK_OK(procpool_submit(pool, task_nothing, NULL, 0, NULL, &future));
-  CHECK_STATUS(submit_timed(pool, NAN, task_nothing, NULL, 0, NULL), PROCPOOL_ARGUMENT);
-  CHECK_TEXT(procpool_last_message(), "a time is not a number");
-  CHECK_STATUS(procpool_future_error(future, NULL), PROCPOOL_ARGUMENT);
-  CHECK_TEXT(procpool_last_message(), procpool_strerror(PROCPOOL_ARGUMENT));
-  CHECK_OK(procpool_future_release(future));
+  procpool_submit_options options;
+  procpool_stats stats;
+  memset(&options, 0, sizeof(options));
+  options.struct_size = 1;
+  CHECK_STATUS(procpool_submit(pool, task_nothing, NULL, 0, &options, NULL), PROCPOOL_MISMATCH);
+  CHECK(strstr(procpool_last_message(), "struct_size") != NULL);
+  CHECK_STATUS(procpool_get_stats_sized(pool, &stats, 8), PROCPOOL_MISMATCH);
+  CHECK_TEXT(procpool_last_message(), procpool_strerror(PROCPOOL_MISMATCH));
   test_close(pool);
 }
 
