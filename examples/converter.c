@@ -1,5 +1,5 @@
-/* converter: PNG files become JPEG files. One in which a worker hangs (a pipe, say) is given up after two seconds, one that
- * it dies of (too wide for a JPEG) costs no more, and all the others are converted. Ctrl-C ends it early.
+/* converter: PNG files become JPEG files. One in which a worker hangs (a pipe, say) is given up after two seconds, one
+ * that it dies of (too wide for a JPEG) costs no more, and all the others are converted. Ctrl-C ends it early.
  *   cc -O2 -pthread -o converter examples/converter.c -lpng -ljpeg && ./converter *.png */
 #define PROCPOOL_IMPLEMENTATION
 #include "../procpool.h"

@@ -1,4 +1,4 @@
-/* game: the game of life. A worker computes the next generation; a frame asks whether it has come, and never waits for it.
+/* game: the game of life. A worker computes the next generation; a frame asks whether it has come, and never waits.
  *   cc -O2 -pthread -o game examples/game.c -lSDL2 && ./game */
 #define PROCPOOL_IMPLEMENTATION
 #include "../procpool.h"

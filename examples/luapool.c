@@ -1,4 +1,4 @@
-/* luapool: a module for Lua, in a process whose main is not its own: its workers are starts of a program of the module's.
+/* luapool: a module for Lua, in a program whose main is not its own: workers are starts of a program of the module's.
  *   cc -O2 -pthread -shared -fPIC -I/usr/include/lua5.4 -o luapool.so examples/luapool.c
  *   cc -O2 -pthread -o luapool-worker ./luapool.so -llua5.4 && lua5.4 examples/luapool.lua */
 #define PROCPOOL_IMPLEMENTATION

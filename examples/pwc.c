@@ -4,10 +4,9 @@
  * a single file, as wc). Symbolic links are not followed. A word is a run of characters between white space as the C
  * locale has it. What cannot be read is reported on stderr and makes the exit status 1.
  *
- * One thing is shown: an imap whose generator does real work. It walks the directories and packs files into batches, so
- * that thousands of small ones cost few tasks. How large a file is the worker finds out, which has to open it in any case;
- * one that is not small comes back to be cut into pieces, so that one big file keeps every worker busy. */
-#define _DEFAULT_SOURCE
+ * One thing is shown: an imap whose generator does real work. It walks the directories and packs files into batches,
+ * so that thousands of small ones cost few tasks. How large a file is, the worker says, which has to open it in any
+ * case; one that is not small comes back to be cut into pieces, so that one big file keeps every worker busy. */
 #define PROCPOOL_IMPLEMENTATION
 #include "../procpool.h"
 #include <ctype.h>
@@ -90,9 +89,9 @@ static ssize_t read_at(int file, unsigned char *buffer, uint64_t size, uint64_t 
   return got;
 }
 
-/* Counts the bytes from begin to end, or to the end of the file if that comes first. A word belongs to the piece in which
- * it begins: the byte before the piece decides whether its first byte is in the middle of one. A short read behind the
- * size is the end; the files of /proc have the size 0, and short reads anywhere. */
+/* Counts the bytes from begin to end, or to the end of the file if that comes first. A word belongs to the piece in
+ * which it begins: the byte before the piece decides whether its first byte is in the middle of one. A short read that
+ * reaches the size is the end; the files of /proc have the size 0, and short reads anywhere. */
 static int count_piece(int file, uint64_t begin, uint64_t end, uint64_t size, struct counts *counts) {
   unsigned char buffer[1 + BUFFER];
   uint64_t offset = begin;
