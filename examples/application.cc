@@ -16,17 +16,18 @@ typedef std::map<std::string, int> table;
 static table count_words(const std::string &text) {
   table counts;
   std::istringstream words(text);
-  for (std::string word; words >> word;)
-    counts[word]++;
+  for (std::string word; words >> word; counts[word]++)
+    if (word == "crash")
+      std::abort(); /* a bug that only some texts meet */
   if (counts.empty())
     throw std::invalid_argument("a text without words");
-  if (counts.count("crash") > 0)
-    std::abort(); /* a bug that only some texts meet */
   return counts;
 }
 
-/* The pool is a member like any other. */
 class index_of_words {
+  procpools::pool pool_; /* a member like any other */
+  table total_;
+
 public:
   void add(const std::vector<std::string> &texts) {
     try {
@@ -35,24 +36,12 @@ public:
           total_[entry.first] += entry.second;
       std::cout << texts.size() << " texts added, 'the' is there " << total_["the"] << " times\n";
     } catch (const procpools::error &error) {
-      std::cout << "text " << error.item() << ": " << procpool_status_name(error.status()) << ", " << error.what()
-                << "\n";
+      std::cout << "text " << error.item() << ": " << error.what() << "\n";
     }
   }
-  procpools::future<std::string> longest() {
-    return pool_.submit(
-        [](const table &counts) {
-          std::string longest;
-          for (const auto &entry : counts)
-            longest = entry.first.size() > longest.size() ? entry.first : longest;
-          return longest;
-        },
-        total_);
+  procpools::future<std::string> last() {
+    return pool_.submit([](const table &counts) { return counts.rbegin()->first; }, total_);
   }
-
-private:
-  procpools::pool pool_;
-  table total_;
 };
 
 int main() {
@@ -61,7 +50,8 @@ int main() {
     index.add({"the cat and the dog", "the mouse", "a hippopotamus"});
     index.add({"the end", " ", "the beginning"});
     index.add({"the end", "the crash", "the beginning"});
-    std::cout << "the longest word: " << index.longest().get() << "\n";
+    std::cout << "last in the alphabet: " << index.last().get() << "\n";
+    return 0;
   } catch (const procpools::error &error) {
     std::cerr << "application: " << error.what() << "\n";
     return 1;

@@ -10,27 +10,25 @@ static struct job {
   const char *name, *command;
   struct job *needs[4];
   procpool_future *future; /* null: not handed out yet */
-} jobs[] = {
-    {"config.h", "sleep 0.05", {NULL}, NULL},
-    {"scanner.c", "true", {NULL}, NULL},
-    {"grammar.c", "exit 3", {NULL}, NULL},
-    {"main.o", "sleep 0.02", {&jobs[0]}, NULL},
-    {"scanner.o", "true", {&jobs[0], &jobs[1]}, NULL},
-    {"grammar.o", "true", {&jobs[0], &jobs[2]}, NULL},
-    {"words.o", "sleep 0.03", {&jobs[0]}, NULL},
-    {"compiler", "true", {&jobs[3], &jobs[4], &jobs[5]}, NULL},
-    {"words", "true", {&jobs[4], &jobs[6]}, NULL},
-    {"tests of compiler", "true", {&jobs[7]}, NULL},
-    {"tests of words", "exit 1", {&jobs[8]}, NULL},
-    {"manual", "true", {&jobs[8]}, NULL},
-};
-enum { JOBS = sizeof(jobs) / sizeof(jobs[0]) };
-static procpool *pool;
+} jobs[] =
+    {
+        {"config.h", "sleep 0.05", {NULL}, NULL},
+        {"scanner.c", "true", {NULL}, NULL},
+        {"grammar.c", "exit 3", {NULL}, NULL},
+        {"main.o", "sleep 0.02", {&jobs[0]}, NULL},
+        {"scanner.o", "true", {&jobs[0], &jobs[1]}, NULL},
+        {"grammar.o", "true", {&jobs[0], &jobs[2]}, NULL},
+        {"words.o", "sleep 0.03", {&jobs[0]}, NULL},
+        {"compiler", "true", {&jobs[3], &jobs[4], &jobs[5]}, NULL},
+        {"words", "true", {&jobs[4], &jobs[6]}, NULL},
+        {"tests of compiler", "true", {&jobs[7]}, NULL},
+        {"tests of words", "exit 1", {&jobs[8]}, NULL},
+},
+  *const end = jobs + sizeof(jobs) / sizeof(jobs[0]);
 
 PROCPOOL_STRING_FUNCTION(run, command) { /* in a worker */
-  const int status = system(command);
-  if (status != 0)
-    procpool_task_fail(task, status, command);
+  if (system(command) != 0)
+    procpool_task_fail(task, 1, command);
 }
 
 /* The first thing it needs that is not built, or null. */
@@ -41,35 +39,22 @@ static const struct job *missing(const struct job *job) {
   return NULL;
 }
 
-static void fail(const char *why) {
-  fprintf(stderr, "builder: %s\n", why);
-  exit(1);
-}
-
-/* Runs at the start, and whenever a job has ended. */
-static void start_ready(procpool_future *ended, void *user) {
-  const procpool_submit_options options = {.callback = start_ready};
-  for (struct job *job = jobs; job < jobs + JOBS; job++)
-    if (job->future == NULL && missing(job) == NULL)
-      if ((job->future = run_submit_with(pool, &options, job->command)) == NULL)
-        fail(procpool_last_message());
-  (void)ended, (void)user;
-}
-
 int main(void) {
-  procpool_error error = {0};
-  const procpool_options options = {.error = &error};
-  if ((pool = procpool_open(&options)) == NULL)
-    fail(error.message);
-  start_ready(NULL, NULL);
-  while (procpool_poll(pool, PROCPOOL_FOREVER) == PROCPOOL_OK)
-    ; /* it is END when all is done, also what the callbacks have handed out */
-  for (struct job *job = jobs; job < jobs + JOBS; job++)
-    if (job->future == NULL)
-      printf("%-17s waits for %s\n", job->name, missing(job)->name);
-    else
-      printf("%-17s %s: %s\n", job->name, procpool_status_name(procpool_future_status(job->future)), job->command);
-  for (struct job *job = jobs; job < jobs + JOBS; job++)
-    procpool_future_release(job->future); /* not above: what a job has become is asked of its future */
-  return procpool_close(pool) != PROCPOOL_OK;
+  PROCPOOL_WITH(pool, NULL) {
+    do /* whenever some job has ended */
+      for (struct job *job = jobs; job < end; job++)
+        if (job->future == NULL && missing(job) == NULL && (job->future = run_submit(pool, job->command)) == NULL)
+          return fprintf(stderr, "builder: %s\n", procpool_last_message()), 1;
+    while (procpool_poll(pool, PROCPOOL_FOREVER) == PROCPOOL_OK);
+    for (struct job *job = jobs; job < end; job++)
+      if (job->future == NULL)
+        printf("%-17s waits for %s\n", job->name, missing(job)->name);
+      else
+        printf("%-17s %s: %s\n", job->name, procpool_status_name(procpool_future_status(job->future)), job->command);
+    for (struct job *job = jobs; job < end; job++)
+      procpool_future_release(job->future);        /* not above: what a job has become is asked of its future */
+    return procpool_poll(pool, 0) != PROCPOOL_END; /* END: all that was handed out is done */
+  }
+  fprintf(stderr, "builder: %s\n", procpool_last_message());
+  return 1;
 }

@@ -1,6 +1,5 @@
 /* crash: a task that dies harms nobody else. Five kinds of death, what became of each, and the pool goes on.
  *   cc -O2 -pthread -o crash examples/crash.c && ./crash */
-#define _DEFAULT_SOURCE
 #define PROCPOOL_IMPLEMENTATION
 #include "../procpool.h"
 #include <errno.h>
@@ -33,31 +32,20 @@ static void call_exit(procpool_task *task) {
   exit(0);
 }
 
-struct block {
-  struct block *next;
-  char bytes[1 << 20];
-};
-
-/* Takes memory for ever and never looks whether it got any. The limit, of this worker alone, protects the machine. */
+/* Never looks whether it got any. The limit, of this worker alone, protects the machine. */
 static void exhaust_memory(procpool_task *task) {
   const struct rlimit limit = {64 << 20, 64 << 20};
-  struct block *volatile blocks = NULL;
-  if (setrlimit(RLIMIT_DATA, &limit) != 0) {
+  if (setrlimit(RLIMIT_DATA, &limit) != 0)
     procpool_task_fail(task, errno, "setrlimit");
-    return;
-  }
-  for (int i = 0; i < 1024; i++) { /* where the system has no such limit, it ends at 1 GiB */
-    struct block *block = malloc(sizeof(*block));
-    memset(block->bytes, 1, sizeof(block->bytes));
-    block->next = blocks;
-    blocks = block;
-  }
-  procpool_task_fail(task, ENOMEM, "there was memory enough");
+  else
+    for (int i = 0; i < 1024; i++) { /* where the system has no such limit, it ends at 1 GiB */
+      char *volatile block = malloc(1 << 20);
+      memset(block, 1, 1 << 20);
+    }
 }
 
 static void behave(procpool_task *task) {
-  const int answer = 42;
-  procpool_task_return(task, &answer, sizeof(answer));
+  procpool_task_return_string(task, "42");
 }
 
 static const struct trial {
@@ -69,56 +57,20 @@ static const struct trial {
 };
 enum { TRIALS = sizeof(trials) / sizeof(trials[0]) };
 
-static const char *signal_name(int signal) {
-  switch (signal) {
-  case SIGFPE:
-    return "SIGFPE";
-  case SIGSEGV:
-    return "SIGSEGV";
-  case SIGBUS:
-    return "SIGBUS";
-  case SIGABRT:
-    return "SIGABRT";
-  case SIGKILL:
-    return "SIGKILL";
-  default:
-    return "another signal";
-  }
-}
-
-static void print_outcome(const char *name, procpool_future *future) {
-  procpool_error error;
-  int answer = 0;
-  const procpool_status status = procpool_future_result(future, PROCPOOL_FOREVER, &answer, sizeof(answer), NULL);
-  printf("%-17s %s", name, procpool_status_name(status));
-  if (status == PROCPOOL_OK)
-    printf(": %d\n", answer);
-  else if (procpool_future_error(future, &error) != PROCPOOL_OK)
-    printf(": no future\n");
-  else if (status == PROCPOOL_CRASHED && error.signal != 0)
-    printf(": %s in process %ld\n", signal_name(error.signal), error.pid);
-  else if (status == PROCPOOL_CRASHED)
-    printf(": exit status %d in process %ld\n", error.exit_status, error.pid);
-  else
-    printf(": code %d, %s\n", error.code, error.message);
-}
-
 int main(void) {
-  procpool_error error = {0};
-  procpool_options options = {0};
-  options.error = &error;
-  PROCPOOL_WITH(pool, &options) {
+  PROCPOOL_WITH(pool, NULL) {
     procpool_future *futures[TRIALS];
     for (int i = 0; i < TRIALS; i++)
       if (procpool_submit(pool, trials[i].function, NULL, 0, NULL, &futures[i]) != PROCPOOL_OK)
-        return 1;
+        return fprintf(stderr, "crash: %s\n", procpool_last_message()), 1;
     for (int i = 0; i < TRIALS; i++) {
-      print_outcome(trials[i].name, futures[i]);
-      procpool_future_release(futures[i]);
+      const char *answer = procpool_future_string(futures[i]);
+      printf("%-17s %s: %s\n", trials[i].name, procpool_status_name(procpool_future_status(futures[i])),
+             answer != NULL ? answer : procpool_future_message(futures[i]));
     }
+    procpool_release_many(futures, TRIALS);
     printf("and the pool goes on\n");
     return 0;
   }
-  fprintf(stderr, "crash: no pool: %s %s\n", procpool_strerror(error.status), error.message);
-  return 1;
+  return fprintf(stderr, "crash: %s\n", procpool_last_message()), 1;
 }

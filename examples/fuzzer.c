@@ -5,7 +5,6 @@
 #include "../procpool.h"
 #include <stdio.h>
 #include <stdlib.h>
-#include <string.h>
 
 typedef struct packet {
   uint8_t type, length, step, flags;
@@ -32,35 +31,24 @@ PROCPOOL_PROCEDURE(parse, packet, input) {
 }
 
 int main(void) {
-  procpool_error error = {0};
-  const procpool_options options = {.error = &error};
   const procpool_imap_options in_groups = {.chunksize = 16, .time_limit = 0.1};
   uint64_t state = 88172645463325252u;
-  bool seen[65] = {false}; /* by signal; 0: it hung */
+  bool seen[65] = {false}; /* by the signal that ended the worker */
   int found = 0;
-  PROCPOOL_WITH(pool, &options) {
-    procpool_iterator *inputs;
-    if (parse_imap(pool, next_packet, &state, &in_groups, &inputs) != PROCPOOL_OK) {
-      procpool_last_error(&error);
-      break;
-    }
-    while (found < 3) {
-      const procpool_status status = parse_next(inputs);
-      if (status == PROCPOOL_OK)
+  PROCPOOL_WITH(pool, NULL) {
+    procpool_iterator *inputs = NULL;
+    procpool_status status = parse_imap(pool, next_packet, &state, &in_groups, &inputs);
+    for (; found < 3 && status <= PROCPOOL_TIMEOUT; status = parse_next(inputs)) { /* above are the pool's own errors */
+      procpool_error error;
+      if (status == PROCPOOL_OK || procpool_last_error(&error) != status || seen[error.signal])
         continue;
-      procpool_last_error(&error);
-      if (status != PROCPOOL_CRASHED && status != PROCPOOL_TIMEOUT)
-        break;
-      const int kind = status == PROCPOOL_CRASHED ? error.signal : 0;
-      if (seen[kind])
-        continue;
-      printf("input %zu: %s\n", error.index, kind != 0 ? strsignal(kind) : "it hangs");
-      seen[kind] = true;
+      printf("input %zu: %s, %s\n", error.index, procpool_status_name(status), error.message);
+      seen[error.signal] = true;
       found++;
     }
     procpool_iterator_free(inputs); /* and with it the inputs that wait */
   }
   if (found < 3)
-    fprintf(stderr, "fuzzer: %s\n", error.message);
+    fprintf(stderr, "fuzzer: %s\n", procpool_last_message());
   return found < 3;
 }

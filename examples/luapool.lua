@@ -1,7 +1,7 @@
 -- Each item goes to a worker process, and the worst that it can do there is its own matter.
-local luapool = require "luapool"
+local map = require "luapool"
 
-local pool <close> = luapool.open [[
+local square = [[
   return function(item)
     if item == "leave" then os.exit(3) end
     if item == "stumble" then error("a stone", 0) end
@@ -10,7 +10,7 @@ local pool <close> = luapool.open [[
 ]]
 
 local items = { 2, "stumble", 12, "leave", 1.5 }
-local results, errors = pool:map(items)
+local results, errors = map(square, items)
 for i, item in ipairs(items) do
   print(item, results[i] or errors[i])
 end

@@ -1,7 +1,6 @@
 /* mandelbrot: a map whose results are used as they come. The rows of a picture are computed in workers and arrive in order;
  * each goes straight to the file (binary PPM), with a progress line if stderr is a terminal.
  *   cc -O2 -pthread -o mandelbrot examples/mandelbrot.c && ./mandelbrot mandelbrot.ppm 640 480 */
-#define _DEFAULT_SOURCE
 #define PROCPOOL_IMPLEMENTATION
 #include "../procpool.h"
 #include <stdio.h>

@@ -30,8 +30,7 @@ int main(void) {
   for (uint64_t i = 0; i < TASKS; i++)
     seeds[i] = i << 32; /* far apart: no task comes to the numbers of another one */
   for (int workers = 1; workers <= 3; workers++) {
-    procpool_error error = {0};
-    const procpool_options options = {.max_workers = workers, .error = &error};
+    const procpool_options options = {.max_workers = workers};
     PROCPOOL_WITH(pool, &options) {
       long sum = 0;
       if (count_hits_map(pool, seeds, hits, TASKS) != PROCPOOL_OK)
@@ -40,7 +39,7 @@ int main(void) {
         sum += hits[i];
       printf("%d workers: pi is about %.6f\n", workers, 4.0 * (double)sum / TASKS / POINTS);
     }
-    else return fprintf(stderr, "montecarlo: %s\n", error.message), 1;
+    else return fprintf(stderr, "montecarlo: %s\n", procpool_last_message()), 1;
   }
   return 0;
 }

@@ -4,9 +4,9 @@
  * a single file, as wc). Symbolic links are not followed. A word is a run of characters between white space as the C
  * locale has it. What cannot be read is reported on stderr and makes the exit status 1.
  *
- * One thing is shown: an imap whose generator does real work. It walks the directories and packs pieces of files into
- * batches of about one PIECE, so that thousands of small files cost few tasks and one big file keeps every worker busy. */
-#define _DEFAULT_SOURCE
+ * One thing is shown: an imap whose generator does real work. It walks the directories and packs files into batches,
+ * so that thousands of small ones cost few tasks. How large a file is, the worker says, which has to open it in any
+ * case; one that is not small comes back to be cut into pieces, so that one big file keeps every worker busy. */
 #define PROCPOOL_IMPLEMENTATION
 #include "../procpool.h"
 #include <ctype.h>
@@ -20,12 +20,13 @@
 #include <sys/stat.h>
 #include <unistd.h>
 
-enum { PIECE = 1 << 20, BATCH_PIECES = 64, PATH_SPACE = 8192, BUFFER = 1 << 16, BLOCK = 64 };
+enum { PIECE = 1 << 20, SMALL = 1 << 17, BATCH_PIECES = 64, PATH_SPACE = 8192, BUFFER = 1 << 16, BLOCK = 64 };
 
 /* ---- what goes to a worker and comes back ---- */
 
 struct piece {
   uint64_t file; /* index in the host's list */
+  uint64_t size; /* of the file; 0: not known, all of it is to be counted if it is SMALL */
   uint64_t begin, end;
   uint64_t path; /* where in the batch's paths */
 };
@@ -42,6 +43,7 @@ struct counts {
 
 struct answer {
   uint64_t file;
+  uint64_t size; /* where it was not known; of more than SMALL nothing has been counted */
   struct counts counts;
   int error; /* errno, or 0 */
 };
@@ -87,37 +89,53 @@ static ssize_t read_at(int file, unsigned char *buffer, uint64_t size, uint64_t 
   return got;
 }
 
-/* Counts the bytes from begin to end, or to the end of the file if that comes first. A word belongs to the piece in which
- * it begins: the byte before the piece decides whether its first byte is in the middle of one. */
-static int count_piece(int file, const struct piece *piece, struct counts *counts) {
+/* Counts the bytes from begin to end, or to the end of the file if that comes first. A word belongs to the piece in
+ * which it begins: the byte before the piece decides whether its first byte is in the middle of one. A short read that
+ * reaches the size is the end; the files of /proc have the size 0, and short reads anywhere. */
+static int count_piece(int file, uint64_t begin, uint64_t end, uint64_t size, struct counts *counts) {
   unsigned char buffer[1 + BUFFER];
-  uint64_t offset = piece->begin;
+  uint64_t offset = begin;
   ssize_t got = 0;
+  bool ended = false;
   buffer[0] = ' ';
   if (offset > 0)
     got = read_at(file, buffer, 1, offset - 1);
-  while (got >= 0 && offset < piece->end) {
-    const uint64_t left = piece->end - offset;
-    got = read_at(file, buffer + 1, left < BUFFER ? left : BUFFER, offset);
+  while (got >= 0 && offset < end && !ended) {
+    const uint64_t left = end - offset < BUFFER ? end - offset : BUFFER;
+    got = read_at(file, buffer + 1, left, offset);
     if (got <= 0)
       break;
     count_text(buffer + 1, (size_t)got, counts);
     buffer[0] = buffer[got];
     offset += (uint64_t)got;
+    ended = (uint64_t)got < left && size > 0 && offset >= size;
   }
   return got < 0 ? errno : 0;
+}
+
+/* All of a file whose size nobody has asked for yet, unless it is large. */
+static int count_small(int file, struct answer *answer) {
+  struct stat about;
+  if (fstat(file, &about) != 0)
+    return errno;
+  answer->size = (uint64_t)about.st_size;
+  return answer->size > SMALL ? 0 : count_piece(file, 0, INT64_MAX, answer->size, &answer->counts);
 }
 
 /* The path may meanwhile be something else: a link is refused, and nothing that is opened can block. */
 static void count_file(const char *path, const struct piece *piece, struct answer *answer) {
   const int file = open(path, O_RDONLY | O_CLOEXEC | O_NOFOLLOW | O_NONBLOCK | O_NOCTTY);
+  struct stat about;
   memset(answer, 0, sizeof(*answer));
   answer->file = piece->file;
   if (file < 0) {
     answer->error = errno;
+    if (lstat(path, &about) == 0)
+      answer->size = (uint64_t)about.st_size; /* the columns are as wide as wc makes them */
     return;
   }
-  answer->error = count_piece(file, piece, &answer->counts);
+  answer->error = piece->size == 0 ? count_small(file, answer)
+                                   : count_piece(file, piece->begin, piece->end, piece->size, &answer->counts);
   close(file);
 }
 
@@ -135,14 +153,15 @@ static void count_batch(procpool_task *task) {
 
 struct file {
   char *path;
-  uint64_t size, pieces_left;
+  uint64_t size, pieces_left; /* size 0: not known */
   struct counts counts;
   int error;
 };
 
 struct entry {
   char *path;
-  bool named; /* on the command line */
+  unsigned char type; /* DT_REG and so on, if its directory knows; else DT_UNKNOWN */
+  bool named;         /* on the command line */
 };
 
 struct job {
@@ -150,8 +169,11 @@ struct job {
   size_t files_count, files_room;
   struct entry *stack;
   size_t stack_count, stack_room;
-  uint64_t offset; /* in the last file: what comes before it has been packed */
-  bool cutting;    /* whether anything of the last file is left */
+  size_t *large; /* files to be cut into pieces */
+  size_t large_count, large_room;
+  size_t cut;      /* a file, of which what comes before offset has been packed */
+  uint64_t offset; /* in it */
+  bool cutting;    /* whether anything of it is left */
   bool failed;
 };
 
@@ -204,10 +226,10 @@ static void complain(struct job *job, const char *path, const char *text) {
   fprintf(stderr, ": %s\n", text);
 }
 
-static void push(struct job *job, char *path, bool named) {
+static void push(struct job *job, char *path, unsigned char type, bool named) {
+  const struct entry entry = {path, type, named};
   job->stack = grown(job->stack, job->stack_count, &job->stack_room, sizeof(*job->stack));
-  job->stack[job->stack_count].path = path;
-  job->stack[job->stack_count++].named = named;
+  job->stack[job->stack_count++] = entry;
 }
 
 static char *join(const char *directory, const char *name) {
@@ -230,58 +252,72 @@ static void push_directory(struct job *job, const char *path) {
   }
   while ((errno = 0, found = readdir(directory)) != NULL)
     if (strcmp(found->d_name, ".") != 0 && strcmp(found->d_name, "..") != 0)
-      push(job, join(path, found->d_name), false);
+      push(job, join(path, found->d_name), found->d_type, false);
   if (errno != 0)
     complain(job, path, strerror(errno));
   closedir(directory);
 }
 
-static void add_file(struct job *job, char *path, uint64_t size) {
+static void add_file(struct job *job, char *path) {
   struct file file;
   memset(&file, 0, sizeof(file));
   file.path = path;
-  file.size = size;
-  file.pieces_left = size > PIECE ? (size - 1) / PIECE + 1 : 1;
+  file.pieces_left = 1;
   job->files = grown(job->files, job->files_count, &job->files_room, sizeof(*job->files));
+  job->cut = job->files_count;
   job->files[job->files_count++] = file;
   job->offset = 0;
   job->cutting = true;
 }
 
+/* DT_UNKNOWN, and errno, if there is none. */
+static unsigned char type_of(const char *path) {
+  struct stat about;
+  if (lstat(path, &about) != 0)
+    return DT_UNKNOWN;
+  return S_ISREG(about.st_mode) ? DT_REG : S_ISDIR(about.st_mode) ? DT_DIR : S_ISLNK(about.st_mode) ? DT_LNK : DT_SOCK;
+}
+
 /* Looks at the topmost path: a file becomes the last of the files, a directory is replaced by what it holds. */
 static void visit(struct job *job) {
   const struct entry entry = job->stack[--job->stack_count];
-  struct stat about;
-  const bool found = lstat(entry.path, &about) == 0;
-  if (found && S_ISREG(about.st_mode)) {
-    add_file(job, entry.path, (uint64_t)about.st_size);
+  const unsigned char type = entry.type != DT_UNKNOWN ? entry.type : type_of(entry.path);
+  if (type == DT_REG) {
+    add_file(job, entry.path);
     return; /* the path is kept */
   }
-  if (!found)
+  if (type == DT_UNKNOWN)
     complain(job, entry.path, strerror(errno));
-  else if (S_ISDIR(about.st_mode))
+  else if (type == DT_DIR)
     push_directory(job, entry.path);
   else if (entry.named)
-    complain(job, entry.path, S_ISLNK(about.st_mode) ? "is a symbolic link: not followed" : "is not a regular file");
+    complain(job, entry.path, type == DT_LNK ? "is a symbolic link: not followed" : "is not a regular file");
   free(entry.path);
 }
 
 /* Goes on until there is a file of which something is left to pack. */
 static bool find_file(struct job *job) {
-  while (!job->cutting && job->stack_count > 0)
-    visit(job);
+  while (!job->cutting && job->large_count + job->stack_count > 0)
+    if (job->large_count > 0) {
+      job->cut = job->large[--job->large_count];
+      job->offset = 0;
+      job->cutting = true;
+    } else {
+      visit(job);
+    }
   return job->cutting;
 }
 
-/* Packs the next piece of the last file. The last piece has no end: it takes in what has been written meanwhile. */
+/* Packs the next piece of a file. The last piece has no end: it takes in what has been written meanwhile. */
 static bool pack_piece(struct job *job, struct batch *batch) {
-  struct file *file = &job->files[job->files_count - 1];
+  struct file *file = &job->files[job->cut];
   const size_t path_size = strlen(file->path) + 1;
   const bool last = file->size - job->offset <= PIECE;
   struct piece *piece = &batch->pieces[batch->count];
   if (path_size > PATH_SPACE - batch->used)
     return false;
-  piece->file = job->files_count - 1;
+  piece->file = job->cut;
+  piece->size = file->size;
   piece->begin = job->offset;
   piece->end = last ? INT64_MAX : job->offset + PIECE;
   piece->path = batch->used;
@@ -303,7 +339,7 @@ static int next_batch(void *context, void *item) {
     if (!pack_piece(job, batch)) {
       if (batch->count > 0)
         break;
-      job->files[job->files_count - 1].error = ENAMETOOLONG;
+      job->files[job->cut].error = ENAMETOOLONG;
       job->cutting = false;
     }
   return batch->count > 0;
@@ -313,6 +349,14 @@ static int next_batch(void *context, void *item) {
 
 static void take_answer(struct job *job, const struct answer *answer) {
   struct file *file = &job->files[answer->file];
+  if (answer->size > 0)
+    file->size = answer->size;
+  if (answer->size > SMALL && answer->error == 0) {
+    file->pieces_left = (answer->size - 1) / PIECE + 1;
+    job->large = grown(job->large, job->large_count, &job->large_room, sizeof(*job->large));
+    job->large[job->large_count++] = answer->file;
+    return;
+  }
   file->pieces_left--;
   file->counts.lines += answer->counts.lines;
   file->counts.words += answer->counts.words;
@@ -346,10 +390,13 @@ static procpool_status count_all(struct job *job, procpool *pool) {
     return status;
   options.unordered = true;
   options.buffersize = 16 + 4 * (size_t)stats.workers; /* so that none starves while a directory is read */
-  status = procpool_imap(pool, count_batch, next_batch, job, sizeof(struct batch), &options, &batches);
-  if (status == PROCPOOL_OK)
-    status = collect(job, batches);
-  procpool_iterator_free(batches);
+  do {                                                 /* again for what the last answers have found to be large */
+    status = procpool_imap(pool, count_batch, next_batch, job, sizeof(struct batch), &options, &batches);
+    if (status == PROCPOOL_OK)
+      status = collect(job, batches);
+    procpool_iterator_free(batches);
+    batches = NULL;
+  } while (status == PROCPOOL_OK && job->large_count > 0);
   return status;
 }
 
@@ -403,6 +450,7 @@ static void free_job(struct job *job) {
     free(job->stack[i].path);
   free(job->files);
   free(job->stack);
+  free(job->large);
 }
 
 /* Counts everything in a pool of as many workers as processors; the pool is gone before anything is printed. */
@@ -428,7 +476,7 @@ int main(int argc, char **argv) {
     return 2;
   }
   for (int i = argc - 1; i > 0; i--)
-    push(&job, join("", argv[i]), true);
+    push(&job, join("", argv[i]), DT_UNKNOWN, true);
   status = run_job(&job);
   if (status != PROCPOOL_OK)
     complain(&job, "pool", procpool_strerror(status));

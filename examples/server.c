@@ -9,83 +9,52 @@
 #include <unistd.h>
 
 enum { CLIENTS = 200 };
-#define NUMBER(client) (1009L * (client + 2)) /* of which it asks the smallest factor */
-static int epoll, connected;
+static int connected;
 
-PROCPOOL_FUNCTION(long, smallest_factor, long, number) { /* runs in a worker */
-  for (long factor = 2; factor * factor <= number; factor++)
-    if (number % factor == 0)
-      return factor;
-  return number;
+PROCPOOL_FUNCTION(int, collatz_steps, long, n) { /* in a worker */
+  return n <= 1 ? 0 : 1 + collatz_steps(n % 2 == 0 ? n / 2 : 3 * n + 1);
 }
 
-static void hang_up(int client) {
+/* Runs in procpool_poll. The future of a request that was refused is null: that is an error, too. */
+static void answer(procpool_future *future, void *user) {
+  const int client = (int)(intptr_t)user;
+  int steps = -1;
+  if (collatz_steps_result(future, &steps) != PROCPOOL_OK) /* takes the result and gives the future back */
+    fprintf(stderr, "server: %s\n", procpool_last_message());
+  if (send(client, &steps, sizeof(steps), MSG_NOSIGNAL) < 0)
+    perror("server: send");
   close(client);
   connected--;
 }
 
-/* Runs in procpool_poll. A client whose task has failed gets no answer. */
-static void send_answer(procpool_future *future, void *user) {
-  const int client = (int)(intptr_t)user;
-  long factor;
-  if (smallest_factor_result(future, &factor) != PROCPOOL_OK) /* takes the result and gives the future back */
-    fprintf(stderr, "server: %s\n", procpool_last_message());
-  else if (send(client, &factor, sizeof(factor), MSG_NOSIGNAL) < 0)
-    perror("server: send");
-  hang_up(client);
-}
-
-static void take_request(procpool *pool, int client) {
-  const procpool_submit_options options = {.callback = send_answer, .user = (void *)(intptr_t)client};
-  long number;
-  if (recv(client, &number, sizeof(number), 0) == sizeof(number)) {
-    if (smallest_factor_submit_with(pool, &options, number) != NULL)
-      return; /* send_answer will be called */
-    fprintf(stderr, "server: %s\n", procpool_last_message());
-  }
-  hang_up(client);
-}
-
-static void watch(int descriptor, uint32_t events) {
-  struct epoll_event event = {.events = events, .data = {.fd = descriptor}};
-  if (epoll_ctl(epoll, EPOLL_CTL_ADD, descriptor, &event) != 0)
-    perror("server: epoll_ctl");
-}
-
-static void serve(procpool *pool) {
-  struct epoll_event event;
-  watch(procpool_fd(pool), EPOLLIN);
-  while (connected > 0)
-    if (epoll_wait(epoll, &event, 1, -1) == 1) {
-      if (event.data.fd == procpool_fd(pool))
-        procpool_poll(pool, 0);
-      else
-        take_request(pool, event.data.fd);
-    }
-}
-
 int main(void) {
-  procpool_error error = {0};
-  const procpool_options options = {.error = &error};
-  int clients[CLIENTS], pair[2], right = 0;
-  PROCPOOL_WITH(pool, &options) { /* before there are connections: else workers hold them open, too */
-    epoll = epoll_create1(EPOLL_CLOEXEC);
-    for (; connected < CLIENTS && socketpair(AF_UNIX, SOCK_SEQPACKET, 0, pair) == 0; connected++) {
-      const long number = NUMBER(connected);
-      clients[connected] = pair[1];
-      if (send(pair[1], &number, sizeof(number), 0) < 0)
-        perror("client: send");
-      watch(pair[0], EPOLLIN | EPOLLONESHOT); /* each asks once */
+  procpool_submit_options options = {.callback = answer};
+  int clients[CLIENTS], pair[2], number, steps, right = 0;
+  PROCPOOL_WITH(pool, NULL) { /* before there are connections: else workers hold them open, too */
+    struct epoll_event event = {.events = EPOLLIN, .data = {.fd = procpool_fd(pool)}};
+    const int epoll = epoll_create1(EPOLL_CLOEXEC);
+    int failed = epoll_ctl(epoll, EPOLL_CTL_ADD, event.data.fd, &event);
+    event.events |= EPOLLONESHOT; /* each client asks once */
+    for (; connected < CLIENTS && !failed; clients[connected++] = pair[1]) {
+      failed = socketpair(AF_UNIX, SOCK_SEQPACKET, 0, pair) || send(pair[1], &connected, sizeof(int), 0) < 0 ||
+               epoll_ctl(epoll, EPOLL_CTL_ADD, event.data.fd = pair[0], &event);
     }
-    serve(pool);
-    for (int i = 0; i < CLIENTS; i++) {
-      long factor = 0;
-      (void)recv(clients[i], &factor, sizeof(factor), 0);
-      right += factor == smallest_factor(NUMBER(i));
-    }
+    if (failed)
+      return perror("server"), 1;
+    while (connected > 0)
+      if (epoll_wait(epoll, &event, 1, -1) != 1 || event.data.fd == procpool_fd(pool)) {
+        procpool_poll(pool, 0);
+      } else {
+        options.user = (void *)(intptr_t)event.data.fd;
+        if (recv(event.data.fd, &number, sizeof(number), 0) != sizeof(number))
+          number = 0; /* the client is gone: send will tell */
+        if (collatz_steps_submit_with(pool, &options, number) == NULL)
+          answer(NULL, options.user);
+      }
+    for (int i = 0; i < CLIENTS; i++)
+      right += recv(clients[i], &steps, sizeof(steps), 0) == sizeof(steps) && steps == collatz_steps(i);
     printf("%d of %d clients got the right answer\n", right, CLIENTS);
     return right < CLIENTS;
   }
-  fprintf(stderr, "server: %s\n", error.message);
-  return 1;
+  return fprintf(stderr, "server: %s\n", procpool_last_message()), 1;
 }

@@ -52,7 +52,23 @@ arguments_of() {
   pwc) echo LICENSE examples/quickstart.expected ;;
   sleeping) echo 8 ;;
   mandelbrot) echo mandelbrot.ppm 640 480 ;;
+  converter) echo '*.png' ;;
   esac
+}
+
+# What an example's arguments name. Of 1000 pictures one is too wide for a JPEG, one is cut, one is a pipe that nobody
+# writes into.
+input_of() {
+  [ "$1" = converter ] || return 0
+  echo iVBORw0KGgoAAAANSUhEUgAAACAAAAAgAQAAAABbAUdZAAAADElEQVR42mNgGNwAAACgAAGO+7G0AAAAAElFTkSuQmCC |
+    base64 -d >picture
+  # shellcheck disable=SC2016
+  seq -f %04g.png 0 1999 | xargs -n 500 sh -c 'tee "$@" <picture >/dev/null' sh
+  echo iVBORw0KGgoAAAANSUhEUgAA/90AAAABAQAAAABoeAVJAAAAH0lEQVR42u3BAQ0AAADCoPdPbQ43oAAAAAAAAACAawMf/QABuNkriQAAAABJRU5ErkJggg== |
+    base64 -d | tee 0100.png >1100.png
+  head -c 50 picture | tee 0200.png >1200.png
+  rm 0300.png 1300.png
+  mkfifo 0300.png 1300.png
 }
 
 # The commands that the first comment of an example gives, as far as they compile. (cc, or c++ for C++.)
@@ -86,6 +102,7 @@ example() {
     command -v lua5.4 >/dev/null 2>&1 || skip "lua5.4 is not installed"
     PROCPOOL_WORKERS=2 lua5.4 "examples/$1.lua" >output
   else
+    input_of "$1"
     # shellcheck disable=SC2046
     SDL_VIDEODRIVER=dummy PROCPOOL_WORKERS=2 "./$1" $(arguments_of "$1") >output
   fi
