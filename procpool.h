@@ -2689,6 +2689,9 @@ private:
 #include <sys/xattr.h>
 #include <time.h>
 #include <unistd.h>
+#if defined(__SSE2__) && defined(__OPTIMIZE__)
+#include <emmintrin.h>
+#endif
 #ifdef __GLIBC_PREREQ
 #include <gnu/libc-version.h>
 #if __GLIBC_PREREQ(2, 32)
@@ -2749,6 +2752,7 @@ enum {
   PROCPOOL__SET_CHILD_SUBREAPER = 36,
   PROCPOOL__LIMIT_LOCKS = 10,
   PROCPOOL__P_PIDFD = 3,
+  PROCPOOL__MADV_HUGEPAGE = 14,
   PROCPOOL__MADV_DONTDUMP = 16,
   PROCPOOL__MADV_WIPEONFORK = 18,
   PROCPOOL__MADV_COLLAPSE = 25,
@@ -2917,6 +2921,29 @@ static inline void procpool__platform_prefetch(const void *p) {
 }
 static inline void procpool__platform_prefetch_write(const void *p) {
   __builtin_prefetch(p, 1);
+}
+
+/* Copies past the caches: these stores keep no order, so a fence comes before whatever publishes them. Without
+ * optimization the compiler's loop is slower than the C library's. False where there are none such. */
+static bool procpool__platform_copy_past(void *to, const void *from, size_t size) {
+#if defined(__SSE2__) && defined(__OPTIMIZE__)
+  const size_t odd = (64 - (uintptr_t)to % 64) % 64, ahead = odd < size ? odd : size;
+  unsigned char *at = (unsigned char *)to + ahead;
+  const unsigned char *next = (const unsigned char *)from + ahead;
+  const size_t lines = (size - ahead) / 64;
+  memcpy(to, from, ahead);
+  for (size_t i = 0; i < lines; i++, at += 64, next += 64)
+    for (size_t j = 0; j < 64; j += 16)
+      _mm_stream_si128((__m128i *)(void *)(at + j), _mm_loadu_si128((const __m128i *)(const void *)(next + j)));
+  memcpy(at, next, (size - ahead) % 64);
+  _mm_sfence();
+  return true;
+#else
+  (void)to;
+  (void)from;
+  (void)size;
+  return false;
+#endif
 }
 
 /* ---- calls that POSIX makes cancellation points ----
@@ -3605,6 +3632,15 @@ static void procpool__platform_shm_enlarge(int fd, unsigned char *base, uint64_t
     if (posix_fallocate(fd, (off_t)(at + PROCPOOL__HUGE - PROCPOOL__PAGE), PROCPOOL__PAGE) != 0)
       return;
   (void)madvise(base + from, (size_t)(end - from), PROCPOOL__MADV_COLLAPSE);
+}
+
+/* The same for private memory, of which the kernel then gives large pages as it is first touched: one fault in place of
+ * 512. */
+static void procpool__platform_enlarge(void *p, size_t size) {
+  const size_t ahead = (size_t)(-(uintptr_t)p % PROCPOOL__HUGE);
+  if (size >= ahead + PROCPOOL__HUGE)
+    (void)madvise((unsigned char *)p + ahead, (size - ahead) / PROCPOOL__HUGE * PROCPOOL__HUGE,
+                  PROCPOOL__MADV_HUGEPAGE);
 }
 
 /* Where fallocate is refused: a write takes a page too, and is refused where there is none. They are zeros. */
@@ -6232,6 +6268,54 @@ static void procpool__spin_measure(procpool__spin *spin, const procpool__u64 *wo
   __atomic_store_n(&spin->most, most < PROCPOOL__SPIN_MOST ? most : PROCPOOL__SPIN_MOST, __ATOMIC_RELAXED);
 }
 
+/* ---- copies into shared memory ---- The lines there are those that another processor read the last time. Where the two
+ * share no cache, to take each back costs several times what the copy does, and stores past the caches are that much
+ * faster; where they do, the reader loses a little by them. Which it is, changes as the kernel moves processes about. So
+ * each process that copies measures both ways, and takes the second where it is clearly faster. (Two processors of an AMD
+ * EPYC, 64 KiB there and back: 2 and 6 GB/s where they share none, 8 and 6 where they do.) Private to the process. */
+
+#define PROCPOOL__COPY_LONG ((size_t)16384) /* bytes: for less the choice is not worth two looks at the clock */
+#define PROCPOOL__COPY_TRIAL 32u            /* one in so many copies goes the other way, to see */
+
+/* ns for a mebibyte by each way, averaged; 0: not tried. Relaxed atomics: threads may copy at the same time, and any
+ * result will do. */
+typedef struct procpool__copying {
+  uint32_t plain, past;
+  uint32_t count;
+} procpool__copying;
+
+static bool procpool__copy_way(procpool__copying *c) {
+  const uint32_t plain = __atomic_load_n(&c->plain, __ATOMIC_RELAXED),
+                 past = __atomic_load_n(&c->past, __ATOMIC_RELAXED);
+  const uint32_t count = __atomic_load_n(&c->count, __ATOMIC_RELAXED);
+  const bool better = plain / 2 > past;
+  __atomic_store_n(&c->count, count + 1, __ATOMIC_RELAXED);
+  return count % PROCPOOL__COPY_TRIAL == 1 ? !better : better;
+}
+
+/* Notes what a copy took by one of the ways. */
+static void procpool__copy_note(uint32_t *way, uint64_t ns, size_t size) {
+  const uint64_t took = (ns << 20) / size;
+  const uint32_t now = took < UINT32_MAX / 4 ? (uint32_t)took : UINT32_MAX / 4;
+  const uint32_t before = __atomic_load_n(way, __ATOMIC_RELAXED);
+  __atomic_store_n(way, before == 0 ? now : (3 * before + now) / 4, __ATOMIC_RELAXED);
+}
+
+/* c may be null: what is copied is short. */
+static void procpool__copy_over(procpool__copying *c, void *to, const void *from, size_t size) {
+  uint64_t begin;
+  bool past;
+  if (size < PROCPOOL__COPY_LONG || c == NULL) {
+    memcpy(to, from, size);
+    return;
+  }
+  past = procpool__copy_way(c);
+  begin = procpool__platform_now();
+  if (!past || !procpool__platform_copy_past(to, from, size))
+    memcpy(to, from, size);
+  procpool__copy_note(past ? &c->past : &c->plain, procpool__platform_now() - begin, size);
+}
+
 /* ==== >>ring ========================================================================================================
  * Runs in:   the worker (write), the host (read); the supervisor, or the host without one, publishes for a worker that
  *            is gone, and the supervisor writes of one that ended in its finalizer.
@@ -6284,17 +6368,21 @@ static uint64_t procpool__ring_length(const procpool__segment *s, uint64_t posit
   return length;
 }
 
-static void procpool__ring_copy_in(const procpool__segment *s, int worker, uint64_t position, const void *data,
-                                   uint64_t size) {
+static void procpool__ring_copy_by(const procpool__segment *s, procpool__copying *copying, int worker,
+                                   uint64_t position, const void *data, uint64_t size) {
   unsigned char *ring = procpool__ring_bytes(s, worker);
   const uint64_t at = procpool__ring_place(s, position);
   const uint64_t first = size < s->ring_size - at ? size : s->ring_size - at;
   PROCPOOL__STEP();
   if (size == 0)
     return;
-  memcpy(ring + at, data, (size_t)first);
+  procpool__copy_over(copying, ring + at, data, (size_t)first);
   PROCPOOL__STEP();
-  memcpy(ring, (const unsigned char *)data + first, (size_t)(size - first));
+  procpool__copy_over(copying, ring, (const unsigned char *)data + first, (size_t)(size - first));
+}
+static void procpool__ring_copy_in(const procpool__segment *s, int worker, uint64_t position, const void *data,
+                                   uint64_t size) {
+  procpool__ring_copy_by(s, NULL, worker, position, data, size);
 }
 
 static void procpool__ring_copy_out(const procpool__segment *s, int worker, uint64_t position, void *data,
@@ -6435,6 +6523,7 @@ static void procpool__table_push_dead(const procpool__segment *s, uint32_t slot,
  * Always:    it holds nothing that another process waits for, so it may be killed at any instruction. */
 
 #define PROCPOOL__LENGTHY ((uint64_t)100000u) /* ns */
+#define PROCPOOL__SECOND ((uint64_t)1000000000u)
 /* Tasks in a row that are tidied after: when the worker has slept, and when it has but looked for a while. */
 enum { PROCPOOL__ROW_TIDY = 16, PROCPOOL__ROW_AGAIN = 2 };
 enum { PROCPOOL__CODE_CACHE = 64, PROCPOOL__SCRATCH_KEPT = 4 << 20 };
@@ -6482,9 +6571,10 @@ struct procpool__worker {
   uint64_t tasks;
   void (*make_room)(void *context); /* inline only: no other thread would empty the ring */
   void *make_room_context;
-  unsigned char *scratch; /* results that do not fit the ring at once */
-  uint64_t scratch_size;
+  unsigned char *scratch;              /* results that do not fit the ring at once */
+  uint64_t scratch_size, scratch_used; /* used: by the last task */
   procpool__spin spin;
+  procpool__copying copying;
   procpool__pid parent;     /* its supervisor; a process only */
   int lifeline;             /* a process only: its own descriptor of the lifeline, or -1, */
   uint64_t lifeline_number; /* and which pipe that is */
@@ -6606,11 +6696,26 @@ static uint32_t procpool__worker_phase(const procpool__worker *w) {
 
 /* ---- room in the ring ---- */
 
+/* Whether more are awake, the host too, than there are processors: a worker that only looks keeps them from work. */
+static bool procpool__worker_crowded(const procpool__worker *w) {
+  return procpool__shm_awake(w->segment) >= w->segment->settings.processors;
+}
+
 static bool procpool__worker_fits(procpool__worker *w, uint64_t length) {
   if (w->tail + length - w->consumed <= w->segment->ring_size)
     return true;
   w->consumed = procpool__load(&w->block->consumed);
   return w->tail + length - w->consumed <= w->segment->ring_size;
+}
+
+/* Whether length bytes get free within the time that a look for work may take: the host may be emptying the ring. */
+static bool procpool__worker_spin_for_room(procpool__worker *w, uint64_t length) {
+  procpool__spinning n;
+  procpool__spin_begin(&n, &w->spin, 1, procpool__worker_crowded(w), PROCPOOL__NEVER);
+  while (procpool__spin_on(&n, n.budget))
+    if (procpool__worker_fits(w, length))
+      return true;
+  return false;
 }
 
 /* Waits until length bytes are free. False when the pool is being killed (a thread must find its way out by itself), or
@@ -6625,6 +6730,8 @@ static bool procpool__worker_wait_room(procpool__worker *w, uint64_t length) {
       w->make_room(w->make_room_context);
       continue;
     }
+    if (procpool__worker_spin_for_room(w, length))
+      break;
     seq = procpool__load32(&w->block->room_seq);
     procpool__store32(&w->block->room_flag, 1);
     procpool__worker_notify_host(w, PROCPOOL__FLAG_CLAIM); /* in a lazy sleep: this is more than may wait */
@@ -6737,8 +6844,8 @@ static bool procpool__worker_put(procpool__worker *w, const procpool__record *he
   const uint64_t at = w->tail + sizeof(*head);
   if (!procpool__worker_wait_room(w, procpool__ring_length(w->segment, w->tail, head->size, 0)))
     return false;
-  procpool__ring_copy_in(w->segment, w->index, at, &whole, prefix);
-  procpool__ring_copy_in(w->segment, w->index, at + prefix, data, head->size - prefix);
+  procpool__ring_copy_by(w->segment, &w->copying, w->index, at, &whole, prefix);
+  procpool__ring_copy_by(w->segment, &w->copying, w->index, at + prefix, data, head->size - prefix);
   return true;
 }
 
@@ -7114,7 +7221,9 @@ static bool procpool__worker_finish(procpool__worker *w) {
   return !w->revoked;
 }
 
-/* Gives back its private memory for results, if it is more than that. */
+/* Gives back its private memory for results, if it is more than that: after each task what is much more than that one
+ * needed, since the next may be as large and its pages would have to be got again; and after a second without one all
+ * that is large. */
 static void procpool__worker_trim(procpool__worker *w, uint64_t most) {
   if (w->scratch_size <= most)
     return;
@@ -7154,7 +7263,8 @@ static bool procpool__worker_run(procpool__worker *w, uint32_t slot_index, uint6
   if (!procpool__worker_finish(w))
     return false;
   procpool__store_release(&w->block->intent_word, 0); /* release: a process that sees it sees the commit */
-  procpool__worker_trim(w, PROCPOOL__SCRATCH_KEPT);
+  procpool__worker_trim(w, w->scratch_used > PROCPOOL__SCRATCH_KEPT / 2 ? 2 * w->scratch_used : PROCPOOL__SCRATCH_KEPT);
+  w->scratch_used = 0;
   if ((procpool__worker_has_time(w) || w->notified != notified || w->lengthy) && !procpool__worker_tidy(w))
     return false;
   return w->segment->settings.max_tasks == 0 || w->tasks < w->segment->settings.max_tasks;
@@ -7274,6 +7384,8 @@ static bool procpool__worker_spin(const procpool__worker *w, procpool__spinning 
 
 static void procpool__worker_sleep(procpool__worker *w) {
   const procpool__segment *s = w->segment;
+  const bool large = w->scratch_size > PROCPOOL__SCRATCH_KEPT;
+  const uint64_t deadline = large ? procpool__platform_now() + PROCPOOL__SECOND : PROCPOOL__NEVER;
   procpool__u64 *mask = procpool__shm_idle(s, w->index);
   const uint64_t bit = procpool__shm_bit(w->index);
   const uint32_t seq = procpool__load32(&w->block->wake_seq);
@@ -7283,8 +7395,10 @@ static void procpool__worker_sleep(procpool__worker *w) {
   procpool__store32_relaxed(&w->block->cpu, procpool__platform_cpu());
   (void)procpool__or(mask, bit);
   if (!procpool__table_any(s) && procpool__worker_phase(w) == PROCPOOL__PHASE_RUN)
-    procpool__platform_park(&w->block->wake_seq, seq, PROCPOOL__NEVER);
+    procpool__platform_park(&w->block->wake_seq, seq, deadline);
   (void)procpool__and(mask, ~bit);
+  if (large && procpool__platform_now() >= deadline)
+    procpool__worker_trim(w, PROCPOOL__SCRATCH_KEPT);
   procpool__spin_measure(&w->spin, &w->block->woken_ns, woken);
 }
 
@@ -7292,9 +7406,7 @@ static void procpool__worker_sleep(procpool__worker *w) {
 static bool procpool__worker_rest(procpool__worker *w) {
   procpool__spinning n;
   bool found;
-  /* crowded: more are awake, the host too, than there are processors. A worker that only looks keeps them from work */
-  const bool crowded = procpool__shm_awake(w->segment) >= w->segment->settings.processors;
-  procpool__spin_begin(&n, &w->spin, 1, crowded, PROCPOOL__NEVER);
+  procpool__spin_begin(&n, &w->spin, 1, procpool__worker_crowded(w), PROCPOOL__NEVER);
   found = procpool__worker_spin(w, &n, n.budget < PROCPOOL__SPIN_BRISK ? n.budget : PROCPOOL__SPIN_BRISK);
   if (!found) { /* the host has other things to do: so this may cost some microseconds */
     if (w->row > PROCPOOL__ROW_TIDY - PROCPOOL__ROW_AGAIN)
@@ -9113,6 +9225,7 @@ enum {
   PROCPOOL__SLAB = 64,    /* futures allocated at once */
   PROCPOOL__SMALL = 16,   /* results up to this size lie in the future itself */
   PROCPOOL__CODE_SEEN = 16,
+  PROCPOOL__SHARE = 8,      /* of a ring: a record that takes such a part of it is large */
   PROCPOOL__PATIENT = 1024, /* see procpool__host_count_limit */
   PROCPOOL__SWEEP = 16384   /* slots that one call looks at for dropped tasks, at most */
 };
@@ -9125,8 +9238,9 @@ enum {
 #define PROCPOOL__NO_BLOCK UINT64_MAX
 #define PROCPOOL__STRETCH 1024u             /* tasks looked at under the lock before others get a turn: some 20 us */
 #define PROCPOOL__BREATH ((uint64_t)200000) /* ns that they get, at most */
-#define PROCPOOL__AUDIT_STEP ((uint64_t)500000)  /* ns that one call spends on looking at tasks, at most */
-#define PROCPOOL__FIRST_ROOM ((uint64_t)1 << 20) /* for a result that comes in pieces, at first */
+#define PROCPOOL__AUDIT_STEP ((uint64_t)500000)    /* ns that one call spends on looking at tasks, at most */
+#define PROCPOOL__FIRST_ROOM ((uint64_t)256 << 20) /* for a result that comes in pieces, at first, if it is as large */
+#define PROCPOOL__OWN_MAPPING ((uint64_t)32 << 20) /* from here on glibc's malloc takes a mapping for each block */
 
 /* future flags */
 enum {
@@ -9364,6 +9478,8 @@ struct procpool {
     uint64_t stuck_workers;             /* how many could not be ended, and go on */
     unsigned epoch;                     /* the one that goes on: 0 or 1 */
   } buffers;
+
+  procpool__copying copying; /* of arguments and items: relaxed atomics, in part without the lock */
 
   /* Where futures lie, and what their results leave behind: >>futures. >>iterators and >>enter count as live what else
    * holds the pool; >>enter frees what was thrown away, as a call ends. */
@@ -10512,16 +10628,27 @@ static bool procpool__host_no_patience(const procpool *p, const procpool__inbox 
   return p->life.finished || p->life.phase == PROCPOOL__PHASE_KILL || in->impatient;
 }
 
-/* Room for more bytes of a large result. It grows with what has come: the total is but the worker's word. */
+/* How much room to take for a large result, of which more bytes have come than it has room for. The total is but the
+ * worker's word: up to so much it is taken at once, what is larger grows with what has come. */
+static uint64_t procpool__host_partial_room(const procpool__inbox *in, uint64_t needed) {
+  const uint64_t room = 2 * in->room > PROCPOOL__FIRST_ROOM ? 2 * in->room : PROCPOOL__FIRST_ROOM;
+  return in->total < room ? in->total : room < needed ? needed : room;
+}
+
 static bool procpool__host_grow_partial(procpool *p, procpool__inbox *in, uint64_t more) {
-  uint64_t room = in->room < PROCPOOL__FIRST_ROOM / 2 ? PROCPOOL__FIRST_ROOM : 2 * in->room;
+  const uint64_t needed = in->filled + more;
+  uint64_t room = procpool__host_partial_room(in, needed);
   unsigned char *data;
-  if (in->filled + more <= in->room || (in->data == NULL && in->filled > 0))
+  if (needed <= in->room || (in->data == NULL && in->filled > 0))
     return true; /* there is room, or it was given up */
-  room = room < in->filled + more ? in->filled + more : room;
-  room = room > in->total ? in->total : room;
   data = (unsigned char *)procpool__aligned_grow(in->data, in->filled, room);
+  if (data == NULL && room > needed) { /* what has come may find room all the same */
+    room = needed;
+    data = (unsigned char *)procpool__aligned_grow(in->data, in->filled, room);
+  }
   if (data != NULL) {
+    if (room >= PROCPOOL__OWN_MAPPING)
+      procpool__platform_enlarge(data, (size_t)room);
     in->data = data;
     in->room = room;
   } else if (procpool__host_no_patience(p, in)) {
@@ -11144,7 +11271,7 @@ static bool procpool__host_drain_ring(procpool *p, int worker) {
   }
   if (in->resetting)
     procpool__host_after_reset(p, worker);
-  while (in->head != tail && taken == PROCPOOL__TAKEN) {
+  while (in->head != tail) {
     procpool__record head;
     uint64_t length = 0;
     taken = PROCPOOL__TAKEN_CORRUPT;
@@ -11153,8 +11280,11 @@ static bool procpool__host_drain_ring(procpool *p, int worker) {
       if (length <= tail - in->head)
         taken = procpool__host_take(p, worker, &head);
     }
-    if (taken == PROCPOOL__TAKEN)
-      procpool__store_relaxed(&in->head, in->head + length);
+    if (taken != PROCPOOL__TAKEN)
+      break;
+    procpool__store_relaxed(&in->head, in->head + length);
+    if (length >= p->segment.ring_size / PROCPOOL__SHARE && in->head != tail)
+      procpool__host_give_room(p, worker); /* its worker may wait for that, and goes on while the rest is taken */
   }
   if (in->head != begin)
     procpool__host_give_room(p, worker);
@@ -11301,8 +11431,6 @@ static void procpool__host_join_threads(procpool *p) {
       p->methods.threads[i].started = false;
     }
 }
-
-#define PROCPOOL__SECOND ((uint64_t)1000000000u)
 
 /* Waits until all workers have ended; a task's own child may hold the pipe open: bounded. At its end of file none of
  * them has memory any more, and they are about to become zombies. */
@@ -13537,7 +13665,7 @@ static procpool_status procpool__submit_argument(procpool *p, const procpool__or
     f->block = procpool__arena_alloc(p, o->size);
     if (f->block == PROCPOOL__NO_BLOCK)
       return procpool__submit_no_memory(p, o->size);
-    memcpy(p->segment.arena + f->block, o->argument, o->size);
+    procpool__copy_over(&p->copying, p->segment.arena + f->block, o->argument, o->size);
   }
   slot->argument.offset = f->block;
   return PROCPOOL_OK;
@@ -13631,7 +13759,7 @@ static procpool_status procpool__submit_copy(procpool *p, procpool__order *o) {
     return procpool__submit_no_memory(p, o->size);
   o->copied = true;
   procpool__host_unlock(p);
-  memcpy(p->segment.arena + o->block, o->argument, o->size);
+  procpool__copy_over(&p->copying, p->segment.arena + o->block, o->argument, o->size);
   (void)procpool__host_relock(p);
   return p->life.refusal;
 }
@@ -16520,7 +16648,7 @@ static procpool_status procpool__map_copy_in(const procpool__mapping *m, unsigne
   for (size_t i = 0; i < (dense ? 1 : count) && status == PROCPOOL_OK; i++)
     for (size_t done = 0; done < size && status == PROCPOOL_OK;) {
       const size_t n = size - done < PROCPOOL__MAP_PIECE ? size - done : PROCPOOL__MAP_PIECE;
-      memcpy(to + i * a->step + done, from + i * a->size + done, n);
+      procpool__copy_over(&m->pool->copying, to + i * a->step + done, from + i * a->size + done, n);
       done += n;
       since += n;
       if (since >= PROCPOOL__MAP_PIECE) {
@@ -17129,11 +17257,14 @@ PROCPOOL_API const void *procpool__task_argument_exact(procpool_task *task, size
 /* Private memory for a result that the ring has no room for in one run. */
 static unsigned char *procpool__task_scratch(procpool__worker *w, uint64_t size) {
   unsigned char *scratch;
+  w->scratch_used = size > w->scratch_used ? size : w->scratch_used;
   if (size <= w->scratch_size)
     return w->scratch;
   scratch = (unsigned char *)procpool__aligned_new(size);
   if (scratch == NULL)
     return NULL;
+  if (w->process)
+    procpool__platform_enlarge(scratch, (size_t)size);
   procpool__aligned_free(w->scratch);
   w->scratch = scratch;
   w->scratch_size = size;
