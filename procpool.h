@@ -656,7 +656,9 @@ static PROCPOOL_UNUSED inline procpool_status procpool_get_stats(procpool *procp
 
 /* ---- futures ----
  * A future is its submitter's until release; any thread of the host may use it. It stays valid after the pool was shut
- * down and freed. A null or released one is HANDLE where it can be recognised. */
+ * down and freed. A null one is HANDLE; so is a released one until at least 64 others of its pool have been given back
+ * (and the pool is not freed): later it may be another task's. A program built with -fsanitize=address is told of every
+ * use of a released one. */
 
 /* The outcome if settled, else PENDING. Takes in what has come (in an inline pool it runs one task), but runs no
  * callback; never waits. HANDLE, FORKED. */
@@ -3538,6 +3540,18 @@ static void *procpool__platform_shm_map(int fd, uint64_t size, uint64_t place) {
 #endif
 #ifndef PROCPOOL__PLACES
 #define PROCPOOL__PLACES 16 /* places tried for each power of two */
+#endif
+
+/* Whether it reports the use of memory that was given back to the heap: then each future is a block of its own. */
+#if defined(__SANITIZE_ADDRESS__)
+#define PROCPOOL__APART true
+#elif defined(__has_feature)
+#if __has_feature(address_sanitizer)
+#define PROCPOOL__APART true
+#endif
+#endif
+#ifndef PROCPOOL__APART
+#define PROCPOOL__APART false
 #endif
 
 /* The same in a place where other starts of this program have room too. The kernel lays out programs, libraries, stacks
@@ -9009,6 +9023,7 @@ enum {
   PROCPOOL__PROCESS_LIVE = 0x70707072,
   PROCPOOL__CLASSES = 15, /* arena blocks of 64 bytes, 128, ... 1 MiB; larger ones are whole extents */
   PROCPOOL__SLAB = 64,    /* futures allocated at once */
+  PROCPOOL__RESTING = 64, /* others that are given back before one is used again */
   PROCPOOL__SMALL = 16,   /* results up to this size lie in the future itself */
   PROCPOOL__CODE_SEEN = 16,
   PROCPOOL__SWEEP = 16384 /* slots that one call looks at for dropped tasks, at most */
@@ -9132,6 +9147,12 @@ typedef struct procpool__slab {
   struct procpool__slab *next;
   procpool_future futures[PROCPOOL__SLAB];
 } procpool__slab;
+
+/* Where each is a block of its own: see PROCPOOL__APART. */
+typedef struct procpool__apart {
+  struct procpool__apart *next, **from; /* what points to this one */
+  procpool_future future;
+} procpool__apart;
 
 /* The host's end of one worker's ring. */
 typedef struct procpool__inbox {
@@ -9264,10 +9285,13 @@ struct procpool {
    * holds the pool; >>enter frees what was thrown away, as a call ends. */
   struct {
     procpool__slab *slabs;
-    procpool_future *free_list;
-    size_t live;       /* and iterators and processes that hold the pool */
-    size_t held;       /* of these, those whose handle was not given back */
-    void *thrown_away; /* large results that were given up: a list */
+    procpool_future *free_list;                  /* those that have rested, and new ones */
+    procpool_future *resting[PROCPOOL__RESTING]; /* see procpool__future_rest */
+    size_t rested;                               /* how many ever came to rest */
+    procpool__apart *apart;                      /* instead of all these */
+    size_t live;                                 /* and iterators and processes that hold the pool */
+    size_t held;                                 /* of these, those whose handle was not given back */
+    void *thrown_away;                           /* large results that were given up: a list */
   } futures;
 
   /* Callbacks that are to run, and threads that run some: >>futures makes them due, >>waiting runs them; >>results adds
@@ -10144,14 +10168,67 @@ static bool procpool__future_more(procpool *p) {
   return true;
 }
 
-/* A free future has neither error nor callbacks nor waiters, so that there is little to write here: all that submit
- * does not set itself. */
-static procpool_future *procpool__future_new(procpool *p) {
+/* Blocks of one future each. They are in a list, so that a host that exits with a pool does not seem to leak them. */
+static procpool_future *procpool__future_apart(procpool *p) {
+  procpool__apart *apart = (procpool__apart *)procpool__aligned_new(sizeof(*apart));
+  if (apart == NULL)
+    return NULL;
+  memset((void *)apart, 0, sizeof(*apart));
+  apart->future.pool = p;
+  apart->next = p->futures.apart;
+  apart->from = &p->futures.apart;
+  if (apart->next != NULL)
+    apart->next->from = &apart->next;
+  p->futures.apart = apart;
+  return &apart->future;
+}
+
+static void procpool__future_apart_free(procpool_future *f) {
+  procpool__apart *apart = (procpool__apart *)(void *)((unsigned char *)f - offsetof(procpool__apart, future));
+  *apart->from = apart->next;
+  if (apart->next != NULL)
+    apart->next->from = apart->from;
+  procpool__aligned_free(apart);
+}
+
+/* A free one; null where there is no memory. */
+static procpool_future *procpool__future_find(procpool *p) {
   procpool_future *f;
+  if (PROCPOOL__APART)
+    return procpool__future_apart(p);
   if (p->futures.free_list == NULL && !procpool__future_more(p))
     return NULL;
   f = p->futures.free_list;
   p->futures.free_list = f->next;
+  return f;
+}
+
+/* A handle that is used after it was given back shall be HANDLE, and not another task's: so what is free rests until
+ * PROCPOOL__RESTING others have come after it, first in, first out. Not all that are free stand in that row: after a
+ * burst of a million tasks each next one would lie in cold memory. These are 8 KiB, which stay in the nearest cache,
+ * and those that have rested are used again last in, first out. With AddressSanitizer a future is a block of its own
+ * instead, and truly freed: its report of a later use then says who gave it back, which poisoned memory cannot. */
+static void procpool__future_rest(procpool *p, procpool_future *f) {
+  procpool_future **place, *rested;
+  if (PROCPOOL__APART) {
+    procpool__future_apart_free(f);
+    return;
+  }
+  place = &p->futures.resting[p->futures.rested++ % PROCPOOL__RESTING];
+  rested = *place;
+  *place = f;
+  if (rested == NULL)
+    return;
+  rested->next = p->futures.free_list;
+  p->futures.free_list = rested;
+}
+
+/* A free future has neither error nor callbacks nor waiters, so that there is little to write here: all that submit
+ * does not set itself. */
+static procpool_future *procpool__future_new(procpool *p) {
+  procpool_future *f = procpool__future_find(p);
+  if (f == NULL)
+    return NULL;
   f->magic = PROCPOOL__FUTURE_LIVE;
   f->status = PROCPOOL_PENDING;
   f->flags = 0;
@@ -10197,8 +10274,7 @@ static void procpool__future_end(procpool *p, procpool_future *f) {
     f->callbacks = next;
   }
   f->magic = PROCPOOL__FUTURE_FREE;
-  f->next = p->futures.free_list;
-  p->futures.free_list = f;
+  procpool__future_rest(p, f);
   p->futures.live--;
 }
 
