@@ -299,7 +299,7 @@ typedef enum procpool_stage {
 /* What is known of a failure. Fields that do not apply are zero. */
 typedef struct procpool_error {
   procpool_status status;
-  int code;             /* FAILED: the task's own code; INIT_FAIL: what the initializer returned */
+  int code;             /* FAILED: the task's own code; INIT_FAIL: what the initializer returned, or its own code */
   int signal;           /* CRASHED, TIMEOUT, CANCELLED while it ran: the signal that ended the worker, or 0 */
   int exit_status;      /* CRASHED with signal 0: the worker's exit status */
   procpool_stage stage; /* TIMEOUT, CANCELLED while it ran: the last stage that it took */
@@ -334,7 +334,8 @@ typedef struct procpool_process procpool_process; /* one function in a process o
  * left by longjmp. (exit, pthread_exit: see Exit in >>manners. An exception of C++ makes it FAILED, in an
  * implementation that is compiled as C++.) */
 typedef void (*procpool_function)(procpool_task *task);
-/* Runs once in every worker before its first task. Returns 0, or a code that makes the start count as failed. */
+/* Runs once in every worker before its first task. Returns 0, or a code that makes the start count as failed; it may
+ * say why before, by procpool_task_fail(NULL, code, message). */
 typedef int (*procpool_initializer)(const void *argument, size_t size);
 /* Runs in the host when a future has settled (see procpool_future_add_done_callback). */
 typedef void (*procpool_callback)(procpool_future *future, void *context);
@@ -852,7 +853,9 @@ PROCPOOL_API void procpool_task_return(procpool_task *task, const void *data, si
 PROCPOOL_API void procpool_task_return_string(procpool_task *task, const char *string);
 /* Reports failure: the task will be FAILED with this code and message (of any length, but cut after 191 bytes for an
  * item of a map and for a task that has a place for its result; may be null), whatever result it gives. It does not
- * leave the function: return after it. */
+ * leave the function: return after it. task may be null: then it is the one that runs in this thread, for functions
+ * that are not given theirs; or the initializer, which has failed then, whatever it returns, and code and message (cut
+ * after 191 bytes) are those of the INIT_FAIL that the host sees. */
 PROCPOOL_API void procpool_task_fail(procpool_task *task, int code, const char *message);
 /* Whether the result is no longer wanted (its limit is over, cancel_kill, its map has ended without it, the pool is
  * being killed): a long task may ask now and then, and return within its grace (THE END OF A TASK THAT RUNS). */
@@ -2367,7 +2370,7 @@ private:
    Its parts begin at pages: with W workers, rings of R bytes, N cells (a power of two, at least 2 C), C slots, A
    bytes:
 
-      | header | W blocks of 320 | W rings of R | N cells of 8 | C slots of 64 | arena of A |
+      | header | W blocks of 512 | W rings of R | N cells of 8 | C slots of 64 | arena of A |
         below    worker, host,     worker its     host           host, by CAS    host: arguments. Worker: a map's
                  supervisor        own; host      fills          worker and      results. Both: shared buffers
                                    reads                         supervisor
@@ -2394,6 +2397,7 @@ private:
                128  consumed   136 room_seq   140 wake_seq   144 woken_ns  host (wake_seq: supervisor too)
                192  room_flag   196 cpu                                    its worker
                256  pid                                                    supervisor
+               320  init_message (192)                                     its worker, supervisor
       slot       0  word     ticket 48 bits, worker 12, state 4            host, worker, supervisor by CAS
                  8  flags   12 limit                                       host
                 16  function  24 size  32 argument: bytes, or where they lie, or that and the result's place   host
@@ -5869,6 +5873,9 @@ typedef struct procpool__block {
   PROCPOOL__ALIGNED uint32_t room_flag; /* worker: waits for room. Supervisor clears a dead one's. Host reads */
   uint32_t cpu;                         /* worker, before it sleeps: the processor that it last ran on. Host reads */
   PROCPOOL__ALIGNED procpool__u64 pid;  /* supervisor (threads: host): 0 when there is none */
+  /* What the initializer said of its failure: the worker, before life tells of it. Supervisor, when it has reaped one
+   * that ended in another way: nothing. Host reads, when health names this worker */
+  PROCPOOL__ALIGNED char init_message[PROCPOOL__MESSAGE];
 } procpool__block;
 
 typedef enum procpool__phase {
@@ -6011,6 +6018,7 @@ PROCPOOL__AT(block, woken_ns, 144);
 PROCPOOL__AT(block, room_flag, 192);
 PROCPOOL__AT(block, cpu, 196);
 PROCPOOL__AT(block, pid, 256);
+PROCPOOL__AT(block, init_message, 320);
 PROCPOOL__AT(slot, word, 0);
 PROCPOOL__AT(slot, flags, 8);
 PROCPOOL__AT(slot, limit, 12);
@@ -6019,7 +6027,7 @@ PROCPOOL__AT(slot, size, 24);
 PROCPOOL__AT(slot, argument, 32);
 #undef PROCPOOL__AT
 typedef char procpool__assert_whole_header[sizeof(procpool__header) == 1920 ? 1 : -1];
-typedef char procpool__assert_whole_block[sizeof(procpool__block) == 320 ? 1 : -1];
+typedef char procpool__assert_whole_block[sizeof(procpool__block) == 512 ? 1 : -1];
 typedef char procpool__assert_whole_slot[sizeof(procpool__slot) == 64 ? 1 : -1];
 typedef char procpool__assert_place[sizeof(procpool__place) == PROCPOOL__INLINE_BYTES ? 1 : -1];
 typedef char procpool__assert_exit_record[sizeof(procpool__exit_record) == 40 ? 1 : -1];
@@ -6543,6 +6551,10 @@ enum {
   PROCPOOL__ANSWER_NONE,   /* it gave no result at all */
   PROCPOOL__ANSWER_FAILURE /* a procpool__failure */
 };
+
+/* Whose tasks this thread runs, if it is a worker's; null: none. For the calls that take no task. Inline: only while
+ * the caller is the worker. */
+static __thread procpool__worker *procpool__thread_worker;
 
 static uint64_t procpool__answer_length(uint64_t size) {
   return procpool__round_up(sizeof(procpool__answer) + size, PROCPOOL__ALIGNMENT);
@@ -7397,15 +7409,18 @@ static void procpool__worker_setup(procpool__worker *w, const procpool__segment 
   w->opened = process ? s->arena_at : s->total; /* a thread shares the host's mapping, which the host opens */
 }
 
-/* Calls the user's initializer; its code goes to w->failure. What it throws is a failure like another one, and so is
- * pthread_exit. */
+/* Calls the user's initializer; its code goes to w->failure, where procpool_task_fail has put code and message if it
+ * was called. What it throws is a failure like another one, with its what(), and so is pthread_exit. */
 static void procpool__worker_enter_initializer(void *context) {
   procpool__worker *w = (procpool__worker *)context;
   const procpool__settings *h = &w->segment->settings;
   const uintptr_t address = (uintptr_t)h->initializer;
   const void *argument = procpool__address_of(h->initializer_offset);
   procpool_initializer initializer;
+  bool returned = false;
+  int code = 0;
   memcpy((void *)&initializer, &address, sizeof(initializer));
+  w->task.worker = w;
   if (h->initializer_size > 0)
     argument = procpool__worker_reach(w, h->initializer_offset, h->initializer_size);
   w->failure.code = PROCPOOL__NO_MEMORY;
@@ -7413,9 +7428,23 @@ static void procpool__worker_enter_initializer(void *context) {
     return;
   w->failure.code = -1; /* until it returns */
   PROCPOOL__TRY {
-    w->failure.code = initializer(argument, (size_t)h->initializer_size);
+    code = initializer(argument, (size_t)h->initializer_size);
+    returned = true;
   }
-  PROCPOOL__CATCH_ANY(w->failure.code = -1)
+  PROCPOOL__CATCH(&w->task)
+  if (!returned || !w->task.failed)
+    w->failure.code = returned ? code : -1;
+}
+
+/* It failed: says so, and why. */
+static void procpool__worker_refuse(procpool__worker *w) {
+  PROCPOOL__STEP();
+  memcpy(w->block->init_message, w->failure.message, sizeof(w->failure.message));
+  w->block->init_code = w->failure.code;
+  PROCPOOL__STEP();
+  procpool__store(&w->block->life, PROCPOOL__LIFE_REFUSED);
+  if (!w->process)
+    procpool__worker_notify_host(w, PROCPOOL__FLAG_PARKED);
 }
 
 /* Before the first task of a process or thread: it becomes as nice as it shall be, and runs the user's initializer, if
@@ -7423,6 +7452,7 @@ static void procpool__worker_enter_initializer(void *context) {
  * the initializer of a process failed, the supervisor wakes the host when it has reaped that one. */
 static bool procpool__worker_initialize(procpool__worker *w) {
   const procpool__settings *h = &w->segment->settings;
+  procpool__thread_worker = w;
   if (h->nice != 0)
     procpool__platform_nice((int)h->nice);
   if (h->initializer != 0) {
@@ -7432,11 +7462,8 @@ static bool procpool__worker_initialize(procpool__worker *w) {
     else
       (void)procpool__platform_run_to_end(procpool__worker_enter_initializer, w);
     procpool__worker_end_copy(w);
-    if (w->failure.code != 0) {
-      w->block->init_code = w->failure.code;
-      procpool__store(&w->block->life, PROCPOOL__LIFE_REFUSED);
-      if (!w->process)
-        procpool__worker_notify_host(w, PROCPOOL__FLAG_PARKED);
+    if (w->failure.code != 0 || w->task.failed) {
+      procpool__worker_refuse(w);
       return false;
     }
   }
@@ -7479,7 +7506,8 @@ static inline int *procpool__process_fd(procpool__process_pool *pool, size_t at)
   return (int *)(void *)((unsigned char *)pool + at);
 }
 
-/* Mutable file-scope state is this, and what each thread was told last (procpool__thread_last). Whether this process
+/* Mutable file-scope state is this, and of each thread what it was told last (procpool__thread_last) and whose tasks it
+ * runs (procpool__thread_worker). Whether this process
  * came through the door, how deeply its pools are nested, which pools it hosts, and which worker it is. All of it
  * concerns the process as a whole, so there is no pool for it to hang off. */
 static struct {
@@ -7885,6 +7913,8 @@ static void procpool__supervisor_cause(procpool__supervisor *u, procpool__health
   const bool ended = index >= 0;
   const bool refused = ended && procpool__load(&u->segment.blocks[index].life) == PROCPOOL__LIFE_REFUSED;
   const bool overdue = ended && u->children[index].overdue;
+  if (ended && !refused)
+    u->segment.blocks[index].init_message[0] = '\0';
   procpool__store_signed_relaxed(&h->cause_worker, index);
   procpool__store_signed_relaxed(&h->cause_pid, ended ? u->ended_pid : 0);
   procpool__store_signed_relaxed(&h->cause_signal, ended ? u->ending.signal_number : 0);
@@ -11145,6 +11175,15 @@ static void procpool__host_tell_cause(procpool_error *e) {
     (void)snprintf(e->message, sizeof(e->message), "%.90s", procpool_strerror(e->status));
 }
 
+/* What the initializer of a worker said of its failure, which may be nothing. message: as large as an error's. Whatever
+ * stands there, it is a string afterwards. */
+static void procpool__host_take_init_message(const procpool *p, int64_t worker, char *message) {
+  message[0] = '\0';
+  if (worker >= 0 && worker < p->segment.workers)
+    memcpy(message, p->segment.blocks[worker].init_message, PROCPOOL__MESSAGE);
+  message[PROCPOOL__MESSAGE - 1] = '\0';
+}
+
 static void procpool__host_note_cause(procpool *p, procpool_status status) {
   const procpool__header *h = p->segment.header;
   memset(&p->life.cause, 0, sizeof(p->life.cause));
@@ -11157,7 +11196,10 @@ static void procpool__host_note_cause(procpool *p, procpool_status status) {
   p->life.cause.system_error = (int)procpool__load_signed_relaxed(&h->cause_errno);
   if (procpool__load_signed_relaxed(&h->cause_stage) == PROCPOOL_STAGE_KILL)
     p->life.cause.stage = PROCPOOL_STAGE_KILL;
-  procpool__host_tell_cause(&p->life.cause);
+  if (status == PROCPOOL_INIT_FAIL)
+    procpool__host_take_init_message(p, p->life.cause.worker, p->life.cause.message);
+  if (p->life.cause.message[0] == '\0')
+    procpool__host_tell_cause(&p->life.cause);
 }
 
 static void procpool__host_heed_health(procpool *p) {
@@ -11889,12 +11931,15 @@ static void procpool__host_leave_inline(void *context) {
  * report then tells: the call that it is in, and those that have called, hold what other threads look at. */
 static void procpool__host_be_worker(procpool *p, void (*function)(void *context), procpool__inline_turn *t,
                                      void (*report)(procpool__worker *w)) {
+  procpool__worker *const outer = procpool__thread_worker; /* in a task: of another pool */
   int cancel;
   p->methods.inline_thread = procpool__platform_self();
   procpool__host_unlock(p);
   cancel = procpool__platform_no_cancel();
+  procpool__thread_worker = t->worker;
   if (!procpool__platform_run_to_end(function, t))
     report(t->worker);
+  procpool__thread_worker = outer;
   procpool__platform_cancel_as(cancel);
   procpool__host_lock(p);
   p->methods.inline_thread = 0;
@@ -13081,14 +13126,20 @@ static bool procpool__open_threads(procpool *p, procpool__plan *plan) {
 }
 
 static bool procpool__open_inline(procpool *p, procpool__plan *plan) {
+  procpool__worker *const outer = procpool__thread_worker; /* in a task: of another pool */
+  const char *text;
+  bool ready;
   if (!procpool__open_inside(p, plan))
     return false;
   p->methods.inline_worker = &p->methods.threads[0].worker;
   p->methods.inline_worker->make_room = procpool__host_make_room;
   p->methods.inline_worker->make_room_context = p;
-  if (procpool__worker_initialize(p->methods.inline_worker))
+  ready = procpool__worker_initialize(p->methods.inline_worker);
+  procpool__thread_worker = outer;
+  if (ready)
     return true;
-  (void)procpool__open_fail(plan, PROCPOOL_INIT_FAIL, 0, "the initializer failed");
+  text = p->methods.inline_worker->failure.message;
+  (void)procpool__open_fail(plan, PROCPOOL_INIT_FAIL, 0, text[0] != '\0' ? text : "the initializer failed");
   plan->error.code = (int)p->segment.blocks[0].init_code;
   return false;
 }
@@ -14163,11 +14214,18 @@ static procpool_status procpool__ready_look(const procpool *p) {
 static procpool_status procpool__ready_refuse(procpool *p, procpool_status status) {
   const int worker = p->life.refusal == PROCPOOL_OK ? procpool__ready_refused(p) : -1;
   char text[PROCPOOL__MESSAGE];
+  procpool_error error;
   if (worker < 0)
     return procpool__host_refuse(p, status, 0, NULL);
-  (void)snprintf(text, sizeof(text), "the initializer of worker %d returned %d", worker,
-                 (int)p->segment.blocks[worker].init_code);
-  return procpool__host_refuse(p, status, 0, text);
+  procpool__host_take_init_message(p, worker, text);
+  if (text[0] == '\0')
+    (void)snprintf(text, sizeof(text), "the initializer of worker %d returned %d", worker,
+                   (int)p->segment.blocks[worker].init_code);
+  procpool__error_fill(&error, status, 0, text);
+  error.code = (int)p->segment.blocks[worker].init_code;
+  error.worker = worker;
+  procpool__last_set(&error, NULL);
+  return status;
 }
 
 static bool procpool__condition_ready(procpool *p, void *context) {
@@ -17138,6 +17196,8 @@ PROCPOOL_API void procpool_task_return(procpool_task *task, const void *data, si
 }
 
 PROCPOOL_API void procpool_task_fail(procpool_task *task, int code, const char *message) {
+  if (task == NULL && procpool__thread_worker != NULL)
+    task = &procpool__thread_worker->task;
   if (task == NULL)
     return;
   procpool__worker_describe(task->worker, code, message != NULL ? message : "");
