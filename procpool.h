@@ -860,6 +860,11 @@ PROCPOOL_API void procpool_task_fail(procpool_task *task, int code, const char *
 /* Whether the result is no longer wanted (its limit is over, cancel_kill, its map has ended without it, the pool is
  * being killed): a long task may ask now and then, and return within its grace (THE END OF A TASK THAT RUNS). */
 PROCPOOL_API bool procpool_task_cancelled(procpool_task *task);
+/* Which task or item runs in this thread: its position in the arrays of procpool_submit_many, procpool_map and those of
+ * the typed layer, its number in an imap; 0 for a task submitted alone. For seeds, or rows of a table in a shared
+ * buffer: it is the same on every machine, with however many workers. Takes no task, so that functions that are not
+ * given theirs can ask too. SIZE_MAX where no task runs. */
+PROCPOOL_API size_t procpool_task_index(void);
 /* Index of the worker that runs it, from 0. */
 PROCPOOL_API int procpool_task_worker(procpool_task *task);
 /* Where in this worker that byte of a shared buffer lies which the host has at address: nearly always there too. Only
@@ -894,6 +899,8 @@ PROCPOOL_API procpool_status procpool__map_items(procpool *pool, procpool_functi
                                                  const void *arguments, size_t argument_size, void *results,
                                                  size_t result_size, size_t count, procpool_map_options *options,
                                                  procpool__pointers pointers);
+PROCPOOL_API procpool_status procpool__submit_item(procpool *pool, procpool_function function, const void *argument,
+                                                   size_t size, size_t index, procpool_future **future);
 PROCPOOL_API procpool_future *procpool__typed_submit(procpool *pool, procpool_function function, const void *argument,
                                                      size_t size, const procpool_submit_options *options,
                                                      procpool__pointers pointers);
@@ -2122,7 +2129,7 @@ private:
       procpool_future *handle = nullptr;
       writer to;
       detail::job<F, Item>::write(to, call, *at);
-      status = detail::start(pool_, detail::job<F, Item>::run, to, nullptr, &handle);
+      status = procpool__submit_item(pool_, detail::job<F, Item>::run, to.data(), to.size(), futures.size(), &handle);
       if (status == PROCPOOL_OK)
         futures.push_back(future<R>(handle, status));
       else
@@ -2401,6 +2408,7 @@ private:
       slot       0  word     ticket 48 bits, worker 12, state 4            host, worker, supervisor by CAS
                  8  flags   12 limit                                       host
                 16  function  24 size  32 argument: bytes, or where they lie, or that and the result's place   host
+                    (size: the task's index too, or it stands behind where they lie)
                 16  in their place, once the task is dead: an exit record of 40 bytes                  supervisor
       record     0  position  8 word  16 size  24 slot  28 pid  32 bytes; at multiples of 32       its worker (of a
                                                                            finalizer's end: the supervisor)
@@ -5817,9 +5825,15 @@ typedef struct procpool__exit_record {
 
 /* Where the result of a task goes that has a place for it: behind the argument. Offsets are the arena's. */
 typedef struct procpool__place {
-  procpool__u64 argument[PROCPOOL__INLINE_BESIDE / sizeof(uint64_t)];
+  procpool__u64 argument[PROCPOOL__INLINE_BESIDE / sizeof(uint64_t)]; /* or its offset and the index */
   procpool__u64 offset, capacity;
 } procpool__place;
+
+/* What slot.size says. Of an argument that lies in the slot: its bytes, in the lowest 8 bits, and above them the task's
+ * index (procpool_task_index). Of one that lies elsewhere SIZE_FAR and its bytes; then its offset and the index are the
+ * first two words of the argument. So a task of its own, whose index is 0, costs nothing more. */
+#define PROCPOOL__SIZE_FAR ((uint64_t)1 << 63)
+enum { PROCPOOL__SIZE_BITS = 8 };
 
 /* One task. All but word and flags: written by the host before word becomes READY (release), read by the worker whose
  * CAS made it RUNNING (acquire), and never again; or the exit record, by the supervisor while it alone owns the slot,
@@ -5829,10 +5843,10 @@ typedef struct procpool__slot {
   uint32_t flags;         /* host; atomic, since DISCARD and KILL may come later. Worker and supervisor read */
   uint32_t limit;         /* milliseconds that the body may run, 0: no limit. Worker and supervisor read */
   procpool__u64 function; /* from here on the exit record may lie */
-  procpool__u64 size;
+  procpool__u64 size;     /* and index: see PROCPOOL__SIZE_FAR */
   union {
     unsigned char bytes[PROCPOOL__INLINE_BYTES];
-    procpool__u64 offset; /* in the arena, for SHARED and for what does not fit */
+    procpool__u64 offset; /* in the arena, for SIZE_FAR: SHARED and what does not fit; behind it the index */
     procpool__place place;
   } argument;
 } PROCPOOL__ALIGNED procpool__slot;
@@ -6522,6 +6536,7 @@ typedef struct procpool__chunk {
   procpool__u64 count, argument_size, result_size;
   procpool__u64 argument_step, result_step; /* from one item to the next: the size, or more, so that each is aligned */
   procpool__u64 one_by_one;                 /* 1: the function takes an item; 0: the typed layer loops itself */
+  procpool__u64 index;                      /* of the first item, in its map */
   procpool__u64 arguments, results, failures; /* offsets in the arena; failures: the marks, */
   procpool__u64 records;   /* and a procpool__failure for each item; 0: only the first failure is told */
   procpool__u64 stop;      /* host: count; 0 when no further item shall begin (relaxed: see procpool__item_next) */
@@ -6538,6 +6553,7 @@ typedef struct procpool__chunk {
 typedef struct procpool__bundle {
   procpool__u64 count, argument_size, argument_step;
   procpool__u64 arguments, answers, answers_size; /* offsets in the arena; bytes */
+  procpool__u64 index;                            /* of the first item, in its imap */
   procpool__u64 begun; /* worker, with release: items whose body began. The answers of all before that one are there */
 } procpool__bundle;
 
@@ -6856,12 +6872,13 @@ static void procpool__worker_locate(procpool__worker *w, uint32_t flags) {
   const procpool__segment *s = w->segment;
   const procpool__place *place = &t->slot->argument.place;
   const bool placed = (flags & PROCPOOL__SLOT_PLACE) != 0;
-  t->argument_size = t->slot->size;
+  const uint64_t size = t->slot->size;
+  const bool far = (size & PROCPOOL__SIZE_FAR) != 0;
+  t->argument_size = far ? size & ~PROCPOOL__SIZE_FAR : size & ((1u << PROCPOOL__SIZE_BITS) - 1);
   t->argument = t->slot->argument.bytes;
   t->place = NULL;
   t->unreachable = !procpool__worker_open(w, s->arena_at + procpool__shm_arena_top(s));
-  if ((flags & PROCPOOL__SLOT_SHARED) ||
-      t->argument_size > (placed ? (uint64_t)PROCPOOL__INLINE_BESIDE : (uint64_t)PROCPOOL__INLINE_BYTES))
+  if (far)
     t->argument = procpool__worker_reach(w, t->slot->argument.offset, t->argument_size);
   if (placed) {
     t->capacity = place->capacity;
@@ -13497,7 +13514,7 @@ static void procpool__submit_give_up(procpool *p, procpool_status status) {
 static procpool_status procpool__submit_argument(procpool *p, const procpool__order *o, procpool__slot *slot,
                                                  procpool_future *f) {
   const bool placed = (o->flags & PROCPOOL__SLOT_PLACE) != 0;
-  slot->size = o->size;
+  uint64_t offset = o->shared;
   f->block_size = o->size;
   if (placed) {
     slot->argument.place.offset = o->place;
@@ -13506,24 +13523,26 @@ static procpool_status procpool__submit_argument(procpool *p, const procpool__or
     f->size = o->capacity;
     f->flags |= PROCPOOL__F_PLACE;
   }
-  if (o->flags & PROCPOOL__SLOT_SHARED) {
-    slot->argument.offset = o->shared;
-    return PROCPOOL_OK;
+  if (!(o->flags & PROCPOOL__SLOT_SHARED)) {
+    if (o->block != PROCPOOL__NO_BLOCK) {
+      f->block = o->block;
+      f->flags |= (uint8_t)(o->copied ? 0 : PROCPOOL__F_KEEP_BLOCK);
+    } else if (o->size <= (placed ? (size_t)PROCPOOL__INLINE_BESIDE : (size_t)PROCPOOL__INLINE_BYTES)) {
+      slot->size = o->size | (uint64_t)o->index << PROCPOOL__SIZE_BITS;
+      if (o->size > 0)
+        memcpy(slot->argument.bytes, o->argument, o->size);
+      return PROCPOOL_OK;
+    } else {
+      f->block = procpool__arena_alloc(p, o->size);
+      if (f->block == PROCPOOL__NO_BLOCK)
+        return procpool__submit_no_memory(p, o->size);
+      memcpy(p->segment.arena + f->block, o->argument, o->size);
+    }
+    offset = f->block;
   }
-  if (o->block != PROCPOOL__NO_BLOCK) {
-    f->block = o->block;
-    f->flags |= (uint8_t)(o->copied ? 0 : PROCPOOL__F_KEEP_BLOCK);
-  } else if (o->size <= (placed ? (size_t)PROCPOOL__INLINE_BESIDE : (size_t)PROCPOOL__INLINE_BYTES)) {
-    if (o->size > 0)
-      memcpy(slot->argument.bytes, o->argument, o->size);
-    return PROCPOOL_OK;
-  } else {
-    f->block = procpool__arena_alloc(p, o->size);
-    if (f->block == PROCPOOL__NO_BLOCK)
-      return procpool__submit_no_memory(p, o->size);
-    memcpy(p->segment.arena + f->block, o->argument, o->size);
-  }
-  slot->argument.offset = f->block;
+  slot->size = o->size | PROCPOOL__SIZE_FAR;
+  slot->argument.place.argument[0] = offset;
+  slot->argument.place.argument[1] = o->index;
   return PROCPOOL_OK;
 }
 
@@ -13951,6 +13970,13 @@ PROCPOOL_API procpool_status procpool_submit(procpool *pool, procpool_function f
                                              procpool_future **future) {
   const procpool__purpose purpose = {0, NULL, false};
   return procpool__submit_for(pool, &purpose, function, argument, size, options, future);
+}
+
+/* For maps of C++ whose items are tasks of their own. */
+PROCPOOL_API procpool_status procpool__submit_item(procpool *pool, procpool_function function, const void *argument,
+                                                   size_t size, size_t index, procpool_future **future) {
+  const procpool__purpose purpose = {index, NULL, false};
+  return procpool__submit_for(pool, &purpose, function, argument, size, NULL, future);
 }
 
 PROCPOOL_API procpool_status procpool_submit_many(procpool *pool, procpool_function function, const void *arguments,
@@ -15849,6 +15875,7 @@ static void procpool__bundle_order(const procpool_iterator *it, procpool__order 
   bundle->arguments = block + arguments;
   bundle->answers = block + answers;
   bundle->answers_size = size - answers;
+  bundle->index = o->index;
   procpool__store_relaxed(&bundle->begun, 0);
   o->block = block;
   o->size = (size_t)size;
@@ -16513,6 +16540,7 @@ static procpool_status procpool__map_load(procpool__mapping *m, procpool__job *j
   chunk->argument_step = m->arguments.step;
   chunk->result_step = m->results.step;
   chunk->one_by_one = !m->by_items;
+  chunk->index = job->first;
   chunk->arguments = procpool__map_place(&m->arguments, job, job->at.arguments);
   chunk->results = procpool__map_place(&m->results, job, job->at.results);
   chunk->failures = job->block + job->at.failures;
@@ -17219,6 +17247,19 @@ PROCPOOL_API bool procpool_task_cancelled(procpool_task *task) {
   return procpool__load(&task->slot->word) != task->word ||
          procpool__worker_phase(task->worker) == PROCPOOL__PHASE_KILL ||
          (task->chunk != NULL && procpool__load_relaxed(&task->chunk->stop) == 0);
+}
+
+PROCPOOL_API size_t procpool_task_index(void) {
+  const procpool_task *t = procpool__thread_worker != NULL ? &procpool__thread_worker->task : NULL;
+  if (t == NULL || t->slot == NULL)
+    return SIZE_MAX;
+  if (t->chunk != NULL)
+    return (size_t)(t->chunk->index + procpool__worker_item(t));
+  if (t->bundle != NULL)
+    return (size_t)(t->bundle->index + procpool__load_relaxed(&t->bundle->begun) - 1);
+  if (t->slot->size & PROCPOOL__SIZE_FAR)
+    return (size_t)t->slot->argument.place.argument[1];
+  return (size_t)(t->slot->size >> PROCPOOL__SIZE_BITS);
 }
 
 PROCPOOL_API int procpool_task_worker(procpool_task *task) {
