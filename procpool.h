@@ -747,8 +747,8 @@ PROCPOOL_API procpool_status procpool_wait(procpool_future *const *futures, size
 
 /* Delivers each of count futures once, in the order in which they settle; the futures stay the caller's, and must be
  * held until the iterator is freed. *iterator receives the handle. OK, ARGUMENT, HANDLE, FORKED, MEMORY. */
-PROCPOOL_API procpool_status procpool_as_completed(procpool_future *const *futures, size_t count,
-                                                   procpool_iterator **iterator);
+PROCPOOL_API PROCPOOL_NODISCARD procpool_status procpool_as_completed(procpool_future *const *futures, size_t count,
+                                                                      procpool_iterator **iterator);
 
 typedef struct procpool_imap_options {
   size_t struct_size; /* as in procpool_submit_options */
@@ -768,9 +768,10 @@ typedef struct procpool_imap_options {
  * alone all the same: results of those before it are kept, those behind it are handed out again (where the pool takes
  * no more tasks by then, they get its status). options may be null. OK, ARGUMENT, HANDLE, FORKED, MEMORY, MISMATCH,
  * UNSUPPORTED (a time limit in a thread or inline pool). What a submit refuses, procpool_next tells. */
-PROCPOOL_API procpool_status procpool_imap(procpool *pool, procpool_function function, procpool_generator generator,
-                                           void *context, size_t item_size, const procpool_imap_options *options,
-                                           procpool_iterator **iterator);
+PROCPOOL_API PROCPOOL_NODISCARD procpool_status procpool_imap(procpool *pool, procpool_function function,
+                                                              procpool_generator generator, void *context,
+                                                              size_t item_size, const procpool_imap_options *options,
+                                                              procpool_iterator **iterator);
 
 /* The next future, settled; waits up to timeout seconds. A task's own failure is in its future and does not end the
  * iteration. A future of an imap belongs to the iterator, and is valid until the next call. Returns
@@ -906,15 +907,21 @@ PROCPOOL_API procpool_future *procpool__typed_submit(procpool *pool, procpool_fu
                                                      procpool__pointers pointers);
 PROCPOOL_API procpool_status procpool__typed_submit_many(procpool *pool, procpool_function function,
                                                          const void *arguments, size_t size, size_t count,
-                                                         procpool_future **futures, procpool__pointers pointers);
+                                                         procpool_future **futures,
+                                                         const procpool_submit_options *options,
+                                                         procpool__pointers pointers);
 PROCPOOL_API procpool_future *procpool__typed_submit_string(procpool *pool, procpool_function function,
                                                             const char *string, const procpool_submit_options *options);
 PROCPOOL_API procpool_status procpool__typed_submit_strings(procpool *pool, procpool_function function,
                                                             const char *const *strings, size_t count,
-                                                            procpool_future **futures);
+                                                            procpool_future **futures,
+                                                            const procpool_submit_options *options);
 PROCPOOL_API procpool_status procpool__typed_call(procpool *pool, procpool_function function, const void *argument,
                                                   size_t size, void *buffer, size_t result_size,
-                                                  procpool__pointers pointers);
+                                                  const procpool_submit_options *options, procpool__pointers pointers);
+PROCPOOL_API procpool_status procpool__typed_call_string(procpool *pool, procpool_function function, const char *string,
+                                                         char *buffer, size_t capacity,
+                                                         const procpool_submit_options *options);
 PROCPOOL_API procpool_status procpool__typed_result(procpool_future *future, void *buffer, size_t size);
 PROCPOOL_API procpool_status procpool__typed_imap(procpool *pool, procpool_function function,
                                                   procpool_generator generator, void *context, size_t item_size,
@@ -964,10 +971,10 @@ typedef struct procpool_process_options {
 
 /* Starts function with size bytes at argument in a process of its own: a pool of one worker and one task. options may
  * be null. Returns null on an error, of those of procpool_open and procpool_submit. Any thread. */
-PROCPOOL_API procpool_process *procpool_process_start_checked(const procpool_process_options *options,
-                                                              procpool_function function, const void *argument,
-                                                              size_t size, int version, size_t options_size);
-static PROCPOOL_UNUSED inline procpool_process *
+PROCPOOL_API PROCPOOL_NODISCARD procpool_process *
+procpool_process_start_checked(const procpool_process_options *options, procpool_function function,
+                               const void *argument, size_t size, int version, size_t options_size);
+static PROCPOOL_UNUSED inline PROCPOOL_NODISCARD procpool_process *
 procpool_process_start(const procpool_process_options *procpool__options, procpool_function procpool__function,
                        const void *procpool__argument, size_t procpool__size) {
   return procpool_process_start_checked(procpool__options, procpool__function, procpool__argument, procpool__size,
@@ -1026,9 +1033,11 @@ static PROCPOOL_UNUSED inline void procpool__scope_end(procpool **procpool__pool
  *   PROCPOOL_FUNCTION(double, power, double, base, int, exponent) { ... return y; }
  * at file scope defines the ordinary function  static double power(double base, int exponent)  and beside it
  *   status   power_call(pool, base, exponent, &y)        submits, waits, and gives the result
+ *   status   power_call_with(pool, &submit_options, base, exponent, &y)   options may be null, here and below
  *   future   power_submit(pool, base, exponent)          null on an error
- *   future   power_submit_with(pool, &submit_options, base, exponent)     options may be null
+ *   future   power_submit_with(pool, &submit_options, base, exponent)
  *   status   power_submit_many(pool, arguments, count, futures)
+ *   status   power_submit_many_with(pool, arguments, count, futures, &submit_options)
  *   status   power_result(future, &y)                    waits; releases the future, unless INTERRUPTED or refused;
  *                                                        of null: why this thread's last submit was refused, once
  *   status   power_map(pool, arguments, results, count)
@@ -1068,7 +1077,12 @@ static PROCPOOL_UNUSED inline void procpool__scope_end(procpool **procpool__pool
  *   PROCPOOL_STRING_FUNCTION(shout, text) { ...; procpool_task_return_string(task, answer); }
  * is a function of a `procpool_task *task` and a `const char *text`, whose result is a string: procpool_future_string.
  * Beside it: shout_submit(pool, text), shout_submit_with(pool, &submit_options, text), shout_submit_many(pool, texts,
- * count, futures) with const char *const *texts, and shout_task. */
+ * count, futures) with const char *const *texts, shout_submit_many_with(pool, texts, count, futures, &submit_options),
+ * and shout_task. Further
+ *   status   shout_call(pool, text, answer, capacity)    submits, waits, and copies the string: capacity bytes with its
+ *                                                        final zero, TOO_SMALL where it is longer (it is lost then)
+ *   status   shout_call_with(pool, &submit_options, text, answer, capacity)
+ * There is no map: nothing could hold strings of all lengths. submit_many does what one would. */
 #define PROCPOOL_FUNCTION(R, ...) PROCPOOL__TYPED(PROCPOOL__LOCAL, PROCPOOL__PLAIN, PROCPOOL__VALUE, R, __VA_ARGS__)
 #define PROCPOOL_PROCEDURE(...) PROCPOOL__TYPED(PROCPOOL__LOCAL, PROCPOOL__PLAIN, PROCPOOL__VOID, void, __VA_ARGS__)
 #define PROCPOOL_TASK_FUNCTION(R, ...) PROCPOOL__TYPED(PROCPOOL__LOCAL, PROCPOOL__TASK, PROCPOOL__VALUE, R, __VA_ARGS__)
@@ -1327,16 +1341,30 @@ static PROCPOOL_UNUSED inline void procpool__scope_end(procpool **procpool__pool
     return procpool__typed_submit(procpool__pool, name##_task, PROCPOOL__PACKED_##F, PROCPOOL__SIZE_##F(name),         \
                                   PROCPOOL_NULL, PROCPOOL__CHECKS(name));                                              \
   }                                                                                                                    \
+  PROCPOOL__INLINE_NODISCARD procpool_status name##_call_with(                                                         \
+      procpool *procpool__pool, const procpool_submit_options *procpool__options PROCPOOL__EACH(                       \
+                                    n, , PROCPOOL__OF_OWN, PROCPOOL__OF_OWN, __VA_ARGS__) V##_PLACE(R)) {              \
+    PROCPOOL__PACK_##F(n, name, __VA_ARGS__);                                                                          \
+    return procpool__typed_call(procpool__pool, name##_task, PROCPOOL__PACKED_##F, PROCPOOL__SIZE_##F(name), V##_OUT,  \
+                                procpool__options, PROCPOOL__CHECKS(name));                                            \
+  }                                                                                                                    \
   PROCPOOL__INLINE_NODISCARD procpool_status name##_call(                                                              \
       procpool *procpool__pool PROCPOOL__EACH(n, , PROCPOOL__OF_OWN, PROCPOOL__OF_OWN, __VA_ARGS__) V##_PLACE(R)) {    \
     PROCPOOL__PACK_##F(n, name, __VA_ARGS__);                                                                          \
     return procpool__typed_call(procpool__pool, name##_task, PROCPOOL__PACKED_##F, PROCPOOL__SIZE_##F(name), V##_OUT,  \
-                                PROCPOOL__CHECKS(name));                                                               \
+                                PROCPOOL_NULL, PROCPOOL__CHECKS(name));                                                \
   }                                                                                                                    \
-  PROCPOOL__INLINE procpool_status name##_submit_many(procpool *procpool__pool PROCPOOL__ARRAY_##F(name),              \
-                                                      size_t procpool__count, procpool_future **procpool__futures) {   \
+  PROCPOOL__INLINE_NODISCARD procpool_status name##_submit_many_with(                                                  \
+      procpool *procpool__pool PROCPOOL__ARRAY_##F(name), size_t procpool__count, procpool_future **procpool__futures, \
+      const procpool_submit_options *procpool__options) {                                                              \
     return procpool__typed_submit_many(procpool__pool, name##_task, PROCPOOL__FROM_##F, PROCPOOL__SIZE_##F(name),      \
-                                       procpool__count, procpool__futures, PROCPOOL__CHECKS(name));                    \
+                                       procpool__count, procpool__futures, procpool__options, PROCPOOL__CHECKS(name)); \
+  }                                                                                                                    \
+  PROCPOOL__INLINE_NODISCARD procpool_status name##_submit_many(procpool *procpool__pool PROCPOOL__ARRAY_##F(name),    \
+                                                                size_t procpool__count,                                \
+                                                                procpool_future **procpool__futures) {                 \
+    return name##_submit_many_with(procpool__pool PROCPOOL__PASS_##F, procpool__count, procpool__futures,              \
+                                   PROCPOOL_NULL);                                                                     \
   }                                                                                                                    \
   PROCPOOL__INLINE_NODISCARD procpool_status name##_result(procpool_future *procpool__future V##_PLACE(R)) {           \
     return procpool__typed_result(procpool__future, V##_OUT);                                                          \
@@ -1350,7 +1378,7 @@ static PROCPOOL_UNUSED inline void procpool__scope_end(procpool **procpool__pool
       procpool *procpool__pool PROCPOOL__ARRAY_##F(name) V##_PLACE(R), size_t procpool__count) {                       \
     return name##_map_with(procpool__pool PROCPOOL__PASS_##F V##_PASS, procpool__count, PROCPOOL_NULL);                \
   }                                                                                                                    \
-  PROCPOOL__INLINE procpool_status name##_imap(                                                                        \
+  PROCPOOL__INLINE_NODISCARD procpool_status name##_imap(                                                              \
       procpool *procpool__pool, procpool_generator procpool__generator, void *procpool__context,                       \
       const procpool_imap_options *procpool__options, procpool_iterator **procpool__iterator) {                        \
     return procpool__typed_imap(procpool__pool, name##_task, procpool__generator, procpool__context,                   \
@@ -1419,10 +1447,28 @@ static PROCPOOL_UNUSED inline void procpool__scope_end(procpool **procpool__pool
       procpool *procpool__pool, const procpool_submit_options *procpool__options, const char *procpool__string) {      \
     return procpool__typed_submit_string(procpool__pool, name##_task, procpool__string, procpool__options);            \
   }                                                                                                                    \
-  PROCPOOL__INLINE procpool_status name##_submit_many(procpool *procpool__pool, const char *const *procpool__strings,  \
-                                                      size_t procpool__count, procpool_future **procpool__futures) {   \
+  PROCPOOL__INLINE_NODISCARD procpool_status name##_call_with(                                                         \
+      procpool *procpool__pool, const procpool_submit_options *procpool__options, const char *procpool__string,        \
+      char *procpool__result, size_t procpool__capacity) {                                                             \
+    return procpool__typed_call_string(procpool__pool, name##_task, procpool__string, procpool__result,                \
+                                       procpool__capacity, procpool__options);                                         \
+  }                                                                                                                    \
+  PROCPOOL__INLINE_NODISCARD procpool_status name##_call(procpool *procpool__pool, const char *procpool__string,       \
+                                                         char *procpool__result, size_t procpool__capacity) {          \
+    return procpool__typed_call_string(procpool__pool, name##_task, procpool__string, procpool__result,                \
+                                       procpool__capacity, PROCPOOL_NULL);                                             \
+  }                                                                                                                    \
+  PROCPOOL__INLINE_NODISCARD procpool_status name##_submit_many_with(                                                  \
+      procpool *procpool__pool, const char *const *procpool__strings, size_t procpool__count,                          \
+      procpool_future **procpool__futures, const procpool_submit_options *procpool__options) {                         \
     return procpool__typed_submit_strings(procpool__pool, name##_task, procpool__strings, procpool__count,             \
-                                          procpool__futures);                                                          \
+                                          procpool__futures, procpool__options);                                       \
+  }                                                                                                                    \
+  PROCPOOL__INLINE_NODISCARD procpool_status name##_submit_many(                                                       \
+      procpool *procpool__pool, const char *const *procpool__strings, size_t procpool__count,                          \
+      procpool_future **procpool__futures) {                                                                           \
+    return procpool__typed_submit_strings(procpool__pool, name##_task, procpool__strings, procpool__count,             \
+                                          procpool__futures, PROCPOOL_NULL);                                           \
   }                                                                                                                    \
   static void name(procpool_task *task, const char *text)
 
@@ -14046,7 +14092,9 @@ PROCPOOL_API procpool_future *procpool__typed_submit(procpool *pool, procpool_fu
 /* What consists of several calls holds the pool meanwhile: another thread may free it. No callback runs in these. */
 PROCPOOL_API procpool_status procpool__typed_submit_many(procpool *pool, procpool_function function,
                                                          const void *arguments, size_t size, size_t count,
-                                                         procpool_future **futures, procpool__pointers pointers) {
+                                                         procpool_future **futures,
+                                                         const procpool_submit_options *options,
+                                                         procpool__pointers pointers) {
   char text[PROCPOOL__MESSAGE];
   procpool_status status = procpool__public_enter(pool);
   for (size_t i = 0; i < count && futures != NULL; i++)
@@ -14058,7 +14106,7 @@ PROCPOOL_API procpool_status procpool__typed_submit_many(procpool *pool, procpoo
     status = procpool__host_refuse(pool, PROCPOOL_ARGUMENT, 0, text);
   status = procpool__public_leave(pool, status);
   if (status == PROCPOOL_OK)
-    status = procpool_submit_many(pool, function, arguments, size, count, NULL, futures, NULL);
+    status = procpool_submit_many(pool, function, arguments, size, count, options, futures, NULL);
   procpool__public_let_go(pool);
   return procpool__typed_refused(status);
 }
@@ -14083,18 +14131,41 @@ PROCPOOL_API procpool_future *procpool__typed_submit_string(procpool *pool, proc
   return future;
 }
 
+/* The options of the string with that index, as procpool_submit_many gives them to a task: each has its own place for
+ * the result, and the time-out is for all of them. begin: when the call began. */
+static procpool_submit_options procpool__string_options(const procpool_submit_options *options, size_t index,
+                                                        uint64_t begin) {
+  procpool_submit_options own = *options;
+  if (own.result != NULL)
+    own.result = (unsigned char *)own.result + index * own.result_size;
+  if (own.timeout > 0) {
+    own.timeout -= (double)(procpool__platform_now() - begin) * 1e-9;
+    own.timeout = own.timeout > 0 ? own.timeout : -1;
+  }
+  return own;
+}
+
 PROCPOOL_API procpool_status procpool__typed_submit_strings(procpool *pool, procpool_function function,
                                                             const char *const *strings, size_t count,
-                                                            procpool_future **futures) {
-  procpool_status status = procpool__public_enter_held(pool);
+                                                            procpool_future **futures,
+                                                            const procpool_submit_options *options) {
+  const uint64_t begin = options != NULL && options->timeout > 0 ? procpool__platform_now() : 0;
+  procpool_submit_options own;
+  procpool_status status = procpool__submit_check_options(options);
+  if (status == PROCPOOL_OK)
+    status = procpool__public_enter_held(pool);
   if (status != PROCPOOL_OK)
     return procpool__typed_refused(status);
   if ((strings == NULL && count > 0) || !procpool__size_possible(count, sizeof(*strings)))
     status = procpool__host_told(procpool__host_refuse(NULL, PROCPOOL_ARGUMENT, 0, "the list of strings is null"));
   for (size_t i = 0; i < count && futures != NULL; i++)
     futures[i] = NULL;
-  for (size_t i = 0; i < count && status == PROCPOOL_OK; i++)
-    status = procpool__string_submit(pool, i, function, strings[i], NULL, futures != NULL ? &futures[i] : NULL);
+  for (size_t i = 0; i < count && status == PROCPOOL_OK; i++) {
+    if (options != NULL)
+      own = procpool__string_options(options, i, begin);
+    status = procpool__string_submit(pool, i, function, strings[i], options != NULL ? &own : NULL,
+                                     futures != NULL ? &futures[i] : NULL);
+  }
   procpool__public_let_go(pool);
   return procpool__typed_refused(status);
 }
@@ -14971,13 +15042,24 @@ static procpool_status procpool__future_stop(procpool_future *future, bool by_fo
 typedef struct procpool__answered {
   void *result;
   size_t capacity;
-  bool exact;   /* the typed layer: a result of another size is none */
   size_t *size; /* or null */
+  bool exact;   /* the typed layer: a result of another size is none, */
+  bool string;  /* nor is one that does not end with a zero byte */
 } procpool__answered;
 
 /* Under the lock, of a settled future: its result, or why there is none. */
+static procpool_status procpool__call_take_string(procpool_future *f, const procpool__answered *to) {
+  size_t size = 0;
+  const procpool_status status = procpool__future_copy_locked(f, to->result, to->capacity, &size);
+  if (status == PROCPOOL_OK && (size == 0 || ((const char *)to->result)[size - 1] != '\0'))
+    return procpool__host_refuse(f->pool, PROCPOOL_TRANSFER, 0, "the result is no string");
+  return status;
+}
+
 static procpool_status procpool__call_take(procpool_future *f, const procpool__answered *to) {
   const procpool_status status = procpool__future_status(f);
+  if (status == PROCPOOL_OK && to->string)
+    return procpool__call_take_string(f, to);
   if (to->exact)
     return procpool__future_take(f, to->result, to->capacity);
   if (status == PROCPOOL_OK)
@@ -15026,7 +15108,7 @@ static procpool_status procpool__call_run(procpool *pool, procpool__pointers poi
 PROCPOOL_API procpool_status procpool_call(procpool *pool, procpool_function function, const void *argument,
                                            size_t size, void *result, size_t capacity, size_t *result_size,
                                            const procpool_submit_options *options) {
-  const procpool__answered to = {result, capacity, false, result_size};
+  const procpool__answered to = {result, capacity, result_size, false, false};
   if (result_size != NULL)
     *result_size = 0;
   return procpool__call_run(pool, NULL, function, argument, size, options, &to);
@@ -15034,9 +15116,18 @@ PROCPOOL_API procpool_status procpool_call(procpool *pool, procpool_function fun
 
 PROCPOOL_API procpool_status procpool__typed_call(procpool *pool, procpool_function function, const void *argument,
                                                   size_t size, void *buffer, size_t result_size,
-                                                  procpool__pointers pointers) {
-  const procpool__answered to = {buffer, result_size, true, NULL};
-  return procpool__call_run(pool, pointers, function, argument, size, NULL, &to);
+                                                  const procpool_submit_options *options, procpool__pointers pointers) {
+  const procpool__answered to = {buffer, result_size, NULL, true, false};
+  return procpool__call_run(pool, pointers, function, argument, size, options, &to);
+}
+
+PROCPOOL_API procpool_status procpool__typed_call_string(procpool *pool, procpool_function function, const char *string,
+                                                         char *buffer, size_t capacity,
+                                                         const procpool_submit_options *options) {
+  const procpool__answered to = {buffer, capacity, NULL, false, true};
+  if (string == NULL)
+    return procpool__host_told(procpool__host_refuse(NULL, PROCPOOL_ARGUMENT, 0, "the string is null"));
+  return procpool__call_run(pool, NULL, function, string, strlen(string) + 1, options, &to);
 }
 
 PROCPOOL_API procpool_status procpool_future_cancel(procpool_future *future) {
