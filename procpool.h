@@ -927,6 +927,7 @@ PROCPOOL_API procpool_status procpool__typed_imap(procpool *pool, procpool_funct
                                                   procpool_generator generator, void *context, size_t item_size,
                                                   const procpool_imap_options *options, procpool_iterator **iterator,
                                                   procpool__pointers pointers);
+PROCPOOL_API bool procpool__typed_each(procpool_iterator *iterator, void *buffer, size_t size, procpool_status *status);
 PROCPOOL_API procpool_status procpool__typed_next(procpool_iterator *iterator, void *buffer, size_t size);
 
 /* A loop of a dozen instructions is a fifth slower where it straddles a line of code: its function begins at one. */
@@ -1043,13 +1044,18 @@ static PROCPOOL_UNUSED inline void procpool__scope_end(procpool **procpool__pool
  *   status   power_map(pool, arguments, results, count)
  *   status   power_map_with(pool, arguments, results, count, &map_options)
  *   status   power_imap(pool, generator, context, &imap_options, &iterator)
- *   status   power_next(iterator, &y)                    waits; for loops over an imap, until END: the status of an item
- *                                                        that failed is returned too, and the iteration goes on. From
- *                                                        40 on it is the call that was refused
+ *   bool     power_each(iterator, &y, &status)           for loops over an imap: waits, and is true for each item, with
+ *                                                        its outcome as status (y as it was, unless that is OK); false
+ *                                                        where there is none: status is END, or what was refused, as
+ *                                                        of procpool_next (after INTERRUPTED it may be asked again)
+ *   status   power_next(iterator, &y)                    the same for a single step. Not for loops while it is OK: the
+ *                                                        status of an item that failed is returned too
  *   power_task        the procpool_function beneath, for untyped calls
  *   power_arguments   the type of an element of the array arguments: with one argument its type, with several a struct
  *                     of them by name
  *   power_items, power_pointers, power_has_pointers      private
+ *   while (power_each(iterator, &y, &status))            goes over all of them, whichever fail
+ *     if (status == PROCPOOL_OK) ... else printf("%s\n", procpool_last_message());
  * A status is a procpool_status, a future a procpool_future *. power_call returns the task's outcome, or why it was not
  * submitted or not waited for; when its wait is INTERRUPTED, the task is cancelled if it has not begun, and its result
  * is dropped. The other calls are procpool_submit, procpool_map ... with these types.
@@ -1384,6 +1390,10 @@ static PROCPOOL_UNUSED inline void procpool__scope_end(procpool **procpool__pool
     return procpool__typed_imap(procpool__pool, name##_task, procpool__generator, procpool__context,                   \
                                 PROCPOOL__SIZE_##F(name), procpool__options, procpool__iterator,                       \
                                 PROCPOOL__CHECKS(name));                                                               \
+  }                                                                                                                    \
+  PROCPOOL__INLINE_NODISCARD bool name##_each(procpool_iterator *procpool__iterator V##_PLACE(R),                      \
+                                              procpool_status *procpool__status) {                                     \
+    return procpool__typed_each(procpool__iterator, V##_OUT, procpool__status);                                        \
   }                                                                                                                    \
   PROCPOOL__INLINE_NODISCARD procpool_status name##_next(procpool_iterator *procpool__iterator V##_PLACE(R)) {         \
     return procpool__typed_next(procpool__iterator, V##_OUT);                                                          \
@@ -16400,16 +16410,28 @@ PROCPOOL_API procpool_status procpool__typed_imap(procpool *pool, procpool_funct
 }
 
 /* For the typed layer: the next result itself. A failed item is told by its status; the iteration goes on. */
-PROCPOOL_API procpool_status procpool__typed_next(procpool_iterator *iterator, void *buffer, size_t size) {
+PROCPOOL_API bool procpool__typed_each(procpool_iterator *iterator, void *buffer, size_t size,
+                                       procpool_status *status) {
   procpool_future *future;
-  const procpool_status status = buffer != NULL || size == 0 ? procpool_next(iterator, PROCPOOL_FOREVER, &future)
-                                                             : procpool__host_told(PROCPOOL_ARGUMENT);
-  if (status == PROCPOOL_INTERRUPTED)
-    (void)procpool__host_refuse(NULL, status, 0, NULL);
-  if (status != PROCPOOL_OK) /* before an item is taken */
-    return status;
+  if (status == NULL) {
+    (void)procpool__host_told(PROCPOOL_ARGUMENT);
+    return false;
+  }
+  *status = buffer != NULL || size == 0 ? procpool_next(iterator, PROCPOOL_FOREVER, &future)
+                                        : procpool__host_told(PROCPOOL_ARGUMENT);
+  if (*status == PROCPOOL_INTERRUPTED)
+    (void)procpool__host_refuse(NULL, *status, 0, NULL);
+  if (*status != PROCPOOL_OK) /* before an item is taken */
+    return false;
   procpool__public_lock(future->pool);
-  return procpool__public_leave(future->pool, procpool__future_take(future, buffer, size));
+  *status = procpool__public_leave(future->pool, procpool__future_take(future, buffer, size));
+  return true;
+}
+
+PROCPOOL_API procpool_status procpool__typed_next(procpool_iterator *iterator, void *buffer, size_t size) {
+  procpool_status status;
+  (void)procpool__typed_each(iterator, buffer, size, &status);
+  return status;
 }
 
 PROCPOOL_API size_t procpool_iterator_index(procpool_iterator *iterator) {
