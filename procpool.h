@@ -131,7 +131,7 @@
 /* ==== >>declarations ================================================================================================
  * Everything public. Nothing but these three headers is included for those who only call. All of it, to search for:
  *
- *   typed functions       PROCPOOL_FUNCTION            defines f, f_call, f_submit, f_result, f_map ...: >>typed
+ *   typed functions       PROCPOOL_FUNCTION            defines f, f_call, f_submit, f_result, f_map, f_each ...: >>typed
  *                         PROCPOOL_PROCEDURE           the same without a result
  *                         PROCPOOL_TASK_FUNCTION, PROCPOOL_TASK_PROCEDURE    the body gets its procpool_task too
  *                         PROCPOOL_STRING_FUNCTION     from a string to a string
@@ -182,8 +182,9 @@
  *                         procpool_task_result         memory for the result
  *                         procpool_task_return         copies the result
  *                         procpool_task_return_string  copies a string as the result
- *                         procpool_task_fail           reports a failure
+ *                         procpool_task_fail           reports a failure, also of an initializer
  *                         procpool_task_cancelled      whether the task is to end
+ *                         procpool_task_index          which task or item it is
  *                         procpool_task_worker         index of its worker
  *                         procpool_task_shared         where a byte of a shared buffer lies here
  *   shared buffers        procpool_shared_alloc, procpool_shared_free    memory that host and workers see
@@ -968,6 +969,7 @@ typedef struct procpool_process_options {
   procpool_error *error; /* as in procpool_options */
   const char *name;      /* shown by top, htop and ps -o comm: its first 15 bytes; default "process" */
   procpool_start start;  /* FORK, SPAWN or AUTO */
+  size_t struct_size;    /* as in procpool_submit_options; not the first, so that error is where it always was */
 } procpool_process_options;
 
 /* Starts function with size bytes at argument in a process of its own: a pool of one worker and one task. options may
@@ -1493,7 +1495,8 @@ static PROCPOOL_UNUSED inline void procpool__scope_end(procpool **procpool__pool
  *
  * A callable is copied byte by byte: a lambda without captures, or anything trivially copyable. (What it captures by
  * reference, or as a pointer, means nothing in another process, and the compiler does not see it.) A function's address
- * differs from process to process: write a lambda that calls it. What it throws makes the task FAILED with its what().
+ * differs from process to process: write a lambda that calls it. What it throws makes the task FAILED with its what();
+ * procpool_task_fail(nullptr, code, message) does so with a code, and procpool_task_index() says which item it is.
  * Arguments and results are decayed, and carried by procpools::codec:
  *   trivially copyable types   byte by byte, but no pointers, and no views as std::string_view, std::span and std::ref,
  *                              which the compiler refuses; within a struct it does not see pointers
@@ -1506,6 +1509,7 @@ static PROCPOOL_UNUSED inline void procpool__scope_end(procpool **procpool__pool
  * Without exceptions (-fno-exceptions) get and map are absent, and nothing throws: a pool and a future are false where
  * they were refused; future::result and pool::map_into return a status. */
 #ifdef __cplusplus
+#include <stdexcept>
 #include <utility>
 #include <vector>
 
@@ -1530,36 +1534,39 @@ static PROCPOOL_UNUSED inline void procpool__scope_end(procpool **procpool__pool
 namespace procpools {
 inline namespace PROCPOOL__CPP_KIND {
 
-/* What went wrong. what() is the message of procpool_error, or the status in words where there is none. */
-class error : public std::exception {
+/* What went wrong. what() is all of the message, of whatever length, or the status in words where there is none. */
+class error : public std::runtime_error {
 public:
-  explicit error(const procpool_error &details, size_t item = 0) : details_(details), item_(item) {
+  /* message: all of it, where details may have it cut; null or empty: what details have. */
+  explicit error(const procpool_error &details, const char *message = nullptr)
+      : std::runtime_error(text_of(message, text_of(details.message, procpool_strerror(details.status)))),
+        details_(details) {
   }
-  /* Nothing is known but the status. The text is cut after 191 bytes; may be null. */
-  explicit error(procpool_status status = PROCPOOL_OK, const char *text = nullptr, size_t item = 0)
-      : details_(), item_(item) {
+  /* Nothing is known but the status, and which item of a map it was. message may be null. */
+  explicit error(procpool_status status = PROCPOOL_OK, const char *message = nullptr, size_t item = 0)
+      : std::runtime_error(text_of(message, procpool_strerror(status))), details_() {
     details_.status = status;
     details_.worker = -1;
-    for (size_t i = 0; text != nullptr && text[i] != '\0' && i + 1 < sizeof(details_.message); i++)
-      details_.message[i] = text[i];
-  }
-  const char *what() const noexcept override {
-    return details_.message[0] != '\0' ? details_.message : procpool_strerror(details_.status);
+    details_.index = item;
+    for (size_t i = 0; message != nullptr && message[i] != '\0' && i + 1 < sizeof(details_.message); i++)
+      details_.message[i] = message[i];
   }
   procpool_status status() const noexcept {
     return details_.status;
   }
+  /* details().index is the position of the item that failed, in a map. */
   const procpool_error &details() const noexcept {
     return details_;
   }
-  /* The position of the item that failed, in a map; else 0. */
   size_t item() const noexcept {
-    return item_;
+    return details_.index;
   }
 
 private:
+  static const char *text_of(const char *text, const char *otherwise) {
+    return text != nullptr && text[0] != '\0' ? text : otherwise;
+  }
   procpool_error details_;
-  size_t item_;
 };
 
 class pool;
@@ -1906,16 +1913,13 @@ inline procpool_status start(procpool *on, procpool_function function, const wri
 }
 inline error refusal(procpool_status status) {
   procpool_error last = procpool_error();
-  return procpool_last_error(&last) == status ? error(last) : error(status);
+  return procpool_last_error(&last) == status ? error(last, procpool_last_message()) : error(status);
 }
 inline error failure(procpool_future *future, procpool_status status, size_t item = 0) {
   procpool_error last = procpool_error();
-  if (procpool_future_error(future, &last) != PROCPOOL_OK || last.status != status) {
-    last = procpool_error(); /* it is the wait that was refused */
-    last.status = status;
-    last.worker = -1;
-  }
-  return error(last, item);
+  if (procpool_future_error(future, &last) != PROCPOOL_OK || last.status != status)
+    return error(status, nullptr, item); /* it is the wait that was refused */
+  return error(last, procpool_future_message(future));
 }
 
 /* What futures of all types have in common. */
@@ -2170,7 +2174,7 @@ private:
     if (status == PROCPOOL_OK)
       take(results, cells);
     else
-      why = details.status == status ? procpools::error(details, options.failed_item) : procpools::error(status);
+      why = details.status == status ? procpools::error(details) : procpools::error(status);
     return status;
   }
 
@@ -17495,7 +17499,8 @@ PROCPOOL_API procpool_process *procpool_process_start_checked(const procpool_pro
   if (options != NULL && options->error != NULL)
     error = options->error;
   procpool__platform_cancel_here();
-  if (version / 100 != PROCPOOL_VERSION / 100 || options_size != sizeof(*options)) {
+  if (version / 100 != PROCPOOL_VERSION / 100 || options_size != sizeof(*options) ||
+      (options != NULL && procpool__host_mismatch(options->struct_size, sizeof(*options)))) {
     error->status = PROCPOOL_MISMATCH; /* as in procpool__open: nothing else of it is known */
     (void)procpool__host_told(PROCPOOL_MISMATCH);
     return NULL;
@@ -17616,20 +17621,23 @@ PROCPOOL_API procpool_status procpool_process_free(procpool_process *process) {
 /* ==== >>changes =====================================================================================================
    0.2.0  2026-11  The API without traps. What is new:
             ends of a pool     procpool_close, procpool_wait_ready
-            a call             procpool_call, f_call: submits, waits and gives the result
-            submit options     struct_size, callback, user; f_submit_with
+            a call             procpool_call, f_call, f_call_with: submits, waits and gives the result
+            submit options     struct_size, callback, user; f_submit_with, f_submit_many_with
             callbacks          procpool_poll waits, until END
             errors             procpool_last_error of each thread, also of a failed typed call; procpool_last_message
                                and procpool_future_message of any length; procpool_map_options.errors
             which task it was  procpool_future_index, procpool_future_user, _future_pool, procpool_iterator_index,
-                               procpool_error.index, procpool_imap_options.user
+                               procpool_error.index, procpool_imap_options.user; in the task procpool_task_index
             many futures       procpool_cancel_many, procpool_release_many; procpool_stats.futures
-            imap               procpool_imap_options.chunksize
+            given back         a future is HANDLE until 64 others of its pool have been, and not the next task's
+            imap               procpool_imap_options.chunksize; f_each, for loops
+            initializers       say why they failed: procpool_task_fail(NULL, code, message)
             finalizer          procpool_options.finalizer, _callback, _context, _limit
             plugins            procpool_options.worker_path
             typed functions    none to eight arguments; PROCPOOL_PROCEDURE, PROCPOOL_TASK_PROCEDURE;
                                PROCPOOL_DECLARE..., PROCPOOL_DEFINE...; pointers among the arguments are checked
-            strings            PROCPOOL_STRING_FUNCTION, procpool_future_string, procpool_task_string, _return_string
+            strings            PROCPOOL_STRING_FUNCTION, procpool_future_string, procpool_task_string, _return_string;
+                               their f_call, f_call_with, f_submit_many_with
             PROCPOOL_WITH      may have an else
             C++                procpools::pool, future, codec, error
             PROCPOOL_NODISCARD   warns where a handle or a result that matters is dropped
@@ -17645,7 +17653,8 @@ PROCPOOL_API procpool_status procpool_process_free(procpool_process *process) {
             CODEC, FUNCTION, DOOR, DEPTH                         TRANSFER, NO_FUNCTION, NO_WORKER_MAIN, TOO_DEEP
             procpool_future_status, _done, _running, _cancelled  take in what has come; they did not
             imap's buffersize of 0                               at least 64
-            options of submit, imap and map                      begin with struct_size, which may be 0
+            options of submit, imap and map                      begin with struct_size, which may be 0; those of
+                                                                 procpool_process_start end with it
    0.1.0  2026-11  The first version.
 
    Versions: MAJOR.MINOR.PATCH. Patches fix; while MAJOR is 0, a new MINOR may change the interface. procpool_open

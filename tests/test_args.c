@@ -406,6 +406,15 @@ TEST(args_other_version_is_refused_by_process_start) {
   error.status = PROCPOOL_OK;
   CHECK(procpool_process_start_checked(&options, task_nothing, NULL, 0, PROCPOOL_VERSION, sizeof(options) + 8) == NULL);
   CHECK_STATUS(error.status, PROCPOOL_MISMATCH);
+  error.status = PROCPOOL_OK;
+  options.struct_size = sizeof(options) + 8;
+  CHECK(procpool_process_start(&options, task_nothing, NULL, 0) == NULL);
+  CHECK_STATUS(error.status, PROCPOOL_MISMATCH);
+  CHECK_STATUS(procpool_last_error(NULL), PROCPOOL_MISMATCH);
+  options.struct_size = sizeof(options);
+  options.start = PROCPOOL_START_THREAD; /* it goes on to the next check */
+  CHECK(procpool_process_start(&options, task_nothing, NULL, 0) == NULL);
+  CHECK_NE(error.status, PROCPOOL_MISMATCH);
 }
 
 /* ---- options ---- */
