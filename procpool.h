@@ -7515,6 +7515,7 @@ static void procpool__worker_enter_initializer(void *context) {
 
 /* It failed: says so, and why. */
 static void procpool__worker_refuse(procpool__worker *w) {
+  procpool__worker_forget_failure(w); /* the block has no room for more */
   PROCPOOL__STEP();
   memcpy(w->block->init_message, w->failure.message, sizeof(w->failure.message));
   w->block->init_code = w->failure.code;
