@@ -7335,6 +7335,12 @@ static void procpool__worker_trim(procpool__worker *w, uint64_t most) {
   w->scratch_size = 0;
 }
 
+static void procpool__worker_trim_after_task(procpool__worker *w) {
+  const uint64_t most = 2 * w->scratch_used, least = PROCPOOL__SCRATCH_KEPT;
+  procpool__worker_trim(w, most > least ? most : least);
+  w->scratch_used = 0;
+}
+
 /* Calls the function, by the clock if the task has a time limit. What it printed shall be out before its result is, and
  * within the limit: the flush may block for ever, on a pipe that no process reads. */
 static void procpool__worker_call_timed(procpool__worker *w) {
@@ -7366,8 +7372,7 @@ static bool procpool__worker_run(procpool__worker *w, uint32_t slot_index, uint6
   if (!procpool__worker_finish(w))
     return false;
   procpool__store_release(&w->block->intent_word, 0); /* release: a process that sees it sees the commit */
-  procpool__worker_trim(w, w->scratch_used > PROCPOOL__SCRATCH_KEPT / 2 ? 2 * w->scratch_used : PROCPOOL__SCRATCH_KEPT);
-  w->scratch_used = 0;
+  procpool__worker_trim_after_task(w);
   if ((procpool__worker_has_time(w) || w->notified != notified || w->lengthy) && !procpool__worker_tidy(w))
     return false;
   return w->segment->settings.max_tasks == 0 || w->tasks < w->segment->settings.max_tasks;
