@@ -2699,7 +2699,7 @@ private:
  *   order: load load_acquire load_relaxed load32 load32_relaxed load_signed_relaxed store store_release store_relaxed
  *     store_before_cas store32 store32_relaxed store_signed_relaxed cas exchange or and add or32 or32_relaxed add32
  *   number: round_up number_of address_of
- *   processor: relax prefetch prefetch_write
+ *   processor: relax prefetch prefetch_write copy_past
  *   heap: aligned_new aligned_grow aligned_free
  *   exception: throw throw_alone keep_exception drop_exception
  * Of the system: who ports this file writes these, and the types that they name.
@@ -2707,7 +2707,7 @@ private:
  *   sleep: park wake no_futex poll await gone await_end source end_of came supervisor_sleep
  *   lock: lock_init lock_end lock try_lock unlock block_signals restore_signals no_cancel cancel_as cancel_here
  *   thread: thread_start thread_join run_to_end is_self self threads stack_size own_set own
- *   pages: pages unmap page
+ *   pages: pages unmap page enlarge
  *   segment: shm_create shm_look shm_map shm_map_far shm_open shm_protect shm_reserve shm_discard shm_empty
  *     shm_separate memory space memory_refuses memory_forget
  *   bell: event event_set event_clear bell bell_clear timer timer_set watch watch_add watch_clear watch_remove
@@ -17934,7 +17934,7 @@ PROCPOOL_API procpool_status procpool_process_free(procpool_process *process) {
    0.2.0  2026-11  The API without traps. What is new:
             ends of a pool     procpool_close, procpool_wait_ready
             a call             procpool_call, f_call, f_call_with: submits, waits and gives the result
-            submit options     struct_size, callback, user; f_submit_with, f_submit_many_with
+            submit options     struct_size, deadline, callback, user; f_submit_with, f_submit_many_with
             callbacks          procpool_poll waits, until END
             errors             procpool_last_error of each thread, also of a failed typed call; procpool_last_message
                                and procpool_future_message of any length; procpool_map_options.errors
