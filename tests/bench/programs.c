@@ -51,7 +51,7 @@ void tbb_map(int workers, double *out) {
 }
 
 ABSENT(taskflow,
-       "Taskflow is not installed (TASKFLOW=FOLDER: where taskflow/taskflow.hpp is), or there is no C++ compiler")
+       "Taskflow is not installed (make TASKFLOW=FOLDER: where taskflow/taskflow.hpp is), or there is no C++ compiler")
 FIGURE(taskflow, round_trip)
 FIGURE(taskflow, paused)
 FIGURE(taskflow, throughput)
