@@ -55,7 +55,7 @@ typedef void (*trip)(void *context);
 double batched_us(trip one, void *context, size_t count);
 /* Each trip timed by itself, pause us of sleep before each: us[0] and us[1] the median, us[2] p99, us[3] p99.9. */
 void each_us(trip one, void *context, size_t count, long pause, double *us);
-/* Fewer of what takes long: as many as move or compute `most` bytes or items by `each`, from 5 to limit; fewer when
+/* Fewer of what takes long: as many as move or compute `most` bytes or items by `each`, from 5 (3 of huge ones) to limit; fewer when
  * quick. */
 size_t repeats(size_t most, size_t each, size_t limit);
 /* us of a trip that moves or computes so many bytes or items: the median. */

@@ -63,7 +63,7 @@ void openmp_map_small(int workers, double *out) {
 
 /* GB/s, read and written. */
 void openmp_map_memory(int workers, double *out) {
-  map_data map = map_open(few(64 * MIB / sizeof(double)));
+  map_data map = map_open(few(64 * MIB / sizeof(double)) / MEMORY_CHUNK * MEMORY_CHUNK);
   out[0] = map_rate(&map, memory, &workers, scale_and_offset) * 2 * sizeof(double) * 1e-9;
   map_close(&map);
 }

@@ -188,7 +188,7 @@ static void call_memory(void *context, map_data *map) {
 }
 
 static void measure_map_memory(int workers, void (*call)(void *context, map_data *map), double *out) {
-  const size_t count = few(64 * MIB / sizeof(double));
+  const size_t count = few(64 * MIB / sizeof(double)) / MEMORY_CHUNK * MEMORY_CHUNK;
   procpool *pool = open_pool(workers_only(workers));
   double *arguments = procpool_shared_alloc(pool, count * sizeof(double));
   double *results = procpool_shared_alloc(pool, count * sizeof(double));

@@ -135,7 +135,8 @@ void each_us(trip one, void *context, size_t count, long pause, double *us) {
 }
 
 size_t repeats(size_t most, size_t each, size_t limit) {
-  const size_t fitting = most / (each + 1), least = quick ? 3 : 5;
+  const bool huge = each > (size_t)64 * MIB;
+  const size_t fitting = most / (each + 1), least = quick ? (huge ? 1 : 3) : (huge ? 3 : 5);
   const size_t wanted = fitting < limit ? fitting : limit;
   const size_t count = quick ? wanted / 20 : wanted;
   return count < least ? least : count;
