@@ -101,7 +101,7 @@ peer limits = {"limits", NULL, 0, NULL, false}, two = {"two_processors", two_pro
     }                                                                                                                  \
   }
 
-/* OpenMP, whose maker of tasks runs some itself, hands over only the others, and is not among the peers of the ratios. */
+/* OpenMP is not among the peers of the ratios: who makes its tasks runs some of them itself, and hands over the others. */
 #define STREAM_GROUP(name, tail, workers)                                                                              \
   {                                                                                                                    \
     name, ROUNDS,                                                                                                      \

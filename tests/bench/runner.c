@@ -194,8 +194,8 @@ static void print_figure(const figure *f, double values[OUTPUTS][ROUNDS], int ro
   print_samples(f->outputs[0].name, values[0], rounds);
 }
 
-/* Round by round, the best of the outputs that are listed and there; null if none is there, and then *absent is one whose
- * peer is missing. */
+/* Round by round, the best of the outputs that are listed and there; null if none is there, and then *absent is a peer
+ * that is missing. */
 static const double *find(group *g, samples all, const char *list, double *best, peer **absent) {
   bool there = false, known = false;
   for (int i = 0; i < figures_of(g); i++)
