@@ -101,7 +101,7 @@ peer limits = {"limits", NULL, 0, NULL, false}, two = {"two_processors", two_pro
     }                                                                                                                  \
   }
 
-/* OpenMP is not among the peers of the ratios: who makes its tasks runs some of them itself, and hands over the others. */
+/* OpenMP is not among the peers of the ratios: who makes its tasks runs some of them itself and hands over the rest. */
 #define STREAM_GROUP(name, tail, workers)                                                                              \
   {                                                                                                                    \
     name, ROUNDS,                                                                                                      \

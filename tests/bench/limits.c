@@ -117,9 +117,9 @@ void limit_futex_paused(int workers, double *out) {
 }
 
 /* ---- bytes: into shared memory, within it by the other process, and out of it ----
- * In three ways, since none is the fastest everywhere: by memcpy through the same two buffers each time; by stores that go
- * past the caches, so that no line has to be taken back from the processor that read it last (x86 only); by memcpy through
- * buffers used in turn. */
+ * In three ways, since none is the fastest everywhere: by memcpy through the same two buffers each time; by stores that
+ * go past the caches, so that no line has to be taken back from the processor that read it last (x86 only); by memcpy
+ * through buffers used in turn. */
 
 enum { ROTATED_BYTES = 4 * MIB, ROTATED_MOST = 64, ROTATED_LEAST = 4, STREAMED_LEAST = 4096 };
 
