@@ -1,6 +1,6 @@
-/* What the files of the benchmark share: tools, and one function per figure. A figure is measured in a forked process of
- * its own, with a fresh heap and no threads, and writes up to OUTPUTS values. figures.c holds the tables of them. Peers
- * that are not plain C are programs of their own, which run in that process. */
+/* What the files of the benchmark share: tools, and one function per figure. A figure is measured in a forked process
+ * of its own, with a fresh heap and no threads, and writes up to OUTPUTS values. figures.c holds the tables of them.
+ * Peers that are not plain C are programs of their own, which run in that process. */
 #ifndef BENCH_H
 #define BENCH_H
 
@@ -55,8 +55,8 @@ typedef void (*trip)(void *context);
 double batched_us(trip one, void *context, size_t count);
 /* Each trip timed by itself, pause us of sleep before each: us[0] and us[1] the median, us[2] p99, us[3] p99.9. */
 void each_us(trip one, void *context, size_t count, long pause, double *us);
-/* Fewer of what takes long: as many as move or compute `most` bytes or items by `each`, from 5 (3 of huge ones) to limit; fewer when
- * quick. */
+/* Fewer of what takes long: as many as move or compute `most` bytes or items by `each`, from 5 (3 of huge ones) to
+ * limit; fewer when quick. */
 size_t repeats(size_t most, size_t each, size_t limit);
 /* us of a trip that moves or computes so many bytes or items: the median. */
 double median_us(trip one, void *context, size_t each);
@@ -91,8 +91,8 @@ double map_us(map_data *map, void (*call)(void *context, map_data *map), void *c
 double map_rate(map_data *map, void (*call)(void *context, map_data *map), void *context, double (*function)(double x));
 double square_plus_one(double x);
 double work_1us(double x);
-/* 1 us of work; 1,000 for the SKEWED_LONG adjacent items of SKEWED that begin at skewed_first, which amount chooses: 0 at
- * the first item, 1 in the middle, 2 so that they are the last. */
+/* 1 us of work; 1,000 for the SKEWED_LONG adjacent items of SKEWED that begin at skewed_first, which amount chooses: 0
+ * at the first item, 1 in the middle, 2 so that they are the last. */
 enum { SKEWED = 20000, SKEWED_LONG = 40, SKEWED_TIMES = 1000 };
 size_t skewed_first(void);
 double skewed_work(double x);

@@ -1,4 +1,5 @@
-// What the peers in C++ share: a window of tasks, each with an argument and a result, that stream through or go one by one.
+// What the peers in C++ share: a window of tasks, each with an argument and a result, that stream through or go one by
+// one.
 #ifndef BENCH_PEER_H
 #define BENCH_PEER_H
 

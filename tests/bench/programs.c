@@ -1,5 +1,5 @@
-/* Peers that are programs of their own, since they are not plain C or bring threads with them: PROGRAMS/NAME, if it could
- * be built. */
+/* Peers that are programs of their own, since they are not plain C or bring threads with them: PROGRAMS/NAME, if it
+ * could be built. */
 #include "bench.h"
 
 static void run_program(const char *program, const char *what, int workers, double *out) {

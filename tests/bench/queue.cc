@@ -1,5 +1,5 @@
-// Threads on moodycamel's ConcurrentQueue, in two ways: all spin (on the queue, and on a flag per task), or all sleep (in
-// the blocking form of the queue, and on a futex per task).
+// Threads on moodycamel's ConcurrentQueue, in two ways: all spin (on the queue, and on a flag per task), or all sleep
+// (in the blocking form of the queue, and on a futex per task).
 #include "peer.h"
 
 #include <concurrentqueue/blockingconcurrentqueue.h>

@@ -14,8 +14,8 @@
  * --only, which may be given several times, measures those groups, figures and ratios only whose names begin so.
  *
  * A group's figures are measured in turn, every second round backwards, so that what drifts on the machine hits both
- * sides of a ratio alike. A figure is the median over the rounds; a ratio is the median of the rounds' own ratios, and so
- * not quite the ratio of the two medians. */
+ * sides of a ratio alike. A figure is the median over the rounds; a ratio is the median of the rounds' own ratios, and
+ * so not quite the ratio of the two medians. */
 #include "runner.h"
 
 #include <math.h>

@@ -26,8 +26,8 @@ typedef struct figure {
   size_t amount;
 } figure;
 
-/* over and under: names of outputs. Several, with blanks between: the best of those that are there (the least of us, the
- * most of all else). */
+/* over and under: names of outputs. Several, with blanks between: the best of those that are there (the least of us,
+ * the most of all else). */
 typedef struct ratio {
   const char *name, *over, *under;
 } ratio;

@@ -1,5 +1,5 @@
-/* Two processes on a UNIX stream socket with large buffers: bytes there and back, which the other process reads as a whole
- * before it answers. */
+/* Two processes on a UNIX stream socket with large buffers: bytes there and back, which the other process reads as a
+ * whole before it answers. */
 #include "bench.h"
 
 #include <sys/socket.h>

@@ -1,5 +1,6 @@
-/* Curves: what a figure is over payloads, workers, items of a map, threads that wait. A file for each panel of the chart;
- * in it a block for each curve, which begins with its name and has a line X Y for each point, the median of a few. */
+/* Curves: what a figure is over payloads, workers, items of a map, threads that wait. A file for each panel of the
+ * chart; in it a block for each curve, which begins with its name and has a line X Y for each point, the median of a
+ * few. */
 #include "runner.h"
 
 #include <math.h>

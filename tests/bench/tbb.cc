@@ -1,5 +1,6 @@
-// oneTBB. Tasks are enqueued into an arena that the caller is not in; their results are awaited by a flag that the waiter
-// spins on, which is the fastest way, or (threads that wait) by a std::future. Maps: parallel_for, the caller takes part.
+// oneTBB. Tasks are enqueued into an arena that the caller is not in; their results are awaited by a flag that the
+// waiter spins on, which is the fastest way, or (threads that wait) by a std::future. Maps: parallel_for, the caller
+// takes part.
 #include "peer.h"
 
 #include <memory>
