@@ -24,6 +24,6 @@ do for [i = 0:3] {
   set xrange [-0.6:STATS_records - 0.4]
   set yrange [STATS_min / 4:STATS_max * 4]
   plot data index i using 0:2:(colour(column(0))):xtic(1) with boxes linecolor rgb variable, \
-    data index i using 0:2:(number(column(2))) with labels offset 0,0.7 font ",11"
+    data index i using 0:2:(number(column(2))) with labels offset 0,0.7 font ",10"
 }
 unset multiplot

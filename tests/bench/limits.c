@@ -2,6 +2,9 @@
  * around it. Where processes have to be on two processors they are pinned, and so is the pool that is compared. */
 #include "bench.h"
 
+#ifdef __SSE2__
+#include <emmintrin.h>
+#endif
 #include <linux/futex.h>
 #include <sys/mman.h>
 #include <sys/syscall.h>
@@ -45,6 +48,17 @@ void limit_bounce(int workers, double *out) {
   reap(pid);
 }
 
+/* A short look at how far apart the two processors are just now. */
+void limit_state(int workers, double *out) {
+  (void)workers;
+  int *ball = shared_pages(sizeof(*ball));
+  const pid_t pid = child(bounce_child, ball);
+  pin(0);
+  out[0] = batched_us(bounce, ball, 5000);
+  hand_over(ball, STOP);
+  reap(pid);
+}
+
 /* ---- two futexes, both sides asleep ---- */
 
 typedef struct doorbells {
@@ -81,58 +95,175 @@ static void futex_trip(void *context) {
   listen_to(&bells->back, heard);
 }
 
-void limit_futex(int workers, double *out) {
-  (void)workers;
+static void measure_futex(size_t count, long pause, double *out) {
   doorbells *bells = shared_pages(sizeof(*bells));
   const pid_t pid = child(futex_child, bells);
   pin(0);
-  each_us(futex_trip, bells, few(2000), 200, out);
+  each_us(futex_trip, bells, count, pause, out);
   bells->stop = 1;
   ring(&bells->there);
   reap(pid);
 }
 
-/* ---- 1 MiB: into shared memory, within it by the other process, and out of it ---- */
+void limit_futex(int workers, double *out) {
+  (void)workers;
+  measure_futex(few(2000), 200, out);
+}
+
+/* Pauses of `amount` us. */
+void limit_futex_paused(int workers, double *out) {
+  (void)workers;
+  measure_futex(few(500), (long)amount, out);
+}
+
+/* ---- bytes: into shared memory, within it by the other process, and out of it ----
+ * In three ways, since none is the fastest everywhere: by memcpy through the same two buffers each time; by stores that
+ * go past the caches, so that no line has to be taken back from the processor that read it last (x86 only); by memcpy
+ * through buffers used in turn. */
+
+enum { ROTATED_BYTES = 4 * MIB, ROTATED_MOST = 64, ROTATED_LEAST = 4, STREAMED_LEAST = 4096 };
+
+typedef void copier(void *to, const void *from, size_t size);
 
 typedef struct exchange {
   int turn __attribute__((aligned(64)));
-  char argument[MIB] __attribute__((aligned(64)));
-  char result[MIB] __attribute__((aligned(64)));
+  size_t slot, slots;
+  copier *copy;
 } exchange;
 
 typedef struct echo_side {
   exchange *shared;
+  char *arguments, *results; /* of as many slots */
   char *sent, *got;
 } echo_side;
 
+static void copy_plainly(void *to, const void *from, size_t size) {
+  memcpy(to, from, size);
+}
+
+/* Of whole cache lines. */
+static void copy_past_caches(void *to, const void *from, size_t size) {
+#ifdef __SSE2__
+  __m128i *out = to;
+  const __m128i *in = from;
+  for (size_t i = 0; i < size / sizeof(*out); i++)
+    _mm_stream_si128(&out[i], _mm_loadu_si128(&in[i]));
+  _mm_sfence();
+#else
+  memcpy(to, from, size);
+#endif
+}
+
+static bool can_copy_past_caches(void) {
+#ifdef __SSE2__
+  return amount >= STREAMED_LEAST && amount % 64 == 0;
+#else
+  return false;
+#endif
+}
+
+static size_t rotated_slots(void) {
+  const size_t slots = ROTATED_BYTES / (amount + 1);
+  return slots > ROTATED_MOST ? ROTATED_MOST : slots < ROTATED_LEAST ? ROTATED_LEAST : slots;
+}
+
+static size_t slot_bytes(void) {
+  return (amount + 63) / 64 * 64 + 64;
+}
+
 static void echo_child(void *context) {
-  exchange *shared = context;
+  const echo_side *side = context;
+  exchange *shared = side->shared;
   pin(1);
   while (await(&shared->turn, OURS) != STOP) {
-    memcpy(shared->result, shared->argument, MIB);
+    const size_t at = shared->slot * slot_bytes();
+    shared->copy(side->results + at, side->arguments + at, amount);
     hand_over(&shared->turn, OURS);
   }
 }
 
 static void echo_trip(void *context) {
   const echo_side *side = context;
-  memcpy(side->shared->argument, side->sent, MIB);
-  hand_over(&side->shared->turn, THEIRS);
-  (void)await(&side->shared->turn, THEIRS);
-  memcpy(side->got, side->shared->result, MIB);
+  exchange *shared = side->shared;
+  const size_t slot = (shared->slot + 1) % shared->slots, at = slot * slot_bytes();
+  shared->copy(side->arguments + at, side->sent, amount);
+  shared->slot = slot;
+  hand_over(&shared->turn, THEIRS);
+  (void)await(&shared->turn, THEIRS);
+  memcpy(side->got, side->results + at, amount);
+}
+
+static double echo_by(echo_side *side, copier *copy, size_t slots) {
+  side->shared->copy = copy;
+  side->shared->slots = slots;
+  const double us = echo_us(echo_trip, side);
+  echo_check(side->sent, side->got);
+  return us;
+}
+
+/* us of the best, of memcpy, past the caches, by turns. */
+static void measure_echo(double *us) {
+  const size_t bytes = rotated_slots() * slot_bytes();
+  echo_side side = {shared_pages(sizeof(exchange)), shared_pages(bytes), shared_pages(bytes), echo_bytes(),
+                    echo_bytes()};
+  const pid_t pid = child(echo_child, &side);
+  pin(0);
+  us[1] = echo_by(&side, copy_plainly, 1);
+  us[2] = can_copy_past_caches() ? echo_by(&side, copy_past_caches, 1) : us[1];
+  us[3] = echo_by(&side, copy_plainly, rotated_slots());
+  us[0] = us[1];
+  for (int i = 2; i < 4; i++)
+    us[0] = us[i] < us[0] ? us[i] : us[0];
+  hand_over(&side.shared->turn, STOP);
+  reap(pid);
 }
 
 void limit_echo(int workers, double *out) {
-  static char sent[MIB], got[MIB];
   (void)workers;
-  echo_side side = {shared_pages(sizeof(exchange)), sent, got};
-  const pid_t pid = child(echo_child, side.shared);
-  pin(0);
-  echo_fill(sent);
-  out[0] = echo_gbs(echo_trip, &side);
-  echo_check(sent, got);
-  hand_over(&side.shared->turn, STOP);
-  reap(pid);
+  measure_echo(out);
+  for (int i = 0; i < OUTPUTS; i++)
+    out[i] = 2e-3 * (double)amount / out[i];
+}
+
+void limit_echo_us(int workers, double *out) {
+  (void)workers;
+  measure_echo(out);
+}
+
+/* ---- one process by itself ---- */
+
+static void copy_once(void *context) {
+  char *const *both = context;
+  memcpy(both[1], both[0], amount);
+}
+
+/* GB/s of a memcpy, its buffers warm. */
+void limit_copy(int workers, double *out) {
+  (void)workers;
+  char *both[2] = {echo_bytes(), echo_bytes()};
+  out[0] = 1e-3 * (double)amount / median_us(copy_once, both, amount);
+}
+
+static void loop_once(void *context, map_data *map) {
+  (void)context;
+  const double *arguments = map->arguments;
+  double *results = map->results;
+  for (size_t i = 0; i < map->count; i++)
+    results[i] = arguments[i] * arguments[i] + 1.0;
+}
+
+/* us for amount items of x*x+1 in a plain loop. */
+void limit_loop_us(int workers, double *out) {
+  (void)workers;
+  map_data map = map_open(amount);
+  out[0] = map_us(&map, loop_once, NULL, square_plus_one);
+  map_close(&map);
+}
+
+/* Items a second. */
+void limit_loop(int workers, double *out) {
+  limit_loop_us(workers, out);
+  out[0] = (double)amount * 1e6 / out[0];
 }
 
 /* ---- fork, exit, wait ---- */

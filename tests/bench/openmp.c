@@ -63,8 +63,35 @@ void openmp_map_small(int workers, double *out) {
 
 /* GB/s, read and written. */
 void openmp_map_memory(int workers, double *out) {
-  map_data map = map_open(few(64 * MIB / sizeof(double)));
+  map_data map = map_open(few(64 * MIB / sizeof(double)) / MEMORY_CHUNK * MEMORY_CHUNK);
   out[0] = map_rate(&map, memory, &workers, scale_and_offset) * 2 * sizeof(double) * 1e-9;
+  map_close(&map);
+}
+
+static void square(void *context, map_data *map) {
+  const int *workers = context;
+#pragma omp parallel for schedule(static) num_threads(*workers)
+  for (size_t i = 0; i < map->count; i++)
+    map->results[i] = map->arguments[i] * map->arguments[i] + 1.0;
+}
+
+/* us for amount items, shared out beforehand. */
+void openmp_map_us(int workers, double *out) {
+  map_data map = map_open(amount);
+  out[0] = map_us(&map, square, &workers, square_plus_one);
+  map_close(&map);
+}
+
+static void skewed(void *context, map_data *map) {
+  const int *workers = context;
+#pragma omp parallel for schedule(dynamic, 1) num_threads(*workers)
+  for (size_t i = 0; i < map->count; i++)
+    map->results[i] = skewed_work(map->arguments[i]);
+}
+
+void openmp_skewed(int workers, double *out) {
+  map_data map = map_open(SKEWED);
+  out[0] = skewed_share(SKEWED * 1e6 / map_rate(&map, skewed, &workers, skewed_work), workers);
   map_close(&map);
 }
 
@@ -91,7 +118,21 @@ void openmp_map_memory(int workers, double *out) {
   openmp_throughput(workers, out);
 }
 
+void openmp_map_us(int workers, double *out) {
+  openmp_throughput(workers, out);
+}
+
+void openmp_skewed(int workers, double *out) {
+  openmp_throughput(workers, out);
+}
+
 const char *openmp_absent(void) {
   return "built without OpenMP (gcc has it, clang needs libomp-dev)";
 }
 #endif
+
+/* Items a second. */
+void openmp_map(int workers, double *out) {
+  openmp_map_us(workers, out);
+  out[0] = (double)amount * 1e6 / out[0];
+}

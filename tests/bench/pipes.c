@@ -58,7 +58,7 @@ static void write_all(int fd, const void *from, size_t size) {
 
 /* The id is the result of an empty task; the bytes of an echo go back as they came. */
 static void serve(pipe_reader *in, int out) {
-  static char bytes[MIB];
+  static char bytes[16 * MIB];
   message m;
   while (read_all(in, &m, sizeof(m)) && m.size <= sizeof(bytes) && read_all(in, bytes, m.size)) {
     write_all(out, &m, sizeof(m));
@@ -122,8 +122,8 @@ static void empty_trip(void *context) {
   receive_result(context);
 }
 
-static void mib_trip(void *context) {
-  send_task(context, MIB);
+static void echo_trip(void *context) {
+  send_task(context, amount);
   receive_result(context);
 }
 
@@ -152,12 +152,27 @@ void pipes_throughput(int workers, double *out) {
 
 void pipes_echo(int workers, double *out) {
   static prefork p;
-  static char sent[MIB], got[MIB];
   prefork_open(&p, workers);
-  p.argument = sent;
-  p.result = got;
-  echo_fill(sent);
-  out[0] = echo_gbs(mib_trip, &p);
-  echo_check(sent, got);
+  p.argument = echo_bytes();
+  p.result = echo_bytes();
+  out[0] = echo_gbs(echo_trip, &p);
+  echo_check(p.argument, p.result);
+  prefork_close(&p);
+}
+
+/* Caller and worker share a processor. */
+void pipes_one_processor(int workers, double *out) {
+  static prefork p;
+  pin(0);
+  prefork_open(&p, workers);
+  out[0] = batched_us(empty_trip, &p, few(10000));
+  prefork_close(&p);
+}
+
+/* Pauses of `amount` us before each. */
+void pipes_paused(int workers, double *out) {
+  static prefork p;
+  prefork_open(&p, workers);
+  each_us(empty_trip, &p, few(500), (long)amount, out);
   prefork_close(&p);
 }

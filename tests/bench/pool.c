@@ -1,58 +1,12 @@
 /* procpool.h itself. */
 #define PROCPOOL_IMPLEMENTATION
 #include "bench.h"
-#include "../../procpool.h"
+#include "pool.h"
 
 #include <dirent.h>
 #include <signal.h>
 
-/* ---- tools ---- */
-
-static void check(procpool_status status, const char *what) {
-  if (status != PROCPOOL_OK)
-    fail(what, procpool_strerror(status));
-}
-
-static procpool_options workers_only(int count) {
-  procpool_options options = {0};
-  options.max_workers = count;
-  return options;
-}
-
-static procpool *open_pool(procpool_options options) {
-  procpool_error error = {0};
-  options.error = &error;
-  procpool *pool = procpool_open(&options);
-  if (pool == NULL)
-    fail("open", error.message[0] ? error.message : procpool_strerror(error.status));
-  return pool;
-}
-
-static void close_pool(procpool *pool) {
-  check(procpool_shutdown(pool, PROCPOOL_DRAIN, PROCPOOL_FOREVER), "shutdown");
-  check(procpool_free(pool), "free");
-}
-
-static procpool_future *submit(procpool *pool, procpool_function function, const void *argument, size_t size) {
-  procpool_future *future = NULL;
-  check(procpool_submit(pool, function, argument, size, NULL, &future), "submit");
-  return future;
-}
-
-/* Waits for the result, which has exactly size bytes, and gives the future back. */
-static void collect(procpool_future *future, void *result, size_t size) {
-  size_t got = 0;
-  check(procpool_future_result(future, PROCPOOL_FOREVER, result, size, &got), "result");
-  if (got != size)
-    fail("result", "wrong size");
-  check(procpool_future_release(future), "release");
-}
-
 /* ---- what runs in the workers ---- */
-
-static void empty(procpool_task *task) {
-  (void)task;
-}
 
 static void echo(procpool_task *task) {
   size_t size;
@@ -63,11 +17,6 @@ static void echo(procpool_task *task) {
 static void pids_of_worker(procpool_task *task) {
   const long pids[2] = {(long)getpid(), (long)getppid()};
   procpool_task_return(task, pids, sizeof(pids));
-}
-
-static void pin_worker(procpool_task *task) {
-  (void)task;
-  pin(1);
 }
 
 static void for_ever(procpool_task *task) {
@@ -98,24 +47,6 @@ PROCPOOL_FUNCTION(double, small, double, x) {
 }
 
 /* ---- round trips ---- */
-
-static void empty_trip(void *context) {
-  collect(submit(context, empty, NULL, 0), NULL, 0);
-}
-
-/* Host and worker on two processors, as the two processes of the limits are. */
-static procpool *open_pinned(procpool_options options) {
-  procpool *pool = open_pool(options);
-  collect(submit(pool, pin_worker, NULL, 0), NULL, 0);
-  pin(0);
-  return pool;
-}
-
-static procpool_options never_spins(int workers) {
-  procpool_options options = workers_only(workers);
-  options.spin_us = -1;
-  return options;
-}
 
 void pool_hot(int workers, double *out) {
   procpool *pool = open_pinned(workers_only(workers));
@@ -257,7 +188,7 @@ static void call_memory(void *context, map_data *map) {
 }
 
 static void measure_map_memory(int workers, void (*call)(void *context, map_data *map), double *out) {
-  const size_t count = few(64 * MIB / sizeof(double));
+  const size_t count = few(64 * MIB / sizeof(double)) / MEMORY_CHUNK * MEMORY_CHUNK;
   procpool *pool = open_pool(workers_only(workers));
   double *arguments = procpool_shared_alloc(pool, count * sizeof(double));
   double *results = procpool_shared_alloc(pool, count * sizeof(double));
@@ -277,7 +208,7 @@ void pool_map_memory_by_doubles(int workers, double *out) {
   measure_map_memory(workers, call_memory_by_doubles, out);
 }
 
-/* ---- 1 MiB there and back ---- */
+/* ---- bytes there and back ---- */
 
 typedef struct echo_side {
   procpool *pool;
@@ -286,15 +217,13 @@ typedef struct echo_side {
 
 static void echo_trip(void *context) {
   const echo_side *side = context;
-  collect(submit(side->pool, echo, side->sent, MIB), side->got, MIB);
+  collect(submit(side->pool, echo, side->sent, amount), side->got, amount);
 }
 
 static void measure_echo(procpool *pool, double *out) {
-  static char sent[MIB], got[MIB];
-  echo_side side = {pool, sent, got};
-  echo_fill(sent);
+  echo_side side = {pool, echo_bytes(), echo_bytes()};
   out[0] = echo_gbs(echo_trip, &side);
-  echo_check(sent, got);
+  echo_check(side.sent, side.got);
   close_pool(pool);
 }
 
@@ -304,6 +233,13 @@ void pool_echo_pinned(int workers, double *out) {
 
 void pool_echo(int workers, double *out) {
   measure_echo(open_pool(workers_only(workers)), out);
+}
+
+void pool_echo_us(int workers, double *out) {
+  procpool *pool = open_pinned(workers_only(workers));
+  echo_side side = {pool, echo_bytes(), echo_bytes()};
+  out[0] = echo_us(echo_trip, &side);
+  close_pool(pool);
 }
 
 /* ---- opening, and a worker that is killed ---- */

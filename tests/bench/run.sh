@@ -1,5 +1,6 @@
 #!/bin/sh
-# run.sh BUILD [--quick] [GROUP ...]: measures, then prints tables and draws the chart, all of which stay in BUILD.
+# run.sh BUILD [--quick] [--rounds N] [--only PREFIX] [GROUP ...]: measures, then prints tables and draws the chart, all of
+# which stay in BUILD.
 set -u
 build=$1
 shift

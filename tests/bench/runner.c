@@ -1,228 +1,40 @@
-/* Measures everything and prints it, one line each:
+/* Measures what the tables in figures.c say, and prints it, one line each:
  *   metric NAME VALUE UNIT     a figure, or the ratio of two
  *   samples NAME VALUE ...     what it is the median of, round by round
+ *   spread NAME PERCENT        the middle half of the samples spans so much of the median, which is over 15 %
+ *   bounce GROUP US ...        round by round, what a cache line needed there and back between the first two processors
+ *                              just before; near: less than 0.2 us, far: more. Machines change between the two
+ *   near|far NAME VALUE ROUNDS a ratio from the rounds of one kind, where a group had both
  *   skip WHAT: REASON          a peer that is absent, a ratio that cannot be had
  *   failed NAME                what should have been measured; stderr says why, and the exit status is 1
  *
- *   bench [--quick] [GROUP ...]
+ *   bench [--quick] [--rounds N] [--only PREFIX] [GROUP ...]
+ *   bench [--quick] --sweeps FOLDER
+ *
+ * --only, which may be given several times, measures those groups, figures and ratios only whose names begin so.
  *
  * A group's figures are measured in turn, every second round backwards, so that what drifts on the machine hits both
- * sides of a ratio alike. A figure is the median over the rounds; a ratio is the median of the rounds' own ratios, and so
- * not quite the ratio of the two medians. */
-#include "bench.h"
+ * sides of a ratio alike. A figure is the median over the rounds; a ratio is the median of the rounds' own ratios, and
+ * so not quite the ratio of the two medians. */
+#include "runner.h"
 
 #include <math.h>
 #include <signal.h>
 #include <sys/prctl.h>
 #include <sys/wait.h>
 
-enum { ROUNDS = 5, MOST_FIGURES = 12, SECONDS_EACH = 60 };
-
-/* ---- what is measured ---- */
-
-typedef struct peer {
-  const char *name;
-  absence *absent; /* null: never */
-  const char *reason;
-  bool asked;
-} peer;
-
-typedef struct output {
-  const char *name, *unit;
-} output;
-
-typedef struct figure {
-  peer *by;
-  measure *run;
-  int workers;
-  output outputs[OUTPUTS];
-} figure;
-
-typedef struct ratio {
-  const char *name, *over, *under; /* names of outputs */
-  const char *missing;             /* why it cannot be had yet; null if it can */
-} ratio;
-
-typedef struct group {
-  const char *name;
-  int rounds;
-  figure figures[MOST_FIGURES];
-  ratio ratios[8];
-} group;
-
-static peer limits = {"limits", NULL, NULL, false}, two = {"two_processors", two_processors_absent, NULL, false},
-            pool = {"procpool", NULL, NULL, false}, pipes = {"pipes", NULL, NULL, false},
-            threads = {"threads", NULL, NULL, false}, uv = {"uv", uv_absent, NULL, false},
-            openmp = {"openmp", openmp_absent, NULL, false}, ppe = {"ppe", ppe_absent, NULL, false},
-            mp = {"mp_pool", mp_absent, NULL, false}, mpi = {"mpi", mpi_absent, NULL, false};
-
-#define TAILS(name)                                                                                                    \
-  {                                                                                                                    \
-    {name, "us"}, {name "_p50", "us"}, {name "_p99", "us"}, {                                                          \
-      name "_p99.9", "us"                                                                                              \
-    }                                                                                                                  \
-  }
-#define ONE(name, unit)                                                                                                \
-  {                                                                                                                    \
-    { name, unit }                                                                                                     \
-  }
-
-static group groups[] = {
-    {"hot",
-     ROUNDS,
-     {{&two, limit_bounce, 1, TAILS("limit_hot_round_trip")}, {&two, pool_hot, 1, TAILS("procpool_hot_round_trip")}},
-     {{"roundtrip_hot_vs_limit", "procpool_hot_round_trip", "limit_hot_round_trip", NULL}}},
-
-    {"asleep",
-     ROUNDS,
-     {{&two, limit_futex, 1, TAILS("limit_asleep_round_trip")},
-      {&two, pool_asleep, 1, TAILS("procpool_asleep_round_trip")}},
-     {{"roundtrip_asleep_vs_limit", "procpool_asleep_round_trip", "limit_asleep_round_trip", NULL}}},
-
-    {"round_trip",
-     ROUNDS,
-     {{&pool, pool_default, 1, TAILS("procpool_round_trip")},
-      {&pool, pool_no_spin, 1, ONE("procpool_no_spin_round_trip", "us")},
-      {&threads, threads_round_trip, 1, ONE("threads_round_trip", "us")},
-      {&two, pool_no_spin_pinned, 1, ONE("procpool_no_spin_pinned_round_trip", "us")},
-      {&two, threads_round_trip_pinned, 1, ONE("threads_pinned_round_trip", "us")},
-      {&uv, uv_round_trip, 1, ONE("uv_round_trip", "us")},
-      {&pipes, pipes_round_trip, 1, ONE("pipes_round_trip", "us")},
-      {&ppe, ppe_round_trip, 1, ONE("ppe_round_trip", "us")},
-      {&mp, mp_round_trip, 1, ONE("mp_pool_round_trip", "us")},
-      {&mpi, mpi_round_trip, 1, ONE("mpi_round_trip", "us")}},
-     {{"roundtrip_vs_threadpool", "threads_round_trip", "procpool_round_trip", NULL},
-      {"roundtrip_asleep_vs_threadpool", "threads_round_trip", "procpool_no_spin_round_trip", NULL},
-      {"roundtrip_asleep_pinned_vs_threadpool", "threads_pinned_round_trip", "procpool_no_spin_pinned_round_trip",
-       NULL}}},
-
-    /* the number of workers is set in main */
-    {"oversubscribed",
-     ROUNDS,
-     {{&pool, pool_default, 0, TAILS("procpool_oversubscribed_round_trip")}},
-     {{NULL, NULL, NULL, NULL}}},
-
-    {"throughput_1",
-     ROUNDS,
-     {{&pool, pool_throughput, 1, ONE("procpool_throughput", "tasks/s")},
-      {&pool, pool_throughput_many, 1, ONE("procpool_throughput_many", "tasks/s")},
-      {&threads, threads_throughput, 1, ONE("threads_throughput", "tasks/s")},
-      {&pipes, pipes_throughput, 1, ONE("pipes_throughput", "tasks/s")},
-      {&uv, uv_throughput, 1, ONE("uv_throughput", "tasks/s")},
-      {&openmp, openmp_throughput, 1, ONE("openmp_throughput", "tasks/s")},
-      {&ppe, ppe_throughput, 1, ONE("ppe_throughput", "tasks/s")},
-      {&mp, mp_throughput, 1, ONE("mp_pool_throughput", "tasks/s")},
-      {&mpi, mpi_throughput, 1, ONE("mpi_throughput", "tasks/s")}},
-     {{"throughput_vs_pipes", "procpool_throughput", "pipes_throughput", NULL},
-      {"throughput_vs_threadpool", "procpool_throughput", "threads_throughput", NULL},
-      {"throughput_many_vs_threadpool", "procpool_throughput_many", "threads_throughput", NULL},
-      {"throughput_vs_mp_pool", "procpool_throughput", "mp_pool_throughput", NULL}}},
-
-    {"throughput_2",
-     ROUNDS,
-     {{&pool, pool_throughput, 2, ONE("procpool_throughput_2", "tasks/s")},
-      {&pool, pool_throughput_many, 2, ONE("procpool_throughput_many_2", "tasks/s")},
-      {&threads, threads_throughput, 2, ONE("threads_throughput_2", "tasks/s")},
-      {&pipes, pipes_throughput, 2, ONE("pipes_throughput_2", "tasks/s")},
-      {&uv, uv_throughput, 2, ONE("uv_throughput_2", "tasks/s")},
-      {&openmp, openmp_throughput, 2, ONE("openmp_throughput_2", "tasks/s")},
-      {&ppe, ppe_throughput, 2, ONE("ppe_throughput_2", "tasks/s")},
-      {&mp, mp_throughput, 2, ONE("mp_pool_throughput_2", "tasks/s")},
-      {&mpi, mpi_throughput, 2, ONE("mpi_throughput_2", "tasks/s")}},
-     {{"throughput_vs_pipes_2", "procpool_throughput_2", "pipes_throughput_2", NULL},
-      {"throughput_vs_threadpool_2", "procpool_throughput_2", "threads_throughput_2", NULL},
-      {"throughput_many_vs_threadpool_2", "procpool_throughput_many_2", "threads_throughput_2", NULL},
-      {"throughput_vs_mp_pool_2", "procpool_throughput_2", "mp_pool_throughput_2", NULL}}},
-
-    {"map_compute",
-     ROUNDS,
-     {{&pool, pool_map_compute, 2, ONE("procpool_map_compute", "items/s")},
-      {&openmp, openmp_map_compute, 2, ONE("openmp_map_compute", "items/s")},
-      {&pool, pool_map_compute, 1, ONE("procpool_map_compute_1", "items/s")},
-      {&openmp, openmp_map_compute, 1, ONE("openmp_map_compute_1", "items/s")}},
-     {{"map_vs_openmp_compute", "procpool_map_compute", "openmp_map_compute", NULL},
-      {"map_vs_openmp_compute_1", "procpool_map_compute_1", "openmp_map_compute_1", NULL}}},
-
-    {"map_small",
-     ROUNDS,
-     {{&pool, pool_map_small, 2, ONE("procpool_map_small", "items/s")},
-      {&openmp, openmp_map_small, 2, ONE("openmp_map_small", "items/s")},
-      {&ppe, ppe_map, 2, ONE("ppe_map_small", "items/s")},
-      {&mp, mp_map, 2, ONE("mp_pool_map_small", "items/s")},
-      {&mpi, mpi_map, 2, ONE("mpi_map_small", "items/s")}},
-     {{NULL, NULL, NULL, NULL}}},
-
-    {"map_memory",
-     ROUNDS,
-     {{&pool, pool_map_memory, 2, ONE("procpool_map_memory", "GB/s")},
-      {&openmp, openmp_map_memory, 2, ONE("openmp_map_memory", "GB/s")},
-      {&pool, pool_map_memory, 1, ONE("procpool_map_memory_1", "GB/s")},
-      {&openmp, openmp_map_memory, 1, ONE("openmp_map_memory_1", "GB/s")},
-      {&pool, pool_map_memory_by_doubles, 2, ONE("procpool_map_memory_by_doubles", "GB/s")}},
-     {{"map_vs_openmp_memory", "procpool_map_memory", "openmp_map_memory", NULL},
-      {"map_vs_openmp_memory_by_doubles", "procpool_map_memory_by_doubles", "openmp_map_memory", NULL},
-      {"map_vs_openmp_memory_1", "procpool_map_memory_1", "openmp_map_memory_1", NULL}}},
-
-    {"echo",
-     ROUNDS,
-     {{&two, limit_echo, 1, ONE("limit_echo_1mib", "GB/s")},
-      {&two, pool_echo_pinned, 1, ONE("procpool_echo_1mib_pinned", "GB/s")},
-      {&pool, pool_echo, 1, ONE("procpool_echo_1mib", "GB/s")},
-      {&pipes, pipes_echo, 1, ONE("pipes_echo_1mib", "GB/s")},
-      {&ppe, ppe_echo, 1, ONE("ppe_echo_1mib", "GB/s")},
-      {&mp, mp_echo, 1, ONE("mp_pool_echo_1mib", "GB/s")},
-      {&mpi, mpi_echo, 1, ONE("mpi_echo_1mib", "GB/s")}},
-     {{"echo_1mib_vs_limit", "procpool_echo_1mib_pinned", "limit_echo_1mib", NULL},
-      {"echo_1mib_vs_ppe", "procpool_echo_1mib", "ppe_echo_1mib", NULL}}},
-
-    {"open",
-     ROUNDS,
-     {{&limits, limit_fork_3, 1, ONE("limit_three_forks", "us")},
-      {&pool, pool_open, 1, ONE("procpool_open", "us")},
-      {&pool, pool_open_spawn, 1, ONE("procpool_open_spawn", "us")},
-      {&ppe, ppe_open, 1, ONE("ppe_open", "us")},
-      {&mp, mp_open, 1, ONE("mp_pool_open", "us")}},
-     {{"open_to_first_result_vs_fork", "procpool_open", "limit_three_forks", NULL}}},
-
-    {"recovery",
-     ROUNDS,
-     {{&limits, limit_fork_1, 1, ONE("limit_fork", "us")}, {&pool, pool_recovery, 1, ONE("procpool_recovery", "us")}},
-     {{"recovery_vs_fork", "procpool_recovery", "limit_fork", NULL}}},
-
-    {"idle",
-     1,
-     {{&pool, pool_idle, 2, {{"idle_cpu_ms", "ms"}, {"idle_wakeups", "wakeups"}}}},
-     {{NULL, NULL, NULL, NULL}}},
-
-    {"queued_memory",
-     ROUNDS,
-     {{&pool, pool_bytes_per_queued, 1, ONE("bytes_per_queued_task", "bytes")}},
-     {{NULL, NULL, NULL, NULL}}},
-
-    {"efficiency",
-     ROUNDS,
-     {{&two, limit_two_processes, 2, ONE("limit_two_processes_1ms", "tasks/s")},
-      {&two, pool_two_workers, 2, ONE("procpool_two_workers_1ms", "tasks/s")}},
-     {{"efficiency_2", "procpool_two_workers_1ms", "limit_two_processes_1ms", NULL}}},
-
-    {"cost",
-     ROUNDS,
-     {{&pool, pool_cost_1e3, 1, {{"procpool_cost_1e3", "us"}, {"procpool_cost_1e3_first", "us"}}},
-      {&pool, pool_cost_1e6, 1, {{"procpool_cost_1e6", "us"}, {"procpool_cost_1e6_first", "us"}}}},
-     {{"cost_per_task_1e6_vs_1e3", "procpool_cost_1e6", "procpool_cost_1e3", NULL},
-      {"cost_per_task_1e6_vs_1e3_first", "procpool_cost_1e6_first", "procpool_cost_1e3_first", NULL}}},
-};
-
-enum { GROUPS = sizeof(groups) / sizeof(groups[0]) };
-
-/* ---- measuring ---- */
+enum { SECONDS_EACH = 60, MOST_ONLY = 16, SPREAD_SAID = 15 };
+#define NEAR_US 0.2
 
 typedef double samples[MOST_FIGURES][OUTPUTS][ROUNDS];
 
 static bool good = true;
+static const char *only[MOST_ONLY];
+static int only_count, rounds_asked;
 
-/* Asks once, and says once what is not there. */
-static bool is_absent(peer *p) {
+/* ---- measuring ---- */
+
+bool is_absent(peer *p) {
   if (!p->asked && p->absent != NULL) {
     p->reason = p->absent();
     if (p->reason != NULL)
@@ -237,12 +49,12 @@ static void run_in_child(const figure *f, double *out, pid_t parent) {
   if (getppid() != parent)
     _exit(1);
   alarm(SECONDS_EACH);
+  amount = f->amount;
   f->run(f->workers, out);
   _exit(0);
 }
 
-/* One sample of each output; NAN where it failed. */
-static void measure_once(const figure *f, double *values) {
+void measure_once(const figure *f, double *values) {
   static double *out;
   int status = -1;
   const pid_t parent = getpid();
@@ -262,6 +74,41 @@ static void measure_once(const figure *f, double *values) {
     values[i] = status == 0 ? out[i] : (double)NAN;
 }
 
+/* What is asked for with --only. */
+static bool begins_as_asked(const char *name) {
+  for (int i = 0; i < only_count; i++)
+    if (strncmp(name, only[i], strlen(only[i])) == 0)
+      return true;
+  return only_count == 0;
+}
+
+/* Whether a list with blanks between has this name. */
+static bool mentions(const char *list, const char *name) {
+  const size_t length = strlen(name);
+  for (const char *at = list; (at = strstr(at, name)) != NULL; at += length)
+    if ((at == list || at[-1] == ' ') && (at[length] == ' ' || at[length] == 0))
+      return true;
+  return false;
+}
+
+static bool ratio_is_wanted(const group *g, const ratio *r) {
+  return begins_as_asked(g->name) || begins_as_asked(r->name);
+}
+
+static bool figure_is_wanted(const group *g, const figure *f) {
+  if (begins_as_asked(g->name))
+    return true;
+  for (int o = 0; o < OUTPUTS && f->outputs[o].name != NULL; o++) {
+    const char *name = f->outputs[o].name;
+    if (begins_as_asked(name))
+      return true;
+    for (const ratio *r = g->ratios; r < g->ratios + MOST_RATIOS && r->name != NULL; r++)
+      if (begins_as_asked(r->name) && (mentions(r->over, name) || mentions(r->under, name)))
+        return true;
+  }
+  return false;
+}
+
 static int figures_of(const group *g) {
   int count = 0;
   while (count < MOST_FIGURES && g->figures[count].run != NULL)
@@ -273,24 +120,41 @@ static void measure_round(group *g, int round, samples all) {
   const int count = figures_of(g);
   for (int k = 0; k < count; k++) {
     const int i = round % 2 == 0 ? k : count - 1 - k;
+    const figure *f = &g->figures[i];
     double values[OUTPUTS];
-    if (is_absent(g->figures[i].by))
+    for (int o = 0; o < OUTPUTS; o++)
+      all[i][o][round] = (double)NAN;
+    if (!figure_is_wanted(g, f) || is_absent(f->by) || (f->by->rounds > 0 && round >= f->by->rounds))
       continue;
-    measure_once(&g->figures[i], values);
+    measure_once(f, values);
     for (int o = 0; o < OUTPUTS; o++)
       all[i][o][round] = values[o];
   }
 }
 
+static double bounce_now(void) {
+  static const figure state = {&two, limit_state, 1, {{"bounce", "us"}}, 0};
+  double values[OUTPUTS];
+  if (is_absent(&two))
+    return (double)NAN;
+  measure_once(&state, values);
+  return values[0];
+}
+
 /* ---- printing ---- */
 
-/* Of what did not fail. */
-static double median_of(const double *values, int count) {
-  double good_ones[ROUNDS];
+/* Those that are numbers, to the front of good_ones. */
+static size_t pick_numbers(const double *values, int count, double *good_ones) {
   size_t n = 0;
   for (int i = 0; i < count; i++)
     if (!isnan(values[i]))
       good_ones[n++] = values[i];
+  return n;
+}
+
+double median_of(const double *values, int count) {
+  double good_ones[ROUNDS];
+  const size_t n = pick_numbers(values, count, good_ones);
   return n > 0 ? median(good_ones, n) : (double)NAN;
 }
 
@@ -301,12 +165,25 @@ static void print_metric(const char *name, double value, const char *unit) {
     printf("metric %s %.6g %s\n", name, value, unit);
 }
 
+static void print_spread(const char *name, const double *values, int count) {
+  double good_ones[ROUNDS];
+  const size_t n = pick_numbers(values, count, good_ones);
+  if (n < 4)
+    return;
+  const double quarter = percentile(good_ones, n, 25), half = good_ones[n / 2];
+  const double percent = 100 * (good_ones[n - 1 - n / 4] - quarter) / fabs(half);
+  if (percent > SPREAD_SAID)
+    printf("spread %s %.0f\n", name, percent);
+}
+
 /* What the median hides. */
 static void print_samples(const char *name, const double *values, int count) {
   printf("samples %s", name);
   for (int i = 0; i < count; i++)
-    printf(" %.4g", values[i]);
+    if (!isnan(values[i]))
+      printf(" %.4g", values[i]);
   printf("\n");
+  print_spread(name, values, count);
 }
 
 static void print_figure(const figure *f, double values[OUTPUTS][ROUNDS], int rounds) {
@@ -317,28 +194,52 @@ static void print_figure(const figure *f, double values[OUTPUTS][ROUNDS], int ro
   print_samples(f->outputs[0].name, values[0], rounds);
 }
 
-/* The samples of an output; *absent is set where its peer is. */
-static const double *find(group *g, samples all, const char *name, peer **absent) {
+/* Round by round, the best of the outputs that are listed and there; null if none is there, and then *absent is a peer
+ * that is missing. */
+static const double *find(group *g, samples all, const char *list, double *best, peer **absent) {
+  bool there = false, known = false;
   for (int i = 0; i < figures_of(g); i++)
-    for (int o = 0; o < OUTPUTS && g->figures[i].outputs[o].name != NULL; o++)
-      if (strcmp(g->figures[i].outputs[o].name, name) == 0) {
-        if (is_absent(g->figures[i].by))
-          *absent = g->figures[i].by;
-        return all[i][o];
+    for (int o = 0; o < OUTPUTS && g->figures[i].outputs[o].name != NULL; o++) {
+      const output *from = &g->figures[i].outputs[o];
+      if (!mentions(list, from->name))
+        continue;
+      known = true;
+      if (is_absent(g->figures[i].by)) {
+        *absent = g->figures[i].by;
+        continue;
       }
-  fprintf(stderr, "bench: no figure is called %s\n", name);
-  exit(2);
+      for (int r = 0; r < g->rounds; r++) {
+        const double value = all[i][o][r];
+        if (!there || isnan(best[r]) || (strcmp(from->unit, "us") == 0 ? value < best[r] : value > best[r]))
+          best[r] = value;
+      }
+      there = true;
+    }
+  if (!known) {
+    fprintf(stderr, "bench: no figure is called %s\n", list);
+    exit(2);
+  }
+  return there ? best : NULL;
 }
 
-static void print_ratio(group *g, samples all, const ratio *r) {
-  double each[ROUNDS];
+/* Of the rounds in which the processors were near, and of those in which they were far, where there were both. */
+static void print_by_state(const char *name, const double *each, const double *bounces, int rounds) {
+  double parted[2][ROUNDS];
+  int count[2] = {0, 0};
+  for (int i = 0; i < rounds; i++)
+    if (!isnan(each[i]) && !isnan(bounces[i])) {
+      const int far = bounces[i] > NEAR_US;
+      parted[far][count[far]++] = each[i];
+    }
+  for (int far = 0; far < 2 && count[0] > 0 && count[1] > 0; far++)
+    printf("%s %s %.6g %d\n", far ? "far" : "near", name, median_of(parted[far], count[far]), count[far]);
+}
+
+static void print_ratio(group *g, samples all, const ratio *r, const double *bounces) {
+  double best_over[ROUNDS], best_under[ROUNDS], each[ROUNDS];
   peer *absent = NULL;
-  if (r->missing != NULL) {
-    printf("skip %s: %s\n", r->name, r->missing);
-    return;
-  }
-  const double *over = find(g, all, r->over, &absent), *under = find(g, all, r->under, &absent);
-  if (absent != NULL) {
+  const double *over = find(g, all, r->over, best_over, &absent), *under = find(g, all, r->under, best_under, &absent);
+  if (over == NULL || under == NULL) {
     printf("skip %s: %s: %s\n", r->name, absent->name, absent->reason);
     return;
   }
@@ -346,42 +247,80 @@ static void print_ratio(group *g, samples all, const ratio *r) {
     each[i] = over[i] / under[i];
   print_metric(r->name, median_of(each, g->rounds), "ratio");
   print_samples(r->name, each, g->rounds);
+  print_by_state(r->name, each, bounces, g->rounds);
+}
+
+static void print_group(group *g, samples all, const double *bounces) {
+  printf("bounce %s", g->name);
+  for (int round = 0; round < g->rounds; round++)
+    printf(" %.3g", bounces[round]);
+  printf(" %s\n", median_of(bounces, g->rounds) > NEAR_US ? "far" : "near");
+  for (int i = 0; i < figures_of(g); i++)
+    if (figure_is_wanted(g, &g->figures[i]))
+      print_figure(&g->figures[i], all[i], g->rounds);
+  for (const ratio *r = g->ratios; r < g->ratios + MOST_RATIOS && r->name != NULL; r++)
+    if (ratio_is_wanted(g, r))
+      print_ratio(g, all, r, bounces);
 }
 
 static void run_group(group *g) {
   static samples all;
+  double bounces[ROUNDS];
   const double start = now();
-  if (quick && g->rounds > 2)
-    g->rounds = 2;
-  for (int round = 0; round < g->rounds; round++)
+  const int most = quick ? 1 : rounds_asked > 0 ? rounds_asked : ROUNDS;
+  g->rounds = g->rounds < most ? g->rounds : most;
+  for (int round = 0; round < g->rounds; round++) {
+    bounces[round] = bounce_now();
     measure_round(g, round, all);
-  for (int i = 0; i < figures_of(g); i++)
-    print_figure(&g->figures[i], all[i], g->rounds);
-  for (const ratio *r = g->ratios; r->name != NULL; r++)
-    print_ratio(g, all, r);
+  }
+  print_group(g, all, bounces);
   fprintf(stderr, "bench: %s took %.1f s\n", g->name, now() - start);
 }
 
-static bool is_wanted(const char *name, int argc, char **argv) {
+/* ---- what is asked for ---- */
+
+static bool is_wanted(const group *g, int argc, char **argv) {
+  bool named = argc < 2, figures = false;
   for (int i = 1; i < argc; i++)
-    if (strcmp(argv[i], name) == 0)
-      return true;
-  return argc < 2;
+    named = named || strcmp(argv[i], g->name) == 0;
+  for (int i = 0; i < figures_of(g); i++)
+    figures = figures || figure_is_wanted(g, &g->figures[i]);
+  return named && figures;
+}
+
+/* Takes one option with its value, if there is one; returns how many words. */
+static int take_option(int argc, char **argv, const char **sweeps) {
+  if (argc > 1 && strcmp(argv[1], "--quick") == 0) {
+    quick = true;
+    return 1;
+  }
+  if (argc > 2 && strcmp(argv[1], "--only") == 0 && only_count < MOST_ONLY)
+    only[only_count++] = argv[2];
+  else if (argc > 2 && strcmp(argv[1], "--rounds") == 0)
+    rounds_asked = atoi(argv[2]);
+  else if (argc > 2 && strcmp(argv[1], "--sweeps") == 0)
+    *sweeps = argv[2];
+  else
+    return 0;
+  return 2;
 }
 
 int main(int argc, char **argv) {
+  const char *sweeps = NULL;
+  int taken;
   pool_door();
   setvbuf(stdout, NULL, _IOLBF, 0);
-  if (argc > 1 && strcmp(argv[1], "--quick") == 0) {
-    quick = true;
-    argv++;
-    argc--;
+  while ((taken = take_option(argc, argv, &sweeps)) > 0) {
+    argv += taken;
+    argc -= taken;
   }
   calibrate();
-  for (int i = 0; i < GROUPS; i++) {
+  if (sweeps != NULL)
+    run_sweeps(sweeps);
+  for (int i = 0; i < groups_count && sweeps == NULL; i++) {
     if (strcmp(groups[i].name, "oversubscribed") == 0)
       groups[i].figures[0].workers = 2 * processors();
-    if (is_wanted(groups[i].name, argc, argv))
+    if (is_wanted(&groups[i], argc, argv))
       run_group(&groups[i]);
   }
   return good ? 0 : 1;

@@ -28,55 +28,110 @@ function verdict(name) {
   return (sense[name] == "at-most" ? value[name] <= must[name] : value[name] >= must[name]) ? "yes" : "NO"
 }
 
+# As spread lines say; nothing where it is small.
+function wide(name) {
+  return name in spread ? "~" spread[name] "%" : ""
+}
+
 function print_goals(i, name) {
-  printf "\n%-38s %9s  %-13s %5s  %-7s  %s\n", "metric", "value", "must reach", "aim", "reached", "what"
+  printf "\n%-37s %8s %5s %7s %7s  %-8s %5s %4s  %-7s  %s\n", "metric", "value", "", "near", "far", "must", "reach", "aim", "reached", "what"
   for (i = 1; i <= goals; i++) {
     name = goal[i]
     if (!(name in value) && !(name in reason) && !(name in failed))
       continue
-    printf "%-38s %9s  %-8s %4s %5s  %-7s  %s\n", name, figure(name), sense[name], must[name], aim[name], verdict(name),
-      name in reason ? reason[name] : what[name]
+    printf "%-37s %8s %5s %7s %7s  %-8s %5s %4s  %-7s  %s\n", name, figure(name), wide(name),
+      name in near ? human(near[name]) : "", name in far ? human(far[name]) : "", sense[name], must[name], aim[name],
+      verdict(name), name in reason ? reason[name] : what[name]
     count[verdict(name)]++
   }
   printf "%d reached, %d not, %d skipped, %d failed\n", count["yes"], count["NO"], count["skipped"], count["FAILED"]
+  print "~N%: the middle half of the samples spans so much of their median. near, far: medians of the rounds in which a"
+  print "cache line needed less than 0.2 us there and back between two processors, and of the others, where there were both."
 }
 
 function peer(key, label) {
-  printf "%-44s %10s %11s %11s %11s %11s %10s %10s\n", label, figure(key "_round_trip"), figure(key "_throughput"),
-    figure(key "_throughput_2"), figure(key "_map_small"), figure(key "_map_compute"), figure(key "_echo_1mib"), figure(key "_open")
   keys[++peers] = key
   labels[key] = label
   sub(/ \(.*/, "", labels[key])
+  if (!((key "_round_trip") in value) && !((key "_throughput") in value) && !((key "_map_small") in value) &&
+      !((key "_map_compute") in value) && !((key "_echo_1mib") in value) && !((key "_open") in value))
+    return
+  if (!titled++) {
+    printf "\n%-44s %10s %11s %11s %11s %11s %10s %10s\n", "", "round trip", "tasks/s", "tasks/s", "map of x*x+1", "map of 1 us", "1 MiB echo",
+      "open"
+    printf "%-44s %10s %11s %11s %11s %11s %10s %10s\n", "as each is by default", "us", "1 worker", "2 workers", "items/s, 2", "items/s, 2", "GB/s",
+      "us"
+  }
+  printf "%-44s %10s %11s %11s %11s %11s %10s %10s\n", label, figure(key "_round_trip"), figure(key "_throughput"),
+    figure(key "_throughput_2"), figure(key "_map_small"), figure(key "_map_compute"), figure(key "_echo_1mib"), figure(key "_open")
 }
 
 function print_peers() {
-  printf "\n%-44s %10s %11s %11s %11s %11s %10s %10s\n", "", "round trip", "tasks/s", "tasks/s", "map of x*x+1", "map of 1 us", "1 MiB echo",
-    "open"
-  printf "%-44s %10s %11s %11s %11s %11s %10s %10s\n", "as each is by default", "us", "1 worker", "2 workers", "items/s, 2", "items/s, 2", "GB/s",
-    "us"
   peer("procpool", "procpool.h")
   peer("threads", "pthread pool (no isolation)")
   peer("uv", "libuv uv_queue_work (threads)")
   peer("openmp", "OpenMP (threads)")
+  peer("tbb", "oneTBB (threads, the waiter spins)")
+  peer("taskflow", "Taskflow (threads)")
+  peer("asio", "Asio (threads)")
+  peer("queue", "ConcurrentQueue, spinning (threads)")
+  peer("queue_asleep", "ConcurrentQueue, asleep (threads)")
   peer("pipes", "prefork on pipes (plain C)")
+  peer("ring", "raw rings (two processes that spin)")
+  peer("sockets", "UNIX socket (two processes)")
+  peer("zmq", "ZeroMQ (two processes)")
+  peer("interprocess", "Boost.Interprocess (two processes)")
   peer("ppe", "ProcessPoolExecutor (Python)")
   peer("mp_pool", "multiprocessing.Pool (Python)")
   peer("mpi", "mpi4py.futures (Open MPI)")
 }
 
 function tail(key, label) {
-  if (key "_p50" in value)
-    printf "%-44s %10s %11s %11s\n", label, figure(key "_p50"), figure(key "_p99"), figure(key "_p99.9")
+  if (!((key "_p50") in value))
+    return
+  if (!tails++)
+    printf "\n%-44s %10s %11s %11s\n", "round trip, us", "p50", "p99", "p99.9"
+  printf "%-44s %10s %11s %11s\n", label, figure(key "_p50"), figure(key "_p99"), figure(key "_p99.9")
 }
 
 function print_tails() {
-  printf "\n%-44s %10s %11s %11s\n", "round trip, us", "p50", "p99", "p99.9"
   tail("procpool_hot_round_trip", "procpool.h, hot")
   tail("limit_hot_round_trip", "  limit: a cache line that bounces")
   tail("procpool_asleep_round_trip", "procpool.h, asleep, two processors")
   tail("limit_asleep_round_trip", "  limit: two futexes")
   tail("procpool_round_trip", "procpool.h, by default, pinned nowhere")
   tail("procpool_oversubscribed_round_trip", "procpool.h, two workers per processor")
+  print_paused("paused", "after a pause of 200 us")
+  print_paused("1khz", "once a millisecond")
+}
+
+function print_paused(key, when) {
+  tail("procpool_" key "_round_trip", "procpool.h, " when)
+  tail("procpool_" key "_no_spin_round_trip", "  never spins")
+  tail("limit_" key "_round_trip", "  limit: two futexes")
+  tail("pipes_" key "_round_trip", "  pipes")
+  tail("tbb_" key "_round_trip", "  oneTBB")
+  tail("taskflow_" key "_round_trip", "  Taskflow")
+  tail("asio_" key "_round_trip", "  Asio")
+}
+
+function waiting(key, label) {
+  if (!(key in value))
+    return
+  if (!waits++)
+    printf "\n%-44s %10s %11s %11s %11s\n", "threads that each wait for a task of 10 us", "tasks/s", "p50, us", "p99", "p99.9"
+  printf "%-44s %10s %11s %11s %11s\n", label, figure(key), figure(key "_p50"), figure(key "_p99"), figure(key "_p99.9")
+}
+
+function print_waiting(i, n, many) {
+  n = split("2 16", many, " ")
+  for (i = 1; i <= n; i++) {
+    waiting("procpool_waiting_" many[i], "procpool.h, " many[i] " threads")
+    waiting("threads_waiting_" many[i], "  pthread pool")
+    waiting("tbb_waiting_" many[i], "  oneTBB")
+    waiting("taskflow_waiting_" many[i], "  Taskflow")
+    waiting("asio_waiting_" many[i], "  Asio")
+  }
 }
 
 # A block for the chart; empty if nobody has such a figure.
@@ -110,6 +165,15 @@ FILENAME ~ /goals/ && /^[a-z]/ {
 $1 == "metric" {
   value[$2] = $3
 }
+$1 == "spread" {
+  spread[$2] = $3
+}
+$1 == "near" {
+  near[$2] = $3
+}
+$1 == "far" {
+  far[$2] = $3
+}
 $1 == "failed" {
   failed[$2] = 1
 }
@@ -122,6 +186,7 @@ $1 == "skip" {
 END {
   print_peers()
   print_tails()
+  print_waiting()
   print_goals()
   draw()
 }

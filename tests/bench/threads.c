@@ -151,3 +151,24 @@ void threads_throughput(int workers, double *out) {
   out[0] = (double)count / (now() - begin);
   stop(&p);
 }
+
+/* ---- threads that wait for 10 us each ---- */
+
+static void ten_us(job *j) {
+  j->result = work_10us((double)j->argument) > 0;
+}
+
+static void waiting_trip(void *context) {
+  job mine = {ten_us, 1, 0, 0, PTHREAD_MUTEX_INITIALIZER, PTHREAD_COND_INITIALIZER};
+  submit(context, &mine);
+  (void)result(&mine);
+  pthread_mutex_lock(&mine.lock); /* the worker may still be in it */
+  pthread_mutex_unlock(&mine.lock);
+}
+
+void threads_waiting(int workers, double *out) {
+  static thread_pool p;
+  start(&p, workers);
+  waiting_threads(amount, waiting_trip, &p, out);
+  stop(&p);
+}

@@ -1,6 +1,7 @@
 /* What several files of the benchmark need. */
 #include "bench.h"
 
+#include <pthread.h>
 #include <sched.h>
 #include <signal.h>
 #include <sys/mman.h>
@@ -9,6 +10,7 @@
 #include <time.h>
 
 bool quick;
+size_t amount;
 size_t work_per_us;
 
 size_t few(size_t count) {
@@ -132,29 +134,113 @@ void each_us(trip one, void *context, size_t count, long pause, double *us) {
   free(each);
 }
 
-double echo_gbs(trip one, void *context) {
-  enum { TRIPS = 200, WARM_UP = 20 };
-  double seconds[TRIPS];
-  const size_t trips = few(TRIPS);
-  for (int i = 0; i < WARM_UP; i++)
+size_t repeats(size_t most, size_t each, size_t limit) {
+  const bool huge = each > (size_t)64 * MIB;
+  const size_t fitting = most / (each + 1), least = quick ? (huge ? 1 : 3) : (huge ? 3 : 5);
+  const size_t wanted = fitting < limit ? fitting : limit;
+  const size_t count = quick ? wanted / 20 : wanted;
+  return count < least ? least : count;
+}
+
+double median_us(trip one, void *context, size_t each) {
+  enum { MOST = 200, WARM_UP = 20 };
+  double us[MOST];
+  const size_t trips = repeats((size_t)256 * MIB, each, MOST), warm_up = repeats((size_t)32 * MIB, each, WARM_UP);
+  for (size_t i = 0; i < (each > 64 * MIB ? 1 : warm_up); i++)
     one(context);
   for (size_t i = 0; i < trips; i++) {
     const double start = now();
     one(context);
-    seconds[i] = now() - start;
+    us[i] = (now() - start) * 1e6;
   }
-  return 2.0 * MIB / median(seconds, trips) * 1e-9;
+  return median(us, trips);
+}
+
+double echo_us(trip one, void *context) {
+  return amount < 4096 ? batched_us(one, context, few(20000)) : median_us(one, context, amount);
+}
+
+double echo_gbs(trip one, void *context) {
+  return 2e-3 * (double)amount / echo_us(one, context);
+}
+
+char *echo_bytes(void) {
+  char *bytes = aligned_alloc(64, amount + 64 - amount % 64);
+  if (bytes == NULL)
+    fail("echo", "out of memory");
+  echo_fill(bytes);
+  return bytes;
 }
 
 void echo_fill(char *bytes) {
-  for (size_t i = 0; i < MIB; i++)
+  for (size_t i = 0; i < amount; i++)
     bytes[i] = (char)(i * 31 + i / 251);
 }
 
 void echo_check(const char *sent, char *got) {
-  if (memcmp(sent, got, MIB) != 0)
+  if (memcmp(sent, got, amount) != 0)
     fail("echo", "wrong bytes");
-  memset(got, 0, MIB);
+  memset(got, 0, amount);
+}
+
+/* ---- threads that wait ---- */
+
+typedef struct waiting {
+  pthread_barrier_t *start;
+  trip one;
+  void *context;
+  double *us, begin, end;
+  size_t count, capacity;
+} waiting;
+
+static void *wait_repeatedly(void *context) {
+  waiting *w = context;
+  const double seconds = quick ? 0.03 : 0.4;
+  pthread_barrier_wait(w->start);
+  w->begin = w->end = now();
+  while (w->count < w->capacity && w->end - w->begin < seconds) {
+    const double start = w->end;
+    w->one(w->context);
+    w->end = now();
+    w->us[w->count++] = (w->end - start) * 1e6;
+  }
+  return NULL;
+}
+
+/* The values of all threads, put together. */
+static void sum_up(const waiting *all, size_t threads, double *us, double *out) {
+  size_t count = 0;
+  out[0] = 0;
+  for (size_t i = 0; i < threads; i++) {
+    memmove(us + count, all[i].us, all[i].count * sizeof(*us));
+    count += all[i].count;
+    out[0] += (double)all[i].count / (all[i].end - all[i].begin);
+  }
+  out[1] = median(us, count);
+  out[2] = percentile(us, count, 99);
+  out[3] = percentile(us, count, 99.9);
+}
+
+void waiting_threads(size_t threads, trip one, void *context, double *out) {
+  enum { MOST = 64, CALLS = 65536 };
+  waiting all[MOST];
+  pthread_t ids[MOST];
+  pthread_barrier_t start;
+  double *us = malloc(threads * CALLS * sizeof(*us));
+  if (threads > MOST || us == NULL || pthread_barrier_init(&start, NULL, (unsigned)threads) != 0)
+    fail("waiting_threads", "refused");
+  memset(us, 0, threads * CALLS * sizeof(*us)); /* its page faults are no part of it */
+  for (size_t i = 0; i < threads; i++) {
+    const waiting w = {&start, one, context, us + i * CALLS, 0, 0, 0, CALLS};
+    all[i] = w;
+    if (pthread_create(&ids[i], NULL, wait_repeatedly, &all[i]) != 0)
+      fail("pthread_create", "refused");
+  }
+  for (size_t i = 0; i < threads; i++)
+    pthread_join(ids[i], NULL);
+  pthread_barrier_destroy(&start);
+  sum_up(all, threads, us, out);
+  free(us);
 }
 
 /* ---- work and maps ---- */
@@ -184,6 +270,23 @@ double square_plus_one(double x) {
 
 double work_1us(double x) {
   return work(x, work_per_us);
+}
+
+double work_10us(double x) {
+  return work(x, 10 * work_per_us);
+}
+
+size_t skewed_first(void) {
+  return amount == 0 ? 0 : amount == 1 ? (SKEWED - SKEWED_LONG) / 2 : SKEWED - SKEWED_LONG;
+}
+
+double skewed_work(double x) {
+  const double first = (double)skewed_first();
+  return work(x, x >= first && x < first + SKEWED_LONG ? SKEWED_TIMES * work_per_us : work_per_us);
+}
+
+double skewed_share(double us, int workers) {
+  return ((double)SKEWED + (double)SKEWED_LONG * (SKEWED_TIMES - 1)) / (double)workers / us;
 }
 
 double scale_and_offset(double x) {
@@ -217,6 +320,23 @@ void map_close(map_data *map) {
   free(map->results);
 }
 
+double map_us(map_data *map, void (*call)(void *context, map_data *map), void *context, double (*function)(double x)) {
+  enum { MOST = 200, WARM_UP = 10 };
+  double us[MOST];
+  const size_t calls = repeats(40000000, map->count, MOST);
+  for (size_t i = 0; i < (calls < WARM_UP ? 2 : WARM_UP); i++)
+    call(context, map);
+  map_check(map, function);
+  call(context, map);
+  for (size_t i = 0; i < calls; i++) {
+    const double start = now();
+    call(context, map);
+    us[i] = (now() - start) * 1e6;
+  }
+  map_check(map, function);
+  return median(us, calls);
+}
+
 double map_rate(map_data *map, void (*call)(void *context, map_data *map), void *context,
                 double (*function)(double x)) {
   double rates[3];
@@ -229,4 +349,25 @@ double map_rate(map_data *map, void (*call)(void *context, map_data *map), void 
   }
   map_check(map, function);
   return median(rates, 3);
+}
+
+/* ---- a peer that is a program of its own ---- */
+
+int offer_main(int argc, char **argv, const offer *offers) {
+  double out[OUTPUTS] = {0};
+  if (argc != 6)
+    fail(argv[0], "is run by bench: FIGURE WORKERS AMOUNT WORK_PER_US QUICK");
+  while (offers->name != NULL && strcmp(offers->name, argv[1]) != 0)
+    offers++;
+  if (offers->name == NULL)
+    fail(argv[1], "is no figure of this program");
+  amount = strtoul(argv[3], NULL, 10);
+  work_per_us = strtoul(argv[4], NULL, 10);
+  quick = strcmp(argv[5], "0") != 0;
+  prctl(PR_SET_PDEATHSIG, SIGKILL);
+  offers->run(atoi(argv[2]), out);
+  for (int i = 0; i < OUTPUTS; i++)
+    printf("%.17g%c", out[i], i + 1 < OUTPUTS ? ' ' : '\n');
+  fflush(stdout);
+  _exit(0); /* nothing is to be taken down: some of these pools take long */
 }
