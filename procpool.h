@@ -9160,6 +9160,8 @@ typedef struct procpool__wait_node {
 
 typedef bool procpool__condition(procpool *p, void *context);
 
+enum { PROCPOOL__WOKEN = 16 }; /* threads that are woken when the lock is let go; more than that at once, before */
+
 enum {
   PROCPOOL__WAIT_CALLBACKS = 1,
   PROCPOOL__WAIT_ROOM = 2,
@@ -9183,6 +9185,7 @@ typedef struct procpool__wait {
   const uint64_t *spare; /* while so many tasks wait it need not be woken for results; or null: for each */
   const size_t *holds;   /* blocks that the call holds meanwhile; or null */
   uint32_t word;         /* it sleeps on this. 1: it was woken */
+  uint32_t asleep;       /* it follows. 0: it looks at word; 1: it sleeps, or is about to. Its own, without the lock */
   /* what was so before its condition looked last: if any of it has changed since, it looks again and does not sleep */
   uint64_t room, calls; /* procpool__host_room, procpool.waiting.calls */
   bool lacks_cell;      /* it wants room, and the next task's cell is taken */
@@ -9409,7 +9412,9 @@ struct procpool {
     int fd_users;              /* who poll the pool's watch; atomic */
     procpool__wait *followers; /* threads that wait while another one drains */
     procpool__wait *drainer;   /* the one that drains, while it sleeps */
-    procpool__wait *heir;      /* woken to drain, and has not come yet */
+    size_t coming;             /* of the followers: were woken, and have not come yet. The first of them drains */
+    uint32_t *woken[PROCPOOL__WOKEN]; /* words of these on which a call is due, when the lock is let go */
+    unsigned woken_count;
     size_t room_wanted;        /* how many of these want room in the queue, */
     size_t ready_wanted;       /* and how many wait for the workers' initializers */
     uint64_t calls;            /* how often all that wait were called to look again */
@@ -9475,8 +9480,26 @@ static void procpool__host_lock(procpool *p) {
   procpool__platform_lock(&p->lock);
   (void)__atomic_fetch_sub(&p->wanted, 1, __ATOMIC_RELAXED);
 }
-static void procpool__host_unlock(procpool *p) {
+
+/* Wakes the threads for which the lock's owner has changed something, now that they can have the lock: woken before,
+ * they would mostly go to sleep again at once, for the lock. One of them may have come by itself meanwhile, and gone:
+ * then the call wakes nobody, or who sleeps on that address by now looks once more. */
+static void procpool__host_unlock_waking(procpool *p) {
+  uint32_t *woken[PROCPOOL__WOKEN];
+  const unsigned count = p->waiting.woken_count;
+  for (unsigned i = 0; i < count; i++)
+    woken[i] = p->waiting.woken[i];
+  p->waiting.woken_count = 0;
   procpool__platform_unlock(&p->lock);
+  for (unsigned i = 0; i < count; i++)
+    procpool__platform_wake(woken[i], 1);
+}
+
+static inline void procpool__host_unlock(procpool *p) {
+  if (p->waiting.woken_count > 0)
+    procpool__host_unlock_waking(p);
+  else
+    procpool__platform_unlock(&p->lock);
 }
 
 /* ---- a child of the host's that comes back into a call ---- Code of the user's that runs within a call (a callback, a
@@ -9497,7 +9520,8 @@ static void procpool__host_be_child(procpool *p) {
   p->life.phase = PROCPOOL__PHASE_RUN;
   p->waiting.lazy = p->waiting.watching = false;
   p->life.refusal = PROCPOOL_FORKED;
-  p->waiting.followers = p->waiting.drainer = p->waiting.heir = NULL;
+  p->waiting.followers = p->waiting.drainer = NULL;
+  p->waiting.coming = p->waiting.woken_count = 0;
   p->waiting.room_wanted = p->waiting.ready_wanted = 0;
   p->callbacks.frames = NULL;
   p->waiting.sleepers = 0;
@@ -10345,13 +10369,25 @@ static bool procpool__future_bad(procpool_status status) {
   return status != PROCPOOL_OK && status != PROCPOOL_CANCELLED;
 }
 
+/* Wakes a thread that follows; one that still looks at its word needs no call. Either this sees that it is asleep, or
+ * the kernel, as it goes to sleep, that it was woken. */
+static void procpool__sleeper_wake_follower(procpool *p, procpool__wait *s) {
+  p->waiting.coming++;
+  if (procpool__load32(&s->asleep) == 0)
+    return;
+  if (p->waiting.woken_count < PROCPOOL__WOKEN)
+    p->waiting.woken[p->waiting.woken_count++] = &s->word;
+  else
+    procpool__platform_wake(&s->word, 1);
+}
+
 /* Wakes a thread that sleeps until its condition holds. */
 static void procpool__sleeper_wake(procpool *p, procpool__wait *s) {
   if (s->word != 0)
     return;
   procpool__store32(&s->word, 1);
   if (s != p->waiting.drainer) {
-    procpool__platform_wake(&s->word, 1);
+    procpool__sleeper_wake_follower(p, s);
     return;
   }
   procpool__shm_wake_host(&p->segment, p->fds.event_fd);
@@ -11756,7 +11792,7 @@ static bool procpool__host_changed_for_drainer(procpool *p, const procpool__wait
 
 /* Puts this thread where those who can wake it look. */
 static void procpool__sleeper_begin(procpool *p, procpool__wait *w) {
-  w->word = 0;
+  w->word = w->asleep = 0;
   if (w->how & PROCPOOL__WAIT_FUTURE) {
     w->node.waiter = NULL;
     procpool__node_push((procpool_future *)w->context, &w->node);
@@ -11872,10 +11908,8 @@ static void procpool__host_pass_callbacks(procpool *p) {
 /* Lets another thread take over the draining, and asks the threads that wait for this one to look again. */
 static void procpool__host_hand_over(procpool *p) {
   procpool__host_next_turn(p);
-  if (p->waiting.followers != NULL && !p->waiting.draining && p->waiting.heir == NULL) {
-    p->waiting.heir = p->waiting.followers;
-    procpool__sleeper_wake(p, p->waiting.heir);
-  }
+  if (p->waiting.followers != NULL && !p->waiting.draining && p->waiting.coming == 0)
+    procpool__sleeper_wake(p, p->waiting.followers);
   if (p->waiting.room_wanted > 0)
     procpool__host_pass_room(p);
 }
@@ -11902,8 +11936,27 @@ static void procpool__host_await_turn(procpool *p, const procpool__wait *w) {
     p->waiting.sleepers--;
 }
 
+/* Whether one that follows is to look for a while before it sleeps. Not where more tasks wait or run than there are
+ * processors: these are busy then, and who is woken gets one sooner than who yields his. */
+static bool procpool__host_follower_looks(const procpool *p) {
+  return p->tasks.submitted - p->tasks.settled <= p->waiting.processors;
+}
+
+/* Looks at its own word for a while, and then sleeps on it. Without the lock. */
+static void procpool__host_follow_word(const procpool *p, procpool__wait *w, bool looks) {
+  procpool__spinning n;
+  procpool__spin_begin(&n, &p->waiting.spin, 1, procpool__host_crowded(p), w->deadline);
+  while (looks && procpool__spin_on(&n, n.budget))
+    if (procpool__load32(&w->word) != 0)
+      return;
+  procpool__store32(&w->asleep, 1);
+  if (!looks || procpool__host_here(p)) /* a child that a signal handler has forked meanwhile would not be woken */
+    procpool__host_park(&w->word, 0, w->deadline);
+}
+
 /* Sleeps while another thread drains. */
 static void procpool__host_follow(procpool *p, procpool__wait *w) {
+  bool looks;
   if (procpool__host_changed(p, w)) /* while this one took a turn at the audit */
     return;
   procpool__sleeper_begin(p, w);
@@ -11917,15 +11970,15 @@ static void procpool__host_follow(procpool *p, procpool__wait *w) {
     procpool__shm_wake_host(&p->segment, p->fds.event_fd);
   if (w->how & PROCPOOL__WAIT_ROOM)
     procpool__host_pass_room(p); /* this one found none: a thread behind it may need less */
+  looks = procpool__host_follower_looks(p);
   procpool__host_unlock(p);
-  procpool__host_park(&w->word, 0, w->deadline);
+  procpool__host_follow_word(p, w, looks);
   if (!procpool__host_relock(p))
     return;
   *w->from = w->next;
   if (w->next != NULL)
     w->next->from = w->from;
-  if (p->waiting.heir == w)
-    p->waiting.heir = NULL;
+  p->waiting.coming -= w->word != 0;
   procpool__sleeper_end(p, w);
 }
 
