@@ -11509,7 +11509,8 @@ static procpool_status procpool__host_drain(procpool *p) {
  *   drains      at most one: draining. It looks for news without the lock, then sleeps: drainer is then its
  *               procpool__wait. It sleeps on the shared word host_seq; or, when nothing has come about for a while,
  *               in poll() on the pool's event and on the supervisor's end (watching).
- *   follows     all others: each sleeps on the word of its own procpool__wait, in the list of followers.
+ *   follows     all others, in the list of followers: each looks for a while at the word of its own procpool__wait,
+ *               and then sleeps on it.
  *   on turn     it waits for a thread of the host, not for workers: one that runs an inline task, is in a callback of a
  *               finished pool, gives memory back to the system, or is inside a call while procpool_free waits.
  *
@@ -11526,8 +11527,8 @@ static procpool_status procpool__host_drain(procpool *p) {
  *                                   else who drains
  *   who takes in, begins to sleep   who follows and waits for the     all are through, or one never will be
  *                                   workers' initializers
- *   who stops to drain: its wait    the last who came to follow       no other drains or was woken to do so (p->heir)
- *   ends, or a callback runs
+ *   who stops to drain: its wait    the last who came to follow       no other drains, nor was any that follows woken
+ *   ends, or a callback runs                                          who has not come yet (coming)
  *   who sees an interrupt, a        all                               each has its own condition to look at
  *   shutdown, the pool's end, or
  *   a new reason to refuse tasks
@@ -11538,8 +11539,22 @@ static procpool_status procpool__host_drain(procpool *p) {
  *
  * No wake is lost: a thread that changes what a condition looks at does so under the lock, and a sleeper is in its
  * lists from before the lock was let go until it has it again. What workers change is looked at by the one that drains:
- * after it has armed host_flag it looks once more. As long as a thread follows, one drains, is awake, or is the
- * heir: each of these hands over when it goes. */
+ * after it has armed host_flag it looks once more.
+ *
+ * One that follows has two words. word: 0, and 1 from when it is woken; written under the lock by who wakes it. asleep:
+ * 0 while it looks at word, and 1 from just before it sleeps; it writes that itself, without the lock. Who wakes it
+ * writes word and then reads asleep; it writes asleep, and then the kernel reads word: so one of the two sees what the
+ * other has written, and it is called, or does not go to sleep. Its deadline or a signal may end the sleep besides, at
+ * any moment: all that happens to its procpool__wait from then on happens before it has the lock, with which it leaves.
+ * The call is made after the lock was let go (host_unlock): no thread sleeps, leaves or runs code of the user's without
+ * that. It may come when the sleep is over by itself, and then wakes nobody, or another sleep at that address, which
+ * is over early: then that thread looks again.
+ *
+ * As long as a thread follows, one drains, is awake within its wait, or is coming: it follows, and its word is 1. Who
+ * comes counts itself out under the lock, and is awake then. Who is awake drains, or leaves, or runs a callback, and
+ * hands over before the latter two: to the first of the followers, unless another drains or is coming. One that comes
+ * and whose wait is over does not drain: with several that were woken at once, each leaves it to the next, and only
+ * the last one wakes another. */
 
 /* Whether there is anything to take in. Runs without the lock: every word it reads is atomic and it changes nothing. */
 static bool procpool__host_news(procpool *p) {

@@ -24,6 +24,9 @@ SAME = {
     ("item_next", "procpool__stop"): "chunk.stop",
     ("item_next", "procpool__word"): "slot.word",
     ("sleeper_wake", "s->word"): "sleeper.word",
+    ("sleeper_wake_follower", "s->asleep"): "sleeper.asleep",
+    ("host_follow_word", "w->asleep"): "sleeper.asleep",
+    ("host_follow_word", "w->word"): "sleeper.word",
     ("supervisor_find_exit_list", "place"): "exit_list",
     ("process_begin", "watch"): "watch",
 }
