@@ -9413,8 +9413,6 @@ struct procpool {
     procpool__wait *followers; /* threads that wait while another one drains */
     procpool__wait *drainer;   /* the one that drains, while it sleeps */
     size_t coming;             /* of the followers: were woken, and have not come yet. The first of them drains */
-    uint32_t *woken[PROCPOOL__WOKEN]; /* words of these on which a call is due, when the lock is let go */
-    unsigned woken_count;
     size_t room_wanted;        /* how many of these want room in the queue, */
     size_t ready_wanted;       /* and how many wait for the workers' initializers */
     uint64_t calls;            /* how often all that wait were called to look again */
@@ -9425,6 +9423,9 @@ struct procpool {
     uint64_t progress; /* of tasks.settled and drain.taken together, at the last rest */
     unsigned idle_looks; /* since then: how often there seemed to be something to take */
     unsigned rests;      /* of threads that waited, ever */
+    /* the words of followers that sleep and are to be called when the lock is let go */
+    unsigned woken_count;
+    uint32_t *woken[PROCPOOL__WOKEN];
   } waiting;
 
   /* When and where to look whether a worker has scribbled over shared memory: >>waiting; and >>enter, for a loop that
