@@ -133,7 +133,7 @@
 /* ==== >>declarations ================================================================================================
  * Everything public. Nothing but these three headers is included for those who only call. All of it, to search for:
  *
- *   typed functions       PROCPOOL_FUNCTION            defines f, f_call, f_submit, f_result, f_map ...: >>typed
+ *   typed functions       PROCPOOL_FUNCTION            defines f, f_call, f_submit, f_result, f_map, f_each ...: >>typed
  *                         PROCPOOL_PROCEDURE           the same without a result
  *                         PROCPOOL_TASK_FUNCTION, PROCPOOL_TASK_PROCEDURE    the body gets its procpool_task too
  *                         PROCPOOL_STRING_FUNCTION     from a string to a string
@@ -184,8 +184,9 @@
  *                         procpool_task_result         memory for the result
  *                         procpool_task_return         copies the result
  *                         procpool_task_return_string  copies a string as the result
- *                         procpool_task_fail           reports a failure
+ *                         procpool_task_fail           reports a failure, also of an initializer
  *                         procpool_task_cancelled      whether the task is to end
+ *                         procpool_task_index          which task or item it is
  *                         procpool_task_worker         index of its worker
  *                         procpool_task_shared         where a byte of a shared buffer lies here
  *   shared buffers        procpool_shared_alloc, procpool_shared_free    memory that host and workers see
@@ -301,7 +302,7 @@ typedef enum procpool_stage {
 /* What is known of a failure. Fields that do not apply are zero. */
 typedef struct procpool_error {
   procpool_status status;
-  int code;             /* FAILED: the task's own code; INIT_FAIL: what the initializer returned */
+  int code;             /* FAILED: the task's own code; INIT_FAIL: what the initializer returned, or its own code */
   int signal;           /* CRASHED, TIMEOUT, CANCELLED while it ran: the signal that ended the worker, or 0 */
   int exit_status;      /* CRASHED with signal 0: the worker's exit status */
   procpool_stage stage; /* TIMEOUT, CANCELLED while it ran: the last stage that it took; NONE: it had not begun */
@@ -336,7 +337,8 @@ typedef struct procpool_process procpool_process; /* one function in a process o
  * left by longjmp. (exit, pthread_exit: see Exit in >>manners. An exception of C++ makes it FAILED, in an
  * implementation that is compiled as C++.) */
 typedef void (*procpool_function)(procpool_task *task);
-/* Runs once in every worker before its first task. Returns 0, or a code that makes the start count as failed. */
+/* Runs once in every worker before its first task. Returns 0, or a code that makes the start count as failed; it may
+ * say why before, by procpool_task_fail(NULL, code, message). */
 typedef int (*procpool_initializer)(const void *argument, size_t size);
 /* Runs in the host when a future has settled (see procpool_future_add_done_callback). */
 typedef void (*procpool_callback)(procpool_future *future, void *context);
@@ -653,7 +655,9 @@ static PROCPOOL_UNUSED inline procpool_status procpool_get_stats(procpool *procp
 
 /* ---- futures ----
  * A future is its submitter's until release; any thread of the host may use it. It stays valid after the pool was shut
- * down and freed. A null one is HANDLE; a released one too, unless its task goes on or its memory serves another. */
+ * down and freed. A null one is HANDLE; so is a released one until at least 64 others of its pool have been given back
+ * (and the pool is not freed): later it may be another task's. A program built with -fsanitize=address is told of every
+ * use of a released one. */
 
 /* The outcome if settled, else PENDING. Takes in what has come (in an inline pool it runs one task), but runs no
  * callback; never waits. HANDLE, FORKED. */
@@ -741,8 +745,8 @@ PROCPOOL_API procpool_status procpool_wait(procpool_future *const *futures, size
 
 /* Delivers each of count futures once, in the order in which they settle; the futures stay the caller's, and must be
  * held until the iterator is freed. *iterator receives the handle. OK, ARGUMENT, HANDLE, FORKED, MEMORY. */
-PROCPOOL_API procpool_status procpool_as_completed(procpool_future *const *futures, size_t count,
-                                                   procpool_iterator **iterator);
+PROCPOOL_API PROCPOOL_NODISCARD procpool_status procpool_as_completed(procpool_future *const *futures, size_t count,
+                                                                      procpool_iterator **iterator);
 
 typedef struct procpool_imap_options {
   size_t struct_size; /* as in procpool_submit_options */
@@ -762,9 +766,10 @@ typedef struct procpool_imap_options {
  * alone all the same: results of those before it are kept, those behind it are handed out again (where the pool takes
  * no more tasks by then, they get its status). options may be null. OK, ARGUMENT, HANDLE, FORKED, MEMORY, MISMATCH,
  * UNSUPPORTED (a time limit in a thread or inline pool). What a submit refuses, procpool_next tells. */
-PROCPOOL_API procpool_status procpool_imap(procpool *pool, procpool_function function, procpool_generator generator,
-                                           void *context, size_t item_size, const procpool_imap_options *options,
-                                           procpool_iterator **iterator);
+PROCPOOL_API PROCPOOL_NODISCARD procpool_status procpool_imap(procpool *pool, procpool_function function,
+                                                              procpool_generator generator, void *context,
+                                                              size_t item_size, const procpool_imap_options *options,
+                                                              procpool_iterator **iterator);
 
 /* The next future, settled; waits up to timeout seconds. A task's own failure is in its future and does not end the
  * iteration. A future of an imap belongs to the iterator, and is valid until the next call. Returns
@@ -847,11 +852,18 @@ PROCPOOL_API void procpool_task_return(procpool_task *task, const void *data, si
 PROCPOOL_API void procpool_task_return_string(procpool_task *task, const char *string);
 /* Reports failure: the task will be FAILED with this code and message (of any length, but cut after 191 bytes for an
  * item of a map and for a task that has a place for its result; may be null), whatever result it gives. It does not
- * leave the function: return after it. */
+ * leave the function: return after it. task may be null: then it is the one that runs in this thread, for functions
+ * that are not given theirs; or the initializer, which has failed then, whatever it returns, and code and message (cut
+ * after 191 bytes) are those of the INIT_FAIL that the host sees. */
 PROCPOOL_API void procpool_task_fail(procpool_task *task, int code, const char *message);
 /* Whether the result is no longer wanted (its limit is over, cancel_kill, its map has ended without it, the pool is
  * being killed): a long task may ask now and then, and return within its grace (THE END OF A TASK THAT RUNS). */
 PROCPOOL_API bool procpool_task_cancelled(procpool_task *task);
+/* Which task or item runs in this thread: its position in the arrays of procpool_submit_many, procpool_map and those of
+ * the typed layer, its number in an imap; 0 for a task submitted alone. For seeds, or rows of a table in a shared
+ * buffer: it is the same on every machine, with however many workers. Takes no task, so that functions that are not
+ * given theirs can ask too. SIZE_MAX where no task runs. */
+PROCPOOL_API size_t procpool_task_index(void);
 /* Index of the worker that runs it, from 0. */
 PROCPOOL_API int procpool_task_worker(procpool_task *task);
 /* Where in this worker that byte of a shared buffer lies which the host has at address: nearly always there too. Only
@@ -886,25 +898,34 @@ PROCPOOL_API procpool_status procpool__map_items(procpool *pool, procpool_functi
                                                  const void *arguments, size_t argument_size, void *results,
                                                  size_t result_size, size_t count, procpool_map_options *options,
                                                  procpool__pointers pointers);
+PROCPOOL_API procpool_status procpool__submit_item(procpool *pool, procpool_function function, const void *argument,
+                                                   size_t size, size_t index, procpool_future **future);
 PROCPOOL_API procpool_future *procpool__typed_submit(procpool *pool, procpool_function function, const void *argument,
                                                      size_t size, const procpool_submit_options *options,
                                                      procpool__pointers pointers);
 PROCPOOL_API procpool_status procpool__typed_submit_many(procpool *pool, procpool_function function,
                                                          const void *arguments, size_t size, size_t count,
-                                                         procpool_future **futures, procpool__pointers pointers);
+                                                         procpool_future **futures,
+                                                         const procpool_submit_options *options,
+                                                         procpool__pointers pointers);
 PROCPOOL_API procpool_future *procpool__typed_submit_string(procpool *pool, procpool_function function,
                                                             const char *string, const procpool_submit_options *options);
 PROCPOOL_API procpool_status procpool__typed_submit_strings(procpool *pool, procpool_function function,
                                                             const char *const *strings, size_t count,
-                                                            procpool_future **futures);
+                                                            procpool_future **futures,
+                                                            const procpool_submit_options *options);
 PROCPOOL_API procpool_status procpool__typed_call(procpool *pool, procpool_function function, const void *argument,
                                                   size_t size, void *buffer, size_t result_size,
-                                                  procpool__pointers pointers);
+                                                  const procpool_submit_options *options, procpool__pointers pointers);
+PROCPOOL_API procpool_status procpool__typed_call_string(procpool *pool, procpool_function function, const char *string,
+                                                         char *buffer, size_t capacity,
+                                                         const procpool_submit_options *options);
 PROCPOOL_API procpool_status procpool__typed_result(procpool_future *future, void *buffer, size_t size);
 PROCPOOL_API procpool_status procpool__typed_imap(procpool *pool, procpool_function function,
                                                   procpool_generator generator, void *context, size_t item_size,
                                                   const procpool_imap_options *options, procpool_iterator **iterator,
                                                   procpool__pointers pointers);
+PROCPOOL_API bool procpool__typed_each(procpool_iterator *iterator, void *buffer, size_t size, procpool_status *status);
 PROCPOOL_API procpool_status procpool__typed_next(procpool_iterator *iterator, void *buffer, size_t size);
 
 /* A loop of a dozen instructions is a fifth slower where it straddles a line of code: its function begins at one. */
@@ -945,14 +966,15 @@ typedef struct procpool_process_options {
   procpool_error *error; /* as in procpool_options */
   const char *name;      /* shown by top, htop and ps -o comm: its first 15 bytes; default "process" */
   procpool_start start;  /* FORK, SPAWN or AUTO */
+  size_t struct_size;    /* as in procpool_submit_options; not the first, so that error is where it always was */
 } procpool_process_options;
 
 /* Starts function with size bytes at argument in a process of its own: a pool of one worker and one task. options may
  * be null. Returns null on an error, of those of procpool_open and procpool_submit. Any thread. */
-PROCPOOL_API procpool_process *procpool_process_start_checked(const procpool_process_options *options,
-                                                              procpool_function function, const void *argument,
-                                                              size_t size, int version, size_t options_size);
-static PROCPOOL_UNUSED inline procpool_process *
+PROCPOOL_API PROCPOOL_NODISCARD procpool_process *
+procpool_process_start_checked(const procpool_process_options *options, procpool_function function,
+                               const void *argument, size_t size, int version, size_t options_size);
+static PROCPOOL_UNUSED inline PROCPOOL_NODISCARD procpool_process *
 procpool_process_start(const procpool_process_options *procpool__options, procpool_function procpool__function,
                        const void *procpool__argument, size_t procpool__size) {
   return procpool_process_start_checked(procpool__options, procpool__function, procpool__argument, procpool__size,
@@ -1011,21 +1033,28 @@ static PROCPOOL_UNUSED inline void procpool__scope_end(procpool **procpool__pool
  *   PROCPOOL_FUNCTION(double, power, double, base, int, exponent) { ... return y; }
  * at file scope defines the ordinary function  static double power(double base, int exponent)  and beside it
  *   status   power_call(pool, base, exponent, &y)        submits, waits, and gives the result
+ *   status   power_call_with(pool, &submit_options, base, exponent, &y)   options may be null, here and below
  *   future   power_submit(pool, base, exponent)          null on an error
- *   future   power_submit_with(pool, &submit_options, base, exponent)     options may be null
+ *   future   power_submit_with(pool, &submit_options, base, exponent)
  *   status   power_submit_many(pool, arguments, count, futures)
+ *   status   power_submit_many_with(pool, arguments, count, futures, &submit_options)
  *   status   power_result(future, &y)                    waits; releases the future, unless INTERRUPTED or refused;
  *                                                        of null: why this thread's last submit was refused, once
  *   status   power_map(pool, arguments, results, count)
  *   status   power_map_with(pool, arguments, results, count, &map_options)
  *   status   power_imap(pool, generator, context, &imap_options, &iterator)
- *   status   power_next(iterator, &y)                    waits; for loops over an imap, until END: an item that failed
- *                                                        returns its status too, and the iteration goes on. From 40 on
- *                                                        it is the call that was refused
+ *   bool     power_each(iterator, &y, &status)           for loops over an imap: waits, and is true for each item, with
+ *                                                        its outcome as status (y as it was, unless that is OK); false
+ *                                                        where there is none: status is END, or what was refused, as
+ *                                                        of procpool_next (after INTERRUPTED it may be asked again)
+ *   status   power_next(iterator, &y)                    the same for a single step. Not for loops while it is OK: the
+ *                                                        status of an item that failed is returned too
  *   power_task        the procpool_function beneath, for untyped calls
  *   power_arguments   the type of an element of the array arguments: with one argument its type, with several a struct
  *                     of them by name
  *   power_items, power_pointers, power_has_pointers      private
+ *   while (power_each(iterator, &y, &status))            goes over all of them, whichever fail
+ *     if (status == PROCPOOL_OK) ... else printf("%s\n", procpool_last_message());
  * A status is a procpool_status, a future a procpool_future *. power_call returns the task's outcome, or why it was not
  * submitted or not waited for; when its wait is INTERRUPTED, the task is cancelled if it has not begun, and its result
  * is dropped. The other calls are procpool_submit, procpool_map ... with these types.
@@ -1053,7 +1082,12 @@ static PROCPOOL_UNUSED inline void procpool__scope_end(procpool **procpool__pool
  *   PROCPOOL_STRING_FUNCTION(shout, text) { ...; procpool_task_return_string(task, answer); }
  * is a function of a `procpool_task *task` and a `const char *text`, whose result is a string: procpool_future_string.
  * Beside it: shout_submit(pool, text), shout_submit_with(pool, &submit_options, text), shout_submit_many(pool, texts,
- * count, futures) with const char *const *texts, and shout_task. */
+ * count, futures) with const char *const *texts, shout_submit_many_with(pool, texts, count, futures, &submit_options),
+ * and shout_task. Further
+ *   status   shout_call(pool, text, answer, capacity)    submits, waits, and copies the string: capacity bytes with its
+ *                                                        final zero, TOO_SMALL where it is longer (it is lost then)
+ *   status   shout_call_with(pool, &submit_options, text, answer, capacity)
+ * There is no map: nothing could hold strings of all lengths. submit_many does what one would. */
 #define PROCPOOL_FUNCTION(R, ...) PROCPOOL__TYPED(PROCPOOL__LOCAL, PROCPOOL__PLAIN, PROCPOOL__VALUE, R, __VA_ARGS__)
 #define PROCPOOL_PROCEDURE(...) PROCPOOL__TYPED(PROCPOOL__LOCAL, PROCPOOL__PLAIN, PROCPOOL__VOID, void, __VA_ARGS__)
 #define PROCPOOL_TASK_FUNCTION(R, ...) PROCPOOL__TYPED(PROCPOOL__LOCAL, PROCPOOL__TASK, PROCPOOL__VALUE, R, __VA_ARGS__)
@@ -1314,16 +1348,30 @@ static PROCPOOL_UNUSED inline void procpool__scope_end(procpool **procpool__pool
     return procpool__typed_submit(procpool__pool, name##_task, PROCPOOL__PACKED_##F, PROCPOOL__SIZE_##F(name),         \
                                   PROCPOOL_NULL, PROCPOOL__CHECKS(name));                                              \
   }                                                                                                                    \
+  PROCPOOL__INLINE_NODISCARD procpool_status name##_call_with(                                                         \
+      procpool *procpool__pool, const procpool_submit_options *procpool__options PROCPOOL__EACH(                       \
+                                    n, , PROCPOOL__OF_OWN, PROCPOOL__OF_OWN, __VA_ARGS__) V##_PLACE(R)) {              \
+    PROCPOOL__PACK_##F(n, name, __VA_ARGS__);                                                                          \
+    return procpool__typed_call(procpool__pool, name##_task, PROCPOOL__PACKED_##F, PROCPOOL__SIZE_##F(name), V##_OUT,  \
+                                procpool__options, PROCPOOL__CHECKS(name));                                            \
+  }                                                                                                                    \
   PROCPOOL__INLINE_NODISCARD procpool_status name##_call(                                                              \
       procpool *procpool__pool PROCPOOL__EACH(n, , PROCPOOL__OF_OWN, PROCPOOL__OF_OWN, __VA_ARGS__) V##_PLACE(R)) {    \
     PROCPOOL__PACK_##F(n, name, __VA_ARGS__);                                                                          \
     return procpool__typed_call(procpool__pool, name##_task, PROCPOOL__PACKED_##F, PROCPOOL__SIZE_##F(name), V##_OUT,  \
-                                PROCPOOL__CHECKS(name));                                                               \
+                                PROCPOOL_NULL, PROCPOOL__CHECKS(name));                                                \
   }                                                                                                                    \
-  PROCPOOL__INLINE procpool_status name##_submit_many(procpool *procpool__pool PROCPOOL__ARRAY_##F(name),              \
-                                                      size_t procpool__count, procpool_future **procpool__futures) {   \
+  PROCPOOL__INLINE_NODISCARD procpool_status name##_submit_many_with(                                                  \
+      procpool *procpool__pool PROCPOOL__ARRAY_##F(name), size_t procpool__count, procpool_future **procpool__futures, \
+      const procpool_submit_options *procpool__options) {                                                              \
     return procpool__typed_submit_many(procpool__pool, name##_task, PROCPOOL__FROM_##F, PROCPOOL__SIZE_##F(name),      \
-                                       procpool__count, procpool__futures, PROCPOOL__CHECKS(name));                    \
+                                       procpool__count, procpool__futures, procpool__options, PROCPOOL__CHECKS(name)); \
+  }                                                                                                                    \
+  PROCPOOL__INLINE_NODISCARD procpool_status name##_submit_many(procpool *procpool__pool PROCPOOL__ARRAY_##F(name),    \
+                                                                size_t procpool__count,                                \
+                                                                procpool_future **procpool__futures) {                 \
+    return name##_submit_many_with(procpool__pool PROCPOOL__PASS_##F, procpool__count, procpool__futures,              \
+                                   PROCPOOL_NULL);                                                                     \
   }                                                                                                                    \
   PROCPOOL__INLINE_NODISCARD procpool_status name##_result(procpool_future *procpool__future V##_PLACE(R)) {           \
     return procpool__typed_result(procpool__future, V##_OUT);                                                          \
@@ -1337,12 +1385,16 @@ static PROCPOOL_UNUSED inline void procpool__scope_end(procpool **procpool__pool
       procpool *procpool__pool PROCPOOL__ARRAY_##F(name) V##_PLACE(R), size_t procpool__count) {                       \
     return name##_map_with(procpool__pool PROCPOOL__PASS_##F V##_PASS, procpool__count, PROCPOOL_NULL);                \
   }                                                                                                                    \
-  PROCPOOL__INLINE procpool_status name##_imap(                                                                        \
+  PROCPOOL__INLINE_NODISCARD procpool_status name##_imap(                                                              \
       procpool *procpool__pool, procpool_generator procpool__generator, void *procpool__context,                       \
       const procpool_imap_options *procpool__options, procpool_iterator **procpool__iterator) {                        \
     return procpool__typed_imap(procpool__pool, name##_task, procpool__generator, procpool__context,                   \
                                 PROCPOOL__SIZE_##F(name), procpool__options, procpool__iterator,                       \
                                 PROCPOOL__CHECKS(name));                                                               \
+  }                                                                                                                    \
+  PROCPOOL__INLINE_NODISCARD bool name##_each(procpool_iterator *procpool__iterator V##_PLACE(R),                      \
+                                              procpool_status *procpool__status) {                                     \
+    return procpool__typed_each(procpool__iterator, V##_OUT, procpool__status);                                        \
   }                                                                                                                    \
   PROCPOOL__INLINE_NODISCARD procpool_status name##_next(procpool_iterator *procpool__iterator V##_PLACE(R)) {         \
     return procpool__typed_next(procpool__iterator, V##_OUT);                                                          \
@@ -1406,10 +1458,28 @@ static PROCPOOL_UNUSED inline void procpool__scope_end(procpool **procpool__pool
       procpool *procpool__pool, const procpool_submit_options *procpool__options, const char *procpool__string) {      \
     return procpool__typed_submit_string(procpool__pool, name##_task, procpool__string, procpool__options);            \
   }                                                                                                                    \
-  PROCPOOL__INLINE procpool_status name##_submit_many(procpool *procpool__pool, const char *const *procpool__strings,  \
-                                                      size_t procpool__count, procpool_future **procpool__futures) {   \
+  PROCPOOL__INLINE_NODISCARD procpool_status name##_call_with(                                                         \
+      procpool *procpool__pool, const procpool_submit_options *procpool__options, const char *procpool__string,        \
+      char *procpool__result, size_t procpool__capacity) {                                                             \
+    return procpool__typed_call_string(procpool__pool, name##_task, procpool__string, procpool__result,                \
+                                       procpool__capacity, procpool__options);                                         \
+  }                                                                                                                    \
+  PROCPOOL__INLINE_NODISCARD procpool_status name##_call(procpool *procpool__pool, const char *procpool__string,       \
+                                                         char *procpool__result, size_t procpool__capacity) {          \
+    return procpool__typed_call_string(procpool__pool, name##_task, procpool__string, procpool__result,                \
+                                       procpool__capacity, PROCPOOL_NULL);                                             \
+  }                                                                                                                    \
+  PROCPOOL__INLINE_NODISCARD procpool_status name##_submit_many_with(                                                  \
+      procpool *procpool__pool, const char *const *procpool__strings, size_t procpool__count,                          \
+      procpool_future **procpool__futures, const procpool_submit_options *procpool__options) {                         \
     return procpool__typed_submit_strings(procpool__pool, name##_task, procpool__strings, procpool__count,             \
-                                          procpool__futures);                                                          \
+                                          procpool__futures, procpool__options);                                       \
+  }                                                                                                                    \
+  PROCPOOL__INLINE_NODISCARD procpool_status name##_submit_many(                                                       \
+      procpool *procpool__pool, const char *const *procpool__strings, size_t procpool__count,                          \
+      procpool_future **procpool__futures) {                                                                           \
+    return procpool__typed_submit_strings(procpool__pool, name##_task, procpool__strings, procpool__count,             \
+                                          procpool__futures, PROCPOOL_NULL);                                           \
   }                                                                                                                    \
   static void name(procpool_task *task, const char *text)
 
@@ -1424,7 +1494,8 @@ static PROCPOOL_UNUSED inline void procpool__scope_end(procpool **procpool__pool
  *
  * A callable is copied byte by byte: a lambda without captures, or anything trivially copyable. (What it captures by
  * reference, or as a pointer, means nothing in another process, and the compiler does not see it.) A function's address
- * differs from process to process: write a lambda that calls it. What it throws makes the task FAILED with its what().
+ * differs from process to process: write a lambda that calls it. What it throws makes the task FAILED with its what();
+ * procpool_task_fail(nullptr, code, message) does so with a code, and procpool_task_index() says which item it is.
  * Arguments and results are decayed, and carried by procpools::codec:
  *   trivially copyable types   byte by byte, but no pointers, and no views as std::string_view, std::span and std::ref,
  *                              which the compiler refuses; within a struct it does not see pointers
@@ -1437,6 +1508,7 @@ static PROCPOOL_UNUSED inline void procpool__scope_end(procpool **procpool__pool
  * Without exceptions (-fno-exceptions) get and map are absent, and nothing throws: a pool and a future are false where
  * they were refused; future::result and pool::map_into return a status. */
 #ifdef __cplusplus
+#include <stdexcept>
 #include <utility>
 #include <vector>
 
@@ -1461,36 +1533,39 @@ static PROCPOOL_UNUSED inline void procpool__scope_end(procpool **procpool__pool
 namespace procpools {
 inline namespace PROCPOOL__CPP_KIND {
 
-/* What went wrong. what() is the message of procpool_error, or the status in words where there is none. */
-class error : public std::exception {
+/* What went wrong. what() is all of the message, of whatever length, or the status in words where there is none. */
+class error : public std::runtime_error {
 public:
-  explicit error(const procpool_error &details, size_t item = 0) : details_(details), item_(item) {
+  /* message: all of it, where details may have it cut; null or empty: what details have. */
+  explicit error(const procpool_error &details, const char *message = nullptr)
+      : std::runtime_error(text_of(message, text_of(details.message, procpool_strerror(details.status)))),
+        details_(details) {
   }
-  /* Nothing is known but the status. The text is cut after 191 bytes; may be null. */
-  explicit error(procpool_status status = PROCPOOL_OK, const char *text = nullptr, size_t item = 0)
-      : details_(), item_(item) {
+  /* Nothing is known but the status, and which item of a map it was. message may be null. */
+  explicit error(procpool_status status = PROCPOOL_OK, const char *message = nullptr, size_t item = 0)
+      : std::runtime_error(text_of(message, procpool_strerror(status))), details_() {
     details_.status = status;
     details_.worker = -1;
-    for (size_t i = 0; text != nullptr && text[i] != '\0' && i + 1 < sizeof(details_.message); i++)
-      details_.message[i] = text[i];
-  }
-  const char *what() const noexcept override {
-    return details_.message[0] != '\0' ? details_.message : procpool_strerror(details_.status);
+    details_.index = item;
+    for (size_t i = 0; message != nullptr && message[i] != '\0' && i + 1 < sizeof(details_.message); i++)
+      details_.message[i] = message[i];
   }
   procpool_status status() const noexcept {
     return details_.status;
   }
+  /* details().index is the position of the item that failed, in a map. */
   const procpool_error &details() const noexcept {
     return details_;
   }
-  /* The position of the item that failed, in a map; else 0. */
   size_t item() const noexcept {
-    return item_;
+    return details_.index;
   }
 
 private:
+  static const char *text_of(const char *text, const char *otherwise) {
+    return text != nullptr && text[0] != '\0' ? text : otherwise;
+  }
   procpool_error details_;
-  size_t item_;
 };
 
 class pool;
@@ -1837,16 +1912,13 @@ inline procpool_status start(procpool *on, procpool_function function, const wri
 }
 inline error refusal(procpool_status status) {
   procpool_error last = procpool_error();
-  return procpool_last_error(&last) == status ? error(last) : error(status);
+  return procpool_last_error(&last) == status ? error(last, procpool_last_message()) : error(status);
 }
 inline error failure(procpool_future *future, procpool_status status, size_t item = 0) {
   procpool_error last = procpool_error();
-  if (procpool_future_error(future, &last) != PROCPOOL_OK || last.status != status) {
-    last = procpool_error(); /* it is the wait that was refused */
-    last.status = status;
-    last.worker = -1;
-  }
-  return error(last, item);
+  if (procpool_future_error(future, &last) != PROCPOOL_OK || last.status != status)
+    return error(status, nullptr, item); /* it is the wait that was refused */
+  return error(last, procpool_future_message(future));
 }
 
 /* What futures of all types have in common. */
@@ -2101,7 +2173,7 @@ private:
     if (status == PROCPOOL_OK)
       take(results, cells);
     else
-      why = details.status == status ? procpools::error(details, options.failed_item) : procpools::error(status);
+      why = details.status == status ? procpools::error(details) : procpools::error(status);
     return status;
   }
 
@@ -2116,7 +2188,7 @@ private:
       procpool_future *handle = nullptr;
       writer to;
       detail::job<F, Item>::write(to, call, *at);
-      status = detail::start(pool_, detail::job<F, Item>::run, to, nullptr, &handle);
+      status = procpool__submit_item(pool_, detail::job<F, Item>::run, to.data(), to.size(), futures.size(), &handle);
       if (status == PROCPOOL_OK)
         futures.push_back(future<R>(handle, status));
       else
@@ -2355,7 +2427,7 @@ private:
    Its parts begin at pages: with W workers, rings of R bytes, N cells (a power of two, at least 2 C), C slots, A
    bytes:
 
-      | header | W blocks of 320 | W rings of R | N cells of 8 | C slots of 64 | C deadlines of 8 | arena of A |
+      | header | W blocks of 512 | W rings of R | N cells of 8 | C slots of 64 | C deadlines of 8 | arena of A |
         below    worker, host,     worker its     host           host, by CAS    host, before the   host: arguments.
                  supervisor        own; host      fills          worker and      word; all others   Worker: a map's
                                    reads                         supervisor      read               results. Both:
@@ -2383,9 +2455,11 @@ private:
                128  consumed   136 room_seq   140 wake_seq   144 woken_ns  host (wake_seq: supervisor too)
                192  room_flag   196 cpu                                    its worker
                256  pid                                                    supervisor
+               320  init_message (192)                                     its worker, supervisor
       slot       0  word     ticket 48 bits, worker 12, state 4            host, worker, supervisor by CAS
                  8  flags   12 limit                                       host
                 16  function  24 size  32 argument: bytes, or where they lie, or that and the result's place   host
+                    (size: the task's index too, or it stands behind where they lie)
                 16  in their place, once the task is dead: an exit record of 40 bytes                  supervisor
       record     0  position  8 word  16 size  24 slot  28 pid  32 bytes; at multiples of 32       its worker (of a
                                                                            finalizer's end: the supervisor)
@@ -2689,6 +2763,9 @@ private:
 #include <sys/xattr.h>
 #include <time.h>
 #include <unistd.h>
+#if defined(__SSE2__) && defined(__OPTIMIZE__)
+#include <emmintrin.h>
+#endif
 #ifdef __GLIBC_PREREQ
 #include <gnu/libc-version.h>
 #if __GLIBC_PREREQ(2, 32)
@@ -2749,6 +2826,7 @@ enum {
   PROCPOOL__SET_CHILD_SUBREAPER = 36,
   PROCPOOL__LIMIT_LOCKS = 10,
   PROCPOOL__P_PIDFD = 3,
+  PROCPOOL__MADV_HUGEPAGE = 14,
   PROCPOOL__MADV_DONTDUMP = 16,
   PROCPOOL__MADV_WIPEONFORK = 18,
   PROCPOOL__MADV_COLLAPSE = 25,
@@ -2917,6 +2995,29 @@ static inline void procpool__platform_prefetch(const void *p) {
 }
 static inline void procpool__platform_prefetch_write(const void *p) {
   __builtin_prefetch(p, 1);
+}
+
+/* Copies past the caches: these stores keep no order, so a fence comes before whatever publishes them. Without
+ * optimization the compiler's loop is slower than the C library's. False where there are none such. */
+static bool procpool__platform_copy_past(void *to, const void *from, size_t size) {
+#if defined(__SSE2__) && defined(__OPTIMIZE__)
+  const size_t odd = (64 - (uintptr_t)to % 64) % 64, ahead = odd < size ? odd : size;
+  unsigned char *at = (unsigned char *)to + ahead;
+  const unsigned char *next = (const unsigned char *)from + ahead;
+  const size_t lines = (size - ahead) / 64;
+  memcpy(to, from, ahead);
+  for (size_t i = 0; i < lines; i++, at += 64, next += 64)
+    for (size_t j = 0; j < 64; j += 16)
+      _mm_stream_si128((__m128i *)(void *)(at + j), _mm_loadu_si128((const __m128i *)(const void *)(next + j)));
+  memcpy(at, next, (size - ahead) % 64);
+  _mm_sfence();
+  return true;
+#else
+  (void)to;
+  (void)from;
+  (void)size;
+  return false;
+#endif
 }
 
 /* ---- calls that POSIX makes cancellation points ----
@@ -3532,6 +3633,18 @@ static void *procpool__platform_shm_map(int fd, uint64_t size, uint64_t place) {
 #define PROCPOOL__PLACES 16 /* places tried for each power of two */
 #endif
 
+/* Whether it reports the use of memory that was given back to the heap: then each future is a block of its own. */
+#if defined(__SANITIZE_ADDRESS__)
+#define PROCPOOL__APART true
+#elif defined(__has_feature)
+#if __has_feature(address_sanitizer)
+#define PROCPOOL__APART true
+#endif
+#endif
+#ifndef PROCPOOL__APART
+#define PROCPOOL__APART false
+#endif
+
 /* The same in a place where other starts of this program have room too. The kernel lays out programs, libraries, stacks
  * and mappings at random near the top and at one and two thirds of the address space, and two starts differ: what lies
  * at three quarters of a power of two is far from all that, however large the address space is (2^47 on x86-64, 2^38 to
@@ -3605,6 +3718,15 @@ static void procpool__platform_shm_enlarge(int fd, unsigned char *base, uint64_t
     if (posix_fallocate(fd, (off_t)(at + PROCPOOL__HUGE - PROCPOOL__PAGE), PROCPOOL__PAGE) != 0)
       return;
   (void)madvise(base + from, (size_t)(end - from), PROCPOOL__MADV_COLLAPSE);
+}
+
+/* The same for private memory, of which the kernel then gives large pages as it is first touched: one fault in place of
+ * 512. */
+static void procpool__platform_enlarge(void *p, size_t size) {
+  const size_t ahead = (size_t)(-(uintptr_t)p % PROCPOOL__HUGE);
+  if (size >= ahead + PROCPOOL__HUGE)
+    (void)madvise((unsigned char *)p + ahead, (size - ahead) / PROCPOOL__HUGE * PROCPOOL__HUGE,
+                  PROCPOOL__MADV_HUGEPAGE);
 }
 
 /* Where fallocate is refused: a write takes a page too, and is refused where there is none. They are zeros. */
@@ -5793,9 +5915,15 @@ typedef struct procpool__exit_record {
 
 /* Where the result of a task goes that has a place for it: behind the argument. Offsets are the arena's. */
 typedef struct procpool__place {
-  procpool__u64 argument[PROCPOOL__INLINE_BESIDE / sizeof(uint64_t)];
+  procpool__u64 argument[PROCPOOL__INLINE_BESIDE / sizeof(uint64_t)]; /* or its offset and the index */
   procpool__u64 offset, capacity;
 } procpool__place;
+
+/* What slot.size says. Of an argument that lies in the slot: its bytes, in the lowest 8 bits, and above them the task's
+ * index (procpool_task_index). Of one that lies elsewhere SIZE_FAR and its bytes; then its offset and the index are the
+ * first two words of the argument. So a task of its own, whose index is 0, costs nothing more. */
+#define PROCPOOL__SIZE_FAR ((uint64_t)1 << 63)
+enum { PROCPOOL__SIZE_BITS = 8 };
 
 /* One task. All but word and flags: written by the host before word becomes READY (release), read by the worker whose
  * CAS made it RUNNING (acquire), and never again; or the exit record, by the supervisor while it alone owns the slot,
@@ -5805,10 +5933,10 @@ typedef struct procpool__slot {
   uint32_t flags;         /* host; atomic, since DISCARD and KILL may come later. Worker and supervisor read */
   uint32_t limit;         /* milliseconds that the body may run, 0: no limit. Worker and supervisor read */
   procpool__u64 function; /* from here on the exit record may lie */
-  procpool__u64 size;
+  procpool__u64 size;     /* and index: see PROCPOOL__SIZE_FAR */
   union {
     unsigned char bytes[PROCPOOL__INLINE_BYTES];
-    procpool__u64 offset; /* in the arena, for SHARED and for what does not fit */
+    procpool__u64 offset; /* in the arena, for SIZE_FAR: SHARED and what does not fit; behind it the index */
     procpool__place place;
   } argument;
 } PROCPOOL__ALIGNED procpool__slot;
@@ -5849,6 +5977,9 @@ typedef struct procpool__block {
   PROCPOOL__ALIGNED uint32_t room_flag; /* worker: waits for room. Supervisor clears a dead one's. Host reads */
   uint32_t cpu;                         /* worker, before it sleeps: the processor that it last ran on. Host reads */
   PROCPOOL__ALIGNED procpool__u64 pid;  /* supervisor (threads: host): 0 when there is none */
+  /* What the initializer said of its failure: the worker, before life tells of it. Supervisor, when it has reaped one
+   * that ended in another way: nothing. Host reads, when health names this worker */
+  PROCPOOL__ALIGNED char init_message[PROCPOOL__MESSAGE];
 } procpool__block;
 
 typedef enum procpool__phase {
@@ -5994,6 +6125,7 @@ PROCPOOL__AT(block, woken_ns, 144);
 PROCPOOL__AT(block, room_flag, 192);
 PROCPOOL__AT(block, cpu, 196);
 PROCPOOL__AT(block, pid, 256);
+PROCPOOL__AT(block, init_message, 320);
 PROCPOOL__AT(slot, word, 0);
 PROCPOOL__AT(slot, flags, 8);
 PROCPOOL__AT(slot, limit, 12);
@@ -6002,7 +6134,7 @@ PROCPOOL__AT(slot, size, 24);
 PROCPOOL__AT(slot, argument, 32);
 #undef PROCPOOL__AT
 typedef char procpool__assert_whole_header[sizeof(procpool__header) == 1920 ? 1 : -1];
-typedef char procpool__assert_whole_block[sizeof(procpool__block) == 320 ? 1 : -1];
+typedef char procpool__assert_whole_block[sizeof(procpool__block) == 512 ? 1 : -1];
 typedef char procpool__assert_whole_slot[sizeof(procpool__slot) == 64 ? 1 : -1];
 typedef char procpool__assert_place[sizeof(procpool__place) == PROCPOOL__INLINE_BYTES ? 1 : -1];
 typedef char procpool__assert_exit_record[sizeof(procpool__exit_record) == 40 ? 1 : -1];
@@ -6232,6 +6364,54 @@ static void procpool__spin_measure(procpool__spin *spin, const procpool__u64 *wo
   __atomic_store_n(&spin->most, most < PROCPOOL__SPIN_MOST ? most : PROCPOOL__SPIN_MOST, __ATOMIC_RELAXED);
 }
 
+/* ---- copies into shared memory ---- The lines there are those that another processor read the last time. Where the two
+ * share no cache, to take each back costs several times what the copy does, and stores past the caches are that much
+ * faster; where they do, the reader loses a little by them. Which it is, changes as the kernel moves processes about. So
+ * each process that copies measures both ways, and takes the second where it is clearly faster. (Two processors of an AMD
+ * EPYC, 64 KiB there and back: 2 and 6 GB/s where they share none, 8 and 6 where they do.) Private to the process. */
+
+#define PROCPOOL__COPY_LONG ((size_t)16384) /* bytes: for less the choice is not worth two looks at the clock */
+#define PROCPOOL__COPY_TRIAL 32u            /* one in so many copies goes the other way, to see */
+
+/* ns for a mebibyte by each way, averaged; 0: not tried. Relaxed atomics: threads may copy at the same time, and any
+ * result will do. */
+typedef struct procpool__copying {
+  uint32_t plain, past;
+  uint32_t count;
+} procpool__copying;
+
+static bool procpool__copy_way(procpool__copying *c) {
+  const uint32_t plain = __atomic_load_n(&c->plain, __ATOMIC_RELAXED),
+                 past = __atomic_load_n(&c->past, __ATOMIC_RELAXED);
+  const uint32_t count = __atomic_load_n(&c->count, __ATOMIC_RELAXED);
+  const bool better = plain / 2 > past;
+  __atomic_store_n(&c->count, count + 1, __ATOMIC_RELAXED);
+  return count % PROCPOOL__COPY_TRIAL == 1 ? !better : better;
+}
+
+/* Notes what a copy took by one of the ways. */
+static void procpool__copy_note(uint32_t *way, uint64_t ns, size_t size) {
+  const uint64_t took = (ns << 20) / size;
+  const uint32_t now = took < UINT32_MAX / 4 ? (uint32_t)took : UINT32_MAX / 4;
+  const uint32_t before = __atomic_load_n(way, __ATOMIC_RELAXED);
+  __atomic_store_n(way, before == 0 ? now : (3 * before + now) / 4, __ATOMIC_RELAXED);
+}
+
+/* c may be null: what is copied is short. */
+static void procpool__copy_over(procpool__copying *c, void *to, const void *from, size_t size) {
+  uint64_t begin;
+  bool past;
+  if (size < PROCPOOL__COPY_LONG || c == NULL) {
+    memcpy(to, from, size);
+    return;
+  }
+  past = procpool__copy_way(c);
+  begin = procpool__platform_now();
+  if (!past || !procpool__platform_copy_past(to, from, size))
+    memcpy(to, from, size);
+  procpool__copy_note(past ? &c->past : &c->plain, procpool__platform_now() - begin, size);
+}
+
 /* ==== >>ring ========================================================================================================
  * Runs in:   the worker (write), the host (read); the supervisor, or the host without one, publishes for a worker that
  *            is gone, and the supervisor writes of one that ended in its finalizer.
@@ -6284,17 +6464,21 @@ static uint64_t procpool__ring_length(const procpool__segment *s, uint64_t posit
   return length;
 }
 
-static void procpool__ring_copy_in(const procpool__segment *s, int worker, uint64_t position, const void *data,
-                                   uint64_t size) {
+static void procpool__ring_copy_by(const procpool__segment *s, procpool__copying *copying, int worker,
+                                   uint64_t position, const void *data, uint64_t size) {
   unsigned char *ring = procpool__ring_bytes(s, worker);
   const uint64_t at = procpool__ring_place(s, position);
   const uint64_t first = size < s->ring_size - at ? size : s->ring_size - at;
   PROCPOOL__STEP();
   if (size == 0)
     return;
-  memcpy(ring + at, data, (size_t)first);
+  procpool__copy_over(copying, ring + at, data, (size_t)first);
   PROCPOOL__STEP();
-  memcpy(ring, (const unsigned char *)data + first, (size_t)(size - first));
+  procpool__copy_over(copying, ring, (const unsigned char *)data + first, (size_t)(size - first));
+}
+static void procpool__ring_copy_in(const procpool__segment *s, int worker, uint64_t position, const void *data,
+                                   uint64_t size) {
+  procpool__ring_copy_by(s, NULL, worker, position, data, size);
 }
 
 static void procpool__ring_copy_out(const procpool__segment *s, int worker, uint64_t position, void *data,
@@ -6435,6 +6619,7 @@ static void procpool__table_push_dead(const procpool__segment *s, uint32_t slot,
  * Always:    it holds nothing that another process waits for, so it may be killed at any instruction. */
 
 #define PROCPOOL__LENGTHY ((uint64_t)100000u) /* ns */
+#define PROCPOOL__SECOND ((uint64_t)1000000000u)
 /* Tasks in a row that are tidied after: when the worker has slept, and when it has but looked for a while. */
 enum { PROCPOOL__ROW_TIDY = 16, PROCPOOL__ROW_AGAIN = 2 };
 enum { PROCPOOL__CODE_CACHE = 64, PROCPOOL__SCRATCH_KEPT = 4 << 20 };
@@ -6482,9 +6667,10 @@ struct procpool__worker {
   uint64_t tasks;
   void (*make_room)(void *context); /* inline only: no other thread would empty the ring */
   void *make_room_context;
-  unsigned char *scratch; /* results that do not fit the ring at once */
-  uint64_t scratch_size;
+  unsigned char *scratch;              /* results that do not fit the ring at once */
+  uint64_t scratch_size, scratch_used; /* used: by the last task */
   procpool__spin spin;
+  procpool__copying copying;
   procpool__pid parent;     /* its supervisor; a process only */
   int lifeline;             /* a process only: its own descriptor of the lifeline, or -1, */
   uint64_t lifeline_number; /* and which pipe that is */
@@ -6515,6 +6701,7 @@ typedef struct procpool__chunk {
   procpool__u64 count, argument_size, result_size;
   procpool__u64 argument_step, result_step; /* from one item to the next: the size, or more, so that each is aligned */
   procpool__u64 one_by_one;                 /* 1: the function takes an item; 0: the typed layer loops itself */
+  procpool__u64 index;                      /* of the first item, in its map */
   procpool__u64 arguments, results, failures; /* offsets in the arena; failures: the marks, */
   procpool__u64 records;   /* and a procpool__failure for each item; 0: only the first failure is told */
   procpool__u64 stop;      /* host: count; 0 when no further item shall begin (relaxed: see procpool__item_next) */
@@ -6531,6 +6718,7 @@ typedef struct procpool__chunk {
 typedef struct procpool__bundle {
   procpool__u64 count, argument_size, argument_step;
   procpool__u64 arguments, answers, answers_size; /* offsets in the arena; bytes */
+  procpool__u64 index;                            /* of the first item, in its imap */
   procpool__u64 begun; /* worker, with release: items whose body began. The answers of all before that one are there */
 } procpool__bundle;
 
@@ -6544,6 +6732,10 @@ enum {
   PROCPOOL__ANSWER_NONE,   /* it gave no result at all */
   PROCPOOL__ANSWER_FAILURE /* a procpool__failure */
 };
+
+/* Whose tasks this thread runs, if it is a worker's; null: none. For the calls that take no task. Inline: only while
+ * the caller is the worker. */
+static __thread procpool__worker *procpool__thread_worker;
 
 static uint64_t procpool__answer_length(uint64_t size) {
   return procpool__round_up(sizeof(procpool__answer) + size, PROCPOOL__ALIGNMENT);
@@ -6606,11 +6798,26 @@ static uint32_t procpool__worker_phase(const procpool__worker *w) {
 
 /* ---- room in the ring ---- */
 
+/* Whether more are awake, the host too, than there are processors: a worker that only looks keeps them from work. */
+static bool procpool__worker_crowded(const procpool__worker *w) {
+  return procpool__shm_awake(w->segment) >= w->segment->settings.processors;
+}
+
 static bool procpool__worker_fits(procpool__worker *w, uint64_t length) {
   if (w->tail + length - w->consumed <= w->segment->ring_size)
     return true;
   w->consumed = procpool__load(&w->block->consumed);
   return w->tail + length - w->consumed <= w->segment->ring_size;
+}
+
+/* Whether length bytes get free within the time that a look for work may take: the host may be emptying the ring. */
+static bool procpool__worker_spin_for_room(procpool__worker *w, uint64_t length) {
+  procpool__spinning n;
+  procpool__spin_begin(&n, &w->spin, 1, procpool__worker_crowded(w), PROCPOOL__NEVER);
+  while (procpool__spin_on(&n, n.budget))
+    if (procpool__worker_fits(w, length))
+      return true;
+  return false;
 }
 
 /* Waits until length bytes are free. False when the pool is being killed (a thread must find its way out by itself), or
@@ -6625,6 +6832,8 @@ static bool procpool__worker_wait_room(procpool__worker *w, uint64_t length) {
       w->make_room(w->make_room_context);
       continue;
     }
+    if (procpool__worker_spin_for_room(w, length))
+      break;
     seq = procpool__load32(&w->block->room_seq);
     procpool__store32(&w->block->room_flag, 1);
     procpool__worker_notify_host(w, PROCPOOL__FLAG_CLAIM); /* in a lazy sleep: this is more than may wait */
@@ -6737,8 +6946,8 @@ static bool procpool__worker_put(procpool__worker *w, const procpool__record *he
   const uint64_t at = w->tail + sizeof(*head);
   if (!procpool__worker_wait_room(w, procpool__ring_length(w->segment, w->tail, head->size, 0)))
     return false;
-  procpool__ring_copy_in(w->segment, w->index, at, &whole, prefix);
-  procpool__ring_copy_in(w->segment, w->index, at + prefix, data, head->size - prefix);
+  procpool__ring_copy_by(w->segment, &w->copying, w->index, at, &whole, prefix);
+  procpool__ring_copy_by(w->segment, &w->copying, w->index, at + prefix, data, head->size - prefix);
   return true;
 }
 
@@ -6845,12 +7054,13 @@ static void procpool__worker_locate(procpool__worker *w, uint32_t flags) {
   const procpool__segment *s = w->segment;
   const procpool__place *place = &t->slot->argument.place;
   const bool placed = (flags & PROCPOOL__SLOT_PLACE) != 0;
-  t->argument_size = t->slot->size;
+  const uint64_t size = t->slot->size;
+  const bool far = (size & PROCPOOL__SIZE_FAR) != 0;
+  t->argument_size = far ? size & ~PROCPOOL__SIZE_FAR : size & ((1u << PROCPOOL__SIZE_BITS) - 1);
   t->argument = t->slot->argument.bytes;
   t->place = NULL;
   t->unreachable = !procpool__worker_open(w, s->arena_at + procpool__shm_arena_top(s));
-  if ((flags & PROCPOOL__SLOT_SHARED) ||
-      t->argument_size > (placed ? (uint64_t)PROCPOOL__INLINE_BESIDE : (uint64_t)PROCPOOL__INLINE_BYTES))
+  if (far)
     t->argument = procpool__worker_reach(w, t->slot->argument.offset, t->argument_size);
   if (placed) {
     t->capacity = place->capacity;
@@ -7114,13 +7324,21 @@ static bool procpool__worker_finish(procpool__worker *w) {
   return !w->revoked;
 }
 
-/* Gives back its private memory for results, if it is more than that. */
+/* Gives back its private memory for results, if it is more than that: after each task what is much more than that one
+ * needed, since the next may be as large and its pages would have to be got again; and after a second without one all
+ * that is large. */
 static void procpool__worker_trim(procpool__worker *w, uint64_t most) {
   if (w->scratch_size <= most)
     return;
   procpool__aligned_free(w->scratch);
   w->scratch = NULL;
   w->scratch_size = 0;
+}
+
+static void procpool__worker_trim_after_task(procpool__worker *w) {
+  const uint64_t most = 2 * w->scratch_used, least = PROCPOOL__SCRATCH_KEPT;
+  procpool__worker_trim(w, most > least ? most : least);
+  w->scratch_used = 0;
 }
 
 /* Calls the function, by the clock if the task has a time limit. What it printed shall be out before its result is, and
@@ -7154,7 +7372,7 @@ static bool procpool__worker_run(procpool__worker *w, uint32_t slot_index, uint6
   if (!procpool__worker_finish(w))
     return false;
   procpool__store_release(&w->block->intent_word, 0); /* release: a process that sees it sees the commit */
-  procpool__worker_trim(w, PROCPOOL__SCRATCH_KEPT);
+  procpool__worker_trim_after_task(w);
   if ((procpool__worker_has_time(w) || w->notified != notified || w->lengthy) && !procpool__worker_tidy(w))
     return false;
   return w->segment->settings.max_tasks == 0 || w->tasks < w->segment->settings.max_tasks;
@@ -7274,6 +7492,8 @@ static bool procpool__worker_spin(const procpool__worker *w, procpool__spinning 
 
 static void procpool__worker_sleep(procpool__worker *w) {
   const procpool__segment *s = w->segment;
+  const bool large = w->scratch_size > PROCPOOL__SCRATCH_KEPT;
+  const uint64_t deadline = large ? procpool__platform_now() + PROCPOOL__SECOND : PROCPOOL__NEVER;
   procpool__u64 *mask = procpool__shm_idle(s, w->index);
   const uint64_t bit = procpool__shm_bit(w->index);
   const uint32_t seq = procpool__load32(&w->block->wake_seq);
@@ -7283,8 +7503,10 @@ static void procpool__worker_sleep(procpool__worker *w) {
   procpool__store32_relaxed(&w->block->cpu, procpool__platform_cpu());
   (void)procpool__or(mask, bit);
   if (!procpool__table_any(s) && procpool__worker_phase(w) == PROCPOOL__PHASE_RUN)
-    procpool__platform_park(&w->block->wake_seq, seq, PROCPOOL__NEVER);
+    procpool__platform_park(&w->block->wake_seq, seq, deadline);
   (void)procpool__and(mask, ~bit);
+  if (large && procpool__platform_now() >= deadline)
+    procpool__worker_trim(w, PROCPOOL__SCRATCH_KEPT);
   procpool__spin_measure(&w->spin, &w->block->woken_ns, woken);
 }
 
@@ -7292,9 +7514,7 @@ static void procpool__worker_sleep(procpool__worker *w) {
 static bool procpool__worker_rest(procpool__worker *w) {
   procpool__spinning n;
   bool found;
-  /* crowded: more are awake, the host too, than there are processors. A worker that only looks keeps them from work */
-  const bool crowded = procpool__shm_awake(w->segment) >= w->segment->settings.processors;
-  procpool__spin_begin(&n, &w->spin, 1, crowded, PROCPOOL__NEVER);
+  procpool__spin_begin(&n, &w->spin, 1, procpool__worker_crowded(w), PROCPOOL__NEVER);
   found = procpool__worker_spin(w, &n, n.budget < PROCPOOL__SPIN_BRISK ? n.budget : PROCPOOL__SPIN_BRISK);
   if (!found) { /* the host has other things to do: so this may cost some microseconds */
     if (w->row > PROCPOOL__ROW_TIDY - PROCPOOL__ROW_AGAIN)
@@ -7415,15 +7635,18 @@ static void procpool__worker_setup(procpool__worker *w, const procpool__segment 
   w->opened = process ? s->arena_at : s->total; /* a thread shares the host's mapping, which the host opens */
 }
 
-/* Calls the user's initializer; its code goes to w->failure. What it throws is a failure like another one, and so is
- * pthread_exit. */
+/* Calls the user's initializer; its code goes to w->failure, where procpool_task_fail has put code and message if it
+ * was called. What it throws is a failure like another one, with its what(), and so is pthread_exit. */
 static void procpool__worker_enter_initializer(void *context) {
   procpool__worker *w = (procpool__worker *)context;
   const procpool__settings *h = &w->segment->settings;
   const uintptr_t address = (uintptr_t)h->initializer;
   const void *argument = procpool__address_of(h->initializer_offset);
   procpool_initializer initializer;
+  bool returned = false;
+  int code = 0;
   memcpy((void *)&initializer, &address, sizeof(initializer));
+  w->task.worker = w;
   if (h->initializer_size > 0)
     argument = procpool__worker_reach(w, h->initializer_offset, h->initializer_size);
   w->failure.code = PROCPOOL__NO_MEMORY;
@@ -7431,9 +7654,24 @@ static void procpool__worker_enter_initializer(void *context) {
     return;
   w->failure.code = -1; /* until it returns */
   PROCPOOL__TRY {
-    w->failure.code = initializer(argument, (size_t)h->initializer_size);
+    code = initializer(argument, (size_t)h->initializer_size);
+    returned = true;
   }
-  PROCPOOL__CATCH_ANY(w->failure.code = -1)
+  PROCPOOL__CATCH(&w->task)
+  if (!returned || !w->task.failed)
+    w->failure.code = returned ? code : -1;
+}
+
+/* It failed: says so, and why. */
+static void procpool__worker_refuse(procpool__worker *w) {
+  procpool__worker_forget_failure(w); /* the block has no room for more */
+  PROCPOOL__STEP();
+  memcpy(w->block->init_message, w->failure.message, sizeof(w->failure.message));
+  w->block->init_code = w->failure.code;
+  PROCPOOL__STEP();
+  procpool__store(&w->block->life, PROCPOOL__LIFE_REFUSED);
+  if (!w->process)
+    procpool__worker_notify_host(w, PROCPOOL__FLAG_PARKED);
 }
 
 /* Before the first task of a process or thread: it becomes as nice as it shall be, and runs the user's initializer, if
@@ -7441,6 +7679,7 @@ static void procpool__worker_enter_initializer(void *context) {
  * the initializer of a process failed, the supervisor wakes the host when it has reaped that one. */
 static bool procpool__worker_initialize(procpool__worker *w) {
   const procpool__settings *h = &w->segment->settings;
+  procpool__thread_worker = w;
   if (h->nice != 0)
     procpool__platform_nice((int)h->nice);
   if (h->initializer != 0) {
@@ -7450,11 +7689,8 @@ static bool procpool__worker_initialize(procpool__worker *w) {
     else
       (void)procpool__platform_run_to_end(procpool__worker_enter_initializer, w);
     procpool__worker_end_copy(w);
-    if (w->failure.code != 0) {
-      w->block->init_code = w->failure.code;
-      procpool__store(&w->block->life, PROCPOOL__LIFE_REFUSED);
-      if (!w->process)
-        procpool__worker_notify_host(w, PROCPOOL__FLAG_PARKED);
+    if (w->failure.code != 0 || w->task.failed) {
+      procpool__worker_refuse(w);
       return false;
     }
   }
@@ -7497,7 +7733,8 @@ static inline int *procpool__process_fd(procpool__process_pool *pool, size_t at)
   return (int *)(void *)((unsigned char *)pool + at);
 }
 
-/* Mutable file-scope state is this, and what each thread was told last (procpool__thread_last). Whether this process
+/* Mutable file-scope state is this, and of each thread what it was told last (procpool__thread_last) and whose tasks it
+ * runs (procpool__thread_worker). Whether this process
  * came through the door, how deeply its pools are nested, which pools it hosts, and which worker it is. All of it
  * concerns the process as a whole, so there is no pool for it to hang off. */
 static struct {
@@ -7906,6 +8143,8 @@ static void procpool__supervisor_cause(procpool__supervisor *u, procpool__health
   const bool ended = index >= 0;
   const bool refused = ended && procpool__load(&u->segment.blocks[index].life) == PROCPOOL__LIFE_REFUSED;
   const bool overdue = ended && u->children[index].overdue;
+  if (ended && !refused)
+    u->segment.blocks[index].init_message[0] = '\0';
   procpool__store_signed_relaxed(&h->cause_worker, index);
   procpool__store_signed_relaxed(&h->cause_pid, ended ? u->ended_pid : 0);
   procpool__store_signed_relaxed(&h->cause_signal, ended ? u->ending.signal_number : 0);
@@ -9111,8 +9350,10 @@ enum {
   PROCPOOL__PROCESS_LIVE = 0x70707072,
   PROCPOOL__CLASSES = 15, /* arena blocks of 64 bytes, 128, ... 1 MiB; larger ones are whole extents */
   PROCPOOL__SLAB = 64,    /* futures allocated at once */
+  PROCPOOL__RESTING = 64, /* others that are given back before one is used again */
   PROCPOOL__SMALL = 16,   /* results up to this size lie in the future itself */
   PROCPOOL__CODE_SEEN = 16,
+  PROCPOOL__SHARE = 8,      /* of a ring: a record that takes such a part of it is large */
   PROCPOOL__PATIENT = 1024, /* see procpool__host_count_limit */
   PROCPOOL__SWEEP = 16384   /* slots that one call looks at for dropped tasks, at most */
 };
@@ -9125,8 +9366,9 @@ enum {
 #define PROCPOOL__NO_BLOCK UINT64_MAX
 #define PROCPOOL__STRETCH 1024u             /* tasks looked at under the lock before others get a turn: some 20 us */
 #define PROCPOOL__BREATH ((uint64_t)200000) /* ns that they get, at most */
-#define PROCPOOL__AUDIT_STEP ((uint64_t)500000)  /* ns that one call spends on looking at tasks, at most */
-#define PROCPOOL__FIRST_ROOM ((uint64_t)1 << 20) /* for a result that comes in pieces, at first */
+#define PROCPOOL__AUDIT_STEP ((uint64_t)500000)    /* ns that one call spends on looking at tasks, at most */
+#define PROCPOOL__FIRST_ROOM ((uint64_t)256 << 20) /* for a result that comes in pieces, at first, if it is as large */
+#define PROCPOOL__OWN_MAPPING ((uint64_t)32 << 20) /* from here on glibc's malloc takes a mapping for each block */
 
 /* future flags */
 enum {
@@ -9238,6 +9480,12 @@ typedef struct procpool__slab {
   struct procpool__slab *next;
   procpool_future futures[PROCPOOL__SLAB];
 } procpool__slab;
+
+/* Where each is a block of its own: see PROCPOOL__APART. */
+typedef struct procpool__apart {
+  struct procpool__apart *next, **from; /* what points to this one */
+  procpool_future future;
+} procpool__apart;
 
 /* The host's end of one worker's ring. */
 typedef struct procpool__inbox {
@@ -9368,14 +9616,19 @@ struct procpool {
     unsigned epoch;                     /* the one that goes on: 0 or 1 */
   } buffers;
 
+  procpool__copying copying; /* of arguments and items: relaxed atomics, in part without the lock */
+
   /* Where futures lie, and what their results leave behind: >>futures. >>iterators and >>enter count as live what else
    * holds the pool; >>enter frees what was thrown away, as a call ends. */
   struct {
     procpool__slab *slabs;
-    procpool_future *free_list;
-    size_t live;       /* and iterators and processes that hold the pool */
-    size_t held;       /* of these, those whose handle was not given back */
-    void *thrown_away; /* large results that were given up: a list */
+    procpool_future *free_list;                  /* those that have rested, and new ones */
+    procpool_future *resting[PROCPOOL__RESTING]; /* see procpool__future_rest */
+    size_t rested;                               /* how many ever came to rest */
+    procpool__apart *apart;                      /* instead of all these */
+    size_t live;                                 /* and iterators and processes that hold the pool */
+    size_t held;                                 /* of these, those whose handle was not given back */
+    void *thrown_away;                           /* large results that were given up: a list */
   } futures;
 
   /* Callbacks that are to run, and threads that run some: >>futures makes them due, >>waiting runs them; >>results adds
@@ -10279,14 +10532,67 @@ static bool procpool__future_more(procpool *p) {
   return true;
 }
 
-/* A free future has neither error nor callbacks nor waiters, so that there is little to write here: all that submit
- * does not set itself. */
-static procpool_future *procpool__future_new(procpool *p) {
+/* Blocks of one future each. They are in a list, so that a host that exits with a pool does not seem to leak them. */
+static procpool_future *procpool__future_apart(procpool *p) {
+  procpool__apart *apart = (procpool__apart *)procpool__aligned_new(sizeof(*apart));
+  if (apart == NULL)
+    return NULL;
+  memset((void *)apart, 0, sizeof(*apart));
+  apart->future.pool = p;
+  apart->next = p->futures.apart;
+  apart->from = &p->futures.apart;
+  if (apart->next != NULL)
+    apart->next->from = &apart->next;
+  p->futures.apart = apart;
+  return &apart->future;
+}
+
+static void procpool__future_apart_free(procpool_future *f) {
+  procpool__apart *apart = (procpool__apart *)(void *)((unsigned char *)f - offsetof(procpool__apart, future));
+  *apart->from = apart->next;
+  if (apart->next != NULL)
+    apart->next->from = apart->from;
+  procpool__aligned_free(apart);
+}
+
+/* A free one; null where there is no memory. */
+static procpool_future *procpool__future_find(procpool *p) {
   procpool_future *f;
+  if (PROCPOOL__APART)
+    return procpool__future_apart(p);
   if (p->futures.free_list == NULL && !procpool__future_more(p))
     return NULL;
   f = p->futures.free_list;
   p->futures.free_list = f->next;
+  return f;
+}
+
+/* A handle that is used after it was given back shall be HANDLE, and not another task's: so what is free rests until
+ * PROCPOOL__RESTING others have come after it, first in, first out. Not all that are free stand in that row: after a
+ * burst of a million tasks each next one would lie in cold memory. These are 8 KiB, which stay in the nearest cache,
+ * and those that have rested are used again last in, first out. With AddressSanitizer a future is a block of its own
+ * instead, and truly freed: its report of a later use then says who gave it back, which poisoned memory cannot. */
+static void procpool__future_rest(procpool *p, procpool_future *f) {
+  procpool_future **place, *rested;
+  if (PROCPOOL__APART) {
+    procpool__future_apart_free(f);
+    return;
+  }
+  place = &p->futures.resting[p->futures.rested++ % PROCPOOL__RESTING];
+  rested = *place;
+  *place = f;
+  if (rested == NULL)
+    return;
+  rested->next = p->futures.free_list;
+  p->futures.free_list = rested;
+}
+
+/* A free future has neither error nor callbacks nor waiters, so that there is little to write here: all that submit
+ * does not set itself. */
+static procpool_future *procpool__future_new(procpool *p) {
+  procpool_future *f = procpool__future_find(p);
+  if (f == NULL)
+    return NULL;
   f->magic = PROCPOOL__FUTURE_LIVE;
   f->status = PROCPOOL_PENDING;
   f->flags = 0;
@@ -10332,8 +10638,7 @@ static void procpool__future_end(procpool *p, procpool_future *f) {
     f->callbacks = next;
   }
   f->magic = PROCPOOL__FUTURE_FREE;
-  f->next = p->futures.free_list;
-  p->futures.free_list = f;
+  procpool__future_rest(p, f);
   p->futures.live--;
 }
 
@@ -10549,16 +10854,27 @@ static bool procpool__host_no_patience(const procpool *p, const procpool__inbox 
   return p->life.finished || p->life.phase == PROCPOOL__PHASE_KILL || in->impatient;
 }
 
-/* Room for more bytes of a large result. It grows with what has come: the total is but the worker's word. */
+/* How much room to take for a large result, of which more bytes have come than it has room for. The total is but the
+ * worker's word: up to so much it is taken at once, what is larger grows with what has come. */
+static uint64_t procpool__host_partial_room(const procpool__inbox *in, uint64_t needed) {
+  const uint64_t room = 2 * in->room > PROCPOOL__FIRST_ROOM ? 2 * in->room : PROCPOOL__FIRST_ROOM;
+  return in->total < room ? in->total : room < needed ? needed : room;
+}
+
 static bool procpool__host_grow_partial(procpool *p, procpool__inbox *in, uint64_t more) {
-  uint64_t room = in->room < PROCPOOL__FIRST_ROOM / 2 ? PROCPOOL__FIRST_ROOM : 2 * in->room;
+  const uint64_t needed = in->filled + more;
+  uint64_t room = procpool__host_partial_room(in, needed);
   unsigned char *data;
-  if (in->filled + more <= in->room || (in->data == NULL && in->filled > 0))
+  if (needed <= in->room || (in->data == NULL && in->filled > 0))
     return true; /* there is room, or it was given up */
-  room = room < in->filled + more ? in->filled + more : room;
-  room = room > in->total ? in->total : room;
   data = (unsigned char *)procpool__aligned_grow(in->data, in->filled, room);
+  if (data == NULL && room > needed) { /* what has come may find room all the same */
+    room = needed;
+    data = (unsigned char *)procpool__aligned_grow(in->data, in->filled, room);
+  }
   if (data != NULL) {
+    if (room >= PROCPOOL__OWN_MAPPING)
+      procpool__platform_enlarge(data, (size_t)room);
     in->data = data;
     in->room = room;
   } else if (procpool__host_no_patience(p, in)) {
@@ -11181,7 +11497,7 @@ static bool procpool__host_drain_ring(procpool *p, int worker) {
   }
   if (in->resetting)
     procpool__host_after_reset(p, worker);
-  while (in->head != tail && taken == PROCPOOL__TAKEN) {
+  while (in->head != tail) {
     procpool__record head;
     uint64_t length = 0;
     taken = PROCPOOL__TAKEN_CORRUPT;
@@ -11190,8 +11506,11 @@ static bool procpool__host_drain_ring(procpool *p, int worker) {
       if (length <= tail - in->head)
         taken = procpool__host_take(p, worker, &head);
     }
-    if (taken == PROCPOOL__TAKEN)
-      procpool__store_relaxed(&in->head, in->head + length);
+    if (taken != PROCPOOL__TAKEN)
+      break;
+    procpool__store_relaxed(&in->head, in->head + length);
+    if (length >= p->segment.ring_size / PROCPOOL__SHARE && in->head != tail)
+      procpool__host_give_room(p, worker); /* its worker may wait for that, and goes on while the rest is taken */
   }
   if (in->head != begin)
     procpool__host_give_room(p, worker);
@@ -11239,6 +11558,15 @@ static void procpool__host_tell_cause(procpool_error *e) {
     (void)snprintf(e->message, sizeof(e->message), "%.90s", procpool_strerror(e->status));
 }
 
+/* What the initializer of a worker said of its failure, which may be nothing. message: as large as an error's. Whatever
+ * stands there, it is a string afterwards. */
+static void procpool__host_take_init_message(const procpool *p, int64_t worker, char *message) {
+  message[0] = '\0';
+  if (worker >= 0 && worker < p->segment.workers)
+    memcpy(message, p->segment.blocks[worker].init_message, PROCPOOL__MESSAGE);
+  message[PROCPOOL__MESSAGE - 1] = '\0';
+}
+
 static void procpool__host_note_cause(procpool *p, procpool_status status) {
   const procpool__header *h = p->segment.header;
   memset(&p->life.cause, 0, sizeof(p->life.cause));
@@ -11251,7 +11579,10 @@ static void procpool__host_note_cause(procpool *p, procpool_status status) {
   p->life.cause.system_error = (int)procpool__load_signed_relaxed(&h->cause_errno);
   if (procpool__load_signed_relaxed(&h->cause_stage) == PROCPOOL_STAGE_KILL)
     p->life.cause.stage = PROCPOOL_STAGE_KILL;
-  procpool__host_tell_cause(&p->life.cause);
+  if (status == PROCPOOL_INIT_FAIL)
+    procpool__host_take_init_message(p, p->life.cause.worker, p->life.cause.message);
+  if (p->life.cause.message[0] == '\0')
+    procpool__host_tell_cause(&p->life.cause);
 }
 
 static void procpool__host_heed_health(procpool *p) {
@@ -11338,8 +11669,6 @@ static void procpool__host_join_threads(procpool *p) {
       p->methods.threads[i].started = false;
     }
 }
-
-#define PROCPOOL__SECOND ((uint64_t)1000000000u)
 
 /* Waits until all workers have ended; a task's own child may hold the pipe open: bounded. At its end of file none of
  * them has memory any more, and they are about to become zombies. */
@@ -12015,12 +12344,15 @@ static void procpool__host_leave_inline(void *context) {
  * report then tells: the call that it is in, and those that have called, hold what other threads look at. */
 static void procpool__host_be_worker(procpool *p, void (*function)(void *context), procpool__inline_turn *t,
                                      void (*report)(procpool__worker *w)) {
+  procpool__worker *const outer = procpool__thread_worker; /* in a task: of another pool */
   int cancel;
   p->methods.inline_thread = procpool__platform_self();
   procpool__host_unlock(p);
   cancel = procpool__platform_no_cancel();
+  procpool__thread_worker = t->worker;
   if (!procpool__platform_run_to_end(function, t))
     report(t->worker);
+  procpool__thread_worker = outer;
   procpool__platform_cancel_as(cancel);
   procpool__host_lock(p);
   p->methods.inline_thread = 0;
@@ -13211,14 +13543,20 @@ static bool procpool__open_threads(procpool *p, procpool__plan *plan) {
 }
 
 static bool procpool__open_inline(procpool *p, procpool__plan *plan) {
+  procpool__worker *const outer = procpool__thread_worker; /* in a task: of another pool */
+  const char *text;
+  bool ready;
   if (!procpool__open_inside(p, plan))
     return false;
   p->methods.inline_worker = &p->methods.threads[0].worker;
   p->methods.inline_worker->make_room = procpool__host_make_room;
   p->methods.inline_worker->make_room_context = p;
-  if (procpool__worker_initialize(p->methods.inline_worker))
+  ready = procpool__worker_initialize(p->methods.inline_worker);
+  procpool__thread_worker = outer;
+  if (ready)
     return true;
-  (void)procpool__open_fail(plan, PROCPOOL_INIT_FAIL, 0, "the initializer failed");
+  text = p->methods.inline_worker->failure.message;
+  (void)procpool__open_fail(plan, PROCPOOL_INIT_FAIL, 0, text[0] != '\0' ? text : "the initializer failed");
   plan->error.code = (int)p->segment.blocks[0].init_code;
   return false;
 }
@@ -13582,7 +13920,7 @@ static void procpool__submit_give_up(procpool *p, procpool_status status) {
 static procpool_status procpool__submit_argument(procpool *p, const procpool__order *o, procpool__slot *slot,
                                                  procpool_future *f) {
   const bool placed = (o->flags & PROCPOOL__SLOT_PLACE) != 0;
-  slot->size = o->size;
+  uint64_t offset = o->shared;
   f->block_size = o->size;
   if (placed) {
     slot->argument.place.offset = o->place;
@@ -13591,24 +13929,26 @@ static procpool_status procpool__submit_argument(procpool *p, const procpool__or
     f->size = o->capacity;
     f->flags |= PROCPOOL__F_PLACE;
   }
-  if (o->flags & PROCPOOL__SLOT_SHARED) {
-    slot->argument.offset = o->shared;
-    return PROCPOOL_OK;
+  if (!(o->flags & PROCPOOL__SLOT_SHARED)) {
+    if (o->block != PROCPOOL__NO_BLOCK) {
+      f->block = o->block;
+      f->flags |= (uint8_t)(o->copied ? 0 : PROCPOOL__F_KEEP_BLOCK);
+    } else if (o->size <= (placed ? (size_t)PROCPOOL__INLINE_BESIDE : (size_t)PROCPOOL__INLINE_BYTES)) {
+      slot->size = o->size | (uint64_t)o->index << PROCPOOL__SIZE_BITS;
+      if (o->size > 0)
+        memcpy(slot->argument.bytes, o->argument, o->size);
+      return PROCPOOL_OK;
+    } else {
+      f->block = procpool__arena_alloc(p, o->size);
+      if (f->block == PROCPOOL__NO_BLOCK)
+        return procpool__submit_no_memory(p, o->size);
+      procpool__copy_over(&p->copying, p->segment.arena + f->block, o->argument, o->size);
+    }
+    offset = f->block;
   }
-  if (o->block != PROCPOOL__NO_BLOCK) {
-    f->block = o->block;
-    f->flags |= (uint8_t)(o->copied ? 0 : PROCPOOL__F_KEEP_BLOCK);
-  } else if (o->size <= (placed ? (size_t)PROCPOOL__INLINE_BESIDE : (size_t)PROCPOOL__INLINE_BYTES)) {
-    if (o->size > 0)
-      memcpy(slot->argument.bytes, o->argument, o->size);
-    return PROCPOOL_OK;
-  } else {
-    f->block = procpool__arena_alloc(p, o->size);
-    if (f->block == PROCPOOL__NO_BLOCK)
-      return procpool__submit_no_memory(p, o->size);
-    memcpy(p->segment.arena + f->block, o->argument, o->size);
-  }
-  slot->argument.offset = f->block;
+  slot->size = o->size | PROCPOOL__SIZE_FAR;
+  slot->argument.place.argument[0] = offset;
+  slot->argument.place.argument[1] = o->index;
   return PROCPOOL_OK;
 }
 
@@ -13700,7 +14040,7 @@ static procpool_status procpool__submit_copy(procpool *p, procpool__order *o) {
     return procpool__submit_no_memory(p, o->size);
   o->copied = true;
   procpool__host_unlock(p);
-  memcpy(p->segment.arena + o->block, o->argument, o->size);
+  procpool__copy_over(&p->copying, p->segment.arena + o->block, o->argument, o->size);
   (void)procpool__host_relock(p);
   return p->life.refusal;
 }
@@ -14061,6 +14401,13 @@ PROCPOOL_API procpool_status procpool_submit(procpool *pool, procpool_function f
   return procpool__submit_for(pool, &purpose, function, argument, size, options, future);
 }
 
+/* For maps of C++ whose items are tasks of their own. */
+PROCPOOL_API procpool_status procpool__submit_item(procpool *pool, procpool_function function, const void *argument,
+                                                   size_t size, size_t index, procpool_future **future) {
+  const procpool__purpose purpose = {index, NULL, false};
+  return procpool__submit_for(pool, &purpose, function, argument, size, NULL, future);
+}
+
 PROCPOOL_API procpool_status procpool_submit_many(procpool *pool, procpool_function function, const void *arguments,
                                                   size_t size, size_t count, const procpool_submit_options *options,
                                                   procpool_future **futures, size_t *submitted) {
@@ -14128,7 +14475,9 @@ PROCPOOL_API procpool_future *procpool__typed_submit(procpool *pool, procpool_fu
 /* What consists of several calls holds the pool meanwhile: another thread may free it. No callback runs in these. */
 PROCPOOL_API procpool_status procpool__typed_submit_many(procpool *pool, procpool_function function,
                                                          const void *arguments, size_t size, size_t count,
-                                                         procpool_future **futures, procpool__pointers pointers) {
+                                                         procpool_future **futures,
+                                                         const procpool_submit_options *options,
+                                                         procpool__pointers pointers) {
   char text[PROCPOOL__MESSAGE];
   procpool_status status = procpool__public_enter(pool);
   for (size_t i = 0; i < count && futures != NULL; i++)
@@ -14140,7 +14489,7 @@ PROCPOOL_API procpool_status procpool__typed_submit_many(procpool *pool, procpoo
     status = procpool__host_refuse(pool, PROCPOOL_ARGUMENT, 0, text);
   status = procpool__public_leave(pool, status);
   if (status == PROCPOOL_OK)
-    status = procpool_submit_many(pool, function, arguments, size, count, NULL, futures, NULL);
+    status = procpool_submit_many(pool, function, arguments, size, count, options, futures, NULL);
   procpool__public_let_go(pool);
   return procpool__typed_refused(status);
 }
@@ -14165,18 +14514,41 @@ PROCPOOL_API procpool_future *procpool__typed_submit_string(procpool *pool, proc
   return future;
 }
 
+/* The options of the string with that index, as procpool_submit_many gives them to a task: each has its own place for
+ * the result, and the time-out is for all of them. begin: when the call began. */
+static procpool_submit_options procpool__string_options(const procpool_submit_options *options, size_t index,
+                                                        uint64_t begin) {
+  procpool_submit_options own = *options;
+  if (own.result != NULL)
+    own.result = (unsigned char *)own.result + index * own.result_size;
+  if (own.timeout > 0) {
+    own.timeout -= (double)(procpool__platform_now() - begin) * 1e-9;
+    own.timeout = own.timeout > 0 ? own.timeout : -1;
+  }
+  return own;
+}
+
 PROCPOOL_API procpool_status procpool__typed_submit_strings(procpool *pool, procpool_function function,
                                                             const char *const *strings, size_t count,
-                                                            procpool_future **futures) {
-  procpool_status status = procpool__public_enter_held(pool);
+                                                            procpool_future **futures,
+                                                            const procpool_submit_options *options) {
+  const uint64_t begin = options != NULL && options->timeout > 0 ? procpool__platform_now() : 0;
+  procpool_submit_options own;
+  procpool_status status = procpool__submit_check_options(options);
+  if (status == PROCPOOL_OK)
+    status = procpool__public_enter_held(pool);
   if (status != PROCPOOL_OK)
     return procpool__typed_refused(status);
   if ((strings == NULL && count > 0) || !procpool__size_possible(count, sizeof(*strings)))
     status = procpool__host_wrong("the list of strings is null");
   for (size_t i = 0; i < count && futures != NULL; i++)
     futures[i] = NULL;
-  for (size_t i = 0; i < count && status == PROCPOOL_OK; i++)
-    status = procpool__string_submit(pool, i, function, strings[i], NULL, futures != NULL ? &futures[i] : NULL);
+  for (size_t i = 0; i < count && status == PROCPOOL_OK; i++) {
+    if (options != NULL)
+      own = procpool__string_options(options, i, begin);
+    status = procpool__string_submit(pool, i, function, strings[i], options != NULL ? &own : NULL,
+                                     futures != NULL ? &futures[i] : NULL);
+  }
   procpool__public_let_go(pool);
   return procpool__typed_refused(status);
 }
@@ -14322,11 +14694,18 @@ static procpool_status procpool__ready_look(const procpool *p) {
 static procpool_status procpool__ready_refuse(procpool *p, procpool_status status) {
   const int worker = p->life.refusal == PROCPOOL_OK ? procpool__ready_refused(p) : -1;
   char text[PROCPOOL__MESSAGE];
+  procpool_error error;
   if (worker < 0)
     return procpool__host_refuse(p, status, 0, NULL);
-  (void)snprintf(text, sizeof(text), "the initializer of worker %d returned %d", worker,
-                 (int)p->segment.blocks[worker].init_code);
-  return procpool__host_refuse(p, status, 0, text);
+  procpool__host_take_init_message(p, worker, text);
+  if (text[0] == '\0')
+    (void)snprintf(text, sizeof(text), "the initializer of worker %d returned %d", worker,
+                   (int)p->segment.blocks[worker].init_code);
+  procpool__error_fill(&error, status, 0, text);
+  error.code = (int)p->segment.blocks[worker].init_code;
+  error.worker = worker;
+  procpool__last_set(&error, NULL);
+  return status;
 }
 
 static bool procpool__condition_ready(procpool *p, void *context) {
@@ -15053,13 +15432,24 @@ static procpool_status procpool__future_stop(procpool_future *future, bool by_fo
 typedef struct procpool__answered {
   void *result;
   size_t capacity;
-  bool exact;   /* the typed layer: a result of another size is none */
   size_t *size; /* or null */
+  bool exact;   /* the typed layer: a result of another size is none, */
+  bool string;  /* nor is one that does not end with a zero byte */
 } procpool__answered;
 
 /* Under the lock, of a settled future: its result, or why there is none. */
+static procpool_status procpool__call_take_string(procpool_future *f, const procpool__answered *to) {
+  size_t size = 0;
+  const procpool_status status = procpool__future_copy_locked(f, to->result, to->capacity, &size);
+  if (status == PROCPOOL_OK && (size == 0 || ((const char *)to->result)[size - 1] != '\0'))
+    return procpool__host_refuse(f->pool, PROCPOOL_TRANSFER, 0, "the result is no string");
+  return status;
+}
+
 static procpool_status procpool__call_take(procpool_future *f, const procpool__answered *to) {
   const procpool_status status = procpool__future_status(f);
+  if (status == PROCPOOL_OK && to->string)
+    return procpool__call_take_string(f, to);
   if (to->exact)
     return procpool__future_take(f, to->result, to->capacity);
   if (status == PROCPOOL_OK)
@@ -15108,7 +15498,7 @@ static procpool_status procpool__call_run(procpool *pool, procpool__pointers poi
 PROCPOOL_API procpool_status procpool_call(procpool *pool, procpool_function function, const void *argument,
                                            size_t size, void *result, size_t capacity, size_t *result_size,
                                            const procpool_submit_options *options) {
-  const procpool__answered to = {result, capacity, false, result_size};
+  const procpool__answered to = {result, capacity, result_size, false, false};
   if (result_size != NULL)
     *result_size = 0;
   return procpool__call_run(pool, NULL, function, argument, size, options, &to);
@@ -15116,9 +15506,18 @@ PROCPOOL_API procpool_status procpool_call(procpool *pool, procpool_function fun
 
 PROCPOOL_API procpool_status procpool__typed_call(procpool *pool, procpool_function function, const void *argument,
                                                   size_t size, void *buffer, size_t result_size,
-                                                  procpool__pointers pointers) {
-  const procpool__answered to = {buffer, result_size, true, NULL};
-  return procpool__call_run(pool, pointers, function, argument, size, NULL, &to);
+                                                  const procpool_submit_options *options, procpool__pointers pointers) {
+  const procpool__answered to = {buffer, result_size, NULL, true, false};
+  return procpool__call_run(pool, pointers, function, argument, size, options, &to);
+}
+
+PROCPOOL_API procpool_status procpool__typed_call_string(procpool *pool, procpool_function function, const char *string,
+                                                         char *buffer, size_t capacity,
+                                                         const procpool_submit_options *options) {
+  const procpool__answered to = {buffer, capacity, NULL, false, true};
+  if (string == NULL)
+    return procpool__host_told(procpool__host_refuse(NULL, PROCPOOL_ARGUMENT, 0, "the string is null"));
+  return procpool__call_run(pool, NULL, function, string, strlen(string) + 1, options, &to);
 }
 
 PROCPOOL_API procpool_status procpool_future_cancel(procpool_future *future) {
@@ -15957,6 +16356,7 @@ static void procpool__bundle_order(const procpool_iterator *it, procpool__order 
   bundle->arguments = block + arguments;
   bundle->answers = block + answers;
   bundle->answers_size = size - answers;
+  bundle->index = o->index;
   procpool__store_relaxed(&bundle->begun, 0);
   o->block = block;
   o->size = (size_t)size;
@@ -16390,16 +16790,28 @@ PROCPOOL_API procpool_status procpool__typed_imap(procpool *pool, procpool_funct
 }
 
 /* For the typed layer: the next result itself. A failed item is told by its status; the iteration goes on. */
-PROCPOOL_API procpool_status procpool__typed_next(procpool_iterator *iterator, void *buffer, size_t size) {
+PROCPOOL_API bool procpool__typed_each(procpool_iterator *iterator, void *buffer, size_t size,
+                                       procpool_status *status) {
   procpool_future *future;
-  const procpool_status status = buffer != NULL || size == 0 ? procpool_next(iterator, PROCPOOL_FOREVER, &future)
-                                                             : procpool__host_wrong(PROCPOOL__NO_PLACE);
-  if (status == PROCPOOL_INTERRUPTED)
-    (void)procpool__host_refuse(NULL, status, 0, NULL);
-  if (status != PROCPOOL_OK) /* before an item is taken */
-    return status;
+  if (status == NULL) {
+    (void)procpool__host_wrong(PROCPOOL__NO_PLACE);
+    return false;
+  }
+  *status = buffer != NULL || size == 0 ? procpool_next(iterator, PROCPOOL_FOREVER, &future)
+                                        : procpool__host_wrong(PROCPOOL__NO_PLACE);
+  if (*status == PROCPOOL_INTERRUPTED)
+    (void)procpool__host_refuse(NULL, *status, 0, NULL);
+  if (*status != PROCPOOL_OK) /* before an item is taken */
+    return false;
   procpool__public_lock(future->pool);
-  return procpool__public_leave(future->pool, procpool__future_take(future, buffer, size));
+  *status = procpool__public_leave(future->pool, procpool__future_take(future, buffer, size));
+  return true;
+}
+
+PROCPOOL_API procpool_status procpool__typed_next(procpool_iterator *iterator, void *buffer, size_t size) {
+  procpool_status status;
+  (void)procpool__typed_each(iterator, buffer, size, &status);
+  return status;
 }
 
 PROCPOOL_API size_t procpool_iterator_index(procpool_iterator *iterator) {
@@ -16589,7 +17001,7 @@ static procpool_status procpool__map_copy_in(const procpool__mapping *m, unsigne
   for (size_t i = 0; i < (dense ? 1 : count) && status == PROCPOOL_OK; i++)
     for (size_t done = 0; done < size && status == PROCPOOL_OK;) {
       const size_t n = size - done < PROCPOOL__MAP_PIECE ? size - done : PROCPOOL__MAP_PIECE;
-      memcpy(to + i * a->step + done, from + i * a->size + done, n);
+      procpool__copy_over(&m->pool->copying, to + i * a->step + done, from + i * a->size + done, n);
       done += n;
       since += n;
       if (since >= PROCPOOL__MAP_PIECE) {
@@ -16621,6 +17033,7 @@ static procpool_status procpool__map_load(procpool__mapping *m, procpool__job *j
   chunk->argument_step = m->arguments.step;
   chunk->result_step = m->results.step;
   chunk->one_by_one = !m->by_items;
+  chunk->index = job->first;
   chunk->arguments = procpool__map_place(&m->arguments, job, job->at.arguments);
   chunk->results = procpool__map_place(&m->results, job, job->at.results);
   chunk->failures = job->block + job->at.failures;
@@ -17198,11 +17611,14 @@ PROCPOOL_API const void *procpool__task_argument_exact(procpool_task *task, size
 /* Private memory for a result that the ring has no room for in one run. */
 static unsigned char *procpool__task_scratch(procpool__worker *w, uint64_t size) {
   unsigned char *scratch;
+  w->scratch_used = size > w->scratch_used ? size : w->scratch_used;
   if (size <= w->scratch_size)
     return w->scratch;
   scratch = (unsigned char *)procpool__aligned_new(size);
   if (scratch == NULL)
     return NULL;
+  if (w->process)
+    procpool__platform_enlarge(scratch, (size_t)size);
   procpool__aligned_free(w->scratch);
   w->scratch = scratch;
   w->scratch_size = size;
@@ -17304,6 +17720,8 @@ PROCPOOL_API void procpool_task_return(procpool_task *task, const void *data, si
 }
 
 PROCPOOL_API void procpool_task_fail(procpool_task *task, int code, const char *message) {
+  if (task == NULL && procpool__thread_worker != NULL)
+    task = &procpool__thread_worker->task;
   if (task == NULL)
     return;
   procpool__worker_describe(task->worker, code, message != NULL ? message : "");
@@ -17325,6 +17743,19 @@ PROCPOOL_API bool procpool_task_cancelled(procpool_task *task) {
   return procpool__load(&task->slot->word) != task->word ||
          procpool__worker_phase(task->worker) == PROCPOOL__PHASE_KILL ||
          (task->chunk != NULL && procpool__load_relaxed(&task->chunk->stop) == 0);
+}
+
+PROCPOOL_API size_t procpool_task_index(void) {
+  const procpool_task *t = procpool__thread_worker != NULL ? &procpool__thread_worker->task : NULL;
+  if (t == NULL || t->slot == NULL)
+    return SIZE_MAX;
+  if (t->chunk != NULL)
+    return (size_t)(t->chunk->index + procpool__worker_item(t));
+  if (t->bundle != NULL)
+    return (size_t)(t->bundle->index + procpool__load_relaxed(&t->bundle->begun) - 1);
+  if (t->slot->size & PROCPOOL__SIZE_FAR)
+    return (size_t)t->slot->argument.place.argument[1];
+  return (size_t)(t->slot->size >> PROCPOOL__SIZE_BITS);
 }
 
 PROCPOOL_API int procpool_task_worker(procpool_task *task) {
@@ -17449,7 +17880,8 @@ PROCPOOL_API procpool_process *procpool_process_start_checked(const procpool_pro
   if (options != NULL && options->error != NULL)
     error = options->error;
   procpool__platform_cancel_here();
-  if (version / 100 != PROCPOOL_VERSION / 100 || options_size != sizeof(*options)) {
+  if (version / 100 != PROCPOOL_VERSION / 100 || options_size != sizeof(*options) ||
+      (options != NULL && procpool__host_mismatch(options->struct_size, sizeof(*options)))) {
     error->status = PROCPOOL_MISMATCH; /* as in procpool__open: nothing else of it is known */
     (void)procpool__host_told(PROCPOOL_MISMATCH);
     return NULL;
@@ -17570,20 +18002,23 @@ PROCPOOL_API procpool_status procpool_process_free(procpool_process *process) {
 /* ==== >>changes =====================================================================================================
    0.2.0  2026-11  The API without traps. What is new:
             ends of a pool     procpool_close, procpool_wait_ready
-            a call             procpool_call, f_call: submits, waits and gives the result
-            submit options     struct_size, callback, user; f_submit_with
+            a call             procpool_call, f_call, f_call_with: submits, waits and gives the result
+            submit options     struct_size, callback, user; f_submit_with, f_submit_many_with
             callbacks          procpool_poll waits, until END
             errors             procpool_last_error of each thread, also of a failed typed call; procpool_last_message
                                and procpool_future_message of any length; procpool_map_options.errors
             which task it was  procpool_future_index, procpool_future_user, _future_pool, procpool_iterator_index,
-                               procpool_error.index, procpool_imap_options.user
+                               procpool_error.index, procpool_imap_options.user; in the task procpool_task_index
             many futures       procpool_cancel_many, procpool_release_many; procpool_stats.futures
-            imap               procpool_imap_options.chunksize
+            given back         a future is HANDLE until 64 others of its pool have been, and not the next task's
+            imap               procpool_imap_options.chunksize; f_each, for loops
+            initializers       say why they failed: procpool_task_fail(NULL, code, message)
             finalizer          procpool_options.finalizer, _callback, _context, _limit
             plugins            procpool_options.worker_path
             typed functions    none to eight arguments; PROCPOOL_PROCEDURE, PROCPOOL_TASK_PROCEDURE;
                                PROCPOOL_DECLARE..., PROCPOOL_DEFINE...; pointers among the arguments are checked
-            strings            PROCPOOL_STRING_FUNCTION, procpool_future_string, procpool_task_string, _return_string
+            strings            PROCPOOL_STRING_FUNCTION, procpool_future_string, procpool_task_string, _return_string;
+                               their f_call, f_call_with, f_submit_many_with
             PROCPOOL_WITH      may have an else
             C++                procpools::pool, future, codec, error
             PROCPOOL_NODISCARD   warns where a handle or a result that matters is dropped
@@ -17599,7 +18034,8 @@ PROCPOOL_API procpool_status procpool_process_free(procpool_process *process) {
             CODEC, FUNCTION, DOOR, DEPTH                         TRANSFER, NO_FUNCTION, NO_WORKER_MAIN, TOO_DEEP
             procpool_future_status, _done, _running, _cancelled  take in what has come; they did not
             imap's buffersize of 0                               at least 64
-            options of submit, imap and map                      begin with struct_size, which may be 0
+            options of submit, imap and map                      begin with struct_size, which may be 0; those of
+                                                                 procpool_process_start end with it
    0.1.0  2026-11  The first version.
 
    Versions: MAJOR.MINOR.PATCH. Patches fix; while MAJOR is 0, a new MINOR may change the interface. procpool_open

@@ -77,7 +77,7 @@ object() {
 state() {
   need nm
   object state
-  nm "$build/lint/state.o" | awk '$2 ~ /^[bBdDcC]$/ && $3 !~ /^procpool__(process_record|thread_last)$/ { print; found = 1 } END { exit found }'
+  nm "$build/lint/state.o" | awk '$2 ~ /^[bBdDcC]$/ && $3 !~ /^procpool__(process_record|thread_last|thread_worker)$/ { print; found = 1 } END { exit found }'
 }
 
 symbols() {

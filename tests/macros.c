@@ -67,6 +67,8 @@ PROCPOOL_DEFINE_TASK_PROCEDURE(far_task_proc) {
 static procpool_status calls(procpool *pool, const procpool_submit_options *options) {
   const int in[2] = {1, 2};
   int out = 0, outs[2];
+  char text[8];
+  procpool_status status;
   const range r = {1, 2};
   procpool_future *future = upper_submit_with(pool, options, "text");
   if (none_call(pool, &out) != PROCPOOL_OK || far_one_map(pool, in, outs, 2) != PROCPOOL_OK)
@@ -75,6 +77,15 @@ static procpool_status calls(procpool *pool, const procpool_submit_options *opti
     return PROCPOOL_FAILED;
   if (procpool_future_string(future) == PROCPOOL_NULL || proc_none_map(pool, 3) != PROCPOOL_OK)
     return PROCPOOL_FAILED;
+  if (none_call_with(pool, options, &out) != PROCPOOL_OK || proc_one_call_with(pool, options, &out) != PROCPOOL_OK ||
+      far_one_submit_many_with(pool, in, 2, &future, options) != PROCPOOL_OK ||
+      proc_none_submit_many_with(pool, 2, &future, options) != PROCPOOL_OK ||
+      upper_call_with(pool, options, "text", text, sizeof(text)) != PROCPOOL_OK ||
+      upper_call(pool, "text", text, sizeof(text)) != PROCPOOL_OK)
+    return PROCPOOL_FAILED;
+  while (none_each(PROCPOOL_NULL, &out, &status) || proc_none_each(PROCPOOL_NULL, &status))
+    if (status != PROCPOOL_OK)
+      out++;
   return eight_call(pool, 1, 2, PROCPOOL_NULL, true, 1, 'c', r, PROCPOOL_START_AUTO, &out);
 }
 

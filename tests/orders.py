@@ -29,12 +29,13 @@ SAME = {
     ("host_follow_word", "w->word"): "sleeper.word",
     ("supervisor_find_exit_list", "place"): "exit_list",
     ("process_begin", "watch"): "watch",
+    ("copy_note", "way"): "copying.way",
 }
 # Fields whose name alone would not say whose they are: by what stands before them.
 OWNERS = [(r"^r->", "record."), (r"^in->|inboxes\[", "inbox."), (r"chunk", "chunk."), (r"bundle->", "bundle."),
           (r"answer->", "answer."), (r"exit_record|^e->", "exit_record."),
           (r"slot->|slots\[|^shared->", "slot."), (r"block->|blocks\[", "block."), (r"spin->", "spin."),
-          (r"^f->|future->", "future."), (r"^p->|pool->|waiter", "host.")]
+          (r"^f->|future->", "future."), (r"^c->", "copying."), (r"^p->|pool->|waiter", "host.")]
 # Structs in shared memory, and the names that point to one. Plain accesses are looked for in these.
 STRUCTS = {"procpool__header": r"(?:header|(?<![\w>.])h)", "procpool__block": r"(?:block|blocks\[[^\]]*\])",
            "procpool__slot": r"(?:slot|slots\[[^\]]*\]|shared)", "procpool__record": r"(?<![\w>.])r",

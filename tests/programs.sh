@@ -202,6 +202,34 @@ machine() {
   ./machine
 }
 
+# released COMPILER: AddressSanitizer reports a future that is used after f_result, and says which call gave it back.
+released() {
+  fresh "released_$1"
+  echo 'int main(void) { return 0; }' >nothing.c
+  command -v "$1" >/dev/null 2>&1 || skip "$1 is not installed"
+  { "$1" -fsanitize=address -o nothing nothing.c 2>/dev/null && ./nothing; } || skip "$1 has no AddressSanitizer"
+  cat >program.c <<'END'
+#define PROCPOOL_IMPLEMENTATION
+#include "procpool.h"
+PROCPOOL_FUNCTION(int, twice, int, x) {
+  return 2 * x;
+}
+int main(void) {
+  PROCPOOL_WITH(pool, NULL) {
+    int y = 0;
+    procpool_future *f = twice_submit(pool, 1);
+    if (twice_result(f, &y) != PROCPOOL_OK || y != 2)
+      return 2;
+    return procpool_future_done(f);
+  }
+  return 3;
+}
+END
+  "$1" -O1 -g -fno-omit-frame-pointer -fsanitize=address -I "$root" -o program program.c -pthread
+  ! ./program 2>message || { echo "nothing was reported"; exit 1; }
+  grep -q 'heap-use-after-free' message && grep -q 'in twice_result' message || { cat message; exit 1; }
+}
+
 # mistakes COMPILER [OPTION...]: what users get wrong must not compile, and the message says what was meant: a file's
 # first comments give it, for C and, where it is another one, for C++.
 mistakes() {
@@ -270,6 +298,7 @@ machines() {
   echo "r151_i386_clang 180 sh '$tests/programs.sh' machine '$1' i386_clang clang $bits32 -O1"
   echo "r151_i386_clang_time64 180 sh '$tests/programs.sh' machine '$1' i386_clang_time64 clang $bits32 $time64 -O1"
   for compiler in gcc clang; do
+    echo "released_$compiler 120 sh '$tests/programs.sh' released '$1' $compiler"
     echo "r153_thread_$compiler 240 sh '$tests/programs.sh' machine '$1' tsan_$compiler $compiler -O0 -g -fsanitize=thread"
     echo "r153_address_undefined_$compiler 240 sh '$tests/programs.sh' machine '$1' asan_$compiler $compiler -O0 -g -fsanitize=address,undefined"
   done

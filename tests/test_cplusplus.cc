@@ -7,6 +7,7 @@
 #include <map>
 #include <set>
 #include <stdexcept>
+#include <cstring>
 #include <string>
 #include <tuple>
 
@@ -202,6 +203,33 @@ TEST_STARTS(cplusplus_exceptions_come_back, EVERY) {
   CHECK_EQ(pool.submit(scaled{2}, 4).get(), 8); // the worker goes on
 }
 
+// Of any length; also copied, as what is thrown may be.
+TEST_STARTS(cplusplus_what_has_the_whole_message, EVERY) {
+  pool pool(options_of(start, 1));
+  const std::string whole(5000, 'm');
+  const auto fails = [](const std::string &text) -> int { throw std::runtime_error(text); };
+  const procpools::error error = THROWN_BY(pool.submit(fails, whole).get());
+  const procpools::error copy(error);
+  CHECK_TEXT(copy.what(), whole.c_str());
+  CHECK_EQ(std::strlen(error.details().message), sizeof(error.details().message) - 1);
+  CHECK_TEXT(THROWN_BY(pool.map(fails, std::vector<std::string>(2, whole))).what(), whole.c_str());
+  CHECK_TEXT(procpools::error(PROCPOOL_FAILED, whole.c_str()).what(), whole.c_str());
+  CHECK_TEXT(procpools::error(PROCPOOL_FAILED).what(), procpool_strerror(PROCPOOL_FAILED));
+  CHECK_TEXT(procpools::error(PROCPOOL_FAILED, "").what(), procpool_strerror(PROCPOOL_FAILED));
+}
+
+TEST_STARTS(cplusplus_items_know_their_index, EVERY) {
+  pool pool(options_of(start, 2));
+  const std::vector<size_t> at_once = pool.map([](int) { return procpool_task_index(); }, std::vector<int>(100));
+  const std::vector<std::string> one_by_one =
+      pool.map([](int) { return std::to_string(procpool_task_index()); }, std::vector<int>(100));
+  for (size_t i = 0; i < 100; i++) {
+    CHECK_EQ(at_once[i], i);
+    CHECK_TEXT(one_by_one[i].c_str(), std::to_string(i).c_str());
+  }
+  CHECK_EQ(pool.submit([] { return procpool_task_index(); }).get(), 0);
+}
+
 TEST_STARTS(cplusplus_a_crash_is_thrown, PROCESSES) {
   pool pool(options_of(start, 2));
   const auto die = [](int signal) {
@@ -311,15 +339,18 @@ TEST_STARTS(cplusplus_a_map_says_which_item_failed, EVERY) {
     in[i] = int(i);
   const procpools::error at_once = THROWN_BY(pool.map([](int x) { return fails_at_30(x); }, in));
   CHECK_EQ(at_once.item(), 30);
+  CHECK_EQ(at_once.details().index, 30);
   CHECK_STATUS(at_once.status(), PROCPOOL_FAILED);
   CHECK_TEXT(at_once.what(), "item 30");
   const procpools::error one_by_one = THROWN_BY(pool.map([](int x) { return std::to_string(fails_at_30(x)); }, in));
   CHECK_EQ(one_by_one.item(), 30);
+  CHECK_EQ(one_by_one.details().index, 30);
   CHECK_STATUS(one_by_one.status(), PROCPOOL_FAILED);
   CHECK_TEXT(one_by_one.what(), "item 30");
   const auto impossible = [](int x) { return shape("s", x == 5 ? -1 : x); };
   const procpools::error unreadable = THROWN_BY(pool.map(impossible, in));
   CHECK_EQ(unreadable.item(), 5);
+  CHECK_EQ(unreadable.details().index, 5);
   CHECK_STATUS(unreadable.status(), PROCPOOL_TRANSFER);
   const auto fails = [](int x) { return fails_at_30(x); };
   const auto as_text = [](int x) { return std::to_string(x); };

@@ -412,6 +412,66 @@ TEST_STARTS(future_released_after_the_pool_was_freed, EVERY) {
   }
 }
 
+/* ---- handles that were given back ---- */
+
+static procpool_future *one(procpool *pool, int in) {
+  procpool_future *future = test_submit(pool, task_twice, &in, sizeof(in));
+  int out = 0;
+  CHECK_OK(procpool_future_result(future, PROCPOOL_FOREVER, &out, sizeof(out), NULL));
+  CHECK_EQ(out, 2 * in);
+  return future;
+}
+
+/* Not another task's, for as long as 64 others: what is used too late gives no wrong result. */
+TEST_STARTS(r019_given_back_is_no_other_task, EVERY) {
+  procpool *pool;
+  procpool_future *old;
+  if (test_instrumented())
+    SKIP("the instrument reports the look at what was given back");
+  pool = test_open(start, 1);
+  old = one(pool, 1);
+  end(old);
+  for (int i = 0; i < 64; i++) {
+    procpool_future *future = one(pool, i);
+    int out = 0;
+    CHECK(future != old);
+    CHECK_STATUS(procpool_future_result(old, PROCPOOL_FOREVER, &out, sizeof(out), NULL), PROCPOOL_HANDLE);
+    CHECK_STATUS(procpool_future_release(old), PROCPOOL_HANDLE);
+    end(future);
+    CHECK_STATUS(procpool_future_status(old), PROCPOOL_HANDLE);
+  }
+  test_close(pool);
+}
+
+/* However many there were at once: tasks one by one use the same few again. */
+TEST_STARTS(future_memory_stays_warm, INLINE | THREAD) {
+  enum { BURST = 2000, MOST = 65 };
+  procpool_future *futures[BURST], *different[MOST];
+  procpool *pool;
+  int count = 0;
+  if (test_instrumented())
+    SKIP("the heap of the instrument gives nothing out again");
+  pool = test_open(start, 1);
+  for (int i = 0; i < BURST; i++)
+    futures[i] = test_submit(pool, task_twice, &i, sizeof(i));
+  for (int i = 0; i < BURST; i++) {
+    CHECK_OK(procpool_future_wait(futures[i], PROCPOOL_FOREVER));
+    end(futures[i]);
+  }
+  for (int i = 0; i < BURST; i++) {
+    procpool_future *future = one(pool, i);
+    int at = 0;
+    while (at < count && different[at] != future)
+      at++;
+    CHECK(at < MOST);
+    different[at] = future;
+    count += at == count;
+    end(future);
+  }
+  CHECK_EQ(count, MOST);
+  test_close(pool);
+}
+
 /* status takes nothing in: it is for those who poll or wait elsewhere. */
 TEST_STARTS(future_status_never_blocks, CONCURRENT) {
   procpool *pool = test_open(start, 1);

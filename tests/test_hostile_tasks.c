@@ -217,7 +217,7 @@ static void limits(hostile *h) {
 static void functions_and_arguments(hostile *h) {
   EACH_SLOT(h, PROCPOOL__READY) {
     h->s->slots[i].function = i % 2 ? h->s->slots[i].function : 0x10; /* not some code that may do anything */
-    h->s->slots[i].size = i % 2 ? UINT64_MAX / 2 : 8;
+    h->s->slots[i].size = i % 2 ? UINT64_MAX - i : 8;
     h->s->slots[i].argument.offset = UINT64_MAX / 4;
   }
 }

@@ -626,6 +626,63 @@ static int count_up(void *context, void *place) {
   return 1;
 }
 
+/* A loop over all items: those that fail do not end it, and what does is told. */
+TEST_STARTS(imap_each_goes_on_behind_failures, EVERY) {
+  for (size_t chunksize = 1; chunksize <= 64; chunksize *= 8) {
+    procpool *pool = test_open(start, 2);
+    procpool_imap_options options = {0};
+    procpool_iterator *iterator = NULL;
+    procpool_status status = PROCPOOL_OK;
+    int next = 0, y = 0, seen = 0, failed = 0;
+    options.chunksize = chunksize;
+    CHECK_OK(choosy_imap(pool, count_up, &next, &options, &iterator));
+    while (choosy_each(iterator, &y, &status)) {
+      CHECK_EQ(procpool_iterator_index(iterator), (size_t)seen);
+      if (status == PROCPOOL_OK) {
+        CHECK_EQ(y, seen);
+      } else {
+        CHECK_STATUS(status, PROCPOOL_FAILED);
+        CHECK_TEXT(procpool_last_message(), "one of three");
+        failed++;
+      }
+      seen++;
+    }
+    CHECK_STATUS(status, PROCPOOL_END);
+    CHECK_EQ(seen, 500);
+    CHECK_EQ(failed, 167);
+    CHECK(!choosy_each(iterator, &y, &status) && status == PROCPOOL_END);
+    procpool_iterator_free(iterator);
+    test_close(pool);
+  }
+}
+
+/* What ends it is no item's outcome, though a task may have the same status. */
+TEST_STARTS(imap_each_says_why_it_ends, EVERY) {
+  procpool *pool = test_open(start, 1);
+  procpool_iterator *iterator = NULL;
+  procpool_status status = PROCPOOL_OK;
+  int next = 0, y = 0, seen = 0;
+  CHECK(!choosy_each(NULL, &y, &status) && status == PROCPOOL_HANDLE);
+  CHECK_OK(choosy_imap(pool, count_up, &next, NULL, &iterator));
+  CHECK(!choosy_each(iterator, &y, NULL));
+  CHECK_STATUS(procpool_last_error(NULL), PROCPOOL_ARGUMENT);
+  CHECK(!choosy_each(iterator, NULL, &status) && status == PROCPOOL_ARGUMENT);
+  procpool_interrupt(pool);
+  while (choosy_each(iterator, &y, &status))
+    if (++seen == 10)
+      (void)procpool_shutdown(pool, PROCPOOL_DRAIN, 0);
+  if (status == PROCPOOL_INTERRUPTED)
+    while (choosy_each(iterator, &y, &status))
+      if (++seen == 10)
+        (void)procpool_shutdown(pool, PROCPOOL_DRAIN, 0);
+  CHECK_STATUS(status, PROCPOOL_SHUTDOWN);
+  CHECK_STATUS(procpool_last_error(NULL), PROCPOOL_SHUTDOWN);
+  CHECK_GE(seen, 10);
+  CHECK(!choosy_each(iterator, &y, &status) && status == PROCPOOL_END);
+  procpool_iterator_free(iterator);
+  CHECK_OK(procpool_free(pool));
+}
+
 TEST_STARTS(imap_chunks_by_type, EVERY) {
   procpool *pool = test_open(start, 2);
   procpool_imap_options options = {0};

@@ -801,6 +801,164 @@ static void count_tasks(procpool *pool, void *bytes, size_t size) {
     test_stats(pool);
 }
 
+/* ---- which one it is, in the task ---- */
+
+static void task_index(procpool_task *task) {
+  const size_t index = procpool_task_index();
+  procpool_task_return(task, &index, sizeof(index));
+}
+
+/* Every third item crashes: those behind it in its chunk or bundle are handed out again. */
+static void task_index_or_death(procpool_task *task) {
+  if (procpool_task_index() % 3 == 1)
+    raise(SIGKILL);
+  task_index(task);
+}
+
+PROCPOOL_FUNCTION(uint64_t, index_beside, int, x, char, c) {
+  (void)x, (void)c;
+  return procpool_task_index();
+}
+
+PROCPOOL_STRING_FUNCTION(index_of_string, text) {
+  (void)text;
+  task_index(task);
+}
+
+static size_t settled_index(procpool_future *future) {
+  size_t index = 12345;
+  CHECK_OK(procpool_future_result(future, PROCPOOL_FOREVER, &index, sizeof(index), NULL));
+  CHECK_OK(procpool_future_release(future));
+  return index;
+}
+
+/* Arguments in the slot, beside a place for the result, in the arena, and in a shared buffer. */
+TEST_STARTS(task_index_of_many, EVERY) {
+  enum { COUNT = 300 };
+  static const size_t sizes[] = {0, 1, 8, 16, 17, 24, 25, 32, 33, 100, 1000};
+  static procpool_future *futures[COUNT];
+  procpool *pool = test_open(start, 2);
+  unsigned char *const arguments = (unsigned char *)procpool_shared_alloc(pool, COUNT * 1000);
+  size_t *const results = (size_t *)procpool_shared_alloc(pool, COUNT * sizeof(size_t));
+  CHECK(arguments != NULL && results != NULL);
+  memset(arguments, 0xff, COUNT * 1000);
+  for (size_t i = 0; i < sizeof(sizes) / sizeof(sizes[0]); i++)
+    for (int how = 0; how < 4; how++) {
+      procpool_submit_options options = {.shared_argument = how & 1 && sizes[i] > 0};
+      procpool_future *alone;
+      options.result = how & 2 ? results : NULL;
+      options.result_size = how & 2 ? sizeof(size_t) : 0;
+      CHECK_OK(procpool_submit_many(pool, task_index, arguments, sizes[i], COUNT, &options, futures, NULL));
+      for (size_t at = 0; at < COUNT; at++) {
+        CHECK_EQ(procpool_future_index(futures[at]), at);
+        CHECK_EQ(settled_index(futures[at]), at);
+      }
+      CHECK_OK(procpool_submit(pool, task_index, arguments, sizes[i], &options, &alone));
+      CHECK_EQ(settled_index(alone), 0);
+    }
+  CHECK_EQ(procpool_task_index(), SIZE_MAX);
+  test_close(pool);
+}
+
+TEST_STARTS(task_index_of_typed_tasks, EVERY) {
+  enum { COUNT = 100 };
+  static index_beside_arguments in[COUNT];
+  static uint64_t out[COUNT];
+  static const char *texts[COUNT];
+  static procpool_future *futures[COUNT];
+  procpool *pool = test_open(start, 2);
+  for (int i = 0; i < COUNT; i++)
+    texts[i] = i % 2 ? "some text that is too long for the place beside the task" : "short";
+  CHECK_OK(index_beside_map(pool, in, out, COUNT));
+  for (size_t i = 0; i < COUNT; i++)
+    CHECK_EQ(out[i], i);
+  CHECK_OK(index_beside_submit_many(pool, in, COUNT, futures));
+  for (size_t i = 0; i < COUNT; i++) {
+    uint64_t y = 0;
+    CHECK_OK(index_beside_result(futures[i], &y));
+    CHECK_EQ(y, i);
+  }
+  CHECK_OK(index_of_string_submit_many(pool, texts, COUNT, futures));
+  for (size_t i = 0; i < COUNT; i++)
+    CHECK_EQ(settled_index(futures[i]), i);
+  CHECK_OK(index_beside_call(pool, 1, 'c', out));
+  CHECK_EQ(out[0], 0);
+  test_close(pool);
+}
+
+static int count_up(void *context, void *item) {
+  int *next = (int *)context;
+  *(int *)item = *next;
+  return ++*next <= 50;
+}
+
+static void check_imap_index(procpool *pool, procpool_function function, size_t chunksize, bool unordered) {
+  procpool_imap_options options = {.chunksize = chunksize, .unordered = unordered};
+  procpool_iterator *iterator;
+  procpool_future *future;
+  int next = 0, seen = 0;
+  CHECK_OK(procpool_imap(pool, function, count_up, &next, sizeof(int), &options, &iterator));
+  while (procpool_next(iterator, PROCPOOL_FOREVER, &future) == PROCPOOL_OK) {
+    size_t index = 12345;
+    seen++;
+    if (function == task_index_or_death && procpool_future_index(future) % 3 == 1) {
+      CHECK_STATUS(procpool_future_status(future), PROCPOOL_CRASHED);
+      continue;
+    }
+    CHECK_OK(procpool_future_result(future, 0, &index, sizeof(index), NULL));
+    CHECK_EQ(index, procpool_future_index(future));
+    CHECK_EQ(index, procpool_iterator_index(iterator));
+  }
+  CHECK_EQ(seen, 50);
+  procpool_iterator_free(iterator);
+}
+
+TEST_STARTS(task_index_of_an_imap, EVERY) {
+  procpool *pool = test_open(start, 2);
+  for (size_t chunksize = 1; chunksize <= 16; chunksize *= 4)
+    for (int unordered = 0; unordered < 2; unordered++)
+      check_imap_index(pool, task_index, chunksize, unordered != 0);
+  test_close(pool);
+}
+
+TEST_STARTS(task_index_of_what_is_handed_out_again, PROCESSES) {
+  enum { COUNT = 30 };
+  static int in[COUNT];
+  static size_t out[COUNT];
+  procpool *pool = test_open(start, 2);
+  procpool_map_options options = {.chunksize = 10};
+  CHECK_STATUS(procpool_map(pool, task_index_or_death, in, sizeof(int), out, sizeof(size_t), COUNT, &options),
+               PROCPOOL_CRASHED);
+  CHECK_EQ(options.failed_count, COUNT / 3);
+  for (size_t i = 0; i < COUNT; i++)
+    if (i % 3 != 1)
+      CHECK_EQ(out[i], i);
+  check_imap_index(pool, task_index_or_death, 10, false);
+  test_close(pool);
+}
+
+/* A task that opens a pool, whose tasks run in the same thread: each has its own index. */
+static void task_with_a_pool(procpool_task *task) {
+  procpool *inner = test_open(PROCPOOL_START_INLINE, 1);
+  size_t seen[2] = {12345, 0};
+  procpool_future *futures[3];
+  CHECK_OK(procpool_submit_many(inner, task_index, NULL, 0, 3, NULL, futures, NULL));
+  for (size_t i = 0; i < 3; i++)
+    CHECK_EQ(settled_index(futures[i]), i);
+  test_close(inner);
+  seen[0] = procpool_task_index();
+  procpool_task_return(task, seen, sizeof(seen[0]));
+}
+
+TEST_STARTS(task_index_of_a_pool_in_a_task, EVERY) {
+  procpool *pool = test_open(start, 1);
+  procpool_future *futures[6];
+  CHECK_OK(procpool_submit_many(pool, task_with_a_pool, NULL, 0, 6, NULL, futures, NULL));
+  for (size_t i = 0; i < 6; i++)
+    CHECK_EQ(settled_index(futures[i]), i);
+  test_close(pool);
+}
+
 /* A thread that polls is not held up by another one that copies, reserves, or looks at many tasks: it polls again and
  * again while that takes place. */
 TEST_STARTS_LIMIT(r148_poll_beside_large_calls, CONCURRENT, 120) {

@@ -319,7 +319,7 @@ TEST_STARTS(mistake_options_not_zeroed, EVERY) {
   SAYS(square_of_map_with(pool, &y, &y, 1, &map), PROCPOOL_MISMATCH, "zero them first");
   SAYS(square_of_imap(pool, no_more, NULL, &imap, &iterator), PROCPOOL_MISMATCH, "zero them first");
   CHECK(procpool_process_start(&process, task_nothing, NULL, 0) == NULL);
-  SAYS(procpool_last_error(NULL), PROCPOOL_ARGUMENT, "were the options zeroed first?");
+  SAYS(procpool_last_error(NULL), PROCPOOL_MISMATCH, "zero them first");
   test_close(pool);
 }
 

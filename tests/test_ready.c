@@ -263,6 +263,139 @@ TEST(ready_never_where_the_initializer_of_one_thread_fails) {
   test_close(pool);
 }
 
+/* ---- initializers that say why ---- */
+
+#define WHY "no licence for this machine"
+
+PROCPOOL_FUNCTION(int, negative, int, x) {
+  if (x < 0)
+    procpool_task_fail(NULL, x, "no number below 0");
+  return -x;
+}
+
+/* The first number says what it does with how many. */
+enum { SAYS = 1, SAYS_AND_RETURNS_0, SAYS_MUCH, SAYS_FIRST_AND_DIES, SAYS_AND_DIES };
+
+static int initializer_that_says(const void *argument, size_t size) {
+  const test_job *job = (const test_job *)argument;
+  char much[1000];
+  CHECK_EQ(size, sizeof(*job));
+  page_attach(job->host, job->descriptor);
+  gate_add(&page->word[COME], 1);
+  memset(much, 'x', sizeof(much) - 1);
+  much[sizeof(much) - 1] = '\0';
+  if (job->number == SAYS_FIRST_AND_DIES && gate_read(&page->word[COME]) > 1)
+    raise(SIGKILL);
+  procpool_task_fail(NULL, 77, job->number == SAYS_MUCH ? much : WHY);
+  if (job->number == SAYS_AND_DIES)
+    raise(SIGKILL);
+  return job->number == SAYS_AND_RETURNS_0 ? 0 : 3;
+}
+
+static procpool_options options_that_say(const test_job *job) {
+  procpool_options options = {0};
+  options.initializer = initializer_that_says;
+  options.initializer_argument = job;
+  options.initializer_size = sizeof(*job);
+  return options;
+}
+
+static procpool *open_that_says(procpool_start start, int workers, int what) {
+  const test_job job = job_with(0, what);
+  procpool_options options = options_that_say(&job);
+  return test_open_with(start, workers, &options);
+}
+
+/* In whichever way the host asks. */
+static void expect_why(procpool *pool, const char *why) {
+  procpool_future *future = NULL;
+  procpool_error error;
+  int y = 0;
+  CHECK_STATUS(procpool_wait_ready(pool, PROCPOOL_FOREVER), PROCPOOL_INIT_FAIL);
+  CHECK_TEXT(procpool_last_message(), why);
+  CHECK_STATUS(procpool_last_error(&error), PROCPOOL_INIT_FAIL);
+  CHECK_EQ(error.code, 77);
+  CHECK_GE(error.worker, 0);
+  if (procpool_submit(pool, task_nothing, NULL, 0, NULL, &future) == PROCPOOL_OK) { /* threads: none has noticed yet */
+    CHECK_SETTLES(future, PROCPOOL_INIT_FAIL);
+    CHECK_TEXT(procpool_future_message(future), why);
+    CHECK_OK(procpool_future_release(future));
+  }
+  CHECK_STATUS(procpool_submit(pool, task_nothing, NULL, 0, NULL, &future), PROCPOOL_INIT_FAIL);
+  CHECK_TEXT(procpool_last_message(), why);
+  CHECK_STATUS(negative_call(pool, 1, &y), PROCPOOL_INIT_FAIL);
+  CHECK_TEXT(procpool_last_message(), why);
+  CHECK_STATUS(procpool_last_error(&error), PROCPOOL_INIT_FAIL);
+  CHECK_EQ(error.code, 77);
+  CHECK_OK(procpool_free(pool));
+}
+
+TEST_STARTS(r065_initializer_says_why, CONCURRENT) {
+  expect_why(open_that_says(start, 2, SAYS), WHY);
+}
+TEST_STARTS(r065_initializer_that_says_why_has_failed, CONCURRENT) {
+  expect_why(open_that_says(start, 1, SAYS_AND_RETURNS_0), WHY);
+}
+TEST_STARTS(r065_initializer_says_much, CONCURRENT) {
+  char why[192];
+  memset(why, 'x', 191);
+  why[191] = '\0';
+  expect_why(open_that_says(start, 1, SAYS_MUCH), why);
+}
+
+TEST(r065_initializer_says_why_inline) {
+  const test_job job = job_with(0, SAYS);
+  procpool_options options = options_that_say(&job);
+  options.start = PROCPOOL_START_INLINE;
+  test_open_fails(&options, PROCPOOL_INIT_FAIL);
+  CHECK_EQ(options.error->code, 77);
+  CHECK_TEXT(options.error->message, WHY);
+  CHECK_TEXT(procpool_last_message(), WHY);
+}
+
+static void expect_death(procpool *pool) {
+  procpool_error error;
+  CHECK_STATUS(procpool_wait_ready(pool, PROCPOOL_FOREVER), PROCPOOL_INIT_FAIL);
+  (void)procpool_last_error(&error);
+  CHECK_EQ(error.signal, SIGKILL);
+  CHECK_EQ(error.code, 0);
+  CHECK(strstr(error.message, WHY) == NULL);
+  CHECK(strstr(error.message, "SIGKILL") != NULL);
+  CHECK_OK(procpool_free(pool));
+}
+
+/* What one said is not the reason why the next one died. */
+TEST_STARTS(r065_initializer_said_why_before_another_died, PROCESSES) {
+  expect_death(open_that_says(start, 1, SAYS_FIRST_AND_DIES));
+}
+TEST_STARTS(r065_initializer_dies_after_it_said_why, PROCESSES) {
+  expect_death(open_that_says(start, 1, SAYS_AND_DIES));
+}
+
+/* Functions that are not given their task fail in the same way; also within a map, and within a task of another pool. */
+TEST_STARTS(typed_function_without_its_task_fails, EVERY) {
+  const int in[3] = {1, -2, 3};
+  int out[3] = {0, 0, 0}, y = 0;
+  procpool_map_options options = {0};
+  procpool_error error;
+  procpool *pool = test_open(start, 1);
+  options.error = &error;
+  CHECK_STATUS(negative_call(pool, -4, &y), PROCPOOL_FAILED);
+  CHECK_TEXT(procpool_last_message(), "no number below 0");
+  CHECK_STATUS(procpool_last_error(&error), PROCPOOL_FAILED);
+  CHECK_EQ(error.code, -4);
+  CHECK_OK(negative_call(pool, 4, &y));
+  CHECK_EQ(y, -4);
+  CHECK_STATUS(negative_map_with(pool, in, out, 3, &options), PROCPOOL_FAILED);
+  CHECK_EQ(options.failed_item, 1);
+  CHECK_EQ(options.failed_count, 1);
+  CHECK_EQ(error.code, -2);
+  CHECK_EQ(out[2], -3);
+  procpool_task_fail(NULL, 1, "no task runs here");
+  CHECK_WORKS(pool);
+  test_close(pool);
+}
+
 TEST_STARTS(ready_when_those_that_died_are_replaced, PROCESSES) {
   procpool *pool;
   gate_add(&page->word[DIE], 2);

@@ -192,6 +192,7 @@ TEST_STARTS(r133_an_initializer_that_throws_has_failed, FORK | THREAD | INLINE) 
     CHECK(pool == nullptr);
     CHECK_STATUS(error.status, PROCPOOL_INIT_FAIL);
     CHECK_EQ(error.code, -1);
+    CHECK_TEXT(error.message, "an exception that is not a std::exception");
     return;
   }
   CHECK(pool != nullptr);
@@ -199,6 +200,7 @@ TEST_STARTS(r133_an_initializer_that_throws_has_failed, FORK | THREAD | INLINE) 
     CHECK_STATUS(procpool_future_wait(future, PROCPOOL_FOREVER), PROCPOOL_INIT_FAIL);
     CHECK_OK(procpool_future_error(future, &error));
     CHECK_EQ(error.code, -1);
+    CHECK_TEXT(error.message, "an exception that is not a std::exception");
     CHECK_EQ(error.signal, 0); // it failed, and did not end its worker
     CHECK_OK(procpool_future_release(future));
   }

@@ -519,6 +519,76 @@ TEST_STARTS(typed_pointers_of_threads, THREAD | INLINE) {
   test_close(pool);
 }
 
+/* ---- calls and rows with options ---- */
+
+static void count_settled(procpool_future *future, void *context) {
+  CHECK(procpool_future_done(future));
+  ++*(int *)context;
+}
+
+TEST_STARTS(typed_call_with, EVERY) {
+  procpool *pool = test_open(start, 1);
+  int *place = (int *)procpool_shared_alloc(pool, 2 * sizeof(int));
+  procpool_submit_options options = {.struct_size = sizeof(options)};
+  int out = 0, settled = 0;
+  options.callback = count_settled;
+  options.user = &settled;
+  CHECK_OK(of_one_call_with(pool, &options, 2, &out));
+  CHECK_EQ(out, 6);
+  CHECK_OK(of_none_call_with(pool, NULL, &out));
+  CHECK_EQ(out, 7);
+  options.result = place;
+  options.result_size = sizeof(int);
+  CHECK_OK(of_five_call_with(pool, &options, 1, 2, 3, 4, 5, &out));
+  CHECK_EQ(out, 54321);
+  CHECK_EQ(*place, 54321);
+  while (procpool_poll(pool, PROCPOOL_FOREVER) == PROCPOOL_OK)
+    ;
+  CHECK_EQ(settled, 2);
+  options.struct_size = 1;
+  CHECK_STATUS(of_one_call_with(pool, &options, 2, &out), PROCPOOL_MISMATCH);
+  test_close(pool);
+}
+
+TEST_STARTS(typed_call_with_a_limit, PROCESSES) {
+  procpool *pool = test_open(start, 1);
+  procpool_submit_options options = {.time_limit = 0.05};
+  CHECK_STATUS(sleep_for_call_with(pool, &options, 60), PROCPOOL_TIMEOUT);
+  CHECK_WORKS(pool);
+  test_close(pool);
+}
+
+TEST_STARTS(typed_submit_many_with, EVERY) {
+  enum { COUNT = 20 };
+  procpool *pool = test_open(start, 2);
+  int *places = (int *)procpool_shared_alloc(pool, COUNT * sizeof(int));
+  procpool_submit_options options = {.result = places, .result_size = sizeof(int)};
+  procpool_future *futures[COUNT];
+  int in[COUNT], settled = 0, out;
+  for (int i = 0; i < COUNT; i++)
+    in[i] = i;
+  options.callback = count_settled;
+  options.user = &settled;
+  CHECK_OK(of_one_submit_many_with(pool, in, COUNT, futures, &options));
+  for (int i = 0; i < COUNT; i++) {
+    CHECK(procpool_future_user(futures[i]) == &settled);
+    CHECK_OK(of_one_result(futures[i], &out));
+    CHECK_EQ(out, 3 * i);
+    CHECK_EQ(places[i], 3 * i);
+  }
+  CHECK_OK(of_none_submit_many_with(pool, COUNT, NULL, &options));
+  while (procpool_poll(pool, PROCPOOL_FOREVER) == PROCPOOL_OK)
+    ;
+  CHECK_EQ(settled, 2 * COUNT);
+  CHECK_EQ(places[COUNT - 1], 7);
+  CHECK_OK(of_one_submit_many_with(pool, in, 1, futures, NULL));
+  CHECK_OK(of_one_result(futures[0], &out));
+  options.struct_size = 1;
+  CHECK_STATUS(of_one_submit_many_with(pool, in, COUNT, futures, &options), PROCPOOL_MISMATCH);
+  CHECK(futures[0] == NULL && futures[COUNT - 1] == NULL);
+  test_close(pool);
+}
+
 /* ---- strings ---- */
 
 PROCPOOL_STRING_FUNCTION(shout, text) {
@@ -583,6 +653,66 @@ TEST_STARTS(typed_strings, EVERY) {
   CHECK_TEXT(procpool_future_string(future), large);
   CHECK_OK(procpool_future_release(future));
   free(large);
+  test_close(pool);
+}
+
+TEST_STARTS(typed_string_calls, EVERY) {
+  enum { COUNT = 3, ROOM = 16 };
+  const char *const texts[COUNT] = {"one", "", "three"};
+  const char *const expected[COUNT] = {"ONE", "", "THREE"};
+  procpool *pool = test_open(start, 2);
+  char *places = (char *)procpool_shared_alloc(pool, COUNT * ROOM);
+  procpool_submit_options options = {.struct_size = sizeof(options)};
+  procpool_future *futures[COUNT];
+  char answer[ROOM] = "before";
+  CHECK_OK(shout_call(pool, "hello", answer, sizeof(answer)));
+  CHECK_TEXT(answer, "HELLO");
+  CHECK_OK(shout_call_with(pool, &options, "quiet", answer, 6));
+  CHECK_TEXT(answer, "QUIET");
+  CHECK_STATUS(shout_call(pool, "longer", answer, 6), PROCPOOL_TOO_SMALL);
+  CHECK_TEXT(answer, "QUIET");
+  CHECK_STATUS(shout_call(pool, "!", answer, sizeof(answer)), PROCPOOL_FAILED);
+  CHECK_TEXT(procpool_last_message(), "loud enough");
+  CHECK_STATUS(shout_call(pool, NULL, answer, sizeof(answer)), PROCPOOL_ARGUMENT);
+  CHECK_STATUS(shout_call(pool, "hello", NULL, 6), PROCPOOL_ARGUMENT);
+  CHECK_STATUS(say_null_call(pool, "", answer, sizeof(answer)), PROCPOOL_FAILED);
+  CHECK_STATUS(procpool__typed_call_string(pool, bytes_of, "", answer, sizeof(answer), NULL), PROCPOOL_TRANSFER);
+  CHECK(strstr(procpool_last_message(), "no string") != NULL);
+  options.result = places;
+  options.result_size = ROOM;
+  CHECK_OK(shout_call_with(pool, &options, "placed", answer, sizeof(answer)));
+  CHECK_TEXT(answer, "PLACED");
+  options.timeout = 60;
+  CHECK_OK(shout_submit_many_with(pool, texts, COUNT, futures, &options));
+  for (int i = 0; i < COUNT; i++) {
+    CHECK_EQ(procpool_future_index(futures[i]), (size_t)i);
+    CHECK_SETTLES(futures[i], PROCPOOL_OK);
+    CHECK_TEXT(places + i * ROOM, expected[i]);
+    CHECK_OK(procpool_future_release(futures[i]));
+  }
+  options.struct_size = 1;
+  CHECK_STATUS(shout_submit_many_with(pool, texts, COUNT, futures, &options), PROCPOOL_MISMATCH);
+  CHECK_STATUS(shout_call_with(pool, &options, "", answer, sizeof(answer)), PROCPOOL_MISMATCH);
+  test_close(pool);
+}
+
+/* The time-out is for all of them. */
+TEST_STARTS(typed_strings_with_a_timeout, CONCURRENT) {
+  procpool_options of_pool = {.max_queued = 2};
+  const test_job job = job_of(0);
+  const char *const texts[4] = {"a", "b", "c", "d"};
+  procpool *pool = test_open_with(start, 1, &of_pool);
+  procpool_future *blocker = test_submit(pool, task_block, &job, sizeof(job)), *futures[4];
+  procpool_submit_options options = {.timeout = 0.2};
+  const double begin = test_now();
+  CHECK_STATUS(shout_submit_many_with(pool, texts, 4, futures, &options), PROCPOOL_FULL);
+  CHECK_SECONDS(test_now() - begin, >=, 0.2);
+  CHECK(futures[0] != NULL && futures[1] == NULL && futures[3] == NULL);
+  gate_add(&page->gate, 1);
+  CHECK_SETTLES(blocker, PROCPOOL_OK);
+  CHECK_TEXT(procpool_future_string(futures[0]), "A");
+  CHECK_OK(procpool_release_many(futures, 4));
+  CHECK_OK(procpool_future_release(blocker));
   test_close(pool);
 }
 

@@ -897,7 +897,7 @@ def cause():
     """Why the pool failed: the worker's code, then the supervisor's cause, then what the pool's state is."""
     def worker():
         yield put("init_code", 1)
-        yield W("worker_initialize block.life", "ready", 2)
+        yield W("worker_refuse block.life", "ready", 2)
 
     def supervisor():
         ready = yield R("supervisor_cause block.life", "ready")
