@@ -9402,6 +9402,8 @@ typedef struct procpool__wait_node {
 
 typedef bool procpool__condition(procpool *p, void *context);
 
+enum { PROCPOOL__WOKEN = 16 }; /* threads that are woken when the lock is let go; more than that at once, before */
+
 enum {
   PROCPOOL__WAIT_CALLBACKS = 1,
   PROCPOOL__WAIT_ROOM = 2,
@@ -9425,6 +9427,7 @@ typedef struct procpool__wait {
   const uint64_t *spare; /* while so many tasks wait it need not be woken for results; or null: for each */
   const size_t *holds;   /* blocks that the call holds meanwhile; or null */
   uint32_t word;         /* it sleeps on this. 1: it was woken */
+  uint32_t asleep;       /* it follows. 0: it looks at word; 1: it sleeps, or is about to. Its own, without the lock */
   /* what was so before its condition looked last: if any of it has changed since, it looks again and does not sleep */
   uint64_t room, calls; /* procpool__host_room, procpool.waiting.calls */
   bool lacks_cell;      /* it wants room, and the next task's cell is taken */
@@ -9662,7 +9665,7 @@ struct procpool {
     int fd_users;              /* who poll the pool's watch; atomic */
     procpool__wait *followers; /* threads that wait while another one drains */
     procpool__wait *drainer;   /* the one that drains, while it sleeps */
-    procpool__wait *heir;      /* woken to drain, and has not come yet */
+    size_t coming;             /* of the followers: were woken, and have not come yet. The first of them drains */
     size_t room_wanted;        /* how many of these want room in the queue, */
     size_t ready_wanted;       /* and how many wait for the workers' initializers */
     uint64_t calls;            /* how often all that wait were called to look again */
@@ -9673,6 +9676,9 @@ struct procpool {
     uint64_t progress; /* of tasks.settled and drain.taken together, at the last rest */
     unsigned idle_looks; /* since then: how often there seemed to be something to take */
     unsigned rests;      /* of threads that waited, ever */
+    /* the words of followers that sleep and are to be called when the lock is let go */
+    unsigned woken_count;
+    uint32_t *woken[PROCPOOL__WOKEN];
   } waiting;
 
   /* When and where to look whether a worker has scribbled over shared memory: >>waiting; and >>enter, for a loop that
@@ -9728,8 +9734,26 @@ static void procpool__host_lock(procpool *p) {
   procpool__platform_lock(&p->lock);
   (void)__atomic_fetch_sub(&p->wanted, 1, __ATOMIC_RELAXED);
 }
-static void procpool__host_unlock(procpool *p) {
+
+/* Wakes the threads for which the lock's owner has changed something, now that they can have the lock: woken before,
+ * they would mostly go to sleep again at once, for the lock. One of them may have come by itself meanwhile, and gone:
+ * then the call wakes nobody, or who sleeps on that address by now looks once more. */
+static void procpool__host_unlock_waking(procpool *p) {
+  uint32_t *woken[PROCPOOL__WOKEN];
+  const unsigned count = p->waiting.woken_count;
+  for (unsigned i = 0; i < count; i++)
+    woken[i] = p->waiting.woken[i];
+  p->waiting.woken_count = 0;
   procpool__platform_unlock(&p->lock);
+  for (unsigned i = 0; i < count; i++)
+    procpool__platform_wake(woken[i], 1);
+}
+
+static inline void procpool__host_unlock(procpool *p) {
+  if (p->waiting.woken_count > 0)
+    procpool__host_unlock_waking(p);
+  else
+    procpool__platform_unlock(&p->lock);
 }
 
 /* ---- a child of the host's that comes back into a call ---- Code of the user's that runs within a call (a callback, a
@@ -9750,7 +9774,8 @@ static void procpool__host_be_child(procpool *p) {
   p->life.phase = PROCPOOL__PHASE_RUN;
   p->waiting.lazy = p->waiting.watching = false;
   p->life.refusal = PROCPOOL_FORKED;
-  p->waiting.followers = p->waiting.drainer = p->waiting.heir = NULL;
+  p->waiting.followers = p->waiting.drainer = NULL;
+  p->waiting.coming = p->waiting.woken_count = 0;
   p->waiting.room_wanted = p->waiting.ready_wanted = 0;
   p->callbacks.frames = NULL;
   p->waiting.sleepers = 0;
@@ -10650,13 +10675,25 @@ static bool procpool__future_bad(procpool_status status) {
   return status != PROCPOOL_OK && status != PROCPOOL_CANCELLED;
 }
 
+/* Wakes a thread that follows; one that still looks at its word needs no call. Either this sees that it is asleep, or
+ * the kernel, as it goes to sleep, that it was woken. */
+static void procpool__sleeper_wake_follower(procpool *p, procpool__wait *s) {
+  p->waiting.coming++;
+  if (procpool__load32(&s->asleep) == 0)
+    return;
+  if (p->waiting.woken_count < PROCPOOL__WOKEN)
+    p->waiting.woken[p->waiting.woken_count++] = &s->word;
+  else
+    procpool__platform_wake(&s->word, 1);
+}
+
 /* Wakes a thread that sleeps until its condition holds. */
 static void procpool__sleeper_wake(procpool *p, procpool__wait *s) {
   if (s->word != 0)
     return;
   procpool__store32(&s->word, 1);
   if (s != p->waiting.drainer) {
-    procpool__platform_wake(&s->word, 1);
+    procpool__sleeper_wake_follower(p, s);
     return;
   }
   procpool__shm_wake_host(&p->segment, p->fds.event_fd);
@@ -11802,7 +11839,8 @@ static procpool_status procpool__host_drain(procpool *p) {
  *   drains      at most one: draining. It looks for news without the lock, then sleeps: drainer is then its
  *               procpool__wait. It sleeps on the shared word host_seq; or, when nothing has come about for a while,
  *               in poll() on the pool's event and on the supervisor's end (watching).
- *   follows     all others: each sleeps on the word of its own procpool__wait, in the list of followers.
+ *   follows     all others, in the list of followers: each looks for a while at the word of its own procpool__wait,
+ *               and then sleeps on it.
  *   on turn     it waits for a thread of the host, not for workers: one that runs an inline task, is in a callback of a
  *               finished pool, gives memory back to the system, or is inside a call while procpool_free waits.
  *
@@ -11819,8 +11857,8 @@ static procpool_status procpool__host_drain(procpool *p) {
  *                                   else who drains
  *   who takes in, begins to sleep   who follows and waits for the     all are through, or one never will be
  *                                   workers' initializers
- *   who stops to drain: its wait    the last who came to follow       no other drains or was woken to do so (p->heir)
- *   ends, or a callback runs
+ *   who stops to drain: its wait    the last who came to follow       no other drains, nor was any that follows woken
+ *   ends, or a callback runs                                          who has not come yet (coming)
  *   who sees an interrupt, a        all                               each has its own condition to look at
  *   shutdown, the pool's end, or
  *   a new reason to refuse tasks
@@ -11831,8 +11869,22 @@ static procpool_status procpool__host_drain(procpool *p) {
  *
  * No wake is lost: a thread that changes what a condition looks at does so under the lock, and a sleeper is in its
  * lists from before the lock was let go until it has it again. What workers change is looked at by the one that drains:
- * after it has armed host_flag it looks once more. As long as a thread follows, one drains, is awake, or is the
- * heir: each of these hands over when it goes. */
+ * after it has armed host_flag it looks once more.
+ *
+ * One that follows has two words. word: 0, and 1 from when it is woken; written under the lock by who wakes it. asleep:
+ * 0 while it looks at word, and 1 from just before it sleeps; it writes that itself, without the lock. Who wakes it
+ * writes word and then reads asleep; it writes asleep, and then the kernel reads word: so one of the two sees what the
+ * other has written, and it is called, or does not go to sleep. Its deadline or a signal may end the sleep besides, at
+ * any moment: all that happens to its procpool__wait from then on happens before it has the lock, with which it leaves.
+ * The call is made after the lock was let go (host_unlock): no thread sleeps, leaves or runs code of the user's without
+ * that. It may come when the sleep is over by itself, and then wakes nobody, or another sleep at that address, which
+ * is over early: then that thread looks again.
+ *
+ * As long as a thread follows, one drains, is awake within its wait, or is coming: it follows, and its word is 1. Who
+ * comes counts itself out under the lock, and is awake then. Who is awake drains, or leaves, or runs a callback, and
+ * hands over before the latter two: to the first of the followers, unless another drains or is coming. One that comes
+ * and whose wait is over does not drain: with several that were woken at once, each leaves it to the next, and only
+ * the last one wakes another. */
 
 /* Whether there is anything to take in. Runs without the lock: every word it reads is atomic and it changes nothing. */
 static bool procpool__host_news(procpool *p) {
@@ -12085,7 +12137,7 @@ static bool procpool__host_changed_for_drainer(procpool *p, const procpool__wait
 
 /* Puts this thread where those who can wake it look. */
 static void procpool__sleeper_begin(procpool *p, procpool__wait *w) {
-  w->word = 0;
+  w->word = w->asleep = 0;
   if (w->how & PROCPOOL__WAIT_FUTURE) {
     w->node.waiter = NULL;
     procpool__node_push((procpool_future *)w->context, &w->node);
@@ -12201,10 +12253,8 @@ static void procpool__host_pass_callbacks(procpool *p) {
 /* Lets another thread take over the draining, and asks the threads that wait for this one to look again. */
 static void procpool__host_hand_over(procpool *p) {
   procpool__host_next_turn(p);
-  if (p->waiting.followers != NULL && !p->waiting.draining && p->waiting.heir == NULL) {
-    p->waiting.heir = p->waiting.followers;
-    procpool__sleeper_wake(p, p->waiting.heir);
-  }
+  if (p->waiting.followers != NULL && !p->waiting.draining && p->waiting.coming == 0)
+    procpool__sleeper_wake(p, p->waiting.followers);
   if (p->waiting.room_wanted > 0)
     procpool__host_pass_room(p);
 }
@@ -12231,8 +12281,27 @@ static void procpool__host_await_turn(procpool *p, const procpool__wait *w) {
     p->waiting.sleepers--;
 }
 
+/* Whether one that follows is to look for a while before it sleeps. Not where more tasks wait or run than there are
+ * processors: these are busy then, and who is woken gets one sooner than who yields his. */
+static bool procpool__host_follower_looks(const procpool *p) {
+  return p->tasks.submitted - p->tasks.settled <= p->waiting.processors;
+}
+
+/* Looks at its own word for a while, and then sleeps on it. Without the lock. */
+static void procpool__host_follow_word(const procpool *p, procpool__wait *w, bool looks) {
+  procpool__spinning n;
+  procpool__spin_begin(&n, &p->waiting.spin, 1, procpool__host_crowded(p), w->deadline);
+  while (looks && procpool__spin_on(&n, n.budget))
+    if (procpool__load32(&w->word) != 0)
+      return;
+  procpool__store32(&w->asleep, 1);
+  if (!looks || procpool__host_here(p)) /* a child that a signal handler has forked meanwhile would not be woken */
+    procpool__host_park(&w->word, 0, w->deadline);
+}
+
 /* Sleeps while another thread drains. */
 static void procpool__host_follow(procpool *p, procpool__wait *w) {
+  bool looks;
   if (procpool__host_changed(p, w)) /* while this one took a turn at the audit */
     return;
   procpool__sleeper_begin(p, w);
@@ -12246,15 +12315,15 @@ static void procpool__host_follow(procpool *p, procpool__wait *w) {
     procpool__shm_wake_host(&p->segment, p->fds.event_fd);
   if (w->how & PROCPOOL__WAIT_ROOM)
     procpool__host_pass_room(p); /* this one found none: a thread behind it may need less */
+  looks = procpool__host_follower_looks(p);
   procpool__host_unlock(p);
-  procpool__host_park(&w->word, 0, w->deadline);
+  procpool__host_follow_word(p, w, looks);
   if (!procpool__host_relock(p))
     return;
   *w->from = w->next;
   if (w->next != NULL)
     w->next->from = w->from;
-  if (p->waiting.heir == w)
-    p->waiting.heir = NULL;
+  p->waiting.coming -= w->word != 0;
   procpool__sleeper_end(p, w);
 }
 

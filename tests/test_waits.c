@@ -633,6 +633,181 @@ TEST_STARTS(r148_a_wait_for_many_is_woken_at_its_end, PROCESSES) {
   test_close(pool);
 }
 
+/* One of several threads, each of which waits for a task at a gate of its own. */
+typedef struct follower {
+  procpool_future *future;
+  procpool_status status;
+  double timeout;
+  int thread, done; /* atomic */
+} follower;
+
+static void *wait_as_follower(void *context) {
+  follower *self = context;
+  gate_add(&self->thread, (int)syscall(SYS_gettid));
+  self->status = procpool_future_wait(self->future, self->timeout);
+  gate_add(&self->done, 1);
+  return NULL;
+}
+
+static pthread_t begin_follower(follower *self, procpool *pool, int number, double timeout) {
+  pthread_t thread;
+  self->future = gated(pool, number);
+  self->timeout = timeout;
+  self->thread = self->done = 0;
+  thread = test_thread(wait_as_follower, self);
+  gate_wait(&self->thread, 1);
+  nap(0.02 * test_slow()); /* it sleeps */
+  return thread;
+}
+
+/* Each result wakes the thread that waits for it: of the others only the one that drains, and the one that does so from
+ * then on. */
+TEST_STARTS(r148_only_those_whose_futures_settle_are_woken, CONCURRENT) {
+  enum { THREADS = 8 };
+  procpool *pool = test_open(start, THREADS);
+  follower all[THREADS];
+  pthread_t threads[THREADS];
+  long before[THREADS];
+  for (int i = 0; i < THREADS; i++)
+    threads[i] = begin_follower(&all[i], pool, i, PROCPOOL_FOREVER);
+  for (int i = 0; i < THREADS; i++) {
+    int woken = 0;
+    for (int k = i; k < THREADS; k++)
+      before[k] = sleeps_of(all[k].thread);
+    gate_add(&page->word[i], 1);
+    test_join(threads[i]);
+    CHECK_OK(all[i].status);
+    nap(0.02 * test_slow());
+    for (int k = i + 1; k < THREADS; k++)
+      woken += sleeps_of(all[k].thread) != before[k];
+    CHECK_LE(woken, 2);
+    CHECK_OK(procpool_future_release(all[i].future));
+  }
+  test_close(pool);
+}
+
+static void block_in_callback(procpool_future *future, void *context) {
+  (void)future;
+  gate_add(context, 1);
+  gate_wait(&page->word[40], 1);
+}
+
+/* The first thread drains for the others, and stops to: its task ends, its time is over, it runs a callback, or the
+ * callback of another future; or it is interrupted, with them. Who is left comes back nevertheless. */
+TEST_STARTS_LIMIT(r134_who_stops_to_drain_hands_over, CONCURRENT, 60) {
+  enum { THREADS = 4, END = 0, TIME, CALLBACK, INTERRUPT, WAYS };
+  for (int how = 0; how < WAYS; how++) {
+    procpool *pool = test_open(start, THREADS);
+    follower all[THREADS];
+    pthread_t threads[THREADS];
+    int called = 0;
+    memset(page->word, 0, sizeof(page->word));
+    for (int i = 0; i < THREADS; i++)
+      threads[i] = begin_follower(&all[i], pool, i, i == 0 && how == TIME ? 0.2 * test_slow() : PROCPOOL_FOREVER);
+    if (how == CALLBACK)
+      CHECK_OK(procpool_future_add_done_callback(all[0].future, block_in_callback, &called));
+    if (how == END || how == CALLBACK)
+      gate_add(&page->word[0], 1);
+    if (how == CALLBACK)
+      gate_wait(&called, 1);
+    if (how == INTERRUPT)
+      procpool_interrupt(pool);
+    if (how == END || how == TIME || how == INTERRUPT)
+      gate_wait(&all[0].done, 1);
+    CHECK_STATUS(how == CALLBACK ? PROCPOOL_OK : all[0].status, how == TIME        ? PROCPOOL_PENDING
+                                                                : how == INTERRUPT ? PROCPOOL_INTERRUPTED
+                                                                                   : PROCPOOL_OK);
+    for (int i = THREADS - 1; i > 0; i--) {
+      if (how != INTERRUPT)
+        gate_add(&page->word[i], 1);
+      gate_wait(&all[i].done, 1);
+      CHECK_STATUS(all[i].status, how == INTERRUPT ? PROCPOOL_INTERRUPTED : PROCPOOL_OK);
+    }
+    for (int i = 0; i < THREADS; i++)
+      gate_add(&page->word[i], 1);
+    gate_add(&page->word[40], 1);
+    for (int i = 0; i < THREADS; i++) {
+      test_join(threads[i]);
+      CHECK_SETTLES(all[i].future, PROCPOOL_OK);
+      CHECK_OK(procpool_future_release(all[i].future));
+    }
+    test_close(pool);
+  }
+}
+
+/* All of it at once and at random: waits with and without an end, callbacks that submit to this pool and wait for another
+ * one, interrupts. Each thread comes back from each wait, and each callback runs once. */
+typedef struct mixer {
+  procpool *pool, *second;
+  int *called, *stop;
+  unsigned random;
+  int rounds, callbacks;
+} mixer;
+
+static void submit_and_wait_elsewhere(procpool_future *future, void *context) {
+  const mixer *m = context;
+  procpool_future *other = test_submit(m->second, task_nothing, NULL, 0);
+  CHECK_SETTLES(other, PROCPOOL_OK);
+  CHECK_OK(procpool_future_release(other));
+  CHECK_OK(procpool_submit(procpool_future_pool(future), task_nothing, NULL, 0, NULL, NULL));
+  gate_add(m->called, 1);
+}
+
+static void *wait_at_random(void *context) {
+  mixer *m = context;
+  for (int i = 0; i < m->rounds; i++) {
+    procpool_future *future;
+    procpool_status status;
+    m->random = m->random * 1103515245u + 12345u;
+    future = test_submit(m->pool, m->random & 0x10000 ? task_spin : task_nothing, NULL, 0);
+    if ((m->random & 0xe0000) == 0) {
+      CHECK_OK(procpool_future_add_done_callback(future, submit_and_wait_elsewhere, m));
+      m->callbacks++;
+    }
+    do
+      status = procpool_future_wait(future, m->random & 0x100000 ? (double)(m->random >> 24) * 1e-6 : PROCPOOL_FOREVER);
+    while (status == PROCPOOL_PENDING || status == PROCPOOL_INTERRUPTED);
+    CHECK_OK(status);
+    CHECK_OK(procpool_future_release(future));
+  }
+  return NULL;
+}
+
+static void *interrupt_at_random(void *context) {
+  const mixer *m = context;
+  while (gate_read(m->stop) == 0) {
+    procpool_interrupt(m->pool);
+    nap(0.001);
+  }
+  return NULL;
+}
+
+TEST_STARTS_LIMIT(r134_threads_wait_at_random, CONCURRENT, 60) {
+  enum { THREADS = 6 };
+  mixer all[THREADS];
+  pthread_t threads[THREADS], interrupts;
+  procpool *pool = test_open(start, 2), *second = test_open(start, 1);
+  int called = 0, stop = 0, callbacks = 0;
+  for (int i = 0; i < THREADS; i++) {
+    const mixer m = {pool, second, &called, &stop, (unsigned)i, test_rounds(1000), 0};
+    all[i] = m;
+    threads[i] = test_thread(wait_at_random, &all[i]);
+  }
+  interrupts = test_thread(interrupt_at_random, &all[0]);
+  for (int i = 0; i < THREADS; i++) {
+    test_join(threads[i]);
+    callbacks += all[i].callbacks;
+  }
+  gate_add(&stop, 1);
+  test_join(interrupts);
+  if (procpool_shutdown(pool, PROCPOOL_DRAIN, PROCPOOL_FOREVER) ==
+      PROCPOOL_INTERRUPTED) /* the last one was for nobody */
+    CHECK_OK(procpool_shutdown(pool, PROCPOOL_DRAIN, PROCPOOL_FOREVER));
+  CHECK_OK(procpool_free(pool));
+  test_close(second);
+  CHECK_EQ(called, callbacks);
+}
+
 TEST_STARTS(r135_a_wait_over_several_pools_sleeps, CONCURRENT) {
   for (int how = 0; how < 3; how++) {
     procpool *a = test_open(start, 1), *b = test_open(start, 1);

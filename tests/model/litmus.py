@@ -536,6 +536,26 @@ def interrupt():
     return caller, host
 
 
+@test("word=0 asleep=0 called=0")
+def follow():
+    """A thread that waits while another one drains looks, and goes to sleep: who wakes it sees that, or it sees that it was woken."""
+    def waker():
+        yield W("sleeper_wake sleeper.word", "word", 1)
+        asleep = yield R("sleeper_wake_follower sleeper.asleep", "asleep")
+        if asleep != 0:
+            yield store("called", RLX, 1)
+
+    def follower():
+        word = yield R("host_follow_word sleeper.word", "word")
+        if word != 0:
+            return
+        yield W("host_follow_word sleeper.asleep", "asleep", 1)
+        word = yield load("word", SC)  # the kernel's, behind a full barrier: it compares as the thread goes to sleep
+        if word == 0:
+            yield futex("called", 0)
+    return waker, follower
+
+
 @test("alive=1 phase=0 gone=0", x86=True)
 def threads_gone():
     """The last thread of a pool leaves beside a shutdown: one of the two says that nobody is left."""
