@@ -17099,7 +17099,7 @@ static bool procpool__map_see(procpool__mapping *m) {
     if (job->node.future == NULL)
       continue;
     job->seen = procpool__map_begun(m, job);
-    any = any || procpool__map_left(m, job) > 0;
+    any = any || (job->seen == 0 && job->count > 1) || procpool__map_left(m, job) > 0;
   }
   return any;
 }
