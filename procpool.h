@@ -2473,9 +2473,25 @@ private:
    scribbled on the links. A map's chunk keeps arguments, results and the number of the item that was begun in one
    block of the arena: results are written straight to it (or to the shared buffer that they lie in), and after a
    crash the items that had ended are kept, the one that was begun is CRASHED, and the others are handed out again.
-   Its progress word costs one plain store per item. A second word beside it says how many items there are; where the
-   loop ends is read from there, so a map that ends before its time takes it away, and no further item begins. The
-   worker writes its progress first and looks then: what the host finds there a moment later is all that ever began.
+   Its progress word, begun, costs one plain store per item. A second word beside it, stop, says where the loop ends: a
+   map that ends before its time takes it away, and no further item begins. The worker writes its progress first and
+   looks then: what the host finds there a moment later is all that ever began.
+
+   A chunk that runs can be shortened, since no one knows which items take long. stop is (row, end), changed by
+   compare-and-swap alone:
+
+      (0, n) ──worker: a row begins──▶ (r, n) ──worker: the next one──▶ (r', n) ... (n, n): all begun
+                                         └──host: end is lowered, r <= e──▶ (r, e), e to n are handed out as a new task
+      any ──host: the map ends──▶ 0
+
+   What lies before row is the worker's, what lies from end on is not: since row is never above end, no item is run by
+   two, and since the host's own count of the chunk is lowered with end, none is left out. A kill of the worker before
+   or after either step changes nothing in that: the host goes by begun and by its own count, as after any crash. The
+   new task is ready before end is lowered, and is submitted right after; what cannot be is handed out when it can. A
+   worker that writes nonsense there is believed as far as the host's count agrees, and spoils but the map that it is
+   of. Rows are so short (2 us or one item) that a compare-and-swap for each costs next to nothing. The host shortens
+   only where a worker has nothing to do and nothing is left to hand out, and the chunk goes on for a while at its pace
+   between two looks, 50 us apart.
 
    Where an imap hands out several items together, they are a task like any other, but that it runs one after the other:
    a bundle. Its outcome, by record or exit record, is that of the item that was begun last. All before that one have
