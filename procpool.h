@@ -2489,7 +2489,7 @@ private:
    or after either step changes nothing in that: the host goes by begun and by its own count, as after any crash. The
    new task is ready before end is lowered, and is submitted right after; what cannot be is handed out when it can. A
    worker that writes nonsense there is believed as far as the host's count agrees, and spoils but the map that it is
-   of. Rows are so short (2 us or one item) that a compare-and-swap for each costs next to nothing. The host shortens
+   of. Rows are so short (4 us or one item) that a compare-and-swap for each costs next to nothing. The host shortens
    only where a worker has nothing to do and nothing is left to hand out, and the chunk goes on for a while at its pace
    between two looks, 50 us apart.
 
@@ -6998,7 +6998,7 @@ static void procpool__worker_run_items(procpool_task *t, procpool_function funct
  * loop goes on without. What lies behind the row the host may give to another worker at any time; what is in it is this
  * worker's. So a row is short: about as long as ROW_NS if its items take as long as those before; where they take as
  * long as that, it is one item. */
-#define PROCPOOL__ROW_NS ((uint64_t)2000)
+#define PROCPOOL__ROW_NS ((uint64_t)4000)
 enum {
   PROCPOOL__ROW_LOOK = 4,
   PROCPOOL__ROW_GROWS = 8
