@@ -7000,9 +7000,9 @@ static void procpool__worker_run_items(procpool_task *t, procpool_function funct
  * long as that, it is one item. */
 #define PROCPOOL__ROW_NS ((uint64_t)4000)
 enum {
-  PROCPOOL__ROW_LOOK = 4,
-  PROCPOOL__ROW_GROWS = 8
-}; /* rows from a look at the clock to the next; times, at most */
+  PROCPOOL__ROW_LOOK = 4, /* so many rows from one look at the clock to the next */
+  PROCPOOL__ROW_GROWS = 8 /* so many times as long as the last one, at most */
+};
 
 /* How many items a row shall have that begins with this one. A chunk begins with what the last one of this map had come
  * to. */
@@ -7035,7 +7035,7 @@ static bool procpool__worker_row(procpool_task *t, uint64_t item) {
   return true;
 }
 
-/* All rows, the first of them with this number of items or what is known of the map. */
+/* All rows of a chunk. */
 static void procpool__worker_run_rows(procpool_task *t, procpool_function function, uint64_t now) {
   procpool__worker *w = t->worker;
   if (w->row_map != t->chunk->map)
@@ -17080,13 +17080,14 @@ static bool procpool__map_shorten(procpool__mapping *m, procpool__job *job, size
 static bool procpool__map_split(procpool__mapping *m, procpool__job *job, size_t count) {
   procpool *p = m->pool;
   procpool__job *part = m->idle;
-  if (part == NULL || procpool__submit_place(p) != PROCPOOL_OK)
+  if (part == NULL || procpool__submit_place(p) != PROCPOOL_OK || !procpool__map_locate_both(m))
     return false;
   part->first = job->first + (job->count - count);
   part->count = count;
   if (procpool__map_prepare(m, part) != PROCPOOL_OK || p->life.refusal != PROCPOOL_OK ||
       procpool__submit_place(p) != PROCPOOL_OK || !procpool__map_shorten(m, job, job->count - count)) {
     procpool__arena_unhold(p, part->block, part->at.size);
+    procpool__submit_give_up(p, PROCPOOL_FULL);
     return false;
   }
   if (procpool__map_submit(m, part) == PROCPOOL_OK) {
@@ -17094,6 +17095,7 @@ static bool procpool__map_split(procpool__mapping *m, procpool__job *job, size_t
     return true;
   }
   procpool__arena_unhold(p, part->block, part->at.size);
+  procpool__submit_give_up(p, PROCPOOL_FULL);
   m->idle = part->next;
   part->next = m->again;
   m->again = part;
