@@ -792,9 +792,10 @@ PROCPOOL_API void procpool_iterator_free(procpool_iterator *iterator);
 
 /* ---- map ---- */
 typedef struct procpool_map_options {
-  size_t struct_size;        /* as in procpool_submit_options */
-  size_t chunksize;          /* items per task; 0: chosen by the pool */
-  double timeout;            /* seconds for the whole map; 0: no limit; negative: over already, no item begins */
+  size_t struct_size; /* as in procpool_submit_options */
+  size_t chunksize;   /* items per task, at most: a worker that has nothing to do gets some of a task that takes long;
+                                0: chosen by the pool */
+  double timeout;     /* seconds for the whole map; 0: no limit; negative: over already, no item begins */
   procpool_status *statuses; /* one per item, or null */
   procpool_error *errors;    /* one per item, or null: each has its status, an item that failed its own message too */
   procpool_error *error; /* the error of the first (lowest) item that is not OK; where that one did not end, or the map
@@ -881,10 +882,11 @@ typedef int64_t procpool__i64 __attribute__((aligned(8)));
 typedef struct procpool__items {
   const void *arguments;
   void *results;
-  const procpool__u64 *stop; /* shared: how many items there are; 0 as soon as the map wants no more of them to begin */
+  const procpool__u64 *stop; /* shared: where the row ends, in its lower half; 0 as soon as no more items shall begin */
   procpool__u64 *begun;      /* shared: how many items were begun; one more than there are: all have ended */
   const procpool__u64 *word; /* the task's, shared: it says running until the supervisor asks the task to end */
   uint64_t running;
+  size_t first;          /* the row's first item */
   bool limited;          /* only then it may be asked */
   const uint32_t *guard; /* not shared: zero in a child that an item has made and that comes back from it */
 } procpool__items;
@@ -941,7 +943,7 @@ PROCPOOL_API procpool_status procpool__typed_next(procpool_iterator *iterator, v
  * item begins (the one before has its result by then): should the worker die in it, it is the one that crashed. Only
  * then comes the look whether it shall: so the host, which takes stop away and then reads begun, knows what can have
  * begun (not at once, since a processor may look before others see what it wrote: the host waits a moment). Behind the
- * last item this writes one more than there are. */
+ * last item this writes one more than there are. False also at the end of a row: see procpool__worker_row. */
 static PROCPOOL_UNUSED inline bool procpool__item_next(const procpool__u64 *procpool__stop,
                                                        procpool__u64 *procpool__begun,
                                                        const procpool__u64 *procpool__word, uint64_t procpool__running,
@@ -953,7 +955,7 @@ static PROCPOOL_UNUSED inline bool procpool__item_next(const procpool__u64 *proc
   __atomic_store_n(procpool__begun, procpool__i + 1, __ATOMIC_RELEASE);
   __atomic_signal_fence(__ATOMIC_SEQ_CST); /* not begun yet: the compiler may not store its result earlier */
   PROCPOOL__ITEM_STEP();
-  return __builtin_expect(procpool__i < __atomic_load_n(procpool__stop, __ATOMIC_RELAXED), 1);
+  return __builtin_expect((uint32_t)procpool__i < (uint32_t)__atomic_load_n(procpool__stop, __ATOMIC_RELAXED), 1);
 }
 
 /* Whether this is not the worker, but a child of its own: that one has no results. */
@@ -1425,7 +1427,7 @@ static PROCPOOL_UNUSED inline void procpool__scope_end(procpool **procpool__pool
     const uint64_t procpool__running = procpool__loop.running;                                                         \
     const bool procpool__limited = procpool__loop.limited;                                                             \
     const uint32_t *const procpool__guard = procpool__loop.guard;                                                      \
-    size_t procpool__i = 0;                                                                                            \
+    size_t procpool__i = procpool__loop.first;                                                                         \
     V##_ITEMS_OUT(R);                                                                                                  \
     if (procpool__stop == PROCPOOL_NULL)                                                                               \
       return;                                                                                                          \
@@ -2545,9 +2547,25 @@ private:
    scribbled on the links. A map's chunk keeps arguments, results and the number of the item that was begun in one
    block of the arena: results are written straight to it (or to the shared buffer that they lie in), and after a
    crash the items that had ended are kept, the one that was begun is CRASHED, and the others are handed out again.
-   Its progress word costs one plain store per item. A second word beside it says how many items there are; where the
-   loop ends is read from there, so a map that ends before its time takes it away, and no further item begins. The
-   worker writes its progress first and looks then: what the host finds there a moment later is all that ever began.
+   Its progress word, begun, costs one plain store per item. A second word beside it, stop, says where the loop ends: a
+   map that ends before its time takes it away, and no further item begins. The worker writes its progress first and
+   looks then: what the host finds there a moment later is all that ever began.
+
+   A chunk that runs can be shortened, since no one knows which items take long. stop is (row, end), changed by
+   compare-and-swap alone:
+
+      (0, n) ──worker: a row begins──▶ (r, n) ──worker: the next one──▶ (r', n) ... (n, n): all begun
+                                         └──host: end is lowered, r <= e──▶ (r, e), e to n are handed out as a new task
+      any ──host: the map ends──▶ 0
+
+   What lies before row is the worker's, what lies from end on is not: since row is never above end, no item is run by
+   two, and since the host's own count of the chunk is lowered with end, none is left out. A kill of the worker before
+   or after either step changes nothing in that: the host goes by begun and by its own count, as after any crash. The
+   new task is ready before end is lowered, and is submitted right after; what cannot be is handed out when it can. A
+   worker that writes nonsense there is believed as far as the host's count agrees, and spoils but the map that it is
+   of. Rows are so short (4 us or one item) that a compare-and-swap for each costs next to nothing. The host shortens
+   only where a worker has nothing to do and nothing is left to hand out, and the chunk goes on for a while at its pace
+   between two looks, 50 us apart.
 
    Where an imap hands out several items together, they are a task like any other, but that it runs one after the other:
    a bundle. Its outcome, by record or exit record, is that of the item that was begun last. All before that one have
@@ -6644,6 +6662,9 @@ struct procpool_task {
   uint64_t failures;             /* of its items; the last of them: */
   uint64_t noted;                /* its number plus 1 */
   procpool_status noted_as;
+  uint64_t first;                  /* item of the row that runs; of the others see procpool__worker_row: */
+  uint64_t look;                   /* rows until the next look at the clock */
+  uint64_t looked_item, looked_ns; /* the last one */
   struct procpool__bundle *bundle; /* an imap's task: several items, and the item that runs: */
   unsigned char *answer;           /* where in the arena its answer goes, */
   uint64_t answer_room;            /* and how many bytes are left there; 0: it has a record, as a task of its own */
@@ -6676,15 +6697,16 @@ struct procpool__worker {
   uint64_t lifeline_number; /* and which pipe that is */
   uint64_t event_number;    /* a process only: which pipe event_fd is. Its end also tells of the end of this process */
   procpool__platform_habits habits;
-  uint64_t tidied; /* the tasks that it had run when it last put back what they had left behind */
-  void *exit_list; /* the host's, see procpool__platform_begin_exit */
-  bool given_up;   /* its task's result will not be taken */
-  bool revoked;    /* its last task was taken from it: it is to end, and not in order */
-  bool leaves;     /* it has begun to leave */
-  bool lengthy;    /* its task took so long that a few system calls after it do not matter */
-  uint64_t row;    /* tasks since it last had nothing to do */
-  uint64_t tick;   /* procpool__platform_tick after the last of them that it looked at */
-  uint64_t opened; /* how far into the segment this process may reach */
+  uint64_t tidied;             /* the tasks that it had run when it last put back what they had left behind */
+  void *exit_list;             /* the host's, see procpool__platform_begin_exit */
+  bool given_up;               /* its task's result will not be taken */
+  bool revoked;                /* its last task was taken from it: it is to end, and not in order */
+  bool leaves;                 /* it has begun to leave */
+  bool lengthy;                /* its task took so long that a few system calls after it do not matter */
+  uint64_t row;                /* tasks since it last had nothing to do */
+  uint64_t tick;               /* procpool__platform_tick after the last of them that it looked at */
+  uint64_t opened;             /* how far into the segment this process may reach */
+  uint64_t row_map, row_items; /* how many items a row has, in the map that it ran items of last */
   uint64_t known_code[PROCPOOL__CODE_CACHE];
   procpool_task task;
   procpool__failure failure;       /* of its task; before the first one, of its initializer */
@@ -6704,12 +6726,27 @@ typedef struct procpool__chunk {
   procpool__u64 index;                      /* of the first item, in its map */
   procpool__u64 arguments, results, failures; /* offsets in the arena; failures: the marks, */
   procpool__u64 records;   /* and a procpool__failure for each item; 0: only the first failure is told */
-  procpool__u64 stop;      /* host: count; 0 when no further item shall begin (relaxed: see procpool__item_next) */
+  procpool__u64 stop;      /* host and worker, by CAS: a procpool__bounds; host: 0 when no further item shall begin */
   procpool__u64 begun;     /* worker, with release: items whose body began; count + 1: all have ended */
   procpool__u64 failed;    /* worker, with release: how many items have a mark */
   procpool__u64 took;      /* worker: ns that all items took together */
+  procpool__u64 map;       /* host: another number for each map */
   procpool__failure first; /* worker: of the first failure, where there are no records */
 } procpool__chunk;
+
+/* Of the chunk's items, those before row may begin (the worker raises it, item by item or more at once), those from end
+ * on are not the task's any more (the host lowers it). One word, changed by compare-and-swap: row is never above end,
+ * so an item that was given to another worker cannot begin here. The loop over the items reads it relaxed, and compares
+ * with the lower half. */
+static inline uint64_t procpool__bounds(uint64_t row, uint64_t end) {
+  return end << 32 | row;
+}
+static inline uint64_t procpool__bounds_row(uint64_t span) {
+  return span & UINT32_MAX;
+}
+static inline uint64_t procpool__bounds_end(uint64_t span) {
+  return span >> 32;
+}
 
 /* Several items of an imap that are one task, in the arena. The host writes it all before READY, but for begun, which
  * is the worker's. The task's outcome, with its record or its exit record, is that of the item that was begun last:
@@ -7153,10 +7190,10 @@ static void procpool__worker_enter(procpool_function function, procpool_task *t)
   PROCPOOL__CATCH(t)
 }
 
-/* The items of a map whose function takes one item at a time. */
+/* The items of a row of a map whose function takes one item at a time. */
 static void procpool__worker_run_items(procpool_task *t, procpool_function function) {
   procpool__chunk *chunk = t->chunk;
-  for (size_t i = 0; procpool__task_item(t, i); i++) {
+  for (size_t i = (size_t)t->first; procpool__task_item(t, i); i++) {
     t->given = false;
     t->argument = procpool__worker_arena(t, chunk->arguments + i * chunk->argument_step);
     t->argument_size = chunk->argument_size;
@@ -7167,15 +7204,70 @@ static void procpool__worker_run_items(procpool_task *t, procpool_function funct
   }
 }
 
+/* ---- rows ---- The items of a chunk are run in rows. To begin one costs a compare-and-swap and a call; within it the
+ * loop goes on without. What lies behind the row the host may give to another worker at any time; what is in it is this
+ * worker's. So a row is short: about as long as ROW_NS if its items take as long as those before; where they take as
+ * long as that, it is one item. */
+#define PROCPOOL__ROW_NS ((uint64_t)4000)
+enum {
+  PROCPOOL__ROW_LOOK = 4, /* so many rows from one look at the clock to the next */
+  PROCPOOL__ROW_GROWS = 8 /* so many times as long as the last one, at most */
+};
+
+/* How many items a row shall have that begins with this one. A chunk begins with what the last one of this map had come
+ * to. */
+static uint64_t procpool__worker_row_size(procpool_task *t, uint64_t item) {
+  procpool__worker *w = t->worker;
+  const uint64_t items = item - t->looked_item, most = w->row_items * PROCPOOL__ROW_GROWS;
+  const uint64_t now = --t->look > 0 ? 0 : procpool__platform_now(), took = now - t->looked_ns;
+  uint64_t row = most;
+  if (now == 0)
+    return w->row_items;
+  if (took > 0 && items * PROCPOOL__ROW_NS / took < most)
+    row = items * PROCPOOL__ROW_NS / took;
+  t->look = row > w->row_items ? 1 : PROCPOOL__ROW_LOOK;
+  t->looked_item = item;
+  t->looked_ns = now;
+  return w->row_items = row > 0 ? row : 1;
+}
+
+/* Begins the next row, with this item. False if the task is to end. */
+static bool procpool__worker_row(procpool_task *t, uint64_t item) {
+  const uint64_t row = procpool__worker_row_size(t, item);
+  uint64_t span, end;
+  do {
+    span = procpool__load(&t->chunk->stop);
+    end = procpool__bounds_end(span);
+    if (item >= end || (t->limited && procpool__load_relaxed(&t->slot->word) != t->word))
+      return false;
+  } while (!procpool__cas(&t->chunk->stop, span, procpool__bounds(end - item < row ? end : item + row, end)));
+  t->first = item;
+  return true;
+}
+
+/* All rows of a chunk. */
+static void procpool__worker_run_rows(procpool_task *t, procpool_function function, uint64_t now) {
+  procpool__worker *w = t->worker;
+  if (w->row_map != t->chunk->map)
+    w->row_items = 1;
+  w->row_map = t->chunk->map;
+  t->looked_item = 0;
+  t->looked_ns = now;
+  t->look = w->row_items > 1 ? PROCPOOL__ROW_LOOK + 1 : 2;
+  for (uint64_t item = 0; procpool__worker_row(t, item); item = procpool__worker_item(t)) {
+    if (t->chunk->one_by_one)
+      procpool__worker_run_items(t, function);
+    else
+      procpool__worker_enter(function, t);
+    procpool__worker_end_copy(w);
+  }
+}
+
 /* A chunk, whose results lie in the arena: its record is empty. */
 static void procpool__worker_run_chunk(procpool_task *t, procpool_function function) {
   const uint64_t start = procpool__platform_now();
   uint64_t took;
-  if (t->chunk->one_by_one)
-    procpool__worker_run_items(t, function);
-  else
-    procpool__worker_enter(function, t);
-  procpool__worker_end_copy(t->worker);
+  procpool__worker_run_rows(t, function, start);
   took = procpool__platform_now() - start;
   procpool__store_relaxed(&t->chunk->took, took);
   t->worker->lengthy = took > PROCPOOL__LENGTHY;
@@ -16868,6 +16960,7 @@ typedef struct procpool__job {
   uint64_t block;
   procpool__layout at;
   size_t first, count;
+  uint64_t seen; /* what begun said at the last look, see map_share; 0: it had not begun, or there was none */
 } procpool__job;
 
 /* The caller's arguments or results: how they lie in a chunk. */
@@ -16892,6 +16985,9 @@ typedef struct procpool__mapping {
   procpool_map_options o;        /* zeros where there are none */
   procpool_map_options *options; /* where the caller is told of failures; or null */
   procpool__wait wait;
+  uint64_t number;               /* its own, for some time: see procpool__chunk.map */
+  uint64_t deadline;             /* the call's; the wait's may be earlier */
+  uint64_t looked, gap;          /* ns: when map_share looked last, 0: there is more to hand out; to the next look */
   bool halted;                   /* it ends before its time: no further item begins */
   size_t next;                   /* first item never handed out */
   procpool__job *jobs;           /* null before the map begins */
@@ -17027,7 +17123,9 @@ static procpool_status procpool__map_load(procpool__mapping *m, procpool__job *j
   if (address == PROCPOOL__CODE_UNKNOWN)
     return PROCPOOL_SYSTEM;
   memset(chunk, 0, offsetof(procpool__chunk, first));
-  chunk->count = chunk->stop = job->count;
+  chunk->count = job->count;
+  chunk->stop = procpool__bounds(0, job->count);
+  chunk->map = m->number;
   chunk->argument_size = m->arguments.size;
   chunk->result_size = m->results.size;
   chunk->argument_step = m->arguments.step;
@@ -17063,11 +17161,31 @@ static procpool_status procpool__map_submit(procpool__mapping *m, procpool__job 
   return status;
 }
 
+/* Takes a block for the job's items, and fills it. */
+static procpool_status procpool__map_prepare(procpool__mapping *m, procpool__job *job) {
+  procpool *p = m->pool;
+  job->at = procpool__map_layout(m, job->count);
+  job->block = procpool__arena_hold(p, job->at.size);
+  if (job->block == PROCPOOL__NO_BLOCK)
+    return procpool__submit_no_memory(p, procpool__arena_could_hold(p, job->at.size) ? 0 : UINT64_MAX);
+  return procpool__map_load(m, job);
+}
+
+/* The job, the first of this list, is handed out. */
+static void procpool__map_sent(procpool__mapping *m, procpool__job **list) {
+  procpool__job *job = *list;
+  *list = job->next;
+  job->seen = 0;
+  m->busy++;
+  m->items += job->count;
+  m->bytes += job->at.size;
+}
+
 /* Hands out one chunk: there is a job for it. FULL where there is no room now. Memory that the arena could hold is
  * waited for as long as others have some. */
 static procpool_status procpool__map_send(procpool__mapping *m) {
   procpool *p = m->pool;
-  procpool__job *job = m->again != NULL ? m->again : m->idle;
+  procpool__job **list = m->again != NULL ? &m->again : &m->idle, *job = *list;
   size_t fresh = 0;
   procpool_status status = procpool__submit_place(p); /* else all that follows would be in vain */
   if (status != PROCPOOL_OK)
@@ -17078,12 +17196,7 @@ static procpool_status procpool__map_send(procpool__mapping *m) {
     job->first = m->next;
     job->count = fresh;
   }
-  job->at = procpool__map_layout(m, job->count);
-  job->block = procpool__arena_hold(p, job->at.size);
-  if (job->block == PROCPOOL__NO_BLOCK)
-    status = procpool__submit_no_memory(p, procpool__arena_could_hold(p, job->at.size) ? 0 : UINT64_MAX);
-  if (status == PROCPOOL_OK)
-    status = procpool__map_load(m, job);
+  status = procpool__map_prepare(m, job);
   if (status == PROCPOOL_OK)
     status = procpool__map_submit(m, job);
   if (status != PROCPOOL_OK) {
@@ -17091,11 +17204,8 @@ static procpool_status procpool__map_send(procpool__mapping *m) {
     procpool__submit_give_up(p, status);
     return status;
   }
-  *(m->again != NULL ? &m->again : &m->idle) = job->next;
+  procpool__map_sent(m, list);
   m->next += fresh;
-  m->busy++;
-  m->items += job->count;
-  m->bytes += job->at.size;
   return PROCPOOL_OK;
 }
 
@@ -17389,6 +17499,145 @@ static void procpool__map_clear(const procpool__mapping *m) {
   (void)procpool__host_relock(m->pool);
 }
 
+/* ---- a chunk that runs is shortened ---- Items may take much longer than those before them, and nobody knows which.
+ * So when all is handed out, and a worker of the pool has nothing to do, the host looks how far the chunks that run
+ * have come, and looks again a moment later. Of the one with the most items left, if at this pace they will take a
+ * while, that worker gets its share. First all that the new task needs is made ready, then the old one's end is
+ * lowered, and then the new one is submitted. Should its worker be killed, or end, at any point between, the old one
+ * has come to an end by what its end says now, as always. */
+#define PROCPOOL__SHARE_NS ((uint64_t)50000)     /* from one look to the next, */
+#define PROCPOOL__SHARE_MOST ((uint64_t)5000000) /* at most */
+#define PROCPOOL__SHARE_LEAST 200e3 /* ns: a share of less than half of this is not worth a worker's wake */
+
+/* Items that its worker can do without: those behind the row that it is in. None before it begins, nor where the word
+ * is not what the job says. */
+static size_t procpool__map_left(const procpool__mapping *m, const procpool__job *job) {
+  const uint64_t span = procpool__load(&procpool__map_chunk(m, job)->stop), row = procpool__bounds_row(span);
+  return procpool__bounds_end(span) == job->count && row > 0 && row < job->count ? job->count - (size_t)row : 0;
+}
+
+static uint64_t procpool__map_begun(const procpool__mapping *m, const procpool__job *job) {
+  return procpool__load_relaxed(&procpool__map_chunk(m, job)->begun); /* a hint how long it will take */
+}
+
+/* Whether the chunk runs, and goes on for a while: so many items are left, and it began so few since the last look. */
+static bool procpool__map_is_long(const procpool__mapping *m, const procpool__job *job, size_t left, uint64_t ns) {
+  const uint64_t begun = procpool__map_begun(m, job);
+  if (left == 0 || job->seen == 0 || begun < job->seen)
+    return false;
+  return begun == job->seen || (double)left * (double)ns / (double)(begun - job->seen) >= PROCPOOL__SHARE_LEAST;
+}
+
+/* The chunk with the most items left, among those that are worth it; or null. */
+static procpool__job *procpool__map_longest(procpool__mapping *m, uint64_t ns, size_t *most) {
+  procpool__job *longest = NULL;
+  *most = 0;
+  for (size_t j = 0; j < m->job_count; j++) {
+    procpool__job *job = &m->jobs[j];
+    const size_t left = job->node.future != NULL && job->seen != 0 ? procpool__map_left(m, job) : 0;
+    if (left <= *most || !procpool__map_is_long(m, job, left, ns))
+      continue;
+    longest = job;
+    *most = left;
+  }
+  return longest;
+}
+
+/* Takes all items from the chunk but the first so many. False if its worker has come too far by now. */
+static bool procpool__map_shorten(procpool__mapping *m, procpool__job *job, size_t count) {
+  procpool__chunk *chunk = procpool__map_chunk(m, job);
+  uint64_t span;
+  do {
+    span = procpool__load(&chunk->stop);
+    if (procpool__bounds_end(span) != job->count || procpool__bounds_row(span) > count)
+      return false;
+  } while (!procpool__cas(&chunk->stop, span, procpool__bounds(procpool__bounds_row(span), count)));
+  m->items -= job->count - count;
+  job->count = count;
+  return true;
+}
+
+/* Hands out the last items of a chunk that runs as one of its own, if there is room for it now. What then cannot be
+ * handed out all the same is so as soon as it can. */
+static bool procpool__map_split(procpool__mapping *m, procpool__job *job, size_t count) {
+  procpool *p = m->pool;
+  procpool__job *part = m->idle;
+  if (part == NULL || procpool__submit_place(p) != PROCPOOL_OK || !procpool__map_locate_both(m))
+    return false;
+  part->first = job->first + (job->count - count);
+  part->count = count;
+  if (procpool__map_prepare(m, part) != PROCPOOL_OK || p->life.refusal != PROCPOOL_OK ||
+      procpool__submit_place(p) != PROCPOOL_OK || !procpool__map_shorten(m, job, job->count - count)) {
+    procpool__arena_unhold(p, part->block, part->at.size);
+    procpool__submit_give_up(p, PROCPOOL_FULL);
+    return false;
+  }
+  if (procpool__map_submit(m, part) == PROCPOOL_OK) {
+    procpool__map_sent(m, &m->idle);
+    return true;
+  }
+  procpool__arena_unhold(p, part->block, part->at.size);
+  procpool__submit_give_up(p, PROCPOOL_FULL);
+  m->idle = part->next;
+  part->next = m->again;
+  m->again = part;
+  return false;
+}
+
+/* How many workers have no task of this pool. */
+static size_t procpool__map_free_workers(const procpool__mapping *m) {
+  const procpool *p = m->pool;
+  const uint64_t unsettled = p->tasks.submitted - p->tasks.settled, workers = (uint64_t)p->segment.workers;
+  return unsettled < workers ? (size_t)(workers - unsettled) : 0;
+}
+
+/* Sees how far each chunk is. Returns whether one could be shortened later. */
+static bool procpool__map_see(procpool__mapping *m) {
+  bool any = false;
+  for (size_t j = 0; j < m->job_count; j++) {
+    procpool__job *job = &m->jobs[j];
+    if (job->node.future == NULL)
+      continue;
+    job->seen = procpool__map_begun(m, job);
+    any = any || (job->seen == 0 && job->count > 1) || procpool__map_left(m, job) > 0;
+  }
+  return any;
+}
+
+/* Hands out parts of what runs, one for each worker that has nothing to do. False if none. */
+static bool procpool__map_split_some(procpool__mapping *m, size_t unoccupied, uint64_t ns) {
+  size_t splits = 0, left;
+  for (; splits < unoccupied; splits++) {
+    const size_t shares = unoccupied - splits + 1;
+    procpool__job *job = procpool__map_longest(m, ns, &left);
+    if (job == NULL || !procpool__map_split(m, job, left / shares + (left % shares > 0)))
+      break;
+  }
+  if (splits > 0)
+    procpool__submit_look(m->pool, false);
+  return splits > 0;
+}
+
+/* Sees to it that workers that have nothing to do get something; or that the wait that follows ends in time for that:
+ * soon, and ever later while it comes to nothing. */
+static void procpool__map_share(procpool__mapping *m) {
+  const uint64_t now = procpool__platform_now();
+  const size_t unoccupied = procpool__map_free_workers(m);
+  bool any = true;
+  if (procpool__map_more(m) || m->pool->methods.inline_worker != NULL || m->pool->life.refusal != PROCPOOL_OK) {
+    m->looked = 0;
+    return;
+  }
+  if (m->looked == 0 || now - m->looked >= m->gap) {
+    const bool split = m->looked != 0 && procpool__map_split_some(m, unoccupied, now - m->looked);
+    m->gap = split || m->looked == 0 ? PROCPOOL__SHARE_NS : m->gap < PROCPOOL__SHARE_MOST ? 2 * m->gap : m->gap;
+    any = procpool__map_see(m);
+    m->looked = now;
+  }
+  if (unoccupied > 0 && any && now + m->gap < m->deadline)
+    m->wait.deadline = now + m->gap;
+}
+
 static bool procpool__condition_map(procpool *p, void *context) {
   procpool__mapping *m = (procpool__mapping *)context;
   if (m->busy == 0)
@@ -17418,13 +17667,20 @@ static procpool_status procpool__map_run(procpool__mapping *m) {
       return status;
     m->wait.how = PROCPOOL__WAIT_CALLBACKS | PROCPOOL__WAIT_GROUP;
     m->wait.how |= status == PROCPOOL_FULL ? (unsigned)PROCPOOL__WAIT_ROOM : 0u;
+    procpool__map_share(m);
     status = procpool__host_wait(m->pool, &m->wait);
+    if (status == PROCPOOL_PENDING && m->wait.deadline != m->deadline) { /* only to look again */
+      m->wait.deadline = m->deadline;
+      continue;
+    }
+    m->wait.deadline = m->deadline;
     if (status != PROCPOOL_OK)
       return status;
     items = m->items;
     while ((node = procpool__waiter_pop(&m->waiter)) != NULL)
       procpool__map_finish(m, (procpool__job *)(void *)node);
     procpool__map_pace(m, items - m->items);
+    m->gap = PROCPOOL__SHARE_NS;
   }
 }
 
@@ -17547,6 +17803,8 @@ static procpool_status procpool__map(procpool *p, procpool_function function, bo
   m.failed_item = SIZE_MAX;
   m.wait = procpool__host_wait_for(p, procpool__condition_map, &m, procpool__public_patience(m.o.timeout),
                                    PROCPOOL__WAIT_CALLBACKS | PROCPOOL__WAIT_GROUP);
+  m.number = procpool__platform_now();
+  m.deadline = m.wait.deadline;
   m.wait.spare = &m.spare;
   m.wait.holds = &m.busy;
   return procpool__public_leave_throwing(p, procpool__map_checked(&m));
@@ -17785,6 +18043,7 @@ PROCPOOL_API procpool__items procpool__task_items(procpool_task *task) {
   items.begun = &task->chunk->begun;
   items.word = &task->slot->word;
   items.running = task->word;
+  items.first = (size_t)task->first;
   items.limited = task->limited;
   items.guard = procpool__worker_guard(task->worker);
   return items;

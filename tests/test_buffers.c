@@ -942,7 +942,7 @@ TEST_STARTS(buffers_map_copies_nothing, FORK | THREAD) {
   for (size_t k = 0; k < count; k++)
     CHECK(a.out[k] == a.in[k] + 1);
   CHECK_LE(test_stats(pool).shared_bytes, before + 8 * MIB);
-  CHECK_EQ(test_stats(pool).settled, 1 + count / 65536);
+  CHECK_GE(test_stats(pool).settled, 1 + count / 65536); /* more: one that ran was divided */
   arrays_close(pool, &a);
   test_close(pool);
 }

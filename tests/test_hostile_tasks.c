@@ -407,9 +407,12 @@ void hostile_large_task(procpool_task *task) {
 /* ---- a map's chunk ---- */
 
 void hostile_item(procpool_task *task) {
+  static const uint64_t stops[] = {UINT64_MAX, 1, (uint64_t)1 << 32, (uint64_t)7 << 32 | 5, (uint64_t)5 << 32 | 7};
   procpool__chunk *chunk = task->chunk;
   const int item = *(const int *)procpool_task_argument(task, NULL);
   procpool_task_return(task, &item, sizeof(item));
+  if (item % 8 == 5)
+    procpool__store(&chunk->stop, stops[item / 8 % 5]);
   if (item % 8 != 3)
     return;
   chunk->begun = item & 8 ? UINT64_MAX : 1000;

@@ -288,6 +288,8 @@ static void sim_items(const sim *m, unsigned count, unsigned fails) {
     }
     chunk->begun++;
   }
+  if (fails == 0)
+    chunk->stop = procpool__bounds(chunk->begun, job->count);
 }
 
 static void sim_piece(int w, sim *m, uint64_t total, bool last) {
@@ -745,6 +747,7 @@ static void map_begin(void) {
   m->o.statuses = world.statuses;
   m->o.error = &world.map_error;
   m->o.time_limit = what & 128 ? 0.5 : 0;
+  m->deadline = UINT64_MAX;
   world.map = m;
   if (!procpool__map_make(m))
     map_free();
@@ -767,6 +770,8 @@ static void map_step(void) {
     procpool__map_finish(m, (procpool__job *)(void *)node);
   REQUIRE(m->busy + map_jobs(m->idle) + map_jobs(m->again) == m->job_count);
   (void)procpool__map_fill(m);
+  procpool__map_share(m);
+  REQUIRE(m->busy + map_jobs(m->idle) + map_jobs(m->again) == m->job_count);
   procpool__host_unlock(m->pool);
 }
 

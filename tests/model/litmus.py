@@ -1033,6 +1033,25 @@ def items():
     return worker, host
 
 
+@test("stop=21 item=0")
+def divided():
+    """A chunk that runs is shortened while its worker begins a row: each item is one worker's. (stop: end and row.)"""
+    def worker():
+        stop = yield R("worker_row chunk.stop", "stop")
+        if stop == 21:
+            found = yield C("worker_row chunk.stop", "stop", 21, 22)
+            if found == 21:
+                yield put("item", 1)
+
+    def host():
+        stop = yield R("map_shorten chunk.stop", "stop")
+        if stop == 21:
+            found = yield C("map_shorten chunk.stop", "stop", 21, 11)
+            if found == 21:
+                yield put("item", 2)  # by another worker
+    return worker, host
+
+
 # ---- threads of the host ----
 @test("status=0 result=0")
 def status():
