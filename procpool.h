@@ -2563,8 +2563,8 @@ private:
    or after either step changes nothing in that: the host goes by begun and by its own count, as after any crash. The
    new task is ready before end is lowered, and is submitted right after; what cannot be is handed out when it can. A
    worker that writes nonsense there is believed as far as the host's count agrees, and spoils but the map that it is
-   of. Rows are so short (4 us or one item) that a compare-and-swap for each costs next to nothing. The host shortens
-   only where a worker has nothing to do and nothing is left to hand out, and the chunk goes on for a while at its pace
+   of. A row takes about 4 us, or one item, or some 30 times what its compare-and-swap takes. The host shortens only
+   where a worker has nothing to do and nothing is left to hand out, and the chunk goes on for a while at its pace
    between two looks, 50 us apart.
 
    Where an imap hands out several items together, they are a task like any other, but that it runs one after the other:
@@ -6697,16 +6697,17 @@ struct procpool__worker {
   uint64_t lifeline_number; /* and which pipe that is */
   uint64_t event_number;    /* a process only: which pipe event_fd is. Its end also tells of the end of this process */
   procpool__platform_habits habits;
-  uint64_t tidied;             /* the tasks that it had run when it last put back what they had left behind */
-  void *exit_list;             /* the host's, see procpool__platform_begin_exit */
-  bool given_up;               /* its task's result will not be taken */
-  bool revoked;                /* its last task was taken from it: it is to end, and not in order */
-  bool leaves;                 /* it has begun to leave */
-  bool lengthy;                /* its task took so long that a few system calls after it do not matter */
-  uint64_t row;                /* tasks since it last had nothing to do */
-  uint64_t tick;               /* procpool__platform_tick after the last of them that it looked at */
-  uint64_t opened;             /* how far into the segment this process may reach */
-  uint64_t row_map, row_items; /* how many items a row has, in the map that it ran items of last */
+  uint64_t tidied;            /* the tasks that it had run when it last put back what they had left behind */
+  void *exit_list;            /* the host's, see procpool__platform_begin_exit */
+  bool given_up;              /* its task's result will not be taken */
+  bool revoked;               /* its last task was taken from it: it is to end, and not in order */
+  bool leaves;                /* it has begun to leave */
+  bool lengthy;               /* its task took so long that a few system calls after it do not matter */
+  uint64_t row;               /* tasks since it last had nothing to do */
+  uint64_t tick;              /* procpool__platform_tick after the last of them that it looked at */
+  uint64_t opened;            /* how far into the segment this process may reach */
+  uint64_t row_function;      /* of the map that it ran items of last, */
+  uint64_t row_items, row_ns; /* how many a row had there, and what it cost to begin one, averaged */
   uint64_t known_code[PROCPOOL__CODE_CACHE];
   procpool_task task;
   procpool__failure failure;       /* of its task; before the first one, of its initializer */
@@ -6730,7 +6731,6 @@ typedef struct procpool__chunk {
   procpool__u64 begun;     /* worker, with release: items whose body began; count + 1: all have ended */
   procpool__u64 failed;    /* worker, with release: how many items have a mark */
   procpool__u64 took;      /* worker: ns that all items took together */
-  procpool__u64 map;       /* host: another number for each map */
   procpool__failure first; /* worker: of the first failure, where there are no records */
 } procpool__chunk;
 
@@ -7206,34 +7206,33 @@ static void procpool__worker_run_items(procpool_task *t, procpool_function funct
 
 /* ---- rows ---- The items of a chunk are run in rows. To begin one costs a compare-and-swap and a call; within it the
  * loop goes on without. What lies behind the row the host may give to another worker at any time; what is in it is this
- * worker's. So a row is short: about as long as ROW_NS if its items take as long as those before; where they take as
- * long as that, it is one item. */
+ * worker's. So a row is short: about as long as ROW_NS if its items take as long as those before, and one item where
+ * these take as long as that. But the compare-and-swap waits until the results before it are stored, and where they are
+ * many and small that takes a microsecond: so a row is also long enough that this does not count. A map of the same
+ * function begins with rows such as the last one's. */
 #define PROCPOOL__ROW_NS ((uint64_t)4000)
 enum {
-  PROCPOOL__ROW_LOOK = 4, /* so many rows from one look at the clock to the next */
-  PROCPOOL__ROW_GROWS = 8 /* so many times as long as the last one, at most */
+  PROCPOOL__ROW_COSTS = 32, /* times what it costs to begin a row */
+  PROCPOOL__ROW_LOOK = 4,   /* so many rows from one look at the clock to the next */
+  PROCPOOL__ROW_GROWS = 8   /* so many times as long as the last one, at most */
 };
 
-/* How many items a row shall have that begins with this one. A chunk begins with what the last one of this map had come
- * to. */
-static uint64_t procpool__worker_row_size(procpool_task *t, uint64_t item) {
+/* How many items a row shall have that begins with this one, now. */
+static void procpool__worker_row_size(procpool_task *t, uint64_t item, uint64_t now) {
   procpool__worker *w = t->worker;
-  const uint64_t items = item - t->looked_item, most = w->row_items * PROCPOOL__ROW_GROWS;
-  const uint64_t now = --t->look > 0 ? 0 : procpool__platform_now(), took = now - t->looked_ns;
+  const uint64_t items = item - t->looked_item, most = w->row_items * PROCPOOL__ROW_GROWS, took = now - t->looked_ns;
+  const uint64_t costs = w->row_ns * PROCPOOL__ROW_COSTS, ns = costs > PROCPOOL__ROW_NS ? costs : PROCPOOL__ROW_NS;
   uint64_t row = most;
-  if (now == 0)
-    return w->row_items;
-  if (took > 0 && items * PROCPOOL__ROW_NS / took < most)
-    row = items * PROCPOOL__ROW_NS / took;
+  if (took > 0 && items * ns / took < most)
+    row = items * ns / took;
   t->look = row > w->row_items ? 1 : PROCPOOL__ROW_LOOK;
   t->looked_item = item;
   t->looked_ns = now;
-  return w->row_items = row > 0 ? row : 1;
+  w->row_items = row > 0 ? row : 1;
 }
 
-/* Begins the next row, with this item. False if the task is to end. */
-static bool procpool__worker_row(procpool_task *t, uint64_t item) {
-  const uint64_t row = procpool__worker_row_size(t, item);
+/* Takes the next row, with this item, from what the host may take back. False if the task is to end. */
+static bool procpool__worker_take_row(procpool_task *t, uint64_t item, uint64_t row) {
   uint64_t span, end;
   do {
     span = procpool__load(&t->chunk->stop);
@@ -7245,12 +7244,26 @@ static bool procpool__worker_row(procpool_task *t, uint64_t item) {
   return true;
 }
 
+/* The same, and looks at the clock now and then: how long the rows are, and what it costs to begin one. */
+static bool procpool__worker_row(procpool_task *t, uint64_t item) {
+  procpool__worker *w = t->worker;
+  uint64_t now;
+  bool any;
+  if (--t->look > 0)
+    return procpool__worker_take_row(t, item, w->row_items);
+  now = procpool__platform_now();
+  procpool__worker_row_size(t, item, now);
+  any = procpool__worker_take_row(t, item, w->row_items);
+  w->row_ns = (3 * w->row_ns + procpool__platform_now() - now) / 4;
+  return any;
+}
+
 /* All rows of a chunk. */
 static void procpool__worker_run_rows(procpool_task *t, procpool_function function, uint64_t now) {
   procpool__worker *w = t->worker;
-  if (w->row_map != t->chunk->map)
+  if (w->row_function != t->slot->function)
     w->row_items = 1;
-  w->row_map = t->chunk->map;
+  w->row_function = t->slot->function;
   t->looked_item = 0;
   t->looked_ns = now;
   t->look = w->row_items > 1 ? PROCPOOL__ROW_LOOK + 1 : 2;
@@ -16985,7 +16998,6 @@ typedef struct procpool__mapping {
   procpool_map_options o;        /* zeros where there are none */
   procpool_map_options *options; /* where the caller is told of failures; or null */
   procpool__wait wait;
-  uint64_t number;               /* its own, for some time: see procpool__chunk.map */
   uint64_t deadline;             /* the call's; the wait's may be earlier */
   uint64_t looked, gap;          /* ns: when map_share looked last, 0: there is more to hand out; to the next look */
   bool halted;                   /* it ends before its time: no further item begins */
@@ -17125,7 +17137,6 @@ static procpool_status procpool__map_load(procpool__mapping *m, procpool__job *j
   memset(chunk, 0, offsetof(procpool__chunk, first));
   chunk->count = job->count;
   chunk->stop = procpool__bounds(0, job->count);
-  chunk->map = m->number;
   chunk->argument_size = m->arguments.size;
   chunk->result_size = m->results.size;
   chunk->argument_step = m->arguments.step;
@@ -17803,7 +17814,6 @@ static procpool_status procpool__map(procpool *p, procpool_function function, bo
   m.failed_item = SIZE_MAX;
   m.wait = procpool__host_wait_for(p, procpool__condition_map, &m, procpool__public_patience(m.o.timeout),
                                    PROCPOOL__WAIT_CALLBACKS | PROCPOOL__WAIT_GROUP);
-  m.number = procpool__platform_now();
   m.deadline = m.wait.deadline;
   m.wait.spare = &m.spare;
   m.wait.holds = &m.busy;
@@ -18271,6 +18281,7 @@ PROCPOOL_API procpool_status procpool_process_free(procpool_process *process) {
             many futures       procpool_cancel_many, procpool_release_many; procpool_stats.futures
             given back         a future is HANDLE until 64 others of its pool have been, and not the next task's
             imap               procpool_imap_options.chunksize; f_each, for loops
+            map                chunksize is a maximum: a chunk that takes long is shared with a worker that has no task
             initializers       say why they failed: procpool_task_fail(NULL, code, message)
             finalizer          procpool_options.finalizer, _callback, _context, _limit
             plugins            procpool_options.worker_path

@@ -1037,9 +1037,9 @@ def items():
 def divided():
     """A chunk that runs is shortened while its worker begins a row: each item is one worker's. (stop: end and row.)"""
     def worker():
-        stop = yield R("worker_row chunk.stop", "stop")
+        stop = yield R("worker_take_row chunk.stop", "stop")
         if stop == 21:
-            found = yield C("worker_row chunk.stop", "stop", 21, 22)
+            found = yield C("worker_take_row chunk.stop", "stop", 21, 22)
             if found == 21:
                 yield put("item", 1)
 
