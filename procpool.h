@@ -18144,15 +18144,17 @@ PROCPOOL_API procpool_process *procpool_process_start_checked(const procpool_pro
                                                               size_t size, int version, size_t options_size) {
   procpool_error unheard, *error = &unheard;
   procpool_process *process;
+  bool other;
   int cancel;
   memset(&unheard, 0, sizeof(unheard));
   if (options != NULL && options->error != NULL)
     error = options->error;
   procpool__platform_cancel_here();
-  if (version / 100 != PROCPOOL_VERSION / 100 || options_size != sizeof(*options) ||
-      (options != NULL && procpool__host_mismatch(options->struct_size, sizeof(*options)))) {
+  other = version / 100 != PROCPOOL_VERSION / 100 || options_size != sizeof(*options);
+  if (other || (options != NULL && procpool__host_mismatch(options->struct_size, sizeof(*options)))) {
     error->status = PROCPOOL_MISMATCH; /* as in procpool__open: nothing else of it is known */
-    (void)procpool__host_told(PROCPOOL_MISMATCH);
+    (void)procpool__host_told(other ? PROCPOOL_MISMATCH
+                                    : procpool__host_refuse(NULL, PROCPOOL_MISMATCH, 0, PROCPOOL__OTHER_OPTIONS));
     return NULL;
   }
   cancel = procpool__platform_no_cancel();

@@ -227,7 +227,10 @@ int main(void) {
 END
   "$1" -O1 -g -fno-omit-frame-pointer -fsanitize=address -I "$root" -o program program.c -pthread
   ! ./program 2>message || { echo "nothing was reported"; exit 1; }
-  grep -q 'heap-use-after-free' message && grep -q 'in twice_result' message || { cat message; exit 1; }
+  if ! grep -q 'heap-use-after-free' message || ! grep -q 'in twice_result' message; then
+    cat message
+    exit 1
+  fi
 }
 
 # mistakes COMPILER [OPTION...]: what users get wrong must not compile, and the message says what was meant: a file's
