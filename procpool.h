@@ -955,7 +955,7 @@ static PROCPOOL_UNUSED inline bool procpool__item_next(const procpool__u64 *proc
   __atomic_store_n(procpool__begun, procpool__i + 1, __ATOMIC_RELEASE);
   __atomic_signal_fence(__ATOMIC_SEQ_CST); /* not begun yet: the compiler may not store its result earlier */
   PROCPOOL__ITEM_STEP();
-  return __builtin_expect((uint32_t)procpool__i < (uint32_t)__atomic_load_n(procpool__stop, __ATOMIC_RELAXED), 1);
+  return __builtin_expect(procpool__i < (__atomic_load_n(procpool__stop, __ATOMIC_RELAXED) & UINT32_MAX), 1);
 }
 
 /* Whether this is not the worker, but a child of its own: that one has no results. */
@@ -2449,7 +2449,7 @@ private:
               1608  host_seq  1616 host_woken_ns                           the process that wakes the host
               1664  phase   1672 arena_top                                 host
               1728  limited  1736 tick  1744 dated                         host
-              1752  ticking  1756 lost_bell                                supervisor (lost_bell: set by a worker)
+              1752  ticking  1756 lost_bell  1760 expiring                 supervisor (lost_bell: set by a worker)
               1792  dead_list dead_count health gone alive started         supervisor (dead_list: host takes all)
                     stopped cause_*                                        supervisor
       block      0  intent_slot intent_word started_ns limited_word ended_word tasks life init_code    its worker
@@ -6075,6 +6075,9 @@ typedef struct procpool__header {
   uint32_t ticking;    /* supervisor: 1 while it looks for limits that are over. Host reads */
   /* Worker, before it signals the supervisor: the host's descriptor is to be set. Supervisor clears */
   uint32_t lost_bell;
+  /* supervisor: the slot (plus 1) that it takes out of the queue, from before its word says so until it is on the list of
+   * the dead; else 0. The host reads, as it reads a worker's intent */
+  uint32_t expiring;
   /* Slots (plus 1) that the supervisor decided: it pushes, the host takes all */
   PROCPOOL__ALIGNED procpool__u64 dead_list;
   procpool__u64 dead_count;     /* supervisor: how many it ever pushed */
@@ -6131,6 +6134,7 @@ PROCPOOL__AT(header, tick, 1736);
 PROCPOOL__AT(header, dated, 1744);
 PROCPOOL__AT(header, ticking, 1752);
 PROCPOOL__AT(header, lost_bell, 1756);
+PROCPOOL__AT(header, expiring, 1760);
 PROCPOOL__AT(header, dead_list, 1792);
 PROCPOOL__AT(block, intent_slot, 0);
 PROCPOOL__AT(block, init_code, 56);
@@ -6964,7 +6968,8 @@ static bool procpool__worker_commit(procpool__worker *w, const procpool__record 
  * before that, by its audit. The exchange comes before the look at the host's flag, which a host that sets it follows
  * with a look at the count. */
 static bool procpool__worker_drop(procpool__worker *w) {
-  if (!procpool__cas(&w->task.slot->word, w->task.word, procpool__word_in(w->task.word, PROCPOOL__DONE_OK))) {
+  const procpool__state state = w->task.late ? PROCPOOL__DONE_TIMEOUT : PROCPOOL__DONE_OK;
+  if (!procpool__cas(&w->task.slot->word, w->task.word, procpool__word_in(w->task.word, state))) {
     uint64_t word;
     const uint64_t done = procpool__worker_stopped(w, &word);
     if (done == 0 || !procpool__cas(&w->task.slot->word, word, done))
@@ -7217,29 +7222,42 @@ enum {
   PROCPOOL__ROW_GROWS = 8   /* so many times as long as the last one, at most */
 };
 
+/* How many items a row may have, where so many took so long. */
+static uint64_t procpool__worker_row_of(const procpool__worker *w, uint64_t items, uint64_t took) {
+  const uint64_t costs = w->row_ns * PROCPOOL__ROW_COSTS, ns = costs > PROCPOOL__ROW_NS ? costs : PROCPOOL__ROW_NS;
+  return took > 0 ? items * ns / took : UINT64_MAX;
+}
+
 /* How many items a row shall have that begins with this one, now. */
 static void procpool__worker_row_size(procpool_task *t, uint64_t item, uint64_t now) {
   procpool__worker *w = t->worker;
-  const uint64_t items = item - t->looked_item, most = w->row_items * PROCPOOL__ROW_GROWS, took = now - t->looked_ns;
-  const uint64_t costs = w->row_ns * PROCPOOL__ROW_COSTS, ns = costs > PROCPOOL__ROW_NS ? costs : PROCPOOL__ROW_NS;
-  uint64_t row = most;
-  if (took > 0 && items * ns / took < most)
-    row = items * ns / took;
+  const uint64_t most = w->row_items * PROCPOOL__ROW_GROWS;
+  uint64_t row = procpool__worker_row_of(w, item - t->looked_item, now - t->looked_ns);
+  row = row < most ? row : most;
   t->look = row > w->row_items ? 1 : PROCPOOL__ROW_LOOK;
   t->looked_item = item;
   t->looked_ns = now;
   w->row_items = row > 0 ? row : 1;
 }
 
-/* Takes the next row, with this item, from what the host may take back. False if the task is to end. */
+/* Takes the next row, with this item, from what the host may take back. False if the task is to end. The row before it
+ * has left in begun that this item begins, which it does not yet: should the task's time be over now, the one that ran
+ * too long is the one before. (Not where that row broke off: then begun says so already.) */
 static bool procpool__worker_take_row(procpool_task *t, uint64_t item, uint64_t row) {
   uint64_t span, end;
   do {
     span = procpool__load(&t->chunk->stop);
     end = procpool__bounds_end(span);
-    if (item >= end || (t->limited && procpool__load_relaxed(&t->slot->word) != t->word))
+    if (item >= end)
       return false;
+    if (t->limited && procpool__load_relaxed(&t->slot->word) != t->word) {
+      if (item == procpool__bounds_row(span))
+        procpool__store_release(&t->chunk->begun, item);
+      return false;
+    }
   } while (!procpool__cas(&t->chunk->stop, span, procpool__bounds(end - item < row ? end : item + row, end)));
+  if (t->limited)
+    procpool__store_release(&t->chunk->begun, item);
   t->first = item;
   return true;
 }
@@ -7247,14 +7265,15 @@ static bool procpool__worker_take_row(procpool_task *t, uint64_t item, uint64_t 
 /* The same, and looks at the clock now and then: how long the rows are, and what it costs to begin one. */
 static bool procpool__worker_row(procpool_task *t, uint64_t item) {
   procpool__worker *w = t->worker;
-  uint64_t now;
+  uint64_t now, took;
   bool any;
   if (--t->look > 0)
     return procpool__worker_take_row(t, item, w->row_items);
   now = procpool__platform_now();
   procpool__worker_row_size(t, item, now);
   any = procpool__worker_take_row(t, item, w->row_items);
-  w->row_ns = (3 * w->row_ns + procpool__platform_now() - now) / 4;
+  took = procpool__platform_now() - now;
+  w->row_ns = (3 * w->row_ns + (took < PROCPOOL__ROW_NS ? took : PROCPOOL__ROW_NS)) / 4; /* else it did not run */
   return any;
 }
 
@@ -7279,9 +7298,12 @@ static void procpool__worker_run_rows(procpool_task *t, procpool_function functi
 /* A chunk, whose results lie in the arena: its record is empty. */
 static void procpool__worker_run_chunk(procpool_task *t, procpool_function function) {
   const uint64_t start = procpool__platform_now();
-  uint64_t took;
+  uint64_t took, row;
   procpool__worker_run_rows(t, function, start);
   took = procpool__platform_now() - start;
+  row = procpool__worker_row_of(t->worker, procpool__worker_item(t) + 1, took);
+  if (row < t->worker->row_items) /* a chunk of few rows has not looked at the clock */
+    t->worker->row_items = row > 0 ? row : 1;
   procpool__store_relaxed(&t->chunk->took, took);
   t->worker->lengthy = took > PROCPOOL__LENGTHY;
   t->given = t->in_ring = false;
@@ -7377,6 +7399,8 @@ static bool procpool__worker_deliver(procpool__worker *w) {
   procpool_task *t = &w->task;
   uint32_t flags = t->given ? 0 : (uint32_t)PROCPOOL__RECORD_NONE;
   procpool__record head;
+  if (t->late) /* without RECORD_NONE, which tells that a task was asked to end */
+    return procpool__worker_send(w, PROCPOOL__DONE_TIMEOUT, NULL, 0, 0);
   if (t->failed || t->uncarried)
     return procpool__worker_deliver_failure(w);
   if (t->place != NULL && t->given)
@@ -7414,16 +7438,8 @@ static bool procpool__worker_tidy(procpool__worker *w) {
          (w->lifeline < 0 || procpool__platform_pipe_number(w->lifeline) == w->lifeline_number);
 }
 
-/* Commits a task that never began: a record without RECORD_NONE tells that it was not asked to end. */
-static bool procpool__worker_deliver_late(procpool__worker *w) {
-  w->revoked = !procpool__worker_send(w, PROCPOOL__DONE_TIMEOUT, NULL, 0, 0);
-  return !w->revoked;
-}
-
 /* Commits the task. False if it was revoked. */
 static bool procpool__worker_finish(procpool__worker *w) {
-  if (w->task.late)
-    return procpool__worker_deliver_late(w);
   w->given_up = procpool__worker_unwanted(w);
   w->revoked = !((!w->given_up && procpool__worker_deliver(w)) || (w->given_up && procpool__worker_drop(w)));
   return !w->revoked;
@@ -7944,7 +7960,8 @@ typedef struct procpool__supervisor {
   procpool__ending ending;                /* and how it did */
   bool swept;                             /* the last sweep has ended a program */
   bool lingers;           /* it ticks once more, though at this look no task with a limit runs or waits */
-  uint64_t dated, expiry; /* the header's dated at its last look at the queue; the earliest deadline there */
+  uint64_t dated, expiry; /* the header's dated at its last look at the queue; the earliest deadline there, */
+  uint64_t rested;        /* and when it may look again */
   unsigned fork_failures;
   int turn;       /* the index from which it looks for workers to replace */
   uint64_t marks; /* given to workers so far */
@@ -8819,7 +8836,7 @@ static uint64_t procpool__supervisor_limit_due(procpool__supervisor *u, int inde
   }
   from = ended && child->stopped_ns > child->began ? child->stopped_ns : child->began;
   from += child->excused + limit;
-  return from < deadline ? from : deadline;
+  return ended || from < deadline ? from : deadline;
 }
 
 /* Looks at what worker index runs: whether it is to be ended now. Returns when to look again. */
@@ -8978,16 +8995,21 @@ static bool procpool__supervisor_limits_matter(procpool__supervisor *u) {
 /* ---- deadlines in the queue ---- */
 
 /* A task whose deadline has passed while it waited, word being READY of its ticket: it becomes DEAD of no worker, unless
- * one has it now. A kill of this process before the task is on the list ends the pool, and the host reads the word. */
+ * one has it now. Its slot is this process's until it is on the list: the header says so, lest the host's audit takes it
+ * for lost. A kill of this process before that ends the pool, and the host reads the word. */
 static bool procpool__supervisor_expire(procpool__supervisor *u, uint32_t slot, uint64_t ready) {
   const uint64_t dead = procpool__word(procpool__word_ticket(ready), PROCPOOL__NO_WORKER, PROCPOOL__DEAD_TIMEOUT);
-  if (!procpool__cas(&u->segment.slots[slot].word, ready, dead))
-    return false;
-  PROCPOOL__STEP();
-  memset((void *)procpool__slot_exit_record(&u->segment.slots[slot]), 0, sizeof(procpool__exit_record));
-  procpool__table_push_dead(&u->segment, slot, 0);
-  procpool__store(&u->segment.header->dead_count, ++u->dead);
-  return true;
+  bool expired;
+  procpool__store32(&u->segment.header->expiring, slot + 1);
+  expired = procpool__cas(&u->segment.slots[slot].word, ready, dead);
+  if (expired) {
+    PROCPOOL__STEP();
+    memset((void *)procpool__slot_exit_record(&u->segment.slots[slot]), 0, sizeof(procpool__exit_record));
+    procpool__table_push_dead(&u->segment, slot, 0);
+    procpool__store(&u->segment.header->dead_count, ++u->dead);
+  }
+  procpool__store32(&u->segment.header->expiring, 0);
+  return expired;
 }
 
 /* Looks at all that waits. What it reads of a slot is that task's if the word says so in the end, as in each claim. */
@@ -9016,19 +9038,18 @@ static void procpool__supervisor_expire_queue(procpool__supervisor *u, uint64_t 
 }
 
 /* The same, if there is reason to: more tasks with a deadline came since the last look, or the earliest deadline has
- * passed. Returns when to look again: for a long queue of many deadlines not so soon that it does nothing else. The
- * count is read before the queue, into which a task comes before it is counted. */
+ * passed; but for a long queue not so soon that this process does nothing else. Returns when to look again. The count is
+ * read before the queue, into which a task comes before it is counted. */
 static uint64_t procpool__supervisor_expire_due(procpool__supervisor *u, uint64_t now) {
   const uint64_t dated = procpool__load(&u->segment.header->dated);
-  if (dated != u->dated || now >= u->expiry) {
+  if (now >= u->rested && (dated != u->dated || now >= u->expiry)) {
     uint64_t end;
     u->dated = dated;
     procpool__supervisor_expire_queue(u, now);
     end = procpool__platform_now();
-    if (u->expiry < end + PROCPOOL__EXPIRE_REST * (end - now))
-      u->expiry = end + PROCPOOL__EXPIRE_REST * (end - now);
+    u->rested = end + PROCPOOL__EXPIRE_REST * (end - now);
   }
-  return u->expiry;
+  return dated == u->dated && u->expiry > u->rested ? u->expiry : u->rested;
 }
 
 /* Ends what is to be ended. Returns when to look again: workers do not tell when they begin a task with a limit, so
@@ -9695,8 +9716,8 @@ struct procpool {
 
   /* How much of the segment has its pages: >>host and >>arena, which let go of the lock while they take many. */
   struct {
-    uint64_t cells, slots; /* bytes from the start of these parts */
-    uint64_t bytes;        /* of all parts together */
+    uint64_t cells, slots, deadlines; /* bytes from the start of these parts */
+    uint64_t bytes;                   /* of all parts together */
   } reserved;
 
   /* What has been taken in from the workers: >>drain. Results that nobody wants any more, or for which there is no
@@ -10973,8 +10994,8 @@ static bool procpool__host_grow_partial(procpool *p, procpool__inbox *in, uint64
   if (needed <= in->room || (in->data == NULL && in->filled > 0))
     return true; /* there is room, or it was given up */
   data = (unsigned char *)procpool__aligned_grow(in->data, in->filled, room);
-  if (data == NULL && room > needed) { /* what has come may find room all the same */
-    room = needed;
+  if (data == NULL && room > needed) { /* twice what has come may find room all the same */
+    room = room / 2 > needed ? 2 * needed : needed;
     data = (unsigned char *)procpool__aligned_grow(in->data, in->filled, room);
   }
   if (data != NULL) {
@@ -11372,7 +11393,8 @@ static void procpool__host_tell_phase(procpool *p) {
  * after many tasks in a row for which it was shorter than need be. */
 static void procpool__host_count_limit(procpool *p, uint32_t ms) {
   const uint64_t tick = (uint64_t)ms * (1000000u / 8), before = p->tasks.tick;
-  const bool alone = p->tasks.limited == 0, idle = alone && procpool__load32(&p->segment.header->ticking) == 0;
+  const bool alone = p->tasks.limited == 0;
+  const bool idle = alone && procpool__load32(&p->segment.header->ticking) == 0;
   p->tasks.patient = tick > before ? p->tasks.patient + 1 : 0;
   if (idle || tick < before || (alone && p->tasks.patient >= PROCPOOL__PATIENT)) {
     p->tasks.tick = tick;
@@ -11381,7 +11403,7 @@ static void procpool__host_count_limit(procpool *p, uint32_t ms) {
   }
   p->tasks.limited++;
   procpool__store(&p->segment.header->limited, p->tasks.limited);
-  if (tick < before && !idle)
+  if (tick < before && procpool__load32(&p->segment.header->ticking) != 0) /* after the store: else it reads that */
     procpool__host_ring(p);
 }
 
@@ -11502,6 +11524,8 @@ static procpool__verdict procpool__slot_verdict(procpool *p, const procpool_futu
     return PROCPOOL__VERDICT_NONSENSE;
   if (worker >= p->segment.workers && word != procpool__word(f->ticket, PROCPOOL__NO_WORKER, PROCPOOL__DEAD_TIMEOUT))
     return PROCPOOL__VERDICT_LOST;
+  if (worker >= p->segment.workers && procpool__load32(&p->segment.header->expiring) == slot + 1)
+    return PROCPOOL__VERDICT_COMES;
   if (procpool__state_done(state) && procpool__host_has_record(p, worker, word))
     return PROCPOOL__VERDICT_COMES;
   if (procpool__state_done(state))
@@ -13995,6 +14019,17 @@ static procpool_status procpool__submit_place(procpool *p) {
   return PROCPOOL_OK;
 }
 
+/* Reserves the deadlines of all slots that there are, and of one more: in steps so short that the lock is not let go. */
+static bool procpool__submit_grow_deadlines(procpool *p) {
+  const procpool__segment *s = &p->segment;
+  const uint64_t slots = p->tasks.slots_used < s->capacity ? p->tasks.slots_used + 1 : s->capacity;
+  while (p->reserved.deadlines < slots * sizeof(uint64_t))
+    if (!procpool__host_grow(p, s->deadlines, s->capacity * sizeof(uint64_t), &p->reserved.deadlines,
+                             p->reserved.deadlines + 1))
+      return false;
+  return true;
+}
+
 /* Where in the arena the array of this task's and the next ones' arguments or results begins, if the order has that
  * flag. False if it does not lie in a live shared buffer. */
 static bool procpool__submit_find(const procpool *p, const procpool__order *o, unsigned flag, const void *array,
@@ -14170,6 +14205,8 @@ static procpool_status procpool__submit_fill(procpool *p, procpool__order *o) {
   if (status == PROCPOOL_OK && !(procpool__submit_find(p, o, PROCPOOL__SLOT_SHARED, o->argument, o->size, &o->shared) &&
                                  procpool__submit_find(p, o, PROCPOOL__SLOT_PLACE, o->result, o->capacity, &o->place)))
     status = PROCPOOL_ARGUMENT;
+  if (status == PROCPOOL_OK && (o->flags & PROCPOOL__SLOT_DATED) && !procpool__submit_grow_deadlines(p))
+    status = procpool__submit_no_pages(p);
   if (status == PROCPOOL_OK)
     status = procpool__submit_place(p);
   if (status != PROCPOOL_OK)
@@ -14619,6 +14656,11 @@ PROCPOOL_API procpool_future *procpool__typed_submit_string(procpool *pool, proc
   return future;
 }
 
+/* What is left of a time in options: none that is over is 0. */
+static double procpool__string_left(double seconds, double passed) {
+  return seconds <= 0 ? seconds : seconds > passed ? seconds - passed : -1;
+}
+
 /* The options of the string with that index, as procpool_submit_many gives them to a task: each has its own place for
  * the result, and the time-out is for all of them. begin: when the call began. */
 static procpool_submit_options procpool__string_options(const procpool_submit_options *options, size_t index,
@@ -14626,9 +14668,10 @@ static procpool_submit_options procpool__string_options(const procpool_submit_op
   procpool_submit_options own = *options;
   if (own.result != NULL)
     own.result = (unsigned char *)own.result + index * own.result_size;
-  if (own.timeout > 0) {
-    own.timeout -= (double)(procpool__platform_now() - begin) * 1e-9;
-    own.timeout = own.timeout > 0 ? own.timeout : -1;
+  if (begin != 0) {
+    const double passed = (double)(procpool__platform_now() - begin) * 1e-9;
+    own.timeout = procpool__string_left(own.timeout, passed);
+    own.deadline = procpool__string_left(own.deadline, passed);
   }
   return own;
 }
@@ -14637,17 +14680,18 @@ PROCPOOL_API procpool_status procpool__typed_submit_strings(procpool *pool, proc
                                                             const char *const *strings, size_t count,
                                                             procpool_future **futures,
                                                             const procpool_submit_options *options) {
-  const uint64_t begin = options != NULL && options->timeout > 0 ? procpool__platform_now() : 0;
+  const bool timed = options != NULL && (options->timeout > 0 || options->deadline > 0);
+  const uint64_t begin = timed ? procpool__platform_now() : 0;
   procpool_submit_options own;
   procpool_status status = procpool__submit_check_options(options);
+  for (size_t i = 0; i < count && futures != NULL && procpool__size_possible(count, sizeof(*strings)); i++)
+    futures[i] = NULL;
   if (status == PROCPOOL_OK)
     status = procpool__public_enter_held(pool);
   if (status != PROCPOOL_OK)
     return procpool__typed_refused(status);
   if ((strings == NULL && count > 0) || !procpool__size_possible(count, sizeof(*strings)))
     status = procpool__host_wrong("the list of strings is null");
-  for (size_t i = 0; i < count && futures != NULL; i++)
-    futures[i] = NULL;
   for (size_t i = 0; i < count && status == PROCPOOL_OK; i++) {
     if (options != NULL)
       own = procpool__string_options(options, i, begin);
@@ -17568,6 +17612,13 @@ static bool procpool__map_shorten(procpool__mapping *m, procpool__job *job, size
   return true;
 }
 
+/* Gives the block back, if there is one: who waits for memory may look again. */
+static void procpool__map_unprepare(procpool *p, const procpool__job *part) {
+  const bool held = part->block != PROCPOOL__NO_BLOCK;
+  procpool__arena_unhold(p, part->block, part->at.size);
+  procpool__submit_give_up(p, held ? PROCPOOL_MEMORY : PROCPOOL_FULL);
+}
+
 /* Hands out the last items of a chunk that runs as one of its own, if there is room for it now. What then cannot be
  * handed out all the same is so as soon as it can. */
 static bool procpool__map_split(procpool__mapping *m, procpool__job *job, size_t count) {
@@ -17578,17 +17629,16 @@ static bool procpool__map_split(procpool__mapping *m, procpool__job *job, size_t
   part->first = job->first + (job->count - count);
   part->count = count;
   if (procpool__map_prepare(m, part) != PROCPOOL_OK || p->life.refusal != PROCPOOL_OK ||
-      procpool__submit_place(p) != PROCPOOL_OK || !procpool__map_shorten(m, job, job->count - count)) {
-    procpool__arena_unhold(p, part->block, part->at.size);
-    procpool__submit_give_up(p, PROCPOOL_FULL);
+      !procpool__map_locate_both(m) || procpool__submit_place(p) != PROCPOOL_OK ||
+      !procpool__map_shorten(m, job, job->count - count)) {
+    procpool__map_unprepare(p, part);
     return false;
   }
   if (procpool__map_submit(m, part) == PROCPOOL_OK) {
     procpool__map_sent(m, &m->idle);
     return true;
   }
-  procpool__arena_unhold(p, part->block, part->at.size);
-  procpool__submit_give_up(p, PROCPOOL_FULL);
+  procpool__map_unprepare(p, part);
   m->idle = part->next;
   part->next = m->again;
   m->again = part;
@@ -17633,7 +17683,9 @@ static bool procpool__map_split_some(procpool__mapping *m, size_t unoccupied, ui
  * soon, and ever later while it comes to nothing. */
 static void procpool__map_share(procpool__mapping *m) {
   const uint64_t now = procpool__platform_now();
+  uint64_t look;
   const size_t unoccupied = procpool__map_free_workers(m);
+  const bool others = m->pool->tasks.submitted - m->pool->tasks.settled > m->busy; /* whose workers get free unheard */
   bool any = true;
   if (procpool__map_more(m) || m->pool->methods.inline_worker != NULL || m->pool->life.refusal != PROCPOOL_OK) {
     m->looked = 0;
@@ -17645,8 +17697,9 @@ static void procpool__map_share(procpool__mapping *m) {
     any = procpool__map_see(m);
     m->looked = now;
   }
-  if (unoccupied > 0 && any && now + m->gap < m->deadline)
-    m->wait.deadline = now + m->gap;
+  look = now + (unoccupied > 0 ? m->gap : PROCPOOL__SHARE_MOST);
+  if (any && (unoccupied > 0 || others) && look < m->deadline)
+    m->wait.deadline = look;
 }
 
 static bool procpool__condition_map(procpool *p, void *context) {

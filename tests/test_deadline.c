@@ -204,6 +204,37 @@ TEST_STARTS(deadline_over_while_the_ring_is_full, PROCESSES) {
   test_close(pool);
 }
 
+/* Nor is one that says so of tasks whose results no call wants: in a strict pool that would be its end, and a thread would
+ * be gone. */
+TEST_STARTS(deadline_over_of_tasks_that_nobody_wants, CONCURRENT) {
+  procpool_options options = {0};
+  procpool_submit_options dates = {0};
+  const test_job job = job_of(1);
+  procpool *pool;
+  options.ring_size = 4096;
+  options.strict = start <= PROCPOOL_START_SPAWN;
+  pool = test_open_with(start, 1, &options);
+  dates.deadline = -1;
+  for (int round = 0; round < 4; round++) {
+    procpool_future *late;
+    for (int i = 0; i < 200; i++)
+      CHECK_OK(procpool_submit(pool, task_nothing, NULL, 0, NULL, NULL));
+    for (int i = 0; i < 200; i++)
+      CHECK_OK(procpool_submit(pool, task_count, &job, sizeof(job), &dates, NULL));
+    late = dated(pool, task_count, job, -1, 0);
+    usleep(20000);
+    if (round % 2 == 1) { /* released while its worker may wait for room */
+      CHECK_OK(procpool_future_release(late));
+      continue;
+    }
+    check_timeout(late, "deadline was over", PROCPOOL_STAGE_NONE);
+  }
+  CHECK_EQ(page->count, 0);
+  CHECK_WORKS(pool);
+  CHECK_EQ(test_stats(pool).workers_started, 1);
+  test_close(pool);
+}
+
 static long switches_of(long pid) {
   char line[256];
   long count = 0, sum = 0;

@@ -494,6 +494,25 @@ def dead():
     return supervisor, host
 
 
+@test("expiring=0 word=1 dead_list=0")
+def expiring():
+    """A task that dies in the queue is the supervisor's until it is on the list: the audit does not settle it before."""
+    def supervisor():
+        yield W("supervisor_expire expiring", "expiring", 1)
+        yield C("supervisor_expire slot.word", "word", 1, DEAD)
+        yield C("table_push_dead dead_list", "dead_list", 0, 1)
+        yield W("supervisor_expire expiring", "expiring", 0)
+
+    def host():
+        word = yield R("host_audit_task slot.word", "word")
+        if word == DEAD:
+            busy = yield R("slot_verdict expiring", "expiring")
+            if busy == 0:
+                first = yield R("host_drain_dead dead_list", "dead_list")
+                assert first == 1, "it is settled while the supervisor writes to its slot"
+    return supervisor, host
+
+
 @test("host_seq=0 flag=0 gone=0 tail=0 message=0")
 def gone():
     """The supervisor leaves: the host hears of it, and finds what it published."""
