@@ -11098,7 +11098,7 @@ static const char *procpool__host_why_ended(const procpool *p, const procpool_fu
     return procpool_strerror(status);
   return procpool__shm_deadline(&p->segment, f->slot) <= procpool__platform_now()
              ? "the task's deadline was over"
-             : "the task ran longer than its limit";
+             : "the task ran longer than its limit and was ended";
 }
 
 /* What is told of it. */

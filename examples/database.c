@@ -9,7 +9,6 @@
 static const char path[] = "rivers.db";
 static sqlite3 *database; /* this worker's: static variables are what lasts from task to task */
 static long asked;
-
 static int open_database(const void *argument, size_t size) {
   (void)argument, (void)size;
   return sqlite3_open_v2(path, &database, SQLITE_OPEN_READONLY, NULL);
@@ -46,8 +45,9 @@ int main(void) {
   options.finalizer_context = &total;
   if (sqlite3_open(path, &database) || sqlite3_exec(database, rivers, NULL, NULL, NULL) || sqlite3_close(database))
     return fprintf(stderr, "database: %s\n", sqlite3_errmsg(database)), 1;
-  PROCPOOL_WITH(pool, &options) {                 /* no connection may be open in a process that forks */
-    query_submit_many(pool, queries, 4, futures); /* the future of one that is refused is null: an error below */
+  PROCPOOL_WITH(pool, &options) { /* no connection may be open in a process that forks */
+    if (query_submit_many(pool, queries, 4, futures) != PROCPOOL_OK)
+      return fprintf(stderr, "database: %s\n", procpool_last_message()), 1;
     for (int i = 0; i < 4; i++) {
       const char *answer = procpool_future_string(futures[i]);
       printf("%s: %s\n", queries[i], answer != NULL ? answer : procpool_last_message());
