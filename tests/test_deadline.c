@@ -195,7 +195,7 @@ TEST_STARTS(deadline_over_while_the_ring_is_full, PROCESSES) {
   pid = pid_of_one(pool);
   for (int i = 0; i < MANY; i++)
     late[i] = dated(pool, task_count, job_of(i), -1, 0);
-  usleep(400000);
+  usleep(1000000); /* ten times the limit that it has */
   for (int i = 0; i < MANY; i++)
     check_timeout(late[i], "deadline was over", PROCPOOL_STAGE_NONE);
   CHECK_EQ(page->count, 0);
