@@ -3743,8 +3743,7 @@ static void procpool__platform_shm_enlarge(int fd, unsigned char *base, uint64_t
 static void procpool__platform_enlarge(void *p, size_t size) {
   const size_t ahead = (size_t)(-(uintptr_t)p % PROCPOOL__HUGE);
   if (size >= ahead + PROCPOOL__HUGE)
-    (void)madvise((unsigned char *)p + ahead, (size - ahead) / PROCPOOL__HUGE * PROCPOOL__HUGE,
-                  PROCPOOL__MADV_HUGEPAGE);
+    (void)madvise((unsigned char *)p + ahead, (size - ahead) & ~(size_t)(PROCPOOL__HUGE - 1), PROCPOOL__MADV_HUGEPAGE);
 }
 
 /* Where fallocate is refused: a write takes a page too, and is refused where there is none. They are zeros. */
