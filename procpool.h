@@ -6485,21 +6485,23 @@ static uint64_t procpool__ring_length(const procpool__segment *s, uint64_t posit
   return length;
 }
 
-static void procpool__ring_copy_by(const procpool__segment *s, procpool__copying *copying, int worker,
-                                   uint64_t position, const void *data, uint64_t size) {
+static void procpool__ring_copy_some(const procpool__segment *s, procpool__copying *copying, int worker,
+                                     uint64_t position, const void *data, uint64_t size) {
   unsigned char *ring = procpool__ring_bytes(s, worker);
   const uint64_t at = procpool__ring_place(s, position);
   const uint64_t first = size < s->ring_size - at ? size : s->ring_size - at;
   PROCPOOL__STEP();
-  if (size == 0)
-    return;
   procpool__copy_over(copying, ring + at, data, (size_t)first);
   PROCPOOL__STEP();
   procpool__copy_over(copying, ring, (const unsigned char *)data + first, (size_t)(size - first));
 }
-static void procpool__ring_copy_in(const procpool__segment *s, int worker, uint64_t position, const void *data,
-                                   uint64_t size) {
-  procpool__ring_copy_by(s, NULL, worker, position, data, size);
+
+/* copying may be null, as in procpool__copy_over. Most records have no bytes, and their way is a fifteenth of the round
+ * trip of an empty task longer where that is not seen here. */
+static void procpool__ring_copy_in(const procpool__segment *s, procpool__copying *copying, int worker,
+                                   uint64_t position, const void *data, uint64_t size) {
+  if (size > 0)
+    procpool__ring_copy_some(s, copying, worker, position, data, size);
 }
 
 static void procpool__ring_copy_out(const procpool__segment *s, int worker, uint64_t position, void *data,
@@ -6987,8 +6989,8 @@ static bool procpool__worker_put(procpool__worker *w, const procpool__record *he
   const uint64_t at = w->tail + sizeof(*head);
   if (!procpool__worker_wait_room(w, procpool__ring_length(w->segment, w->tail, head->size, 0)))
     return false;
-  procpool__ring_copy_by(w->segment, &w->copying, w->index, at, &whole, prefix);
-  procpool__ring_copy_by(w->segment, &w->copying, w->index, at + prefix, data, head->size - prefix);
+  procpool__ring_copy_in(w->segment, &w->copying, w->index, at, &whole, prefix);
+  procpool__ring_copy_in(w->segment, &w->copying, w->index, at + prefix, data, head->size - prefix);
   return true;
 }
 
@@ -8649,7 +8651,7 @@ static void procpool__supervisor_report_finalizer(procpool__supervisor *u, int i
   if (tail % PROCPOOL__UNIT != 0 ||
       tail + procpool__ring_length(s, tail, sizeof(e), 0) - procpool__load(&s->blocks[index].consumed) > s->ring_size)
     return;
-  procpool__ring_copy_in(s, index, tail + sizeof(head), &e, sizeof(e));
+  procpool__ring_copy_in(s, NULL, index, tail + sizeof(head), &e, sizeof(e));
   procpool__ring_stamp(s, index, tail, &head);
   (void)procpool__ring_publish_for(s, index);
 }

@@ -141,7 +141,7 @@ static void forge_finalizer(procpool_task *task, procpool__state state, uint64_t
   const uint64_t total = 100000;
   if (!procpool__worker_fits(w, procpool__ring_length(w->segment, w->tail, size, 0)))
     return;
-  procpool__ring_copy_in(w->segment, w->index, w->tail + sizeof(head), &total, size < sizeof(total) ? size : 8);
+  procpool__ring_copy_in(w->segment, NULL, w->index, w->tail + sizeof(head), &total, size < sizeof(total) ? size : 8);
   procpool__ring_stamp(w->segment, w->index, w->tail, &head);
   procpool__worker_publish(w, &head, false);
 }

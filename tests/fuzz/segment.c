@@ -239,7 +239,7 @@ static void sim_record(int w, sim *m, procpool__state state, const void *data, u
   head.size = size;
   head.slot = m->slot | flags;
   head.pid = (int32_t)m->pid;
-  procpool__ring_copy_in(s, w, wrapped ? 0 : m->tail + sizeof(head), data, size);
+  procpool__ring_copy_in(s, NULL, w, wrapped ? 0 : m->tail + sizeof(head), data, size);
   procpool__ring_stamp(s, w, m->tail, &head);
   if (upto == 0)
     return;
