@@ -2444,13 +2444,13 @@ private:
               1264  addressee                                              host before each start, then go-between
               1280  head                                                   any process, forward, by CAS; host and
                                                                            supervisor mend it
-              1344  masks: 16 pairs of idle, away                          worker, supervisor, host, bit by bit
-              1600  host_flag  1624 wake_at                                host
-              1608  host_seq  1616 host_woken_ns                           the process that wakes the host
-              1664  phase   1672 arena_top                                 host
-              1728  limited  1736 tick  1744 dated                         host
-              1752  ticking  1756 lost_bell  1760 expiring                 supervisor (lost_bell: set by a worker)
-              1792  dead_list dead_count health gone alive started         supervisor (dead_list: host takes all)
+              1344  masks: 16 of idle, away, coming, wakes                 worker, supervisor, host, bit by bit
+              1856  host_flag  1880 wake_at                                host
+              1864  host_seq  1872 host_woken_ns                           the process that wakes the host
+              1920  phase   1928 arena_top                                 host
+              1984  limited  1992 tick  2000 dated                         host
+              2008  ticking  2012 lost_bell  2016 expiring                 supervisor (lost_bell: set by a worker)
+              2048  dead_list dead_count health gone alive started         supervisor (dead_list: host takes all)
                     stopped cause_*                                        supervisor
       block      0  intent_slot intent_word started_ns limited_word ended_word tasks life init_code    its worker
                 64  tail   72 dropped                                      its worker (tail: also who publishes for it)
@@ -2580,14 +2580,24 @@ private:
    mask), looks once more, and sleeps on a futex of its own. A submit wakes workers only while there are more tasks
    than workers that are awake: each of those has one task at most, so where they are as many, one is free for every
    task that waits, and will look again before it sleeps. The host counts tasks in private and clears the bit of the
-   one it wakes, so a stream of tasks costs one call for each sleep of a worker, not one for each task; and only
-   the host, and the supervisor after a death or a stop, ever wakes a worker: there is no right to wake that a
-   worker could take along. What would make the count wrong is a worker that is counted and cannot come: so the
-   supervisor first marks it away, and then wakes all. The host sleeps armed, as said above. A worker or thread that
-   waits first spins, for as long as a sleep and a wake cost here (measured at each wake, at most 100 us); for 2 us only
-   where its last waits were longer than that. When more of them are awake than there are processors, each calls
-   sched_yield between its looks, and does not spin at all where its last waits were long: so as many workers as
-   processors, or more, cost the pool nothing. spin_us settles it by hand.
+   one it wakes, so a stream of tasks costs one call for each sleep of a worker at most, not one for each task. What
+   would make the count wrong is a worker that is counted and cannot come: so the supervisor first marks it away, and
+   then wakes all. The host sleeps armed, as said above.
+
+   With more workers than processors that is too many calls: most of the tasks have ended by then, or will before one
+   that sleeps is there, and it takes a processor from those that work. So where as many are awake as there are
+   processors, one is called at a time: its bit in coming is set, and no other is called until it has come and has
+   cleared it. Then it takes a task, and should one more wait, it calls the next before it runs its own: tasks that
+   block get all the workers in the end. The duty to call lies with a worker for that time, and may be lost with it at
+   any step: then the supervisor clears all of coming before it wakes all. (64 workers on two processors took 13,000
+   empty tasks a second with a call for each task, and 4 million so.) And a host with many workers looks but at the
+   rings of those that were awake since its last look; at all of them now and then, and before it sleeps. A worker
+   counts in wakes that it goes on, before it claims.
+
+   A worker or thread that waits first spins, for as long as a sleep and a wake cost here (measured at each wake, at
+   most 100 us); for 2 us only where its last waits were longer than that. When more of them are awake than there are
+   processors, each calls sched_yield between its looks, and does not spin at all where its last waits were long: so as
+   many workers as processors, or more, cost the pool nothing. spin_us settles it by hand.
 
    A host on whose own processor a worker wakes has to wait for that worker. So it wakes those first that ran elsewhere
    last, and a call with many tasks wakes the others when all are handed out.
@@ -2628,7 +2638,10 @@ private:
     host: cells of many, then touches idle     release, or      worker: sets idle, looks at cell worker sleeps at a task
     host: publishes, looks at ticking          seq_cst          supervisor: ticking 0, queue     a limit is not kept
     host: sets wake_at, then flag              relaxed, seq_cst worker: the other way round      (lazy) sleep for ever
+    host: cells of many, then touches coming   release          worker: clears coming, cell      a task waits
+    host: a task, looks at coming              seq_cst          worker: the other way round      a task waits
     supervisor: sets away, then wakes all      release          worker: wake_seq, then cell      a task waits
+    worker: goes on (wakes), its tail          release          host: wakes, then tail           a result lies there
     supervisor: exit record, then dead_list    release          host: dead_list, then record     half of an exit record
     supervisor: cause (relaxed), then health   release          host: health, then cause         another cause
     last thread: alive 0, looks at phase       seq_cst          shutdown: the other way round    no end of a shutdown
@@ -6021,14 +6034,18 @@ enum {
 
 #define PROCPOOL__GROUPS (PROCPOOL__MAX_WORKERS / 64)
 
-/* 64 workers, a bit each; both masks on one line, which the host reads at every submit.
- *   idle   it sleeps, or is about to. Set by the worker; cleared by it, by the host that wakes just this one, or by the
- *          supervisor for a dead one.
+/* 64 workers, a bit each; all on one line, which the host reads at every submit.
+ *   idle   it sleeps, or is about to. Set by the worker; cleared by it, by the process that wakes just this one (the
+ *          host, or a worker that came), or by the supervisor for a dead one.
  *   away   it cannot take a task, and waking it is no use: not started, in its initializer, stopped, revoked, on its
  *          way out, dead. Set by the host at open, by the supervisor, by a worker that leaves; cleared by the worker
- *          before it looks for its first task, by the supervisor when one is continued. */
+ *          before it looks for its first task, by the supervisor when one is continued.
+ *   coming it was called (procpool__shm_call) and has not come yet. Set by the caller; cleared by the worker as it
+ *          comes, all of them by the supervisor when a worker has died or was stopped, and by the host's audit.
+ *   wakes  how often one of them has begun, or gone on after such a sleep: not before its idle bit is clear, and before
+ *          it claims a task. Workers add. */
 typedef struct procpool__mask {
-  procpool__u64 idle, away;
+  procpool__u64 idle, away, coming, wakes;
 } procpool__mask;
 
 /* What supervisor and workers go by. Each process takes its own copy from the header before there is a worker that
@@ -6122,19 +6139,19 @@ PROCPOOL__AT(header, name, 1248);
 PROCPOOL__AT(header, addressee, 1264);
 PROCPOOL__AT(header, head, 1280);
 PROCPOOL__AT(header, masks, 1344);
-PROCPOOL__AT(header, host_flag, 1600);
-PROCPOOL__AT(header, host_seq, 1608);
-PROCPOOL__AT(header, host_woken_ns, 1616);
-PROCPOOL__AT(header, wake_at, 1624);
-PROCPOOL__AT(header, phase, 1664);
-PROCPOOL__AT(header, arena_top, 1672);
-PROCPOOL__AT(header, limited, 1728);
-PROCPOOL__AT(header, tick, 1736);
-PROCPOOL__AT(header, dated, 1744);
-PROCPOOL__AT(header, ticking, 1752);
-PROCPOOL__AT(header, lost_bell, 1756);
-PROCPOOL__AT(header, expiring, 1760);
-PROCPOOL__AT(header, dead_list, 1792);
+PROCPOOL__AT(header, host_flag, 1856);
+PROCPOOL__AT(header, host_seq, 1864);
+PROCPOOL__AT(header, host_woken_ns, 1872);
+PROCPOOL__AT(header, wake_at, 1880);
+PROCPOOL__AT(header, phase, 1920);
+PROCPOOL__AT(header, arena_top, 1928);
+PROCPOOL__AT(header, limited, 1984);
+PROCPOOL__AT(header, tick, 1992);
+PROCPOOL__AT(header, dated, 2000);
+PROCPOOL__AT(header, ticking, 2008);
+PROCPOOL__AT(header, lost_bell, 2012);
+PROCPOOL__AT(header, expiring, 2016);
+PROCPOOL__AT(header, dead_list, 2048);
 PROCPOOL__AT(block, intent_slot, 0);
 PROCPOOL__AT(block, init_code, 56);
 PROCPOOL__AT(block, tail, 64);
@@ -6154,7 +6171,7 @@ PROCPOOL__AT(slot, function, 16);
 PROCPOOL__AT(slot, size, 24);
 PROCPOOL__AT(slot, argument, 32);
 #undef PROCPOOL__AT
-typedef char procpool__assert_whole_header[sizeof(procpool__header) == 1920 ? 1 : -1];
+typedef char procpool__assert_whole_header[sizeof(procpool__header) == 2176 ? 1 : -1];
 typedef char procpool__assert_whole_block[sizeof(procpool__block) == 512 ? 1 : -1];
 typedef char procpool__assert_whole_slot[sizeof(procpool__slot) == 64 ? 1 : -1];
 typedef char procpool__assert_place[sizeof(procpool__place) == PROCPOOL__INLINE_BYTES ? 1 : -1];
@@ -6226,6 +6243,18 @@ static procpool__u64 *procpool__shm_away(const procpool__segment *s, int worker)
   return &s->header->masks[worker / 64].away;
 }
 
+static procpool__u64 *procpool__shm_wakes(const procpool__segment *s, int worker) {
+  return &s->header->masks[worker / 64].wakes;
+}
+
+/* The bits of those workers of a group of 64 that there are; group: the first of them. */
+static uint64_t procpool__shm_group(const procpool__segment *s, int group) {
+  return s->workers - group >= 64 ? UINT64_MAX : procpool__shm_bit(s->workers - group) - 1;
+}
+static procpool__u64 *procpool__shm_coming(const procpool__segment *s, int worker) {
+  return &s->header->masks[worker / 64].coming;
+}
+
 /* Wakes a worker, if it sleeps for lack of tasks; if it is about to, it will not. */
 static void procpool__shm_wake_worker(const procpool__segment *s, int worker) {
   procpool__add32(&s->blocks[worker].wake_seq, 1);
@@ -6241,8 +6270,7 @@ static void procpool__shm_wake_workers(const procpool__segment *s) {
 /* The workers of one group of 64 that sleep and could be woken. */
 static uint64_t procpool__shm_able(const procpool__segment *s, int group) {
   const uint64_t idle = procpool__load(procpool__shm_idle(s, group));
-  const uint64_t all = s->workers - group >= 64 ? UINT64_MAX : procpool__shm_bit(s->workers - group) - 1;
-  return idle != 0 ? idle & all & ~procpool__load(procpool__shm_away(s, group)) : 0;
+  return idle != 0 ? idle & procpool__shm_group(s, group) & ~procpool__load(procpool__shm_away(s, group)) : 0;
 }
 
 /* The lowest worker that sleeps and could be woken; -1 if there is none. Rather one that did not run on the processor
@@ -6264,21 +6292,56 @@ static int procpool__shm_sleeper(const procpool__segment *s, uint32_t cpu, bool 
 static bool procpool__shm_any_away(const procpool__segment *s) {
   uint64_t away = 0;
   for (int i = 0; i < s->workers; i += 64) {
-    const uint64_t all = s->workers - i >= 64 ? UINT64_MAX : procpool__shm_bit(s->workers - i) - 1;
-    away |= all & procpool__load(procpool__shm_away(s, i));
+    away |= procpool__shm_group(s, i) & procpool__load(procpool__shm_away(s, i));
   }
   return away != 0;
+}
+
+/* Whether a worker was called, and has not come yet. */
+static bool procpool__shm_any_coming(const procpool__segment *s) {
+  uint64_t coming = 0;
+  for (int i = 0; i < s->workers; i += 64)
+    coming |= procpool__load(procpool__shm_coming(s, i)) & ~procpool__load(procpool__shm_away(s, i));
+  return coming != 0;
 }
 
 /* How many workers are neither asleep nor away: each has a task, or looks for one. */
 static uint64_t procpool__shm_awake(const procpool__segment *s) {
   uint64_t awake = 0;
   for (int i = 0; i < s->workers; i += 64) {
-    const uint64_t all = s->workers - i >= 64 ? UINT64_MAX : procpool__shm_bit(s->workers - i) - 1;
     const uint64_t not_awake = procpool__load(procpool__shm_idle(s, i)) | procpool__load(procpool__shm_away(s, i));
-    awake += (uint64_t)__builtin_popcountll(all & ~not_awake);
+    awake += (uint64_t)__builtin_popcountll(procpool__shm_group(s, i) & ~not_awake);
   }
   return awake;
+}
+
+/* What became of a call: there is no sleeper, another process was faster, or one is woken. */
+typedef enum procpool__called { PROCPOOL__CALLED_NONE, PROCPOOL__CALLED_LATE, PROCPOOL__CALLED_ONE } procpool__called;
+
+/* Wakes one sleeper, if there is one: it counts as awake from now on, so there are never two calls for one sleep. chain:
+ * it is coming until then, and calls the next one. That is said before its idle bit is cleared: after it, it might have
+ * come by then, and stay coming for ever. And it is unsaid where another process was faster: until then others have
+ * gone by it, so a worker that was late looks again. */
+static procpool__called procpool__shm_call(const procpool__segment *s, bool here, bool chain) {
+  const int sleeper = procpool__shm_sleeper(s, procpool__platform_cpu(), here);
+  const uint64_t bit = sleeper >= 0 ? procpool__shm_bit(sleeper) : 0;
+  if (sleeper < 0)
+    return PROCPOOL__CALLED_NONE;
+  if (chain)
+    (void)procpool__or(procpool__shm_coming(s, sleeper), bit);
+  if ((procpool__and(procpool__shm_idle(s, sleeper), ~bit) & bit) == 0) {
+    if (chain)
+      (void)procpool__and(procpool__shm_coming(s, sleeper), ~bit);
+    return PROCPOOL__CALLED_LATE;
+  }
+  procpool__store_relaxed(&s->blocks[sleeper].woken_ns, procpool__platform_now());
+  procpool__shm_wake_worker(s, sleeper);
+  return PROCPOOL__CALLED_ONE;
+}
+
+/* Whether more are awake, the host too, than there are processors. */
+static bool procpool__shm_crowded(const procpool__segment *s) {
+  return procpool__shm_awake(s) >= s->settings.processors;
 }
 
 static void procpool__shm_wake_host(const procpool__segment *s, int event_fd) {
@@ -6697,6 +6760,7 @@ struct procpool__worker {
   uint64_t scratch_size, scratch_used; /* used: by the last task */
   procpool__spin spin;
   procpool__copying copying;
+  bool came;                /* it was called, and calls the next one when it has a task */
   procpool__pid parent;     /* its supervisor; a process only */
   int lifeline;             /* a process only: its own descriptor of the lifeline, or -1, */
   uint64_t lifeline_number; /* and which pipe that is */
@@ -6840,9 +6904,9 @@ static uint32_t procpool__worker_phase(const procpool__worker *w) {
 
 /* ---- room in the ring ---- */
 
-/* Whether more are awake, the host too, than there are processors: a worker that only looks keeps them from work. */
+/* Whether a worker that only looks keeps others from work. */
 static bool procpool__worker_crowded(const procpool__worker *w) {
-  return procpool__shm_awake(w->segment) >= w->segment->settings.processors;
+  return procpool__shm_crowded(w->segment);
 }
 
 static bool procpool__worker_fits(procpool__worker *w, uint64_t length) {
@@ -7557,6 +7621,16 @@ static bool procpool__worker_resync(procpool__worker *w) {
   return false;
 }
 
+/* It was called, and has a task. Should others wait, it calls the next one before it runs that: whoever hands out tasks
+ * has relied on it. Another one that is coming does so in its place. */
+static void procpool__worker_call_next(procpool__worker *w) {
+  const procpool__segment *s = w->segment;
+  w->came = false;
+  while (procpool__table_waiting(s) && !procpool__shm_any_coming(s) &&
+         procpool__shm_call(s, true, true) == PROCPOOL__CALLED_LATE)
+    ;
+}
+
 /* The position where it looks has no task that waits. */
 static void procpool__worker_skip(procpool__worker *w) {
   const uint64_t h = procpool__load(&w->segment->header->head);
@@ -7583,6 +7657,8 @@ static bool procpool__worker_claim(procpool__worker *w, uint32_t slot, uint64_t 
   w->next++;
   if (w->next - w->hinted >= PROCPOOL__AHEAD)
     procpool__worker_move_hint(w);
+  if (w->came)
+    procpool__worker_call_next(w);
   procpool__worker_notify_claim(w);
   return true;
 }
@@ -7627,6 +7703,8 @@ static void procpool__worker_sleep(procpool__worker *w) {
   if (!procpool__table_any(s) && procpool__worker_phase(w) == PROCPOOL__PHASE_RUN)
     procpool__platform_park(&w->block->wake_seq, seq, deadline);
   (void)procpool__and(mask, ~bit);
+  w->came = (procpool__and(procpool__shm_coming(s, w->index), ~bit) & bit) != 0;
+  (void)procpool__add(procpool__shm_wakes(s, w->index), 1);
   if (large && procpool__platform_now() >= deadline)
     procpool__worker_trim(w, PROCPOOL__SCRATCH_KEPT);
   procpool__spin_measure(&w->spin, &w->block->woken_ns, woken);
@@ -7817,6 +7895,7 @@ static bool procpool__worker_initialize(procpool__worker *w) {
     }
   }
   procpool__store(&w->block->life, PROCPOOL__LIFE_TASKS);
+  (void)procpool__add(procpool__shm_wakes(w->segment, w->index), 1);
   (void)procpool__and(procpool__shm_away(w->segment, w->index), ~procpool__shm_bit(w->index));
   procpool__worker_notify_host(w, PROCPOOL__FLAG_PARKED);
   return true;
@@ -8357,7 +8436,11 @@ static bool procpool__supervisor_settle_dead(procpool__supervisor *u, int index,
 
 /* Worker index takes no task from now on. Those that the host submitted before it could see this may rely on it: after
  * this, all are woken. */
+/* A worker that cannot come for now, or ever. It may have been about to call another, or to take back that it has: all
+ * calls are void, and whoever notes this wakes all workers afterwards. */
 static void procpool__supervisor_note_away(const procpool__supervisor *u, int index) {
+  for (int i = 0; i < u->segment.workers; i += 64)
+    procpool__store(procpool__shm_coming(&u->segment, i), 0);
   (void)procpool__or(procpool__shm_away(&u->segment, index), procpool__shm_bit(index));
 }
 
@@ -9480,9 +9563,11 @@ enum {
   PROCPOOL__RESTING = 64, /* others that are given back before one is used again */
   PROCPOOL__SMALL = 16,   /* results up to this size lie in the future itself */
   PROCPOOL__CODE_SEEN = 16,
-  PROCPOOL__SHARE = 8,      /* of a ring: a record that takes such a part of it is large */
-  PROCPOOL__PATIENT = 1024, /* see procpool__host_count_limit */
-  PROCPOOL__SWEEP = 16384   /* slots that one call looks at for dropped tasks, at most */
+  PROCPOOL__FEW = 8,           /* workers: see procpool__host_restless */
+  PROCPOOL__LOOKS_AT_ALL = 64, /* see procpool__host_drain_group */
+  PROCPOOL__SHARE = 8,         /* of a ring: a record that takes such a part of it is large */
+  PROCPOOL__PATIENT = 1024,    /* see procpool__host_count_limit */
+  PROCPOOL__SWEEP = 16384      /* slots that one call looks at for dropped tasks, at most */
 };
 #define PROCPOOL__EXTENT_WARM ((uint64_t)64 << 20) /* free extents beyond this go back to the system */
 #define PROCPOOL__EXTENT_SLICE ((uint64_t)4 << 20) /* so much of them in one call that shall not take long */
@@ -9681,6 +9766,12 @@ typedef struct procpool__code_seen {
   bool lasts;       /* or for ever, in the program itself */
 } procpool__code_seen;
 
+/* Which workers of a group of 64 slept when their rings were last found empty, and how often one had gone on by then.
+ * Relaxed atomics: a thread that spins reads them without the lock. */
+typedef struct procpool__resting {
+  procpool__u64 quiet, wakes;
+} procpool__resting;
+
 /* A pool, as its host sees it: private to the host's process. Each part names the sections (>>) that write it: under
  * the pool's lock, where it does not say otherwise. What is called atomic is written under the lock too, and read
  * without it: tests/orders.txt says why that does no harm. Beside these sections, >>open and >>launch write before any
@@ -9730,6 +9821,8 @@ struct procpool {
     uint64_t sweep_at;        /* the slot where the look for dropped tasks goes on */
     procpool__u64 sweep_left; /* how many slots it has yet to see; relaxed atomic */
     uint32_t health;          /* the header's, as it was heeded last; relaxed atomic */
+    unsigned count;           /* of looks at the rings */
+    procpool__resting resting[PROCPOOL__GROUPS];
   } drain;
 
   procpool__arena arena; /* where arguments, large results and buffers lie: >>arena */
@@ -11612,6 +11705,21 @@ static bool procpool__host_tail_matters(const procpool *p, int worker, uint64_t 
          !__atomic_load_n(&p->drain.inboxes[worker].resetting, __ATOMIC_RELAXED);
 }
 
+/* Which workers of a group of 64 may have something in their rings: all but those that sleep, and have slept since their
+ * rings were found empty. A pool of few does without: to look at a few rings takes no longer. now: who sleeps now, and
+ * how often one had gone on before that was read. */
+static uint64_t procpool__host_restless(const procpool *p, int group, procpool__resting *now) {
+  const procpool__resting *resting = &p->drain.resting[group / 64];
+  now->quiet = now->wakes = 0;
+  if (p->segment.workers > PROCPOOL__FEW) {
+    now->wakes = procpool__load(procpool__shm_wakes(&p->segment, group));
+    now->quiet = procpool__load(procpool__shm_idle(&p->segment, group));
+    if (procpool__load_relaxed(&resting->wakes) == now->wakes)
+      return procpool__shm_group(&p->segment, group) & ~(procpool__load_relaxed(&resting->quiet) & now->quiet);
+  }
+  return procpool__shm_group(&p->segment, group);
+}
+
 /* Takes everything in from one ring. False if memory ran out: the rest stays where it is. */
 static bool procpool__host_drain_ring(procpool *p, int worker) {
   procpool__inbox *in = &p->drain.inboxes[worker];
@@ -11932,13 +12040,33 @@ static void procpool__host_pass_ready(procpool *p) {
       procpool__sleeper_tell(p, s);
 }
 
+/* Takes everything in from the rings of a group of 64. False if memory ran out. One in so many looks is at all of them,
+ * so that what was scribbled on the masks does no harm for long. */
+static bool procpool__host_drain_group(procpool *p, int group) {
+  procpool__resting now;
+  uint64_t left = procpool__host_restless(p, group, &now);
+  bool taken = true;
+  if (++p->drain.count % PROCPOOL__LOOKS_AT_ALL == 0)
+    left = procpool__shm_group(&p->segment, group);
+  for (; left != 0; left &= left - 1) {
+    const int worker = group + __builtin_ctzll(left);
+    if (!procpool__host_drain_ring(p, worker))
+      taken = false;
+    if (p->drain.inboxes[worker].no_memory || p->drain.inboxes[worker].resetting)
+      now.quiet &= ~procpool__shm_bit(worker);
+  }
+  procpool__store_relaxed(&p->drain.resting[group / 64].quiet, now.quiet);
+  procpool__store_relaxed(&p->drain.resting[group / 64].wakes, now.wakes);
+  return taken;
+}
+
 /* Takes in all that has come. OK, or MEMORY. */
 static procpool_status procpool__host_drain(procpool *p) {
   procpool_status status = PROCPOOL_OK;
   if (p->life.finished)
     return PROCPOOL_OK;
-  for (int i = 0; i < p->segment.workers; i++)
-    if (!procpool__host_drain_ring(p, i))
+  for (int i = 0; i < p->segment.workers; i += 64)
+    if (!procpool__host_drain_group(p, i))
       status = PROCPOOL_MEMORY;
   if (p->drain.sweep_left > 0 && status == PROCPOOL_OK)
     procpool__host_sweep(p);
@@ -12016,24 +12144,42 @@ static procpool_status procpool__host_drain(procpool *p) {
  * and whose wait is over does not drain: with several that were woken at once, each leaves it to the next, and only
  * the last one wakes another. */
 
-/* Whether there is anything to take in. Runs without the lock: every word it reads is atomic and it changes nothing. */
-static bool procpool__host_news(procpool *p) {
+/* Whether there is something in one ring. */
+static bool procpool__host_has_come(const procpool *p, int worker) {
+  const procpool__inbox *in = &p->drain.inboxes[worker];
+  const uint64_t tail = procpool__load(&p->segment.blocks[worker].tail);
+  const uint64_t head = procpool__load_relaxed(&in->head);
+  if (tail == head || !procpool__host_tail_matters(p, worker, tail, head))
+    return procpool__load(&p->segment.blocks[worker].dropped) != procpool__load_relaxed(&in->dropped);
+  procpool__platform_prefetch(procpool__ring_at(&p->segment, worker, head));
+  procpool__platform_prefetch_write(&p->segment.slots[__atomic_load_n(&p->tasks.last_slot, __ATOMIC_RELAXED)]);
+  return true;
+}
+
+/* Whether there is anything to take in. Runs without the lock: every word it reads is atomic and it changes nothing.
+ * all: in any ring, whatever the masks say. */
+static bool procpool__host_news(const procpool *p, bool all) {
   const procpool__header *h = p->segment.header;
-  for (int i = 0; i < p->segment.workers; i++) {
-    const uint64_t tail = procpool__load(&p->segment.blocks[i].tail);
-    const uint64_t head = procpool__load_relaxed(&p->drain.inboxes[i].head);
-    if (tail != head && procpool__host_tail_matters(p, i, tail, head)) {
-      procpool__platform_prefetch(procpool__ring_at(&p->segment, i, head));
-      procpool__platform_prefetch_write(&p->segment.slots[__atomic_load_n(&p->tasks.last_slot, __ATOMIC_RELAXED)]);
-      return true;
-    }
-    if (procpool__load(&p->segment.blocks[i].dropped) != procpool__load_relaxed(&p->drain.inboxes[i].dropped))
-      return true;
+  for (int i = 0; i < p->segment.workers; i += 64) {
+    procpool__resting now;
+    uint64_t left = all ? procpool__shm_group(&p->segment, i) : procpool__host_restless(p, i, &now);
+    for (; left != 0; left &= left - 1)
+      if (procpool__host_has_come(p, i + __builtin_ctzll(left)))
+        return true;
   }
   return procpool__load(&h->dead_list) != 0 || __atomic_load_n(&p->drain.sweep_left, __ATOMIC_RELAXED) != 0 ||
          procpool__load32(&h->gone) != 0 ||
          procpool__load32(&h->health) != __atomic_load_n(&p->drain.health, __ATOMIC_RELAXED) ||
          procpool__load32(&p->interrupts.count) != __atomic_load_n(&p->interrupts.taken, __ATOMIC_RELAXED);
+}
+
+/* At how many rings it looks, at least one. */
+static int procpool__host_count_restless(const procpool *p) {
+  int count = 0;
+  procpool__resting now;
+  for (int i = 0; i < p->segment.workers; i += 64)
+    count += __builtin_popcountll(procpool__host_restless(p, i, &now));
+  return count > 0 ? count : 1;
 }
 
 /* Whether the tasks that are not settled are enough to keep all processors busy: then a thread that waits for them does
@@ -12121,6 +12267,8 @@ static void procpool__host_audit_head(procpool *p, uint64_t first) {
   if (first != PROCPOOL__NEVER) {
     if (head != first - 1)
       procpool__store(&p->segment.header->head, first - 1);
+    for (int i = 0; i < p->segment.workers; i += 64)
+      procpool__store(procpool__shm_coming(&p->segment, i), 0);
     procpool__shm_wake_workers(&p->segment);
   } else if (p->tasks.position - head > p->segment.cell_count) {
     procpool__store(&p->segment.header->head, p->tasks.position);
@@ -12321,7 +12469,7 @@ static bool procpool__host_sleep_armed(procpool *p, uint64_t deadline, uint32_t 
   const bool watching = p->waiting.watching, believe = p->waiting.idle_looks < PROCPOOL__IDLE_LOOKS;
   bool news, rung = false;
   procpool__host_unlock(p);
-  news = believe && procpool__host_news(p);
+  news = believe && procpool__host_news(p, true);
   if (!news && watching)
     rung = procpool__host_watch(watch, control, deadline);
   else if (!news)
@@ -12567,9 +12715,9 @@ static void procpool__host_rest(procpool *p, procpool__wait *w) {
     return;
   }
   procpool__host_unlock(p);
-  procpool__spin_begin(&n, &p->waiting.spin, p->segment.workers, procpool__host_crowded(p), w->deadline);
+  procpool__spin_begin(&n, &p->waiting.spin, procpool__host_count_restless(p), procpool__host_crowded(p), w->deadline);
   while (!come && procpool__spin_on(&n, n.budget))
-    come = procpool__host_news(p);
+    come = procpool__host_news(p, false);
   if (!procpool__host_relock(p))
     return;
   p->waiting.idle_looks += come;
@@ -14093,16 +14241,12 @@ static procpool_status procpool__submit_argument(procpool *p, const procpool__or
   return PROCPOOL_OK;
 }
 
-/* Wakes one sleeper, if there is one: it counts as awake from now on, so there are never two calls for one sleep. */
-static bool procpool__submit_wake_one(procpool *p, bool here) {
+/* Calls one worker. Where more are awake than there are processors, another one would mostly find no task left, and
+ * keep those from work: so none is called while one is coming, who then calls the next one (>>working). */
+static bool procpool__submit_call(const procpool *p, bool here) {
   const procpool__segment *s = &p->segment;
-  const int sleeper = procpool__shm_sleeper(s, procpool__platform_cpu(), here);
-  if (sleeper < 0)
-    return false;
-  (void)procpool__and(procpool__shm_idle(s, sleeper), ~procpool__shm_bit(sleeper));
-  procpool__store_relaxed(&s->blocks[sleeper].woken_ns, procpool__platform_now());
-  procpool__shm_wake_worker(s, sleeper);
-  return true;
+  const bool crowded = procpool__shm_crowded(s);
+  return !(crowded && procpool__shm_any_coming(s)) && procpool__shm_call(s, here, crowded) != PROCPOOL__CALLED_NONE;
 }
 
 /* Wakes workers while there are more tasks than workers that need no waking. Each of those has one task at most, so
@@ -14110,12 +14254,12 @@ static bool procpool__submit_wake_one(procpool *p, bool here) {
  * (Should it be killed or stopped instead, the supervisor wakes all.) Mostly one at a time, but not always: a
  * worker that is about to sleep, and finds a task instead, was counted as awake for that one and as asleep for the
  * next. */
-static void procpool__submit_wake(procpool *p, bool here) {
+static void procpool__submit_wake(const procpool *p, bool here) {
   int woken = 0; /* the masks may be scribbled upon: this comes to an end */
   if (procpool__shm_sleeper(&p->segment, UINT32_MAX, true) < 0) /* wherever it ran last */
     return;
   while (woken < p->segment.workers && p->tasks.submitted - p->tasks.settled > procpool__shm_awake(&p->segment) &&
-         procpool__submit_wake_one(p, here))
+         procpool__submit_call(p, here))
     woken++;
 }
 
@@ -14281,11 +14425,14 @@ static void procpool__submit_next(procpool *p, procpool__order *o) {
 }
 
 /* Looks for sleepers. The cells were stored with release; a worker that sets its bit after this read-modify-write of
- * the same word has acquired them by it and sees them, one that set it before is seen here. more: there is more to hand
- * out, and a last look comes after it; until then no worker is woken that would take this very processor. */
+ * the same word has acquired them by it and sees them, one that set it before is seen here; likewise one that is coming,
+ * and clears its bit. more: there is more to hand out, and a last look comes after it; until then no worker is woken
+ * that would take this very processor. */
 static void procpool__submit_look(procpool *p, bool more) {
-  for (int i = 0; i < p->segment.workers; i += 64)
+  for (int i = 0; i < p->segment.workers; i += 64) {
     (void)procpool__or(procpool__shm_idle(&p->segment, i), 0);
+    (void)procpool__or(procpool__shm_coming(&p->segment, i), 0);
+  }
   procpool__submit_wake(p, !more);
 }
 
@@ -14910,7 +15057,7 @@ static void procpool__loop_start(procpool *p) {
   procpool__host_count_fd_user(p, 1);
   if (!p->life.finished)
     procpool__host_arm(p);
-  if (p->callbacks.first_due != NULL || p->tasks.settled > 0 || (!p->life.finished && procpool__host_news(p)))
+  if (p->callbacks.first_due != NULL || p->tasks.settled > 0 || (!p->life.finished && procpool__host_news(p, true)))
     procpool__loop_tell(p); /* other calls have taken in what the loop was not told of */
 }
 

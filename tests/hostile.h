@@ -33,6 +33,7 @@
   X(idle_masks_clear)                                                                                                  \
   X(idle_masks_set)                                                                                                    \
   X(away_masks_set)                                                                                                    \
+  X(coming_masks_set)                                                                                                  \
   X(host_flags)                                                                                                        \
   X(phase_kill)                                                                                                        \
   X(phase_drain)                                                                                                       \

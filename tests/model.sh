@@ -110,20 +110,31 @@ list_pool() {
 }
 
 list_wake() {
-  check_case three_workers -DTASKS=3
-  check_case three_workers_leave -DTASKS=3 -DCOARSE -DLEAVES=1
-  check_case three_workers_kill -DTASKS=3 -DCOARSE -DKILLS=1
+  check_case three_workers -DTASKS=3 -DCOARSE -DMIXED
+  check_case three_workers_leave -DTASKS=2 -DCOARSE -DLEAVES=1 -DMIXED
+  check_case three_workers_kill -DTASKS=2 -DCOARSE -DKILLS=1
   check_case three_workers_kill_twice -DTASKS=2 -DCOARSE -DKILLS=2 -DNO_FORK
-  check_case three_workers_stop -DTASKS=3 -DCOARSE -DSTOPS=1 -DSLOTS=2
-  check_case three_workers_stop_continue -DTASKS=2 -DCOARSE -DSTOPS=1 -DCONTINUES=1 -DSLOTS=1
+  check_case three_workers_stop -DTASKS=2 -DCOARSE -DSTOPS=1 -DSLOTS=1
+  # two workers: step by step
+  check_case two_workers -DWORKERS=2 -DTASKS=3 -DMIXED
+  check_case two_workers_leave -DWORKERS=2 -DTASKS=3 -DLEAVES=1
+  check_case two_workers_kill -DWORKERS=2 -DTASKS=2 -DKILLS=1 -DMIXED
+  check_case two_workers_stop -DWORKERS=2 -DTASKS=2 -DSTOPS=1
+  check_case two_workers_stop_continue -DWORKERS=2 -DTASKS=2 -DCOARSE -DSTOPS=1 -DCONTINUES=1
 
-  mutant_case wake_one -DTASKS=3
-  mutant_case wake_off_by_one -DTASKS=3
-  mutant_case not_cleared -DTASKS=3
-  mutant_case cleared_after_wake -DTASKS=3
-  mutant_case idle_no_look -DTASKS=3
-  mutant_case away_not_on_stop -DTASKS=3 -DCOARSE -DSTOPS=1 -DSLOTS=2
+  mutant_case wake_one -DTASKS=3 -DCOARSE -DMIXED
+  mutant_case wake_off_by_one -DTASKS=3 -DCOARSE
+  mutant_case not_cleared -DTASKS=3 -DCOARSE -DMIXED
+  mutant_case cleared_after_wake -DTASKS=3 -DWORKERS=2
+  mutant_case idle_no_look -DTASKS=3 -DCOARSE
+  mutant_case away_not_on_stop -DTASKS=2 -DCOARSE -DSTOPS=1 -DSLOTS=1
   mutant_case away_not_on_death -DTASKS=2 -DCOARSE -DKILLS=2 -DNO_FORK
+  mutant_case calls_none -DTASKS=3 -DCOARSE
+  mutant_case stays_coming -DTASKS=3 -DCOARSE
+  mutant_case coming_late -DTASKS=3 -DWORKERS=2
+  mutant_case coming_kept -DTASKS=3 -DWORKERS=2
+  mutant_case lost_no_look -DTASKS=3 -DWORKERS=2
+  mutant_case calls_kept -DTASKS=2 -DKILLS=1 -DWORKERS=2
 }
 
 list_deep() {
@@ -147,8 +158,9 @@ list_deep() {
   check_case deep_supervisor_continued -DTASKS=2 -DCOARSE -DSUPER_STOPS=1 -DSUPER_CONTINUES=1 -DKILLS=1
   check_case deep_both_stopped -DTASKS=2 -DCOARSE -DSUPER_STOPS=1 -DSTOPS=1
   model=wake
-  check_case deep_three_workers_kill -DTASKS=3 -DKILLS=1
-  check_case deep_three_workers_stop_continue -DTASKS=2 -DCOARSE -DSTOPS=1 -DCONTINUES=1
+  check_case deep_three_workers -DTASKS=2
+  check_case deep_two_workers_kill -DWORKERS=2 -DTASKS=3 -DKILLS=1
+  check_case deep_three_workers_leave -DTASKS=3 -DCOARSE -DLEAVES=1
 }
 
 # Each piece of the protocol with the header's orders, and once with each order that it needs weakened.

@@ -33,7 +33,7 @@ SAME = {
 }
 # Fields whose name alone would not say whose they are: by what stands before them.
 OWNERS = [(r"^r->", "record."), (r"^in->|inboxes\[", "inbox."), (r"chunk", "chunk."), (r"bundle->", "bundle."),
-          (r"answer->", "answer."), (r"exit_record|^e->", "exit_record."),
+          (r"answer->", "answer."), (r"exit_record|^e->", "exit_record."), (r"resting", "resting."),
           (r"slot->|slots\[|^shared->", "slot."), (r"block->|blocks\[", "block."), (r"spin->", "spin."),
           (r"^f->|future->", "future."), (r"^c->", "copying."), (r"^p->|pool->|waiter", "host.")]
 # Structs in shared memory, and the names that point to one. Plain accesses are looked for in these.
@@ -87,7 +87,7 @@ def field_of(function, text):
     text = text.lstrip("&").strip()
     if (function, text) in SAME:
         return SAME[(function, text)]
-    match = re.match(r"procpool__shm_(idle|away)\(", text)
+    match = re.match(r"procpool__shm_(idle|away|coming|wakes)\(", text)
     if match:
         return "mask." + match.group(1)
     bare = text

@@ -73,7 +73,7 @@ static void record_of_another_task(hostile *h) {
 }
 static void piece_of_huge_total(hostile *h) {
   const uint64_t total = (uint64_t)1 << 46;
-  procpool__ring_copy_in(h->s, h->self, h->own->tail + sizeof(procpool__record), &total, sizeof(total));
+  procpool__ring_copy_in(h->s, NULL, h->self, h->own->tail + sizeof(procpool__record), &total, sizeof(total));
   forge(h, h->own->tail, h->task->word, 1000, h->task->slot_index | PROCPOOL__RECORD_FRAGMENT);
   h->own->tail += procpool__ring_length(h->s, h->own->tail, 1000, false);
 }
@@ -151,6 +151,12 @@ static void idle_masks_set(hostile *h) {
 static void away_masks_set(hostile *h) {
   for (int i = 0; i < PROCPOOL__GROUPS; i++)
     procpool__store(&h->header->masks[i].away, UINT64_MAX);
+}
+static void coming_masks_set(hostile *h) {
+  for (int i = 0; i < PROCPOOL__GROUPS; i++) {
+    procpool__store(&h->header->masks[i].coming, UINT64_MAX);
+    procpool__add(&h->header->masks[i].wakes, 1);
+  }
 }
 static void host_flags(hostile *h) {
   procpool__store(&h->header->host_flag, 0);
@@ -239,7 +245,7 @@ static void places(hostile *h) {
 /* The result of this task, as its worker says; size bytes of record, which begin with told. */
 static void forge_result(hostile *h, uint64_t told, uint64_t size, uint32_t flags) {
   const uint64_t done = procpool__word_in(h->task->word, PROCPOOL__DONE_OK);
-  procpool__ring_copy_in(h->s, h->self, h->own->tail + sizeof(procpool__record), &told, sizeof(told));
+  procpool__ring_copy_in(h->s, NULL, h->self, h->own->tail + sizeof(procpool__record), &told, sizeof(told));
   forge(h, h->own->tail, done, size, h->task->slot_index | flags);
   procpool__store(&h->task->slot->word, done);
   h->own->tail += procpool__ring_length(h->s, h->own->tail, size, false);
@@ -262,7 +268,7 @@ static void result_with_a_place_it_has_not(hostile *h) {
   EACH_SLOT(h, PROCPOOL__READY) {
     const uint64_t done = procpool__word(procpool__word_ticket(word), h->self, PROCPOOL__DONE_OK), size = 8;
     procpool__store(&h->s->slots[i].word, done);
-    procpool__ring_copy_in(h->s, h->self, h->own->tail + sizeof(procpool__record), &size, sizeof(size));
+    procpool__ring_copy_in(h->s, NULL, h->self, h->own->tail + sizeof(procpool__record), &size, sizeof(size));
     forge(h, h->own->tail, done, sizeof(size), (uint32_t)i | PROCPOOL__RECORD_PLACE);
     h->own->tail += procpool__ring_length(h->s, h->own->tail, sizeof(size), false);
     leave(0);

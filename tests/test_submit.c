@@ -693,6 +693,49 @@ TEST_STARTS(r010_as_many_as_sleep_run_at_once, CONCURRENT) {
   test_close(pool);
 }
 
+/* The same with more workers than there are processors on most machines, and than a mask has bits: where as many are awake
+ * as there are processors, each that was called calls the next. By many calls, and by one. */
+TEST_STARTS(r010_more_than_processors_run_at_once, CONCURRENT) {
+  enum { COUNT = 72 };
+  procpool *pool = test_open(start, COUNT);
+  for (int round = 0; round < 6; round++) {
+    procpool_future *futures[COUNT];
+    const test_job job = job_with(0, (round + 1) * COUNT);
+    test_job jobs[COUNT];
+    for (int i = 0; i < COUNT; i++)
+      jobs[i] = job;
+    if (round % 2 == 0)
+      CHECK_OK(procpool_submit_many(pool, task_meet, jobs, sizeof(job), COUNT, NULL, futures, NULL));
+    for (int i = 0; i < COUNT && round % 2 != 0; i++)
+      futures[i] = test_submit(pool, task_meet, &job, sizeof(job));
+    for (int i = 0; i < COUNT; i++) {
+      CHECK_SETTLES(futures[i], PROCPOOL_OK);
+      CHECK_OK(procpool_future_release(futures[i]));
+    }
+    CHECK_EQ(page->started, (round + 1) * COUNT);
+  }
+  test_close(pool);
+}
+
+/* Short tasks in rows, with pauses in which all workers sleep: none is left, none lies in a ring that the host passes by. */
+TEST_STARTS(r010_many_workers_for_short_tasks, CONCURRENT) {
+  enum { COUNT = 72, TASKS = 150 };
+  procpool *pool = test_open(start, COUNT);
+  for (int round = 0; round < 40; round++) {
+    procpool_future *futures[TASKS];
+    for (int i = 0; i < TASKS; i++)
+      futures[i] = test_submit(pool, task_twice, &i, sizeof(i));
+    for (int i = 0; i < TASKS; i++) {
+      int out = 0;
+      CHECK_OK(procpool_future_result(futures[i], PROCPOOL_FOREVER, &out, sizeof(out), NULL));
+      CHECK_EQ(out, 2 * i);
+      CHECK_OK(procpool_future_release(futures[i]));
+    }
+    usleep(round % 4 == 0 ? 3000 : 0);
+  }
+  test_close(pool);
+}
+
 /* A task behind a busy worker runs on the other one. */
 TEST_STARTS(r010_no_task_waits_behind_a_busy_worker, CONCURRENT) {
   procpool *pool = test_open(start, 2);

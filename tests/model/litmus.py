@@ -148,7 +148,7 @@ def wake_one():
     idle = yield R("shm_able mask.idle", "idle")
     if idle == 0:
         return
-    yield X("submit_wake_one mask.idle", "and", "idle", to(0))
+    yield X("shm_call mask.idle", "and", "idle", to(0))
     yield X("shm_wake_worker block.wake_seq", "add", "wake_seq", plus)
 
 
@@ -338,7 +338,7 @@ def asleep(commit_word):
             seq = yield R("host_sleep host_seq", "host_seq")
             yield W("host_arm host_flag", "flag", 1)
             yield from publish_for()
-            tail = yield R("host_news block.tail", "tail")
+            tail = yield R("host_has_come block.tail", "tail")
             if tail == 0:
                 yield futex("host_seq", seq)
             yield W("host_arm host_flag", "flag", 0)
@@ -359,7 +359,7 @@ def piece():
         while True:
             seq = yield R("host_sleep host_seq", "host_seq")
             yield W("host_arm host_flag", "flag", 1)
-            tail = yield R("host_news block.tail", "tail")
+            tail = yield R("host_has_come block.tail", "tail")
             if tail == 0:
                 yield futex("host_seq", seq)
             yield W("host_arm host_flag", "flag", 0)
@@ -382,7 +382,7 @@ def dropped():
         while True:
             seq = yield R("host_sleep host_seq", "host_seq")
             yield W("host_arm host_flag", "flag", 1)
-            count = yield R("host_news block.dropped", "dropped")
+            count = yield R("host_has_come block.dropped", "dropped")
             if count == 0:
                 yield futex("host_seq", seq)
             yield W("host_arm host_flag", "flag", 0)
@@ -676,6 +676,92 @@ def batch():
     return host, worker
 
 
+@test("cell=0 coming=1 wake_seq=0", x86=True)
+def coming():
+    """A task comes while a worker is called: either that one sees it, or the host sees that it has come, and calls."""
+    def host():
+        yield X("submit_publish cell", "exchange", "cell", to(1))
+        yield from call_unless_coming()
+    return host, come
+
+
+@test("cell=0 coming=1 wake_seq=0", x86=True)
+def coming_many():
+    """The same for many tasks: their cells are released, and one read-modify-write looks for who is coming."""
+    def host():
+        yield W("submit_publish cell", "cell", 1)
+        yield X("submit_look mask.coming", "or", "coming", lambda coming: coming)
+        yield from call_unless_coming()
+    return host, come
+
+
+def call_unless_coming():
+    coming = yield R("shm_any_coming mask.coming", "coming")
+    if coming == 0:
+        yield X("shm_wake_worker block.wake_seq", "add", "wake_seq", plus)
+
+
+def come():
+    yield X("worker_sleep mask.coming", "and", "coming", to(0))
+    seq = yield R("worker_sleep block.wake_seq", "wake_seq")
+    cell = yield R("table_peek cell", "cell")
+    if cell == 0:
+        yield futex("wake_seq", seq)
+
+
+@test("idle=1 coming=0 wake_seq=0 over=0")
+def called():
+    """Two call the same sleeper, which comes: it does not stay coming."""
+    def caller(turn):
+        def call():
+            yield X("shm_call mask.coming", "or", "coming", to(1))
+            idle = yield X("shm_call mask.idle", "and", "idle", to(0))
+            if idle == 0:
+                yield X("shm_call mask.coming", "and", "coming", to(0))
+            else:
+                yield X("shm_wake_worker block.wake_seq", "add", "wake_seq", plus)
+            yield rmw("over", ACQ_REL, plus)
+        return call
+
+    def worker():
+        yield futex("wake_seq", 0)
+        yield X("worker_sleep mask.idle", "and", "idle", to(0))
+        yield X("worker_sleep mask.coming", "and", "coming", to(0))
+        for seen in (0, 1):
+            yield futex("over", seen)
+        yield load("over", ACQ)
+        coming = yield load("coming", RLX)
+        assert coming == 0, "it stays coming, and none is called"
+    return caller(1), caller(2), worker
+
+
+@test("idle=1 wakes=0 tail=0 over=0")
+def restless():
+    """A sleeper goes on, leaves a result, and sleeps again, while the host passes by the rings of those that sleep."""
+    def host():
+        known = (0, 1)
+        for turn in (0, 1):
+            wakes = yield R("host_restless mask.wakes", "wakes")
+            idle = yield R("host_restless mask.idle", "idle")
+            if (wakes, 1) != known or idle == 0:
+                tail = yield R("host_drain_ring block.tail", "tail")
+                if tail != 0:
+                    return
+            known = (wakes, idle)
+            if turn == 0:
+                yield futex("over", 0)
+                yield load("over", ACQ)
+        assert False, "a result is passed by for good"
+
+    def worker():
+        yield X("worker_sleep mask.idle", "and", "idle", to(0))
+        yield X("worker_sleep mask.wakes", "add", "wakes", plus)
+        yield W("worker_publish block.tail", "tail", 1)
+        yield X("worker_sleep mask.idle", "or", "idle", to(1))
+        yield store("over", REL, 1)
+    return host, worker
+
+
 @test("phase=0 idle=0 wake_seq=0")
 def shutdown():
     """A worker's sleep against a change of phase: all are woken, whatever the masks say."""
@@ -770,7 +856,7 @@ def count():
                 if idle == 0:
                     break
                 bit = idle & -idle
-                yield X("submit_wake_one mask.idle", "and", "idle", lambda idle, bit=bit: idle & ~bit)
+                yield X("shm_call mask.idle", "and", "idle", lambda idle, bit=bit: idle & ~bit)
                 yield X("shm_wake_worker block.wake_seq", "add", "wake%d" % (bit // 2), plus)
     return worker(1, "wake0"), worker(2, "wake1"), host
 

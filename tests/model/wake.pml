@@ -8,6 +8,10 @@
  * task waits for a busy worker while another one sleeps. When nothing can move any more, every task is settled, but
  * those that stopped workers run, and those that wait while every worker is stopped.
  *
+ * Where more workers are awake than there are processors the host calls none while one is coming: that one calls the next, as
+ * it takes a task and sees another that waits. A worker's calls may end in their midst, with it; then the supervisor
+ * clears all of coming before it wakes all. Here the host goes by that always, or, with MIXED, at any call.
+ *
  * WORKERS (up to 3), TASKS, SLOTS (tasks unsettled at a time), faults, NO_FORK: by -D, see model.sh. MUTANT_x as in pool.pml. */
 
 #ifndef WORKERS
@@ -51,10 +55,10 @@
 #define ABSENT 4
 
 byte ready, done;               /* tasks that wait; that ended, unknown to the host: it knows them when it drains */
-byte idle, away = ALL;          /* the masks */
+byte idle, away = ALL, coming;  /* the masks */
 byte fresh, parked;             /* a bit per worker, its futex: see pool.pml */
 byte life[WORKERS];
-byte busy, redo, event; /* a bit per worker */
+byte busy, redo, event, came; /* a bit per worker; came: it was called, and is to call the next one */
 bool halted[WORKERS];
 byte unsettled, accepted;       /* the host's own */
 byte leaves = LEAVES;
@@ -65,10 +69,47 @@ byte leaves = LEAVES;
 #define CLEAR(m, b) m = m & (ALL - (b))
 #define FREE(w) (life[w] == ALIVE && !halted[w] && !(busy & BIT(w)))
 #define NEGLECTED (ready > 0 && (FREE(0) || FREE(1) || FREE(WORKERS - 1)))
-#define END_OF(w) halted[w] = 0; CLEAR(redo, BIT(w)); CLEAR(event, BIT(w)); CLEAR(parked, BIT(w)); CLEAR(fresh, BIT(w)); \
+#define END_OF(w) halted[w] = 0; CLEAR(redo, BIT(w)); CLEAR(event, BIT(w)); CLEAR(came, BIT(w)); CLEAR(parked, BIT(w)); CLEAR(fresh, BIT(w)); \
   life[w] = DYING
 
+/* The steps of procpool__shm_call for the sleeper x; where another process is faster they go on at lost. calls: it is to call
+ * the next one. */
+#define SAY(calls) if :: calls -> SET(coming, x) :: else fi;
+#ifdef MUTANT_COMING_LATE /* its worker may have come by then */
+#define SAY_FIRST(calls)
+#define SAY_LAST(calls) ASIDE SAY(calls)
+#else
+#define SAY_FIRST(calls) ASIDE SAY(calls)
+#define SAY_LAST(calls)
+#endif
+#ifdef MUTANT_COMING_KEPT
+#define UNSAY(calls) skip
+#else
+#define UNSAY(calls) if :: calls -> CLEAR(coming, x) :: else fi
+#endif
+#ifdef MUTANT_NOT_CLEARED
+#define CLEAR_FIRST(calls)
+#define CLEAR_LAST
+#elif defined(MUTANT_CLEARED_AFTER_WAKE)
+#define CLEAR_FIRST(calls)
+#define CLEAR_LAST ASIDE CLEAR(idle, x);
+#else
+#define CLEAR_FIRST(calls) \
+  ASIDE won = (idle & x) != 0; CLEAR(idle, x); \
+  ASIDE if :: won -> skip :: else -> UNSAY(calls); goto lost fi;
+#define CLEAR_LAST
+#endif
+#define CALL(calls) \
+  SAY_FIRST(calls) \
+  CLEAR_FIRST(calls) \
+  SAY_LAST(calls) \
+  ASIDE CLEAR(fresh, x); \
+  ASIDE CLEAR(parked, x); \
+  CLEAR_LAST
+
 proctype worker(byte w) provided (!halted[w] && !OVER && (!DYING_ANY || life[w] == DYING)) {
+  byte x;
+  bool won;
 born:
   {
     atomic {
@@ -81,7 +122,30 @@ born:
     };
 turn:
     atomic { if :: ready > 0 -> ready--; SET(busy, BIT(w)) :: else -> goto sleep fi };
-    atomic { !NEGLECTED -> done++; CLEAR(busy, BIT(w)) };
+#ifndef MUTANT_CALLS_NONE
+    atomic {
+      if :: came & BIT(w) -> CLEAR(came, BIT(w)) :: else -> goto body fi
+    };
+next:
+    atomic {
+      if :: ready == 0 -> goto body :: else fi;
+    ASIDE
+      if :: coming & (ALL - away) -> goto body :: else -> x = idle fi;
+    ASIDE
+      x = x & (ALL - away);
+      if :: x == 0 -> goto body :: else -> x = BIT(LOWEST(x)) fi;
+      CALL(true)
+      goto body
+    };
+lost: /* until it was unsaid, the host may have relied on this call */
+#ifdef MUTANT_LOST_NO_LOOK
+    skip;
+#else
+    x = 0; goto next;
+#endif
+body:
+#endif
+    atomic { x = 0; won = 0; !NEGLECTED -> done++; CLEAR(busy, BIT(w)) };
 #if LEAVES
     if
     :: atomic { leaves > 0 -> leaves--; SET(away, BIT(w)) };
@@ -109,10 +173,18 @@ sleep:
                 fi }
     od;
 awake:
-    CLEAR(idle, BIT(w));
+    atomic {
+      CLEAR(idle, BIT(w));
+    ASIDE
+#ifndef MUTANT_STAYS_COMING
+      if :: coming & BIT(w) -> CLEAR(coming, BIT(w)); SET(came, BIT(w)) :: else fi
+#else
+      if :: coming & BIT(w) -> SET(came, BIT(w)) :: else fi
+#endif
+    };
     goto turn
   } unless {
-    atomic { life[w] == DYING -> life[w] = ZOMBIE }
+    atomic { life[w] == DYING -> life[w] = ZOMBIE; x = 0; won = 0 }
   };
   goto born
 }
@@ -153,6 +225,9 @@ stopped: /* or continued: as it is now */
   };
 heard:
   atomic { if :: HEARD -> goto hear :: else -> u = 0 fi };
+#ifndef MUTANT_CALLS_KEPT
+  coming = 0;
+#endif
   atomic {
     CLEAR(fresh, 1); CLEAR(parked, 1);
   ASIDE
@@ -179,6 +254,7 @@ heard:
 
 proctype host() provided (!DYING_ANY) {
   byte woken, x;
+  bool won, calls;
 try:
   atomic {
     if
@@ -197,23 +273,22 @@ wake:
     :: else -> x = idle
     fi;
   ASIDE
+    if
+#ifdef MIXED
+    :: true -> calls = false
+#endif
+    :: coming & (ALL - away) -> x = 0; woken = 0; goto try
+    :: !(coming & (ALL - away)) -> calls = true
+    fi;
+  ASIDE
     x = x & (ALL - away);
     if :: x == 0 -> woken = 0; goto try :: else -> x = BIT(LOWEST(x)) fi;
-#ifndef MUTANT_NOT_CLEARED
-#ifndef MUTANT_CLEARED_AFTER_WAKE
-  ASIDE
-    CLEAR(idle, x);
-#endif
-#endif
-  ASIDE
-    CLEAR(fresh, x);
-  ASIDE
-    CLEAR(parked, x);
-#ifdef MUTANT_CLEARED_AFTER_WAKE
-  ASIDE
-    CLEAR(idle, x);
-#endif
-    x = 0;
+    CALL(calls)
+    skip
+  };
+lost:
+  atomic {
+    x = 0; won = 0; calls = 0;
 #ifdef MUTANT_WAKE_ONE
     woken = 0; goto try
 #else
