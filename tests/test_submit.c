@@ -671,26 +671,31 @@ TEST_STARTS(r010_as_many_as_workers_run_at_once, CONCURRENT) {
   test_close(pool);
 }
 
-/* The same where all of them sleep: as many are woken as there are tasks. */
-TEST_STARTS(r010_as_many_as_sleep_run_at_once, CONCURRENT) {
-  enum { COUNT = 6 };
+/* The same where all of them sleep: as many are woken as there are tasks. Two are no more than there are processors. */
+static void check_sleepers_meet(procpool_start start, int count) {
   procpool_options options = {0};
   procpool *pool;
   options.spin_us = -1;
-  pool = test_open_with(start, COUNT, &options);
+  pool = test_open_with(start, count, &options);
+  page->started = 0;
   for (int round = 0; round < 5; round++) {
-    procpool_future *futures[COUNT];
+    procpool_future *futures[6];
     usleep(20000);
-    for (int i = 0; i < COUNT; i++) {
-      const test_job job = job_with(i, (round + 1) * COUNT);
+    for (int i = 0; i < count; i++) {
+      const test_job job = job_with(i, (round + 1) * count);
       futures[i] = test_submit(pool, task_meet, &job, sizeof(job));
     }
-    for (int i = 0; i < COUNT; i++) {
+    for (int i = 0; i < count; i++) {
       CHECK_SETTLES(futures[i], PROCPOOL_OK);
       CHECK_OK(procpool_future_release(futures[i]));
     }
   }
   test_close(pool);
+}
+
+TEST_STARTS(r010_as_many_as_sleep_run_at_once, CONCURRENT) {
+  check_sleepers_meet(start, 2);
+  check_sleepers_meet(start, 6);
 }
 
 /* The same with more workers than there are processors on most machines, and than a mask has bits: where as many are awake
