@@ -6777,6 +6777,7 @@ struct procpool__worker {
   uint64_t opened;            /* how far into the segment this process may reach */
   uint64_t row_function;      /* of the map that it ran items of last, */
   uint64_t row_items, row_ns; /* how many a row had there, and what it cost to begin one, averaged */
+  uint64_t row_most;          /* in the chunk that runs */
   uint64_t known_code[PROCPOOL__CODE_CACHE];
   procpool_task task;
   procpool__failure failure;       /* of its task; before the first one, of its initializer */
@@ -7279,7 +7280,8 @@ static void procpool__worker_run_items(procpool_task *t, procpool_function funct
  * worker's. So a row is short: about as long as ROW_NS if its items take as long as those before, and one item where
  * these take as long as that. But the compare-and-swap waits until the results before it are stored, and where they are
  * many and small that takes a microsecond: so a row is also long enough that this does not count. A map of the same
- * function begins with rows such as the last one's. */
+ * function begins with rows such as the last one's. These may have been much quicker items: so no row is longer than
+ * half of what each of the pool's workers would have of its chunk. */
 #define PROCPOOL__ROW_NS ((uint64_t)4000)
 enum {
   PROCPOOL__ROW_COSTS = 32, /* times what it costs to begin a row */
@@ -7308,7 +7310,9 @@ static void procpool__worker_row_size(procpool_task *t, uint64_t item, uint64_t 
 /* Takes the next row, with this item, from what the host may take back. False if the task is to end. The row before it
  * has left in begun that this item begins, which it does not yet: should the task's time be over now, the one that ran
  * too long is the one before. (Not where that row broke off: then begun says so already.) */
-static bool procpool__worker_take_row(procpool_task *t, uint64_t item, uint64_t row) {
+static bool procpool__worker_take_row(procpool_task *t, uint64_t item) {
+  const procpool__worker *w = t->worker;
+  const uint64_t row = w->row_items < w->row_most ? w->row_items : w->row_most;
   uint64_t span, end;
   do {
     span = procpool__load(&t->chunk->stop);
@@ -7333,10 +7337,10 @@ static bool procpool__worker_row(procpool_task *t, uint64_t item) {
   uint64_t now, took;
   bool any;
   if (--t->look > 0)
-    return procpool__worker_take_row(t, item, w->row_items);
+    return procpool__worker_take_row(t, item);
   now = procpool__platform_now();
   procpool__worker_row_size(t, item, now);
-  any = procpool__worker_take_row(t, item, w->row_items);
+  any = procpool__worker_take_row(t, item);
   took = procpool__platform_now() - now;
   w->row_ns = (3 * w->row_ns + (took < PROCPOOL__ROW_NS ? took : PROCPOOL__ROW_NS)) / 4; /* else it did not run */
   return any;
@@ -7348,6 +7352,7 @@ static void procpool__worker_run_rows(procpool_task *t, procpool_function functi
   if (w->row_function != t->slot->function)
     w->row_items = 1;
   w->row_function = t->slot->function;
+  w->row_most = t->chunk->count / (2 * (uint64_t)w->segment->workers) + 1;
   t->looked_item = 0;
   t->looked_ns = now;
   t->look = w->row_items > 1 ? PROCPOOL__ROW_LOOK + 1 : 2;
@@ -9837,6 +9842,12 @@ struct procpool {
   } buffers;
 
   procpool__copying copying; /* of arguments and items: relaxed atomics, in part without the lock */
+
+  /* What is known of the last map's function, and how many of its items are worth handing out: >>map. */
+  struct {
+    procpool_function function;
+    size_t least;
+  } pace;
 
   /* Where futures lie, and what their results leave behind: >>futures. >>iterators and >>enter count as live what else
    * holds the pool; >>enter frees what was thrown away, as a call ends. */
@@ -14424,15 +14435,20 @@ static void procpool__submit_next(procpool *p, procpool__order *o) {
     o->result = (unsigned char *)o->result + o->capacity;
 }
 
-/* Looks for sleepers. The cells were stored with release; a worker that sets its bit after this read-modify-write of
- * the same word has acquired them by it and sees them, one that set it before is seen here; likewise one that is coming,
- * and clears its bit. more: there is more to hand out, and a last look comes after it; until then no worker is woken
- * that would take this very processor. */
-static void procpool__submit_look(procpool *p, bool more) {
+/* Before a look for sleepers. The cells were stored with release; a worker that sets its bit after this
+ * read-modify-write of the same word has acquired them by it and sees them, one that set it before is seen by the look;
+ * likewise one that is coming, and clears its bit. */
+static void procpool__submit_touch(const procpool *p) {
   for (int i = 0; i < p->segment.workers; i += 64) {
     (void)procpool__or(procpool__shm_idle(&p->segment, i), 0);
     (void)procpool__or(procpool__shm_coming(&p->segment, i), 0);
   }
+}
+
+/* Wakes who is to run what was handed out. more: there is more to hand out, and a last look comes after it; until then
+ * no worker is woken that would take this very processor. */
+static void procpool__submit_look(const procpool *p, bool more) {
+  procpool__submit_touch(p);
   procpool__submit_wake(p, !more);
 }
 
@@ -17204,7 +17220,8 @@ typedef struct procpool__mapping {
   uint64_t spare;                /* see procpool__wait */
   uint64_t room_before;          /* procpool__host_room when room was last looked for, */
   bool cell_before;              /* and whether there was a cell */
-  size_t least;                  /* items that are worth handing out, by what the last chunk took */
+  size_t least;                  /* items that are worth handing out, by what the last chunk took; 0: not known */
+  bool brief;                    /* no worker was woken for what is handed out, see map_is_brief */
   size_t failed_item, failed_count;
   procpool_status status; /* of the first item that is not OK, */
   procpool_error error;   /* and its error */
@@ -17240,6 +17257,8 @@ static size_t procpool__map_chunksize(const procpool__mapping *m) {
   uint64_t most = bytes > 0 ? arena / 4 / bytes : arena;
   size_t n = (m->count - m->next) / ((size_t)m->pool->segment.workers * (copied ? 4 : 2));
   n = n > m->least ? n : m->least;
+  if (m->count - m->next < n + m->least / 2) /* the rest is not worth a chunk of its own */
+    n = m->count - m->next;
   if (m->o.chunksize > 0)
     n = m->o.chunksize;
   else if (copied && n > PROCPOOL__CHUNK_CACHED / (sizes + 1))
@@ -17463,6 +17482,31 @@ static uint64_t procpool__map_spare(const procpool__mapping *m) {
   return more ? m->busy / 2 : 1;
 }
 
+/* Whether a worker is awake and has no task, as far as is known. */
+static bool procpool__map_has_one(const procpool__mapping *m) {
+  const procpool *p = m->pool;
+  return procpool__shm_awake(&p->segment) > p->tasks.submitted - p->tasks.settled - m->busy;
+}
+
+/* Whether all of it takes so little time, by what is known of its items, that to wake a worker takes longer: then one
+ * that is awake and has no task does it all. Should it take longer after all, map_share wakes others. Where items are
+ * copied the host has as much to do as the workers, and a second one gains less. */
+static bool procpool__map_is_brief(const procpool__mapping *m) {
+  const uint64_t wake = __atomic_load_n(&m->pool->waiting.spin.most, __ATOMIC_RELAXED);
+  const double items = (double)m->items + (double)(m->count - m->next);
+  const double worth = (m->arguments.shared && m->results.shared ? 2 : 4) * (double)wake;
+  return m->least > 0 && m->again == NULL && m->o.chunksize == 0 &&
+         items * (double)PROCPOOL__CHUNK_NS / (double)m->least <= worth && procpool__map_has_one(m);
+}
+
+/* Sees to it that the chunks are run. */
+static void procpool__map_look(procpool__mapping *m, bool more) {
+  if (m->brief)
+    procpool__submit_touch(m->pool);
+  if (!m->brief || !procpool__map_has_one(m)) /* it has gone to sleep meanwhile */
+    procpool__submit_look(m->pool, more);
+}
+
 static procpool_status procpool__map_fill(procpool__mapping *m) {
   procpool_status status = procpool__map_more(m) ? m->pool->life.refusal : PROCPOOL_OK;
   if (status == PROCPOOL_OK && procpool__map_more(m) &&
@@ -17472,10 +17516,10 @@ static procpool_status procpool__map_fill(procpool__mapping *m) {
     status = procpool__host_wait_look(m->pool, &m->wait);
     if (status == PROCPOOL_OK)
       status = procpool__map_send(m);
-    procpool__submit_look(m->pool, true);
+    procpool__map_look(m, true);
     procpool__host_breathe(m->pool);
   }
-  procpool__submit_look(m->pool, false);
+  procpool__map_look(m, false);
   m->spare = procpool__map_spare(m);
   return status;
 }
@@ -17839,10 +17883,14 @@ static void procpool__map_share(procpool__mapping *m) {
     m->looked = 0;
     return;
   }
+  if (m->looked != 0 && now - m->looked >= m->gap && m->brief) {
+    m->brief = false;
+    procpool__submit_look(m->pool, false);
+  }
   if (m->looked == 0 || now - m->looked >= m->gap) {
     const bool split = m->looked != 0 && procpool__map_split_some(m, unoccupied, now - m->looked);
     m->gap = split || m->looked == 0 ? PROCPOOL__SHARE_NS : m->gap < PROCPOOL__SHARE_MOST ? 2 * m->gap : m->gap;
-    any = procpool__map_see(m);
+    any = procpool__map_see(m) || m->brief;
     m->looked = now;
   }
   look = now + (unoccupied > 0 ? m->gap : PROCPOOL__SHARE_MOST);
@@ -17870,6 +17918,7 @@ static procpool_status procpool__map_run(procpool__mapping *m) {
     status = procpool__host_wait_over(m->pool, &m->wait); /* a chunk may always have come already */
     if (status != PROCPOOL_OK)
       return status;
+    m->brief = m->looked == 0 && procpool__map_is_brief(m);
     m->room_before = procpool__host_room(m->pool);
     m->cell_before = procpool__host_cell_free(m->pool);
     status = procpool__map_fill(m);
@@ -17930,7 +17979,13 @@ static procpool_status procpool__map_whole(procpool__mapping *m) {
   (void)procpool__host_relock(p);
   if (!made)
     return procpool__map_refuse(p, m->o.error, PROCPOOL_MEMORY, NULL);
+  if (p->pace.function == m->function && p->methods.inline_worker == NULL)
+    m->least = p->pace.least;
   status = procpool__map_run(m);
+  if (m->least > 0) {
+    p->pace.function = m->function;
+    p->pace.least = m->least;
+  }
   if (status != PROCPOOL_FORKED) /* the chunks are not a child's */
     procpool__map_leave(m);
   procpool__platform_lock_end(&m->waiter.lock);

@@ -185,6 +185,44 @@ TEST_STARTS(r032_chunk_that_runs_is_divided, CONCURRENT) {
   test_close(pool);
 }
 
+/* Items that two workers must run at the same time: those meet that are not zero. */
+PROCPOOL_TASK_FUNCTION(int, meeting, work, w) {
+  if (w.fails != 0) {
+    trace *to = (trace *)procpool_task_shared(task, w.to);
+    (void)__atomic_fetch_add(&to->begun[0], 1, __ATOMIC_SEQ_CST);
+    while (__atomic_load_n(&to->begun[0], __ATOMIC_SEQ_CST) < w.fails)
+      sleep_us(100);
+  }
+  return w.index;
+}
+
+/* Quick items teach the pool to give a map as short to one worker, in one task. What then takes long all the same gets
+ * another worker: parts of a chunk that runs, or the chunk behind it. */
+TEST_STARTS(r032_what_was_brief_takes_long, CONCURRENT) {
+  enum { COUNT = 1500 };
+  static work items[COUNT];
+  static int results[COUNT];
+  procpool *pool = test_open(start, 2);
+  trace *to = trace_new(pool);
+  for (int i = 0; i < COUNT; i++) {
+    memset(&items[i], 0, sizeof(items[i]));
+    items[i].index = i;
+    items[i].to = to;
+  }
+  for (int round = 1; round <= 5; round++) {
+    for (int k = 0; k < 4; k++) {
+      CHECK_OK(meeting_map(pool, items, results, COUNT));
+      CHECK_EQ(results[COUNT - 1], COUNT - 1);
+    }
+    items[0].fails = items[COUNT - 1].fails = 2 * round;
+    CHECK_OK(meeting_map(pool, items, results, COUNT));
+    CHECK_EQ(to->begun[0], 2 * round);
+    items[0].fails = items[COUNT - 1].fails = 0;
+  }
+  CHECK_OK(procpool_shared_free(pool, to));
+  test_close(pool);
+}
+
 /* A worker that has something else to do gets none of it. */
 TEST_STARTS(r032_chunk_is_not_divided_for_a_busy_worker, CONCURRENT) {
   enum { COUNT = 20 };
