@@ -6777,7 +6777,6 @@ struct procpool__worker {
   uint64_t opened;            /* how far into the segment this process may reach */
   uint64_t row_function;      /* of the map that it ran items of last, */
   uint64_t row_items, row_ns; /* how many a row had there, and what it cost to begin one, averaged */
-  uint64_t row_most;          /* in the chunk that runs */
   uint64_t known_code[PROCPOOL__CODE_CACHE];
   procpool_task task;
   procpool__failure failure;       /* of its task; before the first one, of its initializer */
@@ -6795,6 +6794,7 @@ typedef struct procpool__chunk {
   procpool__u64 argument_step, result_step; /* from one item to the next: the size, or more, so that each is aligned */
   procpool__u64 one_by_one;                 /* 1: the function takes an item; 0: the typed layer loops itself */
   procpool__u64 index;                      /* of the first item, in its map */
+  procpool__u64 row_most;                   /* items of a row, at most: see >>worker, rows */
   procpool__u64 arguments, results, failures; /* offsets in the arena; failures: the marks, */
   procpool__u64 records;   /* and a procpool__failure for each item; 0: only the first failure is told */
   procpool__u64 stop;      /* host and worker, by CAS: a procpool__bounds; host: 0 when no further item shall begin */
@@ -7280,8 +7280,8 @@ static void procpool__worker_run_items(procpool_task *t, procpool_function funct
  * worker's. So a row is short: about as long as ROW_NS if its items take as long as those before, and one item where
  * these take as long as that. But the compare-and-swap waits until the results before it are stored, and where they are
  * many and small that takes a microsecond: so a row is also long enough that this does not count. A map of the same
- * function begins with rows such as the last one's. These may have been much quicker items: so no row is longer than
- * half of what each of the pool's workers would have of its chunk. */
+ * function begins with rows such as the last one's. These may have been much quicker items: so the host bounds them by a
+ * worker's share of the map. */
 #define PROCPOOL__ROW_NS ((uint64_t)4000)
 enum {
   PROCPOOL__ROW_COSTS = 32, /* times what it costs to begin a row */
@@ -7311,8 +7311,8 @@ static void procpool__worker_row_size(procpool_task *t, uint64_t item, uint64_t 
  * has left in begun that this item begins, which it does not yet: should the task's time be over now, the one that ran
  * too long is the one before. (Not where that row broke off: then begun says so already.) */
 static bool procpool__worker_take_row(procpool_task *t, uint64_t item) {
-  const procpool__worker *w = t->worker;
-  const uint64_t row = w->row_items < w->row_most ? w->row_items : w->row_most;
+  const uint64_t items = t->worker->row_items, most = t->chunk->row_most > 0 ? t->chunk->row_most : 1;
+  const uint64_t row = items < most ? items : most;
   uint64_t span, end;
   do {
     span = procpool__load(&t->chunk->stop);
@@ -7352,7 +7352,6 @@ static void procpool__worker_run_rows(procpool_task *t, procpool_function functi
   if (w->row_function != t->slot->function)
     w->row_items = 1;
   w->row_function = t->slot->function;
-  w->row_most = t->chunk->count / (2 * (uint64_t)w->segment->workers) + 1;
   t->looked_item = 0;
   t->looked_ns = now;
   t->look = w->row_items > 1 ? PROCPOOL__ROW_LOOK + 1 : 2;
@@ -17352,6 +17351,7 @@ static procpool_status procpool__map_load(procpool__mapping *m, procpool__job *j
   chunk->result_size = m->results.size;
   chunk->argument_step = m->arguments.step;
   chunk->result_step = m->results.step;
+  chunk->row_most = m->count / (2 * (uint64_t)m->pool->segment.workers) + 1;
   chunk->one_by_one = !m->by_items;
   chunk->index = job->first;
   chunk->arguments = procpool__map_place(&m->arguments, job, job->at.arguments);
