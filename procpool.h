@@ -7563,8 +7563,12 @@ static bool procpool__worker_run(procpool__worker *w, uint32_t slot_index, uint6
     return false;
   procpool__store_release(&w->block->intent_word, 0); /* release: a process that sees it sees the commit */
   procpool__worker_trim_after_task(w);
-  if ((procpool__worker_has_time(w) || w->notified != notified || w->lengthy) && !procpool__worker_tidy(w))
-    return false;
+  if (procpool__worker_has_time(w) || w->notified != notified || w->lengthy) {
+    if (w->process) /* a host that waits for this very processor has its result before that */
+      procpool__platform_yield();
+    if (!procpool__worker_tidy(w))
+      return false;
+  }
   return w->segment->settings.max_tasks == 0 || w->tasks < w->segment->settings.max_tasks;
 }
 
