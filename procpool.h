@@ -7564,7 +7564,7 @@ static bool procpool__worker_run(procpool__worker *w, uint32_t slot_index, uint6
   procpool__store_release(&w->block->intent_word, 0); /* release: a process that sees it sees the commit */
   procpool__worker_trim_after_task(w);
   if (procpool__worker_has_time(w) || w->notified != notified || w->lengthy) {
-    if (w->process) /* a host that waits for this very processor has its result before that */
+    if (w->row == 1 && w->process) /* woken by a host that may wait for this very processor: it has its result first */
       procpool__platform_yield();
     if (!procpool__worker_tidy(w))
       return false;
@@ -11720,18 +11720,20 @@ static bool procpool__host_tail_matters(const procpool *p, int worker, uint64_t 
 }
 
 /* Which workers of a group of 64 may have something in their rings: all but those that sleep, and have slept since their
- * rings were found empty. A pool of few does without: to look at a few rings takes no longer. now: who sleeps now, and
- * how often one had gone on before that was read. */
+ * rings were found empty. now: who sleeps now, and how often one had gone on before that was read. In a pool of few none
+ * of this is asked: to look at all of their rings takes no longer. */
 static uint64_t procpool__host_restless(const procpool *p, int group, procpool__resting *now) {
   const procpool__resting *resting = &p->drain.resting[group / 64];
-  now->quiet = now->wakes = 0;
-  if (p->segment.workers > PROCPOOL__FEW) {
-    now->wakes = procpool__load(procpool__shm_wakes(&p->segment, group));
-    now->quiet = procpool__load(procpool__shm_idle(&p->segment, group));
-    if (procpool__load_relaxed(&resting->wakes) == now->wakes)
-      return procpool__shm_group(&p->segment, group) & ~(procpool__load_relaxed(&resting->quiet) & now->quiet);
-  }
-  return procpool__shm_group(&p->segment, group);
+  const uint64_t all = procpool__shm_group(&p->segment, group);
+  now->wakes = procpool__load(procpool__shm_wakes(&p->segment, group));
+  now->quiet = procpool__load(procpool__shm_idle(&p->segment, group));
+  if (procpool__load_relaxed(&resting->wakes) != now->wakes)
+    return all;
+  return all & ~(procpool__load_relaxed(&resting->quiet) & now->quiet);
+}
+
+static bool procpool__host_has_few(const procpool *p) {
+  return p->segment.workers <= PROCPOOL__FEW;
 }
 
 /* Takes everything in from one ring. False if memory ran out: the rest stays where it is. */
@@ -12074,14 +12076,22 @@ static bool procpool__host_drain_group(procpool *p, int group) {
   return taken;
 }
 
+/* Takes everything in from all rings. OK, or MEMORY. */
+static procpool_status procpool__host_drain_rings(procpool *p) {
+  const int step = procpool__host_has_few(p) ? 1 : 64;
+  procpool_status status = PROCPOOL_OK;
+  for (int i = 0; i < p->segment.workers; i += step)
+    if (!(step == 1 ? procpool__host_drain_ring(p, i) : procpool__host_drain_group(p, i)))
+      status = PROCPOOL_MEMORY;
+  return status;
+}
+
 /* Takes in all that has come. OK, or MEMORY. */
 static procpool_status procpool__host_drain(procpool *p) {
-  procpool_status status = PROCPOOL_OK;
+  procpool_status status;
   if (p->life.finished)
     return PROCPOOL_OK;
-  for (int i = 0; i < p->segment.workers; i += 64)
-    if (!procpool__host_drain_group(p, i))
-      status = PROCPOOL_MEMORY;
+  status = procpool__host_drain_rings(p);
   if (p->drain.sweep_left > 0 && status == PROCPOOL_OK)
     procpool__host_sweep(p);
   procpool__host_drain_dead(p);
@@ -12170,16 +12180,27 @@ static bool procpool__host_has_come(const procpool *p, int worker) {
   return true;
 }
 
+/* The same in the rings of those that do not sleep. */
+static bool procpool__host_any_has_come(const procpool *p) {
+  for (int i = 0; i < p->segment.workers; i += 64) {
+    procpool__resting now;
+    for (uint64_t left = procpool__host_restless(p, i, &now); left != 0; left &= left - 1)
+      if (procpool__host_has_come(p, i + __builtin_ctzll(left)))
+        return true;
+  }
+  return false;
+}
+
 /* Whether there is anything to take in. Runs without the lock: every word it reads is atomic and it changes nothing.
  * all: in any ring, whatever the masks say. */
 static bool procpool__host_news(const procpool *p, bool all) {
   const procpool__header *h = p->segment.header;
-  for (int i = 0; i < p->segment.workers; i += 64) {
-    procpool__resting now;
-    uint64_t left = all ? procpool__shm_group(&p->segment, i) : procpool__host_restless(p, i, &now);
-    for (; left != 0; left &= left - 1)
-      if (procpool__host_has_come(p, i + __builtin_ctzll(left)))
+  if (all || procpool__host_has_few(p)) {
+    for (int i = 0; i < p->segment.workers; i++)
+      if (procpool__host_has_come(p, i))
         return true;
+  } else if (procpool__host_any_has_come(p)) {
+    return true;
   }
   return procpool__load(&h->dead_list) != 0 || __atomic_load_n(&p->drain.sweep_left, __ATOMIC_RELAXED) != 0 ||
          procpool__load32(&h->gone) != 0 ||
@@ -12191,6 +12212,8 @@ static bool procpool__host_news(const procpool *p, bool all) {
 static int procpool__host_count_restless(const procpool *p) {
   int count = 0;
   procpool__resting now;
+  if (procpool__host_has_few(p))
+    return p->segment.workers;
   for (int i = 0; i < p->segment.workers; i += 64)
     count += __builtin_popcountll(procpool__host_restless(p, i, &now));
   return count > 0 ? count : 1;

@@ -666,7 +666,7 @@ def batch():
     def host():
         yield W("submit_publish slot.word", "word", READY)
         yield W("submit_publish cell", "cell", 1)
-        yield X("submit_look mask.idle", "or", "idle", lambda idle: idle)
+        yield X("submit_touch mask.idle", "or", "idle", lambda idle: idle)
         yield from wake_one()
 
     def worker():
@@ -690,7 +690,7 @@ def coming_many():
     """The same for many tasks: their cells are released, and one read-modify-write looks for who is coming."""
     def host():
         yield W("submit_publish cell", "cell", 1)
-        yield X("submit_look mask.coming", "or", "coming", lambda coming: coming)
+        yield X("submit_touch mask.coming", "or", "coming", lambda coming: coming)
         yield from call_unless_coming()
     return host, come
 
