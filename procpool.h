@@ -2277,7 +2277,8 @@ private:
    before one is sent, the task is taken from the worker, which then can never take another. The clock of a limit starts
    with the body, so that waiting in the queue does not count, and stops when the body has returned and what it printed
    is out. It is wall time; time in which the worker could not run because its whole job was stopped or frozen does not
-   count (see Stops). The supervisor sees to all this, whatever the host does meanwhile.
+   count (see Stops). One of a second or more may be kept up to a thirtieth longer. The supervisor sees to all this,
+   whatever the host does meanwhile.
 
    A deadline (procpool_submit_options) is an instant, and all time counts. A task that has not begun by then never
    does: it is TIMEOUT, with the stage NONE. One that runs is ended then, as by a limit; that needs fork
@@ -3195,11 +3196,12 @@ static uint64_t procpool__platform_now(void) {
   return (uint64_t)t.tv_sec * 1000000000u + (uint64_t)t.tv_nsec;
 }
 
-/* Changes every few milliseconds, with the kernel's clock tick, and takes but some nanoseconds to read. */
+/* The same clock as it was some milliseconds ago at most, at the kernel's last tick: that takes but some nanoseconds to
+ * read. */
 static uint64_t procpool__platform_tick(void) {
   struct timespec t;
   if (clock_gettime(PROCPOOL__CLOCK_COARSE, &t) != 0)
-    return procpool__platform_now() >> 22;
+    return procpool__platform_now() >> 22 << 22;
   return (uint64_t)t.tv_sec * 1000000000u + (uint64_t)t.tv_nsec;
 }
 
@@ -7531,11 +7533,21 @@ static void procpool__worker_trim_after_task(procpool__worker *w) {
   w->scratch_used = 0;
 }
 
+/* When a task begins to count that has a limit, of so many milliseconds. To read the clock takes a tenth of the round
+ * trip of an empty task. So where the limit is long the last tick will do, with an allowance for how long ago that may
+ * be. It counts from then, or from when the supervisor first sees the task, if that is earlier and the task had begun:
+ * never sooner than from its beginning. */
+static uint64_t procpool__worker_begin_time(uint32_t limit) {
+  const uint64_t ns = (uint64_t)limit * 1000000u;
+  return ns < PROCPOOL__SECOND ? procpool__platform_now() : procpool__platform_tick() + ns / 32;
+}
+
 /* Calls the function, by the clock if the task has a time limit. What it printed shall be out before its result is, and
  * within the limit: the flush may block for ever, on a pipe that no process reads. */
 static void procpool__worker_call_timed(procpool__worker *w) {
   if (w->task.limited) {
-    procpool__store_relaxed(&w->block->started_ns, procpool__platform_now());
+    procpool__store_relaxed(&w->block->started_ns,
+                            procpool__worker_begin_time(procpool__load32_relaxed(&w->task.slot->limit)));
     procpool__store_release(&w->block->limited_word, w->task.word); /* vouches for started_ns */
   }
   procpool__worker_call(w);
