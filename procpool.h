@@ -2564,9 +2564,15 @@ private:
    or after either step changes nothing in that: the host goes by begun and by its own count, as after any crash. The
    new task is ready before end is lowered, and is submitted right after; what cannot be is handed out when it can. A
    worker that writes nonsense there is believed as far as the host's count agrees, and spoils but the map that it is
-   of. A row takes about 4 us, or one item, or some 30 times what its compare-and-swap takes. The host shortens only
-   where a worker has nothing to do and nothing is left to hand out, and the chunk goes on for a while at its pace
-   between two looks, 50 us apart.
+   of. A row takes about 4 us, or one item, or some 30 times what its compare-and-swap takes, as far as that is known
+   from the rows before; and it is never more than half of a worker's share of the map. The host shortens only where a
+   worker has nothing to do and nothing is left to hand out, and the chunk goes on for a while at its pace between two
+   looks, 50 us apart.
+
+   How many items are worth a chunk is measured with each, and the pool remembers it of the last map's function. If by
+   that a map takes no longer than a few wakes do, none is woken: a worker that is awake and has no task does it all,
+   while the host copies. Should it take longer all the same, the look after 50 us wakes others: for the chunks that
+   wait, and for parts of the one that runs.
 
    Where an imap hands out several items together, they are a task like any other, but that it runs one after the other:
    a bundle. Its outcome, by record or exit record, is that of the item that was begun last. All before that one have
