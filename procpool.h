@@ -2277,7 +2277,7 @@ private:
    before one is sent, the task is taken from the worker, which then can never take another. The clock of a limit starts
    with the body, so that waiting in the queue does not count, and stops when the body has returned and what it printed
    is out. It is wall time; time in which the worker could not run because its whole job was stopped or frozen does not
-   count (see Stops). One of a second or more may be kept up to a thirtieth longer. The supervisor sees to all this,
+   count (see Stops). One of ten seconds or more may be kept up to a thirtieth longer. The supervisor sees to all this,
    whatever the host does meanwhile.
 
    A deadline (procpool_submit_options) is an instant, and all time counts. A task that has not begun by then never
@@ -2455,7 +2455,7 @@ private:
                     stopped cause_*                                        supervisor
       block      0  intent_slot intent_word started_ns limited_word ended_word tasks life init_code    its worker
                 64  tail   72 dropped                                      its worker (tail: also who publishes for it)
-               128  consumed   136 room_seq   140 wake_seq   144 woken_ns  host (wake_seq: supervisor too)
+               128  consumed   136 room_seq   140 wake_seq   144 woken_ns  host (wake_seq, woken_ns: who wakes it)
                192  room_flag   196 cpu                                    its worker
                256  pid                                                    supervisor
                320  init_message (192)                                     its worker, supervisor
@@ -2490,11 +2490,12 @@ private:
    claim and commit: the supervisor, having reaped the worker, finds by the intent the one word that can be RUNNING(w),
    makes it CRASHED and tells the host; the unfinished record lies behind the tail and is written over. Between commit
    and publication: the word is DONE and the record stamped, so the supervisor (or the host, when there is none)
-   publishes the tail instead: the result is delivered. After it: nothing of the task is the worker's any more. No lock,
-   count or right to wake is ever held by a worker: the host arms each of its sleeps with a new number and every worker
-   that sees it armed wakes it, once; after each death or stop the supervisor wakes all. It learns of deaths and
-   stops from the kernel, never from a time-out. A SIGKILL of the supervisor takes its workers along; the host notices,
-   delivers what was committed, and only then says BROKEN; a word that was ASKED or DEAD keeps what it says.
+   publishes the tail instead: the result is delivered. After it: nothing of the task is the worker's any more. No lock
+   or count is ever held by a worker, and no duty to wake that its end does not pass on: the host arms each of its sleeps
+   with a new number and every worker that sees it armed wakes it, once; after each death or stop the supervisor wakes
+   all. It learns of deaths and stops from the kernel, never from a time-out. A SIGKILL of the supervisor takes its
+   workers along; the host notices, delivers what was committed, and only then says BROKEN; a word that was ASKED or DEAD
+   keeps what it says.
 
    How host and supervisor hear of each other's end, whichever processes have copies of their descriptors. Each child of
    the C library's fork closes what the pools of its parent have: the descriptors are made, noted and closed in sections
@@ -2570,9 +2571,9 @@ private:
    looks, 50 us apart.
 
    How many items are worth a chunk is measured with each, and the pool remembers it of the last map's function. If by
-   that a map takes no longer than a few wakes do, none is woken: a worker that is awake and has no task does it all,
-   while the host copies. Should it take longer all the same, the look after 50 us wakes others: for the chunks that
-   wait, and for parts of the one that runs.
+   that a map takes no longer than some wakes do, none is woken: a worker that is awake and has no task does it all,
+   while the host copies. Should nothing come for 50 us, or all of it take longer than it should, others are woken: for
+   the chunks that wait, and for parts of the one that runs.
 
    Where an imap hands out several items together, they are a task like any other, but that it runs one after the other:
    a bundle. Its outcome, by record or exit record, is that of the item that was begun last. All before that one have
@@ -2597,7 +2598,7 @@ private:
    cleared it. Then it takes a task, and should one more wait, it calls the next before it runs its own: tasks that
    block get all the workers in the end. The duty to call lies with a worker for that time, and may be lost with it at
    any step: then the supervisor clears all of coming before it wakes all. (64 workers on two processors took 13,000
-   empty tasks a second with a call for each task, and 4 million so.) And a host with many workers looks but at the
+   to 70,000 empty tasks a second with a call for each task, and 3 to 4 million so.) And a host with many workers looks but at the
    rings of those that were awake since its last look; at all of them now and then, and before it sleeps. A worker
    counts in wakes that it goes on, before it claims.
 
@@ -6010,8 +6011,8 @@ typedef struct procpool__block {
   /* Written by the host. End of the last record taken: the worker reads it (acquire), and has room behind it */
   PROCPOOL__ALIGNED procpool__u64 consumed;
   uint32_t room_seq;                    /* plus 1 for a worker that waits for room */
-  uint32_t wake_seq;                    /* plus 1 (by the supervisor, too) to wake this worker, which sleeps on it */
-  procpool__u64 woken_ns;               /* when it last did so. For the worker's own spinning */
+  uint32_t wake_seq;                    /* plus 1 by any process that wakes this worker, which sleeps on it */
+  procpool__u64 woken_ns;               /* when it was last called. For the worker's own spinning */
   PROCPOOL__ALIGNED uint32_t room_flag; /* worker: waits for room. Supervisor clears a dead one's. Host reads */
   uint32_t cpu;                         /* worker, before it sleeps: the processor that it last ran on. Host reads */
   PROCPOOL__ALIGNED procpool__u64 pid;  /* supervisor (threads: host): 0 when there is none */
@@ -6048,8 +6049,9 @@ enum {
  *   away   it cannot take a task, and waking it is no use: not started, in its initializer, stopped, revoked, on its
  *          way out, dead. Set by the host at open, by the supervisor, by a worker that leaves; cleared by the worker
  *          before it looks for its first task, by the supervisor when one is continued.
- *   coming it was called (procpool__shm_call) and has not come yet. Set by the caller; cleared by the worker as it
- *          comes, all of them by the supervisor when a worker has died or was stopped, and by the host's audit.
+ *   coming it was called to call the next one (procpool__shm_call), and has not come yet. Set by the caller; cleared by
+ *          the worker as it comes or leaves, by a caller that was late, all of them by the supervisor when a worker has
+ *          died or was stopped, and by the host's audit.
  *   wakes  how often one of them has begun, or gone on after such a sleep: not before its idle bit is clear, and before
  *          it claims a task. Workers add. */
 typedef struct procpool__mask {
@@ -6309,7 +6311,8 @@ static bool procpool__shm_any_away(const procpool__segment *s) {
 static bool procpool__shm_any_coming(const procpool__segment *s) {
   uint64_t coming = 0;
   for (int i = 0; i < s->workers; i += 64)
-    coming |= procpool__load(procpool__shm_coming(s, i)) & ~procpool__load(procpool__shm_away(s, i));
+    coming |= procpool__shm_group(s, i) & procpool__load(procpool__shm_coming(s, i)) &
+              ~procpool__load(procpool__shm_away(s, i));
   return coming != 0;
 }
 
@@ -6327,8 +6330,8 @@ static uint64_t procpool__shm_awake(const procpool__segment *s) {
 typedef enum procpool__called { PROCPOOL__CALLED_NONE, PROCPOOL__CALLED_LATE, PROCPOOL__CALLED_ONE } procpool__called;
 
 /* Wakes one sleeper, if there is one: it counts as awake from now on, so there are never two calls for one sleep. chain:
- * it is coming until then, and calls the next one. That is said before its idle bit is cleared: after it, it might have
- * come by then, and stay coming for ever. And it is unsaid where another process was faster: until then others have
+ * it is coming until it has come, and calls the next one. That is said before its idle bit is cleared: later the worker
+ * might have come already, and would stay coming for ever. And it is unsaid where another process was faster: until then others have
  * gone by it, so a worker that was late looks again. */
 static procpool__called procpool__shm_call(const procpool__segment *s, bool here, bool chain) {
   const int sleeper = procpool__shm_sleeper(s, procpool__platform_cpu(), here);
@@ -6802,7 +6805,7 @@ typedef struct procpool__chunk {
   procpool__u64 argument_step, result_step; /* from one item to the next: the size, or more, so that each is aligned */
   procpool__u64 one_by_one;                 /* 1: the function takes an item; 0: the typed layer loops itself */
   procpool__u64 index;                      /* of the first item, in its map */
-  procpool__u64 row_most;                   /* items of a row, at most: see >>worker, rows */
+  procpool__u64 row_most;                   /* items of a row, at most, but one: see >>worker, rows */
   procpool__u64 arguments, results, failures; /* offsets in the arena; failures: the marks, */
   procpool__u64 records;   /* and a procpool__failure for each item; 0: only the first failure is told */
   procpool__u64 stop;      /* host and worker, by CAS: a procpool__bounds; host: 0 when no further item shall begin */
@@ -7319,8 +7322,8 @@ static void procpool__worker_row_size(procpool_task *t, uint64_t item, uint64_t 
  * has left in begun that this item begins, which it does not yet: should the task's time be over now, the one that ran
  * too long is the one before. (Not where that row broke off: then begun says so already.) */
 static bool procpool__worker_take_row(procpool_task *t, uint64_t item) {
-  const uint64_t items = t->worker->row_items, most = t->chunk->row_most > 0 ? t->chunk->row_most : 1;
-  const uint64_t row = items < most ? items : most;
+  const uint64_t items = t->worker->row_items, most = procpool__load_relaxed(&t->chunk->row_most);
+  const uint64_t row = items < most ? items : most > 0 ? most : 1;
   uint64_t span, end;
   do {
     span = procpool__load(&t->chunk->stop);
@@ -7539,13 +7542,13 @@ static void procpool__worker_trim_after_task(procpool__worker *w) {
   w->scratch_used = 0;
 }
 
-/* When a task begins to count that has a limit, of so many milliseconds. To read the clock takes a tenth of the round
- * trip of an empty task. So where the limit is long the last tick will do, with an allowance for how long ago that may
- * be. It counts from then, or from when the supervisor first sees the task, if that is earlier and the task had begun:
- * never sooner than from its beginning. */
+/* From when a task counts that begins now and has a limit, of so many milliseconds. To read the clock takes a tenth of
+ * the round trip of an empty task. So where the limit is ten seconds or more the last tick will do, with a third of a
+ * second for how long ago that may be: a virtual machine may lose its ticks for a while. The supervisor takes an
+ * earlier instant, if that is when it first sees that the task has begun. */
 static uint64_t procpool__worker_begin_time(uint32_t limit) {
   const uint64_t ns = (uint64_t)limit * 1000000u;
-  return ns < PROCPOOL__SECOND ? procpool__platform_now() : procpool__platform_tick() + ns / 32;
+  return ns < 10 * PROCPOOL__SECOND ? procpool__platform_now() : procpool__platform_tick() + ns / 32;
 }
 
 /* Calls the function, by the clock if the task has a time limit. What it printed shall be out before its result is, and
@@ -7609,7 +7612,7 @@ static void procpool__worker_report_death(procpool__worker *w) {
 
 /* ==== >>working =====================================================================================================
  * Runs in:   a worker process, a worker thread of the host, or (inline) the host's calling thread.
- * Writes:    as >>worker; its bits of idle and away.
+ * Writes:    as >>worker; its bits of the masks, and wakes; idle, coming, wake_seq and woken_ns of whom it calls.
  * Calls:     >>worker, and all that it calls.
  * Always:    what it claims it runs at once; it says that it sleeps before its last look for a task. */
 
@@ -7647,8 +7650,8 @@ static bool procpool__worker_resync(procpool__worker *w) {
   return false;
 }
 
-/* It was called, and has a task. Should others wait, it calls the next one before it runs that: whoever hands out tasks
- * has relied on it. Another one that is coming does so in its place. */
+/* It was called, and has a task; or it leaves. Should others wait, it calls the next one before all else: whoever hands
+ * out tasks has relied on it. Another one that is coming does so in its place. */
 static void procpool__worker_call_next(procpool__worker *w) {
   const procpool__segment *s = w->segment;
   w->came = false;
@@ -7818,6 +7821,10 @@ static void procpool__worker_leave(procpool__worker *w) {
   w->leaves = true;
   procpool__store(&w->block->life, finalizes ? PROCPOOL__LIFE_FINALIZES : PROCPOOL__LIFE_LEAVES);
   (void)procpool__or(procpool__shm_away(w->segment, w->index), procpool__shm_bit(w->index));
+  /* The host may have counted on this one, whose end may take a while. The word is one that it changes before it looks
+   * who is away where it has stored many cells: so they are seen. */
+  (void)procpool__and(procpool__shm_coming(w->segment, w->index), ~procpool__shm_bit(w->index));
+  procpool__worker_call_next(w);
   if (finalizes) {
     if (w->process) /* a task that changed its credentials has disarmed it */
       procpool__platform_die_with(w->parent);
@@ -7922,6 +7929,7 @@ static bool procpool__worker_initialize(procpool__worker *w) {
   }
   procpool__store(&w->block->life, PROCPOOL__LIFE_TASKS);
   (void)procpool__add(procpool__shm_wakes(w->segment, w->index), 1);
+  (void)procpool__and(procpool__shm_coming(w->segment, w->index), ~procpool__shm_bit(w->index)); /* its predecessor's */
   (void)procpool__and(procpool__shm_away(w->segment, w->index), ~procpool__shm_bit(w->index));
   procpool__worker_notify_host(w, PROCPOOL__FLAG_PARKED);
   return true;
@@ -8042,7 +8050,8 @@ typedef struct procpool__child {
   /* its times: what of them does not count, it could not run; began and stopped_ns are without that */
   uint64_t excused;    /* ns */
   uint64_t seen;       /* a task with a limit that this process saw, */
-  uint64_t began;      /* and when it began */
+  uint64_t began;      /* and when it began, */
+  bool told;           /* by its worker, or as it was seen first */
   uint64_t finalizes;  /* since when it was seen in its finalizer, without what is excused; 0: it was not */
   bool overdue;        /* its initializer or its finalizer took too long: it was killed for that */
   bool stopped;        /* by a signal: the kernel said so */
@@ -8462,11 +8471,7 @@ static bool procpool__supervisor_settle_dead(procpool__supervisor *u, int index,
 
 /* Worker index takes no task from now on. Those that the host submitted before it could see this may rely on it: after
  * this, all are woken. */
-/* A worker that cannot come for now, or ever. It may have been about to call another, or to take back that it has: all
- * calls are void, and whoever notes this wakes all workers afterwards. */
 static void procpool__supervisor_note_away(const procpool__supervisor *u, int index) {
-  for (int i = 0; i < u->segment.workers; i += 64)
-    procpool__store(procpool__shm_coming(&u->segment, i), 0);
   (void)procpool__or(procpool__shm_away(&u->segment, index), procpool__shm_bit(index));
 }
 
@@ -8810,6 +8815,8 @@ static void procpool__supervisor_reap(procpool__supervisor *u) {
   }
   if (!any)
     return;
+  for (int i = 0; i < u->segment.workers; i += 64) /* one that died or stopped may have been called, or about to call */
+    procpool__store(procpool__shm_coming(&u->segment, i), 0);
   procpool__shm_wake_workers(&u->segment);
   procpool__shm_wake_host(&u->segment, u->fds.event_fd);
 }
@@ -8940,8 +8947,9 @@ static uint64_t procpool__supervisor_limit_due(procpool__supervisor *u, int inde
   uint64_t from;
   if (limit == 0 || (ended && !child->stopped))
     return PROCPOOL__NEVER;
-  if (child->seen != word) {
+  if (child->seen != word || (began && !child->told)) { /* between claim and body it may lose its processor */
     child->seen = word;
+    child->told = began;
     child->began = procpool__supervisor_began(u, index, word, limit, now) - child->excused;
   }
   from = ended && child->stopped_ns > child->began ? child->stopped_ns : child->began;
@@ -9590,7 +9598,7 @@ enum {
   PROCPOOL__SMALL = 16,   /* results up to this size lie in the future itself */
   PROCPOOL__CODE_SEEN = 16,
   PROCPOOL__FEW = 8,           /* workers: see procpool__host_restless */
-  PROCPOOL__LOOKS_AT_ALL = 64, /* see procpool__host_drain_group */
+  PROCPOOL__LOOKS_AT_ALL = 64, /* see procpool__host_drain_rings */
   PROCPOOL__SHARE = 8,         /* of a ring: a record that takes such a part of it is large */
   PROCPOOL__PATIENT = 1024,    /* see procpool__host_count_limit */
   PROCPOOL__SWEEP = 16384      /* slots that one call looks at for dropped tasks, at most */
@@ -9864,7 +9872,8 @@ struct procpool {
 
   procpool__copying copying; /* of arguments and items: relaxed atomics, in part without the lock */
 
-  /* What is known of the last map's function, and how many of its items are worth handing out: >>map. */
+  /* The last map's function, and how many of its items are worth handing out: a hint, which a map of another size of
+   * item may find as wrong as one of slower items. Under the lock: >>map. */
   struct {
     procpool_function function;
     size_t least;
@@ -12074,13 +12083,12 @@ static void procpool__host_pass_ready(procpool *p) {
       procpool__sleeper_tell(p, s);
 }
 
-/* Takes everything in from the rings of a group of 64. False if memory ran out. One in so many looks is at all of them,
- * so that what was scribbled on the masks does no harm for long. */
-static bool procpool__host_drain_group(procpool *p, int group) {
+/* Takes everything in from the rings of a group of 64. False if memory ran out. all: whatever the masks say. */
+static bool procpool__host_drain_group(procpool *p, int group, bool all) {
   procpool__resting now;
   uint64_t left = procpool__host_restless(p, group, &now);
   bool taken = true;
-  if (++p->drain.count % PROCPOOL__LOOKS_AT_ALL == 0)
+  if (all)
     left = procpool__shm_group(&p->segment, group);
   for (; left != 0; left &= left - 1) {
     const int worker = group + __builtin_ctzll(left);
@@ -12094,12 +12102,14 @@ static bool procpool__host_drain_group(procpool *p, int group) {
   return taken;
 }
 
-/* Takes everything in from all rings. OK, or MEMORY. */
+/* Takes everything in from all rings. OK, or MEMORY. One in so many looks is at all of them, so that what was scribbled
+ * on the masks does no harm for long. */
 static procpool_status procpool__host_drain_rings(procpool *p) {
   const int step = procpool__host_has_few(p) ? 1 : 64;
+  const bool all = ++p->drain.count % PROCPOOL__LOOKS_AT_ALL == 0;
   procpool_status status = PROCPOOL_OK;
   for (int i = 0; i < p->segment.workers; i += step)
-    if (!(step == 1 ? procpool__host_drain_ring(p, i) : procpool__host_drain_group(p, i)))
+    if (!(step == 1 ? procpool__host_drain_ring(p, i) : procpool__host_drain_group(p, i, all)))
       status = PROCPOOL_MEMORY;
   return status;
 }
@@ -12198,7 +12208,7 @@ static bool procpool__host_has_come(const procpool *p, int worker) {
   return true;
 }
 
-/* The same in the rings of those that do not sleep. */
+/* The same in the rings of those that may have something, see procpool__host_restless. */
 static bool procpool__host_any_has_come(const procpool *p) {
   for (int i = 0; i < p->segment.workers; i += 64) {
     procpool__resting now;
@@ -14481,7 +14491,7 @@ static void procpool__submit_next(procpool *p, procpool__order *o) {
 
 /* Before a look for sleepers. The cells were stored with release; a worker that sets its bit after this
  * read-modify-write of the same word has acquired them by it and sees them, one that set it before is seen by the look;
- * likewise one that is coming, and clears its bit. */
+ * one that is coming and clears its bit afterwards sees them too, one that cleared it before is not relied on. */
 static void procpool__submit_touch(const procpool *p) {
   for (int i = 0; i < p->segment.workers; i += 64) {
     (void)procpool__or(procpool__shm_idle(&p->segment, i), 0);
@@ -17264,8 +17274,9 @@ typedef struct procpool__mapping {
   uint64_t spare;                /* see procpool__wait */
   uint64_t room_before;          /* procpool__host_room when room was last looked for, */
   bool cell_before;              /* and whether there was a cell */
-  size_t least;                  /* items that are worth handing out, by what the last chunk took; 0: not known */
-  bool brief;                    /* no worker was woken for what is handed out, see map_is_brief */
+  size_t least;       /* items that are worth handing out, by what the last chunk took; 0: one, or not known */
+  bool brief;         /* none but one that is awake is to run it, see map_is_brief; */
+  uint64_t brief_end; /* ns: until then, at most */
   size_t failed_item, failed_count;
   procpool_status status; /* of the first item that is not OK, */
   procpool_error error;   /* and its error */
@@ -17277,6 +17288,7 @@ typedef struct procpool__mapping {
 #define PROCPOOL__CHUNK_MOST ((size_t)0xffffff) /* items */
 #define PROCPOOL__CHUNK_CACHED ((size_t)262144) /* bytes: what is copied shall stay in the cache until it is used */
 #define PROCPOOL__MAP_PIECE ((size_t)1 << 20)   /* bytes that are copied between two looks at the clock */
+#define PROCPOOL__MAP_BYTES ((uint64_t)1 << 20) /* of all that is handed out at once, where chunks are small */
 enum { PROCPOOL__ITEM_ALIGN = 16 };
 
 /* Bytes of an item in the block of its chunk. */
@@ -17299,10 +17311,13 @@ static size_t procpool__map_chunksize(const procpool__mapping *m) {
       procpool__map_copied(&m->arguments) + procpool__map_copied(&m->results) + procpool__map_record(m);
   const uint64_t arena = m->pool->segment.arena_size; /* an item has a quarter of a byte for its mark, too */
   uint64_t most = bytes > 0 ? arena / 4 / bytes : arena;
-  size_t n = (m->count - m->next) / ((size_t)m->pool->segment.workers * (copied ? 4 : 2));
-  n = n > m->least ? n : m->least;
-  if (m->count - m->next < n + m->least / 2) /* the rest is not worth a chunk of its own */
-    n = m->count - m->next;
+  const size_t least =
+      bytes > 0 && m->least > PROCPOOL__MAP_BYTES / bytes ? (size_t)(PROCPOOL__MAP_BYTES / bytes) : m->least;
+  const size_t rest = m->count - m->next;
+  size_t n = rest / ((size_t)m->pool->segment.workers * (copied ? 4 : 2));
+  n = n > least ? n : least;
+  if (rest > n && rest - n < least / 2) /* it is not worth a chunk of its own */
+    n = rest;
   if (m->o.chunksize > 0)
     n = m->o.chunksize;
   else if (copied && n > PROCPOOL__CHUNK_CACHED / (sizes + 1))
@@ -17396,7 +17411,7 @@ static procpool_status procpool__map_load(procpool__mapping *m, procpool__job *j
   chunk->result_size = m->results.size;
   chunk->argument_step = m->arguments.step;
   chunk->result_step = m->results.step;
-  chunk->row_most = m->count / (2 * (uint64_t)m->pool->segment.workers) + 1;
+  chunk->row_most = m->count / (2 * (uint64_t)m->pool->segment.workers);
   chunk->one_by_one = !m->by_items;
   chunk->index = job->first;
   chunk->arguments = procpool__map_place(&m->arguments, job, job->at.arguments);
@@ -17480,10 +17495,11 @@ static procpool_status procpool__map_send(procpool__mapping *m) {
  * take long, and tasks that others submit meanwhile wait for no more than these. Where chunks are tiny the host would
  * then have to come every few microseconds: more of them, up to about 4 ms of work (and 1 MiB: they shall stay in the
  * cache). How long an item takes is measured. */
-enum { PROCPOOL__MAP_DEPTH = 16 }; /* chunks per worker, at most */
-#define PROCPOOL__MAP_AHEAD 4e6    /* ns */
-#define PROCPOOL__MAP_NAP 3e5      /* ns: a sleep that is shorter than this costs more than it saves */
-#define PROCPOOL__MAP_BYTES ((uint64_t)1 << 20)
+enum { PROCPOOL__MAP_DEPTH = 16 };            /* chunks per worker, at most */
+#define PROCPOOL__MAP_AHEAD 4e6               /* ns */
+#define PROCPOOL__MAP_NAP 3e5                 /* ns: a sleep that is shorter than this costs more than it saves */
+#define PROCPOOL__SHARE_NS ((uint64_t)50000)  /* from one look at chunks that run to the next, at first */
+#define PROCPOOL__BRIEF_NS ((uint64_t)500000) /* see map_is_brief: a little more than the longest */
 
 static size_t procpool__map_least_depth(const procpool__mapping *m) {
   return 2 * (size_t)m->pool->segment.workers + 1;
@@ -17521,8 +17537,8 @@ static bool procpool__map_enough(const procpool__mapping *m) {
  * sleeps where all is handed out, and else looks soon in order to know. */
 static uint64_t procpool__map_spare(const procpool__mapping *m) {
   const bool more = procpool__map_more(m);
-  const bool brief = m->item_ns > 0 ? m->item_ns * (double)m->items / 2 < PROCPOOL__MAP_NAP : more;
-  if (brief)
+  const bool soon = m->item_ns > 0 ? m->item_ns * (double)m->items / 2 < PROCPOOL__MAP_NAP : more;
+  if (soon || m->brief)
     return 0;
   return more ? m->busy / 2 : 1;
 }
@@ -17530,18 +17546,18 @@ static uint64_t procpool__map_spare(const procpool__mapping *m) {
 /* Whether a worker is awake and has no task, as far as is known. */
 static bool procpool__map_has_one(const procpool__mapping *m) {
   const procpool *p = m->pool;
-  return procpool__shm_awake(&p->segment) > p->tasks.submitted - p->tasks.settled - m->busy;
+  return procpool__shm_awake(&p->segment) + m->busy > p->tasks.submitted - p->tasks.settled;
 }
 
-/* Whether all of it takes so little time, by what is known of its items, that to wake a worker takes longer: then one
- * that is awake and has no task does it all. Should it take longer after all, map_share wakes others. Where items are
- * copied the host has as much to do as the workers, and a second one gains less. */
+/* Whether all of it takes so little time, by what is known of its items, that the wakes of more workers would take
+ * longer: then one that is awake and has no task does it all. Where items are copied the host has as much to do as the
+ * workers, and a second one gains less. Not where callbacks may keep this thread from looking how far it has come. */
 static bool procpool__map_is_brief(const procpool__mapping *m) {
-  const uint64_t wake = __atomic_load_n(&m->pool->waiting.spin.most, __ATOMIC_RELAXED);
-  const double items = (double)m->items + (double)(m->count - m->next);
-  const double worth = (m->arguments.shared && m->results.shared ? 2 : 4) * (double)wake;
-  return m->least > 0 && m->again == NULL && m->o.chunksize == 0 &&
-         items * (double)PROCPOOL__CHUNK_NS / (double)m->least <= worth && procpool__map_has_one(m);
+  const uint64_t measured = __atomic_load_n(&m->pool->waiting.spin.most, __ATOMIC_RELAXED);
+  const double wakes = (double)(measured < PROCPOOL__SPIN_MOST ? measured : PROCPOOL__SPIN_MOST); /* four of them */
+  const double worth = (m->arguments.shared && m->results.shared ? 2 : 4) * wakes;
+  return m->least > 0 && m->o.chunksize == 0 && m->pool->callbacks.expected == 0 &&
+         (double)m->count * (double)PROCPOOL__CHUNK_NS / (double)m->least <= worth && procpool__map_has_one(m);
 }
 
 /* Sees to it that the chunks are run. */
@@ -17550,6 +17566,17 @@ static void procpool__map_look(procpool__mapping *m, bool more) {
     procpool__submit_touch(m->pool);
   if (!m->brief || !procpool__map_has_one(m)) /* it has gone to sleep meanwhile */
     procpool__submit_look(m->pool, more);
+}
+
+/* A brief map whose chunks do not come within moments is none: others are woken for what waits. Until then a look is
+ * due soon, whatever workers there are. */
+static void procpool__map_hurry(procpool__mapping *m, uint64_t now) {
+  if (m->brief && now >= m->brief_end) {
+    m->brief = false;
+    procpool__submit_look(m->pool, false);
+  }
+  if (m->brief && now + PROCPOOL__SHARE_NS < m->deadline)
+    m->wait.deadline = now + PROCPOOL__SHARE_NS;
 }
 
 static procpool_status procpool__map_fill(procpool__mapping *m) {
@@ -17797,8 +17824,7 @@ static void procpool__map_clear(const procpool__mapping *m) {
  * while, that worker gets its share. First all that the new task needs is made ready, then the old one's end is
  * lowered, and then the new one is submitted. Should its worker be killed, or end, at any point between, the old one
  * has come to an end by what its end says now, as always. */
-#define PROCPOOL__SHARE_NS ((uint64_t)50000)     /* from one look to the next, */
-#define PROCPOOL__SHARE_MOST ((uint64_t)5000000) /* at most */
+#define PROCPOOL__SHARE_MOST ((uint64_t)5000000) /* ns from one look to the next, at most; SHARE_NS at first */
 #define PROCPOOL__SHARE_LEAST 200e3 /* ns: a share of less than half of this is not worth a worker's wake */
 
 /* Items that its worker can do without: those behind the row that it is in. None before it begins, nor where the word
@@ -17928,14 +17954,10 @@ static void procpool__map_share(procpool__mapping *m) {
     m->looked = 0;
     return;
   }
-  if (m->looked != 0 && now - m->looked >= m->gap && m->brief) {
-    m->brief = false;
-    procpool__submit_look(m->pool, false);
-  }
   if (m->looked == 0 || now - m->looked >= m->gap) {
     const bool split = m->looked != 0 && procpool__map_split_some(m, unoccupied, now - m->looked);
     m->gap = split || m->looked == 0 ? PROCPOOL__SHARE_NS : m->gap < PROCPOOL__SHARE_MOST ? 2 * m->gap : m->gap;
-    any = procpool__map_see(m) || m->brief;
+    any = procpool__map_see(m);
     m->looked = now;
   }
   look = now + (unoccupied > 0 ? m->gap : PROCPOOL__SHARE_MOST);
@@ -17954,6 +17976,8 @@ static bool procpool__condition_map(procpool *p, void *context) {
 /* Hands out and takes in until all is done. Returns OK, or why it stopped. When nothing more is accepted (another
  * thread shuts the pool down), what was handed out still comes in. */
 static procpool_status procpool__map_run(procpool__mapping *m) {
+  m->brief = procpool__map_is_brief(m);
+  m->brief_end = m->brief ? procpool__platform_now() + PROCPOOL__BRIEF_NS : 0;
   for (;;) {
     procpool__wait_node *node;
     procpool_status status;
@@ -17963,7 +17987,6 @@ static procpool_status procpool__map_run(procpool__mapping *m) {
     status = procpool__host_wait_over(m->pool, &m->wait); /* a chunk may always have come already */
     if (status != PROCPOOL_OK)
       return status;
-    m->brief = m->looked == 0 && procpool__map_is_brief(m);
     m->room_before = procpool__host_room(m->pool);
     m->cell_before = procpool__host_cell_free(m->pool);
     status = procpool__map_fill(m);
@@ -17974,9 +17997,11 @@ static procpool_status procpool__map_run(procpool__mapping *m) {
     m->wait.how = PROCPOOL__WAIT_CALLBACKS | PROCPOOL__WAIT_GROUP;
     m->wait.how |= status == PROCPOOL_FULL ? (unsigned)PROCPOOL__WAIT_ROOM : 0u;
     procpool__map_share(m);
+    procpool__map_hurry(m, procpool__platform_now());
     status = procpool__host_wait(m->pool, &m->wait);
     if (status == PROCPOOL_PENDING && m->wait.deadline != m->deadline) { /* only to look again */
       m->wait.deadline = m->deadline;
+      m->brief_end = 0;
       continue;
     }
     m->wait.deadline = m->deadline;
@@ -18024,10 +18049,12 @@ static procpool_status procpool__map_whole(procpool__mapping *m) {
   (void)procpool__host_relock(p);
   if (!made)
     return procpool__map_refuse(p, m->o.error, PROCPOOL_MEMORY, NULL);
-  if (p->pace.function == m->function && p->methods.inline_worker == NULL)
+  /* A chunk with a limit has as many times that as it has items: no more of these than this map makes known. */
+  if (p->pace.function == m->function && p->methods.inline_worker == NULL &&
+      procpool__public_time_limit(m->o.time_limit, 1, p->tasks.time_limit) == 0)
     m->least = p->pace.least;
   status = procpool__map_run(m);
-  if (m->least > 0) {
+  if (m->next > 0) {
     p->pace.function = m->function;
     p->pace.least = m->least;
   }

@@ -135,6 +135,7 @@ list_wake() {
   mutant_case coming_kept -DTASKS=3 -DWORKERS=2
   mutant_case lost_no_look -DTASKS=3 -DWORKERS=2
   mutant_case calls_kept -DTASKS=2 -DKILLS=1 -DWORKERS=2
+  mutant_case calls_cleared_early -DTASKS=3 -DKILLS=1 -DWORKERS=2
 }
 
 list_deep() {

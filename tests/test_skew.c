@@ -185,8 +185,11 @@ TEST_STARTS(r032_chunk_that_runs_is_divided, CONCURRENT) {
   test_close(pool);
 }
 
-/* Items that two workers must run at the same time: those meet that are not zero. */
+/* Items that take so many turns of a loop; those that fail are two, and meet: two workers must run them at the same time. */
 PROCPOOL_TASK_FUNCTION(int, meeting, work, w) {
+  volatile int turns = 0;
+  while (turns < w.us)
+    turns = turns + 1;
   if (w.fails != 0) {
     trace *to = (trace *)procpool_task_shared(task, w.to);
     (void)__atomic_fetch_add(&to->begun[0], 1, __ATOMIC_SEQ_CST);
@@ -196,30 +199,38 @@ PROCPOOL_TASK_FUNCTION(int, meeting, work, w) {
   return w.index;
 }
 
-/* Quick items teach the pool to give a map as short to one worker, in one task. What then takes long all the same gets
- * another worker: parts of a chunk that runs, or the chunk behind it. */
-TEST_STARTS(r032_what_was_brief_takes_long, CONCURRENT) {
-  enum { COUNT = 1500 };
-  static work items[COUNT];
-  static int results[COUNT];
-  procpool *pool = test_open(start, 2);
+static void meet_after_quick_ones(procpool *pool, int count, int turns) {
+  static work items[MOST];
+  static int results[MOST];
   trace *to = trace_new(pool);
-  for (int i = 0; i < COUNT; i++) {
+  for (int i = 0; i < count; i++) {
     memset(&items[i], 0, sizeof(items[i]));
     items[i].index = i;
+    items[i].us = turns;
     items[i].to = to;
   }
-  for (int round = 1; round <= 5; round++) {
+  for (int round = 1; round <= 3; round++) {
     for (int k = 0; k < 4; k++) {
-      CHECK_OK(meeting_map(pool, items, results, COUNT));
-      CHECK_EQ(results[COUNT - 1], COUNT - 1);
+      CHECK_OK(meeting_map(pool, items, results, (size_t)count));
+      CHECK_EQ(results[count - 1], count - 1);
     }
-    items[0].fails = items[COUNT - 1].fails = 2 * round;
-    CHECK_OK(meeting_map(pool, items, results, COUNT));
+    usleep(round == 2 ? 3000 : 0); /* all sleep */
+    items[0].fails = items[count - 1].fails = 2 * round;
+    CHECK_OK(meeting_map(pool, items, results, (size_t)count));
     CHECK_EQ(to->begun[0], 2 * round);
-    items[0].fails = items[COUNT - 1].fails = 0;
+    items[0].fails = items[count - 1].fails = 0;
   }
   CHECK_OK(procpool_shared_free(pool, to));
+}
+
+/* Quick items teach the pool to give a map as short to one worker, in one chunk or a few. What then takes long all the
+ * same gets another worker: parts of the chunk that runs, or the chunks behind it. */
+TEST_STARTS(r032_what_was_brief_takes_long, CONCURRENT) {
+  procpool *pool = test_open(start, 2);
+  for (int turns = 1; turns <= 100000; turns *= 10)
+    for (int count = 2; count <= 1500; count = count < 10 ? count + 1 : 5 * count)
+      if (turns * count <= 2000000)
+        meet_after_quick_ones(pool, count, turns);
   test_close(pool);
 }
 

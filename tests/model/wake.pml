@@ -206,6 +206,9 @@ hear:
     fi;
     if :: busy & BIT(u) -> CLEAR(busy, BIT(u)); done++ :: else fi /* its task crashed */
   };
+#ifdef MUTANT_CALLS_CLEARED_EARLY /* the dead one may yet be called: its successor stays coming */
+  coming = 0;
+#endif
   atomic {
 #ifndef MUTANT_AWAY_NOT_ON_DEATH
     SET(away, BIT(u));
@@ -225,7 +228,7 @@ stopped: /* or continued: as it is now */
   };
 heard:
   atomic { if :: HEARD -> goto hear :: else -> u = 0 fi };
-#ifndef MUTANT_CALLS_KEPT
+#if !defined(MUTANT_CALLS_KEPT) && !defined(MUTANT_CALLS_CLEARED_EARLY)
   coming = 0;
 #endif
   atomic {
