@@ -644,7 +644,10 @@ static void do_submit(void) {
     return;
   }
   if (what & 64) {
-    procpool_submit_options options = {0, -1, take8() / 64.0, take8() / 64.0 - 0.1, false, NULL, 0, NULL, NULL};
+    procpool_submit_options options = {0};
+    options.timeout = -1;
+    options.time_limit = take8() / 64.0;
+    options.grace = take8() / 64.0 - 0.1;
     (void)(procpool_submit(world.pool, nothing, what & 128 ? use_buffers(bytes, &options) : bytes, size, &options, f) ==
            PROCPOOL_OK);
   } else {
@@ -799,7 +802,7 @@ static void do_host(void) {
     }
     if (!p->life.finished && what % 8 < 6) {
       procpool__host_audit(p);
-      (void)procpool__host_news(p);
+      (void)procpool__host_news(p, false);
     } else if (!p->life.finished) {
       (void)procpool__host_cell_free(p);
       (void)procpool__table_waiting(&p->segment);
