@@ -43,7 +43,8 @@ static long pid_of_one(procpool *pool) {
   return pid;
 }
 
-/* The one worker is busy: the task settles at its deadline, not when its turn comes, and what waits behind it runs. */
+/* The one worker is busy: the task settles at its deadline, not when its turn comes, and so does one that comes later;
+ * what waits between them runs. */
 TEST_STARTS(deadline_in_the_queue, PROCESSES) {
   procpool *pool = test_open(start, 1);
   procpool_future *busy = submit_job(pool, task_block, job_of(0));
@@ -51,6 +52,7 @@ TEST_STARTS(deadline_in_the_queue, PROCESSES) {
   procpool_future *behind = submit_job(pool, task_count, job_of(2));
   gate_wait(&page->started, 1);
   check_timeout(late, "deadline was over", PROCPOOL_STAGE_NONE);
+  check_timeout(dated(pool, task_count, job_of(3), 0.1, 0), "deadline was over", PROCPOOL_STAGE_NONE);
   CHECK_STATUS(procpool_future_status(busy), PROCPOOL_PENDING);
   CHECK_EQ(test_stats(pool).queued, 1);
   gate_add(&page->gate, 1);

@@ -705,14 +705,13 @@ TEST_STARTS(r010_more_than_processors_run_at_once, CONCURRENT) {
   procpool *pool = test_open(start, COUNT);
   for (int round = 0; round < 6; round++) {
     procpool_future *futures[COUNT];
-    const test_job job = job_with(0, (round + 1) * COUNT);
     test_job jobs[COUNT];
     for (int i = 0; i < COUNT; i++)
-      jobs[i] = job;
+      jobs[i] = job_with(i, (round + 1) * COUNT);
     if (round % 2 == 0)
-      CHECK_OK(procpool_submit_many(pool, task_meet, jobs, sizeof(job), COUNT, NULL, futures, NULL));
+      CHECK_OK(procpool_submit_many(pool, task_meet, jobs, sizeof(jobs[0]), COUNT, NULL, futures, NULL));
     for (int i = 0; i < COUNT && round % 2 != 0; i++)
-      futures[i] = test_submit(pool, task_meet, &job, sizeof(job));
+      futures[i] = test_submit(pool, task_meet, &jobs[i], sizeof(jobs[i]));
     for (int i = 0; i < COUNT; i++) {
       CHECK_SETTLES(futures[i], PROCPOOL_OK);
       CHECK_OK(procpool_future_release(futures[i]));
