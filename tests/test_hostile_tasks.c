@@ -415,7 +415,8 @@ void hostile_large_task(procpool_task *task) {
 void hostile_item(procpool_task *task) {
   static const uint64_t stops[] = {UINT64_MAX, 1, (uint64_t)1 << 32, (uint64_t)7 << 32 | 5, (uint64_t)5 << 32 | 7};
   procpool__chunk *chunk = task->chunk;
-  const int item = *(const int *)procpool_task_argument(task, NULL);
+  int item; /* where other chunks were scribbled upon, it may lie anywhere */
+  memcpy(&item, procpool_task_argument(task, NULL), sizeof(item));
   procpool_task_return(task, &item, sizeof(item));
   if (item % 8 == 5 && !test_instrumented()) /* its own writes may go anywhere then, which an instrument reports */
     procpool__store(&chunk->stop, stops[item / 8 % 5]);
