@@ -2597,10 +2597,10 @@ private:
    processors, one is called at a time: its bit in coming is set, and no other is called until it has come and has
    cleared it. Then it takes a task, and should one more wait, it calls the next before it runs its own: tasks that
    block get all the workers in the end. The duty to call lies with a worker for that time, and may be lost with it at
-   any step: then the supervisor clears all of coming before it wakes all. (64 workers on two processors took 13,000
-   to 70,000 empty tasks a second with a call for each task, and 3 to 4 million so.) And a host with many workers looks but at the
-   rings of those that were awake since its last look; at all of them now and then, and before it sleeps. A worker
-   counts in wakes that it goes on, before it claims.
+   any step: then the supervisor clears all of coming before it wakes all. (64 workers on two processors took 13,000 to
+   70,000 empty tasks a second with a call for each task, and 2 to 4 million so.) And a host with many workers looks but
+   at the rings of those that were awake since its last look; at all of them now and then, and before it sleeps. A
+   worker counts in wakes that it goes on, before it claims.
 
    A worker or thread that waits first spins, for as long as a sleep and a wake cost here (measured at each wake, at
    most 100 us); for 2 us only where its last waits were longer than that. When more of them are awake than there are
